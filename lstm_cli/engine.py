@@ -1,0 +1,275 @@
+"""One step, N steps, several layers, both directions, batches: the table evaluated over time.
+
+A sequence is a fold of steps; a layer reads the sequence that the layer below put out; the
+backward direction reads it from its end. Nothing here knows an equation: each row of the cell's
+table is evaluated in order and every named value is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.cells import Cell
+from lstm_cli.equations import Array, evaluate
+from lstm_cli.errors import InputError, ShapeError
+from lstm_cli.weights import Direction, LstmWeights, Model
+
+STATES = ("h", "c")
+INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """Every named value of one layer in one direction.
+
+    Attributes:
+        layer: its number, from 0.
+        direction: "forward" or "backward".
+        weights: what it was run with.
+        values: symbol -> `(…, T, n)` with `x`, `h_prev`, `c_prev` and all rows, in input time.
+    """
+
+    layer: int
+    direction: Direction
+    weights: LstmWeights
+    values: Mapping[str, Array]
+
+    @property
+    def cell(self) -> Cell:
+        """The table that was evaluated."""
+        return self.weights.cell
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.values["h"].shape[-2]
+
+    def at(self, t: int) -> dict[str, Array]:
+        """Return symbol -> `(…, n)` at input time `t`, counted from 1."""
+        return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
+
+    def final(self, symbol: str) -> Array:
+        """Return `h` or `c` `(…, n)` after the last step taken, whichever end of time that is."""
+        last = -1 if self.direction == "forward" else 0
+        return self.values[symbol][..., last, :]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A run: every value of every layer and direction, and what was assumed.
+
+    Attributes:
+        model: what was run.
+        layers: one LayerTrace for each layer and direction, in the order of `model.runs`.
+        dtype: the type every named value was rounded to.
+        assumptions: sentences on what was not given.
+        engine: what computed it.
+    """
+
+    model: Model
+    layers: tuple[LayerTrace, ...]
+    dtype: np.dtype[Any]
+    assumptions: tuple[str, ...]
+    engine: str = "table"
+
+    def __getitem__(self, symbol: str) -> Array:
+        """Return a symbol `(…, T, n)` of the last layer, directions concatenated."""
+        return np.concatenate([each.values[symbol] for each in self.last_layer], axis=-1)
+
+    @property
+    def last_layer(self) -> tuple[LayerTrace, ...]:
+        """The directions of the last layer."""
+        return tuple(each for each in self.layers if each.layer == self.layers[-1].layer)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.layers[0].steps
+
+    @cached_property
+    def output(self) -> Array:
+        """The last layer's h over input time, `(…, T, D·P)`."""
+        return self["h"]
+
+    @cached_property
+    def h(self) -> Array:
+        """The last layer's final hidden state, directions concatenated, `(…, D·P)`."""
+        return np.concatenate([each.final("h") for each in self.last_layer], axis=-1)
+
+    @cached_property
+    def c(self) -> Array:
+        """The last layer's final cell state, directions concatenated, `(…, D·H)`."""
+        return np.concatenate([each.final("c") for each in self.last_layer], axis=-1)
+
+    def each_step(self) -> Iterator[tuple[LayerTrace, int, dict[str, Array]]]:
+        """Yield (layer trace, t, symbol -> `(…, n)`) by layer, direction, then t from 1."""
+        for each in self.layers:
+            for t in range(1, each.steps + 1):
+                yield each, t, each.at(t)
+
+    def __repr__(self) -> str:
+        return f"Trace({self.model!r}, T={self.steps}, {self.dtype.name})"
+
+
+def run(
+    model: Model,
+    x: Array | Sequence[Any],
+    h: Array | Sequence[Any] | None = None,
+    c: Array | Sequence[Any] | None = None,
+    *,
+    dtype: Any = np.float64,
+) -> Trace:
+    """Run a model over a sequence and keep every named value.
+
+    Args:
+        model: the layers to run.
+        x: the input, `(…, T, I)`.
+        h: the hidden state before the first step: `(…, P)`, or for a stack one for each layer and
+            direction, `(L·D, …, P)` (layer 0 forward, layer 0 backward, layer 1 forward, …).
+            None is zeros.
+        c: the cell state before the first step, likewise `(…, H)` or `(L·D, …, H)`.
+        dtype: float64, or float32: each row is then computed in float64 and rounded.
+
+    Raises:
+        ShapeError: x, h or c do not fit the model.
+    """
+    sequence = np.asarray(x, dtype=np.float64)
+    if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
+        raise _input_error(sequence, model)
+    lead = sequence.shape[:-2]
+    initial = [_states(model, "h", h, lead), _states(model, "c", c, lead)]
+    traces: list[LayerTrace] = []
+    for level, layer in enumerate(model.layers):
+        for direction, weights in layer.directions.items():
+            place = len(traces)
+            values = _run_direction(
+                weights, sequence, initial[0][place], initial[1][place], direction, np.dtype(dtype)
+            )
+            traces.append(LayerTrace(level, direction, weights, MappingProxyType(values)))
+        own = traces[-len(layer.directions) :]
+        sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
+    assumed = [f"{s}0 not given: zeros" for s, v in zip(STATES, (h, c), strict=True) if v is None]
+    return Trace(
+        model, tuple(traces), np.dtype(dtype), (*model.assumptions, *assumed)
+    )
+
+
+def step(
+    model: Model,
+    x: Array | Sequence[Any],
+    h: Array | Sequence[Any] | None = None,
+    c: Array | Sequence[Any] | None = None,
+    *,
+    dtype: Any = np.float64,
+) -> Trace:
+    """Run one step on `x (…, I)`; otherwise as `run`."""
+    return run(model, np.asarray(x, dtype=np.float64)[..., None, :], h, c, dtype=dtype)
+
+
+def _run_direction(
+    weights: LstmWeights,
+    x: Array,
+    h: Array,
+    c: Array,
+    direction: Direction,
+    dtype: np.dtype[Any],
+) -> dict[str, Array]:
+    """Return symbol -> `(…, T, n)` for one layer in one direction."""
+    times = range(x.shape[-2])
+    order = times if direction == "forward" else reversed(times)
+    parameters = {name: _round(array, dtype) for name, array in weights.arrays.items()}
+    x, states = _round(x, dtype), {"h_prev": _round(h, dtype), "c_prev": _round(c, dtype)}
+    kept: dict[str, Array] = {}
+    for t in order:
+        values = evaluate_step(weights.cell, parameters, {"x": x[..., t, :], **states}, dtype)
+        for symbol, value in values.items():
+            if symbol not in kept:
+                kept[symbol] = np.empty((*x.shape[:-1], value.shape[-1]), dtype=dtype)
+            kept[symbol][..., t, :] = value
+        states = {f"{state}_prev": values[state] for state in STATES}
+    return kept
+
+
+def evaluate_step(
+    cell: Cell, parameters: Mapping[str, Array], inputs: Mapping[str, Array], dtype: np.dtype[Any]
+) -> dict[str, Array]:
+    """Evaluate the table once.
+
+    Args:
+        cell: the table.
+        parameters: parameter -> array, float64.
+        inputs: `x (…, I)`, `h_prev (…, P)`, `c_prev (…, H)`, float64.
+        dtype: what each named value is rounded to before the next row reads it.
+
+    Returns:
+        symbol -> `(…, n)`, float64: the inputs and every row, in the order of the table.
+    """
+    values = dict(inputs)
+    with np.errstate(all="ignore"):  # an overflow shows in the answer, as inf, under its name
+        for row in cell.equations:
+            values[row.symbol] = _round(evaluate(row.expression, {**parameters, **values}), dtype)
+    return values
+
+
+def _round(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return the array rounded to `dtype` and held in float64, in which rows are computed."""
+    if dtype == np.float64:
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(dtype).astype(np.float64)
+
+
+def _states(
+    model: Model, symbol: str, given: Array | Sequence[Any] | None, lead: tuple[int, ...]
+) -> list[Array]:
+    """Return one initial state `(…, n)` for each layer and direction."""
+    sizes = [weights.size(symbol) for _, _, weights in model.runs]
+    if given is None:
+        return [np.zeros((*lead, size)) for size in sizes]
+    try:
+        rows = [np.asarray(row, dtype=np.float64) for row in given]
+    except (TypeError, ValueError):
+        raise _state_error(model, symbol, "rows of unequal length") from None
+    if len(model.runs) == 1 and not (rows and rows[0].ndim == len(lead) + 1):
+        rows = [np.asarray(given, dtype=np.float64)]
+    if len(rows) != len(sizes):
+        raise _state_error(model, symbol, f"{len(rows)} rows")
+    for row, size in zip(rows, sizes, strict=True):
+        if row.ndim == 0 or row.shape[-1] != size:
+            raise _state_error(model, symbol, f"shape {row.shape}")
+    try:
+        return [np.broadcast_to(row, (*lead, size)) for row, size in zip(rows, sizes, strict=True)]
+    except ValueError:
+        raise _state_error(model, symbol, f"shape {rows[0].shape}") from None
+
+
+def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
+    wanted = ", ".join(
+        f"layer {level} {direction}: {weights.size(symbol)}"
+        for level, direction, weights in model.runs
+    )
+    if len(model.runs) == 1:
+        wanted = f"{model.first.size(symbol)} numbers"
+    return ShapeError(
+        f"--{symbol} has {got}, the model needs {wanted}",
+        where=f"--{symbol}",
+        hint="one row for each layer and direction: layer 0 forward, layer 0 backward, layer 1 …",
+    )
+
+
+def _input_error(x: Array, model: Model) -> InputError | ShapeError:
+    if x.ndim >= 2 and x.shape[-2] == 0:
+        return InputError("x has no steps", where="--x", hint="give at least one row")
+    count = x.shape[-1] if x.ndim else 1
+    parameter = next(iter(model.cell.parameters), "the cell")
+    return ShapeError(
+        f"--x has {count} numbers, {parameter} needs {model.input_size}",
+        where="--x",
+        hint="separate numbers by commas and steps by semicolons; a decimal comma is not read",
+    )

@@ -1,0 +1,131 @@
+"""What can go wrong, said in three lines: what, where, and what to try.
+
+The bottom floor: every other file may import this one, and it imports nothing of ours, so that
+raising an error can never start an import loop.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process answers to the shell (clig.dev and jq are the models)."""
+
+    DONE = 0
+    CHECK_FAILED = 1
+    USAGE = 2
+    INPUT = 3
+    SOME_SAMPLES_FAILED = 4
+    CANNOT_WRITE = 5
+    BUG = 70
+    INTERRUPTED = 130
+
+
+class LstmStepError(Exception):
+    """An error a user can act on.
+
+    Args:
+        what: the fault, with both sides where two things disagree.
+        where: file, key, line; may be several lines, the last with a caret under the token.
+        hint: what to try next; never empty.
+    """
+
+    code = "error"
+    exit_code = ExitCode.INPUT
+
+    def __init__(self, what: str, *, where: str = "", hint: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        place = f"\nwhere: {self.where}" if self.where else ""
+        return f"{self.what}{place}\ntry:   {self.hint}"
+
+    def within(self, place: str) -> LstmStepError:
+        """Return the same error with `place` (a file, a sample) put before its own `where`."""
+        where = f"{place}, {self.where}" if self.where else place
+        return type(self)(self.what, where=where, hint=self.hint)
+
+    def as_record(self) -> dict[str, str]:
+        """Return the JSON form: `{"code", "message", "where", "try"}`."""
+        return {"code": self.code, "message": self.what, "where": self.where, "try": self.hint}
+
+
+class UsageError(LstmStepError):
+    """The command line contradicts itself or asks for something that does not exist."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class InputError(LstmStepError):
+    """Something given cannot be read: text, a file, a sample."""
+
+    code = "unreadable_input"
+
+
+class ShapeError(LstmStepError):
+    """Two shapes disagree; the message names both."""
+
+    code = "shape_mismatch"
+
+
+class CellError(LstmStepError):
+    """A cell's table of equations is not in the grammar, or names what does not exist."""
+
+    code = "bad_cell"
+
+
+class OutputError(LstmStepError):
+    """The answer is known but cannot be written."""
+
+    code = "cannot_write"
+    exit_code = ExitCode.CANNOT_WRITE
+
+
+# Controls, C1, bidirectional and zero-width marks, surrogates: what could move a cursor, hide
+# text or break a decoder when a file name or a key from a file reaches a terminal.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff]"
+)
+
+
+def safe(text: object) -> str:
+    """Return foreign text with every character that could steer a terminal shown as an escape."""
+    return _UNSAFE.sub(_escape, str(text))
+
+
+def _escape(match: re.Match[str]) -> str:
+    point = ord(match[0])
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean 'x'?" or the list of what there is."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"did you mean '{safe(close[0])}'?"
+    return "one of: " + ", ".join(safe(name) for name in names) if names else "there is none"
+
+
+def caret(text: str, start: int, length: int = 1, *, width: int = 68) -> str:
+    """Return `text` with a line under it that points at `text[start : start + length]`.
+
+    Long text is shown as the part around the token, so that the caret stays under it.
+    """
+    length = max(1, min(length, width))
+    left = max(0, start - width + length + 8) if start + length > width else 0
+    shown = text[left : left + width].replace("\n", " ").replace("\t", " ")
+    before, token = safe(shown[: start - left]), safe(shown[start - left : start - left + length])
+    rest = safe(shown[start - left + length :])
+    lead, tail = ("… " if left else ""), (" …" if left + width < len(text) else "")
+    under = " " * (len(lead) + len(before)) + "^" * max(1, len(token))
+    return f"{lead}{before}{token}{rest}{tail}\n{under}"

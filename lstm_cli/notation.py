@@ -1,0 +1,195 @@
+"""Equations as people write them: plain text, Unicode, LaTeX; joined or split.
+
+The only file that knows how a symbol looks. Plain text is the grammar itself and parses back to
+the same tree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lstm_cli.equations import FUNCTIONS, Apply, Equation, Name, Node, Number, rebuild
+
+Notation = Literal["joined", "split"]
+
+# A parameter by its name: a matrix starts with a capital (W_f, U_f, W_hr), a vector with b or p.
+_PARAMETER = re.compile(r"[A-Z]\w*|[bp]_\w+")
+
+
+def is_parameter(name: str) -> bool:
+    """Return whether a name is a weight, a bias or a peephole rather than a row or an input."""
+    return _PARAMETER.fullmatch(name) is not None
+
+
+def is_matrix(name: str) -> bool:
+    """Return whether a parameter's name says that it is a matrix."""
+    return is_parameter(name) and name[0].isupper()
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one kind of output writes operators, functions, names and numbers."""
+
+    operators: Mapping[str, str]
+    functions: Mapping[str, str]
+    name: Callable[[str], str]
+    number: Callable[[float], str]
+    scale: str  # `*` beside a plain number
+    apply: str  # `@` before a plain name
+    bracket: tuple[str, str] = ("(", ")")
+
+
+def number_text(value: float) -> str:
+    """Return the shortest text of a constant: 6, 0.2, -1e-05."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def _unicode_name(name: str) -> str:
+    known = {"g": "C̃_t", "c": "C_t", "c_prev": "C_{t−1}", "h_prev": "h_{t−1}", "x": "x_t"}
+    if name in known or is_parameter(name) or "_" in name:
+        return known.get(name, name)
+    return f"{name}_t"
+
+
+def _latex_name(name: str) -> str:
+    known = {"g": r"\tilde{C}_t", "c": "C_t", "c_prev": "C_{t-1}", "h_prev": "h_{t-1}"}
+    if name in known:
+        return known[name]
+    stem, _, subscript = name.partition("_")
+    subscript = subscript.replace("_", r"\_")
+    letter = stem if len(stem) == 1 else rf"\mathrm{{{stem}}}"
+    if not subscript:
+        return letter if is_parameter(name) else f"{letter}_t"
+    return f"{letter}_{subscript}" if len(subscript) == 1 else f"{letter}_{{{subscript}}}"
+
+
+def _latex_function(name: str) -> str:
+    return rf"\operatorname{{{name}}}".replace("_", r"\_")
+
+
+PLAIN = Style(
+    operators={"+": " + ", "-": " - ", "*": " * ", "/": " / ", "@": " @ ", "neg": "-"},
+    functions={},
+    name=str,
+    number=number_text,
+    scale=" * ",
+    apply=" @ ",
+)
+UNICODE = Style(
+    operators={"+": " + ", "-": " − ", "*": " ⊙ ", "/": " / ", "@": " · ", "neg": "−"},
+    functions={"sigmoid": "σ", "hard_sigmoid": "hard-σ", "hard_sigmoid_6": "hard-σ₆"},
+    name=_unicode_name,
+    number=lambda value: number_text(value).replace("-", "−"),
+    scale="·",
+    apply=" ",
+)
+LATEX = Style(
+    operators={
+        "+": " + ", "-": " - ", "*": r" \odot ", "/": " / ", "@": r" \cdot ", "neg": "-",
+    },
+    functions={"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "min": r"\min",
+               "max": r"\max"}
+    | {name: _latex_function(name) for name in FUNCTIONS
+       if name not in ("sigmoid", "tanh", "exp", "min", "max")},
+    name=_latex_name,
+    number=number_text,
+    scale=r" \cdot ",
+    apply=r"\, ",
+    bracket=(r"\left(", r"\right)"),
+)  # fmt: skip
+STYLES = {"plain": PLAIN, "unicode": UNICODE, "latex": LATEX}
+
+_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "neg": 3}
+_ATOM = 4
+
+
+def write(node: Node, style: Style = PLAIN) -> str:
+    """Return an expression as text in a style."""
+    return _write(node, style)[0]
+
+
+def _write(node: Node, style: Style) -> tuple[str, int]:
+    """Return the text of a node and how tightly its outermost operator binds."""
+    match node:
+        case Number(value):
+            return style.number(value), _PRECEDENCE["neg"] if value < 0 else _ATOM
+        case Name(name):
+            return style.name(name), _ATOM
+        case Apply("concat", arguments):
+            return "[" + ", ".join(write(each, style) for each in arguments) + "]", _ATOM
+        case Apply("neg", (operand,)):
+            return style.operators["neg"] + _side(operand, style, 3), 3
+        case Apply(sign, (left, right)) if sign in _PRECEDENCE:
+            level = _PRECEDENCE[sign]
+            # Left-associative, so an equal level on the right keeps its parentheses.
+            sides = _side(left, style, level), _side(right, style, level + 1)
+            return _between(sign, left, right, style).join(sides), level
+        case Apply(name, arguments):
+            inner = ", ".join(write(each, style) for each in arguments)
+            opening, closing = style.bracket
+            return style.functions.get(name, name) + opening + inner + closing, _ATOM
+    raise AssertionError(node)
+
+
+def _between(sign: str, left: Node, right: Node, style: Style) -> str:
+    if sign == "*" and (isinstance(left, Number) or isinstance(right, Number)):
+        return style.scale
+    if sign == "@" and not (isinstance(right, Apply) and right.function == "concat"):
+        return style.apply
+    return style.operators[sign]
+
+
+def _side(node: Node, style: Style, level: int) -> str:
+    text, own = _write(node, style)
+    opening, closing = style.bracket
+    return text if own >= level else f"{opening}{text}{closing}"
+
+
+def split(node: Node) -> Node:
+    """Return the tree with each `W_k @ [h_prev, x]` written as `W_k @ x + U_k @ h_prev`.
+
+    The same value in the notation that gives each input a matrix of its own; `U_k` are the first
+    columns of the joined `W_k`, those that meet `h_prev`.
+    """
+    return rebuild(node, _split_product)
+
+
+def _split_product(node: Node) -> Node:
+    match node:
+        case Apply("@", (Name(name), Apply("concat", (Name("h_prev") as h, Name("x") as x)))):
+            recurrent = Name("U" + name[1:])
+            return Apply("+", (Apply("@", (Name(name), x)), Apply("@", (recurrent, h))))
+    return node
+
+
+def write_equation(
+    equation: Equation, style: Style = PLAIN, notation: Notation = "joined"
+) -> tuple[str, str]:
+    """Return a row's two sides, `("f_t", "σ(z_f)")`, in a style and notation."""
+    expression = split(equation.expression) if notation == "split" else equation.expression
+    return style.name(equation.symbol), write(expression, style)
+
+
+def write_definition(name: str, style: Style = PLAIN) -> str:
+    """Return what a function with a body stands for, constants at their defaults.
+
+    For example `hard_sigmoid(z) = min(max(0.2 * z + 0.5, 0), 1)`; "" for a primitive.
+    """
+    function = FUNCTIONS[name]
+    if function.body is None:
+        return ""
+    shown = f"{style.functions.get(name, name)}({', '.join(function.parameters)})"
+    local = Style(**{**style.__dict__, "name": str})
+    constants = ", ".join(
+        f"{key} = {style.number(value)}"
+        for key, value in zip(
+            function.parameters[len(function.parameters) - len(function.defaults) :],
+            function.defaults,
+            strict=True,
+        )
+    )
+    tail = f"   ({constants} unless given)" if constants else ""
+    return f"{shown} = {write(function.body, local)}{tail}"
