@@ -15,6 +15,7 @@ from functools import cached_property, reduce
 
 from lstm_cli.dimensions import INPUTS, Shape, infer_shapes
 from lstm_cli.equations import (
+    FUNCTIONS,
     Apply,
     Equation,
     Name,
@@ -84,9 +85,12 @@ class Cell:
     @property
     def functions(self) -> list[str]:
         """The named functions that the rows use, each once."""
-        return list(dict.fromkeys(f for row in self.equations for f in functions_in(row.expression)))
+        used = [name for row in self.equations for name in functions_in(row.expression)]
+        return list(dict.fromkeys(used))
 
-    def edit(self, rows: Mapping[str, str | Node], *, name: str, title: str, source: str = "") -> Cell:
+    def edit(
+        self, rows: Mapping[str, str | Node], *, name: str, title: str, source: str = ""
+    ) -> Cell:
         """Return a cell with some rows replaced; in an edit's text, `old` is the row it replaces.
 
         Rows that no longer reach `c` or `h` are left out, and a row that now needs a later one
@@ -349,8 +353,6 @@ def parse_activation(text: str) -> Apply:
     """
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
     if match is None or not is_activation(match[1]):
-        from lstm_cli.equations import FUNCTIONS
-
         known = [name for name in FUNCTIONS if is_activation(name)]
         raise UsageError(f"unknown activation '{text}'", hint=suggest(text, known))
     constants = f", {match[2]}" if (match[2] or "").strip() else ""

@@ -7,6 +7,7 @@ table is evaluated in order and every named value is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ from lstm_cli.weights import Direction, LstmWeights, Model
 
 STATES = ("h", "c")
 INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
+# A trace keeps every value; past this it would not fit a usual machine.
+MAX_TRACE_BYTES = 8 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class LayerTrace:
     @property
     def steps(self) -> int:
         """T."""
-        return self.values["h"].shape[-2]
+        return int(self.values["h"].shape[-2])
 
     def at(self, t: int) -> dict[str, Array]:
         """Return symbol -> `(…, n)` at input time `t`, counted from 1."""
@@ -143,6 +146,7 @@ def run(
     if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
         raise _input_error(sequence, model)
     lead = sequence.shape[:-2]
+    _check_size(model, sequence.shape[:-1])
     initial = [_states(model, "h", h, lead), _states(model, "c", c, lead)]
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
@@ -170,6 +174,22 @@ def step(
 ) -> Trace:
     """Run one step on `x (…, I)`; otherwise as `run`."""
     return run(model, np.asarray(x, dtype=np.float64)[..., None, :], h, c, dtype=dtype)
+
+
+def _check_size(model: Model, lead: tuple[int, ...]) -> None:
+    """Refuse a run whose trace would not fit, before any memory is taken."""
+    numbers = sum(
+        len(weights.cell.symbols) * weights.hidden_size + weights.input_size
+        for _, _, weights in model.runs
+    )
+    size = 8 * numbers * math.prod(lead)
+    if size > MAX_TRACE_BYTES:
+        raise InputError(
+            f"a trace of every value would take {size / 2**30:.0f} GiB, the limit is "
+            f"{MAX_TRACE_BYTES // 2**30} GiB",
+            where=" × ".join(map(str, lead)) + " steps",
+            hint="run fewer steps at a time and hand h and c on",
+        )
 
 
 def _run_direction(

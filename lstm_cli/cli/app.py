@@ -1,0 +1,72 @@
+"""The commands, and the rule that options alone mean `run`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from lstm_cli.cli import batch, list_, run
+
+_EXAMPLES = """\b
+Examples:
+  lstm-step --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1
+  lstm-step --x 1,2,3 --weights model.npz --json | jq .h
+  lstm-step --x "1;0;1;1" --weights samples/weights/parity.npz
+  lstm-step batch samples/ --check
+  lstm-step list presets
+
+`lstm-step` with options alone means `lstm-step run`.
+"""
+
+
+class RunByDefault(TyperGroup):
+    """A group whose options, when they are not its own, belong to its command `run`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` before arguments that start with one of its options."""
+        own = {name for param in self.get_params(ctx) for name in param.opts}
+        if args and args[0].startswith("-") and args[0].split("=")[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Offer the options of `run` beside our own."""
+        offered = super().shell_complete(ctx, incomplete)
+        default = self.get_command(ctx, "run")
+        if default is not None and incomplete.startswith("-"):
+            offered += default.shell_complete(ctx, incomplete)
+        return offered
+
+
+app = typer.Typer(
+    cls=RunByDefault,
+    help="The reference calculator for the LSTM: every gate value beside its equation.",
+    epilog=_EXAMPLES,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from lstm_cli.version import __version__
+
+        print(f"lstm-step {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", "-V", help="Show the version.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """The reference calculator for the LSTM: every gate value beside its equation."""
+
+
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("batch", epilog=batch.EXAMPLES)(batch.batch)
+app.command("list", epilog=list_.EXAMPLES)(list_.list_)

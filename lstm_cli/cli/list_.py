@@ -1,0 +1,120 @@
+"""`lstm-step list`: what there is, each with what it shows or where it comes from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from lstm_cli.cli import options as o
+from lstm_cli.errors import UsageError, safe, suggest
+
+EXAMPLES = """\b
+Examples:
+  lstm-step list presets
+  lstm-step list cells
+  lstm-step list conventions --json
+"""
+
+Row = dict[str, Any]
+
+
+def _cells() -> list[Row]:
+    from lstm_cli.cells import LSTM, VARIANTS, cell_named, describe_edit
+    from lstm_cli.dimensions import describe
+    from lstm_cli.notation import PLAIN, write_equation
+
+    rows = []
+    for name in ["lstm", *VARIANTS]:
+        cell = cell_named(name)
+        table = (
+            [" = ".join(write_equation(row, PLAIN)) for row in cell.equations]
+            if name == "lstm"
+            else describe_edit(cell, LSTM)
+        )
+        shapes = [f"{key} {describe(shape)}" for key, shape in cell.parameters.items()]
+        own = shapes if name == "lstm" else [
+            f"{key} {describe(shape)}" for key, shape in cell.parameters.items()
+            if key not in LSTM.parameters
+        ]  # fmt: skip
+        rows.append(
+            {"name": name, "what": cell.title, "equations": table, "parameters": own,
+             "source": "; ".join(cell.sources if name == "lstm" else cell.sources[2:])}
+        )  # fmt: skip
+    return rows
+
+
+def _presets() -> list[Row]:
+    from lstm_cli.presets import PRESETS
+
+    return [{"name": preset.name, "shows": preset.shows} for preset in PRESETS.values()]
+
+
+def _conventions() -> list[Row]:
+    from lstm_cli.conventions import CONVENTIONS
+
+    return [
+        {"name": row.name, "what": row.title, "source": row.source,
+         "confirmed by": row.confirmed_by or "nothing yet: a rumour"}
+        for row in CONVENTIONS.values()
+    ]  # fmt: skip
+
+
+def _formats() -> list[Row]:
+    from lstm_cli.readers import FORMATS
+
+    return [
+        {"name": each.name, "suffixes": " ".join(each.suffixes), "what": each.title}
+        for each in FORMATS
+    ]
+
+
+def _activations() -> list[Row]:
+    from lstm_cli.equations import FUNCTIONS, is_activation
+    from lstm_cli.notation import PLAIN, write_definition
+
+    return [
+        {"name": name, "definition": write_definition(name, PLAIN) or f"{name}(z)"}
+        for name in FUNCTIONS
+        if is_activation(name)
+    ]
+
+
+KINDS: dict[str, Callable[[], list[Row]]] = {
+    "cells": _cells,
+    "presets": _presets,
+    "conventions": _conventions,
+    "formats": _formats,
+    "activations": _activations,
+}
+
+
+def list_(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help=", ".join(KINDS), autocompletion=lambda: list(KINDS)),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False,
+    color: o.ColorWhen = o.Color.AUTO,
+) -> None:
+    """Show the cells, presets, conventions, file formats or activations there are."""
+    if kind not in KINDS:
+        raise UsageError(f"nothing to list called '{kind}'", where="KIND", hint=suggest(kind, KINDS))
+    rows = KINDS[kind]()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    from rich.text import Text
+
+    console = o.make_console(color, sys.stdout)
+    for row in rows:
+        console.print(Text(safe(row["name"]), style="bold"))
+        for key, value in row.items():
+            for text in value if isinstance(value, list) else [value]:
+                if key != "name" and text:
+                    lead = f"{key}: " if key in ("source", "confirmed by", "suffixes") else ""
+                    line = Text(f"  {lead}{safe(text)}", style="dim" if lead else "")
+                    console.print(line, overflow="fold", soft_wrap=not console.is_terminal)

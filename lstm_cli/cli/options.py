@@ -1,0 +1,231 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstm_cli.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lstm_cli.cells import Cell
+
+MODEL, SHOW = "Model", "Output"
+
+
+class Dtype(StrEnum):
+    """The type that every named value is rounded to."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+
+
+class NotationName(StrEnum):
+    """How equations are written."""
+
+    JOINED = "joined"
+    SPLIT = "split"
+
+
+class Color(StrEnum):
+    """When to colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def complete_cell() -> list[str]:
+    """Return the names that --cell takes, for the shell."""
+    from lstm_cli.cells import VARIANTS
+
+    return ["lstm", *VARIANTS]
+
+
+def complete_preset() -> list[str]:
+    """Return the names that --preset takes, for the shell."""
+    from lstm_cli.presets import PRESETS
+
+    return list(PRESETS)
+
+
+def complete_convention() -> list[str]:
+    """Return the names that --convention takes, for the shell."""
+    from lstm_cli.conventions import CONVENTIONS
+
+    return list(CONVENTIONS)
+
+
+Weights = Annotated[
+    str,
+    typer.Option("--weights", "-w", metavar="FILE", help="Weights from an npz or JSON file."),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        "--preset", "-p", metavar="NAME", autocompletion=complete_preset,
+        help="Weights by name: identity (the default), random, …; see `list presets`.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The seed of preset random.")]
+HiddenSize = Annotated[
+    int, typer.Option("--hidden-size", min=0, metavar="H", help="H, where a preset cannot tell it.")
+]
+OutputSize = Annotated[
+    int, typer.Option("--output-size", min=0, metavar="P", help="P of a projection, for a preset.")
+]
+CellName = Annotated[
+    str,
+    typer.Option(
+        "--cell", metavar="NAME", autocompletion=complete_cell,
+        help="lstm, peephole, peephole+projection, …, or a table of your own in FILE.toml; see "
+        "`list cells`.",
+    ),
+]
+ConventionName = Annotated[
+    str,
+    typer.Option(
+        "--convention", metavar="NAME", autocompletion=complete_convention,
+        help="How the weights are laid out, where names do not tell; see `list conventions`.",
+    ),
+]
+ForgetBias = Annotated[
+    float | None,
+    typer.Option("--forget-bias", metavar="NUMBER",
+                 help="Add this to z_f at run time, as TF1, Haiku and DyNet do."),
+]
+Clip = Annotated[
+    float | None,
+    typer.Option("--clip", metavar="LIMIT", help="Cut pre-activations to ±LIMIT, as ONNX does."),
+]
+CellClip = Annotated[
+    float | None,
+    typer.Option("--cell-clip", metavar="LIMIT",
+                 help="Cut the cell state to ±LIMIT, as TensorFlow does."),
+]
+Activations = Annotated[
+    str,
+    typer.Option("--activations", metavar="GATE,CANDIDATE,OUTPUT",
+                 help="For example 'hard_sigmoid(0.2,0.5),tanh,tanh'; see `list activations`."),
+]
+Steps = Annotated[
+    int,
+    typer.Option("--steps", "-n", min=0, metavar="N",
+                 help="Repeat a single x N times, or cut a sequence to N steps."),
+]
+DtypeName = Annotated[
+    Dtype,
+    typer.Option("--dtype", help="float32: compute each row in float64 and round it."),
+]
+Output = Annotated[
+    str, typer.Option("--output", "-o", metavar="FILE", help="Write here, whole or not at all.")
+]
+ColorWhen = Annotated[Color, typer.Option("--color", help="Colour; auto heeds NO_COLOR.")]
+
+
+def cell_from(
+    name: str,
+    forget_bias: float | None,
+    clip: float | None,
+    cell_clip: float | None,
+    activations: str,
+) -> Cell | None:
+    """Return the cell that the options describe, None where they leave it to the weights.
+
+    Raises:
+        UsageError: an unknown name, or a limit that is not above zero.
+    """
+    from lstm_cli import cells
+    from lstm_cli.cell_files import read_cell
+
+    edited = forget_bias is not None or clip is not None or cell_clip is not None or activations
+    if not name and not edited:
+        return None
+    cell = read_cell(name or "lstm")
+    if activations:
+        gate, candidate, output = _three(activations)
+        cell = cells.with_activations(
+            cell, gate=gate, candidate=candidate, output=output, name=cell.name
+        )
+    if forget_bias is not None:
+        cell = cells.with_forget_bias(cell, _finite("--forget-bias", forget_bias))
+    if clip is not None:
+        cell = cells.with_clip(cell, _positive("--clip", clip))
+    if cell_clip is not None:
+        cell = cells.with_cell_clip(cell, _positive("--cell-clip", cell_clip))
+    return cell
+
+
+def _three(text: str) -> list[str]:
+    parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
+    if len(parts) != 3:
+        raise UsageError(
+            f"--activations has {len(parts)} parts, needs 3: gate, candidate, output",
+            where="--activations",
+            hint="--activations 'hard_sigmoid(0.2,0.5),tanh,tanh'",
+        )
+    return parts
+
+
+def _finite(option: str, value: float) -> float:
+    if value - value != 0:
+        raise UsageError(f"{option} is {value}", where=option, hint="give a finite number")
+    return value
+
+
+def _positive(option: str, value: float) -> float:
+    if not _finite(option, value) > 0:
+        raise UsageError(f"{option} is {value}", where=option, hint="a limit is above zero")
+    return value
+
+
+def pick_format(chosen: str, as_json: bool, known: list[str], *, terminal: bool) -> str:
+    """Return the output format: the one asked for, else a table on a terminal and text in a pipe.
+
+    Raises:
+        UsageError: unknown, or two that contradict each other.
+    """
+    if as_json and chosen not in ("", "json"):
+        raise UsageError(
+            f"--json and -f {chosen} contradict each other", where="-f", hint="keep one of them"
+        )
+    name = "json" if as_json else chosen
+    if not name:
+        return "table" if terminal else known[1]
+    if name not in known:
+        raise UsageError(f"unknown format '{name}'", where="-f", hint=suggest(name, known))
+    return name
+
+
+def make_console(color: Color, stream: Any) -> Console:
+    """Return a rich console on a stream that heeds --color before the environment."""
+    import os
+
+    from rich.console import Console
+
+    force = None
+    if color is Color.ALWAYS or (
+        color is Color.AUTO and os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0")
+        and not os.environ.get("NO_COLOR")
+    ):  # fmt: skip
+        force = True
+    environment = dict(os.environ)
+    if color is Color.ALWAYS:
+        environment.pop("NO_COLOR", None)
+        if environment.get("TERM") in (None, "dumb", "unknown"):
+            environment["TERM"] = "xterm-256color"
+    return Console(
+        file=stream,
+        force_terminal=force,
+        no_color=True if color is Color.NEVER else None,
+        color_system=None if color is Color.NEVER else "auto",
+        highlight=False,
+        emoji=False,
+        markup=False,
+        _environ=environment,
+    )

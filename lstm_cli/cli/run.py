@@ -1,0 +1,202 @@
+"""`lstm-step run`: one step or N, every value beside its equation."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstm_cli.cli import options as o
+from lstm_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from lstm_cli.cells import Cell
+    from lstm_cli.engine import Trace
+    from lstm_cli.equations import Array
+    from lstm_cli.render.rows import View
+    from lstm_cli.weights import Model
+
+EXAMPLES = """\b
+Vectors: 0,0.5,-1e-3 · [0 0.5] · a pasted np.array([...]) · rows by ; · @file.csv ·
+@file.npz:key · - for stdin. A --h or --c that is not given is zeros.
+
+\b
+Examples:
+  lstm-step --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1
+  lstm-step --x "1,2,3; 4,5,6" --weights samples/weights/hand.json
+  lstm-step --x 1,0 --preset count --steps 5 --at all
+  lstm-step --x 0.5,1 --cell peephole --preset random --notation split
+  lstm-step --x @x.npy --weights model.npz -f csv -o trace.csv
+  lstm-step --x 1,2 --json | jq '.steps[].f'
+"""
+
+_VECTOR = "numbers, @file or -"
+
+X = Annotated[str, typer.Option("--x", "-x", metavar="ROWS", help=f"The input: {_VECTOR}.")]
+H = Annotated[
+    str, typer.Option("--h", "--h-prev", metavar="ROWS", help=f"The hidden state before: {_VECTOR}.")
+]
+C = Annotated[
+    str, typer.Option("--c", "--c-prev", metavar="ROWS", help=f"The cell state before: {_VECTOR}.")
+]
+
+
+def run(
+    x: X = "",
+    h: H = "",
+    c: C = "",
+    steps: o.Steps = 0,
+    weights: o.Weights = "",
+    preset: o.Preset = "",
+    seed: o.Seed = 0,
+    hidden_size: o.HiddenSize = 0,
+    output_size: o.OutputSize = 0,
+    cell: o.CellName = "",
+    convention: o.ConventionName = "",
+    forget_bias: o.ForgetBias = None,
+    clip: o.Clip = None,
+    cell_clip: o.CellClip = None,
+    activations: o.Activations = "",
+    dtype: o.DtypeName = o.Dtype.FLOAT64,
+    allow_nonfinite: Annotated[
+        bool, typer.Option("--allow-nonfinite", help="Let nan and inf be numbers.")
+    ] = False,
+    unit: Annotated[
+        str, typer.Option("--unit", "-u", metavar="UNITS", help="Show only these: 3, 0:8, 0,2,5.")
+    ] = "",
+    at: Annotated[
+        str, typer.Option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
+    ] = "",
+    notation: Annotated[
+        o.NotationName,
+        typer.Option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
+    ] = o.NotationName.JOINED,
+    digits: Annotated[
+        int, typer.Option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
+    ] = 6,
+    format_: Annotated[
+        str,
+        typer.Option("--format", "-f", metavar="FORMAT",
+                     help="table, plain, json, jsonl, csv, markdown, latex or npz."),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
+    output: o.Output = "-",
+    color: o.ColorWhen = o.Color.AUTO,
+) -> None:  # fmt: skip
+    """Run one step or N and show every gate and state beside its equation.
+
+    Options alone mean this command: `lstm-step --h … --x …`.
+    """
+    known = ["table", "plain", "json", "jsonl", "csv", "markdown", "latex", "npz"]
+    chosen = o.pick_format(
+        format_, as_json, known, terminal=output == "-" and sys.stdout.isatty()
+    )
+    if chosen == "npz" and output == "-" and sys.stdout.isatty():
+        raise UsageError("npz is not for a terminal", where="-f npz", hint="-o trace.npz")
+    vectors = _read_vectors({"--x": x, "--h": h, "--c": c}, allow_nonfinite)
+    if vectors["--x"] is None:
+        raise UsageError(
+            "--x is missing: there is no input",
+            where="lstm-step run",
+            hint="lstm-step --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1",
+        )
+    table = o.cell_from(cell, forget_bias, clip, cell_clip, activations)
+    if weights and preset:
+        raise UsageError(
+            "--weights and --preset are both given", where="lstm-step run", hint="keep one of them"
+        )
+    sizes = {"hidden_size": hidden_size, "output_size": output_size}
+    model = _model(weights, preset, convention, seed, sizes, table, vectors)
+
+    from lstm_cli.render.rows import View
+
+    trace = _trace(model, vectors, steps, dtype)
+    view = View(notation.value, digits, unit, at)
+    _emit(trace, view, chosen, output, color)
+
+
+def _read_vectors(texts: dict[str, str], allow_nonfinite: bool) -> dict[str, Array | None]:
+    from lstm_cli.vectors import read_vector
+
+    piped = [name for name, text in texts.items() if text == "-"]
+    if len(piped) > 1:
+        raise UsageError(
+            f"{' and '.join(piped)} both read stdin", where="-", hint="give one of them as @FILE"
+        )
+    return {
+        name: read_vector(text, name, allow_nonfinite=allow_nonfinite) if text else None
+        for name, text in texts.items()
+    }
+
+
+def _model(
+    weights: str,
+    preset: str,
+    convention: str,
+    seed: int,
+    sizes: dict[str, int],
+    cell: Cell | None,
+    vectors: dict[str, Array | None],
+) -> Model:
+    from dataclasses import replace
+
+    if weights:
+        from lstm_cli.readers import read_weights
+
+        return read_weights(weights, cell=cell, convention=convention or None)
+    from lstm_cli.batch import sizes_of
+    from lstm_cli.cells import LSTM
+    from lstm_cli.presets import preset_model
+
+    x, h, c = (vectors[name] for name in ("--x", "--h", "--c"))
+    assert x is not None
+    asked = {letter: size for letter, size in
+             (("H", sizes["hidden_size"]), ("P", sizes["output_size"])) if size}  # fmt: skip
+    model = preset_model(
+        preset or "identity", cell or LSTM, sizes=sizes_of(x, h, c) | asked, seed=seed
+    )
+    if preset:
+        return model
+    return replace(
+        model, assumptions=("no weights given: preset identity (W_k = [I | I], b = 0)",)
+    )
+
+
+def _trace(
+    model: Model, vectors: dict[str, Array | None], steps: int, dtype: o.Dtype
+) -> Trace:
+    from lstm_cli.batch import repeat_or_cut
+    from lstm_cli.engine import run as run_model
+
+    x = vectors["--x"]
+    assert x is not None
+    x = repeat_or_cut(x, steps, "--x")
+    return run_model(model, x, vectors["--h"], vectors["--c"], dtype=dtype.value)
+
+
+def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color) -> None:
+    from lstm_cli.version import __version__
+    from lstm_cli.writers import write_out
+
+    if chosen != "table":
+        from lstm_cli.render.text import FORMATS
+
+        write_out(FORMATS[chosen](trace, view, __version__), output)
+        if chosen not in ("json",):
+            for assumption in trace.assumptions:
+                print(f"assumed: {assumption}", file=sys.stderr)
+        return
+    from lstm_cli.render.table import print_trace
+
+    if output == "-" and sys.stdout.isatty():
+        print_trace(o.make_console(color, sys.stdout), trace, view)
+        return
+    import io
+
+    # Into memory first: a file is written whole or not at all, and lines lose their padding.
+    encoding = "utf-8" if output != "-" else sys.stdout.encoding
+    buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    print_trace(o.make_console(color, buffer), trace, view)
+    buffer.seek(0)
+    write_out([line.rstrip() + "\n" for line in buffer], output)

@@ -1,0 +1,106 @@
+"""What a weight file holds, in the one form that every reader returns.
+
+A plain file (npz, safetensors, a PyTorch state dict) is named tensors, and names tell which are
+an LSTM's. A file that knows its own layers (Keras, ONNX, TFLite) returns them as blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lstm_cli.equations import Array
+from lstm_cli.weights import Direction
+
+
+@dataclass(frozen=True)
+class Info:
+    """A tensor's shape and dtype, known without its numbers."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Tensors(Mapping[str, Array]):
+    """Named tensors of a file; numbers are read when one is asked for.
+
+    Args:
+        infos: name -> shape and dtype, from headers.
+        load: returns one tensor's numbers by name.
+    """
+
+    def __init__(self, infos: Mapping[str, Info], load: Callable[[str], Array]) -> None:
+        self.infos = dict(infos)
+        self._load = load
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.infos:
+            raise KeyError(name)
+        return self._load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.infos)
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a layer of a file departs from the plain LSTM, beyond what its weights show.
+
+    Attributes:
+        activations: gate, candidate and output, as `--activations` takes them.
+        clip: pre-activations are cut to ± this; 0 is none.
+        cell_clip: the cell state is cut to ± this; 0 is none.
+        forget_bias: added to z_f at run time.
+        cells: names of variants that the weights cannot show: "coupled-forget", "coupled-input".
+    """
+
+    activations: tuple[str, str, str] | None = None
+    clip: float = 0.0
+    cell_clip: float = 0.0
+    forget_bias: float = 0.0
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One direction of a layer: tensors under the keys of its convention, and its variant."""
+
+    tensors: Mapping[str, Array]
+    variant: Variant = field(default_factory=Variant)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One LSTM layer that a file names itself.
+
+    Attributes:
+        name: what the file calls it, with the path to it.
+        convention: a name from `conventions.CONVENTIONS`.
+        parts: by direction, one or both.
+        known_by: how the convention and the variant are known, a phrase each.
+        open: what the file does not say, a phrase each, with how it is read.
+    """
+
+    name: str
+    convention: str
+    parts: Mapping[Direction, Part]
+    known_by: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All of a file: every tensor by name, and the LSTM layers it names itself.
+
+    Attributes:
+        tensors: everything that is there.
+        blocks: layers in their order in the file; empty where only names can tell.
+        notes: facts worth a line in `inspect` (a Keras version, an opset).
+    """
+
+    tensors: Tensors
+    blocks: tuple[Block, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,32 @@
+"""JSON weights: `{"W_f": [[…], …], "b_f": […], …}`, in a file or inline in a sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lstm_cli.equations import Array
+from lstm_cli.errors import InputError, safe
+from lstm_cli.safe_files import parse_json, read_text, to_array
+
+
+def read(path: Path) -> dict[str, Array]:
+    """Return every array by name.
+
+    Raises:
+        InputError: not JSON, not an object of arrays.
+        ShapeError: ragged rows.
+    """
+    place = safe(path)
+    return arrays_from(parse_json(read_text(path), place), place)
+
+
+def arrays_from(document: Any, place: str) -> dict[str, Array]:
+    """Return the arrays of a decoded JSON object of nested lists; errors as `read`."""
+    if not isinstance(document, dict) or not document:
+        raise InputError(
+            "weights must be an object of arrays by name",
+            where=place,
+            hint='for example {"W_f": [[1, 0]], "b_f": [0], …}',
+        )
+    return {name: to_array(value, name, place) for name, value in document.items()}

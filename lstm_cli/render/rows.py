@@ -1,0 +1,219 @@
+"""What a reader is shown of a run, before it takes a form: rows, chosen units and steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lstm_cli.cells import Cell
+from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, Trace
+from lstm_cli.equations import Array
+from lstm_cli.errors import UsageError, caret
+from lstm_cli.notation import (
+    LATEX,
+    PLAIN,
+    UNICODE,
+    Notation,
+    Style,
+    write_definition,
+    write_equation,
+)
+
+INPUT_LABELS = {
+    "x": "input",
+    "h_prev": "hidden state before",
+    "c_prev": "cell state before",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One named value of one step: symbol, what it is called, its equation, its numbers.
+
+    `shown` and `equation` are in the style asked for; `equation` is "" for an input.
+    """
+
+    symbol: str
+    shown: str
+    label: str
+    equation: str
+    values: Array
+
+
+@dataclass(frozen=True)
+class View:
+    """What to show and how.
+
+    Attributes:
+        notation: joined or split.
+        digits: decimals in tables.
+        units: the chosen units as text, "" for all (or a summary where they are many).
+        at: the chosen steps as text, "" for what fits.
+    """
+
+    notation: Notation = "joined"
+    digits: int = 6
+    units: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class StepRows:
+    """One step of one layer and direction, as rows."""
+
+    layer: int
+    direction: str
+    t: int
+    rows: tuple[Row, ...]
+
+
+def equation_text(
+    cell: Cell, style: Style, notation: Notation
+) -> dict[str, tuple[str, str]]:
+    """Return symbol -> (symbol, right side) as written in a style, for every row of a cell."""
+    return {row.symbol: write_equation(row, style, notation) for row in cell.equations}
+
+
+def step_rows(
+    each: LayerTrace, t: int, view: View, style: Style, *, inputs: bool = True
+) -> StepRows:
+    """Return the rows of input time `t` (from 1) of an unbatched trace."""
+    values = each.at(t)
+    written = equation_text(each.cell, style, view.notation)
+    rows = [
+        Row(symbol, style.name(symbol), INPUT_LABELS[symbol], "", values[symbol])
+        for symbol in INPUT_SYMBOLS
+        if inputs
+    ]
+    rows += [
+        Row(row.symbol, *written[row.symbol][:1], row.label, written[row.symbol][1],
+            values[row.symbol])
+        for row in each.cell.equations
+    ]  # fmt: skip
+    return StepRows(each.layer, each.direction, t, tuple(rows))
+
+
+def definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
+    """Return what each function stands for that the cell uses and a reader may not know."""
+    return [text for name in cell.functions if (text := write_definition(name, style))]
+
+
+def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
+    """Return the JSON form of a cell's equations."""
+    plain, pretty, latex = (
+        equation_text(cell, style, notation) for style in (PLAIN, UNICODE, LATEX)
+    )
+    return [
+        {
+            "symbol": row.symbol,
+            "label": row.label,
+            "text": plain[row.symbol][1],
+            "unicode": " = ".join(pretty[row.symbol]),
+            "latex": " = ".join(latex[row.symbol]),
+        }
+        for row in cell.equations
+    ]
+
+
+def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
+    """Return the numbers that `3`, `0:8`, `0,2,5:7`, `all` or `last` choose out of `count`.
+
+    Args:
+        text: the choice; `a:b` leaves out b as Python does where counting starts at 0, and
+            includes it where it starts at 1.
+        count: how many there are.
+        option: its name, for messages.
+        first: what the first one is called.
+
+    Raises:
+        UsageError: not a choice, or out of range; with the caret under it.
+    """
+    chosen: list[int] = []
+    for match in re.finditer(r"[^,]+", text):
+        word, last = match[0].strip(), first + count - 1
+        span = re.fullmatch(r"(-?[0-9]{1,9})?(:)?(-?[0-9]{1,9})?", word)
+        if word in ("all", "last"):
+            chosen += range(first, last + 1) if word == "all" else [last]
+            continue
+        if not word or span is None or (span[1] and span[3] and not span[2]):
+            raise _bad_choice(text, match, option, f"'{word}' is not a choice")
+        begin = _bound(span[1], first, count, first)
+        end = _bound(span[3], last, count, first) if span[2] else begin
+        if span[2] and span[3] and first == 0:
+            end -= 1
+        if not (first <= begin <= last and first <= end <= last):
+            raise _bad_choice(text, match, option, f"there are {first} to {last}")
+        chosen += range(begin, end + 1)
+    if not chosen:
+        raise UsageError(f"{option} chooses nothing", where=option, hint=f"{option} 0:3")
+    return list(dict.fromkeys(chosen))
+
+
+def _bound(text: str | None, default: int, count: int, first: int) -> int:
+    value = int(text) if text else default
+    return value + count + first if value < 0 else value
+
+
+def _bad_choice(text: str, match: re.Match[str], option: str, what: str) -> UsageError:
+    return UsageError(
+        f"{option}: {what}",
+        where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
+        hint=f"{option} 3, {option} 0:8, {option} 0,2,5 or {option} all",
+    )
+
+
+def chosen_units(view: View, size: int) -> list[int]:
+    """Return the units of a vector of `size` that `--unit` leaves."""
+    return choose(view.units, size, "--unit") if view.units else list(range(size))
+
+
+def chosen_steps(view: View, trace: Trace) -> set[int]:
+    """Return the steps that `--at` leaves; all where it is not given."""
+    every = set(range(1, trace.steps + 1))
+    return set(choose(view.at, trace.steps, "--at", first=1)) if view.at else every
+
+
+def shown_steps(trace: Trace, view: View) -> Iterator[tuple[LayerTrace, int]]:
+    """Yield (layer trace, t) for the steps asked for, by layer, direction, then t."""
+    wanted = sorted(chosen_steps(view, trace))
+    for each in trace.layers:
+        for t in wanted:
+            yield each, t
+
+
+def number(value: float, digits: int) -> str:
+    """Return a number for a table: at most `digits` decimals, no zeros at the end.
+
+    A number that would keep fewer than three significant digits so is written with an exponent.
+    """
+    if value and (abs(value) >= 1e9 or round(abs(value), digits) < 100 * 10.0**-digits):
+        short = repr(float(value))
+        full = f"{value:.{max(digits - 1, 0)}e}"
+        return short if len(short) <= min(len(full), digits + 2) else full
+    fixed = f"{value:.{digits}f}"
+    fixed = fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
+    return "0" if fixed == "-0" else fixed
+
+
+def metadata(trace: Trace, notation: Notation, command: str, version: str) -> dict[str, Any]:
+    """Return the JSON members that stand before `steps`."""
+    first = trace.model.first
+    document: dict[str, Any] = {
+        "schema": "lstm-step/1",
+        "command": command,
+        "version": version,
+        "cell": trace.model.cell.name,
+        "dtype": trace.dtype.name,
+        "engine": trace.engine,
+        "input_size": first.input_size,
+        "hidden_size": first.hidden_size,
+        "output_size": first.output_size,
+        "weights": {"source": trace.model.source, "convention": trace.model.convention},
+        "assumptions": list(trace.assumptions),
+        "equations": equation_records(trace.model.cell, notation),
+    }
+    if words := definitions(trace.model.cell):
+        document["definitions"] = words
+    return document

@@ -1,0 +1,324 @@
+"""Open files that strangers made: sizes are checked before memory is taken, nothing is unpickled.
+
+JSON is refused where the standard reader would guess (duplicate keys, NaN, numbers past the
+range of a double); npy and npz headers are checked against the bytes that are really there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import numpy as np
+
+from lstm_cli.equations import Array
+from lstm_cli.errors import InputError, ShapeError, caret, safe, suggest
+
+MAX_TEXT_BYTES = 256 * 2**20
+MAX_ARRAY_BYTES = 2 * 2**30
+# A whole number above this is not exact as a double.
+MAX_EXACT_INT = 2**53
+
+
+def read_text(path: Path) -> str:
+    """Return a UTF-8 file's text (a byte-order mark is dropped).
+
+    Raises:
+        InputError: missing, a folder, too large, or not UTF-8.
+    """
+    return decode(_read_bytes(path), safe(path))
+
+
+def decode(data: bytes, place: str) -> str:
+    """Return bytes as text.
+
+    Raises:
+        InputError: not UTF-8; names the byte.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}",
+            where=place,
+            hint="save the file as UTF-8; arrays go in .npy or .npz",
+        ) from None
+
+
+def read_stdin(place: str) -> str:
+    """Return what stdin holds; says so on stderr where a person would have to type it.
+
+    Raises:
+        InputError: too large, or not UTF-8.
+    """
+    if sys.stdin is None:
+        raise InputError("stdin is closed", where=place, hint="pipe the data in, or use @FILE")
+    if sys.stdin.isatty():
+        print(f"reading {place} from the terminal, Ctrl-D ends it", file=sys.stderr)
+    data = sys.stdin.buffer.read(MAX_TEXT_BYTES + 1)
+    _check_size(len(data), MAX_TEXT_BYTES, "stdin")
+    return decode(data, f"{place}, stdin")
+
+
+def _read_bytes(path: Path) -> bytes:
+    with open_checked(path) as stream:
+        data = stream.read(MAX_TEXT_BYTES + 1)
+    _check_size(len(data), MAX_TEXT_BYTES, safe(path))
+    return data
+
+
+def open_checked(path: Path) -> IO[bytes]:
+    """Open a file for reading.
+
+    Raises:
+        InputError: it cannot be opened; names close to it in the folder are proposed.
+    """
+    try:
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"cannot read {safe(path)}: {reason.lower()}", where=safe(path), hint=_neighbours(path)
+        ) from None
+
+
+def _neighbours(path: Path) -> str:
+    try:
+        names = [p.name for p in path.parent.iterdir() if p.suffix == path.suffix][:1000]
+    except (OSError, ValueError):
+        return "check the path"
+    return suggest(path.name, names[:20]) if names else f"no {safe(path.suffix)} files are there"
+
+
+def _check_size(size: int, limit: int, place: str) -> None:
+    if size > limit:
+        raise InputError(
+            f"{size:,} bytes or more; the limit is {limit:,}", where=place,
+            hint="split the file, or store numbers as .npy or .npz",
+        )  # fmt: skip
+
+
+def parse_json(text: str, place: str) -> Any:
+    """Return a JSON document, refusing what JSON readers guess at.
+
+    Raises:
+        InputError: malformed (line and column), a duplicate key, NaN or Infinity, a number that
+            overflows a double or a whole number that is not exact as one, too deep.
+    """
+
+    def refuse(what: str, token: str, hint: str) -> NoReturn:
+        raise InputError(what, where=_locate(text, token, place), hint=hint)
+
+    def number(literal: str) -> float:
+        value = float(literal)
+        if math.isinf(value):
+            refuse(f"{literal[:40]} is too large for a double", literal, "write a smaller number")
+        return value
+
+    def integer(literal: str) -> int:
+        if len(literal) > 17 or abs(int(literal)) > MAX_EXACT_INT:
+            refuse(f"{literal[:40]} is not exact as a double", literal, "write it as 1.0e20")
+        return int(literal)
+
+    def constant(literal: str) -> NoReturn:
+        refuse(f"{literal} is not JSON", literal, "use finite numbers")
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))
+            refuse(f"key '{safe(twice)}' is given twice", json.dumps(twice), "keep one of them")
+        return found
+
+    try:
+        return json.loads(
+            text, parse_float=number, parse_int=integer, parse_constant=constant,
+            object_pairs_hook=members,
+        )  # fmt: skip
+    except json.JSONDecodeError as error:
+        line = text.splitlines()[error.lineno - 1] if text.strip() else ""
+        raise InputError(
+            f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}",
+            where=f"{place}, line {error.lineno}, column {error.colno}\n"
+            f"{caret(line, error.colno - 1)}",
+            hint="check the character under the caret",
+        ) from None
+    except RecursionError:
+        raise InputError("nested too deep", where=place, hint="arrays go three deep") from None
+
+
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|-?Infinity|NaN|-?[0-9][0-9.eE+-]*')
+
+
+def _locate(text: str, token: str, place: str) -> str:
+    """Return the place of a token's last appearance outside a longer one: line, column, caret."""
+    starts = [match.start() for match in _TOKEN.finditer(text) if match[0] == token]
+    if not starts:
+        return place
+    start = starts[-1] if token.startswith('"') else starts[0]
+    line = text.count("\n", 0, start) + 1
+    column = start - (text.rfind("\n", 0, start) + 1)
+    shown = text.splitlines()[line - 1]
+    length = min(len(token), 40)
+    return f"{place}, line {line}, column {column + 1}\n{caret(shown, column, length)}"
+
+
+def to_array(value: Any, name: str, place: str, *, max_axes: int = 3) -> Array:
+    """Return nested lists of numbers as a float64 array.
+
+    Args:
+        value: what JSON held: a list, or lists of equal length.
+        name: the key, for messages.
+        place: the file, for messages.
+        max_axes: how deep the lists may go.
+
+    Raises:
+        InputError: something that is not a number, too deep.
+        ShapeError: rows of unequal length; names both.
+    """
+    shape = _list_shape(value, name, place, max_axes, ())
+    if 0 in shape:
+        raise InputError(f"{safe(name)} is empty", where=place, hint="give at least one number")
+    return np.asarray(value, dtype=np.float64)
+
+
+def _list_shape(
+    value: Any, name: str, place: str, axes: int, index: tuple[int, ...]
+) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            found = safe(json.dumps(value))[:40]
+            at = "".join(f"[{i}]" for i in index)
+            raise InputError(
+                f"{safe(name)}{at} is {found}, not a number",
+                where=place,
+                hint="write numbers without quotes, in lists",
+            )
+        return ()
+    if axes == 0:
+        raise InputError(f"{safe(name)} is nested too deep", where=place, hint="use fewer lists")
+    # The common case, a plain row, without a call for each number.
+    if value and all(type(each) is float or type(each) is int for each in value):
+        return (len(value),)
+    shapes = [_list_shape(v, name, place, axes - 1, (*index, i)) for i, v in enumerate(value)]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            at = "".join(f"[{j}]" for j in index)
+            raise ShapeError(
+                f"{safe(name)} is ragged: {at}[{i}] has {_count(shape)}, "
+                f"{at}[0] has {_count(shapes[0])}",
+                where=place,
+                hint="every row needs the same number of entries",
+            )
+    return (len(value), *(shapes[0] if shapes else ()))
+
+
+def _count(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) + " numbers" if shape else "one number"
+
+
+def read_npy(path: Path) -> Array:
+    """Return the array of a .npy file.
+
+    Raises:
+        InputError: not an npy file, an object array, or fewer bytes than the header declares.
+    """
+    with open_checked(path) as stream:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        return _read_array(stream, size, safe(path))
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """Return every array of a .npz file.
+
+    Raises:
+        InputError: not a zip, more than 2 GiB unpacked, a key twice, an object array, a header
+            that declares more than the member holds.
+    """
+    with open_checked(path) as stream:
+        try:
+            archive = zipfile.ZipFile(stream)
+            members = archive.infolist()
+        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+            raise _not_npz(path, str(error)) from None
+        _check_size(sum(each.file_size for each in members), MAX_ARRAY_BYTES, safe(path))
+        return dict(_read_members(archive, members, path))
+
+
+def _read_members(
+    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], path: Path
+) -> Iterator[tuple[str, Array]]:
+    seen = set[str]()
+    for member in members:
+        key = member.filename.removesuffix(".npy")
+        place = f"{safe(path)}, key {safe(key)}"
+        if key in seen:
+            raise InputError(f"key '{safe(key)}' is there twice", where=place, hint="keep one")
+        seen.add(key)
+        try:
+            with archive.open(member) as stream:
+                yield key, _read_array(stream, member.file_size, place)
+        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+            raise _not_npz(path, str(error)) from None
+
+
+def _not_npz(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"not a readable npz file: {safe(reason)}", where=safe(path),
+        hint="write it with numpy.savez(path, W_f=…, b_f=…)",
+    )  # fmt: skip
+
+
+def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
+    """Return an npy array whose header has been checked against `size` bytes."""
+    head = stream.read(min(size, 16_384))
+    try:
+        header = io.BytesIO(head)
+        version = np.lib.format.read_magic(header)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(header)
+    except ValueError as error:
+        raise InputError(
+            f"not an npy array: {safe(error)}"[:300], where=place, hint="write it with numpy.save"
+        ) from None
+    if dtype.kind not in "fiuU":
+        what = "an object array (a pickle)" if dtype.hasobject else f"of type {dtype}"
+        raise InputError(
+            f"the array is {what}; only plain numbers are read",
+            where=place,
+            hint="save it again as numbers: numpy.asarray(a, dtype=float)",
+        )
+    declared = math.prod(shape) * dtype.itemsize
+    there = size - header.tell()
+    if declared > there or declared > MAX_ARRAY_BYTES:
+        raise InputError(
+            f"the header declares {declared:,} bytes {shape}, the file has {there:,}",
+            where=place,
+            hint="the file is cut or damaged; write it again",
+        )
+    try:
+        rest = head[header.tell() :] + stream.read(declared - (len(head) - header.tell()))
+        array = np.frombuffer(rest[:declared], dtype=dtype)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"cut short: {safe(error)}", where=place, hint="write it again") from None
+    order: Any = "F" if _is_fortran(head) else "C"
+    return array.reshape(shape, order=order)
+
+
+def _is_fortran(head: bytes) -> bool:
+    stream = io.BytesIO(head)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0
+    return (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)[1]

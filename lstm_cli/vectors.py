@@ -1,0 +1,267 @@
+"""Vectors as people type, paste, pipe and store them.
+
+`0,0.5,-1e-3`; spaces and brackets, `[0 0.5]`, a pasted `np.array([...])`; rows separated by `;`;
+`@file` (txt, csv, json, npy, npz with `@file.npz:key`); `-` for stdin. Numbers are plain ASCII.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.equations import Array
+from lstm_cli.errors import InputError, ShapeError, caret, safe, suggest
+from lstm_cli.safe_files import parse_json, read_npy, read_npz, read_stdin, read_text, to_array
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_WORD = re.compile(r"[^\s,;\[\]()]+")
+# np.array( … , dtype=float32) and its relatives: what is before and after the brackets.
+_PASTED = re.compile(
+    r"\s*(?:\w+\.)?(?:array|asarray|tensor|Tensor)\s*\((?P<inner>.*?)"
+    r"(?:,\s*(?:dtype|device|requires_grad|grad_fn|shape)\s*=.*)?\)\s*",
+    re.DOTALL,
+)
+
+
+def read_vector(text: str, name: str, *, allow_nonfinite: bool = False) -> Array:
+    """Return what a vector option means, as rows `(rows, n)`.
+
+    Args:
+        text: numbers, `@file`, `@file:key`, or `-` for stdin.
+        name: the option, for messages: `--x`.
+        allow_nonfinite: whether nan and inf are numbers.
+
+    Raises:
+        InputError: with the caret under the bad token.
+        ShapeError: rows of unequal length.
+    """
+    if text == "-":
+        return parse_text(read_stdin(name), name, f"{name}, stdin", allow_nonfinite)
+    if text.startswith("@"):
+        return _read_file(text[1:], name, allow_nonfinite)
+    return parse_rows(text, name, name, allow_nonfinite)
+
+
+def _read_file(text: str, name: str, allow_nonfinite: bool) -> Array:
+    path, key = _split_key(text)
+    place = f"{name}, {safe(path)}" + (f", key {safe(key)}" if key else "")
+    match path.suffix.lower():
+        case ".npy":
+            value: Any = read_npy(path)
+        case ".npz":
+            value = _member(read_npz(path), key, place)
+        case ".json":
+            value = parse_json(read_text(path), place)
+            value = _member(value, key, place) if isinstance(value, dict) else value
+            value = to_array(value, key or name, place)
+        case _:
+            return parse_text(read_text(path), name, place, allow_nonfinite)
+    return check_rows(np.asarray(value), name, place, allow_nonfinite)
+
+
+def _split_key(text: str) -> tuple[Path, str]:
+    """Return path and key of `file.npz:key`; a colon belongs to the path where no key can be."""
+    stem, colon, key = text.rpartition(":")
+    if colon and stem.lower().endswith((".npz", ".json")):
+        return Path(stem), key
+    return Path(text), ""
+
+
+def _member(members: dict[str, Any], key: str, place: str) -> Any:
+    if not key and len(members) == 1:
+        return next(iter(members.values()))
+    if key in members:
+        return members[key]
+    what = f"no key '{safe(key)}' in the file" if key else "the file has several keys"
+    hint = suggest(key, members) if key else "name one: " + ", ".join(
+        f"@file:{safe(each)}" for each in list(members)[:12]
+    )
+    raise InputError(what, where=place, hint=hint)
+
+
+def check_rows(array: Array, name: str, place: str, allow_nonfinite: bool = False) -> Array:
+    """Return an array from a file as rows `(rows, n)` of float64.
+
+    Raises:
+        ShapeError: more than two axes, or nothing in it.
+        InputError: not numbers, or not finite where finite is asked for.
+    """
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name} is text, not numbers", where=place, hint="store numbers")
+    if array.ndim > 2 or array.size == 0:
+        raise ShapeError(
+            f"{name} has shape {array.shape}, needs (n,) or (steps, n)",
+            where=place,
+            hint="many samples at once go through `lstm-step batch`",
+        )
+    rows = np.atleast_2d(array).astype(np.float64)
+    if not allow_nonfinite and not np.isfinite(rows).all():
+        row, column = (int(axis) for axis in np.argwhere(~np.isfinite(rows))[0])
+        raise InputError(
+            f"{name} row {row + 1}, number {column + 1} is {rows[row, column]}",
+            where=place,
+            hint="give finite numbers, or --allow-nonfinite",
+        )
+    return rows
+
+
+def parse_text(text: str, name: str, place: str, allow_nonfinite: bool = False) -> Array:
+    """Return the rows of a text file or stdin: one a line, `#` starts a comment, or JSON.
+
+    Raises:
+        InputError, ShapeError: as `parse_rows`.
+    """
+    lines = [re.sub(r"#.*", lambda m: " " * len(m[0]), line) for line in text.splitlines()]
+    return parse_rows("\n".join(lines), name, place, allow_nonfinite)
+
+
+def parse_rows(text: str, name: str, place: str, allow_nonfinite: bool = False) -> Array:
+    """Return typed or pasted numbers as rows `(rows, n)`.
+
+    Raises:
+        InputError: not numbers; line and column, with the caret under the token.
+        ShapeError: rows of unequal length.
+    """
+    rows = _RowParser(text, name, place, allow_nonfinite).parse()
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise ShapeError(
+                f"{name} row {number} has {len(row)} numbers, row 1 has {len(rows[0])}",
+                where=place,
+                hint="rows are separated by ; or by lines, and need equal lengths",
+            )
+    return np.array(rows, dtype=np.float64)
+
+
+class _RowParser:
+    """Reads numbers, separators and brackets from left to right, with the place of each."""
+
+    def __init__(self, text: str, name: str, place: str, allow_nonfinite: bool) -> None:
+        self.text = text
+        self.name = name
+        self.place = place
+        self.allow_nonfinite = allow_nonfinite
+        self.rows: list[list[float]] = []
+        self.row: list[float] = []
+        self.open: list[int] = []
+        self.comma = -1  # where a comma waits for its number
+
+    def parse(self) -> list[list[float]]:
+        pasted = _PASTED.fullmatch(self.text)
+        position, end = pasted.span("inner") if pasted else (0, len(self.text))
+        while position < end:
+            position = self._take(position, end)
+        if self.open:
+            raise self._error("this bracket is not closed", self.open[-1], 1, "add ] or )")
+        if self.comma >= 0:
+            raise self._error(
+                "nothing follows this comma", self.comma, 1, "remove it or add a number"
+            )
+        self._end_row()
+        if not self.rows:
+            raise InputError(
+                f"{self.name} has no numbers",
+                where=self.place,
+                hint=f"for example {self.name} 0,0.5,0.1",
+            )
+        return self.rows
+
+    def _take(self, position: int, end: int) -> int:
+        """Read what starts at `position`; return where the next token starts."""
+        character = self.text[position]
+        if character == ";" or (character == "\n" and not self.open):
+            self._separate(position, character)
+        elif character == ",":
+            if self.comma >= 0 or not (self.row or self.rows):
+                raise self._error(
+                    "no number before this comma", position, 1, "remove it or add a number"
+                )
+            self.comma = position
+        elif character in "[(":
+            self._open(position)
+        elif character in "])":
+            self._close(position)
+        elif not character.isspace():
+            return self._number(position, end)
+        return position + 1
+
+    def _separate(self, position: int, character: str) -> None:
+        if self.comma >= 0 and character == ";":
+            raise self._error("no number before this semicolon", position, 1, "remove the comma")
+        self.comma = -1
+        self._end_row()
+
+    def _open(self, position: int) -> None:
+        if len(self.open) == 2:
+            raise self._error(
+                "a third level of brackets", position, 1, "many samples go through batch"
+            )
+        if self.row:
+            raise self._error("a bracket in the middle of a row", position, 1, "put ; or , first")
+        self.comma = -1
+        self.open.append(position)
+
+    def _close(self, position: int) -> None:
+        if not self.open:
+            raise self._error("no bracket is open here", position, 1, "remove it")
+        if self.text[self.open.pop()] + self.text[position] not in ("[]", "()"):
+            raise self._error("closes another kind of bracket", position, 1, "use [ with ]")
+        self.comma = -1
+        self._end_row()
+
+    def _number(self, position: int, end: int) -> int:
+        word = _WORD.match(self.text, position, end)
+        assert word is not None
+        value = self._value(word[0], position)
+        self.row.append(value)
+        self.comma = -1
+        return word.end()
+
+    def _value(self, word: str, position: int) -> float:
+        if _NUMBER.fullmatch(word):
+            value = float(word)
+            if math.isinf(value):
+                raise self._error("too large for a double", position, len(word), "at most 1.8e308")
+            return value
+        if self.allow_nonfinite and _NONFINITE.fullmatch(word):
+            return float(word)
+        raise self._error(
+            f"'{safe(word[:40])}' is not a number", position, len(word), self._advice(word)
+        )
+
+    def _advice(self, word: str) -> str:
+        if word.startswith("--"):
+            return f"did you forget the value of {self.name}?"
+        if _NONFINITE.fullmatch(word):
+            return "--allow-nonfinite lets nan and inf in"
+        if any(mark in word for mark in "\u2212\u2013\u2014"):
+            return "that is a typographic minus; type the plain one: -"
+        if "..." in word or "\u2026" in word:
+            return "the array was abbreviated when printed; numpy.set_printoptions(threshold=10**9)"
+        if not word.isascii():
+            return "use the plain digits 0-9"
+        if Path(word).suffix.lower() in (".txt", ".csv", ".json", ".npy", ".npz"):
+            return f"a file is given with @: {self.name} @{safe(word)}"
+        return "numbers look like 0, -0.5, 1e-3; `@file` reads a file, `-` reads stdin"
+
+    def _end_row(self) -> None:
+        if self.row:
+            self.rows.append(self.row)
+            self.row = []
+
+    def _error(self, what: str, position: int, length: int, hint: str) -> InputError:
+        line = self.text.count("\n", 0, position)
+        start = self.text.rfind("\n", 0, position) + 1
+        shown = self.text[start:].split("\n", 1)[0]
+        at = f"line {line + 1}, column" if "\n" in self.text else "column"
+        return InputError(
+            what,
+            where=f"{self.place}, {at} {position - start + 1}\n"
+            f"{caret(shown, position - start, length)}",
+            hint=hint,
+        )

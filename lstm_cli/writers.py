@@ -1,0 +1,137 @@
+"""Answers on their way out: numbers as text, JSON, and files that are whole or not there.
+
+A number in a data format is the shortest text that reads back as the same number of its type.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.equations import Array
+from lstm_cli.errors import OutputError, safe
+
+
+def plain_list(array: Array, dtype: Any = np.float64) -> Any:
+    """Return an array as nested lists of the shortest numbers; nan and inf as text.
+
+    A float32 such as 0.1 comes out as 0.1 and not as the 0.10000000149011612 it is as a double.
+    """
+    values: Any
+    if np.dtype(dtype) == np.float64:
+        values = array.tolist()
+    else:
+        narrow = array.astype(dtype)
+        flat = [float(text) for text in narrow.ravel().astype(str).tolist()]
+        values = np.array(flat).reshape(array.shape).tolist()
+    return values if np.isfinite(array).all() else _name_nonfinite(values)
+
+
+def _name_nonfinite(value: Any) -> Any:
+    """JSON has no nan or inf: they go out as the texts NaN, Infinity, -Infinity."""
+    if isinstance(value, list):
+        return [_name_nonfinite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
+
+
+def json_text(document: Any, *, indent: int | None = None) -> str:
+    """Return one JSON document, on one line unless `indent` is given."""
+    return json.dumps(document, allow_nan=False, indent=indent)
+
+
+def csv_text(value: object) -> str:
+    """Return foreign text as a CSV cell that no spreadsheet takes for a formula (CWE-1236)."""
+    text = safe(value)
+    if text[:1] in ("=", "+", "-", "@"):
+        text = "'" + text
+    quote = any(mark in text for mark in ',"\n\r') or text != text.strip()
+    return '"' + text.replace('"', '""') + '"' if quote else text
+
+
+def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
+    """Return an npz archive of the arrays."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type] # names are symbols, never 'file'
+    return buffer.getvalue()
+
+
+def write_out(pieces: Iterable[str | bytes], output: str = "-") -> None:
+    """Write an answer to stdout (`-`) or, all or nothing, to a file.
+
+    Raises:
+        OutputError: the disk is full, the folder missing, no permission.
+    """
+    if output == "-":
+        _to_stdout(pieces)
+    else:
+        write_atomically(Path(output), pieces)
+
+
+def _to_stdout(pieces: Iterable[str | bytes]) -> None:
+    try:
+        for piece in pieces:
+            if isinstance(piece, str):
+                sys.stdout.write(piece)
+            else:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # the reader has seen enough; `main` ends quietly
+    except OSError as error:
+        raise _cannot_write("stdout", error) from None
+
+
+def write_atomically(path: Path, pieces: Iterable[str | bytes]) -> None:
+    """Write a file beside its place and move it there when it is whole.
+
+    Raises:
+        OutputError: as `write_out`; the old file, if there was one, is as before.
+    """
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            for piece in pieces:
+                stream.write(piece.encode() if isinstance(piece, str) else piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, _mode(path))
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise _cannot_write(safe(path), error) from None
+        raise
+
+
+def _mode(path: Path) -> int:
+    """Return the old file's mode, or what the umask leaves of 0666."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_mode & 0o7777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _cannot_write(place: str, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write: {(error.strerror or str(error)).lower()}",
+        where=place,
+        hint="check the folder, its permissions and the space left, or name another -o FILE",
+    )
+
+
