@@ -65,7 +65,6 @@ class Tally:
     matched: int = 0
     mismatched: int = 0
 
-
     def count(self, record: dict[str, Any]) -> dict[str, Any]:
         """Count a record and hand it on."""
         self.samples += 1
@@ -206,7 +205,9 @@ def _check(sample: Sample, trace: Trace, index: int, settings: Settings) -> dict
                 "t": first + int(row),
                 "unit": int(unit),
                 "got": plain_list(got[row, unit]),
-                "expected": plain_list(expected[row, unit] if expected.ndim > 1 else expected[unit]),
+                "expected": plain_list(
+                    expected[row, unit] if expected.ndim > 1 else expected[unit]
+                ),
             }
     return {
         "matched": largest <= atol,
@@ -296,9 +297,7 @@ class _Models:
                 return preset_model("identity", cell or LSTM, sizes=sizes)
             case dict() as document:
                 arrays = arrays_from(document, "weights")
-                return model_from_arrays(
-                    arrays, source="inline", cell=cell, convention=convention
-                )
+                return model_from_arrays(arrays, source="inline", cell=cell, convention=convention)
         raise InputError(
             "'weights' is neither a path, a preset nor arrays",
             hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',
@@ -357,5 +356,3 @@ def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
             hint="leave --steps out to run all rows; only a single row is repeated",
         )
     return x[:steps]
-
-

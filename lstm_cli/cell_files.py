@@ -103,5 +103,3 @@ def _first_line(text: str, table: str) -> int:
     """Return the number in the file of the table's first line, so that errors point into it."""
     at = text.find(table) if table else -1
     return text.count("\n", 0, at) + 1 if at >= 0 else 1
-
-

@@ -329,6 +329,12 @@ def _joined(letter: str, held: Mapping[str, list[Array]], place: str) -> Array:
         return held["hx"][0]
     if "xh" in held:
         return _exchange(letter, held["xh"][0], place)
+    if "x" not in held and "h" not in held:
+        raise InputError(
+            f"W_{letter} is missing, b_{letter} is there",
+            where=place,
+            hint="each gate needs its matrix and its bias",
+        )
     if "x" not in held or "h" not in held:
         lacking, there = ("W", "U") if "h" in held else ("U", "W")
         raise InputError(

@@ -107,13 +107,13 @@ def infer_shapes(equations: Iterable[Equation]) -> dict[str, Shape]:
     inference = _Inference()
     for equation in equations:
         size = inference.size_of(equation.expression)
-        state = {"h": ("P",), "c": ("H",)}.get(equation.symbol)
-        size = inference.unify(size, state, equation.expression)
         if size is None:
             raise CellError(
                 f"{equation.symbol} is a plain number, not a vector",
-                hint="a row must use x, h_prev, c_prev or a parameter",
+                hint=f"give it a size: {equation.symbol} = 1 + 0 * c_prev",
             )
+        state = {"h": ("P",), "c": ("H",)}.get(equation.symbol)
+        inference.unify(size, state, equation.expression)
         inference.sizes[equation.symbol] = size
     named = {name: tuple(map(inference.canonical, dims)) for name, dims in inference.shapes.items()}
     for name, size in {"x": ("I",), "h": ("P",), "c": ("H",)}.items():
@@ -139,9 +139,10 @@ def solve_sizes(
     solver = _Solver({}, {}, place)
     for name in arrays:
         solver.check_rank(name, shapes[name], arrays[name].shape)
+    # Vectors first: where a matrix is transposed, the biases tell the truth about H.
     equations = [
         (name, size, actual)
-        for name, array in arrays.items()
+        for name, array in sorted(arrays.items(), key=lambda each: each[1].ndim)
         for size, actual in zip(shapes[name], array.shape, strict=True)
     ]
     # Single atoms first: H comes from any bias, and then I from the columns of any W.

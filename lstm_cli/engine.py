@@ -159,9 +159,7 @@ def run(
         own = traces[-len(layer.directions) :]
         sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
     assumed = [f"{s}0 not given: zeros" for s, v in zip(STATES, (h, c), strict=True) if v is None]
-    return Trace(
-        model, tuple(traces), np.dtype(dtype), (*model.assumptions, *assumed)
-    )
+    return Trace(model, tuple(traces), np.dtype(dtype), (*model.assumptions, *assumed))
 
 
 def step(
@@ -173,7 +171,8 @@ def step(
     dtype: Any = np.float64,
 ) -> Trace:
     """Run one step on `x (…, I)`; otherwise as `run`."""
-    return run(model, np.asarray(x, dtype=np.float64)[..., None, :], h, c, dtype=dtype)
+    single = np.atleast_1d(np.asarray(x, dtype=np.float64))
+    return run(model, single[..., None, :], h, c, dtype=dtype)
 
 
 def _check_size(model: Model, lead: tuple[int, ...]) -> None:

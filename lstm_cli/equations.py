@@ -165,9 +165,9 @@ class _Parser:
         try:
             tree = ast.parse(self.text.strip(), mode="eval").body
         except SyntaxError as error:
-            raise self._error(
-                f"not an equation: {error.msg}", self.indent + max(0, (error.offset or 1) - 1)
-            ) from None
+            # An offset of 0 means that the text ends too early.
+            column = error.offset - 1 if error.offset else len(self.text.strip())
+            raise self._error(f"not an equation: {error.msg}", self.indent + column) from None
         except (RecursionError, MemoryError):
             raise self._error(f"nested deeper than {MAX_DEPTH}", 0) from None
         return self._convert(tree, 0)
@@ -285,9 +285,7 @@ def bind_arguments(name: str, given: list[Array]) -> dict[str, Array]:
     function = FUNCTIONS[name]
     missing = len(function.parameters) - len(given)
     defaults = function.defaults[len(function.defaults) - missing :] if missing else ()
-    return dict(
-        zip(function.parameters, [*given, *(np.asarray(d) for d in defaults)], strict=True)
-    )
+    return dict(zip(function.parameters, [*given, *(np.asarray(d) for d in defaults)], strict=True))
 
 
 def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:

@@ -122,9 +122,7 @@ PRESETS: Mapping[str, Preset] = {
 }  # fmt: skip
 
 
-def preset_model(
-    name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int = 0
-) -> Model:
+def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int = 0) -> Model:
     """Return a model of one layer filled by a preset.
 
     Args:

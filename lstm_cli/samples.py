@@ -151,8 +151,7 @@ def _bounded(stream: Any) -> Iterator[bytes]:
 
 
 def _from_lines(lines: Iterator[bytes], name: str, folder: Path) -> Iterator[Read]:
-    """Yield a sample a line; a stream whose first line is not whole JSON is read as one document.
-    """
+    """Yield a sample a line; a stream whose first line is not whole JSON is read as one document."""
     first = True
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
@@ -210,9 +209,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
         raise InputError("'x' is missing", where=place, hint="a sample needs at least x")
     expected = document.get("expected", {})
     if not isinstance(expected, dict):
-        raise InputError(
-            "'expected' is not an object", where=place, hint='{"h": […], "f": […]}'
-        )
+        raise InputError("'expected' is not an object", where=place, hint='{"h": […], "f": […]}')
     return Sample(
         name,
         _rows(document["x"], "x", place),

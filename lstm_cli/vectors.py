@@ -78,8 +78,10 @@ def _member(members: dict[str, Any], key: str, place: str) -> Any:
     if key in members:
         return members[key]
     what = f"no key '{safe(key)}' in the file" if key else "the file has several keys"
-    hint = suggest(key, members) if key else "name one: " + ", ".join(
-        f"@file:{safe(each)}" for each in list(members)[:12]
+    hint = (
+        suggest(key, members)
+        if key
+        else "name one: " + ", ".join(f"@file:{safe(each)}" for each in list(members)[:12])
     )
     raise InputError(what, where=place, hint=hint)
 

@@ -133,5 +133,3 @@ def _cannot_write(place: str, error: OSError) -> OutputError:
         where=place,
         hint="check the folder, its permissions and the space left, or name another -o FILE",
     )
-
-

@@ -102,7 +102,9 @@ def list_(
 ) -> None:
     """Show the cells, presets, conventions, file formats or activations there are."""
     if kind not in KINDS:
-        raise UsageError(f"nothing to list called '{kind}'", where="KIND", hint=suggest(kind, KINDS))
+        raise UsageError(
+            f"nothing to list called '{kind}'", where="KIND", hint=suggest(kind, KINDS)
+        )
     rows = KINDS[kind]()
     if as_json:
         print(json.dumps(rows, indent=1))

@@ -68,7 +68,10 @@ Weights = Annotated[
 Preset = Annotated[
     str,
     typer.Option(
-        "--preset", "-p", metavar="NAME", autocompletion=complete_preset,
+        "--preset",
+        "-p",
+        metavar="NAME",
+        autocompletion=complete_preset,
         help="Weights by name: identity (the default), random, …; see `list presets`.",
     ),
 ]
@@ -82,7 +85,9 @@ OutputSize = Annotated[
 CellName = Annotated[
     str,
     typer.Option(
-        "--cell", metavar="NAME", autocompletion=complete_cell,
+        "--cell",
+        metavar="NAME",
+        autocompletion=complete_cell,
         help="lstm, peephole, peephole+projection, …, or a table of your own in FILE.toml; see "
         "`list cells`.",
     ),
@@ -90,14 +95,19 @@ CellName = Annotated[
 ConventionName = Annotated[
     str,
     typer.Option(
-        "--convention", metavar="NAME", autocompletion=complete_convention,
+        "--convention",
+        metavar="NAME",
+        autocompletion=complete_convention,
         help="How the weights are laid out, where names do not tell; see `list conventions`.",
     ),
 ]
 ForgetBias = Annotated[
     float | None,
-    typer.Option("--forget-bias", metavar="NUMBER",
-                 help="Add this to z_f at run time, as TF1, Haiku and DyNet do."),
+    typer.Option(
+        "--forget-bias",
+        metavar="NUMBER",
+        help="Add this to z_f at run time, as TF1, Haiku and DyNet do.",
+    ),
 ]
 Clip = Annotated[
     float | None,
@@ -105,18 +115,27 @@ Clip = Annotated[
 ]
 CellClip = Annotated[
     float | None,
-    typer.Option("--cell-clip", metavar="LIMIT",
-                 help="Cut the cell state to ±LIMIT, as TensorFlow does."),
+    typer.Option(
+        "--cell-clip", metavar="LIMIT", help="Cut the cell state to ±LIMIT, as TensorFlow does."
+    ),
 ]
 Activations = Annotated[
     str,
-    typer.Option("--activations", metavar="GATE,CANDIDATE,OUTPUT",
-                 help="For example 'hard_sigmoid(0.2,0.5),tanh,tanh'; see `list activations`."),
+    typer.Option(
+        "--activations",
+        metavar="GATE,CANDIDATE,OUTPUT",
+        help="For example 'hard_sigmoid(0.2,0.5),tanh,tanh'; see `list activations`.",
+    ),
 ]
 Steps = Annotated[
     int,
-    typer.Option("--steps", "-n", min=0, metavar="N",
-                 help="Repeat a single x N times, or cut a sequence to N steps."),
+    typer.Option(
+        "--steps",
+        "-n",
+        min=0,
+        metavar="N",
+        help="Repeat a single x N times, or cut a sequence to N steps.",
+    ),
 ]
 DtypeName = Annotated[
     Dtype,

@@ -35,7 +35,8 @@ _VECTOR = "numbers, @file or -"
 
 X = Annotated[str, typer.Option("--x", "-x", metavar="ROWS", help=f"The input: {_VECTOR}.")]
 H = Annotated[
-    str, typer.Option("--h", "--h-prev", metavar="ROWS", help=f"The hidden state before: {_VECTOR}.")
+    str,
+    typer.Option("--h", "--h-prev", metavar="ROWS", help=f"The hidden state before: {_VECTOR}."),
 ]
 C = Annotated[
     str, typer.Option("--c", "--c-prev", metavar="ROWS", help=f"The cell state before: {_VECTOR}.")
@@ -89,9 +90,7 @@ def run(
     Options alone mean this command: `lstm-step --h … --x …`.
     """
     known = ["table", "plain", "json", "jsonl", "csv", "markdown", "latex", "npz"]
-    chosen = o.pick_format(
-        format_, as_json, known, terminal=output == "-" and sys.stdout.isatty()
-    )
+    chosen = o.pick_format(format_, as_json, known, terminal=output == "-" and sys.stdout.isatty())
     if chosen == "npz" and output == "-" and sys.stdout.isatty():
         raise UsageError("npz is not for a terminal", where="-f npz", hint="-o trace.npz")
     vectors = _read_vectors({"--x": x, "--h": h, "--c": c}, allow_nonfinite)
@@ -158,14 +157,10 @@ def _model(
     )
     if preset:
         return model
-    return replace(
-        model, assumptions=("no weights given: preset identity (W_k = [I | I], b = 0)",)
-    )
+    return replace(model, assumptions=("no weights given: preset identity (W_k = [I | I], b = 0)",))
 
 
-def _trace(
-    model: Model, vectors: dict[str, Array | None], steps: int, dtype: o.Dtype
-) -> Trace:
+def _trace(model: Model, vectors: dict[str, Array | None], steps: int, dtype: o.Dtype) -> Trace:
     from lstm_cli.batch import repeat_or_cut
     from lstm_cli.engine import run as run_model
 

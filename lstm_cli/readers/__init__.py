@@ -79,9 +79,7 @@ def read_weights(
         ShapeError: shapes that disagree; both sides are named.
     """
     path = Path(path)
-    return model_from_arrays(
-        read_arrays(path), source=str(path), cell=cell, convention=convention
-    )
+    return model_from_arrays(read_arrays(path), source=str(path), cell=cell, convention=convention)
 
 
 def model_from_arrays(

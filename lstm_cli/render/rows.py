@@ -69,9 +69,7 @@ class StepRows:
     rows: tuple[Row, ...]
 
 
-def equation_text(
-    cell: Cell, style: Style, notation: Notation
-) -> dict[str, tuple[str, str]]:
+def equation_text(cell: Cell, style: Style, notation: Notation) -> dict[str, tuple[str, str]]:
     """Return symbol -> (symbol, right side) as written in a style, for every row of a cell."""
     return {row.symbol: write_equation(row, style, notation) for row in cell.equations}
 

@@ -134,9 +134,7 @@ def _print_words(page: Page, trace: Trace) -> None:
     indent = max((len(name) for name, _ in said), default=0) + 2
     page.print()
     for name, sentence in said:
-        lines = textwrap.wrap(
-            sentence.replace(" %", "\xa0%"), max(20, page.console.width - indent)
-        )
+        lines = textwrap.wrap(sentence.replace(" %", "\xa0%"), max(20, page.console.width - indent))
         text = ("\n" + " " * indent).join(lines).replace("\xa0", " ")
         line = page.text(name.ljust(indent), page.look.heading)
         page.print(line.append_text(Text(text if page.pretty else text.translate(_ASCII))))
@@ -253,8 +251,7 @@ def _bar(values: Array, pretty: bool) -> str:
     counts, _ = np.histogram(finite, bins=8)
     marks = BARS if pretty else ".:-=+*#@"
     return "".join(
-        " " if count == 0 else marks[int(np.ceil(count / counts.max() * 8)) - 1]
-        for count in counts
+        " " if count == 0 else marks[int(np.ceil(count / counts.max() * 8)) - 1] for count in counts
     )
 
 
@@ -264,7 +261,9 @@ def _print_narrow(page: Page, rows: Sequence[Row], units: list[int], summary: bo
     grid = [[_at(row.values, unit, digits) for row in rows] for unit in units]
     labels = [f"[{unit}] " for unit in units]
     if summary:
-        grid += [[number(float(take(r.values)), digits) for r in rows] for take in _SUMMARY.values()]
+        grid += [
+            [number(float(take(r.values)), digits) for r in rows] for take in _SUMMARY.values()
+        ]
         grid.append([_bar(row.values, page.pretty) for row in rows])
         labels += [f"{name} " for name in (*_SUMMARY, "spread")]
     columns = [
