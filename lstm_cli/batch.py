@@ -13,19 +13,22 @@ import numpy as np
 
 from lstm_cli.cell_files import read_cell
 from lstm_cli.cells import LSTM, Cell
-from lstm_cli.engine import Trace, run
+from lstm_cli.engine import Trace, check_trace_size, run, trace_bytes
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe, suggest
-from lstm_cli.presets import preset_model
+from lstm_cli.presets import preset_model, sizes_of, width
 from lstm_cli.readers import model_from_arrays, read_weights
 from lstm_cli.readers.json_ import arrays_from
 from lstm_cli.samples import BadSample, Read, Sample
+from lstm_cli.vectors import repeat_or_cut
 from lstm_cli.weights import Model
-from lstm_cli.writers import plain_list
+from lstm_cli.writers import plain_list, step_record
 
 SCHEMA = "lstm-step/1"
 DEFAULT_ATOL = 1e-6
 CHUNK = 512
+# Samples run together share a trace of at most this size, unless one alone is larger.
+MAX_GROUP_BYTES = 2**28
 MAX_MODELS = 64
 
 
@@ -35,6 +38,7 @@ class Settings:
 
     Attributes:
         model: the weights of samples that name none; None is the preset identity.
+        weights: the file of `model`, read again for samples that name another cell or convention.
         cell: of samples that name none; None lets the weights decide.
         convention: likewise.
         steps: as `--steps`, 0 for all of x.
@@ -46,6 +50,7 @@ class Settings:
     """
 
     model: Model | None = None
+    weights: str = ""
     cell: Cell | None = None
     convention: str = ""
     steps: int = 0
@@ -89,7 +94,10 @@ def evaluate_samples(samples: Iterable[Read], settings: Settings) -> Iterator[di
     while chunk := list(islice(source, CHUNK)):
         records: dict[int, dict[str, Any]] = {}
         for (model, *_), positions in _groups(chunk, models, records).items():
-            _run_group(model, positions, chunk, models, settings, records)
+            each = models.per_run(model, chunk[positions[0]])
+            for start in range(0, len(positions), each):
+                together = positions[start : start + each]
+                _run_group(model, together, chunk, models, settings, records)
         yield from (records[position] for position in range(len(chunk)))
 
 
@@ -123,12 +131,18 @@ def _run_group(
 ) -> None:
     samples = [each for each in (chunk[p] for p in positions) if isinstance(each, Sample)]
     try:
+        check_trace_size(model, (len(models.steps(samples[0])),))
         trace = run(
             model,
             np.stack([models.steps(sample) for sample in samples]),
             *(_stacked([getattr(sample, state) for sample in samples], model) for state in "hc"),
             dtype=settings.dtype,
         )
+    except MemoryError:
+        too_large = InputError("not enough memory", where="", hint="run fewer steps at a time")
+        for position, sample in zip(positions, samples, strict=True):
+            records[position] = _failure(sample.id, too_large.within(sample.place))
+        return
     except LstmStepError as error:
         for position, sample in zip(positions, samples, strict=True):
             placed = type(error)(error.what.replace("--", ""), where=sample.place, hint=error.hint)
@@ -169,23 +183,6 @@ def _record(sample: Sample, trace: Trace, index: int, settings: Settings) -> dic
             for each, t, values in trace.each_step()
         ]
     return record
-
-
-def step_record(
-    layer: int,
-    direction: str,
-    t: int,
-    values: Mapping[str, Array],
-    dtype: Any,
-    index: Any = ...,
-) -> dict[str, Any]:
-    """Return one element of `steps`: layer, direction, t, and every value as a list."""
-    return {
-        "layer": layer,
-        "direction": direction,
-        "t": t,
-        **{symbol: plain_list(value[index], dtype) for symbol, value in values.items()},
-    }
 
 
 def _check(sample: Sample, trace: Trace, index: int, settings: Settings) -> dict[str, Any]:
@@ -263,11 +260,12 @@ class _Models:
             LstmStepError: its weights, cell or convention are refused.
         """
         settings = self.settings
-        if sample.weights is None and settings.model is not None and not sample.cell:
+        own = sample.weights is not None or sample.cell or sample.convention
+        if settings.model is not None and not own:
             return settings.model
         description = [sample.weights, sample.cell, sample.convention, str(sample.folder)]
         if sample.weights is None or isinstance(sample.weights, dict):
-            description.append([_width(each) for each in (sample.x, sample.h, sample.c)])
+            description.append([width(each) for each in (sample.x, sample.h, sample.c)])
         key = json.dumps(description)
         if key not in self.built:
             if len(self.built) >= MAX_MODELS:
@@ -276,14 +274,25 @@ class _Models:
                 self.built[key] = self._build(sample)
             except LstmStepError as error:
                 raise error.within(sample.place) from None
+            except MemoryError:
+                raise InputError(
+                    "not enough memory for the weights", where=sample.place, hint="smaller sizes"
+                ) from None
         return self.built[key]
+
+    def per_run(self, model: Model, sample: Read) -> int:
+        """Return how many samples such as this one are run together."""
+        assert isinstance(sample, Sample)
+        size = trace_bytes(model, (len(self.steps(sample)),))
+        return max(1, min(CHUNK, MAX_GROUP_BYTES // size))
 
     def _build(self, sample: Sample) -> Model:
         cell = _sample_cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
         match sample.weights:
             case str() as path:
-                place = path if Path(path).is_absolute() else sample.folder / path
+                place = sample.folder / path
+                _check_regular(place)
                 return read_weights(place, cell=cell, convention=convention)
             case {"preset": str() as name, **rest}:
                 return preset_model(
@@ -292,6 +301,8 @@ class _Models:
                     sizes=sizes_of(sample.x, sample.h, sample.c, _whole_numbers(rest)),
                     seed=_whole_numbers(rest).get("seed", 0),
                 )
+            case None if self.settings.weights:
+                return read_weights(self.settings.weights, cell=cell, convention=convention)
             case None:
                 sizes = sizes_of(sample.x, sample.h, sample.c)
                 return preset_model("identity", cell or LSTM, sizes=sizes)
@@ -302,6 +313,16 @@ class _Models:
             "'weights' is neither a path, a preset nor arrays",
             hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',
         )
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse a device or FIFO: waiting for one would stop all other samples."""
+    try:
+        irregular = path.exists() and not path.is_file() and not path.is_dir()
+    except (OSError, ValueError):
+        return  # whoever opens it says why not
+    if irregular:
+        raise InputError("not a regular file", where=safe(path), hint="name a weight file")
 
 
 def _sample_cell(sample: Sample) -> Cell | None:
@@ -321,38 +342,3 @@ def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
             raise InputError(f"'{key}' is not a whole number", hint=f'"{key}": 5')
     return dict(options)
-
-
-def _width(array: Array | None) -> int:
-    return 0 if array is None else int(array.shape[-1])
-
-
-def sizes_of(
-    x: Array, h: Array | None, c: Array | None, given: Mapping[str, int] | None = None
-) -> dict[str, int]:
-    """Return the sizes I, P, H that vectors tell, for a preset; `given` may add the last two."""
-    own = given or {}
-    return {
-        "I": _width(x),
-        "P": _width(h) or own.get("output_size", 0),
-        "H": _width(c) or own.get("hidden_size", 0),
-    }
-
-
-def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
-    """Return `x (T, I)`: one row repeated `steps` times, or a sequence cut to `steps`.
-
-    Raises:
-        ShapeError: a sequence shorter than `steps`.
-    """
-    if not steps:
-        return x
-    if len(x) == 1:
-        return np.broadcast_to(x, (steps, x.shape[1]))
-    if steps > len(x):
-        raise ShapeError(
-            f"{steps} steps asked for, x has {len(x)} rows",
-            where=place,
-            hint="leave --steps out to run all rows; only a single row is repeated",
-        )
-    return x[:steps]

@@ -80,9 +80,11 @@ def _plain(cell: Cell) -> list[tuple[str, str]]:
 def _parse_toml(text: str, place: str) -> dict[str, Any]:
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, and int() on thousands of digits
         raise InputError(
-            f"not TOML: {safe(error)}", where=place, hint="texts stand in quotes, tables in '''"
+            f"not TOML: {safe(error)[:200]}",
+            where=place,
+            hint="texts stand in quotes, tables in '''",
         ) from None
     except RecursionError:
         raise InputError("nested too deep", where=place, hint="a cell file is flat") from None

@@ -28,7 +28,7 @@ from lstm_cli.equations import (
     rebuild,
     substitute,
 )
-from lstm_cli.errors import CellError, UsageError, caret, suggest
+from lstm_cli.errors import CellError, UsageError, caret, safe, suggest
 from lstm_cli.notation import is_parameter, write
 
 LSTM_TABLE = """
@@ -145,6 +145,9 @@ def _in_order(table: Mapping[str, Equation], name: str) -> tuple[Equation, ...]:
     return tuple(done)
 
 
+# An LSTM has ten rows, its backward table some forty.
+MAX_ROWS = 300
+
 _ROW = re.compile(r"(?P<lead>\s*(?P<symbol>[A-Za-z]\w*)\s*=)(?P<text>[^#]*)(#\s*(?P<label>.*))?")
 
 
@@ -164,6 +167,8 @@ def parse_table(text: str, place: str = "", first_line: int = 1) -> tuple[Equati
     for number, line in enumerate(text.splitlines(), first_line):
         if line.strip() and not line.strip().startswith("#"):
             where = f"{place}, row {number}" if place else f"row {number}"
+            if len(rows) == MAX_ROWS:
+                raise CellError(f"more than {MAX_ROWS} rows", where=where, hint="use fewer rows")
             rows.append(_parse_row(line, where, rows))
     for state in ("c", "h"):
         if state not in {row.symbol for row in rows}:
@@ -204,7 +209,7 @@ def _parse_row(line: str, where: str, above: Iterable[Equation]) -> Equation:
                 hint=f"define {name} in a row above; inputs are x, h_prev, c_prev; parameters "
                 "are W_…, U_…, b_…, p_…",
             )
-    return Equation(symbol, expression, (match["label"] or "").strip())
+    return Equation(symbol, expression, safe((match["label"] or "").strip()))
 
 
 LSTM = Cell(

@@ -20,7 +20,7 @@ from lstm_cli.weights import Direction
 GATE_LETTERS = "figo"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tensor:
     """One tensor of a layout.
 
@@ -40,7 +40,7 @@ class Tensor:
     optional: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Convention:
     """One framework's layout.
 
@@ -190,7 +190,7 @@ def _pattern(key: str) -> str:
     )
 
 
-_PREFIX = re.compile(r"layer(?P<layer>\d+)_(?P<direction>forward|backward)_(?P<name>.+)")
+_PREFIX = re.compile(r"layer(?P<layer>[0-9]{1,3})_(?P<direction>forward|backward)_(?P<name>.+)")
 _LITERATURE = re.compile(r"(?P<kind>[WUbp])_?(?P<gate>[figoc])")
 
 

@@ -21,6 +21,9 @@ Shape = tuple[Size, ...]
 
 INPUTS: Mapping[str, Size] = {"x": ("I",), "h_prev": ("P",), "c_prev": ("H",)}
 # Which name stands for a class of equal sizes: H first, so that P = H prints as H.
+# A row that joins itself with itself thirty times over would take all memory.
+MAX_ATOMS = 256
+
 _ORDER = {"H": 0, "P": 1, "I": 2}
 
 
@@ -70,6 +73,11 @@ class _Inference:
                 )
             case Apply("concat", arguments):
                 parts = [self.size_of(each) for each in arguments]
+                if sum(len(part or ()) for part in parts) > MAX_ATOMS:
+                    raise CellError(
+                        f"more than {MAX_ATOMS} vectors are joined",
+                        hint="joining what is joined doubles the size with every row",
+                    )
                 return tuple(atom for part in parts for atom in part or ())
             case Apply(_, arguments):
                 size = self.size_of(arguments[0])

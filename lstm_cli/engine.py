@@ -146,7 +146,7 @@ def run(
     if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
         raise _input_error(sequence, model)
     lead = sequence.shape[:-2]
-    _check_size(model, sequence.shape[:-1])
+    check_trace_size(model, sequence.shape[:-1])
     initial = [_states(model, "h", h, lead), _states(model, "c", c, lead)]
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
@@ -175,13 +175,22 @@ def step(
     return run(model, single[..., None, :], h, c, dtype=dtype)
 
 
-def _check_size(model: Model, lead: tuple[int, ...]) -> None:
-    """Refuse a run whose trace would not fit, before any memory is taken."""
+def trace_bytes(model: Model, lead: tuple[int, ...]) -> int:
+    """Return about how many bytes the trace of a run over `lead` (batch axes and steps) takes."""
     numbers = sum(
         len(weights.cell.symbols) * weights.hidden_size + weights.input_size
         for _, _, weights in model.runs
     )
-    size = 8 * numbers * math.prod(lead)
+    return 8 * numbers * math.prod(lead)
+
+
+def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
+    """Refuse a run whose trace would not fit, before any memory is taken.
+
+    Raises:
+        InputError: more than `MAX_TRACE_BYTES`.
+    """
+    size = trace_bytes(model, lead)
     if size > MAX_TRACE_BYTES:
         raise InputError(
             f"a trace of every value would take {size / 2**30:.0f} GiB, the limit is "

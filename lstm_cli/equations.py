@@ -30,21 +30,21 @@ MAX_LENGTH = 1000
 MAX_DEPTH = 40
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Number:
     """A constant written in the row."""
 
     value: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Name:
     """An input, a parameter, or the symbol of a row above."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Apply:
     """An operator or function applied to its arguments; operators go by their sign."""
 
@@ -55,7 +55,7 @@ class Apply:
 Node: TypeAlias = Number | Name | Apply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Equation:
     """One row of a cell: `symbol = expression`, and what the symbol is called."""
 
@@ -64,7 +64,7 @@ class Equation:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Function:
     """A function of the grammar: a primitive with NumPy code, or a body in the same grammar.
 

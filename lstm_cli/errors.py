@@ -6,8 +6,8 @@ raising an error can never start an import loop.
 
 from __future__ import annotations
 
-import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -107,8 +107,15 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
 
 
+def indented(text: str) -> str:
+    """Return safe text whose further lines stand under its first, so that a caret points right."""
+    return "\n       ".join(safe(line) for line in text.split("\n"))
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return "did you mean 'x'?" or the list of what there is."""
+    import difflib  # only when something went wrong: a start should not pay for it
+
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1)
     if close:
@@ -127,5 +134,13 @@ def caret(text: str, start: int, length: int = 1, *, width: int = 68) -> str:
     before, token = safe(shown[: start - left]), safe(shown[start - left : start - left + length])
     rest = safe(shown[start - left + length :])
     lead, tail = ("… " if left else ""), (" …" if left + width < len(text) else "")
-    under = " " * (len(lead) + len(before)) + "^" * max(1, len(token))
+    under = " " * _columns(lead + before) + "^" * max(1, _columns(token))
     return f"{lead}{before}{token}{rest}{tail}\n{under}"
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: wide characters two, accents none."""
+    return sum(
+        0 if unicodedata.combining(each) else 1 + (unicodedata.east_asian_width(each) in "WF")
+        for each in text
+    )

@@ -29,7 +29,7 @@ def is_matrix(name: str) -> bool:
     return is_parameter(name) and name[0].isupper()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Style:
     """How one kind of output writes operators, functions, names and numbers."""
 

@@ -6,6 +6,7 @@ A preset fills any cell's parameters by the shapes that the table asks for. Size
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from lstm_cli.cells import Cell
 from lstm_cli.equations import Array
-from lstm_cli.errors import UsageError, suggest
+from lstm_cli.errors import InputError, UsageError, suggest
 from lstm_cli.notation import is_matrix
 from lstm_cli.weights import LstmWeights, Model
 
@@ -21,6 +22,7 @@ Fill = Callable[["Draft"], None]
 
 # So large that sigmoid gives exactly 0 or 1 in double precision, and tanh exactly 1.
 FULL = 1000.0
+MAX_BYTES = 2 * 2**30
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Draft:
         return self.arrays[f"W_{gate}"][:, -count:]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preset:
     """A named way to fill parameters, and what a reader should see in it."""
 
@@ -144,6 +146,7 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
             hint="take a preset that fits any cell: identity, zeros, ones, random",
         )
     known = _all_sizes(cell, sizes)
+    _check_size(cell, known, name)
     arrays = {
         parameter: np.zeros([sum(known[atom] for atom in size) for size in shape])
         for parameter, shape in cell.parameters.items()
@@ -151,6 +154,19 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
     preset.fill(Draft(cell, arrays, known, seed))
     source = f"preset:{name}" + (f" (seed {seed})" if name == "random" else "")
     return Model.single(LstmWeights(cell, arrays, source), source=source)
+
+
+def _check_size(cell: Cell, known: Mapping[str, int], name: str) -> None:
+    numbers = sum(
+        math.prod(sum(known[atom] for atom in size) for size in shape)
+        for shape in cell.parameters.values()
+    )
+    if 8 * numbers > MAX_BYTES:
+        raise InputError(
+            f"preset {name} would take {8 * numbers / 2**30:,.0f} GiB",
+            where=f"H = {known[cell.shapes['c'][0][0]]}, I = {known[cell.shapes['x'][0][0]]}",
+            hint="smaller sizes; the limit is 2 GiB",
+        )
 
 
 def _all_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -165,3 +181,20 @@ def _all_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
     for letter in ("I", "P", "H"):
         known[roots[letter]] = full[letter]
     return known
+
+
+def width(array: Array | None) -> int:
+    """Return the size of a vector's last axis, 0 where there is none."""
+    return 0 if array is None else int(array.shape[-1])
+
+
+def sizes_of(
+    x: Array, h: Array | None, c: Array | None, given: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Return the sizes I, P, H that vectors tell, for a preset; `given` may add the last two."""
+    own = given or {}
+    return {
+        "I": width(x),
+        "P": width(h) or own.get("output_size", 0),
+        "H": width(c) or own.get("hidden_size", 0),
+    }

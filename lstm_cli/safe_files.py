@@ -9,9 +9,14 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
+import stat
+import struct
 import sys
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -25,6 +30,9 @@ MAX_TEXT_BYTES = 256 * 2**20
 MAX_ARRAY_BYTES = 2 * 2**30
 # A whole number above this is not exact as a double.
 MAX_EXACT_INT = 2**53
+# A sample with inline weights is five deep; what is deeper is an attack on whoever walks it.
+MAX_JSON_DEPTH = 64
+MAX_AXES = 32
 
 
 def read_text(path: Path) -> str:
@@ -69,7 +77,10 @@ def read_stdin(place: str) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     with open_checked(path) as stream:
-        data = stream.read(MAX_TEXT_BYTES + 1)
+        try:
+            data = stream.read(MAX_TEXT_BYTES + 1)
+        except OSError as error:  # opened, and yet it cannot be read: a broken disk, /proc
+            raise _cannot_read(path, error) from None
     _check_size(len(data), MAX_TEXT_BYTES, safe(path))
     return data
 
@@ -83,10 +94,14 @@ def open_checked(path: Path) -> IO[bytes]:
     try:
         return path.open("rb")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"cannot read {safe(path)}: {reason.lower()}", where=safe(path), hint=_neighbours(path)
-        ) from None
+        raise _cannot_read(path, error) from None
+
+
+def _cannot_read(path: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(
+        f"cannot read {safe(path)}: {reason.lower()}", where=safe(path), hint=_neighbours(path)
+    )
 
 
 def _neighbours(path: Path) -> str:
@@ -94,7 +109,8 @@ def _neighbours(path: Path) -> str:
         names = [p.name for p in path.parent.iterdir() if p.suffix == path.suffix][:1000]
     except (OSError, ValueError):
         return "check the path"
-    return suggest(path.name, names[:20]) if names else f"no {safe(path.suffix)} files are there"
+    kind = f"{safe(path.suffix)} files" if path.suffix else "such file"
+    return suggest(path.name, names[:20]) if names else f"check the path: no {kind} there"
 
 
 def _check_size(size: int, limit: int, place: str) -> None:
@@ -138,12 +154,12 @@ def parse_json(text: str, place: str) -> Any:
         return found
 
     try:
-        return json.loads(
+        document = json.loads(
             text, parse_float=number, parse_int=integer, parse_constant=constant,
             object_pairs_hook=members,
         )  # fmt: skip
     except json.JSONDecodeError as error:
-        line = text.splitlines()[error.lineno - 1] if text.strip() else ""
+        line = text.split("\n")[error.lineno - 1]
         raise InputError(
             f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}",
             where=f"{place}, line {error.lineno}, column {error.colno}\n"
@@ -151,7 +167,25 @@ def parse_json(text: str, place: str) -> Any:
             hint="check the character under the caret",
         ) from None
     except RecursionError:
-        raise InputError("nested too deep", where=place, hint="arrays go three deep") from None
+        raise _too_deep(place) from None
+    _check_depth(document, place)
+    return document
+
+
+def _check_depth(document: Any, place: str) -> None:
+    level = [document] if isinstance(document, dict | list) else []
+    for _ in range(MAX_JSON_DEPTH):
+        inner = (each for one in level for each in (one.values() if isinstance(one, dict) else one))
+        level = [each for each in inner if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise _too_deep(place)
+
+
+def _too_deep(place: str) -> InputError:
+    return InputError(
+        f"nested deeper than {MAX_JSON_DEPTH}", where=place, hint="arrays go three deep"
+    )
 
 
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|-?Infinity|NaN|-?[0-9][0-9.eE+-]*')
@@ -165,7 +199,7 @@ def _locate(text: str, token: str, place: str) -> str:
     start = starts[-1] if token.startswith('"') else starts[0]
     line = text.count("\n", 0, start) + 1
     column = start - (text.rfind("\n", 0, start) + 1)
-    shown = text.splitlines()[line - 1]
+    shown = text.split("\n")[line - 1]
     length = min(len(token), 40)
     return f"{place}, line {line}, column {column + 1}\n{caret(shown, column, length)}"
 
@@ -231,6 +265,8 @@ def read_npy(path: Path) -> Array:
         InputError: not an npy file, an object array, or fewer bytes than the header declares.
     """
     with open_checked(path) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise InputError("not a regular file", where=safe(path), hint="npy needs a real file")
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         return _read_array(stream, size, safe(path))
@@ -247,10 +283,16 @@ def read_npz(path: Path) -> dict[str, Array]:
         try:
             archive = zipfile.ZipFile(stream)
             members = archive.infolist()
-        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        except _BAD_ZIP as error:
             raise _not_npz(path, str(error)) from None
         _check_size(sum(each.file_size for each in members), MAX_ARRAY_BYTES, safe(path))
         return dict(_read_members(archive, members, path))
+
+
+# What zipfile and the decompressors below it raise on damaged or hostile archives.
+_BAD_ZIP = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 def _read_members(
@@ -266,7 +308,7 @@ def _read_members(
         try:
             with archive.open(member) as stream:
                 yield key, _read_array(stream, member.file_size, place)
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        except _BAD_ZIP as error:
             raise _not_npz(path, str(error)) from None
 
 
@@ -280,45 +322,54 @@ def _not_npz(path: Path, reason: str) -> InputError:
 def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
     """Return an npy array whose header has been checked against `size` bytes."""
     head = stream.read(min(size, 16_384))
-    try:
-        header = io.BytesIO(head)
-        version = np.lib.format.read_magic(header)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(header)
-    except ValueError as error:
-        raise InputError(
-            f"not an npy array: {safe(error)}"[:300], where=place, hint="write it with numpy.save"
-        ) from None
-    if dtype.kind not in "fiuU":
-        what = "an object array (a pickle)" if dtype.hasobject else f"of type {dtype}"
-        raise InputError(
-            f"the array is {what}; only plain numbers are read",
-            where=place,
-            hint="save it again as numbers: numpy.asarray(a, dtype=float)",
-        )
-    declared = math.prod(shape) * dtype.itemsize
-    there = size - header.tell()
+    shape, fortran, dtype, start = _header(head, place)
+    _check_dtype(dtype, place)
+    declared, there = math.prod(shape) * dtype.itemsize, size - start
     if declared > there or declared > MAX_ARRAY_BYTES:
         raise InputError(
             f"the header declares {declared:,} bytes {shape}, the file has {there:,}",
             where=place,
             hint="the file is cut or damaged; write it again",
         )
-    try:
-        rest = head[header.tell() :] + stream.read(declared - (len(head) - header.tell()))
-        array = np.frombuffer(rest[:declared], dtype=dtype)
-    except (ValueError, EOFError) as error:
-        raise InputError(f"cut short: {safe(error)}", where=place, hint="write it again") from None
-    order: Any = "F" if _is_fortran(head) else "C"
-    return array.reshape(shape, order=order)
+    data = head[start:] + stream.read(max(0, declared - (len(head) - start)))
+    if len(data) < declared or (dtype.kind == "U" and not _is_text(data[:declared], dtype)):
+        raise InputError("cut or damaged", where=place, hint="write it again")
+    array = np.frombuffer(data[:declared], dtype=dtype) if declared else np.empty(0, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
 
 
-def _is_fortran(head: bytes) -> bool:
+def _header(head: bytes, place: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return shape, whether in Fortran order, dtype, and where the numbers start."""
     stream = io.BytesIO(head)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0
-    return (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)[1]
+    try:
+        version = np.lib.format.read_magic(stream)
+        form = np.lib.format
+        read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 2's `3L` is fine by us
+            shape, fortran, dtype = read(stream)
+        if len(shape) > MAX_AXES or any(type(axis) is not int or axis < 0 for axis in shape):
+            raise ValueError(f"shape {shape}")
+    except Exception as error:  # hostile headers bring NumPy's parser to raise nearly anything
+        raise InputError(
+            f"not an npy array: {safe(error) or 'unreadable header'}"[:200],
+            where=place,
+            hint="write it with numpy.save",
+        ) from None
+    return shape, fortran, dtype, stream.tell()
+
+
+def _check_dtype(dtype: np.dtype[Any], place: str) -> None:
+    if dtype.kind not in "fiuU":
+        what = "an object array (a pickle)" if dtype.hasobject else f"of type {safe(dtype)}"
+        raise InputError(
+            f"the array is {what}; only plain numbers are read",
+            where=place,
+            hint="save it again as numbers: numpy.asarray(a, dtype=float)",
+        )
+
+
+def _is_text(data: bytes, dtype: np.dtype[Any]) -> bool:
+    """Whether every code point is one: NumPy itself does not look before Python fails on it."""
+    points = np.frombuffer(data, dtype=np.dtype("u4").newbyteorder(dtype.byteorder))
+    return not points.size or int(points.max()) <= sys.maxunicode

@@ -10,6 +10,8 @@ import csv
 import difflib
 import glob
 import io
+import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -89,12 +91,9 @@ def find_files(arguments: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            inside = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        elif any(mark in argument for mark in "*?[") and not path.exists():
-            inside = sorted(glob.glob(argument, recursive=True))
-        else:
+        try:
+            inside = _inside(argument)
+        except (OSError, ValueError):  # a name that no system takes, a folder we may not list
             inside = [argument]
         if not inside:
             raise InputError(
@@ -103,6 +102,16 @@ def find_files(arguments: Iterable[str]) -> list[str]:
             )  # fmt: skip
         found += inside
     return list(dict.fromkeys(found))
+
+
+def _inside(argument: str) -> list[str]:
+    path = Path(argument)
+    if path.is_dir():
+        files = (p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        return sorted(map(str, files))
+    if any(mark in argument for mark in "*?[") and not path.exists():
+        return sorted(glob.glob(argument, recursive=True))
+    return [argument]
 
 
 def read_samples(argument: str) -> Iterator[Read]:
@@ -151,7 +160,7 @@ def _bounded(stream: Any) -> Iterator[bytes]:
 
 
 def _from_lines(lines: Iterator[bytes], name: str, folder: Path) -> Iterator[Read]:
-    """Yield a sample a line; a stream whose first line is not whole JSON is read as one document."""
+    """Yield a sample a line; a stream whose first line only opens an object is one document."""
     first = True
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
@@ -160,8 +169,8 @@ def _from_lines(lines: Iterator[bytes], name: str, folder: Path) -> Iterator[Rea
         try:
             if len(raw) > MAX_LINE_BYTES:
                 raise InputError("the line is too long", where=place, hint="at most 16 MiB a line")
-            if first and raw.strip()[:1] == b"[":
-                yield from _from_document(_whole(raw, lines, name), Path(folder, name))
+            if first and _opens_document(raw):
+                yield from _from_document(_whole(raw, lines, name), folder / Path(name).name)
                 return
             document = parse_json(decode(raw, place), place)
         except LstmStepError as error:
@@ -169,6 +178,11 @@ def _from_lines(lines: Iterator[bytes], name: str, folder: Path) -> Iterator[Rea
         else:
             yield read_sample(document, f"{Path(name).stem}:{number}", folder, place)
         first = False
+
+
+def _opens_document(line: bytes) -> bool:
+    start = line.removeprefix(b"\xef\xbb\xbf").strip()
+    return start == b"{" or start.startswith(b"[")
 
 
 def _whole(first: bytes, rest: Iterator[bytes], name: str) -> Any:
@@ -196,7 +210,7 @@ def read_sample(document: Any, default_id: str, folder: Path, place: str) -> Rea
     try:
         if not isinstance(document, dict):
             raise InputError("not an object", where=place, hint='{"x": […], "weights": …}')
-        if "id" in document:
+        if document.get("id") is not None:
             name = str(document["id"])
         return _build(document, name, folder, place)
     except LstmStepError as error:
@@ -220,7 +234,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
         convention=_text(document, "convention", place),
         steps=_count(document.get("steps", 0), place),
         expected={
-            key: to_array(value, f"expected {key}", place, max_axes=2)
+            key: np.atleast_1d(to_array(value, f"expected {key}", place, max_axes=2))
             for key, value in expected.items()
         },
         atol=_tolerance(document.get("atol"), place),
@@ -249,6 +263,8 @@ def _rows(value: Any, key: str, place: str) -> Array:
             where=place,
             hint="one sample holds one sequence",
         )
+    if not np.isfinite(array).all():
+        raise InputError(f"{key} is not finite", where=place, hint="give finite numbers")
     return np.atleast_2d(array)
 
 
@@ -272,8 +288,9 @@ def _count(value: Any, place: str) -> int:
 def _tolerance(value: Any, place: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise InputError("'atol' is not a number", where=place, hint='"atol": 1e-6')
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
+        raise InputError("'atol' is not a number from 0", where=place, hint='"atol": 1e-6')
     return float(value)
 
 
@@ -315,9 +332,11 @@ def _from_csv(path: Path) -> Iterator[Read]:
     `;`), or one number a column (`x_0`, `x_1`, …); `weights` a path or `preset:NAME`.
     """
     place = safe(path)
+    csv.field_size_limit(MAX_LINE_BYTES)  # 131,072 by default: a sequence of 10,000 numbers
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
-        header = next(reader, [])
+        header = [column.strip() for column in next(reader, [])]
+        _check_header(header, place)
         for row in reader:
             if row:
                 where = f"{place}, line {reader.line_num}"
@@ -329,7 +348,16 @@ def _from_csv(path: Path) -> Iterator[Read]:
         ) from None
 
 
+def _check_header(header: list[str], place: str) -> None:
+    twice = next((each for i, each in enumerate(header) if each in header[:i]), None)
+    if twice is not None:
+        raise InputError(
+            f"column '{safe(twice)}' is there twice", where=f"{place}, line 1", hint="keep one"
+        )
+
+
 def _csv_sample(header: list[str], row: list[str], name: str, folder: Path, where: str) -> Read:
+    name = next((c for h, c in zip(header, row, strict=False) if h == "id" and c), name)
     try:
         if len(row) != len(header):
             raise ShapeError(
@@ -345,14 +373,15 @@ def _csv_sample(header: list[str], row: list[str], name: str, folder: Path, wher
 
 def _csv_document(header: list[str], row: list[str], where: str) -> dict[str, Any]:
     document: dict[str, Any] = {"expected": {}}
-    vectors: dict[str, str] = {}
+    numbered: dict[str, dict[int, str]] = {}
     for column, cell in zip(header, row, strict=True):
-        stem, _, number = column.rpartition("_")
-        vector = stem if stem and number.isdigit() else column
-        if not cell.strip():
+        own = _COLUMN.fullmatch(column)
+        if own and own["number"]:
+            numbered.setdefault(own["vector"], {})[int(own["number"])] = cell.strip()
+        elif not cell.strip():
             continue
-        if vector in ("x", "h", "c") or vector.startswith("expected."):
-            vectors[vector] = f"{vectors[vector]} {cell}" if vector in vectors else cell
+        elif own:
+            _put(document, own["vector"], parse_rows(cell, column, where).tolist())
         elif column == "weights" and cell.startswith("preset:"):
             document["weights"] = {"preset": cell.removeprefix("preset:")}
         elif column in ("atol", "steps"):
@@ -360,12 +389,35 @@ def _csv_document(header: list[str], row: list[str], where: str) -> dict[str, An
             document[column] = int(value) if column == "steps" and value.is_integer() else value
         else:
             document[column] = cell
-    for vector, text in vectors.items():
-        rows = parse_rows(text, vector, where).tolist()
-        if vector.startswith("expected."):
-            document["expected"][vector.removeprefix("expected.")] = (
-                rows if len(rows) > 1 else rows[0]
-            )
-        else:
-            document[vector] = rows
+    for vector, cells in numbered.items():
+        if any(cells.values()):
+            _put(document, vector, [_joined(vector, cells, where)])
     return document
+
+
+# A vector's column: all of it (x, expected.h) or one number of it (x_0, expected.h_12).
+_COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")
+
+
+def _put(document: dict[str, Any], vector: str, rows: list[list[float]]) -> None:
+    if vector.startswith("expected."):
+        name = vector.removeprefix("expected.")
+        document["expected"][name] = rows if len(rows) > 1 else rows[0]
+    else:
+        document[vector] = rows
+
+
+def _joined(vector: str, cells: Mapping[int, str], where: str) -> list[float]:
+    """Return the numbers of x_0, x_1, … in the order of their columns' numbers."""
+    first = min(cells)
+    values = []
+    for number in range(first, first + len(cells)):
+        if not cells.get(number):
+            lack = "is empty" if number in cells else "has no column"
+            raise InputError(
+                f"{vector}_{number} {lack}",
+                where=where,
+                hint=f"fill all of {vector}_{first} … {vector}_{max(cells)}, or none",
+            )
+        values += parse_rows(cells[number], f"{vector}_{number}", where)[0].tolist()
+    return values

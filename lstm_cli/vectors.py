@@ -19,6 +19,7 @@ from lstm_cli.safe_files import parse_json, read_npy, read_npz, read_stdin, read
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+MAX_STEPS = 10**9
 _WORD = re.compile(r"[^\s,;\[\]()]+")
 # np.array( … , dtype=float32) and its relatives: what is before and after the brackets.
 _PASTED = re.compile(
@@ -110,6 +111,30 @@ def check_rows(array: Array, name: str, place: str, allow_nonfinite: bool = Fals
             hint="give finite numbers, or --allow-nonfinite",
         )
     return rows
+
+
+def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
+    """Return `x (T, I)`: one row repeated `steps` times, or a sequence cut to `steps`.
+
+    Raises:
+        ShapeError: a sequence shorter than `steps`.
+        InputError: more steps than any machine could run.
+    """
+    if not steps:
+        return x
+    if steps > MAX_STEPS:
+        raise InputError(
+            f"{steps} steps are too many", where=place, hint=f"at most {MAX_STEPS:,}"
+        )
+    if len(x) == 1:
+        return np.broadcast_to(x, (steps, x.shape[1]))
+    if steps > len(x):
+        raise ShapeError(
+            f"{steps} steps asked for, x has {len(x)} rows",
+            where=place,
+            hint="leave --steps out to run all rows; only a single row is repeated",
+        )
+    return x[:steps]
 
 
 def parse_text(text: str, name: str, place: str, allow_nonfinite: bool = False) -> Array:

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,23 @@ def _name_nonfinite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     return value
+
+
+def step_record(
+    layer: int,
+    direction: str,
+    t: int,
+    values: Mapping[str, Array],
+    dtype: Any,
+    index: Any = ...,
+) -> dict[str, Any]:
+    """Return one element of `steps`: layer, direction, t, and every value as a list."""
+    return {
+        "layer": layer,
+        "direction": direction,
+        "t": t,
+        **{symbol: plain_list(value[index], dtype) for symbol, value in values.items()},
+    }
 
 
 def json_text(document: Any, *, indent: int | None = None) -> str:
@@ -100,9 +116,14 @@ def write_atomically(path: Path, pieces: Iterable[str | bytes]) -> None:
     Raises:
         OutputError: as `write_out`; the old file, if there was one, is as before.
     """
-    temporary = ""
+    import tempfile  # brings half of the standard library: only where a file is written
+
+    temporary, path = "", _target(path)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        if path.exists() and not path.is_file():
+            _write_device(path, pieces)
+            return
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
             for piece in pieces:
                 stream.write(piece.encode() if isinstance(piece, str) else piece)
@@ -118,6 +139,21 @@ def write_atomically(path: Path, pieces: Iterable[str | bytes]) -> None:
         raise
 
 
+def _target(path: Path) -> Path:
+    """Return the file that a link leads to, so that the link stays."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL
+        raise _cannot_write(safe(path), error) from None
+
+
+def _write_device(path: Path, pieces: Iterable[str | bytes]) -> None:
+    """Write to what is no file (/dev/null, a FIFO): a file must not take its place."""
+    with path.open("wb") as stream:
+        for piece in pieces:
+            stream.write(piece.encode() if isinstance(piece, str) else piece)
+
+
 def _mode(path: Path) -> int:
     """Return the old file's mode, or what the umask leaves of 0666."""
     with contextlib.suppress(OSError):
@@ -127,9 +163,9 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _cannot_write(place: str, error: OSError) -> OutputError:
+def _cannot_write(place: str, error: Exception) -> OutputError:
     return OutputError(
-        f"cannot write: {(error.strerror or str(error)).lower()}",
+        f"cannot write: {(getattr(error, 'strerror', None) or str(error)).lower()}",
         where=place,
         hint="check the folder, its permissions and the space left, or name another -o FILE",
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import errno
 import os
 import sys
 from typing import Any
 
-from lstm_cli.errors import ExitCode, LstmStepError, safe
+from lstm_cli.errors import ExitCode, LstmStepError, OutputError, indented
 from lstm_cli.version import __version__
 
 
@@ -17,6 +18,9 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments in (["--version"], ["-V"]):  # answered before anything heavy is imported
         print(f"lstm-step {__version__}")
         return
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - stays open
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -26,12 +30,22 @@ def main(arguments: list[str] | None = None) -> None:
 def _guarded(arguments: list[str]) -> int:
     """Return the exit code of the program, every error said in three lines on stderr."""
     try:
-        return program(arguments)
+        code = program(arguments)
+        _flush()
+        return code
     except LstmStepError as error:
+        if isinstance(error, OutputError) and error.where == "stdout":
+            _silence_stdout()  # what could not be written must not be tried again at exit
         _report(error.as_record(), arguments)
         return error.exit_code
     except BrokenPipeError:
         _silence_stdout()  # the reader has seen enough (`| head`): that is no error
+        return ExitCode.DONE
+    except SystemExit as leave:
+        # Typer and rich leave with 1 when the reader has gone.
+        if not isinstance(leave.__context__, BrokenPipeError):
+            raise
+        _silence_stdout()
         return ExitCode.DONE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -42,6 +56,12 @@ def _guarded(arguments: list[str]) -> int:
         _report(record, arguments)
         return ExitCode.INPUT
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _silence_stdout()
+            record = {"code": "cannot_write", "message": f"cannot write: {error.strerror}",
+                      "where": "stdout", "try": "make room, or write elsewhere"}  # fmt: skip
+            _report(record, arguments)
+            return ExitCode.CANNOT_WRITE
         if os.environ.get("LSTM_STEP_DEBUG"):
             raise
         record = {"code": "bug", "message": f"this is a bug: {type(error).__name__}: {error}",
@@ -73,26 +93,41 @@ def program(arguments: list[str]) -> int:
         return leave.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
+    if result == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _flush() -> None:
+    """Write out what is buffered, while a failure can still be said.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write: {error.strerror}", where="stdout", hint="make room, or write elsewhere"
+        ) from None
 
 
 def _report(record: dict[str, str], arguments: list[str]) -> None:
     """Write an error to stderr: JSON where JSON was asked for, else three lines."""
+    record = record | {"where": record["where"] or "lstm-step " + " ".join(arguments)[:60]}
     try:
         if _wants_json(arguments):
+            import json
+
             print(json.dumps({"schema": "lstm-step/1", "error": record}), file=sys.stderr)
             return
-        print(f"error: {_indented(record['message'])}", file=sys.stderr)
-        if record["where"]:
-            print(f"where: {_indented(record['where'])}", file=sys.stderr)
-        print(f"try:   {_indented(record['try'])}", file=sys.stderr)
+        print(f"error: {indented(record['message'])}", file=sys.stderr)
+        print(f"where: {indented(record['where'])}", file=sys.stderr)
+        print(f"try:   {indented(record['try'])}", file=sys.stderr)
     except OSError:
         pass  # stderr is closed: the exit code still tells
-
-
-def _indented(text: str) -> str:
-    """Return text whose further lines stand under its first, so that a caret points right."""
-    return "\n".join(safe(line) for line in text.split("\n")).replace("\n", "\n       ")
 
 
 def _wants_json(arguments: list[str]) -> bool:
@@ -106,4 +141,5 @@ def _wants_json(arguments: list[str]) -> bool:
 
 def _silence_stdout() -> None:
     """Point stdout at nothing, so that closing it at exit cannot fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

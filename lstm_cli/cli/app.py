@@ -1,13 +1,16 @@
-"""The commands, and the rule that options alone mean `run`."""
+"""The commands, each built when it is asked for, and the rule that options alone mean `run`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from lstm_cli.cli import batch, list_, run
+# Command -> the module of lstm_cli.cli that has its function, under the same name.
+COMMANDS: Mapping[str, str] = {"run": "run", "batch": "batch", "list": "list_"}
 
 _EXAMPLES = """\b
 Examples:
@@ -21,8 +24,34 @@ Examples:
 """
 
 
+def build_command(name: str) -> Any:
+    """Return one command, ready for the group."""
+    home = import_module(f"lstm_cli.cli.{COMMANDS[name]}")
+    alone = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    alone.command(name, epilog=home.EXAMPLES)(getattr(home, COMMANDS[name]))
+    return typer.main.get_command(alone)
+
+
 class RunByDefault(TyperGroup):
-    """A group whose options, when they are not its own, belong to its command `run`."""
+    """A group whose options, when they are not its own, belong to its command `run`.
+
+    A command is built when it is first asked for: building all of them costs more than a step.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: dict[str, Any] = dict.fromkeys(COMMANDS)  # None until it is built
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, building it at its first use."""
+        if cmd_name in COMMANDS and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = build_command(cmd_name)
+        return self.commands.get(cmd_name)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `run` before arguments that start with one of its options."""
@@ -65,8 +94,3 @@ def _root(
     ),
 ) -> None:
     """The reference calculator for the LSTM: every gate value beside its equation."""
-
-
-app.command("run", epilog=run.EXAMPLES)(run.run)
-app.command("batch", epilog=batch.EXAMPLES)(batch.batch)
-app.command("list", epilog=list_.EXAMPLES)(list_.list_)

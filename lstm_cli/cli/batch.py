@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.cli import options as o
-from lstm_cli.errors import ExitCode, LstmStepError, UsageError, safe
+from lstm_cli.errors import ExitCode, LstmStepError, UsageError, indented, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +65,7 @@ def batch(
     from lstm_cli.samples import find_files
     from lstm_cli.writers import json_text, write_out
 
-    if atol is not None and not atol >= 0:
+    if atol is not None and not 0 <= atol < math.inf:
         raise UsageError(f"--atol is {atol}", where="--atol", hint="--atol 1e-6")
     chosen = o.pick_format(
         "jsonl" if as_json and not format_ else format_, False, ["table", "jsonl"],
@@ -73,6 +74,7 @@ def batch(
     table = o.cell_from(cell, forget_bias, clip, cell_clip, activations)
     settings = Settings(
         model=read_weights(weights, cell=table, convention=convention or None) if weights else None,
+        weights=weights,
         cell=table,
         convention=convention,
         steps=steps,
@@ -89,8 +91,8 @@ def batch(
     )
     shown = _with_progress(_noted(records, quiet), tally, quiet or output == "-")
     if chosen == "table":
-        console = o.make_console(color, sys.stdout)
-        _print_table(console, list(shown), check)
+        listed = list(shown)
+        o.show(lambda console: _print_table(console, listed, check), color, output)
     else:
         write_out((json_text(record) + "\n" for record in shown), output)
     if not quiet:
@@ -118,10 +120,9 @@ def _noted(records: Iterable[dict[str, Any]], quiet: bool) -> Iterator[dict[str,
         if not quiet:
             if not record["ok"]:
                 error = record["error"]
-                where = error["where"].replace("\n", "\n       ")
+                where, message, hint = (indented(error[key]) for key in ("where", "message", "try"))
                 print(
-                    f"failed: {safe(record['id'])}: {error['message']}\n"
-                    f"where: {where}\ntry:   {error['try']}",
+                    f"failed: {safe(record['id'])}: {message}\nwhere: {where}\ntry:   {hint}",
                     file=sys.stderr,
                 )
             elif record.get("check") and not record["check"]["matched"]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstm_cli.cli import options as o
 from lstm_cli.errors import UsageError, safe, suggest
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXAMPLES = """\b
 Examples:
@@ -107,11 +109,16 @@ def list_(
         )
     rows = KINDS[kind]()
     if as_json:
-        print(json.dumps(rows, indent=1))
+        from lstm_cli.writers import write_out
+
+        write_out([json.dumps(rows, indent=1) + "\n"])
         return
+    o.show(lambda console: _print_rows(console, rows), color)
+
+
+def _print_rows(console: Console, rows: list[Row]) -> None:
     from rich.text import Text
 
-    console = o.make_console(color, sys.stdout)
     for row in rows:
         console.print(Text(safe(row["name"]), style="bold"))
         for key, value in row.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -219,6 +221,28 @@ def pick_format(chosen: str, as_json: bool, known: list[str], *, terminal: bool)
     if name not in known:
         raise UsageError(f"unknown format '{name}'", where="-f", hint=suggest(name, known))
     return name
+
+
+def show(draw: Callable[[Console], None], color: Color, output: str = "-") -> None:
+    """Draw on the terminal; for a pipe or a file draw into memory first.
+
+    A file is then written whole or not at all, and lines lose their padding.
+
+    Raises:
+        OutputError: stdout or the file cannot be written.
+    """
+    import io
+
+    from lstm_cli.writers import write_out
+
+    if output == "-" and sys.stdout.isatty():
+        draw(make_console(color, sys.stdout))
+        return
+    encoding = "utf-8" if output != "-" else sys.stdout.encoding
+    buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    draw(make_console(color, buffer))
+    buffer.seek(0)
+    write_out([line.rstrip() + "\n" for line in buffer], output)
 
 
 def make_console(color: Color, stream: Any) -> Console:

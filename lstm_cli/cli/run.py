@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_cli.cli import options as o
-from lstm_cli.errors import UsageError
+from lstm_cli.errors import UsageError, safe
 
 if TYPE_CHECKING:
     from lstm_cli.cells import Cell
@@ -144,9 +144,8 @@ def _model(
         from lstm_cli.readers import read_weights
 
         return read_weights(weights, cell=cell, convention=convention or None)
-    from lstm_cli.batch import sizes_of
     from lstm_cli.cells import LSTM
-    from lstm_cli.presets import preset_model
+    from lstm_cli.presets import preset_model, sizes_of
 
     x, h, c = (vectors[name] for name in ("--x", "--h", "--c"))
     assert x is not None
@@ -161,8 +160,8 @@ def _model(
 
 
 def _trace(model: Model, vectors: dict[str, Array | None], steps: int, dtype: o.Dtype) -> Trace:
-    from lstm_cli.batch import repeat_or_cut
     from lstm_cli.engine import run as run_model
+    from lstm_cli.vectors import repeat_or_cut
 
     x = vectors["--x"]
     assert x is not None
@@ -180,18 +179,8 @@ def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color) ->
         write_out(FORMATS[chosen](trace, view, __version__), output)
         if chosen not in ("json",):
             for assumption in trace.assumptions:
-                print(f"assumed: {assumption}", file=sys.stderr)
+                print(f"assumed: {safe(assumption)}", file=sys.stderr)
         return
     from lstm_cli.render.table import print_trace
 
-    if output == "-" and sys.stdout.isatty():
-        print_trace(o.make_console(color, sys.stdout), trace, view)
-        return
-    import io
-
-    # Into memory first: a file is written whole or not at all, and lines lose their padding.
-    encoding = "utf-8" if output != "-" else sys.stdout.encoding
-    buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
-    print_trace(o.make_console(color, buffer), trace, view)
-    buffer.seek(0)
-    write_out([line.rstrip() + "\n" for line in buffer], output)
+    o.show(lambda console: print_trace(console, trace, view), color, output)

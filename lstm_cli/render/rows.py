@@ -28,7 +28,7 @@ INPUT_LABELS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One named value of one step: symbol, what it is called, its equation, its numbers.
 
@@ -42,7 +42,7 @@ class Row:
     values: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """What to show and how.
 
@@ -59,7 +59,7 @@ class View:
     at: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepRows:
     """One step of one layer and direction, as rows."""
 

@@ -42,7 +42,7 @@ _ASCII = str.maketrans({"→": "->", "−": "-", "·": "*", "…": "...", "≈":
                         "≠": "!=", "×": "x", "σ": "sigma", "⊙": "*"})  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """Colours by the kind of row, as data: one for colour and the same shape without."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from lstm_cli.batch import step_record
 from lstm_cli.engine import Trace
 from lstm_cli.equations import Array
 from lstm_cli.notation import LATEX, PLAIN, UNICODE
@@ -23,7 +22,7 @@ from lstm_cli.render.rows import (
     shown_steps,
     step_rows,
 )
-from lstm_cli.writers import json_text, npz_bytes, plain_list
+from lstm_cli.writers import json_text, npz_bytes, plain_list, step_record
 
 Piece = str | bytes
 
@@ -118,7 +117,8 @@ def to_markdown(trace: Trace, view: View, version: str) -> Iterator[str]:
         for row in each.rows:
             values = [number(float(v), view.digits) for v in _values(row, view)]
             values += [""] * (len(units) - len(values))
-            yield f"| {row.shown} | {row.label} | {row.equation} | {' | '.join(values)} |\n"
+            label = row.label.replace("|", r"\|")
+            yield f"| {row.shown} | {label} | {row.equation} | {' | '.join(values)} |\n"
         yield "\n"
     for text in definitions(trace.model.cell, UNICODE):
         yield f"{text}\n\n"
@@ -139,10 +139,21 @@ def to_latex(trace: Trace, view: View, version: str) -> Iterator[str]:
             equation = f"${row.shown} = {row.equation}$" if row.equation else f"${row.shown}$"
             values = [_latex_number(float(v), view.digits) for v in _values(row, view)]
             values += [""] * (len(units) - len(values))
-            yield " & ".join([row.label, equation, *values]) + r" \\" + "\n"
+            yield " & ".join([_latex_text(row.label), equation, *values]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in definitions(trace.model.cell, LATEX):
         yield f"% {text}\n"
+
+
+# What means something to TeX: a label is a stranger's text, and \\input would read a file.
+_LATEX = str.maketrans(
+    {mark: f"\\{mark}" for mark in "{}$&#_%"}
+    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
+)
+
+
+def _latex_text(text: str) -> str:
+    return text.translate(_LATEX)
 
 
 def _latex_number(value: float, digits: int) -> str:
