@@ -1,23 +1,29 @@
-"""How frameworks lay out LSTM weights: rows of data, and one reader for all of them.
+"""How frameworks lay out LSTM weights: rows of data, nothing else.
 
 Our own layout joins, for each gate k, the columns that meet `h_prev` (first) and `x` (last):
-`W_k (H, P + I)`. A row says which tensors a framework keeps, what each holds and in what order
-the gates are stacked in it. Nothing but data distinguishes one framework from another.
+`W_k (H, P + I)`. A row says which tensors a framework keeps, what each holds, in what order the
+gates are stacked, and what its run time adds (a forget bias, clips, other activations). `layouts`
+reads and writes them all by one rule. In every row with peepholes f and i see the old cell state
+and o the new one.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
-
-from lstm_cli.equations import Array
-from lstm_cli.errors import InputError, ShapeError, UsageError, safe, suggest
-from lstm_cli.weights import Direction
+from lstm_cli.errors import UsageError, suggest
 
 GATE_LETTERS = "figo"
+
+# How gates are stacked in a tensor of n gates:
+#   rows         (n·H, in)
+#   columns      (in, n·H): transposed
+#   interleaved  (H·n, in), the gates of a unit side by side
+#   reread       (in, n·H) whose blocks (in, H) are buffers of (H, in), as cuDNN's in Keras
+#   upright      (in, n·H) whose blocks are not transposed
+Stacking = Literal["rows", "columns", "interleaved", "reread", "upright"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,30 +34,36 @@ class Tensor:
         key: its name, with `{gate}`, `{layer}` and `{reverse}` where they stand.
         holds: "x" or "h" (a matrix for that input), "hx" or "xh" (one for both, in that order),
             "b" (a bias), "p" (peepholes) or "W_hr" (the projection).
-        gates: the order of the gates stacked in it; "" where each gate has a tensor of its own.
-        columns: whether the gates lie along the columns, `(in, 4H)`, so that it is transposed.
+        gates: the gates stacked in it, in order; "" where each gate has a tensor of its own.
+        stacking: how they are stacked.
         optional: whether it may be missing.
     """
 
     key: str
     holds: str
     gates: str = ""
-    columns: bool = False
+    stacking: Stacking = "rows"
     optional: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Convention:
-    """One framework's layout.
+    """One framework's layout and what its run time does besides.
 
     Attributes:
         name: what `--convention` takes.
         title: one line on whose it is.
         tensors: what it keeps.
         source: where that is written.
-        confirmed_by: the golden numbers that prove the row; "" is a rumour.
-        assumption: what a file of this layout leaves open and how it is read.
+        confirmed_by: the numbers of that framework that prove the row; "" is a rumour.
+        leaves_open: what a file of this layout does not say, and how it is read.
         by_name: whether the names in a file are enough to choose it.
+        directions_axis: whether tensors carry a leading axis of directions.
+        forget_bias: what the run time adds to z_f.
+        activations: gate, candidate, output, where they are not sigmoid, tanh, tanh.
+        clip: the run time's clip of pre-activations, 0 for none.
+        cell_clip: the run time's clip of the cell state, 0 for none.
+        state_order: how the framework orders its pair of states.
     """
 
     name: str
@@ -59,77 +71,337 @@ class Convention:
     tensors: tuple[Tensor, ...]
     source: str
     confirmed_by: str = ""
-    assumption: str = ""
+    leaves_open: str = ""
     by_name: bool = True
+    directions_axis: bool = False
+    forget_bias: float = 0.0
+    activations: tuple[str, str, str] | None = None
+    clip: float = 0.0
+    cell_clip: float = 0.0
+    state_order: str = "h, c"
+
+    @property
+    def order(self) -> str:
+        """The order of the stacked gates, "" where each has a tensor of its own."""
+        return next((t.gates[:4] for t in self.tensors if len(t.gates) >= 4), "")
+
+    @property
+    def holds(self) -> set[str]:
+        """The kinds of things its tensors hold."""
+        return {tensor.holds for tensor in self.tensors}
 
 
-_PEEPHOLE = Tensor("p_{gate}", "p", optional=True)
-_PROJECTION = Tensor("W_hr", "W_hr", optional=True)
-
-CONVENTIONS: Mapping[str, Convention] = {
-    row.name: row
-    for row in (
-        Convention(
-            "joined",
-            "W_f … b_o, each W_k on [h_prev, x] (also Wf, Wi, Wc, Wo)",
-            (Tensor("W_{gate}", "hx"), Tensor("b_{gate}", "b", optional=True),
-             _PEEPHOLE, _PROJECTION),
-            "the literature; Greff et al. 2017",
-            "samples/question.json",
-            "W_k are read as joined on [h_prev, x]; for [x, h_prev] give --convention joined-xh",
-        ),
-        Convention(
-            "joined-xh",
-            "as joined, with the columns for x first: [x, h_prev]",
-            (Tensor("W_{gate}", "xh"), Tensor("b_{gate}", "b", optional=True),
-             _PEEPHOLE, _PROJECTION),
-            "TensorFlow 1 joins in this order",
-            "tests/golden/torch_live.json, columns exchanged",
-            by_name=False,
-        ),
-        Convention(
-            "split",
-            "W_f, U_f, b_f …: W_k on x, U_k on h_prev",
-            (Tensor("W_{gate}", "x"), Tensor("U_{gate}", "h"),
-             Tensor("b_{gate}", "b", optional=True), _PEEPHOLE, _PROJECTION),
-            "the literature; Keras' and Wikipedia's notation",
-            "tests/golden/*.json, every case",
-        ),
-        Convention(
-            "pytorch",
-            "PyTorch nn.LSTM: gates i f g o in rows, two biases, layers and directions",
-            (Tensor("weight_ih_l{layer}{reverse}", "x", "ifgo"),
-             Tensor("weight_hh_l{layer}{reverse}", "h", "ifgo"),
-             Tensor("bias_ih_l{layer}{reverse}", "b", "ifgo", optional=True),
-             Tensor("bias_hh_l{layer}{reverse}", "b", "ifgo", optional=True),
-             Tensor("weight_hr_l{layer}{reverse}", "W_hr", optional=True)),
-            "docs.pytorch.org, torch.nn.LSTM",
-            "tests/golden/torch_live.json",
-        ),
-        Convention(
-            "pytorch-cell",
-            "PyTorch nn.LSTMCell: gates i f g o in rows, two biases",
-            (Tensor("weight_ih", "x", "ifgo"), Tensor("weight_hh", "h", "ifgo"),
-             Tensor("bias_ih", "b", "ifgo", optional=True),
-             Tensor("bias_hh", "b", "ifgo", optional=True)),
-            "docs.pytorch.org, torch.nn.LSTMCell",
-            "samples/hand.json",
-        ),
-        Convention(
-            "keras",
-            "Keras 2 and 3 LSTM: gates i f g o in columns, one bias",
-            (Tensor("kernel", "x", "ifgo", columns=True),
-             Tensor("recurrent_kernel", "h", "ifgo", columns=True),
-             Tensor("bias", "b", "ifgo", columns=True, optional=True)),
-            "keras/src/layers/rnn/lstm.py",
-            "tests/golden/torch_live.json, transposed; Keras itself not yet run",
-            "kernel does not say the gates' activation: sigmoid, as Keras since 2.3; before it was "
-            "--cell hard-sigmoid",
-        ),
+def _stack(
+    order: str,
+    keys: str,
+    *,
+    stacking: Stacking = "rows",
+    biases: int = 1,
+    needs_bias: bool = False,
+    more: tuple[Tensor, ...] = (),
+) -> tuple[Tensor, ...]:
+    """Return the usual tensors of a stacked layout: one for x, one for h, and the biases."""
+    names = keys.split()
+    inputs, recurrent, *bias_keys = names
+    assert len(bias_keys) == biases
+    return (
+        Tensor(inputs, "x", order, stacking),
+        Tensor(recurrent, "h", order, stacking),
+        *(Tensor(key, "b", order, optional=not needs_bias) for key in bias_keys),
+        *more,
     )
-}  # fmt: skip
 
-Part = tuple[int, Direction]
+
+def _each_gate(templates: Mapping[str, str], names: Mapping[str, str], stacking: Stacking = "rows"
+               ) -> tuple[Tensor, ...]:  # fmt: skip
+    """Return a tensor a gate for each template, in which `{}` is the gate's name there."""
+    return tuple(
+        Tensor(
+            template.replace("{}", name), holds.rstrip("0123456789"), gate,
+            "rows" if holds[0] in "bp" else stacking, optional=holds[0] in "bp",
+        )
+        for template, holds in templates.items()
+        for gate, name in names.items()
+    )  # fmt: skip
+
+
+_PLAIN_BIAS = Tensor("b_{gate}", "b", optional=True)
+_PLAIN_EXTRAS = (Tensor("p_{gate}", "p", optional=True), Tensor("W_hr", "W_hr", optional=True))
+_LETTERS = {"i": "i", "f": "f", "g": "g", "o": "o"}
+_WORDS = {"i": "input", "f": "forget", "g": "cell", "o": "output"}
+_DIAGONALS = (
+    Tensor("w_f_diag", "p", "f", optional=True),
+    Tensor("w_i_diag", "p", "i", optional=True),
+    Tensor("w_o_diag", "p", "o", optional=True),
+)
+_PYTORCH = _stack(
+    "ifgo",
+    "weight_ih_l{layer}{reverse} weight_hh_l{layer}{reverse} "
+    "bias_ih_l{layer}{reverse} bias_hh_l{layer}{reverse}",
+    biases=2,
+    more=(Tensor("weight_hr_l{layer}{reverse}", "W_hr", optional=True),),
+)
+_PYTORCH_CELL = _stack("ifgo", "weight_ih weight_hh bias_ih bias_hh", biases=2)
+_KERAS = _stack("ifgo", "kernel recurrent_kernel bias", stacking="columns")
+_ONNX_PEEPHOLE = (Tensor("P", "p", "iof", optional=True),)
+_TF1_BIAS = "TF1 adds a forget bias of 1 at run time by default; for 0 give --forget-bias -1"
+_HARD = ("hard_sigmoid", "tanh", "tanh")
+
+_ROWS = (
+    Convention(
+        "joined", "W_f … b_o, each W_k on [h_prev, x] (also Wf, Wi, Wc, Wo)",
+        (Tensor("W_{gate}", "hx"), _PLAIN_BIAS, *_PLAIN_EXTRAS),
+        "the literature; Greff et al. 2017", "samples/question.json",
+        "W_k are read as joined on [h_prev, x]; for [x, h_prev] give --convention joined-xh",
+    ),
+    Convention(
+        "joined-xh", "as joined, with the columns for x first: [x, h_prev]",
+        (Tensor("W_{gate}", "xh"), _PLAIN_BIAS, *_PLAIN_EXTRAS),
+        "TensorFlow 1 joins in this order", "tests/golden/torch_live.json, columns exchanged",
+        by_name=False,
+    ),
+    Convention(
+        "split", "W_f, U_f, b_f …: W_k on x, U_k on h_prev",
+        (Tensor("W_{gate}", "x"), Tensor("U_{gate}", "h"), _PLAIN_BIAS, *_PLAIN_EXTRAS),
+        "the literature; Wikipedia's notation", "tests/golden/*.json",
+    ),
+    Convention(
+        "pytorch", "PyTorch nn.LSTM: layers, directions, proj_size", _PYTORCH,
+        "docs.pytorch.org, torch.nn.LSTM", "torch 2.13.0: tests/golden/torch_live.json",
+    ),
+    Convention(
+        "pytorch-cell", "PyTorch nn.LSTMCell", _PYTORCH_CELL,
+        "docs.pytorch.org, torch.nn.LSTMCell", "torch 2.13.0: tests/golden/torch_live.json",
+    ),
+    Convention(
+        "paddle", "PaddlePaddle nn.LSTM: PyTorch's names and order", _PYTORCH,
+        "paddlepaddle.org.cn, paddle.nn.LSTM", by_name=False,
+    ),
+    Convention(
+        "candle", "candle (Rust): PyTorch's names and order", _PYTORCH,
+        "huggingface/candle candle-nn/src/rnn.rs",
+        "candle's own test: tests/golden/candle.json", by_name=False,
+    ),
+    Convention(
+        "tinygrad", "tinygrad nn.LSTMCell: PyTorch's names and order", _PYTORCH_CELL,
+        "tinygrad/nn/__init__.py", by_name=False,
+    ),
+    Convention(
+        "keras", "Keras 3, Keras 2.3 and later", _KERAS, "keras/src/layers/rnn/lstm.py",
+        leaves_open="the gates' activation is read as sigmoid, the default since Keras 2.3; "
+        "before it was 0.2 z + 0.5: --convention keras-2.2",
+    ),
+    Convention(
+        "keras-2.2", "Keras 2.0 to 2.2: gates by 0.2 z + 0.5", _KERAS,
+        "keras-team/keras tags 2.0.0 and 2.2.5, recurrent.py", by_name=False, activations=_HARD,
+    ),
+    Convention(
+        "keras-1", "Keras 1 and 0.3: an array a gate, gates by 0.2 z + 0.5",
+        (Tensor("W_{gate}", "x", stacking="columns"), Tensor("U_{gate}", "h", stacking="columns"),
+         _PLAIN_BIAS),
+        "keras-team/keras tags 0.3.3 and 1.2.2, recurrent.py", by_name=False, activations=_HARD,
+    ),
+    Convention(
+        "keras-cudnn", "Keras CuDNNLSTM: told by its bias of 8H",
+        (Tensor("kernel", "x", "ifgo", "reread"),
+         Tensor("recurrent_kernel", "h", "ifgo", "upright"),
+         Tensor("bias", "b", "ifgoifgo")),
+        "keras-team/keras 2.3.1, engine/saving.py, _convert_rnn_weights",
+    ),
+    Convention(
+        "tf1-basic", "TensorFlow 1 BasicLSTMCell",
+        (Tensor("basic_lstm_cell.kernel", "xh", "igfo", "columns"),
+         Tensor("basic_lstm_cell.bias", "b", "igfo", optional=True)),
+        "tensorflow v1.15, rnn_cell_impl.py", leaves_open=_TF1_BIAS, forget_bias=1.0,
+        state_order="c, h",
+    ),
+    Convention(
+        "tf1", "TensorFlow 1 LSTMCell: peepholes, projection",
+        (Tensor("lstm_cell.kernel", "xh", "igfo", "columns"),
+         Tensor("lstm_cell.bias", "b", "igfo", optional=True),
+         *(Tensor(f"lstm_cell.{t.key}", t.holds, t.gates, optional=True) for t in _DIAGONALS),
+         Tensor("lstm_cell.projection.kernel", "W_hr", stacking="columns", optional=True)),
+        "tensorflow v1.15, rnn_cell_impl.py", leaves_open=_TF1_BIAS + "; a cell clip is not in "
+        "the file: --cell-clip", forget_bias=1.0, state_order="c, h",
+    ),
+    Convention(
+        "tf1-block", "TensorFlow 1 LSTMBlockCell, BlockLSTM: ICFO",
+        (Tensor("kernel", "xh", "igfo", "columns"), Tensor("bias", "b", "igfo", optional=True),
+         *_DIAGONALS),
+        "tensorflow v1.15, contrib/rnn lstm_ops.py", leaves_open=_TF1_BIAS, by_name=False,
+        forget_bias=1.0, state_order="c, h",
+    ),
+    Convention(
+        "tf-block-v2", "TensorFlow BlockLSTMV2: IFCO, no forget bias",
+        (Tensor("kernel", "xh", "ifgo", "columns"), Tensor("bias", "b", "ifgo", optional=True),
+         *_DIAGONALS),
+        "tensorflow API documentation of the op", by_name=False, state_order="c, h",
+    ),
+    Convention(
+        "onnx", "ONNX LSTM: W, R, B = Wb;Rb, P = i, o, f",
+        (Tensor("W", "x", "iofg"), Tensor("R", "h", "iofg"),
+         Tensor("B", "b", "iofgiofg", optional=True), *_ONNX_PEEPHOLE),
+        "onnx.ai, operator LSTM-22",
+        "onnxruntime 1.32.0: tests/golden/onnxruntime_live.json", directions_axis=True,
+    ),
+    Convention(
+        "openvino", "OpenVINO LSTMCell, LSTMSequence: FICO",
+        (Tensor("W", "x", "figo"), Tensor("R", "h", "figo"), Tensor("B", "b", "figo")),
+        "openvinotoolkit/openvino, rnn_cell_base.hpp",
+        "OpenVINO's own test: tests/golden/openvino.json", by_name=False,
+    ),
+    Convention(
+        "flax-linen", "Flax linen LSTMCell, OptimizedLSTMCell: a kernel a gate",
+        _each_gate({"i{}.kernel": "x", "h{}.kernel": "h", "h{}.bias": "b"}, _LETTERS, "columns"),
+        "google/flax flax/linen/recurrent.py", state_order="c, h",
+    ),
+    Convention(
+        "flax-nnx", "Flax nnx LSTMCell: as linen, with if_ since `if` is a keyword",
+        (*_each_gate({"i{}.kernel": "x"}, _LETTERS | {"f": "f_"}, "columns"),
+         *_each_gate({"h{}.kernel": "h", "h{}.bias": "b"}, _LETTERS, "columns")),
+        "google/flax flax/nnx/nn/recurrent.py", state_order="c, h",
+    ),
+    Convention(
+        "flax-nnx-optimized", "Flax nnx OptimizedLSTMCell",
+        _stack("ifgo", "dense_i.kernel dense_h.kernel dense_h.bias", stacking="columns"),
+        "google/flax flax/nnx/nn/recurrent.py", state_order="c, h",
+    ),
+    Convention(
+        "haiku", "Haiku hk.LSTM: adds 1 to the forget gate at run time",
+        (Tensor("linear.w", "xh", "igfo", "columns"),
+         Tensor("linear.b", "b", "igfo", optional=True)),
+        "google-deepmind/dm-haiku haiku/_src/recurrent.py", by_name=False, forget_bias=1.0,
+    ),
+    Convention(
+        "sonnet", "Sonnet 2 snt.LSTM",
+        _stack("ifgo", "w_i w_h b", stacking="columns",
+               more=(Tensor("projection", "W_hr", stacking="columns", optional=True),)),
+        "google-deepmind/sonnet src/recurrent.py",
+    ),
+    Convention(
+        "equinox", "Equinox LSTMCell: one bias",
+        _stack("ifgo", "weight_ih weight_hh bias", needs_bias=True),
+        "patrick-kidger/equinox equinox/nn/_rnn.py",
+    ),
+    Convention(
+        "mxnet", "MXNet gluon LSTMCell, LSTM",
+        _stack("ifgo", "i2h_weight h2h_weight i2h_bias h2h_bias", biases=2,
+               more=(Tensor("h2r_weight", "W_hr", optional=True),)),
+        "apache/mxnet gluon/rnn/rnn_cell.py",
+    ),
+    Convention(
+        "cntk", "CNTK LSTM: i g f o in columns",
+        _stack("igfo", "W H b", stacking="columns", needs_bias=True,
+               more=(Tensor("Ci", "p", "i", optional=True), Tensor("Cf", "p", "f", optional=True),
+                     Tensor("Co", "p", "o", optional=True),
+                     Tensor("Wmr", "W_hr", stacking="columns", optional=True))),
+        "microsoft/CNTK bindings/python/cntk/layers/blocks.py",
+    ),
+    Convention(
+        "dynet", "DyNet VanillaLSTMBuilder: adds 1 to the forget gate at run time",
+        _stack("ifog", "x2i h2i bi"), "clab/dynet dynet/lstm.cc", forget_bias=1.0,
+        state_order="c, h",
+    ),
+    Convention(
+        "chainer", "Chainer L.LSTM: the gates of a unit side by side",
+        _stack("gifo", "upward.W lateral.W upward.b", stacking="interleaved"),
+        "chainer/functions/rnn/lstm.py, _extract_gates", state_order="c, h",
+    ),
+    Convention(
+        "caffe", "Caffe LSTM", _stack("ifog", "W_xc W_hc b_c"),
+        "BVLC/caffe src/caffe/layers/lstm_layer.cpp",
+    ),
+    Convention(
+        "char-rnn", "Torch7 char-rnn", _stack("ifog", "i2h.weight h2h.weight i2h.bias h2h.bias",
+                                               biases=2),
+        "karpathy/char-rnn model/LSTM.lua",
+    ),
+    Convention(
+        "theano", "Theano tutorial: its code adds the bias twice",
+        _stack("ifog", "lstm_W lstm_U lstm_b", stacking="columns"),
+        "lisa-lab/DeepLearningTutorials code/lstm.py",
+        leaves_open="the tutorial's code adds lstm_b twice; here it is added once",
+    ),
+    Convention(
+        "lasagne", "Lasagne LSTMLayer: an array a gate, peepholes",
+        _each_gate({"W_in_to_{}": "x", "W_hid_to_{}": "h", "b_{}": "b", "W_cell_to_{}": "p"},
+                   {"i": "ingate", "f": "forgetgate", "g": "cell", "o": "outgate"}, "columns"),
+        "Lasagne/Lasagne lasagne/layers/recurrent.py",
+    ),
+    Convention(
+        "tflite", "TensorFlow Lite LSTM: a tensor a gate",
+        (Tensor("W_{gate}", "x"), Tensor("U_{gate}", "h"), _PLAIN_BIAS, *_PLAIN_EXTRAS),
+        "tensorflow/lite/kernels/lstm_shared.h",
+        "TFLite's own tests: tests/golden/tflite.json, tflite_micro.json", by_name=False,
+    ),
+    Convention(
+        "coreml", "Core ML NeuralNetwork: clips at ±50",
+        _each_gate(
+            {"{}WeightMatrix": "x", "{}RecursionMatrix": "h", "{}BiasVector": "b",
+             "{}PeepholeVector": "p"},
+            {"i": "inputGate", "f": "forgetGate", "g": "blockInput", "o": "outputGate"}),
+        "apple/coremltools mlmodel/format/NeuralNetwork.proto", clip=50.0, cell_clip=50.0,
+        leaves_open="the forgetBias flag adds 1 to b_f: --forget-bias 1 where it is set",
+    ),
+    Convention(
+        "coreml-mil", "Core ML MIL lstm", _stack("ifog", "weight_ih weight_hh bias",
+                                                  more=(Tensor("peephole", "p", "ifo", optional=True),)),
+        "apple/coremltools converters/mil/mil/ops/defs/iOS15/recurrent.py", by_name=False,
+    ),
+    Convention(
+        "mlx", "MLX nn.LSTM", _stack("ifgo", "Wx Wh bias", stacking="columns"),
+        "ml-explore/mlx python/mlx/nn/layers/recurrent.py",
+    ),
+    Convention(
+        "matlab", "MATLAB lstmLayer",
+        _stack("ifgo", "InputWeights RecurrentWeights Bias"),
+        "mathworks.com, lstmLayer properties",
+        leaves_open="GateActivationFunction is read as sigmoid; for hard-sigmoid give --cell "
+        "hard-sigmoid",
+    ),
+    Convention(
+        "dl4j", "Deeplearning4j LSTM: g f o i in columns",
+        _stack("gfoi", "W RW b", stacking="columns", needs_bias=True),
+        "eclipse/deeplearning4j KerasLSTM.java",
+    ),
+    Convention(
+        "flux", "Flux.jl LSTMCell", _stack("ifgo", "Wi Wh bias"), "FluxML/Flux.jl recurrent.jl",
+        leaves_open="arrays of Julia are read as (rows, columns)",
+    ),
+    Convention(
+        "burn", "burn (Rust) Lstm: two linear layers a gate",
+        _each_gate({"{}_gate.input_transform.weight": "x", "{}_gate.hidden_transform.weight": "h",
+                    "{}_gate.input_transform.bias": "b1", "{}_gate.hidden_transform.bias": "b2"},
+                   _WORDS, "columns"),
+        "tracel-ai/burn crates/burn-nn lstm.rs", state_order="c, h",
+    ),
+    Convention(
+        "webnn", "WebNN lstm, layout iofg",
+        _stack("iofg", "weight recurrentWeight bias recurrentBias", biases=2,
+               more=(Tensor("peepholeWeight", "p", "iof", optional=True),)),
+        "w3.org/TR/webnn, lstm", "webnn-baseline's own test: tests/golden/webnn.json (weak)",
+    ),
+    Convention(
+        "webnn-ifgo", "WebNN lstm, layout ifgo",
+        _stack("ifgo", "weight recurrentWeight bias recurrentBias", biases=2,
+               more=(Tensor("peepholeWeight", "p", "iof", optional=True),)),
+        "w3.org/TR/webnn, lstm", by_name=False,
+    ),
+    Convention(
+        "darknet", "Darknet (pjreddie): w recurrent, u input; stream order wi wf wo wg ui uf uo ug",
+        (Tensor("w{gate}", "h"), Tensor("u{gate}", "x"), Tensor("bw{gate}", "b", optional=True),
+         Tensor("bu{gate}", "b", optional=True)),
+        "pjreddie/darknet src/parser.c", by_name=False,
+    ),
+    Convention(
+        "darknet-alexeyab", "Darknet (AlexeyAB): the same names, stream order wf wi wg wo uf ui ug uo",
+        (Tensor("w{gate}", "h"), Tensor("u{gate}", "x"), Tensor("bw{gate}", "b", optional=True),
+         Tensor("bu{gate}", "b", optional=True)),
+        "AlexeyAB/darknet src/parser.c", by_name=False,
+    ),
+)  # fmt: skip
+
+CONVENTIONS: Mapping[str, Convention] = {row.name: row for row in _ROWS}
 
 
 def convention_named(name: str) -> Convention:
@@ -141,225 +413,3 @@ def convention_named(name: str) -> Convention:
     if name not in CONVENTIONS:
         raise UsageError(f"unknown convention '{name}'", hint=suggest(name, CONVENTIONS))
     return CONVENTIONS[name]
-
-
-def detect(arrays: Mapping[str, Array], place: str) -> Convention:
-    """Return the convention that a file's names tell.
-
-    Raises:
-        InputError: none fits (lists what is there), or several do (lists the choices).
-    """
-    known = [match["name"] if (match := _PREFIX.fullmatch(name)) else name for name in arrays]
-    fitting = [row for row in CONVENTIONS.values() if row.by_name and _fits(row, known)]
-    # W_f and U_f are also there when the layout is split, which asks for more.
-    most = max((_required(row) for row in fitting), default=0)
-    fitting = [row for row in fitting if _required(row) == most]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise InputError(
-            "the names fit several conventions: " + ", ".join(row.name for row in fitting),
-            where=place,
-            hint=" or ".join(f"--convention {row.name}" for row in fitting),
-        )
-    raise InputError(
-        f"no LSTM's weights are recognised among {', '.join(map(safe, known[:20])) or 'no keys'}",
-        where=place,
-        hint="use W_f … b_o, W_f U_f b_f …, or a framework's names; `lstm-step list conventions`",
-    )
-
-
-def _required(row: Convention) -> int:
-    return sum(not tensor.optional for tensor in row.tensors)
-
-
-def _fits(row: Convention, names: list[str]) -> bool:
-    """Whether at least one key of each required tensor is there, gates of any kind counting."""
-    return all(
-        any(re.fullmatch(_pattern(tensor.key), name) for name in names)
-        for tensor in row.tensors
-        if not tensor.optional
-    )
-
-
-def _pattern(key: str) -> str:
-    return (
-        key.replace("{gate}", f"[{GATE_LETTERS}]")
-        .replace("{layer}", r"\d+")
-        .replace("{reverse}", "(_reverse)?")
-    )
-
-
-_PREFIX = re.compile(r"layer(?P<layer>[0-9]{1,3})_(?P<direction>forward|backward)_(?P<name>.+)")
-_LITERATURE = re.compile(r"(?P<kind>[WUbp])_?(?P<gate>[figoc])")
-
-
-def parts(arrays: Mapping[str, Array], row: Convention) -> Iterator[tuple[Part, dict[str, Array]]]:
-    """Yield ((layer, direction), tensors) with keys as the row writes them for that part.
-
-    A layer and direction stand in the framework's own names (`weight_ih_l1_reverse`) or in front
-    of ours (`layer1_backward_W_f`).
-    """
-    grouped: dict[Part, dict[str, Array]] = {}
-    for name, array in arrays.items():
-        part, plain = _part_of(name, row)
-        grouped.setdefault(part, {})[plain] = array
-    forward_first = sorted(grouped.items(), key=lambda each: (each[0][0], each[0][1] != "forward"))
-    yield from forward_first
-
-
-def _part_of(name: str, row: Convention) -> tuple[Part, str]:
-    prefixed = _PREFIX.fullmatch(name)
-    if prefixed:
-        direction: Direction = "backward" if prefixed["direction"] == "backward" else "forward"
-        return (int(prefixed["layer"]), direction), prefixed["name"]
-    for tensor in row.tensors:
-        if "{layer}" in tensor.key:
-            pattern = re.escape(tensor.key).replace(r"\{layer\}", r"(?P<layer>\d{1,3})")
-            match = re.fullmatch(pattern.replace(r"\{reverse\}", "(?P<reverse>_reverse)?"), name)
-            if match:
-                direction = "backward" if match["reverse"] else "forward"
-                return (int(match["layer"]), direction), tensor.key
-    return (0, "forward"), name
-
-
-def literature_names(arrays: Mapping[str, Array], place: str) -> dict[str, Array]:
-    """Return the arrays with `Wf`, `W_c`, `bc` … named `W_f`, `W_g`, `b_g`, prefixes kept.
-
-    Raises:
-        InputError: two names mean the same parameter (`W_c` and `W_g`).
-    """
-    renamed: dict[str, Array] = {}
-    for name, array in arrays.items():
-        prefixed = _PREFIX.fullmatch(name)
-        plain = prefixed["name"] if prefixed else name
-        match = _LITERATURE.fullmatch(plain)
-        new = f"{match['kind']}_{match['gate'].replace('c', 'g')}" if match else plain
-        new = name.removesuffix(plain) + new
-        if new in renamed:
-            raise InputError(
-                f"'{safe(name)}' and another key both mean {safe(new)}",
-                where=place,
-                hint="keep one of them",
-            )
-        renamed[new] = array
-    return renamed
-
-
-def unpack(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[str, Array]:
-    """Return our parameters `W_k`, `b_k`, `p_k`, `W_hr` from one layer and direction of a layout.
-
-    Gates that a coupled cell does not have may be missing; two biases are added.
-
-    Raises:
-        InputError: a tensor is missing or not part of the layout.
-        ShapeError: a stack of gates that cannot be cut into equal blocks.
-    """
-    blocks: dict[str, dict[str, list[Array]]] = {}
-    used = set[str]()
-    for tensor in row.tensors:
-        keys = _keys(tensor, tensors)
-        if not keys and not tensor.optional:
-            raise InputError(
-                f"{_shown(tensor.key)} is missing for convention {row.name}",
-                where=f"{place}, which has {', '.join(map(safe, list(tensors)[:20]))}",
-                hint=suggest(tensor.key, tensors) + "; or another --convention",
-            )
-        for gate, key in keys.items():
-            used.add(key)
-            for letter, block in _cut(tensor, gate, tensors[key], f"{place}, key {safe(key)}"):
-                blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)
-    unused = [key for key in tensors if key not in used]
-    if unused:
-        raise InputError(
-            f"convention {row.name} has no '{safe(unused[0])}'",
-            where=place,
-            hint="remove it, or name another --convention",
-        )
-    return dict(_parameters(blocks, place))
-
-
-def _keys(tensor: Tensor, tensors: Mapping[str, Array]) -> dict[str, str]:
-    """Return gate letter (or "" for a whole stack) -> key, for what is there."""
-    if "{gate}" not in tensor.key:
-        return {"": tensor.key} if tensor.key in tensors else {}
-    keys = {k: tensor.key.replace("{gate}", k) for k in GATE_LETTERS}
-    return {k: key for k, key in keys.items() if key in tensors}
-
-
-def _shown(key: str) -> str:
-    return key.replace("{gate}", "f").replace("{layer}", "0").replace("{reverse}", "")
-
-
-def _cut(tensor: Tensor, gate: str, array: Array, place: str) -> Iterator[tuple[str, Array]]:
-    """Yield (gate, block); the projection goes under the letter ""."""
-    if tensor.columns:
-        array = array.T
-    if not tensor.gates:
-        yield gate, array
-        return
-    count = len(tensor.gates)
-    if array.ndim == 0 or array.shape[0] % count:
-        raise ShapeError(
-            f"{array.shape[0] if array.ndim else 'one'} rows do not divide into {count} gates",
-            where=place,
-            hint=f"{count}·H rows are needed; a transposed array wants another --convention",
-        )
-    yield from zip(tensor.gates, np.split(array, count), strict=True)
-
-
-def _parameters(
-    blocks: Mapping[str, Mapping[str, list[Array]]], place: str
-) -> Iterator[tuple[str, Array]]:
-    for letter in (*GATE_LETTERS, ""):
-        held = blocks.get(letter, {})
-        if letter and held:
-            yield f"W_{letter}", _joined(letter, held, place)
-        if "b" in held:
-            yield f"b_{letter}", np.sum(held["b"], axis=0)
-        if "p" in held:
-            yield f"p_{letter}", held["p"][0]
-        if "W_hr" in held:
-            yield "W_hr", held["W_hr"][0]
-
-
-def _joined(letter: str, held: Mapping[str, list[Array]], place: str) -> Array:
-    """Return `W_k` on [h_prev, x] from what a layout holds of one gate."""
-    if "hx" in held:
-        return held["hx"][0]
-    if "xh" in held:
-        return _exchange(letter, held["xh"][0], place)
-    if "x" not in held and "h" not in held:
-        raise InputError(
-            f"W_{letter} is missing, b_{letter} is there",
-            where=place,
-            hint="each gate needs its matrix and its bias",
-        )
-    if "x" not in held or "h" not in held:
-        lacking, there = ("W", "U") if "h" in held else ("U", "W")
-        raise InputError(
-            f"{lacking}_{letter} is missing, {there}_{letter} is there",
-            where=place,
-            hint="the split layout needs W_k, U_k and b_k for each gate",
-        )
-    inputs, recurrent = held["x"][0], held["h"][0]
-    for name, block in ((f"W_{letter}", inputs), (f"U_{letter}", recurrent)):
-        if block.ndim != 2 or block.shape[0] != inputs.shape[0]:
-            raise ShapeError(
-                f"gate {letter}: the block for x is {inputs.shape}, for h_prev {recurrent.shape}",
-                where=f"{place}, {name}",
-                hint="both need H rows; a transposed array wants another --convention",
-            )
-    return np.concatenate([recurrent, inputs], axis=1)
-
-
-def _exchange(letter: str, block: Array, place: str) -> Array:
-    """Return [x, h] columns as [h, x]; the number of units is that of the rows."""
-    if block.ndim != 2 or block.shape[1] <= block.shape[0]:
-        raise ShapeError(
-            f"W_{letter} is {block.shape}, needs (H, I + H)",
-            where=place,
-            hint="joined-xh needs a square part for h_prev; with a projection use split",
-        )
-    inputs = block.shape[1] - block.shape[0]
-    return np.concatenate([block[:, inputs:], block[:, :inputs]], axis=1)

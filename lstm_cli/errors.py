@@ -117,9 +117,10 @@ def suggest(word: str, known: Iterable[str]) -> str:
     import difflib  # only when something went wrong: a start should not pay for it
 
     names = list(known)
-    close = difflib.get_close_matches(word, names, n=1)
+    by_lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
     if close:
-        return f"did you mean '{safe(close[0])}'?"
+        return f"did you mean '{safe(by_lower[close[0]])}'?"
     return "one of: " + ", ".join(safe(name) for name in names) if names else "there is none"
 
 

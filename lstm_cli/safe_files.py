@@ -17,7 +17,7 @@ import sys
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -272,13 +272,38 @@ def read_npy(path: Path) -> Array:
         return _read_array(stream, size, safe(path))
 
 
-def read_npz(path: Path) -> dict[str, Array]:
-    """Return every array of a .npz file.
+def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return name -> (shape, dtype) of a .npz file, from its headers alone.
+
+    Raises:
+        InputError: as `read_npz`, but for what only the numbers show.
+    """
+    found: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def read_header(stream: IO[bytes], size: int, place: str) -> Array:
+        shape, _, dtype, _ = _header(stream.read(min(size, 16_384)), place)
+        _check_dtype(dtype, place)
+        found[place] = (shape, dtype.name)
+        return np.empty(0)
+
+    names = [name for name, _ in _read_archive(path, None, read_header)]
+    return dict(zip(names, found.values(), strict=True))
+
+
+def read_npz(path: Path, only: str | None = None) -> dict[str, Array]:
+    """Return every array of a .npz file, or the one called `only`.
 
     Raises:
         InputError: not a zip, more than 2 GiB unpacked, a key twice, an object array, a header
             that declares more than the member holds.
     """
+    return dict(_read_archive(path, only, _read_array))
+
+
+def _read_archive(
+    path: Path, only: str | None, read: Callable[[IO[bytes], int, str], Array]
+) -> Iterator[tuple[str, Array]]:
+    """Yield (name, what `read` makes of the member) for all members, or for `only` one."""
     with open_checked(path) as stream:
         try:
             archive = zipfile.ZipFile(stream)
@@ -286,7 +311,7 @@ def read_npz(path: Path) -> dict[str, Array]:
         except _BAD_ZIP as error:
             raise _not_npz(path, str(error)) from None
         _check_size(sum(each.file_size for each in members), MAX_ARRAY_BYTES, safe(path))
-        return dict(_read_members(archive, members, path))
+        yield from _read_members(archive, members, path, only, read)
 
 
 # What zipfile and the decompressors below it raise on damaged or hostile archives.
@@ -296,7 +321,11 @@ _BAD_ZIP = (
 
 
 def _read_members(
-    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], path: Path
+    archive: zipfile.ZipFile,
+    members: list[zipfile.ZipInfo],
+    path: Path,
+    only: str | None,
+    read: Callable[[IO[bytes], int, str], Array],
 ) -> Iterator[tuple[str, Array]]:
     seen = set[str]()
     for member in members:
@@ -305,9 +334,11 @@ def _read_members(
         if key in seen:
             raise InputError(f"key '{safe(key)}' is there twice", where=place, hint="keep one")
         seen.add(key)
+        if only is not None and key != only:
+            continue
         try:
             with archive.open(member) as stream:
-                yield key, _read_array(stream, member.file_size, place)
+                yield key, read(stream, member.file_size, place)
         except _BAD_ZIP as error:
             raise _not_npz(path, str(error)) from None
 
@@ -334,7 +365,9 @@ def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
     data = head[start:] + stream.read(max(0, declared - (len(head) - start)))
     if len(data) < declared or (dtype.kind == "U" and not _is_text(data[:declared], dtype)):
         raise InputError("cut or damaged", where=place, hint="write it again")
-    array = np.frombuffer(data[:declared], dtype=dtype) if declared else np.empty(0, dtype)
+    if not declared:
+        return np.empty(0, dtype)  # whoever reads it says that it is empty
+    array = np.frombuffer(data[:declared], dtype=dtype)
     return array.reshape(shape, order="F" if fortran else "C")
 
 
@@ -343,6 +376,8 @@ def _header(head: bytes, place: str) -> tuple[tuple[int, ...], bool, np.dtype[An
     stream = io.BytesIO(head)
     try:
         version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ValueError(f"format version {version}")
         form = np.lib.format
         read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
         with warnings.catch_warnings():
@@ -360,7 +395,7 @@ def _header(head: bytes, place: str) -> tuple[tuple[int, ...], bool, np.dtype[An
 
 
 def _check_dtype(dtype: np.dtype[Any], place: str) -> None:
-    if dtype.kind not in "fiuU":
+    if dtype.kind not in "fiuU" or not dtype.itemsize:
         what = "an object array (a pickle)" if dtype.hasobject else f"of type {safe(dtype)}"
         raise InputError(
             f"the array is {what}; only plain numbers are read",

@@ -123,9 +123,7 @@ def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
     if not steps:
         return x
     if steps > MAX_STEPS:
-        raise InputError(
-            f"{steps} steps are too many", where=place, hint=f"at most {MAX_STEPS:,}"
-        )
+        raise InputError(f"{steps} steps are too many", where=place, hint=f"at most {MAX_STEPS:,}")
     if len(x) == 1:
         return np.broadcast_to(x, (steps, x.shape[1]))
     if steps > len(x):
@@ -270,6 +268,8 @@ class _RowParser:
             return "that is a typographic minus; type the plain one: -"
         if "..." in word or "\u2026" in word:
             return "the array was abbreviated when printed; numpy.set_printoptions(threshold=10**9)"
+        if re.fullmatch(r"np\.\w+", word):
+            return "those are NumPy scalars as Python prints them; paste array.tolist()"
         if not word.isascii():
             return "use the plain digits 0-9"
         if Path(word).suffix.lower() in (".txt", ".csv", ".json", ".npy", ".npz"):

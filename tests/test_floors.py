@@ -10,7 +10,7 @@ import lstm_cli
 FLOORS = [
     ["version", "errors", "equations", "notation"],
     ["dimensions", "cells"],
-    ["weights", "conventions", "engine"],
+    ["weights", "conventions", "layouts", "engine"],
     ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples"],
     ["batch", "render"],
     ["cli"],

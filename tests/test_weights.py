@@ -155,7 +155,7 @@ def broken() -> dict[str, tuple[dict[str, Array], type[LstmStepError], str]]:
             InputError, "some layers have two directions",
         ),
         "not divisible": (
-            torch | {"weight_ih_l0": np.ones((15, 3))}, ShapeError, "15 rows do not divide",
+            torch | {"weight_ih_l0": np.ones((15, 3))}, ShapeError, r"weight_ih_l0 has shape \(15, 3\).*15 does not divide",
         ),
         "gates of unequal height": (
             split | {"U_f": np.ones((5, 5))}, ShapeError, "gate f",

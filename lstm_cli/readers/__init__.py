@@ -1,6 +1,7 @@
-"""Weight files, one file a format: each reads arrays by name, and this registry joins them.
+"""Weight files: one file a format, one registry, and the way from a file to a model.
 
-A reader returns what the file holds; which layout that is, names decide, then `--convention`.
+A reader says what a file holds; `finding` tells which of it are LSTMs; here they become a model,
+with the file's own variant (hard sigmoid, clip, peepholes, projection) as edits of the table.
 """
 
 from __future__ import annotations
@@ -13,28 +14,45 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.cells import LSTM, Cell, cell_named
-from lstm_cli.conventions import (
-    convention_named,
-    detect,
-    literature_names,
-    parts,
-    unpack,
+from lstm_cli.cells import (
+    LSTM,
+    Cell,
+    cell_named,
+    with_activations,
+    with_cell_clip,
+    with_clip,
+    with_forget_bias,
 )
+from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.dimensions import solve_sizes
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe, suggest
+from lstm_cli.layouts import unpack
+from lstm_cli.readers.contents import Contents, Part, Variant, in_memory
+from lstm_cli.readers.finding import Found, find_lstms
 from lstm_cli.weights import Direction, Layer, LstmWeights, Model
 
+Edit = Callable[[Cell], Cell]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Format:
-    """A kind of file: its suffixes, the module that reads it, and a line on what it may hold."""
+    """A kind of file: its suffixes, the module that reads it, what it is, what it needs."""
 
     name: str
     suffixes: tuple[str, ...]
     module: str
     title: str
+    extra: str = ""
+    needs: str = ""
+
+    @property
+    def missing(self) -> str:
+        """The line that installs what the format needs, "" where it is there."""
+        from importlib.util import find_spec
+
+        there = not self.needs or find_spec(self.needs) is not None
+        return "" if there else f"pip install 'lstm-cli[{self.extra}]'"
 
 
 FORMATS: tuple[Format, ...] = (
@@ -43,18 +61,19 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
-def read_arrays(path: Path) -> dict[str, Array]:
-    """Return every array of a weight file by name.
+def read_contents(path: Path) -> Contents:
+    """Return what a weight file holds; numbers are read when asked for.
 
     Raises:
-        InputError: an unknown format, or what its reader refuses.
+        InputError: an unknown format, a missing package, or what its reader refuses.
     """
-    for each in FORMATS:
-        if path.suffix.lower() in each.suffixes:
-            read: Callable[[Path], dict[str, Array]] = import_module(
-                f"lstm_cli.readers.{each.module}"
-            ).read
-            return read(path)
+    name = path.name.lower()
+    fitting = [each for each in FORMATS if name.endswith(each.suffixes)]
+    if fitting:
+        read: Callable[[Path], Contents] = import_module(
+            f"lstm_cli.readers.{fitting[0].module}"
+        ).read
+        return read(path)
     known = [suffix for each in FORMATS for suffix in each.suffixes]
     raise InputError(
         f"no reader for '{safe(path.suffix)}' files",
@@ -64,22 +83,30 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 
 def read_weights(
-    path: str | Path, *, cell: Cell | None = None, convention: str | None = None
+    path: str | Path,
+    *,
+    layer: str = "",
+    cell: Cell | None = None,
+    convention: str | None = None,
+    edit: Edit | None = None,
 ) -> Model:
-    """Return the model that a weight file holds: all its layers and directions.
+    """Return the model that an LSTM in a weight file is: all its layers and directions.
 
     Args:
         path: a file of a format in `FORMATS`.
-        cell: the table; None takes the LSTM, with a projection or peepholes where the file has
-            their weights.
-        convention: the layout's name; None lets the names in the file decide.
+        layer: which LSTM, by the file's name for it or its number from 0, where there are several.
+        cell: the table; None takes the file's own variant of the LSTM.
+        convention: the layout's name; None lets names and shapes decide.
+        edit: a last edit of the table (a forget bias, a clip).
 
     Raises:
-        InputError: unreadable, not recognised, a parameter missing.
+        InputError: unreadable, not recognised, ambiguous, a parameter missing.
         ShapeError: shapes that disagree; both sides are named.
     """
     path = Path(path)
-    return model_from_arrays(read_arrays(path), source=str(path), cell=cell, convention=convention)
+    return model_from(
+        read_contents(path), str(path), layer=layer, cell=cell, convention=convention, edit=edit
+    )
 
 
 def model_from_arrays(
@@ -88,47 +115,167 @@ def model_from_arrays(
     source: str,
     cell: Cell | None = None,
     convention: str | None = None,
+    edit: Edit | None = None,
 ) -> Model:
     """Return the model that named arrays make; arguments and errors as `read_weights`."""
+    contents = in_memory(arrays)
+    return model_from(contents, source, cell=cell, convention=convention, edit=edit)
+
+
+def model_from(
+    contents: Contents,
+    source: str,
+    *,
+    layer: str = "",
+    cell: Cell | None = None,
+    convention: str | None = None,
+    edit: Edit | None = None,
+) -> Model:
+    """Return a model from what a file holds; arguments and errors as `read_weights`."""
     place = safe(source)
-    if cell is not None and convention is None and set(arrays) == set(cell.parameters):
+    tensors = contents.tensors
+    if cell is not None and convention is None and set(tensors) == set(cell.parameters):
         # The cell's own names: nothing to decide (a user's cell may have any).
-        weights = LstmWeights(cell, arrays, source)
-        assumed = _single_matrix_assumption(cell)
-        return Model.single(weights, source=source, assumptions=assumed)
-    named = literature_names(arrays, place)
-    row = convention_named(convention) if convention else detect(named, place)
+        cell = edit(cell) if edit else cell
+        weights = LstmWeights(cell, dict(tensors), source)
+        return Model.single(weights, source=source, assumptions=_joined_assumption(cell))
+    row = convention_named(convention) if convention else None
+    found = find_lstms(contents, place, row)
+    if not found:
+        raise _nothing_found(contents, place, row)
+    chosen = choose_lstm(found, layer, place)
+    if len(found) == 1 and not contents.blocks:
+        _refuse_strangers(contents, chosen, place)
+    return assemble(chosen, source, cell=cell, edit=edit)
+
+
+def _joined_assumption(cell: Cell) -> tuple[str, ...]:
+    split = any(name.startswith("U_") for name in cell.parameters)
+    return () if split else ("W_k are read as joined on [h_prev, x]",)
+
+
+def _nothing_found(contents: Contents, place: str, row: Convention | None) -> InputError:
+    names = ", ".join(map(safe, list(contents.tensors)[:12])) or "no tensors"
+    if row is not None:
+        from lstm_cli.layouts import shown_key
+
+        keys = ", ".join(shown_key(t.key) for t in row.tensors if not t.optional)
+        what, hint = f"no {row.name} LSTM here: it needs {keys}", "`lstm-step inspect` shows all"
+    else:
+        what = "no LSTM's weights are recognised"
+        hint = "use W_f … b_o, W_f U_f b_f …, or a framework's names; `lstm-step list conventions`"
+    notes = "".join(f"; {note}" for note in contents.notes)
+    return InputError(what, where=f"{place}, which has {names}{notes}", hint=hint)
+
+
+def _refuse_strangers(contents: Contents, found: Found, place: str) -> None:
+    """Refuse our own layouts with names in them that no cell has: most likely misspelt."""
+    if found.convention.name not in ("joined", "joined-xh", "split"):
+        return
+    used = sum(len(part.tensors) for part in found.parts.values())
+    if used < len(contents.tensors):
+        keys = {key for part in found.parts.values() for key in part.tensors}
+        strange = [n for n in contents.tensors if not any(n.endswith(k[-2:]) for k in keys)]
+        name = safe((strange or list(contents.tensors))[0])
+        raise InputError(
+            f"convention {found.convention.name} has no '{name}'",
+            where=place,
+            hint="remove it, or name another --convention",
+        )
+
+
+def choose_lstm(found: list[Found], layer: str, place: str) -> Found:
+    """Return the LSTM that `--layer` names, by name or number.
+
+    Raises:
+        InputError: there are several and none is named, or there is none of that name.
+    """
+    names = [each.name for each in found]
+    shown = ", ".join(f"{i}: {safe(name) or '(unnamed)'}" for i, name in enumerate(names))
+    if not layer and len(found) == 1:
+        return found[0]
+    if layer in names:
+        return found[names.index(layer)]
+    if layer.isdecimal() and int(layer) < len(found):
+        return found[int(layer)]
+    ending = [each for each in found if layer and each.name.endswith(layer)]
+    if len(ending) == 1:
+        return ending[0]
+    what = f"no LSTM '{safe(layer)}' in the file" if layer else f"the file has {len(found)} LSTMs"
+    raise InputError(
+        what, where=f"{place}: {shown}", hint=f"choose one: --layer {safe(names[0]) or '0'}"
+    )
+
+
+def assemble(
+    found: Found, source: str, *, cell: Cell | None = None, edit: Edit | None = None
+) -> Model:
+    """Return the model of a found LSTM; arguments and errors as `read_weights`."""
     layers: dict[int, dict[Direction, LstmWeights]] = {}
-    assumptions = [row.assumption] if row.assumption and not convention else []
-    for (level, direction), tensors in parts(named, row):
-        where = place if len(named) == len(tensors) else f"{place}, layer {level} {direction}"
-        parameters = unpack(row, tensors, where)
-        own = cell or _cell_for(parameters)
+    assumptions = list(found.open)
+    name = f"{safe(source)}, {safe(found.name)}" if found.name else safe(source)
+    for (level, direction), part in found.parts.items():
+        where = name if len(found.parts) == 1 else f"{name}, layer {level} {direction}"
+        parameters = unpack(found.convention, part.tensors, where)
+        own = file_cell(found.convention, part, parameters, cell)
+        own = edit(own) if edit else own
+        parameters = {k: v for k, v in parameters.items() if _keep(k, part, own)}
         parameters, note = _with_biases(own, parameters, where)
         assumptions += [each for each in note if each not in assumptions]
         layers.setdefault(level, {})[direction] = LstmWeights(own, parameters, where)
-    _check_levels(layers, place)
+    _check_levels(layers, name)
     stack = tuple(Layer(layers[level]) for level in sorted(layers))
-    return Model(stack, source=source, convention=row.name, assumptions=tuple(assumptions))
+    return Model(
+        stack,
+        source=f"{source}, {found.name}" if found.name else source,
+        convention=found.convention.name,
+        assumptions=tuple(assumptions),
+    )
 
 
-def _single_matrix_assumption(cell: Cell) -> tuple[str, ...]:
-    return () if any(name.startswith("U_") for name in cell.parameters) else (
-        "W_k are read as joined on [h_prev, x]",
-    )  # fmt: skip
+def _keep(name: str, part: Part, cell: Cell) -> bool:
+    """Whether a parameter stays: a gate that is coupled has weights in ONNX that nothing reads."""
+    return name in cell.parameters or not part.variant.cells
 
 
-def _cell_for(parameters: Mapping[str, Array]) -> Cell:
-    """Return the LSTM with the variants whose weights are there."""
-    variants = [
-        name
-        for name, there in (
-            ("peephole", any(name.startswith("p_") for name in parameters)),
-            ("projection", "W_hr" in parameters),
-        )
-        if there
-    ]
-    return cell_named("+".join(variants)) if variants else LSTM
+def file_cell(
+    row: Convention, part: Part, parameters: Mapping[str, Array], chosen: Cell | None
+) -> Cell:
+    """Return the table that a file's layer computes: its variant and its run time's habits.
+
+    Args:
+        row: the layout, whose framework may add a forget bias, clips or other activations.
+        part: tensors and variant of one direction.
+        parameters: what was unpacked: peepholes, a projection or a missing gate show.
+        chosen: the user's own `--cell`, in place of the file's variant.
+    """
+    variant, cell = (
+        part.variant,
+        chosen or cell_named("+".join(_variants(part.variant, parameters)) or "lstm"),
+    )
+    activations = variant.activations or row.activations
+    if activations and chosen is None and activations != ("sigmoid", "tanh", "tanh"):
+        gate, candidate, output = activations
+        cell = with_activations(cell, gate=gate, candidate=candidate, output=output, name=cell.name)
+    bias = row.forget_bias + variant.forget_bias
+    if bias and "z_f" in cell.symbols:
+        cell = with_forget_bias(cell, bias)
+    if variant.clip or row.clip:
+        cell = with_clip(cell, variant.clip or row.clip)
+    if variant.cell_clip or row.cell_clip:
+        cell = with_cell_clip(cell, variant.cell_clip or row.cell_clip)
+    return cell
+
+
+def _variants(variant: Variant, parameters: Mapping[str, Array]) -> list[str]:
+    there = list(variant.cells)
+    if not there and "W_f" not in parameters and "W_i" in parameters and "W_o" in parameters:
+        there.append("coupled-forget")
+    if not there and "W_i" not in parameters and "W_f" in parameters and "W_o" in parameters:
+        there.append("coupled-input")
+    if any(name.startswith("p_") for name in parameters):
+        there.append("peephole")
+    return there + (["projection"] if "W_hr" in parameters else [])
 
 
 def _with_biases(
@@ -155,8 +302,7 @@ def _check_levels(layers: Mapping[int, Any], place: str) -> None:
             where=place,
             hint="layers count from 0 without gaps",
         )
-    kinds = {tuple(directions) for directions in layers.values()}
-    if len(kinds) > 1:
+    if len({tuple(directions) for directions in layers.values()}) > 1:
         raise InputError(
             "some layers have two directions, some one", where=place, hint="give all or none"
         )

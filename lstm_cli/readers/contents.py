@@ -104,3 +104,9 @@ class Contents:
     tensors: Tensors
     blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def in_memory(arrays: Mapping[str, Array]) -> Contents:
+    """Return arrays that are already there as the contents of a file."""
+    infos = {name: Info(array.shape, array.dtype.name) for name, array in arrays.items()}
+    return Contents(Tensors(infos, lambda name: arrays[name]))

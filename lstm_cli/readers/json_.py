@@ -7,10 +7,11 @@ from typing import Any
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
+from lstm_cli.readers.contents import Contents, in_memory
 from lstm_cli.safe_files import parse_json, read_text, to_array
 
 
-def read(path: Path) -> dict[str, Array]:
+def read(path: Path) -> Contents:
     """Return every array by name.
 
     Raises:
@@ -18,7 +19,7 @@ def read(path: Path) -> dict[str, Array]:
         ShapeError: ragged rows.
     """
     place = safe(path)
-    return arrays_from(parse_json(read_text(path), place), place)
+    return in_memory(arrays_from(parse_json(read_text(path), place), place))
 
 
 def arrays_from(document: Any, place: str) -> dict[str, Array]:

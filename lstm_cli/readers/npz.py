@@ -1,4 +1,4 @@
-"""NumPy archives: `numpy.savez(path, W_f=…, b_f=…)`, any names; object arrays are refused."""
+"""NumPy files: `numpy.savez(path, W_f=…, b_f=…)` or one .npy; object arrays are refused."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from pathlib import Path
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
-from lstm_cli.safe_files import read_npz
+from lstm_cli.readers.contents import Contents, Info, Tensors
+from lstm_cli.safe_files import npz_headers, read_npz
 
 
-def read(path: Path) -> dict[str, Array]:
-    """Return every array by name.
+def read(path: Path) -> Contents:
+    """Return every array by name; numbers are read when asked for.
 
     Raises:
         InputError: what `safe_files.read_npz` refuses, or text where numbers are needed.
     """
-    arrays = read_npz(path)
-    for name, array in arrays.items():
+
+    def load(name: str) -> Array:
+        array = read_npz(path, only=name)[name]
         if array.dtype.kind == "U":
-            raise InputError(
-                f"'{safe(name)}' is text", where=safe(path), hint="weights are numbers"
-            )
-    return arrays
+            raise InputError(f"'{safe(name)}' is text", where=safe(path), hint="weights are numbers")
+        return array
+
+    infos = {name: Info(shape, dtype) for name, (shape, dtype) in npz_headers(path).items()}
+    return Contents(Tensors(infos, load))
