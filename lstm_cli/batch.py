@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,10 @@ class Settings:
     Attributes:
         model: the weights of samples that name none; None is the preset identity.
         weights: the file of `model`, read again for samples that name another cell or convention.
+        layer: which LSTM of a weight file, where it has several.
         cell: of samples that name none; None lets the weights decide.
-        convention: likewise.
+        edit: a last edit of every table (a forget bias, a clip).
+        convention: of samples that name none; "" lets the weights decide.
         steps: as `--steps`, 0 for all of x.
         atol: the tolerance of samples without one.
         force_atol: whether `atol` overrides the samples' own.
@@ -51,7 +53,9 @@ class Settings:
 
     model: Model | None = None
     weights: str = ""
+    layer: str = ""
     cell: Cell | None = None
+    edit: Callable[[Cell], Cell] = field(default=lambda cell: cell)
     convention: str = ""
     steps: int = 0
     atol: float = DEFAULT_ATOL
@@ -289,26 +293,31 @@ class _Models:
     def _build(self, sample: Sample) -> Model:
         cell = _sample_cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
+        edit, layer = self.settings.edit, self.settings.layer
         match sample.weights:
             case str() as path:
                 place = sample.folder / path
                 _check_regular(place)
-                return read_weights(place, cell=cell, convention=convention)
+                return read_weights(place, layer=layer, cell=cell, convention=convention, edit=edit)
             case {"preset": str() as name, **rest}:
                 return preset_model(
                     name,
-                    cell or LSTM,
+                    edit(cell or LSTM),
                     sizes=sizes_of(sample.x, sample.h, sample.c, _whole_numbers(rest)),
                     seed=_whole_numbers(rest).get("seed", 0),
                 )
             case None if self.settings.weights:
-                return read_weights(self.settings.weights, cell=cell, convention=convention)
+                return read_weights(
+                    self.settings.weights, layer=layer, cell=cell, convention=convention, edit=edit
+                )
             case None:
                 sizes = sizes_of(sample.x, sample.h, sample.c)
-                return preset_model("identity", cell or LSTM, sizes=sizes)
+                return preset_model("identity", edit(cell or LSTM), sizes=sizes)
             case dict() as document:
                 arrays = arrays_from(document, "weights")
-                return model_from_arrays(arrays, source="inline", cell=cell, convention=convention)
+                return model_from_arrays(
+                    arrays, source="inline", cell=cell, convention=convention, edit=edit
+                )
         raise InputError(
             "'weights' is neither a path, a preset nor arrays",
             hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',

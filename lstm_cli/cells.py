@@ -384,7 +384,13 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
     Raises:
         CellError: the cell has no forget gate of its own.
     """
-    term = Apply("+" if bias >= 0 else "-", (Name("old"), Number(abs(float(bias)))))
+    rest: Node = Name("old")
+    if "z_f" in cell.symbols:
+        # A constant that is already there is added to, and a sum of 0 leaves no term.
+        match cell["z_f"].expression:
+            case Apply("+" | "-" as sign, (Apply() as inner, Number(value))):
+                rest, bias = inner, bias + (value if sign == "+" else -value)
+    term = Apply("+" if bias > 0 else "-", (rest, Number(abs(float(bias))))) if bias else rest
     return cell.edit({"z_f": term}, name=cell.name, title=cell.title)
 
 

@@ -330,7 +330,8 @@ _ROWS = (
     ),
     Convention(
         "tflite", "TensorFlow Lite LSTM: a tensor a gate",
-        (Tensor("W_{gate}", "x"), Tensor("U_{gate}", "h"), _PLAIN_BIAS, *_PLAIN_EXTRAS),
+        (Tensor("W_{gate}", "x"), Tensor("U_{gate}", "h"), _PLAIN_BIAS, *_PLAIN_EXTRAS,
+         Tensor("b_hr", "b_hr", optional=True)),
         "tensorflow/lite/kernels/lstm_shared.h",
         "TFLite's own tests: tests/golden/tflite.json, tflite_micro.json", by_name=False,
     ),
@@ -344,8 +345,9 @@ _ROWS = (
         leaves_open="the forgetBias flag adds 1 to b_f: --forget-bias 1 where it is set",
     ),
     Convention(
-        "coreml-mil", "Core ML MIL lstm", _stack("ifog", "weight_ih weight_hh bias",
-                                                  more=(Tensor("peephole", "p", "ifo", optional=True),)),
+        "coreml-mil", "Core ML MIL lstm",
+        _stack("ifog", "weight_ih weight_hh bias",
+               more=(Tensor("peephole", "p", "ifo", optional=True),)),
         "apple/coremltools converters/mil/mil/ops/defs/iOS15/recurrent.py", by_name=False,
     ),
     Convention(
@@ -394,7 +396,7 @@ _ROWS = (
         "pjreddie/darknet src/parser.c", by_name=False,
     ),
     Convention(
-        "darknet-alexeyab", "Darknet (AlexeyAB): the same names, stream order wf wi wg wo uf ui ug uo",
+        "darknet-alexeyab", "Darknet (AlexeyAB): same names, stream order wf wi wg wo uf ui ug uo",
         (Tensor("w{gate}", "h"), Tensor("u{gate}", "x"), Tensor("bw{gate}", "b", optional=True),
          Tensor("bu{gate}", "b", optional=True)),
         "AlexeyAB/darknet src/parser.c", by_name=False,

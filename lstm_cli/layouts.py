@@ -43,7 +43,8 @@ def unpack(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[st
             )
         for gate, key in keys.items():
             used.add(key)
-            array = np.asarray(tensors[key])
+            # In float64 before biases are added: a sum in float16 would lose what was stored.
+            array = np.asarray(tensors[key], dtype=np.float64)
             for letter, block in _cut(tensor, gate, array, safe(shown_key(key)), place):
                 blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)
     unused = [key for key in tensors if key not in used]
@@ -73,7 +74,7 @@ def _cut(
     tensor: Tensor, gate: str, array: Array, key: str, place: str
 ) -> Iterator[tuple[str, Array]]:
     """Yield (gate, block (H, in) or (H,)); the projection goes under the letter ""."""
-    vector = tensor.holds in ("b", "p")
+    vector = tensor.holds in ("b", "p", "b_hr")
     if vector and array.ndim == 2 and 1 in array.shape:
         array = array.ravel()  # MATLAB's (4H, 1)
     letters = tensor.gates or gate
@@ -114,8 +115,9 @@ def _parameters(blocks: Blocks, place: str) -> Iterator[tuple[str, Array]]:
             yield f"b_{letter}", _sum(held["b"], letter, place)
         if "p" in held:
             yield f"p_{letter}", held["p"][0]
-    if projection:
-        yield "W_hr", projection[0]
+    for name in ("W_hr", "b_hr"):
+        if name in blocks.get("", {}):
+            yield name, blocks[""][name][0]
 
 
 def _sum(biases: list[Array], letter: str, place: str) -> Array:
@@ -173,9 +175,9 @@ def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
     Raises:
         InputError: the layout has no place for a parameter (a projection, peepholes, a gate).
     """
-    kinds = {"p": "peepholes", "W_hr": "a projection"}
+    kinds = {"p": "peepholes", "W_hr": "a projection", "b_hr": "a projection's bias"}
     for name in parameters:
-        kind = "W_hr" if name == "W_hr" else name[0]
+        kind = name if name in kinds else name[0]
         if kind in kinds and kind not in row.holds:
             raise InputError(
                 f"convention {row.name} has no place for {kinds[kind]} ({name})",
@@ -219,8 +221,8 @@ def _block(
     first_bias: dict[str, str],
 ) -> Array | None:
     """Return one gate's block of a tensor, upright, or None where the parameter is not there."""
-    if tensor.holds == "W_hr":
-        return parameters.get("W_hr")
+    if tensor.holds in ("W_hr", "b_hr"):
+        return parameters.get(tensor.holds)
     if tensor.holds == "p":
         return parameters.get(f"p_{letter}")
     if tensor.holds == "b":

@@ -17,6 +17,7 @@ import sys
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -149,7 +150,7 @@ def parse_json(text: str, place: str) -> Any:
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            twice = next(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))
+            twice = next(key for key, times in Counter(k for k, _ in pairs).items() if times > 1)
             refuse(f"key '{safe(twice)}' is given twice", json.dumps(twice), "keep one of them")
         return found
 

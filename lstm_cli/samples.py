@@ -155,8 +155,9 @@ def _bounded(stream: Any) -> Iterator[bytes]:
     """Yield lines, each at most a little longer than `MAX_LINE_BYTES`."""
     while line := stream.readline(MAX_LINE_BYTES + 1):
         yield line
-        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE_BYTES)
+        rest = line if len(line) > MAX_LINE_BYTES else b""
+        while rest and not rest.endswith(b"\n"):
+            rest = stream.readline(MAX_LINE_BYTES)
 
 
 def _from_lines(lines: Iterator[bytes], name: str, folder: Path) -> Iterator[Read]:

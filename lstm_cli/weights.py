@@ -8,7 +8,7 @@ columns that meet `h_prev` (first P) and those that meet `x` (last I); `b_k (H,)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
@@ -175,6 +175,22 @@ class Model:
         """Return a model of one layer in forward direction."""
         source = described.pop("source", weights.source or "arrays")
         return cls((Layer({"forward": weights}),), source=source, **described)  # type: ignore[arg-type] # the fields of this class, by name
+
+    def only(self, direction: Direction) -> Model:
+        """Return a model of one layer with one of its directions.
+
+        Raises:
+            InputError: there are several layers, whose upper ones need both, or no such direction.
+        """
+        there = self.layers[0].directions
+        if len(self.layers) > 1 or direction not in there:
+            raise InputError(
+                f"cannot take the {direction} direction alone: {len(self.layers)} layers, "
+                f"{' and '.join(there)}",
+                where=self.source,
+                hint="a layer above reads both directions; one layer may be split",
+            )
+        return replace(self, layers=(Layer({direction: there[direction]}),))
 
     @cached_property
     def runs(self) -> tuple[tuple[int, Direction, LstmWeights], ...]:

@@ -9,10 +9,10 @@ import lstm_cli
 
 FLOORS = [
     ["version", "errors", "equations", "notation"],
-    ["dimensions", "cells"],
+    ["dimensions", "cells", "traits"],
     ["weights", "conventions", "layouts", "engine"],
-    ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples"],
-    ["batch", "render"],
+    ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "savers"],
+    ["batch", "inspection", "conversion", "render"],
     ["cli"],
 ]
 ORDER = {name: place for place, name in enumerate(each for floor in FLOORS for each in floor)}

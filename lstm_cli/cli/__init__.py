@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import textwrap
 from typing import Any
 
 from lstm_cli.errors import ExitCode, LstmStepError, OutputError, indented
@@ -58,7 +59,7 @@ def _guarded(arguments: list[str]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _silence_stdout()
-            record = {"code": "cannot_write", "message": f"cannot write: {error.strerror}",
+            record = {"code": "cannot_write", "message": "cannot write: no space left on device",
                       "where": "stdout", "try": "make room, or write elsewhere"}  # fmt: skip
             _report(record, arguments)
             return ExitCode.CANNOT_WRITE
@@ -110,13 +111,16 @@ def _flush() -> None:
         raise
     except OSError as error:
         raise OutputError(
-            f"cannot write: {error.strerror}", where="stdout", hint="make room, or write elsewhere"
+            f"cannot write: {(error.strerror or str(error)).lower()}",
+            where="stdout",
+            hint="make room, or write elsewhere",
         ) from None
 
 
 def _report(record: dict[str, str], arguments: list[str]) -> None:
     """Write an error to stderr: JSON where JSON was asked for, else three lines."""
-    record = record | {"where": record["where"] or "lstm-step " + " ".join(arguments)[:60]}
+    command = textwrap.shorten(" ".join(["lstm-step", *arguments]), 80, placeholder=" …")
+    record = record | {"where": record["where"] or command}
     try:
         if _wants_json(arguments):
             import json

@@ -10,7 +10,13 @@ import typer
 from typer.core import TyperGroup
 
 # Command -> the module of lstm_cli.cli that has its function, under the same name.
-COMMANDS: Mapping[str, str] = {"run": "run", "batch": "batch", "list": "list_"}
+COMMANDS: Mapping[str, str] = {
+    "run": "run",
+    "batch": "batch",
+    "inspect": "inspect_",
+    "convert": "convert",
+    "list": "list_",
+}
 
 _EXAMPLES = """\b
 Examples:

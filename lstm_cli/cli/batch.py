@@ -27,7 +27,7 @@ Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be ru
 Examples:
   lstm-step batch samples/ --check
   lstm-step batch 'data/*.jsonl' --weights model.npz > answers.jsonl
-  cat samples/streams.jsonl | lstm-step batch - --trace | jq .steps[0].f
+  cat samples/question.json | lstm-step batch - --trace | jq '.steps[0].f'
 """
 
 
@@ -36,14 +36,15 @@ def batch(
         list[str], typer.Argument(metavar="FILES…", help="Sample files, folders, globs, - (stdin).")
     ],
     check: Annotated[
-        bool, typer.Option("--check", help="Compare with the expected numbers; exit 1 if any differ.")
+        bool, typer.Option("--check", help="Compare with what samples expect.")
     ] = False,
     atol: Annotated[
         float | None, typer.Option("--atol", help="Tolerance, in place of the samples' own.")
     ] = None,
-    trace: Annotated[bool, typer.Option("--trace", help="Put every step into the answers.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Put every step in the answers.")] = False,
     steps: o.Steps = 0,
     weights: o.Weights = "",
+    layer: o.LayerName = "",
     cell: o.CellName = "",
     convention: o.ConventionName = "",
     forget_bias: o.ForgetBias = None,
@@ -71,11 +72,19 @@ def batch(
         "jsonl" if as_json and not format_ else format_, False, ["table", "jsonl"],
         terminal=output == "-" and sys.stdout.isatty(),
     )  # fmt: skip
-    table = o.cell_from(cell, forget_bias, clip, cell_clip, activations)
+    table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
+    own = table.cell()
+    model = (
+        read_weights(weights, layer=layer, cell=own, convention=convention or None, edit=table.edit)
+        if weights
+        else None
+    )
     settings = Settings(
-        model=read_weights(weights, cell=table, convention=convention or None) if weights else None,
+        model=model,
         weights=weights,
-        cell=table,
+        layer=layer,
+        cell=own,
+        edit=table.edit,
         convention=convention,
         steps=steps,
         atol=DEFAULT_ATOL if atol is None else atol,

@@ -69,7 +69,12 @@ def _formats() -> list[Row]:
     from lstm_cli.readers import FORMATS
 
     return [
-        {"name": each.name, "suffixes": " ".join(each.suffixes), "what": each.title}
+        {
+            "name": each.name,
+            "suffixes": " ".join(each.suffixes),
+            "what": each.title,
+            "missing": each.missing,
+        }
         for each in FORMATS
     ]
 
@@ -124,6 +129,10 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
         for key, value in row.items():
             for text in value if isinstance(value, list) else [value]:
                 if key != "name" and text:
-                    lead = f"{key}: " if key in ("source", "confirmed by", "suffixes") else ""
+                    lead = (
+                        f"{key}: "
+                        if key in ("source", "confirmed by", "suffixes", "missing")
+                        else ""
+                    )
                     line = Text(f"  {lead}{safe(text)}", style="dim" if lead else "")
                     console.print(line, overflow="fold", soft_wrap=not console.is_terminal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,13 @@ class NotationName(StrEnum):
 
     JOINED = "joined"
     SPLIT = "split"
+
+
+class Side(StrEnum):
+    """Which way through time."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
 
 
 class Color(StrEnum):
@@ -66,6 +74,18 @@ def complete_convention() -> list[str]:
 Weights = Annotated[
     str,
     typer.Option("--weights", "-w", metavar="FILE", help="Weights from an npz or JSON file."),
+]
+LayerName = Annotated[
+    str,
+    typer.Option(
+        "--layer",
+        "-l",
+        metavar="NAME",
+        help="Which LSTM of the file: its name or its number from 0; see `inspect`.",
+    ),
+]
+DirectionName = Annotated[
+    Side | None, typer.Option("--direction", help="One direction of a layer that has both.")
 ]
 Preset = Annotated[
     str,
@@ -149,37 +169,54 @@ Output = Annotated[
 ColorWhen = Annotated[Color, typer.Option("--color", help="Colour; auto heeds NO_COLOR.")]
 
 
-def cell_from(
-    name: str,
-    forget_bias: float | None,
-    clip: float | None,
-    cell_clip: float | None,
-    activations: str,
-) -> Cell | None:
-    """Return the cell that the options describe, None where they leave it to the weights.
+@dataclass(frozen=True, eq=False)
+class CellOptions:
+    """What the command line says of the cell: its name, and edits on top of it or of a file's."""
 
-    Raises:
-        UsageError: an unknown name, or a limit that is not above zero.
-    """
-    from lstm_cli import cells
-    from lstm_cli.cell_files import read_cell
+    name: str
+    forget_bias: float | None
+    clip: float | None
+    cell_clip: float | None
+    activations: str
 
-    edited = forget_bias is not None or clip is not None or cell_clip is not None or activations
-    if not name and not edited:
-        return None
-    cell = read_cell(name or "lstm")
-    if activations:
-        gate, candidate, output = _three(activations)
-        cell = cells.with_activations(
-            cell, gate=gate, candidate=candidate, output=output, name=cell.name
-        )
-    if forget_bias is not None:
-        cell = cells.with_forget_bias(cell, _finite("--forget-bias", forget_bias))
-    if clip is not None:
-        cell = cells.with_clip(cell, _positive("--clip", clip))
-    if cell_clip is not None:
-        cell = cells.with_cell_clip(cell, _positive("--cell-clip", cell_clip))
-    return cell
+    def cell(self) -> Cell | None:
+        """Return the cell that is named, without edits; None where none is."""
+        if not self.name:
+            return None
+        from lstm_cli.cell_files import read_cell
+
+        return read_cell(self.name)
+
+    def edit(self, cell: Cell) -> Cell:
+        """Return a cell with what the options add to it.
+
+        Raises:
+            UsageError: an unknown activation, or a limit that is not above zero.
+        """
+        from lstm_cli import cells
+
+        if self.activations:
+            gate, candidate, output = _three(self.activations)
+            cell = cells.with_activations(
+                cell, gate=gate, candidate=candidate, output=output, name=cell.name
+            )
+        if self.forget_bias is not None:
+            cell = cells.with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))
+        if self.clip is not None:
+            cell = cells.with_clip(cell, _positive("--clip", self.clip))
+        if self.cell_clip is not None:
+            cell = cells.with_cell_clip(cell, _positive("--cell-clip", self.cell_clip))
+        return cell
+
+    def own_cell(self) -> Cell | None:
+        """Return the named cell, or the LSTM, with the edits; None where nothing is said."""
+        named = self.cell()
+        edited = (self.forget_bias, self.clip, self.cell_clip) != (None, None, None)
+        if named is None and not edited and not self.activations:
+            return None
+        from lstm_cli.cells import LSTM
+
+        return self.edit(named or LSTM)
 
 
 def _three(text: str) -> list[str]:

@@ -49,6 +49,8 @@ def run(
     c: C = "",
     steps: o.Steps = 0,
     weights: o.Weights = "",
+    layer: o.LayerName = "",
+    direction: o.DirectionName = None,
     preset: o.Preset = "",
     seed: o.Seed = 0,
     hidden_size: o.HiddenSize = 0,
@@ -100,18 +102,21 @@ def run(
             where="lstm-step run",
             hint="lstm-step --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1",
         )
-    table = o.cell_from(cell, forget_bias, clip, cell_clip, activations)
+    table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
     if weights and preset:
         raise UsageError(
             "--weights and --preset are both given", where="lstm-step run", hint="keep one of them"
         )
     sizes = {"hidden_size": hidden_size, "output_size": output_size}
-    model = _model(weights, preset, convention, seed, sizes, table, vectors)
+    if weights:
+        model = _file_model(weights, layer, direction, convention, table)
+    else:
+        model = _preset_model(preset, seed, sizes, table.own_cell(), vectors)
 
-    from lstm_cli.render.rows import View
+    from lstm_cli.render.rows import View, checked_view
 
     trace = _trace(model, vectors, steps, dtype)
-    view = View(notation.value, digits, unit, at)
+    view = checked_view(View(notation.value, digits, unit, at), trace)
     _emit(trace, view, chosen, output, color)
 
 
@@ -129,10 +134,19 @@ def _read_vectors(texts: dict[str, str], allow_nonfinite: bool) -> dict[str, Arr
     }
 
 
-def _model(
-    weights: str,
+def _file_model(
+    weights: str, layer: str, direction: o.Side | None, convention: str, cell: o.CellOptions
+) -> Model:
+    from lstm_cli.readers import read_weights
+
+    model = read_weights(
+        weights, layer=layer, cell=cell.cell(), convention=convention or None, edit=cell.edit
+    )
+    return model.only(direction.value) if direction else model
+
+
+def _preset_model(
     preset: str,
-    convention: str,
     seed: int,
     sizes: dict[str, int],
     cell: Cell | None,
@@ -140,10 +154,6 @@ def _model(
 ) -> Model:
     from dataclasses import replace
 
-    if weights:
-        from lstm_cli.readers import read_weights
-
-        return read_weights(weights, cell=cell, convention=convention or None)
     from lstm_cli.cells import LSTM
     from lstm_cli.presets import preset_model, sizes_of
 

@@ -14,15 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.cells import (
-    LSTM,
-    Cell,
-    cell_named,
-    with_activations,
-    with_cell_clip,
-    with_clip,
-    with_forget_bias,
-)
+from lstm_cli.cells import Cell
 from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.dimensions import solve_sizes
 from lstm_cli.equations import Array
@@ -30,6 +22,7 @@ from lstm_cli.errors import InputError, LstmStepError, safe, suggest
 from lstm_cli.layouts import unpack
 from lstm_cli.readers.contents import Contents, Part, Variant, in_memory
 from lstm_cli.readers.finding import Found, find_lstms
+from lstm_cli.traits import PLAIN_ACTIVATIONS, Traits, build_cell
 from lstm_cli.weights import Direction, Layer, LstmWeights, Model
 
 Edit = Callable[[Cell], Cell]
@@ -58,7 +51,48 @@ class Format:
 FORMATS: tuple[Format, ...] = (
     Format("npz", (".npz",), "npz", "NumPy arrays by name (never pickled objects)"),
     Format("json", (".json",), "json_", "an object of nested lists by name"),
+    Format("safetensors", (".safetensors",), "safetensors_", "tensors by name; float16, bfloat16"),
+    Format(
+        "pytorch", (".pt", ".pth", ".bin"), "torch_", "state dicts and checkpoints, without torch"
+    ),
+    Format(
+        "keras",
+        (".keras", ".weights.h5", ".h5", ".hdf5"),
+        "keras_",
+        "Keras models and weights, with the activations their config tells",
+        "keras",
+        "h5py",
+    ),
+    Format(
+        "onnx", (".onnx",), "onnx_", "every LSTM node, nested branches included", "onnx", "onnx"
+    ),
+    Format("tflite", (".tflite",), "tflite_", "TensorFlow Lite's LSTM operators"),
+    Format("flax", (".msgpack",), "msgpack_", "Flax parameters"),
+    Format("matlab", (".mat",), "mat", "MATLAB v5 arrays and structs"),
 )
+
+
+def format_of(path: Path) -> Format:
+    """Return the format of a file, by its suffix.
+
+    Raises:
+        InputError: there is no reader; formats that others read are answered with a way out.
+    """
+    name = path.name.lower()
+    for each in FORMATS:
+        if name.endswith(each.suffixes):
+            return each
+    from lstm_cli.readers.recognise import explain_unreadable
+
+    explained = explain_unreadable(path)
+    if explained is not None:
+        raise explained
+    known = [suffix for each in FORMATS for suffix in each.suffixes]
+    raise InputError(
+        f"no reader for '{safe(path.suffix)}' files",
+        where=safe(path),
+        hint=suggest(path.suffix, known) + "; save with numpy.savez(path, **arrays)",
+    )
 
 
 def read_contents(path: Path) -> Contents:
@@ -67,19 +101,9 @@ def read_contents(path: Path) -> Contents:
     Raises:
         InputError: an unknown format, a missing package, or what its reader refuses.
     """
-    name = path.name.lower()
-    fitting = [each for each in FORMATS if name.endswith(each.suffixes)]
-    if fitting:
-        read: Callable[[Path], Contents] = import_module(
-            f"lstm_cli.readers.{fitting[0].module}"
-        ).read
-        return read(path)
-    known = [suffix for each in FORMATS for suffix in each.suffixes]
-    raise InputError(
-        f"no reader for '{safe(path.suffix)}' files",
-        where=safe(path),
-        hint=suggest(path.suffix, known) + "; save with numpy.savez(path, **arrays)",
-    )
+    module = import_module(f"lstm_cli.readers.{format_of(path).module}")
+    read: Callable[[Path], Contents] = module.read
+    return read(path)
 
 
 def read_weights(
@@ -190,7 +214,7 @@ def choose_lstm(found: list[Found], layer: str, place: str) -> Found:
     Raises:
         InputError: there are several and none is named, or there is none of that name.
     """
-    names = [each.name for each in found]
+    names, layer = [each.name for each in found], layer.rstrip("._/")
     shown = ", ".join(f"{i}: {safe(name) or '(unnamed)'}" for i, name in enumerate(names))
     if not layer and len(found) == 1:
         return found[0]
@@ -239,7 +263,7 @@ def _keep(name: str, part: Part, cell: Cell) -> bool:
 
 
 def file_cell(
-    row: Convention, part: Part, parameters: Mapping[str, Array], chosen: Cell | None
+    row: Convention, part: Part, parameters: Mapping[str, Array], chosen: Cell | None = None
 ) -> Cell:
     """Return the table that a file's layer computes: its variant and its run time's habits.
 
@@ -249,33 +273,24 @@ def file_cell(
         parameters: what was unpacked: peepholes, a projection or a missing gate show.
         chosen: the user's own `--cell`, in place of the file's variant.
     """
-    variant, cell = (
-        part.variant,
-        chosen or cell_named("+".join(_variants(part.variant, parameters)) or "lstm"),
+    return build_cell(file_traits(row, part.variant, parameters), chosen)
+
+
+def file_traits(row: Convention, variant: Variant, parameters: Mapping[str, Array]) -> Traits:
+    """Return the traits of a file's layer; arguments as `file_cell`."""
+    coupled = next(iter(variant.cells), "")
+    if not coupled and "W_o" in parameters and ("W_f" in parameters) != ("W_i" in parameters):
+        coupled = "coupled-input" if "W_f" in parameters else "coupled-forget"
+    return Traits(
+        coupled=coupled,
+        peephole=any(name.startswith("p_") for name in parameters),
+        projection="W_hr" in parameters,
+        projection_bias="b_hr" in parameters,
+        activations=variant.activations or row.activations or PLAIN_ACTIVATIONS,
+        forget_bias=row.forget_bias + variant.forget_bias,
+        clip=variant.clip or row.clip,
+        cell_clip=variant.cell_clip or row.cell_clip,
     )
-    activations = variant.activations or row.activations
-    if activations and chosen is None and activations != ("sigmoid", "tanh", "tanh"):
-        gate, candidate, output = activations
-        cell = with_activations(cell, gate=gate, candidate=candidate, output=output, name=cell.name)
-    bias = row.forget_bias + variant.forget_bias
-    if bias and "z_f" in cell.symbols:
-        cell = with_forget_bias(cell, bias)
-    if variant.clip or row.clip:
-        cell = with_clip(cell, variant.clip or row.clip)
-    if variant.cell_clip or row.cell_clip:
-        cell = with_cell_clip(cell, variant.cell_clip or row.cell_clip)
-    return cell
-
-
-def _variants(variant: Variant, parameters: Mapping[str, Array]) -> list[str]:
-    there = list(variant.cells)
-    if not there and "W_f" not in parameters and "W_i" in parameters and "W_o" in parameters:
-        there.append("coupled-forget")
-    if not there and "W_i" not in parameters and "W_f" in parameters and "W_o" in parameters:
-        there.append("coupled-input")
-    if any(name.startswith("p_") for name in parameters):
-        there.append("peephole")
-    return there + (["projection"] if "W_hr" in parameters else [])
 
 
 def _with_biases(

@@ -168,6 +168,7 @@ def _groups(row: Convention, tensors: Tensors, file: str) -> Iterator[_Group]:
                 match = _pattern(tensor.key).fullmatch(text)
                 if match:
                     prefix, place, key = _place(match, tensor)
+                    prefix = name[: len(prefix)]  # as the file writes it
                     part = seen.setdefault(prefix, {}).setdefault(place, {})
                     if key in part:
                         raise InputError(

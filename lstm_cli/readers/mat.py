@@ -4,10 +4,6 @@ A reader of our own: mat4py (0.6.0, its last release of 2023-10) makes nested li
 floats of everything at once, scipy brings 140 MB, and neither bounds what a compressed variable
 unpacks to. Here numbers wait until they are asked for. v7.3 is HDF5, and objects such as a
 `dlnetwork` are stored in a way MathWorks does not document: both are answered with what to do.
-
-Source: "MAT-File Format" (MathWorks, matfile_format.pdf): a header of 128 bytes, then elements
-(type, number of bytes, data, padding to 8); a matrix (type 14) holds flags, dimensions, name and
-data in column order; a compressed element (type 15) is a zlib stream of one matrix.
 """
 
 from __future__ import annotations
@@ -15,30 +11,112 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
-from lstm_cli.readers.contents import Contents, Info, Tensors
-from lstm_cli.readers.raw import CODES, check_readable, flatten, read_numbers, shape_from
+from lstm_cli.readers.contents import Contents, Tensors
+from lstm_cli.readers.mat_elements import (
+    COMPRESSED,
+    MAX_UNPACKED,
+    MatArray,
+    Order,
+    Unpacked,
+    source_of,
+    variables,
+)
+from lstm_cli.readers.raw import CODES, check_readable, decoded, flatten, read_numbers, shaped
 from lstm_cli.safe_files import open_checked
 
-# What a compressed variable may unpack to, and the largest that is unpacked only to be listed.
-MAX_UNPACKED = 256 * 2**20
-_HEAD = 2**16
+_SAVE_ARRAYS = (
+    "in MATLAB, with the number of the LSTM layer:\n"
+    "    layer = net.Layers(2); InputWeights = layer.InputWeights; "
+    "RecurrentWeights = layer.RecurrentWeights; Bias = layer.Bias;\n"
+    "    save('lstm.mat', 'InputWeights', 'RecurrentWeights', 'Bias', '-v7')"
+)
 
-_STORED = {
-    1: "int8", 2: "uint8", 3: "int16", 4: "uint16", 5: "int32", 6: "uint32", 7: "float32",
-    9: "float64", 12: "int64", 13: "uint64",
-}  # fmt: skip
-_CLASSES = {
-    1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 6: "float64", 7: "float32",
-    8: "int8", 9: "uint8", 10: "int16", 11: "uint16", 12: "int32", 13: "uint32", 14: "int64",
-    15: "uint64", 16: "function", 17: "opaque",
-}  # fmt: skip
-_MATRIX, _COMPRESSED, _OPAQUE = 14, 15, 17
+
+def read(path: Path) -> Contents:
+    """Return every array; fields of structs and members of cells (from 1) by dotted names.
+
+    Raises:
+        InputError: v7.3, v4 or no MAT-file; damaged; nothing in it but objects or text.
+    """
+    place = safe(path)
+    with open_checked(path) as stream:
+        head = stream.read(520)
+        order = _byte_order(head, place)
+        tree = variables(stream, stream.seek(0, io.SEEK_END), order, place)
+    arrays = flatten(tree, MatArray, place)
+    notes = tuple(
+        f"{safe(name)} is a MATLAB {safe(each.info.dtype)}: its weights are not read"
+        for name, each in arrays.items()
+        if each.info.dtype.startswith("object")
+    )
+    if notes and not any(each.info.dtype in CODES for each in arrays.values()):
+        raise InputError(notes[0], where=place, hint=_SAVE_ARRAYS)
+
+    def load(name: str) -> Array:
+        return _numbers(path, arrays[name], order, f"{place}, key {safe(name)}")
+
+    infos = {name: each.info for name, each in arrays.items()}
+    return Contents(Tensors(infos, load), notes=notes)
+
+
+def _byte_order(head: bytes, place: str) -> Order:
+    """Return the byte order, or say what to do with a file of another version."""
+    if b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520]) or head.startswith(b"MATLAB 7.3"):
+        raise InputError(
+            "a MAT-file of version 7.3, which is HDF5", where=place,
+            hint="in MATLAB: load('old.mat'); save('lstm.mat', '-v7')",
+        )  # fmt: skip
+    mark, version = head[126:128], head[124:126]
+    if mark not in (b"IM", b"MI") or version not in (b"\x00\x01", b"\x01\x00") or 0 in head[:4]:
+        raise InputError(
+            "not a MAT-file of version 5 to 7 (version 4 has no header)", where=place,
+            hint="in MATLAB: save('lstm.mat', 'InputWeights', 'RecurrentWeights', 'Bias', '-v7')",
+        )  # fmt: skip
+    return "little" if mark == b"IM" else "big"
+
+
+def _numbers(path: Path, array: MatArray, order: Order, place: str) -> Array:
+    """Return an array's numbers in its class and shape."""
+    size = math.prod(array.info.shape) * 8
+    if array.info.dtype.startswith("object"):
+        raise InputError(f"a MATLAB {safe(array.info.dtype)}", where=place, hint=_SAVE_ARRAYS)
+    check_readable(array.info.dtype, size, place)
+    if array.element[2] != COMPRESSED:
+        spans = [(array.start, array.count)]
+        row = read_numbers(path, spans, array.stored, place, big_endian=order == "big")
+    else:
+        data = _unpacked(path, array, place)
+        row = decoded(np.frombuffer(data, dtype=np.uint8), array.stored, big_endian=order == "big")
+    return shaped(row.astype(CODES[array.info.dtype]), array.info.shape, place, by_columns=True)
+
+
+def _unpacked(path: Path, array: MatArray, place: str) -> bytes:
+    """Return the bytes of an array in a compressed element."""
+    if array.start + array.count > MAX_UNPACKED:
+        raise InputError(
+            f"{array.count:,} bytes; the limit for one compressed variable is {MAX_UNPACKED:,}",
+            where=place, hint="in MATLAB, save it uncompressed: save('lstm.mat', …, '-v6')",
+        )  # fmt: skip
+    start, size, _ = array.element
+    with open_checked(path) as stream:
+        try:
+            # A little more than the array, so that the checksum behind it is reached and checked.
+            data = Unpacked(source_of(stream), start, size, [0])(array.start, array.count + 16)
+        except zlib.error as error:
+            raise _damaged(str(error), place) from None
+    if len(data) < array.count:
+        raise _damaged("cut short", place)
+    return data[: array.count]
+
+
+def _damaged(reason: str, place: str) -> InputError:
+    return InputError(
+        f"a damaged MAT-file: {reason}", where=place,
+        hint="save it again, in MATLAB: save('lstm.mat', …, '-v7')",
+    )  # fmt: skip

@@ -25,6 +25,7 @@ from lstm_cli.readers.raw import (
     flatten,
     read_numbers,
     shape_from,
+    shaped,
     size_of,
 )
 from lstm_cli.safe_files import open_checked
@@ -70,7 +71,7 @@ def read(path: Path) -> Contents:
         tensor = tensors[name]
         where = f"{place}, key {safe(name)}"
         row = read_numbers(path, tensor.spans, tensor.info.dtype, where)
-        return row.reshape(tensor.info.shape)
+        return shaped(row, tensor.info.shape, where)
 
     return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
 

@@ -20,7 +20,9 @@ def read(path: Path) -> Contents:
     def load(name: str) -> Array:
         array = read_npz(path, only=name)[name]
         if array.dtype.kind == "U":
-            raise InputError(f"'{safe(name)}' is text", where=safe(path), hint="weights are numbers")
+            raise InputError(
+                f"'{safe(name)}' is text", where=safe(path), hint="weights are numbers"
+            )
         return array
 
     infos = {name: Info(shape, dtype) for name, (shape, dtype) in npz_headers(path).items()}

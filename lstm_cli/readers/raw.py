@@ -69,7 +69,7 @@ def read_numbers(
                     where=place, hint="the file is damaged or still being written",
                 )  # fmt: skip
             stream.seek(start)
-            done += stream.readinto(memoryview(data[done : done + count]))  # type: ignore[attr-defined]
+            done += stream.readinto(data[done : done + count].data)  # type: ignore[attr-defined]
     if done < size:
         raise InputError("cut short while it was read", where=place, hint="try again")
     return decoded(data, dtype, big_endian=big_endian)
@@ -95,6 +95,17 @@ def decoded(data: Array, dtype: str, *, big_endian: bool = False) -> Array:
     if dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def shaped(row: Array, shape: Sequence[int], place: str, *, by_columns: bool = False) -> Array:
+    """Return a row of numbers in a shape (an empty one may have axes that numpy cannot make)."""
+    try:
+        return row.reshape(shape, order="F" if by_columns else "C")
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"shape {list(shape)} is too large for an array", where=place,
+            hint="the tensor holds no numbers; leave it out of the file",
+        ) from None  # fmt: skip
 
 
 def shape_from(value: Any, place: str) -> tuple[int, ...]:

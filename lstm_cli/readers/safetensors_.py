@@ -18,7 +18,7 @@ from typing import IO, Any
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Contents, Info, Tensors
-from lstm_cli.readers.raw import Span, read_numbers, shape_from, size_of
+from lstm_cli.readers.raw import Span, read_numbers, shape_from, shaped, size_of
 from lstm_cli.safe_files import decode, open_checked, parse_json
 
 MAX_HEADER_BYTES = 10_000_000
@@ -60,7 +60,8 @@ def read(path: Path) -> Contents:
     def load(name: str) -> Array:
         entry = entries[name]
         where = f"{place}, key {safe(name)}"
-        return read_numbers(path, [entry.span], entry.info.dtype, where).reshape(entry.info.shape)
+        row = read_numbers(path, [entry.span], entry.info.dtype, where)
+        return shaped(row, entry.info.shape, where)
 
     return Contents(Tensors({name: entry.info for name, entry in entries.items()}, load))
 
@@ -99,8 +100,7 @@ def _entries(document: Any, start: int, place: str) -> dict[str, _Entry]:
             hint="save the LSTM's weights on their own",
         )  # fmt: skip
     return {
-        name: _entry(value, start, f"{place}, key {safe(name)}")
-        for name, value in document.items()
+        name: _entry(value, start, f"{place}, key {safe(name)}") for name, value in document.items()
     }
 
 

@@ -21,8 +21,17 @@ import numpy as np
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Contents, Info, Tensors
-from lstm_cli.readers.pickles import MAX_PICKLE_BYTES, Refused, View, read_pickle
-from lstm_cli.readers.raw import CODES, Span, check_readable, flatten, item_size, read_numbers
+from lstm_cli.readers.pickled import Refused, View
+from lstm_cli.readers.pickles import MAX_PICKLE_BYTES, read_pickle
+from lstm_cli.readers.raw import (
+    CODES,
+    Span,
+    check_readable,
+    flatten,
+    item_size,
+    read_numbers,
+    shaped,
+)
 from lstm_cli.safe_files import open_checked
 
 # The magic number of files before PyTorch 1.6, pickled on its own (torch/serialization.py).
@@ -164,11 +173,12 @@ def _stored(member: zipfile.ZipInfo, stream: IO[bytes], size: int, place: str) -
             f"'{safe(member.filename)}' is compressed or encrypted", where=place,
             hint="torch.save stores plainly; the file was packed again: unpack it or save anew",
         )  # fmt: skip
-    stream.seek(member.header_offset)
+    # A damaged table may point before the file (zipfile subtracts) or far behind it.
+    stream.seek(min(max(0, member.header_offset), size))
     local = stream.read(30)
     start = member.header_offset + 30
     start += int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-    if local[:4] != b"PK\x03\x04" or start + member.file_size > size:
+    if member.header_offset < 0 or local[:4] != b"PK\x03\x04" or start + member.file_size > size:
         raise InputError(
             f"'{safe(member.filename)}' is not where the zip's table says", where=place,
             hint=_DAMAGED,
@@ -181,9 +191,7 @@ def _check_apart(spans: Mapping[str, Span], place: str) -> None:
     end = 0
     for name, (start, count) in sorted(spans.items(), key=lambda each: each[1]):
         if start < end:
-            raise InputError(
-                f"'{safe(name)}' overlaps another member", where=place, hint=_DAMAGED
-            )
+            raise InputError(f"'{safe(name)}' overlaps another member", where=place, hint=_DAMAGED)
         end = start + count
 
 
@@ -230,7 +238,7 @@ def _numbers(path: Path, view: View, span: Span, place: str, *, big_endian: bool
     count = math.prod(view.shape)
     check_readable(view.dtype, count * item_size(view.dtype) if view.dtype in CODES else 0, place)
     if count == 0:
-        return np.zeros(view.shape, dtype=CODES[view.dtype])
+        return shaped(read_numbers(path, [], view.dtype, place), view.shape, place)
     flat = read_numbers(path, [span], view.dtype, place, big_endian=big_endian)
     if count > flat.size:
         raise InputError(

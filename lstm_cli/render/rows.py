@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lstm_cli.cells import Cell
@@ -51,12 +51,15 @@ class View:
         digits: decimals in tables.
         units: the chosen units as text, "" for all (or a summary where they are many).
         at: the chosen steps as text, "" for what fits.
+        widest: the size of the longest vector, out of which units are chosen; shorter ones show
+            those that they have.
     """
 
     notation: Notation = "joined"
     digits: int = 6
     units: str = ""
     at: str = ""
+    widest: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +167,23 @@ def _bad_choice(text: str, match: re.Match[str], option: str, what: str) -> Usag
 
 def chosen_units(view: View, size: int) -> list[int]:
     """Return the units of a vector of `size` that `--unit` leaves."""
-    return choose(view.units, size, "--unit") if view.units else list(range(size))
+    if not view.units:
+        return list(range(size))
+    units = choose(view.units, view.widest or size, "--unit")
+    return [unit for unit in units if unit < size]
+
+
+def checked_view(view: View, trace: Trace) -> View:
+    """Return the view with its `widest`, once its choices are seen to fit the run.
+
+    Raises:
+        UsageError: no such unit or step; before anything is written.
+    """
+    widest = max(v.shape[-1] for each in trace.layers for v in each.values.values())
+    view = replace(view, widest=int(widest))
+    chosen_units(view, view.widest)
+    chosen_steps(view, trace)
+    return view
 
 
 def chosen_steps(view: View, trace: Trace) -> set[int]:

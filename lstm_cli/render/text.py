@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.notation import LATEX, PLAIN, UNICODE
 from lstm_cli.render.rows import (
     Row,
@@ -74,27 +73,22 @@ def _steps(trace: Trace, view: View, **how: Any) -> Iterator[StepRows]:
         yield step_rows(each, t, view, style, **how)
 
 
-def _texts(row: Row, view: View, trace: Trace) -> list[str]:
-    values: Array = row.values[chosen_units(view, len(row.values))]
-    return [str(each).removesuffix(".0") for each in plain_list(values, trace.dtype)]
+def _texts(row: Row, units: Iterable[int], trace: Trace) -> list[str]:
+    """Return the shortest numbers of a row's units, "" for those that it does not have."""
+    texts = [str(each).removesuffix(".0") for each in plain_list(row.values, trace.dtype)]
+    return [texts[unit] if unit < len(texts) else "" for unit in units]
 
 
 def to_plain(trace: Trace, view: View, version: str) -> Iterator[str]:
     """Yield tab-separated lines: layer, direction, t, symbol, name, equation, then the units."""
-    widest = max(len(v) for _, _, values in _first_steps(trace) for v in values.values())
-    units = chosen_units(view, widest) if view.units else range(widest)
+    units = chosen_units(view, view.widest)
     header = ["layer", "direction", "t", "symbol", "name", "equation", *map(str, units)]
     yield "\t".join(header) + "\n"
     for each in _steps(trace, view):
         for row in each.rows:
             cells = [str(each.layer), each.direction, str(each.t), row.symbol, row.label,
-                     row.equation, *_texts(row, view, trace)]  # fmt: skip
+                     row.equation, *_texts(row, units, trace)]  # fmt: skip
             yield "\t".join(cells) + "\n"
-
-
-def _first_steps(trace: Trace) -> Iterator[tuple[int, int, dict[str, Array]]]:
-    for each in trace.layers:
-        yield each.layer, 1, each.at(1)
 
 
 def to_csv(trace: Trace, view: View, version: str) -> Iterator[str]:
@@ -103,7 +97,7 @@ def to_csv(trace: Trace, view: View, version: str) -> Iterator[str]:
     for each in _steps(trace, view):
         for row in each.rows:
             units = chosen_units(view, len(row.values))
-            for unit, value in zip(units, _texts(row, view, trace), strict=True):
+            for unit, value in zip(units, _texts(row, units, trace), strict=True):
                 yield f"{each.layer},{each.direction},{each.t},{row.symbol},{unit},{value}\n"
 
 
@@ -115,8 +109,7 @@ def to_markdown(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield "| symbol | name | equation | " + " | ".join(map(str, units)) + " |\n"
         yield "|---|---|---|" + "---:|" * len(units) + "\n"
         for row in each.rows:
-            values = [number(float(v), view.digits) for v in _values(row, view)]
-            values += [""] * (len(units) - len(values))
+            values = _rounded(row, units, lambda value: number(value, view.digits))
             label = row.label.replace("|", r"\|")
             yield f"| {row.shown} | {label} | {row.equation} | {' | '.join(values)} |\n"
         yield "\n"
@@ -124,8 +117,9 @@ def to_markdown(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield f"{text}\n\n"
 
 
-def _values(row: Row, view: View) -> Array:
-    return row.values[chosen_units(view, len(row.values))]
+def _rounded(row: Row, units: Iterable[int], text: Callable[[float], str]) -> list[str]:
+    """Return a row's units for a reader, "" for those that it does not have."""
+    return [text(float(row.values[u])) if u < len(row.values) else "" for u in units]
 
 
 def to_latex(trace: Trace, view: View, version: str) -> Iterator[str]:
@@ -137,8 +131,7 @@ def to_latex(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield " & ".join(["name", "equation", *map(str, units)]) + r" \\ \hline" + "\n"
         for row in each.rows:
             equation = f"${row.shown} = {row.equation}$" if row.equation else f"${row.shown}$"
-            values = [_latex_number(float(v), view.digits) for v in _values(row, view)]
-            values += [""] * (len(units) - len(values))
+            values = _rounded(row, units, lambda value: _latex_number(value, view.digits))
             yield " & ".join([_latex_text(row.label), equation, *values]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in definitions(trace.model.cell, LATEX):

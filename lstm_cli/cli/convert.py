@@ -1,0 +1,72 @@
+"""`lstm-step convert`: weights from any readable layout to another, with the margin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lstm_cli.cli import options as o
+
+EXAMPLES = """\b
+Formats by suffix: .npz, .json, .safetensors, .weights.h5 (Keras 3), .onnx (one node), .h (C).
+What the target cannot hold is refused, with what would be lost.
+
+\b
+Examples:
+  lstm-step convert samples/weights/parity.npz /tmp/parity.json --to split
+  lstm-step convert samples/weights/hand.json /tmp/hand.safetensors --to pytorch
+  lstm-step convert samples/weights/parity.npz /tmp/parity.h --to keras
+"""
+
+
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A weight file.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", "-t", metavar="NAME", autocompletion=o.complete_convention,
+                     help="The convention to write; see `list conventions`."),
+    ] = "",
+    layer: o.LayerName = "",
+    direction: o.DirectionName = None,
+    convention: o.ConventionName = "",
+    cell: o.CellName = "",
+    forget_bias: o.ForgetBias = None,
+    dtype: Annotated[
+        o.Dtype | None, typer.Option("--dtype", help="By default float32 where that is exact.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write even where the target cannot hold it all.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as a JSON document.")] = False,
+) -> None:  # fmt: skip
+    """Write an LSTM's weights in another framework's layout, read them back, tell the margin."""
+    from lstm_cli.conversion import convert as convert_model
+    from lstm_cli.readers import read_weights
+    from lstm_cli.writers import json_text, write_out
+
+    own = o.CellOptions(cell, forget_bias, None, None, "")
+    model = read_weights(
+        source, layer=layer, cell=own.cell(), convention=convention or None, edit=own.edit
+    )
+    model = model.only(direction.value) if direction else model
+    done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
+    if as_json:
+        document = {"schema": "lstm-step/1", "command": "convert", **done.__dict__}
+        write_out([json_text(document, indent=1) + "\n"])
+        return
+    lines = [f"{done.source} ({model.convention}) → {done.target} ({done.convention})"]
+    lines += [f"assumed: {each}" for each in model.assumptions]
+    lines += [f"moved: {each}" for each in done.moved] + [f"lost: {each}" for each in done.lost]
+    if done.weight_difference is None:
+        lines.append("not read back" + (": something was lost" if done.lost else ""))
+    else:
+        lines.append(
+            f"read back: weights differ by at most {done.weight_difference:.3g}, "
+            f"h over 5 steps by {done.output_difference:.3g}"
+        )
+    from lstm_cli.errors import safe
+
+    write_out([safe(line) + "\n" for line in lines])

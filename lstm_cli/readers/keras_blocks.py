@@ -1,0 +1,208 @@
+"""Joins a Keras model's configuration with the weights that a file holds, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lstm_cli.errors import safe
+from lstm_cli.readers.contents import Block, Part, Variant
+from lstm_cli.readers.hdf5 import Hdf5
+from lstm_cli.readers.keras_activations import (
+    PLAIN,
+    Version,
+    activation,
+    default_gate,
+    shown,
+    version_of,
+)
+from lstm_cli.readers.keras_config import Cell, Layer, layers_of
+from lstm_cli.readers.keras_stored import Stored, find, passed_by
+from lstm_cli.weights import Direction
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a file tells besides the weights.
+
+    Attributes:
+        place: the file, for messages.
+        model: the configuration, or None.
+        version_text: Keras' version as written.
+        source: what the configuration is called there.
+        old: whether it is laid out as Keras 1 and 2 did; then no version means Keras 1.
+    """
+
+    place: str
+    model: Any = None
+    version_text: str | None = None
+    source: str = ""
+    old: bool = False
+
+    @property
+    def version(self) -> Version | None:
+        """Keras' version, as far as it is told."""
+        return version_of(self.version_text) or ((1, 0) if self.old else None)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """How the version is known."""
+        if self.version_text:
+            return (f"keras_version {safe(self.version_text)}",)
+        return ("no keras_version: Keras 1",) if self.old else ()
+
+
+def blocks_of(file: Hdf5, told: Told) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+    """Return the configuration's layers, then those that only the weights show; and notes.
+
+    Raises:
+        InputError: an activation that is not computed here; models nested too deep.
+    """
+    stored = find(file)
+    layers = list(layers_of(told.model, told.place)) if told.model else []
+    paired = _pair([cell for layer in layers for cell in layer.cells.values()], stored)
+    blocks: list[Block] = []
+    notes = [f"Keras {safe(told.version_text)}"] if told.version_text else []
+    used = set[int]()
+    for layer in layers:
+        if any(id(cell) not in paired for cell in layer.cells.values()):
+            notes.append(f"no weights are found for layer '{safe(layer.name)}' ({told.source})")
+            continue
+        own = {way: (paired[id(cell)], cell) for way, cell in layer.cells.items()}
+        used |= {id(each) for each, _ in own.values()}
+        blocks.append(_told_block(file, told, layer, own))
+    rest = [each for each in stored if id(each) not in used]
+    for path in passed_by(file):
+        notes.append(f"'{safe(path)}' has more weights than a plain LSTM; left alone")
+    return (*blocks, *_untold_blocks(file, told, rest)), tuple(notes)
+
+
+def _pair(cells: Sequence[Cell], stored: Sequence[Stored]) -> dict[int, Stored]:
+    """Return id of a configuration's cell -> its weights: by path, by names, at last by order."""
+    left = {id(each): each for each in stored}
+    paired: dict[int, Stored] = {}
+
+    def take(cell: Cell, fitting: Iterable[Stored]) -> None:
+        for each in fitting:
+            if cell.units in (None, each.units):
+                paired[id(cell)] = left.pop(id(each))
+                return
+
+    old_container = "_layer_checkpoint_dependencies/"
+    for cell in cells:
+        paths = (cell.path, cell.path.replace("layers/", old_container))
+        take(cell, [each for each in left.values() if each.path in paths])
+    for cell in cells:
+        if id(cell) not in paired:
+            take(cell, [each for each in left.values() if _named(cell, each)])
+    for top in {cell.top: None for cell in cells}:
+        waiting = [cell for cell in cells if cell.top == top and id(cell) not in paired]
+        inside = [each for each in left.values() if each.path.split("/")[0] == top]
+        if len(waiting) == len(inside):
+            for cell, each in zip(waiting, inside, strict=True):
+                take(cell, [each])
+    return paired
+
+
+def _named(cell: Cell, stored: Stored) -> bool:
+    top, *inner = stored.path.split("/")
+    return top == cell.top and bool(set(cell.names) & set(inner or [top]))
+
+
+def _told_block(
+    file: Hdf5, told: Told, layer: Layer, own: Mapping[Direction, tuple[Stored, Cell]]
+) -> Block:
+    place = f"{told.place}, layer {safe(layer.name)}"
+    first, cell = own.get("forward") or own["backward"]
+    known, opened = _activation_phrases(cell, first, told)
+    parts: dict[Direction, Part] = {
+        way: Part(each.tensors(file), _variant(config, each, told, place))
+        for way, (each, config) in own.items()
+    }
+    return Block(
+        layer.name,
+        first.convention,
+        parts,
+        (*_shape_phrases(first), *layer.known, *known, *told.known),
+        (*layer.open, *opened),
+    )
+
+
+def _shape_phrases(stored: Stored) -> tuple[str, ...]:
+    if stored.convention == "keras-cudnn":
+        return (f"bias has 8·{stored.units} numbers: CuDNNLSTM, which is sigmoid and tanh",)
+    if stored.convention == "keras-1":
+        return ("an array a gate (W_i … b_o): Keras 1",)
+    return (f"kernel and recurrent kernel have 4·{stored.units} columns",)
+
+
+_GATE_KEYS = ("recurrent_activation", "inner_activation")
+
+
+def _activations(cell: Cell, told: Told) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    """Return (key, value) of the gates' and of the other activation; an empty key is a default."""
+    config = cell.config
+    gate = next(((key, config[key]) for key in _GATE_KEYS if key in config), None)
+    other = ("activation", config["activation"]) if "activation" in config else ("", "tanh")
+    return gate or ("", default_gate(told.version)), other
+
+
+def _activation_phrases(
+    cell: Cell, stored: Stored, told: Told
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return how the activations are known, and which of them is not."""
+    if stored.convention == "keras-cudnn":
+        return (), ()
+    known: list[str] = []
+    opened: list[str] = []
+    for (key, value), what in zip(
+        _activations(cell, told), ("the gates' activation", "the activation"), strict=True
+    ):
+        if key:
+            known.append(f"{told.source}: {key} = {shown(value)}")
+        else:
+            opened.append(f"{told.source or 'the file'} does not say {what}: {shown(value)}")
+            if value == "hard_sigmoid" and (told.version_text or "").endswith("-tf"):
+                opened.append("TensorFlow 2.0 wrote this version too, and its default was sigmoid")
+    return tuple(known), tuple(opened)
+
+
+def _variant(cell: Cell, stored: Stored, told: Told, place: str) -> Variant:
+    if stored.convention == "keras-cudnn":
+        return Variant()
+    (_, gate), (_, other) = _activations(cell, told)
+    candidate = activation(other, told.version, place)
+    named = (activation(gate, told.version, place), candidate, candidate)
+    # The convention of Keras 1 has another default of its own, so there it is always said.
+    return Variant(None if named == PLAIN and stored.convention == "keras" else named)
+
+
+def _untold_blocks(file: Hdf5, told: Told, rest: Sequence[Stored]) -> Iterator[Block]:
+    """Yield layers of which only weights are there, two directions of one name together."""
+    layers: dict[str, dict[Direction, Stored]] = {}
+    for each in _in_order(file, rest):
+        way: Direction = "backward" if "/backward_" in each.path else "forward"
+        # Should two layers have one name, the second is called by its path.
+        name = each.label if way not in layers.get(each.label, {}) else each.path
+        layers.setdefault(name, {})[way] = each
+    unknown = Cell({}, False, "", (), "")
+    source = (
+        "the configuration names no LSTM for these weights: read as a plain one"
+        if told.model else
+        "the file has no configuration: directions and order are those of names and of writing"
+    )  # fmt: skip
+    for name, found in layers.items():
+        ways = {way: (found[way], unknown) for way in _WAYS if way in found}
+        layer = Layer(name, dict.fromkeys(ways, unknown), open=(source,))
+        yield _told_block(file, replace(told, source=""), layer, ways)
+
+
+_WAYS: tuple[Direction, ...] = ("forward", "backward")
+
+
+def _in_order(file: Hdf5, rest: Sequence[Stored]) -> list[Stored]:
+    """Return cells by `layer_names`, which older files keep, then as they were written."""
+    group = "model_weights" if "model_weights" in file.groups else ""
+    places = {name: place for place, name in enumerate(file.texts(group, "layer_names") or [])}
+    return sorted(rest, key=lambda each: places.get(each.path.split("/")[0], len(places)))

@@ -1,0 +1,1 @@
+"""Hostile files, each built here, and what the tool answers to them."""

@@ -1,0 +1,378 @@
+"""Keras files: every kind that Keras 1 to 3 wrote, read without Keras.
+
+The files and their numbers are Keras' own (tests/files/make_keras_files.py); a few oddities are
+written here with h5py, in the layout that those files show.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_cli.conventions import convention_named
+from lstm_cli.equations import Array
+from lstm_cli.errors import InputError
+from lstm_cli.layouts import unpack
+from lstm_cli.readers import hdf5
+from lstm_cli.readers.contents import Block, Contents, Part
+from lstm_cli.readers.keras_ import read
+from lstm_cli.readers.keras_activations import activation
+from tests.witness import Witness
+
+h5py = pytest.importorskip("h5py")
+
+FILES = Path(__file__).parents[1] / "files"
+GOLDENS = sorted(
+    path.stem
+    for path in FILES.glob("keras*.json")
+    if json.loads(path.read_text())["file"].endswith((".keras", ".h5"))
+)
+
+
+def golden(name: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((FILES / f"{name}.json").read_text())
+    return record
+
+
+def block_of(contents: Contents, name: str) -> Block:
+    return next(block for block in contents.blocks if block.name == name)
+
+
+def names(file: str | Path) -> list[str]:
+    return [block.name for block in read(FILES / file).blocks]
+
+
+def witness(convention: str, part: Part) -> Witness:
+    """Return the scalar LSTM of one direction of a block."""
+    found = unpack(convention_named(convention), part.tensors, "test")
+    units = len(found["W_f"])
+    zeros = np.zeros(units)
+    gate, candidate, output = part.variant.activations or ("sigmoid", "tanh", "tanh")
+    return Witness(
+        W={k: found[f"W_{k}"][:, units:].astype(float).tolist() for k in "figo"},
+        U={k: found[f"W_{k}"][:, :units].astype(float).tolist() for k in "figo"},
+        b={k: found.get(f"b_{k}", zeros).astype(float).tolist() for k in "figo"},
+        gate=gate, candidate=candidate, output=output,
+    )  # fmt: skip
+
+
+def run(block: Block, record: dict[str, Any]) -> dict[str, Array]:
+    """Return output (N, T, D·H), h and c (N, D·H), in input time, of a golden's inputs."""
+    ways: list[dict[str, Array]] = []
+    for (direction, part), h0, c0 in zip(
+        block.parts.items(), record["h0"], record["c0"], strict=True
+    ):
+        cell = witness(block.convention, part)
+        turn = -1 if direction == "backward" else 1
+        runs = [
+            cell.run(xs[::turn], h, c) for xs, h, c in zip(record["x"], h0, c0, strict=True)
+        ]
+        ways.append({
+            "output": np.array([[step["h"] for step in steps][::turn] for steps in runs]),
+            "h": np.array([steps[-1]["h"] for steps in runs]),
+            "c": np.array([steps[-1]["c"] for steps in runs]),
+        })  # fmt: skip
+    return {key: np.concatenate([way[key] for way in ways], axis=-1) for key in ways[0]}
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_a_layer_gives_the_numbers_that_keras_gave(name: str) -> None:
+    """Output and both states, from states that are not zero, within float32's accuracy."""
+    record = golden(name)
+    contents = read(FILES / record["file"])
+    block = block_of(contents, record["layer"])
+    assert block.convention == record["convention"]
+    for key, got in run(block, record).items():
+        expected = np.array(record["expected"][key])
+        np.testing.assert_allclose(got, expected, rtol=0, atol=record["atol"], err_msg=key)
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_every_dataset_is_listed_with_its_shape(name: str) -> None:
+    """What HDF5 holds is what is listed, optimizers, embeddings and all."""
+    record = golden(name)
+    infos = read(FILES / record["file"]).tensors.infos
+    assert {path: list(info.shape) for path, info in infos.items()} == record["tensors"]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
+def test_layers_come_in_the_order_of_the_model(suffix: str) -> None:
+    """zulu, middle, alpha: neither the alphabet's order nor that of the classes."""
+    assert names(f"keras3_functional{suffix}") == ["zulu", "middle", "alpha"]
+
+
+def test_nested_models_wrappers_and_stacked_cells_are_found_and_a_gru_is_not() -> None:
+    """Names carry the path to a layer; TimeDistributed's is its own."""
+    assert names("keras3_nested.keras") == ["inner/inside", "summed"]
+    assert names("keras3_stack.keras") == ["stack/low", "stack/high", "timed"]
+    timed = block_of(read(FILES / "keras3_stack.keras"), "timed")
+    assert timed.open == ("it lies inside a TimeDistributed",)
+
+
+def test_a_merge_that_is_not_a_concatenation_is_said() -> None:
+    """merge_mode = sum stands among what is open; concat is only known."""
+    summed = block_of(read(FILES / "keras3_nested.keras"), "summed")
+    assert any("merge_mode = sum" in phrase for phrase in summed.open)
+    joined = block_of(read(FILES / "keras3_functional.keras"), "middle")
+    assert "Bidirectional, merge_mode = concat" in joined.known_by
+    assert joined.open == ()
+
+
+def test_go_backwards_is_a_backward_direction_and_said() -> None:
+    """The one direction there is is the backward one, and Keras' reversed output is noted."""
+    (block,) = read(FILES / "keras3_backwards.keras").blocks
+    assert list(block.parts) == ["backward"]
+    assert "reversed time" in block.open[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "layer", "activations", "phrase"),
+    [
+        ("keras3_sequential.keras", "the_lstm", None,
+         "config.json: recurrent_activation = sigmoid"),
+        ("keras3_hard_sigmoid.keras", "the_lstm", ("hard_sigmoid_6", "tanh", "tanh"),
+         "keras_version 3.15.1"),
+        ("keras3_activations.keras", "the_lstm", ("leaky_relu(0.25)", "softsign", "softsign"),
+         "config.json: recurrent_activation = LeakyReLU"),
+        ("keras215.keras", "hard", ("hard_sigmoid", "tanh", "tanh"), "keras_version 2.15.0"),
+        ("keras224.h5", "one", ("hard_sigmoid", "tanh", "tanh"),
+         "model_config: recurrent_activation = hard_sigmoid"),
+        ("keras122.h5", "one", ("hard_sigmoid", "tanh", "tanh"),
+         "model_config: inner_activation = hard_sigmoid"),
+        ("keras_cudnn.h5", "fused", None,
+         "bias has 8·4 numbers: CuDNNLSTM, which is sigmoid and tanh"),
+    ],
+)  # fmt: skip
+def test_activations_are_told_with_their_source(
+    file: str, layer: str, activations: tuple[str, str, str] | None, phrase: str
+) -> None:
+    """hard_sigmoid is z/6 + 0.5 in Keras 3 and 0.2 z + 0.5 before; None is sigmoid and tanh."""
+    block = block_of(read(FILES / file), layer)
+    assert block.parts["forward"].variant.activations == activations
+    assert phrase in block.known_by
+    assert block.open == ()
+
+
+def test_weights_alone_leave_the_activations_open() -> None:
+    """A .weights.h5 has no configuration, and says so; the layers' names are there."""
+    (block,) = read(FILES / "keras3_sequential.weights.h5").blocks
+    assert block.name == "the_lstm"
+    assert "the file does not say the gates' activation: sigmoid" in block.open
+    assert block.parts["forward"].variant.activations is None
+
+
+def test_weights_alone_of_keras_2_2_have_the_default_of_that_time() -> None:
+    """save_weights of 2.2.4 tells the version: hard_sigmoid was the default, and it is said."""
+    for block in read(FILES / "keras224_weights.h5").blocks:
+        assert block.parts["forward"].variant.activations == ("hard_sigmoid", "tanh", "tanh")
+        assert "the file does not say the gates' activation: hard_sigmoid" in block.open
+
+
+def edited(tmp_path: Path, file: str, change: Callable[[str], str]) -> Path:
+    """Return a copy of a Keras file whose configuration is changed as text."""
+    path = tmp_path / file
+    if file.endswith(".h5"):
+        shutil.copy(FILES / file, path)
+        with h5py.File(path, "r+") as opened:
+            opened.attrs["model_config"] = change(opened.attrs["model_config"])
+        return path
+    with zipfile.ZipFile(FILES / file) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, change(data.decode()) if name == "config.json" else data)
+    return path
+
+
+def test_a_configuration_without_the_activation_takes_the_versions_default(tmp_path: Path) -> None:
+    """Keras 2.2.4's LSTM without `recurrent_activation` is a hard sigmoid, and that is open."""
+    without = '"recurrent_activation": "hard_sigmoid", '
+    path = edited(tmp_path, "keras224.h5", lambda text: text.replace(without, ""))
+    block = block_of(read(path), "one")
+    assert block.parts["forward"].variant.activations == ("hard_sigmoid", "tanh", "tanh")
+    assert block.open == ("model_config does not say the gates' activation: hard_sigmoid",)
+
+
+def test_an_unknown_activation_is_refused_by_name(tmp_path: Path) -> None:
+    """Gelu is not computed here: the error names it and the layer."""
+    path = edited(tmp_path, "keras3_sequential.keras", lambda t: t.replace('"tanh"', '"gelu"'))
+    with pytest.raises(InputError, match="activation 'gelu'") as caught:
+        read(path)
+    assert "layer the_lstm" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("value", "version", "name"),
+    [
+        (None, (3, 0), "affine"), ("linear", (2, 0), "affine"), ("elu", (3, 0), "elu"),
+        ("hard_sigmoid", (2, 15), "hard_sigmoid"), ("hard_sigmoid", (3, 0), "hard_sigmoid_6"),
+        ("hard_sigmoid", None, "hard_sigmoid_6"), ("leaky_relu", (3, 0), "leaky_relu(0.2)"),
+        ({"class_name": "function", "config": "softplus"}, (3, 0), "softplus"),
+        ({"class_name": "LeakyReLU", "config": {"alpha": 0.1}}, (2, 4), "leaky_relu(0.1)"),
+        ({"class_name": "LeakyReLU", "config": {}}, (3, 0), "leaky_relu(0.3)"),
+        ({"class_name": "ELU", "config": {"alpha": 2}}, (3, 0), "elu(2.0)"),
+    ],
+)  # fmt: skip
+def test_names_of_activations(value: Any, version: tuple[int, int] | None, name: str) -> None:
+    """Each of Keras' ways to write an activation has one name here."""
+    assert activation(value, version, "test") == name
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["selu", 7, [], {}, {"class_name": "function", "config": {"code": "…"}}, "LeakyReLU",
+     {"class_name": "LeakyReLU", "config": {"alpha": "1); import os"}},
+     {"class_name": "LeakyReLU", "config": {"alpha": float("nan")}}],
+)  # fmt: skip
+def test_an_activation_that_is_none_is_refused(value: Any) -> None:
+    """Numbers, code, text where a constant should be: an error in three parts."""
+    with pytest.raises(InputError, match="is not one that is computed here"):
+        activation(value, (3, 0), "test")
+
+
+def test_a_class_of_the_users_own_is_read_as_a_plain_lstm_and_said(tmp_path: Path) -> None:
+    """A subclass may compute anything, so its weights come with a doubt."""
+
+    def rename(text: str) -> str:
+        return text.replace('"module": "keras.layers", "class_name": "LSTM"',
+                            '"module": "my.code", "class_name": "LSTM"')  # fmt: skip
+
+    (block,) = read(edited(tmp_path, "keras3_sequential.keras", rename)).blocks
+    assert block.name == "the_lstm"
+    assert "the configuration names no LSTM for these weights" in block.open[0]
+
+
+def test_a_layer_without_weights_is_noted(tmp_path: Path) -> None:
+    """Units that the weights do not have: the layer is not paired with them, and both are told."""
+    path = edited(
+        tmp_path, "keras3_sequential.keras", lambda t: t.replace('"units": 4', '"units": 5')
+    )
+    contents = read(path)
+    assert "no weights are found for layer 'the_lstm' (config.json)" in contents.notes
+    assert [block.name for block in contents.blocks] == ["the_lstm"]
+    assert "names no LSTM" in contents.blocks[0].open[0]
+
+
+def test_nothing_is_read_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listing a file's layers takes none of its numbers."""
+    loaded: list[str] = []
+    load = hdf5.Hdf5.load
+
+    def counted(self: hdf5.Hdf5, path: str) -> Array:
+        loaded.append(path)
+        return load(self, path)
+
+    monkeypatch.setattr(hdf5.Hdf5, "load", counted)
+    contents = read(FILES / "keras3_functional.keras")
+    assert loaded == []
+    assert contents.blocks[0].parts["forward"].tensors["kernel"].shape == (3, 16)
+    assert loaded == ["layers/lstm/cell/vars/0"]
+
+
+def test_without_h5py_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exact line for pip is the hint."""
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    for file in ("keras3_sequential.keras", "keras224.h5"):
+        with pytest.raises(InputError, match="needs h5py") as caught:
+            read(FILES / file)
+        assert caught.value.hint == "pip install 'lstm-cli[keras]'"
+
+
+def weights(seed: int = 0, inputs: int = 3, units: int = 2) -> list[Array]:
+    generator = np.random.default_rng(seed)
+    shapes = ((inputs, 4 * units), (units, 4 * units), (4 * units,))
+    return [generator.uniform(-1, 1, shape) for shape in shapes]
+
+
+def test_paths_of_keras_2_12_on_windows(tmp_path: Path) -> None:
+    """Backslashes and `_layer_checkpoint_dependencies` lead to the same layer."""
+    with h5py.File(tmp_path / "w.weights.h5", "w") as file:
+        for number, array in enumerate(weights()):
+            file[f"_layer_checkpoint_dependencies\\lstm\\cell\\vars/{number}"] = array
+    with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
+        lstm = {"class_name": "LSTM", "config": {"name": "mine", "units": 2}}
+        model = {"class_name": "Sequential", "config": {"layers": [lstm]}}
+        archive.writestr("config.json", json.dumps(model))
+        archive.write(tmp_path / "w.weights.h5", "model.weights.h5")
+    (block,) = read(tmp_path / "w.keras").blocks
+    assert block.name == "mine"
+    assert block.parts["forward"].tensors["bias"].tolist() == weights()[2].tolist()
+
+
+def old_file(path: Path, layers: dict[str, dict[str, Array]], pieces: int = 0) -> Path:
+    """Write an .h5 of the old kind; `layer_names` in pieces as for very long lists."""
+    with h5py.File(path, "w") as file:
+        listed = np.array([name.encode() for name in layers])
+        if pieces:
+            for number, piece in enumerate(np.array_split(listed, pieces)):
+                file.attrs[f"layer_names{number}"] = piece
+        else:
+            file.attrs["layer_names"] = listed
+        for name, arrays in layers.items():
+            group = file.create_group(name)
+            for key, array in arrays.items():
+                group[key] = array
+    return path
+
+
+def plain(seed: int = 0) -> dict[str, Array]:
+    return dict(zip(("kernel:0", "recurrent_kernel:0", "bias:0"), weights(seed), strict=True))
+
+
+@pytest.mark.parametrize("pieces", [0, 2, 4])
+def test_layer_names_give_the_order_whole_or_in_pieces(tmp_path: Path, pieces: int) -> None:
+    """Keras cuts a list that is too long for one attribute."""
+    order = ["third", "first", "fourth", "second", "zeroth"]
+    layers = {name: plain() for name in order}
+    contents = read(old_file(tmp_path / "w.h5", layers, pieces))
+    assert [block.name for block in contents.blocks] == order
+
+
+def test_a_file_without_a_version_is_of_keras_1(tmp_path: Path) -> None:
+    """Versions were not always written; the gates' default was then the hard sigmoid."""
+    (block,) = read(old_file(tmp_path / "w.h5", {"one": plain()})).blocks
+    assert block.parts["forward"].variant.activations == ("hard_sigmoid", "tanh", "tanh")
+    assert "no keras_version: Keras 1" in block.known_by
+
+
+def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
+    """Weights beyond a plain LSTM's would change the numbers, so the layer is not offered."""
+    more = plain() | {"input_gate_peephole_weights:0": np.ones(2)}
+    contents = read(old_file(tmp_path / "w.h5", {"one": more}))
+    assert contents.blocks == ()
+    assert "'one' has more weights than a plain LSTM; left alone" in contents.notes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernel:0": np.ones((3, 6)), "recurrent_kernel:0": np.ones((2, 6)), "bias:0": np.ones(6)},
+        {"bias:0": np.ones(7)},
+        {"kernel:0": np.ones((1, 3, 8))},
+        {"recurrent_kernel:0": np.ones(())},
+    ],
+)
+def test_other_shapes_are_no_lstm(tmp_path: Path, change: dict[str, Array]) -> None:
+    """A GRU has 3·H columns; what fits nothing is listed as datasets only."""
+    contents = read(old_file(tmp_path / "w.h5", {"one": plain() | change}))
+    assert contents.blocks == ()
+    assert len(contents.tensors) == 3
+
+
+def test_a_mere_hdf5_file_is_its_datasets(tmp_path: Path) -> None:
+    """A file that no Keras wrote has tensors, and no layers."""
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["a/b"] = np.arange(3.0)
+        file["text"] = "words"
+    contents = read(tmp_path / "w.h5")
+    assert contents.blocks == ()
+    assert contents.tensors["a/b"].tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match="only plain numbers are read"):
+        contents.tensors["text"]

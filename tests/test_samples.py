@@ -1,0 +1,275 @@
+"""Samples: every format says the same, order is kept, a bad one costs only itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_cli.errors import InputError, LstmStepError
+from lstm_cli.samples import BadSample, Read, Sample, find_files, read_samples
+from tests.tools import call
+
+ROWS: list[dict[str, Any]] = [
+    {"id": "a", "x": [[0.5, -1.0], [2.0, 0.25]], "h": [[0.1, 0.2]], "c": [[-0.3, 0.4]],
+     "expected": {"h": [0.5, 0.6], "f": [[0.1, 0.2], [0.3, 0.4]]}, "atol": 0.01},
+    {"id": "b", "x": [[1.5, 3.0], [-2.0, 1.0]], "h": [[0.7, 0.8]], "c": [[0.9, -1.0]],
+     "expected": {"h": [0.7, 0.8], "f": [[0.5, 0.6], [0.7, 0.8]]}, "atol": 0.02},
+]  # fmt: skip
+
+
+def as_json(path: Path) -> None:
+    path.write_text(json.dumps(ROWS, indent=1))
+
+
+def as_jsonl(path: Path) -> None:
+    path.write_text("\n\n".join(map(json.dumps, ROWS)) + "\n")
+
+
+def as_npz(path: Path) -> None:
+    arrays = {key: np.array([row[key] for row in ROWS]) for key in ("id", "x", "h", "c", "atol")}
+    for key in ("h", "f"):
+        arrays[f"expected_{key}"] = np.array([row["expected"][key] for row in ROWS])
+    np.savez(path, **arrays)  # type: ignore[arg-type] # keys are names of arrays
+
+
+def vector(rows: list[Any]) -> str:
+    nested = rows if isinstance(rows[0], list) else [rows]
+    return "; ".join(" ".join(map(str, row)) for row in nested)
+
+
+def as_csv(path: Path) -> None:
+    lines = ["id,x, h ,c,expected.h,expected.f,atol"]
+    for row in ROWS:
+        cells = [vector(row[key]) for key in ("x", "h", "c")]
+        cells += [vector(row["expected"][key]) for key in ("h", "f")]
+        lines.append(",".join([row["id"], *cells, str(row["atol"])]))
+    path.write_text("\r\n".join(lines) + "\r\n")
+
+
+WRITERS = {".json": as_json, ".jsonl": as_jsonl, ".ndjson": as_jsonl, ".npz": as_npz,
+           ".csv": as_csv}  # fmt: skip
+
+
+def read(path: Path) -> list[Read]:
+    return list(read_samples(str(path)))
+
+
+def good(read: Read) -> Sample:
+    assert isinstance(read, Sample), read
+    return read
+
+
+def bad(read: Read) -> LstmStepError:
+    assert isinstance(read, BadSample), read
+    return read.error
+
+
+@pytest.mark.parametrize(("suffix", "write"), WRITERS.items(), ids=WRITERS)
+def test_each_format_holds_the_same_samples(
+    suffix: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """JSON, JSONL, npz and CSV hold the same numbers, in order."""
+    path = tmp_path / f"s{suffix}"
+    write(path)
+    samples = [good(each) for each in read(path)]
+    assert [each.id for each in samples] == ["a", "b"]
+    for sample, row in zip(samples, ROWS, strict=True):
+        for key in "xhc":
+            assert np.asarray(getattr(sample, key)).tolist() == row[key]
+        assert {key: value.tolist() for key, value in sample.expected.items()} == row["expected"]
+        assert sample.atol == row["atol"]
+        assert sample.folder == tmp_path
+
+
+def test_csv_with_a_number_a_column(tmp_path: Path) -> None:
+    """x_0, x_1, … are one vector in the order of their numbers, wherever they stand."""
+    path = tmp_path / "s.csv"
+    path.write_text("x_1,id,x_10,x_2,x_0,x_3,x_4,x_5,x_6,x_7,x_8,x_9,expected.h_0,expected.h_1,h_0\n"
+                    "1,a,10,2,0,3,4,5,6,7,8,9,0.5,0.25,\n")  # fmt: skip
+    sample = good(read(path)[0])
+    assert sample.x.tolist() == [[float(n) for n in range(11)]]
+    assert sample.expected["h"].tolist() == [0.5, 0.25]
+    assert sample.h is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,x_0,x_1\na,1,\n", "x_1 is empty"),
+        ("id,x_0,x_2\na,1,2\n", "x_1 has no column"),
+        ("id,x\na,1 two\n", "'two' is not a number"),
+        ("id,x\na,1,2\n", "3 cells, the header has 2"),
+        ("id,x\na\n", "1 cells, the header has 2"),
+        ("id,x,steps\na,1,1.5\n", "'steps' is not a whole number"),
+        ("id,x,atol\na,1,-1\n", "'atol' is not a number"),
+        ("id,y\na,1\n", "'x' is missing"),
+    ],
+)
+def test_a_bad_row_of_csv_keeps_its_id_and_line(text: str, words: str, tmp_path: Path) -> None:
+    """A bad row is one bad sample with its own id, file and line; the next row is read."""
+    path = tmp_path / "s.csv"
+    path.write_text(text + "b" + "," * text.split("\n")[0].count(",") + "\n")
+    first, second = read(path)
+    assert first.id == "a"
+    assert words in bad(first).what
+    assert "s.csv, line 2" in bad(first).where
+    assert second.id == "b"
+
+
+def test_a_column_twice_is_refused(tmp_path: Path) -> None:
+    """CSV with a column twice is refused, as JSON with a key twice is."""
+    path = tmp_path / "s.csv"
+    path.write_text("x,x\n1,2\n")
+    with pytest.raises(InputError, match="column 'x' is there twice"):
+        read(path)
+
+
+def test_a_long_cell_of_csv_is_read(tmp_path: Path) -> None:
+    """A vector of a hundred thousand numbers fits a cell."""
+    path = tmp_path / "s.csv"
+    path.write_text("x\n" + " ".join(["0.25"] * 100_000) + "\n")
+    assert good(read(path)[0]).x.shape == (1, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"h": [1]}, "'x' is missing"),
+        ({"x": []}, "x is empty"),
+        ({"x": "one"}, "'one' is not a number"),
+        ({"x": [[[1]]]}, "shape (1, 1, 1)"),
+        ({"x": 1}, "shape ()"),
+        ({"x": [1], "h": [[1], [1, 2]]}, "h is ragged"),
+        ({"x": [1], "expected": [1]}, "'expected' is not an object"),
+        ({"x": [1], "expected": {"h": [[[1]]]}}, "nested too deep"),
+        ({"x": [1], "steps": -1}, "'steps' is not a whole number"),
+        ({"x": [1], "steps": True}, "'steps' is not a whole number"),
+        ({"x": [1], "atol": "big"}, "'atol' is not a number"),
+        ({"x": [1], "cell": 3}, "'cell' is not text"),
+        ({"x": [1], "weigths": "w.npz"}, "unknown key 'weigths'"),
+        ([1], "not an object"),
+        (None, "not an object"),
+    ],
+)
+def test_a_bad_sample_says_why(document: Any, words: str, tmp_path: Path) -> None:
+    """A sample that makes no sense is a bad one in its own place, among good ones."""
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps([{"x": [1]}, document, {"x": [2]}]))
+    before, middle, after = read(path)
+    assert words in bad(middle).what
+    assert "s.json, sample 2" in bad(middle).where
+    assert (good(before).id, middle.id, good(after).id) == ("s:1", "s:2", "s:3")
+
+
+def test_keys_of_ones_own_are_let_be(tmp_path: Path) -> None:
+    """A key that is nothing like ours is the user's own; text rows and null states are read."""
+    path = tmp_path / "s.json"
+    path.write_text('{"x": "1 2; 3 4", "h": null, "label": "cat", "note": "n", "source": 1}')
+    sample = good(read(path)[0])
+    assert sample.x.tolist() == [[1, 2], [3, 4]]
+    assert sample.h is None
+    assert sample.id == "s"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"h": np.ones((2, 1))}, "x is missing"),
+        ({"x": np.ones(2)}, r"x has shape \(2,\)"),
+        ({"x": np.ones((2, 1)), "h": np.ones((3, 1))}, "h has 3 entries, x has 2 samples"),
+    ],
+)
+def test_npz_that_is_no_samples_is_refused(
+    arrays: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    """Npz needs x over the samples, and every array as many as x."""
+    np.savez(tmp_path / "s.npz", **arrays)
+    with pytest.raises(LstmStepError, match=words):
+        read(tmp_path / "s.npz")
+
+
+def test_npz_takes_one_value_for_all(tmp_path: Path) -> None:
+    """Scalars in an npz hold for every sample."""
+    np.savez(tmp_path / "s.npz", x=np.ones((2, 3)), steps=2, atol=0.5, cell="peephole",
+             weights="w.npz")  # fmt: skip
+    for sample in map(good, read(tmp_path / "s.npz")):
+        assert (sample.steps, sample.atol, sample.cell) == (2, 0.5, "peephole")
+        assert sample.weights == "w.npz"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_are_finite(value: float, tmp_path: Path) -> None:
+    """Nan and inf in arrays make a bad sample; they cost only theirs."""
+    np.savez(tmp_path / "s.npz", x=np.array([[1.0], [value], [2.0]]))
+    kinds = [isinstance(each, Sample) for each in read(tmp_path / "s.npz")]
+    assert kinds == [True, False, True]
+
+
+def test_folders_globs_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder gives its sample files sorted, a glob what it matches; each file once."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.json", "a.jsonl", "c.npz", "d.CSV", "notes.txt", "[1].json"):
+        Path(name).write_text("")
+    Path("inner").mkdir()
+    Path("inner/e.json").write_text("")
+    assert find_files(["."]) == ["[1].json", "a.jsonl", "b.json", "c.npz", "d.CSV"]
+    assert find_files(["*.json*"]) == ["[1].json", "a.jsonl", "b.json"]
+    assert find_files(["**/*.json"]) == ["[1].json", "b.json", "inner/e.json"]
+    assert find_files(["b.json", "[1].json", "b.json", "-"]) == ["b.json", "[1].json", "-"]
+    for nothing in ("zz*", "empty"):
+        Path("empty").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match="no sample files here"):
+            find_files([nothing])
+
+
+def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
+    """A file that is none of the formats is refused with those there are."""
+    (tmp_path / "s.jsom").write_text("{}")
+    with pytest.raises(InputError, match="'.jsom' is not a sample file") as caught:
+        read(tmp_path / "s.jsom")
+    assert "did you mean '.json'?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id": "a", "x": [1]}\n{"id": "b", "x": [2]}\n',
+        '[{"id": "a", "x": [1]}, {"id": "b", "x": [2]}]',
+        json.dumps([{"id": "a", "x": [1]}, {"id": "b", "x": [2]}], indent=2),
+        '\n\n{"id": "a", "x": [1]}\n\n{"id": "b", "x": [2]}',
+    ],
+    ids=["lines", "array", "array over lines", "blank lines"],
+)
+def test_stdin_holds_lines_or_an_array(text: str) -> None:
+    """Stdin is JSONL or one JSON document."""
+    answer = call("batch", "-", stdin=text)
+    assert answer.code == 0, answer.err
+    assert [each["id"] for each in answer.lines] == ["a", "b"]
+
+
+def test_stdin_holds_one_object_over_lines() -> None:
+    """A sample as jq prints it is read from stdin."""
+    answer = call("batch", "-", stdin=json.dumps({"id": "a", "x": [1]}, indent=2))
+    assert [each["id"] for each in answer.lines] == ["a"]
+
+
+def test_a_line_that_is_too_long_is_one_bad_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line past the limit costs one record, and the next line is read whole."""
+    monkeypatch.setattr("lstm_cli.samples.MAX_LINE_BYTES", 100)
+    long = json.dumps({"x": [0.25] * 200})
+    answer = call("batch", "-", stdin=f'{{"x": [1]}}\n{long}\n{{"x": [2]}}\n')
+    assert [each["ok"] for each in answer.lines] == [True, False, True]
+    assert answer.lines[1]["id"] == "stdin:2"
+
+
+def test_closed_stdin_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where stdin is closed, reading it is an error and not a crash."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="stdin is closed"):
+        list(read_samples("-"))
