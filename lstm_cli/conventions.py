@@ -190,16 +190,19 @@ _ROWS = (
         "keras", "Keras 3, Keras 2.3 and later", _KERAS, "keras/src/layers/rnn/lstm.py",
         leaves_open="the gates' activation is read as sigmoid, the default since Keras 2.3; "
         "before it was 0.2 z + 0.5: --convention keras-2.2",
+        confirmed_by="keras 3.15.1, 2.15.0: tests/files/keras3_sequential.keras",
     ),
     Convention(
         "keras-2.2", "Keras 2.0 to 2.2: gates by 0.2 z + 0.5", _KERAS,
         "keras-team/keras tags 2.0.0 and 2.2.5, recurrent.py", by_name=False, activations=_HARD,
+        confirmed_by="keras 2.2.4: tests/files/keras224.h5",
     ),
     Convention(
         "keras-1", "Keras 1 and 0.3: an array a gate, gates by 0.2 z + 0.5",
         (Tensor("W_{gate}", "x", stacking="columns"), Tensor("U_{gate}", "h", stacking="columns"),
          _PLAIN_BIAS),
         "keras-team/keras tags 0.3.3 and 1.2.2, recurrent.py", by_name=False, activations=_HARD,
+        confirmed_by="keras 1.2.2: tests/files/keras122.h5",
     ),
     Convention(
         "keras-cudnn", "Keras CuDNNLSTM: told by its bias of 8H",
@@ -207,6 +210,7 @@ _ROWS = (
          Tensor("recurrent_kernel", "h", "ifgo", "upright"),
          Tensor("bias", "b", "ifgoifgo")),
         "keras-team/keras 2.3.1, engine/saving.py, _convert_rnn_weights",
+        confirmed_by="keras 2.15.0's own conversion: tests/files/keras_cudnn.h5",
     ),
     Convention(
         "tf1-basic", "TensorFlow 1 BasicLSTMCell",
@@ -254,17 +258,20 @@ _ROWS = (
         "flax-linen", "Flax linen LSTMCell, OptimizedLSTMCell: a kernel a gate",
         _each_gate({"i{}.kernel": "x", "h{}.kernel": "h", "h{}.bias": "b"}, _LETTERS, "columns"),
         "google/flax flax/linen/recurrent.py", state_order="c, h",
+        confirmed_by="flax 0.12.8: tests/files/flax_linen_lstm.msgpack",
     ),
     Convention(
         "flax-nnx", "Flax nnx LSTMCell: as linen, with if_ since `if` is a keyword",
         (*_each_gate({"i{}.kernel": "x"}, _LETTERS | {"f": "f_"}, "columns"),
          *_each_gate({"h{}.kernel": "h", "h{}.bias": "b"}, _LETTERS, "columns")),
         "google/flax flax/nnx/nn/recurrent.py", state_order="c, h",
+        confirmed_by="flax 0.12.8: tests/files/flax_nnx_lstm.msgpack",
     ),
     Convention(
         "flax-nnx-optimized", "Flax nnx OptimizedLSTMCell",
         _stack("ifgo", "dense_i.kernel dense_h.kernel dense_h.bias", stacking="columns"),
         "google/flax flax/nnx/nn/recurrent.py", state_order="c, h",
+        confirmed_by="flax 0.12.8: tests/files/flax_nnx_optimized.msgpack",
     ),
     Convention(
         "haiku", "Haiku hk.LSTM: adds 1 to the forget gate at run time",

@@ -218,7 +218,12 @@ def _read_back(
     if not saver.reads_back:
         return None, None
     convention = None if row.by_name or saver.convention else row.name
-    again = read_weights(target, convention=convention)
+    if saver.name == "keras":  # keeps a stack as layers of their own, in order
+        levels = range(len(model.layers))
+        parts = [read_weights(target, layer=str(level)) for level in levels]
+        again = replace(parts[0], layers=tuple(part.layers[0] for part in parts))
+    else:
+        again = read_weights(target, convention=convention)
     weights = 0.0
     for (_, _, one), (_, _, other) in zip(model.runs, again.runs, strict=True):
         plain_one, plain_other = _plain(one), _plain(other)

@@ -71,19 +71,24 @@ def read_stdin(place: str) -> str:
         raise InputError("stdin is closed", where=place, hint="pipe the data in, or use @FILE")
     if sys.stdin.isatty():
         print(f"reading {place} from the terminal, Ctrl-D ends it", file=sys.stderr)
-    data = sys.stdin.buffer.read(MAX_TEXT_BYTES + 1)
-    _check_size(len(data), MAX_TEXT_BYTES, "stdin")
-    return decode(data, f"{place}, stdin")
+    return decode(_read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
 
 
 def _read_bytes(path: Path) -> bytes:
     with open_checked(path) as stream:
         try:
-            data = stream.read(MAX_TEXT_BYTES + 1)
+            return _read_bounded(stream, safe(path))
         except OSError as error:  # opened, and yet it cannot be read: a broken disk, /proc
             raise _cannot_read(path, error) from None
-    _check_size(len(data), MAX_TEXT_BYTES, safe(path))
-    return data
+
+
+def _read_bounded(stream: IO[bytes], place: str) -> bytes:
+    """Return all of a stream, piece by piece: one large `read` would take its memory at once."""
+    data = bytearray()
+    while piece := stream.read(2**20):
+        data += piece
+        _check_size(len(data), MAX_TEXT_BYTES, place)
+    return bytes(data)
 
 
 def open_checked(path: Path) -> IO[bytes]:

@@ -29,13 +29,16 @@ _PASTED = re.compile(
 )
 
 
-def read_vector(text: str, name: str, *, allow_nonfinite: bool = False) -> Array:
+def read_vector(
+    text: str, name: str, *, allow_nonfinite: bool = False, most_axes: int = 2
+) -> Array:
     """Return what a vector option means, as rows `(rows, n)`.
 
     Args:
         text: numbers, `@file`, `@file:key`, or `-` for stdin.
         name: the option, for messages: `--x`.
         allow_nonfinite: whether nan and inf are numbers.
+        most_axes: 3 lets an array in a file be samples of rows, `(N, rows, n)`.
 
     Raises:
         InputError: with the caret under the bad token.
@@ -44,11 +47,11 @@ def read_vector(text: str, name: str, *, allow_nonfinite: bool = False) -> Array
     if text == "-":
         return parse_text(read_stdin(name), name, f"{name}, stdin", allow_nonfinite)
     if text.startswith("@"):
-        return _read_file(text[1:], name, allow_nonfinite)
+        return _read_file(text[1:], name, allow_nonfinite, most_axes)
     return parse_rows(text, name, name, allow_nonfinite)
 
 
-def _read_file(text: str, name: str, allow_nonfinite: bool) -> Array:
+def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> Array:
     path, key = _split_key(text)
     place = f"{name}, {safe(path)}" + (f", key {safe(key)}" if key else "")
     match path.suffix.lower():
@@ -62,7 +65,7 @@ def _read_file(text: str, name: str, allow_nonfinite: bool) -> Array:
             value = to_array(value, key or name, place)
         case _:
             return parse_text(read_text(path), name, place, allow_nonfinite)
-    return check_rows(np.asarray(value), name, place, allow_nonfinite)
+    return check_rows(np.asarray(value), name, place, allow_nonfinite, most_axes)
 
 
 def _split_key(text: str) -> tuple[Path, str]:
@@ -87,26 +90,30 @@ def _member(members: dict[str, Any], key: str, place: str) -> Any:
     raise InputError(what, where=place, hint=hint)
 
 
-def check_rows(array: Array, name: str, place: str, allow_nonfinite: bool = False) -> Array:
-    """Return an array from a file as rows `(rows, n)` of float64.
+def check_rows(
+    array: Array, name: str, place: str, allow_nonfinite: bool = False, most_axes: int = 2
+) -> Array:
+    """Return an array from a file as rows `(rows, n)` of float64, or with axes before them.
 
     Raises:
-        ShapeError: more than two axes, or nothing in it.
+        ShapeError: more than `most_axes` axes, or nothing in it.
         InputError: not numbers, or not finite where finite is asked for.
     """
     if array.dtype.kind not in "fiu":
         raise InputError(f"{name} is text, not numbers", where=place, hint="store numbers")
-    if array.ndim > 2 or array.size == 0:
+    if array.ndim > most_axes or array.size == 0:
+        wanted = "(n,), (steps, n)" + (" or (samples, steps, n)" if most_axes > 2 else "")
         raise ShapeError(
-            f"{name} has shape {array.shape}, needs (n,) or (steps, n)",
+            f"{name} has shape {array.shape}, needs {wanted}",
             where=place,
             hint="many samples at once go through `lstm-step batch`",
         )
     rows = np.atleast_2d(array).astype(np.float64)
     if not allow_nonfinite and not np.isfinite(rows).all():
-        row, column = (int(axis) for axis in np.argwhere(~np.isfinite(rows))[0])
+        at = tuple(int(axis) for axis in np.argwhere(~np.isfinite(rows))[0])
+        row, column = at[-2:]
         raise InputError(
-            f"{name} row {row + 1}, number {column + 1} is {rows[row, column]}",
+            f"{name} row {row + 1}, number {column + 1} is {rows[at]}",
             where=place,
             hint="give finite numbers, or --allow-nonfinite",
         )
@@ -114,7 +121,7 @@ def check_rows(array: Array, name: str, place: str, allow_nonfinite: bool = Fals
 
 
 def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
-    """Return `x (T, I)`: one row repeated `steps` times, or a sequence cut to `steps`.
+    """Return `x (…, T, I)`: one row repeated `steps` times, or a sequence cut to `steps`.
 
     Raises:
         ShapeError: a sequence shorter than `steps`.
@@ -124,15 +131,16 @@ def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
         return x
     if steps > MAX_STEPS:
         raise InputError(f"{steps} steps are too many", where=place, hint=f"at most {MAX_STEPS:,}")
-    if len(x) == 1:
-        return np.broadcast_to(x, (steps, x.shape[1]))
-    if steps > len(x):
+    there = x.shape[-2]
+    if there == 1:
+        return np.broadcast_to(x, (*x.shape[:-2], steps, x.shape[-1]))
+    if steps > there:
         raise ShapeError(
-            f"{steps} steps asked for, x has {len(x)} rows",
+            f"{steps} steps asked for, x has {there} rows",
             where=place,
             hint="leave --steps out to run all rows; only a single row is repeated",
         )
-    return x[:steps]
+    return x[..., :steps, :]
 
 
 def parse_text(text: str, name: str, place: str, allow_nonfinite: bool = False) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from lstm_cli.layouts import pack, unpack
 from tests.cases import GOLDEN
 from tests.conftest import random_arrays
 
+ROOT = Path(__file__).parent.parent
 ROWS = list(CONVENTIONS.values())
 
 
@@ -45,6 +48,8 @@ def test_unpack_undoes_pack(row: Convention, inputs: int, hidden: int, seed: int
 def test_rows_are_whole(row: Convention) -> None:
     """A row names its source; stacks have each gate once a bias, and gates are f i g o."""
     assert row.source
+    for path in re.findall(r"(?:tests|samples)/[\w/.*]+", row.confirmed_by):
+        assert list(ROOT.glob(path)), "what confirms the row is gone"
     for tensor in row.tensors:
         assert set(tensor.gates) <= set("figo")
         if tensor.holds in ("x", "h", "xh", "hx") and len(tensor.gates) > 1:

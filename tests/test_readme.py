@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
+TABLE = re.compile(r"(<!-- made by: (.*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
 PYTHON = re.compile(r"```python\n(?P<code>.*?)```\n```output\n(?P<output>.*?)```", re.DOTALL)
 
 
@@ -49,6 +50,7 @@ def truth(text: str) -> str:
         )  # fmt: skip
         return f"```python\n{match['code']}```\n```output\n{done.stdout}```"
 
+    text = TABLE.sub(lambda match: f"{match[1]}\n{shell(match[2])}{match[3]}", text)
     return PYTHON.sub(run_python, text)
 
 

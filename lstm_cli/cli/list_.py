@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,7 +60,7 @@ def _conventions() -> list[Row]:
 
     return [
         {"name": row.name, "what": row.title, "source": row.source,
-         "confirmed by": row.confirmed_by or "nothing yet: a rumour"}
+         "gates": " ".join(row.order), "confirmed by": row.confirmed_by or "nothing yet: a rumour"}
         for row in CONVENTIONS.values()
     ]  # fmt: skip
 
@@ -105,6 +105,7 @@ def list_(
         typer.Argument(metavar="KIND", help=", ".join(KINDS), autocompletion=lambda: list(KINDS)),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:
     """Show the cells, presets, conventions, file formats or activations there are."""
@@ -118,7 +119,21 @@ def list_(
 
         write_out([json.dumps(rows, indent=1) + "\n"])
         return
+    if markdown:
+        from lstm_cli.writers import write_out
+
+        write_out(line + "\n" for line in _markdown(rows))
+        return
     o.show(lambda console: _print_rows(console, rows), color)
+
+
+def _markdown(rows: list[Row]) -> Iterator[str]:
+    keys = [key for key in rows[0] if key != "missing"]
+    yield "| " + " | ".join(keys) + " |"
+    yield "|---" * len(keys) + "|"
+    for row in rows:
+        cells = ["; ".join(v) if isinstance(v := row[key], list) else str(v) for key in keys]
+        yield "| " + " | ".join(safe(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 def _print_rows(console: Console, rows: list[Row]) -> None:
@@ -131,7 +146,7 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
                 if key != "name" and text:
                     lead = (
                         f"{key}: "
-                        if key in ("source", "confirmed by", "suffixes", "missing")
+                        if key in ("source", "gates", "confirmed by", "suffixes", "missing")
                         else ""
                     )
                     line = Text(f"  {lead}{safe(text)}", style="dim" if lead else "")

@@ -71,6 +71,9 @@ def run(
     at: Annotated[
         str, typer.Option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
     ] = "",
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=0, metavar="K", help="Which, where --x has many.")
+    ] = None,
     notation: Annotated[
         o.NotationName,
         typer.Option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
@@ -102,6 +105,7 @@ def run(
             where="lstm-step run",
             hint="lstm-step --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1",
         )
+    vectors["--x"] = _chosen_sample(vectors["--x"], sample, chosen)
     table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
     if weights and preset:
         raise UsageError(
@@ -129,9 +133,40 @@ def _read_vectors(texts: dict[str, str], allow_nonfinite: bool) -> dict[str, Arr
             f"{' and '.join(piped)} both read stdin", where="-", hint="give one of them as @FILE"
         )
     return {
-        name: read_vector(text, name, allow_nonfinite=allow_nonfinite) if text else None
+        name: read_vector(
+            text, name, allow_nonfinite=allow_nonfinite, most_axes=3 if name == "--x" else 2
+        )
+        if text
+        else None
         for name, text in texts.items()
     }
+
+
+def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
+    """Return x `(T, I)`, or `(N, T, I)` where the format can show samples.
+
+    Raises:
+        UsageError: `--sample` is out of range, or needed.
+    """
+    if x.ndim == 2:
+        if sample not in (None, 0):
+            raise UsageError("--x is one sequence", where="--sample", hint="leave --sample out")
+        return x
+    if sample is not None:
+        if sample >= len(x):
+            raise UsageError(
+                f"--sample {sample}: there are 0 to {len(x) - 1}", where="--sample",
+                hint="samples count from 0",
+            )  # fmt: skip
+        chosen_rows: Array = x[sample]
+        return chosen_rows
+    if chosen not in ("json", "jsonl", "npz"):
+        raise UsageError(
+            f"--x holds {len(x)} samples, and {chosen} shows one",
+            where="--x",
+            hint="--sample 0, or -f json, jsonl, npz, whose values are then (samples, units)",
+        )
+    return x
 
 
 def _file_model(

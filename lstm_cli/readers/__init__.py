@@ -20,6 +20,7 @@ from lstm_cli.dimensions import solve_sizes
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe, suggest
 from lstm_cli.layouts import unpack
+from lstm_cli.readers.advice import advice
 from lstm_cli.readers.contents import Contents, Part, Variant, in_memory
 from lstm_cli.readers.finding import Found, find_lstms
 from lstm_cli.traits import PLAIN_ACTIVATIONS, Traits, build_cell
@@ -241,10 +242,12 @@ def assemble(
     for (level, direction), part in found.parts.items():
         where = name if len(found.parts) == 1 else f"{name}, layer {level} {direction}"
         parameters = unpack(found.convention, part.tensors, where)
-        own = file_cell(found.convention, part, parameters, cell)
+        traits = file_traits(found.convention, part.variant, parameters)
+        own = build_cell(traits, cell)
         own = edit(own) if edit else own
         parameters = {k: v for k, v in parameters.items() if _keep(k, part, own)}
         parameters, note = _with_biases(own, parameters, where)
+        note += advice(found.convention, traits) if cell is None else []
         assumptions += [each for each in note if each not in assumptions]
         layers.setdefault(level, {})[direction] = LstmWeights(own, parameters, where)
     _check_levels(layers, name)
@@ -262,22 +265,14 @@ def _keep(name: str, part: Part, cell: Cell) -> bool:
     return name in cell.parameters or not part.variant.cells
 
 
-def file_cell(
-    row: Convention, part: Part, parameters: Mapping[str, Array], chosen: Cell | None = None
-) -> Cell:
-    """Return the table that a file's layer computes: its variant and its run time's habits.
+def file_traits(row: Convention, variant: Variant, parameters: Mapping[str, Array]) -> Traits:
+    """Return what a file's layer computes: its variant and its run time's habits.
 
     Args:
         row: the layout, whose framework may add a forget bias, clips or other activations.
-        part: tensors and variant of one direction.
+        variant: what the file says of the layer.
         parameters: what was unpacked: peepholes, a projection or a missing gate show.
-        chosen: the user's own `--cell`, in place of the file's variant.
     """
-    return build_cell(file_traits(row, part.variant, parameters), chosen)
-
-
-def file_traits(row: Convention, variant: Variant, parameters: Mapping[str, Array]) -> Traits:
-    """Return the traits of a file's layer; arguments as `file_cell`."""
     coupled = next(iter(variant.cells), "")
     if not coupled and "W_o" in parameters and ("W_f" in parameters) != ("W_i" in parameters):
         coupled = "coupled-input" if "W_f" in parameters else "coupled-forget"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -21,7 +22,7 @@ import numpy as np
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Info
-from lstm_cli.readers.hdf5_heaps import check_heaps
+from lstm_cli.readers.hdf5_texts import Texts
 from lstm_cli.safe_files import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 
 MAX_OBJECTS = 20_000
@@ -32,7 +33,10 @@ MAX_RATIO = 1000
 MAX_DEFLATED_BYTES = MAX_ARRAY_BYTES // 1032
 PLAIN_FILTERS = {"gzip", "shuffle", "fletcher32"}
 # What h5py raises on damaged files, as found by cutting and flipping bytes.
-_FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError)
+_FAULTS = (
+    OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError,
+    struct.error,
+)  # fmt: skip
 
 
 class Hdf5:
@@ -54,9 +58,6 @@ class Hdf5:
         self._source = source
         self._place = place
         self._file: Any = None
-        self._heaps_are_sound = False
-        with _stream(source) as stream:
-            self._size = stream.seek(0, io.SEEK_END)
         self.infos: dict[str, Info] = {}
         self.addresses: dict[str, int] = {}
         self.groups: dict[str, None] = {"": None}
@@ -141,38 +142,32 @@ class Hdf5:
     def texts(self, group: str, name: str) -> list[str] | None:
         """Return a list of texts; long ones are stored in pieces `name0`, `name1`, ….
 
-        None where there is none, or where reading it might take more memory than is sensible:
-        many variable-length entries may all be the same large one.
+        Raises:
+            InputError: too large, or damaged.
         """
         place = f"{self._place}, attribute {safe(name)} of /{safe(group)}"
         with self.opened() as file, faults(place):
-            attributes = file[group or "/"].attrs
-            if name in attributes:
-                return self._strings(attributes, name)
+            owner = file[group or "/"]
+            if name in owner.attrs:
+                return self._strings(owner, name)
             pieces: list[str] = []
             for number in range(MAX_OBJECTS):
-                if f"{name}{number}" not in attributes:
+                if f"{name}{number}" not in owner.attrs:
                     break
-                pieces += self._strings(attributes, f"{name}{number}") or []
+                pieces += self._strings(owner, f"{name}{number}") or []
             return pieces or None
 
-    def _check_heaps(self) -> None:
-        if not self._heaps_are_sound:
-            with _stream(self._source) as stream:
-                check_heaps(stream, self._place)
-            self._heaps_are_sound = True
-
-    def _strings(self, attributes: Any, name: str) -> list[str] | None:
-        header = attributes.get_id(name)
+    def _strings(self, group: Any, name: str) -> list[str] | None:
+        header = group.attrs.get_id(name)
         count = math.prod(header.shape)
-        fixed = header.dtype.kind == "S"
-        if not fixed:
-            self._check_heaps()
-        size = count * (header.dtype.itemsize if fixed else self._size)
-        if header.dtype.kind not in "SO" or size > (MAX_TEXT_BYTES if fixed else MAX_ARRAY_BYTES):
+        if count > MAX_OBJECTS or count * header.dtype.itemsize > MAX_TEXT_BYTES:
+            raise ValueError(f"{count:,} texts are too many")
+        if header.dtype.kind == "S":
+            return [v.decode("utf-8", "replace") for v in np.ravel(np.asarray(group.attrs[name]))]
+        if header.dtype.kind != "O":
             return None
-        values = np.ravel(np.asarray(attributes[name]))
-        return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+        with _stream(self._source) as stream:
+            return Texts(stream).read(_address(group), name, count)
 
 
 _LINKS = {

@@ -110,6 +110,7 @@ def _told_by(file: Hdf5, place: str) -> Told:
     if version is None and "model_weights" in file.groups:
         version = file.text("model_weights", "keras_version")
     text = file.text("", "model_config")
-    model = _json(text.encode("utf-8", "surrogateescape"), f"{place}, model_config") if text else None
+    data = (text or "").encode("utf-8", "surrogateescape")
+    model = _json(data, f"{place}, model_config") if data else None
     old = any(file.has(group, key) for group in ("", "model_weights") for key in _LAYER_NAMES)
     return Told(place, model, version, "model_config", old)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -121,7 +122,7 @@ def _told_block(
         for way, (each, config) in own.items()
     }
     return Block(
-        layer.name,
+        layer.name.strip("?/") or first.label,
         first.convention,
         parts,
         (*_shape_phrases(first), *layer.known, *known, *told.known),
@@ -183,8 +184,13 @@ def _untold_blocks(file: Hdf5, told: Told, rest: Sequence[Stored]) -> Iterator[B
     layers: dict[str, dict[Direction, Stored]] = {}
     for each in _in_order(file, rest):
         way: Direction = "backward" if "/backward_" in each.path else "forward"
+        name = each.label
+        # Cells stacked within each direction are no layer of two directions.
+        if _STACKED.search(each.path):
+            name = f"{name}/{way}"
         # Should two layers have one name, the second is called by its path.
-        name = each.label if way not in layers.get(each.label, {}) else each.path
+        if way in layers.get(name, {}):
+            name = each.path
         layers.setdefault(name, {})[way] = each
     unknown = Cell({}, False, "", (), "")
     source = (
@@ -198,6 +204,7 @@ def _untold_blocks(file: Hdf5, told: Told, rest: Sequence[Stored]) -> Iterator[B
         yield _told_block(file, replace(told, source=""), layer, ways)
 
 
+_STACKED = re.compile("/(forward|backward)_.*cells/")
 _WAYS: tuple[Direction, ...] = ("forward", "backward")
 
 

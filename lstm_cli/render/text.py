@@ -57,7 +57,7 @@ def _between(separator: str, texts: Iterable[str]) -> Iterator[str]:
 
 def _step_texts(trace: Trace, view: View) -> Iterator[str]:
     for each, t in shown_steps(trace, view):
-        values = {k: v[chosen_units(view, len(v))] for k, v in each.at(t).items()}
+        values = {k: v[..., chosen_units(view, v.shape[-1])] for k, v in each.at(t).items()}
         yield json_text(step_record(each.layer, each.direction, t, values, trace.dtype))
 
 

@@ -34,6 +34,8 @@ def write(package: Package, path: Path) -> bytes:
                     hint="give go_backwards to the layer and convert as forward",
                 )
             name = ("bidirectional" if both else "lstm") + (f"_{level}" if level else "")
+            # As Keras does, so that a reader knows the two directions as one layer's.
+            file.create_group(f"layers/{name}/vars").attrs["name"] = name
             sides: tuple[Direction, ...] = ("forward", "backward") if both else ("forward",)
             for side in sides:
                 cell = f"{side}_layer/cell" if both else "cell"

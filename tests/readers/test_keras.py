@@ -72,9 +72,7 @@ def run(block: Block, record: dict[str, Any]) -> dict[str, Array]:
     ):
         cell = witness(block.convention, part)
         turn = -1 if direction == "backward" else 1
-        runs = [
-            cell.run(xs[::turn], h, c) for xs, h, c in zip(record["x"], h0, c0, strict=True)
-        ]
+        runs = [cell.run(xs[::turn], h, c) for xs, h, c in zip(record["x"], h0, c0, strict=True)]
         ways.append({
             "output": np.array([[step["h"] for step in steps][::turn] for steps in runs]),
             "h": np.array([steps[-1]["h"] for steps in runs]),
