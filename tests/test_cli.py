@@ -562,3 +562,15 @@ def test_a_preset_is_what_the_engine_makes() -> None:
     document = call("--x", "0.5,-1;0.25,2", "--preset", "random", "--seed", "7",
                     "--hidden-size", "3", "--json").json  # fmt: skip
     assert document["h"] == run(model, x).h.tolist()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_lists_are_never_cut(width: int) -> None:
+    """A list holds every word at every width: what does not fit a line is on the next."""
+    for kind in ("presets", "cells", "conventions", "formats", "activations"):
+        rows = json.loads(call("list", kind, "--json").out)
+        shown = "".join(call("list", kind, env={"COLUMNS": str(width)}).out.split())
+        for row in rows:
+            for value in row.values():
+                for text in value if isinstance(value, list) else [value]:
+                    assert "".join(str(text).split()) in shown

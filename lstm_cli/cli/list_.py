@@ -137,6 +137,7 @@ def _markdown(rows: list[Row]) -> Iterator[str]:
 
 
 def _print_rows(console: Console, rows: list[Row]) -> None:
+    from rich.padding import Padding
     from rich.text import Text
 
     for row in rows:
@@ -149,5 +150,5 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
                         if key in ("source", "gates", "confirmed by", "suffixes", "missing")
                         else ""
                     )
-                    line = Text(f"  {lead}{safe(text)}", style="dim" if lead else "")
-                    console.print(line, overflow="fold", soft_wrap=not console.is_terminal)
+                    line = Text(f"{lead}{safe(text)}", style="dim" if lead else "")
+                    console.print(Padding(line, (0, 0, 0, 2)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
-from lstm_cli.errors import safe
+from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Block, Part, Variant
 from lstm_cli.readers.hdf5 import Hdf5
 from lstm_cli.readers.keras_activations import (
@@ -21,6 +22,9 @@ from lstm_cli.readers.keras_activations import (
 from lstm_cli.readers.keras_config import Cell, Layer, layers_of
 from lstm_cli.readers.keras_stored import Stored, find, passed_by
 from lstm_cli.weights import Direction
+
+# Layers are compared with weights one by one.
+MAX_LAYERS = 1000
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,15 @@ def blocks_of(file: Hdf5, told: Told) -> tuple[tuple[Block, ...], tuple[str, ...
     """Return the configuration's layers, then those that only the weights show; and notes.
 
     Raises:
-        InputError: an activation that is not computed here; models nested too deep.
+        InputError: an activation that is not computed here; too many layers, or nested too deep.
     """
     stored = find(file)
-    layers = list(layers_of(told.model, told.place)) if told.model else []
+    layers = list(islice(layers_of(told.model, told.place), MAX_LAYERS + 1)) if told.model else []
+    if len(layers) > MAX_LAYERS:
+        raise InputError(
+            f"more than {MAX_LAYERS:,} LSTM layers in {told.source}",
+            where=told.place, hint="give a file that Keras wrote",
+        )  # fmt: skip
     paired = _pair([cell for layer in layers for cell in layer.cells.values()], stored)
     blocks: list[Block] = []
     notes = [f"Keras {safe(told.version_text)}"] if told.version_text else []
@@ -116,6 +125,12 @@ def _told_block(
 ) -> Block:
     place = f"{told.place}, layer {safe(layer.name)}"
     first, cell = own.get("forward") or own["backward"]
+    kinds = sorted({each.convention for each, _ in own.values()})
+    if len(kinds) > 1:
+        raise InputError(
+            f"its two directions are stored as {' and '.join(kinds)}",
+            where=place, hint="save it with two directions of one class",
+        )  # fmt: skip
     known, opened = _activation_phrases(cell, first, told)
     parts: dict[Direction, Part] = {
         way: Part(each.tensors(file), _variant(config, each, told, place))

@@ -401,6 +401,11 @@ def nested(depth: int) -> bytes:
     return text.encode()
 
 
+def crowd(count: int) -> bytes:
+    layers = [{"class_name": "LSTM", "config": {"name": str(n)}} for n in range(count)]
+    return json.dumps({"class_name": "Sequential", "config": {"layers": layers}}).encode()
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
@@ -410,6 +415,7 @@ def nested(depth: int) -> bytes:
         (b"[" * 100_000, "the configuration is not JSON"),
         (b"9" * 5000, "the configuration is not JSON"),
         (nested(60), "nested deeper than 48"),
+        (crowd(1001), "more than 1,000 LSTM layers in config.json"),
     ],
 )
 def test_a_bad_configuration_is_refused(tmp_path: Path, config: bytes, words: str) -> None:

@@ -348,6 +348,72 @@ def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
     assert "'one' has more weights than a plain LSTM; left alone" in contents.notes
 
 
+def new_file(folder: Path, layer: dict[str, Any], paths: list[str]) -> Path:
+    """Write a .keras of one layer in the layout of Keras 3, the weights told by their seed."""
+    with h5py.File(folder / "w.weights.h5", "w") as file:
+        for seed, path in enumerate(paths):
+            for number, array in enumerate(weights(seed, 2)):
+                file[f"layers/{path}/vars/{number}"] = array
+    with zipfile.ZipFile(folder / "w.keras", "w") as archive:
+        model = {"class_name": "Sequential", "config": {"layers": [layer]}}
+        archive.writestr("config.json", json.dumps(model))
+        archive.write(folder / "w.weights.h5", "model.weights.h5")
+    return folder / "w.keras"
+
+
+def bidirectional(inner: dict[str, Any]) -> dict[str, Any]:
+    return {"class_name": "Bidirectional", "config": {"name": "both", "layer": inner}}
+
+
+def test_cells_stacked_in_two_directions_are_kept_apart(tmp_path: Path) -> None:
+    """Each direction is a stack of its own before the two are joined: four layers, and said."""
+    cells = [{"class_name": "LSTMCell", "config": {"name": n, "units": 2}} for n in ("a", "b")]
+    stack = {"class_name": "StackedRNNCells", "config": {"name": "cells", "cells": cells}}
+    layer = bidirectional({"class_name": "RNN", "config": {"name": "rnn", "cell": stack}})
+    inside = [f"{way}_layer/cell/cells/{cell}" for way in ("forward", "backward")
+              for cell in ("lstm_cell", "lstm_cell_1")]  # fmt: skip
+    path = new_file(tmp_path, layer, [f"bidirectional/{each}" for each in inside])
+    found = read(path).blocks
+    assert [b.name for b in found] == [
+        f"both/{w}/{c}" for w in ("forward", "backward") for c in "ab"
+    ]
+    assert [list(b.parts) for b in found] == [["forward"]] * 2 + [["backward"]] * 2
+    assert all("not one stack" in block.open[0] for block in found)
+    for seed, block in enumerate(found):
+        (part,) = block.parts.values()
+        assert part.tensors["kernel"].tolist() == weights(seed, 2)[0].tolist()
+    alone = read(tmp_path / "w.weights.h5").blocks
+    assert len({block.name for block in alone}) == 4
+
+
+def test_bidirectional_around_go_backwards_is_exchanged_and_said(tmp_path: Path) -> None:
+    """Its first layer runs backwards, so its weights are the backward direction's."""
+    inner = {"class_name": "LSTM", "config": {"name": "x", "units": 2, "go_backwards": True}}
+    paths = [f"bidirectional/{way}_layer/cell" for way in ("forward", "backward")]
+    (block,) = read(new_file(tmp_path, bidirectional(inner), paths)).blocks
+    assert block.parts["backward"].tensors["bias"].tolist() == weights(0, 2)[2].tolist()
+    assert "directions stand exchanged" in block.open[0]
+
+
+def test_a_version_that_two_defaults_had_is_said(tmp_path: Path) -> None:
+    """TensorFlow 1.13 and 2.0 both wrote 2.2.4-tf, with different defaults."""
+    path = old_file(tmp_path / "w.h5", {"one": plain()})
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "2.2.4-tf"
+    (block,) = read(path).blocks
+    assert block.parts["forward"].variant.activations == ("hard_sigmoid", "tanh", "tanh")
+    assert any("TensorFlow 2.0" in phrase for phrase in block.open)
+
+
+def test_two_directions_of_two_classes_are_refused(tmp_path: Path) -> None:
+    """One direction of CuDNNLSTM and one of LSTM have no convention in common."""
+    arrays = {f"both/forward_one/{key}": array for key, array in plain().items()}
+    arrays |= {f"both/backward_one/{key}": array for key, array in plain(1).items()}
+    arrays["both/backward_one/bias:0"] = np.ones(16)
+    with pytest.raises(InputError, match="two directions are stored as keras and keras-cudnn"):
+        read(old_file(tmp_path / "w.h5", {"both": arrays}))
+
+
 @pytest.mark.parametrize(
     "change",
     [
