@@ -358,7 +358,7 @@ _ROWS = (
         "apple/coremltools converters/mil/mil/ops/defs/iOS15/recurrent.py", by_name=False,
     ),
     Convention(
-        "mlx", "MLX nn.LSTM", _stack("ifgo", "Wx Wh bias", stacking="columns"),
+        "mlx", "MLX nn.LSTM", _stack("ifgo", "Wx Wh bias"),
         "ml-explore/mlx python/mlx/nn/layers/recurrent.py",
     ),
     Convention(

@@ -18,17 +18,18 @@ from lstm_cli.weights import LstmWeights
 SCHEMA = "lstm-step/1"
 
 
-def inspect_file(path: Path, convention: str = "") -> dict[str, Any]:
+def inspect_file(path: Path, convention: str = "", *, external: bool = False) -> dict[str, Any]:
     """Return what a file holds as a JSON document.
 
     Args:
         path: a weight file.
         convention: the layout the user names, "" to let names and shapes decide.
+        external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
         InputError: the file cannot be read, or its names are ambiguous.
     """
-    contents = read_contents(path)
+    contents = read_contents(path, external=external)
     place = safe(path)
     row = convention_named(convention) if convention else None
     found = find_lstms(contents, place, row)

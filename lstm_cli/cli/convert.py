@@ -32,6 +32,7 @@ def convert(
     layer: o.LayerName = "",
     direction: o.DirectionName = None,
     convention: o.ConventionName = "",
+    external: o.External = False,
     cell: o.CellName = "",
     forget_bias: o.ForgetBias = None,
     dtype: Annotated[
@@ -49,7 +50,12 @@ def convert(
 
     own = o.CellOptions(cell, forget_bias, None, None, "")
     model = read_weights(
-        source, layer=layer, cell=own.cell(), convention=convention or None, edit=own.edit
+        source,
+        layer=layer,
+        cell=own.cell(),
+        convention=convention or None,
+        edit=own.edit,
+        external=external,
     )
     model = model.only(direction.value) if direction else model
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)

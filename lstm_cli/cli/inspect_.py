@@ -24,6 +24,7 @@ SHOWN_TENSORS = 12
 def inspect_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A weight file; see `list formats`.")],
     convention: o.ConventionName = "",
+    external: o.External = False,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON document.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:
@@ -31,7 +32,7 @@ def inspect_(
     from lstm_cli.inspection import inspect_file
     from lstm_cli.writers import json_text, write_out
 
-    document = inspect_file(Path(file), convention)
+    document = inspect_file(Path(file), convention, external=external)
     if as_json:
         write_out([json_text(document, indent=1) + "\n"])
     else:

@@ -84,6 +84,10 @@ LayerName = Annotated[
         help="Which LSTM of the file: its name or its number from 0; see `inspect`.",
     ),
 ]
+External = Annotated[
+    bool,
+    typer.Option("--allow-external-data", help="Let an ONNX model read files beside it."),
+]
 DirectionName = Annotated[
     Side | None, typer.Option("--direction", help="One direction of a layer that has both.")
 ]

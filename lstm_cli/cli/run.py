@@ -51,6 +51,7 @@ def run(
     weights: o.Weights = "",
     layer: o.LayerName = "",
     direction: o.DirectionName = None,
+    external: o.External = False,
     preset: o.Preset = "",
     seed: o.Seed = 0,
     hidden_size: o.HiddenSize = 0,
@@ -113,7 +114,7 @@ def run(
         )
     sizes = {"hidden_size": hidden_size, "output_size": output_size}
     if weights:
-        model = _file_model(weights, layer, direction, convention, table)
+        model = _file_model(weights, layer, direction, convention, table, external)
     else:
         model = _preset_model(preset, seed, sizes, table.own_cell(), vectors)
 
@@ -170,12 +171,22 @@ def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
 
 
 def _file_model(
-    weights: str, layer: str, direction: o.Side | None, convention: str, cell: o.CellOptions
+    weights: str,
+    layer: str,
+    direction: o.Side | None,
+    convention: str,
+    cell: o.CellOptions,
+    external: bool,
 ) -> Model:
     from lstm_cli.readers import read_weights
 
     model = read_weights(
-        weights, layer=layer, cell=cell.cell(), convention=convention or None, edit=cell.edit
+        weights,
+        layer=layer,
+        cell=cell.cell(),
+        convention=convention or None,
+        edit=cell.edit,
+        external=external,
     )
     return model.only(direction.value) if direction else model
 

@@ -96,15 +96,21 @@ def format_of(path: Path) -> Format:
     )
 
 
-def read_contents(path: Path) -> Contents:
+def read_contents(path: Path, *, external: bool = False) -> Contents:
     """Return what a weight file holds; numbers are read when asked for.
+
+    Args:
+        path: the file.
+        external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
         InputError: an unknown format, a missing package, or what its reader refuses.
     """
-    module = import_module(f"lstm_cli.readers.{format_of(path).module}")
-    read: Callable[[Path], Contents] = module.read
-    return read(path)
+    chosen = format_of(path)
+    read: Callable[..., Contents] = import_module(f"lstm_cli.readers.{chosen.module}").read
+    return (
+        read(path, allow_external_data=True) if external and chosen.name == "onnx" else read(path)
+    )
 
 
 def read_weights(
@@ -114,6 +120,7 @@ def read_weights(
     cell: Cell | None = None,
     convention: str | None = None,
     edit: Edit | None = None,
+    external: bool = False,
 ) -> Model:
     """Return the model that an LSTM in a weight file is: all its layers and directions.
 
@@ -123,15 +130,14 @@ def read_weights(
         cell: the table; None takes the file's own variant of the LSTM.
         convention: the layout's name; None lets names and shapes decide.
         edit: a last edit of the table (a forget bias, a clip).
+        external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
         InputError: unreadable, not recognised, ambiguous, a parameter missing.
         ShapeError: shapes that disagree; both sides are named.
     """
-    path = Path(path)
-    return model_from(
-        read_contents(path), str(path), layer=layer, cell=cell, convention=convention, edit=edit
-    )
+    contents = read_contents(Path(path), external=external)
+    return model_from(contents, str(path), layer=layer, cell=cell, convention=convention, edit=edit)
 
 
 def model_from_arrays(

@@ -18,7 +18,14 @@ import jax.numpy as jnp  # noqa: E402
 from lstm_cli.equations import Array  # noqa: E402
 from lstm_cli.readers import read_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
-    Case, H, I, T, Theirs, assert_same, draw, named,
+    Case,
+    H,
+    I,
+    T,
+    Theirs,
+    assert_same,
+    draw,
+    named,
 )  # fmt: skip
 
 FLOAT64, FLOAT32 = 1e-13, 1e-6

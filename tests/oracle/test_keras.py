@@ -21,7 +21,16 @@ from lstm_cli.readers import read_weights  # noqa: E402
 from lstm_cli.weights import Model  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
-    Case, H, I, T, Theirs, assert_same, draw, named, rounded, stacked,
+    Case,
+    H,
+    I,
+    T,
+    Theirs,
+    assert_same,
+    draw,
+    named,
+    rounded,
+    stacked,
 )  # fmt: skip
 
 ATOL = 2e-6

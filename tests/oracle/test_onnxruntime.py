@@ -23,7 +23,18 @@ from lstm_cli.equations import Array  # noqa: E402
 from lstm_cli.readers import read_weights  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
-    Case, H, I, N, T, Theirs, assert_same, assert_same_layer, draw, named, rounded, stacked,
+    Case,
+    H,
+    I,
+    N,
+    T,
+    Theirs,
+    assert_same,
+    assert_same_layer,
+    draw,
+    named,
+    rounded,
+    stacked,
 )  # fmt: skip
 
 ATOL = 2e-6
@@ -207,7 +218,9 @@ def test_exports_of_pytorch(tmp_path: Path, exporter: str, layers: int, both: bo
     x = case.x.transpose(1, 0, 2).copy()
     given = (torch.from_numpy(x), (torch.from_numpy(case.h0), torch.from_numpy(case.c0)))
     path = tmp_path / "lstm.onnx"
-    options = {"dynamo": False} if exporter == "legacy" else {"dynamo": True, "external_data": False}
+    options = (
+        {"dynamo": False} if exporter == "legacy" else {"dynamo": True, "external_data": False}
+    )
     torch.onnx.export(
         module, given, path, input_names=["x", "h0", "c0"], output_names=["y", "hn", "cn"],
         **options,

@@ -21,7 +21,17 @@ from lstm_cli.readers import read_weights  # noqa: E402
 from lstm_cli.weights import Model  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
-    Case, H, I, N, P, T, Theirs, assert_same, draw, named, stacked,
+    Case,
+    H,
+    I,
+    N,
+    P,
+    T,
+    Theirs,
+    assert_same,
+    draw,
+    named,
+    stacked,
 )  # fmt: skip
 
 FLOAT64, FLOAT32 = 1e-13, 1e-6
@@ -39,9 +49,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.kept: list[Any] = []
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Keep input and result of each activation; those in place are kept before they change."""
         name = func.overloadpacket.__name__
         before = args[0].clone() if name in ("sigmoid_", "tanh_") else None
