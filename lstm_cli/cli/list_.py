@@ -67,16 +67,22 @@ def _conventions() -> list[Row]:
 
 def _formats() -> list[Row]:
     from lstm_cli.readers import FORMATS
+    from lstm_cli.savers import SAVERS
 
-    return [
-        {
-            "name": each.name,
-            "suffixes": " ".join(each.suffixes),
-            "what": each.title,
-            "missing": each.missing,
-        }
+    written = {suffix for saver in SAVERS for suffix in saver.suffixes}
+    rows = [
+        {"name": each.name, "read": " ".join(each.suffixes), "what": each.title,
+         "written": " ".join(suffix for suffix in each.suffixes if suffix in written),
+         "missing": each.missing}
         for each in FORMATS
-    ]
+    ]  # fmt: skip
+    rows += [
+        {"name": saver.name, "read": "", "what": saver.title, "written": " ".join(saver.suffixes),
+         "missing": ""}
+        for saver in SAVERS
+        if not saver.reads_back
+    ]  # fmt: skip
+    return rows
 
 
 def _activations() -> list[Row]:
@@ -147,7 +153,7 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
                 if key != "name" and text:
                     lead = (
                         f"{key}: "
-                        if key in ("source", "gates", "confirmed by", "suffixes", "missing")
+                        if key in ("source", "gates", "confirmed by", "read", "written", "missing")
                         else ""
                     )
                     line = Text(f"{lead}{safe(text)}", style="dim" if lead else "")
