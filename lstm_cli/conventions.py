@@ -176,6 +176,7 @@ _ROWS = (
     Convention(
         "paddle", "PaddlePaddle nn.LSTM: PyTorch's names and order", _PYTORCH,
         "paddlepaddle.org.cn, paddle.nn.LSTM", by_name=False,
+        confirmed_by="paddlepaddle 3.3.1, run live: tests/oracle/test_others.py",
     ),
     Convention(
         "candle", "candle (Rust): PyTorch's names and order", _PYTORCH,
@@ -185,6 +186,7 @@ _ROWS = (
     Convention(
         "tinygrad", "tinygrad nn.LSTMCell: PyTorch's names and order", _PYTORCH_CELL,
         "tinygrad/nn/__init__.py", by_name=False,
+        confirmed_by="tinygrad 0.14.0, run live: tests/oracle/test_others.py",
     ),
     Convention(
         "keras", "Keras 3, Keras 2.3 and later", _KERAS, "keras/src/layers/rnn/lstm.py",
@@ -218,6 +220,7 @@ _ROWS = (
          Tensor("basic_lstm_cell.bias", "b", "igfo", optional=True)),
         "tensorflow v1.15, rnn_cell_impl.py", leaves_open=_TF1_BIAS, forget_bias=1.0,
         state_order="c, h",
+        confirmed_by="tensorflow-cpu 2.21.0, run live: tests/oracle/test_tensorflow.py",
     ),
     Convention(
         "tf1", "TensorFlow 1 LSTMCell: peepholes, projection",
@@ -227,6 +230,7 @@ _ROWS = (
          Tensor("lstm_cell.projection.kernel", "W_hr", stacking="columns", optional=True)),
         "tensorflow v1.15, rnn_cell_impl.py", leaves_open=_TF1_BIAS + "; a cell clip is not in "
         "the file: --cell-clip", forget_bias=1.0, state_order="c, h",
+        confirmed_by="tensorflow-cpu 2.21.0, run live: tests/oracle/test_tensorflow.py",
     ),
     Convention(
         "tf1-block", "TensorFlow 1 LSTMBlockCell, BlockLSTM: ICFO",
@@ -234,12 +238,14 @@ _ROWS = (
          *_DIAGONALS),
         "tensorflow v1.15, contrib/rnn lstm_ops.py", leaves_open=_TF1_BIAS, by_name=False,
         forget_bias=1.0, state_order="c, h",
+        confirmed_by="tensorflow-cpu 2.21.0, run live: tests/oracle/test_tensorflow.py",
     ),
     Convention(
         "tf-block-v2", "TensorFlow BlockLSTMV2: IFCO, no forget bias",
         (Tensor("kernel", "xh", "ifgo", "columns"), Tensor("bias", "b", "ifgo", optional=True),
          *_DIAGONALS),
         "tensorflow API documentation of the op", by_name=False, state_order="c, h",
+        confirmed_by="tensorflow-cpu 2.21.0, run live: tests/oracle/test_tensorflow.py",
     ),
     Convention(
         "onnx", "ONNX LSTM: W, R, B = Wb;Rb, P = i, o, f",
@@ -278,17 +284,20 @@ _ROWS = (
         (Tensor("linear.w", "xh", "igfo", "columns"),
          Tensor("linear.b", "b", "igfo", optional=True)),
         "google-deepmind/dm-haiku haiku/_src/recurrent.py", by_name=False, forget_bias=1.0,
+        confirmed_by="dm-haiku 0.0.17, run live: tests/oracle/test_jax.py",
     ),
     Convention(
         "sonnet", "Sonnet 2 snt.LSTM",
         _stack("ifgo", "w_i w_h b", stacking="columns",
                more=(Tensor("projection", "W_hr", stacking="columns", optional=True),)),
         "google-deepmind/sonnet src/recurrent.py",
+        confirmed_by="dm-sonnet 2.0.2, run live: tests/oracle/test_tensorflow.py",
     ),
     Convention(
         "equinox", "Equinox LSTMCell: one bias",
         _stack("ifgo", "weight_ih weight_hh bias", needs_bias=True),
         "patrick-kidger/equinox equinox/nn/_rnn.py",
+        confirmed_by="equinox 0.13.8, run live: tests/oracle/test_jax.py",
     ),
     Convention(
         "mxnet", "MXNet gluon LSTMCell, LSTM",
@@ -360,6 +369,7 @@ _ROWS = (
     Convention(
         "mlx", "MLX nn.LSTM", _stack("ifgo", "Wx Wh bias"),
         "ml-explore/mlx python/mlx/nn/layers/recurrent.py",
+        confirmed_by="mlx 0.32.4: tests/files/mlx_lstm.npz",
     ),
     Convention(
         "matlab", "MATLAB lstmLayer",

@@ -77,6 +77,15 @@ def test_stacks_keep_layers_and_directions(tmp_path: Path) -> None:
     assert "layer1_backward_W_f" in set(np.load(tmp_path / "split.npz"))
 
 
+def test_keras_files_of_stacks_read_back(tmp_path: Path) -> None:
+    """A Bidirectional and a stack of them go out as Keras' own layers and come back whole."""
+    pytest.importorskip("h5py")
+    model = model_from_arrays(as_pytorch(torch_case("torch-2-layers-bidirectional")), source="t")
+    done = convert(model, tmp_path / "stack.weights.h5")
+    assert done.output_difference is not None
+    assert done.output_difference < 1e-6
+
+
 def test_a_forget_bias_is_folded_and_said(tmp_path: Path) -> None:
     """TF1's run-time 1 goes into b_f for PyTorch, and out of it on the way to TF1."""
     model = model_from_arrays(named("tf1-basic"), source="tf1")

@@ -500,8 +500,15 @@ def make_tflite() -> None:
         first = list(states.values())
         if major:
             x, output = x.transpose(1, 0, 2), output.transpose(1, 0, 2)
-        record(name, f"{name}.tflite", "lstm", x, first[0::2], first[1::2],
-               (output, np.concatenate(finals[0::2], -1), np.concatenate(finals[1::2], -1)))
+        record(
+            name,
+            f"{name}.tflite",
+            "lstm",
+            x,
+            first[0::2],
+            first[1::2],
+            (output, np.concatenate(finals[0::2], -1), np.concatenate(finals[1::2], -1)),
+        )
 
     def stored(made: Builder, label: str, value: Any, store: str) -> int:
         """A matrix kept in fewer bits, and the DEQUANTIZE that restores it."""
@@ -581,9 +588,7 @@ def make_tflite() -> None:
         )
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
         (HERE / f"{name}.tflite").write_bytes(converter.convert())
-        read = schema.ModelT.InitFromPackedBuf(
-            bytearray((HERE / f"{name}.tflite").read_bytes()), 0
-        )
+        read = schema.ModelT.InitFromPackedBuf(bytearray((HERE / f"{name}.tflite").read_bytes()), 0)
         graph = read.subgraphs[0]
         codes = [each.builtinCode for each in read.operatorCodes]
         print(name, [codes[each.opcodeIndex] for each in graph.operators])

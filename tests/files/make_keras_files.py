@@ -70,9 +70,15 @@ def write(stem, file, made_by, layer, convention, x, h0, c0, output, h, c, note=
     with h5py.File(source, "r") as opened:
         opened.visititems(visit)
     document = {
-        "file": file, "made_by": f"{made_by}, make_keras_files.py", "layer": layer,
-        "convention": convention, "x": shown(x), "h0": shown(h0), "c0": shown(c0),
-        "expected": {"output": shown(output), "h": shown(h), "c": shown(c)}, "atol": ATOL,
+        "file": file,
+        "made_by": f"{made_by}, make_keras_files.py",
+        "layer": layer,
+        "convention": convention,
+        "x": shown(x),
+        "h0": shown(h0),
+        "c0": shown(c0),
+        "expected": {"output": shown(output), "h": shown(h), "c": shown(c)},
+        "atol": ATOL,
         "tensors": datasets,
     }
     document.update({"note": note} if note else {})
@@ -145,8 +151,12 @@ def keras3():
 
     sequential("keras3_sequential", 100, (".keras", ".weights.h5", ".h5"))
     sequential("keras3_hard_sigmoid", 200, recurrent_activation="hard_sigmoid")
-    sequential("keras3_activations", 250, activation="softsign",
-               recurrent_activation=layers.LeakyReLU(negative_slope=0.25))
+    sequential(
+        "keras3_activations",
+        250,
+        activation="softsign",
+        recurrent_activation=layers.LeakyReLU(negative_slope=0.25),
+    )
     sequential("keras3_backwards", 300, (".keras", ".h5"), go_backwards=True)
     sequential("keras3_no_bias", 400, (".keras", ".h5"), use_bias=False, unit_forget_bias=False)
     sequential("keras3_lambda", 450, before=[layers.Lambda(lambda x: 2 * x, name="code")])
@@ -185,8 +195,9 @@ def keras3():
     cells = [layers.LSTMCell(2, name="low"), layers.LSTMCell(3, name="high")]
     timed = keep(layers.LSTM(2, name="within"))
     start = keras.Input((T, I))
-    x = layers.Bidirectional(layers.LSTM(2, return_sequences=True), merge_mode="sum",
-                             name="summed")(inner(start))
+    x = layers.Bidirectional(
+        layers.LSTM(2, return_sequences=True), merge_mode="sum", name="summed"
+    )(inner(start))
     model = keras.Model(start, layers.GRU(2, name="other")(x))
     fill(inside, 600)
     model.save(HERE / "keras3_nested.keras")
@@ -213,8 +224,9 @@ def check_cudnn(torch):
     told = json.loads((HERE / "keras_cudnn.json").read_text())
     with h5py.File(HERE / told["file"]) as file:
         folder = file["model_weights/fused/fused"]
-        kernel, recurrent, bias = (folder[f"{k}:0"][()] for k in
-                                   ("kernel", "recurrent_kernel", "bias"))
+        kernel, recurrent, bias = (
+            folder[f"{k}:0"][()] for k in ("kernel", "recurrent_kernel", "bias")
+        )
     lstm = torch.nn.LSTM(I, H, batch_first=True)
     rows = [block.reshape(-1).reshape(H, -1) for block in np.split(kernel, 4, axis=1)]
     with torch.no_grad():
@@ -265,8 +277,17 @@ def tf():
             x = numbers(seed + 50, N, T, own.get_weights()[0].shape[0])
             h0, c0 = states(seed + 60, 1, own.units)
             values = run(layer, own.get_weights(), x, h0[0], c0[0], own.units)
-            write(f"keras215{kind}_{name}", f"keras215{suffix}", made_by, name, "keras",
-                  x, h0, c0, *values)
+            write(
+                f"keras215{kind}_{name}",
+                f"keras215{suffix}",
+                made_by,
+                name,
+                "keras",
+                x,
+                h0,
+                c0,
+                *values,
+            )
 
     fused = old_layers.CuDNNLSTM(H, return_sequences=True, name="fused")
     model = keras.Sequential([keras.Input((T, I)), fused])
@@ -279,8 +300,18 @@ def tf():
     h0, c0 = states(860)
     plain_lstm.return_state = True
     values = call(plain_lstm, x, h0[0], c0[0])
-    write("keras_cudnn", "keras_cudnn.h5", made_by, "fused", "keras-cudnn", x, h0, c0, *values,
-          note="CuDNNLSTM's file; numbers of the LSTM that Keras loaded it into, equal to torch's")
+    write(
+        "keras_cudnn",
+        "keras_cudnn.h5",
+        made_by,
+        "fused",
+        "keras-cudnn",
+        x,
+        h0,
+        c0,
+        *values,
+        note="CuDNNLSTM's file; numbers of the LSTM that Keras loaded it into, equal to torch's",
+    )
 
 
 # --- Keras 2.2.4 and 1.2.2, on Theano --------------------------------------------------------
@@ -313,8 +344,14 @@ def old(stem, convention, **arguments):
 
     def run(weights, x, h, c, units, **more):
         """Run a stateful copy: its states are set before, and read after."""
-        layer = LSTM(units, return_sequences=True, stateful=True,
-                     batch_input_shape=(N, T, x.shape[-1]), **arguments, **more)
+        layer = LSTM(
+            units,
+            return_sequences=True,
+            stateful=True,
+            batch_input_shape=(N, T, x.shape[-1]),
+            **arguments,
+            **more,
+        )
         copy = Sequential([layer])
         layer.set_weights(weights)
         backend.set_value(layer.states[0], h)
@@ -340,8 +377,10 @@ def old(stem, convention, **arguments):
         weights = model.layers[1].get_weights()
         half = len(weights) // 2
         x, (h0, c0) = numbers(970, N, T, H), states(980, 2, 2)
-        ways = [run(weights[:half], x, h0[0], c0[0], 2),
-                run(weights[half:], x, h0[1], c0[1], 2, go_backwards=True)]
+        ways = [
+            run(weights[:half], x, h0[0], c0[0], 2),
+            run(weights[half:], x, h0[1], c0[1], 2, go_backwards=True),
+        ]
         joined = [np.concatenate(both, axis=-1) for both in zip(*ways)]
         write(f"{name}_both", file, made_by, "both", convention, x, h0, c0, *joined)
 

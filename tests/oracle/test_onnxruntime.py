@@ -20,7 +20,9 @@ from lstm_cli.cells import cell_named, with_activations, with_clip  # noqa: E402
 from lstm_cli.conversion import convert  # noqa: E402
 from lstm_cli.engine import run  # noqa: E402
 from lstm_cli.equations import Array  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
+from lstm_cli.errors import InputError  # noqa: E402
+from lstm_cli.readers import model_from, read_weights  # noqa: E402
+from lstm_cli.readers.onnx_ import read as read_onnx  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,
@@ -238,3 +240,23 @@ def test_exports_of_pytorch(tmp_path: Path, exporter: str, layers: int, both: bo
         for place, each in enumerate(trace.last_layer):
             own = expected[..., place * H : (place + 1) * H]
             assert_same_layer(each, own, ATOL, name)
+
+
+def test_an_export_in_two_files(tmp_path: Path) -> None:
+    """PyTorch's default export keeps numbers in a file beside: refused unasked, read when allowed."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    module = torch.nn.LSTM(I, H, bidirectional=True).eval()
+    case = Case.drawn(800, places=2, dtype=np.float32)
+    x = case.x.transpose(1, 0, 2).copy()
+    given = (torch.from_numpy(x), (torch.from_numpy(case.h0), torch.from_numpy(case.c0)))
+    torch.onnx.export(module, given, tmp_path / "lstm.onnx", dynamo=True, external_data=True)
+    assert (tmp_path / "lstm.onnx.data").exists()
+    with pytest.raises(InputError, match="another file"):
+        read_weights(tmp_path / "lstm.onnx")
+    contents = read_onnx(tmp_path / "lstm.onnx", allow_external_data=True)
+    with torch.no_grad():
+        output, (h, c) = module(*given)
+    theirs = Theirs(output.numpy().transpose(1, 0, 2), h.numpy(), c.numpy())
+    ours = model_from(contents, "lstm.onnx")
+    assert_same(case.run(ours), theirs, ATOL, f"{named('torch')}, exported")

@@ -134,11 +134,11 @@ def test_sonnet(tmp_path: Path, proj: int | None) -> None:
     snt = pytest.importorskip("sonnet")
     layer = snt.LSTM(H, projection_size=proj, dtype=tf.float64)
     case = Case.drawn(410, output=proj or 0)
-    layer(case.x[:, 0], snt.LSTMState(hidden=case.h0[0], cell=case.c0[0]))
+    state = snt.LSTMState(hidden=tf.constant(case.h0[0]), cell=tf.constant(case.c0[0]))
+    layer(tf.constant(case.x[:, 0]), state)  # makes its variables
     arrays = {each.name: draw(400 + 10 * k, *each.shape) for k, each in enumerate(layer.variables)}
     for each in layer.variables:
         each.assign(arrays[each.name])
-    state = snt.LSTMState(hidden=tf.constant(case.h0[0]), cell=tf.constant(case.c0[0]))
     outputs = []
     for t in range(T):
         output, state = layer(tf.constant(case.x[:, t]), state)
