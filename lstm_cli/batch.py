@@ -226,7 +226,7 @@ def _comparable(
         final = trace.h if symbol == "h" else trace.c
         got, first = final[index][None, :], trace.steps
     else:
-        known = {"output", *trace.last_layer[0].values}
+        known = ["output", *trace.last_layer[0].values]
         if symbol not in known:
             raise InputError(
                 f"expected has '{safe(symbol)}', which the cell does not compute",

@@ -45,7 +45,7 @@ h = o * tanh(c)                  # hidden state
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """A table of equations, checked: every name exists before its use, `c` and `h` are there.
 
@@ -384,12 +384,17 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
     Raises:
         CellError: the cell has no forget gate of its own.
     """
+    if "z_f" not in cell.symbols:
+        raise CellError(
+            f"cell {cell.name} has no forget gate of its own to add a bias to",
+            where="--forget-bias",
+            hint="leave --forget-bias out, or use coupled-input, whose f is free",
+        )
     rest: Node = Name("old")
-    if "z_f" in cell.symbols:
-        # A constant that is already there is added to, and a sum of 0 leaves no term.
-        match cell["z_f"].expression:
-            case Apply("+" | "-" as sign, (Apply() as inner, Number(value))):
-                rest, bias = inner, bias + (value if sign == "+" else -value)
+    # A constant that is already there is added to, and a sum of 0 leaves no term.
+    match cell["z_f"].expression:
+        case Apply("+" | "-" as sign, (Apply() as inner, Number(value))):
+            rest, bias = inner, bias + (value if sign == "+" else -value)
     term = Apply("+" if bias > 0 else "-", (rest, Number(abs(float(bias))))) if bias else rest
     return cell.edit({"z_f": term}, name=cell.name, title=cell.title)
 

@@ -11,10 +11,11 @@ import numpy as np
 from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.engine import run
 from lstm_cli.equations import Array
-from lstm_cli.errors import InputError, UsageError, safe
+from lstm_cli.errors import InputError, LstmStepError, UsageError, safe
 from lstm_cli.layouts import pack
-from lstm_cli.readers import file_traits, read_weights
+from lstm_cli.readers import file_traits, read_contents, read_weights
 from lstm_cli.readers.contents import Variant
+from lstm_cli.readers.finding import find_lstms
 from lstm_cli.savers import Package, Place, Saver, save, saver_for
 from lstm_cli.traits import Traits, traits_of
 from lstm_cli.weights import LstmWeights, Model
@@ -42,6 +43,7 @@ class Conversion:
         lost: what the target cannot hold and `force` wrote without.
         weight_difference: the largest difference of a weight, read back; None where no reader is.
         output_difference: the largest difference of h over five random steps, likewise.
+        read_with: the option that a reader of the file needs, "" where its names tell.
     """
 
     source: str
@@ -51,6 +53,7 @@ class Conversion:
     lost: tuple[str, ...]
     weight_difference: float | None
     output_difference: float | None
+    read_with: str = ""
 
 
 def convert(
@@ -99,7 +102,10 @@ def convert(
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
     differences = _read_back(model, target, saver, row) if not lost else (None, None)
-    return Conversion(model.source, str(target), row.name, tuple(moved), tuple(lost), *differences)
+    read_with = f"--convention {row.name}" if _needs_telling(target, saver, row) else ""
+    return Conversion(
+        model.source, str(target), row.name, tuple(moved), tuple(lost), *differences, read_with
+    )
 
 
 def _target_row(saver: Saver, to: str) -> Convention:
@@ -209,6 +215,22 @@ def _names(
             reverse = "_reverse" if direction == "backward" else ""
             name = key.replace("{layer}", str(level)).replace("{reverse}", reverse)
             yield prefix + name, array
+
+
+def _needs_telling(target: Path, saver: Saver, row: Convention) -> bool:
+    """Whether a reader that is told nothing takes the new file for another layout, or refuses."""
+    if not saver.reads_back or saver.convention:
+        return False
+    contents = read_contents(target)
+    try:
+        (found,) = find_lstms(contents, str(target))
+    except (LstmStepError, ValueError):
+        return True
+    same_keys = found.convention.tensors == row.tensors  # PyTorch's by any other name
+    return found.convention.name != row.name and not (
+        same_keys and found.convention.forget_bias == row.forget_bias
+        and found.convention.activations == row.activations
+    )  # fmt: skip
 
 
 def _read_back(

@@ -238,10 +238,11 @@ def evaluate_step(
     Returns:
         symbol -> `(…, n)`, float64: the inputs and every row, in the order of the table.
     """
-    values = dict(inputs)
+    known, values = {**parameters, **inputs}, dict(inputs)
     with np.errstate(all="ignore"):  # an overflow shows in the answer, as inf, under its name
         for row in cell.equations:
-            values[row.symbol] = _round(evaluate(row.expression, {**parameters, **values}), dtype)
+            value = _round(evaluate(row.expression, known), dtype)
+            known[row.symbol] = values[row.symbol] = value
     return values
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from lstm_cli.cells import describe_edit
 from lstm_cli.conventions import convention_named
 from lstm_cli.errors import LstmStepError, safe
-from lstm_cli.readers import assemble, format_of, read_contents
+from lstm_cli.readers import assemble, format_of, read_contents, refuse_strangers
 from lstm_cli.readers.finding import Found, find_lstms
 from lstm_cli.weights import LstmWeights
 
@@ -33,6 +33,7 @@ def inspect_file(path: Path, convention: str = "", *, external: bool = False) ->
     place = safe(path)
     row = convention_named(convention) if convention else None
     found = find_lstms(contents, place, row)
+    refuse_strangers(contents, found, place)
     return {
         "schema": SCHEMA,
         "command": "inspect",

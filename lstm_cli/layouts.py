@@ -152,6 +152,17 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
             where=place,
             hint="both need H rows; a transposed array wants another --convention",
         )
+    wide = output or recurrent.shape[0]
+    if recurrent.shape[1] != wide:
+        swapped = inputs.shape[1] == wide
+        raise ShapeError(
+            f"gate {letter}: the block for h_prev is {recurrent.shape}, needs "
+            f"({recurrent.shape[0]}, {wide})",
+            where=place,
+            hint="W is for x and U for h_prev: they look exchanged"
+            if swapped
+            else "is it a GRU or another layer? Or transposed: name a --convention",
+        )
     return np.concatenate([recurrent, inputs], axis=1)
 
 

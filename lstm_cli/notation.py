@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lstm_cli.equations import FUNCTIONS, Apply, Equation, Name, Node, Number, rebuild
@@ -100,7 +100,6 @@ LATEX = Style(
     apply=r"\, ",
     bracket=(r"\left(", r"\right)"),
 )  # fmt: skip
-STYLES = {"plain": PLAIN, "unicode": UNICODE, "latex": LATEX}
 
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "neg": 3}
 _ATOM = 4
@@ -182,7 +181,7 @@ def write_definition(name: str, style: Style = PLAIN) -> str:
     if function.body is None:
         return ""
     shown = f"{style.functions.get(name, name)}({', '.join(function.parameters)})"
-    local = Style(**{**style.__dict__, "name": str})
+    local = replace(style, name=str)
     constants = ", ".join(
         f"{key} = {style.number(value)}"
         for key, value in zip(

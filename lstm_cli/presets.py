@@ -139,6 +139,16 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
     if name not in PRESETS:
         raise UsageError(f"unknown preset '{name}'", hint=suggest(name, PRESETS))
     preset = PRESETS[name]
+    if (
+        sizes.get("P")
+        and sizes["P"] != (sizes.get("H") or sizes["P"])
+        and cell.shapes["h"] == (cell.shapes["c"])
+    ):
+        raise UsageError(
+            f"an output of {sizes['P']} beside {sizes['H']} units needs a projection",
+            where=f"cell {cell.name}",
+            hint="--cell projection, or sizes that are equal",
+        )
     missing = [each for each in preset.needs if each not in cell.parameters]
     if missing:
         raise UsageError(

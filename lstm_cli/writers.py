@@ -67,15 +67,6 @@ def json_text(document: Any, *, indent: int | None = None) -> str:
     return json.dumps(document, allow_nan=False, indent=indent)
 
 
-def csv_text(value: object) -> str:
-    """Return foreign text as a CSV cell that no spreadsheet takes for a formula (CWE-1236)."""
-    text = safe(value)
-    if text[:1] in ("=", "+", "-", "@"):
-        text = "'" + text
-    quote = any(mark in text for mark in ',"\n\r') or text != text.strip()
-    return '"' + text.replace('"', '""') + '"' if quote else text
-
-
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
     """Return an npz archive of the arrays."""
     buffer = io.BytesIO()

@@ -115,8 +115,8 @@ ERRORS: dict[str, tuple[list[str], int, str]] = {
     "weights and preset": (["--x", "1", "--weights", "a", "--preset", "b"], 2, "both given"),
     "negative clip": (["--x", "1", "--clip", "-1"], 2, "--clip is -1"),
     "infinite bias": (["--x", "1", "--forget-bias", "inf"], 2, "--forget-bias is inf"),
-    "bad unit": (["--x", "1,2", "--unit", "0,7"], 2, "there are 0 to 1"),
-    "bad step": (["--x", "1", "--at", "2"], 2, "there are 1 to 1"),
+    "bad unit": (["--x", "1,2", "--unit", "0,7"], 2, "outside 0 to 1"),
+    "bad step": (["--x", "1", "--at", "2"], 2, "outside 1 to 1"),
     "bad number": (["--x", "1", "--steps", "two"], 2, "--steps"),
     "negative number": (["--x", "1", "--steps", "-1"], 2, "--steps"),
     "digits": (["--x", "1", "--digits", "18"], 2, "--digits"),
@@ -255,8 +255,11 @@ def test_ctrl_c_is_130() -> None:
     process.stdin.write(b'{"x": [1]}\n' * 600)
     assert process.stdout.read(1) == b"{"
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.stderr is not None
+    with process.stdin, process.stdout, process.stderr:
+        process.stdout.read()  # to its end, with stdin still open: only the signal can end it
+        assert process.wait(timeout=60) == 130
+        said = process.stderr.read()
     assert b"Traceback" not in said
     assert b"interrupted" in said
 
@@ -574,3 +577,41 @@ def test_lists_are_never_cut(width: int) -> None:
             for value in row.values():
                 for text in value if isinstance(value, list) else [value]:
                     assert "".join(str(text).split()) in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["--x", "1,2", "--direction", "backward"], "--direction"),
+        (["--x", "1,2", "--layer", "3"], "--layer"),
+        (["--x", "1,2", "--convention", "pytorch"], "--convention"),
+        (["--x", "1", "-w", "samples/weights/parity.npz", "--seed", "2"], "--seed"),
+        (["--x", "1", "-w", "samples/weights/parity.npz", "--hidden-size", "2"], "--hidden-size"),
+    ],
+)
+def test_an_option_without_effect_is_refused(arguments: list[str], name: str) -> None:
+    """An option that would be ignored is a usage error, not another answer than was asked for."""
+    assert_refused(call(*arguments), 2, f"{name} has no effect without")
+
+
+def test_a_check_that_compares_nothing_says_no(tmp_path: Path) -> None:
+    """`batch --check` on samples that expect nothing exits 1: it has not seen anything match."""
+    (tmp_path / "s.json").write_text('{"x": [1, 2]}')
+    assert call("batch", str(tmp_path / "s.json"), "--check").code == 1
+
+
+def test_few_digits_stay_decimals() -> None:
+    """--digits 2 gives two decimals; an exponent only where nothing else would be left."""
+    out = call("--h", "0,0.5", "--x", "-0.1,0.3", "--digits", "2", "-f", "table").out
+    assert "0.48" in out
+    assert "e-01" not in out
+
+
+def test_npz_heeds_steps_and_units(tmp_path: Path) -> None:
+    """--at and --unit choose in npz too, and x stays whole."""
+    out = str(tmp_path / "t.npz")
+    done = call("--x", "1,2,3", "-n", "5", "--at", "2:3", "--unit", "0", "-f", "npz", "-o", out)
+    assert done.code == 0
+    arrays = np.load(out)
+    assert arrays["f"].shape == (2, 1)
+    assert arrays["x"].shape == (2, 3)

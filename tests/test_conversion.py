@@ -65,6 +65,27 @@ def test_every_format_reads_back(tmp_path: Path, suffix: str) -> None:
     assert true < 1e-6
 
 
+@pytest.mark.parametrize("row", PLAIN)
+def test_a_reader_is_told_what_it_needs(tmp_path: Path, row: str) -> None:
+    """A converted file reads right without --convention, or the report says to give it."""
+    model = plain_model()
+    done = convert(model, tmp_path / "out.npz", row, dtype="float64")
+    if done.read_with:
+        assert done.read_with == f"--convention {row}"
+        return
+    x, h, c = random_inputs(model.first)
+    again = read_weights(done.target)
+    assert np.allclose(run(again, x, h, c).output, run(model, x, h, c).output, rtol=0, atol=1e-14)
+
+
+def test_onnx_holds_both_hard_sigmoids(tmp_path: Path) -> None:
+    """ONNX's HardSigmoid takes z / 6 + 0.5 by its alpha and beta."""
+    pytest.importorskip("onnx")
+    done = convert(plain_model("hard-sigmoid-6"), tmp_path / "out.onnx")
+    assert done.output_difference is not None
+    assert done.output_difference < 1e-6
+
+
 def test_stacks_keep_layers_and_directions(tmp_path: Path) -> None:
     """Two layers and two directions go out under PyTorch's names or ours, and come back."""
     model = model_from_arrays(as_pytorch(torch_case("torch-2-layers-bidirectional")), source="t")

@@ -157,6 +157,17 @@ def broken() -> dict[str, tuple[dict[str, Array], type[LstmStepError], str]]:
         "not divisible": (
             torch | {"weight_ih_l0": np.ones((15, 3))}, ShapeError, r"weight_ih_l0 has shape \(15, 3\).*15 does not divide",
         ),
+        "W and U exchanged": (
+            {f"W_{k}": split[f"U_{k}"] for k in "figo"} | {f"U_{k}": split[f"W_{k}"] for k in "figo"}
+            | {f"b_{k}": split[f"b_{k}"] for k in "figo"}, ShapeError, r"for h_prev is \(4, 3\), needs \(4, 4\)",
+        ),
+        "a GRU": (
+            {"weight_ih_l0": np.ones((12, 3)), "weight_hh_l0": np.ones((12, 4)),
+             "bias_ih_l0": np.ones(12), "bias_hh_l0": np.ones(12)}, ShapeError, r"for h_prev is \(3, 4\)",
+        ),
+        "a misspelt bias": (
+            without(joined, "b_o") | {"bias_o": joined["b_o"]}, InputError, "has no 'bias_o'",
+        ),
         "gates of unequal height": (
             split | {"U_f": np.ones((5, 5))}, ShapeError, "gate f",
         ),
@@ -171,6 +182,24 @@ def test_bad_weights_are_refused_with_both_sides(name: str) -> None:
         model_from_arrays(arrays, source="file.npz")
     assert "file.npz" in caught.value.where
     assert caught.value.hint
+
+
+def test_a_misspelt_name_is_told_what_is_missing() -> None:
+    """A stranger beside a missing parameter is asked whether it is that one."""
+    joined, _ = layouts()["joined"]
+    arrays = {k: v for k, v in joined.items() if k != "b_o"} | {"bias_o": joined["b_o"]}
+    with pytest.raises(InputError) as caught:
+        model_from_arrays(arrays, source="file.npz")
+    assert "is it b_o, which is not there?" in caught.value.hint
+
+
+def test_a_missing_second_bias_is_said() -> None:
+    """PyTorch weights without bias_hh are run with zeros for it, and the assumption says so."""
+    arrays = as_pytorch(torch_case("torch-1-layer"))
+    del arrays["bias_hh_l0"]
+    assert model_from_arrays(arrays, source="t").assumptions == (
+        "bias_hh_l0 not in the file: zeros",
+    )
 
 
 def test_an_unknown_convention_is_refused() -> None:

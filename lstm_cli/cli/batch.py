@@ -60,7 +60,10 @@ def batch(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary, no progress.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip
-    """Evaluate many samples; one record a sample, in their order, none ever dropped."""
+    """Evaluate files of samples.
+
+    One record a sample, in their order; none is ever dropped.
+    """
     from lstm_cli.batch import DEFAULT_ATOL, Settings, Tally, evaluate_samples
     from lstm_cli.readers import read_weights
     from lstm_cli.samples import find_files
@@ -108,7 +111,8 @@ def batch(
         print(_summary(tally, check), file=sys.stderr)
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
-    if tally.mismatched:
+    if tally.mismatched or (check and not tally.matched):
+        # A check that compared nothing has not said yes.
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 

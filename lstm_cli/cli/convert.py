@@ -43,7 +43,10 @@ def convert(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as a JSON document.")] = False,
 ) -> None:  # fmt: skip
-    """Write an LSTM's weights in another framework's layout, read them back, tell the margin."""
+    """Write weights in another layout.
+
+    They are read back, and the largest difference is told.
+    """
     from lstm_cli.conversion import convert as convert_model
     from lstm_cli.readers import read_weights
     from lstm_cli.writers import json_text, write_out
@@ -60,11 +63,18 @@ def convert(
     model = model.only(direction.value) if direction else model
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
     if as_json:
-        document = {"schema": "lstm-step/1", "command": "convert", **done.__dict__}
+        document = {
+            "schema": "lstm-step/1",
+            "command": "convert",
+            **done.__dict__,
+            "assumptions": list(model.assumptions),
+        }
         write_out([json_text(document, indent=1) + "\n"])
         return
     lines = [f"{done.source} ({model.convention}) → {done.target} ({done.convention})"]
     lines += [f"assumed: {each}" for each in model.assumptions]
+    if done.read_with:
+        lines.append(f"read it with {done.read_with}: its names alone do not tell the layout")
     lines += [f"moved: {each}" for each in done.moved] + [f"lost: {each}" for each in done.lost]
     if done.weight_difference is None:
         lines.append("not read back" + (": something was lost" if done.lost else ""))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.cli import options as o
-from lstm_cli.errors import safe
+from lstm_cli.errors import ExitCode, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,10 @@ def inspect_(
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON document.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:
-    """Show the LSTMs in a weight file: sizes, layout and how it is known, ranges, what is open."""
+    """Show the LSTMs in a weight file.
+
+    Sizes, layout and how it is known, ranges of the weights, and what the file leaves open.
+    """
     from lstm_cli.inspection import inspect_file
     from lstm_cli.writers import json_text, write_out
 
@@ -37,6 +40,8 @@ def inspect_(
         write_out([json_text(document, indent=1) + "\n"])
     else:
         o.show(lambda console: _print(console, document), color, "-")
+    if any("error" in lstm for lstm in document["lstms"]):
+        raise typer.Exit(ExitCode.INPUT)
 
 
 def _print(console: Console, document: dict[str, Any]) -> None:

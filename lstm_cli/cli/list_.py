@@ -114,7 +114,10 @@ def list_(
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:
-    """Show the cells, presets, conventions, file formats or activations there are."""
+    """Show what there is: cells, presets, ….
+
+    Also conventions, file formats and activations, each with its source.
+    """
     if kind not in KINDS:
         raise UsageError(
             f"nothing to list called '{kind}'", where="KIND", hint=suggest(kind, KINDS)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from lstm_cli.cells import Cell
 
-MODEL, SHOW = "Model", "Output"
-
 
 class Dtype(StrEnum):
     """The type that every named value is rounded to."""
@@ -73,7 +71,12 @@ def complete_convention() -> list[str]:
 
 Weights = Annotated[
     str,
-    typer.Option("--weights", "-w", metavar="FILE", help="Weights from an npz or JSON file."),
+    typer.Option(
+        "--weights",
+        "-w",
+        metavar="FILE",
+        help="Any framework's weights; see `list formats`.",
+    ),
 ]
 LayerName = Annotated[
     str,

@@ -91,7 +91,9 @@ def run(
     output: o.Output = "-",
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip
-    """Run one step or N and show every gate and state beside its equation.
+    """Show every gate of one step or many.
+
+    Each value stands beside the equation that made it.
 
     Options alone mean this command: `lstm-step --h … --x …`.
     """
@@ -113,6 +115,18 @@ def run(
             "--weights and --preset are both given", where="lstm-step run", hint="keep one of them"
         )
     sizes = {"hidden_size": hidden_size, "output_size": output_size}
+    file_only: dict[str, object] = {
+        "--layer": layer,
+        "--direction": direction,
+        "--convention": convention,
+        "--allow-external-data": external,
+    }
+    preset_only: dict[str, object] = {
+        "--seed": seed,
+        "--hidden-size": hidden_size,
+        "--output-size": output_size,
+    }
+    _refuse_idle(preset_only if weights else file_only, "--preset" if weights else "--weights")
     if weights:
         model = _file_model(weights, layer, direction, convention, table, external)
     else:
@@ -123,6 +137,21 @@ def run(
     trace = _trace(model, vectors, steps, dtype)
     view = checked_view(View(notation.value, digits, unit, at), trace)
     _emit(trace, view, chosen, output, color)
+
+
+def _refuse_idle(options: dict[str, object], owner: str) -> None:
+    """Refuse options that would have no effect: they belong to weights of the other kind.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for name, value in options.items():
+        if value:
+            raise UsageError(
+                f"{name} has no effect without {owner}",
+                where="lstm-step run",
+                hint=f"give {owner} too, or leave {name} out",
+            )
 
 
 def _read_vectors(texts: dict[str, str], allow_nonfinite: bool) -> dict[str, Array | None]:

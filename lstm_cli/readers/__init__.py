@@ -19,7 +19,7 @@ from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.dimensions import solve_sizes
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe, suggest
-from lstm_cli.layouts import unpack
+from lstm_cli.layouts import shown_key, unpack
 from lstm_cli.readers.advice import advice
 from lstm_cli.readers.contents import Contents, Part, Variant, in_memory
 from lstm_cli.readers.finding import Found, find_lstms
@@ -175,8 +175,8 @@ def model_from(
     if not found:
         raise _nothing_found(contents, place, row)
     chosen = choose_lstm(found, layer, place)
-    if len(found) == 1 and not contents.blocks:
-        _refuse_strangers(contents, chosen, place)
+    if not contents.blocks:
+        refuse_strangers(contents, found, place)
     return assemble(chosen, source, cell=cell, edit=edit)
 
 
@@ -188,8 +188,6 @@ def _joined_assumption(cell: Cell) -> tuple[str, ...]:
 def _nothing_found(contents: Contents, place: str, row: Convention | None) -> InputError:
     names = ", ".join(map(safe, list(contents.tensors)[:12])) or "no tensors"
     if row is not None:
-        from lstm_cli.layouts import shown_key
-
         keys = ", ".join(shown_key(t.key) for t in row.tensors if not t.optional)
         what, hint = f"no {row.name} LSTM here: it needs {keys}", "`lstm-step inspect` shows all"
     else:
@@ -199,20 +197,27 @@ def _nothing_found(contents: Contents, place: str, row: Convention | None) -> In
     return InputError(what, where=f"{place}, which has {names}{notes}", hint=hint)
 
 
-def _refuse_strangers(contents: Contents, found: Found, place: str) -> None:
-    """Refuse our own layouts with names in them that no cell has: most likely misspelt."""
-    if found.convention.name not in ("joined", "joined-xh", "split"):
+def refuse_strangers(contents: Contents, found: list[Found], place: str) -> None:
+    """Refuse our own layouts with names in them that no cell has: most likely misspelt.
+
+    Raises:
+        InputError: names the stranger, and the missing parameter that it may be.
+    """
+    if len(found) != 1 or found[0].convention.name not in ("joined", "joined-xh", "split"):
         return
-    used = sum(len(part.tensors) for part in found.parts.values())
-    if used < len(contents.tensors):
-        keys = {key for part in found.parts.values() for key in part.tensors}
-        strange = [n for n in contents.tensors if not any(n.endswith(k[-2:]) for k in keys)]
-        name = safe((strange or list(contents.tensors))[0])
-        raise InputError(
-            f"convention {found.convention.name} has no '{name}'",
-            where=place,
-            hint="remove it, or name another --convention",
-        )
+    strangers = [name for name in contents.tensors if name not in found[0].names]
+    if not strangers:
+        return
+    keys = {key for part in found[0].parts.values() for key in part.tensors}
+    kinds = {key[0] for key in keys if "_" in key}
+    missing = [f"{kind}_{k}" for kind in sorted(kinds) for k in "figo" if f"{kind}_{k}" not in keys]
+    raise InputError(
+        f"convention {found[0].convention.name} has no '{safe(strangers[0])}'",
+        where=place,
+        hint=f"is it {' or '.join(missing)}, which is not there?"
+        if missing
+        else "remove it, or name another --convention",
+    )
 
 
 def choose_lstm(found: list[Found], layer: str, place: str) -> Found:
@@ -253,6 +258,7 @@ def assemble(
         own = edit(own) if edit else own
         parameters = {k: v for k, v in parameters.items() if _keep(k, part, own)}
         parameters, note = _with_biases(own, parameters, where)
+        note += _partial_biases(found.convention, part)
         note += advice(found.convention, traits) if cell is None else []
         assumptions += [each for each in note if each not in assumptions]
         layers.setdefault(level, {})[direction] = LstmWeights(own, parameters, where)
@@ -308,6 +314,14 @@ def _with_biases(
         return parameters, []  # LstmWeights says it better, with all of the cell at hand
     zeros = {name: np.zeros(sizes[cell.parameters[name][0][0]]) for name in biases}
     return parameters | zeros, ["no biases in the weights: zeros"]
+
+
+def _partial_biases(row: Convention, part: Part) -> list[str]:
+    """Return a word on biases that the layout has room for and the file does not hold."""
+    keys = [tensor.key for tensor in row.tensors if tensor.holds == "b" and tensor.gates]
+    absent = [shown_key(key) for key in keys if key not in part.tensors]
+    some = 0 < len(absent) < len(keys)
+    return [f"{', '.join(absent)} not in the file: zeros"] if some else []
 
 
 def _check_levels(layers: Mapping[int, Any], place: str) -> None:

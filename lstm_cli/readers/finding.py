@@ -34,6 +34,7 @@ class Found:
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
         known_by: how the convention and the variant are known, a phrase each.
         open: what the file leaves open, a phrase each, with how it is read.
+        names: the names of its tensors in the file, where names found it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Found:
     parts: Mapping[Place, Part]
     known_by: tuple[str, ...]
     open: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
@@ -88,9 +90,9 @@ class _Group:
     def found(self, tensors: Tensors, *, told: bool) -> Found:
         known = "--convention" if told else f"{self.by}: {', '.join(_sample(self.names))}"
         leaves_open = () if told or not self.row.leaves_open else (self.row.leaves_open,)
-        return Found(
-            self.prefix.rstrip("._/"), self.row, dict(self._parts(tensors)), (known,), leaves_open
-        )
+        name, names = self.prefix.rstrip("._/"), frozenset(self.names)
+        parts = dict(self._parts(tensors))
+        return Found(name, self.row, parts, (known,), leaves_open, names)
 
     def _parts(self, tensors: Tensors) -> Iterator[tuple[Place, Part]]:
         for (level, direction), keys in sorted(self.keys.items(), key=_forward_first):

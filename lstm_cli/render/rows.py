@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from lstm_cli.cells import Cell
@@ -72,6 +73,7 @@ class StepRows:
     rows: tuple[Row, ...]
 
 
+@lru_cache(maxsize=64)  # a long run asks for the same rows at every step
 def equation_text(cell: Cell, style: Style, notation: Notation) -> dict[str, tuple[str, str]]:
     """Return symbol -> (symbol, right side) as written in a style, for every row of a cell."""
     return {row.symbol: write_equation(row, style, notation) for row in cell.equations}
@@ -145,7 +147,7 @@ def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
         if span[2] and span[3] and first == 0:
             end -= 1
         if not (first <= begin <= last and first <= end <= last):
-            raise _bad_choice(text, match, option, f"there are {first} to {last}")
+            raise _bad_choice(text, match, option, f"'{word}' is outside {first} to {last}")
         chosen += range(begin, end + 1)
     if not chosen:
         raise UsageError(f"{option} chooses nothing", where=option, hint=f"{option} 0:3")
@@ -161,7 +163,11 @@ def _bad_choice(text: str, match: re.Match[str], option: str, what: str) -> Usag
     return UsageError(
         f"{option}: {what}",
         where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
-        hint=f"{option} 3, {option} 0:8, {option} 0,2,5 or {option} all",
+        hint=(
+            "--at 3, --at 1:8 (1 to 8), --at 1,5, --at last or --at all"
+            if option == "--at"
+            else f"{option} 3, {option} 0:8 (0 to 7), {option} 0,2,5 or {option} all"
+        ),
     )
 
 
@@ -203,9 +209,9 @@ def shown_steps(trace: Trace, view: View) -> Iterator[tuple[LayerTrace, int]]:
 def number(value: float, digits: int) -> str:
     """Return a number for a table: at most `digits` decimals, no zeros at the end.
 
-    A number that would keep fewer than three significant digits so is written with an exponent.
+    A number that would come out as 0 so, or be endless, is written with an exponent.
     """
-    if value and (abs(value) >= 1e9 or round(abs(value), digits) < 100 * 10.0**-digits):
+    if value and (abs(value) >= 1e9 or round(abs(value), digits) == 0):
         short = repr(float(value))
         full = f"{value:.{max(digits - 1, 0)}e}"
         return short if len(short) <= min(len(full), digits + 2) else full

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lstm_cli.engine import Trace
+from lstm_cli.equations import Array
 from lstm_cli.notation import LATEX, PLAIN, UNICODE
 from lstm_cli.render.rows import (
     Row,
     StepRows,
     View,
+    chosen_steps,
     chosen_units,
     definitions,
     metadata,
@@ -57,7 +59,7 @@ def _between(separator: str, texts: Iterable[str]) -> Iterator[str]:
 
 def _step_texts(trace: Trace, view: View) -> Iterator[str]:
     for each, t in shown_steps(trace, view):
-        values = {k: v[..., chosen_units(view, v.shape[-1])] for k, v in each.at(t).items()}
+        values = {k: _chosen(k, v, view) for k, v in each.at(t).items()}
         yield json_text(step_record(each.layer, each.direction, t, values, trace.dtype))
 
 
@@ -158,14 +160,22 @@ def _latex_number(value: float, digits: int) -> str:
 def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
     """Yield an npz archive: each symbol `(T, n)`, prefixed where there are several layers."""
     several = len(trace.layers) > 1
+    times = [t - 1 for t in sorted(chosen_steps(view, trace))]
     arrays = {
-        (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: values.astype(
-            trace.dtype
-        )
+        (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: _chosen(
+            symbol, values[..., times, :], view
+        ).astype(trace.dtype)
         for each in trace.layers
         for symbol, values in each.values.items()
     }
-    yield npz_bytes(arrays | {"output": trace.output.astype(trace.dtype)} if several else arrays)
+    if several:
+        arrays["output"] = trace.output[..., times, :].astype(trace.dtype)
+    yield npz_bytes(arrays)
+
+
+def _chosen(symbol: str, values: Array, view: View) -> Array:
+    """Return the units that `--unit` leaves; x has inputs, not units, and stays whole."""
+    return values if symbol == "x" else values[..., chosen_units(view, values.shape[-1])]
 
 
 FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {

@@ -22,10 +22,11 @@ ACTIVATIONS = {
     "sigmoid": ("Sigmoid", 0), "tanh": ("Tanh", 0), "relu": ("Relu", 0), "affine": ("Affine", 2),
     "leaky_relu": ("LeakyRelu", 1), "thresholded_relu": ("ThresholdedRelu", 1),
     "scaled_tanh": ("ScaledTanh", 2), "hard_sigmoid": ("HardSigmoid", 2), "elu": ("Elu", 1),
-    "softsign": ("Softsign", 0), "softplus": ("Softplus", 0),
+    "softsign": ("Softsign", 0), "softplus": ("Softplus", 0), "hard_sigmoid_6": ("HardSigmoid", 2),
 }  # fmt: skip
 _DEFAULTS = {"hard_sigmoid": (0.2, 0.5), "leaky_relu": (0.01,), "elu": (1.0,), "affine": (1.0, 0.0),
-             "scaled_tanh": (1.0, 1.0), "thresholded_relu": (1.0,)}  # fmt: skip
+             "scaled_tanh": (1.0, 1.0), "thresholded_relu": (1.0,),
+             "hard_sigmoid_6": (1 / 6, 0.5)}  # fmt: skip
 
 
 def write(package: Package, path: Path) -> bytes:
@@ -96,7 +97,7 @@ def _activation_attributes(traits: list[Traits]) -> dict[str, Any]:
         match = re.fullmatch(r"(\w+)(?:\((.*)\))?", text)
         assert match is not None
         if match[1] not in ACTIVATIONS:
-            raise InputError(f"ONNX has no activation {text}", hint="hard_sigmoid is 0.2 z + 0.5")
+            raise InputError(f"ONNX has no activation {text}", hint="`list activations` shows ours")
         name, takes = ACTIVATIONS[match[1]]
         given = tuple(float(part) for part in match[2].split(",")) if match[2] else ()
         constants = given + _DEFAULTS.get(match[1], ())[len(given) :]

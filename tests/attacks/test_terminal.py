@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from lstm_cli.errors import safe
-from lstm_cli.writers import csv_text
 from tests.tools import UNSAFE, Answer, assert_refused, assert_tame, call, shell
 
 NAMES = {
@@ -139,27 +138,6 @@ def test_hostile_names_stay_tame_in_a_process(tmp_path: Path) -> None:
     raw = shell(b"--x".decode(), b"@\xff\x9b.npy".decode("utf-8", "surrogateescape"), cwd=tmp_path)
     assert raw.returncode == 3
     assert not UNSAFE.search(raw.stderr.decode())
-
-
-@pytest.mark.parametrize(
-    ("text", "cell"),
-    [
-        ("plain", "plain"),
-        ("=1+1", "'=1+1"),
-        ("+1", "'+1"),
-        ("-1", "'-1"),
-        ("@x", "'@x"),
-        ('=HYPERLINK("http://evil","x")', '"\'=HYPERLINK(""http://evil"",""x"")"'),
-        ("\t=1", "\\x09=1"),
-        ("\r=1", "\\x0d=1"),
-        ("a,b", '"a,b"'),
-        ('a"b', '"a""b"'),
-        (" a", '" a"'),
-    ],
-)
-def test_no_spreadsheet_takes_text_for_a_formula(text: str, cell: str) -> None:
-    """Foreign text in a CSV cell never starts a formula (CWE-1236)."""
-    assert csv_text(text) == cell
 
 
 def refused_folder(answer: Answer) -> None:
