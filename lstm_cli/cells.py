@@ -314,6 +314,14 @@ def cell_named(name: str) -> Cell:
                 f"unknown cell '{part}'",
                 hint=suggest(part, ["lstm", *VARIANTS]) + " (or a table of your own: FILE.toml)",
             )
+    clash = [part for part in parts if parts.count(part) > 1]
+    if {"coupled-forget", "coupled-input"} <= set(parts):
+        clash = ["coupled-forget", "coupled-input"]
+    if clash:
+        raise UsageError(
+            f"cell '{name}' asks for {' and '.join(dict.fromkeys(clash))} together",
+            hint="name each variant once, and one kind of coupling",
+        )
     cell = reduce(lambda made, part: VARIANTS[part](made), parts, LSTM)
     return Cell("+".join(parts) or "lstm", cell.title, cell.equations, cell.sources)
 

@@ -191,7 +191,7 @@ class _Parser:
                 return Apply("concat", tuple(self._convert(item, depth + 1) for item in items))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
                 return self._call(node, name, args, depth)
-        raise self._refuse(node, f"{type(node).__name__} is not part of the grammar")
+        raise self._refuse(node, f"{_kind(node)} is not part of the grammar")
 
     def _number(self, node: ast.Constant) -> Number:
         literal = ast.get_source_segment(self.text.strip(), node) or ""
@@ -224,8 +224,19 @@ class _Parser:
             what,
             where=f"{place}\n{caret(self.text, column, length)}",
             hint=hint
-            or "use names, numbers, + - * / @, [a, b] and the functions of `lstm-step list cells`",
+            or "use names, numbers, + - * / @, [a, b] and the functions of `lstm-step list functions`",
         )
+
+
+_OPERATORS = {ast.Pow: "**", ast.Mod: "%", ast.FloorDiv: "//", ast.BitXor: "^", ast.BitAnd: "&",
+              ast.BitOr: "|", ast.LShift: "<<", ast.RShift: ">>"}  # fmt: skip
+
+
+def _kind(node: ast.expr) -> str:
+    """Return what a node is, as its author wrote it where that is an operator."""
+    if isinstance(node, ast.BinOp):
+        return _OPERATORS.get(type(node.op), "this operator")
+    return type(node).__name__
 
 
 def _least_arguments(function: Function) -> int:

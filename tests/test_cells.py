@@ -71,7 +71,18 @@ def test_variants_combine() -> None:
     assert set(one.parameters) == {*LSTM.parameters, "p_f", "p_i", "p_o", "W_hr"}
 
 
-@pytest.mark.parametrize("name", ["pephole", "lsmt", "", "peephole+", "coupled"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pephole",
+        "lsmt",
+        "",
+        "peephole+",
+        "coupled",
+        "peephole+peephole",
+        "coupled-forget+coupled-input",
+    ],
+)
 def test_unknown_cells_are_refused_with_a_suggestion(name: str) -> None:
     """A name that does not exist is never guessed at."""
     with pytest.raises(UsageError) as caught:

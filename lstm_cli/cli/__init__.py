@@ -87,7 +87,7 @@ def program(arguments: list[str]) -> int:
         command = error.ctx.command_path if error.ctx else "lstm-step"
         _report(
             {"code": "usage", "message": error.format_message(), "where": command,
-             "try": f"{command} --help"}, arguments,
+             "try": _usage_hint(error.format_message(), command)}, arguments,
         )  # fmt: skip
         return ExitCode.USAGE
     except typer.Exit as leave:
@@ -115,6 +115,12 @@ def _flush() -> None:
             where="stdout",
             hint="make room, or write elsewhere",
         ) from None
+
+
+def _usage_hint(message: str, command: str) -> str:
+    if "unexpected extra argument" in message:
+        return "a vector with spaces needs quotes, as in --x '0 0.5'; or use commas"
+    return f"{command} --help"
 
 
 def _report(record: dict[str, str], arguments: list[str]) -> None:

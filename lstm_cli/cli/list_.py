@@ -96,12 +96,25 @@ def _activations() -> list[Row]:
     ]
 
 
+def _functions() -> list[Row]:
+    from lstm_cli.equations import FUNCTIONS
+    from lstm_cli.notation import PLAIN, write_definition
+
+    return [
+        {"name": name, "definition": write_definition(name, PLAIN)
+         or f"{name}({', '.join(function.parameters)})"}
+        for name, function in FUNCTIONS.items()
+        if not function.operator
+    ]  # fmt: skip
+
+
 KINDS: dict[str, Callable[[], list[Row]]] = {
     "cells": _cells,
     "presets": _presets,
     "conventions": _conventions,
     "formats": _formats,
     "activations": _activations,
+    "functions": _functions,
 }
 
 
@@ -116,7 +129,7 @@ def list_(
 ) -> None:
     """Show what there is: cells, presets, ….
 
-    Also conventions, file formats and activations, each with its source.
+    Also conventions, file formats, activations and the functions of a cell's equations.
     """
     if kind not in KINDS:
         raise UsageError(
