@@ -224,7 +224,7 @@ class _Parser:
             what,
             where=f"{place}\n{caret(self.text, column, length)}",
             hint=hint
-            or "use names, numbers, + - * / @, [a, b] and the functions of `lstm-step list functions`",
+            or "use names, numbers, + - * / @, [a, b] and what `lstm-step list functions` has",
         )
 
 
