@@ -17,6 +17,7 @@ from lstm_cli.readers import file_traits, read_contents, read_weights
 from lstm_cli.readers.contents import Variant
 from lstm_cli.readers.finding import find_lstms
 from lstm_cli.savers import Package, Place, Saver, save, saver_for
+from lstm_cli.savers.c_header import identifier, numbers_in
 from lstm_cli.traits import Traits, traits_of
 from lstm_cli.weights import LstmWeights, Model
 from lstm_cli.writers import write_atomically
@@ -41,8 +42,8 @@ class Conversion:
         convention: the layout written.
         moved: what had to be moved or left implicit, a sentence each.
         lost: what the target cannot hold and `force` wrote without.
-        weight_difference: the largest difference of a weight, read back; None where no reader is.
-        output_difference: the largest difference of h over five random steps, likewise.
+        weight_difference: the largest difference of a weight, read back; None where some was lost.
+        output_difference: that of h over five random steps; None where no reader is (C).
         read_with: the option that a reader of the file needs, "" where its names tell.
     """
 
@@ -101,7 +102,12 @@ def convert(
     two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
-    differences = _read_back(model, target, saver, row) if not lost else (None, None)
+    if lost:
+        differences: tuple[float | None, float | None] = (None, None)
+    elif saver.reads_back:
+        differences = _read_back(model, target, saver, row)
+    else:
+        differences = (_compare_header(target, package), None)
     read_with = f"--convention {row.name}" if _needs_telling(target, saver, row) else ""
     return Conversion(
         model.source, str(target), row.name, tuple(moved), tuple(lost), *differences, read_with
@@ -217,6 +223,15 @@ def _names(
             yield prefix + name, array
 
 
+def _compare_header(target: Path, package: Package) -> float:
+    """Return the largest difference between a C header's numbers and what it should hold."""
+    written = numbers_in(target.read_text())
+    return max(
+        float(np.max(np.abs(written[identifier(name)] - array.ravel()), initial=0.0))
+        for name, array in package.named.items()
+    )
+
+
 def _needs_telling(target: Path, saver: Saver, row: Convention) -> bool:
     """Whether a reader that is told nothing takes the new file for another layout, or refuses."""
     if not saver.reads_back or saver.convention:
@@ -237,8 +252,6 @@ def _read_back(
     model: Model, target: Path, saver: Saver, row: Convention
 ) -> tuple[float | None, float | None]:
     """Return the largest differences of weights and of h between a model and its new file."""
-    if not saver.reads_back:
-        return None, None
     convention = None if row.by_name or saver.convention else row.name
     if saver.name == "keras":  # keeps a stack as layers of their own, in order
         levels = range(len(model.layers))

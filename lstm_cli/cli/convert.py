@@ -77,12 +77,12 @@ def convert(
         lines.append(f"read it with {done.read_with}: its names alone do not tell the layout")
     lines += [f"moved: {each}" for each in done.moved] + [f"lost: {each}" for each in done.lost]
     if done.weight_difference is None:
-        lines.append("not read back" + (": something was lost" if done.lost else ""))
+        lines.append("not compared: something was lost")
     else:
-        lines.append(
-            f"read back: weights differ by at most {done.weight_difference:.3g}, "
-            f"h over 5 steps by {done.output_difference:.3g}"
-        )
+        line = f"read back: weights differ by at most {done.weight_difference:.3g}"
+        if done.output_difference is not None:
+            line += f", h over 5 steps by {done.output_difference:.3g}"
+        lines.append(line)
     from lstm_cli.errors import safe
 
     write_out([safe(line) + "\n" for line in lines])

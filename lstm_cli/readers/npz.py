@@ -1,4 +1,4 @@
-"""NumPy files: `numpy.savez(path, W_f=…, b_f=…)` or one .npy; object arrays are refused."""
+"""NumPy archives: `numpy.savez(path, W_f=…, b_f=…)`; object arrays are refused."""
 
 from __future__ import annotations
 
