@@ -20,10 +20,10 @@ Size = tuple[str, ...]
 Shape = tuple[Size, ...]
 
 INPUTS: Mapping[str, Size] = {"x": ("I",), "h_prev": ("P",), "c_prev": ("H",)}
-# Which name stands for a class of equal sizes: H first, so that P = H prints as H.
 # A row that joins itself with itself thirty times over would take all memory.
 MAX_ATOMS = 256
 
+# Which name stands for a class of equal sizes: H first, so that P = H prints as H.
 _ORDER = {"H": 0, "P": 1, "I": 2}
 
 

@@ -48,19 +48,10 @@ def convert(
     They are read back, and the largest difference is told.
     """
     from lstm_cli.conversion import convert as convert_model
-    from lstm_cli.readers import read_weights
     from lstm_cli.writers import json_text, write_out
 
     own = o.CellOptions(cell, forget_bias, None, None, "")
-    model = read_weights(
-        source,
-        layer=layer,
-        cell=own.cell(),
-        convention=convention or None,
-        edit=own.edit,
-        external=external,
-    )
-    model = model.only(direction.value) if direction else model
+    model = o.file_model(source, layer, direction, convention, own, external)
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
     if as_json:
         document = {

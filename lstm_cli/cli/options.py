@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lstm_cli.cells import Cell
+    from lstm_cli.weights import Model
 
 
 class Dtype(StrEnum):
@@ -224,6 +225,28 @@ class CellOptions:
         from lstm_cli.cells import LSTM
 
         return self.edit(named or LSTM)
+
+
+def file_model(
+    path: str,
+    layer: str,
+    direction: Side | None,
+    convention: str,
+    cell: CellOptions,
+    external: bool,
+) -> Model:
+    """Return the model that the options choose in a weight file; errors as `read_weights`."""
+    from lstm_cli.readers import read_weights
+
+    model = read_weights(
+        path,
+        layer=layer,
+        cell=cell.cell(),
+        convention=convention or None,
+        edit=cell.edit,
+        external=external,
+    )
+    return model.only(direction.value) if direction else model
 
 
 def _three(text: str) -> list[str]:

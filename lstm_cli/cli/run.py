@@ -128,7 +128,7 @@ def run(
     }
     _refuse_idle(preset_only if weights else file_only, "--preset" if weights else "--weights")
     if weights:
-        model = _file_model(weights, layer, direction, convention, table, external)
+        model = o.file_model(weights, layer, direction, convention, table, external)
     else:
         model = _preset_model(preset, seed, sizes, table.own_cell(), vectors)
 
@@ -197,27 +197,6 @@ def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
             hint="--sample 0, or -f json, jsonl, npz, whose values are then (samples, units)",
         )
     return x
-
-
-def _file_model(
-    weights: str,
-    layer: str,
-    direction: o.Side | None,
-    convention: str,
-    cell: o.CellOptions,
-    external: bool,
-) -> Model:
-    from lstm_cli.readers import read_weights
-
-    model = read_weights(
-        weights,
-        layer=layer,
-        cell=cell.cell(),
-        convention=convention or None,
-        edit=cell.edit,
-        external=external,
-    )
-    return model.only(direction.value) if direction else model
 
 
 def _preset_model(

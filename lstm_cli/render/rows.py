@@ -79,16 +79,13 @@ def equation_text(cell: Cell, style: Style, notation: Notation) -> dict[str, tup
     return {row.symbol: write_equation(row, style, notation) for row in cell.equations}
 
 
-def step_rows(
-    each: LayerTrace, t: int, view: View, style: Style, *, inputs: bool = True
-) -> StepRows:
+def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> StepRows:
     """Return the rows of input time `t` (from 1) of an unbatched trace."""
     values = each.at(t)
     written = equation_text(each.cell, style, view.notation)
     rows = [
         Row(symbol, style.name(symbol), INPUT_LABELS[symbol], "", values[symbol])
         for symbol in INPUT_SYMBOLS
-        if inputs
     ]
     rows += [
         Row(row.symbol, *written[row.symbol][:1], row.label, written[row.symbol][1],
