@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lstm_cli import cells
 from lstm_cli.cell_files import read_cell
 from lstm_cli.cells import LSTM, Cell
 from lstm_cli.engine import Trace, check_trace_size, run, trace_bytes
@@ -264,10 +265,14 @@ class _Models:
             LstmStepError: its weights, cell or convention are refused.
         """
         settings = self.settings
-        own = sample.weights is not None or sample.cell or sample.convention
+        own = (
+            sample.weights is not None or sample.cell or sample.convention
+            or sample.settings != cells.Settings()
+        )  # fmt: skip
         if settings.model is not None and not own:
             return settings.model
-        description = [sample.weights, sample.cell, sample.convention, str(sample.folder)]
+        description = [sample.weights, sample.cell, sample.convention, str(sample.folder),
+                       astuple(sample.settings)]  # fmt: skip
         if sample.weights is None or isinstance(sample.weights, dict):
             description.append([width(each) for each in (sample.x, sample.h, sample.c)])
         key = json.dumps(description)
@@ -293,7 +298,11 @@ class _Models:
     def _build(self, sample: Sample) -> Model:
         cell = _sample_cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
-        edit, layer = self.settings.edit, self.settings.layer
+        layer = self.settings.layer
+
+        def edit(cell: Cell) -> Cell:
+            return sample.settings.edit(self.settings.edit(cell))
+
         match sample.weights:
             case str() as path:
                 place = sample.folder / path

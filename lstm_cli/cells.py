@@ -89,12 +89,18 @@ class Cell:
         return list(dict.fromkeys(used))
 
     def edit(
-        self, rows: Mapping[str, str | Node], *, name: str, title: str, source: str = ""
+        self,
+        rows: Mapping[str, str | Node],
+        *,
+        name: str,
+        title: str,
+        source: str = "",
+        keep_all: bool = False,
     ) -> Cell:
         """Return a cell with some rows replaced; in an edit's text, `old` is the row it replaces.
 
-        Rows that no longer reach `c` or `h` are left out, and a row that now needs a later one
-        moves behind it (a peephole's `z_o` follows `c`).
+        Rows that no longer reach `c` or `h` are left out unless `keep_all`, and a row that now
+        needs a later one moves behind it (a peephole's `z_o` follows `c`).
 
         Raises:
             CellError: a row to edit does not exist, or the rows need each other in a circle.
@@ -112,7 +118,8 @@ class Cell:
             expression = substitute(new, {"old": old.expression})
             table[symbol] = Equation(symbol, expression, old.label)
         sources = (*self.sources, source) if source else self.sources
-        return Cell(name, title, _in_order(_reachable(table), name), sources)
+        kept = table if keep_all else _reachable(table)
+        return Cell(name, title, _in_order(kept, name), sources)
 
 
 def _reachable(table: Mapping[str, Equation]) -> dict[str, Equation]:
@@ -420,6 +427,65 @@ def with_clip(cell: Cell, limit: float) -> Cell:
 def with_cell_clip(cell: Cell, limit: float) -> Cell:
     """Return the cell with its new state cut to ±limit (TensorFlow, TensorFlow Lite)."""
     return cell.edit({"c": _clip(Name("old"), limit)}, name=cell.name, title=cell.title)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a caller adds to a cell: the options of the command line, the keys of a sample.
+
+    Attributes:
+        forget_bias: as `with_forget_bias`; None adds none.
+        clip, cell_clip: as `with_clip`, `with_cell_clip`; None cuts nothing.
+        activations: "gate,candidate,output" as `with_activations` takes them; "" leaves them.
+    """
+
+    forget_bias: float | None = None
+    clip: float | None = None
+    cell_clip: float | None = None
+    activations: str = ""
+
+    def edit(self, cell: Cell) -> Cell:
+        """Return a cell with the settings added.
+
+        Raises:
+            UsageError: an unknown activation, a number that is not finite, or a limit that is
+                not above zero.
+        """
+        if self.activations:
+            gate, candidate, output = _three(self.activations)
+            cell = with_activations(
+                cell, gate=gate, candidate=candidate, output=output, name=cell.name
+            )
+        if self.forget_bias is not None:
+            cell = with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))
+        if self.clip is not None:
+            cell = with_clip(cell, _positive("--clip", self.clip))
+        if self.cell_clip is not None:
+            cell = with_cell_clip(cell, _positive("--cell-clip", self.cell_clip))
+        return cell
+
+
+def _three(text: str) -> list[str]:
+    parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
+    if len(parts) != 3:
+        raise UsageError(
+            f"--activations has {len(parts)} parts, needs 3: gate, candidate, output",
+            where="--activations",
+            hint="--activations 'hard_sigmoid(0.2,0.5),tanh,tanh'",
+        )
+    return parts
+
+
+def _finite(option: str, value: float) -> float:
+    if value - value != 0:
+        raise UsageError(f"{option} is {value}", where=option, hint="give a finite number")
+    return value
+
+
+def _positive(option: str, value: float) -> float:
+    if not _finite(option, value) > 0:
+        raise UsageError(f"{option} is {value}", where=option, hint="a limit is above zero")
+    return value
 
 
 def _clip(node: Node, limit: float) -> Node:

@@ -31,6 +31,23 @@ def unpack(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[st
         InputError: a tensor is missing or not part of the layout.
         ShapeError: a stack of gates that cannot be cut into equal blocks.
     """
+    return dict(_parameters(_blocks(row, tensors, place), place))
+
+
+def recurrent_biases(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[str, Array]:
+    """Return gate letter -> the part of `b_k` that the layout keeps beside `h_prev`, if it does.
+
+    `unpack` adds the two; which part was left out shows only while they are apart.
+    """
+    return {
+        letter: held["b"][1]
+        for letter, held in _blocks(row, tensors, place).items()
+        if len(held.get("b", ())) == 2
+    }
+
+
+def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks:
+    """Cut the tensors of one layer and direction into the blocks of its gates."""
     blocks: Blocks = {}
     used = set[str]()
     for tensor in row.tensors:
@@ -54,7 +71,7 @@ def unpack(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[st
             where=place,
             hint="remove it, or name another --convention",
         )
-    return dict(_parameters(blocks, place))
+    return blocks
 
 
 def shown_key(key: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.cells import Settings
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe, suggest
 from lstm_cli.safe_files import (
@@ -33,7 +34,8 @@ from lstm_cli.safe_files import (
 )
 from lstm_cli.vectors import parse_rows
 
-KEYS = ("id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol", "note")
+KEYS = ("id", "x", "h", "c", "weights", "cell", "convention", "forget_bias", "clip", "cell_clip",
+        "activations", "steps", "expected", "atol", "note")  # fmt: skip
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".npz")
 # One sample a line: a longer line is not a sample.
 MAX_LINE_BYTES = 16 * 2**20
@@ -49,6 +51,7 @@ class Sample:
         h, c: rows `(L·D, n)`, or None for zeros.
         weights: a path, `{"preset": name, …}`, arrays by name, or None for the batch's own.
         cell, convention: names, "" for the batch's own.
+        settings: what is added to the cell, as the options of the same names do.
         steps: as `--steps`; 0 where not given.
         expected: symbol -> `(n,)` for the last step or `(T, n)` for all.
         atol: the largest difference that still counts as equal; None for the batch's own.
@@ -63,6 +66,7 @@ class Sample:
     weights: Any = None
     cell: str = ""
     convention: str = ""
+    settings: Settings = field(default_factory=Settings)
     steps: int = 0
     expected: Mapping[str, Array] = field(default_factory=dict)
     atol: float | None = None
@@ -233,6 +237,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
         weights=document.get("weights"),
         cell=_text(document, "cell", place),
         convention=_text(document, "convention", place),
+        settings=_settings(document, place),
         steps=_count(document.get("steps", 0), place),
         expected={
             key: np.atleast_1d(to_array(value, f"expected {key}", place, max_axes=2))
@@ -278,6 +283,14 @@ def _text(document: Mapping[str, Any], key: str, place: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"'{key}' is not text", where=place, hint=f'"{key}": "name"')
     return value
+
+
+def _settings(document: Mapping[str, Any], place: str) -> Settings:
+    numbers = {key: document.get(key) for key in ("forget_bias", "clip", "cell_clip")}
+    for key, value in numbers.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InputError(f"'{key}' is not a number", where=place, hint=f'"{key}": 1')
+    return Settings(**numbers, activations=_text(document, "activations", place))
 
 
 def _count(value: Any, place: str) -> int:
@@ -385,7 +398,7 @@ def _csv_document(header: list[str], row: list[str], where: str) -> dict[str, An
             _put(document, own["vector"], parse_rows(cell, column, where).tolist())
         elif column == "weights" and cell.startswith("preset:"):
             document["weights"] = {"preset": cell.removeprefix("preset:")}
-        elif column in ("atol", "steps"):
+        elif column in ("atol", "steps", "forget_bias", "clip", "cell_clip"):
             value = float(parse_rows(cell, column, where)[0, 0])
             document[column] = int(value) if column == "steps" and value.is_integer() else value
         else:

@@ -31,6 +31,8 @@ class LstmWeights:
         cell: the table that the parameters belong to.
         arrays: parameter -> array, exactly those of `cell.parameters`.
         source: where they come from, for messages.
+        recurrent_biases: gate letter -> the part of `b_k (H,)` that the file keeps beside `h_prev`,
+            where it keeps two; `arrays` has their sum.
 
     Raises:
         InputError: a parameter missing, unknown, or not finite.
@@ -40,6 +42,7 @@ class LstmWeights:
     cell: Cell
     arrays: Mapping[str, Array]
     source: str = ""
+    recurrent_biases: Mapping[str, Array] = field(default_factory=dict, repr=False)
     sizes: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_cli.batch import Settings as BatchSettings
+from lstm_cli.batch import evaluate_samples
+from lstm_cli.cells import LSTM, with_activations, with_cell_clip, with_clip, with_forget_bias
+from lstm_cli.engine import run
 from lstm_cli.errors import InputError, LstmStepError
+from lstm_cli.presets import preset_model
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_samples
 from tests.tools import call
 
@@ -273,3 +278,27 @@ def test_closed_stdin_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match="stdin is closed"):
         list(read_samples("-"))
+
+
+def test_a_samples_own_settings_are_options_of_the_same_names(tmp_path: Path) -> None:
+    """`clip`, `cell_clip`, `forget_bias` and `activations` of a sample equal the cell edited so."""
+    settings = {"clip": 0.4, "cell_clip": 0.3, "forget_bias": -1, "activations": "tanh,relu,tanh"}
+    path = tmp_path / "one.json"
+    path.write_text(
+        json.dumps({"x": [[0.5, -1], [1, 2]], "h": [0.3, 0.9], "c": [1, -2]} | settings)
+    )
+    (sample,) = read_samples(str(path))
+    (record,) = evaluate_samples([sample], BatchSettings())
+    cell = with_activations(LSTM, gate="tanh", candidate="relu", output="tanh")
+    cell = with_cell_clip(with_clip(with_forget_bias(cell, -1), 0.4), 0.3)
+    model = preset_model("identity", cell, sizes={"I": 2})
+    assert record["h"] == run(model, [[0.5, -1], [1, 2]], [0.3, 0.9], [1, -2]).h.tolist()
+
+
+def test_a_setting_that_is_no_number_costs_its_sample_only(tmp_path: Path) -> None:
+    """`"clip": "3"` is refused with the key's name."""
+    path = tmp_path / "one.jsonl"
+    path.write_text('{"x": [1], "clip": "3"}\n{"x": [1], "clip": -3}\n{"x": [1]}\n')
+    records = list(evaluate_samples(read_samples(str(path)), BatchSettings()))
+    assert [each["ok"] for each in records] == [False, False, True]
+    assert "'clip' is not a number" in records[0]["error"]["message"]

@@ -293,3 +293,18 @@ def test_random_follows_its_seed() -> None:
     assert all(np.array_equal(one[k], same[k]) for k in one)
     assert not np.array_equal(one["W_f"], other["W_f"])
     assert max(np.abs(array).max() for array in one.values()) <= 0.5
+
+
+def test_two_biases_stay_apart_beside_their_sum() -> None:
+    """A file with bias_ih and bias_hh gives b_k as their sum and the recurrent part by itself."""
+    rng = np.random.default_rng(5)
+    tensors = {"weight_ih_l0": rng.normal(size=(8, 3)), "weight_hh_l0": rng.normal(size=(8, 2)),
+               "bias_ih_l0": rng.normal(size=8), "bias_hh_l0": rng.normal(size=8)}  # fmt: skip
+    weights = model_from_arrays(tensors, source="here").first
+    np.testing.assert_array_equal(weights.recurrent_biases["f"], tensors["bias_hh_l0"][2:4])
+    np.testing.assert_array_equal(
+        weights.arrays["b_f"], tensors["bias_ih_l0"][2:4] + tensors["bias_hh_l0"][2:4]
+    )
+    assert not model_from_arrays(
+        {k: v for k, v in tensors.items() if k != "bias_hh_l0"}, source="here"
+    ).first.recurrent_biases

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -196,25 +195,11 @@ class CellOptions:
         return read_cell(self.name)
 
     def edit(self, cell: Cell) -> Cell:
-        """Return a cell with what the options add to it.
+        """Return a cell with what the options add to it; errors as `cells.Settings.edit`."""
+        from lstm_cli.cells import Settings
 
-        Raises:
-            UsageError: an unknown activation, or a limit that is not above zero.
-        """
-        from lstm_cli import cells
-
-        if self.activations:
-            gate, candidate, output = _three(self.activations)
-            cell = cells.with_activations(
-                cell, gate=gate, candidate=candidate, output=output, name=cell.name
-            )
-        if self.forget_bias is not None:
-            cell = cells.with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))
-        if self.clip is not None:
-            cell = cells.with_clip(cell, _positive("--clip", self.clip))
-        if self.cell_clip is not None:
-            cell = cells.with_cell_clip(cell, _positive("--cell-clip", self.cell_clip))
-        return cell
+        own = Settings(self.forget_bias, self.clip, self.cell_clip, self.activations)
+        return own.edit(cell)
 
     def own_cell(self) -> Cell | None:
         """Return the named cell, or the LSTM, with the edits; None where nothing is said."""
@@ -247,29 +232,6 @@ def file_model(
         external=external,
     )
     return model.only(direction.value) if direction else model
-
-
-def _three(text: str) -> list[str]:
-    parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
-    if len(parts) != 3:
-        raise UsageError(
-            f"--activations has {len(parts)} parts, needs 3: gate, candidate, output",
-            where="--activations",
-            hint="--activations 'hard_sigmoid(0.2,0.5),tanh,tanh'",
-        )
-    return parts
-
-
-def _finite(option: str, value: float) -> float:
-    if value - value != 0:
-        raise UsageError(f"{option} is {value}", where=option, hint="give a finite number")
-    return value
-
-
-def _positive(option: str, value: float) -> float:
-    if not _finite(option, value) > 0:
-        raise UsageError(f"{option} is {value}", where=option, hint="a limit is above zero")
-    return value
 
 
 def pick_format(chosen: str, as_json: bool, known: list[str], *, terminal: bool) -> str:

@@ -19,7 +19,7 @@ from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.dimensions import solve_sizes
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe, suggest
-from lstm_cli.layouts import shown_key, unpack
+from lstm_cli.layouts import recurrent_biases, shown_key, unpack
 from lstm_cli.readers.advice import advice
 from lstm_cli.readers.contents import Contents, Part, Variant, in_memory
 from lstm_cli.readers.finding import Found, find_lstms
@@ -261,7 +261,8 @@ def assemble(
         note += _partial_biases(found.convention, part)
         note += advice(found.convention, traits) if cell is None else []
         assumptions += [each for each in note if each not in assumptions]
-        layers.setdefault(level, {})[direction] = LstmWeights(own, parameters, where)
+        second = recurrent_biases(found.convention, part.tensors, where)
+        layers.setdefault(level, {})[direction] = LstmWeights(own, parameters, where, second)
     _check_levels(layers, name)
     stack = tuple(Layer(layers[level]) for level in sorted(layers))
     return Model(
