@@ -16,7 +16,7 @@ import ast
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from lstm_cli.errors import CellError, caret, suggest
 
 Array: TypeAlias = NDArray[Any]
+Value = TypeVar("Value")
 
 # A row longer or deeper than any LSTM's is an attack on the parser, not a cell.
 MAX_LENGTH = 1000
@@ -98,6 +99,9 @@ def _matmul(matrix: Array, vector: Array) -> Array:
 
 
 def _concatenate(*parts: Array) -> Array:
+    lead = parts[0].shape[:-1]
+    if all(part.shape[:-1] == lead for part in parts):
+        return np.concatenate(parts, axis=-1)
     lead = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
     return np.concatenate(
         [np.broadcast_to(part, (*lead, part.shape[-1])) for part in parts], axis=-1
@@ -288,15 +292,17 @@ def evaluate(node: Node, values: Mapping[str, Array]) -> Array:
             if function.body is None:
                 assert function.compute is not None
                 return np.asarray(function.compute(*computed))
-            return evaluate(function.body, bind_arguments(name, computed))
+            return evaluate(function.body, bind_arguments(name, computed, np.asarray))
 
 
-def bind_arguments(name: str, given: list[Array]) -> dict[str, Array]:
-    """Return parameter -> value for a function with a body, defaults filled in."""
+def bind_arguments(
+    name: str, given: list[Value], constant: Callable[[float], Value]
+) -> dict[str, Value]:
+    """Return parameter -> value for a function with a body, defaults filled in by `constant`."""
     function = FUNCTIONS[name]
     missing = len(function.parameters) - len(given)
     defaults = function.defaults[len(function.defaults) - missing :] if missing else ()
-    return dict(zip(function.parameters, [*given, *(np.asarray(d) for d in defaults)], strict=True))
+    return dict(zip(function.parameters, [*given, *(constant(d) for d in defaults)], strict=True))
 
 
 def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:

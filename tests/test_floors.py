@@ -8,11 +8,11 @@ from pathlib import Path
 import lstm_cli
 
 FLOORS = [
-    ["version", "errors", "equations", "notation"],
+    ["version", "errors", "equations", "notation", "rewriting"],
     ["dimensions", "cells", "traits"],
-    ["weights", "conventions", "layouts", "engine"],
+    ["weights", "conventions", "layouts", "engine", "ensemble"],
     ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "savers"],
-    ["batch", "inspection", "conversion", "render"],
+    ["batch", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "render"],
     ["cli"],
 ]
 ORDER = {name: place for place, name in enumerate(each for floor in FLOORS for each in floor)}

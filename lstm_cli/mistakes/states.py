@@ -1,0 +1,349 @@
+"""Mistakes around the cell: states, sequences, directions, and the arithmetic itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from lstm_cli.equations import Array
+from lstm_cli.mistakes.drafts import (
+    Cache,
+    Draft,
+    Edits,
+    Redraft,
+    Resequence,
+    Restate,
+    Rounded,
+    edits,
+)
+from lstm_cli.mistakes.row import Mistake
+
+_ZERO: Mapping[str, str] = {"h_prev": "0 * h_0", "c_prev": "0 * c_0"}
+_GIVEN: Mapping[str, str] = {"h_prev": "h_0", "c_prev": "c_0"}
+_CROSSED: Mapping[str, str] = {"h_prev": "c_0", "c_prev": "h_0"}
+
+
+def _previous(x: Array) -> Array:
+    return np.vstack([0 * x[:1], x[:-1]])
+
+
+def _next(x: Array) -> Array:
+    return np.vstack([x[1:], x[-1:]])
+
+
+def _axes(x: Array) -> Array:
+    return np.ascontiguousarray(x.T).reshape(x.shape)
+
+
+def _pairs(draft: Draft) -> list[tuple[int, int]] | None:
+    """Return (forward, backward) run numbers of each layer, or None where a direction lacks."""
+    if any((d == "backward") != bool(n % 2) for n, (_, d) in enumerate(draft.layout)):
+        return None
+    if len(draft.layout) % 2:
+        return None
+    return [(n, n + 1) for n in range(0, len(draft.layout), 2)]
+
+
+def _directions_exchanged(draft: Draft, cache: Cache) -> Draft | None:
+    pairs = _pairs(draft)
+    if pairs is None:
+        return None
+    order = [n for forward, backward in pairs for n in (backward, forward)]
+    return replace(draft, parts=tuple(draft.parts[n] for n in order),
+                   cells=tuple(draft.cells[n] for n in order))  # fmt: skip
+
+
+def _not_turned_back(draft: Draft, cache: Cache) -> Draft | None:
+    backward = any(direction == "backward" for _, direction in draft.layout)
+    return replace(draft, turned_back=False) if backward else None
+
+
+def _states_by_direction(draft: Draft, cache: Cache) -> Draft | None:
+    """Return the draft whose rows of states, by (direction, layer), go by (layer, direction)."""
+    pairs = _pairs(draft)
+    if pairs is None or len(pairs) < 2:
+        return None
+    order = [n for pair in zip(*pairs, strict=True) for n in pair]
+    return replace(draft, h=tuple(draft.h[n] for n in order), c=tuple(draft.c[n] for n in order))
+
+
+def round_float32(values: Array) -> Array:
+    """Return values rounded to float32, held in float64."""
+    return values.astype(np.float32).astype(np.float64)
+
+
+def round_float16(values: Array) -> Array:
+    """Return values rounded to IEEE half, held in float64."""
+    return values.astype(np.float16).astype(np.float64)
+
+
+def round_bfloat16(values: Array) -> Array:
+    """Return values rounded to bfloat16 (8 bits of a float32's 24), held in float64."""
+    narrow = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    even = ((narrow >> 16) & 1) + 0x7FFF
+    return ((narrow + even) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def rounding_to_decimals(decimals: int) -> Mistake:
+    """Return the row of somebody who rounds every number on the way to so many decimals."""
+    return Mistake(
+        "rounded-on-the-way", f"every number is rounded to {decimals} decimals on the way",
+        Rounded(lambda values: np.round(values, decimals), inputs=False),
+        "The last decimals of c and h are off by a unit or two.",
+        "Intermediate results are written down and typed in again.",
+        "carry more decimals than are asked for, and round at the end", "homework",
+        formula=f"every value rounded to {decimals} decimals", kind="numbers",
+    )  # fmt: skip
+
+
+def _clip(limit: float) -> Edits:
+    return edits(("f i g o", "act(any)", f"act(clip(any, -{limit:g}, {limit:g}))"))
+
+
+def _cell_clip(limit: float) -> Edits:
+    return edits(("c", "any", f"clip(any, -{limit:g}, {limit:g})"))
+
+
+def _without_clips(draft: Draft, cache: Cache) -> Draft | None:
+    return _exchange_clips(draft, "none")
+
+
+def _exchange_clips(draft: Draft, into: str) -> Draft | None:
+    """Return the draft whose clips are gone, or cut the other thing: "none", "cell", "gates"."""
+    from lstm_cli.cells import with_cell_clip, with_clip
+    from lstm_cli.traits import build_cell, traits_of
+
+    cells = []
+    for cell in draft.cells:
+        traits = traits_of(cell)
+        if traits is None or not (traits.clip or traits.cell_clip):
+            return None
+        if (into == "cell" and not traits.clip) or (into == "gates" and not traits.cell_clip):
+            return None
+        bare = build_cell(replace(traits, clip=0.0, cell_clip=0.0))
+        if into == "cell":
+            bare = with_cell_clip(bare, traits.clip)
+        elif into == "gates":
+            bare = with_clip(bare, traits.cell_clip)
+        cells.append(bare)
+    return replace(draft, cells=tuple(cells))
+
+
+def _clip_c_too(draft: Draft, cache: Cache) -> Draft | None:
+    """Return the draft that cuts c before its activation as well, as ONNX's text can be read."""
+    from lstm_cli.traits import traits_of
+
+    limits = {traits.clip if (traits := traits_of(cell)) else 0.0 for cell in draft.cells}
+    (limit, *more) = limits
+    if more or not limit:
+        return None
+    return edits(("h", "act(c)", f"act(clip(c, -{limit:g}, {limit:g}))"))(draft, cache)
+
+
+def _clip_rows() -> list[Mistake]:
+    rows = [
+        Mistake(
+            f"clip-{limit:g}", f"pre-activations are cut to ±{limit:g}", _clip(limit),
+            "Nothing until some |z| passes the limit.",
+            "ONNX's clip attribute; Core ML always cuts at ±50.",
+            "take the clip out of the port, or run with --clip",
+            "onnxruntime issue 27224; Core ML NeuralNetwork.proto", numbers=(68,),
+            options=f"--clip {limit:g}", certain=False, kind="numbers",
+        )
+        for limit in (1.0, 3.0, 5.0, 10.0, 50.0)
+    ]  # fmt: skip
+    rows += [
+        Mistake(
+            f"cell-clip-{limit:g}", f"the cell state is cut to ±{limit:g}", _cell_clip(limit),
+            "Nothing until some |c| passes the limit; then at once and for good.",
+            "TensorFlow Lite's converter writes cell_clip = 10; int16 cells end at ±8.",
+            "take the clip out of the port, or run with --cell-clip",
+            "TensorFlow Lite; mlcommons/inference issue 689",
+            numbers=(68, 71) if limit == 8 else (68,),
+            options=f"--cell-clip {limit:g}", certain=False, kind="numbers",
+        )
+        for limit in (1.0, 3.0, 6.0, 8.0, 10.0)
+    ]  # fmt: skip
+    return rows
+
+
+ROWS = (
+    Mistake(
+        "states-zeroed", "both states are zero at every step",
+        Restate(_ZERO, _ZERO),
+        "From a zero state the first step is right and all others differ.",
+        "The states are not fed back: every call starts anew.",
+        "hand h and c on to the next call",
+        "onnxruntime issue 1659; openvino issue 735", numbers=(59,), kind="states",
+        formula="h_prev = c_prev = 0 at every step",
+    ),
+    Mistake(
+        "states-restarted", "every step starts from the states given for the first",
+        Restate(_GIVEN, _GIVEN),
+        "The first step is right and all others differ.",
+        "The initial states are passed to every call.", "hand h and c on to the next call",
+        "onnxruntime issue 1659", numbers=(59,), kind="states",
+        formula="h_prev = h_0, c_prev = c_0 at every step",
+    ),
+    Mistake(
+        "h-not-carried", "h is not handed on to the next step",
+        Restate(carry={"h_prev": "0 * h"}),
+        "The first step is right and all others differ.", "Only c is fed back.",
+        "hand on both states", "onnxruntime issue 1659", numbers=(58,), kind="states",
+        formula="h_prev = 0 after the first step",
+    ),
+    Mistake(
+        "c-not-carried", "c is not handed on to the next step",
+        Restate(carry={"c_prev": "0 * c"}),
+        "The first step is right and all others differ.", "Only h is fed back, as in a plain RNN.",
+        "hand on both states", "keras-team/keras issue 10231", kind="states",
+        formula="c_prev = 0 after the first step",
+    ),
+    Mistake(
+        "initial-state-ignored", "the given h and c are not used: it starts from zeros",
+        Restate(_ZERO),
+        "Never seen from a zero state. The first step differs, later ones less and less.",
+        "A converter drops the initial states.", "pass h and c, or start from zeros on both sides",
+        "onnx/onnx-tensorflow issue 408; apple/coremltools issue 263", numbers=(60,),
+        kind="states", formula="h_0 = c_0 = 0",
+    ),
+    Mistake(
+        "initial-h-ignored", "the given h is not used", Restate({"h_prev": "0 * h_0"}),
+        "Never seen from a zero state.", "Only c is passed.", "pass h too",
+        "onnx/onnx-tensorflow issue 408", numbers=(60,), kind="states", formula="h_0 = 0",
+    ),
+    Mistake(
+        "initial-c-ignored", "the given c is not used", Restate({"c_prev": "0 * c_0"}),
+        "Never seen from a zero state.", "Only h is passed.", "pass c too",
+        "onnx/onnx-tensorflow issue 408", numbers=(60,), kind="states", formula="c_0 = 0",
+    ),
+    Mistake(
+        "states-exchanged", "h and c are exchanged at the start",
+        Restate(_CROSSED),
+        "Never seen from a zero state.",
+        "PyTorch, Keras and Haiku give (h, c); TensorFlow 1, Flax, Chainer and DyNet (c, h).",
+        "exchange them", "tracel-ai/burn pull 5234", numbers=(61,), kind="states",
+        formula="h_0 = c_0, c_0 = h_0",
+    ),
+    Mistake(
+        "states-exchanged-each-step", "h and c are exchanged between all steps",
+        Restate(carry={"h_prev": "c", "c_prev": "h"}),
+        "The first step is right and all others differ.",
+        "The pair is returned as (c, h) and taken as (h, c).", "exchange them",
+        "tracel-ai/burn pull 5234", kind="states", formula="h_prev = c, c_prev = h",
+    ),
+    Mistake(
+        "states-exchanged-always", "h and c are exchanged at the start and between all steps",
+        Restate(_CROSSED, {"h_prev": "c", "c_prev": "h"}),
+        "From a zero state the first step is right and all others differ.",
+        "The pair is (c, h) on one side and (h, c) on the other.", "exchange them",
+        "tracel-ai/burn pull 5234", kind="states", formula="h_prev = c, c_prev = h",
+    ),
+    Mistake(
+        "time-reversed", "the sequence runs backwards",
+        Resequence(lambda x: x[::-1]),
+        "The final states differ, and every output.",
+        "go_backwards, a backward layer alone, or frames sorted the other way.",
+        "reverse x, or the direction", "sbillburg/CRNN-with-STN issue 12", numbers=(62,),
+        kind="sequence", formula="x_t = x_{T+1-t}",
+    ),
+    Mistake(
+        "first-input-skipped", "every step sees the next step's input",
+        Resequence(_next),
+        "The first output is already the second's.", "A decoder feeds x_{t+1}; an index is off.",
+        "start at the first input", "dynamic decoders", numbers=(63,), kind="sequence",
+        formula="x_t = x_{t+1}, the last repeated",
+    ),
+    Mistake(
+        "previous-input", "every step sees the step before's input",
+        Resequence(_previous),
+        "The first step sees zeros.", "A buffer is filled after the step, not before.",
+        "fill the input before the step", "embedded ports", numbers=(63,), kind="sequence",
+        formula="x_t = x_{t-1}, the first 0",
+    ),
+    Mistake(
+        "time-feature-axes", "time and features are exchanged in the buffer of x",
+        Resequence(_axes),
+        "The numbers are all there, in other places.", "(I, T) read as (T, I) by reshape.",
+        "transpose x", "discuss.pytorch.org 4343", numbers=(64,), kind="sequence",
+        formula="x = reshape(xᵀ)",
+    ),
+    Mistake(
+        "directions-exchanged", "forward and backward weights are exchanged",
+        Redraft(_directions_exchanged),
+        "No shape complains.", "_reverse tensors are set on the forward layer.",
+        "exchange them", "NVIDIA/TensorRT issue 2492", numbers=(72,), kind="sequence",
+        formula="W = W_reverse",
+    ),
+    Mistake(
+        "backward-not-reversed-back",
+        "the backward direction's outputs stay in its own order of time",
+        Redraft(_not_turned_back),
+        "Its final state is right, its sequence runs the other way.",
+        "Keras's go_backwards does not turn the output back; Bidirectional does.",
+        "reverse the backward output along time", "shyamupa/snli-entailment issue 2",
+        numbers=(62,), kind="sequence", formula="h_t of backward = h_{T+1-t}",
+    ),
+    Mistake(
+        "states-by-direction", "rows of states run over directions first, then layers",
+        Redraft(_states_by_direction),
+        "No shape complains, and nothing shows from a zero state.",
+        "(layers, directions) reshaped as (directions, layers).",
+        "order rows: layer 0 forward, layer 0 backward, layer 1 forward, …",
+        "pytorch pull 22850", numbers=(73,), kind="states",
+        formula="row [0, 2, 1, 3] of h_0 and c_0",
+    ),
+    Mistake(
+        "float32", "computed in float32", Rounded(round_float32),
+        "About 1e-7 of a number, growing with the steps.", "The usual type of frameworks.",
+        "compare with a tolerance of 1e-5, or run with --dtype float32",
+        "keras-team/keras issue 19254", numbers=(70,), options="--dtype float32", kind="numbers",
+        formula="every value rounded to 24 bits", certain=False,
+    ),
+    Mistake(
+        "float16", "computed in float16", Rounded(round_float16),
+        "About 5e-4 of a number, growing with the steps.", "Half precision on a GPU or a phone.",
+        "compare with a tolerance of 1e-2, or compute in float32",
+        "onnx float16 conversion", kind="numbers", formula="every value rounded to 11 bits",
+        certain=False,
+    ),
+    Mistake(
+        "bfloat16", "computed in bfloat16", Rounded(round_bfloat16),
+        "About 4e-3 of a number, growing with the steps.", "Mixed precision on a TPU or GPU.",
+        "compare with a tolerance of 5e-2, or compute in float32",
+        "mixed precision", kind="numbers", formula="every value rounded to 8 bits", certain=False,
+    ),
+    Mistake(
+        "clips-ignored", "the model's clip is not applied", Redraft(_without_clips),
+        "Nothing until a value passes the limit.",
+        "A target without clips (PyTorch, Keras) is given such weights.",
+        "apply the clip", "Core ML, ONNX and TensorFlow Lite clip; others do not", numbers=(68,),
+        kind="numbers", formula="no clip",
+    ),
+    Mistake(
+        "cell-clip-for-clip", "the cell state is cut where pre-activations should be",
+        Redraft(lambda draft, cache: _exchange_clips(draft, "cell")),
+        "Nothing until a value passes the limit.",
+        "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
+        "cut what the model's own framework cuts", "tracel-ai/burn's ONNX importer", numbers=(68,),
+        kind="numbers", formula="c = clip(c) for σ(clip(z))",
+    ),
+    Mistake(
+        "clip-for-cell-clip", "pre-activations are cut where the cell state should be",
+        Redraft(lambda draft, cache: _exchange_clips(draft, "gates")),
+        "Nothing until a value passes the limit.",
+        "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
+        "cut what the model's own framework cuts", "onnxruntime issue 27224", numbers=(68,),
+        kind="numbers", formula="σ(clip(z)) for c = clip(c)",
+    ),
+    Mistake(
+        "clip-c-too", "c is cut as well before its activation", Redraft(_clip_c_too),
+        "Nothing until |c| passes the limit.",
+        "ONNX: 'clip is applied to the input of activations'; onnxruntime leaves c out.",
+        "agree on one reading", "onnxruntime issue 27224, pull 27239", numbers=(68,),
+        kind="numbers", formula="h = o * tanh(clip(c))", certain=False,
+    ),
+    *_clip_rows(),
+)  # fmt: skip
