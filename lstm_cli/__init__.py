@@ -18,6 +18,7 @@ from lstm_cli.version import __version__
 if TYPE_CHECKING:
     from lstm_cli.cell_files import read_cell
     from lstm_cli.cells import Cell
+    from lstm_cli.diagnosis import Diagnosis, diagnose
     from lstm_cli.engine import Trace, run, step
     from lstm_cli.errors import LstmStepError
     from lstm_cli.presets import preset_model
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Cell": "cells",
+    "Diagnosis": "diagnosis",
     "Layer": "weights",
     "LstmStepError": "errors",
     "LstmWeights": "weights",
     "Model": "weights",
     "Trace": "engine",
+    "diagnose": "diagnosis",
     "model_from_arrays": "readers",
     "preset_model": "presets",
     "read_cell": "cell_files",
@@ -41,12 +44,14 @@ _HOME = {
 
 __all__ = [
     "Cell",
+    "Diagnosis",
     "Layer",
     "LstmStepError",
     "LstmWeights",
     "Model",
     "Trace",
     "__version__",
+    "diagnose",
     "model_from_arrays",
     "preset_model",
     "read_cell",

@@ -106,6 +106,20 @@ def evaluate_samples(samples: Iterable[Read], settings: Settings) -> Iterator[di
         yield from (records[position] for position in range(len(chunk)))
 
 
+def sample_trace(sample: Sample, settings: Settings) -> Trace:
+    """Return the run of one sample; errors as those of a record."""
+    models = _Models(settings)
+    model, x = models.of(sample), models.steps(sample)
+    states = (_stacked([getattr(sample, state)], model) for state in "hc")
+    h, c = (None if state is None else state[..., 0, :] for state in states)
+    try:
+        return run(model, x, h, c, dtype=settings.dtype)
+    except LstmStepError as error:
+        raise type(error)(
+            error.what.replace("--", ""), where=sample.place, hint=error.hint
+        ) from None
+
+
 def _groups(
     chunk: list[Read], models: _Models, records: dict[int, dict[str, Any]]
 ) -> dict[tuple[Any, ...], list[int]]:

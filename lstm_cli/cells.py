@@ -136,11 +136,10 @@ def _reachable(table: Mapping[str, Equation]) -> dict[str, Equation]:
 def _in_order(table: Mapping[str, Equation], name: str) -> tuple[Equation, ...]:
     """Return the rows so that each follows those it uses, otherwise in the order given."""
     waiting, done = list(table.values()), list[Equation]()
+    uses = {row.symbol: set(names_in(row.expression)) for row in waiting}
     while waiting:
-        ready = next(
-            (row for row in waiting
-             if not any(each.symbol in names_in(row.expression) for each in waiting)), None
-        )  # fmt: skip
+        left = {row.symbol for row in waiting}
+        ready = next((row for row in waiting if not uses[row.symbol] & left), None)
         if ready is None:
             raise CellError(
                 f"rows {', '.join(row.symbol for row in waiting)} need each other in a circle",

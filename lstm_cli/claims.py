@@ -18,14 +18,17 @@ from lstm_cli.ensemble import Target, Targets
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
 from lstm_cli.mistakes.states import round_bfloat16, round_float16, round_float32
+from lstm_cli.trace_files import TraceFile
 from lstm_cli.weights import Direction, Model
 
 # What a symbol may be besides the rows of the cell: all of h, directions side by side.
 OUTPUT = "output"
-# A number of more decimals than this was not rounded for a reader.
-MANY_DECIMALS = 10
-# So many decimals a float32 prints: the last of them is not to be trusted.
-FLOAT32_DECIMALS = 7
+# A number of so many decimals was not rounded for a reader.
+MANY_DECIMALS = 14
+# So many decimals a float32 prints: the last of them are not to be trusted.
+FLOAT32_DECIMALS = range(7, 10)
+# Two double-precision programs agree at least so well over a sequence.
+DOUBLE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,21 @@ def precision_of(values: Array, decimals: int | None = None) -> Precision:
     """
     finite = values[np.isfinite(values)]
     places = decimals_of(finite) if decimals is None else decimals
-    if places >= MANY_DECIMALS - 4 and decimals is None and finite.size:
+    if places > 5 and decimals is None and finite.size:
         for name, rounding, tolerance in _TYPES:
             with np.errstate(over="ignore"):
                 if np.array_equal(rounding(finite), finite):
                     return Precision(name, tolerance, True)
     if places >= MANY_DECIMALS:
-        return Precision("full precision", 1e-9, True)
+        return Precision("full precision", DOUBLE_TOLERANCE, True)
+    if places == 0:  # 0 and 1 are whole whatever was meant: no number says how exactly
+        return Precision("whole numbers, read as 2 decimals", 0.005, False, 2)
     # Half a unit of the last decimal is what rounding does; the hair more is for the comparison.
     half = 0.5 * 10.0**-places * (1 + 1e-6) + 1e-12
-    if places >= FLOAT32_DECIMALS:
-        return Precision(f"{places} decimals", max(half, 1e-6), True, places)
-    return Precision(f"{places} decimal" + "s" * (places != 1), half, False, places)
+    words = f"{places} decimal" + "s" * (places != 1)
+    if places in FLOAT32_DECIMALS:
+        return Precision(words, max(half, 1e-6), True, places)
+    return Precision(words, max(half, DOUBLE_TOLERANCE), places > 9, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +119,10 @@ class Claims:
     Attributes:
         claims: in the order of computation: by run, time as the run takes it, row of the table.
         precision: symbol -> how precisely it is given.
-        forced: the tolerance asked for, None where the numbers decide.
     """
 
     claims: tuple[Claim, ...]
     precision: Mapping[str, Precision]
-    forced: float | None = None
 
     @property
     def targets(self) -> Targets:
@@ -150,7 +154,7 @@ def read_claims(
     expected: Mapping[str, Array],
     trace: Trace,
     *,
-    atol: float | None = None,
+    atol: float | Mapping[str, float] | None = None,
     decimals: Mapping[str, int] | None = None,
     place: str = "",
 ) -> Claims:
@@ -161,7 +165,8 @@ def read_claims(
             at all of them; directions of the last layer side by side. `output` is h at all steps.
             `layer0_forward_f` is a symbol of one layer and direction. nan claims nothing.
         trace: the right run, unbatched.
-        atol: the tolerance, where it is given; numbers of few digits widen it.
+        atol: the tolerance, where it is given, for all or by name; numbers of few digits widen a
+            single one.
         decimals: symbol -> decimals written, where the text is known.
         place: the file, for messages.
 
@@ -171,11 +176,13 @@ def read_claims(
     """
     precision, claims = {}, list[Claim]()
     for name, values in expected.items():
-        symbol, runs = _runs_of(name, trace.model, place)
+        symbol, runs = runs_of(name, trace.model, place)
         own = precision_of(values, (decimals or {}).get(name))
         precision[name] = own
         given = own.tolerances(values)
-        if atol is not None:
+        if isinstance(atol, Mapping):
+            given = np.full_like(values, atol[name])
+        elif atol is not None:
             few = 0.5 * 10.0**-own.decimals if own.decimals is not None else 0.0
             given = np.full_like(values, max(atol, few))
         claims += _placed(name, symbol, values, given, runs, trace, place)
@@ -185,7 +192,7 @@ def read_claims(
             "there are no numbers to compare with", where=place,
             hint='"expected": {"h": […]}, or --expect h=0.1,0.2',
         )  # fmt: skip
-    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision, atol)
+    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
 
 
 def in_order(claims: Iterable[Claim], model: Model, steps: int) -> list[Claim]:
@@ -200,8 +207,12 @@ def in_order(claims: Iterable[Claim], model: Model, steps: int) -> list[Claim]:
     return sorted(claims, key=key)
 
 
-def _runs_of(name: str, model: Model, place: str) -> tuple[str, list[int]]:
-    """Return the symbol and the runs that a name such as `h` or `layer0_forward_f` means."""
+def runs_of(name: str, model: Model, place: str) -> tuple[str, list[int]]:
+    """Return the symbol and the runs that a name such as `h` or `layer0_forward_f` means.
+
+    Raises:
+        InputError: the cell computes nothing of that name.
+    """
     last = model.runs[-1][0]
     runs = [n for n, (level, _, _) in enumerate(model.runs) if level == last]
     symbol = name
@@ -253,3 +264,41 @@ def _placed(
 def _final(symbol: str, direction: Direction, steps: int) -> int:
     """Return the time of a vector without one: the last step taken for a state, else T."""
     return 1 if direction == "backward" and symbol in ("h", "c") else steps
+
+
+def claims_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Claims:
+    """Return the claims that a whole trace makes: every value that our run has too.
+
+    Raises:
+        InputError: the traces have no value in common.
+        ShapeError: a value of another size than ours.
+    """
+    every: dict[str, list[Array]] = defaultdict(list)
+    found = []
+    runs = {(own.layer, str(own.direction)): n for n, own in enumerate(trace.layers)}
+    for step in theirs.steps:
+        run = runs.get((step.layer, step.direction))
+        if run is None or not 1 <= step.t <= trace.steps:
+            continue
+        for symbol, values in step.values.items():
+            if symbol in trace.layers[run].values:
+                size = trace.layers[run].values[symbol].shape[-1]
+                if values.shape != (size,):
+                    raise ShapeError(
+                        f"{safe(symbol)} has {len(values)} numbers at t = {step.t}, ours {size}",
+                        where=theirs.place, hint="compare runs of the same sizes",
+                    )  # fmt: skip
+                every[symbol].append(values)
+                found.append((run, symbol, step.t, values))
+    precision = {symbol: precision_of(np.concatenate(rows)) for symbol, rows in every.items()}
+    claims = [
+        Claim(run, symbol, t, values, precision[symbol].tolerances(values) if atol is None
+              else np.full_like(values, atol))
+        for run, symbol, t, values in found
+    ]  # fmt: skip
+    if not claims:
+        raise InputError(
+            "the traces have no value in common", where=theirs.place,
+            hint="steps need layer, direction, t and symbols such as f, i, g, o, c, h",
+        )  # fmt: skip
+    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)

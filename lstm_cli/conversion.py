@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_cli.c_text import identifier
 from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.engine import run
 from lstm_cli.equations import Array
@@ -17,7 +18,7 @@ from lstm_cli.readers import file_traits, read_contents, read_weights
 from lstm_cli.readers.contents import Variant
 from lstm_cli.readers.finding import find_lstms
 from lstm_cli.savers import Package, Place, Saver, save, saver_for
-from lstm_cli.savers.c_header import identifier, numbers_in
+from lstm_cli.savers.c_header import numbers_in
 from lstm_cli.traits import Traits, traits_of
 from lstm_cli.weights import LstmWeights, Model
 from lstm_cli.writers import write_atomically

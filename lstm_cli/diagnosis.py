@@ -6,21 +6,21 @@ would tell them apart; `unexplained`, with the nearest readings and the rows tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 
-from lstm_cli.claims import Claim, Claims
+from lstm_cli.claims import Claim, Claims, read_claims
 from lstm_cli.engine import Trace
 from lstm_cli.ensemble import evaluate_members
 from lstm_cli.equations import Array, evaluate, names_in
 from lstm_cli.mistakes import MISTAKES
 from lstm_cli.mistakes.drafts import Cache, Draft, draft_of
 from lstm_cli.notation import is_parameter
-from lstm_cli.search import NOISE, Finding, Progress, Search, merge_aliases
+from lstm_cli.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
 
 Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
 
@@ -52,6 +52,7 @@ class Separation:
     Attributes:
         x, h, c: `(T, I)` and rows of states, short numbers.
         answers: finding id -> the last layer's final h `(D·P,)`.
+        right: the right one.
         groups: ids that stay together even so: these weights cannot tell them apart.
     """
 
@@ -59,6 +60,7 @@ class Separation:
     h: Array
     c: Array
     answers: dict[str, Array]
+    right: Array
     groups: tuple[tuple[str, ...], ...]
 
 
@@ -100,22 +102,30 @@ class Diagnosis:
 
 def diagnose(
     trace: Trace,
-    claims: Claims,
+    claims: Claims | Mapping[str, Any],
     *,
     departures: int = 2,
     progress: Progress = lambda done, total: None,
+    judge: Judge | None = None,
+    separating: bool = True,
 ) -> Diagnosis:
     """Compare somebody's numbers with a run, and find what explains a difference.
 
     Args:
         trace: the right run, unbatched.
-        claims: what somebody says came out.
+        claims: what somebody says came out: `Claims`, or symbol -> `(n,)` at the last step (for h
+            and c the final state) or `(T, n)` at all.
         departures: how many mistakes may have been made together, 1 or 2.
         progress: told how many readings are done, of how many.
+        judge: as `Search`, where many diagnoses of one run share their readings.
+        separating: whether inputs are sought that would tell several findings apart.
     """
+    if not isinstance(claims, Claims):
+        numbers = {name: np.asarray(rows, dtype=float) for name, rows in claims.items()}
+        claims = read_claims(numbers, trace, place="claims")
     compared = _compare(trace, claims)
     right = right_draft(trace)
-    search = Search(right, claims, trace.model.convention, progress)
+    search = Search(right, claims, trace.model.convention, progress, judge)
     if compared.verdict == "match":
         typed = _of_a_narrow_type(compared, search)
         return replace(compared, findings=tuple(typed), right=right)
@@ -130,7 +140,7 @@ def diagnose(
         )  # fmt: skip
     found = merge_aliases(found, right)
     verdict: Verdict = "explained" if len(found) == 1 else "ambiguous"
-    separation = separate(found, right) if len(found) > 1 else None
+    separation = separate(found, right) if separating and len(found) > 1 else None
     return replace(compared, verdict=verdict, findings=tuple(found), separation=separation,
                    tried=search.tried, right=right)  # fmt: skip
 
@@ -299,16 +309,17 @@ def separate(findings: Sequence[Finding], right: Draft) -> Separation | None:
         apart = _apart(answers)
         if apart > told:
             best, told = _separation(probe, answers), apart
-        pairs = len(findings) * (len(findings) - 1) / 2
+        pairs = len(answers) * (len(answers) - 1) / 2
         if told >= pairs and trial >= 4:
             break
-    return best if told >= 1 else None
+    assert best is not None
+    return best if len(best.groups) != 1 or len(best.groups[0]) < len(findings) else None
 
 
 def _answers(findings: Sequence[Finding], probe: Draft) -> dict[str, Array]:
-    """Return finding id -> final h of the last layer `(D·P,)`."""
+    """Return finding id -> final h of the last layer `(D·P,)`; "" is the right one."""
     cache = Cache()
-    drafts = {each.id: each.draft(probe, cache) for each in findings}
+    drafts = {"": probe, **{each.id: each.draft(probe, cache) for each in findings}}
     made = {name: draft for name, draft in drafts.items() if draft is not None}
     kept = evaluate_members([d.member() for d in made.values()], probe.layout, keep=("h",)).values
     last = max(level for level, _ in probe.layout)
@@ -329,6 +340,8 @@ def _apart(answers: dict[str, Array]) -> float:
 
 
 def _separation(probe: Draft, answers: dict[str, Array]) -> Separation:
+    answers, right = dict(answers), answers[""]
+    del answers[""]
     groups: list[list[str]] = []
     for name, answer in answers.items():
         for group in groups:
@@ -338,4 +351,5 @@ def _separation(probe: Draft, answers: dict[str, Array]) -> Separation:
         else:
             groups.append([name])
     together = tuple(tuple(group) for group in groups if len(group) > 1)
-    return Separation(probe.x, np.array(probe.h), np.array(probe.c), answers, together)
+    h, c = np.array(probe.h), np.array(probe.c)
+    return Separation(probe.x, h, c, answers, right, together)

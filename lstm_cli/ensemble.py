@@ -7,8 +7,10 @@ of one run cost about as much as a batch of a thousand samples.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +70,7 @@ class Target:
     """Numbers to compare with: one symbol of one run at one input time.
 
     Attributes:
-        symbol: a row's, or `h_prev`, `c_prev`.
+        symbol: a row's, or `x`, `h_prev`, `c_prev`.
         values: `(n,)`; nan where nothing is claimed.
         tolerance: `(n,)`, the largest difference that counts as equal.
     """
@@ -117,16 +119,31 @@ def evaluate_members(
         keep: symbols to return (needs `give_up` inf).
         progress: called with the number of members done since the last call.
     """
+
+    def evaluated(chunk: Sequence[Member]) -> Verdicts:
+        return _Evaluation(chunk, layout, targets or {}, give_up, keep).verdicts()
+
+    chunks = [members[start : start + CHUNK] for start in range(0, len(members), CHUNK)]
     parts = []
-    for start in range(0, len(members), CHUNK):
-        chunk = members[start : start + CHUNK]
-        parts.append(_Evaluation(chunk, layout, targets or {}, give_up, keep).verdicts())
-        progress(len(chunk))
+    for part in _mapped(evaluated, chunks):
+        parts.append(part)
+        progress(len(part.excess))
     return Verdicts(
         np.concatenate([part.excess for part in parts]),
         np.concatenate([part.difference for part in parts]),
         {key: np.concatenate([part.values[key] for part in parts]) for key in parts[0].values},
     )
+
+
+def _mapped(
+    evaluated: Callable[[Sequence[Member]], Verdicts], chunks: Sequence[Sequence[Member]]
+) -> Iterator[Verdicts]:
+    """Yield what each chunk gives; numpy lets go of the interpreter, so threads share the work."""
+    if len(chunks) == 1:
+        yield evaluated(chunks[0])
+        return
+    with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1)) as pool:
+        yield from pool.map(evaluated, chunks)
 
 
 class _Evaluation:
@@ -296,7 +313,7 @@ class _Batch:
             before = self._evaluate(tasks, {**self.given, **self.last})
             values = self._evaluate(self.tasks, {"x": x, **before})
         self.last = {"h": values["h"], "c": values["c"]}
-        return {**before, **values}
+        return {"x": x, **before, **values}
 
     def _evaluate(self, tasks: list[_Task], known: dict[str, Array]) -> dict[str, Array]:
         made: dict[str, Array] = {}

@@ -90,7 +90,8 @@ def test_help_ends_with_examples_that_run(
                                      and not re.fullmatch(r"[-\d., ;]+", name))):  # fmt: skip
             continue
         answer = call(*words[1:], stdin=stdin)
-        assert answer.code == 0, (example, answer.err)
+        # These two say no to what they are made to show: numbers that differ, a weak vector.
+        assert answer.code == 0 or (answer.code == 1 and command in ("diagnose", "vet")), example
         assert answer.out
         ran += 1
     assert ran

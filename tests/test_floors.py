@@ -8,11 +8,11 @@ from pathlib import Path
 import lstm_cli
 
 FLOORS = [
-    ["version", "errors", "equations", "notation", "rewriting"],
+    ["version", "errors", "equations", "notation", "rewriting", "c_text"],
     ["dimensions", "cells", "traits"],
-    ["weights", "conventions", "layouts", "engine", "ensemble"],
-    ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "savers"],
-    ["batch", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "render"],
+    ["weights", "conventions", "layouts", "engine", "fixed_point", "ensemble"],
+    ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],
+    ["batch", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "grading", "integers", "remedies", "render"],
     ["cli"],
 ]
 ORDER = {name: place for place, name in enumerate(each for floor in FLOORS for each in floor)}

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 COMMANDS: Mapping[str, str] = {
     "run": "run",
     "batch": "batch",
+    "diagnose": "diagnose",
     "inspect": "inspect_",
     "convert": "convert",
     "list": "list_",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -109,6 +110,9 @@ def batch(
         write_out((json_text(record) + "\n" for record in shown), output)
     if not quiet:
         print(_summary(tally, check), file=sys.stderr)
+        if tally.mismatched:
+            named = " ".join(shlex.quote(safe(each)) for each in files[:3])
+            print(f"why they differ: lstm-step diagnose {named}", file=sys.stderr)
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     if tally.mismatched or (check and not tally.matched):

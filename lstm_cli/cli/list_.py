@@ -19,6 +19,7 @@ Examples:
   lstm-step list presets
   lstm-step list cells
   lstm-step list conventions --json
+  lstm-step list mistakes forget-bias-omitted
 """
 
 Row = dict[str, Any]
@@ -108,6 +109,35 @@ def _functions() -> list[Row]:
     ]  # fmt: skip
 
 
+def _mistakes() -> list[Row]:
+    from lstm_cli.mistakes import MISTAKES
+    from lstm_cli.mistakes.formulas import formula_of
+
+    return [
+        {"name": row.id, "what": row.title, "computes": formula_of(row), "source": row.source,
+         "kind": row.kind, "numbers": list(row.numbers)}
+        for row in MISTAKES.values()
+    ]  # fmt: skip
+
+
+def _mistake_page(name: str) -> Row:
+    from lstm_cli.mistakes import mistake_named
+    from lstm_cli.mistakes.formulas import formula_of
+
+    row = mistake_named(name)
+    return {
+        "name": row.id, "what": row.title, "computes": formula_of(row), "meaning": row.meaning,
+        "cause": row.cause, "fix": row.fix,
+        "certain": "the fix is sure once this is the mistake" if row.certain
+        else "the cause is likely, not sure",
+        "source": row.source, "options": row.options, "kind": row.kind,
+        "numbers": list(row.numbers),
+    }  # fmt: skip
+
+
+# Kinds whose rows have a page each.
+PAGES: dict[str, Callable[[str], Row]] = {"mistakes": _mistake_page}
+
 KINDS: dict[str, Callable[[], list[Row]]] = {
     "cells": _cells,
     "presets": _presets,
@@ -115,6 +145,7 @@ KINDS: dict[str, Callable[[], list[Row]]] = {
     "formats": _formats,
     "activations": _activations,
     "functions": _functions,
+    "mistakes": _mistakes,
 }
 
 
@@ -123,19 +154,27 @@ def list_(
         str,
         typer.Argument(metavar="KIND", help=", ".join(KINDS), autocompletion=lambda: list(KINDS)),
     ],
+    name: Annotated[
+        str, typer.Argument(metavar="[ID]", help="One mistake, with all there is on it.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:
     """Show what there is: cells, presets, ….
 
-    Also conventions, file formats, activations and the functions of a cell's equations.
+    Also conventions, file formats, activations, the functions of a cell's equations, and known
+    mistakes.
     """
     if kind not in KINDS:
         raise UsageError(
             f"nothing to list called '{kind}'", where="KIND", hint=suggest(kind, KINDS)
         )
-    rows = KINDS[kind]()
+    if name and kind not in PAGES:
+        raise UsageError(
+            f"{kind} have no pages of their own", where="ID", hint=f"lstm-step list {kind}"
+        )
+    rows = [PAGES[kind](name)] if name else KINDS[kind]()
     if as_json:
         from lstm_cli.writers import write_out
 
@@ -154,8 +193,15 @@ def _markdown(rows: list[Row]) -> Iterator[str]:
     yield "| " + " | ".join(keys) + " |"
     yield "|---" * len(keys) + "|"
     for row in rows:
-        cells = ["; ".join(v) if isinstance(v := row[key], list) else str(v) for key in keys]
+        cells = [
+            "; ".join(map(str, v)) if isinstance(v := row[key], list) else str(v) for key in keys
+        ]
         yield "| " + " | ".join(safe(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+# What is printed with its name before it.
+_LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause", "fix", "options",
+        "certain")  # fmt: skip
 
 
 def _print_rows(console: Console, rows: list[Row]) -> None:
@@ -166,11 +212,7 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
         console.print(Text(safe(row["name"]), style="bold"))
         for key, value in row.items():
             for text in value if isinstance(value, list) else [value]:
-                if key != "name" and text:
-                    lead = (
-                        f"{key}: "
-                        if key in ("source", "gates", "confirmed by", "read", "written", "missing")
-                        else ""
-                    )
+                if key not in ("name", "numbers", "kind") and text:
+                    lead = f"{key}: " if key in _LED else ""
                     line = Text(f"{lead}{safe(text)}", style="dim" if lead else "")
                     console.print(Padding(line, (0, 0, 0, 2)))

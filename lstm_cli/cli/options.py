@@ -234,6 +234,18 @@ def file_model(
     return model.only(direction.value) if direction else model
 
 
+def one_blas_thread() -> None:
+    """Keep NumPy's matrix products to a thread each, unless the environment says otherwise.
+
+    A search has many small products at a time: they are shared out by readings, and threads inside
+    a small product would only wait for each other. Must come before numpy is imported.
+    """
+    import os
+
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 def pick_format(chosen: str, as_json: bool, known: list[str], *, terminal: bool) -> str:
     """Return the output format: the one asked for, else a table on a terminal and text in a pipe.
 

@@ -13,7 +13,6 @@ from lstm_cli.equations import Node
 from lstm_cli.errors import UsageError, suggest
 from lstm_cli.mistakes import states, tables, weights_
 from lstm_cli.mistakes.drafts import Cache, Change, Draft, Redraft
-from lstm_cli.mistakes.readings import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
 
 UNITS_PERMUTED = Mistake(
@@ -32,13 +31,6 @@ MISTAKES: dict[str, Mistake] = {
     for row in (*weights_.ORDERS, *tables.ROWS, *weights_.ROWS, *states.ROWS, UNITS_PERMUTED)
 }
 
-# What is also made in one gate alone.
-_IN_ONE_GATE = (
-    "bias-outside", "no-weights", "hard-sigmoid", "hard-sigmoid-6", "tanh-gates", "linear-gates",
-    "swapped-concatenation", "product-of-projections", "u-ignored", "x-ignored", "no-bias",
-    "bias-twice", "recurrent-bias-forgotten", "u-transposed", "w-transposed",
-)  # fmt: skip
-
 
 def mistake_named(name: str) -> Mistake:
     """Return a mistake by its id.
@@ -56,11 +48,9 @@ def primary_mistakes() -> list[Mistake]:
     return [row for row in MISTAKES.values() if row.tier == 1]
 
 
-def secondary_mistakes(draft: Draft, convention: str | None) -> list[Mistake]:
-    """Return what else is searched alone: mixed-up conventions, one gate, one layer."""
-    rows = convention_mistakes(convention)
-    for name in _IN_ONE_GATE:
-        rows += [_in_gate(MISTAKES[name], k) for k in "figo"]
+def secondary_mistakes(draft: Draft) -> list[Mistake]:
+    """Return what is searched where nothing else fits: mistakes in one gate or one layer alone."""
+    rows = list(IN_ONE_GATE)
     if len(draft.layout) > 1:
         local = [row for row in primary_mistakes() if row.kind not in ("states", "sequence")]
         for number, (level, direction) in enumerate(draft.layout):
@@ -135,3 +125,12 @@ class OnlyRun:
         cells, parts = list(draft.cells), list(draft.parts)
         cells[here], parts[here] = changed.cells[here], changed.parts[here]
         return replace(draft, cells=tuple(cells), parts=tuple(parts))
+
+
+# What is also made in one gate alone.
+_ALSO_IN_ONE_GATE = (
+    "bias-outside", "no-weights", "hard-sigmoid", "hard-sigmoid-6", "tanh-gates", "linear-gates",
+    "swapped-concatenation", "product-of-projections", "u-ignored", "x-ignored", "no-bias",
+    "bias-twice", "recurrent-bias-forgotten", "u-transposed", "w-transposed",
+)  # fmt: skip
+IN_ONE_GATE = tuple(_in_gate(MISTAKES[name], k) for name in _ALSO_IN_ONE_GATE for k in "figo")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -199,7 +200,7 @@ class Edits:
         """Return the draft with edited tables; None where sizes that must be equal are not."""
         if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in draft.sizes):
             return None
-        cells = tuple(cache.get(self, self.on, cell) for cell in draft.cells)
+        cells = tuple(_edited(self, cell) for cell in draft.cells)
         kept = tuple(cell for cell in cells if cell is not None)
         return replace(draft, cells=kept) if len(kept) == len(cells) else None
 
@@ -214,6 +215,11 @@ class Edits:
             except CellError:
                 return None
         return cell
+
+
+@lru_cache(maxsize=16384)  # a class of students makes the same mistakes on the same cell
+def _edited(change: Edits, cell: Cell) -> Cell | None:
+    return change.on(cell)
 
 
 def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:

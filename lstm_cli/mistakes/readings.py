@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from lstm_cli.conventions import CONVENTIONS, Convention
 from lstm_cli.equations import Array
 from lstm_cli.mistakes.drafts import Cache, Change, Draft, Parts, Reweigh, edits
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.weights_ import STACK
+from lstm_cli.mistakes.weights_ import STACK, permuted
 
 # Whose names come first where many share a layout.
 _KNOWN_FIRST = ("pytorch", "keras", "onnx", "tf1-basic", "tflite", "keras-2.2", "openvino", "haiku",
@@ -106,7 +107,8 @@ class _ReadAs:
         return np.split(stack, 4)
 
 
-def convention_mistakes(convention: str | None) -> list[Mistake]:
+@lru_cache
+def convention_mistakes(convention: str | None) -> tuple[Mistake, ...]:
     """Return a mistake for every other effect that mixing two conventions up can have.
 
     Args:
@@ -120,7 +122,7 @@ def convention_mistakes(convention: str | None) -> list[Mistake]:
             effect = _effect(source, reader, reshaped)
             if effect is not None:
                 found.setdefault(effect, []).append((source, reader, reshaped))
-    return [_row(pairs) for pairs in found.values()]
+    return tuple(_row(pairs) for pairs in found.values())
 
 
 def _effect(source: Convention, reader: Convention, reshaped: bool) -> object | None:
@@ -139,8 +141,10 @@ def _row(pairs: list[tuple[Convention, Convention, bool]]) -> Mistake:
     source, reader, reshaped = pairs[0]
     change = reader.forget_bias - source.forget_bias
     steps: list[Change] = []
-    if source.order != reader.order or reshaped or _stacking(source) != _stacking(reader):
+    if reshaped or "interleaved" in (_stacking(source), _stacking(reader)):
         steps.append(Reweigh(_ReadAs(source, reader, reshaped)))
+    elif source.order != reader.order:
+        steps.append(Reweigh(partial(permuted, read_order(source, reader))))
     if change:
         sign = "+" if change > 0 else "-"
         steps.append(edits(("z_f", "any", f"any {sign} {abs(change):g}")))

@@ -21,7 +21,7 @@ ROWS = (
     ),
     Mistake(
         "no-weights", "h and x are added, the weights left out",
-        edits((_ALL, f"{_PRODUCT} + b_{{k}}", "h_prev + x"), equal="IHP"),
+        edits((_ALL, "any", "h_prev + x"), equal="IHP"),
         "Right only for W_k = [I | I], b = 0, the preset identity; sizes must be equal.",
         "[h, x] is taken for a sum; it is h and x one behind the other, times W.",
         "multiply the joined vector by W_k and add b_k",
@@ -268,7 +268,7 @@ ROWS = (
         edits(("z_f", "any", "any - 1")),
         "From a zero state it shows at the second step: f is smaller everywhere.",
         "TensorFlow 1, Haiku and DyNet add 1 at run time; it is in no weight file.",
-        "add 1 to b_f when converting, or run with --forget-bias 1",
+        "add 1 to b_f in the port; `lstm-step convert` does so where the target adds none",
         "pytorch discuss 146907; clab/dynet issue 1646", numbers=(37,),
         options="--forget-bias -1", kind="bias",
     ),
@@ -298,7 +298,8 @@ ROWS = (
     Mistake(
         "peepholes-after-sigmoid", "all three peepholes are added after the sigmoid",
         edits(("z_f z_i", "any + p_{k} * c_prev", "any"), ("z_o", "any + p_o * c", "any"),
-              ("f i", "any", "any + p_{k} * c_prev"), ("o", "any", "any + p_o * c")),
+              ("f i", "act(any)", "act(any) + p_{k} * c_prev"),
+              ("o", "act(any)", "act(any) + p_o * c")),
         "Gates can pass 1.", "The terms stand outside the brackets.",
         "put each peephole inside its sigmoid", "Lasagne issue 448", numbers=(66,),
     ),

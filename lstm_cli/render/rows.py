@@ -54,6 +54,7 @@ class View:
         at: the chosen steps as text, "" for what fits.
         widest: the size of the longest vector, out of which units are chosen; shorter ones show
             those that they have.
+        target: the name of the file that it goes to, "" for stdout.
     """
 
     notation: Notation = "joined"
@@ -61,6 +62,7 @@ class View:
     units: str = ""
     at: str = ""
     widest: int = 0
+    target: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +176,11 @@ def chosen_units(view: View, size: int) -> list[int]:
         return list(range(size))
     units = choose(view.units, view.widest or size, "--unit")
     return [unit for unit in units if unit < size]
+
+
+def chosen_values(symbol: str, values: Array, view: View) -> Array:
+    """Return the units that `--unit` leaves; x has inputs, not units, and stays whole."""
+    return values if symbol == "x" else values[..., chosen_units(view, values.shape[-1])]
 
 
 def checked_view(view: View, trace: Trace) -> View:

@@ -85,19 +85,19 @@ class Page:
 def print_trace(console: Console, trace: Trace, view: View) -> None:
     """Print a run: what went in, its steps (or the course of time and the last step), in words."""
     page = Page(console, view)
-    _print_head(page, trace)
+    print_head(page, trace)
     total = trace.steps * len(trace.layers)
     if total > MANY_STEPS and not view.at:
         for each in trace.last_layer:
             _print_course(page, each, len(trace.layers) > 1)
-        shown = [(each, _last_step(each)) for each in trace.last_layer]
+        shown = [(each, last_step(each)) for each in trace.last_layer]
     else:
         wanted = sorted(chosen_steps(view, trace))
         shown = [(each, t) for each in trace.layers for t in wanted]
     for each, t in shown:
         if total > 1:
             page.print()
-            page.print(page.text(_place(each, t, trace), page.look.heading))
+            page.print(page.text(place_of(each, t, trace), page.look.heading))
         _print_step(page, each, t)
     for line in definitions(trace.model.cell, page.style):
         page.print(page.text(line, page.look.note))
@@ -105,16 +105,19 @@ def print_trace(console: Console, trace: Trace, view: View) -> None:
         _print_words(page, trace)
 
 
-def _last_step(each: LayerTrace) -> int:
+def last_step(each: LayerTrace) -> int:
+    """Return the input time of the step that is computed last."""
     return each.steps if each.direction == "forward" else 1
 
 
-def _place(each: LayerTrace, t: int, trace: Trace) -> str:
+def place_of(each: LayerTrace, t: int, trace: Trace) -> str:
+    """Return `step 3 of 5`, with layer and direction where there are several."""
     where = f"layer {each.layer} {each.direction}, " if len(trace.layers) > 1 else ""
     return f"{where}step {t} of {each.steps}"
 
 
-def _print_head(page: Page, trace: Trace) -> None:
+def print_head(page: Page, trace: Trace) -> None:
+    """Print what is run, and what had to be assumed."""
     first = trace.model.first
     sizes = f"I = {first.input_size}, H = {first.hidden_size}"
     if first.output_size != first.hidden_size:
@@ -153,14 +156,15 @@ def _print_step(page: Page, each: LayerTrace, t: int) -> None:
     for build in (_columns_table, _stacked_table):
         for units, summary in candidates:
             table = build(page, rows, units, summary)
-            if _fits(page.console, table):
+            if fits(page.console, table):
                 page.print(table)
                 return
     units, summary = candidates[0] if page.view.units else (candidates[-1][0], candidates[-1][1])
     _print_narrow(page, rows, units, summary or not units)
 
 
-def _fits(console: Console, table: Table) -> bool:
+def fits(console: Console, table: Table) -> bool:
+    """Return whether a table needs no more columns than the terminal has."""
     return Measurement.get(console, console.options.update(width=10_000), table).maximum <= (
         console.width
     )
@@ -168,7 +172,7 @@ def _fits(console: Console, table: Table) -> bool:
 
 def _columns_table(page: Page, rows: Sequence[Row], units: list[int], summary: bool) -> Table:
     """Symbol, name and equation in columns of their own."""
-    table = _table(page, ("", "name", "equation"), gap=1)
+    table = new_table(page, ("", "name", "equation"), gap=1)
     for row, numbers in _with_numbers(page, rows, units, summary, table):
         equation = f"= {row.equation}" if row.equation else "given"
         style = page.look.of(row.symbol, not row.equation)
@@ -181,7 +185,7 @@ def _columns_table(page: Page, rows: Sequence[Row], units: list[int], summary: b
 
 def _stacked_table(page: Page, rows: Sequence[Row], units: list[int], summary: bool) -> Table:
     """Name over equation in one column, the numbers beside them."""
-    table = _table(page, ("",), gap=0)
+    table = new_table(page, ("",), gap=0)
     for row, numbers in _with_numbers(page, rows, units, summary, table):
         style = page.look.of(row.symbol, not row.equation)
         name = page.text(f"{_symbol(row)} {row.label}", style)
@@ -198,7 +202,8 @@ def _symbol(row: Row) -> str:
     return row.shown if alike else f"{row.shown} ({letter})"
 
 
-def _table(page: Page, headings: Iterable[str], gap: int) -> Table:
+def new_table(page: Page, headings: Iterable[str], gap: int) -> Table:
+    """Return a table with these columns, none of which is ever cut."""
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0),
         header_style=page.look.note,
@@ -214,11 +219,11 @@ def _with_numbers(
     """Add a column for each unit (and the summary) and yield each row with its numbers."""
     digits = page.view.digits
     columns = [
-        _aligned(str(unit), [_at(row.values, unit, digits) for row in rows]) for unit in units
+        aligned(str(unit), [_at(row.values, unit, digits) for row in rows]) for unit in units
     ]
     if summary:
         columns += [
-            _aligned(name, [number(float(take(row.values)), digits) for row in rows])
+            aligned(name, [number(float(take(row.values)), digits) for row in rows])
             for name, take in _SUMMARY.items()
         ]
         columns.append(["spread", *(_bar(row.values, page.pretty) for row in rows)])
@@ -235,7 +240,7 @@ def _at(values: Array, unit: int, digits: int) -> str:
     return number(float(values[unit]), digits) if unit < len(values) else ""
 
 
-def _aligned(heading: str, texts: list[str]) -> list[str]:
+def aligned(heading: str, texts: list[str]) -> list[str]:
     """Return a heading and numbers padded so that the points stand under each other."""
     heads = [len(text.split(".")[0].split("e")[0]) for text in texts]
     left = max(heads, default=0)
@@ -267,7 +272,7 @@ def _print_narrow(page: Page, rows: Sequence[Row], units: list[int], summary: bo
         grid.append([_bar(row.values, page.pretty) for row in rows])
         labels += [f"{name} " for name in (*_SUMMARY, "spread")]
     columns = [
-        [label + text for text in (_aligned("", cells)[1:] if label != "spread " else cells)]
+        [label + text for text in (aligned("", cells)[1:] if label != "spread " else cells)]
         for label, cells in zip(labels, grid, strict=True)
     ]
     width = max((len(text) for column in columns for text in column), default=1) + 1
@@ -295,7 +300,7 @@ def _print_course(page: Page, each: LayerTrace, several: bool) -> None:
     limit = max(len(each.values[symbol][0]) for symbol in ("x", "c", "h"))
     for count in range(min(limit, 8), 0, -1):
         table, hidden = _course_table(page, each, count)
-        if _fits(page.console, table) or count == 1:
+        if fits(page.console, table) or count == 1:
             break
     page.print(table)
     if hidden:
@@ -304,7 +309,7 @@ def _print_course(page: Page, each: LayerTrace, several: bool) -> None:
 
 
 def _course_table(page: Page, each: LayerTrace, count: int) -> tuple[Table, bool]:
-    table = _table(page, ("t",), gap=1)
+    table = new_table(page, ("t",), gap=1)
     columns: list[list[str]] = []
     hidden = False
     for symbol in ("x", "c", "h"):
@@ -316,7 +321,7 @@ def _course_table(page: Page, each: LayerTrace, count: int) -> tuple[Table, bool
         for unit in units[:count]:
             name = f"{page.style.name(symbol).removesuffix('_t')}[{unit}]"
             texts = [number(float(v), page.view.digits) for v in values[:, unit]]
-            columns.append(_aligned(name, texts))
+            columns.append(aligned(name, texts))
     for heading, *_ in columns:
         table.add_column(page.text(heading), no_wrap=True)
     for t in range(1, each.steps + 1):

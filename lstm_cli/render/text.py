@@ -1,4 +1,4 @@
-"""A run as text for programs and papers: JSON, JSONL, plain, CSV, Markdown, LaTeX, npz.
+"""A run as text for programs and papers: JSON, JSONL, plain, CSV, Markdown, LaTeX, npz, C.
 
 Every format but the table shows every unit and every step unless some are chosen.
 """
@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.notation import LATEX, PLAIN, UNICODE
+from lstm_cli.render.c_golden import to_c
 from lstm_cli.render.rows import (
     Row,
     StepRows,
     View,
     chosen_steps,
     chosen_units,
+    chosen_values,
     definitions,
     metadata,
     number,
@@ -28,11 +29,11 @@ from lstm_cli.writers import json_text, npz_bytes, plain_list, step_record
 Piece = str | bytes
 
 
-def to_json(trace: Trace, view: View, version: str) -> Iterator[str]:
-    """Yield the document of `run --json`, one step a line."""
+def to_json(trace: Trace, view: View, version: str, more: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the document of `run --json`, one step a line, and `more` members at its end."""
     head = json_text(metadata(trace, view.notation, "run", version), indent=1)
     yield head.removesuffix("\n}") + ',\n "steps": [\n  '
-    yield from _between(",\n  ", _step_texts(trace, view))
+    yield from between(",\n  ", _step_texts(trace, view))
     final = [
         {
             "layer": each.layer,
@@ -49,17 +50,20 @@ def to_json(trace: Trace, view: View, version: str) -> Iterator[str]:
         "final": final,
     }
     members = ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in tail.items())
-    yield f"\n ],\n {members}\n}}\n"
+    yield f"\n ],\n {members}"
+    yield from more
+    yield "\n}\n"
 
 
-def _between(separator: str, texts: Iterable[str]) -> Iterator[str]:
+def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
+    """Yield texts with a separator between them."""
     for index, text in enumerate(texts):
         yield (separator if index else "") + text
 
 
 def _step_texts(trace: Trace, view: View) -> Iterator[str]:
     for each, t in shown_steps(trace, view):
-        values = {k: _chosen(k, v, view) for k, v in each.at(t).items()}
+        values = {k: chosen_values(k, v, view) for k, v in each.at(t).items()}
         yield json_text(step_record(each.layer, each.direction, t, values, trace.dtype))
 
 
@@ -162,7 +166,7 @@ def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
     several = len(trace.layers) > 1
     times = [t - 1 for t in sorted(chosen_steps(view, trace))]
     arrays = {
-        (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: _chosen(
+        (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: chosen_values(
             symbol, values[..., times, :], view
         ).astype(trace.dtype)
         for each in trace.layers
@@ -173,11 +177,6 @@ def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
     yield npz_bytes(arrays)
 
 
-def _chosen(symbol: str, values: Array, view: View) -> Array:
-    """Return the units that `--unit` leaves; x has inputs, not units, and stays whole."""
-    return values if symbol == "x" else values[..., chosen_units(view, values.shape[-1])]
-
-
 FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {
     "plain": to_plain,
     "json": to_json,
@@ -186,4 +185,5 @@ FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {
     "markdown": to_markdown,
     "latex": to_latex,
     "npz": to_npz,
+    "c": to_c,
 }

@@ -1,0 +1,50 @@
+"""What a mistake computes, as text: told by the edit that it is, never typed a second time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lstm_cli.cells import Cell, cell_named, with_clip, with_forget_bias
+from lstm_cli.mistakes.drafts import Cache, Draft, draft_of
+from lstm_cli.mistakes.row import Mistake
+from lstm_cli.notation import PLAIN, Style, write_equation
+from lstm_cli.weights import LstmWeights, Model
+
+
+def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[tuple[str, str, str]]:
+    """Return (symbol, equation, the other's equation) for each row in which two cells differ."""
+    return [
+        (
+            row.symbol,
+            " = ".join(write_equation(row, style)),
+            " = ".join(write_equation(other[row.symbol], style)),
+        )
+        for row in own.equations
+        if row.symbol in other.symbols and other[row.symbol].expression != row.expression
+    ]
+
+
+def formula_of(row: Mistake) -> list[str]:
+    """Return what a mistake computes, a line each: the rows it changes, or its own words."""
+    if row.formula:
+        return [row.formula]
+    for cell in _bases():
+        draft = _small(cell)
+        changed = row.change(draft, Cache())
+        if changed is not None and changed.cells[0] is not cell:
+            return [theirs for _, _, theirs in rows_changed(cell, changed.cells[0])]
+    return []
+
+
+def _bases() -> list[Cell]:
+    lstm = cell_named("lstm")
+    names = ("peephole", "hard-sigmoid", "hard-sigmoid-6")
+    return [lstm, *map(cell_named, names), with_forget_bias(lstm, 1), with_clip(lstm, 1)]
+
+
+def _small(cell: Cell) -> Draft:
+    """Return a run of two units, enough for a change to show in the table."""
+    arrays = {
+        name: np.zeros([2 * len(size) for size in shape]) for name, shape in cell.parameters.items()
+    }
+    return draft_of(Model.single(LstmWeights(cell, arrays)), np.zeros((1, 2)), None, None)
