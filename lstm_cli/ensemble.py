@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import Array, Equation, Node, evaluate, names_in, parse
-from lstm_cli.notation import is_parameter
+from lstm_cli.equations import Apply, Array, Equation, Name, Node, evaluate, names_in, parse
+from lstm_cli.notation import is_parameter, write
 from lstm_cli.weights import Direction
 
 Rounding = Callable[[Array], Array]
@@ -133,6 +134,29 @@ def evaluate_members(
         np.concatenate([part.difference for part in parts]),
         {key: np.concatenate([part.values[key] for part in parts]) for key in parts[0].values},
     )
+
+
+def _arrays(node: Node, run: Run) -> tuple[tuple[str, int], ...]:
+    """Return which arrays a node's parameters are in a run."""
+    used = (name for name in names_in(node) if is_parameter(name))
+    return tuple((name, id(run.parameters[name])) for name in used)
+
+
+@lru_cache(maxsize=4096)
+def _products_lifted(node: Node) -> tuple[Node, tuple[tuple[str, Node], ...]]:
+    """Return a row with a name for each product of a matrix, and (name, product) of each."""
+    lifted: dict[str, Node] = {}
+
+    def lift(part: Node) -> Node:
+        if not isinstance(part, Apply):
+            return part
+        if part.function == "@":
+            name = f"@{write(part)}"  # starts as no parameter does
+            lifted[name] = part
+            return Name(name)
+        return Apply(part.function, tuple(lift(each) for each in part.arguments))
+
+    return lift(node), tuple(lifted.items())
 
 
 def _mapped(
@@ -276,13 +300,22 @@ class _Batch:
         self.carry = self._carries("carry")
 
     def _tasks(self, symbol: str, place: int, ks: list[int]) -> list[_Task]:
-        groups: dict[Any, list[int]] = defaultdict(list)
+        """Return the tasks of one row: its matrix products first, which most members share."""
+        products: dict[str, dict[Any, list[int]]] = defaultdict(lambda: defaultdict(list))
+        rows: dict[Any, list[int]] = defaultdict(list)
         for k in ks:
-            run = self.members[k].runs[self.number]
-            node = run.rows[place].expression
-            used = tuple(name for name in names_in(node) if is_parameter(name))
-            arrays = tuple((name, id(run.parameters[name])) for name in used)
-            groups[node, arrays, self.members[k].rounding].append(k)
+            member = self.members[k]
+            run = member.runs[self.number]
+            node, lifted = _products_lifted(run.rows[place].expression)
+            for name, product in lifted:
+                products[name][product, _arrays(product, run), None].append(k)
+            rows[node, _arrays(node, run), member.rounding].append(k)
+        tasks = []
+        for name, groups in products.items():
+            tasks += self._grouped(name, groups)
+        return tasks + self._grouped(symbol, rows)
+
+    def _grouped(self, symbol: str, groups: Mapping[Any, list[int]]) -> list[_Task]:
         tasks = []
         for (node, used, rounding), own in groups.items():
             parameters = self.members[own[0]].runs[self.number].parameters
