@@ -19,15 +19,16 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lstm_cli.batch import Settings, sample_trace
+from lstm_cli.diagnosis import diagnose
 from lstm_cli.engine import Trace
 from lstm_cli.errors import LstmStepError
-from lstm_cli.grading import Grade, GradeSettings, Summary, grade, read_answers, results
+from lstm_cli.grading import Grade, GradeSettings, Summary, grade, grader, read_answers
 from lstm_cli.grading.answers import MAX_LINE, column_of
 from lstm_cli.grading.written import read_cell, read_number
 from lstm_cli.render.grades import text_cell
 from lstm_cli.samples import read_samples
 from tests.test_schemas import validator
-from tests.tools import Answer, assert_refused, assert_tame, call
+from tests.tools import SAMPLES, Answer, assert_refused, assert_tame, call
 from tests.witness_mistakes import SLUGS, Made, Program, Wrong, right_gate, right_run, wrong_run
 
 GATES = "figoch"
@@ -110,8 +111,10 @@ def classroom(
         [vector(inputs) for _ in range(steps)], vector(hidden), vector(hidden),
         folder / "exercise.json",
     )  # fmt: skip
-    arrays = {f"W_{k}": [u + w for u, w in zip(U[k], W[k], strict=True)] for k in "figo"}
-    arrays |= {f"b_{k}": b[k] for k in "figo"}  # type: ignore[dict-item] # a vector is no matrix
+    arrays: dict[str, Any] = {
+        f"W_{k}": [u + w for u, w in zip(U[k], W[k], strict=True)] for k in "figo"
+    }
+    arrays |= {f"b_{k}": b[k] for k in "figo"}
     document = {"x": own.x, "h": own.h, "c": own.c, "weights": arrays, "convention": "joined"}
     own.path.write_text(json.dumps(document))
     return own
@@ -122,11 +125,13 @@ def room(tmp_path: Path) -> Classroom:
     return classroom(tmp_path)
 
 
-def graded(room: Classroom, text: str | bytes, *options: object, name: str = "a.csv") -> Answer:
+def graded(
+    room: Classroom, text: str | bytes, *options: object, name: str = "a.csv", **how: Any
+) -> Answer:
     """Run the command on a file of answers."""
     file = room.path.with_name(name)
     file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return call("diagnose", room.path, "--grade", file, *options)
+    return call("diagnose", room.path, "--grade", file, *options, **how)
 
 
 def records(room: Classroom, text: str | bytes, *options: object, **how: Any) -> list[Any]:
@@ -292,6 +297,25 @@ def test_a_slip_costs_its_own_number_only(room: Classroom) -> None:
     assert strict.points == pytest.approx(100 * (3 + 3 * 0.5) / 6)
 
 
+SLIPS: list[tuple[Callable[[str], str], str]] = [
+    (lambda text: "-" + text, "the sign"),
+    (lambda text: str(float(text) * 10), "the decimal point"),
+    (lambda text: text[:3] + text[4] + text[3] + text[5:], "two digits exchanged"),
+    (lambda text: "0.9999", ""),
+]
+
+
+@pytest.mark.parametrize(("change", "guess"), SLIPS, ids=[name or "none" for _, name in SLIPS])
+def test_how_a_slip_came_about(room: Classroom, change: Callable[[str], str], guess: str) -> None:
+    """A sign, a point, two digits exchanged: said in words where it shows."""
+    row = room.row("Ann", room.steps, decimals(4))
+    row[1] = change(row[1])
+    out = graded(room, table([room.header(), row]), env={"COLUMNS": "200"}).out
+    assert f"one number is wrong: f[0] is {float(row[1]):g}, right is" in out
+    assert ("(" in out.split("right is")[1].split("\n")[0]) == bool(guess)
+    assert guess in out
+
+
 def test_what_follows_goes_through_steps(tmp_path: Path) -> None:
     """A wrong h at the first step is wrong once: the second step follows from it."""
     room = classroom(tmp_path, steps=2)
@@ -324,7 +348,7 @@ def test_nonsense_is_not_explained(room: Classroom) -> None:
 def test_the_same_numbers_are_diagnosed_once(room: Classroom) -> None:
     """A class that copies costs one search."""
     rows = [room.row(f"s{n}", room.mistaken("no-tanh-on-c"), decimals(4)) for n in range(50)]
-    with mock.patch.object(results, "diagnose", wraps=results.diagnose) as diagnosed:
+    with mock.patch.object(grader, "diagnose", wraps=diagnose) as diagnosed:
         grades = room.grade(rows)
     assert {each.causes[0].id for each in grades} == {"no-tanh-on-c"}
     assert diagnosed.call_count == 1
@@ -400,6 +424,7 @@ def every_form(room: Classroom) -> dict[str, tuple[str, str]]:
             table([["name", *GATES], ["Ann", *("; ".join(comma[k]) for k in GATES)]]),
             "decimal commas",
         ),
+        "platform.csv": (table([["E-mail", "First name", *room.header()[1:]], ["a@b", *row]]), ""),
         "blank-lines.csv": ("\n\n" + table([room.header(), row]) + "\n,,,\n\n", ""),
         "steps.csv": (table([["name", "t", *room.header()[1:]], ["Ann", "1", *flat]]), ""),
         "a.jsonl": (json.dumps({"name": "Ann", **vectors}) + "\n", ""),
@@ -415,6 +440,7 @@ def every_form(room: Classroom) -> dict[str, tuple[str, str]]:
 FORMS = (
     "a.csv", "brackets.csv", "from-one.csv", "vectors.csv", "bom-crlf.csv", "old-mac.csv", "tabs.tsv",
     "semicolons.csv", "sep.csv", "quoted-commas.csv", "bare-commas.csv", "comma-vectors.csv",
+    "platform.csv",
     "blank-lines.csv", "steps.csv", "a.jsonl", "texts.jsonl", "commas.jsonl", "inner.jsonl",
     "array.json", "answers.json", "flat.jsonl",
 )  # fmt: skip
@@ -485,7 +511,7 @@ def test_one_odd_member_asks_nothing_of_the_others(room: Classroom) -> None:
 
 EVIL_NAMES = [
     '=HYPERLINK("http://evil","x")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1+1", "\r=1+1",
-    "  =1+1", "\u3000=1+1", "＝1+1", "＋1", "﹣1-1x", "＠A1", "x;=1+1", "x,=cmd", "\x1b[31mred\x1b[0m",
+    "  =1+1", "\u3000=1+1", "＝1+1", "＋1", "﹣1-1x", "＠A1", "x;=1+1", ";@1", "; ;-x", "x,=cmd", "\x1b[31mred\x1b[0m",
     "\u202egnp.exe", "\u200b=1+1", "a\x00b", "\x9b31m", "\ufeff=1", "'=1", '"', 'a"b', "\ud7ff", "\u2028=1",
     "A" * 30_000, "../../etc/passwd", "{{7*7}}", "<script>", "[bold]x[/bold]", "%s%n", "名前", "e\u0301" * 50,
 ]  # fmt: skip
@@ -557,7 +583,9 @@ def test_no_cell_of_the_csv_is_a_formula(room: Classroom) -> None:
 
 
 @settings(max_examples=200)
-@given(st.text(max_size=30))
+@given(
+    st.one_of(st.text(max_size=30), st.text(alphabet="=+-@＝－﹢;,|\t\r \u3000x1'\"", max_size=12))
+)
 def test_no_text_becomes_a_formula(text: str) -> None:
     """Whatever stands in a cell, what goes out starts no formula and steers nothing."""
     out = text_cell(text)
@@ -700,6 +728,23 @@ def test_the_csv_is_for_a_spreadsheet(room: Classroom) -> None:
     assert read["name (given)"] == "twice"
     assert "one number is wrong: f[0] is " in read["explanation"]
     assert answer.err == "1 answer, mean 91.7 %: 1 with one number wrong\n"
+
+
+def test_the_class_among_the_samples() -> None:
+    """Nine answers, computed without the package: what each did is what is said."""
+    folder = SAMPLES / "class"
+    answer = call("diagnose", folder / "exercise.json", "--grade", folder / "answers.csv", "--json")
+    said = {
+        each["name"]: (each["result"], round(each["points"]), [m["id"] for m in each["mistakes"]])
+        for each in answer.json["answers"]
+    }
+    assert said == {
+        "Ada": ("right", 100, []), "Ben": ("right", 100, []),
+        "Cleo": ("mistake", 83, ["no-tanh-on-c"]), "Dan": ("mistake", 33, ["bias-outside"]),
+        "Eva": ("slip", 92, []), "Finn": ("mistake", 33, ["swapped-concatenation"]),
+        "Gia": ("incomplete", 67, []), "Hugo": ("unexplained", 0, []),
+        "Cem": ("mistake", 83, ["no-tanh-on-c"]),
+    }  # fmt: skip
 
 
 def test_grading_from_options_and_stdin(room: Classroom) -> None:

@@ -1,4 +1,4 @@
-"""The README tells the truth: every command in it is run and compared, character by character.
+"""README and docs tell the truth: every command is run and compared, character by character.
 
 `UPDATE_README=1 pytest tests/test_readme.py` writes the outputs instead.
 """
@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 TABLE = re.compile(r"(<!-- made by: (.*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
 PYTHON = re.compile(r"```python\n(?P<code>.*?)```\n```output\n(?P<output>.*?)```", re.DOTALL)
@@ -54,13 +55,14 @@ def truth(text: str) -> str:
     return PYTHON.sub(run_python, text)
 
 
-def test_readme_outputs_are_true() -> None:
-    """Every command and every line of Python in the README prints what stands under it."""
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_readme_outputs_are_true(page: Path) -> None:
+    """Every command and every line of Python in README and docs prints what stands under it."""
+    text = page.read_text(encoding="utf-8")
     made = truth(text)
     if os.environ.get("UPDATE_README"):
-        README.write_text(made, encoding="utf-8")
-        pytest.skip("README.md written")
+        page.write_text(made, encoding="utf-8")
+        pytest.skip(f"{page.name} written")
     assert text == made
 
 

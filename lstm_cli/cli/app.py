@@ -14,6 +14,8 @@ COMMANDS: Mapping[str, str] = {
     "run": "run",
     "batch": "batch",
     "diagnose": "diagnose",
+    "vet": "vet",
+    "explain": "explain",
     "inspect": "inspect_",
     "convert": "convert",
     "list": "list_",

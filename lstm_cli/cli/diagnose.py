@@ -38,7 +38,7 @@ Examples:
   lstm-step diagnose --x 1,2 --weights model.npz --expect f=0.7,0.2 --expect h=0.1,0.3
   lstm-step diagnose mine.json theirs.json --weights model.npz
   lstm-step diagnose port.json --fixed Q3.12
-  lstm-step diagnose samples/question.json --grade answers.csv
+  lstm-step diagnose samples/class/exercise.json --grade samples/class/answers.csv
 """
 
 Expect = Annotated[

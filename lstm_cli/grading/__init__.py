@@ -7,18 +7,17 @@ A number is compared to as many digits as were written. What is wrong is searche
 that gives it; what is right for the answer's own earlier numbers is told apart from what is wrong.
 """
 
-from lstm_cli.grading.answers import Answer, Column, column_of, read_answers
+from lstm_cli.grading.answers import Answer, Column, column_of
+from lstm_cli.grading.grader import Grader, grade, grade_sheet
 from lstm_cli.grading.marking import Mark, Marked, mark
+from lstm_cli.grading.reading import read_answers
 from lstm_cli.grading.results import (
     RESULTS,
     Cause,
     Grade,
-    Grader,
     GradeSettings,
     SymbolMark,
     WrongNumber,
-    grade,
-    grade_sheet,
 )
 from lstm_cli.grading.sheet import Asked, Place, Sheet, sheet_of, symbols_of
 from lstm_cli.grading.summary import Gradebook, Summary

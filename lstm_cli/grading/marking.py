@@ -109,7 +109,8 @@ class _OwnRun:
                 for run, each in enumerate(self.trace.layers)
                 if each.layer == level
             ]
-            known = tuple(np.concatenate(each, axis=-1) for each in zip(*outputs, strict=True))  # type: ignore[assignment] # a pair again
+            h, h_spread = (np.concatenate(each, axis=-1) for each in zip(*outputs, strict=True))
+            known = h, h_spread
         return self.made
 
     def _layer(self, run: int, layer: LayerTrace, x: Array, x_spread: Array) -> tuple[Array, Array]:

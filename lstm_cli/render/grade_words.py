@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
+from lstm_cli.claims import decimals_of
 from lstm_cli.grading import Grade, Gradebook, Sheet, SymbolMark, WrongNumber
 from lstm_cli.grading.results import MOST_DIGITS
 from lstm_cli.render.rows import number
@@ -21,7 +24,7 @@ def explanation(grade: Grade, sheet: Sheet, digits: int) -> str:
         case "rounded":
             return f"right to {grade.digits} digits, more are written"
         case "incomplete":
-            return f"right as far as it goes{_to_digits(grade)}"
+            return f"right{_to_digits(grade)} as far as it goes"
         case "mistake":
             return _causes(grade)
         case "slip":
@@ -56,9 +59,14 @@ def wrong_words(each: WrongNumber, sheet: Sheet, digits: int) -> str:
 
 
 def _guess(each: WrongNumber) -> str:
-    """Return how a single number goes wrong on paper, "" where it does not show."""
+    """Return how a single number goes wrong on paper, "" where it does not show.
+
+    Exchanged digits are told only of three or more decimals, where they are no chance.
+    """
     if not each.got or not each.own:
         return ""
+    if _digits(each.got, each.got) == _digits(each.own, each.got):
+        return "two digits exchanged"
     ratio = each.got / each.own
     if math.isclose(ratio, -1, rel_tol=0.02):
         return "the sign"
@@ -66,6 +74,12 @@ def _guess(each: WrongNumber) -> str:
         if any(math.isclose(ratio, each, rel_tol=0.02) for each in (power, 1 / power)):
             return "the decimal point"
     return ""
+
+
+def _digits(value: float, like: float) -> list[str]:
+    """Return the digits of a number, sorted, to as many decimals as `like` has; none if few."""
+    places = min(decimals_of(np.array([like])), MOST_DIGITS)
+    return sorted(f"{value:.{places}f}") if places > 2 else [str(value)]
 
 
 def mark_text(own: SymbolMark, pretty: bool) -> str:

@@ -188,7 +188,7 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]{1,15})?")
 # What a spreadsheet takes for the start of a cell: also a separator, where it splits by another.
-_CELL_START = re.compile(r"(^|[,;|])(\s*)(\S)")
+_CELL_START = re.compile(r"(^|[,;|])(\s*)(?=(\S))")
 
 
 def text_cell(text: str, *, number: bool = False) -> str:
@@ -206,7 +206,7 @@ def text_cell(text: str, *, number: bool = False) -> str:
 def _as_text(match: re.Match[str]) -> str:
     before, space, first = match.groups()
     formula = unicodedata.normalize("NFKC", first)[:1] in ("=", "+", "-", "@")
-    return f"{before}'{space}{first}" if formula else match[0]
+    return f"{before}'{space}" if formula else match[0]
 
 
 # ---- JSON

@@ -1,0 +1,275 @@
+"""A page of text, numbers and tables in three kinds: plain text, Markdown, LaTeX.
+
+A `Writer` gives each part of a page as text; what is on the page is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from rich.cells import cell_len
+
+from lstm_cli.equations import Array
+from lstm_cli.errors import safe
+from lstm_cli.notation import LATEX, UNICODE, Style
+from lstm_cli.writers import plain_list
+
+WIDTH = 80
+
+
+class Writer(Protocol):
+    """How a page is written in one kind of text."""
+
+    style: Style
+    blank: str
+
+    def begin(self, title: str) -> str:
+        """Return what a page starts with."""
+        ...
+
+    def end(self) -> str:
+        """Return what a page ends with."""
+        ...
+
+    def heading(self, text: str) -> str:
+        """Return a heading."""
+        ...
+
+    def paragraph(self, text: str) -> str:
+        """Return a paragraph; what is foreign in it has been escaped."""
+        ...
+
+    def math(self, text: str) -> str:
+        """Return a symbol or an equation, written in the writer's style, for running text."""
+        ...
+
+    def escape(self, text: str) -> str:
+        """Return foreign text that means nothing to the writer's format."""
+        ...
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        """Return vectors and matrices with their names, those of one line together."""
+        ...
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        """Return equations, each with what it is called."""
+        ...
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        """Return a table; its cells are ready for the format."""
+        ...
+
+    def page_break(self) -> str:
+        """Return what starts a new page."""
+        ...
+
+
+def number_texts(array: Array) -> list[list[str]]:
+    """Return the shortest texts of numbers, as rows; 0.3 for the sum 0.30000000000000004."""
+    neat = np.round(array, 12)
+    noise = np.abs(neat - array) <= 4 * np.finfo(float).eps * np.maximum(1.0, np.abs(array))
+    rows = plain_list(np.atleast_2d(np.where(noise, neat, array)))
+    return [[str(each).removesuffix(".0") for each in row] for row in rows]
+
+
+class _TextWriter:
+    """Plain Unicode text, at most `WIDTH` wide where words are."""
+
+    style = UNICODE
+    blank = "_________"
+
+    def begin(self, title: str) -> str:
+        return f"{title}\n{'=' * len(title)}\n\n"
+
+    def end(self) -> str:
+        return ""
+
+    def heading(self, text: str) -> str:
+        return f"{text}\n{'-' * len(text)}\n\n"
+
+    def paragraph(self, text: str) -> str:
+        return textwrap.fill(text, WIDTH, break_on_hyphens=False) + "\n\n"
+
+    def math(self, text: str) -> str:
+        return text
+
+    def escape(self, text: str) -> str:
+        return safe(text)
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        return "".join(f"{_matrix_text(name, array)}\n" for name, array in named) + "\n"
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        wide = max((cell_len(equation) for _, equation in rows), default=0)
+        return "".join(f"  {_padded(each, wide)}   {name}\n" for name, each in rows) + "\n"
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
+        lines = []
+        for row in (head, *rows):
+            cells = zip(row, widths, (_padded, _padded, *[_pushed] * len(row)), strict=False)
+            lines.append("  ".join(place(cell, width) for cell, width, place in cells).rstrip())
+        lines.insert(1, "─" * (sum(widths) + 2 * len(widths) - 2))
+        return "\n".join(lines) + "\n\n"
+
+    def page_break(self) -> str:
+        return "\f\n"
+
+
+def _padded(text: str, width: int) -> str:
+    """Return a text with spaces behind it; a letter and its accent take one column."""
+    return text + " " * (width - cell_len(text))
+
+
+def _pushed(text: str, width: int) -> str:
+    return " " * (width - cell_len(text)) + text
+
+
+def _matrix_text(name: str, array: Array) -> str:
+    """Return `x = [1, 2]`, or the rows of a matrix under each other."""
+    rows = number_texts(array)
+    if array.ndim == 1:
+        return f"{name} = [{', '.join(rows[0])}]"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lead = f"{name} = "
+    lines = [
+        "[ " + "  ".join(n.rjust(w) for n, w in zip(row, widths, strict=True)) + " ]"
+        for row in rows
+    ]
+    return lead + f"\n{' ' * len(lead)}".join(lines)
+
+
+# What Markdown, or the HTML inside it, would take for its own.
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&$])")
+
+
+class _MarkdownWriter(_TextWriter):
+    """Markdown that reads the same where nothing renders it: equations and matrices are code."""
+
+    def begin(self, title: str) -> str:
+        return f"# {title}\n\n"
+
+    def heading(self, text: str) -> str:
+        return f"## {text}\n\n"
+
+    def paragraph(self, text: str) -> str:
+        return f"{text}\n\n"
+
+    def math(self, text: str) -> str:
+        return f"`{text}`"
+
+    def escape(self, text: str) -> str:
+        return _MARKDOWN.sub(r"\\\1", safe(text))
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        return f"```text\n{super().arrays(named).rstrip()}\n```\n\n"
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        return "".join(f"- `{equation}` · {name}\n" for name, equation in rows) + "\n"
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        lines = [head, ["---"] * len(head), *rows]
+        return "".join(f"| {' | '.join(row)} |\n" for row in lines) + "\n"
+
+    def page_break(self) -> str:
+        return '<div style="page-break-after: always"></div>\n\n'
+
+
+_LATEX_HEAD = r"""\documentclass[11pt]{article}
+\usepackage[utf8]{inputenc}
+\usepackage{amsmath}
+\setcounter{MaxMatrixCols}{64}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{6pt}
+\setlength{\textwidth}{17cm}
+\setlength{\oddsidemargin}{-0.5cm}
+\setlength{\topmargin}{-2cm}
+\setlength{\textheight}{25cm}
+\begin{document}
+\abovedisplayskip=4pt \belowdisplayskip=4pt
+"""
+_LETTERS = {chr(point) for point in range(0xC0, 0x100)} - set("ÐðÞþ×÷")
+# So many columns of matrices stand beside each other on the page.
+COLUMNS_A_LINE = 17
+_LATEX_MARKS = str.maketrans(
+    {mark: f"\\{mark}" for mark in "{}$&#_%"}
+    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "<": r"\textless{}",
+       ">": r"\textgreater{}", "|": r"\textbar{}"}
+)  # fmt: skip
+
+
+class _LatexWriter:
+    """A LaTeX document of its own, with amsmath and nothing else that may be missing."""
+
+    style = LATEX
+    blank = r"\underline{\hspace{1.7cm}}"
+
+    def begin(self, title: str) -> str:
+        return f"{_LATEX_HEAD}\\section*{{{title}}}\n\n"
+
+    def end(self) -> str:
+        return "\\end{document}\n"
+
+    def heading(self, text: str) -> str:
+        return f"\\subsection*{{{text}}}\n\n"
+
+    def paragraph(self, text: str) -> str:
+        return f"{text}\n\n"
+
+    def math(self, text: str) -> str:
+        return f"${text}$"
+
+    def escape(self, text: str) -> str:
+        # TeX stops at a letter that its first fonts lack.
+        shown = "".join(c if c.isascii() or c in _LETTERS else f"U+{ord(c):04X}"
+                        for c in safe(text))  # fmt: skip
+        return shown.translate(_LATEX_MARKS)
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        lines: list[list[str]] = [[]]
+        columns = 0
+        for name, array in named:
+            own = 2 + (array.shape[1] if array.ndim > 1 else 1)
+            columns += own
+            if columns > COLUMNS_A_LINE and lines[-1]:
+                lines.append([])
+                columns = own
+            lines[-1].append(_bmatrix(name, array))
+        return "".join("\\[ " + " \\qquad ".join(each) + " \\]\n\n" for each in lines)
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        lines = [f"${equation}$ & {name} \\\\\n" for name, equation in rows]
+        return "\\begin{tabular}{ll}\n" + "".join(lines) + "\\end{tabular}\n\n"
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        lines = [" & ".join(row) + r" \\[6pt]" for row in rows]
+        return (
+            "\\begin{tabular}{ll" + "r" * (len(head) - 2) + "}\n" + " & ".join(head)
+            + " \\\\ \\hline\n\\rule{0pt}{14pt}" + "\n".join(lines) + "\n\\end{tabular}\n\n"
+        )  # fmt: skip
+
+    def page_break(self) -> str:
+        return "\\newpage\n\n"
+
+
+def _bmatrix(name: str, array: Array) -> str:
+    """Return a matrix; a vector stands upright."""
+    rows = number_texts(array if array.ndim > 1 else array[:, None])
+    body = r" \\ ".join(" & ".join(_latex_number(n) for n in row) for row in rows)
+    return f"{name} = \\begin{{bmatrix}} {body} \\end{{bmatrix}}"
+
+
+def _latex_number(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    return mantissa + (rf" \cdot 10^{{{int(exponent)}}}" if exponent else "")
+
+
+WRITERS: dict[str, type[Writer]] = {
+    "text": _TextWriter,
+    "markdown": _MarkdownWriter,
+    "latex": _LatexWriter,
+}
