@@ -847,6 +847,23 @@ def test_a_stronger_vector_keeps_the_cell(
     assert mine == theirs  # the same cell has no place for the same
 
 
+def test_a_convention_of_the_command_line_is_kept(tmp_path: Path) -> None:
+    """With I = H another order of columns fits too: what was asked for is written down."""
+    rng = random.Random(2)
+    weights: Json = {f"W_{k}": [[round(rng.uniform(-1, 1), 2) for _ in range(4)] for _ in range(2)]
+                     for k in "figo"}  # fmt: skip
+    weights |= {f"b_{k}": [round(rng.uniform(-1, 1), 2) for _ in range(2)] for k in "figo"}
+    document = {"x": [[0.5, 0.25]], "weights": weights}
+    option = ["--convention", "joined-xh"]
+    (right,) = call("batch", "-", *option, stdin=json.dumps(document)).lines
+    sample = tmp_path / "sample.json"
+    sample.write_text(json.dumps({**document, "expected": {"h": right["h"]}}))
+    assert call("vet", sample, *option, "-o", tmp_path / "better.json").code == 0
+    better = json.loads((tmp_path / "better.json").read_text())
+    assert (better["convention"], better["weights"]) == ("joined-xh", weights)
+    assert call("vet", tmp_path / "better.json", "--min-strength", 100).code == 0
+
+
 def file_name(option: object) -> str:
     return option.name if isinstance(option, Path) else ""
 
