@@ -133,6 +133,9 @@ def diagnose(
     if not found and departures > 1:
         found = search.two_departures()
     if not found:
+        if search.is_large and departures > 1:
+            note = "so large a layer: two changes of matrices together were not tried"
+            compared = replace(compared, signature=(*compared.signature, note))
         nearest = sorted(search.singles, key=lambda each: each.difference)
         return replace(
             compared, verdict="unexplained", tried=search.tried, right=right,

@@ -29,6 +29,8 @@ Progress = Callable[[int, int], None]
 WORSE = 100.0
 # Below this, what is left of a difference is rounding in the last bits.
 NOISE = 1e-11
+# Weights larger than this (512 units) are not changed twice over.
+MAX_SHARED_BYTES = 2**24
 # Past so many units the matching of all with all would take long.
 MAX_UNITS = 512
 
@@ -108,6 +110,12 @@ class Search:
             fits = self.fitting(self.singles)
         return fits or self._narrow_type()
 
+    @property
+    def is_large(self) -> bool:
+        """Whether two changes of matrices together would take gigabytes: each keeps copies."""
+        sizes = (array.nbytes for own in self.right.parts for array in own.arrays.values())
+        return sum(sizes) > MAX_SHARED_BYTES
+
     def two_departures(self) -> list[Finding]:
         """Return the pairs of mistakes that fit, best first."""
         rows = [row for row in primary_mistakes() if not row.id.startswith(("clip-", "cell-clip-"))
@@ -116,6 +124,7 @@ class Search:
         pairs = [
             pair for pair in combinations(alone, 2)
             if not all(row.id.startswith("gates-") for row in pair)
+            and not (self.is_large and all(row.kind == "weights" for row in pair))
         ]  # fmt: skip
         return self.fitting(self._evaluate(pairs, give_up=1.0))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_cli import search
 from lstm_cli.cells import LSTM
 from lstm_cli.claims import precision_of, read_claims
 from lstm_cli.diagnosis import diagnose
@@ -409,3 +410,13 @@ def test_a_large_search_asks_for_no_more_than_a_few_runs() -> None:
     found = diagnose(trace, read_claims({"h": other.h}, trace), departures=1)
     assert found.findings[0].id == "gates-iofg"
     assert as_lists({"h": other.h})
+
+
+def test_a_layer_too_large_for_all_pairs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left out of a search is told."""
+    monkeypatch.setattr(search, "MAX_SHARED_BYTES", 100)
+    weights = random_weights(LSTM, seed=3)
+    trace = run(Model.single(weights), *random_inputs(weights, 1))
+    found = diagnose(trace, {"h": trace.h + 1.5})
+    assert found.verdict == "unexplained"
+    assert "two changes of matrices together were not tried" in found.signature[-1]
