@@ -221,6 +221,10 @@ _LEFT_OUT = {
     ROUNDING: "types that only round",
 }
 
+# The same in a column.
+_WORDS = {NO_PLACE: "has no place", SAME: "is the same", UNREACHED: "not reached",
+          ROUNDING: "only rounds"}  # fmt: skip
+
 
 def _not_counted(suite: Suite) -> Iterator[str]:
     counts = Counter(each.reason for each in suite.verdicts if each.reason)
@@ -238,7 +242,7 @@ def _print_every(page: Page, suite: Suite) -> None:
     for each in _by_kind(suite.verdicts):
         style = page.look.note if each.reason else "bold" if each.word == "blind" else ""
         difference = "" if each.reason else f"{each.difference:.3g}"
-        cells = (each.row.kind, each.row.id, each.reason or each.word, difference)
+        cells = (each.row.kind, each.row.id, _WORDS.get(each.reason, each.word), difference)
         table.add_row(*(page.text(cell, style) for cell in cells))
     for column in table.columns if page.console.width < NARROW else ():
         column.no_wrap, column.overflow = False, "fold"
