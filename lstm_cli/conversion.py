@@ -218,7 +218,8 @@ def _names(
     leveled = any("{layer}" in tensor.key for tensor in row.tensors)
     for (level, direction), tensors in packed.items():
         for key, array in tensors.items():
-            prefix = "" if leveled or len(packed) == 1 else f"layer{level}_{direction}_"
+            alone = len(packed) == 1 and direction == "forward"
+            prefix = "" if leveled or alone else f"layer{level}_{direction}_"
             reverse = "_reverse" if direction == "backward" else ""
             name = key.replace("{layer}", str(level)).replace("{reverse}", reverse)
             yield prefix + name, array

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lstm_cli.cells import (
+    LSTM,
     cell_named,
     with_activations,
     with_cell_clip,
@@ -22,7 +23,7 @@ from lstm_cli.errors import InputError, LstmStepError, UsageError
 from lstm_cli.readers import model_from_arrays, read_weights
 from lstm_cli.savers import SAVERS
 from lstm_cli.traits import Traits, build_cell, traits_of
-from lstm_cli.weights import Model
+from lstm_cli.weights import Layer, Model
 from tests.conftest import random_inputs, random_weights
 from tests.test_finding import named
 from tests.test_weights import as_pytorch, torch_case
@@ -233,3 +234,15 @@ def test_a_users_table_cannot_be_converted(tmp_path: Path) -> None:
     odd = cell_named("lstm").edit({"c": "f * c_prev + g"}, name="odd", title="")
     with pytest.raises(LstmStepError, match="not of the LSTM's family"):
         convert(Model.single(random_weights(odd)), tmp_path / "out.npz", "split")
+
+
+@pytest.mark.parametrize("target", ["keras", "split", "onnx", "pytorch"])
+def test_a_backward_layer_alone_stays_backward(target: str, tmp_path: Path) -> None:
+    """A layout without a mark for the reverse direction says it in the names."""
+    weights = random_weights(LSTM, seed=4)
+    model = Model((Layer({"backward": weights}),), source="here")
+    done = convert(model, tmp_path / "out.npz", target)
+    assert done.output_difference is not None
+    assert done.output_difference < 1e-12
+    (run_of,) = read_weights(tmp_path / "out.npz").runs
+    assert run_of[1] == "backward"
