@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -103,6 +103,7 @@ class Claim:
         t: input time, from 1.
         values: `(n,)`; nan where nothing is claimed.
         tolerance: `(n,)`.
+        decimals: how many were written, None where a type tells.
     """
 
     run: int
@@ -110,6 +111,7 @@ class Claim:
     t: int
     values: Array
     tolerance: Array
+    decimals: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +187,8 @@ def read_claims(
         elif atol is not None:
             few = 0.5 * 10.0**-own.decimals if own.decimals is not None else 0.0
             given = np.full_like(values, max(atol, few))
-        claims += _placed(name, symbol, values, given, runs, trace, place)
+        placed = _placed(name, symbol, values, given, runs, trace, place)
+        claims += [replace(claim, decimals=own.decimals) for claim in placed]
     claims = [claim for claim in claims if not np.isnan(claim.values).all()]
     if not claims:
         raise InputError(

@@ -124,11 +124,15 @@ def diagnose(
         numbers = {name: np.asarray(rows, dtype=float) for name, rows in claims.items()}
         claims = read_claims(numbers, trace, place="claims")
     compared = _compare(trace, claims)
+    if compared.verdict != "match" and _only_cut(trace, claims):
+        cut = Finding((MISTAKES["digits-cut"],), compared.difference, compared.excess)
+        compared = replace(compared, verdict="match", first=None, findings=(cut,), signature=(),
+                           agree=dict.fromkeys(compared.agree, True), follows={})  # fmt: skip
     right = right_draft(trace)
     search = Search(right, claims, trace.model.convention, progress, judge)
     if compared.verdict == "match":
         typed = _of_a_narrow_type(compared, search)
-        return replace(compared, findings=tuple(typed), right=right)
+        return replace(compared, findings=compared.findings or tuple(typed), right=right)
     found = search.one_departure()
     if not found and departures > 1:
         found = search.two_departures()
@@ -281,6 +285,19 @@ def _follows(trace: Trace, claims: Claims) -> dict[str, bool]:
         fine = bool(_excess(claim, np.broadcast_to(value, claim.values.shape)).max() <= FOLLOWS)
         holds[claim.symbol] = holds.get(claim.symbol, True) and fine
     return holds
+
+
+def _only_cut(trace: Trace, claims: Claims) -> bool:
+    """Whether the numbers are ours with digits cut off rather than rounded."""
+    for claim in claims.claims:
+        ours = _ours(trace, claim)
+        fine = _excess(claim, ours) <= 1
+        if claim.decimals is not None:
+            unit = 10.0**-claim.decimals
+            fine |= np.abs(np.trunc(ours / unit) * unit - claim.values) < 1e-3 * unit
+        if not fine.all():
+            return False
+    return True
 
 
 def _of_a_narrow_type(compared: Diagnosis, search: Search) -> list[Finding]:

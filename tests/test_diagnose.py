@@ -420,3 +420,21 @@ def test_a_layer_too_large_for_all_pairs_says_so(monkeypatch: pytest.MonkeyPatch
     found = diagnose(trace, {"h": trace.h + 1.5})
     assert found.verdict == "unexplained"
     assert "two changes of matrices together were not tried" in found.signature[-1]
+
+
+@pytest.mark.parametrize("digits", [2, 3, 5])
+def test_digits_that_are_cut_are_right_digits(digits: int) -> None:
+    """0.3696 written as 0.369 is a match, and it is said; one unit more is not."""
+    lab = Laboratory(Setting(4, 3, 3, False, "gates"))
+    trace = lab.trace()
+    told = {k: np.trunc(v * 10**digits) / 10**digits for k, v in lab.right().items()}
+    found = diagnose(trace, told)
+    assert (found.verdict, [each.id for each in found.findings]) == ("match", ["digits-cut"])
+    told["h"][1, 2] -= np.sign(told["h"][1, 2]) * 10.0**-digits
+    assert diagnose(trace, told, departures=1).verdict != "match"
+
+
+def test_numbers_too_large_for_a_type_warn_of_nothing() -> None:
+    """x = 1e300 overflows float32 and bfloat16 without a word on stderr."""
+    answer = call("diagnose", "--x", "1e300,-1e300", "--expect", "h=0.1,0.2")
+    assert (answer.code, answer.err) == (1, "")

@@ -14,7 +14,7 @@ FLOORS = [
     ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],
     ["batch", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "vetting", "grading", "exercises", "integers", "remedies", "render"],
     ["cli"],
-]
+]  # fmt: skip
 ORDER = {name: place for place, name in enumerate(each for floor in FLOORS for each in floor)}
 ROOT = Path(lstm_cli.__file__).parent
 

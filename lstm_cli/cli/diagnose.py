@@ -75,6 +75,7 @@ def diagnose(
     cell_clip: o.CellClip = None,
     activations: o.Activations = "",
     dtype: o.DtypeName = o.Dtype.FLOAT64,
+    sample: i.SampleNumber = None,
     atol: Annotated[
         float | None,
         typer.Option("--atol", help="Tolerance, in place of what the numbers' digits allow."),
@@ -115,7 +116,7 @@ def diagnose(
     inputs = i.RunInputs(
         x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
         weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, None, dtype, command="lstm-step diagnose",
+        preset, seed, hidden_size, output_size, steps, sample, dtype, command="lstm-step diagnose",
     )  # fmt: skip
     if grade:
         name, trace = _exercise(files or [], inputs)

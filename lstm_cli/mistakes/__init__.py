@@ -28,7 +28,14 @@ UNITS_PERMUTED = Mistake(
 # The order is that of preference, where several explain the same numbers.
 MISTAKES: dict[str, Mistake] = {
     row.id: row
-    for row in (*weights_.ORDERS, *tables.ROWS, *weights_.ROWS, *states.ROWS, UNITS_PERMUTED)
+    for row in (
+        *weights_.ORDERS,
+        *tables.ROWS,
+        *weights_.ROWS,
+        *states.ROWS,
+        UNITS_PERMUTED,
+        states.DIGITS_CUT,
+    )
 }
 
 

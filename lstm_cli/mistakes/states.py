@@ -71,17 +71,20 @@ def _states_by_direction(draft: Draft, cache: Cache) -> Draft | None:
 
 def round_float32(values: Array) -> Array:
     """Return values rounded to float32, held in float64."""
-    return values.astype(np.float32).astype(np.float64)
+    with np.errstate(over="ignore"):  # what is too large is inf, as in that type
+        return values.astype(np.float32).astype(np.float64)
 
 
 def round_float16(values: Array) -> Array:
     """Return values rounded to IEEE half, held in float64."""
-    return values.astype(np.float16).astype(np.float64)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float16).astype(np.float64)
 
 
 def round_bfloat16(values: Array) -> Array:
     """Return values rounded to bfloat16 (8 bits of a float32's 24), held in float64."""
-    narrow = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     even = ((narrow >> 16) & 1) + 0x7FFF
     return ((narrow + even) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype(np.float64)
 
@@ -96,6 +99,16 @@ def rounding_to_decimals(decimals: int) -> Mistake:
         "carry more decimals than are asked for, and round at the end", "homework",
         formula=f"every value rounded to {decimals} decimals", kind="numbers",
     )  # fmt: skip
+
+
+DIGITS_CUT = Mistake(
+    "digits-cut", "digits are cut off, not rounded",
+    Redraft(lambda draft, cache: None),
+    "The last digit is one too small, in about half of the numbers.",
+    "Numbers are copied from a screen as far as they fit.",
+    "nothing: to these digits the numbers are right",
+    "homework", formula="0.3696 written as 0.369", kind="numbers", tier=2,
+)  # fmt: skip
 
 
 def _clip(limit: float) -> Edits:

@@ -158,6 +158,8 @@ def _verdict_words(diagnosis: Diagnosis, view: View) -> str:
     off = _short(diagnosis.difference)
     findings = diagnosis.findings
     if diagnosis.verdict == "match":
+        if findings and findings[0].id == "digits-cut":
+            return f"{title(findings[0], diagnosis)}; the largest difference is {off}"
         typed = f", as {findings[0].departures[0].id} numbers are" if findings else ""
         return f"the largest difference is {off}, so a tolerance of {off} would still pass{typed}"
     if diagnosis.verdict == "explained":
