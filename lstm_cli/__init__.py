@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_cli.version import __version__
 
 if TYPE_CHECKING:
+    from lstm_cli.backpropagation import Gradients, backward
     from lstm_cli.cell_files import read_cell
     from lstm_cli.cells import Cell
     from lstm_cli.diagnosis import Diagnosis, diagnose
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
 _HOME = {
     "Cell": "cells",
     "Diagnosis": "diagnosis",
+    "Gradients": "backpropagation",
     "Layer": "weights",
     "LstmStepError": "errors",
     "LstmWeights": "weights",
     "Model": "weights",
     "Trace": "engine",
+    "backward": "backpropagation",
     "diagnose": "diagnosis",
     "model_from_arrays": "readers",
     "preset_model": "presets",
@@ -45,12 +48,14 @@ _HOME = {
 __all__ = [
     "Cell",
     "Diagnosis",
+    "Gradients",
     "Layer",
     "LstmStepError",
     "LstmWeights",
     "Model",
     "Trace",
     "__version__",
+    "backward",
     "diagnose",
     "model_from_arrays",
     "preset_model",

@@ -8,7 +8,7 @@ table is evaluated in order and every named value is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.cells import Cell
-from lstm_cli.equations import Array, evaluate
+from lstm_cli.equations import Array, Equation, evaluate
 from lstm_cli.errors import InputError, ShapeError
 from lstm_cli.weights import Direction, LstmWeights, Model
 
@@ -211,8 +211,8 @@ def _run_direction(
     """Return symbol -> `(…, T, n)` for one layer in one direction."""
     times = range(x.shape[-2])
     order = times if direction == "forward" else reversed(times)
-    parameters = {name: _round(array, dtype) for name, array in weights.arrays.items()}
-    x, states = _round(x, dtype), {"h_prev": _round(h, dtype), "c_prev": _round(c, dtype)}
+    parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
+    x, states = rounded(x, dtype), {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
     kept: dict[str, Array] = {}
     for t in order:
         values = evaluate_step(weights.cell, parameters, {"x": x[..., t, :], **states}, dtype)
@@ -238,15 +238,25 @@ def evaluate_step(
     Returns:
         symbol -> `(…, n)`, float64: the inputs and every row, in the order of the table.
     """
-    known, values = {**parameters, **inputs}, dict(inputs)
+    return evaluate_rows(cell.equations, parameters, inputs, dtype)
+
+
+def evaluate_rows(
+    rows: Iterable[Equation],
+    known: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    dtype: np.dtype[Any],
+) -> dict[str, Array]:
+    """Evaluate rows in order, each from `known`, `inputs` and the rows above it; else as above."""
+    known, values = {**known, **inputs}, dict(inputs)
     with np.errstate(all="ignore"):  # an overflow shows in the answer, as inf, under its name
-        for row in cell.equations:
-            value = _round(evaluate(row.expression, known), dtype)
+        for row in rows:
+            value = rounded(evaluate(row.expression, known), dtype)
             known[row.symbol] = values[row.symbol] = value
     return values
 
 
-def _round(array: Array, dtype: np.dtype[Any]) -> Array:
+def rounded(array: Array, dtype: np.dtype[Any]) -> Array:
     """Return the array rounded to `dtype` and held in float64, in which rows are computed."""
     if dtype == np.float64:
         return array

@@ -108,6 +108,22 @@ def _concatenate(*parts: Array) -> Array:
     )
 
 
+def _outer(column: Array, row: Array) -> Array:
+    # (…, m), (…, n) -> (m, n), summed over batch axes: what one parameter gets from all of them.
+    lead = np.broadcast_shapes(column.shape[:-1], row.shape[:-1])
+    columns, rows = (
+        np.broadcast_to(each, (*lead, each.shape[-1])).reshape(-1, each.shape[-1])
+        for each in (column, row)
+    )
+    return np.asarray(columns.T @ rows)
+
+
+def _part(joined: Array, place: Array, *parts: Array) -> Array:
+    # (…, sum of n) -> (…, n of parts[place]): what `concat` of these parts put there.
+    begin = sum(part.shape[-1] for part in parts[: int(place)])
+    return joined[..., begin : begin + parts[int(place)].shape[-1]]
+
+
 def _operator(compute: Callable[..., Any], arity: int = 2) -> Function:
     return Function(("a", "b")[:arity], compute=compute, activation=False, operator=True)
 
@@ -131,6 +147,20 @@ FUNCTIONS: dict[str, Function] = {
     # 1 where z > 0, else 0: at 0 itself it is 0, as ONNX's ThresholdedRelu.
     "heaviside": Function(("z",), compute=lambda z: np.heaviside(z, 0.0), activation=False),
 }
+
+# What rows derived from a cell may use (`gradient` adds to it) and no user's row can name: the
+# parser reads none of these.
+DERIVED: dict[str, Function] = {
+    "transpose": _operator(np.transpose, 1),
+    "outer": _operator(_outer),
+    "part": _operator(_part),
+}
+
+
+def function_named(name: str) -> Function:
+    """Return a function of the grammar, or one that only derived rows use."""
+    return FUNCTIONS.get(name) or DERIVED[name]
+
 
 _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@"}
 _LITERAL = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -287,7 +317,7 @@ def evaluate(node: Node, values: Mapping[str, Array]) -> Array:
         case Name(name):
             return values[name]
         case Apply(name, arguments):
-            function = FUNCTIONS[name]
+            function = function_named(name)
             computed = [evaluate(argument, values) for argument in arguments]
             if function.body is None:
                 assert function.compute is not None
@@ -299,7 +329,7 @@ def bind_arguments(
     name: str, given: list[Value], constant: Callable[[float], Value]
 ) -> dict[str, Value]:
     """Return parameter -> value for a function with a body, defaults filled in by `constant`."""
-    function = FUNCTIONS[name]
+    function = function_named(name)
     missing = len(function.parameters) - len(given)
     defaults = function.defaults[len(function.defaults) - missing :] if missing else ()
     return dict(zip(function.parameters, [*given, *(constant(d) for d in defaults)], strict=True))
@@ -333,6 +363,6 @@ def functions_in(node: Node) -> list[str]:
     """Return every named function a tree uses (not the operators), each once."""
     if not isinstance(node, Apply):
         return []
-    own = [] if FUNCTIONS[node.function].operator else [node.function]
+    own = [] if function_named(node.function).operator else [node.function]
     inner = [each for part in node.arguments for each in functions_in(part)]
     return list(dict.fromkeys(own + inner))

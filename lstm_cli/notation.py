@@ -1,7 +1,7 @@
 """Equations as people write them: plain text, Unicode, LaTeX; joined or split.
 
 The only file that knows how a symbol looks. Plain text is the grammar itself and parses back to
-the same tree.
+the same tree; what only derived rows have (`W.T`, `outer`, `f'`, a part `v[x]`) does not parse.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lstm_cli.equations import FUNCTIONS, Apply, Equation, Name, Node, Number, rebuild
+from lstm_cli.equations import (
+    FUNCTIONS,
+    Apply,
+    Equation,
+    Name,
+    Node,
+    Number,
+    function_named,
+    rebuild,
+)
 
 Notation = Literal["joined", "split"]
 
@@ -39,6 +48,8 @@ class Style:
     number: Callable[[float], str]
     scale: str  # `*` beside a plain number
     apply: str  # `@` before a plain name
+    transposed: str = ".T"
+    prime: str = "'"  # behind a function's name: its derivative
     bracket: tuple[str, str] = ("(", ")")
 
 
@@ -66,6 +77,27 @@ def _latex_name(name: str) -> str:
     return f"{letter}_{subscript}" if len(subscript) == 1 else f"{letter}_{{{subscript}}}"
 
 
+def gradient_style(style: Style) -> Style:
+    """Return a style in which `d_f`, the gradient of f, is δf (Greff et al. 2017 write it so).
+
+    Plain text keeps `d_f`.
+    """
+    if style is PLAIN:
+        return style
+    delta, word = ("δ", "{}") if style is UNICODE else (r"\delta ", r"\mathrm{{{}}}")
+
+    def name(symbol: str) -> str:
+        own = symbol.removeprefix("d_")
+        if own == symbol:
+            return style.name(symbol)
+        if own in ("h_next", "c_next"):
+            stem = style.name(own[0]).removesuffix("_t")
+            return f"{delta}{stem}_{{{word.format('next')}}}"
+        return delta + (word.format(own) if own in ("hx", "output") else style.name(own))
+
+    return replace(style, name=name)
+
+
 def _latex_function(name: str) -> str:
     return rf"\operatorname{{{name}}}".replace("_", r"\_")
 
@@ -79,16 +111,27 @@ PLAIN = Style(
     apply=" @ ",
 )
 UNICODE = Style(
-    operators={"+": " + ", "-": " − ", "*": " ⊙ ", "/": " / ", "@": " · ", "neg": "−"},
+    operators={
+        "+": " + ",
+        "-": " − ",
+        "*": " ⊙ ",
+        "/": " / ",
+        "@": " · ",
+        "neg": "−",
+        "outer": " ⊗ ",
+    },
     functions={"sigmoid": "σ", "hard_sigmoid": "hard-σ", "hard_sigmoid_6": "hard-σ₆"},
     name=_unicode_name,
     number=lambda value: number_text(value).replace("-", "−"),
     scale="·",
     apply=" ",
+    transposed="ᵀ",
+    prime="′",
 )
 LATEX = Style(
     operators={
         "+": " + ", "-": " - ", "*": r" \odot ", "/": " / ", "@": r" \cdot ", "neg": "-",
+        "outer": r" \otimes ",
     },
     functions={"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "min": r"\min",
                "max": r"\max"}
@@ -98,10 +141,11 @@ LATEX = Style(
     number=number_text,
     scale=r" \cdot ",
     apply=r"\, ",
+    transposed=r"^{\top}",
     bracket=(r"\left(", r"\right)"),
 )  # fmt: skip
 
-_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "neg": 3}
+_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "outer": 2, "neg": 3}
 _ATOM = 4
 
 
@@ -121,7 +165,11 @@ def _write(node: Node, style: Style) -> tuple[str, int]:
             return "[" + ", ".join(write(each, style) for each in arguments) + "]", _ATOM
         case Apply("neg", (operand,)):
             return style.operators["neg"] + _side(operand, style, 3), 3
-        case Apply(sign, (left, right)) if sign in _PRECEDENCE:
+        case Apply("transpose", (matrix,)):
+            return _side(matrix, style, _ATOM) + style.transposed, _ATOM
+        case Apply("part", (joined, Number(place), *parts)):
+            return f"{_side(joined, style, _ATOM)}[{write(parts[int(place)], style)}]", _ATOM
+        case Apply(sign, (left, right)) if sign in style.operators:
             level = _PRECEDENCE[sign]
             # Left-associative, so an equal level on the right keeps its parentheses.
             sides = _side(left, style, level), _side(right, style, level + 1)
@@ -129,8 +177,14 @@ def _write(node: Node, style: Style) -> tuple[str, int]:
         case Apply(name, arguments):
             inner = ", ".join(write(each, style) for each in arguments)
             opening, closing = style.bracket
-            return style.functions.get(name, name) + opening + inner + closing, _ATOM
+            return function_name(name, style) + opening + inner + closing, _ATOM
     raise AssertionError(node)
+
+
+def function_name(name: str, style: Style) -> str:
+    """Return a function's name as printed; `tanh'` is the derivative of tanh."""
+    own = name.removesuffix("'")
+    return style.functions.get(own, own) + style.prime * (own != name)
 
 
 def _between(sign: str, left: Node, right: Node, style: Style) -> str:
@@ -177,10 +231,10 @@ def write_definition(name: str, style: Style = PLAIN) -> str:
 
     For example `hard_sigmoid(z) = min(max(0.2 * z + 0.5, 0), 1)`; "" for a primitive.
     """
-    function = FUNCTIONS[name]
+    function = function_named(name)
     if function.body is None:
         return ""
-    shown = f"{style.functions.get(name, name)}({', '.join(function.parameters)})"
+    shown = f"{function_name(name, style)}({', '.join(function.parameters)})"
     local = replace(style, name=str)
     constants = ", ".join(
         f"{key} = {style.number(value)}"

@@ -9,8 +9,8 @@ import lstm_cli
 
 FLOORS = [
     ["version", "errors", "equations", "notation", "rewriting", "c_text"],
-    ["dimensions", "cells", "traits"],
-    ["weights", "conventions", "layouts", "engine", "fixed_point", "ensemble"],
+    ["dimensions", "cells", "traits", "gradient"],
+    ["weights", "conventions", "layouts", "engine", "backpropagation", "fixed_point", "ensemble"],
     ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],
     ["batch", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "vetting", "grading", "exercises", "integers", "remedies", "render"],
     ["cli"],

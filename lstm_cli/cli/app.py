@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 # Command -> the module of lstm_cli.cli that has its function, under the same name.
 COMMANDS: Mapping[str, str] = {
     "run": "run",
+    "grad": "grad",
     "batch": "batch",
     "diagnose": "diagnose",
     "vet": "vet",

@@ -144,7 +144,11 @@ def _print_words(page: Page, trace: Trace) -> None:
 
 
 def _print_step(page: Page, each: LayerTrace, t: int) -> None:
-    rows = step_rows(each, t, page.view, page.style).rows
+    print_rows(page, step_rows(each, t, page.view, page.style).rows)
+
+
+def print_rows(page: Page, rows: Sequence[Row]) -> None:
+    """Print rows of one step in the first layout that fits the width."""
     widest = max(len(row.values) for row in rows)
     if page.view.units:
         candidates = [(chosen_units(page.view, widest), widest > MANY_UNITS)]

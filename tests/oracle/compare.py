@@ -73,23 +73,23 @@ class Theirs:
 
 def assert_same(trace: Trace, theirs: Theirs, atol: float, framework: str) -> None:
     """Hold every number that a framework gave against ours, absolutely."""
-    _assert_near("output", trace.output, theirs.output, atol, framework)
+    assert_near("output", trace.output, theirs.output, atol, framework)
     for symbol in FINALS:
         finals = getattr(theirs, symbol)
         assert len(finals) == len(trace.layers)
         for each, final in zip(trace.layers, finals, strict=True):
             place = f"{symbol} of layer {each.layer} {each.direction}"
-            _assert_near(place, each.final(symbol), final, atol, framework)
+            assert_near(place, each.final(symbol), final, atol, framework)
     for symbol, values in theirs.gates.items():
-        _assert_near(symbol, trace.layers[0].values[symbol], values, atol, framework)
+        assert_near(symbol, trace.layers[0].values[symbol], values, atol, framework)
 
 
 def assert_same_layer(trace: LayerTrace, output: Array, atol: float, framework: str) -> None:
     """Hold one layer's h over input time against a framework's."""
-    _assert_near(f"output of layer {trace.layer}", trace.values["h"], output, atol, framework)
+    assert_near(f"output of layer {trace.layer}", trace.values["h"], output, atol, framework)
 
 
-def _assert_near(what: str, ours: Array, theirs: Any, atol: float, framework: str) -> None:
+def assert_near(what: str, ours: Array, theirs: Any, atol: float, framework: str) -> None:
     theirs = np.asarray(theirs, dtype=np.float64)
     assert ours.shape == theirs.shape, what
     worst = float(np.max(np.abs(ours - theirs)))
