@@ -113,6 +113,10 @@ class Claim:
     tolerance: Array
     decimals: int | None = None
 
+    def ours(self, trace: Trace) -> Array:
+        """Return our numbers `(n,)` in its place."""
+        return np.asarray(trace.layers[self.run].values[self.symbol][self.t - 1])
+
 
 @dataclass(frozen=True, eq=False)
 class Claims:

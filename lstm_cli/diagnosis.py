@@ -19,6 +19,7 @@ from lstm_cli.ensemble import evaluate_members
 from lstm_cli.equations import Array, evaluate, names_in
 from lstm_cli.mistakes import MISTAKES
 from lstm_cli.mistakes.drafts import Cache, Draft, draft_of
+from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.notation import is_parameter
 from lstm_cli.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
 
@@ -167,7 +168,7 @@ def _start(each: Any, symbol: str) -> Array:
 
 def _compare(trace: Trace, claims: Claims) -> Diagnosis:
     """Return the diagnosis before any search."""
-    rows = [(claim, _ours(trace, claim)) for claim in claims.claims]
+    rows = [(claim, claim.ours(trace)) for claim in claims.claims]
     excess = [_excess(claim, ours) for claim, ours in rows]
     first = next((_difference(trace, *row) for row, over in zip(rows, excess, strict=True)
                   if over.max() > 1), None)  # fmt: skip
@@ -187,10 +188,6 @@ def _compare(trace: Trace, claims: Claims) -> Diagnosis:
         follows=_follows(trace, claims) if first else {},
         signature=tuple(_signature(trace, rows, excess)) if first else (),
     )  # fmt: skip
-
-
-def _ours(trace: Trace, claim: Claim) -> Array:
-    return np.asarray(trace.layers[claim.run].values[claim.symbol][claim.t - 1])
 
 
 def _off(claim: Claim, ours: Array) -> Array:
@@ -290,7 +287,7 @@ def _follows(trace: Trace, claims: Claims) -> dict[str, bool]:
 def _only_cut(trace: Trace, claims: Claims) -> bool:
     """Whether the numbers are ours with digits cut off rather than rounded."""
     for claim in claims.claims:
-        ours = _ours(trace, claim)
+        ours = claim.ours(trace)
         fine = _excess(claim, ours) <= 1
         if claim.decimals is not None:
             unit = 10.0**-claim.decimals
@@ -303,7 +300,7 @@ def _only_cut(trace: Trace, claims: Claims) -> bool:
 def _of_a_narrow_type(compared: Diagnosis, search: Search) -> list[Finding]:
     """Return the type that explains what is left of a match, where the numbers are of one."""
     (words, *more) = {p.words for p in compared.claims.precision.values()}
-    if more or words not in ("float32", "float16", "bfloat16") or compared.difference <= NOISE:
+    if more or words not in NARROW_TYPES or compared.difference <= NOISE:
         return []
     row = MISTAKES[words]
     return [Finding((row,), compared.difference, compared.excess)]

@@ -67,8 +67,7 @@ def _real(values: Array, name: str, own: FixedFormat, place: str) -> Array:
 
 
 def _equal(claims: Claims, trace: Trace) -> bool:
-    pairs = ((claim, trace.layers[claim.run].values[claim.symbol][claim.t - 1])
-             for claim in claims.claims)  # fmt: skip
+    pairs = ((claim, claim.ours(trace)) for claim in claims.claims)
     return all(
         bool(np.all(np.isnan(claim.values) | (np.abs(ours - claim.values) <= claim.tolerance)))
         for claim, ours in pairs

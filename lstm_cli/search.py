@@ -20,7 +20,7 @@ from lstm_cli.mistakes import UNITS_PERMUTED, primary_mistakes, secondary_mistak
 from lstm_cli.mistakes.drafts import Cache, Draft, Parts
 from lstm_cli.mistakes.readings import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.states import rounding_to_decimals
+from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
 
 # What is called with the number of readings done and of all that are to be tried.
 Progress = Callable[[int, int], None]
@@ -119,7 +119,7 @@ class Search:
     def two_departures(self) -> list[Finding]:
         """Return the pairs of mistakes that fit, best first."""
         rows = [row for row in primary_mistakes() if not row.id.startswith(("clip-", "cell-clip-"))
-                and row.id not in ("float32", "float16", "bfloat16")]  # fmt: skip
+                and row.id not in NARROW_TYPES]  # fmt: skip
         alone = [row for row in rows if row.change(self.right, self.cache) is not None]
         pairs = [
             pair for pair in combinations(alone, 2)
@@ -154,11 +154,11 @@ class Search:
                 drafts.append(draft)
         if not drafts:
             return []
-        total, before = self.tried + len(drafts), self.tried
+        before = self.tried
 
         def told(done: int) -> None:
             self.tried += done
-            self.progress(self.tried - before, total - before)
+            self.progress(self.tried - before, len(drafts))
 
         verdicts = evaluate_members(
             [draft.member() for draft in drafts], self.right.layout, self.claims.targets,
@@ -182,7 +182,7 @@ class Search:
         few = self.claims.decimals is not None and self.claims.decimals <= 4
         off = self._difference(self.right)
         for row in primary_mistakes():
-            if row.id not in ("float32", "float16", "bfloat16"):
+            if row.id not in NARROW_TYPES:
                 continue
             if row.id != "float32" and row.id not in words and not few:
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.cli import options as o
-from lstm_cli.errors import ExitCode, LstmStepError, UsageError, indented, safe
+from lstm_cli.errors import ExitCode, LstmStepError, indented, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,8 +69,7 @@ def batch(
     from lstm_cli.samples import find_files
     from lstm_cli.writers import json_text, write_out
 
-    if atol is not None and not 0 <= atol < math.inf:
-        raise UsageError(f"--atol is {atol}", where="--atol", hint="--atol 1e-6")
+    o.check_atol(atol)
     chosen = o.pick_format(
         "jsonl" if as_json and not format_ else format_, False, ["table", "jsonl"],
         terminal=output == "-" and sys.stdout.isatty(),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,8 +108,7 @@ def diagnose(
     The first value that departs, and the mistake or convention that gives exactly them.
     """
     o.one_blas_thread()
-    if atol is not None and not 0 <= atol < math.inf:
-        raise UsageError(f"--atol is {atol}", where="--atol", hint="--atol 1e-6")
+    o.check_atol(atol)
     if as_json and format_ == "table":
         raise UsageError("--json and -f table contradict each other", where="-f", hint="keep one")
     inputs = i.RunInputs(
@@ -255,12 +253,7 @@ def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Tr
     from lstm_cli.batch import Settings, sample_trace
     from lstm_cli.samples import BadSample, find_files, read_samples
 
-    model = None
-    if inputs.weights:
-        model = o.file_model(
-            inputs.weights, inputs.layer, inputs.direction, inputs.convention, inputs.cell,
-            inputs.external,
-        )  # fmt: skip
+    model = inputs.file_model() if inputs.weights else None
     settings = Settings(
         model=model, weights=inputs.weights, layer=inputs.layer, cell=inputs.cell.cell(),
         edit=inputs.cell.edit, convention=inputs.convention, steps=inputs.steps,
@@ -303,8 +296,7 @@ def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
     h, c = starts
     name, _, rest = mine.source.removeprefix("preset:").partition(" (seed ")
     if inputs.weights:
-        model = o.file_model(inputs.weights, inputs.layer, inputs.direction, inputs.convention,
-                             inputs.cell, inputs.external)  # fmt: skip
+        model = inputs.file_model()
     elif inputs.preset or mine.source.startswith("preset:"):
         base = inputs.cell.own_cell() or (read_cell(mine.cell) if mine.cell else LSTM)
         sizes = {"I": x.shape[1], "P": len(h[0]), "H": len(c[0])}
@@ -318,8 +310,7 @@ def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
                 where=mine.place, hint="--weights FILE",
             )  # fmt: skip
         convention = inputs.convention or mine.convention
-        model = o.file_model(path, inputs.layer, inputs.direction, convention, inputs.cell,
-                             inputs.external)  # fmt: skip
+        model = replace(inputs, weights=path, convention=convention).file_model()
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]
     return run(model, x, *states, dtype=inputs.dtype.value)

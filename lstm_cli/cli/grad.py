@@ -105,7 +105,9 @@ def grad(
     """
     terminal = output == "-" and sys.stdout.isatty()
     chosen = o.pick_format(format_, as_json, FORMATS, terminal=terminal)
-    _check_pipes({"--x": x, "--h": h, "--c": c, "--dh": dh, "--dc": dc, "--d-output": d_output})
+    i.refuse_two_pipes(
+        {"--x": x, "--h": h, "--c": c, "--dh": dh, "--dc": dc, "--d-output": d_output}
+    )
     inputs = i.RunInputs(
         x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
         weights, layer, direction, convention, external,
@@ -120,14 +122,6 @@ def grad(
     _emit(report, view, chosen, output, color)
     if report.margin and not report.margin.passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
-
-
-def _check_pipes(texts: dict[str, str]) -> None:
-    piped = [name for name, text in texts.items() if text == "-"]
-    if len(piped) > 1:
-        raise UsageError(
-            f"{' and '.join(piped)} both read stdin", where="-", hint="give one of them as @FILE"
-        )
 
 
 def _gradients(trace: Trace, dh: str, dc: str, d_output: str) -> Gradients:

@@ -96,17 +96,17 @@ class RunInputs:
         model = self._model(x, h, c)
         return run_model(model, repeat_or_cut(x, self.steps, "--x"), h, c, dtype=self.dtype.value)
 
+    def file_model(self) -> Model:
+        """Return the model that the options choose in `--weights`; errors as `read_weights`."""
+        return o.file_model(
+            self.weights, self.layer, self.direction, self.convention, self.cell, self.external
+        )
+
     def _vectors(self) -> tuple[Array | None, ...]:
         from lstm_cli.vectors import read_vector
 
         texts = {"--x": self.x, "--h": self.h, "--c": self.c}
-        piped = [name for name, text in texts.items() if text == "-"]
-        if len(piped) > 1:
-            raise UsageError(
-                f"{' and '.join(piped)} both read stdin",
-                where="-",
-                hint="give one of them as @FILE",
-            )
+        refuse_two_pipes(texts)
         return tuple(
             read_vector(
                 text, name, allow_nonfinite=self.allow_nonfinite,
@@ -135,9 +135,7 @@ class RunInputs:
         }
         if self.weights:
             refuse_idle(preset_only, "--preset", self.command)
-            return o.file_model(
-                self.weights, self.layer, self.direction, self.convention, self.cell, self.external
-            )
+            return self.file_model()
         refuse_idle(file_only, "--weights", self.command)
         return self._preset_model(x, h, c)
 
@@ -155,6 +153,19 @@ class RunInputs:
             return model
         note = "no weights given: preset identity (W_k = [I | I], b = 0)"
         return replace(model, assumptions=(note,))
+
+
+def refuse_two_pipes(texts: dict[str, str]) -> None:
+    """Refuse two options that would both read stdin.
+
+    Raises:
+        UsageError: names them.
+    """
+    piped = [name for name, text in texts.items() if text == "-"]
+    if len(piped) > 1:
+        raise UsageError(
+            f"{' and '.join(piped)} both read stdin", where="-", hint="give one of them as @FILE"
+        )
 
 
 def refuse_idle(options: dict[str, object], owner: str, command: str) -> None:

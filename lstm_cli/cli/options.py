@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -232,6 +233,16 @@ def file_model(
         external=external,
     )
     return model.only(direction.value) if direction else model
+
+
+def check_atol(atol: float | None) -> None:
+    """Refuse a tolerance that is no number from 0.
+
+    Raises:
+        UsageError: it is negative, nan or inf.
+    """
+    if atol is not None and not 0 <= atol < math.inf:
+        raise UsageError(f"--atol is {atol}", where="--atol", hint="--atol 1e-6")
 
 
 def one_blas_thread() -> None:

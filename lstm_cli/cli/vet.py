@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -86,8 +85,7 @@ def vet(
     o.one_blas_thread()
     from lstm_cli.samples import find_files
 
-    if atol is not None and not 0 <= atol < math.inf:
-        raise UsageError(f"--atol is {atol}", where="--atol", hint="--atol 1e-6")
+    o.check_atol(atol)
     known = format_ or ("" if as_json else "table")
     chosen = o.pick_format(known, as_json, FORMATS, terminal=True)
     names = find_files(files)

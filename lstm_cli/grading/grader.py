@@ -27,10 +27,11 @@ from lstm_cli.grading.results import (
 )
 from lstm_cli.grading.sheet import Place, Sheet, sheet_of
 from lstm_cli.grading.written import HAIR, LEAST_DECIMALS
+from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.search import Finding
 
 # Mistakes that are none on paper.
-ROUNDINGS = ("rounded-on-the-way", "float32", "float16", "bfloat16")
+ROUNDINGS = ("rounded-on-the-way", *NARROW_TYPES)
 # A rougher answer than this share of the largest right number is wrong, not rounded.
 ROUGHEST = 0.05
 

@@ -34,10 +34,8 @@ class Cache:
         """Return `make(*sources)`, made once for each way and its sources."""
         key = (how, *map(id, sources))
         if key not in self._made:
-            self._made[key] = (
-                make(*sources),
-                sources,
-            )  # sources are kept: an id must not come back
+            # The sources are kept too: an id must not come back.
+            self._made[key] = (make(*sources), sources)
         made: Made = self._made[key][0]  # type: ignore[assignment] # the key tells its type
         return made
 
@@ -299,19 +297,6 @@ class Redraft:
     def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
         """Return the changed draft."""
         return self.change(draft, cache)
-
-
-@dataclass(frozen=True, eq=False)
-class Both:
-    """One change after the other."""
-
-    first: Change
-    second: Change
-
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the draft after both."""
-        half = self.first(draft, cache)
-        return None if half is None else self.second(half, cache)
 
 
 @dataclass(frozen=True, eq=False)

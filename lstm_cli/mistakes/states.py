@@ -101,6 +101,9 @@ def rounding_to_decimals(decimals: int) -> Mistake:
     )  # fmt: skip
 
 
+# The rows that are a type's arithmetic, widest first: right numbers, less exactly.
+NARROW_TYPES = ("float32", "float16", "bfloat16")
+
 DIGITS_CUT = Mistake(
     "digits-cut", "digits are cut off, not rounded",
     Redraft(lambda draft, cache: None),

@@ -302,18 +302,13 @@ def _print_numbers(page: Page, diagnosis: Diagnosis) -> None:
     table.add_column(overflow="fold")
     for claim in chosen.values():
         where = f"{claim.symbol}, t = {claim.t}"
-        right = ours(claim, diagnosis)
+        right = claim.ours(diagnosis.trace)
         table.add_row(page.text(where), page.text("theirs"),
                       page.text(_numbers(claim.values, page.view)))  # fmt: skip
         table.add_row("", page.text("right"), page.text(_numbers(right, page.view)))
     page.print(table)
 
 
-def ours(claim: Claim, diagnosis: Diagnosis) -> Array:
-    """Return our numbers `(n,)` for a claim."""
-    return np.asarray(diagnosis.trace.layers[claim.run].values[claim.symbol][claim.t - 1])
-
-
 def _departs(claim: Claim, diagnosis: Diagnosis) -> bool:
-    off = np.abs(ours(claim, diagnosis) - claim.values)
+    off = np.abs(claim.ours(diagnosis.trace) - claim.values)
     return bool(np.any(off[~np.isnan(claim.values)] > claim.tolerance[~np.isnan(claim.values)]))
