@@ -15,7 +15,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -69,13 +69,17 @@ class Equation:
 class Function:
     """A function of the grammar: a primitive with NumPy code, or a body in the same grammar.
 
-    `parameters[0]` is the argument; the others are constants with `defaults`.
+    `parameters[0]` is the argument; the others are constants with `defaults`. A primitive may have
+    its `compute` as a `formula` of the grammar too, for those who cannot call NumPy, and the form
+    in which a `textbook` has it, which is for reading and loses digits in computing.
     """
 
     parameters: tuple[str, ...]
     defaults: tuple[float, ...] = ()
     compute: Callable[..., Array] | None = None
     body: Node | None = None
+    formula: Node | None = None
+    textbook: Node | None = None
     activation: bool = True
     operator: bool = field(default=False)
 
@@ -148,12 +152,13 @@ FUNCTIONS: dict[str, Function] = {
     "heaviside": Function(("z",), compute=lambda z: np.heaviside(z, 0.0), activation=False),
 }
 
-# What rows derived from a cell may use (`gradient` adds to it) and no user's row can name: the
-# parser reads none of these.
+# What rows derived from a cell (`gradient` adds to it) and formulas of primitives may use, and no
+# user's row can name: the parser reads none of these.
 DERIVED: dict[str, Function] = {
     "transpose": _operator(np.transpose, 1),
     "outer": _operator(_outer),
     "part": _operator(_part),
+    "log1p": Function(("z",), compute=np.log1p, activation=False),
 }
 
 
@@ -280,6 +285,16 @@ def _least_arguments(function: Function) -> int:
 def _define(name: str, text: str, parameters: str = "z", *defaults: float) -> None:
     FUNCTIONS[name] = Function(tuple(parameters.split()), defaults, body=parse(text))
 
+
+FUNCTIONS["sigmoid"] = replace(
+    FUNCTIONS["sigmoid"],
+    formula=parse("exp(min(z, 0)) / (1 + exp(-abs(z)))"),
+    textbook=parse("1 / (1 + exp(-z))"),
+)
+FUNCTIONS["softplus"] = replace(
+    FUNCTIONS["softplus"],
+    formula=Apply("+", (parse("max(z, 0)"), Apply("log1p", (parse("exp(-abs(z))"),)))),
+)
 
 # Each of these is a row of the same grammar, so whatever can read a cell (the arithmetic, the
 # gradient, a compiler) can read them; only the primitives above need code of their own.

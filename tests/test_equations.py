@@ -152,6 +152,27 @@ def test_activations_agree_with_the_witness(name: str) -> None:
     assert np.allclose(got, [ACTIVATIONS[name](z) for z in points], rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, function in FUNCTIONS.items() if function.formula is not None]
+)
+def test_a_primitives_formula_is_what_numpy_computes(name: str) -> None:
+    """What other languages are generated from gives the numbers of the NumPy code, bit for bit."""
+    function = FUNCTIONS[name]
+    z = np.concatenate([np.linspace(-40, 40, 4001), [-745.2, -709.9, -1e-300, 0.0, 709.9, 1e4]])
+    assert function.compute is not None
+    assert function.formula is not None
+    with np.errstate(all="ignore"):
+        assert np.array_equal(function.compute(z), evaluate(function.formula, {"z": z}))
+
+
+def test_the_sigmoid_of_textbooks_is_the_sigmoid() -> None:
+    """1 / (1 + exp(-z)), which worked arithmetic prints, is the value that it stands beside."""
+    textbook = FUNCTIONS["sigmoid"].textbook
+    assert textbook is not None
+    z = np.linspace(-30, 30, 601)
+    np.testing.assert_allclose(evaluate(textbook, {"z": z}), sigmoid(z), rtol=1e-14)
+
+
 def test_the_two_hard_sigmoids_differ_at_one() -> None:
     """Keras 2's hard sigmoid gives 0.7 at 1, Keras 3's and PyTorch's 0.6667."""
     assert value("hard_sigmoid(z)", z=[1.0]) == pytest.approx([0.7])
