@@ -58,6 +58,20 @@ def number_text(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
+def number(value: float, digits: int) -> str:
+    """Return a number for a table: at most `digits` decimals, no zeros at the end.
+
+    A number that would come out as 0 so, or be endless, is written with an exponent.
+    """
+    if value and (abs(value) >= 1e9 or round(abs(value), digits) == 0):
+        short = repr(float(value))
+        full = f"{value:.{max(digits - 1, 0)}e}"
+        return short if len(short) <= min(len(full), digits + 2) else full
+    fixed = f"{value:.{digits}f}"
+    fixed = fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
+    return "0" if fixed == "-0" else fixed
+
+
 def _unicode_name(name: str) -> str:
     known = {"g": "C̃_t", "c": "C_t", "c_prev": "C_{t−1}", "h_prev": "h_{t−1}", "x": "x_t"}
     if name in known or is_parameter(name) or "_" in name:
@@ -199,6 +213,17 @@ def _side(node: Node, style: Style, level: int) -> str:
     text, own = _write(node, style)
     opening, closing = style.bracket
     return text if own >= level else f"{opening}{text}{closing}"
+
+
+def write_row(matrix: str, row: int, vector: Node, style: Style = PLAIN) -> str:
+    """Return the product of one row of a matrix with a vector: `W_f[2] · [h_{t−1}, x_t]`."""
+    place = f"[{row}]"  # no name of the grammar has a bracket
+    marked = replace(
+        style,
+        name=lambda name: style.name(name.removesuffix(place)) + place * name.endswith(place),
+        bracket=("(", ")"),
+    )
+    return write(Apply("@", (Name(matrix + place), vector)), marked)
 
 
 def split(node: Node) -> Node:

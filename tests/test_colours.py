@@ -46,6 +46,13 @@ def test_scales_are_the_same_for_gates_of_any_run(values: list[float], scale: Sc
     assert scale_of(np.array(values)) == scale
 
 
+def test_a_state_has_a_sign_also_where_it_is_positive() -> None:
+    """Zero is white in every picture of x, c, h and the candidate."""
+    for symbol in ("x", "h_prev", "c_prev", "g", "c", "h"):
+        assert scale_of(np.array([0.0, 0.5]), symbol) == Scale("signed", -1.0, 1.0)
+    assert scale_of(np.array([0.0, 0.5]), "f") == Scale("share", 0.0, 1.0)
+
+
 def test_ends_and_middle_are_the_ramps_own() -> None:
     """What lies outside a scale takes its end, what is no number a colour that no ramp has."""
     scale = Scale("signed", -2.0, 2.0)

@@ -1,45 +1,51 @@
-"""`lstm-step explain`: a step for people to work through; so far as an exercise sheet."""
+"""`lstm-step explain`: a step worked out, a word of the LSTM, or an exercise sheet."""
 
 from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
-from lstm_cli.errors import UsageError, safe, suggest
+from lstm_cli.cli.exercise_options import COMMAND, FORMATS, Exercise
+from lstm_cli.errors import UsageError, safe
 
 if TYPE_CHECKING:
     from lstm_cli.engine import Trace
-    from lstm_cli.render.exercise import Task
-    from lstm_cli.weights import Model
+    from lstm_cli.render.worked import Ask
 
 EXAMPLES = """\b
-Without --x an exercise gets short random numbers: --seed tells which, --hidden-size and
---input-size how many. `diagnose EXERCISE.json --grade ANSWERS.csv` grades what comes back.
+With --x: the step as arithmetic, every product and sum with its numbers, for the unit with the
+largest |h| or those of --unit. With WORD: what the word means; `explain words` has them all.
+With --exercise: a sheet with blanks. Without --x it gets short random numbers: --seed tells
+which, --hidden-size and --input-size how many; `diagnose EXERCISE.json --grade ANSWERS.csv`
+grades what comes back.
 
 \b
 Examples:
-  lstm-step explain --exercise
+  lstm-step explain --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1
+  lstm-step explain --x "1,2,3; 4,5,6" -w samples/weights/hand.json --unit 0:2 --only z_f,f,c
+  lstm-step explain --x 0.5,1 --cell peephole --preset random --notation split -f latex
+  lstm-step explain forget-gate
   lstm-step explain --exercise --seed 7 --hidden-size 2 --input-size 3 --steps 2 -f latex
   lstm-step explain --exercise --x 1,2,3 --weights samples/weights/hand.json --ask c,h
   lstm-step explain --exercise --seed 7 --save ex.json --template answers.csv --key key.txt
   lstm-step diagnose ex.json --grade answers.csv
 """
 
-FORMATS = ["text", "markdown", "latex"]
-COMMAND = "lstm-step explain"
-MOST_STEPS = 100
+# A step is for reading, an exercise for paper and pencil.
+DIGITS, EXERCISE_DIGITS = 6, 4
+TERMS = 8
+WIDEST_PAGE = 100  # longer lines of words are hard to read
 
 
 def explain(
-    exercise: Annotated[
-        bool, typer.Option("--exercise", help="A sheet with blanks to fill in.")
-    ] = False,
+    word: Annotated[
+        str, typer.Argument(metavar="[WORD]", help="A word of the LSTM; `words` lists them.")
+    ] = "",
     x: i.X = "",
     h: i.H = "",
     c: i.C = "",
@@ -53,10 +59,6 @@ def explain(
         int, typer.Option("--seed", min=0, help="Which random numbers.")
     ] = 0,
     hidden_size: o.HiddenSize = 0,
-    input_size: Annotated[
-        int,
-        typer.Option("--input-size", min=0, metavar="I", help="I, where no --x tells it."),
-    ] = 0,
     output_size: o.OutputSize = 0,
     cell: o.CellName = "",
     convention: o.ConventionName = "",
@@ -64,15 +66,41 @@ def explain(
     clip: o.Clip = None,
     cell_clip: o.CellClip = None,
     activations: o.Activations = "",
+    dtype: o.DtypeName = o.Dtype.FLOAT64,
+    allow_nonfinite: i.AllowNonfinite = False,
     sample: i.SampleNumber = None,
+    unit: Annotated[
+        str,
+        typer.Option("--unit", "-u", metavar="UNITS", help="Work out these: 2, 0:3, 0,2,5, all."),
+    ] = "",
+    at: Annotated[
+        str, typer.Option("--at", metavar="STEPS", help="Work out these: 3, 1:10, last, all.")
+    ] = "",
+    only: Annotated[
+        str, typer.Option("--only", metavar="SYMBOLS", help="Only these rows: z_f,f,c.")
+    ] = "",
+    terms: Annotated[
+        int,
+        typer.Option("--terms", min=1, metavar="N",
+                     help="Products of a sum that are shown one by one, the largest."),
+    ] = TERMS,
+    exercise: Annotated[
+        bool, typer.Option("--exercise", help="A sheet with blanks to fill in.")
+    ] = False,
+    input_size: Annotated[
+        int,
+        typer.Option("--input-size", min=0, metavar="I",
+                     help="I of an exercise, where no --x tells it."),
+    ] = 0,
     round_: Annotated[
         int | None,
         typer.Option("--round", min=0, max=17, metavar="N",
-                     help="Round weights and vectors to N decimals first."),
+                     help="Round an exercise's weights and vectors to N decimals first."),
     ] = None,
     ask: Annotated[
         str,
-        typer.Option("--ask", metavar="SYMBOLS", help="What is asked; else f,i,g,o,c,h."),
+        typer.Option("--ask", metavar="SYMBOLS",
+                     help="What an exercise asks; else f,i,g,o,c,h."),
     ] = "",
     key: Annotated[
         str,
@@ -90,164 +118,136 @@ def explain(
         typer.Option("--save", metavar="FILE", help="Keep the exercise here, as a sample."),
     ] = "",
     notation: Annotated[
-        o.NotationName,
-        typer.Option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
-    ] = o.NotationName.JOINED,
+        o.NotationName | None,
+        typer.Option("--notation",
+                     help="joined: W_f · [h, x] (the default); split: W_f x + U_f h."),
+    ] = None,
     digits: Annotated[
-        int, typer.Option("--digits", "-d", min=1, max=17, help="Decimals of the answers.")
-    ] = 4,
+        int | None,
+        typer.Option("--digits", "-d", min=1, max=17,
+                     help=f"Decimals: {DIGITS}, of an exercise {EXERCISE_DIGITS}."),
+    ] = None,
     format_: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help="text, markdown or latex.")
+        str, typer.Option("--format", "-f", metavar="FORMAT", help="text, markdown, latex, json.")
     ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
     output: o.Output = "-",
+    color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip
-    """Make an exercise: a step on paper, with blanks.
+    """Work a step out with its numbers, or say what a word means.
 
-    The given numbers, every row's equation, what to fill in; with its key, a template for
-    answers, and the exercise itself as a file to grade against.
+    The row of each gate with its numbers put in, stage by stage, and a sentence on what the gate
+    does; a page of the glossary; or an exercise with blanks, its key and a file to grade against.
     """
-    if not exercise:
-        raise UsageError(
-            "nothing says what to make of the step: so far that is an exercise",
-            where=COMMAND, hint=f"{COMMAND} --exercise --seed 7, or lstm-step run for the numbers",
-        )  # fmt: skip
-    chosen = o.pick_format(format_ or "text", False, FORMATS, terminal=True)
     given = i.RunInputs(
         x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, command=COMMAND,
+        weights, layer, direction, convention, external, preset, seed, hidden_size, output_size,
+        steps, sample, dtype, allow_nonfinite, COMMAND,
     )  # fmt: skip
-    trace = _trace(given, input_size)
-    if round_ is not None:
-        from lstm_cli.exercises import rounded
-
-        trace = rounded(trace, round_)
-    from lstm_cli.render.exercise import Task
-
-    source = save or trace.model.source
-    task = Task(_asked(ask, trace), chosen, digits, notation.value, source)
-    files = _Files(output, key, show_key, template, save)
-    files.write(trace, task, given.cell)
-    for assumption in trace.assumptions:
-        print(f"assumed: {safe(assumption)}", file=sys.stderr)
-
-
-def _trace(given: i.RunInputs, input_size: int) -> Trace:
-    """Return the run of what is given, or of fresh random numbers where no --x is."""
-    if given.x or given.h or given.c:
-        i.refuse_idle({"--input-size": input_size}, "an exercise without --x", COMMAND)
-        seeded = given.preset == "random"
-        i.refuse_idle({"--seed": 0 if seeded else given.seed}, "--preset random", COMMAND)
-        return given.trace()
-    if given.steps > MOST_STEPS:
-        raise UsageError(
-            f"{given.steps} steps are not for paper", where="--steps",
-            hint=f"at most {MOST_STEPS} steps of fresh numbers",
+    sheet = Exercise(input_size, round_, ask, key, show_key, template, save)
+    of_a_step = {"--unit": unit, "--at": at, "--only": only, "--terms": terms != TERMS,
+                 "--dtype": dtype is not o.Dtype.FLOAT64, "--allow-nonfinite": allow_nonfinite,
+                 "--color": color is not o.Color.AUTO}  # fmt: skip
+    known = FORMATS if word or exercise else [*FORMATS, "json"]
+    chosen = o.pick_format(format_ or "" if as_json else format_ or "text", as_json, known,
+                           terminal=True)  # fmt: skip
+    layout = notation or o.NotationName.JOINED
+    if word:
+        _refuse_beside(
+            "the word", _run_options(given) | sheet.named() | {"--exercise": exercise} | of_a_step
+            | {"--digits": digits},
         )  # fmt: skip
-    from lstm_cli.engine import run
-    from lstm_cli.exercises import fresh_vectors
-
-    model = _model(given, input_size)
-    return run(model, *fresh_vectors(model, given.steps or 1, given.seed))
-
-
-def _model(given: i.RunInputs, input_size: int) -> Model:
-    """Return the model of a fresh exercise: a file's, a preset's, or one of short numbers."""
-    from lstm_cli.cells import LSTM
-    from lstm_cli.exercises import fresh_model
-    from lstm_cli.presets import preset_model
-
-    if given.weights:
-        idle = {"--hidden-size": given.hidden_size, "--input-size": input_size,
-                "--output-size": given.output_size, "--preset": given.preset}  # fmt: skip
-        i.refuse_idle(idle, "weights of its own", COMMAND)
-        return o.file_model(given.weights, given.layer, given.direction, given.convention,
-                            given.cell, given.external)  # fmt: skip
-    cell = given.cell.own_cell() or LSTM
-    sizes = {"I": input_size or 3, "H": given.hidden_size or 2, "P": given.output_size}
-    if given.preset:
-        return preset_model(given.preset, cell, sizes=sizes, seed=given.seed)
-    return fresh_model(cell, sizes, given.seed)
+        _write_word(word, chosen, layout, output)
+    elif exercise:
+        _refuse_beside("--exercise", of_a_step)
+        sheet.write(given, chosen, digits or EXERCISE_DIGITS, layout, output)
+    else:
+        i.refuse_idle(sheet.named(), "--exercise", COMMAND)
+        _work_out(given, unit, at, only, layout, digits or DIGITS, terms, chosen, output, color)
 
 
-def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
-    """Return the names that are asked.
+def _run_options(given: i.RunInputs) -> dict[str, object]:
+    own = given.cell
+    return {
+        "--x": given.x, "--h": given.h, "--c": given.c, "--steps": given.steps,
+        "--weights": given.weights, "--layer": given.layer, "--direction": given.direction,
+        "--convention": given.convention, "--allow-external-data": given.external,
+        "--preset": given.preset, "--seed": given.seed, "--hidden-size": given.hidden_size,
+        "--output-size": given.output_size, "--sample": given.sample is not None,
+        "--cell": own.name, "--forget-bias": own.forget_bias is not None,
+        "--clip": own.clip is not None, "--cell-clip": own.cell_clip is not None,
+        "--activations": own.activations,
+    }  # fmt: skip
+
+
+def _refuse_beside(what: str, options: dict[str, object]) -> None:
+    """Refuse options that belong to another use of the command.
 
     Raises:
-        UsageError: one that the cell does not compute.
+        UsageError: names the first of them.
     """
-    from lstm_cli.render.exercise import askable, usually_asked
-
-    names = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", ask) if name))
-    known = askable(trace)
-    for name in names:
-        if name not in known:
+    for name, value in options.items():
+        if value:
             raise UsageError(
-                f"'{safe(name)}' is nothing that the cell computes", where="--ask",
-                hint=suggest(name, known),
+                f"{name} has no effect beside {what}", where=COMMAND,
+                hint=f"leave {name} out, or leave {what} out",
             )  # fmt: skip
-    return names or tuple(usually_asked(trace))
 
 
-@dataclass(frozen=True)
-class _Files:
-    """Where the parts of an exercise go; "" is nowhere."""
+def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:
+    """Write the page of a word, or the list of all."""
+    import shutil
 
-    sheet: str
-    key: str
-    show_key: bool
-    template: str
-    sample: str
+    from lstm_cli.glossary import word_named
+    from lstm_cli.render.glossary import index, page
+    from lstm_cli.render.sheets import in_ascii
+    from lstm_cli.writers import write_out
 
-    def write(self, trace: Trace, task: Task, cell: o.CellOptions) -> None:
-        """Write the parts, the sheet last.
-
-        Raises:
-            UsageError: two parts go to one file, or the run cannot be kept as a sample.
-            OutputError: a file cannot be written.
-        """
-        from lstm_cli.render import exercise as render
-        from lstm_cli.writers import write_out
-
-        self._check()
-        if self.sample:
-            write_out([_sample_text(trace, cell, self.sample)], self.sample)
-        if self.template:
-            write_out(render.template(trace, task.ask), self.template)
-        if self.key not in ("", "-"):
-            write_out(render.key(trace, task), self.key)
-        behind = self.show_key or self.key == "-"
-        write_out(render.sheet(trace, task, with_key=behind), self.sheet)
-
-    def _check(self) -> None:
-        """Refuse two parts of the same name: the second would take the first's place."""
-        named = {"-o": self.sheet, "--key": self.key, "--template": self.template,
-                 "--save": self.sample}  # fmt: skip
-        seen: dict[str, str] = {}
-        for option, name in named.items():
-            if name == "-" and option in ("--template", "--save"):
-                raise UsageError(
-                    f"{option} needs a file: stdout has the sheet", where=option,
-                    hint=f"{option} FILE",
-                )  # fmt: skip
-            if name not in ("", "-") and name in seen:
-                raise UsageError(
-                    f"{seen[name]} and {option} name the same file", where=option,
-                    hint="give each a file of its own",
-                )  # fmt: skip
-            seen[name] = option
+    width = min(shutil.get_terminal_size((80, 24)).columns, WIDEST_PAGE)
+    listed = word.strip().lower() == "words"
+    pieces = index(kind) if listed else page(word_named(word), kind, notation.value, width)
+    pretty = output != "-" or "utf" in (sys.stdout.encoding or "").lower()
+    write_out(pieces if pretty else map(in_ascii, pieces), output)
 
 
-def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:
-    from pathlib import PurePath
+def _work_out(
+    given: i.RunInputs, unit: str, at: str, only: str, notation: o.NotationName, digits: int,
+    terms: int, chosen: str, output: str, color: o.Color,
+) -> None:  # fmt: skip
+    """Write the worked arithmetic of the chosen steps and units."""
+    if not given.x:
+        raise UsageError(
+            "--x is missing: there is no step to explain", where=COMMAND,
+            hint=f"{COMMAND} --h 0,0.5 --x 1,0.3, {COMMAND} forget-gate, "
+            f"or {COMMAND} --exercise --seed 7",
+        )  # fmt: skip
+    trace = given.trace("text")  # also in JSON: one sample at a time
 
-    from lstm_cli.cells import Settings
-    from lstm_cli.exercises import as_sample
-    from lstm_cli.writers import json_text
+    from lstm_cli.render.worked import Ask, check
 
-    settings = Settings(cell.forget_bias, cell.clip, cell.cell_clip, cell.activations)
-    document = as_sample(trace, PurePath(name).stem, cell.name, settings)
-    members = ",\n ".join(
-        f"{json_text(key)}: {json_text(value)}" for key, value in document.items()
-    )
-    return f"{{\n {members}\n}}\n"
+    symbols = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", only) if name))
+    ask = Ask(unit, at, symbols, notation.value, digits, terms)
+    check(trace, ask)
+    _emit(trace, ask, chosen, output, color)
+
+
+def _emit(trace: Trace, ask: Ask, chosen: str, output: str, color: o.Color) -> None:
+    from lstm_cli.writers import write_out
+
+    if chosen == "text":
+        from lstm_cli.render.worked_text import print_worked
+
+        o.show(lambda console: print_worked(console, trace, ask), color, output)
+        return
+    if chosen == "json":
+        from lstm_cli.render.worked_json import to_json
+        from lstm_cli.version import __version__
+
+        write_out(to_json(trace, ask, __version__), output)
+        return
+    from lstm_cli.render.worked_latex import to_latex
+    from lstm_cli.render.worked_text import to_markdown
+
+    write_out((to_latex if chosen == "latex" else to_markdown)(trace, ask), output)
+    for assumption in trace.assumptions:
+        print(f"assumed: {safe(assumption)}", file=sys.stderr)

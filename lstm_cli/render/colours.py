@@ -58,14 +58,18 @@ def _rgb(colour: str) -> Rgb:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def scale_of(values: Array) -> Scale:
-    """Return the scale of all of a symbol's numbers: 0 … 1 or -1 … 1 where they stay in it.
+# What has a sign by its nature, also where a run happens to show none.
+_SIGNED = ("x", "h_prev", "c_prev", "g", "c", "h")
 
-    Gates of any run so have the same colours, and beyond that the largest number sets both ends.
+
+def scale_of(values: Array, symbol: str = "") -> Scale:
+    """Return the scale of all of a symbol's numbers: 0 … 1 for shares, -1 … 1 for signed ones.
+
+    Gates of any run so have the same colours; beyond that the largest number sets both ends.
     """
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if low >= 0 and high <= 1:
+    if low >= 0 and high <= 1 and symbol not in _SIGNED:
         return Scale("share", 0.0, 1.0)
     end = max(1.0, abs(low), abs(high))
     return Scale("signed", -end, end)

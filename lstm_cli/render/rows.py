@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from lstm_cli.cells import Cell
 from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.equations import Array
@@ -21,6 +23,7 @@ from lstm_cli.notation import (
     write_definition,
     write_equation,
 )
+from lstm_cli.notation import number as number  # tables ask for it here
 
 INPUT_LABELS = {
     "x": "input",
@@ -178,6 +181,11 @@ def chosen_units(view: View, size: int) -> list[int]:
     return [unit for unit in units if unit < size]
 
 
+def strongest_unit(each: LayerTrace, t: int) -> int:
+    """Return the unit with the largest |h| at input time `t`: shown where none is chosen."""
+    return int(np.argmax(np.abs(each.values["h"][t - 1])))
+
+
 def chosen_values(symbol: str, values: Array, view: View) -> Array:
     """Return the units that `--unit` leaves; x has inputs, not units, and stays whole."""
     return values if symbol == "x" else values[..., chosen_units(view, values.shape[-1])]
@@ -208,20 +216,6 @@ def shown_steps(trace: Trace, view: View) -> Iterator[tuple[LayerTrace, int]]:
     for each in trace.layers:
         for t in wanted:
             yield each, t
-
-
-def number(value: float, digits: int) -> str:
-    """Return a number for a table: at most `digits` decimals, no zeros at the end.
-
-    A number that would come out as 0 so, or be endless, is written with an exponent.
-    """
-    if value and (abs(value) >= 1e9 or round(abs(value), digits) == 0):
-        short = repr(float(value))
-        full = f"{value:.{max(digits - 1, 0)}e}"
-        return short if len(short) <= min(len(full), digits + 2) else full
-    fixed = f"{value:.{digits}f}"
-    fixed = fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
-    return "0" if fixed == "-0" else fixed
 
 
 def metadata(trace: Trace, notation: Notation, command: str, version: str) -> dict[str, Any]:

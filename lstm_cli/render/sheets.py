@@ -26,6 +26,7 @@ class Writer(Protocol):
 
     style: Style
     blank: str
+    width: int  # of lines of plain text; the others have none
 
     def begin(self, title: str) -> str:
         """Return what a page starts with."""
@@ -45,6 +46,18 @@ class Writer(Protocol):
 
     def math(self, text: str) -> str:
         """Return a symbol or an equation, written in the writer's style, for running text."""
+        ...
+
+    def code(self, text: str) -> str:
+        """Return what is typed into a shell, for running text."""
+        ...
+
+    def verbatim(self, text: str) -> str:
+        """Return lines that are to stand as they are: a drawing."""
+        ...
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        """Return a list: what each is called, and what is said of it; ready for the format."""
         ...
 
     def escape(self, text: str) -> str:
@@ -81,6 +94,7 @@ class _TextWriter:
 
     style = UNICODE
     blank = "_________"
+    width = WIDTH
 
     def begin(self, title: str) -> str:
         return f"{title}\n{'=' * len(title)}\n\n"
@@ -92,10 +106,22 @@ class _TextWriter:
         return f"{text}\n{'-' * len(text)}\n\n"
 
     def paragraph(self, text: str) -> str:
-        return textwrap.fill(text, WIDTH, break_on_hyphens=False) + "\n\n"
+        return textwrap.fill(text, self.width, break_on_hyphens=False) + "\n\n"
 
     def math(self, text: str) -> str:
         return text
+
+    def code(self, text: str) -> str:
+        return safe(text)
+
+    def verbatim(self, text: str) -> str:
+        lines = text.strip("\n").splitlines()
+        return "".join(f"  {line}".rstrip() + "\n" for line in lines) + "\n"
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        return "".join(
+            _indented(name, self.width, 2) + _indented(said, self.width, 6) for name, said in rows
+        ) + "\n"  # fmt: skip
 
     def escape(self, text: str) -> str:
         return safe(text)
@@ -118,6 +144,13 @@ class _TextWriter:
 
     def page_break(self) -> str:
         return "\f\n"
+
+
+def _indented(text: str, width: int, by: int) -> str:
+    """Return a paragraph with spaces before its lines, two more where it goes on."""
+    lead = " " * by
+    return textwrap.fill(text, width, initial_indent=lead, subsequent_indent=lead + "  ",
+                         break_on_hyphens=False, break_long_words=False) + "\n"  # fmt: skip
 
 
 def _padded(text: str, width: int) -> str:
@@ -162,6 +195,15 @@ class _MarkdownWriter(_TextWriter):
     def math(self, text: str) -> str:
         return f"`{text}`"
 
+    def code(self, text: str) -> str:
+        return f"`{safe(text)}`"
+
+    def verbatim(self, text: str) -> str:
+        return f"```text\n{text.strip(chr(10))}\n```\n\n"
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        return "".join(f"- {name}: {said}\n" for name, said in rows) + "\n"
+
     def escape(self, text: str) -> str:
         return _MARKDOWN.sub(r"\\\1", safe(text))
 
@@ -192,6 +234,19 @@ _LATEX_HEAD = r"""\documentclass[11pt]{article}
 \begin{document}
 \abovedisplayskip=4pt \belowdisplayskip=4pt
 """
+# A letter for a letter, so that a drawing keeps its columns (none has ±); the rest turns into `?`.
+_ASCII = str.maketrans(
+    dict.fromkeys("─═", "-") | dict.fromkeys("│┤├", "|") | dict.fromkeys("┌┐└┘┬┴┼╭╮╯╰", "+")
+    | {"▶": ">", "◀": "<", "▲": "^", "▼": "v", "→": ">", "←": "<", "●": "o", "╱": "/", "╲": "\\",
+       "×": "x", "⊙": "*", "·": "*", "−": "-", "…": "~", "σ": "s", "δ": "d", "₆": "6", "±": "+/-"}
+)  # fmt: skip
+
+
+def in_ascii(drawing: str) -> str:
+    """Return a drawing in ASCII, every column where it was; C̃ is g, as in plain equations."""
+    return drawing.replace("C\u0303", "g").translate(_ASCII).encode("ascii", "replace").decode()
+
+
 _LETTERS = {chr(point) for point in range(0xC0, 0x100)} - set("ÐðÞþ×÷")
 # So many columns of matrices stand beside each other on the page.
 COLUMNS_A_LINE = 17
@@ -207,6 +262,7 @@ class _LatexWriter:
 
     style = LATEX
     blank = r"\underline{\hspace{1.7cm}}"
+    width = WIDTH
 
     def begin(self, title: str) -> str:
         return f"{_LATEX_HEAD}\\section*{{{title}}}\n\n"
@@ -222,6 +278,16 @@ class _LatexWriter:
 
     def math(self, text: str) -> str:
         return f"${text}$"
+
+    def code(self, text: str) -> str:
+        return f"\\texttt{{{self.escape(text)}}}"
+
+    def verbatim(self, text: str) -> str:
+        return f"\\begin{{verbatim}}\n{in_ascii(text.strip(chr(10)))}\n\\end{{verbatim}}\n\n"
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        lines = [f"\\item {name}\\\\ {said}\n" for name, said in rows]
+        return "\\begin{itemize}\n" + "".join(lines) + "\\end{itemize}\n\n"
 
     def escape(self, text: str) -> str:
         # TeX stops at a letter that its first fonts lack.

@@ -20,7 +20,8 @@ def sentences(values: Values) -> list[tuple[str, str]]:
     return [(name, say(values)) for symbol, name, say in _SENTENCES if symbol in values]
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share as `69 %`; near 0 and 100 with three digits."""
     return f"{100 * share:.0f} %" if 0.005 <= abs(share) < 0.995 else f"{100 * share:.3g} %"
 
 
@@ -31,9 +32,9 @@ def _extremes(array: Array) -> tuple[int, int]:
 def _range(share: Array, most: str, least: str) -> str:
     high, low = _extremes(share)
     if share[high] == share[low]:
-        return f"{_percent(share[high])} in every unit" if len(share) > 1 else _percent(share[high])
-    return f"{most} in unit {high} ({_percent(share[high])}), {least} in unit {low} " \
-        f"({_percent(share[low])})"  # fmt: skip
+        return f"{percent(share[high])} in every unit" if len(share) > 1 else percent(share[high])
+    return f"{most} in unit {high} ({percent(share[high])}), {least} in unit {low} " \
+        f"({percent(share[low])})"  # fmt: skip
 
 
 def _forget(values: Values) -> str:
