@@ -1,0 +1,349 @@
+"""The page in a real browser: its numbers are the engine's, and it answers what one does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_cli.cells import Cell, parse_table
+from lstm_cli.engine import LayerTrace, Trace, run
+from lstm_cli.equations import evaluate
+from lstm_cli.presets import preset_model
+from lstm_cli.readers import read_weights
+from lstm_cli.render.circuit import draw
+from lstm_cli.render.page import Look
+from lstm_cli.render.rows import number
+from lstm_cli.weights import Layer, LstmWeights, Model
+from tests.cases import WITNESS_SPECS, as_witness, spec_cell
+from tests.conftest import random_arrays, random_inputs, random_weights
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Any]
+
+# A table of nobody's: joins, divisions, a state that is read in many places.
+OWN = """
+q = sigmoid(b_q)
+n = W_n @ [tanh(U_x @ x), h_prev / (1 + abs(c_prev)), x]
+m = max(n, q) * exp(-n) + p_m * min(c_prev, n)
+k = tanh(W_k @ (0.5 + 0 * c_prev))
+c = q * c_prev + (1 - q) * m
+h = tanh(W_c @ [c, [m, c]]) * k - 0.5 * softsign(c)
+"""
+
+
+def own_weights() -> LstmWeights:
+    sizes = {"I": 2, "H": 3, "P": 3, "rows of U_x": 2}
+    cell = Cell("own", "", parse_table(OWN))
+    return LstmWeights(cell, random_arrays(cell, sizes, seed=9))
+
+
+def trace_of(weights: LstmWeights, steps: int = 4, **how: Any) -> Trace:
+    return run(Model.single(weights), *random_inputs(weights, steps), **how)
+
+
+def question() -> Trace:
+    """Return the five-unit step of the README."""
+    from lstm_cli.cells import LSTM
+
+    model = preset_model("identity", LSTM, sizes={"I": 5, "H": 5})
+    return run(model, [[-0.1, 0.3, 0.1, -0.25, 0.1]], [0, 0.5, 0.1, 0.2, 0.6])
+
+
+def two_layers_both_ways() -> Trace:
+    weights = [random_weights(spec_cell(name), inputs, seed=seed)
+               for name, inputs, seed in (("lstm", 3, 1), ("lstm", 3, 2), ("peephole", 8, 3),
+                                          ("peephole", 8, 4))]  # fmt: skip
+    layers = tuple(
+        Layer({"forward": one, "backward": other}) for one, other in (weights[:2], weights[2:])
+    )
+    rng = np.random.default_rng(6)
+    states = rng.uniform(-0.8, 0.8, (2, 4, weights[0].hidden_size))
+    return run(Model(layers), rng.uniform(-1, 1, (6, 3)), *states)
+
+
+def assert_same(
+    shown: Mapping[str, list[float]], expected: Mapping[str, Any], symbols: Any = None
+) -> None:
+    for symbol in symbols or expected:
+        np.testing.assert_allclose(
+            shown[symbol], expected[symbol], rtol=1e-12, atol=1e-12, err_msg=symbol
+        )
+
+
+def assert_every_step(tab: Any, trace: Trace) -> None:
+    """Read every number out of the running page."""
+    assert tab.evaluate("lstmStep.runs") == len(trace.layers)
+    for place, each in enumerate(trace.layers):
+        for t in range(1, each.steps + 1):
+            assert_same(tab.evaluate(f"lstmStep.step({place}, {t})"), each.at(t))
+
+
+# ---- the numbers
+
+
+@pytest.mark.parametrize("name", WITNESS_SPECS)
+def test_every_cells_numbers_are_the_engines(opened: Open, name: str) -> None:
+    """The page computes each variant's rows from its table, to 1e-12, at every step."""
+    trace = trace_of(random_weights(spec_cell(name), seed=3))
+    assert_every_step(opened(trace), trace)
+
+
+def test_the_numbers_are_the_second_witnesses(opened: Open) -> None:
+    """What the page computes is what scalar loops that share no code compute."""
+    weights = random_weights(spec_cell("peephole"), seed=8)
+    x, h, c = random_inputs(weights, 5)
+    tab = opened(run(Model.single(weights), x, h, c))
+    made = as_witness(weights).run(x.tolist(), h.tolist(), c.tolist())
+    for t, step in enumerate(made, 1):
+        assert_same(tab.evaluate(f"lstmStep.step(0, {t})"), step, "figohc")
+
+
+def test_a_table_of_ones_own(opened: Open) -> None:
+    """A user's table is drawn and computed as any other."""
+    trace = trace_of(own_weights())
+    tab = opened(trace)
+    assert_every_step(tab, trace)
+    assert tab.locator(".circuit [data-key=m]").count()
+
+
+def test_layers_and_directions_are_tabs(opened: Open) -> None:
+    """Each layer and direction has a tab with its own numbers; a layer reads the one below."""
+    trace = two_layers_both_ways()
+    tab = opened(trace)
+    assert_every_step(tab, trace)
+    titles = tab.locator("#tabs button").all_inner_texts()
+    assert titles == ["layer 0 forward", "layer 0 backward", "layer 1 forward", "layer 1 backward"]
+    tab.locator("#tabs button").nth(3).click()
+    assert (
+        tab.locator(".drawing svg:visible polyline.feed").count() == 3
+    )  # the peepholes of layer 1
+    assert_circuit(tab, trace.layers[3], 1, 0)
+    tab.keyboard.press("]")
+    assert tab.locator("#tabs [aria-selected=true]").inner_text() == "layer 0 forward"
+
+
+def test_single_precision_is_rounded_row_by_row(opened: Open) -> None:
+    """A run in float32 has each named value rounded, as the engine does it."""
+    weights = random_weights(spec_cell("lstm"), seed=4)
+    trace = trace_of(weights, dtype=np.float32)
+    shown = opened(trace).evaluate("lstmStep.step(0, 2)")
+    for symbol, values in trace.layers[0].at(2).items():
+        np.testing.assert_allclose(shown[symbol], values, rtol=2.0**-23, atol=1e-30)
+        assert np.array_equal(np.float32(shown[symbol]), np.array(shown[symbol]))
+
+
+def assert_circuit(tab: Any, each: LayerTrace, t: int, unit: int) -> None:
+    """Every number that stands in the drawing is that of the engine, of this step and unit."""
+    drawing = draw(each.cell)
+    known = {**each.weights.arrays, **each.at(t)}
+    texts = tab.locator(".drawing svg:visible [data-number]")
+    assert texts.count() == len(drawing.labels)
+    for text in texts.all():
+        key = text.get_attribute("data-number")
+        if key == "x":
+            continue
+        value = np.atleast_1d(evaluate(drawing.nodes[key], known))
+        if unit < len(value):
+            assert text.text_content() == number(float(value[unit]), 4), key
+
+
+def test_the_drawing_shows_this_runs_values(opened: Open) -> None:
+    """Each label of the circuit, and each row of the table, has the number of unit and step."""
+    trace = trace_of(random_weights(spec_cell("peephole"), seed=5))
+    tab = opened(trace, Look(unit=2, t=3))
+    each = trace.layers[0]
+    assert_circuit(tab, each, 3, 2)
+    for line in tab.locator("#rows tbody tr").all():
+        symbol = line.get_attribute("data-symbol")
+        assert line.locator(".value").inner_text() == number(each.at(3)[symbol][2], 6)
+
+
+# ---- what one does to it
+
+
+def test_time_and_unit_move_by_slider_key_and_strip(opened: Open) -> None:
+    """The scrubber, the keys and a click into a strip go to a step and a unit."""
+    model = read_weights("samples/weights/parity.npz")
+    bits = np.random.default_rng(1).integers(0, 2, (50, 1)).astype(float)
+    trace = run(model, bits)
+    tab = opened(trace)
+    tab.locator("#t").fill("17")
+    assert_circuit(tab, trace.layers[0], 17, 0)
+    for key in ("ArrowRight", "ArrowDown"):
+        tab.keyboard.press(key)
+    assert_circuit(tab, trace.layers[0], 18, 1)
+    tab.keyboard.press("End")
+    assert tab.locator("#t-text").inner_text() == "50 of 50"
+    tab.locator("#unit").select_option("0")
+    strip = tab.locator(".strip[data-symbol=f] canvas")
+    box = strip.bounding_box()
+    strip.click(position={"x": box["width"] * 9.5 / 50, "y": box["height"] * 0.75})
+    assert_circuit(tab, trace.layers[0], 10, 1)
+
+
+def test_play_goes_on_and_stops(opened: Open) -> None:
+    """The space bar plays the run from the step in view, and stops it."""
+    tab = opened(trace_of(random_weights(spec_cell("lstm")), steps=3), Look(t=2))
+    tab.keyboard.press("Space")
+    tab.get_by_text("3 of 3").wait_for()
+    tab.locator("#play[aria-label=play]").wait_for()
+
+
+@pytest.mark.parametrize("name", ["x", "h_prev", "c_prev", "W_f", "b_o", "p_i", "W_hr"])
+def test_sliders_recompute_the_step(opened: Open, name: str) -> None:
+    """Moving an input, a state, a weight or a bias gives what the engine gives for it."""
+    weights = random_weights(spec_cell("peephole+projection"), seed=7)
+    trace = trace_of(weights)
+    unit, t = 1, 3
+    tab = opened(trace, Look(unit=unit, t=t))
+    tab.locator(f"#sliders [data-moves={name}]").click()
+    box = tab.locator("#sliders input[type=number]").nth(
+        1 if name != "b_o" and name != "p_i" else 0
+    )
+    place = int(box.get_attribute("data-edits").split(":")[1])
+    box.fill("0.625")
+
+    now = trace.layers[0].at(t)
+    inputs = {symbol: now[symbol].copy() for symbol in ("x", "h_prev", "c_prev")}
+    arrays = {key: array.copy() for key, array in weights.arrays.items()}
+    (inputs if name in inputs else arrays)[name].reshape(-1)[place] = 0.625
+    changed = Model.single(LstmWeights(weights.cell, arrays))
+    expected = run(changed, inputs["x"][None], inputs["h_prev"], inputs["c_prev"]).layers[0].at(1)
+    assert_same(tab.evaluate("lstmStep.now()"), expected)
+    assert not np.array_equal(expected["h"], now["h"])
+
+    moved = tab.locator("#rows tr[data-symbol=h]")
+    if expected["h"][unit] != now["h"][unit]:
+        assert moved.locator(".value").inner_text() == number(expected["h"][unit], 6)
+        assert moved.locator(".was").inner_text() == number(now["h"][unit], 6)
+    assert tab.locator("#edited").is_visible()
+    tab.locator("#reset").click()
+    assert_same(tab.evaluate("lstmStep.now()"), now)
+    assert not tab.locator("#edited").is_visible()
+
+
+def test_a_slider_that_is_dragged_is_a_number_too(opened: Open) -> None:
+    """The range and the box beside it say the same, and the keyboard moves the range."""
+    tab = opened(question(), Look(unit=1))
+    ranged = tab.locator("#sliders input[type=range]").nth(1)
+    ranged.fill("1.5")
+    assert tab.locator("#sliders input[type=number]").nth(1).input_value() == "1.5"
+    x = [-0.1, 1.5, 0.1, -0.25, 0.1]
+    expected = run(question().model, [x], [0, 0.5, 0.1, 0.2, 0.6]).layers[0].at(1)
+    assert_same(tab.evaluate("lstmStep.now()"), expected)
+
+
+def test_the_pointer_shows_an_equation_with_its_numbers(opened: Open) -> None:
+    """What is under the pointer is worked out: the row, its numbers put in, the textbook's σ."""
+    tab = opened(question(), Look(unit=1))
+    tab.locator("#rows tr[data-symbol=f]").hover()
+    panel = tab.locator("#worked")
+    assert panel.locator("h2").inner_text() == "ft[1] · forget gate"
+    assert panel.locator("li").all_inner_texts() == [
+        "σ(0.8)", "1 / (1 + exp(−0.8))", "0.689974"
+    ]  # fmt: skip
+    tab.locator(".circuit .operation[data-key=c]").hover()
+    assert panel.locator("li").all_inner_texts() == [
+        "0.689974 · 0 + 0.689974 · 0.664037", "0.458168"
+    ]  # fmt: skip
+    tab.locator(".circuit .operation[data-key='i * g']").hover()
+    assert panel.locator("li").all_inner_texts()[-1] == "0.458168"
+    tab.locator("#rows tr[data-symbol=z_f]").hover()
+    stages = panel.locator("li").all_inner_texts()
+    assert stages[-1] == "0.8"
+    assert "1·0.5" in stages[0]
+    assert "1·0.3" in stages[0]
+    assert "4 more: 0" in stages[0]
+
+
+def test_the_keyboard_reaches_every_box(opened: Open) -> None:
+    """Tab goes through the circuit, and what has the focus is worked out."""
+    tab = opened(question())
+    tab.locator(".circuit .operation[data-key=g]").focus()
+    assert "candidate" in tab.locator("#worked h2").inner_text()
+    tab.keyboard.press("?")
+    assert tab.locator("#keys").is_visible()
+
+
+# ---- looks
+
+
+def test_light_dark_and_the_readers_choice(opened: Open) -> None:
+    """The page follows the system, and a button overrules it."""
+
+    def paper(tab: Any) -> str:
+        return tab.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    tab = opened(question(), scheme="dark")
+    dark = paper(tab)
+    assert dark != paper(opened(question()))
+    tab.locator("#theme").click()
+    assert paper(tab) != dark
+    tab.locator("#theme").click()
+    assert paper(tab) == dark
+
+
+@pytest.mark.parametrize("width", [400, 768, 1280, 1920])
+def test_nothing_runs_out_of_the_window(opened: Open, width: int) -> None:
+    """From a telephone to a projector the page scrolls down and never sideways."""
+    tab = opened(trace_of(random_weights(spec_cell("peephole"), seed=5)))
+    tab.set_viewport_size({"width": width, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_on_paper_there_are_no_knobs(opened: Open) -> None:
+    """Printed, the page has the step, the strips and the equations, black on white."""
+    tab = opened(question(), scheme="dark")
+    tab.emulate_media(media="print", color_scheme="dark")
+    for knob in ("#play", "#theme", "#sliders", "#t"):
+        assert not tab.locator(knob).is_visible()
+    for kept in (".circuit:visible", "#rows", "#strips", "#equations"):
+        assert tab.locator(kept).first.is_visible()
+    assert tab.evaluate("getComputedStyle(document.querySelector('.back, body')).color") == (
+        "rgb(27, 27, 31)"
+    )
+
+
+def test_strips_have_the_colours_of_every_other_picture(opened: Open) -> None:
+    """A strip's pixels are those of `colours`, which the terminal and the figures use."""
+    from lstm_cli.render.colours import scale_of
+
+    trace = trace_of(random_weights(spec_cell("lstm"), seed=5))
+    tab = opened(trace)
+    each = trace.layers[0]
+    pixels = tab.evaluate("""() => {
+      const canvas = document.querySelector(".strip[data-symbol=c] canvas");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return [canvas.width, canvas.height, Array.from(data)];
+    }""")
+    steps, units, data = pixels
+    assert (steps, units) == each.values["c"].shape
+    scale = scale_of(each.values["c"], "c")
+    for t in range(steps):
+        for unit in range(units):
+            colour = data[(unit * steps + t) * 4 :][:3]
+            wanted = scale.colour(float(each.values["c"][t, unit]))
+            expected = [int(wanted[at : at + 2], 16) for at in (1, 3, 5)]
+            assert np.abs(np.subtract(colour, expected)).max() <= 1
+
+
+def test_hostile_names_stay_text(opened: Open) -> None:
+    """Labels, names and sources that look like markup or script are shown, and do nothing."""
+    evil = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+    table = OWN.replace("k = tanh", "k = tanh").replace(
+        "c = q * c_prev + (1 - q) * m", f"c = q * c_prev + (1 - q) * m  # {evil}"
+    )
+    cell = Cell(f'"><svg onload=alert(3)>{evil}', "", parse_table(table))
+    weights = LstmWeights(cell, own_weights().arrays)
+    model = Model.single(weights, source=f"{evil}.npz", convention=evil, assumptions=(evil,))
+    trace = run(model, *random_inputs(weights, 2))
+    tab = opened(trace)
+    tab.locator("#rows tr[data-symbol=c]").hover()
+    assert evil in tab.locator("#worked h2").inner_text()
+    assert evil in tab.locator(".facts").inner_text()
+    assert evil in tab.locator(".assumed").first.inner_text()
+    assert tab.locator("img, svg svg, iframe, object, a").count() == 0
+    assert tab.locator("script").count() == 2
