@@ -11,20 +11,25 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from lstm_cli import html_text
 from lstm_cli.cells import Cell
 from lstm_cli.equations import Array, Equation, evaluate
 from lstm_cli.errors import InputError, ShapeError
+from lstm_cli.notation import UNICODE, write_equation
 from lstm_cli.weights import Direction, LstmWeights, Model
 
 STATES = ("h", "c")
 INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
 # A trace keeps every value; past this it would not fit a usual machine.
 MAX_TRACE_BYTES = 8 * 2**30
+# What a notebook shows of a run; the rest is counted.
+SHOWN_RUNS, SHOWN_UNITS = 4, 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +123,92 @@ class Trace:
 
     def __repr__(self) -> str:
         return f"Trace({self.model!r}, T={self.steps}, {self.dtype.name})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what was run, and first and last steps as tables."""
+        shown = self.layers[:SHOWN_RUNS]
+        parts = [html_text.element("b", _facts(self))]
+        parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
+        for each in shown:
+            parts += _layer_html(each)
+        if len(self.layers) > len(shown):
+            parts.append(html_text.note(f"and {len(self.layers) - len(shown)} layers more"))
+        return html_text.page(*parts)
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame with a row a step: `frame["f"]` is `(T, H)`.
+
+        Its index is layer, direction, the sample where there are many, and t from 1; its columns
+        are symbol and unit. Where layers differ, what one does not have is nan.
+
+        Raises:
+            InputError: pandas is missing, or there are several batch axes.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError:
+            raise InputError(
+                "a DataFrame needs pandas, which is not installed",
+                where="Trace.to_dataframe",
+                hint="pip install 'lstm-cli[pandas]'",
+            ) from None
+        if self.output.ndim > 3:
+            raise InputError(
+                f"a run with batch axes {self.output.shape[:-2]} has no one row a step",
+                where="Trace.to_dataframe",
+                hint="run with one batch axis",
+            )
+        frames = [_layer_frame(pandas, each, self.dtype) for each in self.layers]
+        frame = frames[0] if len(frames) == 1 else pandas.concat(frames)
+        frame.index = _frame_index(pandas, self)
+        return frame
+
+
+def _facts(trace: Trace) -> str:
+    """Return what was run, in a line."""
+    lead = trace.output.shape[:-2]
+    facts = [f"{len(trace.layers)} layers and directions"] if len(trace.layers) > 1 else []
+    facts += [f"T = {trace.steps}", trace.dtype.name]
+    facts += [f"{' × '.join(map(str, lead))} samples, of which the first"] if lead else []
+    return f"{trace.model.first.described} · weights {trace.model.source} · {' · '.join(facts)}"
+
+
+def _layer_html(each: LayerTrace) -> Iterator[html_text.Html]:
+    """Yield the first and last steps of a layer as tables, equations beside values."""
+    written = [(row, *write_equation(row, UNICODE)) for row in each.cell.equations]
+    times = [t for t in range(1, each.steps + 1) if t <= 2 or t > each.steps - 2]
+    for t in times:
+        if t > 3 and t - 1 not in times:
+            yield html_text.note(f"steps 3 to {t - 1} are in trace.to_dataframe() and trace['h']")
+        values = {symbol: value[(0,) * (value.ndim - 1)] for symbol, value in each.at(t).items()}
+        rows = [(UNICODE.name(symbol), "", "given", values[symbol]) for symbol in INPUT_SYMBOLS]
+        rows += [(shown, row.label, right, values[row.symbol]) for row, shown, right in written]
+        yield html_text.element("div", f"layer {each.layer} {each.direction}, step {t}")
+        yield html_text.values_table(rows, SHOWN_UNITS)
+
+
+def _layer_frame(pandas: Any, each: LayerTrace, dtype: np.dtype[Any]) -> Any:
+    """Return the DataFrame of one layer and direction."""
+    columns = [(symbol, unit) for symbol, values in each.values.items()
+               for unit in range(values.shape[-1])]  # fmt: skip
+    joined = np.concatenate(list(each.values.values()), axis=-1).astype(dtype)
+    return pandas.DataFrame(
+        joined.reshape(-1, len(columns)),
+        columns=pandas.MultiIndex.from_tuples(columns, names=["symbol", "unit"]),
+    )
+
+
+def _frame_index(pandas: Any, trace: Trace) -> Any:
+    """Return a row's layer, direction, sample and t, for all rows of all layers."""
+    lead = trace.output.shape[:-1]
+    rows = [(each.layer, each.direction, *place) for each in trace.layers
+            for place in np.ndindex(lead)]  # fmt: skip
+    layers, directions, *samples, times = (list(level) for level in zip(*rows, strict=True))
+    # Forward comes first here, not last as in the alphabet: pandas looks up faster in sorted rows.
+    known = [name for name in ("forward", "backward") if name in directions]
+    levels = [layers, pandas.Categorical(directions, known), *samples, [t + 1 for t in times]]
+    names = ["layer", "direction", *["sample"] * len(samples), "t"]
+    return pandas.MultiIndex.from_arrays(levels, names=names)
 
 
 def run(

@@ -15,12 +15,15 @@ from typing import Literal
 
 import numpy as np
 
+from lstm_cli import html_text
 from lstm_cli.cells import Cell
 from lstm_cli.dimensions import describe, solve_sizes
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
 
 Direction = Literal["forward", "backward"]
+# A notebook shows so many layers and directions; a stack of hundreds would fill it.
+MOST_SHOWN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,21 @@ class LstmWeights:
     def output_size(self) -> int:
         """P, the size of `h`; H without a projection."""
         return self.size("h")
+
+    @property
+    def described(self) -> str:
+        """The cell and its sizes in a line."""
+        sizes = f"I = {self.input_size}, H = {self.hidden_size}"
+        if self.output_size != self.hidden_size:
+            sizes += f", P = {self.output_size}"
+        return f"{self.cell.name}, {sizes}"
+
+    def table_rows(self) -> list[tuple[str, str, str]]:
+        """Return each parameter's name, shape and range as texts."""
+        return [
+            (name, " × ".join(map(str, array.shape)), html_text.range_text(array))
+            for name, array in self.arrays.items()
+        ]
 
     def __repr__(self) -> str:
         return (
@@ -222,3 +240,17 @@ class Model:
     def __repr__(self) -> str:
         inner = "; ".join(f"{level} {name}: {weights!r}" for level, name, weights in self.runs)
         return f"Model({inner})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: layers, sizes, source, each parameter's shape and range."""
+        convention = f" ({self.convention})" if self.convention else ""
+        count = sum(array.size for _, _, each in self.runs for array in each.arrays.values())
+        facts = f"{len(self.layers)} layer{'s' * (len(self.layers) > 1)} · {count:,} parameters"
+        parts = [html_text.element("b", f"Model from {self.source}{convention} · {facts}")]
+        parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
+        for level, name, weights in self.runs[:MOST_SHOWN]:
+            parts.append(html_text.element("div", f"layer {level} {name}: {weights.described}"))
+            parts.append(html_text.table(("parameter", "shape", "range"), weights.table_rows(), 1))
+        if len(self.runs) > MOST_SHOWN:
+            parts.append(html_text.note(f"and {len(self.runs) - MOST_SHOWN} more"))
+        return html_text.page(*parts)

@@ -60,6 +60,7 @@ def test_ends_and_middle_are_the_ramps_own() -> None:
         "#08306b", "#08306b", "#f7f7f7", "#7f2704", "#7f2704"
     ]  # fmt: skip
     assert scale.colour(float("nan")) == NOT_FINITE
+    assert Scale("signed", -1.7e308, 1.7e308).colour(0.0) == "#f7f7f7"
     assert mix(("#000000", "#0a0a0a"), 0.5) == (5, 5, 5)
 
 

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "diagnose": "diagnose",
     "vet": "vet",
     "explain": "explain",
+    "report": "report",
     "inspect": "inspect_",
     "convert": "convert",
     "list": "list_",

@@ -13,6 +13,8 @@ from lstm_cli.cli import options as o
 from lstm_cli.errors import UsageError, safe
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from lstm_cli.engine import Trace
     from lstm_cli.fixed_point import FixedSettings
     from lstm_cli.render.rows import View
@@ -28,6 +30,7 @@ Examples:
   lstm-step --x "1,2,3; 4,5,6" --weights samples/weights/hand.json
   lstm-step --x 1,0 --preset count --steps 5 --at all
   lstm-step --x 0.5,1 --cell peephole --preset random --notation split
+  lstm-step --x "1;0;1;1" -w samples/weights/parity.npz -f table --strip
   lstm-step --x @x.npy --weights model.npz -f csv -o trace.csv
   lstm-step --x 1,2 --json | jq '.steps[].f'
   lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -f c -o golden.h
@@ -66,6 +69,9 @@ def run(
     at: Annotated[
         str, typer.Option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
     ] = "",
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Below the table, draw the whole run over time.")
+    ] = False,
     sample: i.SampleNumber = None,
     notation: Annotated[
         o.NotationName,
@@ -93,6 +99,8 @@ def run(
     chosen = o.pick_format(format_, as_json, known, terminal=output == "-" and sys.stdout.isatty())
     if chosen == "npz" and output == "-" and sys.stdout.isatty():
         raise UsageError("npz is not for a terminal", where="-f npz", hint="-o trace.npz")
+    if strip:
+        _check_strip(chosen, fixed)
     integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)
     settings = integers.settings(chosen)
     if settings is None:
@@ -109,12 +117,30 @@ def run(
     target = "" if output == "-" else output
     view = checked_view(View(notation.value, digits, unit, at, target=target), trace)
     if settings is None:
-        _emit(trace, view, chosen, output, color)
+        _emit(trace, view, chosen, output, color, strip)
     else:
         _emit_fixed(trace, settings, view, chosen, output, color)
 
 
-def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color) -> None:
+def _check_strip(chosen: str, fixed: str) -> None:
+    """Refuse a strip where there is no table to stand under, or one of integers.
+
+    Raises:
+        UsageError: says which.
+    """
+    if chosen != "table":
+        raise UsageError(
+            f"--strip is drawn under a table, and the format is {chosen}",
+            where="--strip",
+            hint="-f table, also for a pipe or a file",
+        )
+    if fixed:
+        raise UsageError(
+            "--strip draws the run in floating point", where="--fixed", hint="leave one of them out"
+        )
+
+
+def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color, strip: bool) -> None:
     from lstm_cli.version import __version__
     from lstm_cli.writers import write_out
 
@@ -126,7 +152,16 @@ def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color) ->
         return
     from lstm_cli.render.table import print_trace
 
-    o.show(lambda console: print_trace(console, trace, view), color, output)
+    if not strip:
+        o.show(lambda console: print_trace(console, trace, view), color, output)
+        return
+    from lstm_cli.render.strip import print_strip
+
+    def both(console: Console) -> None:
+        print_trace(console, trace, view)
+        print_strip(console, trace, view)
+
+    o.show(both, color, output)
 
 
 def _say_assumptions(trace: Trace, chosen: str) -> None:

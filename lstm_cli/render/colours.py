@@ -36,7 +36,9 @@ class Scale:
 
     def place(self, value: float) -> float:
         """Return where a number stands on the ramp, 0 … 1; outside it takes the nearest end."""
-        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+        # In halves, since the width of a scale may be more than the largest float.
+        share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        return min(1.0, max(0.0, share))
 
     def colour(self, value: float) -> str:
         """Return a number's colour as `#rrggbb`."""

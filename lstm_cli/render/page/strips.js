@@ -18,7 +18,8 @@ class Colours {
 
   rgb([ramp, low, high], value) {
     if (!Number.isFinite(value)) return this.notFinite;
-    return mixed(this.ramps[ramp], (value - low) / (high - low));
+    // In halves, since the width of a scale may be more than the largest number.
+    return mixed(this.ramps[ramp], (value / 2 - low / 2) / (high / 2 - low / 2));
   }
 
   css(scale, value) {
