@@ -214,3 +214,18 @@ def test_a_page_goes_to_stdout_when_asked(tmp_path: Path) -> None:
     assert done.out.startswith("<!DOCTYPE html>")
     assert "assumed: c0 not given: zeros" in done.err
     assert data_of(done.out)["view"] == {"unit": 1, "t": 1, "digits": 6}
+
+
+def test_the_readmes_circuit_is_what_the_command_makes(tmp_path: Path) -> None:
+    """The picture in docs is today's: `python docs/make_pictures.py` makes it anew."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import make_pictures
+    finally:
+        sys.path.pop(0)
+    made = tmp_path / "cell.svg"
+    assert cli("report", *make_pictures.CIRCUIT, "-o", str(made)).code == 0
+    assert made.read_bytes() == (ROOT / "docs/pictures/cell.svg").read_bytes()
+    readme = (ROOT / "README.md").read_text()
+    assert "docs/pictures/cell.svg" in readme
+    assert "docs/pictures/page.png" in readme
