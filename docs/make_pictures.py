@@ -1,4 +1,4 @@
-"""Make the README's pictures: `python docs/make_pictures.py`, with Chromium and the extra `browser`.
+"""Make the README's pictures: `python docs/make_pictures.py`, with Chromium and extra `browser`.
 
 The circuit is written by the command itself; the page is photographed in a headless Chromium.
 """

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "diagnose": "diagnose",
     "vet": "vet",
     "explain": "explain",
+    "explore": "explore",
     "report": "report",
     "inspect": "inspect_",
     "convert": "convert",
