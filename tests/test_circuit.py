@@ -12,7 +12,8 @@ from lstm_cli.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.engine import run
 from lstm_cli.equations import evaluate
 from lstm_cli.errors import UsageError
-from lstm_cli.render.circuit import BOX_HEIGHT, RADIUS, Box, Drawing, draw
+from lstm_cli.render.circuit import draw
+from lstm_cli.render.circuit.parts import BOX_HEIGHT, RADIUS, Box, Drawing
 from lstm_cli.render.colours import scale_of
 from lstm_cli.render.rows import number
 from lstm_cli.render.svg import DARK, LIGHT, picture_of_step

@@ -17,7 +17,8 @@ from lstm_cli.engine import LayerTrace
 from lstm_cli.equations import Array, evaluate
 from lstm_cli.errors import UsageError, safe
 from lstm_cli.notation import UNICODE
-from lstm_cli.render.circuit import BOX_HEIGHT, LETTER, RADIUS, Box, Drawing, Label, Wire, draw
+from lstm_cli.render.circuit import draw
+from lstm_cli.render.circuit.parts import BOX_HEIGHT, LETTER, RADIUS, Box, Drawing, Label, Wire
 from lstm_cli.render.colours import scale_of
 from lstm_cli.render.rows import equation_text, number
 

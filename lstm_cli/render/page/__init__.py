@@ -22,7 +22,8 @@ from lstm_cli.engine import LayerTrace, Trace, rounded
 from lstm_cli.equations import Apply, Array, Node, function_named
 from lstm_cli.errors import InputError, UsageError, safe
 from lstm_cli.notation import UNICODE, Notation, write
-from lstm_cli.render.circuit import Drawing, draw
+from lstm_cli.render.circuit import draw
+from lstm_cli.render.circuit.parts import Drawing
 from lstm_cli.render.colours import NOT_FINITE, RAMPS, scale_of
 from lstm_cli.render.page.tokens import tokens_of, tree_json
 from lstm_cli.render.rows import INPUT_LABELS, definitions, equation_text

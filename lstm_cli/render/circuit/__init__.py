@@ -11,123 +11,47 @@ belongs there. `svg` writes it down.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from lstm_cli.cells import Cell
-from lstm_cli.equations import (
-    Apply,
-    Equation,
-    Name,
-    Node,
-    Number,
-    function_named,
-    names_in,
-    substitute,
+from lstm_cli.equations import Apply, Name, Node, Number, names_in, substitute
+from lstm_cli.notation import UNICODE, is_parameter, write
+from lstm_cli.render.circuit.parts import (
+    BOX_HEIGHT,
+    BOX_WIDTH,
+    COLUMN,
+    LEFT,
+    LETTER,
+    LEVEL,
+    RADIUS,
+    RIGHT,
+    TOP,
+    Box,
+    Drawing,
+    Label,
+    Point,
+    Wire,
 )
-from lstm_cli.notation import UNICODE, function_name, is_parameter, write
-
-# Units of the drawing: a printed column of 8.5 cm makes 26 of them, a letter, 6.5 points.
-COLUMN = 124.0
-LEFT, RIGHT = 162.0, 232.0
-TOP, LEVEL = 92.0, 84.0
-BOX_WIDTH, BOX_HEIGHT, RADIUS = 62.0, 34.0, 17.0
-LETTER = 13.0  # the width of one, or so
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Box:
-    """An operation: `text` in a frame around its middle; its value goes by `key`.
-
-    `kind` is "layer" (a product with a matrix), "function" or "operator" (a circle).
-    """
-
-    key: str
-    text: str
-    kind: str
-    middle: Point
-    width: float = BOX_WIDTH
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A line that carries the value of `key`, through `points`; `end` is "arrow" or "".
-
-    `kind` is "state", "bus", "gate" or "feed" (what a row reads beside the bus).
-    """
-
-    key: str
-    points: tuple[Point, ...]
-    kind: str = "gate"
-    end: str = ""
-
-
-@dataclass(frozen=True)
-class Label:
-    """Where the name and the number of `key` stand, side by side with its wire.
-
-    `shown` is its name, or "" for an expression without one; `anchor` is "start", "middle" or
-    "end"; `chips` says whether all units are shown beside the chosen one.
-    """
-
-    key: str
-    shown: str
-    place: Point
-    anchor: str = "start"
-    chips: bool = True
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A circuit: everything that is drawn, and the expression behind each key."""
-
-    width: float
-    height: float
-    wires: tuple[Wire, ...]
-    boxes: tuple[Box, ...]
-    labels: tuple[Label, ...]
-    joints: tuple[Point, ...]
-    frame: tuple[float, float, float, float]  # left, top, width, height of what is inside the cell
-    nodes: Mapping[str, Node]
+from lstm_cli.render.circuit.reading import (
+    Column,
+    columns_of,
+    depth_of,
+    face_of,
+    flows,
+    inlined_rows,
+    is_layer,
+    leaf_of,
+    rank,
+    way_of,
+)
 
 
 @lru_cache(maxsize=64)
 def draw(cell: Cell) -> Drawing:
     """Return the circuit of a cell."""
     return _Builder(cell).drawing()
-
-
-@dataclass(eq=False)
-class _Column:
-    """Rows that follow each other and nothing else: a pre-activation and its gate."""
-
-    rows: list[Equation]
-    x: float = 0.0
-    out: float = 0.0  # the height of its output
-
-    @property
-    def layer(self) -> Node | None:
-        """What the matrix at its foot gives, biases and all: a row of its own, or a part of one."""
-        first = self.rows[0]
-        if _is_layer(first.expression):
-            return Name(first.symbol)
-        match first.expression:
-            case Apply(_, (inner, *_)) if _is_layer(inner):
-                return inner
-        return None
-
-    @property
-    def matrix(self) -> str:
-        """The first parameter that its layer reads."""
-        return next(n for n in names_in(self.rows[0].expression) if is_parameter(n))
-
-    @property
-    def operations(self) -> list[Equation]:
-        """The rows with a box of their own, above the layer."""
-        return self.rows[1:] if self.layer == Name(self.rows[0].symbol) else self.rows
 
 
 @dataclass(frozen=True)
@@ -152,16 +76,16 @@ class _Builder:
     feeds: dict[float, int] = field(default_factory=dict)
 
     def drawing(self) -> Drawing:
-        inlined = _inlined(self.cell)
+        inlined = inlined_rows(self.cell)
         self.named = {write(tree): symbol for symbol, tree in inlined.items()}
         rows = {row.symbol: row for row in self.cell.equations if row.symbol not in inlined}
-        self.columns = _columns(self.cell, inlined)
+        self.columns = columns_of(self.cell, inlined)
         self.c, self.h = (substitute(rows[state].expression, inlined) for state in ("c", "h"))
         place = {symbol: index for index, symbol in enumerate(rows)}
-        self.columns.sort(key=lambda column: _rank(column, (self.c, self.h), place))
-        self.cell_way, self.hidden_way = _way(self.c, "c_prev"), _way(self.h, "c")
-        beside = [_depth(each) for way in self.hidden_way for each in self._operands(*way)]
-        deepest = max(_depth(self.c) - 1, len(self.hidden_way) + max(beside, default=0), 2)
+        self.columns.sort(key=lambda column: rank(column, (self.c, self.h), place))
+        self.cell_way, self.hidden_way = way_of(self.c, "c_prev"), way_of(self.h, "c")
+        beside = [depth_of(each) for way in self.hidden_way for each in self._operands(*way)]
+        deepest = max(depth_of(self.c) - 1, len(self.hidden_way) + max(beside, default=0), 2)
         self.box_y = TOP + LEVEL * deepest + 92
         self.bus_y = self.box_y + 158
         self._place_columns()
@@ -186,7 +110,7 @@ class _Builder:
             column.out = self.box_y - (BOX_HEIGHT + 12) * above - BOX_HEIGHT / 2
             self.labels += self._column_labels(column)
 
-    def _column_labels(self, column: _Column) -> Iterator[Label]:
+    def _column_labels(self, column: Column) -> Iterator[Label]:
         last = column.rows[-1].symbol
         yield Label(last, self._name(last), (column.x + 9, column.out - 34))
         if column.layer is not None and column.layer != Name(last):
@@ -194,7 +118,7 @@ class _Builder:
             shown = self._name(key) if isinstance(column.layer, Name) else ""
             yield Label(key, shown, (column.x + 9, self.box_y + 50), chips=False)
 
-    def _column(self, column: _Column) -> None:
+    def _column(self, column: Column) -> None:
         """Draw a column from the bus up to the top of its highest box."""
         foot = self.bus_y if self._reads_bus(column) else self.box_y + 44
         last = column.rows[-1].symbol
@@ -212,13 +136,13 @@ class _Builder:
             self._operation(Name(row.symbol), row.expression, middle)
         self._feeds(column, foot)
 
-    def _reads(self, column: _Column) -> set[str]:
+    def _reads(self, column: Column) -> set[str]:
         return {name for row in column.rows for name in names_in(row.expression)}
 
-    def _reads_bus(self, column: _Column) -> bool:
+    def _reads_bus(self, column: Column) -> bool:
         return bool(self._reads(column) & {"x", "h_prev"})
 
-    def _feeds(self, column: _Column, foot: float) -> None:
+    def _feeds(self, column: Column, foot: float) -> None:
         """Draw what a column's rows read beside the bus: states and other columns."""
         own = {row.symbol for row in column.rows}
         for row in column.rows:
@@ -229,7 +153,7 @@ class _Builder:
                 place = self.feeds.get(column.x, 0)
                 self.feeds[column.x] = place + 1
                 side = column.x - 40 - 9 * place
-                arrival = min(foot, self.box_y + (68 if _is_layer(row.expression) else 44))
+                arrival = min(foot, self.box_y + (68 if is_layer(row.expression) else 44))
                 above = source.y - 52 - 7 * place  # its label
                 start, over = (source.x, above), (side, above)
                 if name in ("c", "c_prev"):  # tapped straight above, off the line of the state
@@ -255,7 +179,7 @@ class _Builder:
 
     def _cell_line(self) -> float:
         """Draw the state's way from c_prev to c; return where its last operation is."""
-        start = _leaf(self.c, self.cell_way)
+        start = leaf_of(self.c, self.cell_way)
         key, x = self._key(start), 14.0
         if start != Name("c_prev"):
             source = self._source(start.id) if isinstance(start, Name) else _Source(key, x, TOP)
@@ -290,7 +214,7 @@ class _Builder:
         edge = right + RIGHT - 14
         self.wires.append(Wire("c", ((self.last_x, TOP), (edge, TOP)), "state", "arrow"))
         self.labels.append(Label("c", self._name("c"), (edge, TOP - 52), "end"))
-        start = _leaf(self.h, self.hidden_way)
+        start = leaf_of(self.h, self.hidden_way)
         key, y = self._key(start), TOP
         if start == Name("c"):
             self.joints.append((right, TOP))
@@ -321,7 +245,7 @@ class _Builder:
     def _operands(self, apply: Apply, index: int) -> list[Node]:
         """Return what comes from the side: all arguments that are drawn but the one on the way."""
         others = [each for place, each in enumerate(apply.arguments) if place != index]
-        return [each for each in others if _flows(each)]
+        return [each for each in others if flows(each)]
 
     def _right_of(self, node: Node) -> float:
         """Return the place of an expression: that of the column furthest right that it reads."""
@@ -333,7 +257,7 @@ class _Builder:
         if isinstance(node, Name):
             return self._source(node.id)
         assert isinstance(node, Apply)
-        sides = [self._expression(each, y + LEVEL * 0.7) for each in node.arguments if _flows(each)]
+        sides = [self._expression(each, y + LEVEL * 0.7) for each in node.arguments if flows(each)]
         place = self._free((max(side.x for side in sides), y))
         for side in sides:
             self._join(side, place)
@@ -378,7 +302,7 @@ class _Builder:
 
     def _operation(self, node: Node, apply: Node, middle: Point, spine: int = 0) -> None:
         """Add the box of one operation; `node` names what comes out of it."""
-        text, kind = _face(apply, spine)
+        text, kind = face_of(apply, spine)
         width = 2 * RADIUS if kind == "operator" else max(BOX_WIDTH, LETTER * len(text) + 14)
         width = min(width, COLUMN - 8)
         self.boxes.append(Box(self._key(node), text, kind, middle, width))
@@ -395,150 +319,6 @@ class _Builder:
         key = self.named.get(write(node)) or write(node)
         self.nodes.setdefault(key, Name(key) if key in self.named.values() else node)
         return key
-
-
-def _readers(rows: Iterable[Equation]) -> dict[str, list[str]]:
-    readers: dict[str, list[str]] = {}
-    for row in rows:
-        for name in names_in(row.expression):
-            readers.setdefault(name, []).append(row.symbol)
-    return readers
-
-
-def _inlined(cell: Cell) -> dict[str, Node]:
-    """Return the rows that only name a part of c or h, each as its tree over the other rows.
-
-    `kept = f * c_prev` and `c = kept + written` so have the picture of `c = f * c_prev + …`.
-    """
-    readers = _readers(cell.equations)
-    parts: dict[str, Node] = {}
-    for row in reversed(cell.equations):
-        (reader, *more) = readers.get(row.symbol, [""])
-        reads = [name for name in names_in(row.expression) if not is_parameter(name)]
-        of_state = len(reads) > 1 or bool({"c", "c_prev"} & set(reads))
-        if (
-            row.symbol not in ("c", "h")
-            and not more
-            and (reader in ("c", "h") or reader in parts)
-            and of_state
-            and _elementwise(row.expression)
-        ):
-            parts[row.symbol] = row.expression
-    trees: dict[str, Node] = {}
-    for symbol, tree in reversed(parts.items()):
-        trees[symbol] = substitute(tree, trees)
-    return trees
-
-
-def _columns(cell: Cell, inlined: Mapping[str, Node]) -> list[_Column]:
-    """Return the other rows as columns, each with the rows that read nothing but the one before."""
-    readers = _readers(cell.equations)
-    columns: list[_Column] = []
-    for row in cell.equations:
-        if row.symbol in ("c", "h", *inlined):
-            continue
-        reads = [name for name in names_in(row.expression) if not is_parameter(name)]
-        home = [c for c in columns if reads == [c.rows[-1].symbol]]
-        if home and readers[reads[0]] == [row.symbol] and not _is_layer(row.expression):
-            home[0].rows.append(row)
-        else:
-            columns.append(_Column([row]))
-    return columns
-
-
-def _rank(column: _Column, states: tuple[Node, Node], place: Mapping[str, int]) -> tuple[int, int]:
-    """Return the order of columns: as c reads them, then as h does, then the others.
-
-    A column that only others read stands before the first of them, by its place in the table.
-    """
-    for rank, state in enumerate(states):
-        reads = names_in(state)
-        if column.rows[-1].symbol in reads:
-            return rank, reads.index(column.rows[-1].symbol)
-    return 0 if place[column.rows[-1].symbol] < place["c"] else 1, -1
-
-
-def _way(node: Node, name: str) -> list[tuple[Apply, int]]:
-    """Return the operations from a name up to the root, each with the argument it comes in by.
-
-    Where the name does not occur, from the first leaf that is no constant.
-    """
-    found = _path(node, Name(name))
-    if found is None:
-        leaf = next((Name(each) for each in names_in(node) if not is_parameter(each)), None)
-        found = (_path(node, leaf) if leaf else None) or []
-    return found[::-1]
-
-
-def _path(node: Node, leaf: Node) -> list[tuple[Apply, int]] | None:
-    if node == leaf:
-        return []
-    if isinstance(node, Apply):
-        for index, argument in enumerate(node.arguments):
-            below = _path(argument, leaf)
-            if below is not None:
-                return [(node, index), *below]
-    return None
-
-
-def _leaf(node: Node, way: Sequence[tuple[Apply, int]]) -> Node:
-    """Return where a way begins: the argument by which its first operation is entered."""
-    return way[0][0].arguments[way[0][1]] if way else node
-
-
-def _flows(node: Node) -> bool:
-    """Whether an expression has a wire: constants and parameters are written in their box."""
-    return any(not is_parameter(name) for name in names_in(node))
-
-
-def _is_layer(node: Node) -> bool:
-    """Whether an expression reads the bus through a matrix, as a pre-activation does."""
-    match node:
-        case Apply("@", (_, vector)):
-            return bool({"x", "h_prev"} & set(names_in(vector)))
-        case Apply(name, arguments) if name in ("+", "-", "neg"):
-            return any(_is_layer(each) for each in arguments)
-    return False
-
-
-def _elementwise(node: Node) -> bool:
-    """Whether an expression reads nothing of the bus and multiplies no matrix."""
-    match node:
-        case Name(name):
-            return name not in ("x", "h_prev")
-        case Apply(name, arguments):
-            return name not in ("@", "concat") and all(_elementwise(each) for each in arguments)
-    return True
-
-
-def _depth(node: Node) -> int:
-    if isinstance(node, Apply):
-        return 1 + max((_depth(each) for each in node.arguments), default=0)
-    return 0
-
-
-_SIGNS = {"*": "×", "+": "+", "-": "−", "/": "÷", "neg": "−"}
-
-
-def _face(node: Node, spine: int) -> tuple[str, str]:
-    """Return what is written on an operation, and what kind of box it has."""
-    assert isinstance(node, Apply)
-    if node.function == "@":
-        return UNICODE.name(names_in(node.arguments[0])[0]), "layer"
-    if node.function in _SIGNS:
-        sign = _SIGNS[node.function]
-        constants = [each for each in node.arguments if not _flows(each)]
-        if not constants:
-            return sign, "operator"
-        text = write(constants[0], UNICODE)
-        first = constants[0] is node.arguments[0]
-        return (f"{text} {sign}" if first else f"{sign} {text}"), "function"
-    if node.function == "concat":
-        return "[ , ]", "function"
-    inner = node.arguments[0]
-    name = function_name(node.function, UNICODE)
-    nested = isinstance(inner, Apply) and not function_named(inner.function).operator
-    return (f"{name} {_face(inner, 0)[0]}" if nested else name), "function"
 
 
 def _tidy(points: Sequence[Point]) -> tuple[Point, ...]:
