@@ -66,7 +66,9 @@ def number(value: float, digits: int) -> str:
     if value and (abs(value) >= 1e9 or round(abs(value), digits) == 0):
         short = repr(float(value))
         full = f"{value:.{max(digits - 1, 0)}e}"
-        return short if len(short) <= min(len(full), digits + 2) else full
+        mantissa, sign, power = full.partition("e")
+        bare = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        return short if len(short) <= min(len(full), digits + 2) else bare + sign + power
     fixed = f"{value:.{digits}f}"
     fixed = fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
     return "0" if fixed == "-0" else fixed

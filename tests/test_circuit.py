@@ -17,9 +17,9 @@ from lstm_cli.render.circuit.parts import BOX_HEIGHT, RADIUS, Box, Drawing
 from lstm_cli.render.colours import scale_of
 from lstm_cli.render.rows import number
 from lstm_cli.render.svg import DARK, LIGHT, picture_of_step
-from lstm_cli.weights import Model
+from lstm_cli.weights import LstmWeights, Model
 from tests.cases import WITNESS_SPECS, spec_cell
-from tests.conftest import random_inputs, random_weights
+from tests.conftest import random_arrays, random_inputs, random_weights
 
 SVG = "{http://www.w3.org/2000/svg}"
 # The LSTM, with names for parts of its rows and without names for its pre-activations.
@@ -167,6 +167,18 @@ def test_a_picture_has_the_engines_numbers(name: str) -> None:
         value = values[label.key]
         if label.key != "x":
             assert texts[label.key] == (number(float(value[1]), 5) if len(value) > 1 else "–")
+
+
+def test_a_projection_to_one_number_is_unit_0s_alone() -> None:
+    """Where h has one number and c has many, no other unit has an h to show."""
+    cell = spec_cell("projection")
+    weights = LstmWeights(cell, random_arrays(cell, {"I": 2, "H": 4, "P": 1}, seed=3))
+    trace = run(Model.single(weights), *random_inputs(weights, 1))
+    root = ElementTree.fromstring(picture_of_step(trace.layers[0], 1, 3))
+    texts = {each.get("data-number"): "".join(each.itertext()) for each in root.iter()}
+    assert texts["h"] == "–"
+    assert texts["h_prev"] == "–"
+    assert texts["c"] == number(float(trace["c"][0, 3]), 3)
 
 
 def test_all_units_stand_as_colours_beside_the_chosen_one() -> None:

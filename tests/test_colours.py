@@ -47,8 +47,8 @@ def test_scales_are_the_same_for_gates_of_any_run(values: list[float], scale: Sc
 
 
 def test_a_state_has_a_sign_also_where_it_is_positive() -> None:
-    """Zero is white in every picture of x, c, h and the candidate."""
-    for symbol in ("x", "h_prev", "c_prev", "g", "c", "h"):
+    """Zero is white in every picture of x, c, h, the candidate and the pre-activations."""
+    for symbol in ("x", "h_prev", "c_prev", "g", "c", "h", "z_f", "z_g"):
         assert scale_of(np.array([0.0, 0.5]), symbol) == Scale("signed", -1.0, 1.0)
     assert scale_of(np.array([0.0, 0.5]), "f") == Scale("share", 0.0, 1.0)
 

@@ -32,8 +32,9 @@ from lstm_cli.explore.grid import fitted, table
 from lstm_cli.explore.repeating import edit_lines, repeated_vectors
 from lstm_cli.explore.scene import Scene, meets, origin, rows_of, sentence
 from lstm_cli.explore.state import Place, Session, edited_run, number_at, place_of, read_number
-from lstm_cli.explore.strip import binned, strip
+from lstm_cli.explore.strip import strip
 from lstm_cli.readers import read_weights
+from lstm_cli.render.colours import scale_of
 from lstm_cli.weights import Layer, LstmWeights, Model
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
@@ -407,13 +408,32 @@ def test_a_number_takes_no_more_than_its_room(
 
 
 def test_the_strip_of_a_long_run_is_binned() -> None:
-    """A thousand steps share the columns of a screen, every step in one of them, and it is said."""
-    bins = binned(1000, 60)
-    assert [step for times in bins for step in times] == list(range(1000))
-    assert len(bins) <= 60
-    assert [len(times) for times in binned(5, 60)] == [1] * 5
-    text = strip(Scene(Session(traced(steps=1000)), Cursor(t=990), colour=False), 80, 2)
-    assert "t = 990 · a column is the mean of 15 steps ▲" in text.plain
+    """A thousand steps share the columns of a screen, and the mark stands under the step's own."""
+    trace = traced(steps=1000)
+    for t in (1, 15, 16, 990, 1000):
+        text = strip(Scene(Session(trace), Cursor(t=t), colour=False), 80, 2)
+        line, under = text.plain.split("\n")
+        assert f"t = {t} · a column is the mean of 15 steps" in under
+        assert under.index("▲") == line.index("] ") + 2 + (t - 1) // 15
+
+
+def test_the_strip_has_the_colours_of_every_picture() -> None:
+    """What has a sign keeps the ramp with a sign also where a run shows no negative number."""
+    weights = LstmWeights(
+        LSTM,
+        {f"W_{k}": np.full((1, 2), 0.5) for k in "fiog"}
+        | {f"b_{k}": np.full(1, 0.1) for k in "fiog"},
+    )
+    trace = run(Model.single(weights), [[0.5], [0.25]], [0.3], [0.2])
+    shown = Scene(Session(trace), Cursor(symbol="c"))
+    expected = [scale_of(trace["c"], "c").colour(value) for value in trace["c"][:, 0]]
+    line = strip(shown, 40, 2).plain.split("\n")[0]
+    spans = [str(span.style) for span in strip(shown, 40, 2).spans if "on #" in str(span.style)]
+    assert line.startswith("▸ C_t[0] ")
+    assert spans == [f"on {colour}" for colour in expected]
+    scales = {row.symbol: row.scale for row in rows_of(shown)}
+    assert all(scales[s] == scale_of(trace[s], s) for s in ("c", "h", "g", "f", "x"))
+    assert scales["c"].ramp == "signed"
 
 
 def test_the_strip_without_colour_is_bars() -> None:
@@ -434,6 +454,19 @@ def test_marks_tell_what_enters_and_what_follows() -> None:
     flow = {row.symbol: row.flow for row in rows_of(scene(traced(), symbol="c"))}
     assert [s for s, mark in flow.items() if mark == "in"] == ["c_prev", "f", "i", "g"]
     assert [s for s, mark in flow.items() if mark == "out"] == ["h"]
+
+
+@pytest.mark.parametrize("height", range(1, 8))
+def test_every_row_that_an_input_enters_is_named(height: int) -> None:
+    """Where there is no room for all equations, the line above them names their rows."""
+    shown = working(scene(traced(), symbol="h_prev"), 80, height).plain.split("\n")
+    assert len(shown) <= height
+    rows = ["z_f", "z_i", "z_g", "z_o"]
+    if height > len(rows):
+        assert shown[0] == " h_{t−1} enters"
+        assert [line.split(" = ")[0].strip() for line in shown[1:]] == rows
+    else:
+        assert shown[0] == " h_{t−1} enters z_f, z_i, z_g, z_o"
 
 
 def test_a_number_says_where_it_is_from() -> None:

@@ -18,6 +18,7 @@ from lstm_cli.engine import Trace, run
 from lstm_cli.equations import FUNCTIONS
 from lstm_cli.errors import InputError, UsageError
 from lstm_cli.presets import preset_model
+from lstm_cli.render.colours import NOT_FINITE
 from lstm_cli.render.page import SCRIPTS, Look, _file, page
 from tests.tools import ROOT
 from tests.tools import call as cli
@@ -191,7 +192,8 @@ def test_a_stack_has_a_circuit_for_each_of_its_runs(tmp_path: Path) -> None:
         (["-o", "gates.svg", "--theme", "auto"], "only a circuit can be of both themes"),
         (["-o", "cell.svg", "--unit", "0,1"], "--unit chooses 2, a circuit shows one"),
         (["-o", "cell.svg", "--unit", "9"], "'9' is outside 0 to 4"),
-        (["-o", "cell.svg", "--width", "1"], "a picture 1 cm wide"),
+        (["-o", "cell.svg", "--width", "1"], "a picture 1 cm wide\nwhere: --width"),
+        (["-o", "gates.svg", "--width", "1"], "a picture 1 cm wide\nwhere: --width"),
         (["-o", "page.html", "--at", "2"], "'2' is outside 1 to 1"),
     ],
 )  # fmt: skip
@@ -214,6 +216,20 @@ def test_a_page_goes_to_stdout_when_asked(tmp_path: Path) -> None:
     assert done.out.startswith("<!DOCTYPE html>")
     assert "assumed: c0 not given: zeros" in done.err
     assert data_of(done.out)["view"] == {"unit": 1, "t": 1, "digits": 6}
+
+
+@pytest.mark.parametrize("name", ["page.html", "cell.svg", "gates.svg"])
+def test_what_is_no_number_is_shown_where_it_is_let_in(tmp_path: Path, name: str) -> None:
+    """A run that went wrong is one to look at: the hint of the refusal is an option that helps."""
+    path = tmp_path / name
+    lost = ["report", "--x", "1,2;nan,1", "--c", "0.5,-1", "-o", str(path)]
+    refused = cli(*lost)
+    assert refused.code == 3
+    assert "try:   --allow-nonfinite" in refused.err
+    done = cli(*lost, "--allow-nonfinite")
+    assert done.code == 0, done.err
+    text = path.read_text()
+    assert name == "page.html" or "nan" in text or NOT_FINITE in text
 
 
 def test_the_readmes_circuit_is_what_the_command_makes(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def report(
     cell_clip: o.CellClip = None,
     activations: o.Activations = "",
     dtype: o.DtypeName = o.Dtype.FLOAT64,
+    allow_nonfinite: i.AllowNonfinite = False,
     sample: i.SampleNumber = None,
     picture: Annotated[
         Picture | None, typer.Option("--picture", help="What a picture shows.")
@@ -144,7 +145,7 @@ def report(
     inputs = i.RunInputs(
         x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
         weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, command=COMMAND,
+        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite, COMMAND,
     )  # fmt: skip
     trace = inputs.trace("report")
     what = "page" if kind == "html" else _what(picture, output, trace).value

@@ -67,18 +67,20 @@ def _run_on(worked: Working, width: int) -> list[Text]:
 
 
 def _readers(scene: Scene, width: int, height: int) -> Text:
-    """Return, for an input, the equations that it enters."""
+    """Return, for an input, the equations that it enters; those without room by name."""
     own = UNICODE.name(scene.cursor.symbol)
+    rows = [row for row in rows_of(scene) if row.flow == "out"]
+    if not rows:
+        return page([Text(f" {own} enters no row of this cell", "bold")])
     lines = [Text(f" {own} enters", "bold")]
-    for row in rows_of(scene):
-        if row.flow == "out":
-            equation = _formula(scene, row.symbol)
-            lines += [
-                Text(("   " if first else "     ") + part, "cyan")
-                for first, part in wrapped(equation, width - 6)
-            ]
-    if len(lines) == 1:
-        lines = [Text(f" {own} enters no row of this cell", "bold")]
+    for row in rows:
+        equation = _formula(scene, row.symbol)
+        lines += [
+            Text(("   " if first else "     ") + part, "cyan")
+            for first, part in wrapped(equation, width - 6)
+        ]
+    if len(lines) > height:
+        lines[0].append(" " + ", ".join(row.shown for row in rows))
     return page(lines[:height])
 
 

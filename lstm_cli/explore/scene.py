@@ -109,7 +109,7 @@ def _step_rows(scene: Scene) -> list[Row]:
             scene.values[symbol],
             before[symbol],
             _edited(scene, symbol, cursor.t),
-            scale_of(each.values[symbol]),
+            scale_of(each.values[symbol], symbol),
             cursor.unit if symbol == cursor.symbol else None,
         )
         for symbol in symbols_of(each.cell)

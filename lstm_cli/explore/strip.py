@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
-from lstm_cli.equations import Array
 from lstm_cli.explore.pieces import SELECTED, padded, page, window
 from lstm_cli.explore.scene import Scene
 from lstm_cli.notation import UNICODE
 from lstm_cli.render.colours import Scale, scale_of
+from lstm_cli.render.over_time import binned
 from lstm_cli.render.table import BARS
 
 
@@ -21,44 +19,38 @@ def strip(scene: Scene, width: int, height: int) -> Text:
     """Return the selected symbol over all steps: a line a unit, and a mark under the step."""
     cursor = scene.cursor
     values = scene.each.values[cursor.symbol]
-    scale = scale_of(values)
+    scale = scale_of(values, cursor.symbol)
     units = window(cursor.unit, values.shape[-1], max(1, height - 1))
     lead = cell_len(f"▸ {UNICODE.name(cursor.symbol)}[{units[-1]}] ")
-    bins = binned(values.shape[0], width - lead - 1)
-    wide = max(1, min(8, (width - lead - 1) // len(bins)))
+    room = max(1, width - lead - 1)
+    means, size = binned(values, room)
+    wide = max(1, min(8, room // len(means)))
     lines = []
     for unit in units:
         chosen = unit == cursor.unit
         mark, style = (SELECTED, "bold") if chosen else (" ", "")
         name = f"{mark} {UNICODE.name(cursor.symbol)}[{unit}] "
         line = padded(Text.assemble((name, style)), lead)
-        for times in bins:
-            line.append_text(_heat(scale, values[times.start : times.stop, unit], wide, scene))
+        for value in means[:, unit]:
+            line.append_text(_heat(scale, float(value), wide, scene))
         lines.append(line)
-    here = next(place for place, times in enumerate(bins) if cursor.t - 1 in times)
-    return page([*lines, _under(lead + here * wide, wide, bins, cursor.t, width)])
+    here = (cursor.t - 1) // size
+    return page([*lines, _under(lead + here * wide, wide, size, cursor.t, width)])
 
 
-def binned(steps: int, room: int) -> list[range]:
-    """Return the steps, from 0, that share a column, all but the last as many."""
-    each = -(-steps // max(1, room))
-    return [range(start, min(steps, start + each)) for start in range(0, steps, each)]
-
-
-def _heat(scale: Scale, values: Array, wide: int, scene: Scene) -> Text:
-    """Return the mean of some steps as a coloured block, or as a bar where there is no colour."""
-    value = float(np.mean(values))
+def _heat(scale: Scale, value: float, wide: int, scene: Scene) -> Text:
+    """Return a number as a coloured block, or as a bar where there is no colour."""
     if scene.colour:
         return Text(" " * wide, f"on {scale.colour(value)}")
     bar = BARS[round(scale.place(value) * (len(BARS) - 1))] if np.isfinite(value) else "?"
     return Text(bar * wide)
 
 
-def _under(at: int, wide: int, bins: Sequence[range], t: int, width: int) -> Text:
+def _under(at: int, wide: int, size: int, t: int, width: int) -> Text:
     """Return the line under the strip: where the step is, and how many share a column."""
     said = f"▲ t = {t}"
-    if len(bins[0]) > 1:
-        said += f" · a column is the mean of {len(bins[0])} steps"
+    if size > 1:
+        said += f" · a column is the mean of {size} steps"
     middle = at + (wide - 1) // 2
     if middle + cell_len(said) >= width:  # the words go to the left of the mark
         said = f"{said[2:]} ▲"

@@ -51,12 +51,13 @@ def mix(ramp: Sequence[str], place: float) -> Rgb:
     """Return the colour at 0 … 1 of a ramp, between its two nearest."""
     at = place * (len(ramp) - 1)
     left = min(int(at), len(ramp) - 2)
-    one, other = _rgb(ramp[left]), _rgb(ramp[left + 1])
+    one, other = rgb(ramp[left]), rgb(ramp[left + 1])
     red, green, blue = (round(a + (b - a) * (at - left)) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
-def _rgb(colour: str) -> Rgb:
+def rgb(colour: str) -> Rgb:
+    """Return the three parts of `#rrggbb`."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
@@ -71,7 +72,8 @@ def scale_of(values: Array, symbol: str = "") -> Scale:
     """
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if low >= 0 and high <= 1 and symbol not in _SIGNED:
+    signed = symbol in _SIGNED or symbol.startswith("z_")
+    if low >= 0 and high <= 1 and not signed:
         return Scale("share", 0.0, 1.0)
     end = max(1.0, abs(low), abs(high))
     return Scale("signed", -end, end)
@@ -81,7 +83,7 @@ def ink_on(colour: str) -> str:
     """Return black or white, whichever is better read on a colour (WCAG 2.1 relative luminance)."""
     linear = [
         c / 12.92 if (c := part / 255) <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-        for part in _rgb(colour)
+        for part in rgb(colour)
     ]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if luminance > 0.179 else "#ffffff"

@@ -20,18 +20,19 @@ from lstm_cli.engine import Trace
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, UsageError, safe, suggest
 from lstm_cli.notation import LATEX
-from lstm_cli.render.colours import NOT_FINITE, RAMPS, Rgb, Scale, ink_on, mix
+from lstm_cli.render.colours import NOT_FINITE, RAMPS, Scale, ink_on, mix, rgb
 from lstm_cli.render.over_time import Course, binned, by_scale, courses, notes, short, ticks
 from lstm_cli.render.picture_files import Kind, saved
 from lstm_cli.render.picture_plan import LETTER, Panel, What, plan_page
 from lstm_cli.render.rows import View, number
+from lstm_cli.render.svg import check_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 KINDS: tuple[Kind, ...] = ("svg", "png", "pdf")
-NARROWEST, WIDEST, HIGHEST = 5.0, 60.0, 200.0  # cm
+HIGHEST = 200.0  # cm
 DPI = 300
 SMALL, MEDIUM, LARGE = 6.5, 7.0, 7.5  # points
 LONGEST_SYMBOL = 20
@@ -125,12 +126,7 @@ def _check(kind: str, what: str, width_cm: float) -> None:
             raise UsageError(
                 f"no {name} of picture '{safe(given)}'", where="report", hint=suggest(given, known)
             )
-    if not NARROWEST <= width_cm <= WIDEST:
-        raise UsageError(
-            f"a picture {width_cm:g} cm wide",
-            where="report",
-            hint=f"{NARROWEST:g} to {WIDEST:g} cm; one column of a paper is 8.5",
-        )
+    check_width(width_cm)
     if find_spec("matplotlib") is None:
         raise InputError(
             "drawing pictures needs matplotlib, which is not installed",
@@ -311,11 +307,6 @@ def coloured(values: Array, scale: Scale) -> Array:
     share = (half - scale.low / 2) / (scale.high / 2 - scale.low / 2)
     places = np.where(finite, np.rint(np.clip(share, 0, 1) * (LEVELS - 1)), LEVELS)
     return np.asarray(table[places.astype(int)])
-
-
-def rgb(colour: str) -> Rgb:
-    """Return the three parts of `#rrggbb`."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def _enlarged(image: Array) -> Array:

@@ -96,17 +96,29 @@ def picture_of_step(
     Raises:
         UsageError: a width that no page has.
     """
+    check_width(width_cm)
+    drawing, known = draw(each.cell), {**each.weights.arrays, **each.at(t)}
+    # A plain number of the table stands for every unit.
+    units = each.values["c"].shape[-1]
+    found = {key: np.asarray(evaluate(node, known)) for key, node in drawing.nodes.items()}
+    values = {key: value if value.ndim else np.full(units, value) for key, value in found.items()}
+    written = equation_text(each.cell, UNICODE, "joined")
+    titles = {symbol: " = ".join(sides) for symbol, sides in written.items()}
+    numbers = Numbers(values, unit, lambda value: number(value, digits), note)
+    return circuit_svg(drawing, numbers, theme=theme, width_cm=width_cm, titles=titles)
+
+
+def check_width(width_cm: float) -> None:
+    """Refuse a width that no page has.
+
+    Raises:
+        UsageError: it is refused.
+    """
     if not NARROWEST <= width_cm <= WIDEST:
         raise UsageError(
             f"a picture {width_cm:g} cm wide", where="--width",
             hint=f"{NARROWEST:g} to {WIDEST:g} cm; one column of a paper is 8.5",
         )  # fmt: skip
-    drawing, known = draw(each.cell), {**each.weights.arrays, **each.at(t)}
-    values = {key: np.atleast_1d(evaluate(node, known)) for key, node in drawing.nodes.items()}
-    written = equation_text(each.cell, UNICODE, "joined")
-    titles = {symbol: " = ".join(sides) for symbol, sides in written.items()}
-    numbers = Numbers(values, unit, lambda value: number(value, digits), note)
-    return circuit_svg(drawing, numbers, theme=theme, width_cm=width_cm, titles=titles)
 
 
 def variables(theme: str) -> str:
@@ -248,9 +260,8 @@ class _Writer:
         if key == "x":  # an input is no unit's own: all of a short one, the size of a long one
             texts = [self.numbers.text(float(each)) for each in values[:4]]
             return ", ".join(texts) if len(values) <= 3 else f"{len(values)} numbers"
-        # A plain number of the table stands for every unit; a projected h has fewer than c.
-        at = 0 if len(values) == 1 else unit
-        return self.numbers.text(float(values[at])) if at < len(values) else "–"
+        # A projected h has fewer units than c.
+        return self.numbers.text(float(values[unit])) if unit < len(values) else "–"
 
     def _chips(
         self, group: ElementTree.Element, label: Label, count: int, values: Array | None

@@ -15,23 +15,33 @@ def sentences(values: Values) -> list[tuple[str, str]]:
     """Return (name, sentence) for each of f, i, g, o, c, h that a cell has.
 
     Args:
-        values: symbol -> `(n,)` of one step, inputs included.
+        values: symbol -> `(n,)` of one step, inputs included. Units that are not finite are the
+            most of nothing; a gate of such units alone has no sentence. Only a cell state that
+            becomes such is told of.
     """
-    return [(name, say(values)) for symbol, name, say in _SENTENCES if symbol in values]
+    return [
+        (name, say(values))
+        for symbol, name, say in _SENTENCES
+        if symbol in values and (symbol == "c" or np.isfinite(values[symbol]).any())
+    ]
 
 
 def percent(share: float) -> str:
-    """Return a share as `69 %`; near 0 and 100 with three digits."""
-    return f"{100 * share:.0f} %" if 0.005 <= abs(share) < 0.995 else f"{100 * share:.3g} %"
+    """Return a share as `69 %`, with more digits near 0 and 1; only 1 itself is `100 %`."""
+    if 0.005 <= abs(share) < 0.995:
+        return f"{100 * share:.0f} %"
+    text = f"{100 * share:.4g} %" if 0.995 <= share < 1.005 else f"{100 * share:.3g} %"
+    return f"nearly {text}" if text == "100 %" and share != 1 else text
 
 
 def _extremes(array: Array) -> tuple[int, int]:
-    return int(np.argmax(array)), int(np.argmin(array))
+    finite = np.where(np.isfinite(array), array, np.nan)
+    return int(np.nanargmax(finite)), int(np.nanargmin(finite))
 
 
 def _range(share: Array, most: str, least: str) -> str:
     high, low = _extremes(share)
-    if share[high] == share[low]:
+    if np.all(share == share[high]):
         return f"{percent(share[high])} in every unit" if len(share) > 1 else percent(share[high])
     return f"{most} in unit {high} ({percent(share[high])}), {least} in unit {low} " \
         f"({percent(share[low])})"  # fmt: skip
@@ -49,7 +59,7 @@ def _input(values: Values) -> str:
 
 def _candidate(values: Values) -> str:
     g = values["g"]
-    unit = int(np.argmax(np.abs(g)))
+    unit, _ = _extremes(np.abs(g))
     if not np.any(g):
         return "proposes nothing: it is zero in every unit"
     way = "up" if g[unit] > 0 else "down"
@@ -61,7 +71,8 @@ def _output(values: Values) -> str:
 
 
 def _cell(values: Values) -> str:
-    change = values["c"] - values["c_prev"]
+    with np.errstate(invalid="ignore"):  # inf that stays inf has not changed
+        change = np.where(values["c"] == values["c_prev"], 0.0, values["c"] - values["c_prev"])
     unit = int(np.argmax(np.abs(change)))
     if not np.any(change):
         return "does not change"
@@ -69,7 +80,7 @@ def _cell(values: Values) -> str:
 
 
 def _hidden(values: Values) -> str:
-    unit = int(np.argmax(np.abs(values["h"])))
+    unit, _ = _extremes(np.abs(values["h"]))
     return f"is strongest in unit {unit}: {values['h'][unit]:.4g}"
 
 

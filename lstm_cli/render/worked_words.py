@@ -126,8 +126,7 @@ class Teller:
         return self._math(Hand(self.style, DIGITS).number(value)[0])
 
     def _percent(self, share: float) -> str:
-        text = ("nearly " if share != 1 else "") + "100 %" if share > 0.9995 else percent(share)
-        return text.replace("%", r"\%" if self.style is LATEX else "%")
+        return percent(share).replace("%", r"\%" if self.style is LATEX else "%")
 
     def _math(self, text: str) -> str:
         return f"${text}$" if self.style is LATEX else text

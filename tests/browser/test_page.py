@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.cells import Cell, parse_table
+from lstm_cli.cells import LSTM, Cell, parse_table
 from lstm_cli.engine import LayerTrace, Trace, run
 from lstm_cli.equations import evaluate
 from lstm_cli.presets import preset_model
@@ -46,8 +46,6 @@ def trace_of(weights: LstmWeights, steps: int = 4, **how: Any) -> Trace:
 
 def question() -> Trace:
     """Return the five-unit step of the README."""
-    from lstm_cli.cells import LSTM
-
     model = preset_model("identity", LSTM, sizes={"I": 5, "H": 5})
     return run(model, [[-0.1, 0.3, 0.1, -0.25, 0.1]], [0, 0.5, 0.1, 0.2, 0.6])
 
@@ -123,6 +121,34 @@ def test_layers_and_directions_are_tabs(opened: Open) -> None:
     assert_circuit(tab, trace.layers[3], 1, 0)
     tab.keyboard.press("]")
     assert tab.locator("#tabs [aria-selected=true]").inner_text() == "layer 0 forward"
+
+
+def test_layers_of_other_sizes_have_drawings_of_their_own(opened: Open) -> None:
+    """Each layer has a small square a number, no more and no fewer than it has numbers."""
+    weights = [random_weights(LSTM, inputs, units, seed=units)
+               for inputs, units in ((7, 5), (5, 2), (2, 4))]  # fmt: skip
+    model = Model(tuple(Layer({"forward": each}) for each in weights))
+    rng = np.random.default_rng(2)
+    trace = run(model, rng.uniform(-1, 1, (3, 7)))
+    tab = opened(trace)
+    for place, each in enumerate(trace.layers):
+        tab.locator("#tabs button").nth(place).click()
+        for symbol in ("x", "f", "c", "h"):
+            squares = tab.locator(f".drawing svg:visible .label[data-key={symbol}] [data-unit]")
+            fills = [square.get_attribute("fill") for square in squares.all()]
+            assert len(fills) == each.values[symbol].shape[-1]
+            assert "rgb(255 0 255)" not in fills  # the colour of what is no number
+
+
+def test_a_projection_to_one_number_is_unit_0s_alone(opened: Open) -> None:
+    """Where h has one number and c has many, the other units have no h to show."""
+    cell = spec_cell("projection")
+    weights = LstmWeights(cell, random_arrays(cell, {"I": 2, "H": 4, "P": 1}, seed=3))
+    tab = opened(trace_of(weights), Look(unit=3))
+    assert tab.locator("#rows tr[data-symbol=h] .value").inner_text() == "–"
+    assert tab.locator(".circuit [data-number=h]").text_content() == "–"
+    assert tab.locator("#worked li").all_inner_texts() == ["nothing: it ends at 0"]
+    assert tab.locator("#rows tr[data-symbol=c] .value").inner_text() != "–"
 
 
 def test_single_precision_is_rounded_row_by_row(opened: Open) -> None:
@@ -236,6 +262,29 @@ def test_a_slider_that_is_dragged_is_a_number_too(opened: Open) -> None:
     assert_same(tab.evaluate("lstmStep.now()"), expected)
 
 
+def test_what_was_moved_stays_on_its_slider(opened: Open) -> None:
+    """Another unit, or other sliders in between: an edit in force is the number that is shown."""
+    tab = opened(question(), Look(unit=1))
+    tab.locator("#sliders input[type=number]").nth(2).fill("0.75")
+    tab.locator("#sliders [data-moves=h_prev]").click()
+    tab.locator("#sliders [data-moves=x]").click()
+    tab.locator("#unit").select_option("3")
+    assert tab.evaluate("lstmStep.now().x") == [-0.1, 0.3, 0.75, -0.25, 0.1]
+    for kind in ("number", "range"):
+        moved = tab.locator(f"#sliders input[type={kind}]")
+        assert [each.input_value() for each in moved.all()] == [
+            "-0.1",
+            "0.3",
+            "0.75",
+            "-0.25",
+            "0.1",
+        ]
+    assert tab.locator("#sliders .edited").count() == 1
+    tab.locator("#reset").click()
+    assert tab.locator("#sliders input[type=number]").nth(2).input_value() == "0.1"
+    assert tab.locator("#sliders .edited").count() == 0
+
+
 def test_the_pointer_shows_an_equation_with_its_numbers(opened: Open) -> None:
     """What is under the pointer is worked out: the row, its numbers put in, the textbook's σ."""
     tab = opened(question(), Look(unit=1))
@@ -268,6 +317,16 @@ def test_the_keyboard_reaches_every_box(opened: Open) -> None:
     assert tab.locator("#keys").is_visible()
 
 
+def test_the_focus_stays_where_the_keyboard_left_it(opened: Open) -> None:
+    """Choosing what to move, and another unit then, leaves the focus on the choice."""
+    tab = opened(question())
+    tab.locator("#sliders [data-moves=h_prev]").focus()
+    for key in ("Enter", "ArrowDown", "Space"):
+        tab.keyboard.press(key)
+        assert tab.evaluate("document.activeElement.dataset.moves") == "h_prev"
+    assert tab.locator("#sliders [data-moves=h_prev]").get_attribute("aria-checked") == "true"
+
+
 # ---- looks
 
 
@@ -292,6 +351,30 @@ def test_nothing_runs_out_of_the_window(opened: Open, width: int) -> None:
     tab = opened(trace_of(random_weights(spec_cell("peephole"), seed=5)))
     tab.set_viewport_size({"width": width, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_long_name_leaves_the_buttons_free(opened: Open) -> None:
+    """The heading breaks before the buttons beside it, on any window."""
+    cell = Cell("x" * 60, "", parse_table(OWN))
+    tab = opened(trace_of(LstmWeights(cell, own_weights().arrays)))
+    for width in (320, 400, 1280):
+        tab.set_viewport_size({"width": width, "height": 800})
+        buttons = tab.locator(".buttons").bounding_box()
+        letters = tab.evaluate("""() => {
+          const range = document.createRange();
+          range.selectNodeContents(document.querySelector("h1"));
+          const { right, top, bottom } = range.getBoundingClientRect();
+          return { right, top, bottom };
+        }""")
+        beside = letters["right"] <= buttons["x"]
+        assert (
+            beside
+            or letters["bottom"] <= buttons["y"]
+            or (letters["top"] >= buttons["y"] + buttons["height"])
+        )
+        box = tab.locator("#sliders input[type=number]").first.bounding_box()
+        assert box["x"] + box["width"] <= width - 20  # the page's margin
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_on_paper_there_are_no_knobs(opened: Open) -> None:

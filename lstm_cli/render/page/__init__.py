@@ -58,7 +58,7 @@ def page(trace: Trace, look: Look, version: str) -> str:
     """
     _check_size(trace)
     environment = _environment()
-    cells = _cells(trace)
+    kinds = _kinds(trace)
     script = _script()
     style = page_variables() + RULES + _file("page.css")
     return environment.get_template("page.html").render(
@@ -66,9 +66,9 @@ def page(trace: Trace, look: Look, version: str) -> str:
         title=_title(trace),
         facts=_facts(trace),
         assumptions=[safe(each) for each in trace.assumptions],
-        circuits=[_circuit(cell, trace) for cell in cells],
-        equations=[_equations(cell, look.notation) for cell in cells],
-        data=_data(trace, cells, look),
+        circuits=[_circuit(each) for each in kinds],
+        equations=[_equations(each.cell, look.notation) for each in kinds],
+        data=_data(trace, kinds, look),
         script=script,
         style=style,
         script_hash=_hash(script),
@@ -122,17 +122,21 @@ def _check_size(trace: Trace) -> None:
         )
 
 
-def _cells(trace: Trace) -> list[Cell]:
-    """Return the cells of a run, those with the same rows once."""
-    cells: list[Cell] = []
+def _kinds(trace: Trace) -> list[LayerTrace]:
+    """Return the layers and directions that a drawing each is for: of those alike, the first."""
+    kinds: list[LayerTrace] = []
     for each in trace.layers:
-        if not any(_same(each.cell, cell) for cell in cells):
-            cells.append(each.cell)
-    return cells
+        if not any(_alike(each, kind) for kind in kinds):
+            kinds.append(each)
+    return kinds
 
 
-def _same(one: Cell, other: Cell) -> bool:
-    return one.equations == other.equations
+def _alike(one: LayerTrace, other: LayerTrace) -> bool:
+    return one.cell.equations == other.cell.equations and _sizes(one) == _sizes(other)
+
+
+def _sizes(each: LayerTrace) -> dict[str, int]:
+    return {symbol: values.shape[-1] for symbol, values in each.values.items()}
 
 
 # ---- words
@@ -162,27 +166,26 @@ def _equations(cell: Cell, notation: Notation) -> dict[str, Any]:
     return {"rows": rows, "definitions": definitions(cell, UNICODE)}
 
 
-def _circuit(cell: Cell, trace: Trace) -> Any:
+def _circuit(each: LayerTrace) -> Any:
     """Return the cell's drawing, its numbers left out: the script fills them in."""
     from markupsafe import Markup  # jinja2's own
 
-    each = next(each for each in trace.layers if _same(each.cell, cell))
-    sizes = {symbol: values.shape[-1] for symbol, values in each.values.items()}
-    return Markup(circuit_svg(draw(cell), sizes=sizes))  # an XML library has escaped it
+    # An XML library has escaped it.
+    return Markup(circuit_svg(draw(each.cell), sizes=_sizes(each)))
 
 
 # ---- data
 
 
-def _data(trace: Trace, cells: Sequence[Cell], look: Look) -> dict[str, Any]:
+def _data(trace: Trace, kinds: Sequence[LayerTrace], look: Look) -> dict[str, Any]:
     """Return what the script computes from, as JSON."""
     return {
         "view": {"unit": look.unit, "t": look.t, "digits": look.digits},
         "single": trace.dtype == np.float32,
         "ramps": {name: list(ramp) for name, ramp in RAMPS.items()},
         "notFinite": NOT_FINITE,
-        "cells": [_cell(cell, look.notation) for cell in cells],
-        "runs": [_run(trace, place, cells) for place in range(len(trace.layers))],
+        "cells": [_cell(each.cell, look.notation) for each in kinds],
+        "runs": [_run(trace, place, kinds) for place in range(len(trace.layers))],
     }
 
 
@@ -241,14 +244,14 @@ def _applied(node: Node) -> list[str]:
     return [node.function, *(name for each in node.arguments for name in _applied(each))]
 
 
-def _run(trace: Trace, place: int, cells: Sequence[Cell]) -> dict[str, Any]:
+def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any]:
     """Return one layer in one direction: its weights, and x, h and c over time."""
     each = trace.layers[place]
     first = each.steps - 1 if each.direction == "backward" else 0
     below = [i for i, other in enumerate(trace.layers) if other.layer == each.layer - 1]
     return {
         "title": f"layer {each.layer} {each.direction}",
-        "cell": next(i for i, cell in enumerate(cells) if _same(each.cell, cell)),
+        "cell": next(i for i, kind in enumerate(kinds) if _alike(each, kind)),
         "backward": each.direction == "backward",
         "steps": each.steps,
         "parameters": {

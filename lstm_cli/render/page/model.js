@@ -66,11 +66,11 @@ class Run {
     return this.kept.get(t);
   }
 
-  // An expression that the circuit shows, with the values of a step.
+  // An expression that the circuit shows, with the values of a step; a plain number is every unit's.
   part(key, values, parameters = this.parameters) {
     if (Object.hasOwn(values, key)) return values[key];
     const { tree } = this.cell.parts[key];
     const value = evaluate(tree, { ...parameters, ...values }, this.cell.functions);
-    return typeof value === "number" ? Float64Array.of(value) : value;
+    return typeof value === "number" ? new Float64Array(this.hiddenSize).fill(value) : value;
   }
 }

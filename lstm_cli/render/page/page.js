@@ -100,7 +100,7 @@ function showWorked(now) {
   $("#worked .formula").replaceChildren(...named(formula, document));
   const stages = there && found.stages ? now.stages(found) : [];
   if (there) stages.push(now.text(now.at(vector)));
-  else stages.push(`has no unit ${view.unit}: ${vector.length} numbers`);
+  else stages.push(`nothing: it ends at ${vector.length - 1}`);
   const distinct = stages.filter((text, i) => text !== stages[i - 1]);
   $("#worked .stages").replaceChildren(
     ...distinct.map((text) => element("li", { textContent: text })),
@@ -113,7 +113,7 @@ function showWorked(now) {
 
 // ---- sliders
 
-const span = (value, least) => Math.max(least, 2 * Math.abs(value));
+const span = (value, least) => (Number.isFinite(value) ? Math.max(least, 2 * Math.abs(value)) : least);
 
 function inputEntries(name) {
   const { shown } = current().cell.inputs.find(({ symbol }) => symbol === name);
@@ -155,6 +155,7 @@ function showSliders() {
   const parameters = Object.keys(current().parameters).map((name) => [name, name]);
   const known = [...inputs, ...parameters].map(([name]) => name);
   if (!known.includes(view.moving)) view.moving = "x";
+  const focused = document.activeElement.dataset.moves;
   $("#sliders .choice").replaceChildren(
     ...[...inputs, ...parameters].map(([name, shown]) => {
       const button = element("button", { type: "button" }, ...named(shown, document));
@@ -168,8 +169,11 @@ function showSliders() {
       return button;
     }),
   );
+  // The buttons are new: the focus goes to the one that had it.
+  if (focused) $(`#sliders [data-moves="${focused}"]`)?.focus();
   const isInput = inputs.some(([name]) => name === view.moving);
-  sliders.show(isInput ? inputEntries(view.moving) : parameterEntries(view.moving));
+  const entries = isInput ? inputEntries(view.moving) : parameterEntries(view.moving);
+  sliders.show(entries.map((e) => ({ ...e, edited: edits.of(e.name, e.index) })));
 }
 
 function putBack() {

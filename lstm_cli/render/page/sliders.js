@@ -16,6 +16,11 @@ class Edits {
     this.changed.get(name).set(index, this.rounded(value));
   }
 
+  // The number that was put in, if there is one.
+  of(name, index) {
+    return this.changed.get(name)?.get(index);
+  }
+
   clear() {
     this.changed.clear();
   }
@@ -48,8 +53,8 @@ class Sliders {
     });
   }
 
-  // entries: {name, index, label, value, low, high, weight}, the heaviest of which come first where
-  // not all are shown.
+  // entries: {name, index, label, value, low, high, weight}, and edited where a number was put in;
+  // the heaviest come first where not all are shown.
   show(entries) {
     this.entries = entries;
     this.all = false;
@@ -76,8 +81,10 @@ class Sliders {
     Object.assign(range, { min: entry.low, max: entry.high, step: "any" });
     box.type = "number";
     box.step = "any";
-    range.value = String(entry.value);
-    box.value = String(Number(entry.value.toPrecision(7)));
+    const now = entry.edited ?? entry.value;
+    line.classList.toggle("edited", entry.edited !== undefined);
+    range.value = String(now);
+    box.value = String(Number(now.toPrecision(7)));
     for (const input of [range, box]) {
       input.setAttribute("aria-label", entry.label);
       input.dataset.edits = `${entry.name}:${entry.index}`;

@@ -71,7 +71,7 @@ class Words {
   }
 
   has(vector) {
-    return vector.length === 1 || this.unit < vector.length;
+    return this.unit < vector.length;
   }
 }
 
