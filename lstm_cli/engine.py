@@ -21,6 +21,7 @@ from lstm_cli import html_text
 from lstm_cli.cells import Cell
 from lstm_cli.equations import Array, Equation, evaluate
 from lstm_cli.errors import InputError, ShapeError
+from lstm_cli.kernel.choice import choose_engine
 from lstm_cli.notation import UNICODE, write_equation
 from lstm_cli.weights import Direction, LstmWeights, Model
 
@@ -77,7 +78,7 @@ class Trace:
         layers: one LayerTrace for each layer and direction, in the order of `model.runs`.
         dtype: the type every named value was rounded to.
         assumptions: sentences on what was not given.
-        engine: what computed it.
+        engine: what computed it: table, numpy or numba.
     """
 
     model: Model
@@ -218,6 +219,7 @@ def run(
     c: Array | Sequence[Any] | None = None,
     *,
     dtype: Any = np.float64,
+    engine: str = "auto",
 ) -> Trace:
     """Run a model over a sequence and keep every named value.
 
@@ -228,29 +230,39 @@ def run(
             direction, `(L·D, …, P)` (layer 0 forward, layer 0 backward, layer 1 forward, …).
             None is zeros.
         c: the cell state before the first step, likewise `(…, H)` or `(L·D, …, H)`.
-        dtype: float64, or float32: each row is then computed in float64 and rounded.
+        dtype: float64, or float32: the table then computes each row in float64 and rounds it, the
+            fast engines compute in float32.
+        engine: "table" evaluates row by row; "numpy" and "numba" run code made from the table,
+            in another order of rounding; "auto" takes the table for small runs.
 
     Raises:
         ShapeError: x, h or c do not fit the model.
+        UsageError: an unknown engine.
+        InputError: an engine that is not installed.
     """
-    sequence = np.asarray(x, dtype=np.float64)
+    sequence = np.asarray(x)
+    if sequence.dtype != np.float32:
+        sequence = sequence.astype(np.float64, copy=False)
     if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
         raise _input_error(sequence, model)
     lead = sequence.shape[:-2]
     check_trace_size(model, sequence.shape[:-1])
     initial = [_states(model, "h", h, lead), _states(model, "c", c, lead)]
+    chosen = choose_engine(engine, _work(model, sequence.shape[:-1]))
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
             place = len(traces)
-            values = _run_direction(
-                weights, sequence, initial[0][place], initial[1][place], direction, np.dtype(dtype)
+            states = initial[0][place], initial[1][place]
+            values, chosen = _run_direction(
+                weights, sequence, *states, direction, np.dtype(dtype), chosen
             )
             traces.append(LayerTrace(level, direction, weights, MappingProxyType(values)))
-        own = traces[-len(layer.directions) :]
-        sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
+        if level + 1 < len(model.layers):
+            own = traces[-len(layer.directions) :]
+            sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
     assumed = [f"{s}0 not given: zeros" for s, v in zip(STATES, (h, c), strict=True) if v is None]
-    return Trace(model, tuple(traces), np.dtype(dtype), (*model.assumptions, *assumed))
+    return Trace(model, tuple(traces), np.dtype(dtype), (*model.assumptions, *assumed), chosen)
 
 
 def step(
@@ -260,10 +272,11 @@ def step(
     c: Array | Sequence[Any] | None = None,
     *,
     dtype: Any = np.float64,
+    engine: str = "auto",
 ) -> Trace:
     """Run one step on `x (…, I)`; otherwise as `run`."""
     single = np.atleast_1d(np.asarray(x, dtype=np.float64))
-    return run(model, single[..., None, :], h, c, dtype=dtype)
+    return run(model, single[..., None, :], h, c, dtype=dtype, engine=engine)
 
 
 def trace_bytes(model: Model, lead: tuple[int, ...]) -> int:
@@ -273,6 +286,11 @@ def trace_bytes(model: Model, lead: tuple[int, ...]) -> int:
         for _, _, weights in model.runs
     )
     return 8 * numbers * math.prod(lead)
+
+
+def _work(model: Model, lead: tuple[int, ...]) -> int:
+    """Return steps × samples × units of all layers and directions."""
+    return math.prod(lead) * sum(weights.hidden_size for _, _, weights in model.runs)
 
 
 def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
@@ -298,12 +316,31 @@ def _run_direction(
     c: Array,
     direction: Direction,
     dtype: np.dtype[Any],
+    engine: str,
+) -> tuple[dict[str, Array], str]:
+    """Return symbol -> `(…, T, n)` for one layer in one direction, and the engine that ran it."""
+    if engine == "table":
+        return _run_table(weights, x, h, c, direction, dtype), engine
+    from lstm_cli.kernel.choice import run_fast  # only here: a small run should not pay for it
+
+    order = slice(None, None, 1 if direction == "forward" else -1)
+    values, engine = run_fast(engine, weights, x[..., order, :], h, c, dtype)
+    return {symbol: value[..., order, :] for symbol, value in values.items()}, engine
+
+
+def _run_table(
+    weights: LstmWeights,
+    x: Array,
+    h: Array,
+    c: Array,
+    direction: Direction,
+    dtype: np.dtype[Any],
 ) -> dict[str, Array]:
-    """Return symbol -> `(…, T, n)` for one layer in one direction."""
     times = range(x.shape[-2])
     order = times if direction == "forward" else reversed(times)
     parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
-    x, states = rounded(x, dtype), {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
+    x = rounded(x.astype(np.float64, copy=False), dtype)
+    states = {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
     kept: dict[str, Array] = {}
     for t in order:
         values = evaluate_step(weights.cell, parameters, {"x": x[..., t, :], **states}, dtype)
@@ -362,12 +399,7 @@ def _states(
     sizes = [weights.size(symbol) for _, _, weights in model.runs]
     if given is None:
         return [np.zeros((*lead, size)) for size in sizes]
-    try:
-        rows = [np.asarray(row, dtype=np.float64) for row in given]
-    except (TypeError, ValueError):
-        raise _state_error(model, symbol, "rows of unequal length") from None
-    if len(model.runs) == 1 and not (rows and rows[0].ndim == len(lead) + 1):
-        rows = [np.asarray(given, dtype=np.float64)]
+    rows = _state_rows(model, symbol, given, lead)
     if len(rows) != len(sizes):
         raise _state_error(model, symbol, f"{len(rows)} rows")
     for row, size in zip(rows, sizes, strict=True):
@@ -377,6 +409,21 @@ def _states(
         return [np.broadcast_to(row, (*lead, size)) for row, size in zip(rows, sizes, strict=True)]
     except ValueError:
         raise _state_error(model, symbol, f"shape {rows[0].shape}") from None
+
+
+def _state_rows(
+    model: Model, symbol: str, given: Array | Sequence[Any], lead: tuple[int, ...]
+) -> list[Array]:
+    """Return what is given as one array for each layer and direction."""
+    if len(model.runs) == 1 and isinstance(given, np.ndarray) and given.ndim == len(lead) + 1:
+        return [given.astype(np.float64)]  # not row by row: there may be many samples
+    try:
+        rows = [np.asarray(row, dtype=np.float64) for row in given]
+    except (TypeError, ValueError):
+        raise _state_error(model, symbol, "rows of unequal length") from None
+    if len(model.runs) == 1 and not (rows and rows[0].ndim == len(lead) + 1):
+        return [np.asarray(given, dtype=np.float64)]
+    return rows
 
 
 def _state_error(model: Model, symbol: str, got: str) -> ShapeError:

@@ -7,7 +7,6 @@ raising an error can never start an import loop.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -141,6 +140,8 @@ def caret(text: str, start: int, length: int = 1, *, width: int = 68) -> str:
 
 def _columns(text: str) -> int:
     """Return how many columns of a terminal a text takes: wide characters two, accents none."""
+    import unicodedata  # as above
+
     return sum(
         0 if unicodedata.combining(each) else 1 + (unicodedata.east_asian_width(each) in "WF")
         for each in text

@@ -5,7 +5,6 @@ No script, no link, nothing fetched, no colour of its own: a notebook shows it i
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -27,6 +26,8 @@ class Html(str):
 
 def escaped(text: str) -> Html:
     """Return foreign text as HTML that shows it, as it is where it is HTML already."""
+    import html  # a table of all its entities: only where a notebook asks
+
     return text if isinstance(text, Html) else Html(html.escape(safe(text), quote=True))
 
 

@@ -20,7 +20,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, Literal, NoReturn
 
 import numpy as np
 
@@ -278,6 +278,22 @@ def read_npy(path: Path) -> Array:
         return _read_array(stream, size, safe(path))
 
 
+def map_npy(path: Path) -> Array:
+    """Return the array of a .npy file as pages of the file that come when they are looked at.
+
+    Raises:
+        InputError: as `read_npy`.
+    """
+    with open_checked(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        shape, fortran, dtype, start = _header(stream.read(16_384), safe(path))
+    _check_dtype(dtype, safe(path))
+    if not size - start >= math.prod(shape) * dtype.itemsize > 0:
+        raise _short(math.prod(shape) * dtype.itemsize, size - start, shape, safe(path))
+    order: Literal["F", "C"] = "F" if fortran else "C"
+    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order=order)
+
+
 def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return name -> (shape, dtype) of a .npz file, from its headers alone.
 
@@ -363,11 +379,7 @@ def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
     _check_dtype(dtype, place)
     declared, there = math.prod(shape) * dtype.itemsize, size - start
     if declared > there or declared > MAX_ARRAY_BYTES:
-        raise InputError(
-            f"the header declares {declared:,} bytes {shape}, the file has {there:,}",
-            where=place,
-            hint="the file is cut or damaged; write it again",
-        )
+        raise _short(declared, there, shape, place)
     data = head[start:] + stream.read(max(0, declared - (len(head) - start)))
     if len(data) < declared or (dtype.kind == "U" and not _is_text(data[:declared], dtype)):
         raise InputError("cut or damaged", where=place, hint="write it again")
@@ -375,6 +387,14 @@ def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
         return np.empty(0, dtype)  # whoever reads it says that it is empty
     array = np.frombuffer(data[:declared], dtype=dtype)
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _short(declared: int, there: int, shape: tuple[int, ...], place: str) -> InputError:
+    return InputError(
+        f"the header declares {declared:,} bytes {shape}, the file has {there:,}",
+        where=place,
+        hint="the file is cut or damaged; write it again",
+    )
 
 
 def _header(head: bytes, place: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:

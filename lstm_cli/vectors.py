@@ -15,11 +15,13 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, caret, safe, suggest
-from lstm_cli.safe_files import parse_json, read_npy, read_npz, read_stdin, read_text, to_array
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 MAX_STEPS = 10**9
+# A larger npy file is not read but mapped; it is looked through in blocks.
+MAP_BYTES = 64 * 2**20
+BLOCK_BYTES = 8 * 2**20
 _WORD = re.compile(r"[^\s,;\[\]()]+")
 # np.array( … , dtype=float32) and its relatives: what is before and after the brackets.
 _PASTED = re.compile(
@@ -45,6 +47,8 @@ def read_vector(
         ShapeError: rows of unequal length.
     """
     if text == "-":
+        from lstm_cli.safe_files import read_stdin  # typed numbers need no reader of files
+
         return parse_text(read_stdin(name), name, f"{name}, stdin", allow_nonfinite)
     if text.startswith("@"):
         return _read_file(text[1:], name, allow_nonfinite, most_axes)
@@ -52,11 +56,20 @@ def read_vector(
 
 
 def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> Array:
+    from lstm_cli.safe_files import (
+        map_npy,
+        parse_json,
+        read_npy,
+        read_npz,
+        read_text,
+        to_array,
+    )
+
     path, key = _split_key(text)
     place = f"{name}, {safe(path)}" + (f", key {safe(key)}" if key else "")
     match path.suffix.lower():
         case ".npy":
-            value: Any = read_npy(path)
+            value: Any = map_npy(path) if _is_large(path) else read_npy(path)
         case ".npz":
             value = _member(read_npz(path), key, place)
         case ".json":
@@ -65,7 +78,14 @@ def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> A
             value = to_array(value, key or name, place)
         case _:
             return parse_text(read_text(path), name, place, allow_nonfinite)
-    return check_rows(np.asarray(value), name, place, allow_nonfinite, most_axes)
+    return check_rows(np.asanyarray(value), name, place, allow_nonfinite, most_axes)
+
+
+def _is_large(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size > MAP_BYTES
+    except (OSError, ValueError):
+        return False  # whoever opens it says what is wrong
 
 
 def _split_key(text: str) -> tuple[Path, str]:
@@ -108,16 +128,32 @@ def check_rows(
             where=place,
             hint="many samples at once go through `lstm-step batch`",
         )
-    rows = np.atleast_2d(array).astype(np.float64)
-    if not allow_nonfinite and not np.isfinite(rows).all():
-        at = tuple(int(axis) for axis in np.argwhere(~np.isfinite(rows))[0])
-        row, column = at[-2:]
-        raise InputError(
-            f"{name} row {row + 1}, number {column + 1} is {rows[at]}",
-            where=place,
-            hint="give finite numbers, or --allow-nonfinite",
-        )
+    rows = np.atleast_2d(array)
+    if not isinstance(array, np.memmap):  # a large file stays one: what is run of it is converted
+        rows = rows.astype(np.float64)
+    if not allow_nonfinite:
+        _check_finite(rows, name, place)
     return rows
+
+
+def _check_finite(rows: Array, name: str, place: str) -> None:
+    """Refuse nan and inf in `(…, rows, n)`, looking at some rows at a time.
+
+    Raises:
+        InputError: names the first.
+    """
+    flat = rows.reshape(-1, rows.shape[-1])
+    size = max(1, BLOCK_BYTES // (8 * rows.shape[-1]))
+    for begin in range(0, len(flat), size):
+        finite = np.isfinite(flat[begin : begin + size])
+        if not finite.all():
+            row, column = (int(axis) for axis in np.argwhere(~finite)[0])
+            raise InputError(
+                f"{name} row {(begin + row) % rows.shape[-2] + 1}, number {column + 1} is "
+                f"{float(flat[begin + row, column])}",
+                where=place,
+                hint="give finite numbers, or --allow-nonfinite",
+            )
 
 
 def repeat_or_cut(x: Array, steps: int, place: str) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -50,3 +51,37 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a developer's colours and widths out of expected texts."""
     for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LSTM_STEP_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+
+
+_NAMED = "a printed run names its engine, and the texts on file are the table's"
+# What `pytest --engine numpy` passes over: what compares bits or texts with the table's own.
+BITS = {
+    "test_engine.py::test_a_sequence_is_the_fold_of_its_steps":
+        "a step alone and a step of many are different products, rounded differently",
+    "test_engine.py::test_float32_rounds_each_named_value":
+        "the fast engines compute in float32 throughout",
+    "test_readme.py": _NAMED,
+    "test_cli.py::test_output_is_as_on_file": _NAMED,
+    "test_explain.py::test_the_page_as_it_stands": _NAMED,
+}  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--engine", default="", help="force an engine: table, numpy or numba")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # An engine in the environment is somebody's own; the suite means `auto` unless it is asked.
+    os.environ.pop("LSTM_STEP_ENGINE", None)
+    if config.getoption("--engine"):
+        os.environ["LSTM_STEP_ENGINE"] = config.getoption("--engine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--engine") in ("", "table"):
+        return
+    for item in items:
+        for start, reason in BITS.items():
+            if item.nodeid.removeprefix("tests/").startswith(start):
+                item.add_marker(pytest.mark.bits)
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -136,7 +136,7 @@ ERRORS: dict[str, tuple[list[str], int, str]] = {
                     "the model needs 5 numbers"),
     "not a number": (["--x", "1,b"], 3, "'b' is not a number"),
     "too many steps": (["--x", "1", "--steps", str(10**20)], 3, "too many"),
-    "too large": (["--x", "1", "--steps", str(10**9)], 3, "would take"),
+    "too large": (["--x", "1", "--steps", str(10**9), "-f", "latex"], 3, "the limit is 8 GiB"),
     "too wide": (["--x", "1", "--hidden-size", str(10**30)], 3, "would take"),
     "missing folder": (["--x", "1", "-o", "no/folder/x.json"], 5, "cannot write"),
     "a folder": (["--x", "1", "-o", "samples"], 5, "cannot write"),
@@ -535,7 +535,7 @@ def test_help_loads_neither_numpy_nor_rich() -> None:
         done = subprocess.run([sys.executable, "-X", "importtime", "-m", "lstm_cli", *arguments],
                               capture_output=True, timeout=60, check=True)  # fmt: skip
         loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.decode().splitlines()}
-        assert "typer" in loaded
+        assert "lstm_cli.cli" in loaded
         heavy = {name for name in loaded if name.split(".")[0] in ("numpy", "rich", "pydantic")}
         assert not heavy, sorted(heavy)[:5]
 

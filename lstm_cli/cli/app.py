@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-# Command -> the module of lstm_cli.cli that has its function, under the same name.
-COMMANDS: Mapping[str, str] = {
-    "run": "run",
-    "grad": "grad",
-    "batch": "batch",
-    "diagnose": "diagnose",
-    "vet": "vet",
-    "explain": "explain",
-    "explore": "explore",
-    "report": "report",
-    "inspect": "inspect_",
-    "convert": "convert",
-    "list": "list_",
-}
-
-_EXAMPLES = """\b
-Examples:
-  lstm-step --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1
-  lstm-step --x 1,2,3 --weights model.npz --json | jq .h
-  lstm-step --x "1;0;1;1" --weights samples/weights/parity.npz
-  lstm-step batch samples/ --check
-  lstm-step list presets
-
-`lstm-step` with options alone means `lstm-step run`.
-"""
+from lstm_cli.cli import front
+from lstm_cli.cli.front import COMMANDS
 
 
 def build_command(name: str) -> Any:
     """Return one command, ready for the group."""
-    home = import_module(f"lstm_cli.cli.{COMMANDS[name]}")
+    module = COMMANDS[name].module
+    home = import_module(f"lstm_cli.cli.{module}")
     alone = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    alone.command(name, epilog=home.EXAMPLES)(getattr(home, COMMANDS[name]))
+    alone.command(name, epilog=home.EXAMPLES)(getattr(home, module))
     return typer.main.get_command(alone)
 
 
@@ -65,6 +42,10 @@ class RunByDefault(TyperGroup):
             self.commands[cmd_name] = build_command(cmd_name)
         return self.commands.get(cmd_name)
 
+    def get_help(self, ctx: Any) -> str:
+        """Return the front page."""
+        return front.page()
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `run` before arguments that start with one of its options."""
         own = {name for param in self.get_params(ctx) for name in param.opts}
@@ -83,8 +64,7 @@ class RunByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=RunByDefault,
-    help="The reference calculator for the LSTM: every gate value beside its equation.",
-    epilog=_EXAMPLES,
+    help=front.TITLE,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

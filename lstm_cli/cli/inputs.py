@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -35,8 +36,20 @@ SampleNumber = Annotated[
     int | None, typer.Option("--sample", min=0, metavar="K", help="Which, where --x has many.")
 ]
 
+# A layer of so many units, or a file of so many bytes, has no matrix that is worth two threads.
+SMALL_UNITS = 64
+SMALL_BYTES = 256 * 2**10
 # Formats that can hold many samples at once.
 _MANY = ("json", "jsonl", "npz")
+
+
+class Given(NamedTuple):
+    """A model and what it is run on, as `engine.run` takes them."""
+
+    model: Model
+    x: Array
+    h: Array | None
+    c: Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +63,7 @@ class RunInputs:
         preset, seed, hidden_size, output_size: of a preset.
         steps, sample, dtype, allow_nonfinite: as the options of these names.
         command: the command line's own name, for messages.
+        engine: what computes the run.
     """
 
     x: str = ""
@@ -70,6 +84,7 @@ class RunInputs:
     dtype: o.Dtype = o.Dtype.FLOAT64
     allow_nonfinite: bool = False
     command: str = "lstm-step run"
+    engine: o.Engine = o.Engine.AUTO
 
     def trace(self, chosen: str = "table") -> Trace:
         """Read vectors and weights, and run.
@@ -82,6 +97,17 @@ class RunInputs:
             LstmStepError: as the readers of vectors and weights, and the engine.
         """
         from lstm_cli.engine import run as run_model
+
+        model, x, h, c = self.given(chosen)
+        return run_model(model, x, h, c, dtype=self.dtype.value, engine=self.engine.value)
+
+    def given(self, chosen: str = "table") -> Given:
+        """Read what is run, without running it; arguments and errors as `trace`, but the engine's.
+
+        x is `(T, I)`, or `(N, T, I)` where there are samples; T is as `--steps` asks.
+        """
+        if self._is_small():
+            o.one_blas_thread()
         from lstm_cli.vectors import repeat_or_cut
 
         x, h, c = self._vectors()
@@ -94,13 +120,26 @@ class RunInputs:
             )
         x = _chosen_sample(x, self.sample, chosen)
         model = self._model(x, h, c)
-        return run_model(model, repeat_or_cut(x, self.steps, "--x"), h, c, dtype=self.dtype.value)
+        return Given(model, repeat_or_cut(x, self.steps, "--x"), h, c)
 
     def file_model(self) -> Model:
         """Return the model that the options choose in `--weights`; errors as `read_weights`."""
         return o.file_model(
             self.weights, self.layer, self.direction, self.convention, self.cell, self.external
         )
+
+    def _is_small(self) -> bool:
+        """Whether no matrix product can be worth a second thread.
+
+        To make one costs as much time as a step. What is typed is small, and so are the layers of
+        a small file or of a preset of usual size.
+        """
+        if self.x.startswith("@") or self.hidden_size > SMALL_UNITS:
+            return False
+        try:
+            return not self.weights or os.path.getsize(self.weights) <= SMALL_BYTES
+        except (OSError, ValueError):
+            return True  # whoever reads it says what is wrong
 
     def _vectors(self) -> tuple[Array | None, ...]:
         from lstm_cli.vectors import read_vector

@@ -27,6 +27,15 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
 
 
+class Engine(StrEnum):
+    """What computes a run."""
+
+    AUTO = "auto"
+    TABLE = "table"
+    NUMPY = "numpy"
+    NUMBA = "numba"
+
+
 class NotationName(StrEnum):
     """How equations are written."""
 
@@ -170,6 +179,14 @@ Steps = Annotated[
 DtypeName = Annotated[
     Dtype,
     typer.Option("--dtype", help="float32: compute each row in float64 and round it."),
+]
+EngineName = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        help="table: row by row; numpy, numba: fast code made from the table; auto: the table "
+        "for small runs.",
+    ),
 ]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Write here, whole or not at all.")

@@ -9,6 +9,7 @@ import typer
 
 from lstm_cli.cli import fixed_options as f
 from lstm_cli.cli import inputs as i
+from lstm_cli.cli import long_run
 from lstm_cli.cli import options as o
 from lstm_cli.errors import UsageError, safe
 
@@ -58,6 +59,7 @@ def run(
     cell_clip: o.CellClip = None,
     activations: o.Activations = "",
     dtype: o.DtypeName = o.Dtype.FLOAT64,
+    engine: o.EngineName = o.Engine.AUTO,
     fixed: f.Spec = "",
     fixed_rounding: f.Rounding = None,
     fixed_overflow: f.Overflow = None,
@@ -109,13 +111,19 @@ def run(
         x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
         weights, layer, direction, convention, external,
         preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite,
+        engine=engine,
     )  # fmt: skip
-    trace = inputs.trace(chosen)
+    given = inputs.given(chosen)
 
+    from lstm_cli.engine import run as run_model
     from lstm_cli.render.rows import View, checked_view
 
-    target = "" if output == "-" else output
-    view = checked_view(View(notation.value, digits, unit, at, target=target), trace)
+    view = View(notation.value, digits, unit, at, target="" if output == "-" else output)
+    if settings is None and long_run.is_written_as_it_goes(given, chosen):
+        long_run.write(given, inputs, view, chosen, output)
+        return
+    trace = run_model(*given, dtype=dtype.value, engine=engine.value)
+    view = checked_view(view, trace)
     if settings is None:
         _emit(trace, view, chosen, output, color, strip)
     else:

@@ -125,6 +125,8 @@ def print_head(page: Page, trace: Trace) -> None:
     convention = f" ({trace.model.convention})" if trace.model.convention else ""
     facts = [trace.model.cell.name, sizes, f"weights {trace.model.source}{convention}",
              trace.dtype.name]  # fmt: skip
+    if trace.engine != "table":
+        facts.append(f"engine {trace.engine}")
     if len(trace.layers) > 1:
         facts.insert(1, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
     page.print(page.text(" · ".join(facts), page.look.heading))

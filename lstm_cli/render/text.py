@@ -5,13 +5,16 @@ Every format but the table shows every unit and every step unless some are chose
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lstm_cli.engine import Trace
+import numpy as np
+
+from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, Trace
+from lstm_cli.equations import Array
 from lstm_cli.notation import LATEX, PLAIN, UNICODE
-from lstm_cli.render.c_golden import to_c
 from lstm_cli.render.rows import (
+    INPUT_LABELS,
     Row,
     StepRows,
     View,
@@ -19,21 +22,44 @@ from lstm_cli.render.rows import (
     chosen_units,
     chosen_values,
     definitions,
+    equation_text,
     metadata,
     number,
     shown_steps,
     step_rows,
 )
-from lstm_cli.writers import json_text, npz_bytes, plain_list, step_record
+from lstm_cli.writers import json_text, npz_bytes, plain_list
 
 Piece = str | bytes
 
 
+# What a line of steps is made by: layer trace, its times, view, dtype, how many steps went before.
+Lines = Callable[[LayerTrace, Sequence[int], View, "np.dtype[Any]", int], Iterator[str]]
+# So many steps are made Python numbers at once: one by one NumPy's calls take longer than the text.
+STEPS_AT_ONCE = 256
+
+STEP_SEPARATOR = ",\n  "
+CSV_HEAD = "layer,direction,t,symbol,unit,value\n"
+
+
 def to_json(trace: Trace, view: View, version: str, more: Iterable[str] = ()) -> Iterator[str]:
     """Yield the document of `run --json`, one step a line, and `more` members at its end."""
+    yield json_head(trace, view, version)
+    yield from between(STEP_SEPARATOR, _every(json_steps, trace, view))
+    yield f'\n ],\n "output": {json_text(plain_list(trace.output, trace.dtype))},\n '
+    yield json_states(trace)
+    yield from more
+    yield "\n}\n"
+
+
+def json_head(trace: Trace, view: View, version: str) -> str:
+    """Return the document up to its first step."""
     head = json_text(metadata(trace, view.notation, "run", version), indent=1)
-    yield head.removesuffix("\n}") + ',\n "steps": [\n  '
-    yield from between(",\n  ", _step_texts(trace, view))
+    return head.removesuffix("\n}") + ',\n "steps": [\n  '
+
+
+def json_states(trace: Trace) -> str:
+    """Return the members behind `output`: the states after the last step."""
     final = [
         {
             "layer": each.layer,
@@ -43,16 +69,12 @@ def to_json(trace: Trace, view: View, version: str, more: Iterable[str] = ()) ->
         }
         for each in trace.layers
     ]
-    tail = {
-        "output": plain_list(trace.output, trace.dtype),
+    states = {
         "h": plain_list(trace.h, trace.dtype),
         "c": plain_list(trace.c, trace.dtype),
         "final": final,
     }
-    members = ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in tail.items())
-    yield f"\n ],\n {members}"
-    yield from more
-    yield "\n}\n"
+    return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
 
 
 def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
@@ -61,16 +83,55 @@ def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
         yield (separator if index else "") + text
 
 
-def _step_texts(trace: Trace, view: View) -> Iterator[str]:
-    for each, t in shown_steps(trace, view):
-        values = {k: chosen_values(k, v, view) for k, v in each.at(t).items()}
-        yield json_text(step_record(each.layer, each.direction, t, values, trace.dtype))
+def _every(lines: Lines, trace: Trace, view: View) -> Iterator[str]:
+    """Yield what `lines` makes of the steps asked for, by layer, direction, then t."""
+    wanted = sorted(chosen_steps(view, trace))
+    for each in trace.layers:
+        yield from lines(each, wanted, view, trace.dtype, 0)
+
+
+def _lists(
+    values: Mapping[str, Array], times: Sequence[int], dtype: np.dtype[Any]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (t, symbol -> nested list of numbers) for some input times of `values (…, T, n)`."""
+    for begin in range(0, len(times), STEPS_AT_ONCE):
+        some = times[begin : begin + STEPS_AT_ONCE]
+        rows = [t - 1 for t in some]
+        lists = {symbol: plain_list(np.moveaxis(array[..., rows, :], -2, 0), dtype)
+                 for symbol, array in values.items()}  # fmt: skip
+        for place, t in enumerate(some):
+            yield t, {symbol: each[place] for symbol, each in lists.items()}
+
+
+def json_steps(
+    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
+) -> Iterator[str]:
+    """Yield an element of `steps` for each of some input times of a layer.
+
+    Args:
+        each: the layer; its values may have batch axes.
+        times: counted from 1, in the trace.
+        view: the units to show.
+        dtype: of the run.
+        before: the steps of the run that went before the trace.
+    """
+    values = {symbol: chosen_values(symbol, v, view) for symbol, v in each.values.items()}
+    for t, lists in _lists(values, times, dtype):
+        place = {"layer": each.layer, "direction": each.direction, "t": before + t}
+        yield json_text(place | lists)
 
 
 def to_jsonl(trace: Trace, view: View, version: str) -> Iterator[str]:
     """Yield one element of `steps` a line."""
-    for text in _step_texts(trace, view):
-        yield text + "\n"
+    return _every(jsonl_lines, trace, view)
+
+
+def jsonl_lines(
+    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
+) -> Iterator[str]:
+    """Yield one element of `steps` a line; arguments as `json_steps`."""
+    for record in json_steps(each, times, view, dtype, before):
+        yield record + "\n"
 
 
 def _steps(trace: Trace, view: View, **how: Any) -> Iterator[StepRows]:
@@ -79,32 +140,65 @@ def _steps(trace: Trace, view: View, **how: Any) -> Iterator[StepRows]:
         yield step_rows(each, t, view, style, **how)
 
 
-def _texts(row: Row, units: Iterable[int], trace: Trace) -> list[str]:
-    """Return the shortest numbers of a row's units, "" for those that it does not have."""
-    texts = [str(each).removesuffix(".0") for each in plain_list(row.values, trace.dtype)]
-    return [texts[unit] if unit < len(texts) else "" for unit in units]
+def _text_rows(
+    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any]
+) -> Iterator[tuple[int, dict[str, dict[int, str]]]]:
+    """Yield (t, symbol -> unit -> the shortest text of its number), the inputs first."""
+    order = (*INPUT_SYMBOLS, *each.cell.symbols)
+    units = {symbol: chosen_units(view, each.values[symbol].shape[-1]) for symbol in order}
+    values = {
+        symbol: each.values[symbol][..., units[symbol]] if view.units else each.values[symbol]
+        for symbol in order
+    }
+    for t, lists in _lists(values, times, dtype):
+        texts = {
+            symbol: [str(value).removesuffix(".0") for value in lists[symbol]] for symbol in order
+        }
+        yield t, {symbol: dict(zip(units[symbol], texts[symbol], strict=True)) for symbol in order}
 
 
 def to_plain(trace: Trace, view: View, version: str) -> Iterator[str]:
     """Yield tab-separated lines: layer, direction, t, symbol, name, equation, then the units."""
+    yield plain_head(view)
+    yield from _every(plain_lines, trace, view)
+
+
+def plain_head(view: View) -> str:
+    """Return the line of column names."""
+    units = map(str, chosen_units(view, view.widest))
+    return "\t".join(["layer", "direction", "t", "symbol", "name", "equation", *units]) + "\n"
+
+
+def plain_lines(
+    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
+) -> Iterator[str]:
+    """Yield a line for each row of the table; "" for units that a row does not have."""
     units = chosen_units(view, view.widest)
-    header = ["layer", "direction", "t", "symbol", "name", "equation", *map(str, units)]
-    yield "\t".join(header) + "\n"
-    for each in _steps(trace, view):
-        for row in each.rows:
-            cells = [str(each.layer), each.direction, str(each.t), row.symbol, row.label,
-                     row.equation, *_texts(row, units, trace)]  # fmt: skip
-            yield "\t".join(cells) + "\n"
+    written = equation_text(each.cell, PLAIN, view.notation)
+    said = {symbol: (label, "") for symbol, label in INPUT_LABELS.items()}
+    said |= {row.symbol: (row.label, written[row.symbol][1]) for row in each.cell.equations}
+    for t, rows in _text_rows(each, times, view, dtype):
+        place = [str(each.layer), each.direction, str(before + t)]
+        for symbol, texts in rows.items():
+            numbers = [texts.get(unit, "") for unit in units]
+            yield "\t".join([*place, symbol, *said[symbol], *numbers]) + "\n"
 
 
 def to_csv(trace: Trace, view: View, version: str) -> Iterator[str]:
     """Yield one number a line: layer, direction, t, symbol, unit, value."""
-    yield "layer,direction,t,symbol,unit,value\n"
-    for each in _steps(trace, view):
-        for row in each.rows:
-            units = chosen_units(view, len(row.values))
-            for unit, value in zip(units, _texts(row, units, trace), strict=True):
-                yield f"{each.layer},{each.direction},{each.t},{row.symbol},{unit},{value}\n"
+    yield CSV_HEAD
+    yield from _every(csv_lines, trace, view)
+
+
+def csv_lines(
+    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
+) -> Iterator[str]:
+    """Yield one number a line; arguments as `json_steps`."""
+    for t, rows in _text_rows(each, times, view, dtype):
+        place = f"{each.layer},{each.direction},{before + t}"
+        for symbol, texts in rows.items():
+            for unit, text in texts.items():
+                yield f"{place},{symbol},{unit},{text}\n"
 
 
 def to_markdown(trace: Trace, view: View, version: str) -> Iterator[str]:
@@ -163,18 +257,29 @@ def _latex_number(value: float, digits: int) -> str:
 
 def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
     """Yield an npz archive: each symbol `(T, n)`, prefixed where there are several layers."""
-    several = len(trace.layers) > 1
-    times = [t - 1 for t in sorted(chosen_steps(view, trace))]
+    yield npz_bytes(npz_arrays(trace, sorted(chosen_steps(view, trace)), view))
+
+
+def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Array]:
+    """Return name -> `(…, T, n)` of some input times, counted from 1 in the trace."""
+    several, rows = len(trace.layers) > 1, [t - 1 for t in times]
     arrays = {
         (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: chosen_values(
-            symbol, values[..., times, :], view
+            symbol, values[..., rows, :], view
         ).astype(trace.dtype)
         for each in trace.layers
         for symbol, values in each.values.items()
     }
     if several:
-        arrays["output"] = trace.output[..., times, :].astype(trace.dtype)
-    yield npz_bytes(arrays)
+        arrays["output"] = trace.output[..., rows, :].astype(trace.dtype)
+    return arrays
+
+
+def to_c(trace: Trace, view: View, version: str) -> Iterator[str]:
+    """Yield a header of C with the run's numbers: see `c_golden`."""
+    from lstm_cli.render import c_golden
+
+    return c_golden.to_c(trace, view, version)
 
 
 FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {

@@ -238,7 +238,7 @@ def test_refused_before_memory_is_taken(tmp_path: Path) -> None:
     assert_refused(limited("--x", f"@{lie}"), 3, "declares 16,000,000,000 bytes")
     assert_refused(limited("--x", f"@{swollen}"), 3, "the limit is")
     assert_refused(limited("--x", f"@{long}"), 3, "not an npy array")
-    assert_refused(limited("--x", "1", "--steps", 10**9), 3, "would take")
+    assert_refused(limited("--x", "1", "--steps", 10**9, "-f", "latex"), 3, "limit is 8 GiB")
     assert_refused(limited("--x", "1", "--hidden-size", 10**6), 3, "would take")
 
 

@@ -1,0 +1,93 @@
+"""`run` where it is too long to keep: written as it goes, with its progress, until Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from lstm_cli.cli import inputs as i
+from lstm_cli.errors import ExitCode, safe
+
+if TYPE_CHECKING:
+    from lstm_cli.render.rows import View
+    from lstm_cli.streaming.output import Progress
+
+
+def is_written_as_it_goes(given: i.Given, chosen: str) -> bool:
+    """Return whether a run is long, and its format one that needs no whole run.
+
+    Raises:
+        InputError: the run must be kept whole, and would not fit.
+    """
+    from lstm_cli.engine import trace_bytes
+    from lstm_cli.streaming.blocks import LONG_BYTES, check_whole, is_one_forward_sequence
+
+    if trace_bytes(given.model, given.x.shape[:-1]) <= LONG_BYTES:
+        return False
+    from lstm_cli.streaming.output import FORMATS
+
+    if chosen in FORMATS and is_one_forward_sequence(given.model, given.x):
+        return True
+    check_whole(given.model, given.x, chosen, list(FORMATS))
+    return False
+
+
+def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: str) -> None:
+    """Run in blocks and write each; what a stop leaves is a valid file of the steps done.
+
+    Raises:
+        LstmStepError: as the engine, the choice of units and steps, and `write_out`.
+        Exit: somebody asked to stop, with the exit code that says so.
+    """
+    from lstm_cli.streaming.blocks import LongRun
+    from lstm_cli.streaming.output import Progress, pieces
+    from lstm_cli.streaming.stopping import Stopping
+    from lstm_cli.version import __version__
+    from lstm_cli.writers import write_out
+
+    run = LongRun(*given, dtype=inputs.dtype.value, engine=inputs.engine.value)
+    with Stopping() as stopping:
+        progress = Progress(stop=lambda: stopping.asked)
+        with _shown(progress, output):
+            written = pieces(run, view, chosen, __version__, progress, _folder(output))
+            write_out(written, output)
+    if chosen != "json":
+        for assumption in progress.assumptions:
+            print(f"assumed: {safe(assumption)}", file=sys.stderr)
+    if progress.interrupted:
+        place = "on stdout" if output == "-" else f"in {safe(output)}"
+        print(
+            f"stopped: steps 1 to {progress.done:,} of {progress.total:,} are done and {place}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _folder(output: str) -> Path | None:
+    """Return the folder in which there must be room for the file; None where it is no file."""
+    path = Path(output)
+    if output == "-" or (path.exists() and not path.is_file()):
+        return None
+    return path.resolve().parent
+
+
+@contextmanager
+def _shown(progress: Progress, output: str) -> Iterator[None]:
+    """Show a bar on stderr, where that is a terminal and the answer goes elsewhere."""
+    if not sys.stderr.isatty() or (output == "-" and sys.stdout.isatty()):
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        progress.tell = lambda: bar.update(task, completed=progress.done, total=progress.total)
+        yield

@@ -1,0 +1,113 @@
+"""Which engine runs: the table itself, NumPy in place, or code compiled by numba.
+
+The table is evaluated for all that is small: a calculator's answers are then the rows' own values,
+bit for bit, whatever is installed. Past `SMALL` the time is worth another order of rounding.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstm_cli.equations import Array
+from lstm_cli.errors import InputError, UsageError, suggest
+from lstm_cli.weights import LstmWeights
+
+if TYPE_CHECKING:  # small runs need no more of the kernel than this file
+    from lstm_cli.kernel.plan import Plan
+
+ENGINES = ("auto", "table", "numpy", "numba")
+# Decides for `auto`; for trying an engine on a whole program.
+ENVIRONMENT = "LSTM_STEP_ENGINE"
+# Steps × samples × units of all layers: the table takes about a tenth of a second for this.
+SMALL = 2**14
+# About what the engine numpy takes for a step, and for each unit of each sample in it; and what a
+# cell takes to be compiled, which is done once on a machine.
+SECONDS_A_STEP, SECONDS_A_UNIT, SECONDS_TO_COMPILE = 1e-5, 5e-8, 10.0
+
+
+def choose_engine(asked: str, work: int) -> str:
+    """Return the engine to run: `table`, `numpy`, `numba`, or `fast` for one of the last two.
+
+    Args:
+        asked: one of `ENGINES`.
+        work: steps × samples × units.
+
+    Raises:
+        UsageError: no such engine.
+        InputError: numba is asked for and missing.
+    """
+    where = "--engine"
+    if asked == "auto" and os.environ.get(ENVIRONMENT):
+        asked, where = os.environ[ENVIRONMENT], f"the environment variable {ENVIRONMENT}"
+    if asked not in ENGINES:
+        raise UsageError(f"unknown engine '{asked}'", where=where, hint=suggest(asked, ENGINES))
+    if asked == "auto":
+        return "table" if work <= SMALL else "fast"
+    if asked == "numba" and not numba_available():
+        raise InputError(
+            "the engine numba needs numba, which is not installed",
+            where=where,
+            hint="pip install 'lstm-cli[fast]', or --engine numpy",
+        )
+    # Without a sample there is nothing to be fast at.
+    return asked if work else "table"
+
+
+def numba_available() -> bool:
+    """Return whether the engine numba can be used here."""
+    try:
+        return bool(_compiled().available())
+    except ImportError:
+        return False
+
+
+def _compiled() -> Any:
+    return import_module("lstm_cli.kernel.compiled")
+
+
+def run_fast(
+    engine: str, weights: LstmWeights, x: Array, h: Array, c: Array, dtype: np.dtype[Any]
+) -> tuple[dict[str, Array], str]:
+    """Run one layer forward by a fast engine.
+
+    Args:
+        engine: `numpy`, `numba`, or `fast` for the better one.
+        weights: of the layer.
+        x: `(…, T, I)`.
+        h: `(…, P)`.
+        c: `(…, H)`.
+        dtype: float64 or float32.
+
+    Returns:
+        symbol -> `(…, T, n)`, and the engine that ran.
+    """
+    from lstm_cli.kernel.plan import plan_of
+
+    lead = x.shape[:-2]
+    x, h, c = (each.reshape(-1, *each.shape[len(lead) :]) for each in (x, h, c))
+    plan = plan_of(weights)
+    if engine == "fast":
+        engine = _better(plan, len(x), x.shape[-2], dtype)
+    if engine == "numba":
+        values = _compiled().run_compiled(plan, weights.arrays, x, h, c, dtype)
+    else:
+        from lstm_cli.kernel.numpy_ import run_numpy
+
+        values = run_numpy(plan, weights.arrays, x, h, c, dtype)
+    if len(lead) != 1:
+        values = {key: value.reshape(*lead, *value.shape[1:]) for key, value in values.items()}
+    return values, engine
+
+
+def _better(plan: Plan, samples: int, steps: int, dtype: np.dtype[Any]) -> str:
+    """Return numba where it is there, and compiled already or worth the seconds that this takes."""
+    if not numba_available():
+        return "numpy"
+    units = plan.values[plan.rows["c_prev"]].width
+    seconds = steps * (SECONDS_A_STEP + SECONDS_A_UNIT * samples * units)
+    worth = seconds > SECONDS_TO_COMPILE or _compiled().is_ready(plan, dtype)
+    return "numba" if worth else "numpy"

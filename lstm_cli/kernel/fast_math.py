@@ -1,0 +1,241 @@
+"""exp, sigmoid, tanh and their like in arithmetic that a compiler can run on whole registers.
+
+A call of the C library's `exp` stops a compiler from computing several units at once, so these
+are plain sums and products: no table, no branch, no loop. Each argument is reduced after Cody &
+Waite, "Software Manual for the Elementary Functions", 1980: `z = n ln 2 + r` with `|r| ≤ ln 2 / 2`,
+ln 2 subtracted in two parts, and `exp(z) = 2ⁿ (1 + p)` with `p = expm1(r)` from a polynomial; 2ⁿ is
+made by writing n into the exponent's bits (as Cephes' exp.c and expf.c, S. Moshier, do by ldexp).
+The coefficients are our own minimax fits; `benchmarks/coefficients.py` makes them.
+
+Errors against mpmath, measured by `tests/test_fast_math.py`, are below 4 ULP everywhere, results
+below the smallest normal number among them; `MEASURED_ULP` has each. Infinite arguments give
+the limits, nan gives nan, and zeros keep their sign where the function does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+# A function of numbers of one type; what `compile_` makes of it is called alike.
+Scalar: TypeAlias = Callable[..., Any]
+Compile: TypeAlias = Callable[[Scalar], Scalar]
+
+# What the largest errors met stay below, in ULP: (float64, float32).
+MEASURED_ULP: Mapping[str, tuple[float, float]] = {
+    "exp": (1.1, 1.1),
+    "expm1": (2.4, 1.7),
+    "sigmoid": (2.3, 2.3),
+    "tanh": (2.7, 2.7),
+    "softplus": (2.4, 2.4),
+}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format and the constants that are fitted to it.
+
+    Attributes:
+        number: NumPy's type.
+        integer: the signed whole number as wide.
+        bits: of the mantissa without the hidden one.
+        bias: the exponent of 1.0, as it is stored.
+        low: exp is 0 from here down.
+        high: exp is infinite from here up.
+        flat: expm1(-z) is -1 and tanh(z / 2) is 1 from here up.
+        tiny: tanh(z), expm1(z) and z are the same number up to here.
+        ln2: ln 2 in two parts, the first with so few bits that `n` times it is exact.
+        expm1: q in `expm1(r) = r + r² q(r)`, `|r| ≤ ln 2 / 2`, the constant term first.
+        log1p: q in `log1p(e) = t + t/2 u q(u)`, `t = 2e / (2 + e)`, `u = t² / 4`, `0 ≤ e ≤ 1`.
+    """
+
+    number: type[np.floating[Any]]
+    integer: type[np.signedinteger[Any]]
+    bits: int
+    bias: int
+    low: float
+    high: float
+    flat: float
+    tiny: float
+    ln2: tuple[float, float]
+    expm1: tuple[float, ...]
+    log1p: tuple[float, ...]
+
+
+FORMATS: Mapping[str, Format] = {
+    "float64": Format(
+        np.float64, np.int64, bits=52, bias=1023, low=-746.0, high=710.0, flat=40.0, tiny=2.0**-54,
+        ln2=(0.693147180559890330, 5.4979230187083712e-14),
+        expm1=(
+            0.5000000000000001, 0.16666666666666674, 0.04166666666662412, 0.008333333333322207,
+            0.0013888888917217457, 0.00019841269886591, 2.4801521290973345e-05,
+            2.7557242336680357e-06, 2.7620090518499427e-07, 2.5110049895858716e-08,
+        ),
+        log1p=(
+            0.6666666666666666, 0.40000000000015246, 0.2857142856694839, 0.22222222732285749,
+            0.1818178874698978, 0.15385588012669138, 0.13313869718013366, 0.1200351898427581,
+            0.0878898473594503, 0.1618757452483668,
+        ),
+    ),
+    "float32": Format(
+        np.float32, np.int32, bits=23, bias=127, low=-105.0, high=89.0, flat=20.0, tiny=2.0**-25,
+        ln2=(0.693359375, -2.12194440054690583e-4),
+        expm1=(
+            0.5000000013469715, 0.16666666756321225, 0.04166646489681403, 0.008333286038915743,
+            0.001393365241617393, 0.00019907567829012277,
+        ),
+        log1p=(
+            0.6666666735512318, 0.39999696307472954, 0.2859281068640319, 0.2170004165619083,
+            0.23253782684702398,
+        ),
+    ),
+}  # fmt: skip
+
+
+def functions(dtype: str, compile_: Compile) -> dict[str, Scalar]:
+    """Return name -> code of every function of `plan.ELEMENTWISE` that is no operator.
+
+    Args:
+        dtype: "float64" or "float32".
+        compile_: what is applied to each, such as `numba.njit`; the identity leaves plain Python
+            for scalars of NumPy.
+    """
+    made = _comparing(FORMATS[dtype], compile_)
+    made |= _exponential(FORMATS[dtype], compile_)
+    return {name: code for name, code in made.items() if not name.startswith("_")}
+
+
+def _comparing(form: Format, compile_: Compile) -> dict[str, Scalar]:
+    """Return what only compares; each passes nan on, as NumPy's does."""
+    zero, one = form.number(0), form.number(1)
+
+    def absolute(z: Any) -> Any:
+        return abs(z)
+
+    def minimum(a: Any, b: Any) -> Any:
+        return a if (a < b) | (a != a) else b
+
+    def maximum(a: Any, b: Any) -> Any:
+        return a if (a > b) | (a != a) else b
+
+    def heaviside(z: Any) -> Any:
+        return z if z != z else (one if z > zero else zero)
+
+    return {
+        "abs": compile_(absolute),
+        "min": compile_(minimum),
+        "max": compile_(maximum),
+        "heaviside": compile_(heaviside),
+    }
+
+
+def _exponential(form: Format, compile_: Compile) -> dict[str, Scalar]:
+    """Return what is made of exp; all of it stands on `reduce` and `power`."""
+    number, integer = form.number, form.integer
+    zero, half, one, two = (number(value) for value in (0, 0.5, 1, 2))
+    low, high, flat, tiny = (number(value) for value in (form.low, form.high, form.flat, form.tiny))
+    log2_e, ln2_high, ln2_low = number(1 / math.log(2)), number(form.ln2[0]), number(form.ln2[1])
+    # Added to a number, it rounds it to a whole one, which then stands in its lowest bits.
+    rounder = number(1.5 * 2.0**form.bits)
+    shift, unit = integer(form.bits), integer(form.bias << form.bits)
+    expm1_q = compile_(_polynomial(form.expm1, number))
+    log1p_q = compile_(_polynomial(form.log1p, number))
+
+    def reduce(z: Any) -> Any:
+        # -> n, p with exp(z) = 2ⁿ (1 + p)
+        n = (z * log2_e + rounder) - rounder
+        r = (z - n * ln2_high) - n * ln2_low
+        return n, r + r * r * expm1_q(r)
+
+    def power(n: Any) -> Any:
+        # 2ⁿ, for a whole n within the exponents of normal numbers
+        bits = number(n + rounder).view(integer)
+        return integer((bits << shift) + unit).view(number)
+
+    reduce, power = compile_(reduce), compile_(power)
+
+    def scaled(z: Any) -> Any:
+        # exp(z) for low ≤ z ≤ high; 2ⁿ in two factors, since results reach past normal numbers
+        n, p = reduce(z)
+        first = (n * half + rounder) - rounder
+        factor = power(first)
+        return (p * factor + factor) * power(n - first)
+
+    scaled = compile_(scaled)
+
+    def exp(z: Any) -> Any:
+        cut = z if z > low else low
+        cut = cut if cut < high else high
+        return z if z != z else scaled(cut)
+
+    def expm1(z: Any) -> Any:
+        cut = z if z > -flat else -flat
+        cut = cut if cut < high else high
+        n, p = reduce(cut)
+        first = (n * half + rounder) - rounder
+        factor = power(n - first)
+        # 2ⁿ (1 + p) - 1, the two whole powers subtracted exactly before p is added
+        return (p * factor + (factor - power(-first))) * power(first) if abs(z) > tiny else z
+
+    def tanh(z: Any) -> Any:
+        cut = z + z if z + z > -flat else -flat
+        cut = cut if cut < flat else flat
+        n, p = reduce(cut)
+        factor = power(n)
+        less = p * factor + (factor - one)  # expm1(2z)
+        return less / (less + two) if abs(z) > tiny else z
+
+    def sigmoid(z: Any) -> Any:
+        # equations.FUNCTIONS["sigmoid"].formula: exp(min(z, 0)) / (1 + exp(-|z|))
+        size = -abs(z)
+        e = scaled(size if size > low else low)
+        return z if z != z else (e if z < zero else one) / (one + e)
+
+    def softplus(z: Any) -> Any:
+        # equations.FUNCTIONS["softplus"].formula: max(z, 0) + log1p(exp(-|z|))
+        size = -abs(z)
+        e = scaled(size if size > low else low)
+        t = (e + e) / (two + e)
+        u = t * t * half * half
+        above = z if z > zero else zero
+        return z if z != z else above + (t + half * t * u * log1p_q(u))
+
+    whole = {"exp": exp, "expm1": expm1, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus}
+    return {name: compile_(code) for name, code in whole.items()}
+
+
+def _polynomial(coefficients: tuple[float, ...], number: type[np.floating[Any]]) -> Scalar:
+    """Return code for a polynomial: pairs of terms side by side, then pairs of pairs (Estrin).
+
+    Horner's rule would wait for each product in turn; the lists of 5, 6 and 10 are what there is.
+    """
+    c = tuple(number(each) for each in coefficients)
+    if len(c) == 5:
+        a0, a1, a2, a3, a4 = c
+
+        def five(r: Any) -> Any:
+            s = r * r
+            return (a0 + a1 * r) + (a2 + a3 * r) * s + a4 * (s * s)
+
+        return five
+    if len(c) == 6:
+        b0, b1, b2, b3, b4, b5 = c
+
+        def six(r: Any) -> Any:
+            s = r * r
+            return (b0 + b1 * r) + ((b2 + b3 * r) + (b4 + b5 * r) * s) * s
+
+        return six
+    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = c
+
+    def ten(r: Any) -> Any:
+        s = r * r
+        q = s * s
+        low = (c0 + c1 * r) + (c2 + c3 * r) * s
+        return low + (((c4 + c5 * r) + (c6 + c7 * r) * s) + (c8 + c9 * r) * q) * q
+
+    return ten

@@ -1,0 +1,125 @@
+"""One long run as many short ones, each from the states in which the one before ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.engine import MAX_TRACE_BYTES, Trace, run, trace_bytes
+from lstm_cli.equations import Array
+from lstm_cli.errors import InputError
+from lstm_cli.kernel.choice import (
+    SECONDS_A_STEP,
+    SECONDS_TO_COMPILE,
+    SMALL,
+    choose_engine,
+    numba_available,
+)
+from lstm_cli.weights import Model
+
+# A run whose values take more is not kept: as Python's numbers and text they take ten times that.
+LONG_BYTES = 32 * 2**20
+# So many bytes of values at a time: enough that a block's own cost is nothing beside its steps',
+# few enough that Ctrl-C is answered in a second or so.
+BLOCK_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class LongRun:
+    """What a run is given; nothing is computed yet.
+
+    Attributes:
+        model: its layers all run forward.
+        x: the input `(T, I)`; it may be a file mapped into memory, or one row repeated by a view.
+        h, c: the states before the first step, as `engine.run` takes them.
+        dtype, engine: as `engine.run` takes them.
+    """
+
+    model: Model
+    x: Array
+    h: Array | Sequence[Any] | None = None
+    c: Array | Sequence[Any] | None = None
+    dtype: str = "float64"
+    engine: str = "auto"
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return int(self.x.shape[0])
+
+    def blocks(self, last: int = 0) -> Iterator[tuple[int, Trace]]:
+        """Yield (how many steps went before, the trace of the next few steps).
+
+        All blocks run on one engine. The table gives the numbers of a whole run, to the bit; the
+        fast ones round in an order that may depend on the length of a block.
+
+        Args:
+            last: the step to end with; 0 is the last.
+
+        Raises:
+            LstmStepError: as `engine.run`, before the first block.
+        """
+        h, c = self.h, self.c
+        end = last or self.steps
+        size = max(1, BLOCK_BYTES // trace_bytes(self.model, (1,)))
+        engine = self._engine(size)
+        for begin in range(0, end, size):
+            rows = self.x[begin : min(begin + size, end)]
+            trace = run(self.model, rows, h, c, dtype=self.dtype, engine=engine)
+            yield begin, trace
+            # Copies: a view would keep the whole block.
+            h, c = ([np.array(each.final(state)) for each in trace.layers] for state in "hc")
+            engine = trace.engine
+
+    def _engine(self, size: int) -> str:
+        """Return the first block's engine: alone, a block may seem too short for a fast one."""
+        units = sum(weights.hidden_size for _, _, weights in self.model.runs)
+        chosen = choose_engine(self.engine, units * self.steps)
+        if chosen != "fast":
+            return chosen
+        if self.steps * SECONDS_A_STEP > SECONDS_TO_COMPILE and numba_available():
+            return "numba"
+        return "auto" if units * size > SMALL else "numpy"
+
+
+def is_one_forward_sequence(model: Model, x: Array) -> bool:
+    """Return whether a run needs no more of the past than its states, and can go in blocks."""
+    return _runs_forward(model) and x.ndim == 2
+
+
+def _runs_forward(model: Model) -> bool:
+    return all(direction == "forward" for _, direction, _ in model.runs)
+
+
+def check_whole(model: Model, x: Array, chosen: str, formats: Sequence[str]) -> None:
+    """Refuse a run that must be kept whole and does not fit.
+
+    Args:
+        model, x: the run.
+        chosen: the format that was asked for.
+        formats: those that could be written as the run goes.
+
+    Raises:
+        InputError: says why it must be whole, and what would not have to be.
+    """
+    size = trace_bytes(model, x.shape[:-1])
+    if size <= MAX_TRACE_BYTES:
+        return
+    if not _runs_forward(model):
+        reason = "a backward direction starts at the last step"
+        hint = "run fewer steps, or --direction forward where a layer has both"
+    elif x.ndim > 2:
+        reason = "many samples are run side by side"
+        hint = "--sample K takes one of them; `lstm-step batch` takes them in turn"
+    else:
+        reason = f"{chosen} shows a whole run"
+        hint = f"-f {', '.join(formats)} are written as the run goes"
+    raise InputError(
+        f"{reason}, and this one takes {size / 2**30:.0f} GiB; the limit is "
+        f"{MAX_TRACE_BYTES // 2**30} GiB",
+        where=f"{' × '.join(f'{axis:,}' for axis in x.shape[:-1])} steps",
+        hint=hint,
+    )

@@ -1,0 +1,122 @@
+"""What a start imports: nothing that the command at hand has no use for. Nothing is timed here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from lstm_cli.cli import front
+from tests.tools import ROOT, call
+
+STEP = ["--h", "0,0.5,0.1", "--x", "-0.1,0.3,0.1"]
+
+# No start of a step needs these; most are extras that read or draw something.
+NEVER = {
+    "click", "pydantic", "textual", "matplotlib", "jinja2", "h5py", "onnx", "pandas", "pyarrow",
+    "numba", "torch", "scipy", "distributed", "mpmath", "lstm_cli.readers", "lstm_cli.savers",
+    "lstm_cli.gradient", "lstm_cli.backpropagation", "lstm_cli.fixed_point", "lstm_cli.explore",
+    "lstm_cli.diagnosis", "lstm_cli.batch", "lstm_cli.samples", "lstm_cli.safe_files",
+    "lstm_cli.streaming.output", "lstm_cli.kernel.plan", "lstm_cli.kernel.numpy_",
+}  # fmt: skip
+
+
+def imported(*arguments: str) -> set[str]:
+    """Return every module that `lstm-step` with these arguments imports, by -X importtime."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "lstm_cli", *arguments],
+        capture_output=True, timeout=120, check=True, cwd=ROOT,
+    )  # fmt: skip
+    lines = re.findall(r"^import time: .*\| +(\S+)$", done.stderr.decode(), re.MULTILINE)
+    assert "lstm_cli.cli" in lines
+    return set(lines)
+
+
+def those(names: set[str], loaded: set[str]) -> set[str]:
+    """Return the modules that have one of these names, or stand in one of them."""
+    return {each for each in loaded if any(f"{each}.".startswith(f"{name}.") for name in names)}
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"], ["--help"], ["-h"], []])
+def test_the_front_needs_nothing(arguments: list[str]) -> None:
+    """--version and --help load neither NumPy nor rich nor Typer, nor a command."""
+    loaded = imported(*arguments)
+    assert not those(NEVER | {"numpy", "rich", "typer"}, loaded)
+    ours = {"lstm_cli", "lstm_cli.cli", "lstm_cli.cli.front", "lstm_cli.errors", "lstm_cli.version"}
+    assert those({"lstm_cli"}, loaded) <= ours
+
+
+@pytest.mark.parametrize("name", front.COMMANDS)
+def test_the_help_of_a_command_needs_typer_alone(name: str) -> None:
+    """The help of a command loads neither NumPy nor rich nor a table of equations."""
+    loaded = imported(name, "--help")
+    assert "typer" in loaded
+    assert not those(NEVER | {"numpy", "rich", "lstm_cli.equations"}, loaded)
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "plain", "npz"])
+def test_a_step_as_data_needs_no_rich_and_no_reader(form: str) -> None:
+    """One step to a data format loads NumPy and Typer, and no table, reader or search."""
+    loaded = imported(*STEP, "-f", form)
+    assert {"numpy", "typer"} <= loaded
+    assert not those(NEVER | {"rich", "html", "lstm_cli.render.table"}, loaded)
+
+
+def test_a_table_needs_rich_and_no_reader() -> None:
+    """One step as a table loads rich, and no reader, search or circuit."""
+    loaded = imported(*STEP, "-f", "table")
+    assert {"numpy", "typer", "rich.table"} <= loaded
+    assert not those(NEVER | {"rich.markdown", "rich.syntax", "rich.progress"}, loaded)
+
+
+def blas_threads(*arguments: str, **environment: str) -> str | None:
+    """Return how many threads the environment allows BLAS when the run has ended."""
+    script = "import atexit, os, sys; from lstm_cli.cli import main; " \
+             "atexit.register(lambda: sys.stderr.write(os.environ.get('OPENBLAS_NUM_THREADS', '')));" \
+             "main(sys.argv[1:])"  # fmt: skip
+    inherited = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments, "--json"],
+        capture_output=True, timeout=120, check=True, cwd=ROOT, env=inherited | environment,
+    )  # fmt: skip
+    return done.stderr.decode() or None
+
+
+def test_only_small_work_keeps_to_one_thread() -> None:
+    """One step makes no second BLAS thread; files, wide layers and a user's wish keep theirs."""
+    assert blas_threads(*STEP) == "1"
+    assert blas_threads("--x", "1;0", "-w", "samples/weights/parity.npz") == "1"
+    assert blas_threads(*STEP, OPENBLAS_NUM_THREADS="3") == "3"
+    assert blas_threads("--x", "1", "-p", "random", "--hidden-size", "65") is None
+
+
+@pytest.mark.parametrize("name", front.COMMANDS)
+def test_the_front_page_says_what_a_command_says(name: str) -> None:
+    """The line of a command on the front page is the first line of its own help."""
+    text = call(name, "--help", env={"COLUMNS": "120"}).out
+    assert front.COMMANDS[name].summary in text.split("\n\n")[1]
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80, 120])
+def test_the_front_page_fits_its_terminal(columns: int) -> None:
+    """Up to the examples, which are to be copied, no line is wider than the terminal."""
+    text = call("--help", env={"COLUMNS": str(columns)}).out
+    before = text.split("  Examples:")[0]
+    assert max(map(len, before.splitlines())) < min(columns, 100)
+    words = " ".join(before.split())
+    for each in front.COMMANDS.values():
+        assert each.summary in words
+
+
+def test_the_front_page_names_the_options_that_there_are() -> None:
+    """The page's options are those that the program itself takes."""
+    import typer
+
+    from lstm_cli.cli.app import app
+
+    group = typer.main.get_command(app)
+    taken = {name for each in group.params for name in each.opts} | {"-h", "--help"}
+    assert {name for names in front.OPTIONS for name in names.split(", ")} == taken

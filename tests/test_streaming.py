@@ -1,0 +1,552 @@
+"""Long runs: what is written in blocks is what a whole run writes, whatever stops it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_cli import vectors
+from lstm_cli.cells import LSTM
+from lstm_cli.engine import LayerTrace, run
+from lstm_cli.errors import InputError, ShapeError, UsageError
+from lstm_cli.render.rows import View, checked_view
+from lstm_cli.render.text import FORMATS as WHOLE
+from lstm_cli.streaming import blocks, output
+from lstm_cli.streaming.blocks import LongRun
+from lstm_cli.streaming.output import Progress, pieces
+from lstm_cli.streaming.spool import Spool
+from lstm_cli.streaming.stopping import Stopping
+from lstm_cli.weights import Layer, Model
+from tests.cases import WITNESS_SPECS, spec_cell, witness_case
+from tests.conftest import random_inputs, random_weights
+from tests.tools import ROOT, call
+
+STEPS = 11
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make blocks of a few steps, so that eleven are several."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1200)
+
+
+def stack(levels: int, cell: Any = LSTM) -> tuple[Model, Any, list[Any], list[Any]]:
+    """Return a stack of forward layers of different sizes, x, and a state for each layer."""
+    layers, inputs = [], 3
+    for level in range(levels):
+        weights = random_weights(cell, inputs, 4 + level, 2 + level, seed=level)
+        layers.append(weights)
+        inputs = weights.output_size
+    x, _, _ = random_inputs(layers[0], STEPS)
+    states = [random_inputs(each, 1, seed=7 + place)[1:] for place, each in enumerate(layers)]
+    model = Model(tuple(Layer({"forward": each}) for each in layers))
+    return model, x, [h for h, _ in states], [c for _, c in states]
+
+
+def in_blocks(model: Model, x: Any, h: Any, c: Any, dtype: str = "float64") -> LongRun:
+    return LongRun(model, x, h, c, dtype, "table")
+
+
+def written(long: LongRun, view: View, chosen: str, progress: Progress | None = None) -> bytes:
+    """Return the file of a run in blocks."""
+    made = pieces(long, view, chosen, "0", progress or Progress(), None)
+    return b"".join(each.encode() if isinstance(each, str) else each for each in made)
+
+
+def whole(long: LongRun, view: View, chosen: str) -> bytes:
+    """Return the file of the same run, whole."""
+    trace = run(long.model, long.x, long.h, long.c, dtype=long.dtype, engine="table")
+    made = WHOLE[chosen](trace, checked_view(view, trace), "0")
+    return b"".join(each.encode() if isinstance(each, str) else each for each in made)
+
+
+def arrays(data: bytes) -> dict[str, Any]:
+    with np.load(io.BytesIO(data)) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def same_file(long: LongRun, view: View, chosen: str) -> None:
+    """Assert that both files are the same: to the byte, or for npz array by array."""
+    ours, theirs = written(long, view, chosen), whole(long, view, chosen)
+    if chosen != "npz":
+        assert ours == theirs
+        return
+    made, expected = arrays(ours), arrays(theirs)
+    assert list(made) == list(expected)
+    for name, array in expected.items():
+        assert made[name].dtype == array.dtype
+        np.testing.assert_array_equal(made[name], array)
+
+
+# ---- the numbers
+
+
+@pytest.mark.parametrize("name", WITNESS_SPECS)
+def test_blocks_carry_the_state(name: str) -> None:
+    """On every cell, blocks give the second witness's numbers, and a whole run's to the bit."""
+    case = witness_case(name, steps=STEPS)
+    model = case.model()
+    found = list(in_blocks(model, case.x, case.h, case.c).blocks())
+    assert len(found) > 2
+    assert [before for before, _ in found] == list(
+        np.cumsum([0, *(trace.steps for _, trace in found)])[:-1]
+    )
+    h = np.concatenate([trace.output for _, trace in found])
+    np.testing.assert_allclose(h, case.expected["output"], rtol=0, atol=case.atol)
+    trace = run(model, case.x, case.h, case.c, engine="table")
+    for symbol in trace.layers[0].values:
+        joined = np.concatenate([each.layers[0].values[symbol] for _, each in found])
+        np.testing.assert_array_equal(joined, trace.layers[0].values[symbol])
+
+
+@pytest.mark.parametrize(
+    ("engine", "steps", "numba", "first"),
+    [
+        ("auto", 11, True, "table"),
+        ("auto", 10**5, False, "numpy"),
+        ("auto", 10**5, True, "numpy"),
+        ("auto", 10**8, True, "numba"),
+        ("auto", 10**8, False, "numpy"),
+        ("table", 10**8, True, "table"),
+    ],
+)
+def test_blocks_stay_with_one_engine(
+    engine: str, steps: int, numba: bool, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is chosen by the length of the whole run, and no block takes another."""
+    asked: list[str] = []
+
+    def noted(*given: Any, engine: str, **how: Any) -> Any:
+        asked.append(engine)
+        return replace(run(*given, engine="table", **how), engine=engine)
+
+    monkeypatch.delenv("LSTM_STEP_ENGINE", raising=False)
+    monkeypatch.setattr(blocks, "run", noted)
+    monkeypatch.setattr(blocks, "numba_available", lambda: numba)
+    model, x, h, c = stack(1)
+    long = LongRun(model, np.broadcast_to(x[:1], (steps, 3)), h, c, engine=engine)
+    list(long.blocks(last=11))
+    assert len(asked) > 2
+    assert set(asked) == {first}
+
+
+# ---- the files
+
+
+@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("name", ["lstm", "peephole+projection", "coupled-forget", "clip"])
+def test_a_file_written_in_blocks_is_the_whole_runs(name: str, chosen: str) -> None:
+    """Every format has the bytes that it has of a whole run, in both types."""
+    weights = random_weights(spec_cell(name))
+    x, h, c = random_inputs(weights, STEPS)
+    for dtype in ("float64", "float32"):
+        same_file(in_blocks(Model.single(weights), x, h, c, dtype), View(), chosen)
+
+
+@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize(
+    "view",
+    [View(), View(units="0,2"), View(at="last"), View(at="2:4,9,3"), View(at="all", units="1"),
+     View(notation="split", at="-1,1")],
+    ids=str,
+)  # fmt: skip
+def test_a_stack_stands_by_layer_then_time(view: View, chosen: str) -> None:
+    """Layers of different sizes come in a whole run's order, whatever units and steps are chosen."""
+    same_file(in_blocks(*stack(3)), view, chosen)
+
+
+@pytest.mark.parametrize("chosen", output.FORMATS)
+def test_what_overflows_is_written_as_ever(chosen: str) -> None:
+    """nan and inf in a run, which may begin in a later block, are written as a whole run's."""
+    model, x, h, c = stack(2)
+    x[6:] = np.inf
+    same_file(in_blocks(model, x, h, c), View(), chosen)
+
+
+@pytest.mark.parametrize("chosen", ["plain", "csv", "jsonl", "npz"])
+def test_what_follows_the_last_chosen_step_is_not_run(chosen: str) -> None:
+    """A format without a final state runs only up to the last step that is shown."""
+    progress = Progress()
+    written(in_blocks(*stack(1)), View(at="2,4"), chosen, progress)
+    assert (progress.done, progress.total, progress.interrupted) == (4, 4, False)
+
+
+@pytest.mark.parametrize("view", [View(units="9"), View(at="12"), View(at="0"), View(units="x")])
+def test_a_choice_that_is_not_there_is_refused_before_anything_is_written(view: View) -> None:
+    """No such unit or step: an error at the first piece."""
+    with pytest.raises(UsageError):
+        next(pieces(in_blocks(*stack(1)), view, "csv", "0", Progress(), None))
+
+
+def test_a_misfit_is_refused_before_anything_is_written() -> None:
+    """Shapes that disagree are an error at the first piece, as in a whole run."""
+    model, x, h, c = stack(1)
+    with pytest.raises(ShapeError, match="--x has 2 numbers"):
+        next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", "0", Progress(), None))
+    with pytest.raises(ShapeError, match="--h has"):
+        next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", "0", Progress(), None))
+
+
+# ---- stopping
+
+
+def stopped(chosen: str, view: View, levels: int = 2) -> tuple[bytes, LongRun, int]:
+    """Return what a run leaves that was stopped after its second block, the run, and its steps."""
+    model, x, h, c = stack(levels)
+    calls: list[int] = []
+    progress = Progress(stop=lambda: len(calls) >= 2, tell=lambda: calls.append(progress.done))
+    long = in_blocks(model, x, h, c)
+    data = written(long, view, chosen, progress)
+    assert progress.interrupted
+    assert 1 < progress.done < STEPS
+    return data, LongRun(model, x[: progress.done], h, c, "float64", "table"), progress.done
+
+
+@pytest.mark.parametrize("chosen", [each for each in output.FORMATS if each != "json"])
+def test_a_stopped_run_leaves_what_is_done(chosen: str) -> None:
+    """What a stop leaves is the file of a run of so many steps."""
+    data, shorter, _ = stopped(chosen, View())
+    expected = whole(shorter, View(), chosen)
+    if chosen == "npz":
+        data, expected = (
+            json.dumps({k: v.tolist() for k, v in arrays(each).items()}).encode()
+            for each in (data, expected)
+        )
+    assert data == expected
+
+
+def test_a_stopped_json_says_so() -> None:
+    """JSON of a stopped run is closed, has the states after its last step, and `interrupted`."""
+    data, shorter, done = stopped("json", View())
+    document = json.loads(data)
+    assert document.pop("interrupted") is True
+    assert document == json.loads(whole(shorter, View(), "json"))
+    assert len(document["output"]) == done
+
+
+@pytest.mark.parametrize("chosen", output.FORMATS)
+def test_a_run_stopped_before_its_chosen_steps_is_still_a_file(chosen: str) -> None:
+    """With --at last, a stopped run has no step to show, and its file is valid all the same."""
+    data, _, done = stopped(chosen, View(at="last"))
+    if chosen == "json":
+        document = json.loads(data)
+        assert (document["steps"], len(document["output"])) == ([], done)
+    elif chosen == "npz":
+        assert {array.shape[0] for array in arrays(data).values()} == {0}
+    else:
+        assert len(data.splitlines()) == (0 if chosen == "jsonl" else 1)
+
+
+def test_the_first_signal_is_heard_and_the_second_obeyed() -> None:
+    """Ctrl-C asks at first; a second one interrupts; afterwards all is as before."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Stopping() as stopping:
+        assert not stopping.asked
+        signal.raise_signal(signal.SIGTERM)
+        assert stopping.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+
+
+def test_an_ignored_signal_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `nohup` or a background job ignores does not stop a run."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stopping() as stopping:
+            signal.raise_signal(signal.SIGINT)
+            assert not stopping.asked
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+LONG = ["--x", "0.5,-1,0.25", "-p", "random", "--hidden-size", "4", "--steps", "50000000",
+        "--engine", "table"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("chosen", "number"),
+    [("jsonl", signal.SIGINT), ("json", signal.SIGINT), ("npz", signal.SIGTERM)],
+)
+def test_ctrl_c_leaves_a_valid_file(tmp_path: Path, chosen: str, number: int) -> None:
+    """A signal in the middle of a run of hours: exit 130, a valid file, and which steps it has."""
+    path = tmp_path / f"trace.{chosen}"
+    script = "from lstm_cli.streaming import blocks; blocks.BLOCK_BYTES = 2**16; " \
+             "from lstm_cli.cli import main; main()"  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *LONG, "-f", chosen, "-o", str(path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not _begun(tmp_path, process.pid, chosen) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not path.exists()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    said = err.decode()
+    assert process.returncode == 130, said
+    assert out == b""
+    assert list(tmp_path.iterdir()) == [path]
+    done = int(said.split("steps 1 to ")[1].split()[0].replace(",", ""))
+    assert f"of 50,000,000 are done and in {path}" in said
+    if chosen == "jsonl":
+        steps = [json.loads(line) for line in path.read_text().splitlines()]
+    elif chosen == "json":
+        document = json.loads(path.read_text())
+        steps = document["steps"]
+        assert document["interrupted"] is True
+        assert document["h"] == document["output"][-1] == steps[-1]["h"]
+    else:
+        saved = arrays(path.read_bytes())
+        steps = [{"t": t, "h": h} for t, h in enumerate(saved["h"].tolist(), 1)]
+        np.testing.assert_array_equal(saved["h_prev"][1:], saved["h"][:-1])
+    assert [each["t"] for each in steps] == list(range(1, done + 1))
+    assert done > 1
+
+
+def _begun(folder: Path, process: int, chosen: str) -> bool:
+    """Whether a run has written something: to its temporary file, or for npz to one unnamed."""
+    named = [each for each in folder.iterdir() if each.stat().st_size]
+    if chosen != "npz" or named:
+        return bool(named)
+    opened = (Path(each) for each in Path(f"/proc/{process}/fd").glob("*"))
+    return any("(deleted)" in os.readlink(each) and each.stat().st_size > 2**17 for each in opened)
+
+
+# ---- the command
+
+
+@pytest.fixture
+def long_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run be a long one."""
+    monkeypatch.setattr(blocks, "LONG_BYTES", 0)
+
+
+COMMANDS = [
+    ["--x", "0.5,-1,0.25", "--steps", "23", "-p", "random", "--hidden-size", "4"],
+    ["--x", "1;0;1;1;0;1", "-w", "samples/weights/parity.npz", "--at", "last", "--unit", "0"],
+    ["--x", "1,2;3,4;5,6", "--cell", "peephole", "-p", "random", "--h", "0.1,0.2", "--dtype",
+     "float32"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda each: " ".join(each)[:30])
+@pytest.mark.parametrize("chosen", ["plain", "json", "jsonl", "csv"])
+def test_the_command_writes_the_same_in_blocks(
+    arguments: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`run` answers with the same bytes on stdout, in a file and on stderr, long or short."""
+    monkeypatch.chdir(ROOT)
+    short = call(*arguments, "--engine", "table", "-f", chosen)
+    monkeypatch.setattr(blocks, "LONG_BYTES", 0)
+    long = call(*arguments, "--engine", "table", "-f", chosen)
+    assert (long.code, long.raw, long.err) == (0, short.raw, short.err)
+    path = tmp_path / "trace"
+    assert call(*arguments, "--engine", "table", "-f", chosen, "-o", path).code == 0
+    assert path.read_bytes() == short.raw
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("long_at_once")
+def test_a_long_run_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    """A folder that is not there, and a device, are treated as a short run treats them."""
+    done = call("--x", "1", "-f", "csv", "-o", tmp_path / "no" / "trace.csv")
+    assert done.code == 5
+    assert "cannot write" in done.err
+    assert call("--x", "1", "-f", "json", "-o", "/dev/null").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--x", "1", "--steps", "500000000", "-f", "markdown"], "markdown shows a whole run"),
+        (["--x", "1,2,3", "--steps", "500000000", "-w", "samples/weights/bidirectional.npz",
+          "-f", "csv"], "a backward direction starts at the last step"),
+    ],
+)  # fmt: skip
+def test_a_run_that_must_be_whole_and_does_not_fit_says_why(
+    arguments: list[str], reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Formats that show a whole run, and backward directions, say why they cannot go in blocks."""
+    monkeypatch.chdir(ROOT)
+    if "-w" in arguments:
+        path = tmp_path / "both.json"
+        path.write_text(json.dumps(_bidirectional()))
+        arguments[arguments.index("-w") + 1] = str(path)
+    done = call(*arguments)
+    assert done.code == 3
+    assert reason in done.err
+    assert "GiB; the limit is 8 GiB" in done.err
+
+
+def _bidirectional() -> dict[str, Any]:
+    """Return the weights of one unit in both directions, as PyTorch names them."""
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    shapes = ((4, 3), (4, 1), (4,), (4,))
+    return {
+        name + suffix: np.full(shape, 0.1).tolist()
+        for suffix in ("", "_reverse")
+        for name, shape in zip(names, shapes, strict=True)
+    }
+
+
+def test_a_backward_direction_is_run_whole() -> None:
+    """Blocks are for runs that need no more of the past than their states."""
+    weights = random_weights(LSTM)
+    x, _, _ = random_inputs(weights)
+    both = Model((Layer({"forward": weights, "backward": weights}),))
+    backward = Model((Layer({"backward": weights}),))
+    assert blocks.is_one_forward_sequence(Model.single(weights), x)
+    assert not blocks.is_one_forward_sequence(both, x)
+    assert not blocks.is_one_forward_sequence(backward, x)
+    assert not blocks.is_one_forward_sequence(Model.single(weights), x[None])
+
+
+# ---- mapped files
+
+
+@pytest.fixture
+def mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Map every npy file, and look at a few rows at a time."""
+    monkeypatch.setattr(vectors, "MAP_BYTES", 0)
+    monkeypatch.setattr(vectors, "BLOCK_BYTES", 100)
+
+
+@pytest.mark.usefixtures("mapped")
+@pytest.mark.parametrize("dtype", ["<f8", "<f4", ">f8", "<i2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_mapped_file_is_what_it_says(dtype: str, order: Any, tmp_path: Path) -> None:
+    """A large npy of any number type and order is mapped, and runs as its numbers."""
+    numbers = np.asarray(np.arange(-6, 15).reshape(7, 3) / (1 if "i" in dtype else 8), dtype=dtype)
+    np.save(tmp_path / "x.npy", np.asarray(numbers, order=order))
+    x = vectors.read_vector(f"@{tmp_path / 'x.npy'}", "--x")
+    assert isinstance(x, np.memmap)
+    np.testing.assert_array_equal(x, numbers)
+    weights = random_weights(LSTM)
+    same_file(in_blocks(Model.single(weights), x, None, None), View(), "csv")
+
+
+@pytest.mark.usefixtures("mapped", "long_at_once")
+def test_a_sample_of_a_mapped_file_runs_alone(tmp_path: Path) -> None:
+    """--sample takes one sequence out of a mapped file of many."""
+    x = np.random.default_rng(0).uniform(-1, 1, (3, 9, 2))
+    np.save(tmp_path / "x.npy", x)
+    done = call("--x", f"@{tmp_path / 'x.npy'}", "--sample", "2", "-f", "jsonl")
+    assert [each["x"] for each in done.lines] == x[2].tolist()
+
+
+@pytest.mark.usefixtures("mapped")
+def test_a_mapped_file_is_looked_through(tmp_path: Path) -> None:
+    """nan in a mapped file is refused with its row, unless it is let in."""
+    x = np.zeros((50, 2))
+    x[41, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(InputError, match="--x row 42, number 2 is nan"):
+        vectors.read_vector(f"@{tmp_path / 'x.npy'}", "--x")
+    assert vectors.read_vector(f"@{tmp_path / 'x.npy'}", "--x", allow_nonfinite=True).shape == (
+        50,
+        2,
+    )
+
+
+@pytest.mark.usefixtures("mapped")
+@pytest.mark.parametrize("damage", ["cut", "object", "text", "empty", "header"])
+def test_a_damaged_file_is_not_mapped(damage: str, tmp_path: Path) -> None:
+    """A file with fewer numbers than it declares, objects or no numbers is an error, not a crash."""
+    path = tmp_path / "x.npy"
+    made: Any = {"object": np.array([{}, None]), "text": np.array(["a"]), "empty": np.empty((0, 3))}
+    np.save(path, made.get(damage, np.ones((40, 3))), allow_pickle=damage == "object")
+    if damage in ("cut", "header"):
+        data = path.read_bytes()
+        path.write_bytes(data[:-8] if damage == "cut" else b"\x93NUMPY\x01\x00\xff\xff")
+    with pytest.raises((InputError, ShapeError)):
+        vectors.read_vector(f"@{path}", "--x")
+
+
+# ---- parts
+
+
+def test_a_spool_keeps_streams_apart(tmp_path: Path) -> None:
+    """Streams that are added to in turns are read whole; the file has no name and leaves nothing."""
+    with Spool(tmp_path) as spool:
+        for place in range(5):
+            spool.append("a", bytes([place]))
+            spool.append("b", bytes([place] * 3))
+        assert b"".join(spool.read("b")) == b"\0\0\0\1\1\1\2\2\2\3\3\3\4\4\4"
+        assert b"".join(spool.read("a")) == b"\0\1\2\3\4"
+        assert b"".join(spool.read("none")) == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_repeated_row_is_not_copied() -> None:
+    """--steps repeats one row by a view: a thousand million of them take no memory."""
+    x = vectors.repeat_or_cut(np.array([[0.5, 1.0]]), 10**9, "--x")
+    assert (x.shape, x.strides[0]) == ((10**9, 2), 0)
+    first = next(LongRun(Model.single(random_weights(LSTM, inputs=2)), x).blocks())
+    assert isinstance(first[1].layers[0], LayerTrace)
+
+
+# ---- memory
+
+PEAK = """
+import resource, sys
+from lstm_cli.cli import _guarded
+code = _guarded(sys.argv[1:])
+print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak_kib(*arguments: object) -> int:
+    """Return the most memory that a run took, in KiB."""
+    done = subprocess.run([sys.executable, "-c", PEAK, *map(str, arguments)],
+                          capture_output=True, timeout=900, check=True, cwd=ROOT)  # fmt: skip
+    code, peak = done.stdout.split()[-2:]
+    assert int(code) == 0, done.stderr
+    return int(peak)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chosen", "more"), [("npz", 10), ("jsonl", 3), ("csv", 3)])
+def test_memory_is_flat(chosen: str, more: int, tmp_path: Path) -> None:
+    """Many times the steps take no more memory, give or take a tenth."""
+    common = ["--x", "0.5,-1", "-p", "random", "--hidden-size", 5, "--engine", "numpy", "--unit", 0]
+    path = tmp_path / "trace"
+    few, many = (
+        peak_kib(*common, "--steps", steps, "-f", chosen, "-o", path)
+        for steps in (100_000, more * 100_000)
+    )
+    assert many < 1.1 * few
+
+
+@pytest.mark.slow
+def test_a_mapped_gigabyte_takes_no_memory_of_ours(tmp_path: Path) -> None:
+    """Of an x of a gigabyte, only what is looked at is in memory, and the system may take it back."""
+    path = tmp_path / "x.npy"
+    x = np.lib.format.open_memmap(path, "w+", np.float64, (1_000_000, 125))
+    x[:, ::25] = 0.5
+    del x
+    script = PEAK.replace(
+        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)",
+        "print(code, *[line.split()[1] for line in open('/proc/self/status')"
+        " if line.startswith('RssAnon')])",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--x", f"@{path}", "-p", "random", "--hidden-size", "2",
+         "--engine", "numpy", "-f", "csv", "--at", "last", "-o", str(tmp_path / "trace.csv")],
+        capture_output=True, timeout=900, check=True, cwd=ROOT,
+    )  # fmt: skip
+    code, anonymous = done.stdout.split()[-2:]
+    assert int(code) == 0, done.stderr
+    assert int(anonymous) < 200 * 1024
