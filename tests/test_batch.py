@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli import batch as module
 from lstm_cli.batch import Settings, evaluate_samples
 from lstm_cli.cells import LSTM, cell_named
 from lstm_cli.engine import Trace, run, trace_bytes
@@ -65,7 +64,7 @@ def test_large_samples_run_in_smaller_groups(model: Model, monkeypatch: pytest.M
     """Samples whose traces do not fit together are run one after the other."""
     samples = [sample(n, 6, model) for n in range(9)]
     alone = trace_bytes(model, (6,))
-    monkeypatch.setattr(module, "MAX_GROUP_BYTES", 2 * alone)
+    monkeypatch.setattr("lstm_cli.batch.answers.MAX_GROUP_BYTES", 2 * alone)
     monkeypatch.setattr("lstm_cli.engine.MAX_TRACE_BYTES", 3 * alone)
     assert_equal_alone(samples, list(evaluate_samples(samples, Settings(model))), model)
 

@@ -266,7 +266,7 @@ def test_stdin_holds_one_object_over_lines() -> None:
 
 def test_a_line_that_is_too_long_is_one_bad_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line past the limit costs one record, and the next line is read whole."""
-    monkeypatch.setattr("lstm_cli.samples.MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("lstm_cli.samples.chunks.MAX_LINE_BYTES", 100)
     long = json.dumps({"x": [0.25] * 200})
     answer = call("batch", "-", stdin=f'{{"x": [1]}}\n{long}\n{{"x": [2]}}\n')
     assert [each["ok"] for each in answer.lines] == [True, False, True]

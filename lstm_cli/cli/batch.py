@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstm_cli.cli import options as o
-from lstm_cli.errors import ExitCode, LstmStepError, indented, safe
+from lstm_cli.errors import ExitCode, UsageError, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol"}:
-JSON (one, or an array), JSONL (one a line), npz (arrays over samples), CSV (columns of these
-names, a vector a cell). Only x is needed; paths are relative to the sample's file.
+JSON (one, or an array), JSONL (one a line), CSV (columns of these names, a vector a cell), each
+also .gz or .zst; npz (arrays over samples), Parquet (list columns). Only x is needed; paths are
+relative to the sample's file; members of your own are handed on to the answers.
 Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be run.
 
 \b
 Examples:
   lstm-step batch samples/ --check
   lstm-step batch 'data/*.jsonl' --weights model.npz > answers.jsonl
+  lstm-step batch big.jsonl.gz -o answers.jsonl --jobs 8 --resume
   cat samples/question.json | lstm-step batch - --trace | jq '.steps[0].f'
 """
 
@@ -52,11 +55,21 @@ def batch(
     cell_clip: o.CellClip = None,
     activations: o.Activations = "",
     dtype: o.DtypeName = o.Dtype.FLOAT64,
+    engine: o.EngineName = o.Engine.AUTO,
     format_: Annotated[
         str, typer.Option("--format", "-f", metavar="FORMAT", help="table or jsonl.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The same as -f jsonl.")] = False,
     output: o.Output = "-",
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: all cores.")
+    ] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="With -o: keep what an interrupted run answered.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With -o: keep all answers but failed ones.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary, no progress.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip
@@ -64,10 +77,11 @@ def batch(
 
     One record a sample, in their order; none is ever dropped.
     """
-    from lstm_cli.batch import DEFAULT_ATOL, Settings, Tally, evaluate_samples
+    from lstm_cli.batch import DEFAULT_ATOL, Settings, Tally, Work
+    from lstm_cli.cli.batch_output import Keeping, Progress, answered_lines, is_device, make_runner
     from lstm_cli.readers import read_weights
-    from lstm_cli.samples import find_files
-    from lstm_cli.writers import json_text, write_out
+    from lstm_cli.samples import all_chunks, find_files
+    from lstm_cli.writers import write_out
 
     o.check_atol(atol)
     chosen = o.pick_format(
@@ -92,22 +106,38 @@ def batch(
         atol=DEFAULT_ATOL if atol is None else atol,
         force_atol=atol is not None,
         dtype=dtype.value,
+        engine=engine.value,
         trace=trace,
         check=check,
     )
-    tally = Tally()
-    records = (
-        tally.count(record)
-        for record in evaluate_samples(_all_samples(find_files(files)), settings)
-    )
-    shown = _with_progress(_noted(records, quiet), tally, quiet or output == "-")
-    if chosen == "table":
-        listed = list(shown)
-        o.show(lambda console: _print_table(console, listed, check), color, output)
+    if (resume or retry_failed) and (output == "-" or chosen != "jsonl"):
+        option = "--retry-failed" if retry_failed else "--resume"
+        raise UsageError(
+            f"{option} needs a file of JSONL to go on with", where=option, hint="-o answers.jsonl"
+        )
+    work = Work(settings, notes=not quiet)
+    chunks = all_chunks(find_files(files))
+    kept = output != "-" and chosen == "jsonl" and not is_device(output)
+    runner, off = make_runner(jobs, not quiet), quiet or output == "-"
+    if kept:
+        keep = Keeping(Path(output), settings.digest(), resume or retry_failed, retry_failed)
+        with Progress(off) as progress:
+            tally = keep.run(runner, work, chunks, progress, quiet)
     else:
-        write_out((json_text(record) + "\n" for record in shown), output)
+        tally = Tally()
+        with Progress(off) as progress:
+            lines = answered_lines(runner.map(work, chunks), tally, progress)
+            if chosen == "table":
+                records = [json.loads(line) for line in lines]
+            else:
+                write_out(lines, output)
+        if chosen == "table":
+            o.show(lambda console: _print_table(console, records, check), color, output)
     if not quiet:
         print(_summary(tally, check), file=sys.stderr)
+        if kept and tally.failed:
+            print("the failed ones once more: the same command with --retry-failed",
+                  file=sys.stderr)  # fmt: skip
         if tally.mismatched:
             named = " ".join(shlex.quote(safe(each)) for each in files[:3])
             print(f"why they differ: lstm-step diagnose {named}", file=sys.stderr)
@@ -116,65 +146,6 @@ def batch(
     if tally.mismatched or (check and not tally.matched):
         # A check that compared nothing has not said yes.
         raise typer.Exit(ExitCode.CHECK_FAILED)
-
-
-def _all_samples(files: Iterable[str]) -> Iterator[Any]:
-    """Yield the samples of all files; a file that cannot be read is one failed sample."""
-    from lstm_cli.samples import BadSample, read_samples
-
-    for name in files:
-        try:
-            yield from read_samples(name)
-        except LstmStepError as error:
-            yield BadSample(name, error)
-
-
-def _noted(records: Iterable[dict[str, Any]], quiet: bool) -> Iterator[dict[str, Any]]:
-    """Pass records on, with a line on stderr for each that failed or differs."""
-    for record in records:
-        if not quiet:
-            if not record["ok"]:
-                error = record["error"]
-                where, message, hint = (indented(error[key]) for key in ("where", "message", "try"))
-                print(
-                    f"failed: {safe(record['id'])}: {message}\nwhere: {where}\ntry:   {hint}",
-                    file=sys.stderr,
-                )
-            elif record.get("check") and not record["check"]["matched"]:
-                print(f"differs: {safe(record['id'])}: {_worst(record)}", file=sys.stderr)
-        yield record
-
-
-def _worst(record: dict[str, Any]) -> str:
-    check = record["check"]
-    worst = check["worst"]
-    return (
-        f"{safe(worst['symbol'])}[{worst['unit']}] at t = {worst['t']} is {worst['got']}, "
-        f"expected {worst['expected']}: off by {_short(check['max_abs_diff'])}, "
-        f"tolerance {_short(check['tolerance'])}"
-    )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _with_progress(
-    records: Iterator[dict[str, Any]], tally: Tally, off: bool
-) -> Iterator[dict[str, Any]]:
-    """Count samples on stderr while they pass, only on a terminal and only for a file output."""
-    if off or not sys.stderr.isatty():
-        yield from records
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = SpinnerColumn(), TextColumn("{task.completed} samples"), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        for record in records:
-            progress.update(task, completed=tally.samples)
-            yield record
 
 
 def _print_table(console: Console, records: list[dict[str, Any]], check: bool) -> None:
@@ -194,11 +165,13 @@ def _print_table(console: Console, records: list[dict[str, Any]], check: bool) -
 
 
 def _cells(record: dict[str, Any], check: bool) -> list[str]:
+    from lstm_cli.batch import short
+
     name = record["id"]
     if not record["ok"]:
         return [name, "failed", record["error"]["message"]]
     if not check:
-        return [name, "ok", ", ".join(_short(value) for value in record["h"])]
+        return [name, "ok", ", ".join(short(value) for value in record["h"])]
     result = record["check"]
     if result is None:
         return [name, "nothing expected"]
@@ -206,8 +179,8 @@ def _cells(record: dict[str, Any], check: bool) -> list[str]:
     return [
         name,
         "matches" if result["matched"] else "differs",
-        _short(result["max_abs_diff"]),
-        _short(result["tolerance"]),
+        short(result["max_abs_diff"]),
+        short(result["tolerance"]),
         f"{worst['symbol']}[{worst['unit']}], t = {worst['t']}",
     ]
 

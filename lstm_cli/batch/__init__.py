@@ -1,0 +1,97 @@
+"""Many samples at once: read in chunks, run as blocks of one shape, answered in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from lstm_cli.batch.models import Models
+from lstm_cli.batch.settings import DEFAULT_ATOL, SCHEMA, Settings, Tally
+from lstm_cli.batch.work import Answer, Work, WorkerError, joined, lost, short
+from lstm_cli.engine import Trace, run
+from lstm_cli.errors import LstmStepError
+from lstm_cli.samples import CHUNK, Read, Sample
+from lstm_cli.vectors import repeat_or_cut
+
+__all__ = [
+    "DEFAULT_ATOL",
+    "SCHEMA",
+    "Answer",
+    "Settings",
+    "Tally",
+    "Work",
+    "WorkerError",
+    "evaluate_samples",
+    "joined",
+    "lost",
+    "sample_trace",
+    "short",
+]
+
+
+def evaluate_samples(samples: Iterable[Read], settings: Settings) -> Iterator[dict[str, Any]]:
+    """Yield one record a sample, in their order.
+
+    A record is `{"schema", "id", "ok": true, "h", "c", "check"}`, with `steps` where traces are
+    asked for, or `{"schema", "id", "ok": false, "error": {"code", "message", "where", "try"}}`;
+    then the user's own members.
+    """
+    work, source = Work(settings), iter(samples)
+    while reads := list(islice(source, CHUNK)):
+        yield from map(json.loads, work(_Reads(reads)).lines)
+
+
+def sample_trace(sample: Sample, settings: Settings) -> Trace:
+    """Return the run of one sample; errors as those of a record."""
+    try:
+        model = Models(settings).of(sample)
+    except LstmStepError as error:
+        raise error.within(sample.place) from None
+    x = repeat_or_cut(sample.x, sample.steps or settings.steps, sample.place)
+    h, c = sample.h, sample.c
+    if len(model.runs) == 1:
+        h, c = (s[0] if s is not None and len(s) == 1 else s for s in (h, c))
+    try:
+        return run(model, x, h, c, dtype=settings.dtype, engine=settings.engine)
+    except LstmStepError as error:
+        raise type(error)(
+            error.what.replace("--", ""), where=sample.place, hint=error.hint
+        ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class _Reads:
+    """Samples that are read already, as a chunk."""
+
+    reads: Sequence[Read]
+
+    def __len__(self) -> int:
+        return len(self.reads)
+
+    def place(self, position: int) -> str:
+        """Return the sample's own place."""
+        one = self.reads[position]
+        return one.place if isinstance(one, Sample) else one.error.where
+
+    def name(self, position: int) -> str:
+        """Return its id."""
+        return self.reads[position].id
+
+    def read(self, position: int) -> Read:
+        """Return it."""
+        return self.reads[position]
+
+    def quick(self) -> Sequence[None]:
+        """Return that only `read` can tell."""
+        return [None] * len(self)
+
+    def take(self, positions: Sequence[int]) -> _Reads:
+        """Return some of them."""
+        return _Reads([self.reads[each] for each in positions])
+
+    def content(self) -> Iterator[bytes]:
+        """Yield nothing: these come from no file, and no journal keeps them."""
+        return iter(())

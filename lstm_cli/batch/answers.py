@@ -1,0 +1,129 @@
+"""The answers of a block: one record a sample, as the line of JSON that goes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.batch.blocks import Block
+from lstm_cli.batch.checks import check_block
+from lstm_cli.batch.models import Models
+from lstm_cli.batch.settings import SCHEMA, Settings
+from lstm_cli.batch.texts import row_texts
+from lstm_cli.engine import LayerTrace, Trace, check_trace_size, run, trace_bytes
+from lstm_cli.equations import Array
+from lstm_cli.errors import InputError, LstmStepError
+from lstm_cli.vectors import repeat_or_cut
+from lstm_cli.weights import Model
+
+# Samples run together share a trace of at most this size, unless one alone is larger.
+MAX_GROUP_BYTES = 2**26
+# A text as JSON, by the function that `json.dumps` itself uses.
+quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
+_HEAD = f'{{"schema": {json.dumps(SCHEMA)}, "id": '
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What a block comes to: a line of JSON a sample, and what its check said.
+
+    Attributes:
+        lines: one a sample, with their ends.
+        checks: one a sample; None where nothing is compared.
+    """
+
+    lines: Sequence[str]
+    checks: Sequence[dict[str, Any] | None]
+
+
+def answer_block(block: Block, models: Models) -> Answered | LstmStepError:
+    """Return the answers to a block, or the error that all of its samples meet."""
+    try:
+        model = models.of(block.like)
+    except LstmStepError as error:
+        return error
+    try:
+        x = repeat_or_cut(block.x, block.like.steps or models.settings.steps, "")
+        check_trace_size(model, x.shape[1:2])
+        each = max(1, MAX_GROUP_BYTES // trace_bytes(model, x.shape[1:2]))
+        lines: list[str] = []
+        checks: list[dict[str, Any] | None] = []
+        for start in range(0, len(block), each):
+            part = block.part(start, start + each)
+            answered = _answer(part, x[start : start + each], model, models.settings)
+            lines += answered.lines
+            checks += answered.checks
+    except MemoryError:
+        return InputError("not enough memory", hint="run fewer steps at a time")
+    except LstmStepError as error:  # the engine speaks of the options of `run`
+        return type(error)(error.what.replace("--", ""), hint=error.hint)
+    return Answered(lines, checks)
+
+
+def as_states(states: Array | None) -> Array | None:
+    """Return states `(N, L·D, n)` as the engine takes them, `(L·D, N, n)`."""
+    return None if states is None else np.moveaxis(states, 0, 1)
+
+
+def _answer(block: Block, x: Array, model: Model, settings: Settings) -> Answered:
+    h_prev, c_prev = as_states(block.h), as_states(block.c)
+    trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=settings.engine)
+    form = f'{_HEAD}%s, "ok": true, "h": [%s], "c": [%s]'
+    columns: list[Sequence[str]] = [
+        list(map(quoted, block.ids)),
+        row_texts(trace.h, trace.dtype),
+        row_texts(trace.c, trace.dtype),
+    ]
+    checks: Sequence[dict[str, Any] | None] = [None] * len(block)
+    if settings.check:
+        checks = check_block(block, trace, settings)
+        form += ', "check": %s'
+        columns.append(list(map(json.dumps, checks)))
+    if settings.trace:
+        form += ', "steps": [%s]'
+        columns.append(_steps_texts(trace))
+    if any(block.extras):
+        form += "%s"
+        columns.append([extra and f", {extra}" for extra in block.extras])
+    return Answered(list(map(f"{form}}}\n".__mod__, zip(*columns, strict=True))), checks)
+
+
+def _closed(text: str, extra: str) -> str:
+    return f"{text}, {extra}}}\n" if extra else f"{text}}}\n"
+
+
+def failure(name: str, error: LstmStepError, extra: str = "") -> str:
+    """Return the line of a sample that could not be read or run."""
+    record = json.dumps(error.as_record())
+    return _closed(f'{_HEAD}{quoted(name)}, "ok": false, "error": {record}', extra)
+
+
+def _steps_texts(trace: Trace) -> Sequence[str]:
+    """Return each sample's `steps`, without the brackets."""
+    count = len(trace.h)
+    steps: list[list[str]] = [[] for _ in range(count)]
+    for layer in trace.layers:
+        for index, own in enumerate(_layer_texts(layer, trace.dtype, count)):
+            steps[index] += own
+    return [", ".join(own) for own in steps]
+
+
+def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
+    """Return each sample's steps of a layer in a direction."""
+    times = layer.steps
+    symbols = [quoted(symbol) for symbol in layer.values]
+    rows = [row_texts(v.reshape(-1, v.shape[-1]), dtype) for v in layer.values.values()]
+    heads = [
+        f'{{"layer": {layer.layer}, "direction": {quoted(layer.direction)}, "t": {t}'
+        for t in range(1, times + 1)
+    ]
+    lines = []
+    for number, values in enumerate(zip(*rows, strict=True)):
+        pairs = zip(symbols, values, strict=True)
+        members = "".join(f", {symbol}: [{row}]" for symbol, row in pairs)
+        lines.append(f"{heads[number % times]}{members}}}")
+    return [lines[start : start + times] for start in range(0, count * times, times)]

@@ -1,0 +1,124 @@
+"""The models of a batch: what a sample's weights, cell and convention mean, each built once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from lstm_cli import cells
+from lstm_cli.batch.settings import Settings
+from lstm_cli.cell_files import read_cell
+from lstm_cli.cells import LSTM, Cell
+from lstm_cli.errors import InputError, safe
+from lstm_cli.presets import preset_model, sizes_of, width
+from lstm_cli.readers import model_from_arrays, read_weights
+from lstm_cli.readers.json_ import arrays_from
+from lstm_cli.samples import Sample
+from lstm_cli.weights import Model
+
+MAX_MODELS = 64
+
+
+class Models:
+    """The models of a batch, each built once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.built: dict[str, Model] = {}
+
+    def of(self, sample: Sample) -> Model:
+        """Return the sample's model.
+
+        Raises:
+            LstmStepError: its weights, cell or convention are refused.
+        """
+        settings = self.settings
+        own = (
+            sample.weights is not None or sample.cell or sample.convention
+            or sample.settings != cells.Settings()
+        )  # fmt: skip
+        if settings.model is not None and not own:
+            return settings.model
+        description = [sample.weights, sample.cell, sample.convention, str(sample.folder),
+                       astuple(sample.settings)]  # fmt: skip
+        if sample.weights is None or isinstance(sample.weights, dict):
+            description.append([width(each) for each in (sample.x, sample.h, sample.c)])
+        key = json.dumps(description)
+        if key not in self.built:
+            if len(self.built) >= MAX_MODELS:
+                self.built.pop(next(iter(self.built)))
+            try:
+                self.built[key] = self._build(sample)
+            except MemoryError:
+                hint = "smaller sizes"
+                raise InputError("not enough memory for the weights", hint=hint) from None
+        return self.built[key]
+
+    def _build(self, sample: Sample) -> Model:
+        cell = _sample_cell(sample) or self.settings.cell
+        convention = sample.convention or self.settings.convention or None
+        layer = self.settings.layer
+
+        def edit(cell: Cell) -> Cell:
+            return sample.settings.edit(self.settings.edit(cell))
+
+        match sample.weights:
+            case str() as path:
+                place = sample.folder / path
+                _check_regular(place)
+                return read_weights(place, layer=layer, cell=cell, convention=convention, edit=edit)
+            case {"preset": str() as name, **rest}:
+                return preset_model(
+                    name,
+                    edit(cell or LSTM),
+                    sizes=sizes_of(sample.x, sample.h, sample.c, _whole_numbers(rest)),
+                    seed=_whole_numbers(rest).get("seed", 0),
+                )
+            case None if self.settings.weights:
+                return read_weights(
+                    self.settings.weights, layer=layer, cell=cell, convention=convention, edit=edit
+                )
+            case None:
+                sizes = sizes_of(sample.x, sample.h, sample.c)
+                return preset_model("identity", edit(cell or LSTM), sizes=sizes)
+            case dict() as document:
+                arrays = arrays_from(document, "weights")
+                return model_from_arrays(
+                    arrays, source="inline", cell=cell, convention=convention, edit=edit
+                )
+        raise InputError(
+            "'weights' is neither a path, a preset nor arrays",
+            hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',
+        )
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse a device or FIFO: waiting for one would stop all other samples."""
+    try:
+        irregular = path.exists() and not path.is_file() and not path.is_dir()
+    except (OSError, ValueError):
+        return  # whoever opens it says why not
+    if irregular:
+        raise InputError("not a regular file", where=safe(path), hint="name a weight file")
+
+
+def _sample_cell(sample: Sample) -> Cell | None:
+    if not sample.cell:
+        return None
+    own_file = sample.cell.lower().endswith(".toml")
+    return read_cell(str(sample.folder / sample.cell) if own_file else sample.cell)
+
+
+def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
+    """Return the options of an inline preset, each of which is a whole number."""
+    for key, value in options.items():
+        if key not in ("seed", "hidden_size", "output_size"):
+            raise InputError(
+                f"a preset has no '{safe(key)}'", hint="seed, hidden_size or output_size"
+            )
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+            raise InputError(f"'{key}' is not a whole number", hint=f'"{key}": 5')
+    return dict(options)

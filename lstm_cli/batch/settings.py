@@ -1,0 +1,97 @@
+"""What holds for a whole batch, and how it went."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+
+from lstm_cli.cells import LSTM, Cell
+from lstm_cli.errors import LstmStepError
+from lstm_cli.version import __version__
+from lstm_cli.weights import Model
+
+SCHEMA = "lstm-step/1"
+DEFAULT_ATOL = 1e-6
+
+
+def unchanged(cell: Cell) -> Cell:
+    """Return a cell as it is: the edit of a batch that edits none."""
+    return cell
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for samples that do not say otherwise.
+
+    Attributes:
+        model: the weights of samples that name none; None is the preset identity.
+        weights: the file of `model`, read again for samples that name another cell or convention.
+        layer: which LSTM of a weight file, where it has several.
+        cell: of samples that name none; None lets the weights decide.
+        edit: a last edit of every table (a forget bias, a clip).
+        convention: of samples that name none; "" lets the weights decide.
+        steps: as `--steps`, 0 for all of x.
+        atol: the tolerance of samples without one.
+        force_atol: whether `atol` overrides the samples' own.
+        dtype: "float64" or "float32".
+        engine: what computes runs, as `engine.run` takes it.
+        trace: whether records carry every step.
+        check: whether expected numbers are compared.
+    """
+
+    model: Model | None = None
+    weights: str = ""
+    layer: str = ""
+    cell: Cell | None = None
+    edit: Callable[[Cell], Cell] = field(default=unchanged)
+    convention: str = ""
+    steps: int = 0
+    atol: float = DEFAULT_ATOL
+    force_atol: bool = False
+    dtype: str = "float64"
+    engine: str = "auto"
+    trace: bool = False
+    check: bool = True
+
+    def digest(self) -> bytes:
+        """Return what tells this batch from one whose answers would differ, as 16 bytes.
+
+        Weights count by their numbers, cells by their rows, edits by what they do to a cell.
+        """
+        digest = hashlib.blake2b(__version__.encode(), digest_size=16)
+        for each in fields(self):
+            if each.name not in ("model", "cell", "edit"):
+                digest.update(repr((each.name, getattr(self, each.name))).encode())
+        digest.update(repr(self.cell and self.cell.equations).encode())
+        digest.update(self._edited().encode())
+        if self.model is not None:
+            for level, direction, weights in self.model.runs:
+                digest.update(repr((level, direction, weights.cell.equations)).encode())
+                for name, array in weights.arrays.items():
+                    digest.update(repr((name, array.shape)).encode())
+                    digest.update(array.tobytes())
+        return digest.digest()
+
+    def _edited(self) -> str:
+        try:
+            return repr(self.edit(self.cell or LSTM).equations)
+        except LstmStepError as error:
+            return repr(error.as_record())
+
+
+@dataclass
+class Tally:
+    """How a batch went, counted while its answers pass."""
+
+    samples: int = 0
+    failed: int = 0
+    matched: int = 0
+    mismatched: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Count what another counted."""
+        self.samples += other.samples
+        self.failed += other.failed
+        self.matched += other.matched
+        self.mismatched += other.mismatched

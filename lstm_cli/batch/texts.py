@@ -1,0 +1,45 @@
+"""Rows of numbers as JSON, many at once: the same bytes with orjson, which is quick, as without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.equations import Array
+from lstm_cli.writers import plain_list
+
+# Between these (and at 0) orjson writes a number as Python does; beyond, one of them has an
+# exponent or writes it in another way. Measured with orjson 3.13 over 100,000 powers of ten.
+_LEAST = 1e-4
+_LIMITS = {np.dtype(np.float64): 1e16, np.dtype(np.float32): 1e13}
+
+
+def row_texts(rows: Array, dtype: Any) -> list[str]:
+    """Return each row of `(N, n)` as `0.5, 0.25, …`: shortest numbers, nan and inf as texts."""
+    dumps = _fast_dumps()
+    if dumps is None:
+        return [_row_text(row, dtype) for row in rows]
+    narrow = np.ascontiguousarray(rows, dtype)
+    sizes = np.abs(narrow)
+    alike = (sizes >= _LEAST) & (sizes < _LIMITS[narrow.dtype]) | (sizes == 0)
+    texts = dumps(narrow)[2:-2].decode().replace(",", ", ").split("], [")
+    for number in np.flatnonzero(~alike.all(axis=1)).tolist():
+        texts[number] = _row_text(rows[number], dtype)
+    return texts
+
+
+def _row_text(row: Array, dtype: Any) -> str:
+    return json.dumps(plain_list(row, dtype))[1:-1]
+
+
+@cache
+def _fast_dumps() -> Callable[[Array], bytes] | None:
+    try:
+        import orjson
+    except ImportError:
+        return None
+    return lambda array: orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)

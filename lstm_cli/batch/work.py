@@ -1,0 +1,226 @@
+"""What is done with a chunk: a function of nothing but the chunk, fit to be sent elsewhere."""
+
+from __future__ import annotations
+
+import copyreg
+import gc
+import io
+import json
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from lstm_cli.batch.answers import Answered, answer_block, failure
+from lstm_cli.batch.blocks import Block, blocks_of, members_text
+from lstm_cli.batch.models import Models
+from lstm_cli.batch.settings import Settings, Tally
+from lstm_cli.errors import LstmStepError, indented, safe
+from lstm_cli.samples import Chunk
+
+
+class InternalError(LstmStepError):
+    """A fault of ours that one sample brings up: it costs that sample's answer only."""
+
+    code = "bug"
+
+
+class WorkerError(LstmStepError):
+    """The process that ran a sample died: killed, out of memory, a crash in a library."""
+
+    code = "worker_died"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answers of a chunk.
+
+    Attributes:
+        lines: one line of JSON a sample, in order, each with its end.
+        tally: how many matched, differed, failed.
+        failed: positions of those that could not be run.
+        notes: what is said on stderr of those that failed or differ.
+    """
+
+    lines: Sequence[str]
+    tally: Tally
+    failed: Sequence[int] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Evaluates chunks; the same function in this process, in others and on other machines.
+
+    Attributes:
+        settings: of the batch.
+        notes: whether answers come with what is said on stderr.
+    """
+
+    settings: Settings
+    notes: bool = False
+
+    @cached_property
+    def models(self) -> Models:
+        """The models met so far, kept from chunk to chunk."""
+        return Models(self.settings)
+
+    def __call__(self, chunk: Chunk) -> Answer:
+        """Return a chunk's answers; whatever one sample brings up costs only its own."""
+        # A chunk makes many lists and dicts, none in a circle: the search for circles would take
+        # a fifth of the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._evaluate(*blocks_of(chunk), chunk)
+        except Exception as error:
+            if os.environ.get("LSTM_STEP_DEBUG"):
+                raise
+            if len(chunk) > 1:
+                alone = [self(chunk.take([position])) for position in range(len(chunk))]
+                return joined(alone)
+            return lost(chunk, InternalError(
+                f"this is a bug: {type(error).__name__}: {error}", where=chunk.place(0),
+                hint="LSTM_STEP_DEBUG=1 shows where; please report it",
+            ), self.notes)  # fmt: skip
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _evaluate(self, blocks: Sequence[Block], bad: Any, chunk: Chunk) -> Answer:
+        filled = _Filling(len(chunk), self.notes)
+        for position, one in bad.items():
+            filled.fail(position, failure(one.id, one.error, members_text(one.extra)))
+        for block in blocks:
+            found = answer_block(block, self.models)
+            if isinstance(found, LstmStepError):
+                for position, name, extra in zip(
+                    block.positions, block.ids, block.extras, strict=True
+                ):
+                    placed = found.within(chunk.place(position))
+                    filled.fail(position, failure(name, placed, extra))
+            else:
+                filled.put(block.positions, found)
+        return filled.answer()
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Work], tuple[bytes]]:
+        return _loaded, (_dumped((self.settings, self.notes)),)
+
+
+@dataclass
+class _Filling:
+    """Answers of a chunk while its blocks come in."""
+
+    size: int
+    notes: bool
+    lines: list[str] = field(init=False)
+    tally: Tally = field(init=False)
+    failed: list[int] = field(default_factory=list)
+    said: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.lines = [""] * self.size
+        self.tally = Tally(self.size)
+
+    def put(self, positions: Sequence[int], answered: Answered) -> None:
+        """Take the answers of a block that was run."""
+        for position, line in zip(positions, answered.lines, strict=True):
+            self.lines[position] = line
+        for position, check in zip(positions, answered.checks, strict=True):
+            if check is not None:
+                self._compare(position, check)
+
+    def _compare(self, position: int, check: dict[str, Any]) -> None:
+        if check["matched"]:
+            self.tally.matched += 1
+            return
+        self.tally.mismatched += 1
+        if self.notes:
+            name = json.loads(self.lines[position])["id"]
+            self.said[position] = f"differs: {safe(name)}: {_worst(check)}"
+
+    def fail(self, position: int, line: str) -> None:
+        """Take the answer of a sample that could not be."""
+        self.lines[position] = line
+        self.tally.failed += 1
+        self.failed.append(position)
+        if self.notes:
+            record = json.loads(line)
+            error = record["error"]
+            where, message, hint = (indented(error[key]) for key in ("where", "message", "try"))
+            self.said[position] = (
+                f"failed: {safe(record['id'])}: {message}\nwhere: {where}\ntry:   {hint}"
+            )
+
+    def answer(self) -> Answer:
+        """Return it all, in order."""
+        said = [self.said[position] for position in sorted(self.said)]
+        return Answer(self.lines, self.tally, sorted(self.failed), said)
+
+
+def _worst(check: dict[str, Any]) -> str:
+    worst = check["worst"]
+    return (
+        f"{safe(worst['symbol'])}[{worst['unit']}] at t = {worst['t']} is {worst['got']}, "
+        f"expected {worst['expected']}: off by {short(check['max_abs_diff'])}, "
+        f"tolerance {short(check['tolerance'])}"
+    )
+
+
+def short(value: Any) -> str:
+    """Return a number with three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def joined(answers: Sequence[Answer]) -> Answer:
+    """Return the answers of the parts of a chunk as those of the whole."""
+    lines: list[str] = []
+    failed: list[int] = []
+    notes: list[str] = []
+    tally = Tally()
+    for each in answers:
+        failed += [len(lines) + position for position in each.failed]
+        lines += each.lines
+        notes += each.notes
+        tally.add(each.tally)
+    return Answer(lines, tally, failed, notes)
+
+
+def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> Answer:
+    """Return the answer of a chunk of one sample that cannot be evaluated, for this reason."""
+    filled = _Filling(1, notes)
+    try:
+        name = chunk.read(0).id
+    except Exception:  # a fault of ours in reading it
+        name = chunk.name(0)
+    filled.fail(0, failure(name, error))
+    return filled.answer()
+
+
+# ---- to another process
+
+
+def _frozen(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    """Return a frozen mapping: its type itself has no name that pickle could look up."""
+    return MappingProxyType(values)
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles frozen mappings too, which weights have."""
+
+    dispatch_table = copyreg.dispatch_table.copy()
+    dispatch_table[MappingProxyType] = lambda each: (_frozen, (dict(each),))
+
+
+def _dumped(parts: tuple[Settings, bool]) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer).dump(parts)
+    return buffer.getvalue()
+
+
+def _loaded(data: bytes) -> Work:
+    settings, notes = pickle.loads(data)  # what `_dumped` of this same run wrote
+    return Work(settings, notes)

@@ -1,0 +1,159 @@
+"""Where the answers of a batch go while they come: to a stream, or to a file that can go on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from lstm_cli.batch import Answer, Tally
+from lstm_cli.errors import safe
+from lstm_cli.journal import Entry, Journal
+from lstm_cli.runners import Processes, Runner, Serial
+from lstm_cli.samples import Chunk, key_of
+
+if TYPE_CHECKING:
+    from lstm_cli.batch import Work
+
+
+def make_runner(jobs: int, notes: bool) -> Runner:
+    """Return what runs chunks in so many processes; 0 is one for each core."""
+    count = jobs or os.cpu_count() or 1
+    return Serial() if count == 1 else Processes(count, notes=notes)
+
+
+def is_device(output: str) -> bool:
+    """Whether an output is no file and could not be replaced by one: /dev/null, a FIFO."""
+    try:
+        path = Path(output)
+        return path.exists() and not path.is_file()
+    except (OSError, ValueError):
+        return False  # whoever opens it says why not
+
+
+class Progress:
+    """Samples so far and samples a second, on stderr, only on a terminal."""
+
+    def __init__(self, off: bool) -> None:
+        self.off = off or not sys.stderr.isatty()
+        self.started = time.monotonic()
+        self.bar: Any = None
+
+    def __enter__(self) -> Self:
+        if not self.off:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+            self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task("0 samples", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if self.bar is not None:
+            self.bar.stop()
+
+    def show(self, tally: Tally) -> None:
+        """Show how many there are by now."""
+        if self.bar is not None:
+            rate = tally.samples / max(time.monotonic() - self.started, 1e-3)
+            failed = f", {tally.failed:,} failed" if tally.failed else ""
+            text = f"{tally.samples:,} samples{failed}, {rate:,.0f} a second"
+            self.bar.update(self.task, description=text)
+
+
+def say(answer: Answer) -> None:
+    """Say on stderr which samples failed or differ."""
+    for note in answer.notes:
+        print(note, file=sys.stderr)
+
+
+def answered_lines(answers: Iterable[Answer], tally: Tally, progress: Progress) -> Iterator[str]:
+    """Yield the lines of answers, counting them and saying what went wrong."""
+    for answer in answers:
+        tally.add(answer.tally)
+        progress.show(tally)
+        say(answer)
+        yield from answer.lines
+
+
+class Keeping:
+    """A batch whose answers are kept as they come, in a file that a later run can go on with.
+
+    Args:
+        output: the file.
+        run: what tells batches of other settings apart.
+        resume: whether to take up what an earlier run left.
+        retry: whether to try its failed samples again.
+    """
+
+    def __init__(self, output: Path, run: bytes, resume: bool, retry: bool) -> None:
+        self.journal = Journal(output, resume=resume)
+        self.output = output
+        self.key = run
+        self.retry = retry
+        self.plan: list[Entry | None] = []
+        self.tally = Tally()
+        self.reused = 0
+        # Chunks under way: their place in the plan, their key, and what they amend.
+        self.waiting: deque[tuple[int, str, Entry | None]] = deque()
+
+    def run(
+        self, runner: Runner, work: Work, chunks: Iterable[Chunk], progress: Progress, quiet: bool
+    ) -> Tally:
+        """Answer what is not answered yet, and make the file; return how it went."""
+        if self.journal.discarded and not quiet:
+            print("starting over: --resume would keep what an interrupted run answered",
+                  file=sys.stderr)  # fmt: skip
+        try:
+            for answer in runner.map(work, self._unanswered(chunks)):
+                self._keep(answer)
+                progress.show(self.tally)
+                say(answer)
+            self.journal.finish([entry for entry in self.plan if entry is not None])
+        except KeyboardInterrupt:
+            if not quiet:
+                print(
+                    f"{self.tally.samples:,} samples are answered; the same command with --resume "
+                    f"goes on from there ({safe(self.journal.partial)})",
+                    file=sys.stderr,
+                )
+            raise
+        finally:
+            self.journal.close()
+        if self.reused and not quiet:
+            print(f"{self.reused:,} samples were answered before", file=sys.stderr)
+        return self.tally
+
+    def _unanswered(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Yield what is to be run: chunks that no answer is known to, or their failed samples."""
+        for chunk in chunks:
+            key = key_of(chunk, self.key)
+            known = self.journal.find(key)
+            if known is not None and not (self.retry and known.failed):
+                self.plan.append(known)
+                self.tally.add(known.tally)
+                self.reused += known.tally.samples
+                continue
+            self.waiting.append((len(self.plan), key, known))
+            self.plan.append(None)
+            yield chunk if known is None else chunk.take(known.failed)
+
+    def _keep(self, answer: Answer) -> None:
+        place, key, amended = self.waiting.popleft()
+        if amended is not None:
+            answer = self.journal.amended(amended, answer)
+            self.reused += amended.tally.samples - len(amended.failed)
+        entry = self.journal.append(key, answer)
+        self.plan[place] = entry
+        self.tally.add(entry.tally)

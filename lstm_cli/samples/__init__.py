@@ -1,0 +1,54 @@
+"""Samples: an input, its states, its weights and what should come out, from files of many kinds.
+
+JSON (one object, or an array of them), JSONL (one a line), CSV (a row a sample), each of them
+also `.gz` or `.zst`; npz (arrays over samples); Parquet (a row a sample). A sample that cannot be
+read becomes a `BadSample`; none is ever dropped.
+"""
+
+from __future__ import annotations
+
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of
+from lstm_cli.samples.files import (
+    CHUNK,
+    FORMATS,
+    SUFFIXES,
+    all_chunks,
+    find_files,
+    read_chunks,
+    read_samples,
+)
+from lstm_cli.samples.sample import (
+    ANSWERED,
+    KEYS,
+    BadSample,
+    Read,
+    Sample,
+    check_keys,
+    extra_keys,
+    read_sample,
+)
+
+__all__ = [
+    "ANSWERED",
+    "CHUNK",
+    "FORMATS",
+    "KEYS",
+    "SUFFIXES",
+    "BadSample",
+    "Chunk",
+    "Columns",
+    "Lines",
+    "Objects",
+    "Origin",
+    "Read",
+    "Rows",
+    "Sample",
+    "all_chunks",
+    "check_keys",
+    "extra_keys",
+    "find_files",
+    "key_of",
+    "read_chunks",
+    "read_sample",
+    "read_samples",
+]

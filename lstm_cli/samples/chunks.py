@@ -1,0 +1,360 @@
+"""Chunks: some hundreds of samples of one file, read together, in a form that can be sent away.
+
+A chunk holds what its file holds (lines, rows, slices of arrays), so that whoever evaluates it
+also parses it: another process, another machine. It reads each sample with all checks (`read`),
+or all of them quickly (`quick`), where what is not certain is left to `read`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, Protocol
+
+from lstm_cli.equations import Array
+from lstm_cli.errors import InputError, LstmStepError, safe
+from lstm_cli.safe_files import decode, parse_json
+from lstm_cli.samples.csv_rows import csv_document
+from lstm_cli.samples.sample import BadSample, Read, read_sample
+
+# One sample a line: a longer line is not a sample.
+MAX_LINE_BYTES = 16 * 2**20
+KEY_BYTES = 16
+
+
+class Chunk(Protocol):
+    """Samples of one file, in order, by their positions from 0."""
+
+    def __len__(self) -> int:
+        """Return how many samples there are."""
+        ...
+
+    def place(self, position: int) -> str:
+        """Return file and line of a sample, for messages."""
+        ...
+
+    def name(self, position: int) -> str:
+        """Return what a sample is called that has no id."""
+        ...
+
+    def read(self, position: int) -> Read:
+        """Return a sample, with everything checked, or why it is none."""
+        ...
+
+    def quick(self) -> Sequence[Any]:
+        """Return each sample's decoded object, or None where only `read` can tell what it is."""
+        ...
+
+    def take(self, positions: Sequence[int]) -> Chunk:
+        """Return a chunk of some of the samples, each with the place and name it has here."""
+        ...
+
+    def content(self) -> Iterable[bytes]:
+        """Yield what the answers depend on, for a key."""
+        ...
+
+
+def key_of(chunk: Chunk, run: bytes) -> str:
+    """Return a key of a chunk's content and of the run (its settings) that it is evaluated in."""
+    digest = hashlib.blake2b(run, digest_size=KEY_BYTES)
+    for piece in chunk.content():
+        digest.update(len(piece).to_bytes(8, "big"))
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where the samples of a chunk come from.
+
+    Attributes:
+        file: its name, as given.
+        stem: what default ids start with.
+        folder: what paths in its samples are relative to.
+    """
+
+    file: str
+    stem: str
+    folder: Path
+
+    def content(self) -> bytes:
+        """Return what answers depend on: places and default ids show the file's name."""
+        return repr((self.file, self.stem, str(self.folder))).encode(errors="surrogateescape")
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Lines of JSONL, and their numbers from 1."""
+
+    origin: Origin
+    numbers: Sequence[int]
+    lines: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def place(self, position: int) -> str:
+        """Return file and line."""
+        return f"{safe(self.origin.file)}, line {self.numbers[position]}"
+
+    def name(self, position: int) -> str:
+        """Return `file:line`."""
+        return f"{self.origin.stem}:{self.numbers[position]}"
+
+    def read(self, position: int) -> Read:
+        """Return the sample of a line."""
+        raw, place, name = self.lines[position], self.place(position), self.name(position)
+        try:
+            if len(raw) > MAX_LINE_BYTES:
+                raise InputError("the line is too long", where=place, hint="at most 16 MiB a line")
+            document = parse_json(decode(raw, place), place)
+        except LstmStepError as error:
+            return BadSample(name, error)
+        return read_sample(document, name, self.origin.folder, place)
+
+    def quick(self) -> Sequence[Any]:
+        """Return what a fast parser makes of each line, where the strict one makes the same of it.
+
+        What such parsers guess at: of a key given twice they keep the last. NaN and numbers past
+        a double's range they refuse; whole numbers that are not exact are for the caller to see.
+        """
+        loads = fast_loads()
+        if loads is None:
+            return [self._strictly(position) for position in range(len(self))]
+        try:
+            documents: list[Any] = list(map(loads, self.lines))
+        except ValueError:
+            return [_quickly(loads, line) for line in self.lines]
+        colons = sum(map(bytes.count, self.lines, repeat(b":")))
+        if set(map(type, documents)) == {dict} and colons == sum(map(len, documents)):
+            return documents  # each member has its colon, and no colon is left over
+        sure = map(_same_members, self.lines, documents)
+        return [doc if fine else None for doc, fine in zip(documents, sure, strict=True)]
+
+    def _strictly(self, position: int) -> Any:
+        try:
+            return parse_json(decode(self.lines[position], ""), "")
+        except LstmStepError:
+            return None
+
+    def take(self, positions: Sequence[int]) -> Lines:
+        """Return some of the lines."""
+        chosen = [self.lines[each] for each in positions]
+        return Lines(self.origin, [self.numbers[each] for each in positions], chosen)
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the lines' numbers and the lines; the end of a line is in the line."""
+        yield self.origin.content()
+        yield repr((self.numbers[0], self.numbers[-1], len(self))).encode()
+        yield b"".join(self.lines)
+
+
+def fast_loads() -> Callable[[bytes], Any] | None:
+    """Return orjson's parser, or None where it is not installed."""
+    try:
+        from orjson import loads
+    except ImportError:
+        return None
+    return loads
+
+
+def _quickly(loads: Callable[[bytes], Any], line: bytes) -> Any:
+    try:
+        document = loads(line)
+    except ValueError:
+        return None
+    return document if _same_members(line, document) else None
+
+
+def _same_members(line: bytes, document: Any) -> bool:
+    """Whether every colon of a line is accounted for, so that no member was dropped."""
+    return b"\\" not in line and line.count(b":") == _colons(document)
+
+
+def _colons(value: Any) -> int:
+    """Return how many colons the JSON of a value has, without escapes."""
+    if isinstance(value, str):
+        return value.count(":")
+    if isinstance(value, dict):
+        return len(value) + sum(map(_colons, chain(value, value.values())))
+    if isinstance(value, list):
+        # Rows of numbers, by far the most, have none.
+        return sum(_colons(each) for each in value if type(each) not in (float, int))
+    return 0
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Objects of a JSON document, or records of a table that were decoded with it."""
+
+    origin: Origin
+    names: Sequence[str]
+    places: Sequence[str]
+    objects: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def place(self, position: int) -> str:
+        """Return file and number."""
+        return self.places[position]
+
+    def name(self, position: int) -> str:
+        """Return the file's name, with a number where it has several samples."""
+        return self.names[position]
+
+    def read(self, position: int) -> Read:
+        """Return the sample of an object; an error stands for a sample that could not be read."""
+        one, name = self.objects[position], self.names[position]
+        if isinstance(one, LstmStepError):
+            return BadSample(name, one)
+        return read_sample(one, name, self.origin.folder, self.places[position])
+
+    def quick(self) -> Sequence[Any]:
+        """Return the objects."""
+        return self.objects
+
+    def take(self, positions: Sequence[int]) -> Objects:
+        """Return some of the objects."""
+        names, places, objects = (
+            [each[p] for p in positions] for each in (self.names, self.places, self.objects)
+        )
+        return Objects(self.origin, names, places, objects)
+
+    def content(self) -> Iterator[bytes]:
+        """Yield places, names and objects."""
+        yield self.origin.content()
+        for one, name, place in zip(self.objects, self.names, self.places, strict=True):
+            yield repr((name, place, one)).encode(errors="backslashreplace")
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of CSV, and the numbers of the lines that they end on."""
+
+    origin: Origin
+    header: Sequence[str]
+    numbers: Sequence[int]
+    rows: Sequence[Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def place(self, position: int) -> str:
+        """Return file and line."""
+        return f"{safe(self.origin.file)}, line {self.numbers[position]}"
+
+    def name(self, position: int) -> str:
+        """Return the row's own id, also where the rest of it is wrong, or `file:line`."""
+        cells = zip(self.header, self.rows[position], strict=False)
+        own = next((cell for column, cell in cells if column == "id" and cell), "")
+        return own or f"{self.origin.stem}:{self.numbers[position]}"
+
+    def read(self, position: int) -> Read:
+        """Return the sample of a row."""
+        place, name = self.place(position), self.name(position)
+        try:
+            document = csv_document(self.header, self.rows[position], place)
+        except LstmStepError as error:
+            return BadSample(name, error)
+        return read_sample(document, name, self.origin.folder, place)
+
+    def quick(self) -> Sequence[Any]:
+        """Return the object that each row stands for."""
+        return [self._object(position) for position in range(len(self))]
+
+    def _object(self, position: int) -> Any:
+        try:
+            return csv_document(self.header, self.rows[position], "")
+        except LstmStepError:
+            return None
+
+    def take(self, positions: Sequence[int]) -> Rows:
+        """Return some of the rows."""
+        rows = [self.rows[each] for each in positions]
+        return Rows(self.origin, self.header, [self.numbers[each] for each in positions], rows)
+
+    def content(self) -> Iterator[bytes]:
+        """Yield header, numbers and rows."""
+        yield self.origin.content()
+        yield repr((self.header, self.numbers, self.rows)).encode(errors="backslashreplace")
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Samples as columns, of arrays or of a table.
+
+    Attributes:
+        origin: where they come from.
+        numbers: of the samples in the file, from 1.
+        columns: name -> a value for each sample; `expected_h`, `expected.h` are of `expected`.
+        common: members that all samples have.
+    """
+
+    origin: Origin
+    numbers: Sequence[int]
+    columns: Mapping[str, list[Any] | Array]
+    common: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def place(self, position: int) -> str:
+        """Return file and number."""
+        return f"{safe(self.origin.file)}, sample {self.numbers[position]}"
+
+    def name(self, position: int) -> str:
+        """Return `file:number`."""
+        return f"{self.origin.stem}:{self.numbers[position]}"
+
+    def read(self, position: int) -> Read:
+        """Return a sample."""
+        (document,) = self.take([position]).quick()
+        return read_sample(document, self.name(position), self.origin.folder, self.place(position))
+
+    def quick(self) -> Sequence[Any]:
+        """Return each sample as an object."""
+        names = [name for name in self.columns if not _expected(name)]
+        expected = [name for name in self.columns if _expected(name)]
+        values = {n: v if isinstance(v, list) else v.tolist() for n, v in self.columns.items()}
+        documents = []
+        for position in range(len(self)):
+            document = dict(self.common)
+            document.update((name, values[name][position]) for name in names)
+            if expected:
+                document["expected"] = dict(document.get("expected") or {}) | {
+                    _expected(name): values[name][position] for name in expected
+                    if values[name][position] is not None
+                }  # fmt: skip
+            documents.append(document)
+        return documents
+
+    def take(self, positions: Sequence[int]) -> Columns:
+        """Return some of the samples."""
+        columns = {
+            name: [values[p] for p in positions] if isinstance(values, list)
+            else values[list(positions)]
+            for name, values in self.columns.items()
+        }  # fmt: skip
+        return Columns(self.origin, [self.numbers[p] for p in positions], columns, self.common)
+
+    def content(self) -> Iterator[bytes]:
+        """Yield numbers and columns."""
+        yield self.origin.content()
+        yield repr((list(self.numbers), self.common)).encode(errors="backslashreplace")
+        for name, values in self.columns.items():
+            yield name.encode(errors="backslashreplace")
+            if isinstance(values, list):
+                yield repr(values).encode(errors="backslashreplace")
+            else:
+                yield repr((values.dtype.str, values.shape)).encode()
+                yield values.tobytes()
+
+
+def _expected(column: str) -> str:
+    """Return the symbol of a column such as `expected_h` or `expected.h`, or ""."""
+    start = column[: len("expected_")]
+    return column[len(start) :] if start in ("expected_", "expected.") else ""

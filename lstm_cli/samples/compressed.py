@@ -1,0 +1,123 @@
+"""Compressed texts, `.gz` and `.zst`: unpacked while they are read, so none can fill memory."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zlib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, cast
+
+from lstm_cli.errors import InputError, safe
+from lstm_cli.safe_files import open_checked
+
+COMPRESSED = (".gz", ".zst")
+# What a frame may ask its reader to keep: the default of the zstd command.
+MAX_WINDOW_BYTES = 2**27
+# What is unpacked at a time: a block of zstd takes 4 bytes and makes up to 128 KiB of them.
+PIECE_BYTES = 1024
+
+
+def without_suffix(path: Path) -> Path:
+    """Return the path without `.gz` or `.zst`."""
+    return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+
+
+@contextlib.contextmanager
+def open_plain(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file whose bytes come unpacked.
+
+    Raises:
+        InputError: it cannot be opened, is not what its suffix says, or zstandard is missing;
+            while it is read: it is cut or damaged.
+    """
+    with open_checked(path) as stream:
+        match path.suffix.lower():
+            case ".gz":
+                import gzip
+
+                unpacked: Any = gzip.GzipFile(fileobj=stream)
+            case ".zst":
+                unpacked = _Frames(_zstandard(path), stream)
+            case _:
+                yield stream
+                return
+        with io.BufferedReader(cast(io.RawIOBase, _Unpacked(unpacked, path)), 2**18) as reader:
+            yield reader
+
+
+class _Unpacked(io.RawIOBase):
+    """A decompressor as a stream, whose errors are ours."""
+
+    def __init__(self, source: Any, path: Path) -> None:
+        self.source = source
+        self.path = path
+
+    def readable(self) -> bool:
+        """Return True: it is there to be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; 0 at the end."""
+        try:
+            piece = self.source.read(len(buffer))
+        except MemoryError:
+            raise
+        except Exception as error:  # zstandard has an exception of its own, gzip several
+            if not isinstance(error, EOFError | OSError | zlib.error) and not _is_zstd(error):
+                raise
+            raise InputError(
+                f"cut or damaged: {safe(error)}"[:200],
+                where=safe(self.path),
+                hint="pack it again; what came before is answered",
+            ) from None
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+class _Frames:
+    """Frames of zstd, one after the other; the package's own reader takes a cut one for whole."""
+
+    def __init__(self, zstandard: Any, stream: IO[bytes]) -> None:
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+        self.stream = stream
+        self.frame = self.decompressor.decompressobj()
+        self.inside = True  # a file of no frame at all is cut, too
+        self.left = b""
+        self.ready = io.BytesIO()
+
+    def read(self, size: int) -> bytes:
+        """Return up to so many bytes; none at the end.
+
+        Raises:
+            EOFError: the file ends inside a frame.
+        """
+        while not (piece := self.ready.read(size)):
+            packed = self.left or self.stream.read(PIECE_BYTES)
+            if not packed:
+                if self.inside:
+                    raise EOFError("the file ends too early")
+                return b""
+            self.inside = True
+            self.ready, self.left = io.BytesIO(self.frame.decompress(packed)), b""
+            if self.frame.eof:
+                self.left = self.frame.unused_data
+                self.frame, self.inside = self.decompressor.decompressobj(), False
+        return piece
+
+
+def _is_zstd(error: Exception) -> bool:
+    return type(error).__name__ == "ZstdError"
+
+
+def _zstandard(path: Path) -> Any:
+    try:
+        return import_module("zstandard")
+    except ImportError:
+        raise InputError(
+            ".zst needs the zstandard package",
+            where=safe(path),
+            hint="pip install 'lstm-cli[zstd]'",
+        ) from None

@@ -1,0 +1,335 @@
+"""Files of samples: which there are, and their chunks, one after the other."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe, suggest
+from lstm_cli.safe_files import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
+from lstm_cli.samples import chunks
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
+from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
+from lstm_cli.samples.parquet import parquet_chunks
+from lstm_cli.samples.sample import Read
+
+FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
+TEXTS = FORMATS[:4]
+SUFFIXES = (*FORMATS, *(text + packed for text in TEXTS for packed in COMPRESSED))
+# Samples that are read, evaluated and written together: enough that arrays pay, and so few that
+# memory stays flat. Someone who types or pipes samples waits for fewer.
+CHUNK = 2048
+STDIN_CHUNK = 512
+CHUNK_BYTES = 8 * 2**20
+BLOCK_BYTES = 2**18
+
+
+def find_files(arguments: Iterable[str]) -> list[str]:
+    """Return the sample files that arguments name: files, folders, globs, `-` for stdin.
+
+    A folder gives its sample files, sorted, without those in folders below it.
+
+    Raises:
+        InputError: nothing matches.
+    """
+    found: list[str] = []
+    for argument in arguments:
+        try:
+            inside = _inside(argument)
+        except (OSError, ValueError):  # a name that no system takes, a folder we may not list
+            inside = [argument]
+        if not inside:
+            raise InputError(
+                "no sample files here", where=safe(argument), hint="files end in "
+                + ", ".join(FORMATS) + "; texts also in " + ", ".join(COMPRESSED),
+            )  # fmt: skip
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def _inside(argument: str) -> list[str]:
+    path = Path(argument)
+    if path.is_dir():
+        files = (p for p in path.iterdir() if p.name.lower().endswith(SUFFIXES) and p.is_file())
+        return sorted(map(str, files))
+    if any(mark in argument for mark in "*?[") and not path.exists():
+        return sorted(glob.glob(argument, recursive=True))
+    return [argument]
+
+
+def read_samples(argument: str) -> Iterator[Read]:
+    """Yield the samples of one file, or of stdin for `-`.
+
+    Raises:
+        InputError: the file as a whole cannot be read.
+    """
+    for chunk in read_chunks(argument):
+        yield from (chunk.read(position) for position in range(len(chunk)))
+
+
+def all_chunks(files: Iterable[str]) -> Iterator[Chunk]:
+    """Yield the chunks of all files; a file that cannot be read is one failed sample."""
+    for name in files:
+        try:
+            yield from read_chunks(name)
+        except LstmStepError as error:
+            yield Objects(Origin(name, name, Path()), [name], [safe(name)], [error])
+
+
+def read_chunks(argument: str) -> Iterator[Chunk]:
+    """Yield the chunks of one file, or of stdin for `-`.
+
+    Raises:
+        InputError: the file as a whole cannot be read, or not from here on.
+    """
+    if argument == "-":
+        yield from _line_chunks(_stdin(), Origin("stdin", "stdin", Path()), STDIN_CHUNK)
+        return
+    path = Path(argument)
+    plain = without_suffix(path)
+    origin = Origin(str(path), plain.stem, path.parent)
+    open_checked(path).close()
+    if plain != path and plain.suffix.lower() not in TEXTS:
+        raise _unknown(path)
+    match plain.suffix.lower():
+        case ".json":
+            with open_plain(path) as stream:
+                text = decode(_read_all(stream, safe(path)), safe(path))
+            yield from _document_chunks(parse_json(text, safe(path)), origin)
+        case ".jsonl" | ".ndjson":
+            with open_plain(path) as stream:
+                yield from _line_chunks(stream, origin, CHUNK)
+        case ".csv":
+            with open_plain(path) as stream:
+                yield from _csv_chunks(stream, origin)
+        case ".npz":
+            yield from _npz_chunks(path, origin)
+        case ".parquet":
+            yield from parquet_chunks(path, origin, CHUNK)
+        case _:
+            raise _unknown(path)
+
+
+def _unknown(path: Path) -> InputError:
+    return InputError(
+        f"'{safe(''.join(path.suffixes[-2:]))}' is not a sample file",
+        where=safe(path),
+        hint=suggest("".join(path.suffixes[-2:]), SUFFIXES),
+    )
+
+
+def _stdin() -> IO[bytes]:
+    if sys.stdin is None:
+        raise InputError("stdin is closed", where="stdin", hint="name a file")
+    if sys.stdin.isatty():
+        print("reading samples from the terminal, Ctrl-D ends them", file=sys.stderr)
+    return sys.stdin.buffer
+
+
+def _read_all(stream: IO[bytes], place: str) -> bytes:
+    data = bytearray()
+    while piece := stream.read(2**20):
+        data += piece
+        if len(data) > MAX_TEXT_BYTES:
+            raise InputError(
+                f"{len(data):,} bytes or more; the limit is {MAX_TEXT_BYTES:,}",
+                where=place,
+                hint="write one sample a line (JSONL)",
+            )
+    return bytes(data)
+
+
+def _line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:
+    """Yield lists of lines, without their ends, as they come.
+
+    A line that is too long is cut a little past `MAX_LINE_BYTES`, and the rest of it skipped.
+    """
+    limit, rest, skipping = chunks.MAX_LINE_BYTES, b"", False
+    while block := stream.read1(BLOCK_BYTES):  # type: ignore[attr-defined] # all of ours are buffered
+        *lines, rest = (rest + block).split(b"\n")
+        if skipping and lines:
+            lines, skipping = lines[1:], False
+        if skipping:
+            rest = b""
+        elif len(rest) > limit:
+            lines.append(rest[: limit + 1])
+            rest, skipping = b"", True
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk]:
+    """Yield chunks of lines; a stream whose first line only opens an object is one document."""
+    lists = _line_lists(stream)
+    before: list[bytes] = []  # blank lines
+    for lines in lists:
+        before += lines
+        number, first = next(((n, e) for n, e in enumerate(before, 1) if e.strip()), (0, b""))
+        if first:
+            break
+    else:
+        return
+    lists = chain([before], lists)
+    if not _opens_document(first):
+        yield from _grouped(lists, origin, size)
+        return
+    try:
+        yield from _document_chunks(_whole(chain.from_iterable(lists), origin.file), origin)
+    except LstmStepError as error:
+        yield Objects(origin, [f"{origin.stem}:{number}"], [safe(origin.file)], [error])
+
+
+def _grouped(lists: Iterator[list[bytes]], origin: Origin, size: int) -> Iterator[Lines]:
+    """Yield chunks of so many lines, or of fewer where they are long."""
+    pending: list[bytes] = []
+    first = 1
+    failed: LstmStepError | None = None
+    try:
+        for lines in lists:
+            pending += lines
+            while cut := _full(pending, size):
+                yield from _numbered(pending[:cut], first, origin)
+                first += cut
+                del pending[:cut]
+    except LstmStepError as error:  # a compressed file that is cut: what came before counts
+        failed = error
+    yield from _numbered(pending, first, origin)
+    if failed is not None:
+        raise failed
+
+
+def _full(lines: list[bytes], size: int) -> int:
+    """Return how many of the lines fill a chunk; 0 where they do not yet."""
+    total = 0
+    if sum(map(len, lines)) >= CHUNK_BYTES:
+        for number, line in enumerate(lines[:size], 1):
+            total += len(line)
+            if total >= CHUNK_BYTES:
+                return number
+    return size if len(lines) >= size else 0
+
+
+def _numbered(lines: list[bytes], first: int, origin: Origin) -> Iterator[Lines]:
+    """Yield the chunk of these lines, if any is not blank."""
+    numbers: Sequence[int] = range(first, first + len(lines))
+    if not all(map(bytes.strip, lines)):
+        numbers = [number for number, line in zip(numbers, lines, strict=True) if line.strip()]
+        lines = [line for line in lines if line.strip()]
+    if lines:
+        yield Lines(origin, numbers, lines)
+
+
+def _opens_document(line: bytes) -> bool:
+    start = line.removeprefix(b"\xef\xbb\xbf").strip()
+    return (start == b"{" or start.startswith(b"[")) and len(line) <= chunks.MAX_LINE_BYTES
+
+
+def _whole(lines: Iterable[bytes], name: str) -> Any:
+    data = bytearray()
+    for line in lines:
+        data += line + b"\n"
+        if len(data) > MAX_TEXT_BYTES:
+            raise InputError("too large", where=safe(name), hint="write one sample a line (JSONL)")
+    return parse_json(decode(bytes(data), safe(name)), safe(name))
+
+
+def _document_chunks(document: Any, origin: Origin) -> Iterator[Objects]:
+    """Yield the chunks of one object, or of an array of them."""
+    place = safe(origin.file)
+    if not isinstance(document, list):
+        yield Objects(origin, [origin.stem], [place], [document])
+        return
+    for start in range(0, len(document), CHUNK):
+        objects = document[start : start + CHUNK]
+        numbers = range(start + 1, start + len(objects) + 1)
+        names = [f"{origin.stem}:{number}" for number in numbers]
+        yield Objects(origin, names, [f"{place}, sample {number}" for number in numbers], objects)
+
+
+def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
+    """Yield chunks of rows.
+
+    Columns: `id`, `x`, `h`, `c`, `expected.h` … with a vector in a cell (`0 0.5 0.1`, rows by
+    `;`), or one number a column (`x_0`, `x_1`, …); `weights` a path or `preset:NAME`; others are
+    the user's own.
+    """
+    place = safe(origin.file)
+    csv.field_size_limit(chunks.MAX_LINE_BYTES)  # 131,072 by default: a sequence of 10,000 numbers
+    reader = csv.reader(_text_lines(stream, place), strict=True)
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    held = 0
+    try:
+        header = [column.strip() for column in next(reader, [])]
+        _check_header(header, place)
+        for row in reader:
+            if row:
+                rows.append(row)
+                numbers.append(reader.line_num)
+                held += sum(map(len, row))
+            if len(rows) == CHUNK or held >= CHUNK_BYTES:
+                yield Rows(origin, header, numbers, rows)
+                rows, numbers, held = [], [], 0
+    except (csv.Error, LstmStepError) as error:
+        if rows:
+            yield Rows(origin, header, numbers, rows)
+        if isinstance(error, LstmStepError):
+            raise
+        where = f"{place}, line {reader.line_num}"
+        raise InputError(f"not CSV: {error}", where=where, hint="check the quotes") from None
+    if rows:
+        yield Rows(origin, header, numbers, rows)
+
+
+def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:
+    """Yield lines of UTF-8, their ends kept, as csv wants them."""
+    for number, line in enumerate(chain.from_iterable(_line_lists(stream)), 1):
+        if len(line) > chunks.MAX_LINE_BYTES:
+            where = f"{place}, line {number}"
+            raise InputError("the line is too long", where=where, hint="at most 16 MiB a line")
+        # Only the file's first bytes can be a byte-order mark.
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        try:
+            yield text.decode() + "\n"
+        except UnicodeDecodeError:
+            decode(text, f"{place}, line {number}")
+
+
+def _check_header(header: list[str], place: str) -> None:
+    twice = next((each for i, each in enumerate(header) if each in header[:i]), None)
+    if twice is not None:
+        raise InputError(
+            f"column '{safe(twice)}' is there twice", where=f"{place}, line 1", hint="keep one"
+        )
+
+
+def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
+    """Yield chunks of arrays: `x (N, T, I)` or `(N, I)`; `h`, `c`, `expected_h` … `(N, …)`.
+
+    `id (N,)`, `weights`, `cell`, `convention` as text, `atol`, `steps`: one for all, or N.
+    """
+    arrays = read_npz(path)
+    place = safe(path)
+    if "x" not in arrays or arrays["x"].ndim not in (2, 3):
+        found = f"x has shape {arrays['x'].shape}" if "x" in arrays else "x is missing"
+        raise ShapeError(found, where=place, hint="samples in npz need x (N, I) or (N, T, I)")
+    count = len(arrays["x"])
+    for name, array in arrays.items():
+        if array.ndim and len(array) != count:
+            raise ShapeError(
+                f"{safe(name)} has {len(array)} entries, x has {count} samples",
+                where=place,
+                hint="every array runs over the samples first",
+            )
+    common = {name: array.tolist() for name, array in arrays.items() if not array.ndim}
+    for start in range(0, count, CHUNK):
+        columns = {name: each[start : start + CHUNK] for name, each in arrays.items() if each.ndim}
+        numbers = range(start + 1, start + len(columns["x"]) + 1)
+        yield Columns(origin, numbers, columns, common)

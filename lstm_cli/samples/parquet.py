@@ -1,0 +1,57 @@
+"""Parquet: samples as rows, vectors as list columns; read a part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lstm_cli.errors import InputError, ShapeError, safe
+from lstm_cli.samples.chunks import Columns, Origin
+
+
+def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
+    """Yield chunks of a file's rows.
+
+    Columns: as the members of a sample: `x` a list of numbers or a list of lists, `h`, `c`,
+    `expected` a struct, or `expected.h` … lists, `id`, `weights` …; others are the user's own.
+
+    Raises:
+        InputError: pyarrow is missing; the file is not Parquet, or damaged from here on.
+        ShapeError: a column is there twice.
+    """
+    parquet = _pyarrow(path)
+    place = safe(path)
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_names(names, place)
+            first = 1
+            for batch in file.iter_batches(batch_size=size):
+                columns = {n: batch.column(i).to_pylist() for i, n in enumerate(names)}
+                yield Columns(origin, range(first, first + len(batch)), columns, {})
+                first += len(batch)
+    except (OSError, ValueError, TypeError, NotImplementedError, ArithmeticError) as error:
+        raise InputError(
+            f"not a readable Parquet file: {safe(error)}"[:200],
+            where=place,
+            hint="write it with pandas.DataFrame.to_parquet or pyarrow.parquet.write_table",
+        ) from None
+
+
+def _check_names(names: list[str], place: str) -> None:
+    twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
+    if twice is not None:
+        raise ShapeError(f"column '{safe(twice)}' is there twice", where=place, hint="keep one")
+
+
+def _pyarrow(path: Path) -> Any:
+    try:
+        return import_module("pyarrow.parquet")
+    except ImportError:
+        raise InputError(
+            "Parquet files need the pyarrow package",
+            where=safe(path),
+            hint="pip install 'lstm-cli[parquet]'",
+        ) from None
