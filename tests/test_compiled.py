@@ -44,6 +44,9 @@ h = c
 """
 # A state that is an input, a product, or the other state, with nothing between them.
 STILL = "c = W_c @ x\nh = c"
+# Gates without a bound square the state again and again: after nine steps it is past 1e60 (float32
+# has overflowed), and any two roundings, the table's among them, are 1e-13 from the exact value.
+UNBOUNDED = {"activations-affine": 3, "activations-plain": 3}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -119,7 +122,7 @@ def test_the_second_witness_agrees(name: str) -> None:
 def test_every_cell(name: str, dtype: str) -> None:
     """Each cell of the zoo agrees with the table in each form."""
     for form in FORMS:
-        agrees(random_weights(spec_cell(name), 3, 5, 2), form, 9, dtype)
+        agrees(random_weights(spec_cell(name), 3, 5, 2), form, 9, dtype, UNBOUNDED.get(name, 9))
 
 
 @pytest.mark.parametrize("form", FORMS)
