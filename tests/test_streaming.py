@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -330,8 +331,11 @@ def _begun(folder: Path, process: int, chosen: str) -> bool:
     named = [each for each in folder.iterdir() if each.stat().st_size]
     if chosen != "npz" or named:
         return bool(named)
-    opened = (Path(each) for each in Path(f"/proc/{process}/fd").glob("*"))
-    return any("(deleted)" in os.readlink(each) and each.stat().st_size > 2**17 for each in opened)
+    for each in Path(f"/proc/{process}/fd").glob("*"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if "(deleted)" in os.readlink(each) and each.stat().st_size > 2**17:
+                return True
+    return False
 
 
 # ---- the command
