@@ -25,6 +25,16 @@ from tests.conftest import random_inputs, random_weights
 from tests.witness import Witness
 
 GOLDEN = Path(__file__).parent / "golden"
+# A table of nobody's: joins in joins, divisions, a vector in two rows, a row that nothing reads.
+OWN_TABLE = """
+q = sigmoid(b_q)
+n = W_n @ [tanh(U_x @ x), h_prev / (1 + abs(c_prev)), x]
+m = max(n, q) * exp(-n) + p_m * min(c_prev, n)
+dead = softplus(n)
+c = q * c_prev + (1 - q) * m
+k = tanh(W_k @ (0.5 + 0 * c))
+h = tanh(W_c @ [c, [m, c]]) * k - 0.5 * softsign(c)
+"""
 
 
 @dataclass(frozen=True, eq=False)

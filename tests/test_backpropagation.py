@@ -15,6 +15,7 @@ from lstm_cli.equations import (
 )
 from lstm_cli.errors import InputError, ShapeError
 from lstm_cli.weights import Layer, LstmWeights, Model
+from tests.cases import OWN_TABLE
 from tests.conftest import random_arrays, random_inputs, random_weights
 
 
@@ -92,15 +93,7 @@ def test_wrong_shapes_are_refused() -> None:
 
 def test_a_cell_of_ones_own() -> None:
     """A user's table, with its own joins, divisions and shared vectors, is differentiated too."""
-    cell = Cell("own", "", parse_table("""
-q = sigmoid(b_q)
-n = W_n @ [tanh(U_x @ x), h_prev / (1 + abs(c_prev)), x]
-m = max(n, q) * exp(-n) + p_m * min(c_prev, n)
-dead = softplus(n)
-c = q * c_prev + (1 - q) * m
-k = tanh(W_k @ (0.5 + 0 * c))
-h = tanh(W_c @ [c, [m, c]]) * k - 0.5 * softsign(c)
-"""))  # fmt: skip
+    cell = Cell("own", "", parse_table(OWN_TABLE))
     sizes = {"I": 2, "H": 3, "P": 3, "rows of U_x": 2}
     weights = LstmWeights(cell, random_arrays(cell, sizes, seed=9))
     x, h, c = random_inputs(weights, 4, (2,))

@@ -18,7 +18,7 @@ from lstm_cli.render.colours import scale_of
 from lstm_cli.render.rows import number
 from lstm_cli.render.svg import DARK, LIGHT, picture_of_step
 from lstm_cli.weights import LstmWeights, Model
-from tests.cases import WITNESS_SPECS, spec_cell
+from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -34,18 +34,9 @@ c = kept + written
 shown = tanh(c)
 h = o * shown
 """)
-ODD = parse_table("""
-q = sigmoid(b_q)
-n = W_n @ [tanh(U_x @ x), h_prev / (1 + abs(c_prev)), x]
-m = max(n, q) * exp(-n) + p_m * min(c_prev, n)
-dead = softplus(n)
-c = q * c_prev + (1 - q) * m
-k = tanh(W_k @ (0.5 + 0 * c))
-h = tanh(W_c @ [c, [m, c]]) * k - 0.5 * softsign(c)
-""")
 TABLES = {name: spec_cell(name) for name in WITNESS_SPECS} | {
     "in-parts": Cell("in-parts", "", IN_PARTS),
-    "odd": Cell("odd", "", ODD),
+    "odd": Cell("odd", "", parse_table(OWN_TABLE)),
     "still": Cell("still", "", parse_table("c = W_c @ x\nh = c")),
     "no-memory": Cell("no-memory", "", parse_table("a = tanh(W_a @ [h_prev, x])\nc = a\nh = a")),
     "sums": Cell("sums", "", parse_table("c = c_prev + 0.5 * x\nh = 1 - c_prev")),

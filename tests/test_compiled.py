@@ -17,21 +17,12 @@ from lstm_cli.kernel.compiled import Form, form_for, run_compiled
 from lstm_cli.kernel.compiled_source import program_of, source_of
 from lstm_cli.kernel.plan import plan_of
 from lstm_cli.weights import LstmWeights, Model
-from tests.cases import WITNESS_SPECS, spec_cell, witness_case
+from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell, witness_case
 from tests.conftest import random_arrays, random_inputs, random_weights
 
 pytest.importorskip("numba")
 
 FORMS: list[Form] = ["units", "samples", "blocks"]
-OWN = """
-q = sigmoid(b_q)
-n = W_n @ [tanh(U_x @ x), h_prev / (1 + abs(c_prev)), x]
-m = max(n, q) * exp(-n) + p_m * min(c_prev, n)
-dead = softplus(n)
-c = q * c_prev + (1 - q) * m
-k = tanh(W_k @ (0.5 + 0 * c))
-h = tanh(W_c @ [c, [m, c]]) * k - 0.5 * softsign(c)
-"""
 # Names that Python, the generated text and numba have a use for, and that a table may use too.
 HOSTILE = """
 exec = W_import @ [h_prev, x]
@@ -95,7 +86,9 @@ def test_sizes_that_fill_a_register_and_that_do_not(sizes: tuple[int, int], form
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("text", "more"), [(OWN, {"rows of U_x": 2}), (HOSTILE, {}), (STILL, {})])
+@pytest.mark.parametrize(
+    ("text", "more"), [(OWN_TABLE, {"rows of U_x": 2}), (HOSTILE, {}), (STILL, {})]
+)
 def test_a_table_of_ones_own(text: str, more: dict[str, int], form: Form) -> None:
     """Joins, constants, products in the middle and names that Python uses itself come out right."""
     agrees(own_weights(text, **more), form, 5, "float64")
@@ -131,7 +124,7 @@ def test_steps_and_samples_in_pieces(form: Form, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(compiled, "FED_BYTES", 1)
     monkeypatch.setattr(compiled, "BLOCK_BYTES", 700)
     agrees(random_weights(spec_cell("lstm"), 3, 5), form, 11, "float64")
-    agrees(own_weights(OWN, **{"rows of U_x": 2}), form, 11, "float64")
+    agrees(own_weights(OWN_TABLE, **{"rows of U_x": 2}), form, 11, "float64")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -16,7 +16,7 @@ from lstm_cli.kernel import choice, memory, numpy_
 from lstm_cli.kernel.plan import ELEMENTWISE, Product, Stage, plan_of
 from lstm_cli.kernel.schedule import schedule
 from lstm_cli.weights import LstmWeights, Model
-from tests.cases import WITNESS_SPECS, as_witness, golden_cases, spec_cell
+from tests.cases import OWN_TABLE, WITNESS_SPECS, as_witness, golden_cases, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 from tests.test_backpropagation import deep
 from tests.tools import call
@@ -24,15 +24,7 @@ from tests.tools import call
 ENGINES = ["numpy"]
 # A user's own tables: joins of all kinds, divisions, constants as rows, products of products.
 ODD = {
-    "joins": """
-        q = sigmoid(b_q)
-        n = W_n @ [tanh(U_x @ x), h_prev / (1 + abs(c_prev)), x]
-        m = max(n, q) * exp(-n) + p_m * min(c_prev, n)
-        dead = softplus(n)
-        c = q * c_prev + (1 - q) * m
-        k = tanh(W_k @ (0.5 + 0 * c))
-        h = tanh(W_c @ [c, [m, c]]) * k - 0.5 * softsign(c)
-    """,
+    "joins": OWN_TABLE,
     "no state": "c = W_c @ x\nh = c",
     "no product of h": "c = 0.5 * c_prev + W_c @ x\nh = c",
     "one row for both": "a = tanh(W_a @ [h_prev, x])\nc = a\nh = a",
@@ -373,7 +365,7 @@ def test_numba_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
 
     compiled = Compiled()
     monkeypatch.setattr(choice, "numba_available", lambda: True)
-    monkeypatch.setattr(choice, "_compiled", lambda: compiled)
+    monkeypatch.setattr("lstm_cli.kernel.compiled.is_ready", compiled.is_ready)
     assert choice._better(plan, 1, 1000, np.dtype(np.float32)) == "numpy"
     assert choice._better(plan, 1, 10**7, np.dtype(np.float32)) == "numba"
     assert choice._better(plan, 10**4, 10**4, np.dtype(np.float32)) == "numba"

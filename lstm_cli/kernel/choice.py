@@ -7,7 +7,6 @@ bit for bit, whatever is installed. Past `SMALL` the time is worth another order
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,14 +58,9 @@ def choose_engine(asked: str, work: int) -> str:
 
 def numba_available() -> bool:
     """Return whether the engine numba can be used here."""
-    try:
-        return bool(_compiled().available())
-    except ImportError:
-        return False
+    from lstm_cli.kernel.compiled import available
 
-
-def _compiled() -> Any:
-    return import_module("lstm_cli.kernel.compiled")
+    return available()
 
 
 def run_fast(
@@ -93,7 +87,9 @@ def run_fast(
     if engine == "fast":
         engine = _better(plan, len(x), x.shape[-2], dtype)
     if engine == "numba":
-        values = _compiled().run_compiled(plan, weights.arrays, x, h, c, dtype)
+        from lstm_cli.kernel.compiled import run_compiled
+
+        values = run_compiled(plan, weights.arrays, x, h, c, dtype)
     else:
         from lstm_cli.kernel.numpy_ import run_numpy
 
@@ -107,7 +103,9 @@ def _better(plan: Plan, samples: int, steps: int, dtype: np.dtype[Any]) -> str:
     """Return numba where it is there, and compiled already or worth the seconds that this takes."""
     if not numba_available():
         return "numpy"
+    from lstm_cli.kernel.compiled import is_ready
+
     units = plan.values[plan.rows["c_prev"]].width
     seconds = steps * (SECONDS_A_STEP + SECONDS_A_UNIT * samples * units)
-    worth = seconds > SECONDS_TO_COMPILE or _compiled().is_ready(plan, dtype)
+    worth = seconds > SECONDS_TO_COMPILE or is_ready(plan, dtype)
     return "numba" if worth else "numpy"
