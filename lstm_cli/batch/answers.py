@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,31 +13,30 @@ from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.checks import check_block
 from lstm_cli.batch.models import Models
 from lstm_cli.batch.settings import SCHEMA, Settings
-from lstm_cli.batch.texts import row_texts
+from lstm_cli.batch.texts import joined_texts, quoted, row_texts
 from lstm_cli.engine import LayerTrace, Trace, check_trace_size, run, trace_bytes
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError
 from lstm_cli.vectors import repeat_or_cut
 from lstm_cli.weights import Model
 
-# Samples run together share a trace of at most this size, unless one alone is larger.
-MAX_GROUP_BYTES = 2**26
-# A text as JSON, by the function that `json.dumps` itself uses.
-quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
+# So many samples run together that their trace stays near the processor, but some at least, so
+# that arrays pay, unless these would take too much memory.
+CACHED_BYTES, LEAST_TOGETHER, MAX_GROUP_BYTES = 2**21, 64, 2**26
 _HEAD = f'{{"schema": {json.dumps(SCHEMA)}, "id": '
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """What a block comes to: a line of JSON a sample, and what its check said.
+    """What a block comes to.
 
     Attributes:
-        lines: one a sample, with their ends.
-        checks: one a sample; None where nothing is compared.
+        lines: one line of JSON a sample, with its end.
+        matched: whether each is as expected; none where nothing is compared.
     """
 
     lines: Sequence[str]
-    checks: Sequence[dict[str, Any] | None]
+    matched: Sequence[bool]
 
 
 def answer_block(block: Block, models: Models) -> Answered | LstmStepError:
@@ -49,19 +48,20 @@ def answer_block(block: Block, models: Models) -> Answered | LstmStepError:
     try:
         x = repeat_or_cut(block.x, block.like.steps or models.settings.steps, "")
         check_trace_size(model, x.shape[1:2])
-        each = max(1, MAX_GROUP_BYTES // trace_bytes(model, x.shape[1:2]))
+        size = trace_bytes(model, x.shape[1:2])
+        each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
         lines: list[str] = []
-        checks: list[dict[str, Any] | None] = []
+        matched: list[bool] = []
         for start in range(0, len(block), each):
             part = block.part(start, start + each)
             answered = _answer(part, x[start : start + each], model, models.settings)
             lines += answered.lines
-            checks += answered.checks
+            matched += answered.matched
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # the engine speaks of the options of `run`
         return type(error)(error.what.replace("--", ""), hint=error.hint)
-    return Answered(lines, checks)
+    return Answered(lines, matched)
 
 
 def as_states(states: Array | None) -> Array | None:
@@ -72,24 +72,21 @@ def as_states(states: Array | None) -> Array | None:
 def _answer(block: Block, x: Array, model: Model, settings: Settings) -> Answered:
     h_prev, c_prev = as_states(block.h), as_states(block.c)
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=settings.engine)
-    form = f'{_HEAD}%s, "ok": true, "h": [%s], "c": [%s]'
-    columns: list[Sequence[str]] = [
-        list(map(quoted, block.ids)),
-        row_texts(trace.h, trace.dtype),
-        row_texts(trace.c, trace.dtype),
-    ]
-    checks: Sequence[dict[str, Any] | None] = [None] * len(block)
+    parts: list[str | Sequence[str]] = [
+        _HEAD, list(map(quoted, block.ids)),
+        ', "ok": true, "h": [', row_texts(trace.h, trace.dtype),
+        '], "c": [', row_texts(trace.c, trace.dtype), "]",
+    ]  # fmt: skip
+    matched: Sequence[bool] = []
     if settings.check:
         checks = check_block(block, trace, settings)
-        form += ', "check": %s'
-        columns.append(list(map(json.dumps, checks)))
+        matched = checks.matched
+        parts += [', "check": ', checks.texts]
     if settings.trace:
-        form += ', "steps": [%s]'
-        columns.append(_steps_texts(trace))
+        parts += [', "steps": [', _steps_texts(trace), "]"]
     if any(block.extras):
-        form += "%s"
-        columns.append([extra and f", {extra}" for extra in block.extras])
-    return Answered(list(map(f"{form}}}\n".__mod__, zip(*columns, strict=True))), checks)
+        parts.append([extra and f", {extra}" for extra in block.extras])
+    return Answered(joined_texts([*parts, "}\n"]), matched)
 
 
 def _closed(text: str, extra: str) -> str:

@@ -1,36 +1,32 @@
 """Samples of one shape and one model as arrays, whatever their order in a chunk.
 
-Most samples of a chunk have the same members, with numbers in the same places. Their numbers are
-stacked without an object for each sample, and one of them is read with all checks, for what they
-share. Whatever is not certain (a text where numbers should be, a whole number that is not exact)
-sends the samples concerned through `Chunk.read`, one by one, which says what is wrong.
+Most samples of a chunk have the same members, with numbers in the same places. They are stacked
+without an object for each sample, and one of them is read with all checks, for what they share.
+Whatever is not certain (a text where numbers should be, a whole number that is not exact) sends the
+samples concerned through `Chunk.read`, one by one, which says what is wrong.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from operator import itemgetter
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
+from lstm_cli.batch.columns import UNSURE, VECTORS, Table, shared_keys, tables_of
+from lstm_cli.batch.texts import joined_texts, quoted, value_texts
 from lstm_cli.equations import Array
 from lstm_cli.safe_files import MAX_EXACT_INT
 from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys
 
-VECTORS = ("x", "h", "c")
-# What samples of a block share; by value, so only if it is a text, a number or nothing.
+# What samples of a block share.
 _SHARED = tuple(key for key in KEYS if key not in (*VECTORS, "id", "expected", "atol", "note"))
-_PLAIN = frozenset((str, int, float, bool, type(None)))
-
-
-class _Uncertain(Exception):
-    """What only `Chunk.read` can tell."""
+# The user's own lists and objects go out as they came if they are nested no deeper.
+_OWN_DEPTH = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +68,8 @@ class Block:
 
 def blocks_of(chunk: Chunk) -> tuple[list[Block], dict[int, BadSample]]:
     """Return a chunk's samples as blocks, and those that are none by position."""
-    documents = chunk.quick()
-    groups, single = _groups(documents)
-    blocks = []
-    for positions in groups:
-        try:
-            blocks.append(_stack(chunk, documents, positions))
-        except _Uncertain:
-            single += positions
+    tables, single = tables_of(chunk)
+    blocks = [block for table in tables for block in _table_blocks(table, chunk, single)]
     reads = {position: chunk.read(position) for position in sorted(single)}
     samples = {p: each for p, each in reads.items() if isinstance(each, Sample)}
     bad = {p: each for p, each in reads.items() if isinstance(each, BadSample)}
@@ -135,195 +125,123 @@ def _jsonable(value: Any) -> Any:
 # ---- many at once
 
 
-def _groups(documents: Sequence[Any]) -> tuple[list[Sequence[int]], list[int]]:
-    """Return positions of objects that can be stacked, by groups, and those of all others."""
-    by_keys: dict[Any, Sequence[int]] = {None: []}
-    if set(map(type, documents)) == {dict} and len(set(map(tuple, documents))) == 1:
-        by_keys[tuple(documents[0])] = range(len(documents))  # nearly always
-    else:
-        for position, document in enumerate(documents):
-            keys = tuple(document) if type(document) is dict else None
-            by_keys.setdefault(keys, []).append(position)  # type: ignore[attr-defined] # a list
-    single = list(by_keys.pop(None))
-    groups: list[Sequence[int]] = []
-    for keys, positions in by_keys.items():
-        likenesses = list(zip(*_likenesses(keys, _chosen(documents, positions)), strict=True))
-        for likeness, alike in _alike(likenesses, positions).items():
-            if _UNSURE in likeness:
-                single += alike
-            else:
-                groups.append(alike)
-    return groups, sorted(single)
+def _table_blocks(table: Table, chunk: Chunk, single: list[int]) -> Iterator[Block]:
+    """Yield the blocks of a table; positions of samples that are not certain go to `single`."""
+    for likeness, rows in _alike(list(_likenesses(table)), len(table.positions)).items():
+        positions = _chosen(table.positions, rows)
+        like = None if UNSURE in likeness else chunk.read(positions[0])
+        if not isinstance(like, Sample):
+            single += positions
+            continue
+        x, h, c = (
+            None if getattr(like, name) is None else _sequences(table.vectors[name].stacked(rows))
+            for name in VECTORS
+        )
+        assert x is not None
+        expected = {symbol: each.stacked(rows) for symbol, each in table.expected.items()}
+        members = {key: _chosen(values, rows) for key, values in table.members.items()}
+        yield Block(like, positions, _ids(members, chunk, positions), x, h, c, expected,
+                    _atols(members, len(rows)), _extras(members, len(rows)))  # fmt: skip
 
 
-def _chosen(documents: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
-    whole = len(positions) == len(documents)
-    return documents if whole else [documents[position] for position in positions]
+def _chosen(values: Sequence[Any], rows: Sequence[int]) -> Sequence[Any]:
+    return values if len(rows) == len(values) else [values[row] for row in rows]
 
 
-def _alike(likenesses: Sequence[Any], positions: Sequence[int]) -> dict[Any, Sequence[int]]:
-    """Return likeness -> the positions that have it."""
-    if len(set(likenesses)) == 1:
-        return {likenesses[0]: positions}
+def _sequences(vectors: Array) -> Array:
+    """Return `(N, n)` as sequences of one step, `(N, 1, n)`; others as they are."""
+    return vectors[:, None, :] if vectors.ndim == 2 else vectors
+
+
+def _alike(columns: Sequence[Sequence[Any]], count: int) -> dict[Any, Sequence[int]]:
+    """Return what samples have in common -> their rows."""
+    differ = [each.count(each[0]) < count for each in columns]
+    common = tuple(each[0] for each, differs in zip(columns, differ, strict=True) if not differs)
+    if UNSURE in common or not any(differ):
+        return {common: range(count)}
     found: dict[Any, list[int]] = {}
-    for likeness, position in zip(likenesses, positions, strict=True):
-        found.setdefault(likeness, []).append(position)
+    for row, likeness in enumerate(zip(*compress(columns, differ), strict=True)):
+        found.setdefault(likeness, []).append(row)
     return dict(found)
 
 
-# What stands in a likeness for something that only `read` can judge.
-_UNSURE = object()
+def _likenesses(table: Table) -> Iterator[Sequence[Any]]:
+    """Yield columns of what decides whether samples of the same members can be stacked.
 
-
-def _likenesses(keys: tuple[str, ...], documents: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yield columns of what decides whether objects of the same keys can be stacked.
-
-    A column is made by a few calls for all objects, not by a few for each.
+    A column is made by a few calls for all samples, not by a few for each.
     """
-    if "x" not in keys:
-        yield [_UNSURE] * len(documents)
-    for key in VECTORS:
-        if key in keys:
-            yield _shapes(list(map(itemgetter(key), documents)), absent=key != "x")
-    if "expected" in keys:
-        yield from _expectations([each["expected"] for each in documents])
-    for key in _SHARED:
-        if key in keys:
-            yield [_shared(each[key]) for each in documents]
-    for key in extra_keys(keys):
-        values = [each[key] for each in documents]
-        if not _PLAIN.issuperset(map(type, values)):
-            yield [None if type(value) in _PLAIN else _UNSURE for value in values]
+    for each in (*table.vectors.values(), *table.expected.values()):
+        yield each.shapes
+    for key, values in table.members.items():
+        if key in _SHARED:
+            yield shared_keys(values)
+        elif key == "id":
+            yield _judged(values, _is_id, {str})
+        elif key == "atol":
+            yield _judged(values, _is_tolerance, {type(None)})
+        else:
+            yield _judged(values, _is_exact, {str, bool, type(None)})
 
 
-def _shapes(values: Sequence[Any], *, absent: bool = False) -> Sequence[Any]:
-    """Return the length of each list of numbers, (rows, numbers in the first) of nested ones."""
-    if set(map(type, values)) == {list} and all(values):
-        if list not in set(map(type, map(itemgetter(0), values))):
-            return list(map(len, values))
-        return list(map(_shape, values))
+def _judged(
+    values: Sequence[Any], is_sure: Callable[[Any], bool], sure: set[type]
+) -> Sequence[Any]:
+    """Return None for each value that is sure, by its type or else by itself; UNSURE for others."""
+    if sure.issuperset(map(type, values)):
+        return [None] * len(values)
+    return [None if is_sure(value) else UNSURE for value in values]
+
+
+def _is_id(value: Any) -> bool:
+    return (
+        value is None or type(value) is str or (type(value) is int and abs(value) <= MAX_EXACT_INT)
+    )
+
+
+def _is_tolerance(value: Any) -> bool:
+    return value is None or (type(value) in (float, int) and 0 <= value < math.inf)
+
+
+def _is_exact(value: Any, depth: int = _OWN_DEPTH) -> bool:
+    """Whether a value of the user's own is what was written, whoever parsed it."""
+    kind = type(value)
+    if kind in (int, float):
+        return bool(abs(value) <= MAX_EXACT_INT)  # no nan either
+    if kind is list:
+        return depth > 0 and all(_is_exact(each, depth - 1) for each in value)
+    if kind is dict:
+        return depth > 0 and all(
+            type(key) is str and _is_exact(each, depth - 1) for key, each in value.items()
+        )
+    return kind in (str, bool, type(None))
+
+
+def _ids(
+    members: Mapping[str, Sequence[Any]], chunk: Chunk, positions: Sequence[int]
+) -> Sequence[str]:
+    given = members.get("id")
+    if given is None:
+        return list(map(chunk.name, positions))
+    if {str} == set(map(type, given)):
+        return given
     return [
-        _shape(value) if type(value) is list and value
-        else (None if absent and value is None else _UNSURE)
-        for value in values
-    ]  # fmt: skip
+        chunk.name(position) if one is None else str(one)
+        for position, one in zip(positions, given, strict=True)
+    ]
 
 
-def _shape(value: list[Any]) -> tuple[int, int] | int:
-    """Return (rows, numbers in the first) of a list of lists, or the length of a plain list."""
-    first = value[0]
-    return (len(value), len(first)) if type(first) is list else len(value)
+def _atols(members: Mapping[str, Sequence[Any]], count: int) -> Sequence[float | None]:
+    given = members.get("atol")
+    if given is None:
+        return [None] * count
+    return [None if each is None else float(each) for each in given]
 
 
-def _expectations(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yield columns of the symbols that are expected and of the shapes of their numbers."""
-    if set(map(type, values)) != {dict}:
-        yield [_UNSURE] * len(values)
-        return
-    symbols = list(map(tuple, values))
-    yield symbols
-    if len(set(symbols)) == 1:
-        for symbol in symbols[0]:
-            yield _shapes([each[symbol] for each in values])
-    else:
-        yield [_shapes_of(each) for each in values]
-
-
-def _shapes_of(expected: Mapping[str, Any]) -> Any:
-    shapes = tuple(_shapes(list(expected.values())))
-    return _UNSURE if _UNSURE in shapes else shapes
-
-
-def _shared(value: Any) -> Any:
-    """Return a value that samples of a block have in common, with its type: 1 is not True."""
-    if type(value) is dict and _PLAIN.issuperset(map(type, value.values())):
-        return tuple((name, type(each), each) for name, each in value.items())
-    return (type(value), value) if type(value) in _PLAIN else _UNSURE
-
-
-def _stack(chunk: Chunk, documents: Sequence[Any], positions: Sequence[int]) -> Block:
-    """Return alike objects as a block.
-
-    Raises:
-        _Uncertain: one of them is not what it seems.
-    """
-    like = chunk.read(positions[0])
-    if not isinstance(like, Sample):
-        raise _Uncertain
-    chosen = _chosen(documents, positions)
-    states: dict[str, Array | None] = {}
-    for name in VECTORS:
-        given = getattr(like, name) is not None
-        states[name] = _numbers(list(map(itemgetter(name), chosen)), finite=True) if given else None
-        if given and states[name].ndim == 2:  # type: ignore[union-attr] # it is given
-            states[name] = states[name][:, None, :]  # type: ignore[index] # likewise
-    expected = {
-        symbol: _numbers([each["expected"][symbol] for each in chosen]) for symbol in like.expected
-    }
-    x = states["x"]
-    assert x is not None
-    ids: list[Any] = [None] * len(chosen)
-    if "id" in chosen[0]:
-        ids = list(map(itemgetter("id"), chosen))
-    if set(map(type, ids)) != {str}:
-        ids = [_id(chunk, p, each) for p, each in zip(positions, ids, strict=True)]
-    return Block(
-        like, positions, ids, x, states["h"], states["c"], expected,
-        _atols(chosen, like), _extras(chosen),
-    )  # fmt: skip
-
-
-def _numbers(values: Sequence[Any], *, finite: bool = False) -> Array:
-    """Return lists of numbers, or of rows of them, stacked: `(N, n)` or `(N, rows, n)`.
-
-    Raises:
-        _Uncertain: another type or length among them, a whole number that may not be exact.
-    """
-    own = _shape(values[0])
-    shape = (len(values), own) if isinstance(own, int) else (len(values), *own)
-    flat: list[Any] = list(chain.from_iterable(values))
-    if len(shape) == 3:
-        if set(map(type, flat)) != {list} or set(map(len, flat)) != {shape[2]}:
-            raise _Uncertain
-        flat = list(chain.from_iterable(flat))
-    types = set(map(type, flat))
-    if not types <= {float, int} or len(flat) != math.prod(shape):
-        raise _Uncertain
-    try:
-        numbers = np.frombuffer(array("d", flat)).reshape(shape)
-    except OverflowError:
-        raise _Uncertain from None
-    # A whole number past the range of 64 bits comes out of a fast parser as a float.
-    if np.abs(numbers).max() > MAX_EXACT_INT or (finite and not np.isfinite(numbers).all()):
-        raise _Uncertain
-    return numbers
-
-
-def _id(chunk: Chunk, position: int, value: Any) -> str:
-    if value is None:
-        return chunk.name(position)
-    if type(value) is str:
-        return value
-    if type(value) is int and abs(value) <= MAX_EXACT_INT:
-        return str(value)
-    raise _Uncertain
-
-
-def _atols(documents: Sequence[Any], like: Sample) -> Sequence[float | None]:
-    if like.atol is None and not any("atol" in each for each in documents[:1]):
-        return [None] * len(documents)
-    atols = [each["atol"] for each in documents]
-    for each in atols:
-        if each is not None and (type(each) is not float or not 0 <= each < math.inf):
-            raise _Uncertain
-    return atols
-
-
-def _extras(documents: Sequence[Any]) -> Sequence[str]:
-    keys = extra_keys(tuple(documents[0]))
+def _extras(members: Mapping[str, Sequence[Any]], count: int) -> Sequence[str]:
+    keys = extra_keys(tuple(members))
     if not keys:
-        return [""] * len(documents)
-    values = [[each[key] for key in keys] for each in documents]
-    if any(type(v) in (int, float) and not abs(v) <= MAX_EXACT_INT for row in values for v in row):
-        raise _Uncertain
-    return [json.dumps(dict(zip(keys, row, strict=True)))[1:-1] for row in values]
+        return [""] * count
+    parts: list[str | Sequence[str]] = []
+    for key in keys:
+        parts += [f"{', ' if parts else ''}{quoted(key)}: ", value_texts(members[key])]
+    return joined_texts(parts)

@@ -3,59 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.settings import Settings
+from lstm_cli.batch.texts import joined_texts, quoted, row_texts, value_texts
 from lstm_cli.engine import Trace
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
-from lstm_cli.writers import plain_list
 
 
-def check_block(block: Block, trace: Trace, settings: Settings) -> Sequence[dict[str, Any] | None]:
-    """Return each sample's `check`; None where a sample expects nothing.
+@dataclass(frozen=True, eq=False)
+class Checks:
+    """What comparing a block comes to.
+
+    Attributes:
+        texts: the JSON of `check` of each sample, or one text for all.
+        matched: whether each is as expected; none where nothing is.
+    """
+
+    texts: str | Sequence[str]
+    matched: Sequence[bool]
+
+
+def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
+    """Return each sample's `check`; null where samples expect nothing.
 
     Raises:
         InputError: a symbol that the cell does not compute.
         ShapeError: expected numbers of another shape than the run's.
     """
     if not block.expected:
-        return [None] * len(block)
-    largest = np.full(len(block), -1.0)
-    worst: list[dict[str, Any]] = [{}] * len(block)
-    for symbol, expected in block.expected.items():
+        return Checks("null", [])
+    found = _Worst.none_of(len(block))
+    for number, (symbol, expected) in enumerate(block.expected.items()):
         got, first = _comparable(symbol, expected, trace)
-        wanted = expected.reshape(got.shape)
-        with np.errstate(invalid="ignore"):  # inf - inf: no number, so no match
-            difference = np.abs(got - wanted).reshape(len(block), -1)
-        difference[~np.isfinite(difference)] = np.inf
-        where = np.argmax(difference, axis=1)
-        here = difference[np.arange(len(block)), where]
-        for index in np.flatnonzero(here > largest).tolist():
-            row, unit = divmod(int(where[index]), got.shape[-1])
-            worst[index] = {
-                "symbol": symbol,
-                "t": first + row,
-                "unit": unit,
-                "got": plain_list(got[index, row, unit]),
-                "expected": plain_list(wanted[index, row, unit]),
-            }
-        largest = np.maximum(largest, here)
+        found.take(number, got, expected.reshape(got.shape), first)
     tolerances = [
         settings.atol if settings.force_atol or atol is None else atol for atol in block.atols
     ]
-    return [
-        {
-            "matched": bool(most <= tolerance),
-            "max_abs_diff": plain_list(np.asarray(most)),
-            "tolerance": tolerance,
-            "worst": where_,
-        }
-        for most, tolerance, where_ in zip(largest.tolist(), tolerances, worst, strict=True)
-    ]
+    matched = (found.difference <= tolerances).tolist()
+    symbols = [quoted(symbol) for symbol in block.expected]
+    texts = joined_texts([
+        '{"matched": ', value_texts(matched), ', "max_abs_diff": ', _texts(found.difference),
+        ', "tolerance": ', value_texts(tolerances),
+        ', "worst": {"symbol": ', [symbols[each] for each in found.symbol.tolist()],
+        ', "t": ', value_texts(found.t.tolist()), ', "unit": ', value_texts(found.unit.tolist()),
+        ', "got": ', _texts(found.got), ', "expected": ', _texts(found.expected), "}}",
+    ])  # fmt: skip
+    return Checks(texts, matched)
+
+
+def _texts(numbers: Array) -> list[str]:
+    return row_texts(numbers[:, None], np.float64)
+
+
+@dataclass(eq=False)
+class _Worst:
+    """Of each sample the number that is farthest from what is expected, so far: `(N,)` each."""
+
+    difference: Array
+    symbol: Array
+    t: Array
+    unit: Array
+    got: Array
+    expected: Array
+
+    @classmethod
+    def none_of(cls, count: int) -> _Worst:
+        """Return that nothing is compared yet: anything is worse."""
+        places = (np.zeros(count, int) for _ in range(3))
+        return cls(np.full(count, -1.0), *places, np.zeros(count), np.zeros(count))
+
+    def take(self, symbol: int, got: Array, expected: Array, first: int) -> None:
+        """Compare numbers `(N, rows, n)`, of which the first row is of step `first`."""
+        with np.errstate(invalid="ignore"):  # inf - inf: no number, so no match
+            difference = np.abs(got - expected).reshape(len(got), -1)
+        difference[~np.isfinite(difference)] = np.inf
+        where = np.argmax(difference, axis=1)
+        worst = np.take_along_axis(difference, where[:, None], axis=1)[:, 0]
+        worse = np.flatnonzero(worst > self.difference)
+        row, unit = np.divmod(where[worse], got.shape[-1])
+        self.difference[worse] = worst[worse]
+        self.symbol[worse], self.t[worse], self.unit[worse] = symbol, first + row, unit
+        self.got[worse], self.expected[worse] = got[worse, row, unit], expected[worse, row, unit]
 
 
 def _comparable(symbol: str, expected: Array, trace: Trace) -> tuple[Array, int]:

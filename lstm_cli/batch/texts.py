@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,25 @@ from lstm_cli.writers import plain_list
 _LEAST = 1e-4
 _LIMITS = {np.dtype(np.float64): 1e16, np.dtype(np.float32): 1e13}
 
+# A text as JSON, by the function that `json.dumps` itself uses.
+quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    str: quoted, int: repr, bool: {True: "true", False: "false"}.__getitem__,
+}  # fmt: skip
+
+
+def joined_texts(parts: Iterable[str | Sequence[str]]) -> list[str]:
+    """Return texts made of parts: of a column each has its own, a single text they share."""
+    columns = (repeat(part) if isinstance(part, str) else part for part in parts)
+    return list(map("".join, zip(*columns, strict=False)))
+
+
+def value_texts(values: Sequence[Any]) -> list[str]:
+    """Return each value as JSON."""
+    types = set(map(type, values))
+    writer = _WRITERS.get(types.pop(), json.dumps) if len(types) == 1 else json.dumps
+    return list(map(writer, values))
+
 
 def row_texts(rows: Array, dtype: Any) -> list[str]:
     """Return each row of `(N, n)` as `0.5, 0.25, …`: shortest numbers, nan and inf as texts."""
@@ -26,8 +46,8 @@ def row_texts(rows: Array, dtype: Any) -> list[str]:
     narrow = np.ascontiguousarray(rows, dtype)
     sizes = np.abs(narrow)
     alike = (sizes >= _LEAST) & (sizes < _LIMITS[narrow.dtype]) | (sizes == 0)
-    texts = dumps(narrow)[2:-2].decode().replace(",", ", ").split("], [")
-    for number in np.flatnonzero(~alike.all(axis=1)).tolist():
+    texts = dumps(narrow)[2:-2].replace(b",", b", ").decode().split("], [")
+    for number in [] if alike.all() else np.flatnonzero(~alike.all(axis=1)).tolist():
         texts[number] = _row_text(rows[number], dtype)
     return texts
 

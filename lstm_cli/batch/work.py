@@ -127,20 +127,18 @@ class _Filling:
 
     def put(self, positions: Sequence[int], answered: Answered) -> None:
         """Take the answers of a block that was run."""
-        for position, line in zip(positions, answered.lines, strict=True):
-            self.lines[position] = line
-        for position, check in zip(positions, answered.checks, strict=True):
-            if check is not None:
-                self._compare(position, check)
-
-    def _compare(self, position: int, check: dict[str, Any]) -> None:
-        if check["matched"]:
-            self.tally.matched += 1
-            return
-        self.tally.mismatched += 1
+        if len(positions) == self.size:  # nearly always
+            self.lines = list(answered.lines)
+        else:
+            for position, line in zip(positions, answered.lines, strict=True):
+                self.lines[position] = line
+        self.tally.matched += answered.matched.count(True)
+        self.tally.mismatched += answered.matched.count(False)
         if self.notes:
-            name = json.loads(self.lines[position])["id"]
-            self.said[position] = f"differs: {safe(name)}: {_worst(check)}"
+            for position, matched in zip(positions, answered.matched, strict=False):
+                if not matched:
+                    record = json.loads(self.lines[position])
+                    self.said[position] = f"differs: {safe(record['id'])}: {_worst(record['check'])}"
 
     def fail(self, position: int, line: str) -> None:
         """Take the answer of a sample that could not be."""

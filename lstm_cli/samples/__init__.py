@@ -7,7 +7,7 @@ read becomes a `BadSample`; none is ever dropped.
 
 from __future__ import annotations
 
-from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Quick, Rows, key_of
 from lstm_cli.samples.files import (
     CHUNK,
     FORMATS,
@@ -40,6 +40,7 @@ __all__ = [
     "Lines",
     "Objects",
     "Origin",
+    "Quick",
     "Read",
     "Rows",
     "Sample",

@@ -2,15 +2,113 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstm_cli.errors import InputError, ShapeError
+from lstm_cli.errors import InputError, LstmStepError, ShapeError
 from lstm_cli.vectors import parse_rows
 
 # A vector's column: all of it (x, expected.h) or one number of it (x_0, expected.h_12).
 _COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")
+
+
+# What plain numbers are written with; all that `float` reads of these is a number to `parse_rows`.
+_NUMERIC = b"0123456789.eE+-"
+_VECTOR = _NUMERIC + b" ,;"
+_SCALARS = ("atol", "steps", "forget_bias", "clip", "cell_clip")
+
+
+def csv_documents(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Any]:
+    """Return the objects of rows, a column at a time; None for rows that have none."""
+    if {len(header)} == set(map(len, rows)) and all(map(all, rows)):
+        with contextlib.suppress(ValueError):
+            return _by_columns(header, list(zip(*rows, strict=True)))
+    return [_document_or_none(header, row) for row in rows]
+
+
+def _document_or_none(header: Sequence[str], row: Sequence[str]) -> Any:
+    try:
+        return csv_document(header, row, "")
+    except LstmStepError:
+        return None
+
+
+def _by_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Any]:
+    """Return the objects of rows whose cells are all filled.
+
+    Raises:
+        ValueError: a cell that takes `csv_document` to judge.
+    """
+    found: dict[str, Sequence[Any]] = {}
+    numbered: dict[str, dict[int, Sequence[str]]] = {}
+    for column, cells in zip(header, columns, strict=True):
+        own = _COLUMN.fullmatch(column)
+        if not all(map(str.strip, cells)):
+            raise ValueError("a blank cell")
+        if own and own["number"]:
+            numbered.setdefault(own["vector"], {})[int(own["number"])] = cells
+        elif own:
+            found[column] = _vectors(cells)
+        elif column in _SCALARS:
+            found[column] = [_scalar(column, value) for value in _numbers(cells)]
+        elif column == "weights":
+            found[column] = list(map(_weights, cells))
+        else:
+            found[column] = cells
+    for vector, parts in numbered.items():
+        if sorted(parts) != list(range(min(parts), min(parts) + len(parts))):
+            raise ValueError("a gap")
+        own_rows = zip(*(_numbers(parts[number]) for number in sorted(parts)), strict=True)
+        found[vector] = [[list(row)] for row in own_rows]
+    return _objects(found)
+
+
+def _objects(columns: Mapping[str, Sequence[Any]]) -> list[Any]:
+    plain = [name for name in columns if not name.startswith("expected.")]
+    wanted = {name: columns[name] for name in columns if name.startswith("expected.")}
+    symbols = [name.removeprefix("expected.") for name in wanted]
+    documents = []
+    for number, row in enumerate(zip(*(columns[name] for name in plain), strict=True)):
+        own = [values[number] for values in wanted.values()]
+        single = [rows if len(rows) > 1 else rows[0] for rows in own]
+        expected = dict(zip(symbols, single, strict=True))
+        documents.append({"expected": expected, **dict(zip(plain, row, strict=True))})
+    return documents
+
+
+def _vectors(cells: Sequence[str]) -> list[list[list[float]]]:
+    """Return the rows of each cell."""
+    text = "".join(cells)
+    if text.encode().translate(None, _VECTOR):
+        raise ValueError("brackets, a word, …")
+    between = "," if "," in text else None
+    if ";" not in text:
+        found = [[list(map(float, cell.split(between)))] for cell in cells]
+    else:
+        found = [
+            [list(map(float, row.split(between))) for row in cell.split(";")] for cell in cells
+        ]
+    if not all(map(all, found)):
+        raise ValueError("an empty row")
+    return found
+
+
+def _numbers(cells: Sequence[str]) -> list[float]:
+    if "".join(cells).encode().translate(None, _NUMERIC):
+        raise ValueError("several numbers, a word, …")
+    return list(map(float, cells))
+
+
+def _scalar(column: str, value: float) -> float:
+    return int(value) if column == "steps" and value.is_integer() else value
+
+
+def _weights(cell: str) -> Any:
+    if cell.startswith("preset:"):
+        return {"preset": cell.removeprefix("preset:")}
+    return cell
 
 
 def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[str, Any]:
@@ -36,11 +134,10 @@ def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[
             continue
         elif own:
             _put(document, own["vector"], parse_rows(cell, column, where).tolist())
-        elif column == "weights" and cell.startswith("preset:"):
-            document["weights"] = {"preset": cell.removeprefix("preset:")}
-        elif column in ("atol", "steps", "forget_bias", "clip", "cell_clip"):
-            value = float(parse_rows(cell, column, where)[0, 0])
-            document[column] = int(value) if column == "steps" and value.is_integer() else value
+        elif column == "weights":
+            document["weights"] = _weights(cell)
+        elif column in _SCALARS:
+            document[column] = _scalar(column, float(parse_rows(cell, column, where)[0, 0]))
         else:
             document[column] = cell
     for vector, cells in numbered.items():

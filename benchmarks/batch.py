@@ -1,0 +1,242 @@
+"""`batch` beside its floor: the same file read and answers of the same size written, nothing done.
+
+    python -m benchmarks.batch
+
+The floor reads by the library of the file's kind (orjson for JSONL), makes each sample the objects
+that Python has for it, and writes for each, by orjson, an answer of our members and as many
+numbers. Both run in this process, without start-up. Peaks of memory are those of whole processes.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from benchmarks.common import (
+    ROOT,
+    Record,
+    Settings,
+    Work,
+    environment,
+    part,
+    ratios_to,
+    say,
+    times_of,
+    turns,
+)
+from lstm_cli.cli import program
+
+OURS, FLOOR = "batch", "floor"
+SAMPLES, SMALL_SAMPLES = 50_000, 500
+MEMORY_SAMPLES, SMALL_MEMORY_SAMPLES = (10_000, 1_000_000), (100, 1_000)
+SCHEMA = "lstm-step/1"
+# How many rows of a table are made Python's objects at a time.
+ROWS = 2048
+PEAK = """
+import sys
+from lstm_cli.cli import main
+sys.argv = ["lstm-step", "batch", sys.argv[1], "-o", sys.argv[2], "-q"]
+try:
+    main()
+finally:
+    status = open("/proc/self/status").read()
+    print(status.split("VmHWM:")[1].split()[0])
+"""
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Attributes:
+        name: what its samples are.
+        file: how it is called.
+        make: number -> a sample.
+        options: of `batch`.
+    """
+
+    name: str
+    file: str
+    make: Callable[[int], Document]
+    options: tuple[str, ...] = ()
+
+
+def numbers(count: int) -> list[float]:
+    return [random.uniform(-1, 1) for _ in range(count)]
+
+
+def step(number: int) -> Document:
+    return {"id": f"s{number}", "x": numbers(5), "h": numbers(5), "c": numbers(5)}
+
+
+def sequence(number: int, steps: int = 8) -> Document:
+    return {"id": f"s{number}", "x": [numbers(16) for _ in range(steps)], "h": numbers(16),
+            "c": numbers(16)}  # fmt: skip
+
+
+def own_weights(number: int) -> Document:
+    return step(number) | {"weights": {"preset": "random", "seed": number % 4}}
+
+
+def any_length(number: int) -> Document:
+    return sequence(number, random.randint(1, 8))
+
+
+def labelled(number: int) -> Document:
+    return step(number) | {"label": f"row {number}", "fold": number % 10}
+
+
+def expecting(number: int) -> Document:
+    return step(number) | {"expected": {"h": numbers(5)}, "atol": 10.0}
+
+
+def table_row(number: int) -> Document:
+    return {name: value for name, value in step(number).items() if name != "id"}
+
+
+KINDS = (
+    Kind("JSONL, 1 step of 5 units", "step.jsonl", step),
+    Kind("JSONL, 8 steps of 16 units", "sequence.jsonl", sequence),
+    Kind("JSONL, own weights of a preset", "weights.jsonl", own_weights),
+    Kind("JSONL, 1 to 8 steps of 16 units, shuffled", "lengths.jsonl", any_length),
+    Kind("JSONL, columns of one's own", "labelled.jsonl", labelled),
+    Kind("JSONL, --check", "expecting.jsonl", expecting, ("--check",)),
+    Kind("CSV, 1 step of 5 units", "step.csv", step),
+    Kind("Parquet, 1 step of 5 units", "step.parquet", step),
+    Kind("npz, 1 step of 5 units", "step.npz", table_row),
+)
+
+
+def measure(settings: Settings) -> Record:
+    """Return the seconds a sample of each kind of file, ours as a multiple of the floor, and peaks."""
+    count = SMALL_SAMPLES if settings.small else SAMPLES
+    chosen = tuple(KINDS[each] for each in settings.rows) or KINDS
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind in chosen:
+            say(kind.name)
+            found.append(measure_kind(kind, folder, count, settings))
+        return {"samples": count, "rows": found, "peak bytes": peaks(folder, settings)}
+
+
+def measure_kind(kind: Kind, folder: Path, count: int, settings: Settings) -> Record:
+    random.seed(7)
+    path = folder / kind.file
+    write_file(path, map(kind.make, range(count)))
+    ours, floor = folder / "ours.jsonl", folder / "floor.jsonl"
+    works: dict[str, Work] = {
+        OURS: lambda: run_batch(path, ours, kind.options),
+        FLOOR: lambda: do_nothing(path, floor, answer_of(ours)),
+    }
+    works[OURS]()  # whoever reads `ours` finds it
+    rounds = turns(works, settings.rounds, settings.clock)
+    each = [{name: took / count for name, took in turn.items()} for turn in rounds]
+    written = {name: file.stat().st_size for name, file in ((OURS, ours), (FLOOR, floor))}
+    return {
+        "file": kind.name,
+        "read bytes": path.stat().st_size,
+        "written bytes": written,
+        "seconds a sample": times_of(each),
+        "times the floor": ratios_to(FLOOR, each)[OURS],
+    }
+
+
+def run_batch(path: Path, output: Path, options: Sequence[str]) -> None:
+    code = program(["batch", str(path), "-o", str(output), "-q", *options])
+    if code:
+        raise RuntimeError(f"batch {path} ends with {code}")
+
+
+def answer_of(path: Path) -> Document:
+    """Return one of our answers, whose members and numbers the floor writes each time."""
+    with path.open("rb") as stream:
+        return dict(orjson.loads(stream.readline()))
+
+
+def do_nothing(path: Path, output: Path, answer: Document) -> None:
+    """Read all samples, and write the same answer to each."""
+    with output.open("wb") as stream:
+        for number, document in enumerate(objects(path)):
+            name = document.get("id") or f"step:{number}"
+            stream.write(orjson.dumps({**answer, "id": name}) + b"\n")
+
+
+def objects(path: Path) -> Iterator[Document]:
+    """Yield a file's samples as Python's objects, unchecked."""
+    match path.suffix:
+        case ".jsonl":
+            with path.open("rb") as lines:
+                yield from map(orjson.loads, lines)
+        case ".csv":
+            with path.open(newline="") as text:
+                for row in csv.DictReader(text):
+                    vectors = {key: list(map(float, row[key].split())) for key in "xhc"}
+                    yield {"id": row["id"], **vectors}
+        case ".parquet":
+            from pyarrow.parquet import ParquetFile
+
+            with ParquetFile(path) as file:
+                for rows in file.iter_batches(batch_size=ROWS):
+                    yield from rows.to_pylist()
+        case ".npz":
+            with np.load(path) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            for start in range(0, len(arrays["x"]), ROWS):
+                columns = [each[start : start + ROWS].tolist() for each in arrays.values()]
+                for values in zip(*columns, strict=True):
+                    yield dict(zip(arrays, values, strict=True))
+
+
+def write_file(path: Path, documents: Iterable[Document]) -> None:
+    match path.suffix:
+        case ".jsonl":
+            with path.open("wb") as stream:
+                stream.writelines(orjson.dumps(each) + b"\n" for each in documents)
+        case ".csv":
+            with path.open("w", newline="") as text:
+                rows = csv.writer(text)
+                rows.writerow(("id", *"xhc"))
+                for each in documents:
+                    rows.writerow((each["id"], *(" ".join(map(repr, each[k])) for k in "xhc")))
+        case ".parquet":
+            import pyarrow
+            from pyarrow.parquet import write_table
+
+            write_table(pyarrow.Table.from_pylist(list(documents)), path)
+        case ".npz":
+            held = list(documents)
+            np.savez(path, **{key: np.array([each[key] for each in held]) for key in held[0]})
+
+
+def peaks(folder: Path, settings: Settings) -> Record:
+    """Return the peak memory of whole processes that answer few samples and many."""
+    found = {}
+    for count in SMALL_MEMORY_SAMPLES if settings.small else MEMORY_SAMPLES:
+        say(f"peak memory, {count:,} samples")
+        random.seed(7)
+        path = folder / "many.jsonl"
+        write_file(path, map(step, range(count)))
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, str(path), str(folder / "answers.jsonl")],
+            check=True, capture_output=True, cwd=ROOT, env=environment(settings.threads),
+        )  # fmt: skip
+        found[str(count)] = int(done.stdout.split()[-1]) * 1024
+    return found
+
+
+if __name__ == "__main__":
+    part(measure)
