@@ -93,7 +93,9 @@ def run_fast(
         from lstm_cli.kernel.numpy_ import run_numpy
 
         values = run_numpy(plan_of(weights), weights.arrays, x, h, c, dtype)
-    if len(lead) != 1:
+    if not lead:
+        values = {key: value[0] for key, value in values.items()}
+    elif len(lead) > 1:
         values = {key: value.reshape(*lead, *value.shape[1:]) for key, value in values.items()}
     return values, engine
 

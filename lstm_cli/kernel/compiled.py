@@ -33,7 +33,7 @@ from lstm_cli.kernel.compiled_samples import Samples
 from lstm_cli.kernel.compiled_source import source_of
 from lstm_cli.kernel.compiled_units import Units
 from lstm_cli.kernel.numpy_ import constant_values
-from lstm_cli.kernel.plan import Plan, Stage, plan_of
+from lstm_cli.kernel.plan import Plan, plan_of
 from lstm_cli.kernel.program import Program, program_of
 from lstm_cli.weights import LstmWeights
 
@@ -94,7 +94,7 @@ def run_compiled(
         runner = _runner(weights, dtype, form or form_for(weights.hidden_size, len(x)))
         x, h, c = (np.asarray(each).astype(dtype, copy=False) for each in (x, h, c))
         row = runner.run(x, h, c)
-    return _trace(runner.program, runner.constants, x, row)
+        return _trace(runner.program, runner.constants, x, row)
 
 
 def form_for(units: int, samples: int) -> Form:
@@ -113,9 +113,9 @@ _ready = WeakKeyDictionary()
 def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Units | Samples:
     """Return what runs a cell's weights in a form, made at the first call."""
     known = _ready.setdefault(weights, {})
-    if (dtype.name, form) not in known:
-        known[dtype.name, form] = _new_runner(weights, dtype, form)
-    return known[dtype.name, form]
+    if (dtype.char, form) not in known:  # of a dtype's texts, name alone takes microseconds
+        known[dtype.char, form] = _new_runner(weights, dtype, form)
+    return known[dtype.char, form]
 
 
 def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Units | Samples:
@@ -146,22 +146,27 @@ def _trace(
     row: Callable[[int, bool], Array],
 ) -> dict[str, Array]:
     """Return symbol -> `(N, T, n)`, from a slot's rows before or after each step."""
-    plan = program.plan
-    states = {"h_prev": (0, False), "c_prev": (1, False), "h": (0, True), "c": (1, True)}
-    inputs = {plan.rows[name]: name for name in ("x", "h_prev", "c_prev")}
-    slots = {value: slot for slot, value in reversed(list(enumerate(program.slots)))}
     values = dict[str, Array]()
-    for symbol, value in plan.rows.items():
-        if symbol == "x":
+    for symbol, (kind, place) in _sources(program):
+        if kind == "input":
             array = x.view()
-        elif symbol in states:
-            array = row(*states[symbol])
-        elif plan.values[value].stage == Stage.ONCE:
-            array = np.broadcast_to(constants[value], (*x.shape[:2], plan.values[value].width))
-        elif value in inputs:
-            array = values[inputs[value]].view()
+        elif kind == "constant":
+            width = program.plan.values[place].width
+            array = np.broadcast_to(constants[place], (*x.shape[:2], width))
         else:
-            array = row(slots[value], slots[value] < 2)
+            array = row(place, kind == "after")
         array.flags.writeable = False  # symbols share memory
         values[symbol] = array
     return values
+
+
+@lru_cache(maxsize=64)
+def _sources(program: Program) -> tuple[tuple[str, tuple[str, int]], ...]:
+    """Return for each symbol whether it is the input, a constant, or a slot before or after."""
+    plan = program.plan
+    known = {plan.rows["x"]: ("input", 0)}
+    known |= {value: ("before", slot) for slot, value in enumerate(program.states)}
+    for slot, value in enumerate(program.slots):
+        known.setdefault(value, ("after" if slot < 2 else "before", slot))
+    found = {symbol: known.get(value, ("constant", value)) for symbol, value in plan.rows.items()}
+    return tuple((found | {"h": ("after", 0), "c": ("after", 1)}).items())

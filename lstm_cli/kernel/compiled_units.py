@@ -42,13 +42,13 @@ class Layout:
     Attributes:
         sizes: what `units` takes, `first` and `last` before all others.
         total: how many numbers the rows of a trace are.
-        rows: for each slot where it begins, a step's and a sample's stride, in numbers.
+        rows: for each slot where it begins, in bytes, its n, and the strides of `(N, T, n)`.
         buffers: how many numbers `out` and `w` of `units` are, by name.
     """
 
     sizes: Array
     total: int
-    rows: tuple[tuple[int, int, int], ...]
+    rows: tuple[tuple[int, int, tuple[int, int, int]], ...]
     buffers: Mapping[str, int]
 
 
@@ -99,14 +99,12 @@ class Units:
         samples, steps = x.shape[:2]
         layout = self._layout(samples, steps)
         rows = memory.empty((layout.total,), self.dtype)
+        dtype = self.dtype
 
         def row(slot: int, after: bool) -> Array:
-            base, step, sample = layout.rows[slot]
-            width, size = self._width(self.program.slots[slot]), self.dtype.itemsize
-            return np.ndarray(
-                (samples, steps, width), self.dtype, rows,
-                (base + step * after) * size, (sample * size, step * size, size),
-            )  # fmt: skip
+            base, width, strides = layout.rows[slot]
+            begin = base + strides[1] if after else base
+            return np.ndarray((samples, steps, width), dtype, rows, begin, strides)
 
         row(0, False)[:, 0], row(1, False)[:, 0] = h, c
         arrays = self.fixed | self._given(x) | {"rows": rows}
@@ -179,7 +177,12 @@ class Units:
         }
         buffers |= {f"w{value}": sizes[f"length{value}"] * block + LANES for value in kept}
         given = np.array([sizes[name] for name in units_sizes(program)], np.uint64)
-        return Layout(given, total, rows, buffers)
+        size = self.dtype.itemsize
+        views = tuple(
+            (base * size, self._width(value), (sample * size, step * size, size))
+            for value, (base, step, sample) in zip(program.slots, rows, strict=True)
+        )
+        return Layout(given, total, views, buffers)
 
     def _rows(self, samples: int, steps: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
         """Return where each slot's rows begin, their strides, and the length of all."""
