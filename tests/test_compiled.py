@@ -142,10 +142,10 @@ def test_every_cell(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_steps_and_samples_in_pieces(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for one step or a few samples at a time changes nothing."""
-    monkeypatch.setattr(compiled_samples, "FED_BYTES", 1)
+    monkeypatch.setattr(compiled_samples, "BLOCK_BYTES", 1)
     monkeypatch.setattr(compiled_units, "CHUNK_BYTES", 700)
     monkeypatch.setattr(compiled_units, "BLOCK_BYTES", 700)
-    for samples in (1, 2, 7, 15):
+    for samples in (1, 2, 7, 15, 40):
         agrees(random_weights(spec_cell("lstm"), 3, 5), form, samples, "float64")
         agrees(own_weights(OWN_TABLE, **{"rows of U_x": 2}), form, samples, "float64")
 

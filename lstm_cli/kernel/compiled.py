@@ -2,15 +2,14 @@
 
 Two ways over samples N, steps T and units n, each with the same loops over a cell's rows:
 
-- `units`: units side by side in a register. One function runs all steps of a block of samples, its
-  products too; nothing is called in between. Memory is `(T, N, n)`.
-- `samples`: many samples, few units. Memory is `(T, n, N)`: a step is a product by BLAS, then one
-  loop over all units of all samples.
+- `units`: units side by side in a register. Memory is `(T, N, n)`.
+- `samples`: samples side by side, where they are many and units few. Memory is `(T, n, N)`.
 
-In both, the products with x are done beforehand for many steps or samples at once. Functions are
-those of `fast_math`, within 4 ULP, in the type asked for throughout. Values are computed where they
-are used and written once: a trace gets views of that memory. What a cell's weights need (matrices
-in the order in which they are read, constants) is made ready at their first run and kept with them.
+In both, one function runs all steps of a block of samples, its products too (`products`): nothing
+is called in between, and all that a step needs stays in the cache. Functions are those of
+`fast_math`, within 4 ULP, in the type asked for throughout. Values are computed where they are used
+and written once: a trace gets views of that memory. What a cell's weights need (matrices in the
+order in which they are read, constants) is made ready at their first run and kept with them.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ import numpy as np
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
 from lstm_cli.kernel import compiled_cache
+from lstm_cli.kernel.compiled_forms import samples_form, units_form
+from lstm_cli.kernel.compiled_run import Runner
 from lstm_cli.kernel.compiled_samples import Samples
 from lstm_cli.kernel.compiled_source import source_of
 from lstm_cli.kernel.compiled_units import Units
@@ -106,11 +107,11 @@ def form_for(units: int, samples: int) -> Form:
 # What has been called, and so compiled, in this process.
 _called: set[tuple[Plan, str]] = set()
 # Weights are frozen: what was made ready for them stays right as long as they live.
-_ready: WeakKeyDictionary[LstmWeights, dict[tuple[str, Form], Units | Samples]]
+_ready: WeakKeyDictionary[LstmWeights, dict[tuple[str, Form], Runner]]
 _ready = WeakKeyDictionary()
 
 
-def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Units | Samples:
+def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Runner:
     """Return what runs a cell's weights in a form, made at the first call."""
     known = _ready.setdefault(weights, {})
     if (dtype.char, form) not in known:  # of a dtype's texts, name alone takes microseconds
@@ -118,7 +119,7 @@ def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Units | S
     return known[dtype.char, form]
 
 
-def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Units | Samples:
+def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Runner:
     plan = plan_of(weights)
     program = program_of(plan)
     module: Any = _module(program, dtype.name)
@@ -126,9 +127,8 @@ def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Units
     narrow = {name: array.astype(dtype) for name, array in weights.arrays.items()}
     constants = constant_values(plan, narrow, dtype)
     if form == "units":
-        return Units(program, narrow, constants, dtype, module.units)
-    passes = [getattr(module, f"pass_{k}") for k in range(len(program.groups))]
-    return Samples(program, narrow, constants, dtype, passes)
+        return Units(units_form(program), narrow, constants, dtype, module.units)
+    return Samples(samples_form(program), narrow, constants, dtype, module.samples)
 
 
 @lru_cache(maxsize=32)

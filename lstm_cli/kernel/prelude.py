@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from lstm_cli.equations import Array, function_named
 from lstm_cli.kernel.plan import Entry, Operation, Plan, stacked_matrix
-
-# Takes the memory of an entry's answer of that shape.
-Take = Callable[[Entry, tuple[int, ...]], Array]
 
 
 def given_values(
@@ -20,63 +16,35 @@ def given_values(
     x: Array,
     arrays: Mapping[str, Array],
     constants: Mapping[int, Array],
-    *,
-    transposed: bool = False,
-    take: Take | None = None,
 ) -> dict[int, Array]:
-    """Return value -> `(…, n)`, or `(…, n, N)` where it is `transposed`, of x and of all entries.
+    """Return value -> `(…, n)` of x and of all entries.
 
     Args:
         plan: what the entries are of.
         entries: in an order in which they can be run, none of which needs a state.
-        x: `(…, I)`, or `(…, I, N)`.
+        x: `(…, I)`.
         arrays: parameter -> array.
         constants: value -> `(n,)` of what needs parameters alone.
-        transposed: whether samples come last.
-        take: for the answers of products; a new array by default.
     """
     known = {plan.rows["x"]: x}
     for entry in entries:
         if isinstance(entry, Operation):
-            known[entry.out] = _operation(plan, entry, known, constants, transposed)
+            parts = [
+                known[value] if value in known else constants[value] for value in entry.arguments
+            ]
+            known[entry.out] = _operation(entry.function, parts)
             continue
-        matrix, vector = stacked_matrix(entry, arrays), known[entry.vector]
-        axis = vector.ndim - (2 if transposed else 1)
-        shape = (*vector.shape[:axis], len(matrix), *vector.shape[axis + 1 :])
-        product = take(entry, shape) if take else np.empty(shape, vector.dtype)
-        if transposed:
-            np.matmul(matrix, vector, out=product)
-        else:
-            np.matmul(vector.reshape(-1, vector.shape[-1]), matrix.T,
-                      out=product.reshape(-1, len(matrix)))  # fmt: skip
-        begin = 0
+        product, begin = known[entry.vector] @ stacked_matrix(entry, arrays).T, 0
         for piece in entry.pieces:
-            cut = slice(begin, begin + plan.values[piece.out].width)
-            known[piece.out] = product[..., cut, :] if transposed else product[..., cut]
-            begin = cut.stop
+            end = begin + plan.values[piece.out].width
+            known[piece.out], begin = product[..., begin:end], end
     return known
 
 
-def _operation(
-    plan: Plan,
-    entry: Operation,
-    known: Mapping[int, Array],
-    constants: Mapping[int, Array],
-    transposed: bool,
-) -> Array:
-    def given(value: int) -> Array:
-        if value in known:
-            return known[value]
-        array = constants[value]
-        return array[:, None] if transposed and array.ndim else array
-
-    parts: list[Any] = [given(value) for value in entry.arguments]
-    if entry.function == "concat":
-        lead = np.broadcast_shapes(*(part.shape[: -2 if transposed else -1] for part in parts))
-        tail = (max(part.shape[-1] for part in parts),) if transposed else ()
-        widths = [plan.values[value].width for value in entry.arguments]
-        wide = [np.broadcast_to(p, (*lead, n, *tail)) for p, n in zip(parts, widths, strict=True)]
-        return np.concatenate(wide, axis=-2 if transposed else -1)
-    compute = function_named(entry.function).compute
+def _operation(function: str, parts: list[Array]) -> Array:
+    if function == "concat":
+        lead = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
+        return np.concatenate([np.broadcast_to(p, (*lead, p.shape[-1])) for p in parts], axis=-1)
+    compute = function_named(function).compute
     assert compute is not None
     return np.asarray(compute(*parts))
