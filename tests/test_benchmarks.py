@@ -180,6 +180,32 @@ def test_a_row_that_nobody_wins_is_not_told() -> None:
     )
 
 
+def test_a_missed_goal_is_named() -> None:
+    """A start over or under its goal, and a batch over twice its floor, are told with their numbers."""
+    start = {"command": "--help", "base": "pass", "most": 6, "least": None,
+             "seconds": {"wall": [0.1, 0.1, 0.1]}, "times base": {"wall": [5.0, 5.5, 7.0], "cpu": [4.0, 4.0, 4.0]}}  # fmt: skip
+    other = start | {"command": "PyTorch", "most": None, "least": 8}
+    about = stored()["kernel"]["about"]
+    record = {"startup": {"about": about, "rows": [start, other]}}
+    assert "Short of its goal: PyTorch (5.5)." in readme.markdown(record)
+    assert "| --help | 100 (100–100) | pass | 5.5 (5–7) | 4 (4–4) | ≤ 6 |" in readme.markdown(
+        record
+    )
+    assert "Each is within its goal." in words.startup({"rows": [start]})[0]
+    rows = [{"file": name, "seconds a sample": {"batch": [1e-5] * 3}, "times the floor": [1, times, 9]}
+            for name, times in (("CSV", 1.9), ("npz", 2.3))]  # fmt: skip
+    batch = {
+        "about": about,
+        "samples": 5000,
+        "rows": rows,
+        "peak bytes": {"100": 4e7, "5000": 4.2e7},
+    }
+    text = readme.markdown({"batch": batch})
+    assert "more than twice that for: npz (2.3). " in text
+    assert "is 40 MB for 100 samples and 42 MB for 5,000 samples." in text
+    assert "nowhere more than twice" in words.batch(batch | {"rows": rows[:1]})[0]
+
+
 def test_a_changed_record_changes_the_section() -> None:
     """A table cannot go stale: another number in the record is another README."""
     record = stored()
