@@ -112,7 +112,7 @@ def why(row: Record, peers: list[str]) -> str:
     found, left = [], own
     if call > WORTH * own:
         left -= call
-        found.append(f"a run's own cost (Python, copies of the weights) is {share(call / own)} of "
+        found.append(f"what a run costs whatever its length is {share(call / own)} of "
                      f"ours, without which a step takes {microseconds(left)} µs")  # fmt: skip
     if writing > WORTH * own and set(peers) != {JAX}:
         found.append(f"writing every gate, where others return h, is {share(writing / own)} of "

@@ -157,7 +157,7 @@ def row_of(own: float, peer: float, **parts: float) -> Record:
 
 
 @pytest.mark.parametrize(("row", "told"), [
-    (row_of(10, 8, call=60), "a run's own cost (Python, copies of the weights) is 50 % of ours, without which a step takes 5 µs"),
+    (row_of(10, 8, call=60), "what a run costs whatever its length is 50 % of ours, without which a step takes 5 µs"),
     (row_of(10, 8, writing=3), "writing every gate, where others return h, is 30 % of ours"),
     (row_of(10, 4, products=5), "than the products alone by BLAS, one call a step: 5 µs (0.5 at the speed of a large one)"),
     (row_of(10, 4, products=3, **{"exp and tanh": 2}), "NumPy's exp and tanh alone: 3 and 2 µs"),
