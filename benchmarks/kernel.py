@@ -33,6 +33,7 @@ from benchmarks.peers import (
     contender,
     contenders,
     make_case,
+    our_engine,
     present,
 )
 
@@ -55,7 +56,7 @@ LARGE = 1024
 
 
 def measure(settings: Settings) -> Record:
-    rows = SMALL_ROWS if settings.small else ROWS
+    rows: tuple[Row, ...] = SMALL_ROWS if settings.small else ROWS
     rows = tuple(rows[each] for each in settings.rows) or rows
     found = []
     for row in rows:
@@ -78,6 +79,7 @@ def measure_row(row: Row, settings: Settings) -> Record:
     return {
         "sizes": [row.steps, row.samples, row.inputs, row.hidden],
         "dtype": row.dtype,
+        "auto": our_engine(case, "auto")().engine,  # type: ignore[attr-defined] # a Trace
         "seconds a step": times_of(rounds),
         "times ours": {own: ratios_to(own, rounds) for own in ours},
         "large product": large_product(row, settings),
