@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +120,7 @@ KINDS = (
 
 
 def measure(settings: Settings) -> Record:
-    """Return the seconds a sample of each kind of file, ours as a multiple of the floor, and peaks."""
+    """Return each kind's seconds a sample, ours as a multiple of the floor's, and peaks."""
     count = SMALL_SAMPLES if settings.small else SAMPLES
     chosen = tuple(KINDS[each] for each in settings.rows) or KINDS
     found = []

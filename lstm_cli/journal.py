@@ -17,12 +17,13 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from lstm_cli.batch import Answer, Tally
+from lstm_cli.digests import Digests
 from lstm_cli.errors import OutputError, safe
 
 FORM = "lstm-step/1"
@@ -38,6 +39,7 @@ class Entry:
         crc: their checksum.
         tally: how many matched, differed, failed.
         failed: positions in the chunk of those that could not be run.
+        files: weights and cells that its samples name: path -> digest of what was in them.
     """
 
     key: str
@@ -46,6 +48,7 @@ class Entry:
     crc: int
     tally: Tally
     failed: tuple[int, ...]
+    files: Mapping[str, str]
 
     @property
     def end(self) -> int:
@@ -74,6 +77,7 @@ class Journal:
             self.output.with_name(self.output.name + end) for end in (".partial", ".journal")
         )
         self.known: dict[str, Entry] = {}
+        self.digests = Digests()
         self.plan: list[Entry] = []
         with self._writing():
             # Whether an interrupted run is thrown away, to be said.
@@ -92,12 +96,17 @@ class Journal:
             raise
 
     def find(self, key: str) -> Entry | None:
-        """Return the answers to a chunk of this key, if they are there and undamaged."""
+        """Return the answers to a chunk of this key, if they are there and still hold."""
         entry = self.known.get(key)
-        if entry is not None and zlib.crc32(self.read(entry)) != entry.crc:
+        if entry is not None and not self._holds(entry):
             del self.known[key]
             return None
         return entry
+
+    def _holds(self, entry: Entry) -> bool:
+        """Whether answers are undamaged and come from files that are as they were."""
+        same = (self.digests.of(Path(path)) == digest for path, digest in entry.files.items())
+        return zlib.crc32(self.read(entry)) == entry.crc and all(same)
 
     def read(self, entry: Entry) -> bytes:
         """Return the lines of a chunk's answers."""
@@ -108,9 +117,8 @@ class Journal:
     def append(self, key: str, answer: Answer) -> Entry:
         """Keep a chunk's answers."""
         data = "".join(answer.lines).encode()
-        entry = Entry(
-            key, self.end, len(data), zlib.crc32(data), answer.tally, tuple(answer.failed)
-        )
+        entry = Entry(key, self.end, len(data), zlib.crc32(data), answer.tally,
+                      tuple(answer.failed), answer.files)  # fmt: skip
         with self._writing():
             self.texts.seek(self.end)
             _write_all(self.texts, data)
@@ -127,7 +135,7 @@ class Journal:
         failed = [entry.failed[each] for each in answer.failed]
         tally = replace(entry.tally, failed=0)
         tally.add(replace(answer.tally, samples=0))
-        return Answer(lines, tally, failed, answer.notes)
+        return Answer(lines, tally, failed, answer.notes, {**entry.files, **answer.files})
 
     def finish(self, plan: Sequence[Entry]) -> None:
         """Make the file of these answers, in this order, and leave nothing else behind.
@@ -263,7 +271,7 @@ def _entries(path: Path) -> tuple[str, list[Entry]]:
         return "", []
     entries = []
     for line in lines[1:] if of else []:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
             entries.append(_entry(json.loads(line)))
     return of, entries
 
@@ -274,7 +282,8 @@ def _entry(record: dict[str, Any]) -> Entry:
         raise ValueError("not a place in a file")
     failed = tuple(int(each) for each in record["failed"])
     tally = Tally(**{name: int(value) for name, value in record["tally"].items()})
-    return Entry(str(record["key"]), start, size, crc, tally, failed)
+    files = {str(path): str(digest) for path, digest in record["files"].items()}
+    return Entry(str(record["key"]), start, size, crc, tally, failed, files)
 
 
 def _lock(stream: IO[bytes], output: Path) -> None:

@@ -22,7 +22,7 @@ from lstm_cli.batch.texts import _fast_dumps, row_texts
 from lstm_cli.cells import LSTM, cell_named
 from lstm_cli.presets import preset_model
 from lstm_cli.runners import Processes
-from lstm_cli.samples import Chunk, all_chunks, files, read_samples
+from lstm_cli.samples import Chunk, all_chunks, chunks, files, read_samples
 from lstm_cli.weights import Model
 from lstm_cli.writers import plain_list
 from tests.conftest import random_weights
@@ -75,6 +75,15 @@ TRAPS = {
     "not exact": b'{"x": [9007199254740993]}',
     "longer than 64 bits": b'{"x": [123456789012345678901234567890]}',
     "own number not exact": b'{"x": [1], "mine": 9007199254740993}',
+    "own number not exact inside": b'{"x": [1], "mine": [{"a": [9007199254740993]}]}',
+    "note not exact": b'{"x": [1], "note": 9007199254740993}',
+    "weights not exact": b'{"x": [1], "weights": {"preset": "random", "seed": 9007199254740993}}',
+    "key twice in weights":
+        b'{"x": [1], "weights": {"preset": "random", "seed": 1, "seed": 2}, "a": "\\u003a"}',
+    "key twice, with an escaped colon": b'{"x": [1], "x": [2], "a": "\\u003a"}',
+    "key twice, in a list": b'{"x": [1], "a": [[{"b": 1, "b": 2}]]}',
+    "true among numbers": b'{"x": [0.5, true]}',
+    "false in a row": b'{"x": [[0.5], [false]]}',
     "id not exact": b'{"x": [1], "id": 9007199254740993}',
     "true": b'{"x": [true]}',
     "text": b'{"x": ["1"]}',
@@ -89,6 +98,8 @@ TRAPS = {
     "half an object": b'{"x": [1]},{"x": [2]',
     "misspelt": b'{"x": [1], "weigths": "w.npz"}',
     "not UTF-8": b'{"x": [1], "id": "\xff"}',
+    "note nested too deep": b'{"x": [1], "note": ' + b"[" * 80 + b"]" * 80 + b"}",
+    "nested deeper than Python goes": b'{"x": [1], "mine": ' + b"[" * 999 + b"]" * 999 + b"}",
     "nested too deep": b'{"x": [1], "mine": ' + b"[" * 80 + b"]" * 80 + b"}",
 }
 
@@ -103,6 +114,27 @@ def test_a_trap_costs_only_itself(trap: bytes, tmp_path: Path, plain: Callable[[
     assert [each["ok"] for each in answer.lines] == [True, False, False, True]
     plain()
     assert call("batch", path, "--check").out == answer.out
+
+
+def test_own_members_of_any_kind_take_the_quick_way(
+    tmp_path: Path, plain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists, objects, colons and escapes in members of one's own are no reason to read one by one."""
+    documents = [
+        {"id": f"a:{n}", "x": [0.5], "at": "12:30", "name": "caf\u00e9 \u2028", "tags": [{"a:b": n}],
+         "flag": n % 2 == 0, "mixed": [None, 1.5, "s", n][n % 4]} for n in range(64)
+    ]  # fmt: skip
+    path, read = jsonl(tmp_path / "s.jsonl", documents), []
+    honest = chunks.Lines.read
+    monkeypatch.setattr(chunks.Lines, "read", lambda *a: read.append(a) or honest(*a))
+    answer = call("batch", path)
+    assert len(read) == 1
+    for document, record in zip(documents, answer.lines, strict=True):
+        assert {key: record[key] for key in document if key not in ("x", "h")} == {
+            key: value for key, value in document.items() if key != "x"
+        }
+    plain()
+    assert call("batch", path).out == answer.out
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ FLOORS = [
     ["version", "errors", "equations", "notation", "rewriting", "c_text", "html_text"],
     ["dimensions", "cells", "traits", "gradient"],
     ["weights", "conventions", "layouts", "kernel", "engine", "backpropagation", "fixed_point", "ensemble"],
-    ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],
+    ["digests", "safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],
     ["batch", "runners", "journal", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "vetting", "grading", "exercises", "integers", "remedies", "glossary", "working", "render", "streaming", "explore"],
     ["cli"],
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_cli import digests
 from lstm_cli.batch import Answer, Work
 from lstm_cli.samples import Chunk, files
 from tests.tools import ROOT, assert_refused, call
@@ -258,3 +259,75 @@ def test_fifty_kills_lose_and_repeat_nothing(jobs: int, tmp_path: Path) -> None:
     """Killed at 50 random moments, its processes too, a batch ends with the right bytes."""
     moments = random.Random(jobs)
     assert kill_and_resume(tmp_path, [moments.uniform(0.02, 1) for _ in range(50)], jobs) > 25
+
+
+WEIGHTS = {f"W_{gate}": [[0.5, 0.25, 1.0, 0.5], [0.25, 0.5, -1.0, 0.75]] for gate in "figo"}
+CELLS = {
+    bias: f"name = 'own'\nbase = 'lstm'\n[edit]\nf = 'sigmoid(z_f + {bias})'\n" for bias in (0, 1)
+}
+
+
+def naming(tmp_path: Path, member: str, name: str) -> Path:
+    """Write 20 samples, of which those of the second chunk name a file."""
+    path = tmp_path / "s.jsonl"
+    documents = [
+        {"x": [n + 0.5, 1], "c": [0.5, -1]} | ({member: name} if 5 <= n < 10 else {})
+        for n in range(20)
+    ]
+    path.write_text("".join(json.dumps(each) + "\n" for each in documents))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("member", "name", "before", "after"),
+    [
+        ("weights", "w.json", json.dumps(WEIGHTS), json.dumps(WEIGHTS | {"W_f": [[1] * 4] * 2})),
+        ("cell", "own.toml", CELLS[0], CELLS[1]),
+    ],
+)
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_changed_file_that_samples_name_is_run_again(
+    member: str, name: str, before: str, after: str, broken: bool, tmp_path: Path, seen: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """--resume keeps answers, and failures, only while the files that they came from are the same."""
+    file, out = tmp_path / name, tmp_path / "out.jsonl"
+    path = naming(tmp_path, member, name)
+    file.write_text("[" if broken else before)
+    cut_off(path, out, monkeypatch, 3)
+    seen.clear()
+    os.utime(file)  # touched, not changed
+    assert batch(path, out, "--resume").code == (4 if broken else 0)
+    assert seen == [5]
+    old = out.read_bytes()
+    cut_off(path, out, monkeypatch, 3)
+    seen.clear()
+    file.write_text(after)
+    assert batch(path, out, "--resume").code == 0
+    assert seen == [5, 5]
+    batch(path, tmp_path / "fresh.jsonl")
+    assert out.read_bytes() == (tmp_path / "fresh.jsonl").read_bytes()
+    assert out.read_bytes() != old
+
+
+def test_a_file_that_many_samples_name_is_hashed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content of a weight file is looked at once in a run, and again when it is another."""
+    (tmp_path / "w.json").write_text(json.dumps(WEIGHTS))
+    read: list[Path] = []
+    honest = digests.content_of
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return honest(path)
+
+    monkeypatch.setattr(digests, "content_of", counted)
+    known = digests.Digests()
+    first = known.of(tmp_path / "w.json")
+    assert first == known.of(tmp_path / "w.json")
+    assert len(read) == 1
+    (tmp_path / "w.json").write_text(json.dumps(WEIGHTS) + " ")
+    assert known.of(tmp_path / "w.json") != first
+    assert len(read) == 2
+    assert known.of(tmp_path / "missing") == known.of(tmp_path) == ""

@@ -74,8 +74,9 @@ class _Worst:
     @classmethod
     def none_of(cls, count: int) -> _Worst:
         """Return that nothing is compared yet: anything is worse."""
-        places = (np.zeros(count, int) for _ in range(3))
-        return cls(np.full(count, -1.0), *places, np.zeros(count), np.zeros(count))
+        symbol, t, unit = np.zeros((3, count), int)
+        got, expected = np.zeros((2, count))
+        return cls(np.full(count, -1.0), symbol, t, unit, got, expected)
 
     def take(self, symbol: int, got: Array, expected: Array, first: int) -> None:
         """Compare numbers `(N, rows, n)`, of which the first row is of step `first`."""

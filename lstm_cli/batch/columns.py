@@ -88,7 +88,7 @@ class Vectors:
         if self.needed:
             self.shapes = [UNSURE if each is None else each for each in self.shapes]
         flat = self.flat
-        if not flat.size or (-MAX_EXACT_INT <= flat.min() and flat.max() <= MAX_EXACT_INT):
+        if not flat.size or (flat.min() >= -MAX_EXACT_INT and flat.max() <= MAX_EXACT_INT):
             return
         wrong = np.abs(flat) > MAX_EXACT_INT
         if finite:

@@ -12,6 +12,7 @@ from lstm_cli import cells
 from lstm_cli.batch.settings import Settings
 from lstm_cli.cell_files import read_cell
 from lstm_cli.cells import LSTM, Cell
+from lstm_cli.digests import Digests
 from lstm_cli.errors import InputError, safe
 from lstm_cli.presets import preset_model, sizes_of, width
 from lstm_cli.readers import model_from_arrays, read_weights
@@ -23,11 +24,19 @@ MAX_MODELS = 64
 
 
 class Models:
-    """The models of a batch, each built once."""
+    """The models of a batch, each built once.
+
+    Attributes:
+        built: each with the files that it was read from.
+        used: the files of the models asked for since this was emptied, and of those that could not
+            be built: path -> digest.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.built: dict[str, Model] = {}
+        self.built: dict[str, tuple[Model, dict[str, str]]] = {}
+        self.used: dict[str, str] = {}
+        self.digests = Digests()
 
     def of(self, sample: Sample) -> Model:
         """Return the sample's model.
@@ -50,12 +59,27 @@ class Models:
         if key not in self.built:
             if len(self.built) >= MAX_MODELS:
                 self.built.pop(next(iter(self.built)))
+            files = self._files(sample)
+            self.used |= files
             try:
-                self.built[key] = self._build(sample)
+                self.built[key] = self._build(sample), files
             except MemoryError:
                 hint = "smaller sizes"
                 raise InputError("not enough memory for the weights", hint=hint) from None
-        return self.built[key]
+        model, files = self.built[key]
+        self.used |= files
+        return model
+
+    def _files(self, sample: Sample) -> dict[str, str]:
+        """Return the files that a sample names and that are there, with their digests.
+
+        Taken before they are read: a file that changes in between has another digest later.
+        """
+        names = [sample.cell] if _names_file(sample.cell) else []
+        names += [sample.weights] if isinstance(sample.weights, str) else []
+        paths = [sample.folder / name for name in names]
+        digests = {str(path): self.digests.of(path) for path in paths}
+        return {path: digest for path, digest in digests.items() if digest}
 
     def _build(self, sample: Sample) -> Model:
         cell = _sample_cell(sample) or self.settings.cell
@@ -108,8 +132,12 @@ def _check_regular(path: Path) -> None:
 def _sample_cell(sample: Sample) -> Cell | None:
     if not sample.cell:
         return None
-    own_file = sample.cell.lower().endswith(".toml")
+    own_file = _names_file(sample.cell)
     return read_cell(str(sample.folder / sample.cell) if own_file else sample.cell)
+
+
+def _names_file(cell: str) -> bool:
+    return cell.lower().endswith(".toml")
 
 
 def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:

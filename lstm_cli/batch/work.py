@@ -8,8 +8,8 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -43,12 +43,14 @@ class Answer:
         tally: how many matched, differed, failed.
         failed: positions of those that could not be run.
         notes: what is said on stderr of those that failed or differ.
+        files: weights and cells that samples name: path -> digest of what was in them.
     """
 
     lines: Sequence[str]
     tally: Tally
     failed: Sequence[int] = ()
     notes: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,7 @@ class Work:
 
     def _evaluate(self, blocks: Sequence[Block], bad: Any, chunk: Chunk) -> Answer:
         filled = _Filling(len(chunk), self.notes)
+        self.models.used.clear()
         for position, one in bad.items():
             filled.fail(position, failure(one.id, one.error, members_text(one.extra)))
         for block in blocks:
@@ -104,7 +107,7 @@ class Work:
                     filled.fail(position, failure(name, placed, extra))
             else:
                 filled.put(block.positions, found)
-        return filled.answer()
+        return replace(filled.answer(), files=dict(self.models.used))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Work], tuple[bytes]]:
         return _loaded, (_dumped((self.settings, self.notes)),)
@@ -138,7 +141,8 @@ class _Filling:
             for position, matched in zip(positions, answered.matched, strict=False):
                 if not matched:
                     record = json.loads(self.lines[position])
-                    self.said[position] = f"differs: {safe(record['id'])}: {_worst(record['check'])}"
+                    worst = _worst(record["check"])
+                    self.said[position] = f"differs: {safe(record['id'])}: {worst}"
 
     def fail(self, position: int, line: str) -> None:
         """Take the answer of a sample that could not be."""
@@ -178,13 +182,15 @@ def joined(answers: Sequence[Answer]) -> Answer:
     lines: list[str] = []
     failed: list[int] = []
     notes: list[str] = []
+    files: dict[str, str] = {}
     tally = Tally()
     for each in answers:
         failed += [len(lines) + position for position in each.failed]
         lines += each.lines
         notes += each.notes
+        files |= each.files
         tally.add(each.tally)
-    return Answer(lines, tally, failed, notes)
+    return Answer(lines, tally, failed, notes, files)
 
 
 def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> Answer:
