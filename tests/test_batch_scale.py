@@ -22,7 +22,9 @@ from lstm_cli.batch.texts import _fast_dumps, row_texts
 from lstm_cli.cells import LSTM, cell_named
 from lstm_cli.presets import preset_model
 from lstm_cli.runners import Processes
+from lstm_cli.errors import LstmStepError
 from lstm_cli.samples import Chunk, all_chunks, chunks, files, read_samples
+from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.weights import Model
 from lstm_cli.writers import plain_list
 from tests.conftest import random_weights
@@ -218,6 +220,36 @@ def test_own_columns_are_handed_on(tmp_path: Path) -> None:
 
 
 # ---- files
+
+
+def test_a_column_called_expected_is_refused(tmp_path: Path) -> None:
+    """Beside columns of expected numbers it has no meaning; that is no bug of ours."""
+    (tmp_path / "s.csv").write_text("x,expected,expected.h\n1,2,3\n")
+    (record,) = call("batch", tmp_path).lines
+    assert record["error"]["code"] != "bug"
+    assert "expected.h" in record["error"]["try"]
+
+
+CELLS = ["0.5", "-1e-3 2", "1,2", "1, 2", "1;2", "1 2; 3 4", "1;", "1,,2", "1,", "[1 2]", " 3 ", "+.5",
+         "5.", "1e999", "1e", "1_0", "nan", "", " ", "0x1", "\u0663", "1 2,3", "9e15", "1e16", "-", "1\n2",
+         "preset:random", "a", "1.0", "2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["x", "h", "x_0", "expected.h", "expected.h_1", "atol", "steps",
+                                    "weights", "id", "mine", "clip"])  # fmt: skip
+def test_columns_of_csv_hold_what_their_rows_do(column: str) -> None:
+    """A column at a time, cells of every kind are what they are one by one, or left to that."""
+    header, rest = [column, "c", "x_1" if column != "x" else "x_row"], ["1 2", "0.5"]
+    taken = 0
+    for cell in CELLS:
+        found = csv_documents(header, [[cell, *rest], [cell, *rest]])
+        try:
+            wanted = csv_document(header, [cell, *rest], "")
+        except LstmStepError:
+            continue  # whatever is found is read again: `read` refuses it
+        assert repr(found) == repr([wanted, wanted])
+        taken += 1
+    assert taken > 1
 
 
 def as_parquet(path: Path, documents: Sequence[dict[str, Any]]) -> None:

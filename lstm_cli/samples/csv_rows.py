@@ -45,8 +45,8 @@ def _by_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list
     numbered: dict[str, dict[int, Sequence[str]]] = {}
     for column, cells in zip(header, columns, strict=True):
         own = _COLUMN.fullmatch(column)
-        if not all(map(str.strip, cells)):
-            raise ValueError("a blank cell")
+        if column == "expected" or not all(map(str.strip, cells)):
+            raise ValueError("a blank cell, …")
         if own and own["number"]:
             numbered.setdefault(own["vector"], {})[int(own["number"])] = cells
         elif own:
@@ -136,6 +136,12 @@ def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[
             _put(document, own["vector"], parse_rows(cell, column, where).tolist())
         elif column == "weights":
             document["weights"] = _weights(cell)
+        elif column == "expected":
+            raise InputError(
+                "what is expected has a column a symbol",
+                where=where,
+                hint="call the column expected.h, expected.f, …",
+            )
         elif column in _SCALARS:
             document[column] = _scalar(column, float(parse_rows(cell, column, where)[0, 0]))
         else:
