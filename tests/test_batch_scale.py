@@ -25,6 +25,7 @@ from lstm_cli.runners import Processes
 from lstm_cli.errors import LstmStepError
 from lstm_cli.samples import Chunk, all_chunks, chunks, files, read_samples
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
+from lstm_cli.samples.parquet import column_values
 from lstm_cli.weights import Model
 from lstm_cli.writers import plain_list
 from tests.conftest import random_weights
@@ -106,14 +107,23 @@ TRAPS = {
 }
 
 
+# Good ones that look like them, so that they would be taken together.
+LIKE_TRAPS = (
+    b'{"x": [0.5], "id": "good"}', b'{"x": [0.5]}', b'{"x": [0.5], "id": 1}', b'{"x": [[0.5], [1]]}',
+    b'{"x": [0.5], "mine": 1}', b'{"x": [0.5], "note": 1}', b'{"x": [0.5], "steps": 1}',
+    b'{"x": [0.5], "atol": 1.0}', b'{"x": [0.5], "expected": {"h": [1]}}', b'{"x": [0.5, 1]}',
+    b'{"x": [0.5], "weights": {"preset": "random", "seed": 1}}', b'{"x": [0.5], "a": ":"}',
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("trap", TRAPS.values(), ids=TRAPS)
 def test_a_trap_costs_only_itself(trap: bytes, tmp_path: Path, plain: Callable[[], None]) -> None:
     """What a fast parser would let in is refused, in its place, with the words of the strict one."""
-    good = b'{"x": [0.5], "id": "good"}'
     path = tmp_path / "s.jsonl"
-    path.write_bytes(b"\n".join([good, trap, trap, good, b""]))
+    path.write_bytes(b"\n".join([*LIKE_TRAPS, trap, trap, *LIKE_TRAPS, b""]))
     answer = call("batch", path, "--check")
-    assert [each["ok"] for each in answer.lines] == [True, False, False, True]
+    fine = [True] * len(LIKE_TRAPS)
+    assert [each["ok"] for each in answer.lines] == [*fine, False, False, *fine]
     plain()
     assert call("batch", path, "--check").out == answer.out
 
@@ -259,6 +269,29 @@ def as_parquet(path: Path, documents: Sequence[dict[str, Any]]) -> None:
     columns["expected.f"] = [each["expected"]["f"] for each in documents]
     columns["expected"] = [{"h": each["expected"]["h"]} for each in documents]
     pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(columns), path)
+
+
+LISTS = [
+    [[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0]], [[[1.0, 2.0]], [[3.0, 4.0]]], [[1.0, None], [3.0, 4.0]],
+    [[1.0, 2.0], None], [[1, 2], [3, 4]], [1.0, 2.0], ["a", None], [[True], [False]], [[], []],
+    [[[1.0, 2.0], [3.0]], [[4.0], [5.0, 6.0]]], [[[1.0], [2.0]], [[3.0]]], [{"h": [1.0]}], [],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", LISTS, ids=str)
+def test_columns_of_parquet_are_what_pyarrow_makes_of_them(values: list[Any]) -> None:
+    """A column that is taken as an array holds the numbers that it has as Python's lists."""
+    pyarrow = pytest.importorskip("pyarrow")
+    column = pyarrow.array([None, *values]).slice(1)
+    kinds = {str(column.type)}
+    if column.type in (pyarrow.list_(pyarrow.float64()), pyarrow.list_(pyarrow.int64())):
+        kinds |= {pyarrow.list_(pyarrow.float32()), pyarrow.large_list(pyarrow.float64())}
+    for kind in kinds:
+        own = column if isinstance(kind, str) else column.cast(kind)
+        found = column_values(own)
+        assert (found if isinstance(found, list) else found.tolist()) == own.to_pylist()
+    if values is LISTS[0]:
+        assert isinstance(column_values(column), np.ndarray)
 
 
 def packed(path: Path, data: bytes) -> bytes:

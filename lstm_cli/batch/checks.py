@@ -41,9 +41,7 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
     for number, (symbol, expected) in enumerate(block.expected.items()):
         got, first = _comparable(symbol, expected, trace)
         found.take(number, got, expected.reshape(got.shape), first)
-    tolerances = [
-        settings.atol if settings.force_atol or atol is None else atol for atol in block.atols
-    ]
+    tolerances = _tolerances(block, settings)
     matched = (found.difference <= tolerances).tolist()
     symbols = [quoted(symbol) for symbol in block.expected]
     texts = joined_texts([
@@ -54,6 +52,12 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
         ', "got": ', _texts(found.got), ', "expected": ', _texts(found.expected), "}}",
     ])  # fmt: skip
     return Checks(texts, matched)
+
+
+def _tolerances(block: Block, settings: Settings) -> Sequence[float]:
+    if settings.force_atol:
+        return [settings.atol] * len(block)
+    return [settings.atol if atol is None else atol for atol in block.atols]
 
 
 def _texts(numbers: Array) -> list[str]:

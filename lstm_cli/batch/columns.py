@@ -83,14 +83,14 @@ class Vectors:
     def judge(self, *, finite: bool) -> None:
         """Make samples UNSURE whose numbers may not be what was written.
 
-        A whole number past 2^53 may have been another before a fast parser rounded it.
+        A whole number past 2^53 is another, of 2^53 or more, when it is rounded to a double.
         """
         if self.needed:
             self.shapes = [UNSURE if each is None else each for each in self.shapes]
         flat = self.flat
-        if not flat.size or (flat.min() >= -MAX_EXACT_INT and flat.max() <= MAX_EXACT_INT):
+        if not flat.size or (flat.min() > -MAX_EXACT_INT and flat.max() < MAX_EXACT_INT):
             return
-        wrong = np.abs(flat) > MAX_EXACT_INT
+        wrong = np.abs(flat) >= MAX_EXACT_INT
         if finite:
             wrong |= ~np.isfinite(flat)
         ends = np.cumsum(self.sizes)

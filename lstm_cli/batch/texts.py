@@ -21,7 +21,7 @@ _LIMITS = {np.dtype(np.float64): 1e16, np.dtype(np.float32): 1e13}
 # A text as JSON, by the function that `json.dumps` itself uses.
 quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
 _WRITERS: dict[type, Callable[[Any], str]] = {
-    str: quoted, int: repr, bool: {True: "true", False: "false"}.__getitem__,
+    str: quoted, int: repr, float: repr, bool: {True: "true", False: "false"}.__getitem__,
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def joined_texts(parts: Iterable[str | Sequence[str]]) -> list[str]:
 
 
 def value_texts(values: Sequence[Any]) -> list[str]:
-    """Return each value as JSON."""
+    """Return each value, of which floats are finite, as JSON."""
     types = set(map(type, values))
     writer = _WRITERS.get(types.pop(), json.dumps) if len(types) == 1 else json.dumps
     return list(map(writer, values))

@@ -7,6 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe
 from lstm_cli.samples.chunks import Columns, Origin
 
@@ -29,7 +32,7 @@ def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
             _check_names(names, place)
             first = 1
             for batch in file.iter_batches(batch_size=size):
-                columns = {n: batch.column(i).to_pylist() for i, n in enumerate(names)}
+                columns = {n: column_values(batch.column(i)) for i, n in enumerate(names)}
                 yield Columns(origin, range(first, first + len(batch)), columns, {})
                 first += len(batch)
     except (OSError, ValueError, TypeError, NotImplementedError, ArithmeticError) as error:
@@ -38,6 +41,26 @@ def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
             where=place,
             hint="write it with pandas.DataFrame.to_parquet or pyarrow.parquet.write_table",
         ) from None
+
+
+def column_values(column: Any) -> list[Any] | Array:
+    """Return a column's values: floats of one shape as an array, which takes no object for each."""
+    inner, shape = column, [len(column)]
+    while _is_list(inner.type) and not inner.null_count and len(inner):
+        lengths = np.asarray(inner.value_lengths())
+        if (lengths != lengths[0]).any():
+            break
+        shape.append(int(lengths[0]))
+        inner = inner.flatten()
+    numbers = str(inner.type) in ("float", "double") and not inner.null_count
+    if len(shape) == 1 or not numbers:
+        return list(column.to_pylist())
+    return np.asarray(inner.to_numpy()).reshape(shape)
+
+
+def _is_list(kind: Any) -> bool:
+    types = import_module("pyarrow").types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _check_names(names: list[str], place: str) -> None:
