@@ -12,8 +12,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, repeat
-from operator import itemgetter
+from itertools import chain
+from operator import itemgetter, mul
 from typing import Any
 
 import numpy as np
@@ -57,25 +57,13 @@ class Vectors:
             booleans: whether true and false may be among the numbers.
         """
         try:
-            self._take(values, booleans)
+            shapes, sizes, numbers = _packed(values, booleans)
         except (_Uncertain, TypeError, IndexError, struct.error):
-            if len(values) == 1:
-                self.shapes.append(UNSURE)
-                self.sizes.append(0)
-            else:  # whichever it is, it costs the others nothing but time
+            if len(values) > 1:  # whichever it is, it costs the others nothing but time
                 for value in values:
                     self.add([value], booleans)
-
-    def _take(self, values: list[Any], booleans: bool) -> None:
-        given = values if None not in values else [each for each in values if each is not None]
-        flat, shapes, sizes = _flattened(given) if given else ([], [], [])
-        if booleans and not _NUMBERS.issuperset(map(type, flat)):
-            raise _Uncertain
-        numbers = struct.pack(f"{len(flat)}d", *flat)  # refuses texts, lists, objects, nothing
-        if len(given) < len(values):
-            there, sized = iter(shapes), iter(sizes)
-            shapes = [None if each is None else next(there) for each in values]
-            sizes = [0 if each is None else next(sized) for each in values]
+                return
+            shapes, sizes, numbers = [None if values == [None] else UNSURE], [0], b""
         self.shapes += shapes
         self.sizes += sizes
         self.pieces.append(numbers)
@@ -117,37 +105,38 @@ class Vectors:
         return numbers.reshape(len(rows), *(shape if isinstance(shape, tuple) else (shape,)))
 
 
-def _flattened(values: list[Any]) -> tuple[list[Any], list[Any], list[int]]:
-    """Return the numbers of lists that are all plain or all nested, their shapes and sizes.
+def _packed(values: list[Any], booleans: bool) -> tuple[Sequence[Any], Sequence[int], bytes]:
+    """Return shapes, sizes and numbers of lists that are all plain, or all nested.
+
+    What else there may be (texts, objects, nothing) has no length, or nothing that can be packed.
 
     Raises:
-        _Uncertain: neither, or an empty one, or rows of unequal length.
-        TypeError, IndexError: likewise.
+        _Uncertain: an empty list, rows of unequal length.
+        TypeError, IndexError, struct.error: something else.
     """
-    if {list} != set(map(type, values)):
-        raise _Uncertain
-    inner = set(map(type, map(itemgetter(0), values)))
     counts = list(map(len, values))
     flat: list[Any] = list(chain.from_iterable(values))
-    if list not in inner:
-        return flat, counts, counts
-    if inner != {list} or {list} != set(map(type, flat)):
+    shapes: Sequence[Any] = counts
+    sizes = counts
+    if type(flat[0]) is list:
+        widths = list(map(len, flat))
+        own = _widths(counts, widths)
+        shapes, sizes = list(zip(counts, own, strict=True)), list(map(mul, counts, own))
+        flat = list(chain.from_iterable(flat))
+    if 0 in sizes or (booleans and not _NUMBERS.issuperset(map(type, flat))):
         raise _Uncertain
-    widths = list(map(len, flat))
-    width = widths[0]
-    if widths.count(width) == len(widths):
-        firsts: Iterable[int] = repeat(width)
-    else:
-        rows = iter(widths)
-        own = [{next(rows) for _ in range(count)} for count in counts]
-        if set(map(len, own)) != {1}:
-            raise _Uncertain
-        firsts = [each.pop() for each in own]
-    shapes = list(zip(counts, firsts, strict=False))
-    sizes = [count * n for count, n in shapes]
-    if not all(sizes):
+    return shapes, sizes, struct.pack(f"{len(flat)}d", *flat)
+
+
+def _widths(counts: Sequence[int], widths: Sequence[int]) -> Sequence[int]:
+    """Return the one width of each sample's rows; all rows stand one after the other."""
+    if widths.count(widths[0]) == len(widths):
+        return widths[:1] * len(counts)
+    rows = iter(widths)
+    own = [{next(rows) for _ in range(count)} for count in counts]
+    if set(map(len, own)) != {1}:
         raise _Uncertain
-    return list(chain.from_iterable(flat)), shapes, sizes
+    return [each.pop() for each in own]
 
 
 @dataclass

@@ -26,7 +26,7 @@ from lstm_cli.samples.sample import BadSample, Read, read_sample
 MAX_LINE_BYTES = 16 * 2**20
 KEY_DIGITS = 32
 # What is decoded at a time: its objects are to stay in the memory next to the processor.
-PIECE_BYTES = 2**15
+PIECE_BYTES = 2**17
 PIECE_ROWS = 256
 
 _COLON = ord(":")

@@ -26,7 +26,7 @@ SUFFIXES = (*FORMATS, *(text + packed for text in TEXTS for packed in COMPRESSED
 CHUNK = 2048
 STDIN_CHUNK = 512
 CHUNK_BYTES = 8 * 2**20
-BLOCK_BYTES = 2**18
+BLOCK_BYTES = 2**17
 
 
 def find_files(arguments: Iterable[str]) -> list[str]:
@@ -189,14 +189,16 @@ def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk
 def _grouped(lists: Iterator[list[bytes]], origin: Origin, size: int) -> Iterator[Lines]:
     """Yield chunks of so many lines, or of fewer where they are long."""
     pending: list[bytes] = []
-    first = 1
+    first, held = 1, 0
     failed: LstmStepError | None = None
     try:
         for lines in lists:
             pending += lines
-            while cut := _full(pending, size):
+            held += sum(map(len, lines))
+            while cut := _full(pending, held, size):
                 yield from _numbered(pending[:cut], first, origin)
                 first += cut
+                held -= sum(map(len, pending[:cut]))
                 del pending[:cut]
     except LstmStepError as error:  # a compressed file that is cut: what came before counts
         failed = error
@@ -205,10 +207,10 @@ def _grouped(lists: Iterator[list[bytes]], origin: Origin, size: int) -> Iterato
         raise failed
 
 
-def _full(lines: list[bytes], size: int) -> int:
-    """Return how many of the lines fill a chunk; 0 where they do not yet."""
+def _full(lines: list[bytes], held: int, size: int) -> int:
+    """Return how many of the lines, of `held` bytes, fill a chunk; 0 where they do not yet."""
     total = 0
-    if sum(map(len, lines)) >= CHUNK_BYTES:
+    if held >= CHUNK_BYTES:
         for number, line in enumerate(lines[:size], 1):
             total += len(line)
             if total >= CHUNK_BYTES:
