@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from lstm_cli.equations import Array, Equation, evaluate
 from lstm_cli.errors import InputError, ShapeError
 from lstm_cli.kernel.choice import choose_engine
 from lstm_cli.notation import UNICODE, write_equation
+from lstm_cli.records import record
 from lstm_cli.weights import Direction, LstmWeights, Model
 
 STATES = ("h", "c")
@@ -33,7 +33,7 @@ MAX_TRACE_BYTES = 8 * 2**30
 SHOWN_RUNS, SHOWN_UNITS = 4, 12
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class LayerTrace:
     """Every named value of one layer in one direction.
 
@@ -69,7 +69,7 @@ class LayerTrace:
         return self.values[symbol][..., last, :]
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Trace:
     """A run: every value of every layer and direction, and what was assumed.
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from lstm_cli.cli import inputs as i
 from lstm_cli.errors import ExitCode, safe
 
@@ -37,12 +35,14 @@ def is_written_as_it_goes(given: i.Given, chosen: str) -> bool:
     return False
 
 
-def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: str) -> None:
+def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: str) -> ExitCode:
     """Run in blocks and write each; what a stop leaves is a valid file of the steps done.
+
+    Returns:
+        the exit code, which says whether somebody asked to stop.
 
     Raises:
         LstmStepError: as the engine, the choice of units and steps, and `write_out`.
-        Exit: somebody asked to stop, with the exit code that says so.
     """
     from lstm_cli.streaming.blocks import LongRun
     from lstm_cli.streaming.output import Progress, pieces
@@ -65,7 +65,8 @@ def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: 
             f"stopped: steps 1 to {progress.done:,} of {progress.total:,} are done and {place}",
             file=sys.stderr,
         )
-        raise typer.Exit(ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
 
 
 def _folder(output: str) -> Path | None:

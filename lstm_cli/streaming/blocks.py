@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from lstm_cli.kernel.choice import (
     choose_engine,
     numba_available,
 )
+from lstm_cli.records import record
 from lstm_cli.weights import Model
 
 # A run whose values take more is not kept: as Python's numbers and text they take ten times that.
@@ -27,7 +27,7 @@ LONG_BYTES = 32 * 2**20
 BLOCK_BYTES = 4 * 2**20
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class LongRun:
     """What a run is given; nothing is computed yet.
 
