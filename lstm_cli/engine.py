@@ -247,7 +247,7 @@ def run(
         raise _input_error(sequence, model)
     lead = sequence.shape[:-2]
     check_trace_size(model, sequence.shape[:-1])
-    initial = [_states(model, "h", h, lead), _states(model, "c", c, lead)]
+    initial = [initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)]
     chosen = choose_engine(engine, _work(model, sequence.shape[:-1]))
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
@@ -392,10 +392,20 @@ def rounded(array: Array, dtype: np.dtype[Any]) -> Array:
         return array.astype(dtype).astype(np.float64)
 
 
-def _states(
+def initial_states(
     model: Model, symbol: str, given: Array | Sequence[Any] | None, lead: tuple[int, ...]
 ) -> list[Array]:
-    """Return one initial state `(…, n)` for each layer and direction."""
+    """Return one initial state `(…, n)` for each layer and direction.
+
+    Args:
+        model: the layers to run.
+        symbol: `h` or `c`.
+        given: as `run` takes it.
+        lead: the batch axes.
+
+    Raises:
+        ShapeError: what is given does not fit the model.
+    """
     sizes = [weights.size(symbol) for _, _, weights in model.runs]
     if given is None:
         return [np.zeros((*lead, size)) for size in sizes]

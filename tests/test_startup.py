@@ -21,7 +21,7 @@ NEVER = {
     "numba", "torch", "scipy", "distributed", "mpmath", "lstm_cli.readers", "lstm_cli.savers",
     "lstm_cli.gradient", "lstm_cli.backpropagation", "lstm_cli.fixed_point", "lstm_cli.explore",
     "lstm_cli.diagnosis", "lstm_cli.batch", "lstm_cli.samples", "lstm_cli.safe_files",
-    "lstm_cli.streaming.output", "lstm_cli.kernel.plan", "lstm_cli.kernel.numpy_",
+    "lstm_cli.streaming.output", "lstm_cli.streaming.npz", "lstm_cli.kernel.plan", "lstm_cli.kernel.numpy_",
 }  # fmt: skip
 
 

@@ -9,7 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import tracemalloc
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +20,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli import vectors
+from lstm_cli import safe_files, vectors
 from lstm_cli.cells import LSTM
 from lstm_cli.engine import LayerTrace, run
 from lstm_cli.errors import InputError, ShapeError, UsageError
 from lstm_cli.render.rows import View, checked_view
 from lstm_cli.render.text import FORMATS as WHOLE
 from lstm_cli.streaming import blocks, output
+from lstm_cli.streaming.archive import GrowingNpz
 from lstm_cli.streaming.blocks import LongRun
-from lstm_cli.streaming.output import Progress, pieces
+from lstm_cli.streaming.output import pieces
+from lstm_cli.streaming.progress import Progress
 from lstm_cli.streaming.spool import Spool
 from lstm_cli.streaming.stopping import Stopping
 from lstm_cli.weights import Layer, Model
@@ -197,6 +202,93 @@ def test_a_misfit_is_refused_before_anything_is_written() -> None:
         next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", "0", Progress(), None))
     with pytest.raises(ShapeError, match="--h has"):
         next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", "0", Progress(), None))
+
+
+# ---- samples
+
+
+def samples(levels: int, count: int = 3) -> tuple[Model, Any, list[Any], list[Any]]:
+    """Return a stack, x of some different samples, and each layer's states of every sample."""
+    model, x, h, c = stack(levels)
+    factors = np.linspace(1, -0.5, count)
+    many = [np.stack([each * factor for factor in factors]) for each in (x, *h, *c)]
+    return model, many[0], many[1 : 1 + levels], many[1 + levels :]
+
+
+@pytest.mark.parametrize("chosen", ["json", "jsonl"])
+@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_samples_in_blocks_of_time_are_the_whole_runs(
+    chosen: str, levels: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples to JSON, a step of all of them at a time, have the bytes of a whole run."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 6000)
+    long = in_blocks(*samples(levels), dtype)
+    assert 1 < len(list(long.blocks())) <= STEPS
+    for view in (View(), View(units="0,2", at="2:4,9")):
+        same_file(long, view, chosen)
+
+
+@pytest.mark.parametrize("size", [1200, 12_000, 60_000])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_samples_in_an_archive_are_the_whole_runs(
+    size: int, levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples to npz, whether a block has some steps of one of them, one, or several."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
+    long = in_blocks(*samples(levels, count=7))
+    for view in (View(), View(units="0,2", at="2:4,9")):
+        made, expected = (arrays(each(long, view, "npz")) for each in (written, whole))
+        assert list(made) == list(expected)
+        for name, array in expected.items():
+            # Another number of samples may go through another product of BLAS.
+            np.testing.assert_allclose(made[name], array, rtol=1e-14, atol=1e-15)
+
+
+def test_samples_give_the_witness_numbers() -> None:
+    """Each sample of a run in blocks has the second witness's numbers, as if it ran alone."""
+    case = witness_case("peephole", steps=STEPS)
+    x, h, c = (np.stack([each * 0, each]) for each in (case.x, case.h, case.c))
+    found = arrays(written(in_blocks(case.model(), x, [h], [c]), View(), "npz"))
+    np.testing.assert_allclose(found["h"][1], case.expected["output"], rtol=0, atol=case.atol)
+
+
+@pytest.mark.parametrize("state", [None, "one for all"])
+def test_samples_may_share_their_states(state: str | None) -> None:
+    """States that are not given, or given once, are those of every sample."""
+    model, x, h, c = samples(1)
+    states = (None, None) if state is None else (h[0][0], c[0][0])
+    long = in_blocks(model, x, *states)
+    made, expected = (arrays(each(long, View(), "npz")) for each in (written, whole))
+    np.testing.assert_allclose(made["h"], expected["h"], rtol=1e-14, atol=1e-15)
+    same_file(long, View(), "json")
+
+
+def test_stopped_samples_are_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped archive has the samples that are done, and none of one that was begun."""
+    model, x, h, c = samples(1, count=7)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2500)  # less than two samples
+    for block, done in ((1, 0), (2, 1), (5, 2)):
+        calls: list[int] = []
+        progress = Progress()
+        progress.tell, progress.stop = lambda: calls.append(1), lambda: len(calls) == block  # noqa: B023
+        found = arrays(written(in_blocks(model, x, h, c), View(), "npz", progress))
+        assert (progress.done, progress.total, progress.unit) == (done, 7, "samples")
+        assert found["x"].shape == (done, STEPS, 3)
+        np.testing.assert_array_equal(found["x"], x[:done])
+        trace = run(model, x, h, c, engine="table")
+        np.testing.assert_allclose(found["h"], trace.output[:done], rtol=1e-14, atol=1e-15)
+
+
+def test_stopped_samples_in_json_are_steps_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped JSON of samples has the steps that are done, of every sample."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 6000)
+    model, x, h, c = samples(2)
+    progress = Progress(stop=lambda: True)
+    document = json.loads(written(in_blocks(model, x, h, c), View(), "json", progress))
+    assert document.pop("interrupted") is True
+    shorter = in_blocks(model, x[:, : progress.done], h, c)
+    assert document == json.loads(whole(shorter, View(), "json"))
 
 
 # ---- stopping
@@ -418,13 +510,69 @@ def _bidirectional() -> dict[str, Any]:
 def test_a_backward_direction_is_run_whole() -> None:
     """Blocks are for runs that need no more of the past than their states."""
     weights = random_weights(LSTM)
-    x, _, _ = random_inputs(weights)
     both = Model((Layer({"forward": weights, "backward": weights}),))
     backward = Model((Layer({"backward": weights}),))
-    assert blocks.is_one_forward_sequence(Model.single(weights), x)
-    assert not blocks.is_one_forward_sequence(both, x)
-    assert not blocks.is_one_forward_sequence(backward, x)
-    assert not blocks.is_one_forward_sequence(Model.single(weights), x[None])
+    assert blocks.runs_forward(Model.single(weights))
+    assert not blocks.runs_forward(both)
+    assert not blocks.runs_forward(backward)
+
+
+# ---- archives
+
+
+@pytest.mark.parametrize("count", [7, 6, 0])
+def test_an_archive_that_grows_is_one_of_numpys(count: int, tmp_path: Path) -> None:
+    """Members written in turns, all or cut short, are read by NumPy and pass zip's own check."""
+    a = np.arange(14, dtype=np.float32).reshape(7, 2)
+    b = np.arange(42, dtype=np.float32).reshape(7, 3, 2)
+    with (tmp_path / "a.npz").open("w+b") as stream:
+        growing = GrowingNpz(stream, {"a": a.shape, "b": b.shape}, a.dtype)
+        for begin in range(0, count, 4):
+            growing.append("a", a[begin : begin + 4])
+            growing.append("b", b[begin : begin + 4])
+        growing.finish(count)
+        shorter = stream.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["a.npy", "b.npy"]
+    found = arrays((tmp_path / "a.npz").read_bytes())
+    np.testing.assert_array_equal(found["a"], a[:count])
+    np.testing.assert_array_equal(found["b"], b[:count])
+    assert shorter == 32 * count + 490  # nothing of what was cut off is left
+
+
+def test_an_archive_larger_than_four_gigabytes_can_be_written(tmp_path: Path) -> None:
+    """Sizes and places past 32 bits are right: a sparse file of which only the end is written."""
+    shape = (3 * 2**30 // 8, 1)
+    with (tmp_path / "a.npz").open("w+b") as stream:
+        growing = GrowingNpz(stream, {"a": shape, "b": shape, "c": (shape[0], 1)}, np.dtype("f8"))
+        for member in growing._members.values():  # as if all but the last number had been written
+            member.written = 8 * (shape[0] - 1)
+        for name, value in zip("abc", (1.5, 2.5, 3.5), strict=True):
+            growing.append(name, np.array([value]))
+        growing.finish(shape[0])
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert [each.file_size for each in archive.infolist()] == [3 * 2**30 + 128] * 3
+        assert archive.getinfo("c.npy").header_offset > 2**32
+    x = safe_files.map_npz(tmp_path / "a.npz", "c")
+    assert x is not None
+    assert (x.shape, float(x[-1, 0])) == (shape, 3.5)
+
+
+@pytest.mark.usefixtures("long_at_once")
+def test_an_archive_needs_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long run to npz is written to its own file alone: nothing waits elsewhere on disk."""
+
+    def refuse(**how: Any) -> Any:
+        raise AssertionError("a second file")
+
+    path = tmp_path / "trace.npz"
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "TemporaryFile", refuse)
+        done = call("--x", "0.5,1", "--steps", "300", "-f", "npz", "-o", path)
+    assert done.code == 0, done.err
+    piped = call("--x", "0.5,1", "--steps", "300", "-f", "npz")
+    assert path.read_bytes() == piped.raw
 
 
 # ---- mapped files
@@ -488,6 +636,72 @@ def test_a_damaged_file_is_not_mapped(damage: str, tmp_path: Path) -> None:
         vectors.read_vector(f"@{path}", "--x")
 
 
+@pytest.mark.usefixtures("mapped", "long_at_once")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".npz:x"])
+@pytest.mark.parametrize("chosen", ["json", "jsonl", "npz"])
+def test_samples_of_a_mapped_file_run_as_they_are_read(
+    suffix: str, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N × T × I in a file is mapped, runs in blocks, and gives what the numbers give in memory."""
+    x = np.random.default_rng(0).uniform(-1, 1, (3, 9, 2))
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", x=x)
+    words = ["--x", f"@{tmp_path / 'x'}{suffix}", "-f", chosen, "--h", "0.1,0.2"]
+    assert isinstance(vectors.read_vector(words[1], "--x", most_axes=3), np.memmap)
+    long = call(*words)
+    monkeypatch.setattr(blocks, "LONG_BYTES", 2**20)
+    short = call(*words)
+    assert (long.code, short.code) == (0, 0), long.err
+    if chosen != "npz":
+        assert long.raw == short.raw
+        return
+    for name, array in arrays(short.raw).items():
+        np.testing.assert_allclose(arrays(long.raw)[name], array, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.usefixtures("mapped")
+def test_what_cannot_be_mapped_is_read(tmp_path: Path) -> None:
+    """A packed archive is read, and of one with several keys the error still names them."""
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 3))
+    np.savez_compressed(tmp_path / "packed.npz", x=x)
+    np.savez(tmp_path / "two.npz", x=x, y=x + 1)
+    read = vectors.read_vector(f"@{tmp_path / 'packed.npz'}", "--x")
+    assert not isinstance(read, np.memmap)
+    np.testing.assert_array_equal(read, x)
+    mapped_y = vectors.read_vector(f"@{tmp_path / 'two.npz'}:y", "--x")
+    assert isinstance(mapped_y, np.memmap)
+    np.testing.assert_array_equal(mapped_y, x + 1)
+    with pytest.raises(InputError, match="several keys"):
+        vectors.read_vector(f"@{tmp_path / 'two.npz'}", "--x")
+    with pytest.raises(InputError, match="no key 'z'"):
+        vectors.read_vector(f"@{tmp_path / 'two.npz'}:z", "--x")
+
+
+@pytest.mark.usefixtures("mapped")
+def test_a_damaged_archive_is_not_mapped(tmp_path: Path) -> None:
+    """Each byte of an archive's structure may be wrong: an error or the numbers, never a crash."""
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 3))
+    np.savez(tmp_path / "x.npz", x=x)
+    whole_file = (tmp_path / "x.npz").read_bytes()
+    for place in range(len(whole_file)):
+        for value in (0, 0xFF):
+            damaged = bytearray(whole_file)
+            damaged[place] = value
+            (tmp_path / "y.npz").write_bytes(damaged)
+            with contextlib.suppress(InputError, ShapeError):
+                assert vectors.read_vector(f"@{tmp_path / 'y.npz'}", "--x").ndim == 2
+
+
+@pytest.mark.usefixtures("mapped")
+def test_samples_in_fortran_order_are_looked_through(tmp_path: Path) -> None:
+    """nan in a mapped file of samples is found whichever order its numbers stand in."""
+    x = np.zeros((3, 5, 2))
+    x[2, 3, 1] = np.nan
+    np.save(tmp_path / "x.npy", np.asfortranarray(x))
+    with pytest.raises(InputError, match="--x row 4, number 2 is nan"):
+        vectors.read_vector(f"@{tmp_path / 'x.npy'}", "--x", most_axes=3)
+
+
 # ---- parts
 
 
@@ -512,6 +726,36 @@ def test_a_repeated_row_is_not_copied() -> None:
 
 
 # ---- memory
+
+
+def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the most bytes that Python and NumPy held while a run was written, piece by piece."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**14)
+    monkeypatch.setattr(output, "CHUNK_BYTES", 2**14)
+    model = Model.single(random_weights(LSTM, inputs=2))
+    long = LongRun(model, np.broadcast_to([0.5, -1.0], (*shape, 2)), engine="table")
+    tracemalloc.start()
+    try:
+        for _ in pieces(long, View(), chosen, "0", Progress(), None):
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "few", "many"),
+    [(chosen, (200,), (1000,)) for chosen in output.FORMATS]
+    + [("json", (6, 30), (6, 150)), ("jsonl", (6, 30), (6, 150)),
+       ("npz", (20, 10), (100, 10)), ("npz", (2, 100), (2, 500))],
+)  # fmt: skip
+def test_what_is_held_does_not_grow(
+    chosen: str, few: tuple[int, ...], many: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five times the steps, or the samples to npz, hold no more at a time, in every format."""
+    traced(chosen, few, monkeypatch)  # what is made once
+    assert traced(chosen, many, monkeypatch) < 1.2 * traced(chosen, few, monkeypatch)
+
 
 PEAK = """
 import resource, sys
