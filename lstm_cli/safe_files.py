@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import mmap
 import os
 import re
 import stat
@@ -327,6 +328,18 @@ def _map(path: Path, stream: IO[bytes], start: int, size: int, place: str) -> Ar
         raise _short(math.prod(shape) * dtype.itemsize, size - data, shape, place)
     order: Literal["F", "C"] = "F" if fortran else "C"
     return np.memmap(path, dtype=dtype, mode="r", offset=start + data, shape=shape, order=order)
+
+
+def let_go(array: Array) -> None:
+    """Give back the pages of a mapped file that were looked at; others do nothing.
+
+    They come again when they are looked at again, and until then are no memory of ours.
+    """
+    whole: Any = array
+    while isinstance(whole, np.ndarray):
+        whole = whole.base
+    if isinstance(whole, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        whole.madvise(mmap.MADV_DONTNEED)
 
 
 def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:

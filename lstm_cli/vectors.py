@@ -152,6 +152,10 @@ def _check_finite(rows: Array, name: str, place: str) -> None:
     size = max(1, BLOCK_BYTES // (8 * rows.shape[-1]))
     for begin in range(0, len(flat), size):
         finite = np.isfinite(flat[begin : begin + size])
+        if isinstance(rows, np.memmap):
+            from lstm_cli.safe_files import let_go  # as above
+
+            let_go(rows)
         if not finite.all():
             row, column = (int(axis) for axis in np.argwhere(~finite)[0])
             raise InputError(

@@ -27,6 +27,8 @@ LONG_BYTES = 32 * 2**20
 # So many bytes of values at a time: enough that a block's own cost is nothing beside its steps',
 # few enough that Ctrl-C is answered in a second or so.
 BLOCK_BYTES = 4 * 2**20
+# So many samples of a mapped file are looked at in one go.
+FEW = 16
 
 
 @record
@@ -75,7 +77,7 @@ class LongRun:
         size = max(1, BLOCK_BYTES // max(1, trace_bytes(self.model, (*self.lead, 1))))
         engine = self._engine(size * math.prod(self.lead))
         for begin in range(0, end, size):
-            rows = self.x[..., begin : min(begin + size, end), :]
+            rows = self._rows(begin, min(begin + size, end))
             trace = run(self.model, rows, h, c, dtype=self.dtype, engine=engine)
             yield begin, trace
             # Copies: a view would keep the whole block.
@@ -102,6 +104,22 @@ class LongRun:
             for before, trace in some.blocks(steps):
                 yield begin, before, trace
                 engine = trace.engine
+
+    def _rows(self, begin: int, end: int) -> Array:
+        """Return some steps of x; of a mapped file a copy, so that its pages can be given back.
+
+        A system may map a lot around what is looked at, so samples are looked at a few at a time.
+        """
+        if not isinstance(self.x, np.memmap):
+            return self.x[..., begin:end, :]
+        from lstm_cli.safe_files import let_go  # only here: each start imports this file
+
+        rows = np.empty((*self.lead, end - begin, self.x.shape[-1]), self.x.dtype)
+        parts = [slice(k, k + FEW) for k in range(0, len(rows), FEW)] if self.lead else [...]
+        for part in parts:
+            rows[part] = self.x[part][..., begin:end, :]
+            let_go(self.x)
+        return rows
 
     def _engine(self, size: int) -> str:
         """Return the first block's engine: alone, a block may seem too short for a fast one.
