@@ -8,7 +8,7 @@ from pathlib import Path
 import lstm_cli
 
 FLOORS = [
-    ["version", "errors", "equations", "notation", "rewriting", "c_text", "html_text"],
+    ["version", "errors", "records", "equations", "notation", "rewriting", "c_text", "html_text"],
     ["dimensions", "cells", "traits", "gradient"],
     ["weights", "conventions", "layouts", "kernel", "engine", "backpropagation", "fixed_point", "ensemble"],
     ["safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import ExitCode, UsageError, safe
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ def batch(
         list[str], typer.Argument(metavar="FILES…", help="Sample files, folders, globs, - (stdin).")
     ],
     check: Annotated[
-        bool, typer.Option("--check", help="Compare with what samples expect.")
+        bool, option("--check", help="Compare with what samples expect.")
     ] = False,
     atol: Annotated[
-        float | None, typer.Option("--atol", help="Tolerance, in place of the samples' own.")
+        float | None, option("--atol", help="Tolerance, in place of the samples' own.")
     ] = None,
-    trace: Annotated[bool, typer.Option("--trace", help="Put every step in the answers.")] = False,
+    trace: Annotated[bool, option("--trace", help="Put every step in the answers.")] = False,
     steps: o.Steps = 0,
     weights: o.Weights = "",
     layer: o.LayerName = "",
@@ -57,20 +58,20 @@ def batch(
     dtype: o.DtypeName = o.Dtype.FLOAT64,
     engine: o.EngineName = o.Engine.AUTO,
     format_: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help="table or jsonl.")
+        str, option("--format", "-f", metavar="FORMAT", help="table or jsonl.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as -f jsonl.")] = False,
+    as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
     output: o.Output = "-",
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: all cores.")
+        int, option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: all cores.")
     ] = 1,
     resume: Annotated[
-        bool, typer.Option("--resume", help="With -o: keep what an interrupted run answered.")
+        bool, option("--resume", help="With -o: keep what an interrupted run answered.")
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="With -o: keep all answers but failed ones.")
+        bool, option("--retry-failed", help="With -o: keep all answers but failed ones.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary, no progress.")] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="No summary, no progress.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip
     """Evaluate files of samples.
