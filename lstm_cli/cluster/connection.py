@@ -15,6 +15,7 @@ from lstm_cli.errors import UsageError, safe
 from lstm_cli.version import __version__
 
 LOCAL = "local"
+VERSION = "lstm_cli.version:__version__"
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def connected(address: str, jobs: int = 0) -> Iterator[Cluster]:
 
     with contextlib.ExitStack() as stack:
         if address == LOCAL:
-            local = stack.enter_context(_local(jobs or os.cpu_count() or 1))
+            local = stack.enter_context(local_cluster(jobs or os.cpu_count() or 1))
             client = stack.enter_context(Client(local))
         else:
             _check_answers(address)
@@ -54,17 +55,31 @@ def _check_installed() -> None:
         ) from None
 
 
-def _local(workers: int) -> Any:
-    """Return a cluster of processes of this machine, which listens to nobody else."""
+@contextlib.contextmanager
+def local_cluster(workers: int, allowed_failures: int = 0) -> Iterator[Any]:
+    """Give a cluster of processes of this machine, which listens to no other machine.
+
+    Args:
+        workers: how many processes.
+        allowed_failures: of how many deaths a task is not yet suspected; Dask's own default is 3.
+    """
     import dask
     from distributed import LocalCluster
 
-    # A sample that kills its worker is found after one death, not after four.
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
-        return LocalCluster(
-            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        )  # fmt: skip
+    settings = {
+        "distributed.scheduler.allowed-failures": allowed_failures,
+        # A process that died is started again. So much later Dask would end that one too: it
+        # looks for it in a list that is not brought up to date.
+        "distributed.deploy.lost-worker-timeout": "10000 days",
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, host="127.0.0.1",
+            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):  # fmt: skip
+        yield cluster
 
 
 def _timeout() -> float:
@@ -124,7 +139,7 @@ def _check_workers(client: Any, address: str) -> None:
             hint="start some: dask worker " + safe(address),
         ) from None
     # Asked by a function of Python's own: it is there also where lstm-cli is not.
-    found = client.run(pkgutil.resolve_name, "lstm_cli.version:__version__", on_error="return")
+    found = client.run(pkgutil.resolve_name, VERSION, on_error="return")
     others = {worker: each for worker, each in found.items() if each != __version__}
     if others:
         worker, version = next(iter(others.items()))

@@ -106,6 +106,11 @@ def unpack_answer(message: Mapping[str, Any]) -> Answer:
     return Answer(lines, Tally(**message["tally"]), message["failed"], message["notes"])
 
 
+def refused(error: LstmStepError) -> Message:
+    """Return what stands for the answer of a task that cannot be done."""
+    return {"refused": error.as_record(), "exit_code": int(error.exit_code)}
+
+
 def unpack_error(record: Mapping[str, str]) -> LstmStepError:
     """Return the error of a record, with its code."""
     error = LstmStepError(record["message"], where=record["where"], hint=record["try"])

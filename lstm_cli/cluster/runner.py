@@ -141,9 +141,10 @@ class _UnderWay:
             try:
                 return self._answer(future)
             except KilledWorker:
-                pass
+                self._again(_was_killed, careful=True)
             except CancelledError:  # what it needs is gone, and so it is for the others
                 self._share_again()
+                self._again(_was_cancelled)
             (future,) = self._futures([message], careful=True)
         raise ClusterError(
             f"workers died {ATTEMPTS} times over one task",
@@ -176,9 +177,12 @@ class _UnderWay:
             self.shared = self.cluster.share(self.packed, lost=self.shared)
         except (TimeoutError, OSError) as error:
             raise self.cluster.alone() from error
-        lost = [number for number, (_, each) in enumerate(self.sent) if each.cancelled()]
-        again = self._futures([self.sent[number][0] for number in lost])
-        for number, future in zip(lost, again, strict=True):
+
+    def _again(self, lost: Callable[[Any], bool], careful: bool = False) -> None:
+        """Send those once more that are lost, too, so that none waits for its turn."""
+        numbers = [number for number, (_, future) in enumerate(self.sent) if lost(future)]
+        futures = self._futures([self.sent[number][0] for number in numbers], careful)
+        for number, future in zip(numbers, futures, strict=True):
             self.sent[number] = self.sent[number][0], future
 
     def _answer(self, future: Any) -> Message:
@@ -211,6 +215,16 @@ class _UnderWay:
                 alone = 0.0 if self.cluster.workers() else alone + LOOK_SECONDS
                 if alone >= WORKERLESS_SECONDS:
                     raise self.cluster.alone() from None
+
+
+def _was_killed(future: Any) -> bool:
+    from distributed import KilledWorker
+
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
+
+
+def _was_cancelled(future: Any) -> bool:
+    return bool(future.cancelled())
 
 
 def _refusal(answer: Message) -> LstmStepError:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from lstm_cli.batch import Work
 from lstm_cli.cluster.folder import Folder, Record, write_part
-from lstm_cli.cluster.messages import Message, pack_answer, unpack, unpack_origin
+from lstm_cli.cluster.messages import Message, pack_answer, refused, unpack, unpack_origin
 from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.remote import place_of
-from lstm_cli.runners import Processes, Runner, Serial
+from lstm_cli.runners import Runner, Serial
 from lstm_cli.safe_files import open_checked
 from lstm_cli.samples import Chunk, all_chunks
 from lstm_cli.samples.ranges import Range, line_ranges, read_range
@@ -45,9 +45,9 @@ def do(name: str, packed: bytes, message: Message, careful: bool = False) -> Mes
         with _turn:
             if careful:
                 return _in_child(name, packed, message)
-            return TASKS[name](_work(packed), message, Serial())
+            return TASKS[name](unpacked_work(packed), message, Serial())
     except LstmStepError as error:
-        return {"refused": error.as_record(), "exit_code": int(error.exit_code)}
+        return refused(error)
 
 
 def _other_version(wanted: str) -> LstmStepError:
@@ -59,7 +59,8 @@ def _other_version(wanted: str) -> LstmStepError:
 
 
 @lru_cache(maxsize=2)
-def _work(packed: bytes) -> Work:
+def unpacked_work(packed: bytes) -> Work:
+    """Return the work that the client pickled; the same object for the same bytes."""
     work: Work = pickle.loads(packed)  # the client's own, through a scheduler that is trusted
     return work
 
@@ -150,24 +151,9 @@ def _in_child(name: str, packed: bytes, message: Message) -> Message:
     """
     paths = os.pathsep.join(each for each in sys.path if each)
     done = subprocess.run(
-        [sys.executable, "-m", "lstm_cli.cluster.tasks"],
+        [sys.executable, "-m", "lstm_cli.cluster.alone"],
         input=pickle.dumps((name, packed, message)), stdout=subprocess.PIPE, check=True,
         env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
-    answer: Message = pickle.loads(done.stdout)  # what `main` wrote, in our own process
+    answer: Message = pickle.loads(done.stdout)  # what `alone` wrote: our own process
     return answer
-
-
-def main() -> None:
-    """Do what stdin says, with a process for the samples alone; write what it comes to."""
-    name, packed, message = pickle.loads(sys.stdin.buffer.read())  # from `_in_child`
-    work = _work(packed)
-    try:
-        answer = TASKS[name](work, message, Processes(1, notes=work.notes))
-    except LstmStepError as error:
-        answer = {"refused": error.as_record(), "exit_code": int(error.exit_code)}
-    sys.stdout.buffer.write(pickle.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()
