@@ -95,6 +95,7 @@ def batch(
         run_in_parts,
     )  # fmt: skip
     from lstm_cli.readers import read_weights
+    from lstm_cli.remote import at_hand, place_of
     from lstm_cli.samples import all_chunks, find_files
     from lstm_cli.writers import write_out
 
@@ -106,11 +107,13 @@ def batch(
     check_cluster_options(dask, jobs, output, chosen)
     table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
     own = table.cell()
-    model = (
-        read_weights(weights, layer=layer, cell=own, convention=convention or None, edit=table.edit)
-        if weights
-        else None
-    )
+    model = None
+    if weights:
+        place = place_of(weights)
+        with at_hand(place, place) as near:
+            model = read_weights(
+                near, layer=layer, cell=own, convention=convention or None, edit=table.edit
+            )
     settings = Settings(
         model=model,
         weights=weights,
