@@ -410,6 +410,18 @@ def test_a_sample_elsewhere_names_no_url(name: str, bucket: str) -> None:
     assert "is not relative to the sample's file" in record["error"]["message"]
 
 
+def test_weights_of_a_batch_are_read_from_a_url(bucket: str, tmp_path: Path) -> None:
+    """--weights takes a URL, also for samples that name another cell."""
+    path = jsonl(tmp_path / "s.jsonl", [{"x": [1]}, {"x": [1], "cell": "coupled-forget"}])
+    local = tmp_path / "own.json"
+    local.write_bytes(fsspec.filesystem("memory").cat("/bucket/weights/own.json"))
+    there = call("batch", path, "--weights", "memory://bucket/weights/own.json")
+    here = call("batch", path, "--weights", local)
+    assert (there.code, there.raw) == (here.code, here.raw.replace(
+        str(local).encode(), b"memory://bucket/weights/own.json"))  # fmt: skip
+    assert call("batch", path, "--weights", "memory://bucket/none.json").code == 3
+
+
 def test_parts_are_written_to_a_url(bucket: str, near: Cluster) -> None:
     """Inputs and parts elsewhere: the answers of one process, resumed and finished as here."""
     serial = call("batch", bucket)

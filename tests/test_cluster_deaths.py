@@ -24,6 +24,14 @@ from tests.clusters import Deadly, Killer, pids
 from tests.tools import ROOT, call
 
 COUNT = 24_000
+# The command, with parts of one chunk.
+SMALL = """
+import sys
+from lstm_cli.cluster import parts
+parts.PART_CHUNKS = 1
+from lstm_cli.cli import main
+main(sys.argv[1:])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +101,9 @@ def test_the_batch_is_killed_and_goes_on(cluster: Any, samples: Path, tmp_path: 
     out, serial = tmp_path / "out", tmp_path / "serial.jsonl"
     call("batch", samples, "-o", serial, "-q")
     ready(cluster)
-    script = "import sys; from lstm_cli.cluster import parts; parts.PART_CHUNKS = 1; " \
-             "from lstm_cli.cli import main; main(sys.argv[1:])"  # fmt: skip
     command = ["batch", str(samples), "-o", f"{out}/", "--dask", cluster.scheduler_address]
     process = subprocess.Popen(
-        [sys.executable, "-c", script, *command], cwd=ROOT, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", SMALL, *command], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
         until = time.monotonic() + 60
@@ -109,7 +115,7 @@ def test_the_batch_is_killed_and_goes_on(cluster: Any, samples: Path, tmp_path: 
     assert not (out / "_SUCCESS").exists()
     assert len(list(out.glob("_parts/*.json"))) >= 4
     again = subprocess.run(
-        [sys.executable, "-c", script, *command], cwd=ROOT, capture_output=True, check=False
+        [sys.executable, "-c", SMALL, *command], cwd=ROOT, capture_output=True, check=False
     )
     assert again.returncode == 4
     before = next(line for line in again.stderr.decode().splitlines() if "before" in line)
@@ -118,6 +124,32 @@ def test_the_batch_is_killed_and_goes_on(cluster: Any, samples: Path, tmp_path: 
     assert (out / "_SUCCESS").exists()
     assert joined(out) == serial.read_bytes()
     assert not list(out.glob("*.jsonl.*"))
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_an_error(samples: Path, tmp_path: Path) -> None:
+    """Without its scheduler the client gives up, in three lines, and what is finished stays."""
+    from benchmarks.cluster import scheduler
+
+    out = tmp_path / "out"
+    with scheduler() as (address, pid):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SMALL, "batch", str(samples), "-o", f"{out}/", "--dask", address],
+            cwd=ROOT, stderr=subprocess.PIPE,
+            env={**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "10s"},
+        )  # fmt: skip
+        try:
+            while not list(out.glob("_parts/*.json")) and process.poll() is None:
+                time.sleep(0.005)
+            os.kill(pid, signal.SIGKILL)
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 3
+    assert said.decode().startswith("error: the scheduler does not answer any more\n")
+    assert len(said.decode().splitlines()) == 3
+    assert not (out / "_SUCCESS").exists()
 
 
 @pytest.mark.parametrize(

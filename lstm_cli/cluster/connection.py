@@ -32,8 +32,12 @@ def connected(address: str, jobs: int = 0) -> Iterator[Cluster]:
     """
     _check_installed()
     from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
+    # What goes wrong is said by us, once; Dask would show tracebacks of it.
     with contextlib.ExitStack() as stack:
+        for logger in ("distributed", "distributed.client", "distributed.gc"):
+            stack.enter_context(silence_logging_cmgr(logging.CRITICAL, logger))
         if address == LOCAL:
             local = stack.enter_context(local_cluster(jobs or os.cpu_count() or 1))
             client = stack.enter_context(Client(local))

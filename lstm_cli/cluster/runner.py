@@ -96,7 +96,13 @@ class Cluster:
             return 0
 
     def alone(self) -> ClusterError:
-        """Return the error of a cluster without workers."""
+        """Return the error of a cluster without workers, or without its scheduler."""
+        if self.client.status != "running":
+            return ClusterError(
+                "the scheduler does not answer any more",
+                where=safe(self.address),
+                hint="start it again; what is finished stays",
+            )
         return ClusterError(
             f"the cluster has had no worker for {WORKERLESS_SECONDS:.0f} seconds",
             where=safe(self.address),
