@@ -323,9 +323,10 @@ def _run_direction(
         return _run_table(weights, x, h, c, direction, dtype), engine
     from lstm_cli.kernel.choice import run_fast  # only here: a small run should not pay for it
 
-    order = slice(None, None, 1 if direction == "forward" else -1)
-    values, engine = run_fast(engine, weights, x[..., order, :], h, c, dtype)
-    return {symbol: value[..., order, :] for symbol, value in values.items()}, engine
+    if direction == "forward":
+        return run_fast(engine, weights, x, h, c, dtype)
+    values, engine = run_fast(engine, weights, x[..., ::-1, :], h, c, dtype)
+    return {symbol: value[..., ::-1, :] for symbol, value in values.items()}, engine
 
 
 def _run_table(
@@ -406,7 +407,9 @@ def _states(
         if row.ndim == 0 or row.shape[-1] != size:
             raise _state_error(model, symbol, f"shape {row.shape}")
     try:
-        return [np.broadcast_to(row, (*lead, size)) for row, size in zip(rows, sizes, strict=True)]
+        shapes = [(*lead, size) for size in sizes]
+        return [row if row.shape == shape else np.broadcast_to(row, shape)
+                for row, shape in zip(rows, shapes, strict=True)]  # fmt: skip
     except ValueError:
         raise _state_error(model, symbol, f"shape {rows[0].shape}") from None
 

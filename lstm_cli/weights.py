@@ -67,17 +67,17 @@ class LstmWeights:
         """Return the number of units of `x`, `h` or `c`."""
         return sum(self.sizes[atom] for atom in self.cell.shapes[symbol][0])
 
-    @property
+    @cached_property
     def input_size(self) -> int:
         """I, the size of `x`."""
         return self.size("x")
 
-    @property
+    @cached_property
     def hidden_size(self) -> int:
         """H, the size of `c`."""
         return self.size("c")
 
-    @property
+    @cached_property
     def output_size(self) -> int:
         """P, the size of `h`; H without a projection."""
         return self.size("h")
@@ -149,12 +149,12 @@ class Layer:
                 hint="both directions of a layer read the same x",
             )
 
-    @property
+    @cached_property
     def input_size(self) -> int:
         """I, the size of what the layer reads."""
         return next(iter(self.directions.values())).input_size
 
-    @property
+    @cached_property
     def output_size(self) -> int:
         """The sum of the directions' P: what the next layer reads."""
         return sum(weights.output_size for weights in self.directions.values())
@@ -232,7 +232,7 @@ class Model:
         """The cell of the first layer."""
         return self.first.cell
 
-    @property
+    @cached_property
     def input_size(self) -> int:
         """I of the first layer."""
         return self.layers[0].input_size

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +14,18 @@ import pytest
 from lstm_cli.cells import Cell, parse_table
 from lstm_cli.engine import run
 from lstm_cli.errors import InputError
-from lstm_cli.kernel import compiled, compiled_cache
+from lstm_cli.kernel import compiled, compiled_cache, compiled_samples, compiled_units, products
 from lstm_cli.kernel.compiled import Form, form_for, run_compiled
-from lstm_cli.kernel.compiled_source import program_of, source_of
+from lstm_cli.kernel.compiled_source import source_of
 from lstm_cli.kernel.plan import plan_of
+from lstm_cli.kernel.program import program_of
 from lstm_cli.weights import LstmWeights, Model
 from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell, witness_case
 from tests.conftest import random_arrays, random_inputs, random_weights
 
 pytest.importorskip("numba")
 
-FORMS: list[Form] = ["units", "samples", "blocks"]
+FORMS: list[Form] = ["units", "samples"]
 # Names that Python, the generated text and numba have a use for, and that a table may use too.
 HOSTILE = """
 exec = W_import @ [h_prev, x]
@@ -61,7 +64,7 @@ def agrees(weights: LstmWeights, form: Form, samples: int, dtype: str, steps: in
     """Compare every symbol of a run with the table's."""
     x, h, c = random_inputs(weights, steps, (samples,))
     table = run(Model.single(weights), x, h, c, engine="table").layers[0].values
-    found = run_compiled(plan_of(weights), weights.arrays, x, h, c, np.dtype(dtype), form)
+    found = run_compiled(weights, x, h, c, np.dtype(dtype), form)
     assert list(found) == list(table)
     for symbol, expected in table.items():
         assert found[symbol].dtype == np.dtype(dtype)
@@ -94,6 +97,24 @@ def test_a_table_of_ones_own(text: str, more: dict[str, int], form: Form) -> Non
     agrees(own_weights(text, **more), form, 5, "float64")
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_products_of_any_size(dtype: str) -> None:
+    """Every tile, panels that are not full, and one row or none agree with NumPy's product."""
+    module: Any = compiled._module(program_of(plan_of(own_weights(STILL))), dtype)
+    rng, wide = np.random.default_rng(4), products.width(dtype)
+    for rows, inner, columns in product((1, 2, 3, 5, 6, 7, 13), (1, 3, 8), (1, 9, 33, 100)):
+        a, b = (rng.normal(size=(n, inner)).astype(dtype) for n in (rows, columns))
+        panels = -(-columns // wide)
+        out = np.full((rows, panels * wide), np.nan, dtype)
+        module.multiply(
+            rows, inner, panels, a.ravel(), 0, inner, products.packed(b, dtype), 0, wide, inner * wide,
+            out.reshape(-1), 0, panels * wide,
+        )  # fmt: skip
+        tolerance = 1e-5 if dtype == "float32" else 1e-14
+        np.testing.assert_allclose(out[:, :columns], a @ b.T, rtol=tolerance, atol=tolerance)
+        assert (out[:, columns:] == 0).all()
+
+
 @pytest.mark.parametrize("name", ["lstm", "peephole+projection"])
 def test_the_second_witness_agrees(name: str) -> None:
     """The numbers are those of an implementation that shares no code with this one."""
@@ -102,7 +123,7 @@ def test_the_second_witness_agrees(name: str) -> None:
     assert case.h is not None
     assert case.c is not None
     given = (case.x[None], case.h[None], case.c[None])
-    found = run_compiled(plan_of(weights), weights.arrays, *given, np.dtype("float64"))
+    found = run_compiled(weights, *given, np.dtype("float64"))
     for gate in set("figo") & set(found):
         np.testing.assert_allclose(found[gate][0], case.expected[gate], atol=1e-13)
     np.testing.assert_allclose(found["h"][0], case.expected["output"], atol=1e-13)
@@ -121,10 +142,12 @@ def test_every_cell(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_steps_and_samples_in_pieces(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for one step or a few samples at a time changes nothing."""
-    monkeypatch.setattr(compiled, "FED_BYTES", 1)
-    monkeypatch.setattr(compiled, "BLOCK_BYTES", 700)
-    agrees(random_weights(spec_cell("lstm"), 3, 5), form, 11, "float64")
-    agrees(own_weights(OWN_TABLE, **{"rows of U_x": 2}), form, 11, "float64")
+    monkeypatch.setattr(compiled_samples, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(compiled_units, "CHUNK_BYTES", 700)
+    monkeypatch.setattr(compiled_units, "BLOCK_BYTES", 700)
+    for samples in (1, 2, 7, 15, 40):
+        agrees(random_weights(spec_cell("lstm"), 3, 5), form, samples, "float64")
+        agrees(own_weights(OWN_TABLE, **{"rows of U_x": 2}), form, samples, "float64")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -134,17 +157,15 @@ def test_infinite_and_missing_numbers_stand_where_the_table_has_them(form: Form)
     x, h, c = random_inputs(weights, 6, (4,))
     x[1, 2, 0], x[2, 3, 1], x[3, 1, 2] = np.inf, np.nan, 1e300
     table = run(Model.single(weights), x, h, c, engine="table").layers[0].values
-    found = run_compiled(plan_of(weights), weights.arrays, x, h, c, np.dtype("float64"), form)
+    found = run_compiled(weights, x, h, c, np.dtype("float64"), form)
     for symbol, expected in table.items():
         np.testing.assert_allclose(found[symbol], expected, rtol=1e-12, atol=1e-13)
 
 
 def test_the_form_follows_the_sizes() -> None:
-    """Few samples run one by one, many of few units side by side, many of many in blocks."""
-    small = plan_of(random_weights(spec_cell("lstm"), 5, 5))
-    large = plan_of(random_weights(spec_cell("lstm"), 5, 64))
-    assert [form_for(small, n) for n in (1, 4096)] == ["units", "samples"]
-    assert [form_for(large, n) for n in (1, 4096)] == ["units", "blocks"]
+    """Units stand side by side, but for many samples of few units."""
+    assert [form_for(5, n) for n in (1, 20, 4096)] == ["units", "units", "samples"]
+    assert [form_for(64, n) for n in (1, 4096)] == ["units", "units"]
 
 
 def test_no_text_of_a_table_reaches_the_source() -> None:
@@ -159,7 +180,7 @@ def test_without_numba_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     weights = random_weights(spec_cell("lstm"))
     monkeypatch.setattr(compiled, "available", lambda: False)
     with pytest.raises(InputError) as error:
-        run_compiled(plan_of(weights), weights.arrays, *random_inputs(weights, 2, (1,)), np.dtype("float64"))  # fmt: skip
+        run_compiled(weights, *random_inputs(weights, 2, (1,)), np.dtype("float64"))  # fmt: skip
     assert error.value.hint == "pip install 'lstm-cli[fast]'"
 
 

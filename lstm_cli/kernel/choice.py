@@ -83,18 +83,19 @@ def run_fast(
 
     lead = x.shape[:-2]
     x, h, c = (each.reshape(-1, *each.shape[len(lead) :]) for each in (x, h, c))
-    plan = plan_of(weights)
     if engine == "fast":
-        engine = _better(plan, len(x), x.shape[-2], dtype)
+        engine = _better(plan_of(weights), len(x), x.shape[-2], dtype)
     if engine == "numba":
         from lstm_cli.kernel.compiled import run_compiled
 
-        values = run_compiled(plan, weights.arrays, x, h, c, dtype)
+        values = run_compiled(weights, x, h, c, dtype)
     else:
         from lstm_cli.kernel.numpy_ import run_numpy
 
-        values = run_numpy(plan, weights.arrays, x, h, c, dtype)
-    if len(lead) != 1:
+        values = run_numpy(plan_of(weights), weights.arrays, x, h, c, dtype)
+    if not lead:
+        values = {key: value[0] for key, value in values.items()}
+    elif len(lead) > 1:
         values = {key: value.reshape(*lead, *value.shape[1:]) for key, value in values.items()}
     return values, engine
 

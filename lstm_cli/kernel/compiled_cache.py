@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.kernel import compiled_source, fast_math
+from lstm_cli.kernel import compiled_forms, compiled_source, fast_math, products
 from lstm_cli.version import __version__
 
 # Sums may be fused with products (FMA) and nothing else is loosened: nan and inf stay what they
@@ -95,7 +95,7 @@ def module_name(source: str) -> str:
     import numba
 
     parts = [source, numba.__version__, np.__version__, __version__, sys.version]
-    for module in (fast_math, compiled_source):
+    for module in (fast_math, compiled_source, compiled_forms, products):
         parts.append(inspect.getsource(module))
     return "lstm_step_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -154,6 +154,8 @@ def _executed(source: str, dtype: str, name: str, path: str, *, cached: bool) ->
         inner=_inner,
         outer=numba.njit(cache=cached, **_OPTIONS),
         number=form.number,
+        WIDTH=products.width(dtype),
+        **products.tiles(dtype),
         unsigned=np.uint64,
         functions=fast_math.functions(dtype, numba.njit(forceinline=True, **_OPTIONS)),
     )

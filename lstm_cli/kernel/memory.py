@@ -15,7 +15,7 @@ import numpy as np
 from lstm_cli.equations import Array
 
 # Less than this is quick to get, and more than this is not kept waiting.
-LEAST_BYTES, MOST_BYTES = 2**20, 2**28
+LEAST_BYTES, MOST_BYTES = 2**20, 2**29
 
 _waiting: dict[int, Array] = {}
 

@@ -64,7 +64,7 @@ class _Paper:
 _LIGHT = _Paper("#ffffff", "#1a1a1a", "#8c8c8c", OKABE_ITO)
 _DARK = _Paper("#16181c", "#ececec", "#8c8c8c", ("#ffffff", *OKABE_ITO[1:]))
 
-_SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same widths everywhere
     "mathtext.fontset": "dejavusans",
     "text.usetex": False,
@@ -115,7 +115,7 @@ def draw_over_time(
     from matplotlib import style
 
     # The reader's own matplotlibrc must not move what was laid out here.
-    with style.context(["default", _SETTINGS]):
+    with style.context(["default", SETTINGS]):
         return _drawn(drawn, kind, what, width_cm, _DARK if dark else _LIGHT)
 
 
