@@ -27,6 +27,7 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, caret, safe, suggest
+from lstm_cli.remote import is_remote, open_remote
 
 MAX_TEXT_BYTES = 256 * 2**20
 MAX_ARRAY_BYTES = 2 * 2**30
@@ -98,6 +99,8 @@ def open_checked(path: Path) -> IO[bytes]:
     Raises:
         InputError: it cannot be opened; names close to it in the folder are proposed.
     """
+    if is_remote(path):
+        return open_remote(path)
     try:
         return path.open("rb")
     except (OSError, ValueError) as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lstm_cli.errors import InputError, safe
 from lstm_cli.presets import preset_model, sizes_of, width
 from lstm_cli.readers import model_from_arrays, read_weights
 from lstm_cli.readers.json_ import arrays_from
+from lstm_cli.remote import at_hand, beside, is_remote, place_of
 from lstm_cli.samples import Sample
 from lstm_cli.weights import Model
 
@@ -58,7 +60,7 @@ class Models:
         return self.built[key]
 
     def _build(self, sample: Sample) -> Model:
-        cell = _sample_cell(sample) or self.settings.cell
+        cell = self._cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
         layer = self.settings.layer
 
@@ -67,9 +69,10 @@ class Models:
 
         match sample.weights:
             case str() as path:
-                place = sample.folder / path
-                _check_regular(place)
-                return read_weights(place, layer=layer, cell=cell, convention=convention, edit=edit)
+                with self._at_hand(beside(sample.folder, path)) as place:
+                    return read_weights(
+                        place, layer=layer, cell=cell, convention=convention, edit=edit
+                    )
             case {"preset": str() as name, **rest}:
                 return preset_model(
                     name,
@@ -78,9 +81,10 @@ class Models:
                     seed=_whole_numbers(rest).get("seed", 0),
                 )
             case None if self.settings.weights:
-                return read_weights(
-                    self.settings.weights, layer=layer, cell=cell, convention=convention, edit=edit
-                )
+                with self._at_hand(place_of(self.settings.weights)) as place:
+                    return read_weights(
+                        place, layer=layer, cell=cell, convention=convention, edit=edit
+                    )
             case None:
                 sizes = sizes_of(sample.x, sample.h, sample.c)
                 return preset_model("identity", edit(cell or LSTM), sizes=sizes)
@@ -94,22 +98,31 @@ class Models:
             hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',
         )
 
+    def _cell(self, sample: Sample) -> Cell | None:
+        if not sample.cell.lower().endswith(".toml"):
+            return read_cell(sample.cell) if sample.cell else None
+        with self._at_hand(beside(sample.folder, sample.cell)) as place:
+            return read_cell(str(place))
+
+    @contextlib.contextmanager
+    def _at_hand(self, shown: Path) -> Iterator[Path]:
+        """Give a file that a sample or the batch names as one that readers can open."""
+        place = place_of(str(shown), self.settings.root)
+        _check_regular(place)
+        with at_hand(place, shown) as near:
+            yield near
+
 
 def _check_regular(path: Path) -> None:
     """Refuse a device or FIFO: waiting for one would stop all other samples."""
+    if is_remote(path):
+        return  # elsewhere there are none
     try:
         irregular = path.exists() and not path.is_file() and not path.is_dir()
     except (OSError, ValueError):
         return  # whoever opens it says why not
     if irregular:
         raise InputError("not a regular file", where=safe(path), hint="name a weight file")
-
-
-def _sample_cell(sample: Sample) -> Cell | None:
-    if not sample.cell:
-        return None
-    own_file = sample.cell.lower().endswith(".toml")
-    return read_cell(str(sample.folder / sample.cell) if own_file else sample.cell)
 
 
 def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
