@@ -67,7 +67,7 @@ class Cell:
                 return equation
         raise KeyError(symbol)
 
-    @property
+    @cached_property
     def symbols(self) -> tuple[str, ...]:
         """The rows' symbols, in order."""
         return tuple(equation.symbol for equation in self.equations)

@@ -281,16 +281,12 @@ def step(
 
 def trace_bytes(model: Model, lead: tuple[int, ...]) -> int:
     """Return about how many bytes the trace of a run over `lead` (batch axes and steps) takes."""
-    numbers = sum(
-        len(weights.cell.symbols) * weights.hidden_size + weights.input_size
-        for _, _, weights in model.runs
-    )
-    return 8 * numbers * math.prod(lead)
+    return 8 * model.numbers_a_step * math.prod(lead)
 
 
 def _work(model: Model, lead: tuple[int, ...]) -> int:
     """Return steps × samples × units of all layers and directions."""
-    return math.prod(lead) * sum(weights.hidden_size for _, _, weights in model.runs)
+    return math.prod(lead) * model.units
 
 
 def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:

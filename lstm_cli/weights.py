@@ -223,6 +223,19 @@ class Model:
             for name, weights in layer.directions.items()
         )
 
+    @cached_property
+    def units(self) -> int:
+        """The sum of all layers' and directions' H."""
+        return sum(weights.hidden_size for _, _, weights in self.runs)
+
+    @cached_property
+    def numbers_a_step(self) -> int:
+        """About how many numbers the values of a step are."""
+        return sum(
+            len(weights.cell.symbols) * weights.hidden_size + weights.input_size
+            for _, _, weights in self.runs
+        )
+
     @property
     def first(self) -> LstmWeights:
         """The weights of the first layer's first direction."""
