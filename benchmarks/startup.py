@@ -1,28 +1,32 @@
-"""What a start of `lstm-step` costs, as a ratio to bare starts of Python and NumPy, in one run.
+"""What a start of `lstm-step` costs, as a multiple of bare starts of Python and NumPy.
 
-    python benchmarks/startup.py [--runs 15] [--torch /path/to/python]
-
-`--torch` names a Python that has PyTorch: the same step as a script of PyTorch then takes part.
-Machines are noisy: commands take turns (A B C A B C …), and medians of the ratios within each
-turn are printed, with their quartiles. Every Python finds its modules compiled, as an installed
-package's are: they are kept in a folder of the benchmark's own. Nothing here is a test.
+Each command is a whole process: wall time, and processor time (user and system), which other work
+on the machine hardly changes. Commands take turns (A B C A B C …), and ratios are of the same turn.
+Every Python finds its modules compiled, as an installed package's are: they are kept in a folder of
+the benchmark's own. Both ways in are measured: the script that users run, and `python -m lstm_cli`.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.common import Record, Settings, part, quartiles, say
+
 STEP = ["--h", "0,0.5,0.1,0.2,0.6", "--x", "-0.1,0.3,0.1,-0.25,0.1"]
-TOOL = [sys.executable, "-m", "lstm_cli"]
-PASS, NUMPY, JSON, TORCH = "pass", "import numpy", "one step, --json", "one step, PyTorch"
+MODULE = [sys.executable, "-m", "lstm_cli"]
+SCRIPT = [str(Path(sys.executable).with_name("lstm-step"))]
+PASS, NUMPY, JSON, TABLE = "pass", "import numpy", "one step, --json", "one step, table"
+TORCH, ONE_THREAD = "one step, PyTorch", "import numpy, one thread"
+LONGEST = 26
+
+ONE_THREAD_SCRIPT = "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; import numpy"
 
 # The step of STEP with the weights of preset identity: `W_ih` and `W_hh` are four unit matrices.
 TORCH_SCRIPT = """
@@ -38,56 +42,90 @@ print(h.tolist(), c.tolist())
 
 
 class Row(NamedTuple):
-    """A command, and what it is to stay below: so many times another."""
+    """A command, and what its time is told as a multiple of: at most, or from, a goal."""
 
     command: list[str]
-    goal: float | None = None
     base: str = NUMPY
+    most: float | None = None
+    least: float | None = None
 
 
-def rows(torch: str) -> dict[str, Row]:
-    """Return every command by its name."""
+def commands() -> dict[str, Row]:
+    """Return every command that can be run here, by its name."""
     named = {
-        PASS: Row([sys.executable, "-c", "pass"]),
-        NUMPY: Row([sys.executable, "-c", "import numpy"]),
-        "--version": Row([*TOOL, "--version"], 6, PASS),
-        "--help": Row([*TOOL, "--help"], 6, PASS),
-        JSON: Row([*TOOL, *STEP, "--json"], 1.4),
-        "one step, table": Row([*TOOL, *STEP, "-f", "table"], 1.7),
+        PASS: Row([sys.executable, "-c", "pass"], PASS),
+        NUMPY: Row([sys.executable, "-c", "import numpy"], PASS),
+        # A step keeps BLAS to one thread, whose start is part of the import: so much is saved.
+        ONE_THREAD: Row([sys.executable, "-c", ONE_THREAD_SCRIPT], NUMPY),
     }
-    if torch:
-        named[TORCH] = Row([torch, "-c", TORCH_SCRIPT], None, JSON)
+    for way, said in ((SCRIPT, ""), (MODULE, "-m: ")):
+        if way is SCRIPT and not os.path.exists(SCRIPT[0]):
+            continue
+        named |= {
+            said + "--version": Row([*way, "--version"], PASS, most=6),
+            said + "--help": Row([*way, "--help"], PASS, most=6),
+            said + JSON: Row([*way, *STEP, "--json"], NUMPY, most=1.4),
+            said + TABLE: Row([*way, *STEP, "-f", "table"], NUMPY, most=1.7),
+        }
+    if find_spec("torch"):
+        ours = JSON if JSON in named else f"-m: {JSON}"
+        named[TORCH] = Row([sys.executable, "-c", TORCH_SCRIPT], ours, least=8)
     return named
 
 
-def seconds(command: list[str], environment: Mapping[str, str]) -> float:
+def cost(command: list[str], environment: Mapping[str, str]) -> dict[str, float]:
+    """Return what one process takes, in seconds: on the wall's clock, and of the processor."""
     start = time.perf_counter()
-    subprocess.run(
-        command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    return time.perf_counter() - start
+    silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+    process = os.posix_spawn(command[0], command, environment, file_actions=silent)
+    _, status, used = os.wait4(process, 0)
+    if status:
+        raise SystemExit(f"failed: {command}")
+    return {"wall": time.perf_counter() - start, "cpu": used.ru_utime + used.ru_stime}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--torch", metavar="PYTHON", default="")
-    given = parser.parse_args()
-    named = rows(given.torch)
+def measure(settings: Settings) -> Record:
+    """Return for each command its goal, seconds and multiples of its base, in quartiles."""
+    named = commands()
+    if settings.small:
+        named = {name: row for name, row in named.items() if name in (PASS, NUMPY, JSON)}
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPYCACHEPREFIX": folder}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        turns = [{name: seconds(row.command, environment) for name, row in named.items()}
-                 for _ in range(given.runs + 1)][1:]  # fmt: skip
-    base = statistics.median(turn[NUMPY] for turn in turns)
-    print(f"{NUMPY}: median {1000 * base:.0f} ms over {given.runs} turns\n")
-    print(f"{'command':18} {'times':>6} {'quartiles':>12}  {'of':16}  goal")
-    for name, row in named.items():
-        ratios = [turn[name] / turn[row.base] for turn in turns]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        goal = "≥ 8" if name == TORCH else f"≤ {row.goal}" if row.goal else ""
-        print(f"{name:18} {middle:6.2f} {low:6.2f}–{high:<5.2f}  {row.base:16}  {goal}".rstrip())
+        rounds = [
+            {name: cost(row.command, environment) for name, row in named.items()}
+            for _ in range(settings.rounds + 1)
+        ][1:]  # the first compiled the modules
+    rows = [_row(name, row, rounds) for name, row in named.items()]
+    for row in rows:
+        say(_line(row))
+    return {"absent": [] if TORCH in named else ["PyTorch"], "rows": rows}
+
+
+def _row(name: str, row: Row, rounds: list[dict[str, dict[str, float]]]) -> Record:
+    clocks = ("wall", "cpu")
+    return {
+        "command": name,
+        "base": row.base,
+        "most": row.most,
+        "least": row.least,
+        "seconds": {clock: quartiles(each[name][clock] for each in rounds) for clock in clocks},
+        "times base": {
+            clock: quartiles(each[name][clock] / each[row.base][clock] for each in rounds)
+            for clock in clocks
+        },
+    }
+
+
+def _line(row: Record) -> str:
+    """Return a command's medians for a reader: time, and multiples with their quartiles."""
+    goal = f"≤ {row['most']}" if row["most"] else f"≥ {row['least']}" if row["least"] else ""
+    told = [f"{row['command']:{LONGEST}}"]
+    for clock, (low, middle, high) in row["times base"].items():
+        milliseconds = 1000 * row["seconds"][clock][1]
+        told.append(f"{clock} {milliseconds:6.0f} ms {middle:6.2f} ({low:.2f}–{high:.2f})")
+    return "  ".join([*told, f"× {row['base']:16}", goal]).rstrip()
 
 
 if __name__ == "__main__":
-    main()
+    part(measure)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, reduce
 
 from lstm_cli.dimensions import INPUTS, Shape, infer_shapes
@@ -30,6 +29,7 @@ from lstm_cli.equations import (
 )
 from lstm_cli.errors import CellError, UsageError, caret, safe, suggest
 from lstm_cli.notation import is_parameter, write
+from lstm_cli.records import record, value_record
 
 LSTM_TABLE = """
 z_f = W_f @ [h_prev, x] + b_f    # forget gate, pre-activation
@@ -45,7 +45,7 @@ h = o * tanh(c)                  # hidden state
 """
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Cell:
     """A table of equations, checked: every name exists before its use, `c` and `h` are there.
 
@@ -67,7 +67,7 @@ class Cell:
                 return equation
         raise KeyError(symbol)
 
-    @property
+    @cached_property
     def symbols(self) -> tuple[str, ...]:
         """The rows' symbols, in order."""
         return tuple(equation.symbol for equation in self.equations)
@@ -428,7 +428,7 @@ def with_cell_clip(cell: Cell, limit: float) -> Cell:
     return cell.edit({"c": _clip(Name("old"), limit)}, name=cell.name, title=cell.title)
 
 
-@dataclass(frozen=True)
+@value_record
 class Settings:
     """What a caller adds to a cell: the options of the command line, the keys of a sample.
 

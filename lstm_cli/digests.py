@@ -5,38 +5,69 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
+from lstm_cli.errors import LstmStepError
+from lstm_cli.remote import is_remote, place_of
+from lstm_cli.safe_files import open_checked
+
 DIGITS = 32
+PIECE_BYTES = 2**20
 
 
 class Digests:
-    """Digests of files, each read once while what the system says of it stays the same."""
+    """Digests of files, each read once while what the system says of it stays the same.
 
-    def __init__(self) -> None:
+    Args:
+        root: what paths are relative to, where that is not this process's folder.
+    """
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
         self.known: dict[str, tuple[object, str]] = {}
 
-    def of(self, path: Path) -> str:
+    def of(self, name: str) -> str:
         """Return the digest of a file's content; "" where there is no such file to be read."""
         try:
-            told = os.stat(path)
-            if not stat.S_ISREG(told.st_mode):
-                return ""
-            now = told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
-            before, digest = self.known.get(str(path), (None, ""))
+            path = place_of(name, self.root)
+            now = _told_of(path)
+            before, digest = self.known.get(name, (None, ""))
             if now != before:
                 digest = content_of(path)
-                self.known[str(path)] = now, digest
-        except (OSError, ValueError):  # a name that no system takes is no file either
+                self.known[name] = now, digest
+        except (OSError, ValueError, LstmStepError):  # whoever opens it says why not
             return ""
         return digest
+
+    def unchanged(self, files: Mapping[str, str]) -> bool:
+        """Whether files (name -> digest) have the content that they had."""
+        return all(self.of(name) == digest for name, digest in files.items())
+
+
+def _told_of(path: Path) -> object:
+    """Return what changes when a file does; of one that is elsewhere nothing is asked twice.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    if is_remote(path):
+        return "elsewhere"
+    told = os.stat(path)
+    if not stat.S_ISREG(told.st_mode):
+        raise OSError("not a regular file")
+    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
 
 
 def content_of(path: Path) -> str:
     """Return the digest of what is in a file.
 
     Raises:
+        InputError: it cannot be opened.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:DIGITS]
+    digest = hashlib.sha256()
+    with open_checked(path) as stream:
+        while piece := stream.read(PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()[:DIGITS]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from lstm_cli.equations import Array, Equation, evaluate
 from lstm_cli.errors import InputError, ShapeError
 from lstm_cli.kernel.choice import choose_engine
 from lstm_cli.notation import UNICODE, write_equation
+from lstm_cli.records import record
 from lstm_cli.weights import Direction, LstmWeights, Model
 
 STATES = ("h", "c")
@@ -33,7 +33,7 @@ MAX_TRACE_BYTES = 8 * 2**30
 SHOWN_RUNS, SHOWN_UNITS = 4, 12
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class LayerTrace:
     """Every named value of one layer in one direction.
 
@@ -69,7 +69,7 @@ class LayerTrace:
         return self.values[symbol][..., last, :]
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Trace:
     """A run: every value of every layer and direction, and what was assumed.
 
@@ -247,7 +247,7 @@ def run(
         raise _input_error(sequence, model)
     lead = sequence.shape[:-2]
     check_trace_size(model, sequence.shape[:-1])
-    initial = [_states(model, "h", h, lead), _states(model, "c", c, lead)]
+    initial = [initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)]
     chosen = choose_engine(engine, _work(model, sequence.shape[:-1]))
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
@@ -281,16 +281,12 @@ def step(
 
 def trace_bytes(model: Model, lead: tuple[int, ...]) -> int:
     """Return about how many bytes the trace of a run over `lead` (batch axes and steps) takes."""
-    numbers = sum(
-        len(weights.cell.symbols) * weights.hidden_size + weights.input_size
-        for _, _, weights in model.runs
-    )
-    return 8 * numbers * math.prod(lead)
+    return 8 * model.numbers_a_step * math.prod(lead)
 
 
 def _work(model: Model, lead: tuple[int, ...]) -> int:
     """Return steps × samples × units of all layers and directions."""
-    return math.prod(lead) * sum(weights.hidden_size for _, _, weights in model.runs)
+    return math.prod(lead) * model.units
 
 
 def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
@@ -393,10 +389,20 @@ def rounded(array: Array, dtype: np.dtype[Any]) -> Array:
         return array.astype(dtype).astype(np.float64)
 
 
-def _states(
+def initial_states(
     model: Model, symbol: str, given: Array | Sequence[Any] | None, lead: tuple[int, ...]
 ) -> list[Array]:
-    """Return one initial state `(…, n)` for each layer and direction."""
+    """Return one initial state `(…, n)` for each layer and direction.
+
+    Args:
+        model: the layers to run.
+        symbol: `h` or `c`.
+        given: as `run` takes it.
+        lead: the batch axes.
+
+    Raises:
+        ShapeError: what is given does not fit the model.
+    """
     sizes = [weights.size(symbol) for _, _, weights in model.runs]
     if given is None:
         return [np.zeros((*lead, size)) for size in sizes]

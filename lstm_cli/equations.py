@@ -15,13 +15,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_cli.errors import CellError, caret, suggest
+from lstm_cli.records import record, value_record
 
 Array: TypeAlias = NDArray[Any]
 Value = TypeVar("Value")
@@ -31,21 +32,21 @@ MAX_LENGTH = 1000
 MAX_DEPTH = 40
 
 
-@dataclass(frozen=True)
+@value_record
 class Number:
     """A constant written in the row."""
 
     value: float
 
 
-@dataclass(frozen=True)
+@value_record
 class Name:
     """An input, a parameter, or the symbol of a row above."""
 
     id: str
 
 
-@dataclass(frozen=True)
+@value_record
 class Apply:
     """An operator or function applied to its arguments; operators go by their sign."""
 
@@ -56,7 +57,7 @@ class Apply:
 Node: TypeAlias = Number | Name | Apply
 
 
-@dataclass(frozen=True)
+@value_record
 class Equation:
     """One row of a cell: `symbol = expression`, and what the symbol is called."""
 
@@ -65,7 +66,7 @@ class Equation:
     label: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Function:
     """A function of the grammar: a primitive with NumPy code, or a body in the same grammar.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from lstm_cli.equations import (
@@ -21,6 +21,7 @@ from lstm_cli.equations import (
     function_named,
     rebuild,
 )
+from lstm_cli.records import record
 
 Notation = Literal["joined", "split"]
 
@@ -38,7 +39,7 @@ def is_matrix(name: str) -> bool:
     return is_parameter(name) and name[0].isupper()
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Style:
     """How one kind of output writes operators, functions, names and numbers."""
 

@@ -16,6 +16,7 @@ from lstm_cli.cells import Cell
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, UsageError, suggest
 from lstm_cli.notation import is_matrix
+from lstm_cli.records import record
 from lstm_cli.weights import LstmWeights, Model
 
 Fill = Callable[["Draft"], None]
@@ -40,7 +41,7 @@ class Draft:
         return self.arrays[f"W_{gate}"][:, -count:]
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Preset:
     """A named way to fill parameters, and what a reader should see in it."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import mmap
 import os
 import re
 import stat
@@ -26,6 +27,7 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, caret, safe, suggest
+from lstm_cli.remote import is_remote, open_remote
 
 MAX_TEXT_BYTES = 256 * 2**20
 MAX_ARRAY_BYTES = 2 * 2**30
@@ -97,6 +99,8 @@ def open_checked(path: Path) -> IO[bytes]:
     Raises:
         InputError: it cannot be opened; names close to it in the folder are proposed.
     """
+    if is_remote(path):
+        return open_remote(path)
     try:
         return path.open("rb")
     except (OSError, ValueError) as error:
@@ -286,12 +290,59 @@ def map_npy(path: Path) -> Array:
     """
     with open_checked(path) as stream:
         size = os.fstat(stream.fileno()).st_size
-        shape, fortran, dtype, start = _header(stream.read(16_384), safe(path))
-    _check_dtype(dtype, safe(path))
-    if not size - start >= math.prod(shape) * dtype.itemsize > 0:
-        raise _short(math.prod(shape) * dtype.itemsize, size - start, shape, safe(path))
+        return _map(path, stream, 0, size, safe(path))
+
+
+def map_npz(path: Path, key: str) -> Array | None:
+    """Return a member of a .npz file likewise; "" is the only one.
+
+    None where it cannot be mapped, because it is packed or not there: `read_npz` reads it, or says
+    what is wrong.
+
+    Raises:
+        InputError: as `read_npz`; but a mapped member is not checked against its sum.
+    """
+    with open_checked(path) as stream:
+        try:
+            members = zipfile.ZipFile(stream).infolist()
+            wanted = [each for each in members if each.filename == f"{key}.npy" or not key]
+            if len(wanted) != 1 or wanted[0].compress_type or wanted[0].flag_bits & _ENCRYPTED:
+                return None
+            start = wanted[0].header_offset
+            stream.seek(start)
+            # The lengths of the member's name and of what more is said of it end its record.
+            signature, name, more = struct.unpack("<4s22xHH", stream.read(30))
+        except _BAD_ZIP as error:
+            raise _not_npz(path, str(error)) from None
+        place = f"{safe(path)}, key {safe(wanted[0].filename.removesuffix('.npy'))}"
+        start += 30 + name + more
+        there = min(wanted[0].file_size, os.fstat(stream.fileno()).st_size - start)
+        if signature != b"PK\x03\x04" or there <= 0:
+            raise _not_npz(path, "its table of contents is damaged")
+        return _map(path, stream, start, there, place)
+
+
+def _map(path: Path, stream: IO[bytes], start: int, size: int, place: str) -> Array:
+    """Return the npy array that lies in `size` bytes of an open file from `start` on, mapped."""
+    stream.seek(start)
+    shape, fortran, dtype, data = _header(stream.read(min(size, 16_384)), place)
+    _check_dtype(dtype, place)
+    if not size - data >= math.prod(shape) * dtype.itemsize > 0:
+        raise _short(math.prod(shape) * dtype.itemsize, size - data, shape, place)
     order: Literal["F", "C"] = "F" if fortran else "C"
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order=order)
+    return np.memmap(path, dtype=dtype, mode="r", offset=start + data, shape=shape, order=order)
+
+
+def let_go(array: Array) -> None:
+    """Give back the pages of a mapped file that were looked at; others do nothing.
+
+    They come again when they are looked at again, and until then are no memory of ours.
+    """
+    whole: Any = array
+    while isinstance(whole, np.ndarray):
+        whole = whole.base
+    if isinstance(whole, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        whole.madvise(mmap.MADV_DONTNEED)
 
 
 def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -336,6 +387,8 @@ def _read_archive(
         yield from _read_members(archive, members, path, only, read)
 
 
+# The bit of a member's flags that says so.
+_ENCRYPTED = 1
 # What zipfile and the decompressors below it raise on damaged or hostile archives.
 _BAD_ZIP = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError,

@@ -19,7 +19,7 @@ from lstm_cli.errors import InputError, ShapeError, caret, safe, suggest
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 MAX_STEPS = 10**9
-# A larger npy file is not read but mapped; it is looked through in blocks.
+# A larger npy or npz file is not read but mapped; it is looked through in blocks.
 MAP_BYTES = 64 * 2**20
 BLOCK_BYTES = 8 * 2**20
 _WORD = re.compile(r"[^\s,;\[\]()]+")
@@ -58,6 +58,7 @@ def read_vector(
 def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> Array:
     from lstm_cli.safe_files import (
         map_npy,
+        map_npz,
         parse_json,
         read_npy,
         read_npz,
@@ -71,7 +72,8 @@ def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> A
         case ".npy":
             value: Any = map_npy(path) if _is_large(path) else read_npy(path)
         case ".npz":
-            value = _member(read_npz(path), key, place)
+            value = map_npz(path, key) if _is_large(path) else None
+            value = _member(read_npz(path), key, place) if value is None else value
         case ".json":
             value = parse_json(read_text(path), place)
             value = _member(value, key, place) if isinstance(value, dict) else value
@@ -142,10 +144,18 @@ def _check_finite(rows: Array, name: str, place: str) -> None:
     Raises:
         InputError: names the first.
     """
+    if rows.ndim > 2 and not rows.flags.c_contiguous:  # to make it flat would copy it
+        for sample in rows:
+            _check_finite(sample, name, place)
+        return
     flat = rows.reshape(-1, rows.shape[-1])
     size = max(1, BLOCK_BYTES // (8 * rows.shape[-1]))
     for begin in range(0, len(flat), size):
         finite = np.isfinite(flat[begin : begin + size])
+        if isinstance(rows, np.memmap):
+            from lstm_cli.safe_files import let_go  # as above
+
+            let_go(rows)
         if not finite.all():
             row, column = (int(axis) for axis in np.argwhere(~finite)[0])
             raise InputError(

@@ -8,7 +8,7 @@ columns that meet `h_prev` (first P) and those that meet `x` (last I); `b_k (H,)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
@@ -20,13 +20,14 @@ from lstm_cli.cells import Cell
 from lstm_cli.dimensions import describe, solve_sizes
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.records import record
 
 Direction = Literal["forward", "backward"]
 # A notebook shows so many layers and directions; a stack of hundreds would fill it.
 MOST_SHOWN = 8
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class LstmWeights:
     """The parameters of one cell, checked against the shapes that its table asks for.
 
@@ -129,7 +130,7 @@ def _check_names(cell: Cell, arrays: Mapping[str, Array], source: str) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Layer:
     """One layer: one or two directions, each with weights (and so a cell) of its own.
 
@@ -160,7 +161,7 @@ class Layer:
         return sum(weights.output_size for weights in self.directions.values())
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Model:
     """A stack of layers with a word on where it comes from and what had to be assumed.
 
@@ -220,6 +221,19 @@ class Model:
             (level, name, weights)
             for level, layer in enumerate(self.layers)
             for name, weights in layer.directions.items()
+        )
+
+    @cached_property
+    def units(self) -> int:
+        """The sum of all layers' and directions' H."""
+        return sum(weights.hidden_size for _, _, weights in self.runs)
+
+    @cached_property
+    def numbers_a_step(self) -> int:
+        """About how many numbers the values of a step are."""
+        return sum(
+            len(weights.cell.symbols) * weights.hidden_size + weights.input_size
+            for _, _, weights in self.runs
         )
 
     @property

@@ -11,9 +11,9 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -107,17 +107,28 @@ def write_atomically(path: Path, pieces: Iterable[str | bytes]) -> None:
     Raises:
         OutputError: as `write_out`; the old file, if there was one, is as before.
     """
+    if is_device(path):
+        _write_device(path, pieces)
+        return
+    with replacing(path) as stream:
+        for piece in pieces:
+            stream.write(piece.encode() if isinstance(piece, str) else piece)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write and to read, beside `path`; it takes its place when all went well.
+
+    Raises:
+        OutputError: as `write_out`; the old file, if there was one, is as before.
+    """
     import tempfile  # brings half of the standard library: only where a file is written
 
     temporary, path = "", _target(path)
     try:
-        if path.exists() and not path.is_file():
-            _write_device(path, pieces)
-            return
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            for piece in pieces:
-                stream.write(piece.encode() if isinstance(piece, str) else piece)
+        with os.fdopen(handle, "w+b") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, _mode(path))
@@ -130,6 +141,19 @@ def write_atomically(path: Path, pieces: Iterable[str | bytes]) -> None:
         raise
 
 
+def is_device(path: Path) -> bool:
+    """Return whether a path is there and no file, so that no file may take its place.
+
+    Raises:
+        OutputError: what is there cannot be told.
+    """
+    path = _target(path)
+    try:
+        return path.exists() and not path.is_file()
+    except OSError as error:
+        raise _cannot_write(safe(path), error) from None
+
+
 def _target(path: Path) -> Path:
     """Return the file that a link leads to, so that the link stays."""
     try:
@@ -139,10 +163,13 @@ def _target(path: Path) -> Path:
 
 
 def _write_device(path: Path, pieces: Iterable[str | bytes]) -> None:
-    """Write to what is no file (/dev/null, a FIFO): a file must not take its place."""
-    with path.open("wb") as stream:
-        for piece in pieces:
-            stream.write(piece.encode() if isinstance(piece, str) else piece)
+    """Write to what is no file (/dev/null, a FIFO)."""
+    try:
+        with path.open("wb") as stream:
+            for piece in pieces:
+                stream.write(piece.encode() if isinstance(piece, str) else piece)
+    except OSError as error:
+        raise _cannot_write(safe(path), error) from None
 
 
 def _mode(path: Path) -> int:

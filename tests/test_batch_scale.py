@@ -20,9 +20,9 @@ import pytest
 from lstm_cli.batch import Answer, Settings, Work, work
 from lstm_cli.batch.texts import _fast_dumps, row_texts
 from lstm_cli.cells import LSTM, cell_named
+from lstm_cli.errors import LstmStepError
 from lstm_cli.presets import preset_model
 from lstm_cli.runners import Processes
-from lstm_cli.errors import LstmStepError
 from lstm_cli.samples import Chunk, all_chunks, chunks, files, read_samples
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.samples.parquet import column_values
@@ -81,8 +81,7 @@ TRAPS = {
     "own number not exact inside": b'{"x": [1], "mine": [{"a": [9007199254740993]}]}',
     "note not exact": b'{"x": [1], "note": 9007199254740993}',
     "weights not exact": b'{"x": [1], "weights": {"preset": "random", "seed": 9007199254740993}}',
-    "key twice in weights":
-        b'{"x": [1], "weights": {"preset": "random", "seed": 1, "seed": 2}, "a": "\\u003a"}',
+    "key twice in weights": b'{"x": [1], "weights": {"preset": "random", "seed": 1, "seed": 2}, "a": "\\u003a"}',
     "key twice, with an escaped colon": b'{"x": [1], "x": [2], "a": "\\u003a"}',
     "key twice, in a list": b'{"x": [1], "a": [[{"b": 1, "b": 2}]]}',
     "true among numbers": b'{"x": [0.5, true]}',

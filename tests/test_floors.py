@@ -8,11 +8,11 @@ from pathlib import Path
 import lstm_cli
 
 FLOORS = [
-    ["version", "errors", "equations", "notation", "rewriting", "c_text", "html_text"],
+    ["version", "errors", "records", "equations", "notation", "rewriting", "c_text", "html_text"],
     ["dimensions", "cells", "traits", "gradient"],
     ["weights", "conventions", "layouts", "kernel", "engine", "backpropagation", "fixed_point", "ensemble"],
-    ["digests", "safe_files", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],
-    ["batch", "runners", "journal", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "vetting", "grading", "exercises", "integers", "remedies", "glossary", "working", "render", "streaming", "explore"],
+    ["remote", "safe_files", "digests", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],
+    ["batch", "runners", "journal", "cluster", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "vetting", "grading", "exercises", "integers", "remedies", "glossary", "working", "render", "streaming", "explore"],
     ["cli"],
 ]  # fmt: skip
 ORDER = {name: place for place, name in enumerate(each for floor in FLOORS for each in floor)}

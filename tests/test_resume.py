@@ -324,10 +324,11 @@ def test_a_file_that_many_samples_name_is_hashed_once(
 
     monkeypatch.setattr(digests, "content_of", counted)
     known = digests.Digests()
-    first = known.of(tmp_path / "w.json")
-    assert first == known.of(tmp_path / "w.json")
-    assert len(read) == 1
-    (tmp_path / "w.json").write_text(json.dumps(WEIGHTS) + " ")
-    assert known.of(tmp_path / "w.json") != first
+    name = str(tmp_path / "w.json")
+    first = known.of(name)
+    assert first == known.of(name) == digests.Digests(str(tmp_path)).of("w.json")
     assert len(read) == 2
-    assert known.of(tmp_path / "missing") == known.of(tmp_path) == ""
+    (tmp_path / "w.json").write_text(json.dumps(WEIGHTS) + " ")
+    assert known.of(name) != first
+    assert len(read) == 3
+    assert known.of(str(tmp_path / "missing")) == known.of(str(tmp_path)) == ""

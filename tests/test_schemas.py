@@ -13,7 +13,7 @@ import lstm_cli
 from tests.tools import SAMPLES, call
 
 SCHEMAS = Path(lstm_cli.__file__).parent / "schemas"
-NAMES = ("run", "grad", "batch", "diagnose", "vet", "explain", "error")
+NAMES = ("run", "grad", "batch", "manifest", "diagnose", "vet", "explain", "error")
 
 
 def validator(name: str) -> Any:

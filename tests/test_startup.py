@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -20,7 +21,7 @@ NEVER = {
     "numba", "torch", "scipy", "distributed", "mpmath", "lstm_cli.readers", "lstm_cli.savers",
     "lstm_cli.gradient", "lstm_cli.backpropagation", "lstm_cli.fixed_point", "lstm_cli.explore",
     "lstm_cli.diagnosis", "lstm_cli.batch", "lstm_cli.samples", "lstm_cli.safe_files",
-    "lstm_cli.streaming.output", "lstm_cli.kernel.plan", "lstm_cli.kernel.numpy_",
+    "lstm_cli.streaming.output", "lstm_cli.streaming.npz", "lstm_cli.kernel.plan", "lstm_cli.kernel.numpy_",
 }  # fmt: skip
 
 
@@ -59,17 +60,36 @@ def test_the_help_of_a_command_needs_typer_alone(name: str) -> None:
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "plain", "npz"])
 def test_a_step_as_data_needs_no_rich_and_no_reader(form: str) -> None:
-    """One step to a data format loads NumPy and Typer, and no table, reader or search."""
+    """One step to a data format loads NumPy, and no Typer, table, reader or search."""
     loaded = imported(*STEP, "-f", form)
-    assert {"numpy", "typer"} <= loaded
-    assert not those(NEVER | {"rich", "html", "lstm_cli.render.table"}, loaded)
+    assert "numpy" in loaded
+    assert not those(NEVER | {"typer", "rich", "html", "lstm_cli.render.table"}, loaded)
 
 
 def test_a_table_needs_rich_and_no_reader() -> None:
-    """One step as a table loads rich, and no reader, search or circuit."""
+    """One step as a table loads rich, and no Typer, reader, search or circuit."""
     loaded = imported(*STEP, "-f", "table")
-    assert {"numpy", "typer", "rich.table"} <= loaded
-    assert not those(NEVER | {"rich.markdown", "rich.syntax", "rich.progress"}, loaded)
+    assert {"numpy", "rich.table"} <= loaded
+    assert not those(NEVER | {"typer", "rich.markdown", "rich.syntax", "rich.progress"}, loaded)
+
+
+@pytest.mark.parametrize(("more", "typer"), [([], False), (["-d", "3"], False), (["-d3"], True)])
+def test_typer_is_loaded_only_where_words_are_not_plain(more: list[str], typer: bool) -> None:
+    """`run` may be named; a form that only Typer reads brings it in and gives the same answer."""
+    words = ["run", *STEP, *more]
+    assert bool(those({"typer"}, imported(*words))) is typer
+    assert call(*words).raw == call(*STEP).raw
+
+
+def test_frozen_classes_of_a_step_are_not_compiled() -> None:
+    """What one step needs is made a frozen class by `record`, whose methods are not compiled."""
+    from dataclasses import is_dataclass
+
+    for module in those({"lstm_cli"}, imported(*STEP, "-f", "table")):
+        for each in vars(sys.modules.get(module) or import_module(module)).values():
+            own = isinstance(each, type) and each.__module__ == module and is_dataclass(each)
+            if own and each.__dataclass_params__.frozen:
+                pytest.fail(f"{module}.{each.__name__} is a frozen dataclass: make it a record")
 
 
 def blas_threads(*arguments: str, **environment: str) -> str | None:

@@ -128,7 +128,7 @@ def _packed(values: list[Any], booleans: bool) -> tuple[Sequence[Any], Sequence[
     return shapes, sizes, struct.pack(f"{len(flat)}d", *flat)
 
 
-def _widths(counts: Sequence[int], widths: Sequence[int]) -> Sequence[int]:
+def _widths(counts: list[int], widths: list[int]) -> list[int]:
     """Return the one width of each sample's rows; all rows stand one after the other."""
     if widths.count(widths[0]) == len(widths):
         return widths[:1] * len(counts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lstm_cli.errors import InputError, safe
 from lstm_cli.presets import preset_model, sizes_of, width
 from lstm_cli.readers import model_from_arrays, read_weights
 from lstm_cli.readers.json_ import arrays_from
+from lstm_cli.remote import at_hand, beside, is_remote, place_of
 from lstm_cli.samples import Sample
 from lstm_cli.weights import Model
 
@@ -36,7 +38,7 @@ class Models:
         self.settings = settings
         self.built: dict[str, tuple[Model, dict[str, str]]] = {}
         self.used: dict[str, str] = {}
-        self.digests = Digests()
+        self.digests = Digests(settings.root)
 
     def of(self, sample: Sample) -> Model:
         """Return the sample's model.
@@ -56,18 +58,18 @@ class Models:
         if sample.weights is None or isinstance(sample.weights, dict):
             description.append([width(each) for each in (sample.x, sample.h, sample.c)])
         key = json.dumps(description)
-        if key not in self.built:
+        files = self._files(sample)
+        self.used |= files
+        model, read_from = self.built.get(key, (None, None))
+        if model is None or read_from != files:
             if len(self.built) >= MAX_MODELS:
                 self.built.pop(next(iter(self.built)))
-            files = self._files(sample)
-            self.used |= files
             try:
-                self.built[key] = self._build(sample), files
+                model = self._build(sample)
             except MemoryError:
                 hint = "smaller sizes"
                 raise InputError("not enough memory for the weights", hint=hint) from None
-        model, files = self.built[key]
-        self.used |= files
+            self.built[key] = model, files
         return model
 
     def _files(self, sample: Sample) -> dict[str, str]:
@@ -77,12 +79,12 @@ class Models:
         """
         names = [sample.cell] if _names_file(sample.cell) else []
         names += [sample.weights] if isinstance(sample.weights, str) else []
-        paths = [sample.folder / name for name in names]
-        digests = {str(path): self.digests.of(path) for path in paths}
+        paths = [str(beside(sample.folder, name)) for name in names]
+        digests = {path: self.digests.of(path) for path in paths}
         return {path: digest for path, digest in digests.items() if digest}
 
     def _build(self, sample: Sample) -> Model:
-        cell = _sample_cell(sample) or self.settings.cell
+        cell = self._cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
         layer = self.settings.layer
 
@@ -91,9 +93,10 @@ class Models:
 
         match sample.weights:
             case str() as path:
-                place = sample.folder / path
-                _check_regular(place)
-                return read_weights(place, layer=layer, cell=cell, convention=convention, edit=edit)
+                with self._at_hand(beside(sample.folder, path)) as place:
+                    return read_weights(
+                        place, layer=layer, cell=cell, convention=convention, edit=edit
+                    )
             case {"preset": str() as name, **rest}:
                 return preset_model(
                     name,
@@ -102,9 +105,10 @@ class Models:
                     seed=_whole_numbers(rest).get("seed", 0),
                 )
             case None if self.settings.weights:
-                return read_weights(
-                    self.settings.weights, layer=layer, cell=cell, convention=convention, edit=edit
-                )
+                with self._at_hand(place_of(self.settings.weights)) as place:
+                    return read_weights(
+                        place, layer=layer, cell=cell, convention=convention, edit=edit
+                    )
             case None:
                 sizes = sizes_of(sample.x, sample.h, sample.c)
                 return preset_model("identity", edit(cell or LSTM), sizes=sizes)
@@ -118,22 +122,31 @@ class Models:
             hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',
         )
 
+    def _cell(self, sample: Sample) -> Cell | None:
+        if not _names_file(sample.cell):
+            return read_cell(sample.cell) if sample.cell else None
+        with self._at_hand(beside(sample.folder, sample.cell)) as place:
+            return read_cell(str(place))
+
+    @contextlib.contextmanager
+    def _at_hand(self, shown: Path) -> Iterator[Path]:
+        """Give a file that a sample or the batch names as one that readers can open."""
+        place = place_of(str(shown), self.settings.root)
+        _check_regular(place)
+        with at_hand(place, shown) as near:
+            yield near
+
 
 def _check_regular(path: Path) -> None:
     """Refuse a device or FIFO: waiting for one would stop all other samples."""
+    if is_remote(path):
+        return  # elsewhere there are none
     try:
         irregular = path.exists() and not path.is_file() and not path.is_dir()
     except (OSError, ValueError):
         return  # whoever opens it says why not
     if irregular:
         raise InputError("not a regular file", where=safe(path), hint="name a weight file")
-
-
-def _sample_cell(sample: Sample) -> Cell | None:
-    if not sample.cell:
-        return None
-    own_file = _names_file(sample.cell)
-    return read_cell(str(sample.folder / sample.cell) if own_file else sample.cell)
 
 
 def _names_file(cell: str) -> bool:

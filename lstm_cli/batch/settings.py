@@ -38,6 +38,7 @@ class Settings:
         engine: what computes runs, as `engine.run` takes it.
         trace: whether records carry every step.
         check: whether expected numbers are compared.
+        root: what paths are relative to, where that is not this process's folder.
     """
 
     model: Model | None = None
@@ -53,6 +54,7 @@ class Settings:
     engine: str = "auto"
     trace: bool = False
     check: bool = True
+    root: str = ""
 
     def digest(self) -> bytes:
         """Return what tells this batch from one whose answers would differ, as 16 bytes.
@@ -61,7 +63,7 @@ class Settings:
         """
         digest = hashlib.blake2b(__version__.encode(), digest_size=16)
         for each in fields(self):
-            if each.name not in ("model", "cell", "edit"):
+            if each.name not in ("model", "cell", "edit", "root"):
                 digest.update(repr((each.name, getattr(self, each.name))).encode())
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())

@@ -86,11 +86,30 @@ def _guarded(arguments: list[str]) -> int:
 
 def program(arguments: list[str]) -> int:
     """Run the command line without any handling of our own errors; return the exit code."""
-    if arguments in (["--help"], ["-h"]) and COMPLETION not in os.environ:
-        from lstm_cli.cli import front
+    if COMPLETION not in os.environ:
+        if arguments in (["--help"], ["-h"]):
+            from lstm_cli.cli import front
 
-        print(front.page())
-        return ExitCode.DONE
+            print(front.page())
+            return ExitCode.DONE
+        if (code := _plain_run(arguments)) is not None:
+            return code
+    return _by_typer(arguments)
+
+
+def _plain_run(arguments: list[str]) -> int | None:
+    """Run `run` where its words are plain, and return its exit code; None leaves them to Typer."""
+    if not arguments[0].startswith("-") and arguments[0] != "run":
+        return None
+    from lstm_cli.cli import declared
+    from lstm_cli.cli.run import run
+
+    given = declared.read(run, arguments[arguments[0] == "run" :])
+    return None if given is None else _stopped(run(**given))
+
+
+def _by_typer(arguments: list[str]) -> int:
+    """Have Typer read the command line and run what it says; return the exit code."""
     import typer
 
     from lstm_cli.cli.app import app
@@ -111,6 +130,15 @@ def program(arguments: list[str]) -> int:
         return leave.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
+    return _stopped(result)
+
+
+def _stopped(result: object) -> int:
+    """Return a command's exit code; one that was stopped is interrupted as any other.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+    """
     if result == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     return result if isinstance(result, int) else ExitCode.DONE

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from lstm_cli.cli import front
+from lstm_cli.cli.declared import for_typer
 from lstm_cli.cli.front import COMMANDS
 
 
@@ -22,7 +23,7 @@ def build_command(name: str) -> Any:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    alone.command(name, epilog=home.EXAMPLES)(getattr(home, module))
+    alone.command(name, epilog=home.EXAMPLES)(for_typer(getattr(home, module)))
     return typer.main.get_command(alone)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import ExitCode, UsageError, safe
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ Examples:
   lstm-step batch samples/ --check
   lstm-step batch 'data/*.jsonl' --weights model.npz > answers.jsonl
   lstm-step batch big.jsonl.gz -o answers.jsonl --jobs 8 --resume
+  lstm-step batch 's3://bucket/in/*.jsonl' -o s3://bucket/out/ --dask tcp://host:8786
   cat samples/question.json | lstm-step batch - --trace | jq '.steps[0].f'
 """
 
@@ -39,12 +42,12 @@ def batch(
         list[str], typer.Argument(metavar="FILES…", help="Sample files, folders, globs, - (stdin).")
     ],
     check: Annotated[
-        bool, typer.Option("--check", help="Compare with what samples expect.")
+        bool, option("--check", help="Compare with what samples expect.")
     ] = False,
     atol: Annotated[
-        float | None, typer.Option("--atol", help="Tolerance, in place of the samples' own.")
+        float | None, option("--atol", help="Tolerance, in place of the samples' own.")
     ] = None,
-    trace: Annotated[bool, typer.Option("--trace", help="Put every step in the answers.")] = False,
+    trace: Annotated[bool, option("--trace", help="Put every step in the answers.")] = False,
     steps: o.Steps = 0,
     weights: o.Weights = "",
     layer: o.LayerName = "",
@@ -57,20 +60,23 @@ def batch(
     dtype: o.DtypeName = o.Dtype.FLOAT64,
     engine: o.EngineName = o.Engine.AUTO,
     format_: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help="table or jsonl.")
+        str, option("--format", "-f", metavar="FORMAT", help="table or jsonl.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as -f jsonl.")] = False,
+    as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
     output: o.Output = "-",
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: all cores.")
-    ] = 1,
+        int | None, option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: all cores.")
+    ] = None,
+    dask: Annotated[
+        str, option("--dask", metavar="ADDRESS", help="A Dask scheduler, tcp://…, or local.")
+    ] = "",
     resume: Annotated[
-        bool, typer.Option("--resume", help="With -o: keep what an interrupted run answered.")
+        bool, option("--resume", help="With -o: keep what an interrupted run answered.")
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="With -o: keep all answers but failed ones.")
+        bool, option("--retry-failed", help="With -o: keep all answers but failed ones.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary, no progress.")] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="No summary, no progress.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip
     """Evaluate files of samples.
@@ -78,8 +84,18 @@ def batch(
     One record a sample, in their order; none is ever dropped.
     """
     from lstm_cli.batch import DEFAULT_ATOL, Settings, Tally, Work
-    from lstm_cli.cli.batch_output import Keeping, Progress, answered_lines, is_device, make_runner
+    from lstm_cli.cli.batch_output import (
+        Keeping,
+        Progress,
+        answered_lines,
+        check_cluster_options,
+        in_parts,
+        is_device,
+        make_runner,
+        run_in_parts,
+    )  # fmt: skip
     from lstm_cli.readers import read_weights
+    from lstm_cli.remote import at_hand, place_of
     from lstm_cli.samples import all_chunks, find_files
     from lstm_cli.writers import write_out
 
@@ -88,13 +104,16 @@ def batch(
         "jsonl" if as_json and not format_ else format_, False, ["table", "jsonl"],
         terminal=output == "-" and sys.stdout.isatty(),
     )  # fmt: skip
+    check_cluster_options(dask, jobs, output, chosen)
     table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
     own = table.cell()
-    model = (
-        read_weights(weights, layer=layer, cell=own, convention=convention or None, edit=table.edit)
-        if weights
-        else None
-    )
+    model = None
+    if weights:
+        place = place_of(weights)
+        with at_hand(place, place) as near:
+            model = read_weights(
+                near, layer=layer, cell=own, convention=convention or None, edit=table.edit
+            )
     settings = Settings(
         model=model,
         weights=weights,
@@ -109,6 +128,7 @@ def batch(
         engine=engine.value,
         trace=trace,
         check=check,
+        root=os.getcwd() if dask else "",
     )
     if (resume or retry_failed) and (output == "-" or chosen != "jsonl"):
         option = "--retry-failed" if retry_failed else "--resume"
@@ -116,23 +136,25 @@ def batch(
             f"{option} needs a file of JSONL to go on with", where=option, hint="-o answers.jsonl"
         )
     work = Work(settings, notes=not quiet)
-    chunks = all_chunks(find_files(files))
-    kept = output != "-" and chosen == "jsonl" and not is_device(output)
-    runner, off = make_runner(jobs, not quiet), quiet or output == "-"
-    if kept:
-        keep = Keeping(Path(output), settings.digest(), resume or retry_failed, retry_failed)
-        with Progress(off) as progress:
+    found = find_files(files)
+    chunks = all_chunks(found)
+    parted = in_parts(output, dask)
+    kept = parted or (output != "-" and chosen == "jsonl" and not is_device(output))
+    with make_runner(jobs, not quiet, dask) as runner, Progress(quiet or output == "-") as progress:
+        if parted:
+            tally = run_in_parts(runner, work, found, output, retry_failed, progress, quiet)
+        elif kept:
+            keep = Keeping(Path(output), settings.digest(), resume or retry_failed, retry_failed)
             tally = keep.run(runner, work, chunks, progress, quiet)
-    else:
-        tally = Tally()
-        with Progress(off) as progress:
+        else:
+            tally = Tally()
             lines = answered_lines(runner.map(work, chunks), tally, progress)
             if chosen == "table":
                 records = [json.loads(line) for line in lines]
             else:
                 write_out(lines, output)
-        if chosen == "table":
-            o.show(lambda console: _print_table(console, records, check), color, output)
+    if chosen == "table":
+        o.show(lambda console: _print_table(console, records, check), color, output)
     if not quiet:
         print(_summary(tally, check), file=sys.stderr)
         if kept and tally.failed:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.batch import Answer, Tally
-from lstm_cli.errors import safe
+from lstm_cli.errors import UsageError, safe
 from lstm_cli.journal import Entry, Journal
+from lstm_cli.remote import is_remote
 from lstm_cli.runners import Processes, Runner, Serial
 from lstm_cli.samples import Chunk, key_of
 
@@ -21,10 +23,68 @@ if TYPE_CHECKING:
     from lstm_cli.batch import Work
 
 
-def make_runner(jobs: int, notes: bool) -> Runner:
-    """Return what runs chunks in so many processes; 0 is one for each core."""
-    count = jobs or os.cpu_count() or 1
-    return Serial() if count == 1 else Processes(count, notes=notes)
+@contextlib.contextmanager
+def make_runner(jobs: int | None, notes: bool, dask: str) -> Iterator[Runner]:
+    """Give what runs chunks: so many processes (0 is one for each core), or a cluster."""
+    if dask:
+        from lstm_cli.cluster import connected
+
+        with connected(dask, jobs or 0) as cluster:
+            yield cluster
+        return
+    count = (1 if jobs is None else jobs) or os.cpu_count() or 1
+    yield Serial() if count == 1 else Processes(count, notes=notes)
+
+
+def in_parts(output: str, dask: str) -> bool:
+    """Whether an output is a folder of parts: its name says so, or it is a folder already."""
+    return output.endswith("/") or is_remote(output) or bool(dask and os.path.isdir(output))
+
+
+def check_cluster_options(dask: str, jobs: int | None, output: str, form: str) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        UsageError: with the ones that do.
+    """
+    if in_parts(output, dask) and not dask:
+        raise UsageError(
+            "a folder of parts is what a cluster writes",
+            where=f"-o {safe(output)}",
+            hint="--dask local, --dask tcp://host:8786, or -o answers.jsonl",
+        )
+    if in_parts(output, dask) and form != "jsonl":
+        raise UsageError("parts are JSONL", where=f"-f {safe(form)}", hint="leave -f away")
+    if dask and dask != "local" and jobs is not None:
+        raise UsageError(
+            "--jobs counts processes of this machine; a cluster counts its own",
+            where="--jobs", hint="--jobs N goes with --dask local",
+        )  # fmt: skip
+
+
+def run_in_parts(
+    cluster: Any, work: Work, files: list[str], output: str, retry: bool, progress: Progress,
+    quiet: bool,
+) -> Tally:  # fmt: skip
+    """Write a batch's answers as a folder of parts; return how it went."""
+    from lstm_cli.cluster import Batch, Folder
+
+    def seen(tally: Tally, notes: Sequence[str]) -> None:
+        progress.show(tally)
+        for note in notes:
+            print(note, file=sys.stderr)
+
+    batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
+    try:
+        batch.run(files, seen)
+    except KeyboardInterrupt:
+        if not quiet:
+            print(f"{batch.tally.samples:,} samples are answered; the same command goes on from "
+                  "there", file=sys.stderr)  # fmt: skip
+        raise
+    if batch.reused and not quiet:
+        print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
+    return batch.tally
 
 
 def is_device(output: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 
 EXAMPLES = """\b
 Formats by suffix: .npz, .json, .safetensors, .weights.h5 (Keras 3), .onnx (one node), .h (C).
@@ -26,8 +27,8 @@ def convert(
     target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write.")],
     to: Annotated[
         str,
-        typer.Option("--to", "-t", metavar="NAME", autocompletion=o.complete_convention,
-                     help="The convention to write; see `list conventions`."),
+        option("--to", "-t", metavar="NAME", autocompletion=o.complete_convention,
+               help="The convention to write; see `list conventions`."),
     ] = "",
     layer: o.LayerName = "",
     direction: o.DirectionName = None,
@@ -36,12 +37,12 @@ def convert(
     cell: o.CellName = "",
     forget_bias: o.ForgetBias = None,
     dtype: Annotated[
-        o.Dtype | None, typer.Option("--dtype", help="By default float32 where that is exact.")
+        o.Dtype | None, option("--dtype", help="By default float32 where that is exact.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Write even where the target cannot hold it all.")
+        bool, option("--force", help="Write even where the target cannot hold it all.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Report as a JSON document.")] = False,
+    as_json: Annotated[bool, option("--json", help="Report as a JSON document.")] = False,
 ) -> None:  # fmt: skip
     """Write weights in another layout.
 

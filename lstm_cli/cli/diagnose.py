@@ -15,6 +15,7 @@ from lstm_cli.cli import fixed_options as f
 from lstm_cli.cli import grade_options as g
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import ExitCode, InputError, UsageError, safe
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ Examples:
 
 Expect = Annotated[
     list[str],
-    typer.Option(
+    option(
         "--expect", "-e", metavar="SYMBOL=ROWS",
         help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place claims nothing.",
     ),
@@ -77,12 +78,12 @@ def diagnose(
     sample: i.SampleNumber = None,
     atol: Annotated[
         float | None,
-        typer.Option("--atol", help="Tolerance, in place of what the numbers' digits allow."),
+        option("--atol", help="Tolerance, in place of what the numbers' digits allow."),
     ] = None,
     departures: Annotated[
         int | None,
-        typer.Option("--departures", min=1, max=2,
-                     help="How many mistakes at once: 2, or 1 with --grade."),
+        option("--departures", min=1, max=2,
+               help="How many mistakes at once: 2, or 1 with --grade."),
     ] = None,
     grade: g.Grade = "",
     ask: g.Ask = "",
@@ -92,14 +93,14 @@ def diagnose(
     fixed_overflow: f.Overflow = None,
     fixed_activation: f.Activation = "",
     digits: Annotated[
-        int, typer.Option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
+        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
     ] = 6,
     format_: Annotated[
         str,
-        typer.Option("--format", "-f", metavar="FORMAT",
-                     help="table, jsonl or markdown; csv too with --grade."),
+        option("--format", "-f", metavar="FORMAT",
+               help="table, jsonl or markdown; csv too with --grade."),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as -f jsonl.")] = False,
+    as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
     output: o.Output = "-",
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip

@@ -10,6 +10,7 @@ import typer
 
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.cli.exercise_options import COMMAND, FORMATS, Exercise
 from lstm_cli.errors import UsageError, safe
 
@@ -56,7 +57,7 @@ def explain(
     external: o.External = False,
     preset: o.Preset = "",
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Which random numbers.")
+        int, option("--seed", min=0, help="Which random numbers.")
     ] = 0,
     hidden_size: o.HiddenSize = 0,
     output_size: o.OutputSize = 0,
@@ -71,66 +72,66 @@ def explain(
     sample: i.SampleNumber = None,
     unit: Annotated[
         str,
-        typer.Option("--unit", "-u", metavar="UNITS", help="Work out these: 2, 0:3, 0,2,5, all."),
+        option("--unit", "-u", metavar="UNITS", help="Work out these: 2, 0:3, 0,2,5, all."),
     ] = "",
     at: Annotated[
-        str, typer.Option("--at", metavar="STEPS", help="Work out these: 3, 1:10, last, all.")
+        str, option("--at", metavar="STEPS", help="Work out these: 3, 1:10, last, all.")
     ] = "",
     only: Annotated[
-        str, typer.Option("--only", metavar="SYMBOLS", help="Only these rows: z_f,f,c.")
+        str, option("--only", metavar="SYMBOLS", help="Only these rows: z_f,f,c.")
     ] = "",
     terms: Annotated[
         int,
-        typer.Option("--terms", min=1, metavar="N",
-                     help="Products of a sum that are shown one by one, the largest."),
+        option("--terms", min=1, metavar="N",
+               help="Products of a sum that are shown one by one, the largest."),
     ] = TERMS,
     exercise: Annotated[
-        bool, typer.Option("--exercise", help="A sheet with blanks to fill in.")
+        bool, option("--exercise", help="A sheet with blanks to fill in.")
     ] = False,
     input_size: Annotated[
         int,
-        typer.Option("--input-size", min=0, metavar="I",
-                     help="I of an exercise, where no --x tells it."),
+        option("--input-size", min=0, metavar="I",
+               help="I of an exercise, where no --x tells it."),
     ] = 0,
     round_: Annotated[
         int | None,
-        typer.Option("--round", min=0, max=17, metavar="N",
-                     help="Round an exercise's weights and vectors to N decimals first."),
+        option("--round", min=0, max=17, metavar="N",
+               help="Round an exercise's weights and vectors to N decimals first."),
     ] = None,
     ask: Annotated[
         str,
-        typer.Option("--ask", metavar="SYMBOLS",
-                     help="What an exercise asks; else f,i,g,o,c,h."),
+        option("--ask", metavar="SYMBOLS",
+               help="What an exercise asks; else f,i,g,o,c,h."),
     ] = "",
     key: Annotated[
         str,
-        typer.Option("--key", metavar="FILE", help="Write the key here; - puts it behind."),
+        option("--key", metavar="FILE", help="Write the key here; - puts it behind."),
     ] = "",
     show_key: Annotated[
-        bool, typer.Option("--show-key", help="Put the key behind the sheet, on a new page.")
+        bool, option("--show-key", help="Put the key behind the sheet, on a new page.")
     ] = False,
     template: Annotated[
         str,
-        typer.Option("--template", metavar="FILE", help="Write a CSV to fill in here."),
+        option("--template", metavar="FILE", help="Write a CSV to fill in here."),
     ] = "",
     save: Annotated[
         str,
-        typer.Option("--save", metavar="FILE", help="Keep the exercise here, as a sample."),
+        option("--save", metavar="FILE", help="Keep the exercise here, as a sample."),
     ] = "",
     notation: Annotated[
         o.NotationName | None,
-        typer.Option("--notation",
-                     help="joined: W_f · [h, x] (the default); split: W_f x + U_f h."),
+        option("--notation",
+               help="joined: W_f · [h, x] (the default); split: W_f x + U_f h."),
     ] = None,
     digits: Annotated[
         int | None,
-        typer.Option("--digits", "-d", min=1, max=17,
-                     help=f"Decimals: {DIGITS}, of an exercise {EXERCISE_DIGITS}."),
+        option("--digits", "-d", min=1, max=17,
+               help=f"Decimals: {DIGITS}, of an exercise {EXERCISE_DIGITS}."),
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help="text, markdown, latex, json.")
+        str, option("--format", "-f", metavar="FORMAT", help="text, markdown, latex, json.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
+    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
     output: o.Output = "-",
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip

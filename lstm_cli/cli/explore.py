@@ -11,6 +11,7 @@ import typer
 
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import ExitCode, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ def explore(
     sample: i.SampleNumber = None,
     notation: Annotated[
         o.NotationName,
-        typer.Option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
+        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
     ] = o.NotationName.JOINED,
     digits: Annotated[
-        int, typer.Option("--digits", "-d", min=1, max=17, help="Decimals on the screen.")
+        int, option("--digits", "-d", min=1, max=17, help="Decimals on the screen.")
     ] = 6,
 ) -> None:
     """Explore the step in the terminal: move, edit a number, watch what follows.

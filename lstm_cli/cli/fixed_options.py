@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import UsageError
+from lstm_cli.records import record
 
 if TYPE_CHECKING:
     from lstm_cli.fixed_point import FixedSettings
@@ -40,25 +39,25 @@ class OverflowName(StrEnum):
 
 Spec = Annotated[
     str,
-    typer.Option(
+    option(
         "--fixed", metavar="FORMATS",
         help="Run in integers too: Q3.12, or Q3.12,weights=Q1.14,…; see below.",
     ),
 ]  # fmt: skip
 Rounding = Annotated[
     RoundingName | None,
-    typer.Option(
+    option(
         "--fixed-rounding",
         help="nearest (the default: halves up), even (halves to even), floor (>>) or zero (cut).",
     ),
 ]
 Overflow = Annotated[
     OverflowName | None,
-    typer.Option("--fixed-overflow", help="saturate (the default), or keep the last bits: wrap."),
+    option("--fixed-overflow", help="saturate (the default), or keep the last bits: wrap."),
 ]
 Activation = Annotated[
     str,
-    typer.Option(
+    option(
         "--fixed-activation",
         metavar="KIND",
         help="σ and tanh: exact (the default: correctly rounded), table:256 (nearest entry, σ over "
@@ -69,7 +68,7 @@ Activation = Annotated[
 FORMATS = ("table", "plain", "json", "csv", "c")
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class FixedOptions:
     """What the command line says of integers."""
 

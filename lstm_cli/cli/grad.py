@@ -9,6 +9,7 @@ import typer
 
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import ExitCode, UsageError, safe
 
 if TYPE_CHECKING:
@@ -43,23 +44,23 @@ def grad(
     c: i.C = "",
     dh: Annotated[
         str,
-        typer.Option("--dh", metavar="NUMBERS", help="The loss's gradient at the final h."),
+        option("--dh", metavar="NUMBERS", help="The loss's gradient at the final h."),
     ] = "",
     dc: Annotated[
         str,
-        typer.Option("--dc", metavar="NUMBERS", help="The loss's gradient at the final c."),
+        option("--dc", metavar="NUMBERS", help="The loss's gradient at the final c."),
     ] = "",
     d_output: Annotated[
         str,
-        typer.Option("--d-output", metavar="ROWS",
-                     help="The loss's gradient at h of every step, a row a step."),
+        option("--d-output", metavar="ROWS",
+               help="The loss's gradient at h of every step, a row a step."),
     ] = "",
     check: Annotated[
-        bool, typer.Option("--check", help="Compare with central differences of the run.")
+        bool, option("--check", help="Compare with central differences of the run.")
     ] = False,
     through_time: Annotated[
         bool,
-        typer.Option("--through-time", help="How gradients fade or grow on their way back."),
+        option("--through-time", help="How gradients fade or grow on their way back."),
     ] = False,
     steps: o.Steps = 0,
     weights: o.Weights = "",
@@ -79,23 +80,23 @@ def grad(
     dtype: o.DtypeName = o.Dtype.FLOAT64,
     allow_nonfinite: i.AllowNonfinite = False,
     unit: Annotated[
-        str, typer.Option("--unit", "-u", metavar="UNITS", help="Show only these: 3, 0:8, 0,2,5.")
+        str, option("--unit", "-u", metavar="UNITS", help="Show only these: 3, 0:8, 0,2,5.")
     ] = "",
     at: Annotated[
-        str, typer.Option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
+        str, option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
     ] = "",
     sample: i.SampleNumber = None,
     notation: Annotated[
         o.NotationName,
-        typer.Option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
+        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
     ] = o.NotationName.JOINED,
     digits: Annotated[
-        int, typer.Option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
+        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
     ] = 6,
     format_: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
+        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
+    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
     output: o.Output = "-",
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip

@@ -19,9 +19,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import InputError, safe
 
 if TYPE_CHECKING:
@@ -33,15 +32,15 @@ FORMATS = ["table", "csv", "jsonl", "json"]
 
 Grade = Annotated[
     str,
-    typer.Option("--grade", metavar="FILE", help="Grade many answers: CSV or JSONL; - is stdin."),
+    option("--grade", metavar="FILE", help="Grade many answers: CSV or JSONL; - is stdin."),
 ]
 Ask = Annotated[
     str,
-    typer.Option("--ask", metavar="SYMBOLS", help="What is asked: f,i,g,o,c,h."),
+    option("--ask", metavar="SYMBOLS", help="What is asked: f,i,g,o,c,h."),
 ]
 FollowThrough = Annotated[
     bool,
-    typer.Option(
+    option(
         "--follow-through/--no-follow-through",
         help="Whether a number counts that is right for the answer's own earlier numbers.",
     ),

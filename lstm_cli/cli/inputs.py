@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import typer
-
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import UsageError
+from lstm_cli.records import record
 
 if TYPE_CHECKING:
     from lstm_cli.engine import Trace
@@ -21,19 +21,17 @@ if TYPE_CHECKING:
 
 _VECTOR = "numbers, @file or -"
 
-X = Annotated[str, typer.Option("--x", "-x", metavar="ROWS", help=f"The input: {_VECTOR}.")]
+X = Annotated[str, option("--x", "-x", metavar="ROWS", help=f"The input: {_VECTOR}.")]
 H = Annotated[
     str,
-    typer.Option("--h", "--h-prev", metavar="ROWS", help=f"The hidden state before: {_VECTOR}."),
+    option("--h", "--h-prev", metavar="ROWS", help=f"The hidden state before: {_VECTOR}."),
 ]
 C = Annotated[
-    str, typer.Option("--c", "--c-prev", metavar="ROWS", help=f"The cell state before: {_VECTOR}.")
+    str, option("--c", "--c-prev", metavar="ROWS", help=f"The cell state before: {_VECTOR}.")
 ]
-AllowNonfinite = Annotated[
-    bool, typer.Option("--allow-nonfinite", help="Let nan and inf be numbers.")
-]
+AllowNonfinite = Annotated[bool, option("--allow-nonfinite", help="Let nan and inf be numbers.")]
 SampleNumber = Annotated[
-    int | None, typer.Option("--sample", min=0, metavar="K", help="Which, where --x has many.")
+    int | None, option("--sample", min=0, metavar="K", help="Which, where --x has many.")
 ]
 
 # A layer of so many units, or a file of so many bytes, has no matrix that is worth two threads.
@@ -52,7 +50,7 @@ class Given(NamedTuple):
     c: Array | None
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class RunInputs:
     """The options that decide a run.
 

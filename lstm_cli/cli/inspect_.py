@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import ExitCode, safe
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def inspect_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A weight file; see `list formats`.")],
     convention: o.ConventionName = "",
     external: o.External = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As a JSON document.")] = False,
+    as_json: Annotated[bool, option("--json", help="As a JSON document.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:
     """Show the LSTMs in a weight file.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import UsageError, safe, suggest
 
 if TYPE_CHECKING:
@@ -157,8 +158,8 @@ def list_(
     name: Annotated[
         str, typer.Argument(metavar="[ID]", help="One mistake, with all there is on it.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
+    as_json: Annotated[bool, option("--json", help="As a JSON array.")] = False,
+    markdown: Annotated[bool, option("--markdown", help="As a Markdown table.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:
     """Show what there is: cells, presets, ….

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from lstm_cli.cli import inputs as i
 from lstm_cli.errors import ExitCode, safe
 
 if TYPE_CHECKING:
     from lstm_cli.render.rows import View
-    from lstm_cli.streaming.output import Progress
+    from lstm_cli.streaming.blocks import LongRun
+    from lstm_cli.streaming.progress import Progress
 
 
 def is_written_as_it_goes(given: i.Given, chosen: str) -> bool:
@@ -25,47 +24,59 @@ def is_written_as_it_goes(given: i.Given, chosen: str) -> bool:
         InputError: the run must be kept whole, and would not fit.
     """
     from lstm_cli.engine import trace_bytes
-    from lstm_cli.streaming.blocks import LONG_BYTES, check_whole, is_one_forward_sequence
+    from lstm_cli.streaming.blocks import LONG_BYTES, check_whole, runs_forward
 
     if trace_bytes(given.model, given.x.shape[:-1]) <= LONG_BYTES:
         return False
     from lstm_cli.streaming.output import FORMATS
 
-    if chosen in FORMATS and is_one_forward_sequence(given.model, given.x):
+    if chosen in FORMATS and runs_forward(given.model):
         return True
     check_whole(given.model, given.x, chosen, list(FORMATS))
     return False
 
 
-def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: str) -> None:
+def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: str) -> ExitCode:
     """Run in blocks and write each; what a stop leaves is a valid file of the steps done.
+
+    Returns:
+        the exit code, which says whether somebody asked to stop.
 
     Raises:
         LstmStepError: as the engine, the choice of units and steps, and `write_out`.
-        Exit: somebody asked to stop, with the exit code that says so.
     """
     from lstm_cli.streaming.blocks import LongRun
-    from lstm_cli.streaming.output import Progress, pieces
+    from lstm_cli.streaming.progress import Progress
     from lstm_cli.streaming.stopping import Stopping
-    from lstm_cli.version import __version__
-    from lstm_cli.writers import write_out
 
     run = LongRun(*given, dtype=inputs.dtype.value, engine=inputs.engine.value)
     with Stopping() as stopping:
         progress = Progress(stop=lambda: stopping.asked)
         with _shown(progress, output):
-            written = pieces(run, view, chosen, __version__, progress, _folder(output))
-            write_out(written, output)
+            _write(run, view, chosen, output, progress)
     if chosen != "json":
         for assumption in progress.assumptions:
             print(f"assumed: {safe(assumption)}", file=sys.stderr)
     if progress.interrupted:
         place = "on stdout" if output == "-" else f"in {safe(output)}"
-        print(
-            f"stopped: steps 1 to {progress.done:,} of {progress.total:,} are done and {place}",
-            file=sys.stderr,
-        )
-        raise typer.Exit(ExitCode.INTERRUPTED)
+        done = f"{progress.unit} 1 to {progress.done:,}" if progress.done else f"no {progress.unit}"
+        print(f"stopped: {done} of {progress.total:,} are done and {place}", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+def _write(run: LongRun, view: View, chosen: str, output: str, progress: Progress) -> None:
+    """Write the answer: an archive at its places in the file, all else from start to end."""
+    from lstm_cli.streaming import npz
+    from lstm_cli.streaming.output import pieces
+    from lstm_cli.version import __version__
+    from lstm_cli.writers import is_device, replacing, write_out
+
+    if chosen == "npz" and output != "-" and not is_device(Path(output)):
+        with replacing(Path(output)) as stream:
+            npz.fill(run, view, progress, stream)
+        return
+    write_out(pieces(run, view, chosen, __version__, progress, _folder(output)), output)
 
 
 def _folder(output: str) -> Path | None:
@@ -86,8 +97,15 @@ def _shown(progress: Progress, output: str) -> Iterator[None]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
-        progress.tell = lambda: bar.update(task, completed=progress.done, total=progress.total)
+        progress.tell = lambda: bar.update(
+            task, completed=progress.done, total=progress.total, description=progress.unit
+        )
         yield

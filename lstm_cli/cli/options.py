@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import UsageError, suggest
+from lstm_cli.records import record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +80,7 @@ def complete_convention() -> list[str]:
 
 Weights = Annotated[
     str,
-    typer.Option(
+    option(
         "--weights",
         "-w",
         metavar="FILE",
@@ -90,7 +89,7 @@ Weights = Annotated[
 ]
 LayerName = Annotated[
     str,
-    typer.Option(
+    option(
         "--layer",
         "-l",
         metavar="NAME",
@@ -99,14 +98,14 @@ LayerName = Annotated[
 ]
 External = Annotated[
     bool,
-    typer.Option("--allow-external-data", help="Let an ONNX model read files beside it."),
+    option("--allow-external-data", help="Let an ONNX model read files beside it."),
 ]
 DirectionName = Annotated[
-    Side | None, typer.Option("--direction", help="One direction of a layer that has both.")
+    Side | None, option("--direction", help="One direction of a layer that has both.")
 ]
 Preset = Annotated[
     str,
-    typer.Option(
+    option(
         "--preset",
         "-p",
         metavar="NAME",
@@ -114,16 +113,16 @@ Preset = Annotated[
         help="Weights by name: identity (the default), random, …; see `list presets`.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The seed of preset random.")]
+Seed = Annotated[int, option("--seed", min=0, help="The seed of preset random.")]
 HiddenSize = Annotated[
-    int, typer.Option("--hidden-size", min=0, metavar="H", help="H, where a preset cannot tell it.")
+    int, option("--hidden-size", min=0, metavar="H", help="H, where a preset cannot tell it.")
 ]
 OutputSize = Annotated[
-    int, typer.Option("--output-size", min=0, metavar="P", help="P of a projection, for a preset.")
+    int, option("--output-size", min=0, metavar="P", help="P of a projection, for a preset.")
 ]
 CellName = Annotated[
     str,
-    typer.Option(
+    option(
         "--cell",
         metavar="NAME",
         autocompletion=complete_cell,
@@ -133,7 +132,7 @@ CellName = Annotated[
 ]
 ConventionName = Annotated[
     str,
-    typer.Option(
+    option(
         "--convention",
         metavar="NAME",
         autocompletion=complete_convention,
@@ -142,7 +141,7 @@ ConventionName = Annotated[
 ]
 ForgetBias = Annotated[
     float | None,
-    typer.Option(
+    option(
         "--forget-bias",
         metavar="NUMBER",
         help="Add this to z_f at run time, as TF1, Haiku and DyNet do.",
@@ -150,17 +149,17 @@ ForgetBias = Annotated[
 ]
 Clip = Annotated[
     float | None,
-    typer.Option("--clip", metavar="LIMIT", help="Cut pre-activations to ±LIMIT, as ONNX does."),
+    option("--clip", metavar="LIMIT", help="Cut pre-activations to ±LIMIT, as ONNX does."),
 ]
 CellClip = Annotated[
     float | None,
-    typer.Option(
+    option(
         "--cell-clip", metavar="LIMIT", help="Cut the cell state to ±LIMIT, as TensorFlow does."
     ),
 ]
 Activations = Annotated[
     str,
-    typer.Option(
+    option(
         "--activations",
         metavar="GATE,CANDIDATE,OUTPUT",
         help="For example 'hard_sigmoid(0.2,0.5),tanh,tanh'; see `list activations`.",
@@ -168,7 +167,7 @@ Activations = Annotated[
 ]
 Steps = Annotated[
     int,
-    typer.Option(
+    option(
         "--steps",
         "-n",
         min=0,
@@ -178,23 +177,23 @@ Steps = Annotated[
 ]
 DtypeName = Annotated[
     Dtype,
-    typer.Option("--dtype", help="float32: compute each row in float64 and round it."),
+    option("--dtype", help="float32: compute each row in float64 and round it."),
 ]
 EngineName = Annotated[
     Engine,
-    typer.Option(
+    option(
         "--engine",
         help="table: row by row; numpy, numba: fast code made from the table; auto: the table "
         "for small runs.",
     ),
 ]
 Output = Annotated[
-    str, typer.Option("--output", "-o", metavar="FILE", help="Write here, whole or not at all.")
+    str, option("--output", "-o", metavar="FILE", help="Write here, whole or not at all.")
 ]
-ColorWhen = Annotated[Color, typer.Option("--color", help="Colour; auto heeds NO_COLOR.")]
+ColorWhen = Annotated[Color, option("--color", help="Colour; auto heeds NO_COLOR.")]
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class CellOptions:
     """What the command line says of the cell: its name, and edits on top of it or of a file's."""
 

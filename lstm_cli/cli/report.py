@@ -9,10 +9,9 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, cast
 
-import typer
-
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import UsageError, safe, suggest
 
 if TYPE_CHECKING:
@@ -85,55 +84,55 @@ def report(
     allow_nonfinite: i.AllowNonfinite = False,
     sample: i.SampleNumber = None,
     picture: Annotated[
-        Picture | None, typer.Option("--picture", help="What a picture shows.")
+        Picture | None, option("--picture", help="What a picture shows.")
     ] = None,
     symbols: Annotated[
         str,
-        typer.Option("--symbols", metavar="NAMES",
-                     help="The rows of strips or lines: f,i,c; else the gates and states."),
+        option("--symbols", metavar="NAMES",
+               help="The rows of strips or lines: f,i,c; else the gates and states."),
     ] = "",
     unit: Annotated[
         str,
-        typer.Option("--unit", "-u", metavar="UNITS",
-                     help="Those of strips and lines: 3, 0:8; the one of a circuit, and of a page "
-                     "at first. Else the one with the largest |h|."),
+        option("--unit", "-u", metavar="UNITS",
+               help="Those of strips and lines: 3, 0:8; the one of a circuit, and of a page "
+               "at first. Else the one with the largest |h|."),
     ] = "",
     at: Annotated[
         str,
-        typer.Option("--at", metavar="STEPS",
-                     help="The steps of strips and lines: 1:50; the step of a circuit, and of a "
-                     "page at first. Else the last."),
+        option("--at", metavar="STEPS",
+               help="The steps of strips and lines: 1:50; the step of a circuit, and of a "
+               "page at first. Else the last."),
     ] = "",
     which: Annotated[
         int | None,
-        typer.Option("--which", min=0, metavar="K",
-                     help="Of which run of a stack a circuit is: 0 is layer 0 forward, then its "
-                     "backward or the next layer …; else the last."),
+        option("--which", min=0, metavar="K",
+               help="Of which run of a stack a circuit is: 0 is layer 0 forward, then its "
+               "backward or the next layer …; else the last."),
     ] = None,
     theme: Annotated[
         Theme | None,
-        typer.Option("--theme", help="Light, dark, or (a circuit) as the reader's system has it."),
+        option("--theme", help="Light, dark, or (a circuit) as the reader's system has it."),
     ] = None,
     width: Annotated[
-        float, typer.Option("--width", metavar="CM", help="A picture's width; 8.5 is a column.")
+        float, option("--width", metavar="CM", help="A picture's width; 8.5 is a column.")
     ] = 8.5,
     notation: Annotated[
         o.NotationName,
-        typer.Option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
+        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
     ] = o.NotationName.JOINED,
     digits: Annotated[
         int | None,
-        typer.Option("--digits", "-d", min=0, max=17,
-                     help="Decimals: 6 on a page, 3 in a circuit."),
+        option("--digits", "-d", min=0, max=17,
+               help="Decimals: 6 on a page, 3 in a circuit."),
     ] = None,
     format_: Annotated[
         str,
-        typer.Option("--format", "-f", metavar="FORMAT",
-                     help="html, svg, png, pdf; else by the file's name."),
+        option("--format", "-f", metavar="FORMAT",
+               help="html, svg, png, pdf; else by the file's name."),
     ] = "",
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="FILE", help="The page or picture; - is stdout."),
+        option("--output", "-o", metavar="FILE", help="The page or picture; - is stdout."),
     ] = "",
 ) -> None:  # fmt: skip
     """Make a page of a run, or a picture.
@@ -265,11 +264,11 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
             f"--unit {safe(view.units)}: this run has units 0 to {size - 1}", where="--unit",
             hint="--unit 0",
         )  # fmt: skip
-    for option, chosen in (("--at", times), ("--unit", units)):
+    for name, chosen in (("--at", times), ("--unit", units)):
         if len(chosen) != 1:
             raise UsageError(
-                f"{option} chooses {len(chosen)}, a circuit shows one", where=option,
-                hint=f"{option} {chosen[0]}",
+                f"{name} chooses {len(chosen)}, a circuit shows one", where=name,
+                hint=f"{name} {chosen[0]}",
             )  # fmt: skip
     return _Seen(each, times[0], units[0])
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from lstm_cli.cli import fixed_options as f
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import long_run
 from lstm_cli.cli import options as o
-from lstm_cli.errors import UsageError, safe
+from lstm_cli.cli.declared import option
+from lstm_cli.errors import ExitCode, UsageError, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,31 +65,31 @@ def run(
     fixed_activation: f.Activation = "",
     allow_nonfinite: i.AllowNonfinite = False,
     unit: Annotated[
-        str, typer.Option("--unit", "-u", metavar="UNITS", help="Show only these: 3, 0:8, 0,2,5.")
+        str, option("--unit", "-u", metavar="UNITS", help="Show only these: 3, 0:8, 0,2,5.")
     ] = "",
     at: Annotated[
-        str, typer.Option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
+        str, option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
     ] = "",
     strip: Annotated[
-        bool, typer.Option("--strip", help="Below the table, draw the whole run over time.")
+        bool, option("--strip", help="Below the table, draw the whole run over time.")
     ] = False,
     sample: i.SampleNumber = None,
     notation: Annotated[
         o.NotationName,
-        typer.Option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
+        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
     ] = o.NotationName.JOINED,
     digits: Annotated[
-        int, typer.Option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
+        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
     ] = 6,
     format_: Annotated[
         str,
-        typer.Option("--format", "-f", metavar="FORMAT",
-                     help="table, plain, json, jsonl, csv, markdown, latex, npz, c (a header)."),
+        option("--format", "-f", metavar="FORMAT",
+               help="table, plain, json, jsonl, csv, markdown, latex, npz, c (a header)."),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
+    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
     output: o.Output = "-",
     color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+) -> ExitCode:  # fmt: skip
     """Show every gate of one step or many.
 
     Each value stands beside the equation that made it.
@@ -120,14 +119,14 @@ def run(
 
     view = View(notation.value, digits, unit, at, target="" if output == "-" else output)
     if settings is None and long_run.is_written_as_it_goes(given, chosen):
-        long_run.write(given, inputs, view, chosen, output)
-        return
+        return long_run.write(given, inputs, view, chosen, output)
     trace = run_model(*given, dtype=dtype.value, engine=engine.value)
     view = checked_view(view, trace)
     if settings is None:
         _emit(trace, view, chosen, output, color, strip)
     else:
         _emit_fixed(trace, settings, view, chosen, output, color)
+    return ExitCode.DONE
 
 
 def _check_strip(chosen: str, fixed: str) -> None:

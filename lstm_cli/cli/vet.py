@@ -14,6 +14,7 @@ import typer
 
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
+from lstm_cli.cli.declared import option
 from lstm_cli.errors import ExitCode, InputError, LstmStepError, UsageError, indented, safe
 
 if TYPE_CHECKING:
@@ -56,26 +57,26 @@ def vet(
     cell_clip: o.CellClip = None,
     activations: o.Activations = "",
     atol: Annotated[
-        float | None, typer.Option("--atol", help="Tolerance, in place of the samples' own.")
+        float | None, option("--atol", help="Tolerance, in place of the samples' own.")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--list", help="Show every mistake, those that are seen too.")
+        bool, option("--list", help="Show every mistake, those that are seen too.")
     ] = False,
     min_strength: Annotated[
         float,
-        typer.Option("--min-strength", metavar="PERCENT", min=0, max=100,
-                     show_default=False, help="Exit with 1 where a suite is weaker."),
+        option("--min-strength", metavar="PERCENT", min=0, max=100,
+               show_default=False, help="Exit with 1 where a suite is weaker."),
     ] = 0.0,
     format_: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
+        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
+    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="FILE",
-                     help="Write a stronger vector here, .json or .jsonl; - is stdout, alone."),
+        option("--output", "-o", metavar="FILE",
+               help="Write a stronger vector here, .json or .jsonl; - is stdout, alone."),
     ] = "",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes, no progress.")] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="No notes, no progress.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip
     """Find the mistakes that a test vector cannot see.

@@ -101,10 +101,11 @@ class Runner(ABC):
         return row
 
     def _run(self, layout: Layout, arrays: Mapping[str, Array]) -> None:
-        first, last, steps = (int(size) for size in layout.sizes[:3])
-        count = min(-(-last // layout.block), threads())
-        if count == 1 or last * steps * self.width(self.program.slots[1]) < THREADED:
-            self._run_samples(first, last, layout, arrays)
+        _, last, steps = layout.sizes[:3].tolist()
+        work = last * steps * self.width(self.program.slots[1])
+        count = min(-(-last // layout.block), threads()) if work >= THREADED else 1
+        if count == 1:
+            self._run_samples(0, last, layout, arrays)
             return
         share = -(-last // (count * layout.block)) * layout.block
         with ThreadPoolExecutor(count) as pool:

@@ -46,6 +46,7 @@ class Format:
         bias: the exponent of 1.0, as it is stored.
         low: exp is 0 from here down.
         high: exp is infinite from here up.
+        lift: 2^lift times exp(low) is a normal number.
         flat: expm1(-z) is -1 and tanh(z / 2) is 1 from here up.
         tiny: tanh(z), expm1(z) and z are the same number up to here.
         ln2: ln 2 in two parts, the first with so few bits that `n` times it is exact.
@@ -59,6 +60,7 @@ class Format:
     bias: int
     low: float
     high: float
+    lift: int
     flat: float
     tiny: float
     ln2: tuple[float, float]
@@ -68,7 +70,8 @@ class Format:
 
 FORMATS: Mapping[str, Format] = {
     "float64": Format(
-        np.float64, np.int64, bits=52, bias=1023, low=-746.0, high=710.0, flat=40.0, tiny=2.0**-54,
+        np.float64, np.int64, bits=52, bias=1023, low=-746.0, high=710.0, lift=64, flat=40.0,
+        tiny=2.0**-54,
         ln2=(0.693147180559890330, 5.4979230187083712e-14),
         expm1=(
             0.5000000000000001, 0.16666666666666674, 0.04166666666662412, 0.008333333333322207,
@@ -82,7 +85,8 @@ FORMATS: Mapping[str, Format] = {
         ),
     ),
     "float32": Format(
-        np.float32, np.int32, bits=23, bias=127, low=-105.0, high=89.0, flat=20.0, tiny=2.0**-25,
+        np.float32, np.int32, bits=23, bias=127, low=-105.0, high=89.0, lift=32, flat=20.0,
+        tiny=2.0**-25,
         ln2=(0.693359375, -2.12194440054690583e-4),
         expm1=(
             0.5000000013469715, 0.16666666756321225, 0.04166646489681403, 0.008333286038915743,
@@ -134,7 +138,7 @@ def _comparing(form: Format, compile_: Compile) -> dict[str, Scalar]:
 
 
 def _exponential(form: Format, compile_: Compile) -> dict[str, Scalar]:
-    """Return what is made of exp; all of it stands on `reduce` and `power`."""
+    """Return what is made of exp; all of it stands on `reduce` and powers of two."""
     number, integer = form.number, form.integer
     zero, half, one, two = (number(value) for value in (0, 0.5, 1, 2))
     low, high, flat, tiny = (number(value) for value in (form.low, form.high, form.flat, form.tiny))
@@ -142,30 +146,43 @@ def _exponential(form: Format, compile_: Compile) -> dict[str, Scalar]:
     # Added to a number, it rounds it to a whole one, which then stands in its lowest bits.
     rounder = number(1.5 * 2.0**form.bits)
     shift, unit = integer(form.bits), integer(form.bias << form.bits)
+    lifted_unit = integer((form.bias + form.lift) << form.bits)
+    lowered = number(2.0**-form.lift)
     expm1_q = compile_(_polynomial(form.expm1, number))
     log1p_q = compile_(_polynomial(form.log1p, number))
 
     def reduce(z: Any) -> Any:
-        # -> n, p with exp(z) = 2ⁿ (1 + p)
-        n = (z * log2_e + rounder) - rounder
+        # -> shifted, n, p with exp(z) = 2ⁿ (1 + p); n stands in the lowest bits of shifted
+        shifted = z * log2_e + rounder
+        n = shifted - rounder
         r = (z - n * ln2_high) - n * ln2_low
-        return n, r + r * r * expm1_q(r)
+        return shifted, n, r + r * r * expm1_q(r)
 
-    def power(n: Any) -> Any:
+    def power(shifted: Any) -> Any:
         # 2ⁿ, for a whole n within the exponents of normal numbers
-        bits = number(n + rounder).view(integer)
-        return integer((bits << shift) + unit).view(number)
+        return integer((number(shifted).view(integer) << shift) + unit).view(number)
 
-    reduce, power = compile_(reduce), compile_(power)
+    def lifted(shifted: Any) -> Any:
+        # 2ⁿ⁺ˡⁱᶠᵗ, likewise
+        return integer((number(shifted).view(integer) << shift) + lifted_unit).view(number)
+
+    reduce, power, lifted = compile_(reduce), compile_(power), compile_(lifted)
 
     def scaled(z: Any) -> Any:
         # exp(z) for low ≤ z ≤ high; 2ⁿ in two factors, since results reach past normal numbers
-        n, p = reduce(z)
-        first = (n * half + rounder) - rounder
+        _, n, p = reduce(z)
+        first = n * half + rounder
         factor = power(first)
-        return (p * factor + factor) * power(n - first)
+        return (p * factor + factor) * power(n - (first - rounder) + rounder)
 
-    scaled = compile_(scaled)
+    def falling(z: Any) -> Any:
+        # exp(-|z|), nan for nan; lifted past subnormal numbers, and put down again at the end
+        size = -abs(z)
+        shifted, _, p = reduce(low if size < low else size)
+        factor = lifted(shifted)
+        return (p * factor + factor) * lowered
+
+    scaled, falling = compile_(scaled), compile_(falling)
 
     def exp(z: Any) -> Any:
         cut = z if z > low else low
@@ -175,34 +192,34 @@ def _exponential(form: Format, compile_: Compile) -> dict[str, Scalar]:
     def expm1(z: Any) -> Any:
         cut = z if z > -flat else -flat
         cut = cut if cut < high else high
-        n, p = reduce(cut)
-        first = (n * half + rounder) - rounder
-        factor = power(n - first)
+        _, n, p = reduce(cut)
+        first = n * half + rounder
+        whole = first - rounder
+        factor = power(n - whole + rounder)
         # 2ⁿ (1 + p) - 1, the two whole powers subtracted exactly before p is added
-        return (p * factor + (factor - power(-first))) * power(first) if abs(z) > tiny else z
+        less = (p * factor + (factor - power(rounder - whole))) * power(first)
+        return less if abs(z) > tiny else z
 
     def tanh(z: Any) -> Any:
         cut = z + z if z + z > -flat else -flat
         cut = cut if cut < flat else flat
-        n, p = reduce(cut)
-        factor = power(n)
+        shifted, _, p = reduce(cut)
+        factor = power(shifted)
         less = p * factor + (factor - one)  # expm1(2z)
         return less / (less + two) if abs(z) > tiny else z
 
     def sigmoid(z: Any) -> Any:
         # equations.FUNCTIONS["sigmoid"].formula: exp(min(z, 0)) / (1 + exp(-|z|))
-        size = -abs(z)
-        e = scaled(size if size > low else low)
-        return z if z != z else (e if z < zero else one) / (one + e)
+        e = falling(z)
+        return (e if z < zero else one) / (one + e)
 
     def softplus(z: Any) -> Any:
         # equations.FUNCTIONS["softplus"].formula: max(z, 0) + log1p(exp(-|z|))
-        size = -abs(z)
-        e = scaled(size if size > low else low)
+        e = falling(z)
         t = (e + e) / (two + e)
         u = t * t * half * half
         above = z if z > zero else zero
-        return z if z != z else above + (t + half * t * u * log1p_q(u))
+        return above + (t + half * t * u * log1p_q(u))
 
     whole = {"exp": exp, "expm1": expm1, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus}
     return {name: compile_(code) for name, code in whole.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from lstm_cli.notation import (
     write_equation,
 )
 from lstm_cli.notation import number as number  # tables ask for it here
+from lstm_cli.records import record
 
 INPUT_LABELS = {
     "x": "input",
@@ -32,7 +33,7 @@ INPUT_LABELS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Row:
     """One named value of one step: symbol, what it is called, its equation, its numbers.
 
@@ -46,7 +47,7 @@ class Row:
     values: Array
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class View:
     """What to show and how.
 
@@ -68,7 +69,7 @@ class View:
     target: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class StepRows:
     """One step of one layer and direction, as rows."""
 

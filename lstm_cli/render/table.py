@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from lstm_cli.engine import LayerTrace, Trace
 from lstm_cli.equations import Array
 from lstm_cli.errors import safe
 from lstm_cli.notation import PLAIN, UNICODE, Style
+from lstm_cli.records import record
 from lstm_cli.render.rows import (
     Row,
     View,
@@ -42,7 +42,7 @@ _ASCII = str.maketrans({"→": "->", "−": "-", "·": "*", "…": "...", "≈":
                         "≠": "!=", "×": "x", "σ": "sigma", "⊙": "*"})  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@record
 class Look:
     """Colours by the kind of row, as data: one for colour and the same shape without."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe, suggest
+from lstm_cli.remote import at_hand, called, find_remote, is_remote, place_of
 from lstm_cli.safe_files import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
 from lstm_cli.samples import chunks
 from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
@@ -53,6 +54,8 @@ def find_files(arguments: Iterable[str]) -> list[str]:
 
 
 def _inside(argument: str) -> list[str]:
+    if is_remote(argument):
+        return find_remote(argument, SUFFIXES)
     path = Path(argument)
     if path.is_dir():
         files = (p for p in path.iterdir() if p.name.lower().endswith(SUFFIXES) and p.is_file())
@@ -72,17 +75,21 @@ def read_samples(argument: str) -> Iterator[Read]:
         yield from (chunk.read(position) for position in range(len(chunk)))
 
 
-def all_chunks(files: Iterable[str]) -> Iterator[Chunk]:
+def all_chunks(files: Iterable[str], root: str = "") -> Iterator[Chunk]:
     """Yield the chunks of all files; a file that cannot be read is one failed sample."""
     for name in files:
         try:
-            yield from read_chunks(name)
+            yield from read_chunks(name, root)
         except LstmStepError as error:
             yield Objects(Origin(name, name, Path()), [name], [safe(name)], [error])
 
 
-def read_chunks(argument: str) -> Iterator[Chunk]:
+def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
     """Yield the chunks of one file, or of stdin for `-`.
+
+    Args:
+        argument: a path or a URL.
+        root: what a path is relative to, where that is not this process's folder.
 
     Raises:
         InputError: the file as a whole cannot be read, or not from here on.
@@ -90,9 +97,14 @@ def read_chunks(argument: str) -> Iterator[Chunk]:
     if argument == "-":
         yield from _line_chunks(_stdin(), Origin("stdin", "stdin", Path()), STDIN_CHUNK)
         return
-    path = Path(argument)
+    path, shown = place_of(argument, root), place_of(argument)
+    with called(path, shown):
+        yield from _file_chunks(path, shown)
+
+
+def _file_chunks(path: Path, shown: Path) -> Iterator[Chunk]:
     plain = without_suffix(path)
-    origin = Origin(str(path), plain.stem, path.parent)
+    origin = Origin(str(shown), plain.stem, shown.parent)
     open_checked(path).close()
     if plain != path and plain.suffix.lower() not in TEXTS:
         raise _unknown(path)
@@ -108,9 +120,11 @@ def read_chunks(argument: str) -> Iterator[Chunk]:
             with open_plain(path) as stream:
                 yield from _csv_chunks(stream, origin)
         case ".npz":
-            yield from _npz_chunks(path, origin)
+            with at_hand(path, shown) as near:
+                yield from _npz_chunks(near, origin)
         case ".parquet":
-            yield from parquet_chunks(path, origin, CHUNK)
+            with at_hand(path, shown) as near:
+                yield from parquet_chunks(near, origin, CHUNK)
         case _:
             raise _unknown(path)
 
@@ -144,7 +158,7 @@ def _read_all(stream: IO[bytes], place: str) -> bytes:
     return bytes(data)
 
 
-def _line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:
+def line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:
     """Yield lists of lines, without their ends, as they come.
 
     A line that is too long is cut a little past `MAX_LINE_BYTES`, and the rest of it skipped.
@@ -167,7 +181,7 @@ def _line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:
 
 def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk]:
     """Yield chunks of lines; a stream whose first line only opens an object is one document."""
-    lists = _line_lists(stream)
+    lists = line_lists(stream)
     before: list[bytes] = []  # blank lines
     for lines in lists:
         before += lines
@@ -177,7 +191,7 @@ def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk
     else:
         return
     lists = chain([before], lists)
-    if not _opens_document(first):
+    if not opens_document(first):
         yield from _grouped(lists, origin, size)
         return
     try:
@@ -188,6 +202,12 @@ def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk
 
 def _grouped(lists: Iterator[list[bytes]], origin: Origin, size: int) -> Iterator[Lines]:
     """Yield chunks of so many lines, or of fewer where they are long."""
+    for first, lines in cut_lines(lists, size):
+        yield from numbered(lines, first, origin)
+
+
+def cut_lines(lists: Iterable[list[bytes]], size: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the number of its first line, and the lines, of each chunk, blank ones too."""
     pending: list[bytes] = []
     first, held = 1, 0
     failed: LstmStepError | None = None
@@ -196,13 +216,13 @@ def _grouped(lists: Iterator[list[bytes]], origin: Origin, size: int) -> Iterato
             pending += lines
             held += sum(map(len, lines))
             while cut := _full(pending, held, size):
-                yield from _numbered(pending[:cut], first, origin)
+                yield first, pending[:cut]
                 first += cut
                 held -= sum(map(len, pending[:cut]))
                 del pending[:cut]
     except LstmStepError as error:  # a compressed file that is cut: what came before counts
         failed = error
-    yield from _numbered(pending, first, origin)
+    yield first, pending
     if failed is not None:
         raise failed
 
@@ -218,7 +238,7 @@ def _full(lines: list[bytes], held: int, size: int) -> int:
     return size if len(lines) >= size else 0
 
 
-def _numbered(lines: list[bytes], first: int, origin: Origin) -> Iterator[Lines]:
+def numbered(lines: list[bytes], first: int, origin: Origin) -> Iterator[Lines]:
     """Yield the chunk of these lines, if any is not blank."""
     numbers: Sequence[int] = range(first, first + len(lines))
     if not all(map(bytes.strip, lines)):
@@ -228,7 +248,8 @@ def _numbered(lines: list[bytes], first: int, origin: Origin) -> Iterator[Lines]
         yield Lines(origin, numbers, lines)
 
 
-def _opens_document(line: bytes) -> bool:
+def opens_document(line: bytes) -> bool:
+    """Whether a first line opens one document, and is not a sample by itself."""
     start = line.removeprefix(b"\xef\xbb\xbf").strip()
     return (start == b"{" or start.startswith(b"[")) and len(line) <= chunks.MAX_LINE_BYTES
 
@@ -292,7 +313,7 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
 
 def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:
     """Yield lines of UTF-8, their ends kept, as csv wants them."""
-    for number, line in enumerate(chain.from_iterable(_line_lists(stream)), 1):
+    for number, line in enumerate(chain.from_iterable(line_lists(stream)), 1):
         if len(line) > chunks.MAX_LINE_BYTES:
             where = f"{place}, line {number}"
             raise InputError("the line is too long", where=where, hint="at most 16 MiB a line")

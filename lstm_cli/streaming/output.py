@@ -6,10 +6,11 @@ goes straight out; what stands behind it waits on disk.
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,36 +18,16 @@ import numpy as np
 from lstm_cli.engine import Trace
 from lstm_cli.equations import Array
 from lstm_cli.render import text
-from lstm_cli.render.rows import View, choose, chosen_units
+from lstm_cli.render.rows import View
+from lstm_cli.streaming import npz
 from lstm_cli.streaming.blocks import LongRun
+from lstm_cli.streaming.progress import Progress, chosen_steps, times_in, widened
 from lstm_cli.streaming.spool import Spool
 from lstm_cli.writers import json_text, plain_list
 
 Piece = str | bytes
-
-
-@dataclass
-class Progress:
-    """How far a run is; its driver looks at it, and may ask it to stop.
-
-    Attributes:
-        total: the steps to run.
-        done: those that are run and written.
-        assumptions: what had to be assumed, once the run has begun.
-        stop: asked before each block; True ends the run there, with a valid file.
-        tell: called after each block.
-    """
-
-    total: int = 0
-    done: int = 0
-    assumptions: Sequence[str] = ()
-    stop: Callable[[], bool] = lambda: False
-    tell: Callable[[], None] = lambda: None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the run ended before its last step."""
-        return self.done < self.total
+# So much of an archive goes out at a time.
+CHUNK_BYTES = 2**20
 
 
 @dataclass
@@ -73,19 +54,10 @@ class _Writing:
     def parts(self) -> Iterator[tuple[int, Trace, list[int]]]:
         """Yield (steps before, trace, chosen times in it) until the run ends or is stopped."""
         for before, trace in self.blocks:
-            yield before, trace, self._times(before, trace)
+            yield before, trace, times_in(self.at, before, trace)
             self.states = trace
-            self.progress.done = before + trace.steps
-            self.progress.tell()
-            if self.progress.stop():
+            if not self.progress.goes_on(before + trace.steps):
                 return
-
-    def _times(self, before: int, trace: Trace) -> list[int]:
-        """Return the chosen times in a block, counted from its own start."""
-        if self.at is None:
-            return list(range(1, trace.steps + 1))
-        inside = self.at[(self.at > before) & (self.at <= before + trace.steps)]
-        return [int(t) - before for t in inside]
 
 
 def pieces(
@@ -94,9 +66,9 @@ def pieces(
     """Yield the file of a run, computing it on the way.
 
     Args:
-        run: what to run.
+        run: what to run; samples `(N, T, I)` only to json, jsonl and npz.
         view: the units and steps to write.
-        chosen: a key of `FORMATS`.
+        chosen: one of `FORMATS`.
         version: of the program, for the file.
         progress: is told how far the run is, and asked whether to stop.
         folder: where what must wait is kept; None is the system's own.
@@ -105,32 +77,23 @@ def pieces(
         UsageError: no such unit or step; before anything is yielded.
         LstmStepError: as `engine.run`, likewise.
     """
-    at = _chosen_steps(view, run.steps)
+    if chosen == "npz":
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            npz.fill(run, view, progress, stream)
+            stream.seek(0)
+            yield from iter(partial(stream.read, CHUNK_BYTES), b"")
+        return
+    at = chosen_steps(view, run.steps)
     # Without a final state to tell, what follows the last chosen step need not run.
     progress.total = run.steps if at is None or chosen == "json" else int(at[-1])
     blocks = run.blocks(progress.total)
     begun = next(blocks)
-    progress.assumptions = begun[1].assumptions
-    widest = max(v.shape[-1] for each in begun[1].layers for v in each.values.values())
-    view = replace(view, widest=int(widest))
-    chosen_units(view, view.widest)
+    first = begun[1]
+    view, progress.assumptions = widened(view, first), first.assumptions
     with Spool(folder) as spool:
-        writing = _Writing(view, at, begun[1], _chain(begun, blocks), progress, spool, version)
-        yield from FORMATS[chosen](writing)
-
-
-def _chain(
-    first: tuple[int, Trace], rest: Iterator[tuple[int, Trace]]
-) -> Iterator[tuple[int, Trace]]:
-    yield first
-    yield from rest
-
-
-def _chosen_steps(view: View, steps: int) -> Array | None:
-    """Return the steps that `--at` leaves, in order; None where that is all."""
-    if view.at in ("", "all"):
-        return None
-    return np.unique(np.array(choose(view.at, steps, "--at", first=1)))
+        yield from _TEXTS[chosen](
+            _Writing(view, at, first, chain([begun], blocks), progress, spool, version)
+        )
 
 
 def _lines(writing: _Writing, head: str, lines: text.Lines) -> Iterator[Piece]:
@@ -163,87 +126,62 @@ def _json(writing: _Writing) -> Iterator[Piece]:
     """Yield the document of `run --json`; a run that was stopped has `"interrupted": true`."""
     separator = text.STEP_SEPARATOR
     yield text.json_head(writing.first, writing.view, writing.version)
-    started = set[str]()
+    started = set[int]()
+    counts: list[int] = []
 
-    def joined(stream: str, records: Iterable[str], between: str) -> str:
-        """Return records with `between` before each that is not the stream's first."""
-        made = "".join(between + record for record in records)
-        if made and stream not in started:
-            started.add(stream)
-            made = made[len(between) :]
+    def joined(place: int, records: Iterable[str]) -> str:
+        """Return records with a separator before each that is not its layer's first."""
+        made = "".join(separator + record for record in records)
+        if made and place not in started:
+            started.add(place)
+            made = made[len(separator) :]
         return made
 
     for before, trace, times in writing.parts():
         for place, each in enumerate(trace.layers):
             records = text.json_steps(each, times, writing.view, trace.dtype, before)
+            made = joined(place, records)
             if place:
-                writing.spool.append(
-                    f"layer {place}", joined(f"{place}", records, separator).encode()
-                )
+                writing.spool.append(f"layer {place}", made.encode())
             else:
-                yield joined("0", records, separator)
-        rows = (json_text(row) for row in plain_list(trace.output, trace.dtype))
-        writing.spool.append("output", joined("output", rows, ", ").encode())
+                yield made
+        writing.spool.append("output", trace.output.tobytes())
+        counts.append(trace.steps)
     for place in range(1, len(writing.first.layers)):
-        if str(place) in started:
+        if place in started:
             yield separator
         yield from writing.spool.read(f"layer {place}")
     yield '\n ],\n "output": ['
-    yield from writing.spool.read("output")
+    yield from _output(writing, counts)
     yield "],\n " + text.json_states(writing.states)
     yield ',\n "interrupted": true' if writing.progress.interrupted else ""
     yield "\n}\n"
 
 
-def _npz(writing: _Writing) -> Iterator[Piece]:
-    """Yield an archive of each symbol `(T, n)`; symbols wait on disk until T is known."""
-    count, widths = 0, dict[str, int]()
-    for _, trace, times in writing.parts():
-        for name, values in text.npz_arrays(trace, times, writing.view).items():
-            widths[name] = values.shape[-1]
-            writing.spool.append(name, values.tobytes())
-        count += len(times)
-    out = _Sink()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, width in widths.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array_header_1_0(
-                    member, _header((count, width), writing.first.dtype)
-                )
-                for data in writing.spool.read(name):
-                    member.write(data)
-                    yield out.take()
-    yield out.take()
+def _output(writing: _Writing, counts: list[int]) -> Iterator[str]:
+    """Yield the numbers of `output`: in time, and where there are samples one by one.
+
+    Args:
+        writing: its spool has the output of each block, `(…, T, D·P)`.
+        counts: the steps of each block.
+    """
+    first = writing.first.output
+    width, lead = first.shape[-1], first.shape[:-2]
+    for sample in range(lead[0] if lead else 1):
+        yield (", " if sample else "") + ("[" if lead else "")
+        for block, steps in enumerate(counts):
+            size = steps * width * first.itemsize
+            data = writing.spool.part("output", block, sample * size, size)
+            rows = np.frombuffer(data, first.dtype).reshape(steps, width)
+            numbers = json_text(plain_list(rows, writing.first.dtype))
+            yield (", " if block else "") + numbers[1:-1]  # without the brackets of this part
+        yield "]" if lead else ""
 
 
-def _header(shape: tuple[int, ...], dtype: np.dtype) -> dict[str, object]:
-    described = np.lib.format.dtype_to_descr(dtype)
-    return {"descr": described, "fortran_order": False, "shape": shape}
-
-
-class _Sink(io.RawIOBase):
-    """What a zip archive is written into: it is taken out again as it comes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._taken = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> int:  # type: ignore[override] # any buffer
-        self._taken += data
-        return len(data)
-
-    def take(self) -> bytes:
-        taken, self._taken = bytes(self._taken), bytearray()
-        return taken
-
-
-FORMATS: dict[str, Callable[[_Writing], Iterator[Piece]]] = {
+_TEXTS: dict[str, Callable[[_Writing], Iterator[Piece]]] = {
     "plain": _plain,
     "json": _json,
     "jsonl": _jsonl,
     "csv": _csv,
-    "npz": _npz,
 }
+FORMATS = (*_TEXTS, "npz")

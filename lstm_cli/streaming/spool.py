@@ -34,6 +34,12 @@ class Spool:
             self._file.seek(start)
             yield self._file.read(length)
 
+    def part(self, name: str, piece: int, begin: int, length: int) -> bytes:
+        """Return some bytes of what was added to a stream at once, counted from 0."""
+        start, _ = self._places[name][piece]
+        self._file.seek(start + begin)
+        return self._file.read(length)
+
     def __enter__(self) -> Spool:
         return self
 
