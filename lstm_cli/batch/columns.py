@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 from operator import itemgetter, mul
 from typing import Any
 
@@ -222,11 +222,14 @@ def shared_keys(values: Sequence[Any]) -> Sequence[Any]:
     """Return what is equal for values that samples of a block may share: the same, of one type."""
     if {str} == set(map(type, values)):
         return values
-    return list(map(_shared_key, values))
+    try:  # version 2 writes equal values as equal bytes
+        return list(map(marshal.dumps, values, repeat(2)))
+    except ValueError:  # one of them is nothing that JSON has
+        return list(map(_shared_key, values))
 
 
 def _shared_key(value: Any) -> Any:
     try:
-        return marshal.dumps(value, 2)  # this version writes equal values as equal bytes
-    except ValueError:  # nothing that JSON has
+        return marshal.dumps(value, 2)
+    except ValueError:
         return UNSURE

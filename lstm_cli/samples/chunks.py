@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -218,12 +218,12 @@ def _same_members(text: bytes, documents: list[Any]) -> bool:
 
 
 def _members(documents: Sequence[dict[str, Any]]) -> int:
-    """Return how many members objects have, with those of objects in them."""
+    """Return how many members objects have, with those of objects that all of them have."""
     found = sum(map(len, documents))
     for key, value in documents[0].items():
         if type(value) is dict:
-            inner = (each.get(key) for each in documents)
-            found += sum(len(each) for each in inner if type(each) is dict)
+            inner: list[Any] = list(map(dict.get, documents, repeat(key)))
+            found += sum(map(len, inner)) if {dict} == set(map(type, inner)) else 0
     return found
 
 
