@@ -218,7 +218,7 @@ def test_parts_are_done_again_when_weights_change(
     dask: list[str], tmp_path: Path, small: None
 ) -> None:
     """A part is kept only while the weight files that its samples name are the same."""
-    documents = rows(files.CHUNK) + [{"x": [1, 2], "weights": "w.json"}]
+    documents = [*rows(files.CHUNK), {"x": [1, 2], "weights": "w.json"}]
     path, out = jsonl(tmp_path / "s.jsonl", documents), tmp_path / "out"
     kept = []
     for value in (0.5, 0.5, 0.75):
