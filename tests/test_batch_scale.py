@@ -483,15 +483,17 @@ def test_answers_are_those_of_the_engine(tmp_path: Path) -> None:
     assert call("batch", path).lines[0]["h"] == want.h.tolist()
 
 
+# `resource` would tell at least what the process had that started this one: pytest's.
 PEAK = """
-import resource, sys
+import sys
 from lstm_cli.cli import _guarded
 code = _guarded(["batch", sys.argv[1], "-o", sys.argv[2], "-q"])
-print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(code, open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
 def test_memory_is_flat(tmp_path: Path) -> None:
     """A hundred times as many samples take hardly more memory."""
     import subprocess
