@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from itertools import product
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -14,7 +16,14 @@ import pytest
 from lstm_cli.cells import Cell, parse_table
 from lstm_cli.engine import run
 from lstm_cli.errors import InputError
-from lstm_cli.kernel import compiled, compiled_cache, compiled_samples, compiled_units, products
+from lstm_cli.kernel import (
+    compiled,
+    compiled_cache,
+    compiled_run,
+    compiled_samples,
+    compiled_units,
+    products,
+)
 from lstm_cli.kernel.compiled import Form, form_for, run_compiled
 from lstm_cli.kernel.compiled_source import source_of
 from lstm_cli.kernel.plan import plan_of
@@ -148,6 +157,34 @@ def test_steps_and_samples_in_pieces(form: Form, monkeypatch: pytest.MonkeyPatch
     for samples in (1, 2, 7, 15, 40):
         agrees(random_weights(spec_cell("lstm"), 3, 5), form, samples, "float64")
         agrees(own_weights(OWN_TABLE, **{"rows of U_x": 2}), form, samples, "float64")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_threads_change_nothing(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples shared out among three threads give the same bits as one thread does."""
+    weights = random_weights(spec_cell("lstm"), 3, 5)
+    given = (*random_inputs(weights, 4, (50,)), np.dtype("float32"), form)
+    monkeypatch.setattr(compiled_run, "THREADED", 0)
+    for module in (compiled_units, compiled_samples):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 2**12)
+    found = []
+    for count in ("1", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", count)
+        found.append(run_compiled(weights, *given))
+    assert compiled_run.threads() == 3
+    for symbol, values in found[0].items():
+        np.testing.assert_array_equal(values, found[1][symbol])
+
+
+def test_what_was_made_ready_goes_with_its_weights() -> None:
+    """Weights that nobody has any more leave nothing behind."""
+    weights = random_weights(spec_cell("lstm"), 3, 5)
+    run_compiled(weights, *random_inputs(weights, 2, (1,)), np.dtype("float64"))
+    gone = ref(weights)
+    assert weights in compiled._ready
+    del weights
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("form", FORMS)
