@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.batch import Answer, Settings, Work, work
+from lstm_cli.batch import Answer, Settings, Tally, Work, work
 from lstm_cli.batch.texts import _fast_dumps, row_texts
 from lstm_cli.cells import LSTM, cell_named
 from lstm_cli.errors import LstmStepError
@@ -411,6 +411,25 @@ def test_work_can_be_sent_away(cell: Any, tmp_path: Path) -> None:
     there = pickle.loads(pickle.dumps(here))
     assert there(pickle.loads(pickle.dumps(chunk))) == here(chunk)
     assert here(chunk).failed == [1]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Work that answers with how many threads its process may use and has, after a product."""
+
+    def __call__(self, chunk: Chunk) -> Answer:
+        square = np.ones((512, 512))
+        assert (square @ square)[0, 0] == 512
+        asked = os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"]
+        return Answer([*asked, str(len(os.listdir("/proc/self/task")))], Tally())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells the threads")
+def test_processes_have_one_thread_each(tmp_path: Path) -> None:
+    """Processes beside each other have one thread of BLAS each, whatever they compute."""
+    chunk = next(all_chunks([str(jsonl(tmp_path / "s.jsonl", [{"x": [1]}]))]))
+    answers = list(Processes(2).map(Counting(), [chunk] * 4))
+    assert [list(each.lines) for each in answers] == [["1", "1", "1"]] * 4
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import marshal
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, repeat
-from operator import itemgetter, mul
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class Vectors:
     sizes: list[int] = field(default_factory=list)
     pieces: list[bytes] = field(default_factory=list)
 
-    def add(self, values: list[Any], booleans: bool) -> None:
+    def add(self, values: Sequence[Any], booleans: bool) -> None:
         """Take the decoded values of some more samples.
 
         Args:
@@ -63,7 +63,7 @@ class Vectors:
                 for value in values:
                     self.add([value], booleans)
                 return
-            shapes, sizes, numbers = [None if values == [None] else UNSURE], [0], b""
+            shapes, sizes, numbers = [None if values[0] is None else UNSURE], [0], b""
         self.shapes += shapes
         self.sizes += sizes
         self.pieces.append(numbers)
@@ -105,7 +105,7 @@ class Vectors:
         return numbers.reshape(len(rows), *(shape if isinstance(shape, tuple) else (shape,)))
 
 
-def _packed(values: list[Any], booleans: bool) -> tuple[Sequence[Any], Sequence[int], bytes]:
+def _packed(values: Sequence[Any], booleans: bool) -> tuple[Sequence[Any], Sequence[int], bytes]:
     """Return shapes, sizes and numbers of lists that are all plain, or all nested.
 
     What else there may be (texts, objects, nothing) has no length, or nothing that can be packed.
@@ -160,16 +160,20 @@ class Table:
     def add(self, positions: Iterable[int], documents: Sequence[Any], booleans: bool) -> None:
         """Take some more decoded samples."""
         self.positions += positions
-        for key in self.keys:
-            values = list(map(itemgetter(key), documents))
+        # Each object is looked at once for all of its members.
+        for key, values in zip(self.keys, _transposed(documents), strict=True):
             if key in VECTORS:
                 self.vectors.setdefault(key, Vectors(key == "x")).add(values, booleans)
             elif key == "expected":
-                for symbol in values[0]:
-                    own = list(map(itemgetter(symbol), values))
+                for symbol, own in zip(values[0], _transposed(values), strict=True):
                     self.expected.setdefault(symbol, Vectors(True)).add(own, booleans)
             else:
                 self.members.setdefault(key, []).extend(values)
+
+
+def _transposed(objects: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    """Return the values of each member of objects that have the same, in the same order."""
+    return zip(*map(tuple, map(dict.values, objects)), strict=True)
 
 
 def tables_of(chunk: Chunk) -> tuple[list[Table], list[int]]:

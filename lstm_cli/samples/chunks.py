@@ -8,29 +8,24 @@ or all of them quickly (`quick`), where what is not certain is left to `read`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-
-import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.safe_files import decode, parse_json
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
+from lstm_cli.samples.quick_json import fast_loads, has_booleans, quickly, strictly
 from lstm_cli.samples.sample import BadSample, Read, read_sample
 
 # One sample a line: a longer line is not a sample.
 MAX_LINE_BYTES = 16 * 2**20
 KEY_DIGITS = 32
 # What is decoded at a time: its objects are to stay in the memory next to the processor.
-PIECE_BYTES = 2**17
+PIECE_BYTES = 2**16
 PIECE_ROWS = 256
-
-_COLON = ord(":")
-_WITHOUT_COLONS = frozenset((float, int, bool, type(None)))
 
 
 class Quick(NamedTuple):
@@ -144,10 +139,10 @@ class Lines:
         loads = fast_loads()
         for lines in self._pieces():
             if loads is None:
-                yield Quick(list(map(_strictly, lines)))
+                yield Quick(list(map(strictly, lines)))
                 continue
             text = b"".join(lines)
-            yield Quick(_quickly(loads, lines, text), _has_booleans(text))
+            yield Quick(quickly(loads, lines, text), has_booleans(text))
 
     def _pieces(self) -> Iterator[Sequence[bytes]]:
         size = max(1, len(self) * PIECE_BYTES // (1 + sum(map(len, self.lines))))
@@ -163,82 +158,6 @@ class Lines:
         yield self.origin.content()
         yield repr((self.numbers[0], self.numbers[-1], len(self))).encode()
         yield from map(b"\n".join, self._pieces())
-
-
-def fast_loads() -> Callable[[bytes], Any] | None:
-    """Return orjson's parser, or None where it is not installed."""
-    try:
-        from orjson import loads
-    except ImportError:
-        return None
-    return loads
-
-
-def _has_booleans(text: bytes) -> bool:
-    """Whether true or false is in a text; single letters are found many times as fast as words."""
-    return (b"u" in text and b"true" in text) or (b"l" in text and b"false" in text)
-
-
-def _strictly(line: bytes) -> Any:
-    try:
-        return parse_json(decode(line, ""), "")
-    except LstmStepError:
-        return None
-
-
-def _quickly(loads: Callable[[bytes], Any], lines: Sequence[bytes], text: bytes) -> Sequence[Any]:
-    try:
-        documents: list[Any] = list(map(loads, lines))
-    except ValueError:
-        if len(lines) == 1:
-            return [None]
-        return [_quickly(loads, [line], line)[0] for line in lines]
-    if _same_members(text, documents):
-        return documents
-    if len(lines) == 1:
-        return [None]
-    return [
-        document if _same_members(line, [document]) else None
-        for line, document in zip(lines, documents, strict=True)
-    ]
-
-
-def _same_members(text: bytes, documents: list[Any]) -> bool:
-    """Whether every colon of a text is accounted for, so that no member of an object was dropped.
-
-    A member that is dropped takes its colon with it, whatever is in the others: the sums of many
-    objects agree only if those of each do.
-    """
-    # NumPy counts ten times as fast as `bytes.count`.
-    colons = int(np.count_nonzero(np.frombuffer(text, np.uint8) == _COLON))
-    if {dict} == set(map(type, documents)) and colons == _members(documents):
-        return True  # each member has its colon, and no colon is left over
-    # A colon in a text may also be written as \u003a.
-    return b"\\u003" not in text and colons == _colons(documents)
-
-
-def _members(documents: Sequence[dict[str, Any]]) -> int:
-    """Return how many members objects have, with those of objects that all of them have."""
-    found = sum(map(len, documents))
-    for key, value in documents[0].items():
-        if type(value) is dict:
-            inner: list[Any] = list(map(dict.get, documents, repeat(key)))
-            found += sum(map(len, inner)) if {dict} == set(map(type, inner)) else 0
-    return found
-
-
-def _colons(values: Sequence[Any]) -> int:
-    """Return how many colons the JSON of values has: those of members and those in texts."""
-    found = 0
-    while values:
-        objects = [each for each in values if type(each) is dict]
-        texts = (each for each in values if type(each) is str)
-        found += sum(map(len, objects)) + "".join(chain(texts, *objects)).count(":")
-        lists = list(chain.from_iterable(each for each in values if type(each) is list))
-        # Most are lists of numbers, which are left here at once.
-        rest = [] if _WITHOUT_COLONS.issuperset(map(type, lists)) else lists
-        values = [*chain.from_iterable(map(dict.values, objects)), *rest]
-    return found
 
 
 @dataclass(frozen=True, eq=False)
