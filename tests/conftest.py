@@ -70,6 +70,13 @@ BITS = {
     "test_startup.py::test_frozen_classes_of_a_step": _LOADED,
 }  # fmt: skip
 
+_TABLES = "hundreds of tables, each of which would be compiled for seconds; numpy runs them"
+# What `--engine numba` passes over besides.
+COMPILES = {
+    "test_mutation.py": _TABLES,
+    "test_working.py::test_any_expression_is_worked_out": _TABLES,
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engine", default="", help="force an engine: table, numpy or numba")
@@ -85,8 +92,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--engine") in ("", "table"):
         return
+    passed_over = BITS | (COMPILES if config.getoption("--engine") == "numba" else {})
     for item in items:
-        for start, reason in BITS.items():
+        for start, reason in passed_over.items():
             if item.nodeid.removeprefix("tests/").startswith(start):
                 item.add_marker(pytest.mark.bits)
                 item.add_marker(pytest.mark.skip(reason=reason))
