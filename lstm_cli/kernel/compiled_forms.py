@@ -12,12 +12,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
+from typing import Literal
 
 from lstm_cli.kernel.plan import Operation, Product, Stage
 from lstm_cli.kernel.program import Group, Phase, Program, reads
 
 # An array and where a value stands in it.
 Place = tuple[str, str]
+# What makes a value, and its number there (of a slot, or of a product), or the value itself.
+Source = tuple[Literal["state", "given", "kept", "early", "product", "parameter"], int]
 
 
 def group_arrays(group: Group) -> list[tuple[str, int]]:
@@ -45,8 +48,25 @@ class Form(ABC):
         pieces = {piece.out for product in self.products for piece in product.pieces}
         # What lives from one phase to another and is no product's.
         self.kept = tuple(value for value in program.crossing if value not in pieces)
+        self.sources = self._sources()
         joins = (phase for phase in program.phases if isinstance(phase, Operation))
         self.joined = tuple(sorted({part for join in joins for part in join.arguments}))
+
+    def _sources(self) -> dict[int, Source]:
+        """Return value -> where it comes from."""
+        found: dict[int, Source] = {}
+        for value in parameters_read(self.program):
+            found[value] = "parameter", value
+        for k, product in enumerate(self.products):
+            for piece in product.pieces:
+                found[piece.out] = "early" if k < len(self.program.early) else "product", k
+        for value in self.kept:
+            found[value] = "kept", value
+        for value in self.program.given:
+            found[value] = "given", value
+        for slot, value in enumerate(self.program.states):
+            found[value] = "state", slot
+        return found
 
     @cached_property
     def arrays(self) -> list[str]:
@@ -173,26 +193,24 @@ class UnitsForm(Form):
                     begin += f" + wide{part}"
 
     def _place(self, value: int, index: str) -> Place:
-        if value in self.program.states:
-            return self._row(self.program.states.index(value), index, after=False)
-        if value in self.program.given:
-            return f"x{value}", f"t * step{value} + (s0 + {index}) * sample{value}"
-        if value in self.kept:
-            return f"w{value}", f"{index} * length{value}"
-        for k, product in enumerate(self.products):
-            if value in (piece.out for piece in product.pieces):
-                row = f"(t - t0 + {index})" if k < len(self.program.early) else index
-                return f"out{k}", f"begin{value} + {row} * line{k}"
+        match self.sources[value]:
+            case "state", slot:
+                return self._row(slot, index, after=False)
+            case "given", _:
+                return f"x{value}", f"t * step{value} + (s0 + {index}) * sample{value}"
+            case "kept", _:
+                return f"w{value}", f"{index} * length{value}"
+            case "early", k:
+                return f"out{k}", f"begin{value} + (t - t0 + {index}) * line{k}"
+            case "product", k:
+                return f"out{k}", f"begin{value} + {index} * line{k}"
         return f"p{value}", "U0"
 
     def _apart(self, value: int) -> str:
         """Return how far apart the samples of a product's vector are."""
-        if value in self.program.states:
-            return f"sample_row{self.program.states.index(value)}"
-        if value in self.kept:
-            return f"length{value}"
-        made = ([piece.out for piece in product.pieces] for product in self.products)
-        return f"line{next(k for k, outs in enumerate(made) if value in outs)}"
+        kind, number = self.sources[value]
+        names = {"state": "sample_row", "given": "sample", "kept": "length"}
+        return f"{names.get(kind, 'line')}{number}"
 
     def _row(self, slot: int, index: str, *, after: bool) -> Place:
         step = f"(t{' + U1' if after else ''}) * step_row{slot}"
@@ -227,7 +245,7 @@ class SamplesForm(Form):
 
     def _product(self, k: int, vector: int) -> str:
         array, place = self._place(vector, "U0")
-        apart = "lane" if array.startswith(("x", "rows")) else "block"
+        apart = "lane" if self.sources[vector][0] in ("state", "given") else "block"
         matrix = f"units{k}, inner{k}, panels, matrix{k}, U0, inner{k}"
         return f"multiply({matrix}, {array}, {place}, {apart}, U(WIDTH), out{k}, U0, block)"
 
@@ -242,20 +260,20 @@ class SamplesForm(Form):
                 begin = "q"
                 for part in phase.arguments:
                     array, place = self._place(part, "q")
-                    copied = "spread" if array.startswith("p") else "copy"
+                    copied = "spread" if self.sources[part][0] == "parameter" else "copy"
                     yield f"for q in range(wide{part}):"
                     yield f"    {copied}(count, {array}, {place}, w{phase.out}, ({begin}) * block)"
                     begin += f" + wide{part}"
 
     def _place(self, value: int, index: str) -> Place:
-        if value in self.program.states:
-            return self._row(self.program.states.index(value), index, after=False)
-        if value in self.program.given:
-            return f"x{value}", f"t * step{value} + {index} * lane + s0"
-        if value in self.kept:
-            return f"w{value}", f"{index} * block"
-        for k, product in enumerate(self.products):
-            if value in (piece.out for piece in product.pieces):
+        match self.sources[value]:
+            case "state", slot:
+                return self._row(slot, index, after=False)
+            case "given", _:
+                return f"x{value}", f"t * step{value} + {index} * lane + s0"
+            case "kept", _:
+                return f"w{value}", f"{index} * block"
+            case (("early" | "product"), k):
                 return f"out{k}", f"(begin{value} + {index}) * block"
         return f"p{value}", index
 
