@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from lstm_cli.batch import Work
 from lstm_cli.cluster.folder import Folder, Record, write_part
 from lstm_cli.cluster.messages import Message, pack_answer, refused, unpack, unpack_origin
-from lstm_cli.digests import Digests
+from lstm_cli.digests import Digests, content_of
 from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.remote import place_of
 from lstm_cli.runners import Runner, Serial
@@ -93,7 +92,7 @@ def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
         path = place_of(unit["file"], root)
         yield read_range(path, unpack_origin(unit["origin"]), Range(*unit["range"]))
     else:
-        if digest_of(place_of(unit["file"], root)) != unit["digest"]:
+        if content_of(place_of(unit["file"], root)) != unit["digest"]:
             raise InputError(
                 "the file was changed while it was read", where=safe(unit["file"]),
                 hint="the same command once more: what is finished and unchanged stays",
@@ -114,7 +113,7 @@ def look(work: Work, message: Message, runner: Runner) -> Message:
         if ranges is not None:
             found = [(each.start, each.stop, each.first, each.key) for each in ranges]
             return {"ranges": found}
-        return {"digest": digest_of(path)}
+        return {"digest": content_of(path)}
     except (OSError, LstmStepError):
         return {}  # the client says what is wrong with it
 
@@ -128,15 +127,6 @@ def size_of(path: Path) -> int:
     """
     with open_checked(path):  # a file that cannot be opened is as good as none
         return int(path.stat().st_size)
-
-
-def digest_of(path: Path) -> str:
-    """Return a digest of a file's bytes."""
-    digest = hashlib.blake2b(digest_size=16)
-    with open_checked(path) as stream:
-        while piece := stream.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 TASKS: dict[str, Task] = {"evaluate": evaluate, "make_part": make_part, "look": look}
