@@ -182,8 +182,3 @@ def threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def rounded_up(count: int, turn: int) -> int:
-    """Return the next whole number of turns."""
-    return -(-count // turn) * turn

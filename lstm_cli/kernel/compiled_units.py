@@ -13,8 +13,9 @@ import numpy as np
 from lstm_cli.equations import Array
 from lstm_cli.kernel import products
 from lstm_cli.kernel.compiled_forms import parameters_read
-from lstm_cli.kernel.compiled_run import Layout, Runner, rounded_up
+from lstm_cli.kernel.compiled_run import Layout, Runner
 from lstm_cli.kernel.plan import Product, stacked_matrix
+from lstm_cli.kernel.products import rounded_up
 
 # So many numbers a loop may read or write past a row's end: it runs over whole registers.
 LANES = 8

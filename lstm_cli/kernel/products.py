@@ -81,6 +81,11 @@ def width(dtype: str) -> int:
     return VECTORS * (64 if wide else 32) // np.dtype(dtype).itemsize
 
 
+def rounded_up(count: int, turn: int) -> int:
+    """Return the next whole number of turns."""
+    return -(-count // turn) * turn
+
+
 def packed(matrix: Array, dtype: str) -> Array:
     """Return a matrix's transpose, cut into panels, `(panels · columns · width,)`.
 
@@ -90,7 +95,7 @@ def packed(matrix: Array, dtype: str) -> Array:
     """
     rows, columns = matrix.shape
     wide = width(dtype)
-    whole = np.zeros((-(-rows // wide) * wide, columns), dtype)
+    whole = np.zeros((rounded_up(rows, wide), columns), dtype)
     whole[:rows] = matrix
     return whole.reshape(-1, wide, columns).transpose(0, 2, 1).ravel()
 
