@@ -164,8 +164,9 @@ def floor(rows: list[Record]) -> str:
     return (
         f"The floor is the largest of {PRODUCT} (one call of BLAS a step), NumPy's {ACTIVATIONS}, "
         f"and {TRACE} the trace, each alone. On the largest rows we take "
-        f"{'; '.join(told)} (the goal was {FLOOR_GOAL}). Where units are few, code fused over them "
-        "is faster than NumPy's calls."
+        f"{'; '.join(told)} (the goal was {FLOOR_GOAL}). Below 1 is no error: each call of BLAS or "
+        "NumPy has a cost of its own, and BLAS puts the weights in its order each time; code that "
+        "does all steps in one call pays for that once."
     )
 
 
