@@ -81,7 +81,7 @@ class Vectors:
         wrong = np.abs(flat) >= MAX_EXACT_INT
         if finite:
             wrong |= ~np.isfinite(flat)
-        ends = np.cumsum(self.sizes)
+        ends = self.starts[1:]
         for place in np.unique(np.searchsorted(ends, np.flatnonzero(wrong), "right")).tolist():
             self.shapes[place] = UNSURE
 
