@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client
 
 from lstm_cli.batch import Settings, Work
-from lstm_cli.cluster import Batch, Cluster, Folder, parts
+from lstm_cli.cluster import Batch, Cluster, ClusterError, Folder, parts, runner
 from lstm_cli.cluster.connection import local_cluster
 from lstm_cli.samples import all_chunks, files
 from tests.clusters import Deadly, Killer, pids
@@ -153,6 +154,38 @@ def test_a_scheduler_that_dies_is_an_error(samples: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "moment",
+    ["done", *(pytest.param(each, marks=pytest.mark.slow) for each in ("noticed", "closed"))],
+)
+def test_a_scheduler_may_die_at_any_moment(
+    moment: str, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the client wants of it next, an answer that is done too, it says who is gone."""
+    from benchmarks.cluster import scheduler
+
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.0)
+    with (
+        scheduler() as (address, pid),
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        Client(address) as client,
+    ):
+        client.wait_for_workers(1)
+        answers = Cluster(client, address).map(
+            Work(Settings(check=False)), all_chunks([str(samples)])
+        )
+        next(answers)
+        while not all(each.done() for each in list(client.futures.values())):
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        # At once; when the client has seen it; when it has given up.
+        states = {"done": "running", "noticed": "connecting", "closed": "closed"}
+        while client.status != states[moment]:
+            time.sleep(0.01)
+        with pytest.raises(ClusterError, match=r"^the scheduler does not answer any more\n"):
+            list(answers)
+
+
+@pytest.mark.parametrize(
     "gathered",
     [pytest.param(True, marks=pytest.mark.slow, id="gathered"), pytest.param(False, id="parts")],
 )
@@ -167,13 +200,13 @@ def test_a_poison_sample_costs_its_own_record(
     wanted = call("batch", path).out.splitlines()
     deadly: Any = Deadly(Work(Settings(check=False)))
     with local_cluster(2) as cluster, Client(cluster) as client:
-        runner = Cluster(client, cluster.scheduler_address)
+        machines = Cluster(client, cluster.scheduler_address)
         if gathered:
-            answers = list(runner.map(deadly, all_chunks([str(path)])))
+            answers = list(machines.map(deadly, all_chunks([str(path)])))
             lines = [line.rstrip("\n") for answer in answers for line in answer.lines]
             failed = sum(each.tally.failed for each in answers)
         else:
-            batch = Batch(runner, deadly, Folder(str(tmp_path / "out")))
+            batch = Batch(machines, deadly, Folder(str(tmp_path / "out")))
             failed = batch.run([str(path)], lambda tally, notes: None).failed
             lines = joined(tmp_path / "out").decode().splitlines()
         assert pids(cluster)

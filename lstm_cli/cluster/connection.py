@@ -44,8 +44,10 @@ def connected(address: str, jobs: int = 0) -> Iterator[Cluster]:
         else:
             _check_answers(address)
             client = stack.enter_context(Client(address))
-        _check_workers(client, address)
-        yield Cluster(client, address)
+        cluster = Cluster(client, address)
+        with cluster.answering():
+            _check_workers(client, address)
+        yield cluster
 
 
 def _check_installed() -> None:

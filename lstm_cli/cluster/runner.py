@@ -71,14 +71,18 @@ class Cluster:
             ClusterError: no worker is left; a task cannot be done on any.
             LstmStepError: what a worker says of a message.
         """
-        under_way = _UnderWay(self, task, pickle.dumps(work))
+        with self.answering():
+            under_way = _UnderWay(self, task, pickle.dumps(work))
         source = iter(messages)
         try:
             while True:
-                under_way.send(list(islice(source, self._room(len(under_way.sent)))))
-                if not under_way.sent:
-                    return
-                yield under_way.first()
+                group = list(islice(source, self._room(len(under_way.sent))))
+                with self.answering():
+                    under_way.send(group)
+                    if not under_way.sent:
+                        return
+                    answer = under_way.first()
+                yield answer
         finally:
             under_way.cancel()
 
@@ -88,21 +92,46 @@ class Cluster:
             self.shared = packed, self.client.scatter(packed, broadcast=True, hash=False)
         return self.shared[1]
 
-    def workers(self) -> int:
-        """Return how many workers there are."""
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Say that the scheduler or all workers are gone, whatever the client wanted of them.
+
+        Raises:
+            ClusterError: they are.
+        """
         try:
-            return len(self.client.nthreads())
-        except (OSError, TimeoutError):
-            return 0
+            yield
+        except LstmStepError:
+            raise
+        except TimeoutError as error:
+            raise self.alone() from error
+        except Exception as error:  # a client that has closed fails in many ways
+            if isinstance(error, OSError) or self.client.status == "closed":
+                raise self.silent() from error
+            raise
+
+    def threads_by_worker(self) -> dict[str, int]:
+        """Return how many threads each worker has; none where the scheduler does not answer."""
+        if self.client.status == "closed":
+            return {}
+        try:
+            found: dict[str, int] = self.client.nthreads()
+        except OSError:
+            return {}
+        return found
+
+    def silent(self) -> ClusterError:
+        """Return the error of a cluster whose scheduler is gone."""
+        return ClusterError(
+            "the scheduler does not answer any more",
+            where=safe(self.address),
+            hint="start it again; what is finished stays",
+        )
 
     def alone(self) -> ClusterError:
         """Return the error of a cluster without workers, or without its scheduler."""
         if self.client.status != "running":
-            return ClusterError(
-                "the scheduler does not answer any more",
-                where=safe(self.address),
-                hint="start it again; what is finished stays",
-            )
+            return self.silent()
         return ClusterError(
             f"the cluster has had no worker for {WORKERLESS_SECONDS:.0f} seconds",
             where=safe(self.address),
@@ -113,7 +142,7 @@ class Cluster:
         """Return for how many more messages there is room; 0 until it is worth a call."""
         then, threads = self.threads
         if time.monotonic() - then > LOOK_SECONDS:  # clusters grow and shrink
-            threads = max(1, sum(self.client.nthreads().values()))
+            threads = max(1, sum(self.threads_by_worker().values()))
             self.threads = time.monotonic(), threads
         room = threads * (1 + AHEAD) - running
         return room if room >= threads or not running else 0
@@ -141,6 +170,7 @@ class _UnderWay:
             LstmStepError: as `Cluster.run`.
         """
         from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
 
         message, future = self.sent.popleft()
         for _ in range(ATTEMPTS):
@@ -148,7 +178,8 @@ class _UnderWay:
                 return self._answer(future)
             except KilledWorker:
                 self._again(_was_killed, careful=True)
-            except CancelledError:  # what it needs is gone, and so it is for the others
+            # What it needs is gone, or the way to the scheduler, and so it is for the others.
+            except (CancelledError, CommClosedError):
                 self._share_again()
                 self._again(_was_cancelled)
             (future,) = self._futures([message], careful=True)
@@ -160,7 +191,7 @@ class _UnderWay:
 
     def cancel(self) -> None:
         """Let go of what nobody waits for any more."""
-        with contextlib.suppress(OSError, TimeoutError, CancelledError):
+        with contextlib.suppress(ClusterError, CancelledError), self.cluster.answering():
             self.cluster.client.cancel([future for _, future in self.sent], force=True)
 
     def _futures(self, messages: list[Message], careful: bool = False) -> list[Any]:
@@ -178,11 +209,8 @@ class _UnderWay:
         return futures
 
     def _share_again(self) -> None:
-        try:
-            self.cluster.client.wait_for_workers(1, WORKERLESS_SECONDS)
-            self.shared = self.cluster.share(self.packed, lost=self.shared)
-        except (TimeoutError, OSError) as error:
-            raise self.cluster.alone() from error
+        self.cluster.client.wait_for_workers(1, WORKERLESS_SECONDS)
+        self.shared = self.cluster.share(self.packed, lost=self.shared)
 
     def _again(self, lost: Callable[[Any], bool], careful: bool = False) -> None:
         """Send those once more that are lost, too, so that none waits for its turn."""
@@ -194,10 +222,11 @@ class _UnderWay:
     def _answer(self, future: Any) -> Message:
         self._wait(future)
         from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
 
         try:
             answer: Message = future.result()
-        except (KilledWorker, CancelledError):
+        except (KilledWorker, CancelledError, CommClosedError):
             raise
         except Exception as error:  # whatever a task may raise there
             raise ClusterError(
@@ -218,7 +247,7 @@ class _UnderWay:
             try:
                 wait(future, LOOK_SECONDS)
             except TimeoutError:
-                alone = 0.0 if self.cluster.workers() else alone + LOOK_SECONDS
+                alone = 0.0 if self.cluster.threads_by_worker() else alone + LOOK_SECONDS
                 if alone >= WORKERLESS_SECONDS:
                     raise self.cluster.alone() from None
 
