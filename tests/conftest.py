@@ -70,11 +70,15 @@ BITS = {
     "test_startup.py::test_frozen_classes_of_a_step": _LOADED,
 }  # fmt: skip
 
+_DIGITS = "the screen shows a number to its last digit, which the table rounds otherwise"
 _TABLES = "hundreds of tables, each of which would be compiled for seconds; numpy runs them"
 # What `--engine numba` passes over besides.
 COMPILES = {
     "test_mutation.py": _TABLES,
     "test_working.py::test_any_expression_is_worked_out": _TABLES,
+    "test_explore.py::test_screens[cell-state]": _DIGITS,
+    "test_explore.py::test_screens[edited]": _DIGITS,
+    "test_explore.py::test_screens[differences]": _DIGITS,
 }
 
 
