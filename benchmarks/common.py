@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parent / "results.json"
 LEAST_SECONDS = 0.02
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
                     "NUMBA_NUM_THREADS")  # fmt: skip
-PACKAGES = ("lstm-cli", "numpy", "numba", "torch", "onnxruntime", "jax", "orjson")
+PACKAGES = ("lstm-cli", "numpy", "numba", "torch", "onnxruntime", "jax", "orjson", "pysimdjson")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 

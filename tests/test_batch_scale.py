@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lstm_cli.batch import Answer, Settings, Tally, Work, work
 from lstm_cli.batch.texts import _fast_dumps, row_texts
@@ -34,10 +36,11 @@ from tests.tools import ROOT, call, shell
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Return what takes orjson away."""
+    """Return what takes the extra `batch` away."""
 
     def take_away() -> None:
         monkeypatch.setitem(sys.modules, "orjson", None)
+        monkeypatch.setitem(sys.modules, "simdjson", None)
         _fast_dumps.cache_clear()
 
     yield take_away
@@ -102,6 +105,18 @@ TRAPS = {
     "not UTF-8": b'{"x": [1], "id": "\xff"}',
     "note nested too deep": b'{"x": [1], "note": ' + b"[" * 80 + b"]" * 80 + b"}",
     "nested deeper than Python goes": b'{"x": [1], "mine": ' + b"[" * 999 + b"]" * 999 + b"}",
+    "a list in a list among numbers": b'{"x": [1, [2, 3], []]}',
+    "the same, behind a bracket that is escaped": b'{"x": [1, [2, 3], []], "a": ["\\u005b"], "id": "\\u005b"}',
+    "rows in a row": b'{"x": [[1, [2, 3]], [4, []]]}',
+    "rows of equal sum": b'{"x": [[1, 2], [3], [4, 5, 6]]}',
+    "no number": b'{"x": [1], "h": []}',
+    "no rows": b'{"x": [1], "h": [[], []]}',
+    "a name with a zero byte": b'{"x\\u0000": [2], "a": [1]}',
+    "two lines": b'{"x": [1]}{"x": [2]}',
+    "no object": b"[[1, 2]]",
+    "expected is none": b'{"x": [1], "expected": null}',
+    "expected is a list": b'{"x": [1], "expected": [1]}',
+    "expected is text": b'{"x": [1], "expected": {"h": "a"}}',
     "nested too deep": b'{"x": [1], "mine": ' + b"[" * 80 + b"]" * 80 + b"}",
 }
 
@@ -125,6 +140,38 @@ def test_a_trap_costs_only_itself(trap: bytes, tmp_path: Path, plain: Callable[[
     assert [each["ok"] for each in answer.lines] == [*fine, False, False, *fine]
     plain()
     assert call("batch", path, "--check").out == answer.out
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_lines_are_read_as_the_strict_parser_reads_them(data: st.DataObject) -> None:
+    """Of lines with bytes changed, added and left out, simdjson makes what `json` does, or nothing."""
+    pytest.importorskip("simdjson")
+    lines = data.draw(
+        st.lists(st.sampled_from([*LIKE_TRAPS, *TRAPS.values()]), min_size=1, max_size=6)
+    )
+    changed = []
+    for line in lines:
+        if data.draw(st.booleans()):
+            at = data.draw(st.integers(0, len(line)))
+            new = data.draw(st.sampled_from(PIECES))
+            line = line[:at] + new + line[at + data.draw(st.integers(0, 3)) :]
+        changed.append(line)
+    chunk = chunks.Lines(chunks.Origin("s.jsonl", "s", Path()), range(len(changed)), changed)
+    quick = Work(Settings(check=True))(chunk)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "simdjson", None)
+        slow = Work(Settings(check=True))(chunk)
+    assert quick.lines == slow.lines
+
+
+# What is put into lines.
+PIECES = (
+    b"", b"[", b"]", b"[[", b",", b", ", b'"', b"{", b"}", b":", b"1", b"-", b"0", b".", b"e9", b"null",
+    b"true", b"\\", b"\\u005b", b"\\u0000", b"\\ud800", b"\xef\xbb\xbf", b"\xff", b"\0", b" ", b"\t",
+    b"[1]", b"[]", b"{}", b'"x": [2], ', b'"h": null, ', b'"a": {"b": [1]}, ', b'"a": "[", ',
+    b'"a": 1, "b": 2, ', b'"b": 2, "a": 1, ', b"9007199254740993", b"1e400",
+)  # fmt: skip
 
 
 def test_own_members_of_any_kind_take_the_quick_way(
@@ -151,7 +198,7 @@ def test_own_members_of_any_kind_take_the_quick_way(
 @pytest.mark.parametrize(
     "options", [[], ["--check"], ["--trace"], ["--dtype", "float32", "--trace"]]
 )
-def test_answers_are_the_same_bytes_without_orjson(
+def test_answers_are_the_same_bytes_without_the_extra(
     options: list[str], tmp_path: Path, plain: Callable[[], None]
 ) -> None:
     """The extra `batch` makes it quicker and changes nothing."""

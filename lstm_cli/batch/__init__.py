@@ -13,7 +13,7 @@ from lstm_cli.batch.settings import DEFAULT_ATOL, SCHEMA, Settings, Tally
 from lstm_cli.batch.work import Answer, Work, WorkerError, joined, lost, short
 from lstm_cli.engine import Trace, run
 from lstm_cli.errors import LstmStepError
-from lstm_cli.samples import CHUNK, Quick, Read, Sample
+from lstm_cli.samples import CHUNK, Read, Sample, Tables
 from lstm_cli.vectors import repeat_or_cut
 
 __all__ = [
@@ -84,9 +84,9 @@ class _Reads:
         """Return it."""
         return self.reads[position]
 
-    def quick(self) -> Iterator[Quick]:
-        """Yield that only `read` can tell."""
-        yield Quick([None] * len(self))
+    def tables(self) -> Tables:
+        """Return that only `read` can tell."""
+        return Tables(single=list(range(len(self))))
 
     def take(self, positions: Sequence[int]) -> _Reads:
         """Return some of them."""

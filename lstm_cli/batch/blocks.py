@@ -9,6 +9,7 @@ samples concerned through `Chunk.read`, one by one, which says what is wrong.
 from __future__ import annotations
 
 import json
+import marshal
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.batch.columns import UNSURE, VECTORS, Table, shared_keys, tables_of
 from lstm_cli.batch.texts import joined_texts, quoted, value_texts
 from lstm_cli.equations import Array
 from lstm_cli.safe_files import MAX_EXACT_INT
 from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys
+from lstm_cli.samples.tables import UNSURE, VECTORS, Table
 
 # What samples of a block share.
 _SHARED = tuple(key for key in KEYS if key not in (*VECTORS, "id", "expected", "atol", "note"))
@@ -68,8 +69,11 @@ class Block:
 
 def blocks_of(chunk: Chunk) -> tuple[list[Block], dict[int, BadSample]]:
     """Return a chunk's samples as blocks, and those that are none by position."""
-    tables, single = tables_of(chunk)
-    blocks = [block for table in tables for block in _table_blocks(table, chunk, single)]
+    found = chunk.tables()
+    single = list(found.single)
+    blocks = [
+        block for table in found.tables.values() for block in _table_blocks(table, chunk, single)
+    ]
     reads = {position: chunk.read(position) for position in sorted(single)}
     samples = {p: each for p, each in reads.items() if isinstance(each, Sample)}
     bad = {p: each for p, each in reads.items() if isinstance(each, BadSample)}
@@ -174,13 +178,29 @@ def _likenesses(table: Table) -> Iterator[Sequence[Any]]:
         yield each.shapes
     for key, values in table.members.items():
         if key in _SHARED:
-            yield shared_keys(values)
+            yield _shared_keys(values)
         elif key == "id":
             yield _judged(values, _is_id, {str})
         elif key == "atol":
             yield _judged(values, _is_tolerance, {type(None)})
         else:
             yield _judged(values, _is_exact, {str, bool, type(None)})
+
+
+def _shared_keys(values: Sequence[Any]) -> Sequence[Any]:
+    """Return what is equal for values that samples of a block may share: the same, of one type."""
+    if {str} == set(map(type, values)):
+        return values
+    different = {id(each): each for each in values}
+    keys = {number: _shared_key(each) for number, each in different.items()}
+    return [keys[id(each)] for each in values]
+
+
+def _shared_key(value: Any) -> Any:
+    try:
+        return marshal.dumps(value, 2)  # version 2 writes equal values as equal bytes
+    except ValueError:  # nothing that JSON has
+        return UNSURE
 
 
 def _judged(

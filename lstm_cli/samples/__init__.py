@@ -7,7 +7,7 @@ read becomes a `BadSample`; none is ever dropped.
 
 from __future__ import annotations
 
-from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Quick, Rows, key_of
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of
 from lstm_cli.samples.files import (
     CHUNK,
     FORMATS,
@@ -27,6 +27,7 @@ from lstm_cli.samples.sample import (
     extra_keys,
     read_sample,
 )
+from lstm_cli.samples.tables import Tables
 
 __all__ = [
     "ANSWERED",
@@ -40,10 +41,10 @@ __all__ = [
     "Lines",
     "Objects",
     "Origin",
-    "Quick",
     "Read",
     "Rows",
     "Sample",
+    "Tables",
     "all_chunks",
     "check_keys",
     "extra_keys",

@@ -2,7 +2,7 @@
 
 A chunk holds what its file holds (lines, rows, slices of arrays), so that whoever evaluates it
 also parses it: another process, another machine. It reads each sample with all checks (`read`),
-or all of them quickly (`quick`), where what is not certain is left to `read`.
+or all of them as columns (`tables`), where what is not certain is left to `read`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.safe_files import decode, parse_json
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
-from lstm_cli.samples.quick_json import fast_loads, has_booleans, quickly, strictly
+from lstm_cli.samples.quick_json import quick_reader, strictly
 from lstm_cli.samples.sample import BadSample, Read, read_sample
+from lstm_cli.samples.tables import VECTORS, Tables
 
 # One sample a line: a longer line is not a sample.
 MAX_LINE_BYTES = 16 * 2**20
@@ -26,18 +27,6 @@ KEY_DIGITS = 32
 # What is decoded at a time: its objects are to stay in the memory next to the processor.
 PIECE_BYTES = 2**16
 PIECE_ROWS = 256
-
-
-class Quick(NamedTuple):
-    """Some samples of a chunk, decoded without most checks.
-
-    Attributes:
-        documents: the object of each, or None where only `Chunk.read` can tell what it is.
-        booleans: whether true and false may be where numbers should be.
-    """
-
-    documents: Sequence[Any]
-    booleans: bool = True
 
 
 class Chunk(Protocol):
@@ -59,8 +48,8 @@ class Chunk(Protocol):
         """Return a sample, with everything checked, or why it is none."""
         ...
 
-    def quick(self) -> Iterator[Quick]:
-        """Yield all samples decoded, some at a time, in order."""
+    def tables(self) -> Tables:
+        """Return all samples as columns, but for those that only `read` can judge."""
         ...
 
     def take(self, positions: Sequence[int]) -> Chunk:
@@ -130,19 +119,18 @@ class Lines:
             return BadSample(name, error)
         return read_sample(document, name, self.origin.folder, place)
 
-    def quick(self) -> Iterator[Quick]:
-        """Yield what a fast parser makes of the lines, where the strict one makes the same of them.
-
-        What such parsers guess at: of a key given twice they keep the last. NaN and numbers past
-        a double's range they refuse; whole numbers that are not exact are for the caller to see.
-        """
-        loads = fast_loads()
+    def tables(self) -> Tables:
+        """Return the samples as columns: by simdjson, or as the strict parser reads them."""
+        found = Tables()
+        reader = quick_reader(found)
+        start = 0
         for lines in self._pieces():
-            if loads is None:
-                yield Quick(list(map(strictly, lines)))
-                continue
-            text = b"".join(lines)
-            yield Quick(quickly(loads, lines, text), has_booleans(text))
+            if reader is None:
+                found.add(start, list(map(strictly, lines)))
+            else:
+                reader.take(start, lines)
+            start += len(lines)
+        return found.judged()
 
     def _pieces(self) -> Iterator[Sequence[bytes]]:
         size = max(1, len(self) * PIECE_BYTES // (1 + sum(map(len, self.lines))))
@@ -187,9 +175,11 @@ class Objects:
             return BadSample(name, one)
         return read_sample(one, name, self.origin.folder, self.places[position])
 
-    def quick(self) -> Iterator[Quick]:
-        """Yield the objects."""
-        yield Quick(self.objects)
+    def tables(self) -> Tables:
+        """Return the objects as columns."""
+        found = Tables()
+        found.add(0, self.objects)
+        return found.judged()
 
     def take(self, positions: Sequence[int]) -> Objects:
         """Return some of the objects."""
@@ -236,10 +226,13 @@ class Rows:
             return BadSample(name, error)
         return read_sample(document, name, self.origin.folder, place)
 
-    def quick(self) -> Iterator[Quick]:
-        """Yield the object that each row stands for."""
+    def tables(self) -> Tables:
+        """Return the objects that the rows stand for, as columns."""
+        found = Tables()
         for start in range(0, len(self), PIECE_ROWS):
-            yield Quick(csv_documents(self.header, self.rows[start : start + PIECE_ROWS]), False)
+            documents = csv_documents(self.header, self.rows[start : start + PIECE_ROWS])
+            found.add(start, documents, booleans=False)
+        return found.judged()
 
     def take(self, positions: Sequence[int]) -> Rows:
         """Return some of the rows."""
@@ -281,22 +274,28 @@ class Columns:
 
     def read(self, position: int) -> Read:
         """Return a sample."""
-        ((document,), _) = next(self.take([position]).quick())
+        (document,) = self._documents(position, position + 1)
         return read_sample(document, self.name(position), self.origin.folder, self.place(position))
 
-    def quick(self) -> Iterator[Quick]:
-        """Yield each sample as an object."""
+    def tables(self) -> Tables:
+        """Return the samples as columns."""
         booleans = any(
-            isinstance(values, list) and (name in ("x", "h", "c") or name.startswith("expected"))
+            isinstance(values, list) and (name in VECTORS or name.startswith("expected"))
             for name, values in self.columns.items()
         )
+        found = Tables()
         for start in range(0, len(self), PIECE_ROWS):
-            columns = {
-                name: values if isinstance(values, list) else values.tolist()
-                for name, each in self.columns.items()
-                for values in (each[start : start + PIECE_ROWS],)
-            }
-            yield Quick(_objects(columns, self.common), booleans)
+            found.add(start, self._documents(start, start + PIECE_ROWS), booleans)
+        return found.judged()
+
+    def _documents(self, start: int, stop: int) -> list[dict[str, Any]]:
+        """Return some samples as objects."""
+        columns = {
+            name: values if isinstance(values, list) else values.tolist()
+            for name, each in self.columns.items()
+            for values in (each[start:stop],)
+        }
+        return _objects(columns, self.common)
 
     def take(self, positions: Sequence[int]) -> Columns:
         """Return some of the samples."""

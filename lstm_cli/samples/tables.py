@@ -1,26 +1,23 @@
 """The samples of a chunk as columns: their numbers end to end in arrays, no object for each.
 
-A chunk decodes some samples at a time, and their numbers are taken out of the decoded lists before
-the next ones come: lists of numbers are many times as large as the numbers, and memory that the
-processor has at hand is many times as fast.
+Samples that have the same members make a table. Whoever fills it checks no more than that each
+number is one; what is not certain is left out of it, or `UNSURE`, and only `Chunk.read` can judge
+it.
 """
 
 from __future__ import annotations
 
-import marshal
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, repeat
-from operator import mul
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.safe_files import MAX_EXACT_INT
-from lstm_cli.samples import Chunk
 
 VECTORS = ("x", "h", "c")
 # Stands for a value that only `Chunk.read` can judge: a text where numbers should be, …
@@ -28,7 +25,7 @@ UNSURE = object()
 _NUMBERS = frozenset((float, int))
 
 
-class _Uncertain(Exception):
+class Uncertain(Exception):
     """Among these values is one that only `Chunk.read` can judge."""
 
 
@@ -40,14 +37,14 @@ class Vectors:
         needed: whether a sample without it is none.
         shapes: of each: n of a plain list, (rows, n) of nested ones, None where it is absent, or
             `UNSURE`.
-        sizes: how many numbers each has.
-        pieces: all numbers as doubles, end to end.
+        packed: the numbers as doubles, end to end.
+        pieces: those of the samples that came last, as anything that has bytes.
     """
 
     needed: bool
     shapes: list[Any] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    pieces: list[bytes] = field(default_factory=list)
+    packed: list[bytes] = field(default_factory=list)
+    pieces: list[Any] = field(default_factory=list)
 
     def add(self, values: Sequence[Any], booleans: bool) -> None:
         """Take the decoded values of some more samples.
@@ -57,16 +54,15 @@ class Vectors:
             booleans: whether true and false may be among the numbers.
         """
         try:
-            shapes, sizes, numbers = _packed(values, booleans)
-        except (_Uncertain, TypeError, IndexError, struct.error):
+            shapes, numbers = _packed(values, booleans)
+        except (Uncertain, TypeError, IndexError, struct.error):
             if len(values) > 1:  # whichever it is, it costs the others nothing but time
                 for value in values:
                     self.add([value], booleans)
                 return
-            shapes, sizes, numbers = [None if values[0] is None else UNSURE], [0], b""
+            shapes, numbers = [None if values[0] is None else UNSURE], b""
         self.shapes += shapes
-        self.sizes += sizes
-        self.pieces.append(numbers)
+        self.packed.append(numbers)
 
     def judge(self, *, finite: bool) -> None:
         """Make samples UNSURE whose numbers may not be what was written.
@@ -88,44 +84,54 @@ class Vectors:
     @cached_property
     def flat(self) -> Array:
         """All numbers, end to end."""
-        return np.frombuffer(b"".join(self.pieces))
+        return np.frombuffer(b"".join(self.packed))
 
     @cached_property
     def starts(self) -> Array:
-        """Where those of each sample start."""
-        return np.cumsum([0, *self.sizes])
+        """Where those of each sample start; asked for before any of them is UNSURE."""
+        shapes = self.shapes
+        if shapes.count(shapes[0]) == len(shapes):  # nearly always
+            return np.arange(len(shapes) + 1) * _size(shapes[0])
+        return np.cumsum([0, *map(_size, shapes)])
 
     def stacked(self, rows: Sequence[int]) -> Array:
         """Return `(N, n)` or `(N, rows, n)` of samples of one shape."""
-        shape, size = self.shapes[rows[0]], self.sizes[rows[0]]
-        if len(rows) == len(self.sizes):
+        shape = self.shapes[rows[0]]
+        if len(rows) == len(self.shapes):
             numbers = self.flat
         else:
-            numbers = self.flat[self.starts[rows][:, None] + np.arange(size)]
+            numbers = self.flat[self.starts[rows][:, None] + np.arange(_size(shape))]
         return numbers.reshape(len(rows), *(shape if isinstance(shape, tuple) else (shape,)))
 
 
-def _packed(values: Sequence[Any], booleans: bool) -> tuple[Sequence[Any], Sequence[int], bytes]:
-    """Return shapes, sizes and numbers of lists that are all plain, or all nested.
+def _size(shape: Any) -> int:
+    """Return how many numbers a vector of this shape has."""
+    if isinstance(shape, tuple):
+        return int(shape[0] * shape[1])
+    return shape if isinstance(shape, int) else 0
+
+
+def _packed(values: Sequence[Any], booleans: bool) -> tuple[Sequence[Any], bytes]:
+    """Return shapes and numbers of lists that are all plain, or all nested.
 
     What else there may be (texts, objects, nothing) has no length, or nothing that can be packed.
 
     Raises:
-        _Uncertain: an empty list, rows of unequal length.
+        Uncertain: an empty list, rows of unequal length.
         TypeError, IndexError, struct.error: something else.
     """
     counts = list(map(len, values))
     flat: list[Any] = list(chain.from_iterable(values))
     shapes: Sequence[Any] = counts
-    sizes = counts
+    empty = 0 in counts
     if type(flat[0]) is list:
-        widths = list(map(len, flat))
-        own = _widths(counts, widths)
-        shapes, sizes = list(zip(counts, own, strict=True)), list(map(mul, counts, own))
+        widths = _widths(counts, list(map(len, flat)))
+        shapes = list(zip(counts, widths, strict=True))
+        empty = empty or 0 in widths
         flat = list(chain.from_iterable(flat))
-    if 0 in sizes or (booleans and not _NUMBERS.issuperset(map(type, flat))):
-        raise _Uncertain
-    return shapes, sizes, struct.pack(f"{len(flat)}d", *flat)
+    if empty or (booleans and not _NUMBERS.issuperset(map(type, flat))):
+        raise Uncertain
+    return shapes, struct.pack(f"{len(flat)}d", *flat)
 
 
 def _widths(counts: list[int], widths: list[int]) -> list[int]:
@@ -135,7 +141,7 @@ def _widths(counts: list[int], widths: list[int]) -> list[int]:
     rows = iter(widths)
     own = [{next(rows) for _ in range(count)} for count in counts]
     if set(map(len, own)) != {1}:
-        raise _Uncertain
+        raise Uncertain
     return [each.pop() for each in own]
 
 
@@ -145,30 +151,64 @@ class Table:
 
     Attributes:
         keys: their names.
+        symbols: of what is expected.
         positions: where the samples are in their chunk.
         vectors: x, h, c that are there.
         expected: symbol -> what is expected of it.
         members: all other members, by name.
+        packed: of how many samples the numbers are put together.
     """
 
     keys: tuple[str, ...]
+    symbols: tuple[str, ...]
     positions: list[int] = field(default_factory=list)
-    vectors: dict[str, Vectors] = field(default_factory=dict)
-    expected: dict[str, Vectors] = field(default_factory=dict)
-    members: dict[str, list[Any]] = field(default_factory=dict)
+    vectors: dict[str, Vectors] = field(init=False)
+    expected: dict[str, Vectors] = field(init=False)
+    members: dict[str, list[Any]] = field(init=False)
+    packed: int = 0
+
+    def __post_init__(self) -> None:
+        self.vectors = {key: Vectors(key == "x") for key in self.keys if key in VECTORS}
+        self.expected = {symbol: Vectors(True) for symbol in self.symbols}
+        own = (key for key in self.keys if key not in VECTORS and key != "expected")
+        self.members = {key: [] for key in own}
 
     def add(self, positions: Iterable[int], documents: Sequence[Any], booleans: bool) -> None:
-        """Take some more decoded samples."""
+        """Take some more decoded samples.
+
+        Args:
+            positions: where they are in their chunk.
+            documents: the object of each.
+            booleans: whether true and false may be where numbers should be.
+        """
         self.positions += positions
         # Each object is looked at once for all of its members.
         for key, values in zip(self.keys, _transposed(documents), strict=True):
             if key in VECTORS:
-                self.vectors.setdefault(key, Vectors(key == "x")).add(values, booleans)
+                self.vectors[key].add(values, booleans)
             elif key == "expected":
-                for symbol, own in zip(values[0], _transposed(values), strict=True):
-                    self.expected.setdefault(symbol, Vectors(True)).add(own, booleans)
+                for symbol, own in zip(self.symbols, _transposed(values), strict=True):
+                    self.expected[symbol].add(own, booleans)
             else:
-                self.members.setdefault(key, []).extend(values)
+                self.members[key].extend(values)
+
+    def shorten(self, length: int) -> None:
+        """Take away the samples that came last, all that are there of them."""
+        for vectors in self._all_vectors():
+            del vectors.shapes[length:], vectors.pieces[length - self.packed :]
+        for values in self.members.values():
+            del values[length:]
+        del self.positions[length:]
+
+    def pack(self) -> None:
+        """Put numbers together, while they are in the memory next to the processor."""
+        for vectors in self._all_vectors():
+            vectors.packed.append(b"".join(vectors.pieces))
+            vectors.pieces.clear()
+        self.packed = len(self.positions)
+
+    def _all_vectors(self) -> Iterator[Vectors]:
+        return chain(self.vectors.values(), self.expected.values())
 
 
 def _transposed(objects: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
@@ -176,27 +216,44 @@ def _transposed(objects: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
     return zip(*map(tuple, map(dict.values, objects)), strict=True)
 
 
-def tables_of(chunk: Chunk) -> tuple[list[Table], list[int]]:
-    """Return a chunk's samples as tables, and the positions of those that only `read` can judge."""
-    tables: dict[Any, Table] = {}
-    single: list[int] = []
-    start = 0
-    for documents, booleans in chunk.quick():
+@dataclass
+class Tables:
+    """The samples of a chunk.
+
+    Attributes:
+        tables: members, and symbols of what is expected -> samples that have these.
+        single: positions of samples that only `Chunk.read` can judge.
+    """
+
+    tables: dict[Any, Table] = field(default_factory=dict)
+    single: list[int] = field(default_factory=list)
+
+    def table(self, keys: tuple[str, ...], symbols: tuple[str, ...]) -> Table:
+        """Return the table of samples with these members."""
+        if (keys, symbols) not in self.tables:
+            self.tables[keys, symbols] = Table(keys, symbols)
+        return self.tables[keys, symbols]
+
+    def add(self, start: int, documents: Sequence[Any], booleans: bool = True) -> None:
+        """Take the samples from a position on, decoded; None where only `read` can tell."""
         for kind, places in _kinds(documents).items():
             positions = [start + place for place in places]
             if kind is None:
-                single += positions
+                self.single += positions
                 continue
             whole = len(places) == len(documents)
             chosen = documents if whole else [documents[place] for place in places]
-            tables.setdefault(kind, Table(kind[0])).add(positions, chosen, booleans)
-        start += len(documents)
-    for table in tables.values():
-        for each in table.vectors.values():
-            each.judge(finite=True)
-        for each in table.expected.values():
-            each.judge(finite=False)
-    return list(tables.values()), single
+            self.table(*kind).add(positions, chosen, booleans)
+
+    def judged(self) -> Tables:
+        """Return it with everything UNSURE that is, and without tables that have no sample."""
+        self.tables = {kind: table for kind, table in self.tables.items() if table.positions}
+        for table in self.tables.values():
+            for each in table.vectors.values():
+                each.judge(finite=True)
+            for each in table.expected.values():
+                each.judge(finite=False)
+        return self
 
 
 def _kinds(documents: Sequence[Any]) -> dict[Any, Sequence[int]]:
@@ -217,23 +274,6 @@ def _kind(document: Any) -> Any:
     if type(document) is not dict or "x" not in document:
         return None
     if "expected" not in document:
-        return tuple(document), None
+        return tuple(document), ()
     expected = document["expected"]
     return (tuple(document), tuple(expected)) if type(expected) is dict else None
-
-
-def shared_keys(values: Sequence[Any]) -> Sequence[Any]:
-    """Return what is equal for values that samples of a block may share: the same, of one type."""
-    if {str} == set(map(type, values)):
-        return values
-    try:  # version 2 writes equal values as equal bytes
-        return list(map(marshal.dumps, values, repeat(2)))
-    except ValueError:  # one of them is nothing that JSON has
-        return list(map(_shared_key, values))
-
-
-def _shared_key(value: Any) -> Any:
-    try:
-        return marshal.dumps(value, 2)
-    except ValueError:
-        return UNSURE
