@@ -233,7 +233,8 @@ def run(
         dtype: float64, or float32: the table then computes each row in float64 and rounds it, the
             fast engines compute in float32.
         engine: "table" evaluates row by row; "numpy" and "numba" run code made from the table,
-            in another order of rounding; "auto" takes the table for small runs.
+            in another order of rounding, "fast" the better of them; "auto" takes the table for
+            small runs.
 
     Raises:
         ShapeError: x, h or c do not fit the model.
@@ -248,7 +249,7 @@ def run(
     lead = sequence.shape[:-2]
     check_trace_size(model, sequence.shape[:-1])
     initial = [initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)]
-    chosen = choose_engine(engine, _work(model, sequence.shape[:-1]))
+    chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]))
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
@@ -284,8 +285,8 @@ def trace_bytes(model: Model, lead: tuple[int, ...]) -> int:
     return 8 * model.numbers_a_step * math.prod(lead)
 
 
-def _work(model: Model, lead: tuple[int, ...]) -> int:
-    """Return steps × samples × units of all layers and directions."""
+def work_of(model: Model, lead: tuple[int, ...]) -> int:
+    """Return steps × samples × units of all layers and directions, for `choose_engine`."""
     return math.prod(lead) * model.units
 
 

@@ -14,9 +14,10 @@ from lstm_cli.batch.checks import check_block
 from lstm_cli.batch.models import Models
 from lstm_cli.batch.settings import SCHEMA, Settings
 from lstm_cli.batch.texts import joined_texts, quoted, row_texts
-from lstm_cli.engine import LayerTrace, Trace, check_trace_size, run, trace_bytes
+from lstm_cli.engine import LayerTrace, Trace, check_trace_size, run, trace_bytes, work_of
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError
+from lstm_cli.kernel.choice import choose_engine
 from lstm_cli.vectors import repeat_or_cut
 from lstm_cli.weights import Model
 
@@ -49,12 +50,15 @@ def answer_block(block: Block, models: Models) -> Answered | LstmStepError:
         x = repeat_or_cut(block.x, block.like.steps or models.settings.steps, "")
         check_trace_size(model, x.shape[1:2])
         size = trace_bytes(model, x.shape[1:2])
+        # Of the whole block: alone, the samples left over would be too few for a fast one.
+        work = work_of(model, x.shape[:2])
+        engine = choose_engine(models.settings.engine, work, alone=False)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
         lines: list[str] = []
         matched: list[bool] = []
         for start in range(0, len(block), each):
             part = block.part(start, start + each)
-            answered = _answer(part, x[start : start + each], model, models.settings)
+            answered = _answer(part, x[start : start + each], model, models.settings, engine)
             lines += answered.lines
             matched += answered.matched
     except MemoryError:
@@ -69,9 +73,9 @@ def as_states(states: Array | None) -> Array | None:
     return None if states is None else np.moveaxis(states, 0, 1)
 
 
-def _answer(block: Block, x: Array, model: Model, settings: Settings) -> Answered:
+def _answer(block: Block, x: Array, model: Model, settings: Settings, engine: str) -> Answered:
     h_prev, c_prev = as_states(block.h), as_states(block.c)
-    trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=settings.engine)
+    trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
         ', "ok": true, "h": [', row_texts(trace.h, trace.dtype),

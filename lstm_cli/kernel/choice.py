@@ -19,33 +19,42 @@ if TYPE_CHECKING:  # small runs need no more of the kernel than this file
     from lstm_cli.kernel.plan import Plan
 
 ENGINES = ("auto", "table", "numpy", "numba")
+# The better one of numpy and numba, whichever that is when it runs.
+FAST = "fast"
 # Decides for `auto`; for trying an engine on a whole program.
 ENVIRONMENT = "LSTM_STEP_ENGINE"
 # Steps × samples × units of all layers: the table takes about a tenth of a second for this.
 SMALL = 2**14
+# From here on NumPy in place is quicker than the table.
+LITTLE = 2**11
 # About what the engine numpy takes for a step, and for each unit of each sample in it; and what a
 # cell takes to be compiled, which is done once on a machine.
 SECONDS_A_STEP, SECONDS_A_UNIT, SECONDS_TO_COMPILE = 1e-5, 5e-8, 10.0
 
 
-def choose_engine(asked: str, work: int) -> str:
+def choose_engine(asked: str, work: int, *, alone: bool = True) -> str:
     """Return the engine to run: `table`, `numpy`, `numba`, or `fast` for one of the last two.
 
     Args:
-        asked: one of `ENGINES`.
+        asked: one of `ENGINES`, or `fast` where that is known already: of a part of a run.
         work: steps × samples × units.
+        alone: whether this is all that is asked; of many runs NumPy does the small ones, too.
 
     Raises:
         UsageError: no such engine.
         InputError: numba is asked for and missing.
     """
+    if asked == FAST:
+        return FAST if work else "table"
     where = "--engine"
     if asked == "auto" and os.environ.get(ENVIRONMENT):
         asked, where = os.environ[ENVIRONMENT], f"the environment variable {ENVIRONMENT}"
     if asked not in ENGINES:
         raise UsageError(f"unknown engine '{asked}'", where=where, hint=suggest(asked, ENGINES))
     if asked == "auto":
-        return "table" if work <= SMALL else "fast"
+        if work > SMALL:
+            return FAST
+        return "table" if alone or work <= LITTLE else "numpy"
     if asked == "numba" and not numba_available():
         raise InputError(
             "the engine numba needs numba, which is not installed",
@@ -83,7 +92,7 @@ def run_fast(
 
     lead = x.shape[:-2]
     x, h, c = (each.reshape(-1, *each.shape[len(lead) :]) for each in (x, h, c))
-    if engine == "fast":
+    if engine == FAST:
         engine = _better(plan_of(weights), len(x), x.shape[-2], dtype)
     if engine == "numba":
         from lstm_cli.kernel.compiled import run_compiled
