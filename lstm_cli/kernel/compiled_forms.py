@@ -20,7 +20,7 @@ from lstm_cli.kernel.program import Group, Phase, Program, reads
 # An array and where a value stands in it.
 Place = tuple[str, str]
 # What makes a value, and its number there (of a slot, or of a product), or the value itself.
-Source = tuple[Literal["state", "given", "kept", "early", "product", "parameter"], int]
+Source = tuple[Literal["state", "given", "kept", "row", "early", "product", "parameter"], int]
 
 
 def group_arrays(group: Group) -> list[tuple[str, int]]:
@@ -66,6 +66,8 @@ class Form(ABC):
             found[value] = "given", value
         for slot, value in enumerate(self.program.states):
             found[value] = "state", slot
+        for slot, value in enumerate(self.program.slots):
+            found.setdefault(value, ("row", slot))
         return found
 
     @cached_property
@@ -105,16 +107,38 @@ class Form(ABC):
         yield "        count = min(block, last - s0)"
 
     def _phases(self) -> Iterator[str]:
+        """Yield a step's lines; groups of one width, one after another, share a loop."""
         groups, products = 0, len(self.program.early)
+        before: Phase | None = None
         for phase in self.program.phases:
-            yield from self._phase(phase, groups if isinstance(phase, Group) else products)
-            groups, products = (
-                groups + isinstance(phase, Group), products + isinstance(phase, Product),
-            )  # fmt: skip
+            match phase:
+                case Group(width):
+                    if not isinstance(before, Group) or before.width != width:
+                        yield self._loop(groups)
+                    yield f"    {self._group(phase, groups)}"
+                    groups += 1
+                case Product(vector):
+                    yield self._step_product(products, vector)
+                    products += 1
+                case Operation():
+                    yield from self._concatenation(phase)
+            before = phase
 
     @abstractmethod
-    def _phase(self, phase: Phase, number: int) -> Iterator[str]:
-        """Yield the lines of a phase, the group or product of that number."""
+    def _loop(self, number: int) -> str:
+        """Return the head of the loop in which the group of that number, and others, stand."""
+
+    @abstractmethod
+    def _group(self, group: Group, number: int) -> str:
+        """Return the call of the group of that number."""
+
+    @abstractmethod
+    def _step_product(self, k: int, vector: int) -> str:
+        """Return the call of a product that is done at each step."""
+
+    @abstractmethod
+    def _concatenation(self, operation: Operation) -> Iterator[str]:
+        """Yield the lines of a concatenation."""
 
     @abstractmethod
     def _place(self, value: int, index: str) -> Place:
@@ -176,26 +200,30 @@ class UnitsForm(Form):
         matrix = f"matrix{k}, U0, U(WIDTH), inner{k} * U(WIDTH)"
         return f"multiply({rows}, inner{k}, panels{k}, {vector}, {matrix}, out{k}, U0, line{k})"
 
-    def _phase(self, phase: Phase, number: int) -> Iterator[str]:
-        match phase:
-            case Group():
-                yield "for s in range(count):"
-                yield f"    along_{number}(n{number}, {self._group_places(phase, 's')})"
-            case Product(vector):
-                array, place = self._place(vector, "U0")
-                yield self._product(number, "count", f"{array}, {place}, {self._apart(vector)}")
-            case Operation():
-                yield "for s in range(count):"
-                begin = f"s * length{phase.out}"
-                for part in phase.arguments:
-                    array, place = self._place(part, "s")
-                    yield f"    copy(wide{part}, {array}, {place}, w{phase.out}, {begin})"
-                    begin += f" + wide{part}"
+    def _loop(self, number: int) -> str:
+        return "for s in range(count):"
+
+    def _group(self, group: Group, number: int) -> str:
+        return f"along_{number}(n{number}, {self._group_places(group, 's')})"
+
+    def _step_product(self, k: int, vector: int) -> str:
+        array, place = self._place(vector, "U0")
+        return self._product(k, "count", f"{array}, {place}, {self._apart(vector)}")
+
+    def _concatenation(self, operation: Operation) -> Iterator[str]:
+        yield "for s in range(count):"
+        begin = f"s * length{operation.out}"
+        for part in operation.arguments:
+            array, place = self._place(part, "s")
+            yield f"    copy(wide{part}, {array}, {place}, w{operation.out}, {begin})"
+            begin += f" + wide{part}"
 
     def _place(self, value: int, index: str) -> Place:
         match self.sources[value]:
             case "state", slot:
                 return self._row(slot, index, after=False)
+            case "row", slot:
+                return self._row(slot, index, after=slot < 2)
             case "given", _:
                 return f"x{value}", f"t * step{value} + (s0 + {index}) * sample{value}"
             case "kept", _:
@@ -209,7 +237,9 @@ class UnitsForm(Form):
     def _apart(self, value: int) -> str:
         """Return how far apart the samples of a product's vector are."""
         kind, number = self.sources[value]
-        names = {"state": "sample_row", "given": "sample", "kept": "length"}
+        names = {
+            "state": "sample_row", "row": "sample_row", "given": "sample", "kept": "length",
+        }  # fmt: skip
         return f"{names.get(kind, 'line')}{number}"
 
     def _row(self, slot: int, index: str, *, after: bool) -> Place:
@@ -238,37 +268,38 @@ class SamplesForm(Form):
         yield "        panels = count // U(WIDTH)"
         yield "        for t in range(steps):"
         for k, product in enumerate(self.program.early):
-            yield f"            {self._product(k, product.vector)}"
+            yield f"            {self._step_product(k, product.vector)}"
         for line in self._phases():
             yield f"            {line}"
         yield "        s0 += count"
 
-    def _product(self, k: int, vector: int) -> str:
+    def _step_product(self, k: int, vector: int) -> str:
         array, place = self._place(vector, "U0")
-        apart = "lane" if self.sources[vector][0] in ("state", "given") else "block"
+        apart = "lane" if self.sources[vector][0] in ("state", "row", "given") else "block"
         matrix = f"units{k}, inner{k}, panels, matrix{k}, U0, inner{k}"
         return f"multiply({matrix}, {array}, {place}, {apart}, U(WIDTH), out{k}, U0, block)"
 
-    def _phase(self, phase: Phase, number: int) -> Iterator[str]:
-        match phase:
-            case Group():
-                yield f"for q in range(n{number}):"
-                yield f"    across_{number}(count, {self._group_places(phase, 'q')})"
-            case Product(vector):
-                yield self._product(number, vector)
-            case Operation():
-                begin = "q"
-                for part in phase.arguments:
-                    array, place = self._place(part, "q")
-                    copied = "spread" if self.sources[part][0] == "parameter" else "copy"
-                    yield f"for q in range(wide{part}):"
-                    yield f"    {copied}(count, {array}, {place}, w{phase.out}, ({begin}) * block)"
-                    begin += f" + wide{part}"
+    def _loop(self, number: int) -> str:
+        return f"for q in range(n{number}):"
+
+    def _group(self, group: Group, number: int) -> str:
+        return f"across_{number}(count, {self._group_places(group, 'q')})"
+
+    def _concatenation(self, operation: Operation) -> Iterator[str]:
+        begin = "q"
+        for part in operation.arguments:
+            array, place = self._place(part, "q")
+            copied = "spread" if self.sources[part][0] == "parameter" else "copy"
+            yield f"for q in range(wide{part}):"
+            yield f"    {copied}(count, {array}, {place}, w{operation.out}, ({begin}) * block)"
+            begin += f" + wide{part}"
 
     def _place(self, value: int, index: str) -> Place:
         match self.sources[value]:
             case "state", slot:
                 return self._row(slot, index, after=False)
+            case "row", slot:
+                return self._row(slot, index, after=slot < 2)
             case "given", _:
                 return f"x{value}", f"t * step{value} + {index} * lane + s0"
             case "kept", _:

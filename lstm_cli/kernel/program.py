@@ -1,16 +1,22 @@
 """A plan arranged for loops: what is computed in one go, and what stands in memory in between.
 
-A *group* is all that can be computed unit by unit between two products: one loop, whose values stay
-in registers but for those that a trace keeps or a later part reads.
+A *group* is computed unit by unit between two products: one loop, whose values stay in registers
+but for those that a trace keeps or a later part reads. A function of another's result, as the tanh
+of c is of the gates', waits for a loop of its own, with all that only it and what follows needs: a
+processor looks some two hundred instructions ahead, and there it sees several units' tanh at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from lstm_cli.kernel.fast_math import MEASURED_ULP
 from lstm_cli.kernel.plan import Entry, Operation, Plan, Product, Stage
+
+# Functions of many instructions: those that are made of exp.
+_LONG = frozenset(MEASURED_ULP)
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,8 @@ class Group:
     Attributes:
         operations: elementwise, of one width, in an order in which they can be computed.
         loads: values that come from memory.
-        stores: values that go to memory that a later part of the step reads.
-        rows: (value, slot) of what a trace keeps.
+        stores: values that a later part of the step reads, and no trace keeps.
+        rows: (value, slot) of what a trace keeps; a later part reads it there.
     """
 
     width: int
@@ -172,15 +178,19 @@ class _Arranger:
         self.known |= {out for entry in entries for out in outs(entry)}
 
     def _together(self, first: Entry) -> list[Entry]:
-        """Return all operations of one width that can be computed in one go."""
+        """Return operations of one width that can be computed in one go, and wait for no other."""
         width, before = self._width(first), set(self.known)
-        taken: list[Entry] = []
+        taken: list[Operation] = []
         for entry in self.waiting:
             if _is_elementwise(entry) and self._width(entry) == width and self._is_ready(entry):
+                assert isinstance(entry, Operation)
                 taken.append(entry)
                 self.known |= set(outs(entry))
         self.known = before
-        return taken
+        ahead = _functions_ahead(taken)
+        # What follows the last function goes with it.
+        most = max(1, *ahead.values())
+        return [entry for entry in taken if max(1, ahead[entry.out]) == most]
 
     def _width(self, entry: Entry) -> int:
         return self.plan.values[outs(entry)[0]].width
@@ -199,7 +209,7 @@ class _Arranger:
             for value in (entry.arguments if isinstance(entry, Operation) else (entry.vector,))
         }  # fmt: skip
         rows = [(value, slot) for slot, value in enumerate(self.slots) if value in made]
-        stores = tuple(sorted(made & wanted))
+        stores = tuple(sorted((made & wanted) - set(self.slots)))
         return Group(self._width(entries[0]), tuple(operations), tuple(loads), stores, tuple(rows))
 
     def _is_number(self, value: int) -> bool:
@@ -212,6 +222,17 @@ class _Arranger:
             if slot not in done:
                 width = self.plan.values[value].width
                 yield Group(width, (), (value,), (), ((value, slot),))
+
+
+def _functions_ahead(operations: Sequence[Operation]) -> dict[int, int]:
+    """Return value -> how many functions stand one after another from it on, its own among them."""
+    after = dict.fromkeys((operation.out for operation in operations), 0)
+    ahead = dict[int, int]()
+    for operation in reversed(operations):
+        ahead[operation.out] = after[operation.out] + (operation.function in _LONG)
+        for value in operation.arguments:
+            after[value] = max(after.get(value, 0), ahead[operation.out])
+    return ahead
 
 
 def _is_elementwise(entry: Entry) -> bool:
