@@ -48,7 +48,7 @@ def log1p_part(u: mpf) -> mpf:
 
 def main() -> None:
     edge = mp.log(2) / 2 * mpf("1.0001")
-    for dtype, degrees in (("float64", (9, 9)), ("float32", (5, 4))):
+    for dtype, degrees in (("float64", (9, 9)), ("float32", (4, 4))):
         coefficients, error = remez(expm1_part, -edge, edge, degrees[0])
         print(dtype, "expm1", mp.nstr(error * edge, 3), [float(each) for each in coefficients])
         coefficients, error = remez(log1p_part, mpf(0), mpf(1) / 9, degrees[1])

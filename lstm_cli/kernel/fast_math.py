@@ -29,9 +29,9 @@ Compile: TypeAlias = Callable[[Scalar], Scalar]
 MEASURED_ULP: Mapping[str, tuple[float, float]] = {
     "exp": (1.1, 1.1),
     "expm1": (2.4, 1.7),
-    "sigmoid": (2.3, 2.3),
+    "sigmoid": (2.3, 2.4),
     "tanh": (2.7, 2.7),
-    "softplus": (2.4, 2.4),
+    "softplus": (2.4, 2.7),
 }
 
 
@@ -89,8 +89,8 @@ FORMATS: Mapping[str, Format] = {
         tiny=2.0**-25,
         ln2=(0.693359375, -2.12194440054690583e-4),
         expm1=(
-            0.5000000013469715, 0.16666666756321225, 0.04166646489681403, 0.008333286038915743,
-            0.001393365241617393, 0.00019907567829012277,
+            0.5000000026949889, 0.166665769723606, 0.04166637513196356, 0.008363181099303835,
+            0.0013941124202678326,
         ),
         log1p=(
             0.6666666735512318, 0.39999696307472954, 0.2859281068640319, 0.2170004165619083,
@@ -228,7 +228,7 @@ def _exponential(form: Format, compile_: Compile) -> dict[str, Scalar]:
 def _polynomial(coefficients: tuple[float, ...], number: type[np.floating[Any]]) -> Scalar:
     """Return code for a polynomial: pairs of terms side by side, then pairs of pairs (Estrin).
 
-    Horner's rule would wait for each product in turn; the lists of 5, 6 and 10 are what there is.
+    Horner's rule would wait for each product in turn; the lists of 5 and 10 are what there is.
     """
     c = tuple(number(each) for each in coefficients)
     if len(c) == 5:
@@ -236,17 +236,9 @@ def _polynomial(coefficients: tuple[float, ...], number: type[np.floating[Any]])
 
         def five(r: Any) -> Any:
             s = r * r
-            return (a0 + a1 * r) + (a2 + a3 * r) * s + a4 * (s * s)
+            return (a0 + a1 * r) + ((a2 + a3 * r) + a4 * s) * s
 
         return five
-    if len(c) == 6:
-        b0, b1, b2, b3, b4, b5 = c
-
-        def six(r: Any) -> Any:
-            s = r * r
-            return (b0 + b1 * r) + ((b2 + b3 * r) + (b4 + b5 * r) * s) * s
-
-        return six
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = c
 
     def ten(r: Any) -> Any:
