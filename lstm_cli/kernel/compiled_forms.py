@@ -107,7 +107,11 @@ class Form(ABC):
         yield "        count = min(block, last - s0)"
 
     def _phases(self) -> Iterator[str]:
-        """Yield a step's lines; groups of one width, one after another, share a loop."""
+        """Yield a step's lines.
+
+        Groups of one width, one after another, share a loop: what one wrote of a sample, or of a
+        unit, is still in the nearest cache when the next reads it.
+        """
         groups, products = 0, len(self.program.early)
         before: Phase | None = None
         for phase in self.program.phases:
