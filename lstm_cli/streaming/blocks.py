@@ -12,6 +12,7 @@ from lstm_cli.engine import MAX_TRACE_BYTES, Trace, initial_states, run, trace_b
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
 from lstm_cli.kernel.choice import (
+    FAST,
     SECONDS_A_STEP,
     SECONDS_A_UNIT,
     SECONDS_TO_COMPILE,
@@ -130,7 +131,7 @@ class LongRun:
         units = sum(weights.hidden_size for _, _, weights in self.model.runs)
         samples = math.prod(self.lead)
         chosen = choose_engine(self.engine, units * self.steps * samples)
-        if chosen != "fast":
+        if chosen != FAST:
             return chosen
         seconds = self.steps * (SECONDS_A_STEP + SECONDS_A_UNIT * units * samples)
         if seconds > SECONDS_TO_COMPILE and numba_available():
