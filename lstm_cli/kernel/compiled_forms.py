@@ -144,9 +144,18 @@ class Form(ABC):
     def _concatenation(self, operation: Operation) -> Iterator[str]:
         """Yield the lines of a concatenation."""
 
-    @abstractmethod
     def _place(self, value: int, index: str) -> Place:
         """Return where a value stands at step t, for sample or unit `index`."""
+        match self.sources[value]:
+            case "state", slot:
+                return self._row(slot, index, after=False)
+            case "row", slot:
+                return self._row(slot, index, after=slot < 2)
+        return self._place_beside(value, index)
+
+    @abstractmethod
+    def _place_beside(self, value: int, index: str) -> Place:
+        """Return where a value stands that is in no row of the trace."""
 
     @abstractmethod
     def _row(self, slot: int, index: str, *, after: bool) -> Place:
@@ -222,12 +231,8 @@ class UnitsForm(Form):
             yield f"    copy(wide{part}, {array}, {place}, w{operation.out}, {begin})"
             begin += f" + wide{part}"
 
-    def _place(self, value: int, index: str) -> Place:
+    def _place_beside(self, value: int, index: str) -> Place:
         match self.sources[value]:
-            case "state", slot:
-                return self._row(slot, index, after=False)
-            case "row", slot:
-                return self._row(slot, index, after=slot < 2)
             case "given", _:
                 return f"x{value}", f"t * step{value} + (s0 + {index}) * sample{value}"
             case "kept", _:
@@ -298,12 +303,8 @@ class SamplesForm(Form):
             yield f"    {copied}(count, {array}, {place}, w{operation.out}, ({begin}) * block)"
             begin += f" + wide{part}"
 
-    def _place(self, value: int, index: str) -> Place:
+    def _place_beside(self, value: int, index: str) -> Place:
         match self.sources[value]:
-            case "state", slot:
-                return self._row(slot, index, after=False)
-            case "row", slot:
-                return self._row(slot, index, after=slot < 2)
             case "given", _:
                 return f"x{value}", f"t * step{value} + {index} * lane + s0"
             case "kept", _:
