@@ -174,6 +174,24 @@ PIECES = (
 )  # fmt: skip
 
 
+def test_a_profiler_that_keeps_frames_changes_nothing() -> None:
+    """Lines are read quickly while somebody keeps what we hold, as a cluster's profiler does.
+
+    simdjson's parser refuses the next line for as long as a value of the last one is alive.
+    """
+    pytest.importorskip("simdjson")
+    lines = [json.dumps({"x": [0.5, n]} | ({"a": n} if n % 3 else {})).encode() for n in range(64)]
+    chunk = chunks.Lines(chunks.Origin("s.jsonl", "s", Path()), range(64), lines)
+    kept: list[Any] = []
+    sys.setprofile(lambda frame, event, _: kept.append(frame) if event == "return" else None)
+    try:
+        found = chunk.tables()
+    finally:
+        sys.setprofile(None)
+    assert not found.single
+    assert sorted(p for each in found.tables.values() for p in each.positions) == list(range(64))
+
+
 def test_own_members_of_any_kind_take_the_quick_way(
     tmp_path: Path, plain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

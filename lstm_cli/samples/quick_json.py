@@ -59,7 +59,8 @@ class Reader:
 
     def __init__(self, tables: Tables, simdjson: Any) -> None:
         self.tables = tables
-        self.parse: Callable[[bytes], Any] = simdjson.Parser().parse
+        self.new_parser: Callable[[], Any] = simdjson.Parser
+        self.parse: Callable[[bytes], Any] = self.new_parser().parse
         self.types = simdjson.Array, simdjson.Object
         # What took the last line, and what took others, by their members.
         self.like: _Like | None = None
@@ -98,24 +99,36 @@ class Reader:
 
     def _taken(self, start: int, lines: Sequence[bytes]) -> int:
         """Take lines, or their positions as single ones; return how many brackets they have."""
-        brackets = 0
-        parse, like = self.parse, self.like
+        brackets, like = 0, self.like
         for position, line in enumerate(lines, start):
             if like is not None:
                 try:
-                    brackets += like.take(parse(line), position)
+                    brackets += like.take(self.parse(line), position)
                     continue
                 except _REFUSALS:
                     pass  # it is none, or it is not like the last one
             try:
-                like = self._other(parse(line), like)
-                brackets += like.take(parse(line), position)
+                like = self._other(self._parsed(line), like)
+                brackets += like.take(self._parsed(line), position)
             except _REFUSALS:
                 like = None
                 self.tables.single.append(position)
                 brackets += line.count(b"[")
         self.like = like
         return brackets
+
+    def _parsed(self, line: bytes) -> Any:
+        """Return a line's document.
+
+        A parser takes no line while a value of the last one is alive, and whoever keeps a frame of
+        ours, as a profiler of threads does for a moment, keeps these values: there is a new parser
+        then, since which lines are read how must not depend on that.
+        """
+        try:
+            return self.parse(line)
+        except RuntimeError:  # or it is too deep, and will be so again
+            self.parse = self.new_parser().parse
+            return self.parse(line)
 
     def _other(self, document: Any, refused: _Like | None) -> _Like:
         """Return what takes a document that the last one refused: one that was met, or a new one.
