@@ -170,7 +170,8 @@ PIECES = (
     b"", b"[", b"]", b"[[", b",", b", ", b'"', b"{", b"}", b":", b"1", b"-", b"0", b".", b"e9", b"null",
     b"true", b"\\", b"\\u005b", b"\\u0000", b"\\ud800", b"\xef\xbb\xbf", b"\xff", b"\0", b" ", b"\t",
     b"[1]", b"[]", b"{}", b'"x": [2], ', b'"h": null, ', b'"a": {"b": [1]}, ', b'"a": "[", ',
-    b'"a": 1, "b": 2, ', b'"b": 2, "a": 1, ', b"9007199254740993", b"1e400",
+    b'"a": 1, "b": 2, ', b'"b": 2, "a": 1, ', b"9007199254740993", b"1e400", b"], [", b"]], [[",
+    b"[2], [3]", b"}, {", b": ", b"\r", b'": "', b'\\"', b"[[1], [2, 3]]", b"[1, [2]]", b"[[[1]]]",
 )  # fmt: skip
 
 
@@ -538,10 +539,10 @@ def test_a_fault_of_ours_costs_one_sample(tmp_path: Path, monkeypatch: pytest.Mo
     """What one sample brings up in our code is one failed record, called a bug."""
     honest = work.answer_block
 
-    def faulty(block: Any, models: Any) -> Any:
+    def faulty(block: Any, models: Any, beside: int) -> Any:
         if "bad" in block.ids:
             raise ZeroDivisionError("oh")
-        return honest(block, models)
+        return honest(block, models, beside)
 
     monkeypatch.setattr(work, "answer_block", faulty)
     documents = [{"id": name, "x": [1]} for name in ("a", "bad", "b")]

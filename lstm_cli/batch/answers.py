@@ -34,14 +34,22 @@ class Answered:
     Attributes:
         lines: one line of JSON a sample, with its end.
         matched: whether each is as expected; none where nothing is compared.
+        work: steps × samples × units.
     """
 
     lines: Sequence[str]
     matched: Sequence[bool]
+    work: int
 
 
-def answer_block(block: Block, models: Models) -> Answered | LstmStepError:
-    """Return the answers to a block, or the error that all of its samples meet."""
+def answer_block(block: Block, models: Models, beside: int = 0) -> Answered | LstmStepError:
+    """Return the answers to a block, or the error that all of its samples meet.
+
+    Args:
+        block: the samples.
+        models: of the batch.
+        beside: the most work of a block before it.
+    """
     try:
         model = models.of(block.like)
     except LstmStepError as error:
@@ -52,20 +60,20 @@ def answer_block(block: Block, models: Models) -> Answered | LstmStepError:
         size = trace_bytes(model, x.shape[1:2])
         # Of the whole block: alone, the samples left over would be too few for a fast one.
         work = work_of(model, x.shape[:2])
-        engine = choose_engine(models.settings.engine, work, alone=False)
+        engine = choose_engine(models.settings.engine, work, beside)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
         lines: list[str] = []
         matched: list[bool] = []
         for start in range(0, len(block), each):
             part = block.part(start, start + each)
-            answered = _answer(part, x[start : start + each], model, models.settings, engine)
-            lines += answered.lines
-            matched += answered.matched
+            own = _answer(part, x[start : start + each], model, models.settings, engine)
+            lines += own[0]
+            matched += own[1]
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # the engine speaks of the options of `run`
         return type(error)(error.what.replace("--", ""), hint=error.hint)
-    return Answered(lines, matched)
+    return Answered(lines, matched, work)
 
 
 def as_states(states: Array | None) -> Array | None:
@@ -73,7 +81,10 @@ def as_states(states: Array | None) -> Array | None:
     return None if states is None else np.moveaxis(states, 0, 1)
 
 
-def _answer(block: Block, x: Array, model: Model, settings: Settings, engine: str) -> Answered:
+def _answer(
+    block: Block, x: Array, model: Model, settings: Settings, engine: str
+) -> tuple[list[str], Sequence[bool]]:
+    """Return the lines of a block, and whether each is as expected."""
     h_prev, c_prev = as_states(block.h), as_states(block.c)
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
@@ -90,7 +101,7 @@ def _answer(block: Block, x: Array, model: Model, settings: Settings, engine: st
         parts += [', "steps": [', _steps_texts(trace), "]"]
     if any(block.extras):
         parts.append([extra and f", {extra}" for extra in block.extras])
-    return Answered(joined_texts([*parts, "}\n"]), matched)
+    return joined_texts([*parts, "}\n"]), matched
 
 
 def _closed(text: str, extra: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.settings import Settings
-from lstm_cli.batch.texts import joined_texts, quoted, row_texts, value_texts
+from lstm_cli.batch.texts import column_texts, joined_texts, number_texts, value_texts
 from lstm_cli.engine import Trace
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
@@ -43,13 +43,15 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
         found.take(number, got, expected.reshape(got.shape), first)
     tolerances = _tolerances(block, settings)
     matched = (found.difference <= tolerances).tolist()
-    symbols = [quoted(symbol) for symbol in block.expected]
+    symbols = list(block.expected)
+    numbers = number_texts(np.concatenate([found.difference, found.got, found.expected]))
+    count = len(block)
     texts = joined_texts([
-        '{"matched": ', value_texts(matched), ', "max_abs_diff": ', _texts(found.difference),
+        '{"matched": ', column_texts(matched), ', "max_abs_diff": ', numbers[:count],
         ', "tolerance": ', value_texts(tolerances),
-        ', "worst": {"symbol": ', [symbols[each] for each in found.symbol.tolist()],
-        ', "t": ', value_texts(found.t.tolist()), ', "unit": ', value_texts(found.unit.tolist()),
-        ', "got": ', _texts(found.got), ', "expected": ', _texts(found.expected), "}}",
+        ', "worst": {"symbol": ', column_texts([symbols[each] for each in found.symbol.tolist()]),
+        ', "t": ', column_texts(found.t.tolist()), ', "unit": ', column_texts(found.unit.tolist()),
+        ', "got": ', numbers[count : 2 * count], ', "expected": ', numbers[2 * count :], "}}",
     ])  # fmt: skip
     return Checks(texts, matched)
 
@@ -58,10 +60,6 @@ def _tolerances(block: Block, settings: Settings) -> Sequence[float]:
     if settings.force_atol:
         return [settings.atol] * len(block)
     return [settings.atol if atol is None else atol for atol in block.atols]
-
-
-def _texts(numbers: Array) -> list[str]:
-    return row_texts(numbers[:, None], np.float64)
 
 
 @dataclass(eq=False)

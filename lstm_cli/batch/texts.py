@@ -38,18 +38,42 @@ def value_texts(values: Sequence[Any]) -> list[str]:
     return list(map(writer, values))
 
 
+def column_texts(values: Sequence[Any]) -> str | list[str]:
+    """Return values as `value_texts` does, or the one text that all of them have."""
+    alike = len(values) > 0 and values.count(values[0]) == len(values)
+    return value_texts(values[:1])[0] if alike else value_texts(values)
+
+
+def number_texts(numbers: Array) -> list[str]:
+    """Return each number of `(N,)`, double precision, as `row_texts` writes it."""
+    dumps = _fast_dumps()
+    if dumps is None:
+        return [_row_text(number[None], np.float64) for number in numbers]
+    texts = dumps(np.ascontiguousarray(numbers))[1:-1].decode().split(",")
+    alike = _alike(numbers)
+    for number in [] if alike.all() else np.flatnonzero(~alike).tolist():
+        texts[number] = _row_text(numbers[number : number + 1], np.float64)
+    return texts
+
+
 def row_texts(rows: Array, dtype: Any) -> list[str]:
     """Return each row of `(N, n)` as `0.5, 0.25, …`: shortest numbers, nan and inf as texts."""
     dumps = _fast_dumps()
     if dumps is None:
         return [_row_text(row, dtype) for row in rows]
     narrow = np.ascontiguousarray(rows, dtype)
-    sizes = np.abs(narrow)
-    alike = (sizes >= _LEAST) & (sizes < _LIMITS[narrow.dtype]) | (sizes == 0)
+    alike = _alike(narrow)
     texts = dumps(narrow)[2:-2].replace(b",", b", ").decode().split("], [")
     for number in [] if alike.all() else np.flatnonzero(~alike.all(axis=1)).tolist():
         texts[number] = _row_text(rows[number], dtype)
     return texts
+
+
+def _alike(numbers: Array) -> Array:
+    """Return which numbers orjson writes as Python does."""
+    sizes = np.abs(numbers)
+    found: Array = (sizes >= _LEAST) & (sizes < _LIMITS[numbers.dtype]) | (sizes == 0)
+    return found
 
 
 def _row_text(row: Array, dtype: Any) -> str:

@@ -97,8 +97,10 @@ class Work:
         self.models.used.clear()
         for position, one in bad.items():
             filled.fail(position, failure(one.id, one.error, members_text(one.extra)))
-        for block in blocks:
-            found = answer_block(block, self.models)
+        # The largest come first: what they are worth is there for the others.
+        beside = 0
+        for block in sorted(blocks, key=lambda each: each.x.size, reverse=True):
+            found = answer_block(block, self.models, beside)
             if isinstance(found, LstmStepError):
                 for position, name, extra in zip(
                     block.positions, block.ids, block.extras, strict=True
@@ -106,6 +108,7 @@ class Work:
                     placed = found.within(chunk.place(position))
                     filled.fail(position, failure(name, placed, extra))
             else:
+                beside = max(beside, found.work)
                 filled.put(block.positions, found)
         return replace(filled.answer(), files=dict(self.models.used))
 
@@ -130,7 +133,7 @@ class _Filling:
 
     def put(self, positions: Sequence[int], answered: Answered) -> None:
         """Take the answers of a block that was run."""
-        if len(positions) == self.size:  # nearly always
+        if len(positions) == self.size and list(positions) == list(range(self.size)):
             self.lines = list(answered.lines)
         else:
             for position, line in zip(positions, answered.lines, strict=True):

@@ -32,13 +32,14 @@ LITTLE = 2**11
 SECONDS_A_STEP, SECONDS_A_UNIT, SECONDS_TO_COMPILE = 1e-5, 5e-8, 10.0
 
 
-def choose_engine(asked: str, work: int, *, alone: bool = True) -> str:
+def choose_engine(asked: str, work: int, beside: int | None = None) -> str:
     """Return the engine to run: `table`, `numpy`, `numba`, or `fast` for one of the last two.
 
     Args:
         asked: one of `ENGINES`, or `fast` where that is known already: of a part of a run.
         work: steps × samples × units.
-        alone: whether this is all that is asked; of many runs NumPy does the small ones, too.
+        beside: the most work of a run before it, of many; None of one alone. Of many, NumPy does
+            small ones, too; or the fast engine, if a run before was worth it, so that it is there.
 
     Raises:
         UsageError: no such engine.
@@ -54,7 +55,9 @@ def choose_engine(asked: str, work: int, *, alone: bool = True) -> str:
     if asked == "auto":
         if work > SMALL:
             return FAST
-        return "table" if alone or work <= LITTLE else "numpy"
+        if beside is None or work <= LITTLE:
+            return "table"
+        return FAST if beside > SMALL else "numpy"
     if asked == "numba" and not numba_available():
         raise InputError(
             "the engine numba needs numba, which is not installed",

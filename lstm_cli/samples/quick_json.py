@@ -1,35 +1,43 @@
-"""Lines of JSON as columns, by simdjson: numbers go from the text to arrays, no object for each.
+"""Lines of JSON as columns: a pattern cuts lines into values, simdjson reads a column at a time.
 
-What is taken must be what the strict parser would make of the line. simdjson refuses what is not
-JSON, NaN and numbers past a double's range; that no member is given twice, that lists hold numbers
-only and rows of one width, is seen here, by counts; whole numbers that are not exact are seen when
-the columns are judged. Whatever else there is (other members than the line before, a list in
-a list in a list, one more bracket than accounted for) makes a line one that is looked at alone, and
-then one that only `Chunk.read` can judge.
+Lines of a file are alike: the same members in the same order. The pattern of a kind of lines is
+made from one that the strict parser has read, with a group for each value. A line that it matches
+is the same object with other values, if each group is a value: the column as a list of JSON,
+`[a, b, …]`, is then one with as many elements. So no member is given twice, and none is overlooked.
+What is not matched, or not read, is a line that only `Chunk.read` can judge; whole numbers that are
+not exact are seen when the columns are judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.errors import LstmStepError
 from lstm_cli.safe_files import decode, parse_json
-from lstm_cli.samples.sample import extra_keys
-from lstm_cli.samples.tables import Table, Tables, Uncertain, Vectors
+from lstm_cli.samples.tables import VECTORS, Table, Tables, Uncertain
 
-DOUBLE_BYTES = 8
 _BRACKET = ord("[")
-# Of so many different lists and objects it is remembered what they are.
-MAX_MET = 256
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Brackets that a text writes as escapes cannot be counted.
-_ESCAPED_BRACKET = b"\\u005"
-# What simdjson and its proxies raise: not JSON, not UTF-8, too deep; no such member, no array (but
-# a number, a text, None), an empty one, something else than numbers in it.
+# Of so many kinds of lines patterns are made, for one chunk.
+MAX_KINDS = 16
+# What simdjson and its proxies raise: not JSON, not UTF-8, too deep; no list, one with something
+# else than numbers in it, an empty one.
 _REFUSALS = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, Uncertain)
+
+# What is between a name and its value, and between members: as `json.dumps` writes it, nothing, or
+# any white space.
+_SPACE = rb"[ \t\r]*"
+_STYLES = ((rb": ", rb", "), (rb":", rb","), (_SPACE + rb":" + _SPACE, _SPACE + rb"," + _SPACE))
+_TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+# No text is in them, so that they end before the next name.
+_LIST_OF_NUMBERS = rb'(\[[^"]*\])'
+_SCALAR = rb"(" + _TEXT + rb'|[^"\[\]{},]+)'
+_MAX_DEPTH = 6
 
 
 def strictly(line: bytes) -> Any:
@@ -59,238 +67,257 @@ class Reader:
 
     def __init__(self, tables: Tables, simdjson: Any) -> None:
         self.tables = tables
-        self.new_parser: Callable[[], Any] = simdjson.Parser
-        self.parse: Callable[[bytes], Any] = self.new_parser().parse
-        self.types = simdjson.Array, simdjson.Object
-        # What took the last line, and what took others, by their members.
-        self.like: _Like | None = None
-        self.likes: dict[Any, _Like] = {}
+        self.columns = _Columns(simdjson)
+        self.kinds: list[_Kind] = []
 
     def take(self, start: int, lines: Sequence[bytes]) -> None:
         """Take the lines from a position on, few enough to stay next to the processor."""
-        lengths = {key: len(each.positions) for key, each in self.tables.tables.items()}
-        singles = len(self.tables.single)
-        brackets = self._taken(start, lines)
-        if not _certain(b"".join(lines), brackets):
-            # A bracket in a text, or a list where none should be: which of them has it?
-            for key, table in self.tables.tables.items():
-                table.shorten(lengths.get(key, 0))
-            del self.tables.single[singles:]
-            for number, line in enumerate(lines):
-                self._take_alone(start + number, line)
-        for table in self.tables.tables.values():
-            table.pack()
+        positions: Sequence[int] = range(start, start + len(lines))
+        for kind in self.kinds:
+            positions, lines = self._taken(kind, positions, lines)
+        while lines:
+            made = _kind_of(lines[0]) if len(self.kinds) < MAX_KINDS else None
+            if made is None:
+                self.tables.single.append(positions[0])
+                positions, lines = positions[1:], lines[1:]
+                continue
+            self.kinds.append(made)
+            positions, lines = self._taken(made, positions, lines)
 
-    def _take_alone(self, position: int, line: bytes) -> None:
-        self._forget()  # what the lines before it are like may be why it was misread
-        brackets = self._taken(position, [line])
-        if self.like is None:
+    def _taken(
+        self, kind: _Kind, positions: Sequence[int], lines: Sequence[bytes]
+    ) -> tuple[Sequence[int], Sequence[bytes]]:
+        """Take the lines of a kind; return the others."""
+        matches = list(map(kind.fullmatch, lines))
+        rows = [match.groups() for match in matches if match]
+        if rows:
+            whole = len(rows) == len(lines)
+            own = [p for p, match in zip(positions, matches, strict=True) if match]
+            self._fill(kind, positions if whole else own, rows)
+        left = [place for place, match in enumerate(matches) if not match]
+        return [positions[place] for place in left], [lines[place] for place in left]
+
+    def _fill(self, kind: _Kind, positions: Sequence[int], rows: Sequence[Any]) -> None:
+        """Take lines that a kind matches: all of them, or each that can be, alone."""
+        table = self.tables.table(kind.keys, kind.symbols)
+        try:
+            columns = [
+                read(self.columns, texts)
+                for read, texts in zip(kind.reading, zip(*rows, strict=True), strict=True)
+            ]
+        except _REFUSALS:
+            if len(rows) == 1:
+                self.tables.single += positions
+                return
+            for position, row in zip(positions, rows, strict=True):
+                self._fill(kind, [position], [row])
             return
-        table = self.like.table
-        last = (part for key, values in table.members.items() for part in (key, values[-1]))
-        in_texts = sum(part.count("[") for part in last if isinstance(part, str))
-        if not _certain(line, brackets + in_texts):
-            table.shorten(len(table.positions) - 1)
-            self.tables.single.append(position)
+        kind.put(table, positions, iter(columns))
 
-    def _forget(self) -> None:
-        self.like = None
-        self.likes.clear()
 
-    def _taken(self, start: int, lines: Sequence[bytes]) -> int:
-        """Take lines, or their positions as single ones; return how many brackets they have."""
-        brackets, like = 0, self.like
-        for position, line in enumerate(lines, start):
-            if like is not None:
-                try:
-                    brackets += like.take(self.parse(line), position)
-                    continue
-                except _REFUSALS:
-                    pass  # it is none, or it is not like the last one
-            try:
-                like = self._other(self._parsed(line), like)
-                brackets += like.take(self._parsed(line), position)
-            except _REFUSALS:
-                like = None
-                self.tables.single.append(position)
-                brackets += line.count(b"[")
-        self.like = like
-        return brackets
+class _Columns:
+    """Reads the texts of a column, by simdjson.
 
-    def _parsed(self, line: bytes) -> Any:
-        """Return a line's document.
+    Args:
+        simdjson: the module.
+    """
 
-        A parser takes no line while a value of the last one is alive, and whoever keeps a frame of
+    def __init__(self, simdjson: Any) -> None:
+        self.new_parser: Callable[[], Any] = simdjson.Parser
+        self.list_type: type = simdjson.Array
+        self.parser = self.new_parser()
+
+    def vectors(self, texts: Sequence[bytes]) -> tuple[Sequence[Any], bytes]:
+        """Return the shape of each list of numbers, or list of rows, and all of the numbers.
+
+        Raises:
+            one of `_REFUSALS`: one of them is no such list, or empty, or of unequal rows.
+        """
+        text = _listed(texts)
+        document = self._parsed(text, len(texts))
+        numbers = document.as_buffer(of_type="d")
+        shapes: Sequence[Any]
+        # Of many, NumPy counts ten times as fast as `bytes.count`.
+        brackets = int(np.count_nonzero(np.frombuffer(text, np.uint8) == _BRACKET))
+        if brackets == 1 + len(texts):
+            shapes = list(map(len, document))
+            if 0 in shapes:
+                raise Uncertain
+            return shapes, numbers
+        shapes = list(map(self._shape, document))
+        # A list in a list in a list has more.
+        if brackets != 1 + sum(1 if type(each) is int else 1 + each[0] for each in shapes):
+            raise Uncertain
+        return shapes, numbers
+
+    def _shape(self, value: Any) -> Any:
+        if type(value[0]) is not self.list_type:
+            return len(value)
+        widths = set(map(len, value))
+        if len(widths) > 1 or 0 in widths:
+            raise Uncertain
+        return len(value), widths.pop()
+
+    def scalars(self, texts: Sequence[bytes]) -> Sequence[Any]:
+        """Return texts, numbers, true, false and null.
+
+        Raises:
+            one of `_REFUSALS`: one of them is none of these.
+        """
+        found: list[Any] = self._parsed(_listed(texts), len(texts)).as_list()
+        return found
+
+    def others(self, texts: Sequence[bytes]) -> Sequence[Any]:
+        """Return lists and objects; where many samples have the same, one for all.
+
+        Raises:
+            one of `_REFUSALS`: one is not what the strict parser would make of it.
+        """
+        different = dict.fromkeys(texts)
+        values = self._parsed(_listed(list(different)), len(different))
+        read = {text: self._other(text, each) for text, each in zip(different, values, strict=True)}
+        return [read[text] for text in texts]
+
+    def _other(self, text: bytes, value: Any) -> Any:
+        found: Any
+        is_list = type(value) is self.list_type
+        if text.count(b"{") > (0 if is_list else 1):
+            found = strictly(text)
+        else:  # no object in it, in which a member could be there twice
+            found = value.as_list() if is_list else value.as_dict()
+        if found is None or len(found) != len(value):
+            raise Uncertain
+        return found
+
+    def _parsed(self, text: bytes, count: int) -> Any:
+        """Return a list of JSON with so many elements.
+
+        A parser takes no text while a value of the last one is alive, and whoever keeps a frame of
         ours, as a profiler of threads does for a moment, keeps these values: there is a new parser
         then, since which lines are read how must not depend on that.
         """
         try:
-            return self.parse(line)
+            document = self.parser.parse(text)
         except RuntimeError:  # or it is too deep, and will be so again
-            self.parse = self.new_parser().parse
-            return self.parse(line)
-
-    def _other(self, document: Any, refused: _Like | None) -> _Like:
-        """Return what takes a document that the last one refused: one that was met, or a new one.
-
-        Raises:
-            one of `_REFUSALS`: it cannot be in a table.
-        """
-        keys = _names(document)
-        if "x" not in keys:
+            self.parser = self.new_parser()
+            document = self.parser.parse(text)
+        if len(document) != count:
             raise Uncertain
-        symbols = _names(document["expected"]) if "expected" in keys else ()
-        like = self.likes.get((keys, symbols))
-        if like is None or like is refused:
-            like = _Like(self.tables.table(keys, symbols), document, self.types)
-            self.likes[keys, symbols] = like
-        return like
+        return document
 
 
-def _names(document: Any) -> tuple[str, ...]:
-    """Return the names of an object's members.
+def _listed(texts: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(texts) + b"]"
 
-    Raises:
-        Uncertain: one is there twice, or has a zero byte, where simdjson's look-up ends.
+
+@dataclass(frozen=True)
+class _Kind:
+    """Lines that have the same members in the same order, with the same sort of value in each.
+
+    Attributes:
+        keys: names of the members.
+        symbols: of what is expected.
+        absent: vectors that are null.
+        fullmatch: of the pattern.
+        reading: for each group of the pattern what reads its column.
     """
-    names = tuple(document.keys())
-    if len(set(names)) < len(names) or "\0" in "".join(names):
-        raise Uncertain
-    return names
+
+    keys: tuple[str, ...]
+    symbols: tuple[str, ...]
+    absent: frozenset[str]
+    fullmatch: Callable[[bytes], re.Match[bytes] | None]
+    reading: Sequence[Callable[[_Columns, Sequence[bytes]], Any]]
+
+    def put(self, table: Table, positions: Sequence[int], columns: Iterator[Any]) -> None:
+        """Put columns that were read into their table."""
+        table.positions += positions
+        for key in self.keys:
+            if key in self.absent:
+                table.vectors[key].shapes += [None] * len(positions)
+            elif key in table.vectors:
+                table.vectors[key].put(*next(columns))
+            elif key == "expected":
+                for symbol in self.symbols:
+                    table.expected[symbol].put(*next(columns))
+            else:
+                table.members[key] += next(columns)
 
 
-def _certain(text: bytes, brackets: int) -> bool:
-    """Whether a text has just so many brackets, and begins no line with a byte-order mark."""
-    # Of many, NumPy counts ten times as fast as `bytes.count`; and single bytes are found many
-    # times as fast as several.
-    found = int(np.count_nonzero(np.frombuffer(text, np.uint8) == _BRACKET))
-    if found != brackets or (_BYTE_ORDER_MARK[:1] in text and _BYTE_ORDER_MARK in text):
-        return False
-    return b"\\" not in text or _ESCAPED_BRACKET not in text
+def _kind_of(line: bytes) -> _Kind | None:
+    """Return the kind of a line; None for one that only `Chunk.read` can judge."""
+    document = strictly(line)
+    if type(document) is not dict or "x" not in document:
+        return None
+    expected = document.get("expected", {})
+    absent = frozenset(key for key in VECTORS if key in document and document[key] is None)
+    lists = [document[key] for key in VECTORS if key in document and key not in absent]
+    if type(expected) is not dict or not all(
+        type(each) is list for each in (*lists, *expected.values())
+    ):
+        return None
+    for style in _STYLES:
+        members = _Members(*style)
+        fullmatch = re.compile(members.pattern(document, absent) + _SPACE).fullmatch
+        if fullmatch(line):
+            return _Kind(tuple(document), tuple(expected), absent, fullmatch, members.reading)
+    return None
 
 
-class _Like:
-    """Takes documents that have the members of one, with lists in the same places.
+class _Members:
+    """Makes the pattern of an object.
 
     Args:
-        table: of documents with these members.
-        document: one of them.
-        types: simdjson's array and object.
+        colon: what is between a name and its value.
+        comma: what is between members.
+
+    Attributes:
+        reading: what reads the column of each group.
     """
 
-    def __init__(self, table: Table, document: Any, types: tuple[type, type]) -> None:
-        self.table = table
-        self.types = types
-        self.met: dict[bytes, Any] = {}
-        # Members of one's own are written in the order in which they came.
-        self.ordered = len(extra_keys(table.keys)) > 1
-        # simdjson looks up bytes: names are encoded once, not for each sample.
-        self.vectors, self.absent = [], []
-        for key, vectors in table.vectors.items():
-            value = document[key]
-            if value is None:
-                self.absent.append((key.encode(), vectors))
-            else:
-                self.vectors.append(self._taking(key, vectors, value))
-        self.expects = "expected" in table.keys
-        self.expected = [
-            self._taking(symbol, vectors, document["expected"][symbol])
-            for symbol, vectors in table.expected.items()
-        ]
-        self.others = [(key.encode(), each.append) for key, each in table.members.items()]
+    def __init__(self, colon: bytes, comma: bytes) -> None:
+        self.colon, self.comma = colon, comma
+        self.reading: list[Callable[[_Columns, Sequence[bytes]], Any]] = []
 
-    def _taking(self, key: str, vectors: Vectors, value: Any) -> Any:
-        """Return what `_numbers` needs; the methods are looked up once, not for each sample."""
-        nested = type(value[0]) is self.types[0]
-        return key.encode(), nested, vectors.shapes.append, vectors.pieces.append
+    def pattern(self, document: dict[str, Any], absent: frozenset[str]) -> bytes:
+        """Return the pattern of a sample."""
+        return self._object(
+            (key, self._value(key, value, key in absent)) for key, value in document.items()
+        )
 
-    def take(self, document: Any, position: int) -> int:
-        """Take a document into the table, or nothing of it; return how many brackets it has.
+    def _object(self, members: Iterator[tuple[str, bytes]]) -> bytes:
+        inside = self.comma.join(_name(key) + self.colon + value for key, value in members)
+        return rb"\{" + _SPACE + inside + _SPACE + rb"\}"
 
-        Raises:
-            one of `_REFUSALS`: it is not like the first, or only `Chunk.read` can judge it.
-        """
-        table = self.table
-        keys = table.keys
-        # With as many members as names, of which each is found, it has these and no other.
-        if len(document) != len(keys) or (self.ordered and tuple(document.keys()) != keys):
-            raise Uncertain
-        try:
-            brackets = _numbers(document, self.vectors)
-            for key, vectors in self.absent:
-                if document[key] is not None:
-                    raise Uncertain
-                vectors.shapes.append(None)
-                vectors.pieces.append(b"")
-            if self.expects:
-                brackets += self._expected(document["expected"])
-            for key, append in self.others:
-                value = document[key]
-                if type(value) in self.types:
-                    text = value.mini
-                    brackets += text.count(b"[")
-                    value = self._plain(text, value)
-                append(value)
-        except _REFUSALS:
-            table.shorten(len(table.positions))
-            raise
-        table.positions.append(position)
-        return brackets
+    def _value(self, key: str, value: Any, absent: bool) -> bytes:
+        if absent:
+            return b"null"
+        if key == "expected":
+            return self._object((symbol, self._vector()) for symbol in value)
+        if key in VECTORS:
+            return self._vector()
+        if type(value) in (list, dict):
+            self.reading.append(_Columns.others)
+            return rb"(" + _NESTED + rb")"
+        self.reading.append(_Columns.scalars)
+        return _SCALAR
 
-    def _plain(self, text: bytes, value: Any) -> Any:
-        """Return a list or an object as Python's: where many samples have the same, one for all."""
-        if text not in self.met:
-            if len(self.met) == MAX_MET:
-                self.met.clear()
-            self.met[text] = _plain(text, value, type(value) is self.types[0])
-        return self.met[text]
-
-    def _expected(self, expected: Any) -> int:
-        symbols = self.table.symbols
-        if len(expected) != len(symbols) or (
-            len(symbols) > 1 and tuple(expected.keys()) != symbols
-        ):
-            raise Uncertain
-        return _numbers(expected, self.expected)
+    def _vector(self) -> bytes:
+        self.reading.append(_Columns.vectors)
+        return _LIST_OF_NUMBERS
 
 
-def _numbers(document: Any, taking: Sequence[Any]) -> int:
-    """Take the numbers of some members; return how many brackets they are in.
-
-    Raises:
-        Uncertain: an empty list, rows of unequal width.
-        KeyError, AttributeError, TypeError: no such member, no list, no numbers in it.
-    """
-    brackets = len(taking)
-    for key, nested, add_shape, add_piece in taking:
-        array = document[key]
-        numbers = array.as_buffer(of_type="d")
-        count = numbers.size // DOUBLE_BYTES
-        if not count:
-            raise Uncertain
-        if nested:
-            rows = len(array)
-            if len(set(map(len, array))) > 1:
-                raise Uncertain
-            brackets += rows
-            add_shape((rows, count // rows))
-        else:
-            add_shape(count)
-        add_piece(numbers)
-    return brackets
+def _name(key: str) -> bytes:
+    """Return the pattern of a member's name, written in either way that `json.dumps` knows."""
+    texts = (json.dumps(key), json.dumps(key, ensure_ascii=False))
+    # Half a character has no bytes of its own, and only its escape stands for it.
+    ways = {re.escape(text.encode(errors="backslashreplace")) for text in texts}
+    return rb"(?:" + rb"|".join(sorted(ways)) + rb")" if len(ways) > 1 else ways.pop()
 
 
-def _plain(text: bytes, value: Any, is_list: bool) -> Any:
-    """Return a member of another kind as Python's.
+def _nested(depth: int) -> bytes:
+    """Return the pattern of a list or an object with such in it; no way is tried twice."""
+    inside = rb'[^"\[\]{}]++|' + _TEXT + (rb"|" + _nested(depth - 1) if depth else b"")
+    return rb"[\[{](?:" + inside + rb")*+[\]}]"
 
-    Raises:
-        Uncertain: it is not what the strict parser would make of it.
-    """
-    found: Any
-    if text.count(b"{") > (0 if is_list else 1):
-        found = strictly(text)
-    else:  # no object in it, in which a member could be there twice
-        found = value.as_list() if is_list else value.as_dict()
-    if found is None or len(found) != len(value):
-        raise Uncertain
-    return found
+
+_NESTED = _nested(_MAX_DEPTH)

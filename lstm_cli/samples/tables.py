@@ -37,14 +37,12 @@ class Vectors:
         needed: whether a sample without it is none.
         shapes: of each: n of a plain list, (rows, n) of nested ones, None where it is absent, or
             `UNSURE`.
-        packed: the numbers as doubles, end to end.
-        pieces: those of the samples that came last, as anything that has bytes.
+        packed: the numbers as doubles, end to end, in pieces.
     """
 
     needed: bool
     shapes: list[Any] = field(default_factory=list)
     packed: list[bytes] = field(default_factory=list)
-    pieces: list[Any] = field(default_factory=list)
 
     def add(self, values: Sequence[Any], booleans: bool) -> None:
         """Take the decoded values of some more samples.
@@ -61,6 +59,10 @@ class Vectors:
                     self.add([value], booleans)
                 return
             shapes, numbers = [None if values[0] is None else UNSURE], b""
+        self.put(shapes, numbers)
+
+    def put(self, shapes: Sequence[Any], numbers: bytes) -> None:
+        """Take the shapes and the numbers of some more samples."""
         self.shapes += shapes
         self.packed.append(numbers)
 
@@ -94,13 +96,21 @@ class Vectors:
             return np.arange(len(shapes) + 1) * _size(shapes[0])
         return np.cumsum([0, *map(_size, shapes)])
 
+    @cached_property
+    def piece(self) -> int:
+        """The most numbers that each sample has a whole number of times."""
+        return int(np.gcd.reduce(self.starts)) or 1
+
     def stacked(self, rows: Sequence[int]) -> Array:
         """Return `(N, n)` or `(N, rows, n)` of samples of one shape."""
         shape = self.shapes[rows[0]]
         if len(rows) == len(self.shapes):
             numbers = self.flat
         else:
-            numbers = self.flat[self.starts[rows][:, None] + np.arange(_size(shape))]
+            # Rows of one width, mostly: so many numbers are taken by one index.
+            piece = self.piece
+            indices = self.starts[rows][:, None] // piece + np.arange(_size(shape) // piece)
+            numbers = self.flat.reshape(-1, piece)[indices]
         return numbers.reshape(len(rows), *(shape if isinstance(shape, tuple) else (shape,)))
 
 
@@ -156,7 +166,6 @@ class Table:
         vectors: x, h, c that are there.
         expected: symbol -> what is expected of it.
         members: all other members, by name.
-        packed: of how many samples the numbers are put together.
     """
 
     keys: tuple[str, ...]
@@ -165,7 +174,6 @@ class Table:
     vectors: dict[str, Vectors] = field(init=False)
     expected: dict[str, Vectors] = field(init=False)
     members: dict[str, list[Any]] = field(init=False)
-    packed: int = 0
 
     def __post_init__(self) -> None:
         self.vectors = {key: Vectors(key == "x") for key in self.keys if key in VECTORS}
@@ -191,24 +199,6 @@ class Table:
                     self.expected[symbol].add(own, booleans)
             else:
                 self.members[key].extend(values)
-
-    def shorten(self, length: int) -> None:
-        """Take away the samples that came last, all that are there of them."""
-        for vectors in self._all_vectors():
-            del vectors.shapes[length:], vectors.pieces[length - self.packed :]
-        for values in self.members.values():
-            del values[length:]
-        del self.positions[length:]
-
-    def pack(self) -> None:
-        """Put numbers together, while they are in the memory next to the processor."""
-        for vectors in self._all_vectors():
-            vectors.packed.append(b"".join(vectors.pieces))
-            vectors.pieces.clear()
-        self.packed = len(self.positions)
-
-    def _all_vectors(self) -> Iterator[Vectors]:
-        return chain(self.vectors.values(), self.expected.values())
 
 
 def _transposed(objects: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
