@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_cli.batch import Answer, Settings, Tally, Work, work
-from lstm_cli.batch.texts import _fast_dumps, row_texts
+from lstm_cli.batch.texts import _fast_dumps, number_texts, pair_texts, row_texts
 from lstm_cli.cells import LSTM, cell_named
 from lstm_cli.errors import LstmStepError
 from lstm_cli.presets import preset_model
@@ -32,6 +32,12 @@ from lstm_cli.weights import Model
 from lstm_cli.writers import plain_list
 from tests.conftest import random_weights
 from tests.tools import ROOT, call, shell
+
+
+@pytest.fixture(autouse=True)
+def loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours is no slow way to the right answer here, sample by sample."""
+    monkeypatch.setenv("LSTM_STEP_DEBUG", "1")
 
 
 @pytest.fixture
@@ -240,6 +246,16 @@ def test_numbers_are_written_as_json_writes_them(dtype: Any) -> None:
     numbers = np.concatenate([wild, tame, edges * 2]).astype(dtype).astype(float).reshape(-1, 4)
     wanted = [json.dumps(plain_list(row, dtype))[1:-1] for row in numbers]
     assert row_texts(numbers, dtype) == wanted
+    tame_pairs = numbers[1500:3000], np.asfortranarray(numbers[1500:3000][::-1])
+    turned = np.asfortranarray(tame_pairs[0]), tame_pairs[1]
+    wild_pairs, narrow = (numbers, numbers[::-1]), (numbers[:9], numbers[:9, :3])
+    for first, second in (wild_pairs, tame_pairs, turned, narrow):
+        texts = zip(row_texts(first, dtype), row_texts(second, dtype), strict=True)
+        assert pair_texts(first, second, " | ", dtype) == [" | ".join(each) for each in texts]
+    if dtype is np.float64:
+        assert number_texts(numbers.ravel()) == [
+            json.dumps(plain_list(each, dtype))[1:-1] for each in numbers.reshape(-1, 1)
+        ]
 
 
 def test_samples_are_stacked_whatever_their_order(tmp_path: Path) -> None:
@@ -545,6 +561,7 @@ def test_a_fault_of_ours_costs_one_sample(tmp_path: Path, monkeypatch: pytest.Mo
         return honest(block, models, beside)
 
     monkeypatch.setattr(work, "answer_block", faulty)
+    monkeypatch.delenv("LSTM_STEP_DEBUG")
     documents = [{"id": name, "x": [1]} for name in ("a", "bad", "b")]
     answer = call("batch", jsonl(tmp_path / "s.jsonl", documents))
     assert answer.code == 4

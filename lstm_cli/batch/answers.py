@@ -13,7 +13,7 @@ from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.checks import check_block
 from lstm_cli.batch.models import Models
 from lstm_cli.batch.settings import SCHEMA, Settings
-from lstm_cli.batch.texts import joined_texts, quoted, row_texts
+from lstm_cli.batch.texts import joined_texts, pair_texts, quoted, row_texts
 from lstm_cli.engine import LayerTrace, Trace, check_trace_size, run, trace_bytes, work_of
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError
@@ -89,8 +89,7 @@ def _answer(
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
-        ', "ok": true, "h": [', row_texts(trace.h, trace.dtype),
-        '], "c": [', row_texts(trace.c, trace.dtype), "]",
+        ', "ok": true, "h": [', pair_texts(trace.h, trace.c, '], "c": [', trace.dtype), "]",
     ]  # fmt: skip
     matched: Sequence[bool] = []
     if settings.check:

@@ -137,13 +137,15 @@ def _table_blocks(table: Table, chunk: Chunk, single: list[int]) -> Iterator[Blo
         if not isinstance(like, Sample):
             single += positions
             continue
+        here = np.asarray(rows)
         x, h, c = (
-            None if getattr(like, name) is None else _sequences(table.vectors[name].stacked(rows))
+            None if getattr(like, name) is None else _sequences(table.vectors[name].stacked(here))
             for name in VECTORS
         )
         assert x is not None
-        expected = {symbol: each.stacked(rows) for symbol, each in table.expected.items()}
-        members = {key: _chosen(values, rows) for key, values in table.members.items()}
+        expected = {symbol: each.stacked(here) for symbol, each in table.expected.items()}
+        own = {key: each for key, each in table.members.items() if key not in _SHARED}
+        members = {key: _chosen(values, rows) for key, values in own.items()}
         yield Block(like, positions, _ids(members, chunk, positions), x, h, c, expected,
                     _atols(members, len(rows)), _extras(members, len(rows)))  # fmt: skip
 
@@ -191,9 +193,9 @@ def _shared_keys(values: Sequence[Any]) -> Sequence[Any]:
     """Return what is equal for values that samples of a block may share: the same, of one type."""
     if {str} == set(map(type, values)):
         return values
-    different = {id(each): each for each in values}
+    different = dict(zip(map(id, values), values, strict=True))
     keys = {number: _shared_key(each) for number, each in different.items()}
-    return [keys[id(each)] for each in values]
+    return list(map(keys.__getitem__, map(id, values)))
 
 
 def _shared_key(value: Any) -> Any:

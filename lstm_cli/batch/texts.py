@@ -69,6 +69,17 @@ def row_texts(rows: Array, dtype: Any) -> list[str]:
     return texts
 
 
+def pair_texts(first: Array, second: Array, between: str, dtype: Any) -> list[str]:
+    """Return each row of `(N, n)` and of `(N, m)` as `row_texts` does, with a text between them."""
+    dumps = _fast_dumps()
+    if dumps is not None and first.shape == second.shape:
+        pairs = np.ascontiguousarray(np.stack([first, second], axis=1), dtype)
+        if _alike(pairs).all():
+            text = dumps(pairs)[3:-3].replace(b",", b", ").replace(b"]], [[", b"\n")
+            return text.replace(b"], [", between.encode()).decode().split("\n")
+    return joined_texts([row_texts(first, dtype), between, row_texts(second, dtype)])
+
+
 def _alike(numbers: Array) -> Array:
     """Return which numbers orjson writes as Python does."""
     sizes = np.abs(numbers)

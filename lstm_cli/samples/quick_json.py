@@ -34,7 +34,7 @@ _REFUSALS = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, U
 _SPACE = rb"[ \t\r]*"
 _STYLES = ((rb": ", rb", "), (rb":", rb","), (_SPACE + rb":" + _SPACE, _SPACE + rb"," + _SPACE))
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-# No text is in them, so that they end before the next name.
+# No text is in a list of numbers, so that it ends before the next name.
 _LIST_OF_NUMBERS = rb'(\[[^"]*\])'
 _SCALAR = rb"(" + _TEXT + rb'|[^"\[\]{},]+)'
 _MAX_DEPTH = 6

@@ -94,15 +94,16 @@ class Vectors:
         shapes = self.shapes
         if shapes.count(shapes[0]) == len(shapes):  # nearly always
             return np.arange(len(shapes) + 1) * _size(shapes[0])
-        return np.cumsum([0, *map(_size, shapes)])
+        sizes = {each: _size(each) for each in set(shapes)}
+        return np.cumsum([0, *map(sizes.__getitem__, shapes)])
 
     @cached_property
     def piece(self) -> int:
         """The most numbers that each sample has a whole number of times."""
         return int(np.gcd.reduce(self.starts)) or 1
 
-    def stacked(self, rows: Sequence[int]) -> Array:
-        """Return `(N, n)` or `(N, rows, n)` of samples of one shape."""
+    def stacked(self, rows: Array) -> Array:
+        """Return `(N, n)` or `(N, rows, n)` of the samples, of one shape, at these places."""
         shape = self.shapes[rows[0]]
         if len(rows) == len(self.shapes):
             numbers = self.flat
