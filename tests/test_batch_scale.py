@@ -199,6 +199,31 @@ def test_a_profiler_that_keeps_frames_changes_nothing() -> None:
     assert sorted(p for each in found.tables.values() for p in each.positions) == list(range(64))
 
 
+def test_lines_of_many_kinds_are_read_quickly() -> None:
+    """Members that come and go, in any order, cost no line its place among the quick ones."""
+    pytest.importorskip("simdjson")
+    optional = {
+        "h": [0.5],
+        "c": [-1.0],
+        "a": 'b\u00e9"',
+        "n": None,
+        "tags": [{"k": [1]}],
+        "caf\u00e9": 2,
+    }
+    kinds = [
+        {"x": [n], **{k: v for bit, (k, v) in enumerate(optional.items()) if n >> bit & 1}}
+        for n in range(60)
+    ]
+    lines = [json.dumps(each, ensure_ascii=n % 2 == 0).encode() for n, each in enumerate(kinds)] * 3
+    chunk = chunks.Lines(chunks.Origin("s.jsonl", "s", Path()), range(len(lines)), lines)
+    found = chunk.tables()
+    assert not found.single
+    positions = [p for each in found.tables.values() for p in each.positions]
+    assert sorted(positions) == list(range(len(lines)))
+    wide = json.dumps({"x": [1]} | {f"m{n}": n for n in range(1000)}).encode()
+    assert chunks.Lines(chunk.origin, [1], [wide]).tables().single == [0]
+
+
 def test_own_members_of_any_kind_take_the_quick_way(
     tmp_path: Path, plain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

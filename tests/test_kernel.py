@@ -286,6 +286,19 @@ def test_small_runs_are_the_tables_to_the_bit(monkeypatch: pytest.MonkeyPatch) -
     assert run(model, *large, engine="table").engine == "table"
 
 
+def test_of_many_runs_a_small_one_takes_the_engine_that_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside a large run small ones are fast, beside small ones NumPy's, tiny ones the table's."""
+    monkeypatch.delenv(choice.ENVIRONMENT, raising=False)
+    small, large = choice.LITTLE + 1, choice.SMALL + 1
+    assert choice.choose_engine("auto", small) == "table"
+    assert choice.choose_engine("auto", small, beside=small) == "numpy"
+    assert choice.choose_engine("auto", small, beside=large) == choice.FAST
+    assert choice.choose_engine("auto", choice.LITTLE, beside=large) == "table"
+    assert choice.choose_engine("table", large, beside=large) == "table"
+
+
 def test_the_environment_decides_for_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     """LSTM_STEP_ENGINE forces an engine where none is named, and is refused by its own name."""
     model = Model.single(random_weights(LSTM))

@@ -23,8 +23,8 @@ from lstm_cli.safe_files import decode, parse_json
 from lstm_cli.samples.tables import VECTORS, Table, Tables, Uncertain
 
 _BRACKET = ord("[")
-# Of so many kinds of lines patterns are made, for one chunk.
-MAX_KINDS = 16
+# So many kinds of lines get a pattern, in one chunk, and lines of so many members.
+MAX_KINDS, MAX_MEMBERS = 64, 256
 # What simdjson and its proxies raise: not JSON, not UTF-8, too deep; no list, one with something
 # else than numbers in it, an empty one.
 _REFUSALS = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, Uncertain)
@@ -251,9 +251,9 @@ def _kind_of(line: bytes) -> _Kind | None:
     expected = document.get("expected", {})
     absent = frozenset(key for key in VECTORS if key in document and document[key] is None)
     lists = [document[key] for key in VECTORS if key in document and key not in absent]
-    if type(expected) is not dict or not all(
-        type(each) is list for each in (*lists, *expected.values())
-    ):
+    if type(expected) is not dict or len(document) + len(expected) > MAX_MEMBERS:
+        return None
+    if not all(type(each) is list for each in (*lists, *expected.values())):
         return None
     for style in _STYLES:
         members = _Members(*style)
