@@ -91,9 +91,8 @@ class Reader:
         matches = list(map(kind.fullmatch, lines))
         rows = [match.groups() for match in matches if match]
         if rows:
-            whole = len(rows) == len(lines)
             own = [p for p, match in zip(positions, matches, strict=True) if match]
-            self._fill(kind, positions if whole else own, rows)
+            self._fill(kind, own, rows)
         left = [place for place, match in enumerate(matches) if not match]
         return [positions[place] for place in left], [lines[place] for place in left]
 
