@@ -13,7 +13,7 @@ from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.checks import check_block
 from lstm_cli.batch.models import Models
 from lstm_cli.batch.settings import SCHEMA, Settings
-from lstm_cli.batch.texts import joined_texts, pair_texts, quoted, row_texts
+from lstm_cli.batch.texts import joined_texts, quoted, row_texts
 from lstm_cli.engine import LayerTrace, Trace, check_trace_size, run, trace_bytes, work_of
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError
@@ -89,18 +89,19 @@ def _answer(
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
-        ', "ok": true, "h": [', pair_texts(trace.h, trace.c, '], "c": [', trace.dtype), "]",
+        ', "ok": true, "h": ', row_texts(trace.h, trace.dtype),
+        ', "c": ', row_texts(trace.c, trace.dtype),
     ]  # fmt: skip
     matched: Sequence[bool] = []
     if settings.check:
         checks = check_block(block, trace, settings)
         matched = checks.matched
-        parts += [', "check": ', checks.texts]
+        parts += [', "check": ', *checks.parts]
     if settings.trace:
         parts += [', "steps": [', _steps_texts(trace), "]"]
     if any(block.extras):
         parts.append([extra and f", {extra}" for extra in block.extras])
-    return joined_texts([*parts, "}\n"]), matched
+    return joined_texts([*parts, "}\n"], len(block)), matched
 
 
 def _closed(text: str, extra: str) -> str:
@@ -135,6 +136,6 @@ def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
     lines = []
     for number, values in enumerate(zip(*rows, strict=True)):
         pairs = zip(symbols, values, strict=True)
-        members = "".join(f", {symbol}: [{row}]" for symbol, row in pairs)
+        members = "".join(f", {symbol}: {row}" for symbol, row in pairs)
         lines.append(f"{heads[number % times]}{members}}}")
     return [lines[start : start + times] for start in range(0, count * times, times)]

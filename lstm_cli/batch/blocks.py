@@ -266,4 +266,4 @@ def _extras(members: Mapping[str, Sequence[Any]], count: int) -> Sequence[str]:
     parts: list[str | Sequence[str]] = []
     for key in keys:
         parts += [f"{', ' if parts else ''}{quoted(key)}: ", value_texts(members[key])]
-    return joined_texts(parts)
+    return joined_texts(parts, count)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.settings import Settings
-from lstm_cli.batch.texts import column_texts, joined_texts, number_texts, value_texts
+from lstm_cli.batch.texts import column_texts, number_texts
 from lstm_cli.engine import Trace
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
@@ -20,11 +20,11 @@ class Checks:
     """What comparing a block comes to.
 
     Attributes:
-        texts: the JSON of `check` of each sample, or one text for all.
+        parts: of the JSON of each sample's `check`, for `joined_texts`.
         matched: whether each is as expected; none where nothing is.
     """
 
-    texts: str | Sequence[str]
+    parts: Sequence[str | Sequence[str]]
     matched: Sequence[bool]
 
 
@@ -36,7 +36,7 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
         ShapeError: expected numbers of another shape than the run's.
     """
     if not block.expected:
-        return Checks("null", [])
+        return Checks(["null"], [])
     found = _Worst.none_of(len(block))
     for number, (symbol, expected) in enumerate(block.expected.items()):
         got, first = _comparable(symbol, expected, trace)
@@ -46,20 +46,21 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
     symbols = list(block.expected)
     numbers = number_texts(np.concatenate([found.difference, found.got, found.expected]))
     count = len(block)
-    texts = joined_texts([
+    parts: list[str | Sequence[str]] = [
         '{"matched": ', column_texts(matched), ', "max_abs_diff": ', numbers[:count],
-        ', "tolerance": ', value_texts(tolerances),
+        ', "tolerance": ', column_texts(tolerances),
         ', "worst": {"symbol": ', column_texts([symbols[each] for each in found.symbol.tolist()]),
         ', "t": ', column_texts(found.t.tolist()), ', "unit": ', column_texts(found.unit.tolist()),
         ', "got": ', numbers[count : 2 * count], ', "expected": ', numbers[2 * count :], "}}",
-    ])  # fmt: skip
-    return Checks(texts, matched)
+    ]  # fmt: skip
+    return Checks(parts, matched)
 
 
 def _tolerances(block: Block, settings: Settings) -> Sequence[float]:
     if settings.force_atol:
         return [settings.atol] * len(block)
-    return [settings.atol if atol is None else atol for atol in block.atols]
+    # What is at least 0 may be -0.0.
+    return [settings.atol if atol is None else abs(atol) for atol in block.atols]
 
 
 @dataclass(eq=False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import repeat
+from itertools import groupby, repeat
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,16 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 }  # fmt: skip
 
 
-def joined_texts(parts: Iterable[str | Sequence[str]]) -> list[str]:
-    """Return texts made of parts: of a column each has its own, a single text they share."""
-    columns = (repeat(part) if isinstance(part, str) else part for part in parts)
-    return list(map("".join, zip(*columns, strict=False)))
+def joined_texts(parts: Iterable[str | Sequence[str]], count: int) -> list[str]:
+    """Return so many texts made of parts: of a column each has its own, a single text they share."""
+    columns = (repeat(part, count) if isinstance(part, str) else part for part in merged(parts))
+    return list(map("".join, zip(*columns, strict=True)))
+
+
+def merged(parts: Iterable[str | Sequence[str]]) -> Iterator[str | Sequence[str]]:
+    """Yield the parts, shared texts that follow each other as one."""
+    for shared, group in groupby(parts, lambda part: isinstance(part, str)):
+        yield from ["".join(group)] if shared else group
 
 
 def value_texts(values: Sequence[Any]) -> list[str]:
@@ -39,7 +45,10 @@ def value_texts(values: Sequence[Any]) -> list[str]:
 
 
 def column_texts(values: Sequence[Any]) -> str | list[str]:
-    """Return values as `value_texts` does, or the one text that all of them have."""
+    """Return values as `value_texts` does, or the one text that all of them have.
+
+    Values that are equal must have one text: 0.0 and -0.0, 1 and true have two.
+    """
     alike = len(values) > 0 and values.count(values[0]) == len(values)
     return value_texts(values[:1])[0] if alike else value_texts(values)
 
@@ -48,36 +57,35 @@ def number_texts(numbers: Array) -> list[str]:
     """Return each number of `(N,)`, double precision, as `row_texts` writes it."""
     dumps = _fast_dumps()
     if dumps is None:
-        return [_row_text(number[None], np.float64) for number in numbers]
+        return [_row_text(number[None], np.float64)[1:-1] for number in numbers]
     texts = dumps(np.ascontiguousarray(numbers))[1:-1].decode().split(",")
-    alike = _alike(numbers)
-    for number in [] if alike.all() else np.flatnonzero(~alike).tolist():
-        texts[number] = _row_text(numbers[number : number + 1], np.float64)
+    for number in _others(_alike(numbers)):
+        texts[number] = _row_text(numbers[number : number + 1], np.float64)[1:-1]
     return texts
 
 
 def row_texts(rows: Array, dtype: Any) -> list[str]:
-    """Return each row of `(N, n)` as `0.5, 0.25, …`: shortest numbers, nan and inf as texts."""
+    """Return each row of `(N, n)` as `[0.5, 0.25, …]`: shortest numbers, nan and inf as texts."""
     dumps = _fast_dumps()
     if dumps is None:
         return [_row_text(row, dtype) for row in rows]
     narrow = np.ascontiguousarray(rows, dtype)
-    alike = _alike(narrow)
-    texts = dumps(narrow)[2:-2].replace(b",", b", ").decode().split("], [")
-    for number in [] if alike.all() else np.flatnonzero(~alike.all(axis=1)).tolist():
+    texts = _cut_rows(dumps(narrow))
+    for number in _others(_alike(narrow).all(axis=1)):
         texts[number] = _row_text(rows[number], dtype)
     return texts
 
 
-def pair_texts(first: Array, second: Array, between: str, dtype: Any) -> list[str]:
-    """Return each row of `(N, n)` and of `(N, m)` as `row_texts` does, with a text between them."""
-    dumps = _fast_dumps()
-    if dumps is not None and first.shape == second.shape:
-        pairs = np.ascontiguousarray(np.stack([first, second], axis=1), dtype)
-        if _alike(pairs).all():
-            text = dumps(pairs)[3:-3].replace(b",", b", ").replace(b"]], [[", b"\n")
-            return text.replace(b"], [", between.encode()).decode().split("\n")
-    return joined_texts([row_texts(first, dtype), between, row_texts(second, dtype)])
+def _cut_rows(text: bytes) -> list[str]:
+    """Return the rows of `[[0.5,0.25],[1.0,2.0]]`.
+
+    Single bytes are found and replaced some four times as fast as `],[` is.
+    """
+    marked = bytearray(text)
+    marks = np.frombuffer(marked, np.uint8)
+    ends = np.flatnonzero(marks == ord("]"))[:-1]
+    marks[ends + 1] = ord("\n")  # what is after a row: a comma, or the last bracket
+    return marked[1:-1].replace(b",", b", ").decode().split("\n")
 
 
 def _alike(numbers: Array) -> Array:
@@ -87,8 +95,13 @@ def _alike(numbers: Array) -> Array:
     return found
 
 
+def _others(alike: Array) -> list[int]:
+    """Return where a flag of `(N,)` is not set."""
+    return [] if alike.all() else np.flatnonzero(~alike).tolist()
+
+
 def _row_text(row: Array, dtype: Any) -> str:
-    return json.dumps(plain_list(row, dtype))[1:-1]
+    return json.dumps(plain_list(row, dtype))
 
 
 @cache
