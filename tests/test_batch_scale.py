@@ -269,11 +269,11 @@ def test_numbers_are_written_as_json_writes_them(dtype: Any) -> None:
     edges = [0.0, -0.0, 1e-4, 9.999e-5, 1e16, 9007199254740993.0, 1e13, 1e-7, 5e-324, 1.5,
              math.nan, math.inf, -math.inf, 0.1, 2.0, 1e22]  # fmt: skip
     numbers = np.concatenate([wild, tame, edges * 2]).astype(dtype).astype(float).reshape(-1, 4)
-    wanted = [json.dumps(plain_list(row, dtype)) for row in numbers]
+    wanted = [json.dumps(plain_list(row, dtype))[1:-1] for row in numbers]
     assert row_texts(numbers, dtype) == wanted
     assert row_texts(np.asfortranarray(numbers), dtype) == wanted
     assert row_texts(numbers[1500:3000], dtype) == wanted[1500:3000]
-    assert row_texts(numbers[:1, :1], dtype) == [json.dumps(plain_list(numbers[0, :1], dtype))]
+    assert row_texts(numbers[1500:1501], dtype) == wanted[1500:1501]
     if dtype is np.float64:
         assert number_texts(numbers.ravel()) == [
             json.dumps(plain_list(each, dtype))[1:-1] for each in numbers.reshape(-1, 1)

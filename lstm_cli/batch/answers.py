@@ -89,8 +89,8 @@ def _answer(
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
-        ', "ok": true, "h": ', row_texts(trace.h, trace.dtype),
-        ', "c": ', row_texts(trace.c, trace.dtype),
+        ', "ok": true, "h": [', row_texts(trace.h, trace.dtype),
+        '], "c": [', row_texts(trace.c, trace.dtype), "]",
     ]  # fmt: skip
     matched: Sequence[bool] = []
     if settings.check:
@@ -136,6 +136,6 @@ def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
     lines = []
     for number, values in enumerate(zip(*rows, strict=True)):
         pairs = zip(symbols, values, strict=True)
-        members = "".join(f", {symbol}: {row}" for symbol, row in pairs)
+        members = "".join(f", {symbol}: [{row}]" for symbol, row in pairs)
         lines.append(f"{heads[number % times]}{members}}}")
     return [lines[start : start + times] for start in range(0, count * times, times)]

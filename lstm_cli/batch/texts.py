@@ -55,36 +55,30 @@ def column_texts(values: Sequence[Any]) -> str | list[str]:
 
 def number_texts(numbers: Array) -> list[str]:
     """Return each number of `(N,)`, double precision, as `row_texts` writes it."""
-    dumps = _fast_dumps()
-    if dumps is None:
-        return [_row_text(number[None], np.float64)[1:-1] for number in numbers]
-    texts = dumps(np.ascontiguousarray(numbers))[1:-1].decode().split(",")
-    for number in _others(_alike(numbers)):
-        texts[number] = _row_text(numbers[number : number + 1], np.float64)[1:-1]
-    return texts
+    return row_texts(numbers[:, None], np.float64)
 
 
 def row_texts(rows: Array, dtype: Any) -> list[str]:
-    """Return each row of `(N, n)` as `[0.5, 0.25, …]`: shortest numbers, nan and inf as texts."""
+    """Return each row of `(N, n)` as `0.5, 0.25, …`: shortest numbers, nan and inf as texts."""
     dumps = _fast_dumps()
     if dumps is None:
         return [_row_text(row, dtype) for row in rows]
     narrow = np.ascontiguousarray(rows, dtype)
-    texts = _cut_rows(dumps(narrow))
-    for number in _others(_alike(narrow).all(axis=1)):
+    texts = _cut_rows(dumps(narrow.ravel()), narrow.shape[1])
+    alike = _alike(narrow)
+    for number in [] if alike.all() else np.flatnonzero(~alike.all(axis=1)).tolist():
         texts[number] = _row_text(rows[number], dtype)
     return texts
 
 
-def _cut_rows(text: bytes) -> list[str]:
-    """Return the rows of `[[0.5,0.25],[1.0,2.0]]`.
+def _cut_rows(text: bytes, width: int) -> list[str]:
+    """Return rows of so many numbers of `[0.5,0.25,1.0,2.0]`.
 
-    Single bytes are found and replaced some four times as fast as `],[` is.
+    A comma is found and replaced several times as fast as `],[` is.
     """
     marked = bytearray(text)
     marks = np.frombuffer(marked, np.uint8)
-    ends = np.flatnonzero(marks == ord("]"))[:-1]
-    marks[ends + 1] = ord("\n")  # what is after a row: a comma, or the last bracket
+    marks[np.flatnonzero(marks == ord(","))[width - 1 :: width]] = ord("\n")
     return marked[1:-1].replace(b",", b", ").decode().split("\n")
 
 
@@ -95,13 +89,8 @@ def _alike(numbers: Array) -> Array:
     return found
 
 
-def _others(alike: Array) -> list[int]:
-    """Return where a flag of `(N,)` is not set."""
-    return [] if alike.all() else np.flatnonzero(~alike).tolist()
-
-
 def _row_text(row: Array, dtype: Any) -> str:
-    return json.dumps(plain_list(row, dtype))
+    return json.dumps(plain_list(row, dtype))[1:-1]
 
 
 @cache
