@@ -36,7 +36,7 @@ from lstm_cli.kernel.schedule import (
 )
 
 # What the calls of one part of the units may touch, so that they find it in the cache.
-CACHE_BYTES = 2**18
+CACHE_BYTES = 2**19
 # So many steps are prepared at once where there is one sample.
 EARLY_BYTES = 2**22
 MOST_EARLY = 4096
