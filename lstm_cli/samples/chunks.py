@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -133,8 +134,12 @@ class Lines:
         return found.judged()
 
     def _pieces(self) -> Iterator[Sequence[bytes]]:
-        size = max(1, len(self) * PIECE_BYTES // (1 + sum(map(len, self.lines))))
+        size = self._piece_lines
         return (self.lines[start : start + size] for start in range(0, len(self), size))
+
+    @cached_property
+    def _piece_lines(self) -> int:
+        return max(1, len(self) * PIECE_BYTES // (1 + sum(map(len, self.lines))))
 
     def take(self, positions: Sequence[int]) -> Lines:
         """Return some of the lines."""

@@ -218,8 +218,8 @@ def cut_lines(lists: Iterable[list[bytes]], size: int) -> Iterator[tuple[int, li
             while cut := _full(pending, held, size):
                 yield first, pending[:cut]
                 first += cut
-                held -= sum(map(len, pending[:cut]))
                 del pending[:cut]
+                held = sum(map(len, pending))
     except LstmStepError as error:  # a compressed file that is cut: what came before counts
         failed = error
     yield first, pending
