@@ -1,15 +1,16 @@
-"""`batch` beside its floor: the same file read and answers of the same size written, nothing done.
+"""`batch` beside two floors: the same file read, and something written, with nothing done.
 
     python -m benchmarks.batch
 
-The floor reads by the library of the file's kind (orjson for JSONL), makes each sample the objects
-that Python has for it, and writes for each, by orjson, an answer of our members and as many
-numbers. Both run in this process, without start-up. Peaks of memory are those of whole processes.
+Both read by the library of the file's kind (orjson for JSONL) and make each sample the objects that
+Python has for it. One writes these again by orjson, the other an answer of our members and as many
+numbers. All run in this process, without start-up. Peaks of memory are those of whole processes.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 import random
 import subprocess
 import sys
@@ -36,10 +37,12 @@ from benchmarks.common import (
 )
 from lstm_cli.cli import program
 
-OURS, FLOOR = "batch", "floor"
+OURS, COPY, ANSWERS = "batch", "copy", "answers"
 SAMPLES, SMALL_SAMPLES = 100_000, 500
 MEMORY_SAMPLES, SMALL_MEMORY_SAMPLES = (10_000, 1_000_000), (100, 1_000)
 SCHEMA = "lstm-step/1"
+# Each of these takes seconds.
+ROUNDS_OF_MANY = 3
 # How many rows of a table are made Python's objects at a time.
 ROWS = 2048
 # What `resource` tells is never less than what the process had that started this one.
@@ -118,7 +121,7 @@ KINDS = (
 
 
 def measure(settings: Settings) -> Record:
-    """Return each kind's seconds a sample, ours as a multiple of the floor's, and peaks."""
+    """Return each kind's seconds a sample, ours as a multiple of the floors', and peaks."""
     count = SMALL_SAMPLES if settings.small else SAMPLES
     chosen = tuple(KINDS[each] for each in settings.rows) or KINDS
     found = []
@@ -127,28 +130,40 @@ def measure(settings: Settings) -> Record:
         for kind in chosen:
             say(kind.name)
             found.append(measure_kind(kind, folder, count, settings))
-        return {"samples": count, "rows": found, "peak bytes": peaks(folder, settings)}
+        found_peaks = peaks(folder, settings)
+        return {"samples": count, "rows": found, "peak bytes": found_peaks,
+                "processes": processes(folder, settings)}  # fmt: skip
 
 
 def measure_kind(kind: Kind, folder: Path, count: int, settings: Settings) -> Record:
     random.seed(7)
     path = folder / kind.file
     write_file(path, map(kind.make, range(count)))
-    ours, floor = folder / "ours.jsonl", folder / "floor.jsonl"
+    files = {name: folder / f"{name}.jsonl" for name in (OURS, COPY, ANSWERS)}
     works: dict[str, Work] = {
-        OURS: lambda: run_batch(path, ours, kind.options),
-        FLOOR: lambda: do_nothing(path, floor, answer_of(ours)),
+        OURS: lambda: run_batch(path, files[OURS], kind.options),
+        COPY: lambda: copy(path, files[COPY]),
+        ANSWERS: lambda: write_answers(path, files[ANSWERS], answer_of(files[OURS])),
     }
-    works[OURS]()  # whoever reads `ours` finds it
-    rounds = turns(works, settings.rounds, settings.clock)
-    each = [{name: took / count for name, took in turn.items()} for turn in rounds]
-    written = {name: file.stat().st_size for name, file in ((OURS, ours), (FLOOR, floor))}
+    works[OURS]()  # whoever reads our answers finds them
+    each = _a_sample(turns(works, settings.rounds, settings.clock), count)
     return {
         "file": kind.name,
         "read bytes": path.stat().st_size,
-        "written bytes": written,
+        "written bytes": {name: file.stat().st_size for name, file in files.items()},
         "seconds a sample": times_of(each),
-        "times the floor": ratios_to(FLOOR, each)[OURS],
+        "times": times_floors(each),
+    }
+
+
+def _a_sample(rounds: list[dict[str, float]], count: int) -> list[dict[str, float]]:
+    return [{name: took / count for name, took in turn.items()} for turn in rounds]
+
+
+def times_floors(rounds: list[dict[str, float]]) -> Record:
+    """Return our time as a multiple of each floor's."""
+    return {
+        floor: ratios_to(floor, rounds)[OURS] for floor in (COPY, ANSWERS) if floor in rounds[0]
     }
 
 
@@ -164,7 +179,14 @@ def answer_of(path: Path) -> Document:
         return dict(orjson.loads(stream.readline()))
 
 
-def do_nothing(path: Path, output: Path, answer: Document) -> None:
+def copy(path: Path, output: Path) -> None:
+    """Read all samples, and write them."""
+    with output.open("wb") as stream:
+        for document in objects(path):
+            stream.write(orjson.dumps(document) + b"\n")
+
+
+def write_answers(path: Path, output: Path, answer: Document) -> None:
     """Read all samples, and write the same answer to each."""
     with output.open("wb") as stream:
         for number, document in enumerate(objects(path)):
@@ -229,15 +251,42 @@ def peaks(folder: Path, settings: Settings) -> Record:
         return found
     for count in SMALL_MEMORY_SAMPLES if settings.small else MEMORY_SAMPLES:
         say(f"peak memory, {count:,} samples")
-        random.seed(7)
-        path = folder / "many.jsonl"
-        write_file(path, map(step, range(count)))
+        path = many_samples(folder, count)
         done = subprocess.run(
             [sys.executable, "-c", PEAK, str(path), "-o", str(folder / "answers.jsonl"), "-q"],
             check=True, capture_output=True, cwd=ROOT, env=environment(settings.threads),
         )  # fmt: skip
         found[str(count)] = int(done.stdout.split()[-1]) * 1024
     return found
+
+
+def processes(folder: Path, settings: Settings) -> Record:
+    """Return the seconds a sample, by the clock, of one process and of one for each core."""
+    count = (SMALL_MEMORY_SAMPLES if settings.small else MEMORY_SAMPLES)[-1]
+    jobs = os.cpu_count() or 1
+    say(f"{jobs} processes, {count:,} samples")
+    path, output = many_samples(folder, count), folder / "answers.jsonl"
+    works: dict[str, Work] = {
+        "one": lambda: run_batch(path, output, ()),
+        OURS: lambda: run_batch(path, output, ("--jobs", str(jobs))),
+        COPY: lambda: copy(path, folder / "copy.jsonl"),
+    }
+    each = _a_sample(turns(works, min(settings.rounds, ROUNDS_OF_MANY)), count)
+    return {
+        "jobs": jobs,
+        "samples": count,
+        "seconds a sample": times_of(each),
+        "times one process": ratios_to("one", each)[OURS],
+        "times": times_floors(each),
+    }
+
+
+def many_samples(folder: Path, count: int) -> Path:
+    """Return a file of so many samples of one step."""
+    random.seed(7)
+    path = folder / "many.jsonl"
+    write_file(path, map(step, range(count)))
+    return path
 
 
 if __name__ == "__main__":

@@ -205,26 +205,45 @@ def startup(record: Record) -> list[str]:
 
 
 def batch(record: Record) -> list[str]:
-    slow = [
-        f"{row['file']} ({figure(row['times the floor'][1])})"
-        for row in record["rows"]
-        if row["times the floor"][1] > BATCH_GOAL
-    ]
+    slow = over(record["rows"], "copy")
     told = (
-        f"more than twice that for: {'; '.join(slow)}. Of a short sample's time a third goes into "
-        "arrays of its numbers, more than a third into the step and the text of its answer; the "
-        "rest is cut into reading, the checksum and the journal that survive a kill, and writing"
-        if slow else "nowhere more than twice that"
+        f"ours takes more than twice that for: {slow}. Of a short sample's time a third goes into "
+        "arrays of its numbers, a third into the step and the text of its answer; the rest is cut "
+        "into reading, the checksum and the journal that survive a kill, and writing"
+        if slow else "ours nowhere takes more than twice that"
     )  # fmt: skip
+    answers = over(record["rows"], "answers")
     peaks = [
         f"{megabytes(peak)} MB for {int(count):,} samples"
         for count, peak in record["peak bytes"].items()
     ]
     return [
         f"{record['samples']:,} samples. The floor reads the same file by the library of its kind "
-        "(orjson for JSONL), writes answers of the same size by orjson, and does nothing: ours "
-        f"takes {told}. The whole process's peak of memory is {listed(peaks)}."
+        "(orjson for JSONL), writes the same samples by orjson, and does nothing: "
+        f"{told}. The last column's floor writes answers of our size instead"
+        + (f": more than twice that for {answers}. " if answers else ". ")
+        + f"The whole process's peak of memory is {listed(peaks)}.",
+        processes(record["processes"]),
     ]
+
+
+def over(rows: list[Record], floor: str) -> str:
+    """Return for which files a batch takes more than twice as long as a floor."""
+    return "; ".join(
+        f"{row['file']} ({figure(row['times'][floor][1])})"
+        for row in rows
+        if row["times"][floor][1] > BATCH_GOAL
+    )
+
+
+def processes(record: Record) -> str:
+    took = record["seconds a sample"]["batch"][1]
+    return (
+        f"`--jobs {record['jobs']}` on {record['samples']:,} samples of one step of 5 units takes "
+        f"{microseconds(took)} µs a sample by the wall, the start of its processes with it: "
+        f"{figure(record['times one process'][1])} of what one process takes, and "
+        f"{figure(record['times']['copy'][1])} times reading and writing the file."
+    )
 
 
 def memory(record: Record) -> list[str]:

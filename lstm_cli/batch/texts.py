@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import groupby, repeat
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,20 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 
 
 def joined_texts(parts: Iterable[str | Sequence[str]], count: int) -> list[str]:
-    """Return so many texts made of parts: of a column each has its own, a single text they share."""
-    columns = (repeat(part, count) if isinstance(part, str) else part for part in merged(parts))
+    """Return so many texts made of parts: of a column each has its own, one text they share."""
+    columns = (repeat(part, count) if isinstance(part, str) else part for part in _merged(parts))
     return list(map("".join, zip(*columns, strict=True)))
 
 
-def merged(parts: Iterable[str | Sequence[str]]) -> Iterator[str | Sequence[str]]:
-    """Yield the parts, shared texts that follow each other as one."""
-    for shared, group in groupby(parts, lambda part: isinstance(part, str)):
-        yield from ["".join(group)] if shared else group
+def _merged(parts: Iterable[str | Sequence[str]]) -> list[str | Sequence[str]]:
+    """Return the parts, shared texts that follow each other as one."""
+    found: list[str | Sequence[str]] = []
+    for part in parts:
+        if isinstance(part, str) and found and isinstance(found[-1], str):
+            found[-1] += part
+        else:
+            found.append(part)
+    return found
 
 
 def value_texts(values: Sequence[Any]) -> list[str]:

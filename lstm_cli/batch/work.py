@@ -21,7 +21,6 @@ from lstm_cli.batch.settings import Settings, Tally
 from lstm_cli.errors import LstmStepError, indented, safe
 from lstm_cli.samples import Chunk
 
-
 # What a chunk of samples takes, several times over; glibc follows up to 32 MB.
 _KEPT_BYTES = 2**24
 
