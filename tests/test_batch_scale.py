@@ -245,6 +245,27 @@ def test_own_members_of_any_kind_take_the_quick_way(
     assert call("batch", path).out == answer.out
 
 
+def test_equal_values_that_are_written_differently_stay_apart(
+    tmp_path: Path, plain: Callable[[], None]
+) -> None:
+    """1, 1.0, true and -0.0 of one's own come out as they went in; a tolerance of -0.0 is 0.0."""
+    own = [1, 1.0, True, 0, 0.0, -0.0, False]
+    lines = [
+        f'{{"x": [0.5], "fold": {json.dumps(value)}, "expected": {{"h": [2.0]}}, '
+        f'"atol": {atol}}}\n' for value in own for atol in ("0", "-0.0", "0.25", "0.0")
+    ]  # fmt: skip
+    path = tmp_path / "s.jsonl"
+    path.write_text("".join(lines))
+    answer = call("batch", path, "--check")
+    told = [(repr(each["fold"]), repr(each["check"]["tolerance"])) for each in answer.lines]
+    wanted = ["0.0", "0.0", "0.25", "0.0"]
+    assert told == [(repr(value), atol) for value in own for atol in wanted]
+    plain()
+    assert call("batch", path, "--check").out == answer.out
+    alone = [call("batch", "-", "--check", stdin=line).lines[0] for line in lines[:8]]
+    assert [repr(each["check"]["tolerance"]) for each in alone] == wanted * 2
+
+
 @pytest.mark.parametrize(
     "options", [[], ["--check"], ["--trace"], ["--dtype", "float32", "--trace"]]
 )

@@ -28,6 +28,7 @@ from lstm_cli.samples.tables import UNSURE, VECTORS, Table
 _SHARED = tuple(key for key in KEYS if key not in (*VECTORS, "id", "expected", "atol", "note"))
 # The user's own lists and objects go out as they came if they are nested no deeper.
 _OWN_DEPTH = 8
+_NUMBERS = {int, float}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,21 +138,20 @@ def _table_blocks(table: Table, chunk: Chunk, single: list[int]) -> Iterator[Blo
         if not isinstance(like, Sample):
             single += positions
             continue
-        here = np.asarray(rows)
         x, h, c = (
-            None if getattr(like, name) is None else _sequences(table.vectors[name].stacked(here))
+            None if getattr(like, name) is None else _sequences(table.vectors[name].stacked(rows))
             for name in VECTORS
         )
         assert x is not None
-        expected = {symbol: each.stacked(here) for symbol, each in table.expected.items()}
+        expected = {symbol: each.stacked(rows) for symbol, each in table.expected.items()}
         own = {key: each for key, each in table.members.items() if key not in _SHARED}
         members = {key: _chosen(values, rows) for key, values in own.items()}
         yield Block(like, positions, _ids(members, chunk, positions), x, h, c, expected,
                     _atols(members, len(rows)), _extras(members, len(rows)))  # fmt: skip
 
 
-def _chosen(values: Sequence[Any], rows: Sequence[int]) -> Sequence[Any]:
-    return values if len(rows) == len(values) else [values[row] for row in rows]
+def _chosen(values: Sequence[Any], rows: Array) -> Sequence[Any]:
+    return values if len(rows) == len(values) else list(map(values.__getitem__, rows.tolist()))
 
 
 def _sequences(vectors: Array) -> Array:
@@ -159,16 +159,17 @@ def _sequences(vectors: Array) -> Array:
     return vectors[:, None, :] if vectors.ndim == 2 else vectors
 
 
-def _alike(columns: Sequence[Sequence[Any]], count: int) -> dict[Any, Sequence[int]]:
-    """Return what samples have in common -> their rows."""
+def _alike(columns: Sequence[Sequence[Any]], count: int) -> dict[Any, Array]:
+    """Return what samples have in common -> their rows, in order."""
     differ = [each.count(each[0]) < count for each in columns]
     common = tuple(each[0] for each, differs in zip(columns, differ, strict=True) if not differs)
     if UNSURE in common or not any(differ):
-        return {common: range(count)}
-    found: dict[Any, list[int]] = {}
-    for row, likeness in enumerate(zip(*compress(columns, differ), strict=True)):
-        found.setdefault(likeness, []).append(row)
-    return dict(found)
+        return {common: np.arange(count)}
+    keys = list(zip(*compress(columns, differ), strict=True))
+    codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+    own = np.fromiter(map(codes.__getitem__, keys), np.intp, count)
+    ends = np.cumsum(np.bincount(own))[:-1]
+    return dict(zip(codes, np.split(np.argsort(own, kind="stable"), ends), strict=True))
 
 
 def _likenesses(table: Table) -> Iterator[Sequence[Any]]:
@@ -209,7 +210,9 @@ def _judged(
     values: Sequence[Any], is_sure: Callable[[Any], bool], sure: set[type]
 ) -> Sequence[Any]:
     """Return None for each value that is sure, by its type or else by itself; UNSURE for others."""
-    if sure.issuperset(map(type, values)):
+    types = set(map(type, values))
+    # Of numbers that are equal all are sure, or none.
+    if types <= sure or (types <= _NUMBERS and all(map(is_sure, set(values)))):
         return [None] * len(values)
     return [None if is_sure(value) else UNSURE for value in values]
 
@@ -256,7 +259,9 @@ def _atols(members: Mapping[str, Sequence[Any]], count: int) -> Sequence[float |
     given = members.get("atol")
     if given is None:
         return [None] * count
-    return [None if each is None else float(each) for each in given]
+    # What is at least 0 may be -0.0.
+    values = {each: None if each is None else abs(float(each)) for each in set(given)}
+    return list(map(values.__getitem__, given))
 
 
 def _extras(members: Mapping[str, Sequence[Any]], count: int) -> Sequence[str]:

@@ -59,8 +59,8 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
 def _tolerances(block: Block, settings: Settings) -> Sequence[float]:
     if settings.force_atol:
         return [settings.atol] * len(block)
-    # What is at least 0 may be -0.0.
-    return [settings.atol if atol is None else abs(atol) for atol in block.atols]
+    values = {each: settings.atol if each is None else each for each in set(block.atols)}
+    return list(map(values.__getitem__, block.atols))
 
 
 @dataclass(eq=False)

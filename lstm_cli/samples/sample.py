@@ -189,4 +189,4 @@ def _tolerance(value: Any, place: str) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value < math.inf:
         raise InputError("'atol' is not a number from 0", where=place, hint='"atol": 1e-6')
-    return float(value)
+    return abs(float(value))  # not -0.0
