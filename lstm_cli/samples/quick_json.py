@@ -90,6 +90,9 @@ class Reader:
         """Take the lines of a kind; return the others."""
         matches = list(map(kind.fullmatch, lines))
         rows = [match.groups() for match in matches if match]
+        if rows and len(rows) == len(lines):  # nearly always
+            self._fill(kind, positions, rows)
+            return [], []
         if rows:
             own = [p for p, match in zip(positions, matches, strict=True) if match]
             self._fill(kind, own, rows)
