@@ -290,7 +290,7 @@ def test_numbers_are_written_as_json_writes_them(dtype: Any) -> None:
     edges = [0.0, -0.0, 1e-4, 9.999e-5, 1e16, 9007199254740993.0, 1e13, 1e-7, 5e-324, 1.5,
              math.nan, math.inf, -math.inf, 0.1, 2.0, 1e22]  # fmt: skip
     numbers = np.concatenate([wild, tame, edges * 2]).astype(dtype).astype(float).reshape(-1, 4)
-    wanted = [json.dumps(plain_list(row, dtype))[1:-1] for row in numbers]
+    wanted = [json.dumps(plain_list(row, dtype), separators=(",", ":"))[1:-1] for row in numbers]
     assert row_texts(numbers, dtype) == wanted
     assert row_texts(np.asfortranarray(numbers), dtype) == wanted
     assert row_texts(numbers[1500:3000], dtype) == wanted[1500:3000]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.checks import check_block
 from lstm_cli.batch.models import Models
 from lstm_cli.batch.settings import SCHEMA, Settings
-from lstm_cli.batch.texts import joined_texts, quoted, row_texts
+from lstm_cli.batch.texts import as_json, joined_texts, quoted, row_texts
 from lstm_cli.engine import LayerTrace, Trace, check_trace_size, run, trace_bytes, work_of
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError
@@ -24,7 +23,7 @@ from lstm_cli.weights import Model
 # So many samples run together that their trace stays near the processor, but some at least, so
 # that arrays pay, unless these would take too much memory.
 CACHED_BYTES, LEAST_TOGETHER, MAX_GROUP_BYTES = 2**21, 64, 2**26
-_HEAD = f'{{"schema": {json.dumps(SCHEMA)}, "id": '
+_HEAD = f'{{"schema":{quoted(SCHEMA)},"id":'
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,29 +88,29 @@ def _answer(
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
-        ', "ok": true, "h": [', row_texts(trace.h, trace.dtype),
-        '], "c": [', row_texts(trace.c, trace.dtype), "]",
+        ',"ok":true,"h":[', row_texts(trace.h, trace.dtype),
+        '],"c":[', row_texts(trace.c, trace.dtype), "]",
     ]  # fmt: skip
     matched: Sequence[bool] = []
     if settings.check:
         checks = check_block(block, trace, settings)
         matched = checks.matched
-        parts += [', "check": ', *checks.parts]
+        parts += [',"check":', *checks.parts]
     if settings.trace:
-        parts += [', "steps": [', _steps_texts(trace), "]"]
+        parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
-        parts.append([extra and f", {extra}" for extra in block.extras])
+        parts.append([extra and f",{extra}" for extra in block.extras])
     return joined_texts([*parts, "}\n"], len(block)), matched
 
 
 def _closed(text: str, extra: str) -> str:
-    return f"{text}, {extra}}}\n" if extra else f"{text}}}\n"
+    return f"{text},{extra}}}\n" if extra else f"{text}}}\n"
 
 
 def failure(name: str, error: LstmStepError, extra: str = "") -> str:
     """Return the line of a sample that could not be read or run."""
-    record = json.dumps(error.as_record())
-    return _closed(f'{_HEAD}{quoted(name)}, "ok": false, "error": {record}', extra)
+    record = as_json(error.as_record())
+    return _closed(f'{_HEAD}{quoted(name)},"ok":false,"error":{record}', extra)
 
 
 def _steps_texts(trace: Trace) -> Sequence[str]:
@@ -121,7 +120,7 @@ def _steps_texts(trace: Trace) -> Sequence[str]:
     for layer in trace.layers:
         for index, own in enumerate(_layer_texts(layer, trace.dtype, count)):
             steps[index] += own
-    return [", ".join(own) for own in steps]
+    return [",".join(own) for own in steps]
 
 
 def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
@@ -130,12 +129,12 @@ def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
     symbols = [quoted(symbol) for symbol in layer.values]
     rows = [row_texts(v.reshape(-1, v.shape[-1]), dtype) for v in layer.values.values()]
     heads = [
-        f'{{"layer": {layer.layer}, "direction": {quoted(layer.direction)}, "t": {t}'
+        f'{{"layer":{layer.layer},"direction":{quoted(layer.direction)},"t":{t}'
         for t in range(1, times + 1)
     ]
     lines = []
     for number, values in enumerate(zip(*rows, strict=True)):
         pairs = zip(symbols, values, strict=True)
-        members = "".join(f", {symbol}: [{row}]" for symbol, row in pairs)
+        members = "".join(f",{symbol}:[{row}]" for symbol, row in pairs)
         lines.append(f"{heads[number % times]}{members}}}")
     return [lines[start : start + times] for start in range(0, count * times, times)]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.batch.texts import joined_texts, quoted, value_texts
+from lstm_cli.batch.texts import as_json, joined_texts, quoted, value_texts
 from lstm_cli.equations import Array
 from lstm_cli.safe_files import MAX_EXACT_INT
 from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys
@@ -112,8 +112,8 @@ def _block(samples: Sequence[Sample], positions: Sequence[int]) -> Block:
 
 
 def members_text(members: Mapping[str, Any]) -> str:
-    """Return members as JSON without the braces; what JSON does not have goes out as text."""
-    return json.dumps(_jsonable(members), default=str)[1:-1] if members else ""
+    """Return members as JSON without the braces."""
+    return as_json(_jsonable(members))[1:-1] if members else ""
 
 
 def _jsonable(value: Any) -> Any:
@@ -270,5 +270,5 @@ def _extras(members: Mapping[str, Sequence[Any]], count: int) -> Sequence[str]:
         return [""] * count
     parts: list[str | Sequence[str]] = []
     for key in keys:
-        parts += [f"{', ' if parts else ''}{quoted(key)}: ", value_texts(members[key])]
+        parts += [f"{',' if parts else ''}{quoted(key)}:", value_texts(members[key])]
     return joined_texts(parts, count)

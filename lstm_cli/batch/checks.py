@@ -47,11 +47,11 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
     numbers = number_texts(np.concatenate([found.difference, found.got, found.expected]))
     count = len(block)
     parts: list[str | Sequence[str]] = [
-        '{"matched": ', column_texts(matched), ', "max_abs_diff": ', numbers[:count],
-        ', "tolerance": ', column_texts(tolerances),
-        ', "worst": {"symbol": ', column_texts([symbols[each] for each in found.symbol.tolist()]),
-        ', "t": ', column_texts(found.t.tolist()), ', "unit": ', column_texts(found.unit.tolist()),
-        ', "got": ', numbers[count : 2 * count], ', "expected": ', numbers[2 * count :], "}}",
+        '{"matched":', column_texts(matched), ',"max_abs_diff":', numbers[:count],
+        ',"tolerance":', column_texts(tolerances),
+        ',"worst":{"symbol":', column_texts([symbols[each] for each in found.symbol.tolist()]),
+        ',"t":', column_texts(found.t.tolist()), ',"unit":', column_texts(found.unit.tolist()),
+        ',"got":', numbers[count : 2 * count], ',"expected":', numbers[2 * count :], "}}",
     ]  # fmt: skip
     return Checks(parts, matched)
 

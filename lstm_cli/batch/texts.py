@@ -18,6 +18,8 @@ from lstm_cli.writers import plain_list
 _LEAST = 1e-4
 _LIMITS = {np.dtype(np.float64): 1e16, np.dtype(np.float32): 1e13}
 
+# JSON without spaces, as orjson writes it; what JSON does not have goes out as text.
+as_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), default=str).encode
 # A text as JSON, by the function that `json.dumps` itself uses.
 quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
 _WRITERS: dict[type, Callable[[Any], str]] = {
@@ -45,7 +47,7 @@ def _merged(parts: Iterable[str | Sequence[str]]) -> list[str | Sequence[str]]:
 def value_texts(values: Sequence[Any]) -> list[str]:
     """Return each value, of which floats are finite, as JSON."""
     types = set(map(type, values))
-    writer = _WRITERS.get(types.pop(), json.dumps) if len(types) == 1 else json.dumps
+    writer = _WRITERS.get(types.pop(), as_json) if len(types) == 1 else as_json
     return list(map(writer, values))
 
 
@@ -64,7 +66,7 @@ def number_texts(numbers: Array) -> list[str]:
 
 
 def row_texts(rows: Array, dtype: Any) -> list[str]:
-    """Return each row of `(N, n)` as `0.5, 0.25, …`: shortest numbers, nan and inf as texts."""
+    """Return each row of `(N, n)` as `0.5,0.25,…`: shortest numbers, nan and inf as texts."""
     dumps = _fast_dumps()
     if dumps is None:
         return [_row_text(row, dtype) for row in rows]
@@ -84,7 +86,7 @@ def _cut_rows(text: bytes, width: int) -> list[str]:
     marked = bytearray(text)
     marks = np.frombuffer(marked, np.uint8)
     marks[np.flatnonzero(marks == ord(","))[width - 1 :: width]] = ord("\n")
-    return marked[1:-1].replace(b",", b", ").decode().split("\n")
+    return marked[1:-1].decode().split("\n")
 
 
 def _alike(numbers: Array) -> Array:
@@ -95,7 +97,7 @@ def _alike(numbers: Array) -> Array:
 
 
 def _row_text(row: Array, dtype: Any) -> str:
-    return json.dumps(plain_list(row, dtype))[1:-1]
+    return as_json(plain_list(row, dtype))[1:-1]
 
 
 @cache
