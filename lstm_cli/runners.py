@@ -46,7 +46,8 @@ class Processes:
 
     Where a process dies (killed, out of memory, a crash), the chunks that were under way are run
     again one at a time, and one that brings its process down again is halved until the sample
-    is found that does it: it alone is answered with an error.
+    is found that does it: it alone is answered with an error. Where none can even be started,
+    that is an error of the whole batch.
 
     Args:
         jobs: how many processes.
@@ -76,6 +77,7 @@ class Processes:
                     answer = future.result()
                 except BrokenProcessPool:
                     pool.shutdown(wait=False, cancel_futures=True)
+                    self._check_start(packed)
                     # Those that were done before it broke keep their answers.
                     yield self._carefully(packed, chunk)
                     while running:
@@ -91,6 +93,27 @@ class Processes:
     def _pool(self, packed: bytes, jobs: int) -> ProcessPoolExecutor:
         # Spawned, not forked: a fork copies the locks of whatever threads there are.
         return ProcessPoolExecutor(jobs, get_context("spawn"), _start, (packed,))
+
+    def _check_start(self, packed: bytes) -> None:
+        """See that a process lives until it has work: else no sample is what it dies of.
+
+        Raises:
+            WorkerError: it does not.
+        """
+        from lstm_cli.batch import WorkerError
+
+        pool = self._pool(packed, 1)
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            raise WorkerError(
+                "no process can be started: each dies before its first sample",
+                where="--jobs",
+                hint="leave --jobs away, or see what each says above; a script that calls us needs "
+                "`if __name__ == '__main__':`",
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _carefully(self, packed: bytes, chunk: Chunk) -> Answer:
         """Return the answer of a chunk that may bring its process down."""

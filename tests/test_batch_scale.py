@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -592,6 +593,24 @@ def test_a_process_that_dies_costs_one_sample_at_most(once: bool, tmp_path: Path
     record = json.loads(lines[5])
     assert (record["id"], record["ok"], record["error"]["code"]) == ("poison", False, "worker_died")
     assert sum(answer.tally.failed for answer in answers) == 1
+
+
+def test_processes_that_cannot_start_are_an_error_of_the_batch(tmp_path: Path) -> None:
+    """A script that starts itself again in each process is told so, not tried sample by sample."""
+    path = jsonl(tmp_path / "s.jsonl", rows(40))
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from lstm_cli.cli import main\n"
+        f"main(['batch', {str(path)!r}, '--jobs', '2', '-o', {str(tmp_path / 'o')!r}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 3
+    said = done.stderr[done.stderr.rindex("error: ") :]
+    assert said.startswith("error: no process can be started: each dies before its first sample\n")
+    assert "where: --jobs\ntry:   leave --jobs away" in said
+    assert "__main__" in said
 
 
 def test_a_fault_of_ours_costs_one_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
