@@ -267,6 +267,22 @@ def test_equal_values_that_are_written_differently_stay_apart(
     assert [repr(each["check"]["tolerance"]) for each in alone] == wanted * 2
 
 
+@pytest.mark.parametrize("given", [["1", "1.0"], ["1.0", "1"], ["2.0", "2.0"], ["3", "3"]])
+def test_an_id_is_judged_as_it_is_alone(given: list[str], tmp_path: Path) -> None:
+    """Beside an id of 1, an id of 1.0 is what it is in a file of its own."""
+    lines = [f'{{"x": [0.5], "id": {each}}}\n' for each in given]
+    path = tmp_path / "s.jsonl"
+    path.write_text("".join(lines))
+    together = [(each["id"], each["ok"]) for each in call("batch", path).lines]
+    singles = []
+    for number, line in enumerate(lines):
+        alone = tmp_path / str(number) / "s.jsonl"
+        alone.parent.mkdir()
+        alone.write_text("\n" * number + line)
+        singles += [(each["id"], each["ok"]) for each in call("batch", alone).lines]
+    assert together == singles
+
+
 @pytest.mark.parametrize(
     "options", [[], ["--check"], ["--trace"], ["--dtype", "float32", "--trace"]]
 )

@@ -28,7 +28,7 @@ from lstm_cli.samples.tables import UNSURE, VECTORS, Table
 _SHARED = tuple(key for key in KEYS if key not in (*VECTORS, "id", "expected", "atol", "note"))
 # The user's own lists and objects go out as they came if they are nested no deeper.
 _OWN_DEPTH = 8
-_NUMBERS = {int, float}
+_NUMBERS = ({int}, {float})
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,8 +211,8 @@ def _judged(
 ) -> Sequence[Any]:
     """Return None for each value that is sure, by its type or else by itself; UNSURE for others."""
     types = set(map(type, values))
-    # Of numbers that are equal all are sure, or none.
-    if types <= sure or (types <= _NUMBERS and all(map(is_sure, set(values)))):
+    # Numbers of one type that are equal are sure alike.
+    if types <= sure or (types in _NUMBERS and all(map(is_sure, set(values)))):
         return [None] * len(values)
     return [None if is_sure(value) else UNSURE for value in values]
 
