@@ -1,7 +1,6 @@
-"""What somebody says came out: numbers with a place in the run, and how precisely they are given.
+"""What somebody says came out: numbers with a place in the run, and how near they must be to ours.
 
-Numbers given to k digits are compared to k digits. How many that is, the numbers tell: their
-decimals, or that all of them are numbers of a narrower type.
+How near that is, `agreement` decides: from the print of the numbers and from this very run.
 """
 
 from __future__ import annotations
@@ -9,88 +8,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 import numpy as np
 
+from lstm_cli.agreement import (
+    Arithmetic,
+    Precision,
+    allowed,
+    precision_of,
+    room_of,
+)
 from lstm_cli.engine import Trace
 from lstm_cli.ensemble import Target, Targets
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
-from lstm_cli.mistakes.states import round_bfloat16, round_float16, round_float32
 from lstm_cli.trace_files import TraceFile
 from lstm_cli.weights import Direction, Model
 
 # What a symbol may be besides the rows of the cell: all of h, directions side by side.
 OUTPUT = "output"
-# A number of so many decimals was not rounded for a reader.
-MANY_DECIMALS = 14
-# So many decimals a float32 prints: the last of them are not to be trusted.
-FLOAT32_DECIMALS = range(7, 10)
-# Two double-precision programs agree at least so well over a sequence.
-DOUBLE_TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Precision:
-    """How precisely numbers are given.
-
-    Attributes:
-        words: as a sentence has it: "4 decimals", "float32", "full precision".
-        tolerance: the largest difference that counts as equal, for numbers up to 1.
-        relative: whether it grows with the numbers above 1.
-        decimals: how many were written; None where a type tells.
-    """
-
-    words: str
-    tolerance: float
-    relative: bool
-    decimals: int | None = None
-
-    def tolerances(self, values: Array) -> Array:
-        """Return the tolerance of each number."""
-        scale = np.maximum(1.0, np.abs(values)) if self.relative else np.ones_like(values)
-        return np.asarray(self.tolerance * np.nan_to_num(scale, nan=1.0, posinf=1.0))
-
-
-_TYPES = (
-    ("bfloat16", round_bfloat16, 2e-2),
-    ("float16", round_float16, 4e-3),
-    ("float32", round_float32, 2e-6),
-)
-
-
-def decimals_of(values: Array) -> int:
-    """Return how many decimals the shortest texts of numbers need, 0 for none at all."""
-    finite = values[np.isfinite(values)]
-    places = (-Decimal(repr(float(v))).normalize().as_tuple().exponent for v in finite)  # type: ignore[operator] # finite: a number
-    return max((int(each) for each in places), default=0)
-
-
-def precision_of(values: Array, decimals: int | None = None) -> Precision:
-    """Return how precisely numbers are given.
-
-    Args:
-        values: any shape; nan where nothing is claimed.
-        decimals: as they were written, where the text is known (0.4750 has four).
-    """
-    finite = values[np.isfinite(values)]
-    places = decimals_of(finite) if decimals is None else decimals
-    if places > 5 and decimals is None and finite.size:
-        for name, rounding, tolerance in _TYPES:
-            with np.errstate(over="ignore"):
-                if np.array_equal(rounding(finite), finite):
-                    return Precision(name, tolerance, True)
-    if places >= MANY_DECIMALS:
-        return Precision("full precision", DOUBLE_TOLERANCE, True)
-    if places == 0:  # 0 and 1 are whole whatever was meant: no number says how exactly
-        return Precision("whole numbers, read as 2 decimals", 0.005, False, 2)
-    # Half a unit of the last decimal is what rounding does; the hair more is for the comparison.
-    half = 0.5 * 10.0**-places * (1 + 1e-6) + 1e-12
-    words = f"{places} decimal" + "s" * (places != 1)
-    if places in FLOAT32_DECIMALS:
-        return Precision(words, max(half, 1e-6), True, places)
-    return Precision(words, max(half, DOUBLE_TOLERANCE), places > 9, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +38,9 @@ class Claim:
         symbol: a row of the cell, or `x`, `h_prev`, `c_prev`.
         t: input time, from 1.
         values: `(n,)`; nan where nothing is claimed.
-        tolerance: `(n,)`.
-        decimals: how many were written, None where a type tells.
+        tolerance: `(n,)`, the largest difference that counts as equal.
+        room: the part of it that is for the arithmetic, `(n,)`; None where a tolerance was given.
+        units: one unit of the last printed place, `(n,)`; None likewise.
     """
 
     run: int
@@ -111,7 +48,8 @@ class Claim:
     t: int
     values: Array
     tolerance: Array
-    decimals: int | None = None
+    room: Array | None = None
+    units: Array | None = None
 
     def ours(self, trace: Trace) -> Array:
         """Return our numbers `(n,)` in its place."""
@@ -149,9 +87,20 @@ class Claims:
         """The largest tolerance of a claim."""
         return max(float(np.max(claim.tolerance)) for claim in self.claims)
 
+    def allowed(self) -> tuple[float, float] | None:
+        """Return the most that is allowed for the print and for the arithmetic of any number.
+
+        None where a tolerance was given in place of both.
+        """
+        rooms = [each.room for each in self.claims if each.room is not None]
+        if len(rooms) < len(self.claims):
+            return None
+        prints = [each.tolerance - room for each, room in zip(self.claims, rooms, strict=True)]
+        return float(np.max(np.concatenate(prints))), float(np.max(np.concatenate(rooms)))
+
     @property
     def decimals(self) -> int | None:
-        """The fewest decimals given; None where none were counted."""
+        """The fewest decimals given; None where significant digits or a type tell."""
         counted = [p.decimals for p in self.precision.values() if p.decimals is not None]
         return min(counted, default=None)
 
@@ -161,7 +110,7 @@ def read_claims(
     trace: Trace,
     *,
     atol: float | Mapping[str, float] | None = None,
-    decimals: Mapping[str, int] | None = None,
+    decimals: Mapping[str, Array] | None = None,
     place: str = "",
 ) -> Claims:
     """Return the claims that a sample's `expected` makes.
@@ -171,9 +120,9 @@ def read_claims(
             at all of them; directions of the last layer side by side. `output` is h at all steps.
             `layer0_forward_f` is a symbol of one layer and direction. nan claims nothing.
         trace: the right run, unbatched.
-        atol: the tolerance, where it is given, for all or by name; numbers of few digits widen a
-            single one.
-        decimals: symbol -> decimals written, where the text is known.
+        atol: the tolerance, where it is given, for all or by name: in place of what follows from
+            the print of the numbers and from the arithmetic.
+        decimals: symbol -> decimals of each number as written, where the text is known.
         place: the file, for messages.
 
     Raises:
@@ -181,18 +130,14 @@ def read_claims(
         ShapeError: numbers that do not fit the run.
     """
     precision, claims = {}, list[Claim]()
+    arithmetic = Arithmetic(trace)
     for name, values in expected.items():
         symbol, runs = runs_of(name, trace.model, place)
         own = precision_of(values, (decimals or {}).get(name))
-        precision[name] = own
-        given = own.tolerances(values)
-        if isinstance(atol, Mapping):
-            given = np.full_like(values, atol[name])
-        elif atol is not None:
-            few = 0.5 * 10.0**-own.decimals if own.decimals is not None else 0.0
-            given = np.full_like(values, max(atol, few))
-        placed = _placed(name, symbol, values, given, runs, trace, place)
-        claims += [replace(claim, decimals=own.decimals) for claim in placed]
+        given = atol[name] if isinstance(atol, Mapping) else atol
+        placed = _placed(name, symbol, values, own.units, runs, trace, place)
+        compared, precision[name] = _compared(placed, own, arithmetic, given)
+        claims += compared
     claims = [claim for claim in claims if not np.isnan(claim.values).all()]
     if not claims:
         raise InputError(
@@ -200,6 +145,33 @@ def read_claims(
             hint='"expected": {"h": […]}, or --expect h=0.1,0.2',
         )  # fmt: skip
     return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
+
+
+def _compared(
+    claims: Sequence[Claim], precision: Precision, arithmetic: Arithmetic, atol: float | None
+) -> tuple[list[Claim], Precision]:
+    """Return claims of one print with their tolerances, and how precise the print is.
+
+    The tolerance is the one given, or what the print and this run allow.
+    """
+    if atol is not None:
+        limit = max(atol, np.finfo(float).tiny)  # of 0 too: nothing is divided by 0
+        return [replace(each, tolerance=np.full_like(each.values, limit), units=None)
+                for each in claims], precision  # fmt: skip
+    rooms = [
+        room_of(each.values, precision.kind, arithmetic.spread(each.run, each.symbol)[each.t - 1])
+        for each in claims
+    ]
+    ours = np.concatenate([each.ours(arithmetic.trace) for each in claims])
+    theirs = np.concatenate([each.values for each in claims])
+    units = np.concatenate([each.tolerance for each in claims])
+    tolerance, cut = allowed(ours, theirs, units, np.concatenate(rooms))
+    limits = np.split(tolerance, np.cumsum([len(room) for room in rooms])[:-1])
+    found = [
+        replace(each, tolerance=limit, room=room)
+        for each, limit, room in zip(claims, limits, rooms, strict=True)
+    ]
+    return found, replace(precision, cut=cut)
 
 
 def in_order(claims: Iterable[Claim], model: Model, steps: int) -> list[Claim]:
@@ -240,15 +212,15 @@ def _placed(
     name: str,
     symbol: str,
     values: Array,
-    tolerance: Array,
+    units: Array,
     runs: Sequence[int],
     trace: Trace,
     place: str,
 ) -> list[Claim]:
-    """Cut numbers into one claim for each run and step."""
+    """Cut numbers into one claim for each run and step; the tolerance is still to come."""
     steps = trace.steps
     widths = [trace.layers[n].values[symbol].shape[-1] for n in runs]
-    rows, limits = np.atleast_2d(values), np.atleast_2d(tolerance)
+    rows, places = np.atleast_2d(values), np.atleast_2d(units)
     every = values.ndim == 2 or name == OUTPUT
     if rows.shape[1] != sum(widths) or (every and len(rows) != steps):
         wanted = f"({steps}, {sum(widths)})" if every else f"({sum(widths)},)"
@@ -261,9 +233,9 @@ def _placed(
     for number, width in zip(runs, widths, strict=True):
         direction = trace.layers[number].direction
         times = range(1, steps + 1) if every else [_final(symbol, direction, steps)]
-        for row, limit, t in zip(rows, limits, times, strict=True):
+        for row, unit, t in zip(rows, places, times, strict=True):
             own = slice(start, start + width)
-            claims.append(Claim(number, symbol, t, row[own], limit[own]))
+            claims.append(Claim(number, symbol, t, row[own], unit[own], units=unit[own]))
         start += width
     return claims
 
@@ -296,13 +268,15 @@ def claims_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = Non
                         where=theirs.place, hint="compare runs of the same sizes",
                     )  # fmt: skip
                 every[symbol].append(values)
-                found.append((run, symbol, step.t, values))
+                found.append(Claim(run, symbol, step.t, values, values))
     precision = {symbol: precision_of(np.concatenate(rows)) for symbol, rows in every.items()}
-    claims = [
-        Claim(run, symbol, t, values, precision[symbol].tolerances(values) if atol is None
-              else np.full_like(values, atol))
-        for run, symbol, t, values in found
-    ]  # fmt: skip
+    arithmetic, claims = Arithmetic(trace), list[Claim]()
+    for symbol, own in precision.items():
+        rows = [each for each in found if each.symbol == symbol]
+        units = np.split(own.units, np.cumsum([len(each.values) for each in rows])[:-1])
+        placed = [replace(each, tolerance=u, units=u) for each, u in zip(rows, units, strict=True)]
+        compared, precision[symbol] = _compared(placed, own, arithmetic, atol)
+        claims += compared
     if not claims:
         raise InputError(
             "the traces have no value in common", where=theirs.place,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lstm_cli.agreement import spacing
 from lstm_cli.claims import Claim, Claims, read_claims
 from lstm_cli.engine import Trace
 from lstm_cli.ensemble import evaluate_members
@@ -29,6 +30,8 @@ Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
 NEAREST = 3
 # Rounded inputs of a row move its result by a few units of the last decimal.
 FOLLOWS = 6.0
+# Where more than this share of the numbers is ours rounded to a type, it was only stored in it.
+STORED = 0.9
 # Out of so many short inputs the one that tells readings apart best is taken.
 TRIALS = 40
 
@@ -125,15 +128,10 @@ def diagnose(
         numbers = {name: np.asarray(rows, dtype=float) for name, rows in claims.items()}
         claims = read_claims(numbers, trace, place="claims")
     compared = _compare(trace, claims)
-    if compared.verdict != "match" and _only_cut(trace, claims):
-        cut = Finding((MISTAKES["digits-cut"],), compared.difference, compared.excess)
-        compared = replace(compared, verdict="match", first=None, findings=(cut,), signature=(),
-                           agree=dict.fromkeys(compared.agree, True), follows={})  # fmt: skip
     right = right_draft(trace)
     search = Search(right, claims, trace.model.convention, progress, judge)
     if compared.verdict == "match":
-        typed = _of_a_narrow_type(compared, search)
-        return replace(compared, findings=compared.findings or tuple(typed), right=right)
+        return replace(compared, findings=tuple(_of_a_match(compared)), right=right)
     found = search.one_departure()
     if not found and departures > 1:
         found = search.two_departures()
@@ -141,7 +139,10 @@ def diagnose(
         if search.is_large and departures > 1:
             note = "so large a layer: two changes of matrices together were not tried"
             compared = replace(compared, signature=(*compared.signature, note))
-        nearest = sorted(search.singles, key=lambda each: each.difference)
+        nearest = sorted(
+            (each for each in search.singles if each.id not in NARROW_TYPES),
+            key=lambda each: each.difference,
+        )
         return replace(
             compared, verdict="unexplained", tried=search.tried, right=right,
             findings=tuple(each for each in nearest[:NEAREST] if np.isfinite(each.difference)),
@@ -284,26 +285,25 @@ def _follows(trace: Trace, claims: Claims) -> dict[str, bool]:
     return holds
 
 
-def _only_cut(trace: Trace, claims: Claims) -> bool:
-    """Whether the numbers are ours with digits cut off rather than rounded."""
-    for claim in claims.claims:
-        ours = claim.ours(trace)
-        fine = _excess(claim, ours) <= 1
-        if claim.decimals is not None:
-            unit = 10.0**-claim.decimals
-            fine |= np.abs(np.trunc(ours / unit) * unit - claim.values) < 1e-3 * unit
-        if not fine.all():
-            return False
-    return True
+def _of_a_match(compared: Diagnosis) -> list[Finding]:
+    """Return what explains the rest of a match: cut digits, or the type that it was computed in.
 
-
-def _of_a_narrow_type(compared: Diagnosis, search: Search) -> list[Finding]:
-    """Return the type that explains what is left of a match, where the numbers are of one."""
+    A type is told where all are numbers of it and many are not what the exact ones round to in it:
+    these would be computed in another, and only stored in this one.
+    """
+    if any(each.cut for each in compared.claims.precision.values()):
+        return [Finding((MISTAKES["digits-cut"],), compared.difference, compared.excess)]
     (words, *more) = {p.words for p in compared.claims.precision.values()}
     if more or words not in NARROW_TYPES or compared.difference <= NOISE:
         return []
-    row = MISTAKES[words]
-    return [Finding((row,), compared.difference, compared.excess)]
+    off = [
+        _off(claim, ours) <= 0.5 * spacing(ours, words)
+        for claim in compared.claims.claims
+        for ours in [claim.ours(compared.trace)]
+    ]
+    if np.concatenate(off).mean() > STORED:
+        return []
+    return [Finding((MISTAKES[words],), compared.difference, compared.excess)]
 
 
 def separate(findings: Sequence[Finding], right: Draft) -> Separation | None:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lstm_cli.claims import DOUBLE_TOLERANCE, Claims
+from lstm_cli.claims import Claims
 from lstm_cli.ensemble import evaluate_members
 from lstm_cli.equations import Array
 from lstm_cli.mistakes import UNITS_PERMUTED, primary_mistakes, secondary_mistakes
@@ -101,14 +101,23 @@ class Search:
 
     def one_departure(self) -> list[Finding]:
         """Return the single mistakes that fit, best first."""
-        rows = [*primary_mistakes(), *self._rounding(), *convention_mistakes(self.convention)]
+        rows = [*self._primary(), *self._rounding(), *convention_mistakes(self.convention)]
         self.singles += self._evaluate([(row,) for row in rows])
         fits = self.fitting(self.singles + self._permuted())
         if not fits:
             local = secondary_mistakes(self.right)
             self.singles += self._evaluate([(row,) for row in local])
             fits = self.fitting(self.singles)
-        return fits or self._narrow_type()
+        return fits
+
+    def _primary(self) -> list[Mistake]:
+        """Return the catalogue without types, but for one of which the numbers show to be.
+
+        A few digits off are within reach of a type's rounding whatever is wrong.
+        """
+        shown = {each.words for each in self.claims.precision.values()}
+        return [row for row in primary_mistakes()
+                if row.id not in NARROW_TYPES or shown == {row.id}]  # fmt: skip
 
     @property
     def is_large(self) -> bool:
@@ -118,7 +127,7 @@ class Search:
 
     def two_departures(self) -> list[Finding]:
         """Return the pairs of mistakes that fit, best first."""
-        rows = [row for row in primary_mistakes() if not row.id.startswith(("clip-", "cell-clip-"))
+        rows = [row for row in self._primary() if not row.id.startswith(("clip-", "cell-clip-"))
                 and row.id not in NARROW_TYPES]  # fmt: skip
         alone = [row for row in rows if row.change(self.right, self.cache) is not None]
         pairs = [
@@ -134,7 +143,7 @@ class Search:
         if not fits:
             return []
         best = min(each.difference for each in fits)
-        precise = all(p.tolerance <= DOUBLE_TOLERANCE for p in self.claims.precision.values())
+        precise = all(p.kind == "float64" for p in self.claims.precision.values())
         limit = max(WORSE * best, NOISE) if precise else np.inf
         return [each for each in fits if each.difference <= limit]
 
@@ -175,34 +184,6 @@ class Search:
         """Return the row of numbers rounded at every step, where they have few decimals."""
         decimals = self.claims.decimals
         return [] if decimals is None or decimals > 6 else [rounding_to_decimals(decimals)]
-
-    def _narrow_type(self) -> list[Finding]:
-        """Return the narrowest explanation by type: off by no more than such arithmetic is."""
-        words = {p.words for p in self.claims.precision.values()}
-        few = self.claims.decimals is not None and self.claims.decimals <= 4
-        off = self._difference(self.right)
-        for row in primary_mistakes():
-            if row.id not in NARROW_TYPES:
-                continue
-            if row.id != "float32" and row.id not in words and not few:
-                continue
-            draft = row.change(self.right, self.cache)
-            assert draft is not None
-            strayed = self._stray(draft)
-            if off <= 4 * strayed + 1e-9:
-                return [Finding((row,), off, off / max(strayed, 1e-300))]
-        return []
-
-    def _difference(self, draft: Draft) -> float:
-        verdicts = evaluate_members([draft.member()], draft.layout, self.claims.targets)
-        return float(verdicts.difference[0])
-
-    def _stray(self, draft: Draft) -> float:
-        """Return how far a draft strays from the right run, over what is claimed."""
-        members = [self.right.member(), draft.member()]
-        kept = evaluate_members(members, draft.layout, keep=self.claims.symbols).values
-        pairs = (kept[claim.run, claim.symbol] for claim in self.claims.claims)
-        return max(float(np.max(np.abs(values[1] - values[0]))) for values in pairs)
 
     def _permuted(self) -> list[Finding]:
         """Return the finding that units stand in another order, where one order fits all."""

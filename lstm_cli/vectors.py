@@ -46,13 +46,44 @@ def read_vector(
         InputError: with the caret under the bad token.
         ShapeError: rows of unequal length.
     """
+    source = _source(text, name)
+    if source is None:
+        return _read_file(text[1:], name, allow_nonfinite, most_axes)
+    return parse_rows(source[0], name, source[1], allow_nonfinite)
+
+
+def read_printed(
+    text: str, name: str, *, allow_nonfinite: bool = False
+) -> tuple[Array, Array | None]:
+    """Return rows `(rows, n)` as `read_vector` does, and the decimals of each number as written.
+
+    The decimals are None where the numbers come from a file that is no text. 1.50e-3 has five.
+
+    Raises:
+        InputError, ShapeError: as `read_vector`.
+    """
+    source = _source(text, name)
+    if source is None:
+        return _read_file(text[1:], name, allow_nonfinite, 2), None
+    parser = _RowParser(source[0], name, source[1], allow_nonfinite)
+    rows = _even(parser.parse(), name, source[1])
+    return rows, np.reshape(parser.decimals, rows.shape)
+
+
+def _source(text: str, name: str) -> tuple[str, str] | None:
+    """Return the text that a vector option stands for, and its place; None for a file of arrays."""
     if text == "-":
         from lstm_cli.safe_files import read_stdin  # typed numbers need no reader of files
 
-        return parse_text(read_stdin(name), name, f"{name}, stdin", allow_nonfinite)
-    if text.startswith("@"):
-        return _read_file(text[1:], name, allow_nonfinite, most_axes)
-    return parse_rows(text, name, name, allow_nonfinite)
+        return _uncommented(read_stdin(name)), f"{name}, stdin"
+    if not text.startswith("@"):
+        return text, name
+    path = _split_key(text[1:])[0]
+    if path.suffix.lower() in (".npy", ".npz", ".json"):
+        return None
+    from lstm_cli.safe_files import read_text
+
+    return _uncommented(read_text(path)), f"{name}, {safe(path)}"
 
 
 def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> Array:
@@ -74,12 +105,10 @@ def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> A
         case ".npz":
             value = map_npz(path, key) if _is_large(path) else None
             value = _member(read_npz(path), key, place) if value is None else value
-        case ".json":
+        case _:
             value = parse_json(read_text(path), place)
             value = _member(value, key, place) if isinstance(value, dict) else value
             value = to_array(value, key or name, place)
-        case _:
-            return parse_text(read_text(path), name, place, allow_nonfinite)
     return check_rows(np.asanyarray(value), name, place, allow_nonfinite, most_axes)
 
 
@@ -195,8 +224,13 @@ def parse_text(text: str, name: str, place: str, allow_nonfinite: bool = False) 
     Raises:
         InputError, ShapeError: as `parse_rows`.
     """
+    return parse_rows(_uncommented(text), name, place, allow_nonfinite)
+
+
+def _uncommented(text: str) -> str:
+    """Return a text with blanks in place of its comments, so that columns stay where they are."""
     lines = [re.sub(r"#.*", lambda m: " " * len(m[0]), line) for line in text.splitlines()]
-    return parse_rows("\n".join(lines), name, place, allow_nonfinite)
+    return "\n".join(lines)
 
 
 def parse_rows(text: str, name: str, place: str, allow_nonfinite: bool = False) -> Array:
@@ -206,7 +240,10 @@ def parse_rows(text: str, name: str, place: str, allow_nonfinite: bool = False) 
         InputError: not numbers; line and column, with the caret under the token.
         ShapeError: rows of unequal length.
     """
-    rows = _RowParser(text, name, place, allow_nonfinite).parse()
+    return _even(_RowParser(text, name, place, allow_nonfinite).parse(), name, place)
+
+
+def _even(rows: list[list[float]], name: str, place: str) -> Array:
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
             raise ShapeError(
@@ -215,6 +252,13 @@ def parse_rows(text: str, name: str, place: str, allow_nonfinite: bool = False) 
                 hint="rows are separated by ; or by lines, and need equal lengths",
             )
     return np.array(rows, dtype=np.float64)
+
+
+def _decimals(word: str) -> int:
+    """Return how many decimals a number is written to; 0 for nan and inf."""
+    digits, _, exponent = word.lower().partition("e")
+    part = digits.partition(".")[2]
+    return len(part) - int(exponent) if exponent else len(part)
 
 
 class _RowParser:
@@ -227,6 +271,7 @@ class _RowParser:
         self.allow_nonfinite = allow_nonfinite
         self.rows: list[list[float]] = []
         self.row: list[float] = []
+        self.decimals: list[int] = []
         self.open: list[int] = []
         self.comma = -1  # where a comma waits for its number
 
@@ -298,6 +343,7 @@ class _RowParser:
         assert word is not None
         value = self._value(word[0], position)
         self.row.append(value)
+        self.decimals.append(_decimals(word[0]))
         self.comma = -1
         return word.end()
 

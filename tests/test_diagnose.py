@@ -12,12 +12,11 @@ import pytest
 
 from lstm_cli import search
 from lstm_cli.cells import LSTM
-from lstm_cli.claims import precision_of, read_claims
+from lstm_cli.claims import read_claims
 from lstm_cli.diagnosis import diagnose
 from lstm_cli.engine import run
 from lstm_cli.mistakes import MISTAKES
 from lstm_cli.mistakes.formulas import formula_of
-from lstm_cli.presets import preset_model
 from lstm_cli.weights import Model
 from tests.conftest import random_inputs, random_weights
 from tests.test_diagnose_witness import Laboratory, Setting, as_lists, permuted
@@ -350,28 +349,6 @@ def test_nothing_is_cut_at_any_width(width: int) -> None:
     assert "…]" not in joined
     assert all(f"[{ids[0]}]" in joined for ids in THREADS.values())
     assert max(map(len, answer.out.splitlines())) <= width
-
-
-PRECISIONS = [
-    ([0.4750, 0.68], "3 decimals"), ([0.4751], "4 decimals"), ([1e-7], "7 decimals"),
-    ([0.12345678901234567], "full precision"), ([0.1234567891], "10 decimals"), ([0.0, 1.0], "whole numbers, read as 2 decimals"),
-    ([float(np.float32(0.1)), float(np.float32(0.7))], "float32"),
-    ([float(np.float16(0.1)), float(np.float16(0.7))], "float16"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("numbers", "words"), PRECISIONS)
-def test_numbers_tell_their_precision(numbers: list[float], words: str) -> None:
-    """As many digits as were written are compared; a narrower type is recognised."""
-    assert precision_of(np.array(numbers)).words == words
-
-
-def test_a_wide_tolerance_is_never_below_the_digits() -> None:
-    """`--atol 1e-12` cannot make four digits more."""
-    model = preset_model("identity", LSTM, sizes={"I": 1})
-    trace = run(model, [[0.3]])
-    told = {"h": np.round(trace.h, 4)}
-    assert read_claims(told, trace, atol=1e-12).tolerance == pytest.approx(5e-5)
 
 
 # 63 (an index off by one) changes how many steps there are, 64 needs a batch: the rows that carry

@@ -199,7 +199,7 @@ def test_four_digits_are_four_digits() -> None:
             assert found.verdict == "match", slug
         else:
             assert slug in listed(found), (slug, found.verdict, listed(found))
-            assert found.claims.tolerance < 5.1e-5
+            assert found.claims.tolerance < 5.5e-5
 
 
 def permuted(weights: Wrong, order: str) -> Wrong:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from lstm_cli.batch.models import Models
-from lstm_cli.batch.settings import DEFAULT_ATOL, SCHEMA, Settings, Tally
+from lstm_cli.batch.settings import SCHEMA, Settings, Tally
 from lstm_cli.batch.work import Answer, Work, WorkerError, joined, lost, short
 from lstm_cli.engine import Trace, run
 from lstm_cli.errors import LstmStepError
@@ -17,7 +17,6 @@ from lstm_cli.samples import CHUNK, Read, Sample, Tables
 from lstm_cli.vectors import repeat_or_cut
 
 __all__ = [
-    "DEFAULT_ATOL",
     "SCHEMA",
     "Answer",
     "Settings",

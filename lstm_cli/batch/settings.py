@@ -12,7 +12,6 @@ from lstm_cli.version import __version__
 from lstm_cli.weights import Model
 
 SCHEMA = "lstm-step/1"
-DEFAULT_ATOL = 1e-6
 
 
 def unchanged(cell: Cell) -> Cell:
@@ -32,8 +31,7 @@ class Settings:
         edit: a last edit of every table (a forget bias, a clip).
         convention: of samples that name none; "" lets the weights decide.
         steps: as `--steps`, 0 for all of x.
-        atol: the tolerance of samples without one.
-        force_atol: whether `atol` overrides the samples' own.
+        atol: a tolerance in place of the samples' own; None where there is none.
         dtype: "float64" or "float32".
         engine: what computes runs, as `engine.run` takes it.
         trace: whether records carry every step.
@@ -48,8 +46,7 @@ class Settings:
     edit: Callable[[Cell], Cell] = field(default=unchanged)
     convention: str = ""
     steps: int = 0
-    atol: float = DEFAULT_ATOL
-    force_atol: bool = False
+    atol: float | None = None
     dtype: str = "float64"
     engine: str = "auto"
     trace: bool = False

@@ -172,9 +172,12 @@ class _Filling:
 
 def _worst(check: dict[str, Any]) -> str:
     worst = check["worst"]
+    got, expected = worst["got"], worst["expected"]
+    numbers = isinstance(got, float) and isinstance(expected, float)
+    off = abs(got - expected) if numbers else check["max_abs_diff"]
     return (
-        f"{safe(worst['symbol'])}[{worst['unit']}] at t = {worst['t']} is {worst['got']}, "
-        f"expected {worst['expected']}: off by {short(check['max_abs_diff'])}, "
+        f"{safe(worst['symbol'])}[{worst['unit']}] at t = {worst['t']} is {got}, "
+        f"expected {expected}: off by {short(off)}, "
         f"tolerance {short(check['tolerance'])}"
     )
 

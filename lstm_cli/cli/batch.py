@@ -83,7 +83,7 @@ def batch(
 
     One record a sample, in their order; none is ever dropped.
     """
-    from lstm_cli.batch import DEFAULT_ATOL, Settings, Tally, Work
+    from lstm_cli.batch import Settings, Tally, Work
     from lstm_cli.cli.batch_output import (
         Keeping,
         Progress,
@@ -122,8 +122,7 @@ def batch(
         edit=table.edit,
         convention=convention,
         steps=steps,
-        atol=DEFAULT_ATOL if atol is None else atol,
-        force_atol=atol is not None,
+        atol=atol,
         dtype=dtype.value,
         engine=engine.value,
         trace=trace,

@@ -149,7 +149,7 @@ class _Reading:
 
     def claims(
         self, expected: dict[str, Any], trace: Trace, place: str, *,
-        atol: float | None = None, decimals: dict[str, int] | None = None,
+        atol: float | None = None, decimals: dict[str, Any] | None = None,
     ) -> tuple[Trace, Claims]:  # fmt: skip
         """Return what to compare with, and what is claimed."""
         from lstm_cli.claims import read_claims
@@ -222,7 +222,7 @@ def _holds_trace(name: str) -> bool:
 
 def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> Case:
     trace = inputs.trace()
-    expected, decimals = {}, {}
+    expected, decimals = dict[str, Any](), dict[str, Any]()
     for text in expect:
         name, sign, numbers = text.partition("=")
         if not sign or not name.strip():
@@ -231,22 +231,24 @@ def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> 
                 hint="--expect h=0.1,0.2",
             )  # fmt: skip
         name = name.strip()
-        expected[name] = _expected_rows(numbers, name)
-        places = [len(found) for found in re.findall(r"\.([0-9]+)", numbers)]
-        if not numbers.lstrip().startswith(("@", "-\n")) and "e" not in numbers.lower():
-            decimals[name] = max(places, default=0)
+        expected[name], written = _expected_rows(numbers, name)
+        if written is not None:
+            decimals[name] = written
     return "the numbers given", *reading.claims(expected, trace, "--expect", decimals=decimals)
 
 
-def _expected_rows(text: str, name: str) -> Any:
-    """Return `(n,)`, or `(T, n)` for rows; a `?` or nothing between commas claims nothing."""
-    import numpy as np
+def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
+    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number where they are text.
 
-    from lstm_cli.vectors import read_vector
+    A `?` or nothing between commas claims nothing.
+    """
+    from lstm_cli.vectors import read_printed
 
     blank = re.sub(r"(?<=,)\s*\??\s*(?=,|;|$)|^\s*\??\s*(?=,)", "nan", text)
-    rows = read_vector(blank, f"--expect {name}", allow_nonfinite=True)
-    return rows[0] if len(rows) == 1 and name != "output" else np.asarray(rows)
+    rows, decimals = read_printed(blank, f"--expect {name}", allow_nonfinite=True)
+    if len(rows) == 1 and name != "output":
+        return rows[0], None if decimals is None else decimals[0]
+    return rows, decimals
 
 
 def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Trace]]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lstm_cli.claims import Claim, Claims, Precision, in_order
+from lstm_cli.agreement import HAIR, Precision
+from lstm_cli.claims import Claim, Claims, in_order
 from lstm_cli.diagnosis import diagnose
 from lstm_cli.engine import Trace
 from lstm_cli.equations import Array
@@ -26,7 +27,7 @@ from lstm_cli.grading.results import (
     WrongNumber,
 )
 from lstm_cli.grading.sheet import Place, Sheet, sheet_of
-from lstm_cli.grading.written import HAIR, LEAST_DECIMALS
+from lstm_cli.grading.written import LEAST_DECIMALS, unpadded
 from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.search import Finding
 
@@ -65,12 +66,18 @@ class Grader:
         """Return the grade of one answer."""
         numbers, notes = self.sheet.numbers(answer)
         marked = mark(numbers, self.sheet, self.settings.atol)
+        padded = False
+        if self.settings.atol is None and _wrong_numbers(marked):
+            # Zeros that a spreadsheet put behind every number are no digits that anybody found.
+            shorter = unpadded(numbers)
+            if shorter is not None:
+                marked, padded = mark(shorter, self.sheet), True
         key = b"".join(
             repr(place).encode() + each.values.tobytes() + each.decimals.tobytes()
             for place, each in sorted(numbers.items())
         )
         if key not in self.known:
-            self.known[key] = self._verdict(marked)
+            self.known[key] = self._verdict(marked, padded)
         verdict = self.known[key]
         symbols = self._symbols(marked, forgiving=verdict.result in ("right", "rounded"))
         shares = [each.share(self.settings.follow_through) for each in symbols.values()]
@@ -103,13 +110,14 @@ class Grader:
                     unit, float(each.got[unit]), float(each.right[unit]), float(each.own[unit]),
                 )  # fmt: skip
 
-    def _verdict(self, marked: Mapping[Place, Marked]) -> _Verdict:
+    def _verdict(self, marked: Mapping[Place, Marked], padded: bool) -> _Verdict:
         there = np.concatenate([each.marks for each in self._asked(marked)] or [np.zeros(0)])
         if not (there != Mark.BLANK).any():
             return _Verdict("blank", None)
-        wrong = sum(int((each.marks == Mark.WRONG).sum()) for each in marked.values())
+        wrong = _wrong_numbers(marked)
         if not wrong:
             full: Result = "incomplete" if (there == Mark.BLANK).any() else "right"
+            full = "rounded" if padded and full == "right" else full
             return _Verdict(full, self._digits(marked))
         causes, rounding = self._causes(marked)
         if causes:
@@ -181,6 +189,10 @@ class Grader:
         return tuple(_cause(group[0], group[1:]) for _, group in groups)
 
 
+def _wrong_numbers(marked: Mapping[Place, Marked]) -> int:
+    return sum(int((each.marks == Mark.WRONG).sum()) for each in marked.values())
+
+
 def _only_rounds(finding: Finding) -> bool:
     """Whether only the arithmetic is narrower: whoever rounds has understood."""
     return all(row.id in ROUNDINGS for row in finding.departures)
@@ -207,7 +219,7 @@ def _claims(marked: Mapping[Place, Marked], trace: Trace, atol: float | None) ->
                 Claim(place.run, place.symbol, place.t, each.got, np.maximum(each.tolerance, 1e-15))
             )
     precision = {
-        symbol: Precision(f"{count} decimals", 10.0**-count, False, count)
+        symbol: Precision(f"{count} decimals", "float32", np.array([10.0**-count]), count)
         for symbol, count in decimals.items()
     }
     return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.agreement import HAIR, room_of
 from lstm_cli.engine import LayerTrace, Trace
 from lstm_cli.equations import Array, Node, evaluate, names_in
 from lstm_cli.grading.sheet import Place, Sheet
-from lstm_cli.grading.written import HAIR, Vector
+from lstm_cli.grading.written import Vector
 from lstm_cli.notation import is_parameter
 
 # Past so many units what rounding does is followed for all of them at once.
@@ -55,8 +56,9 @@ def mark(
     """Return the marks of all places that are asked or answered, in the order of computation.
 
     A number is right within one unit of the last digit written, so that cutting digits off passes
-    as rounding does; or, where its row is right for the numbers written before it, within what
-    their rounding explains. `atol` stands in the place of both.
+    as rounding does, and what float32 arithmetic strays in this run; or, where its row is right for
+    the numbers written before it, within what their rounding explains. `atol` stands in the place
+    of all that.
     """
     made = _OwnRun(sheet.trace, numbers).run()
     marked = {}
@@ -64,7 +66,12 @@ def mark(
         if place in numbers or place in sheet.asked:
             right = sheet.trace.layers[place.run].values[place.symbol][place.t - 1]
             given = numbers.get(place) or _nothing(len(right))
-            marked[place] = _marked(given, right, *made[place], atol)
+            if atol is None:
+                strays = sheet.arithmetic.spread(place.run, place.symbol)[place.t - 1]
+                limit = given.tolerance + room_of(right, "float32", strays)
+            else:
+                limit = np.full_like(right, atol * HAIR)
+            marked[place] = _marked(given, right, *made[place], limit, forgiving=atol is None)
     return marked
 
 
@@ -72,14 +79,24 @@ def _nothing(size: int) -> Vector:
     return Vector(np.full(size, np.nan), np.ones(size), np.full(size, -1))
 
 
-def _marked(given: Vector, right: Array, own: Array, spread: Array, atol: float | None) -> Marked:
-    limit = given.tolerance if atol is None else np.full_like(right, atol * HAIR)
+def _marked(
+    given: Vector, right: Array, own: Array, spread: Array, limit: Array, *, forgiving: bool
+) -> Marked:
+    """Return marks of the numbers at a place.
+
+    Args:
+        given: what was written.
+        right, own: the right numbers, and those that follow from the answer's own earlier ones.
+        spread: how far rounding of those may move what follows.
+        limit: how far from right is right.
+        forgiving: whether what such rounding explains is right, too.
+    """
     # Numbers written before are off by half a unit if they were rounded, by one if cut.
     tolerance = limit + spread / 2
     with np.errstate(invalid="ignore"):
         follows = _off(given.values, own) <= tolerance
         correct = _off(given.values, right) <= limit
-        if atol is None:
+        if forgiving:
             correct |= follows & (_off(own, right) <= spread * HAIR)
     marks = np.where(correct, Mark.RIGHT, np.where(follows, Mark.FOLLOWS, Mark.WRONG))
     marks = np.where(given.there, marks, Mark.BLANK)

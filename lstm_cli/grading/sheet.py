@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from lstm_cli.agreement import Arithmetic
 from lstm_cli.engine import Trace
 from lstm_cli.equations import Array
 from lstm_cli.errors import UsageError, safe, suggest
@@ -61,6 +63,11 @@ class Sheet:
     trace: Trace
     asked: Mapping[Place, Asked]
     bases: Mapping[str, int]
+
+    @cached_property
+    def arithmetic(self) -> Arithmetic:
+        """What float32 arithmetic strays in the right run."""
+        return Arithmetic(self.trace)
 
     @property
     def names(self) -> list[str]:

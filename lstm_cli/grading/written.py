@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from lstm_cli import agreement
+from lstm_cli.agreement import HAIR
 from lstm_cli.equations import Array
 
 # A number longer than this was not written for a reader, and is not read.
 MAX_NUMBER = 100
 # So many decimals are compared at least: "0.5" is not right for 0.475.
 LEAST_DECIMALS = 2
-# No exercise asks for more than a float32 program gives.
-FINEST = 1e-6
-# The comparison itself is in binary: a hair more than a unit of the last digit is a unit.
-HAIR = 1 + 1e-6
 
 _NUMBER = re.compile(
     r"(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:(?P<point>[.,])(?P<part>[0-9]*))?"
@@ -50,7 +50,7 @@ class Number:
         # Two decimals of a small number, two digits of a large one.
         least = 0 if size < 1 else math.floor(math.log10(size)) + 1
         decimals = max(self.decimals, LEAST_DECIMALS - least)
-        return float(max(10.0**-decimals, FINEST * max(1.0, size)) * HAIR)
+        return float(10.0**-decimals * HAIR)
 
 
 def read_number(text: str, *, comma: bool = True) -> Number | None:
@@ -110,6 +110,25 @@ def vector(numbers: list[Number | None]) -> Vector:
         np.array([1.0 if each is None else each.tolerance for each in numbers]),
         np.array([-1 if each is None else max(each.decimals, 0) for each in numbers]),
     )
+
+
+Key = TypeVar("Key")
+
+
+def unpadded(vectors: Mapping[Key, Vector]) -> dict[Key, Vector] | None:
+    """Return an answer's numbers without the zeros that all of them end in; None without such."""
+    values = np.concatenate([each.values[each.there] for each in vectors.values()])
+    written = np.concatenate([each.decimals[each.there] for each in vectors.values()])
+    shortest = agreement.decimals_of(values)
+    filling = int((written - agreement.unpadded(written, shortest)).max(initial=0))
+    if not filling:
+        return None
+    return {
+        key: vector([Number(value, count - filling) if there else None
+                     for value, count, there in zip(each.values, each.decimals, each.there,
+                                                    strict=True)])
+        for key, each in vectors.items()
+    }  # fmt: skip
 
 
 _OUTSIDE = re.compile(r"(?:\w+\.)?(?:array|asarray|tensor)\s*\(|[\[\]()]", re.IGNORECASE)

@@ -25,6 +25,8 @@ from lstm_cli.writers import plain_list
 MOST_FINDINGS = 8
 MOST_PAIRS = 4
 MOST_NUMBERS = 6
+# A part of the tolerance below this share of the other is not told.
+SEEN = 0.01
 _DOES = {"mends": "run", "reproduces": "gives theirs"}
 
 _COLOURS = {"match": "bold green", "explained": "bold yellow", "ambiguous": "bold yellow",
@@ -42,6 +44,7 @@ def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str,
         "verdict": diagnosis.verdict,
         "tolerance": diagnosis.claims.tolerance,
         "precision": {key: each.words for key, each in diagnosis.claims.precision.items()},
+        "allowed": _allowed_record(diagnosis),
         "max_abs_diff": _plain(diagnosis.difference),
         "first_difference": None if first is None else _difference_record(first),
         "worst_difference": _difference_record(diagnosis.worst),
@@ -53,6 +56,15 @@ def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str,
         "readings_tried": diagnosis.tried,
         "assumptions": list(diagnosis.trace.assumptions),
     }
+
+
+def _allowed_record(diagnosis: Diagnosis) -> dict[str, Any] | None:
+    """Return what the tolerance is made of; None where it was given."""
+    allowed = diagnosis.claims.allowed()
+    if allowed is None:
+        return None
+    types = sorted({each.kind for each in diagnosis.claims.precision.values()})
+    return {"print": _plain(allowed[0]), "arithmetic": _plain(allowed[1]), "types": types}
 
 
 def _plain(value: float) -> Any:
@@ -169,12 +181,31 @@ def _verdict_words(diagnosis: Diagnosis, view: View) -> str:
     return f"none of {diagnosis.tried} readings fits; the nearest are below"
 
 
+def _allowed_words(printed: float, arithmetic: float, diagnosis: Diagnosis) -> str:
+    """Return what the tolerance is made of, as far as it is seen in the sum."""
+    types = sorted({each.kind for each in diagnosis.claims.precision.values()})
+    parts = []
+    if printed > SEEN * arithmetic:
+        parts.append(f"{_rough(printed)} for the digits printed")
+    if arithmetic > SEEN * printed:
+        parts.append(f"{_rough(arithmetic)} for {' and '.join(types)} arithmetic in this run")
+    return "up to " + " and ".join(parts)
+
+
+def _rough(value: float) -> str:
+    """Return a tolerance with two digits."""
+    return f"{value:.1e}"
+
+
 def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
 def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
-    """Yield (name, sentence) on where numbers depart."""
+    """Yield (name, sentence) on where numbers depart, and from where on they do."""
+    allowed = diagnosis.claims.allowed()
+    if allowed is not None:
+        yield "allowed", _allowed_words(*allowed, diagnosis)
     first = diagnosis.first
     if first is None:
         worst = diagnosis.worst

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lstm_cli.claims import decimals_of
+from lstm_cli.agreement import decimals_of
 from lstm_cli.grading import Grade, Gradebook, Sheet, SymbolMark, WrongNumber
 from lstm_cli.grading.results import MOST_DIGITS
 from lstm_cli.render.rows import number
@@ -78,7 +78,7 @@ def _guess(each: WrongNumber) -> str:
 
 def _digits(value: float, like: float) -> list[str]:
     """Return the digits of a number, sorted, to as many decimals as `like` has; none if few."""
-    places = min(decimals_of(np.array([like])), MOST_DIGITS)
+    places = min(max(int(decimals_of(np.array([like]))[0]), 0), MOST_DIGITS)
     return sorted(f"{value:.{places}f}") if places > 2 else [str(value)]
 
 
