@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_cli.c_text import array_lines, comment, guard, identifier
+from lstm_cli.readers import read_weights
 from tests.tools import ROOT, assert_refused, call
 
 GCC, GXX = shutil.which("gcc"), shutil.which("g++")
@@ -162,7 +163,8 @@ def test_each_array_has_its_equation(tmp_path: Path) -> None:
     assert "/* forget gate: f = sigmoid(z_f) */\nstatic const double lstm_f[2][5] = {" in text
     assert "z_f = W_f @ [h_prev, x] + b_f */" in text
     for line in ("#define LSTM_STEPS 2", "#define LSTM_INPUT_SIZE 3", "#define LSTM_HIDDEN_SIZE 5",
-                 "#define LSTM_OUTPUT_SIZE 5", "#define LSTM_TOLERANCE 1e-13"):  # fmt: skip
+                 "#define LSTM_OUTPUT_SIZE 5", "#define LSTM_TOLERANCE_DOUBLE 1e-13",
+                 "#define LSTM_TOLERANCE LSTM_TOLERANCE_DOUBLE"):  # fmt: skip
         assert line in text.splitlines()
     split = header([*HAND, "--notation", "split"], tmp_path / "golden.h")
     assert "z_f = W_f @ x + U_f @ h_prev + b_f */" in split
@@ -170,11 +172,47 @@ def test_each_array_has_its_equation(tmp_path: Path) -> None:
     assert "#define LSTM_LAYER1_BACKWARD_INPUT_SIZE 8" in stack
 
 
+def tolerance(text: str, kind: str) -> float:
+    """Return the tolerance that a header suggests for `DOUBLE` or `FLOAT`."""
+    (found,) = re.findall(rf"#define LSTM_TOLERANCE_{kind} ([0-9e.-]+)f?\n", text)
+    return float(found)
+
+
+def test_the_tolerance_fits_the_arithmetic(tmp_path: Path) -> None:
+    """A right port in float, adding one by one, is within its tolerance, and far outside double's.
+
+    The tolerance is of that order, not many times as wide, and is the one that float32 weights get.
+    """
+    text = header(STACK, tmp_path / "golden.h")
+    assert "#define LSTM_TOLERANCE LSTM_TOLERANCE_FLOAT" in text.splitlines()
+    weights, worst = read_weights(ROOT / STACK[-1]), 0.0
+    for level, direction, own in weights.runs:
+        place = f"lstm_layer{level}_{direction}_"
+        arrays = {name: array.astype(np.float32) for name, array in own.arrays.items()}
+        for t in range(3):
+            h, x, c = (np.array(numbers(text, place + name)[t], np.float32)
+                       for name in ("h_prev", "x", "c_prev"))  # fmt: skip
+            z = {}
+            for k in "figo":
+                z[k] = arrays[f"b_{k}"].copy()
+                for column, value in zip(arrays[f"W_{k}"].T, [*h, *x], strict=True):
+                    z[k] += column * value  # one by one, in float32
+            f, i, o = (1 / (1 + np.exp(-z[k])) for k in "fio")
+            c = f * c + i * np.tanh(z["g"])
+            made = {"c": c, "h": o * np.tanh(c)}
+            assert all(each.dtype == np.float32 for each in made.values())
+            off = [np.abs(each - np.array(numbers(text, place + name)[t])).max()
+                   for name, each in made.items()]  # fmt: skip
+            worst = max(worst, *off)
+    assert tolerance(text, "DOUBLE") * 100 < worst <= tolerance(text, "FLOAT") < 100 * worst
+
+
 def test_float32_is_float(tmp_path: Path) -> None:
     """float32 numbers are float literals, the shortest that read back, and the tolerance is wider."""
     text = header([*HAND, "--dtype", "float32"], tmp_path / "golden.h")
     assert "static const double" not in text
-    assert "#define LSTM_TOLERANCE 1e-4f" in text or "#define LSTM_TOLERANCE 1e-04f" in text
+    assert "#define LSTM_TOLERANCE LSTM_TOLERANCE_FLOAT" in text.splitlines()
+    assert 1e-7 < tolerance(text, "FLOAT") < 1e-4
     document = call(*HAND, "--dtype", "float32", "--json").json
     first = [
         [float(n) for n in re.findall(r"[\d.]+(?=f)", row)]

@@ -1,6 +1,7 @@
 """A run as a C header of golden vectors: what a port must compute, value by value.
 
-A port's test includes it and asks for `fabs(c[j] - lstm_c[t][j]) <= LSTM_TOLERANCE`.
+A port's test includes it and asks for `fabs(c[j] - lstm_c[t][j]) <= LSTM_TOLERANCE`, which is that
+of double or of float arithmetic; both are there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from lstm_cli.agreement import Arithmetic, room_of
 from lstm_cli.c_text import array_lines, comment, guard, identifier
 from lstm_cli.engine import LayerTrace, Trace
 from lstm_cli.equations import Array
@@ -92,8 +94,7 @@ def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
     if not all(np.isfinite(array).all() for array in values):
         yield "#include <math.h>"
         yield ""
-    yield comment("Suggested: the rounding of one step's longest sum, up to a power of ten.")
-    yield f"#define LSTM_TOLERANCE {_tolerance(trace, values)}"
+    yield from _tolerances(trace, values)
     yield f"#define LSTM_STEPS {len(chosen_steps(view, trace))}"
     for each in trace.layers:
         yield f"#define {names.macro(each, 'INPUT_SIZE')} {each.weights.input_size}"
@@ -101,12 +102,54 @@ def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
         yield f"#define {names.macro(each, 'OUTPUT_SIZE')} {each.weights.output_size}"
 
 
-def _tolerance(trace: Trace, values: list[Array]) -> str:
-    """Return how far apart two right answers may be: they add in another order."""
+def _tolerances(trace: Trace, values: list[Array]) -> Iterator[str]:
+    """Yield how far right ports may be off, in double and in float, and which of both is ours."""
+    narrow = trace.dtype == np.float32
+    in_float = _rounded_up(_stray(trace))
+    in_double = in_float if narrow else f"1e{_power(trace, values)}"
+    ours, why = "DOUBLE", ""
+    if narrow or _has_float32_weights(trace):
+        ours, why = "FLOAT", "numbers" if narrow else "weights"
+    end = "f" if narrow else ""
+    yield comment("Suggested for a port that computes in double: the rounding of its longest sum.")
+    yield f"#define LSTM_TOLERANCE_DOUBLE {in_double}{end}"
+    yield comment("Suggested for one that computes in float: from float32 runs beside this one.")
+    yield f"#define LSTM_TOLERANCE_FLOAT {in_float}{end}"
+    if why:
+        yield comment(f"The {why} are float32.")
+    yield f"#define LSTM_TOLERANCE LSTM_TOLERANCE_{ours}"
+
+
+def _power(trace: Trace, values: list[Array]) -> int:
+    """Return how far apart two right answers in double may be: they add in another order."""
     terms = 8 + max(each.weights.input_size + each.weights.output_size for each in trace.layers)
     largest = max(float(np.max(np.abs(v), where=np.isfinite(v), initial=1.0)) for v in values)
-    power = math.ceil(math.log10(float(np.finfo(trace.dtype).eps) * terms * largest))
-    return f"1e{power}" + ("f" if trace.dtype == np.float32 else "")
+    return math.ceil(math.log10(float(np.finfo(np.float64).eps) * terms * largest))
+
+
+def _stray(trace: Trace) -> float:
+    """Return how far a right answer in float32 may be from any number of a run."""
+    arithmetic = Arithmetic(trace)
+    return max(
+        float(room_of(values, "float32", arithmetic.spread(place, symbol)).max())
+        for place, each in enumerate(trace.layers)
+        for symbol, values in each.values.items()
+    )
+
+
+def _rounded_up(value: float) -> str:
+    """Return a number up to its first digit, as C has it: 6.2e-07 is 7e-07."""
+    power = math.floor(math.log10(value))
+    digit = math.ceil(value / 10.0**power * (1 - 1e-12))
+    return f"{digit}e{power:03d}" if digit < 10 else f"1e{power + 1:03d}"
+
+
+def _has_float32_weights(trace: Trace) -> bool:
+    """Whether all matrices hold float32 numbers, and such as nobody types."""
+    arrays = [a for each in trace.layers for a in each.weights.arrays.values() if a.ndim > 1]
+    with np.errstate(over="ignore"):
+        narrow = all((array.astype(np.float32) == array).all() for array in arrays)
+    return narrow and any((np.round(array, 9) != array).any() for array in arrays)
 
 
 def _arrays(trace: Trace, view: View, names: Names) -> Iterator[str]:
