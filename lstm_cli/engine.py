@@ -234,7 +234,7 @@ def run(
             fast engines compute in float32.
         engine: "table" evaluates row by row; "numpy" and "numba" run code made from the table,
             in another order of rounding, "fast" the better of them; "auto" takes the table for
-            small runs.
+            small runs and for float32.
 
     Raises:
         ShapeError: x, h or c do not fit the model.
@@ -249,7 +249,7 @@ def run(
     lead = sequence.shape[:-2]
     check_trace_size(model, sequence.shape[:-1])
     initial = [initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)]
-    chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]))
+    chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), dtype)
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
@@ -337,7 +337,13 @@ def _run_table(
     times = range(x.shape[-2])
     order = times if direction == "forward" else reversed(times)
     parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
-    x = rounded(x.astype(np.float64, copy=False), dtype)
+    x = x.astype(np.float64, copy=False)
+    alone = dtype != np.float64
+    if alone:
+        # An axis more makes each sample a product of its own. BLAS adds up those of many samples in
+        # another order, and the last bit of a float64 may decide which float32 it is rounded to.
+        x, h, c = map(np.ascontiguousarray, (x[..., None, :, :], h[..., None, :], c[..., None, :]))
+    x = rounded(x, dtype)
     states = {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
     kept: dict[str, Array] = {}
     for t in order:
@@ -347,7 +353,7 @@ def _run_table(
                 kept[symbol] = np.empty((*x.shape[:-1], value.shape[-1]), dtype=dtype)
             kept[symbol][..., t, :] = value
         states = {f"{state}_prev": values[state] for state in STATES}
-    return kept
+    return {symbol: v[..., 0, :, :] for symbol, v in kept.items()} if alone else kept
 
 
 def evaluate_step(

@@ -117,7 +117,8 @@ def test_a_record_has_the_members_of_the_contract() -> None:
     """A record has schema, id, ok, h and c; with --check and --trace theirs; else an error."""
     answer = batch({"id": "a", "x": [1, 2]}, {"id": "b"})
     good, bad = answer.lines
-    assert set(good) == {"schema", "id", "ok", "h", "c"}
+    assert set(good) == {"schema", "id", "ok", "engine", "h", "c"}
+    assert good["engine"] == "table"
     assert set(bad) == {"schema", "id", "ok", "error"}
     assert set(bad["error"]) == {"code", "message", "where", "try"}
     assert bad["error"]["code"] == "unreadable_input"
@@ -290,6 +291,29 @@ def test_steps_repeat_or_cut_as_for_run() -> None:
         options=["--steps", "3"],
     ).lines  # fmt: skip
     assert one["h"] == two["h"] == cut["h"]
+
+
+def test_float32_is_the_same_beside_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 a sample has the numbers and the engine alone that it has among others."""
+    monkeypatch.delenv("LSTM_STEP_ENGINE", raising=False)
+    generator = np.random.default_rng(4)
+    samples = [{"id": str(n), "x": generator.normal(size=(20, 4)).tolist(),
+                "h": generator.normal(size=32).tolist(), "c": generator.normal(size=32).tolist(),
+                "weights": {"preset": "random", "hidden_size": 32}}
+               for n in range(40)]  # fmt: skip
+    options = ["--dtype", "float32", "--trace"]
+    together = batch(*samples, options=options).lines
+    (alone,) = batch(samples[7], options=options).lines
+    assert together[7] == alone
+    assert alone["engine"] == "table"
+    # float64 leaves the table when there are many; a record says so.
+    engines = [batch(*some, options=["--engine", each]).lines[-1]["engine"] for each in
+               ("auto", "numpy") for some in (samples[:1], samples)]  # fmt: skip
+    assert engines[0] == "table"
+    assert engines[1] in ("numpy", "numba")
+    assert engines[2:] == ["numpy", "numpy"]
 
 
 def test_float32_and_output_file(tmp_path: Path) -> None:

@@ -543,6 +543,30 @@ def test_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
+    ("dtype", "engines"), [("float64", {"numpy", "table"}), ("float32", {"table"})]
+)
+def test_processes_take_the_same_engines(
+    dtype: str, engines: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which engine runs a sample, and so its numbers, does not depend on how many processes run."""
+    monkeypatch.delenv("LSTM_STEP_ENGINE", raising=False)
+    # What numba has compiled by now is another matter: here none has it.
+    monkeypatch.setattr("lstm_cli.kernel.choice.numba_available", lambda: False)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    generator = np.random.default_rng(6)
+    weights = {"preset": "random", "hidden_size": 16}
+    few, some, many = ({"steps": steps, "weights": weights} for steps in (1, 2, 9))
+    documents = [
+        {"x": generator.normal(size=3).tolist(), "h": generator.normal(size=16).tolist()} | kind
+        for kind in [*[few] * 90, *[some] * 1000, *[many] * 3000, *[few] * 4]
+    ]
+    path = jsonl(tmp_path / "s.jsonl", documents)
+    one, two = (call("batch", path, "--dtype", dtype, "--jobs", jobs) for jobs in "12")
+    assert (two.code, two.out) == (one.code, one.out)
+    assert {each["engine"] for each in one.lines} == engines
+
+
+@pytest.mark.parametrize(
     "cell", [LSTM, cell_named("peephole+projection"), cell_named("coupled-forget")]
 )
 def test_work_can_be_sent_away(cell: Any, tmp_path: Path) -> None:

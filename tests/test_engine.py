@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -163,6 +166,25 @@ def test_float32_rounds_each_named_value(dtype: type) -> None:
     row = (f * trace["c_prev"].astype(np.float64) + i * g).astype(dtype)
     assert trace["c"].dtype == dtype
     assert np.array_equal(trace["c"], row)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_float32_samples_do_not_change_each_other(order: Literal["C", "F"]) -> None:
+    """A sample alone has the bits that it has among others, where sums cancel and order shows."""
+    weights = random_weights(LSTM, inputs=21, hidden=5)
+    ones = {name: array if array.ndim == 1 else np.hstack([array[:, :5], np.ones((5, 21))])
+            for name, array in weights.arrays.items()}  # fmt: skip
+    model = Model.single(replace(weights, arrays=ones))
+    generator = np.random.default_rng(3)
+    large = generator.normal(size=(9, 4, 10)) * 2.0 ** generator.integers(0, 60, (9, 4, 10))
+    x = np.concatenate([large, generator.normal(size=(9, 4, 1)), -large], axis=-1)
+    x = np.asarray(generator.permuted(x, axis=-1), order=order)
+    h, c = generator.normal(size=(2, 9, 5))
+    together = run(model, x, h, c, dtype=np.float32, engine="table")
+    for number in range(9):
+        alone = run(model, x[number], h[number], c[number], dtype=np.float32, engine="table")
+        for symbol in LSTM.symbols:
+            np.testing.assert_array_equal(together[symbol][number], alone[symbol])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from lstm_cli.errors import InputError, UsageError
 from lstm_cli.kernel import choice, memory, numpy_
 from lstm_cli.kernel.plan import ELEMENTWISE, Product, Stage, plan_of
 from lstm_cli.kernel.schedule import schedule
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.weights import Layer, LstmWeights, Model
 from tests.cases import OWN_TABLE, WITNESS_SPECS, as_witness, golden_cases, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 from tests.test_backpropagation import deep
@@ -292,11 +292,51 @@ def test_of_many_runs_a_small_one_takes_the_engine_that_is_there(
     """Beside a large run small ones are fast, beside small ones NumPy's, tiny ones the table's."""
     monkeypatch.delenv(choice.ENVIRONMENT, raising=False)
     small, large = choice.LITTLE + 1, choice.SMALL + 1
-    assert choice.choose_engine("auto", small) == "table"
-    assert choice.choose_engine("auto", small, beside=small) == "numpy"
-    assert choice.choose_engine("auto", small, beside=large) == choice.FAST
-    assert choice.choose_engine("auto", choice.LITTLE, beside=large) == "table"
-    assert choice.choose_engine("table", large, beside=large) == "table"
+    assert choice.choose_engine("auto", small, np.float64) == "table"
+    assert choice.choose_engine("auto", small, np.float64, beside=small) == "numpy"
+    assert choice.choose_engine("auto", small, np.float64, beside=large) == choice.FAST
+    assert choice.choose_engine("auto", choice.LITTLE, np.float64, beside=large) == "table"
+    assert choice.choose_engine("table", large, np.float64, beside=large) == "table"
+    assert choice.choose_engine("auto", large, "float32", beside=large) == "table"
+    assert choice.choose_engine("fast", large, "float32", beside=large) == choice.FAST
+
+
+@pytest.mark.parametrize("lead", [(), (300,)])
+def test_float32_is_the_tables_whatever_follows(
+    lead: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 a step's numbers are the same whether few steps follow or many."""
+    monkeypatch.delenv(choice.ENVIRONMENT, raising=False)
+    size, steps = 64, choice.SMALL // 128 + 1
+    weights = random_weights(LSTM, size, size)
+    model = Model((
+        Layer({"forward": weights}), Layer({"forward": random_weights(LSTM, size, size, seed=2)}),
+    ))  # fmt: skip
+    x, h, c = random_inputs(weights, steps, lead)
+    states = [np.stack([each, each / 2]) for each in (h, c)]
+    short = run(model, x[..., :3, :], *states, dtype="float32")
+    long = run(model, x, *states, dtype=np.float32)
+    assert (short.engine, long.engine) == ("table", "table")
+    for few, many in zip(short.layers, long.layers, strict=True):
+        for symbol, values in few.values.items():
+            np.testing.assert_array_equal(values, many.values[symbol][..., :3, :])
+
+
+@pytest.mark.parametrize("asked", ["numpy", "fast"])
+def test_another_engine_is_asked_for_in_float32(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine named in the call, by the command or in the environment runs float32 as well."""
+    monkeypatch.delenv(choice.ENVIRONMENT, raising=False)
+    fast = {"numpy": {"numpy"}, "fast": {"numpy", "numba"}}[asked]
+    model = Model.single(random_weights(LSTM))
+    assert step(model, [1, 2, 3], dtype="float32", engine=asked).engine in fast
+    options = ["--x", "1,2", "--dtype", "float32", "--json"]
+    assert call(*options, "--engine", asked).json["engine"] in fast
+    assert call(*options).json["engine"] == "table"
+    monkeypatch.setenv(choice.ENVIRONMENT, asked)
+    assert step(model, [1, 2, 3], dtype=np.float32).engine in fast
+    assert call(*options).json["engine"] in fast
 
 
 def test_the_environment_decides_for_auto(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from lstm_cli import digests
-from lstm_cli.batch import Answer, Work
+from lstm_cli.batch import Answer, Work, settings
 from lstm_cli.samples import Chunk, files
 from tests.tools import ROOT, assert_refused, call
 from tests.tools import Answer as Said
@@ -119,6 +119,19 @@ def test_what_is_changed_is_answered_again(
     assert sum(seen) == 24
     batch(path, tmp_path / "fresh.jsonl", "--forget-bias", "1")
     assert out.read_bytes() == (tmp_path / "fresh.jsonl").read_bytes()
+
+
+def test_answers_of_older_code_are_answered_again(
+    tmp_path: Path, seen: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun when records had other members is not mixed with what they are now."""
+    path, out = samples(tmp_path / "s.jsonl"), tmp_path / "out.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(settings, "ANSWERS", settings.ANSWERS - 1)
+        cut_off(path, out, monkeypatch, 3)
+    seen.clear()
+    assert batch(path, out, "--resume").code == 0
+    assert sum(seen) == 23
 
 
 DAMAGE = {

@@ -67,18 +67,24 @@ def test_a_batch_is_as_its_schema_says() -> None:
     assert [each["ok"] for each in answers[-1].lines] == [False, True, True, False]
 
 
+ANSWER = {"schema": "lstm-step/1", "id": "a", "ok": True, "engine": "table", "h": [], "c": []}
+
+
 @pytest.mark.parametrize(
     ("name", "document"),
     [
         ("run", {"schema": "lstm-step/1"}),
         ("batch", {"schema": "lstm-step/1", "id": "a", "ok": True}),
         ("batch", {"schema": "lstm-step/1", "id": "a", "ok": False, "h": [], "c": []}),
-        ("batch", {"schema": "lstm-step/1", "id": "a", "ok": True, "h": ["one"], "c": []}),
+        ("batch", {"schema": "lstm-step/1", "id": "a", "ok": True, "h": [], "c": []}),
+        ("batch", ANSWER | {"engine": "abacus"}),
+        ("batch", ANSWER | {"h": ["one"]}),
         ("error", {"schema": "lstm-step/2", "error": {}}),
     ],
 )
 def test_a_schema_refuses_what_lacks_something(name: str, document: object) -> None:
     """The schemas are not so wide that anything passes."""
+    assert validator("batch").is_valid(ANSWER)
     assert not validator(name).is_valid(document)
 
 

@@ -118,18 +118,21 @@ def test_blocks_carry_the_state(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "steps", "numba", "first"),
+    ("engine", "dtype", "steps", "numba", "first"),
     [
-        ("auto", 11, True, "table"),
-        ("auto", 10**5, False, "numpy"),
-        ("auto", 10**5, True, "numpy"),
-        ("auto", 10**8, True, "numba"),
-        ("auto", 10**8, False, "numpy"),
-        ("table", 10**8, True, "table"),
+        ("auto", "float64", 11, True, "table"),
+        ("auto", "float64", 10**5, False, "numpy"),
+        ("auto", "float64", 10**5, True, "numpy"),
+        ("auto", "float64", 10**8, True, "numba"),
+        ("auto", "float64", 10**8, False, "numpy"),
+        ("table", "float64", 10**8, True, "table"),
+        ("auto", "float32", 10**8, True, "table"),
+        ("fast", "float32", 10**8, True, "numba"),
+        ("fast", "float32", 10**5, True, "numpy"),
     ],
 )
 def test_blocks_stay_with_one_engine(
-    engine: str, steps: int, numba: bool, first: str, monkeypatch: pytest.MonkeyPatch
+    engine: str, dtype: str, steps: int, numba: bool, first: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine is chosen by the length of the whole run, and no block takes another."""
     asked: list[str] = []
@@ -142,7 +145,7 @@ def test_blocks_stay_with_one_engine(
     monkeypatch.setattr(blocks, "run", noted)
     monkeypatch.setattr(blocks, "numba_available", lambda: numba)
     model, x, h, c = stack(1)
-    long = LongRun(model, np.broadcast_to(x[:1], (steps, 3)), h, c, engine=engine)
+    long = LongRun(model, np.broadcast_to(x[:1], (steps, 3)), h, c, dtype, engine)
     list(long.blocks(last=11))
     assert len(asked) > 2
     assert set(asked) == {first}

@@ -34,9 +34,9 @@ __all__ = [
 def evaluate_samples(samples: Iterable[Read], settings: Settings) -> Iterator[dict[str, Any]]:
     """Yield one record a sample, in their order.
 
-    A record is `{"schema", "id", "ok": true, "h", "c", "check"}`, with `steps` where traces are
-    asked for, or `{"schema", "id", "ok": false, "error": {"code", "message", "where", "try"}}`;
-    then the user's own members.
+    A record is `{"schema", "id", "ok": true, "engine", "h", "c", "check"}`, with `steps` where
+    traces are asked for, or `{"schema", "id", "ok": false, "error"}` with an error of
+    `{"code", "message", "where", "try"}`; then the user's own members.
     """
     work, source = Work(settings), iter(samples)
     while reads := list(islice(source, CHUNK)):

@@ -59,7 +59,7 @@ def answer_block(block: Block, models: Models, beside: int = 0) -> Answered | Ls
         size = trace_bytes(model, x.shape[1:2])
         # Of the whole block: alone, the samples left over would be too few for a fast one.
         work = work_of(model, x.shape[:2])
-        engine = choose_engine(models.settings.engine, work, beside)
+        engine = choose_engine(models.settings.engine, work, models.settings.dtype, beside)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
         lines: list[str] = []
         matched: list[bool] = []
@@ -68,6 +68,7 @@ def answer_block(block: Block, models: Models, beside: int = 0) -> Answered | Ls
             own = _answer(part, x[start : start + each], model, models.settings, engine)
             lines += own[0]
             matched += own[1]
+            engine = own[2]  # of "fast" what it is: one for the whole block
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # the engine speaks of the options of `run`
@@ -82,13 +83,13 @@ def as_states(states: Array | None) -> Array | None:
 
 def _answer(
     block: Block, x: Array, model: Model, settings: Settings, engine: str
-) -> tuple[list[str], Sequence[bool]]:
-    """Return the lines of a block, and whether each is as expected."""
+) -> tuple[list[str], Sequence[bool], str]:
+    """Return the lines of a block, whether each is as expected, and the engine that ran it."""
     h_prev, c_prev = as_states(block.h), as_states(block.c)
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
-        ',"ok":true,"h":[', row_texts(trace.h, trace.dtype),
+        f',"ok":true,"engine":{quoted(trace.engine)},"h":[', row_texts(trace.h, trace.dtype),
         '],"c":[', row_texts(trace.c, trace.dtype), "]",
     ]  # fmt: skip
     matched: Sequence[bool] = []
@@ -100,7 +101,7 @@ def _answer(
         parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
         parts.append([extra and f",{extra}" for extra in block.extras])
-    return joined_texts([*parts, "}\n"], len(block)), matched
+    return joined_texts([*parts, "}\n"], len(block)), matched, trace.engine
 
 
 def _closed(text: str, extra: str) -> str:

@@ -33,6 +33,7 @@ class Engine(StrEnum):
     TABLE = "table"
     NUMPY = "numpy"
     NUMBA = "numba"
+    FAST = "fast"
 
 
 class NotationName(StrEnum):
@@ -183,8 +184,8 @@ EngineName = Annotated[
     Engine,
     option(
         "--engine",
-        help="table: row by row; numpy, numba: fast code made from the table; auto: the table "
-        "for small runs.",
+        help="table: row by row; numpy, numba: fast code made from the table, fast: the better "
+        "one; auto: the table for small runs and float32.",
     ),
 ]
 Output = Annotated[

@@ -1,7 +1,9 @@
 """Which engine runs: the table itself, NumPy in place, or code compiled by numba.
 
 The table is evaluated for all that is small: a calculator's answers are then the rows' own values,
-bit for bit, whatever is installed. Past `SMALL` the time is worth another order of rounding.
+bit for bit, whatever is installed. Past `SMALL` the time is worth another order of rounding. Not in
+float32: the fast engines round every operation to it, which shows, and what a step comes to must
+not depend on how many others are run with it.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from lstm_cli.weights import LstmWeights
 if TYPE_CHECKING:  # small runs need no more of the kernel than this file
     from lstm_cli.kernel.plan import Plan
 
-ENGINES = ("auto", "table", "numpy", "numba")
 # The better one of numpy and numba, whichever that is when it runs.
 FAST = "fast"
+ENGINES = ("auto", "table", "numpy", "numba", FAST)
 # Decides for `auto`; for trying an engine on a whole program.
 ENVIRONMENT = "LSTM_STEP_ENGINE"
 # Steps × samples × units of all layers: the table takes about a tenth of a second for this.
@@ -32,12 +34,13 @@ LITTLE = 2**11
 SECONDS_A_STEP, SECONDS_A_UNIT, SECONDS_TO_COMPILE = 1e-5, 5e-8, 10.0
 
 
-def choose_engine(asked: str, work: int, beside: int | None = None) -> str:
+def choose_engine(asked: str, work: int, dtype: Any, beside: int | None = None) -> str:
     """Return the engine to run: `table`, `numpy`, `numba`, or `fast` for one of the last two.
 
     Args:
-        asked: one of `ENGINES`, or `fast` where that is known already: of a part of a run.
+        asked: one of `ENGINES`.
         work: steps × samples × units.
+        dtype: float64 or float32; the table is all that `auto` takes for float32.
         beside: the most work of a run before it, of many; None of one alone. Of many, NumPy does
             small ones, too; or the fast engine, if a run before was worth it, so that it is there.
 
@@ -45,14 +48,14 @@ def choose_engine(asked: str, work: int, beside: int | None = None) -> str:
         UsageError: no such engine.
         InputError: numba is asked for and missing.
     """
-    if asked == FAST:
-        return FAST if work else "table"
     where = "--engine"
     if asked == "auto" and os.environ.get(ENVIRONMENT):
         asked, where = os.environ[ENVIRONMENT], f"the environment variable {ENVIRONMENT}"
     if asked not in ENGINES:
         raise UsageError(f"unknown engine '{asked}'", where=where, hint=suggest(asked, ENGINES))
     if asked == "auto":
+        if np.dtype(dtype) != np.float64:
+            return "table"
         if work > SMALL:
             return FAST
         if beside is None or work <= LITTLE:

@@ -130,13 +130,13 @@ class LongRun:
         """
         units = sum(weights.hidden_size for _, _, weights in self.model.runs)
         samples = math.prod(self.lead)
-        chosen = choose_engine(self.engine, units * self.steps * samples)
+        chosen = choose_engine(self.engine, units * self.steps * samples, self.dtype)
         if chosen != FAST:
             return chosen
         seconds = self.steps * (SECONDS_A_STEP + SECONDS_A_UNIT * units * samples)
         if seconds > SECONDS_TO_COMPILE and numba_available():
             return "numba"
-        return "auto" if units * size > SMALL else "numpy"
+        return FAST if units * size > SMALL else "numpy"
 
 
 def runs_forward(model: Model) -> bool:
