@@ -181,8 +181,9 @@ def automatic(rows: list[Record]) -> str:
         return "The engine shown is the fastest, which is the one that `--engine auto` takes."
     told = "; ".join(f"{engine} for {listed(names)}" for engine, names in others.items())
     because = (
-        f" Up to {SMALL:,} steps × samples × units that is the table, so that small answers are "
-        "the same bit for bit whatever is installed."
+        f" Up to {SMALL:,} steps × samples × units, and in float32 whatever the size, that is the "
+        "table: small answers are the same bit for bit whatever is installed, float32's whatever "
+        "else is run. `--engine fast` takes numba where it is there and worth it, else NumPy."
     )
     return (
         f"The engine shown is the fastest; `--engine auto` takes another: {told}."
