@@ -114,11 +114,11 @@ def batch(*documents: object, options: Sequence[object] = ()) -> Answer:
 
 
 def test_a_record_has_the_members_of_the_contract() -> None:
-    """A record has schema, id, ok, h and c; with --check and --trace theirs; else an error."""
+    """A record has schema, id, ok, engine, h and c; with --check and --trace theirs; else an error."""
     answer = batch({"id": "a", "x": [1, 2]}, {"id": "b"})
     good, bad = answer.lines
     assert set(good) == {"schema", "id", "ok", "engine", "h", "c"}
-    assert good["engine"] == "table"
+    assert good["engine"] in ("table", "numpy", "numba")
     assert set(bad) == {"schema", "id", "ok", "error"}
     assert set(bad["error"]) == {"code", "message", "where", "try"}
     assert bad["error"]["code"] == "unreadable_input"
@@ -314,6 +314,16 @@ def test_float32_is_the_same_beside_neighbours(
     assert engines[0] == "table"
     assert engines[1] in ("numpy", "numba")
     assert engines[2:] == ["numpy", "numpy"]
+
+
+def test_samples_that_run_together_have_one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `fast` it is found once which engine that is, not for each part of a block again."""
+    found = ["numpy", "numba"]
+    monkeypatch.setattr("lstm_cli.kernel.choice._better", lambda *given: found.pop(0))
+    monkeypatch.setattr("lstm_cli.batch.answers.CACHED_BYTES", 1)
+    monkeypatch.setattr("lstm_cli.batch.answers.LEAST_TOGETHER", 3)
+    records = batch(*({"x": [n, 0.5]} for n in range(8)), options=["--engine", "fast"]).lines
+    assert [each["engine"] for each in records] == ["numpy"] * 8
 
 
 def test_float32_and_output_file(tmp_path: Path) -> None:
