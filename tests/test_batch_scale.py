@@ -109,6 +109,8 @@ TRAPS = {
     "atol below zero": b'{"x": [1], "atol": -1.0}',
     "half an object": b'{"x": [1]},{"x": [2]',
     "misspelt": b'{"x": [1], "weigths": "w.npz"}',
+    "a key that means ours": b'{"x": [1], "h0": [2]}',
+    "an answer of ours": b'{"x": [1], "schema": "lstm-step/1"}',
     "not UTF-8": b'{"x": [1], "id": "\xff"}',
     "note nested too deep": b'{"x": [1], "note": ' + b"[" * 80 + b"]" * 80 + b"}",
     "nested deeper than Python goes": b'{"x": [1], "mine": ' + b"[" * 999 + b"]" * 999 + b"}",
@@ -134,6 +136,7 @@ LIKE_TRAPS = (
     b'{"x": [0.5], "mine": 1}', b'{"x": [0.5], "note": 1}', b'{"x": [0.5], "steps": 1}',
     b'{"x": [0.5], "atol": 1.0}', b'{"x": [0.5], "expected": {"h": [1]}}', b'{"x": [0.5, 1]}',
     b'{"x": [0.5], "weights": {"preset": "random", "seed": 1}}', b'{"x": [0.5], "a": ":"}',
+    b'{"x": [0.5], "schema": "mine"}',
 )  # fmt: skip
 
 
@@ -361,12 +364,13 @@ def test_own_columns_are_handed_on(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "a.csv").write_text("x,label\n1,cat\n2,dog\n")
     np.savez(tmp_path / "b.npz", x=np.ones((2, 1)), label=np.array(["cat", "dog"]),
-             weight=np.array([[1.0, np.nan], [2, 3]]))  # fmt: skip
+             grades=np.array([[1.0, np.nan], [2, 3]]))  # fmt: skip
     table = pyarrow.table({"x": [[1.0], [2.0]], "label": ["cat", "dog"], "number": [2**60, 1]})
     parquet.write_table(table, tmp_path / "c.parquet")
     records = call("batch", tmp_path).lines
     assert [each["label"] for each in records] == ["cat", "dog"] * 3
-    assert records[2]["weight"] == [1.0, "NaN"]
+    assert [each["ok"] for each in records] == [True] * 6
+    assert records[2]["grades"] == [1.0, "NaN"]
     assert records[4]["number"] == 2**60
 
 

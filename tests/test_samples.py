@@ -182,6 +182,121 @@ def test_keys_of_ones_own_are_let_be(tmp_path: Path) -> None:
     assert sample.id == "s"
 
 
+MEANT = {
+    "x": "X inputs input x_t Input-Sequence",
+    "h": "H h_prev H_PREV h-prev hPrev h0 H0 h_0 h_{t-1} h₀ h[0] h1 hx hidden hiden hidden_state initial_h",
+    "c": "C c_prev c0 c_0 cx CX c.prev cell_state initial-c",
+    "weights": "Weights weigths weight model Model state_dict W_f preset hidden-size",
+    "cell": "Cell CELL cell_type cells",
+    "convention": "Convention gate_order convetion",
+    "steps": "Steps step n_steps timeSteps",
+    "expected": "expect Expected target targets tragets expected_h z_f y_true h_n",
+    "cell_clip": "cell-clip CellClip",
+    "forget_bias": "forgetBias forget-bias",
+    "activations": "activation Activations",
+    "atol": "ATOL tol rtol tolerance",
+}
+INSTEAD = {
+    "steps": "length Length lengths lenght seq_len seqLen sequence-length",
+    "padded rows": "mask Mask attention_mask padding_mask",
+    "--dtype": "dtype DType",
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [(key, meant) for meant, keys in MEANT.items() for key in keys.split()]
+)
+def test_a_key_that_means_ours_is_refused(key: str, meant: str, tmp_path: Path) -> None:
+    """A name of one of our keys in other words, another case or misspelt is refused with it."""
+    document = {"x": [0.5, -1], "h": [0.3, 0.2], "c": [1, -2], "weights": {"preset": "random"}}
+    document.pop(meant, None)
+    (tmp_path / "s.json").write_text(json.dumps(document | {key: [0.25, -0.75]}))
+    error = bad(read(tmp_path / "s.json")[0])
+    assert error.what == f"unknown key '{key}'"
+    assert f"did you mean '{meant}'?" in error.hint
+    assert "of your own" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "word"), [(key, word) for word, keys in INSTEAD.items() for key in keys.split()]
+)
+def test_a_key_that_is_not_supported_yet_is_refused(key: str, word: str, tmp_path: Path) -> None:
+    """Lengths, masks and types change the numbers: they are refused with what does the same."""
+    (tmp_path / "s.json").write_text(json.dumps({"x": [[0.5], [1]], key: 1}))
+    error = bad(read(tmp_path / "s.json")[0])
+    assert error.what == f"key '{key}' is not supported"
+    assert word in error.hint
+
+
+OWN = (
+    "label speaker split name date hour temperature category cost height heights weekday humidity "
+    "t T N y f g i o layer direction group source class ID ids notes state states initials final "
+    "mode mass task conversion expert timestamp run_type HT CN x1 call calls price value feature "
+    "seed epoch country state_of_health url channel character chapter labels length_unit the_mask"
+)
+
+
+@pytest.mark.parametrize("key", OWN.split())
+def test_a_key_that_only_sounds_like_ours_is_handed_on(key: str, tmp_path: Path) -> None:
+    """Words of other people are theirs, however near they are to ours."""
+    (tmp_path / "s.json").write_text(json.dumps({"x": [0.5, -1], key: 3}))
+    assert good(read(tmp_path / "s.json")[0]).extra == {key: 3}
+
+
+@pytest.mark.parametrize("key", ["h_prev", "H", "c0", "Cell"])
+def test_what_is_given_in_two_names_is_refused(key: str, tmp_path: Path) -> None:
+    """Beside our own key, another name for it is refused: one of the two would be passed over."""
+    document = {"x": [1], "h": [0.5], "c": [0.25], "cell": "peephole", key: [0.75]}
+    (tmp_path / "s.json").write_text(json.dumps(document))
+    assert f"key '{key}' looks like '{key[0].lower()}" in bad(read(tmp_path / "s.json")[0]).what
+
+
+def test_an_answer_of_ours_is_no_sample() -> None:
+    """A step of `run`, an answer of `batch` with an x: their h is what came out, no state before."""
+    step = call("--x", "1,-1", "--h", "0.5,0.25", "--c", "1,-2", "-f", "jsonl").out
+    answer = call("batch", "-", stdin='{"x": [1, -1], "h": [0.5, 0.25], "c": [1, -2]}').lines[0]
+    again = call("batch", "-", stdin=step + json.dumps(answer | {"x": [1, -1]}) + "\n")
+    assert again.code == 4
+    first, second = (each["error"]["message"] for each in again.lines)
+    assert "'h_prev' looks like 'h'" in first
+    assert "an answer of ours is no sample" in second
+
+
+@pytest.mark.parametrize("column", ["h_prev", "H_0", "h0", "c1", "expected_h", "Weights", "Mask"])
+def test_a_column_that_means_ours_is_refused_at_once(column: str, tmp_path: Path) -> None:
+    """CSV is refused as a whole, with its first line, before any row is read."""
+    (tmp_path / "s.csv").write_text(f"id,x_0,x_1,c_0,label,{column}\na,1,2,3,b,0.5\n")
+    with pytest.raises(InputError, match=f"column '{column}'") as caught:
+        read(tmp_path / "s.csv")
+    assert caught.value.where.endswith("s.csv, line 1")
+
+
+def test_arrays_and_tables_that_mean_ours_are_refused_at_once(tmp_path: Path) -> None:
+    """So are npz and Parquet; `expected_h` is ours there, and others' own columns are let be."""
+    arrays = {"x": np.ones((2, 3)), "expected_h": np.ones((2, 3)), "label": np.ones(2)}
+    np.savez(tmp_path / "s.npz", **arrays)
+    assert good(read(tmp_path / "s.npz")[0]).extra == {"label": 1.0}
+    np.savez(tmp_path / "s.npz", **arrays, h0=np.ones((2, 3)))
+    with pytest.raises(InputError, match="unknown array 'h0'"):
+        read(tmp_path / "s.npz")
+    table, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"x": [[1.0]], "expected_h": [[1.0]], "label": ["a"]}
+    parquet.write_table(table.table(columns), tmp_path / "s.parquet")
+    assert good(read(tmp_path / "s.parquet")[0]).extra == {"label": "a"}
+    parquet.write_table(table.table(columns | {"mask": [[1]]}), tmp_path / "s.parquet")
+    with pytest.raises(InputError, match="column 'mask' is not supported"):
+        read(tmp_path / "s.parquet")
+
+
+def test_a_table_that_means_ours_is_one_failed_sample(tmp_path: Path) -> None:
+    """In a batch a file that is refused is one failed sample, as ever; alone it is exit 3."""
+    (tmp_path / "s.csv").write_text("x,h_prev\n" + "1,2\n" * 50)
+    answer = call("batch", tmp_path / "s.csv")
+    assert (answer.code, len(answer.lines)) == (4, 1)
+    assert answer.lines[0]["error"]["message"] == "unknown column 'h_prev'"
+    assert call("diagnose", tmp_path / "s.csv").code == 3
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

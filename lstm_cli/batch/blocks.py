@@ -21,7 +21,7 @@ import numpy as np
 from lstm_cli.batch.texts import as_json, joined_texts, quoted, value_texts
 from lstm_cli.equations import Array
 from lstm_cli.safe_files import MAX_EXACT_INT
-from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys
+from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys, is_answer
 from lstm_cli.samples.tables import UNSURE, VECTORS, Table
 
 # What samples of a block share.
@@ -186,6 +186,8 @@ def _likenesses(table: Table) -> Iterator[Sequence[Any]]:
             yield _judged(values, _is_id, {str})
         elif key == "atol":
             yield _judged(values, _is_tolerance, {type(None)})
+        elif key == "schema":
+            yield [UNSURE if is_answer(each) else None for each in values]
         else:
             yield _judged(values, _is_exact, {str, bool, type(None)})
 

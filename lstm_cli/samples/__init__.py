@@ -25,6 +25,7 @@ from lstm_cli.samples.sample import (
     Sample,
     check_keys,
     extra_keys,
+    is_answer,
     read_sample,
 )
 from lstm_cli.samples.tables import Tables
@@ -49,6 +50,7 @@ __all__ = [
     "check_keys",
     "extra_keys",
     "find_files",
+    "is_answer",
     "key_of",
     "read_chunks",
     "read_sample",

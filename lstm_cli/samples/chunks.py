@@ -340,6 +340,11 @@ def _objects(columns: Mapping[str, list[Any]], common: Mapping[str, Any]) -> lis
     return documents
 
 
+def column_members(columns: Iterable[str]) -> list[str]:
+    """Return the members of a sample that columns of arrays or of a table hold."""
+    return ["expected" if _expected(column) else column for column in columns]
+
+
 def _expected(column: str) -> str:
     """Return the symbol of a column such as `expected_h` or `expected.h`, or ""."""
     start = column[: len("expected_")]

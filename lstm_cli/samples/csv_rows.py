@@ -20,6 +20,12 @@ _VECTOR = _NUMERIC + b" ,;"
 _SCALARS = ("atol", "steps", "forget_bias", "clip", "cell_clip")
 
 
+def members_of(header: Sequence[str]) -> list[str]:
+    """Return the members of a sample that columns hold: all of `x_0`, `x_1` are of `x`."""
+    matches = [(column, _COLUMN.fullmatch(column)) for column in header]
+    return [own["vector"].split(".")[0] if own else column for column, own in matches]
+
+
 def csv_documents(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Any]:
     """Return the objects of rows, a column at a time; None for rows that have none."""
     if {len(header)} == set(map(len, rows)) and all(map(all, rows)):

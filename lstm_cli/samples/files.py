@@ -14,10 +14,11 @@ from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe, suggest
 from lstm_cli.remote import at_hand, called, find_remote, is_remote, place_of
 from lstm_cli.safe_files import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
 from lstm_cli.samples import chunks
-from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, column_members
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
+from lstm_cli.samples.csv_rows import members_of
 from lstm_cli.samples.parquet import parquet_chunks
-from lstm_cli.samples.sample import Read
+from lstm_cli.samples.sample import Read, check_keys
 
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
 TEXTS = FORMATS[:4]
@@ -331,6 +332,7 @@ def _check_header(header: list[str], place: str) -> None:
         raise InputError(
             f"column '{safe(twice)}' is there twice", where=f"{place}, line 1", hint="keep one"
         )
+    check_keys(members_of(header), f"{place}, line 1", "column")
 
 
 def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
@@ -340,6 +342,7 @@ def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
     """
     arrays = read_npz(path)
     place = safe(path)
+    check_keys(column_members(arrays), place, "array")
     if "x" not in arrays or arrays["x"].ndim not in (2, 3):
         found = f"x has shape {arrays['x'].shape}" if "x" in arrays else "x is missing"
         raise ShapeError(found, where=place, hint="samples in npz need x (N, I) or (N, T, I)")

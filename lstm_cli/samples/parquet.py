@@ -11,7 +11,8 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe
-from lstm_cli.samples.chunks import Columns, Origin
+from lstm_cli.samples.chunks import Columns, Origin, column_members
+from lstm_cli.samples.sample import check_keys
 
 
 def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
@@ -67,6 +68,7 @@ def _check_names(names: list[str], place: str) -> None:
     twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
     if twice is not None:
         raise ShapeError(f"column '{safe(twice)}' is there twice", where=place, hint="keep one")
+    check_keys(column_members(names), place, "column")
 
 
 def _pyarrow(path: Path) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -96,6 +98,11 @@ def extra_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> Sample:
     check_keys(tuple(document), place)
+    if is_answer(document.get("schema")):
+        raise InputError(
+            "an answer of ours is no sample: its h and c are what came out", where=place,
+            hint="give x, h and c without 'schema'; what should come out goes under 'expected'",
+        )  # fmt: skip
     if "x" not in document:
         raise InputError("'x' is missing", where=place, hint="a sample needs at least x")
     expected = document.get("expected", {})
@@ -122,25 +129,152 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
     )
 
 
-def check_keys(keys: tuple[str, ...], place: str) -> None:
-    """Refuse a key that looks like a misspelt one of ours; others are the user's own.
+# What looks like one of ours: meaning -> spellings. Case makes no difference, nor what stands
+# between the parts of a name; one of five letters or more may be written in one word. `length`,
+# `mask` and `dtype` are no keys of a sample yet: passed over, they would change the numbers. What
+# changes no number (`ID`, `notes`) is in nobody's way. `$` is the state's letter, `%` its word.
+_OF_STATES = (
+    "$_prev $_previous prev_$ previous_$ $_init $_initial init_$ initial_$ $_in $_start start_$ "
+    "$_before $_t_1 $_t_minus_1 $_tm1 $t_1 $x $_state state_$ %_state %_states %_prev %_init %_0 "
+    "prev_% previous_% init_% initial_% prev_%_state previous_%_state init_%_state initial_%_state"
+)
+_SPELLINGS = {
+    "x": "x_t input inputs input_x x_in x_input input_seq input_sequence x_seq x_sequence",
+    "h": _OF_STATES.replace("$", "h").replace("%", "hidden") + " hidden initial_state "
+         "initial_states init_state init_states",
+    "c": _OF_STATES.replace("$", "c").replace("%", "cell"),
+    "weights": "weight model models weights_file weight_file weights_path weight_path model_file "
+               "model_path model_weights checkpoint state_dict preset hidden_size output_size "
+               "W_f W_i W_g W_c W_o U_f U_i U_g U_c U_o b_f b_i b_g b_c b_o weight_ih_l0 "
+               "weight_hh_l0 bias_ih_l0 bias_hh_l0 recurrent_kernel",
+    "cell": "cells cell_type cell_kind cell_file rnn_cell lstm_cell rnn_type lstm_type",
+    "convention": "conventions gate_order weight_convention",
+    "forget_bias": "f_bias bias_forget",
+    "clip": "clips clipping clip_value gate_clip",
+    "cell_clip": "c_clip clip_c clip_cell cell_clipping cell_clip_value",
+    "activations": "activation recurrent_activation activation_function activation_functions",
+    "steps": "step n_steps num_steps number_of_steps timesteps n_timesteps num_timesteps",
+    "expected": "expect expects expectation expectations target targets target_h target_c h_target "
+                "c_target h_expected c_expected expected_h expected_c expected_f expected_i "
+                "expected_g expected_o expected_output expected_outputs ground_truth y_true h_t "
+                "c_t h_n c_n h_out c_out h_next c_next h_new c_new h_final c_final final_h final_c",
+    "atol": "tol tols rtol tolerance tolerances abs_tol absolute_tolerance",
+    "length": "lengths len seq_len seq_lens seq_length seq_lengths sequence_len sequence_lens "
+              "sequence_length sequence_lengths input_len input_lens input_length input_lengths "
+              "x_len x_lens x_length x_lengths valid_len valid_length valid_lengths true_length",
+    "mask": "masks masking mask_value attention_mask seq_mask sequence_mask input_mask x_mask "
+            "pad_mask padding_mask padding",
+    "dtype": "dtypes x_dtype",
+}  # fmt: skip
+_INSTEAD = {
+    "length": '"steps": 3 runs the first three rows of x alone',
+    "mask": 'leave padded rows out of x; "steps": 3 runs its first three rows alone',
+    "dtype": "--dtype holds for all samples",
+}
+_BETWEEN = re.compile(r"[\s_.\-()\[\]{}]+")
+# One number of a state (h0, c_1), a value of a step (z_f).
+_STATE, _VALUE = re.compile(r"([hc])_?[0-9]{1,6}"), re.compile(r"z_[a-z]")
+# Those that may be misspelt: others are too near to words of other people (`mode`, `experts`).
+_MISSPELT = (
+    *(key for key in KEYS if len(key) > 3 and key != "note"), "h_prev", "c_prev", "hidden",
+    "hidden_state", "cell_state", "initial_state", "inputs", "weight", "target", "targets",
+    "length", "lengths", "seq_length", "sequence_length", "attention_mask",
+)  # fmt: skip
+# A longer key is nothing like ours.
+_MOST_LETTERS = 40
+
+
+def _spellings() -> dict[str, str]:
+    """Return spelling -> meaning; those of five letters or more in one word too."""
+    found = {key: key for key in (*KEYS, *_INSTEAD) if key not in ("id", "note")}
+    for meaning, words in _SPELLINGS.items():
+        found |= dict.fromkeys(words.lower().split(), meaning)
+    return {_in_one(word): meaning for word, meaning in found.items()} | found
+
+
+def _in_one(name: str) -> str:
+    """Return a name in one word, if it is long enough to be known by it."""
+    whole = name.replace("_", "")
+    return whole if len(whole) > 4 else name
+
+
+_MEANINGS = _spellings()
+
+
+def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
+    """Refuse a key that looks like one of ours; others are the user's own.
+
+    Args:
+        keys: of a sample, or the columns of a table.
+        place: for the message.
+        word: what they are called there.
 
     Raises:
-        InputError: with the key that may be meant.
+        InputError: with the key that is meant.
     """
-    wrong = _misspelt(keys)
-    if wrong is not None:
-        key, near = wrong
-        raise InputError(f"unknown key '{safe(key)}'", where=place, hint=f"did you mean '{near}'?")
+    wrong = _lookalike(tuple(keys))
+    if wrong is None:
+        return
+    key, meaning = wrong
+    if meaning in _INSTEAD:
+        what, hint = f"{word} '{safe(key)}' is not supported", _INSTEAD[meaning]
+    elif meaning not in keys:
+        in_table = meaning == "expected" and word != "key"  # there it is a column a symbol
+        shown = "expected.h" if in_table else meaning
+        what, hint = f"unknown {word} '{safe(key)}'", f"did you mean '{shown}'?"
+    else:
+        what, hint = f"{word} '{safe(key)}' looks like '{meaning}', which is there too", "keep one"
+        if meaning in ("h", "c"):
+            hint = f"'{meaning}' is the state before; what should come out goes under 'expected'"
+    own = f"a {word} of your own needs another name"
+    raise InputError(what, where=place, hint=f"{hint}{'' if hint[-1] == '?' else ';'} {own}")
 
 
 @lru_cache(maxsize=256)  # samples of a file mostly have the same keys
-def _misspelt(keys: tuple[str, ...]) -> tuple[str, str] | None:
+def _lookalike(keys: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the first key that looks like one of ours, and which one."""
     for key in keys:
-        near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.8) if len(key) > 3 else []
-        if near and key not in KEYS and near[0] not in keys:
-            return key, near[0]
+        meaning, misspelt = _meaning(key)
+        # Beside the right one, a word that is only near to it is another word.
+        if meaning and key not in KEYS and not (misspelt and meaning in keys):
+            return key, meaning
     return None
+
+
+@lru_cache(maxsize=4096)
+def _meaning(key: str) -> tuple[str, bool]:
+    """Return which of ours a key looks like, or "", and whether it is misspelt."""
+    if len(key) > _MOST_LETTERS:
+        return "", False
+    name = _BETWEEN.sub("_", unicodedata.normalize("NFKC", key).casefold()).strip("_")
+    for spelling in (name, _in_one(name)):
+        if spelling in _MEANINGS:
+            return _MEANINGS[spelling], False
+    if state := _STATE.fullmatch(name):
+        return state[1], False
+    if _VALUE.fullmatch(name):
+        return "expected", False
+    near = next((word for word in _MISSPELT if _is_slip(_in_one(name), _in_one(word))), "")
+    return _MEANINGS.get(near, ""), bool(near)
+
+
+def _is_slip(name: str, word: str) -> bool:
+    """Whether one letter too many, too few or wrong, or two changed over, makes a word a name."""
+    if name[:1] != word[0] or abs(len(name) - len(word)) > 1:
+        return False
+    own, right = name, word
+    while own and right and own[0] == right[0]:
+        own, right = own[1:], right[1:]
+    while own and right and own[-1] == right[-1]:
+        own, right = own[:-1], right[:-1]
+    changed_over = len(own) == 2 and own == right[::-1]
+    slip = changed_over or max(len(own), len(right)) == 1
+    return slip and difflib.SequenceMatcher(None, name, word).ratio() > 0.8
+
+
+def is_answer(schema: Any) -> bool:
+    """Whether the `schema` of an object says that it is an answer of ours."""
+    return isinstance(schema, str) and schema.startswith("lstm-step/")
 
 
 def _rows(value: Any, key: str, place: str) -> Array:
