@@ -262,8 +262,14 @@ def run(
         if level + 1 < len(model.layers):
             own = traces[-len(layer.directions) :]
             sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
-    assumed = [f"{s}0 not given: zeros" for s, v in zip(STATES, (h, c), strict=True) if v is None]
-    return Trace(model, tuple(traces), np.dtype(dtype), (*model.assumptions, *assumed), chosen)
+    assumed = (*model.assumptions, *assumed_states(h, c))
+    return Trace(model, tuple(traces), np.dtype(dtype), assumed, chosen)
+
+
+def assumed_states(h: Any, c: Any) -> tuple[str, ...]:
+    """Return what is assumed of states before the first step that are None."""
+    given = zip(STATES, (h, c), strict=True)
+    return tuple(f"{state}0 not given: zeros" for state, value in given if value is None)
 
 
 def step(

@@ -281,7 +281,7 @@ def _entry(record: dict[str, Any]) -> Entry:
     if start < 0 or size < 0:
         raise ValueError("not a place in a file")
     failed = tuple(int(each) for each in record["failed"])
-    tally = Tally(**{name: int(value) for name, value in record["tally"].items()})
+    tally = Tally.read(record["tally"])
     files = {str(path): str(digest) for path, digest in record["files"].items()}
     return Entry(str(record["key"]), start, size, crc, tally, failed, files)
 

@@ -125,6 +125,10 @@ PRESETS: Mapping[str, Preset] = {
 }  # fmt: skip
 
 
+# What is assumed where neither weights nor a preset are given.
+NO_WEIGHTS = "no weights given: preset identity (W_k = [I | I], b = 0)"
+
+
 def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int = 0) -> Model:
     """Return a model of one layer filled by a preset.
 

@@ -356,3 +356,38 @@ def test_order_is_kept_over_files(tmp_path: Path) -> None:
     assert [each["id"] for each in answer.lines] == [
         "b0", "b1", "b2", "a0", "a1", "a2", "question",
     ]  # fmt: skip
+
+
+def test_a_batch_says_what_it_assumed_and_what_it_handed_on(tmp_path: Path) -> None:
+    """The summary counts the samples that left something open and names keys that are not ours."""
+    state = {"h": [0.5, 0.25], "c": [1, -2]}
+    documents: list[dict[str, Any]] = [
+        {"x": [1, 2], "label": "a", "\x1b[31m": 1},
+        {"x": "1 2", "h": [0.5, 0.25], "label": "b"},
+        {"x": [1, 2], "steps": 3, **state, "speaker": 1},
+        {"x": [1, 2], **state, "weights": {"preset": "random"}},
+        {"x": [1, 2], "h0": [0.5, 0.25], "mine": 1},
+    ]
+    path = tmp_path / "s.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in documents))
+    answer = call("batch", path)
+    assert answer.err.splitlines()[3:] == [
+        "5 samples, 1 failed",
+        "assumed: c0 not given: zeros (2 samples)",
+        "assumed: h0 not given: zeros (1 sample)",
+        "assumed: no weights given: preset identity (W_k = [I | I], b = 0) (3 samples)",
+        "assumed: one vector x: repeated for all steps (1 sample)",
+        "handed on, and not used: \\x1b[31m, label, speaker",
+    ]
+    assert call("batch", path, "-q").err == ""
+
+
+@pytest.mark.parametrize(("count", "more"), [(60, "52"), (150, "many")])
+def test_many_keys_of_ones_own_fill_no_screen(count: int, more: str, tmp_path: Path) -> None:
+    """Of a hundred keys the first few are named and the others counted, of long ones the start."""
+    path = tmp_path / "s.jsonl"
+    keys = [f"{number:03}{'a' * 3000}" for number in range(count)]
+    path.write_text("".join(json.dumps({"x": [1], key: 1}) + "\n" for key in keys))
+    (line,) = (each for each in call("batch", path).err.splitlines() if "handed on" in each)
+    assert line.endswith(f" and {more} more")
+    assert len(line) < 2000

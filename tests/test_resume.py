@@ -167,7 +167,7 @@ def test_only_failed_samples_are_tried_again(tmp_path: Path, seen: list[int]) ->
     """--retry-failed runs those that failed, puts their answers in place, and counts all."""
     documents: list[dict[str, Any]] = [{"x": [n + 0.5]} for n in range(17)]
     for number in (1, 3, 12):
-        documents[number]["weights"] = "late.json"
+        documents[number] |= {"weights": "late.json", "mine": number}
     documents[16] = {"x": []}
     path, out = tmp_path / "s.jsonl", tmp_path / "out.jsonl"
     path.write_text("".join(json.dumps(each) + "\n" for each in documents))
@@ -184,6 +184,8 @@ def test_only_failed_samples_are_tried_again(tmp_path: Path, seen: list[int]) ->
     assert second.code == 4
     assert seen == [2, 1, 1]
     assert "17 samples, 1 failed" in second.err
+    assert "assumed: h0 not given: zeros (16 samples)" in second.err
+    assert "handed on, and not used: mine\n" in second.err
     batch(path, tmp_path / "fresh.jsonl", "-q")
     assert out.read_bytes() == (tmp_path / "fresh.jsonl").read_bytes()
     seen.clear()

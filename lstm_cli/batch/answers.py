@@ -13,7 +13,15 @@ from lstm_cli.batch.checks import check_block
 from lstm_cli.batch.models import Models
 from lstm_cli.batch.settings import SCHEMA, Settings
 from lstm_cli.batch.texts import as_json, joined_texts, quoted, row_texts
-from lstm_cli.engine import LayerTrace, Trace, check_trace_size, run, trace_bytes, work_of
+from lstm_cli.engine import (
+    LayerTrace,
+    Trace,
+    assumed_states,
+    check_trace_size,
+    run,
+    trace_bytes,
+    work_of,
+)  # fmt: skip
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError
 from lstm_cli.kernel.choice import choose_engine
@@ -23,6 +31,7 @@ from lstm_cli.weights import Model
 # So many samples run together that their trace stays near the processor, but some at least, so
 # that arrays pay, unless these would take too much memory.
 CACHED_BYTES, LEAST_TOGETHER, MAX_GROUP_BYTES = 2**21, 64, 2**26
+REPEATED = "one vector x: repeated for all steps"
 _HEAD = f'{{"schema":{quoted(SCHEMA)},"id":'
 
 
@@ -34,11 +43,13 @@ class Answered:
         lines: one line of JSON a sample, with its end.
         matched: whether each is as expected; none where nothing is compared.
         work: steps × samples × units.
+        assumed: what all of them left open.
     """
 
     lines: Sequence[str]
     matched: Sequence[bool]
     work: int
+    assumed: Sequence[str] = ()
 
 
 def answer_block(block: Block, models: Models, beside: int = 0) -> Answered | LstmStepError:
@@ -73,7 +84,9 @@ def answer_block(block: Block, models: Models, beside: int = 0) -> Answered | Ls
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # the engine speaks of the options of `run`
         return type(error)(error.what.replace("--", ""), hint=error.hint)
-    return Answered(lines, matched, work)
+    repeated = (REPEATED,) if x.shape[1] > block.x.shape[1] else ()
+    assumed = (*model.assumptions, *assumed_states(block.h, block.c), *repeated)
+    return Answered(lines, matched, work, assumed)
 
 
 def as_states(states: Array | None) -> Array | None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import marshal
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
 
@@ -44,6 +45,7 @@ class Block:
         expected: symbol -> `(N, n)` or `(N, T, n)`.
         atols: the tolerance of each; None for the batch's own.
         extras: the user's own members of each, as JSON without its braces.
+        own: their names -> how many samples have them.
     """
 
     like: Sample
@@ -55,6 +57,7 @@ class Block:
     expected: Mapping[str, Array]
     atols: Sequence[float | None]
     extras: Sequence[str]
+    own: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -108,6 +111,7 @@ def _block(samples: Sequence[Sample], positions: Sequence[int]) -> Block:
     return Block(
         like, positions, [s.id for s in samples], np.stack([s.x for s in samples]), h, c, expected,
         [s.atol for s in samples], [members_text(s.extra) for s in samples],
+        Counter(key for s in samples for key in s.extra),
     )  # fmt: skip
 
 
@@ -147,7 +151,8 @@ def _table_blocks(table: Table, chunk: Chunk, single: list[int]) -> Iterator[Blo
         own = {key: each for key, each in table.members.items() if key not in _SHARED}
         members = {key: _chosen(values, rows) for key, values in own.items()}
         yield Block(like, positions, _ids(members, chunk, positions), x, h, c, expected,
-                    _atols(members, len(rows)), _extras(members, len(rows)))  # fmt: skip
+                    _atols(members, len(rows)), _extras(members, len(rows)),
+                    dict.fromkeys(extra_keys(tuple(members)), len(rows)))  # fmt: skip
 
 
 def _chosen(values: Sequence[Any], rows: Array) -> Sequence[Any]:

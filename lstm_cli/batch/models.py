@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from lstm_cli.cell_files import read_cell
 from lstm_cli.cells import LSTM, Cell
 from lstm_cli.digests import Digests
 from lstm_cli.errors import InputError, safe
-from lstm_cli.presets import preset_model, sizes_of, width
+from lstm_cli.presets import NO_WEIGHTS, preset_model, sizes_of, width
 from lstm_cli.readers import model_from_arrays, read_weights
 from lstm_cli.readers.json_ import arrays_from
 from lstm_cli.remote import at_hand, beside, is_remote, place_of
@@ -111,7 +111,8 @@ class Models:
                     )
             case None:
                 sizes = sizes_of(sample.x, sample.h, sample.c)
-                return preset_model("identity", edit(cell or LSTM), sizes=sizes)
+                model = preset_model("identity", edit(cell or LSTM), sizes=sizes)
+                return replace(model, assumptions=(NO_WEIGHTS,))
             case dict() as document:
                 arrays = arrays_from(document, "weights")
                 return model_from_arrays(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from lstm_cli.cells import LSTM, Cell
 from lstm_cli.errors import LstmStepError
@@ -14,6 +16,8 @@ from lstm_cli.weights import Model
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
 ANSWERS = 2
+# So many keys and assumptions are counted, by their first letters.
+MOST_TEXTS, MOST_LETTERS = 100, 200
 
 
 def unchanged(cell: Cell) -> Cell:
@@ -83,12 +87,20 @@ class Settings:
 
 @dataclass
 class Tally:
-    """How a batch went, counted while its answers pass."""
+    """How a batch went, counted while its answers pass.
+
+    Attributes:
+        samples, failed, matched, mismatched: how many there are of each.
+        assumed: what samples that were run left open -> how many did.
+        handed_on: the users' own keys of those -> how many had them.
+    """
 
     samples: int = 0
     failed: int = 0
     matched: int = 0
     mismatched: int = 0
+    assumed: Mapping[str, int] = field(default_factory=dict)
+    handed_on: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Count what another counted."""
@@ -96,3 +108,36 @@ class Tally:
         self.failed += other.failed
         self.matched += other.matched
         self.mismatched += other.mismatched
+        self.assumed = _together(self.assumed, other.assumed)
+        self.handed_on = _together(self.handed_on, other.handed_on)
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> Tally:
+        """Return the tally that a file has as JSON.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: it is none.
+        """
+        samples, failed, matched, mismatched = (
+            int(record[each]) for each in ("samples", "failed", "matched", "mismatched")
+        )
+        assumed, handed_on = (
+            {str(text): int(count) for text, count in record.get(each, {}).items()}
+            for each in ("assumed", "handed_on")
+        )
+        return cls(samples, failed, matched, mismatched, assumed, handed_on)
+
+
+def _together(some: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:
+    """Return counts added up: of the first texts alone, so that no user's keys fill memory.
+
+    Whatever is left out of a part is left out of the whole, too: the order of adding is the same.
+    """
+    if not more:
+        return some
+    found = Counter(some)
+    for text, count in more.items():
+        found[text[:MOST_LETTERS]] += count
+    return dict(found) if len(found) <= MOST_TEXTS else {
+        text: found[text] for text in sorted(found)[:MOST_TEXTS]
+    }  # fmt: skip

@@ -113,7 +113,7 @@ class Work:
                     filled.fail(position, failure(name, placed, extra))
             else:
                 beside = max(beside, found.work)
-                filled.put(block.positions, found)
+                filled.put(block, found)
         return replace(filled.answer(), files=dict(self.models.used))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Work], tuple[bytes]]:
@@ -135,8 +135,12 @@ class _Filling:
         self.lines = [""] * self.size
         self.tally = Tally(self.size)
 
-    def put(self, positions: Sequence[int], answered: Answered) -> None:
+    def put(self, block: Block, answered: Answered) -> None:
         """Take the answers of a block that was run."""
+        positions = block.positions
+        self.tally.add(Tally(
+            assumed=dict.fromkeys(answered.assumed, len(positions)), handed_on=block.own
+        ))  # fmt: skip
         if len(positions) == self.size and list(positions) == list(range(self.size)):
             self.lines = list(answered.lines)
         else:

@@ -6,6 +6,8 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lstm_cli.batch import Tally
+
+# So many assumptions, and keys of the user's own, are said.
+MOST_SAID = 8
 
 EXAMPLES = """\b
 A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol"}:
@@ -155,7 +160,7 @@ def batch(
     if chosen == "table":
         o.show(lambda console: _print_table(console, records, check), color, output)
     if not quiet:
-        print(_summary(tally, check), file=sys.stderr)
+        print(_summary(tally, check), *_left_open(tally), sep="\n", file=sys.stderr)
         if kept and tally.failed:
             print("the failed ones once more: the same command with --retry-failed",
                   file=sys.stderr)  # fmt: skip
@@ -204,6 +209,21 @@ def _cells(record: dict[str, Any], check: bool) -> list[str]:
         short(result["tolerance"]),
         f"{worst['symbol']}[{worst['unit']}], t = {worst['t']}",
     ]
+
+
+def _left_open(tally: Tally) -> Iterator[str]:
+    """Yield what samples that were run left to be assumed, and which of their keys are not ours."""
+    from lstm_cli.batch.settings import MOST_TEXTS
+
+    for text, count in islice(sorted(tally.assumed.items()), MOST_SAID):
+        yield f"assumed: {safe(text)} ({count} sample{'' if count == 1 else 's'})"
+    if len(tally.assumed) > MOST_SAID:
+        yield f"assumed: … and {len(tally.assumed) - MOST_SAID} more"
+    if names := sorted(tally.handed_on):
+        more = len(names) - MOST_SAID
+        many = "many" if len(names) == MOST_TEXTS else more  # others were not counted
+        rest = f" and {many} more" if more > 0 else ""
+        yield f"handed on, and not used: {', '.join(map(safe, names[:MOST_SAID]))}{rest}"
 
 
 def _summary(tally: Tally, check: bool) -> str:

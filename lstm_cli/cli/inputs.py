@@ -178,7 +178,7 @@ class RunInputs:
 
     def _preset_model(self, x: Array, h: Array | None, c: Array | None) -> Model:
         from lstm_cli.cells import LSTM
-        from lstm_cli.presets import preset_model, sizes_of
+        from lstm_cli.presets import NO_WEIGHTS, preset_model, sizes_of
 
         asked = {letter: size for letter, size in
                  (("H", self.hidden_size), ("P", self.output_size)) if size}  # fmt: skip
@@ -186,10 +186,7 @@ class RunInputs:
             self.preset or "identity", self.cell.own_cell() or LSTM,
             sizes=sizes_of(x, h, c) | asked, seed=self.seed,
         )  # fmt: skip
-        if self.preset:
-            return model
-        note = "no weights given: preset identity (W_k = [I | I], b = 0)"
-        return replace(model, assumptions=(note,))
+        return model if self.preset else replace(model, assumptions=(NO_WEIGHTS,))
 
 
 def refuse_two_pipes(texts: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ import re
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Record:
         key: of its content, and of the batch's settings.
         name: of its file.
         bytes, crc32: of its answers.
-        samples, failed, matched, mismatched: how they went.
+        samples, failed, matched, mismatched, assumed, handed_on: how they went.
         files: weights and cells that its samples name: path -> digest of what was in them.
     """
 
@@ -52,6 +52,8 @@ class Record:
     matched: int
     mismatched: int
     files: Mapping[str, str]
+    assumed: Mapping[str, int] = field(default_factory=dict)
+    handed_on: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -60,7 +62,8 @@ class Record:
     @property
     def tally(self) -> Tally:
         """How its samples went."""
-        return Tally(self.samples, self.failed, self.matched, self.mismatched)
+        return Tally(self.samples, self.failed, self.matched, self.mismatched, self.assumed,
+                     self.handed_on)  # fmt: skip
 
 
 def part_name(number: int, key: str) -> str:
@@ -255,14 +258,15 @@ def _record(text: str) -> Record | None:
     """Return the record that a text is, or None."""
     found = _json(text)
     try:
-        numbers = {n: int(found[n]) for n in ("bytes", "crc32", "samples", "failed", "matched",
-                                              "mismatched")}  # fmt: skip
+        size, crc = int(found["bytes"]), int(found["crc32"])
+        tally = Tally.read(found)
         key, name = str(found["key"]), str(found["name"])
         files = {str(path): str(digest) for path, digest in found.get("files", {}).items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+    record = Record(key, name, size, crc, **asdict(tally), files=files)
     # A name that leads elsewhere is none of ours.
-    return Record(key, name, **numbers, files=files) if _OURS.fullmatch(name) else None
+    return record if _OURS.fullmatch(name) else None
 
 
 def _json(text: str) -> Any:
