@@ -391,3 +391,25 @@ def test_many_keys_of_ones_own_fill_no_screen(count: int, more: str, tmp_path: P
     (line,) = (each for each in call("batch", path).err.splitlines() if "handed on" in each)
     assert line.endswith(f" and {more} more")
     assert len(line) < 2000
+
+
+def test_failures_that_are_alike_are_counted(tmp_path: Path) -> None:
+    """Of samples that fail of the same, whatever their numbers, the first is said; jobs change nothing."""
+    lines = ["no JSON"] * 3 + [
+        '{"x": [1, 2], "h": [[1], [1, 2]]}',
+        '{"x": "one"}',
+        '{"x": "two"}',
+        '{"x": [1]}',
+    ]
+    path = tmp_path / "s.jsonl"
+    path.write_text("\n".join(lines * 2))
+    answer = call("batch", path)
+    assert [each["ok"] for each in answer.lines] == ([False] * 6 + [True]) * 2
+    said = answer.err.splitlines()
+    assert [each.split(":")[1] for each in said if each.startswith("failed: ")] == [" s"] * 3
+    counted = [each for each in said if " more failed like " in each]
+    assert [each.split()[0] for each in counted] == ["5", "1", "3"]
+    assert counted[0] == "5 more failed like s:1: not JSON: expecting value"
+    assert said[said.index(counted[-1]) + 1] == "14 samples, 12 failed"
+    assert call("batch", path, "--jobs", "2").err == answer.err
+    assert call("batch", path, "-q").err == ""

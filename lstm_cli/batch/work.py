@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -23,6 +24,8 @@ from lstm_cli.samples import Chunk
 
 # What a chunk of samples takes, several times over; glibc follows up to 32 MB.
 _KEPT_BYTES = 2**24
+# What errors that are alike differ in: what is quoted, numbers.
+_DETAILS = re.compile(r"'[^']*'|\d+")
 
 
 class InternalError(LstmStepError):
@@ -45,14 +48,15 @@ class Answer:
         lines: one line of JSON a sample, in order, each with its end.
         tally: how many matched, differed, failed.
         failed: positions of those that could not be run.
-        notes: what is said on stderr of those that failed or differ.
+        notes: what is said on stderr of those that failed or differ, each with what failures that
+            are alike have in common, or "".
         files: weights and cells that samples name: path -> digest of what was in them.
     """
 
     lines: Sequence[str]
     tally: Tally
     failed: Sequence[int] = ()
-    notes: Sequence[str] = ()
+    notes: Sequence[tuple[str, str]] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -129,7 +133,7 @@ class _Filling:
     lines: list[str] = field(init=False)
     tally: Tally = field(init=False)
     failed: list[int] = field(default_factory=list)
-    said: dict[int, str] = field(default_factory=dict)
+    said: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.lines = [""] * self.size
@@ -153,7 +157,7 @@ class _Filling:
                 if not matched:
                     record = json.loads(self.lines[position])
                     worst = _worst(record["check"])
-                    self.said[position] = f"differs: {safe(record['id'])}: {worst}"
+                    self.said[position] = "", f"differs: {safe(record['id'])}: {worst}"
 
     def fail(self, position: int, line: str) -> None:
         """Take the answer of a sample that could not be."""
@@ -164,9 +168,8 @@ class _Filling:
             record = json.loads(line)
             error = record["error"]
             where, message, hint = (indented(error[key]) for key in ("where", "message", "try"))
-            self.said[position] = (
-                f"failed: {safe(record['id'])}: {message}\nwhere: {where}\ntry:   {hint}"
-            )
+            note = f"failed: {safe(record['id'])}: {message}\nwhere: {where}\ntry:   {hint}"
+            self.said[position] = f"{_DETAILS.sub('', message)}\n{hint}", note
 
     def answer(self) -> Answer:
         """Return it all, in order."""
@@ -195,7 +198,7 @@ def joined(answers: Sequence[Answer]) -> Answer:
     """Return the answers of the parts of a chunk as those of the whole."""
     lines: list[str] = []
     failed: list[int] = []
-    notes: list[str] = []
+    notes: list[tuple[str, str]] = []
     files: dict[str, str] = {}
     tally = Tally()
     for each in answers:

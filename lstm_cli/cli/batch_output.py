@@ -22,6 +22,9 @@ from lstm_cli.samples import Chunk, key_of
 if TYPE_CHECKING:
     from lstm_cli.batch import Work
 
+# So many kinds of failures are told apart; of others each is said.
+MAX_KINDS = 100
+
 
 @contextlib.contextmanager
 def make_runner(jobs: int | None, notes: bool, dask: str) -> Iterator[Runner]:
@@ -97,9 +100,12 @@ def is_device(output: str) -> bool:
 
 
 class Progress:
-    """Samples so far and samples a second, on stderr, only on a terminal."""
+    """What is said on stderr while a batch runs: failures, and on a terminal how many are done."""
 
     def __init__(self, off: bool) -> None:
+        # What failures that are alike have in common -> the first line on the first, how many more.
+        self.first: dict[str, str] = {}
+        self.alike: dict[str, int] = {}
         self.off = off or not sys.stderr.isatty()
         self.started = time.monotonic()
         self.bar: Any = None
@@ -122,6 +128,20 @@ class Progress:
     ) -> None:  # fmt: skip
         if self.bar is not None:
             self.bar.stop()
+        for first, more in zip(self.first.values(), self.alike.values(), strict=True):
+            if more:
+                print(f"{more:,} more failed like {first}", file=sys.stderr)
+
+    def say(self, answer: Answer) -> None:
+        """Say which samples failed or differ: of failures that are alike the first alone."""
+        for kind, note in answer.notes:
+            if kind in self.alike:
+                self.alike[kind] += 1
+                continue
+            if kind and len(self.alike) < MAX_KINDS:
+                self.first[kind] = note.split("\n")[0].removeprefix("failed: ")
+                self.alike[kind] = 0
+            print(note, file=sys.stderr)
 
     def show(self, tally: Tally) -> None:
         """Show how many there are by now."""
@@ -132,18 +152,12 @@ class Progress:
             self.bar.update(self.task, description=text)
 
 
-def say(answer: Answer) -> None:
-    """Say on stderr which samples failed or differ."""
-    for note in answer.notes:
-        print(note, file=sys.stderr)
-
-
 def answered_lines(answers: Iterable[Answer], tally: Tally, progress: Progress) -> Iterator[str]:
     """Yield the lines of answers, counting them and saying what went wrong."""
     for answer in answers:
         tally.add(answer.tally)
         progress.show(tally)
-        say(answer)
+        progress.say(answer)
         yield from answer.lines
 
 
@@ -179,7 +193,7 @@ class Keeping:
             for answer in runner.map(work, self._unanswered(chunks)):
                 self._keep(answer)
                 progress.show(self.tally)
-                say(answer)
+                progress.say(answer)
             self.journal.finish([entry for entry in self.plan if entry is not None])
         except KeyboardInterrupt:
             if not quiet:

@@ -235,7 +235,7 @@ def write_part(
             data = "".join(answer.lines).encode()
             size, crc = size + len(data), zlib.crc32(data, crc)
             tally.add(answer.tally)
-            notes.extend(answer.notes)
+            notes.extend(note for _, note in answer.notes)
             files.update(answer.files)
             yield data
 
