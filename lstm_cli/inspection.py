@@ -58,7 +58,7 @@ def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
         "convention": row.name,
         "confirmed_by": row.confirmed_by,
         "known_by": list(found.known_by),
-        "open": list(found.open),
+        "open": [*found.open, *([found.undecided.what] if found.undecided else [])],
         "gate_order": row.order,
         "dtypes": sorted({i for part in found.parts.values() for i in _dtypes(part.tensors)}),
     }

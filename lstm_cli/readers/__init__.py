@@ -23,10 +23,12 @@ from lstm_cli.layouts import recurrent_biases, shown_key, unpack
 from lstm_cli.readers.advice import advice
 from lstm_cli.readers.contents import Contents, Part, Variant, in_memory
 from lstm_cli.readers.finding import Found, find_lstms
-from lstm_cli.traits import PLAIN_ACTIVATIONS, Traits, build_cell
+from lstm_cli.traits import PLAIN_ACTIVATIONS, Traits, build_cell, traits_of
 from lstm_cli.weights import Direction, Layer, LstmWeights, Model
 
 Edit = Callable[[Cell], Cell]
+
+_LOOK = "`lstm-step inspect` shows what is there; export the model again without what is named here"
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +167,13 @@ def model_from(
     """Return a model from what a file holds; arguments and errors as `read_weights`."""
     place = safe(source)
     tensors = contents.tensors
-    if cell is not None and convention is None and set(tensors) == set(cell.parameters):
+    described = contents.blocks or contents.refused
+    if (
+        cell is not None
+        and convention is None
+        and not described
+        and set(tensors) == set(cell.parameters)
+    ):
         # The cell's own names: nothing to decide (a user's cell may have any).
         cell = edit(cell) if edit else cell
         weights = LstmWeights(cell, dict(tensors), source)
@@ -174,10 +182,25 @@ def model_from(
     found = find_lstms(contents, place, row)
     if not found:
         raise _nothing_found(contents, place, row)
-    chosen = choose_lstm(found, layer, place)
+    chosen = choose_lstm(found, layer, place, contents.refused)
     if not contents.blocks:
         refuse_strangers(contents, found, place)
+    if chosen.undecided and cell is None and not _sets_activations(edit):
+        raise InputError(
+            chosen.undecided.what,
+            where=f"{place}, {safe(chosen.name)}",
+            hint=chosen.undecided.choices,
+        )
     return assemble(chosen, source, cell=cell, edit=edit)
+
+
+def _sets_activations(edit: Edit | None) -> bool:
+    """Whether an edit chooses the gates' activation, whatever it was before."""
+    if edit is None:
+        return False
+    other = ("softsign", "tanh", "tanh")
+    edited = traits_of(edit(build_cell(Traits(activations=other))))
+    return edited is None or edited.activations[0] != other[0]
 
 
 def _joined_assumption(cell: Cell) -> tuple[str, ...]:
@@ -186,6 +209,9 @@ def _joined_assumption(cell: Cell) -> tuple[str, ...]:
 
 
 def _nothing_found(contents: Contents, place: str, row: Convention | None) -> InputError:
+    if contents.refused:
+        first, *others = contents.refused.values()
+        return InputError(first, where="; ".join((place, *others[:8])), hint=_LOOK)
     names = ", ".join(map(safe, list(contents.tensors)[:12])) or "no tensors"
     if row is not None:
         keys = ", ".join(shown_key(t.key) for t in row.tensors if not t.optional)
@@ -220,26 +246,44 @@ def refuse_strangers(contents: Contents, found: list[Found], place: str) -> None
     )
 
 
-def choose_lstm(found: list[Found], layer: str, place: str) -> Found:
+def choose_lstm(
+    found: list[Found], layer: str, place: str, refused: Mapping[str, str] | None = None
+) -> Found:
     """Return the LSTM that `--layer` names, by name or number.
 
+    Args:
+        found: those that can be read.
+        layer: a name, the end of one, a number, or "".
+        place: the file, for messages.
+        refused: the others: name -> the sentence that says why. None of them is passed over
+            unasked: which LSTM is meant is then as open as with several that can be read.
+
     Raises:
-        InputError: there are several and none is named, or there is none of that name.
+        InputError: there are several and none is named, or there is none of that name, or the one
+            that is named cannot be read.
     """
+    refused = refused or {}
     names, layer = [each.name for each in found], layer.rstrip("._/")
     shown = ", ".join(f"{i}: {safe(name) or '(unnamed)'}" for i, name in enumerate(names))
-    if not layer and len(found) == 1:
+    if not layer and len(found) == 1 and not refused:
         return found[0]
     if layer in names:
         return found[names.index(layer)]
     if layer.isdecimal() and int(layer) < len(found):
         return found[int(layer)]
     ending = [each for each in found if layer and each.name.endswith(layer)]
-    if len(ending) == 1:
+    unread = [why for name, why in refused.items() if layer and name.endswith(layer)]
+    if len(ending) == 1 and not unread:
         return ending[0]
     what = f"no LSTM '{safe(layer)}' in the file" if layer else f"the file has {len(found)} LSTMs"
+    if layer in refused or (len(unread) == 1 and not ending):
+        what = refused.get(layer) or unread[0]
+    elif refused and not layer:
+        what = "some LSTMs of the file are not read: say which is meant"
     raise InputError(
-        what, where=f"{place}: {shown}", hint=f"choose one: --layer {safe(names[0]) or '0'}"
+        what,
+        where="; ".join((f"{place}: {shown}", *list(refused.values())[:8])),
+        hint=f"choose one: --layer {safe(names[0]) or '0'}",
     )
 
 

@@ -73,6 +73,19 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Undecided:
+    """What a file does not say and what changes the numbers: only the user can decide it.
+
+    Attributes:
+        what: the readings that are possible.
+        choices: the options that choose one, as they are typed.
+    """
+
+    what: str
+    choices: str
+
+
+@dataclass(frozen=True)
 class Block:
     """One LSTM layer that a file names itself.
 
@@ -82,6 +95,7 @@ class Block:
         parts: by direction, one or both.
         known_by: how the convention and the variant are known, a phrase each.
         open: what the file does not say, a phrase each, with how it is read.
+        undecided: two readings that give different numbers, with the options that choose one.
     """
 
     name: str
@@ -89,6 +103,7 @@ class Block:
     parts: Mapping[Direction, Part]
     known_by: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
+    undecided: Undecided | None = None
 
 
 @dataclass(frozen=True)
@@ -99,11 +114,23 @@ class Contents:
         tensors: everything that is there.
         blocks: layers in their order in the file; empty where only names can tell.
         notes: facts worth a line in `inspect` (a Keras version, an opset).
+        refused: layers that the file describes and that are not read: name -> why, as in `notes`.
+            Their tensors are not to be taken by name: the file says something else of them.
+        by_name: what to say where tensors of this file are found by their names alone.
     """
 
     tensors: Tensors
     blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    by_name: str = ""
+
+
+# Of a graph: its nodes say how its tensors are used, and here that is not looked at.
+NO_OPERATOR = (
+    "no operator of the graph is an LSTM: tensors are read by their names alone, whatever the "
+    "graph does with them"
+)
 
 
 def in_memory(arrays: Mapping[str, Array]) -> Contents:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +18,7 @@ from lstm_cli.conventions import CONVENTIONS, GATE_LETTERS, Convention, Tensor
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.layouts import unpack
-from lstm_cli.readers.contents import Block, Contents, Info, Part, Tensors
+from lstm_cli.readers.contents import Block, Contents, Info, Part, Tensors, Undecided
 from lstm_cli.weights import Direction
 
 Place = tuple[int, Direction]
@@ -35,6 +35,7 @@ class Found:
         known_by: how the convention and the variant are known, a phrase each.
         open: what the file leaves open, a phrase each, with how it is read.
         names: the names of its tensors in the file, where names found it.
+        undecided: two readings that give different numbers, with the options that choose one.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Found:
     known_by: tuple[str, ...]
     open: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
+    undecided: Undecided | None = None
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
@@ -53,10 +55,13 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
         place: the file, for messages.
         convention: the layout the user names; None lets names and shapes decide.
 
+    Where the file describes its layers itself, names tell nothing that it does not say better: a
+    layer that it describes and that is refused is not found by the names of its tensors instead.
+
     Raises:
         InputError: the names fit several layouts that give different numbers; lists the choices.
     """
-    if contents.blocks:
+    if contents.blocks or contents.refused:
         return [_from_block(block, convention) for block in contents.blocks]
     rows = [convention] if convention else [r for r in CONVENTIONS.values() if r.by_name]
     groups = [group for row in rows for group in _groups(row, contents.tensors, place)]
@@ -65,13 +70,16 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     chosen = _without_overlaps(groups, contents.tensors, place)
     order = {name: position for position, name in enumerate(contents.tensors)}
     chosen.sort(key=lambda group: min(order[name] for name in group.names))
-    return [group.found(contents.tensors, told=convention is not None) for group in chosen]
+    found = [group.found(contents.tensors, told=convention is not None) for group in chosen]
+    said = (contents.by_name,) if contents.by_name else ()
+    return [replace(each, open=(*each.open, *said)) for each in found]
 
 
 def _from_block(block: Block, convention: Convention | None) -> Found:
     row = convention or CONVENTIONS[block.convention]
     parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
-    return Found(block.name, row, parts, block.known_by, block.open)
+    undecided = None if convention else block.undecided
+    return Found(block.name, row, parts, block.known_by, block.open, undecided=undecided)
 
 
 @dataclass(frozen=True, eq=False)

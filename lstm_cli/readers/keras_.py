@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from lstm_cli.errors import InputError, safe
-from lstm_cli.readers.contents import Contents, Tensors
+from lstm_cli.readers.contents import Contents
 from lstm_cli.readers.hdf5 import Hdf5
-from lstm_cli.readers.keras_blocks import Told, blocks_of
+from lstm_cli.readers.keras_blocks import Told, contents_of
 from lstm_cli.safe_files import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 
 # A member that packs better than this and is larger than a model's configuration is a bomb.
@@ -38,8 +38,7 @@ def read(path: Path) -> Contents:
         zipped = stream.read(4) == b"PK\x03\x04"
         file, told = _open_zip(stream, place) if zipped else (Hdf5(path, place), None)
     with file.opened():
-        blocks, notes = blocks_of(file, told or _told_by(file, place))
-    return Contents(Tensors(file.infos, file.load), blocks, notes)
+        return contents_of(file, told or _told_by(file, place))
 
 
 def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, Told]:

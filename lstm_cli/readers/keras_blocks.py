@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from lstm_cli.errors import InputError, safe
-from lstm_cli.readers.contents import Block, Part, Variant
+from lstm_cli.readers.contents import Block, Contents, Part, Tensors, Undecided, Variant
 from lstm_cli.readers.hdf5 import Hdf5
 from lstm_cli.readers.keras_activations import (
     PLAIN,
@@ -20,6 +20,7 @@ from lstm_cli.readers.keras_activations import (
     version_of,
 )
 from lstm_cli.readers.keras_config import Cell, Layer, layers_of
+from lstm_cli.readers.keras_masks import masks_of
 from lstm_cli.readers.keras_stored import Stored, find, passed_by
 from lstm_cli.weights import Direction
 
@@ -58,14 +59,17 @@ class Told:
         return ("no keras_version: Keras 1",) if self.old else ()
 
 
-def blocks_of(file: Hdf5, told: Told) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+def contents_of(file: Hdf5, told: Told) -> Contents:
     """Return the configuration's layers, then those that only the weights show; and notes.
 
     Raises:
         InputError: an activation that is not computed here; too many layers, or nested too deep.
     """
     stored = find(file)
-    layers = list(islice(layers_of(told.model, told.place), MAX_LAYERS + 1)) if told.model else []
+    masks = masks_of(told.model)
+    layers = (
+        list(islice(layers_of(told.model, told.place, masks), MAX_LAYERS + 1)) if told.model else []
+    )
     if len(layers) > MAX_LAYERS:
         raise InputError(
             f"more than {MAX_LAYERS:,} LSTM layers in {told.source}",
@@ -73,19 +77,34 @@ def blocks_of(file: Hdf5, told: Told) -> tuple[tuple[Block, ...], tuple[str, ...
         )  # fmt: skip
     paired = _pair([cell for layer in layers for cell in layer.cells.values()], stored)
     blocks: list[Block] = []
-    notes = [f"Keras {safe(told.version_text)}"] if told.version_text else []
+    refused: dict[str, str] = {}
     used = set[int]()
     for layer in layers:
         if any(id(cell) not in paired for cell in layer.cells.values()):
-            notes.append(f"no weights are found for layer '{safe(layer.name)}' ({told.source})")
+            name = layer.name.strip("?/")
+            refused[name] = f"no weights are found for layer '{safe(layer.name)}' ({told.source})"
             continue
         own = {way: (paired[id(cell)], cell) for way, cell in layer.cells.items()}
         used |= {id(each) for each, _ in own.values()}
         blocks.append(_told_block(file, told, layer, own))
     rest = [each for each in stored if id(each) not in used]
+    if refused:  # what is left may be theirs: the configuration says more of it than its names
+        refused |= {each.path: _left_alone(each, refused) for each in rest}
+    else:
+        blocks += _untold_blocks(file, told, rest)
     for path in passed_by(file):
-        notes.append(f"'{safe(path)}' has more weights than a plain LSTM; left alone")
-    return (*blocks, *_untold_blocks(file, told, rest)), tuple(notes)
+        refused[path] = f"'{safe(path)}' has more weights than a plain LSTM; left alone"
+    version = (f"Keras {safe(told.version_text)}",) if told.version_text else ()
+    notes = (*version, *refused.values())
+    return Contents(Tensors(file.infos, file.load), tuple(blocks), notes, refused)
+
+
+def _left_alone(stored: Stored, refused: Iterable[str]) -> str:
+    owners = " or ".join(f"'{safe(name)}'" for name in islice(refused, 3))
+    return (
+        f"'{safe(stored.path)}' has the weights of an LSTM of {stored.units} units, which may be "
+        f"those of {owners}; left alone"
+    )
 
 
 def _pair(cells: Sequence[Cell], stored: Sequence[Stored]) -> dict[int, Stored]:
@@ -142,6 +161,7 @@ def _told_block(
         parts,
         (*_shape_phrases(first), *layer.known, *known, *told.known),
         (*layer.open, *opened),
+        _two_defaults(cell, first, told),
     )
 
 
@@ -164,6 +184,26 @@ def _activations(cell: Cell, told: Told) -> tuple[tuple[str, Any], tuple[str, An
     return gate or ("", default_gate(told.version)), other
 
 
+_OF_TENSORFLOW_1_AND_2 = re.compile(r"2\.2\.\d+-tf")
+
+
+def _two_defaults(cell: Cell, stored: Stored, told: Told) -> Undecided | None:
+    """Return the choice that is left where the version does not tell the gates' default.
+
+    TensorFlow 1.13 to 1.15, whose LSTM is lstm_v1.py, and 2.0 and 2.1 all wrote 2.2.4-tf.
+    """
+    (key, _), _ = _activations(cell, told)
+    version = told.version_text or ""
+    if key or stored.convention != "keras" or not _OF_TENSORFLOW_1_AND_2.fullmatch(version):
+        return None
+    return Undecided(
+        f"the file does not say the gates' activation, and keras_version {safe(version)} had two "
+        "defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
+        "--convention keras-2.2 for TensorFlow 1 (0.2 z + 0.5), or --convention keras for "
+        "TensorFlow 2 (sigmoid)",
+    )
+
+
 def _activation_phrases(
     cell: Cell, stored: Stored, told: Told
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -172,15 +212,13 @@ def _activation_phrases(
         return (), ()
     known: list[str] = []
     opened: list[str] = []
-    for (key, value), what in zip(
-        _activations(cell, told), ("the gates' activation", "the activation"), strict=True
-    ):
+    gate, other = _activations(cell, told)
+    phrases = [(gate, "the gates' activation"), (other, "the activation")]
+    for (key, value), what in phrases[_two_defaults(cell, stored, told) is not None :]:
         if key:
             known.append(f"{told.source}: {key} = {shown(value)}")
         else:
             opened.append(f"{told.source or 'the file'} does not say {what}: {shown(value)}")
-            if value == "hard_sigmoid" and (told.version_text or "").endswith("-tf"):
-                opened.append("TensorFlow 2.0 wrote this version too, and its default was sigmoid")
     return tuple(known), tuple(opened)
 
 
@@ -188,6 +226,8 @@ def _variant(cell: Cell, stored: Stored, told: Told, place: str) -> Variant:
     if stored.convention == "keras-cudnn":
         return Variant()
     (_, gate), (_, other) = _activations(cell, told)
+    if _two_defaults(cell, stored, told):
+        gate = "sigmoid"  # which leaves it to the convention that the user chooses
     candidate = activation(other, told.version, place)
     named = (activation(gate, told.version, place), candidate, candidate)
     # The convention of Keras 1 has another default of its own, so there it is always said.

@@ -72,20 +72,25 @@ class _Place:
         )
 
 
-def layers_of(model: Any, place: str) -> Iterator[Layer]:
+def layers_of(
+    model: Any, place: str, masks: Mapping[int, tuple[str, ...]] | None = None
+) -> Iterator[Layer]:
     """Yield the LSTM layers of a model's configuration, in its order.
 
     Args:
         model: `{"class_name": …, "config": …}`, as read from JSON.
         place: the file, for messages.
+        masks: what is open of a layer because of masks, by the id of its configuration.
 
     Raises:
         InputError: models nested too deep.
     """
-    yield from _walk(model, _Place("", ()), place)
+    for layer, node in _walk(model, _Place("", ()), place):
+        yield replace(layer, open=(*layer.open, *(masks or {}).get(id(node), ())))
 
 
-def _walk(node: Any, at: _Place, file: str) -> Iterator[Layer]:
+def _walk(node: Any, at: _Place, file: str) -> Iterator[tuple[Layer, Any]]:
+    """Yield each layer with the part of the configuration that describes it."""
     if at.depth > MAX_DEPTH:
         raise InputError(
             f"layers are nested deeper than {MAX_DEPTH}", where=file, hint="save it with Keras"
@@ -94,18 +99,19 @@ def _walk(node: Any, at: _Place, file: str) -> Iterator[Layer]:
     inner = config.get("layers")
     match _own_class(node):
         case "Bidirectional":
-            yield from _bidirectional(config, at)
+            yield from ((layer, node) for layer in _bidirectional(config, at))
         case "LSTM" | "CuDNNLSTM" | "RNN":
             for cell in _cells(node, at, at.names[-1:]):
-                yield _one_way(cell, at)
+                yield _one_way(cell, at), node
         case _ if isinstance(inner, list):
             used: dict[str, int] = {}
             for child in inner:
                 step = _unique(snake_case(str(_get(child, "class_name"))), used)
-                yield from _walk(child, at.into(f"layers/{step}", _name(child)), file)
+                yield from _walk(child, at.into(f"layers/{step}", name_of(child)), file)
         case wrapper if isinstance(config.get("layer"), dict):
-            for layer in _walk(config["layer"], at.into("layer"), file):
-                yield replace(layer, open=(*layer.open, f"it lies inside a {safe(wrapper)}"))
+            for layer, inside in _walk(config["layer"], at.into("layer"), file):
+                opened = (*layer.open, f"it lies inside a {safe(wrapper)}")
+                yield replace(layer, open=opened), inside
 
 
 def _bidirectional(config: Config, at: _Place) -> Iterator[Layer]:
@@ -114,8 +120,8 @@ def _bidirectional(config: Config, at: _Place) -> Iterator[Layer]:
     second = config.get("backward_layer") or _reversed(first)
     ways: dict[str, list[Cell]] = {}
     for step, node in (("forward", first), ("backward", second)):
-        plain = _name(node).removeprefix("forward_").removeprefix("backward_")
-        names = (_name(node), f"{step}_{plain}")
+        plain = name_of(node).removeprefix("forward_").removeprefix("backward_")
+        names = (name_of(node), f"{step}_{plain}")
         ways[step] = _cells(node, at.into(f"{step}_layer"), names)
     forward, backward = ways["forward"], ways["backward"]
     mode = config.get("merge_mode", "concat")
@@ -178,7 +184,7 @@ def _cells(node: Any, at: _Place, names: tuple[str, ...]) -> list[Cell]:
     steps = [_unique(snake_case(str(_get(each, "class_name"))), used) for each in stacked]
     return [
         Cell({**config_of(each), **backwards}, False, f"{at.path}/cell/cells/{step}/vars",
-             (_name(each),), at.top)
+             (name_of(each),), at.top)
         for each, step in zip(stacked, steps, strict=True)
         if _own_class(each) == "LSTMCell"
     ]  # fmt: skip
@@ -204,7 +210,7 @@ def _get(node: Any, key: str) -> Any:
     return node.get(key) if isinstance(node, dict) else None
 
 
-def _name(node: Any) -> str:
+def name_of(node: Any) -> str:
     """Return a layer's name; "?" where there is none."""
     return str(config_of(node).get("name") or _get(node, "name") or "?")
 

@@ -20,7 +20,15 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
-from lstm_cli.readers.contents import Block, Contents, Info, Part, Tensors, Variant
+from lstm_cli.readers.contents import (
+    NO_OPERATOR,
+    Block,
+    Contents,
+    Info,
+    Part,
+    Tensors,
+    Variant,
+)
 from lstm_cli.readers.limits import Budget, read_whole
 from lstm_cli.readers.onnx_fold import NotConstant, Scope, fold
 from lstm_cli.readers.onnx_tensors import Source, info_of
@@ -108,7 +116,7 @@ def _not_a_model(reason: str, place: str) -> InputError:
 def _contents(model: Any, source: Source, size: int) -> Contents:
     walk = _Walk(model, source.place)
     blocks: list[Block] = []
-    notes = [_origin(model)]
+    refused: dict[str, str] = {}
     taken = Counter[str]()
     for scope, node in walk.nodes():
         name = _numbered(scope.path + _own_name(node), taken)
@@ -116,11 +124,18 @@ def _contents(model: Any, source: Source, size: int) -> Contents:
             try:
                 blocks.append(_Lstm(scope, node, source).block(name))
             except NotConstant as reason:
-                notes.append(f"LSTM '{safe(name)[:200]}' is not read: {reason}")
+                refused[name] = f"LSTM '{safe(name)[:200]}' is not read: {reason}"
         else:
             kind = safe(f"{node.domain}.{node.op_type}".strip("."))[:80]
-            notes.append(f"{kind} '{safe(name)[:200]}' is not read: only ONNX's own LSTM is")
-    return Contents(_tensors(walk.initializers, source, size), tuple(blocks), tuple(notes))
+            title = f"{kind} '{safe(name)[:200]}'"
+            refused[name] = f"{title} is not read: only ONNX's own LSTM is"
+    return Contents(
+        _tensors(walk.initializers, source, size),
+        tuple(blocks),
+        (_origin(model), *refused.values()),
+        refused,
+        NO_OPERATOR,
+    )
 
 
 def _origin(model: Any) -> str:

@@ -19,7 +19,15 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
-from lstm_cli.readers.contents import Block, Contents, Info, Part, Tensors, Variant
+from lstm_cli.readers.contents import (
+    NO_OPERATOR,
+    Block,
+    Contents,
+    Info,
+    Part,
+    Tensors,
+    Variant,
+)
 from lstm_cli.readers.flatbuffer import Bytes, Table
 from lstm_cli.readers.limits import Budget, read_whole
 from lstm_cli.readers.raw import MAX_AXES, check_readable, decoded, shape_from, size_of
@@ -97,7 +105,7 @@ class _Model:
         taken = Counter[str]()
         tensors: dict[str, _Tensor] = {}
         blocks: list[Block] = []
-        notes = [self._origin()]
+        refused: dict[str, str] = {}
         names = Counter[str]()
         for number, table in enumerate(self.root.tables(2)):
             graph = _Graph(self, table, f"subgraph{number}/" if number else "")
@@ -110,13 +118,14 @@ class _Model:
                     blocks.append(operator.block(name))
                 except _NotRead as reason:
                     shown = safe(name)[:200]
-                    notes.append(f"{operator.title} '{shown}' is not read: {reason}")
+                    refused[name] = f"{operator.title} '{shown}' is not read: {reason}"
 
         def load(name: str) -> Array:
             return self.numbers(tensors[name])
 
         infos = {name: tensor.info for name, tensor in tensors.items()}
-        return Contents(Tensors(infos, load), tuple(blocks), tuple(notes))
+        notes = (self._origin(), *refused.values())
+        return Contents(Tensors(infos, load), tuple(blocks), notes, refused, NO_OPERATOR)
 
     def _origin(self) -> str:
         described = safe(self.root.text(3))[:100] or "no description"

@@ -430,7 +430,6 @@ def test_a_bad_configuration_is_refused(tmp_path: Path, config: bytes, words: st
     "config",
     [[], 7, "text", {}, {"config": 3}, {"class_name": [], "config": {"layers": {}}},
      {"class_name": "RNN", "config": {"cell": 1}}, {"class_name": "Bidirectional", "config": {}},
-     {"class_name": "LSTM", "config": {"units": "4", "activation": {}}},
      {"class_name": "Sequential", "config": [None, 1, {"class_name": "LSTM"}]},
      {"class_name": "RNN", "config": {"cell": {"class_name": "StackedRNNCells",
                                                "config": {"cells": [1, None]}}}}],
@@ -442,6 +441,18 @@ def test_a_configuration_of_the_wrong_types_is_passed_by(tmp_path: Path, config:
         ("config.json", json.dumps(config).encode()), ("model.weights.h5", WEIGHTS),
     )  # fmt: skip
     assert [block.name for block in read(path).blocks] == ["the_lstm"]
+
+
+def test_weights_are_not_read_as_plain_beside_an_lstm_of_the_wrong_types(tmp_path: Path) -> None:
+    """A configuration that has an LSTM says more of it than its weights do, even if wrongly."""
+    config = {"class_name": "LSTM", "config": {"units": "4", "activation": {}}}
+    path = keras_file(
+        tmp_path / "odd.keras",
+        ("config.json", json.dumps(config).encode()), ("model.weights.h5", WEIGHTS),
+    )  # fmt: skip
+    contents = read(path)
+    assert contents.blocks == ()
+    assert len(contents.refused) == 2
 
 
 def test_code_in_a_configuration_is_only_data(monkeypatch: pytest.MonkeyPatch) -> None:

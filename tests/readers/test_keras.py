@@ -17,14 +17,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_cli import engine
+from lstm_cli.cells import LSTM, Settings
 from lstm_cli.conventions import convention_named
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
+from lstm_cli.inspection import inspect_file
 from lstm_cli.layouts import unpack
-from lstm_cli.readers import hdf5
+from lstm_cli.readers import hdf5, read_weights
 from lstm_cli.readers.contents import Block, Contents, Part
 from lstm_cli.readers.keras_ import read
 from lstm_cli.readers.keras_activations import activation
+from lstm_cli.readers.keras_config import layers_of
+from lstm_cli.readers.keras_masks import masks_of
+from lstm_cli.traits import traits_of
+from lstm_cli.weights import Model
 from tests.witness import Witness
 
 h5py = pytest.importorskip("h5py")
@@ -247,15 +254,20 @@ def test_a_class_of_the_users_own_is_read_as_a_plain_lstm_and_said(tmp_path: Pat
     assert "the configuration names no LSTM for these weights" in block.open[0]
 
 
-def test_a_layer_without_weights_is_noted(tmp_path: Path) -> None:
-    """Units that the weights do not have: the layer is not paired with them, and both are told."""
+def test_a_layer_without_weights_is_refused_and_so_are_weights_that_may_be_its(
+    tmp_path: Path,
+) -> None:
+    """Units that the weights do not have: neither is read as a plain LSTM, and both are told."""
     path = edited(
         tmp_path, "keras3_sequential.keras", lambda t: t.replace('"units": 4', '"units": 5')
     )
     contents = read(path)
     assert "no weights are found for layer 'the_lstm' (config.json)" in contents.notes
-    assert [block.name for block in contents.blocks] == ["the_lstm"]
-    assert "names no LSTM" in contents.blocks[0].open[0]
+    assert contents.blocks == ()
+    assert list(contents.refused) == ["the_lstm", "layers/lstm/cell/vars"]
+    assert "may be those of 'the_lstm'; left alone" in contents.notes[-1]
+    with pytest.raises(InputError, match="no weights are found for layer 'the_lstm'"):
+        read_weights(path)
 
 
 def test_nothing_is_read_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,21 +353,31 @@ def test_a_file_without_a_version_is_of_keras_1(tmp_path: Path) -> None:
 
 
 def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
-    """Weights beyond a plain LSTM's would change the numbers, so the layer is not offered."""
+    """Weights beyond a plain LSTM's would change the numbers: they are not read without them."""
     more = plain() | {"input_gate_peephole_weights:0": np.ones(2)}
-    contents = read(old_file(tmp_path / "w.h5", {"one": more}))
-    assert contents.blocks == ()
+    path = old_file(tmp_path / "w.h5", {"one": more, "two": plain(1)})
+    contents = read(path)
+    assert [block.name for block in contents.blocks] == ["two"]
     assert "'one' has more weights than a plain LSTM; left alone" in contents.notes
+    with pytest.raises(InputError, match="some LSTMs of the file are not read") as caught:
+        read_weights(path)
+    assert "'one' has more weights" in caught.value.where
+    assert caught.value.hint == "choose one: --layer two"
+    assert read_weights(path, layer="two").first.hidden_size == 2
+    with pytest.raises(InputError, match="'one' has more weights"):
+        read_weights(path, layer="one")
+    with pytest.raises(InputError, match="'one' has more weights"):
+        read_weights(old_file(tmp_path / "one.h5", {"one": more}))
 
 
-def new_file(folder: Path, layer: dict[str, Any], paths: list[str]) -> Path:
-    """Write a .keras of one layer in the layout of Keras 3, the weights told by their seed."""
+def new_file(folder: Path, *layers: dict[str, Any], paths: list[str]) -> Path:
+    """Write a .keras of layers in the layout of Keras 3, the weights told by their seed."""
     with h5py.File(folder / "w.weights.h5", "w") as file:
         for seed, path in enumerate(paths):
             for number, array in enumerate(weights(seed, 2)):
                 file[f"layers/{path}/vars/{number}"] = array
     with zipfile.ZipFile(folder / "w.keras", "w") as archive:
-        model = {"class_name": "Sequential", "config": {"layers": [layer]}}
+        model = {"class_name": "Sequential", "config": {"layers": list(layers)}}
         archive.writestr("config.json", json.dumps(model))
         archive.write(folder / "w.weights.h5", "model.weights.h5")
     return folder / "w.keras"
@@ -372,7 +394,7 @@ def test_cells_stacked_in_two_directions_are_kept_apart(tmp_path: Path) -> None:
     layer = bidirectional({"class_name": "RNN", "config": {"name": "rnn", "cell": stack}})
     inside = [f"{way}_layer/cell/cells/{cell}" for way in ("forward", "backward")
               for cell in ("lstm_cell", "lstm_cell_1")]  # fmt: skip
-    path = new_file(tmp_path, layer, [f"bidirectional/{each}" for each in inside])
+    path = new_file(tmp_path, layer, paths=[f"bidirectional/{each}" for each in inside])
     found = read(path).blocks
     assert [b.name for b in found] == [
         f"both/{w}/{c}" for w in ("forward", "backward") for c in "ab"
@@ -390,19 +412,173 @@ def test_bidirectional_around_go_backwards_is_exchanged_and_said(tmp_path: Path)
     """Its first layer runs backwards, so its weights are the backward direction's."""
     inner = {"class_name": "LSTM", "config": {"name": "x", "units": 2, "go_backwards": True}}
     paths = [f"bidirectional/{way}_layer/cell" for way in ("forward", "backward")]
-    (block,) = read(new_file(tmp_path, bidirectional(inner), paths)).blocks
+    (block,) = read(new_file(tmp_path, bidirectional(inner), paths=paths)).blocks
     assert block.parts["backward"].tensors["bias"].tolist() == weights(0, 2)[2].tolist()
     assert "directions stand exchanged" in block.open[0]
 
 
-def test_a_version_that_two_defaults_had_is_said(tmp_path: Path) -> None:
-    """TensorFlow 1.13 and 2.0 both wrote 2.2.4-tf, with different defaults."""
-    path = old_file(tmp_path / "w.h5", {"one": plain()})
+def versioned(tmp_path: Path, version: str, source: str = "keras224_weights.h5") -> Path:
+    """Return a copy of a file that tells another version of Keras."""
+    path = tmp_path / source
+    shutil.copy(FILES / source, path)
     with h5py.File(path, "r+") as file:
-        file.attrs["keras_version"] = "2.2.4-tf"
-    (block,) = read(path).blocks
-    assert block.parts["forward"].variant.activations == ("hard_sigmoid", "tanh", "tanh")
-    assert any("TensorFlow 2.0" in phrase for phrase in block.open)
+        group = file if "keras_version" in file.attrs else file["model_weights"]
+        group.attrs["keras_version"] = version
+    return path
+
+
+def gate_activation(model: Model) -> str:
+    """Return the gates' activation of a model."""
+    traits = traits_of(model.cell)
+    assert traits is not None
+    return traits.activations[0]
+
+
+def test_a_version_of_two_defaults_is_refused_with_the_choices(tmp_path: Path) -> None:
+    """TensorFlow 1.15 and 2.0 both wrote 2.2.4-tf, with different defaults: the user decides."""
+    path = versioned(tmp_path, "2.2.4-tf")
+    with pytest.raises(InputError, match="had two defaults") as caught:
+        read_weights(path, layer="one", edit=Settings(clip=3.0).edit)
+    assert "--convention keras-2.2" in caught.value.hint
+    assert "--convention keras " in caught.value.hint
+    document = inspect_file(path)
+    assert all("had two defaults" in lstm["open"][-1] for lstm in document["lstms"])
+    assert "two defaults" not in repr(inspect_file(path, "keras"))
+
+
+@pytest.mark.parametrize(
+    ("options", "gate"),
+    [
+        ({"convention": "keras-2.2"}, "hard_sigmoid"),
+        ({"convention": "keras"}, "sigmoid"),
+        ({"cell": LSTM}, "sigmoid"),
+        ({"edit": Settings(activations="sigmoid,tanh,tanh").edit}, "sigmoid"),
+        ({"edit": Settings(activations="hard_sigmoid,tanh,tanh").edit}, "hard_sigmoid"),
+    ],
+)
+def test_a_choice_between_two_defaults_is_heeded(
+    tmp_path: Path, options: dict[str, Any], gate: str
+) -> None:
+    """A convention, a cell or activations decide, and nothing is left open about the gates."""
+    model = read_weights(versioned(tmp_path, "2.2.4-tf"), layer="one", **options)
+    assert gate_activation(model) == gate
+    assert not any("two defaults" in each for each in model.assumptions)
+    if "hard" in gate:  # Keras 2.2.4 computed these
+        record = golden("keras224_weights_one")
+        trace = engine.run(model, np.array(record["x"][0]), np.array(record["h0"][0][0]),
+                           np.array(record["c0"][0][0]))  # fmt: skip
+        np.testing.assert_allclose(trace.h, record["expected"]["h"][0], rtol=0, atol=record["atol"])
+
+
+@pytest.mark.parametrize(
+    ("version", "gate"),
+    [("2.1.6-tf", "hard_sigmoid"), ("2.2.4", "hard_sigmoid"), ("2.2.5", "hard_sigmoid"),
+     ("2.3.0-tf", "sigmoid"), ("2.3.1", "sigmoid"), ("2.4.0", "sigmoid")],
+)  # fmt: skip
+def test_versions_of_one_default_are_read_and_said(tmp_path: Path, version: str, gate: str) -> None:
+    """Before Keras 2.3 the hard sigmoid, since then the sigmoid; that it is a default is told."""
+    model = read_weights(versioned(tmp_path, version), layer="one")
+    assert gate_activation(model) == gate
+    assert f"the file does not say the gates' activation: {gate}" in model.assumptions
+
+
+def test_a_whole_model_of_that_version_says_its_activations(tmp_path: Path) -> None:
+    """With a configuration nothing is left to choose."""
+    model = read_weights(versioned(tmp_path, "2.2.4-tf", "keras224.h5"), layer="one")
+    assert gate_activation(model) == "hard_sigmoid"
+
+
+LSTM_2: dict[str, Any] = {"name": "it", "units": 2, "return_sequences": True}
+MASKING = {"class_name": "Masking", "config": {"name": "mask", "mask_value": 2.0}}
+EMBEDDING = {"class_name": "Embedding", "config": {"name": "words", "mask_zero": True}}
+DENSE = {"class_name": "Dense", "config": {"name": "dense"}}
+GRU = {"class_name": "GRU", "config": {"name": "gru", "return_sequences": False}}
+REPEAT = {"class_name": "RepeatVector", "config": {"name": "again"}}
+IT = {"class_name": "LSTM", "config": LSTM_2}
+BOTH = {"class_name": "Bidirectional", "config": {"name": "it", "layer": IT}}
+
+
+def sequential(*layers: dict[str, Any], name: str = "inner") -> dict[str, Any]:
+    return {"class_name": "Sequential", "config": {"name": name, "layers": list(layers)}}
+
+
+def functional(
+    layers: dict[str, tuple[dict[str, Any], list[Any]]], output: str = "it"
+) -> dict[str, Any]:
+    """Return a model of layers by name, each with what it is called with (Keras 2)."""
+    listed = [
+        {**layer, "name": name, "inbound_nodes": [calls] if calls else []}
+        for name, (layer, calls) in layers.items()
+    ]
+    config = {"name": "model", "layers": listed, "output_layers": [[output, 0, 0]]}
+    return {"class_name": "Functional", "config": config}
+
+
+def keras_3(name: str, mask: Any = None) -> dict[str, Any]:
+    """Return how Keras 3 writes a call with a layer's output."""
+    history = {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
+    return {"args": [history], "kwargs": {"mask": mask}}
+
+
+INPUT = {"class_name": "InputLayer", "config": {"name": "input"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (sequential(MASKING, IT), "Masking 'mask'"),
+        (sequential(EMBEDDING, DENSE, BOTH), "Embedding 'words'"),
+        (sequential(sequential(MASKING, DENSE), IT), "Masking 'mask'"),
+        (sequential(MASKING, sequential(DENSE, IT)), "Masking 'mask'"),
+        (sequential(MASKING, {"class_name": "TimeDistributed",
+                              "config": {"name": "t", "layer": IT}}), "Masking 'mask'"),
+        (sequential({"class_name": "TimeDistributed", "config": {"layer": EMBEDDING}}, IT),
+         "Embedding 'words'"),
+        (functional({"it": (IT, [["mask", 0, 0, {}]]), "mask": (MASKING, [["input", 0, 0, {}]]),
+                     "input": (INPUT, [])}), "Masking 'mask'"),
+        (functional({"input": (INPUT, []), "mask": (MASKING, [["input", 0, 0]]),
+                     "sum": ({"class_name": "Add", "config": {}},
+                             [["input", 0, 0], ["mask", 0, 0]]),
+                     "it": (IT, keras_3("sum"))}), "Masking 'mask'"),
+        (functional({"input": (INPUT, []),
+                     "inside": (functional({"i": (INPUT, []), "it": (IT, [["i", 0, 0]])}),
+                                [["mask", 0, 0]]),
+                     "mask": (MASKING, [["input", 0, 0]])}, "inside"), "Masking 'mask'"),
+        (functional({"input": (INPUT, []), "it": (IT, keras_3("input", ["any", 0, 0]))}),
+         "called with a mask"),
+        (sequential(IT), ""),
+        (sequential(IT, MASKING), ""),
+        (sequential(MASKING, GRU, REPEAT, IT), ""),
+        (sequential({**EMBEDDING, "config": {"name": "words", "mask_zero": False}}, IT), ""),
+        (functional({"input": (INPUT, []), "mask": (MASKING, [["input", 0, 0]]),
+                     "it": (IT, keras_3("input"))}), ""),
+    ],
+)  # fmt: skip
+def test_a_mask_before_an_lstm_is_told(model: dict[str, Any], said: str) -> None:
+    """Through models in models, wrappers and graphs; not where no mask comes through."""
+    (layer,) = layers_of(model, "test", masks_of(model))
+    sentences = [each for each in layer.open if "Keras skips them" in each]
+    assert len(sentences) == (said != "")
+    assert said in "".join(sentences)
+    assert "steps that equal its mask_value 2.0" in "".join(sentences) or said != "Masking 'mask'"
+
+
+def test_masks_of_a_model_that_refers_to_itself_come_to_an_end() -> None:
+    """Layers that read each other, and models nested deeper than any, are walked once."""
+    around = functional({"a": (DENSE, [["it", 0, 0]]), "it": (IT, [["a", 0, 0]])})
+    (layer,) = layers_of(around, "test", masks_of(around))
+    assert layer.open == ()
+    deep: dict[str, Any] = IT
+    for _ in range(200):
+        deep = functional({"input": (INPUT, []), "m": (deep, [["input", 0, 0]])}, "m")
+    masks_of(deep)
+
+
+def test_a_mask_reaches_whoever_uses_the_file(tmp_path: Path) -> None:
+    """Named in the model's assumptions and in what inspect says is open."""
+    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    (said,) = [each for each in read_weights(path).assumptions if "mask_value" in each]
+    assert said in inspect_file(path)["lstms"][0]["open"]
 
 
 def test_two_directions_of_two_classes_are_refused(tmp_path: Path) -> None:

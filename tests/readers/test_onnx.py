@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.cells import parse_activation
+from lstm_cli.cells import LSTM, parse_activation
 from lstm_cli.errors import InputError
-from lstm_cli.readers import onnx_
+from lstm_cli.readers import model_from, onnx_
 from lstm_cli.readers.contents import Contents, Variant
+from lstm_cli.readers.finding import find_lstms
 from tests.readers.graphs import FILES, assert_golden, golden, goldens
 
 onnx = pytest.importorskip("onnx")
@@ -34,9 +35,10 @@ def weights(dirs: int = 1, seed: int = 0) -> dict[str, Any]:
 
 
 def lstm(*names: str, **attributes: Any) -> Any:
-    """Return an LSTM node named "it"."""
+    """Return an LSTM node, named "it" unless it is told otherwise."""
     inputs = list(names) or ["X", "W", "R", "B", "", "", "", "P"]
-    return helper.make_node("LSTM", inputs, ["Y"], name="it", **{"hidden_size": H} | attributes)
+    told = {"hidden_size": H, "name": "it", "outputs": ["Y"]} | attributes
+    return helper.make_node("LSTM", inputs, **told)
 
 
 def tensors(arrays: dict[str, Any]) -> list[Any]:
@@ -195,6 +197,49 @@ def test_ill_formed(save: Save, attributes: dict[str, Any], reason: str) -> None
     note = only_note(save([lstm(**attributes)], tensors(weights())))
     assert note.startswith("LSTM 'it' is not read: ")
     assert reason in note
+
+
+def test_a_node_that_is_not_read_is_not_read_by_the_names_of_its_weights(save: Save) -> None:
+    """A backward LSTM with W of rank 2 is an error, with or without a convention or a cell."""
+    arrays = {key: value[0] for key, value in weights().items() if key in "WRB"}
+    contents = save([lstm("X", "W", "R", "B", direction="reverse")], tensors(arrays))
+    assert find_lstms(contents, "test") == []
+    for options in ({}, {"convention": "onnx"}, {"cell": LSTM}):
+        with pytest.raises(InputError, match="LSTM 'it' is not read: its W is") as caught:
+            model_from(contents, "model.onnx", **options)
+        assert caught.value.where == "model.onnx"
+    whole = {key: value for key, value in weights().items() if key in "WRB"}
+    read = save([lstm("X", "W", "R", "B", direction="reverse")], tensors(whole))
+    assert list(model_from(read, "model.onnx").layers[0].directions) == ["backward"]
+
+
+def test_an_lstm_beside_one_that_is_not_read_is_read_by_its_name(save: Save) -> None:
+    """The one that can be read is not taken unasked; the other, if it is asked for, is an error."""
+    more = weights(seed=1)
+    arrays = weights() | {"W2": more["W"][0], "R2": more["R"]}
+    nodes = [
+        lstm("X", "W", "R", name="good"),
+        lstm("X", "W2", "R2", name="bad", outputs=["Z"]),
+    ]
+    contents = save(nodes, tensors(arrays))
+    with pytest.raises(InputError, match="some LSTMs of the file are not read") as caught:
+        model_from(contents, "test")
+    assert "LSTM 'bad' is not read: its W is" in caught.value.where
+    assert caught.value.hint == "choose one: --layer good"
+    for layer in ("good", "0"):
+        assert model_from(contents, "test", layer=layer).first.hidden_size == H
+    with pytest.raises(InputError, match="LSTM 'bad' is not read: its W is"):
+        model_from(contents, "test", layer="bad")
+    with pytest.raises(InputError, match="no LSTM 'other' in the file"):
+        model_from(contents, "test", layer="other")
+
+
+def test_names_alone_are_said_where_no_node_is_an_lstm(save: Save) -> None:
+    """A graph that uses the weights in its own way is read by names, which is left open."""
+    node = helper.make_node("MatMul", ["X", "W"], ["Y"])
+    contents = save([node], tensors({key: weights()[key] for key in "WR"}))
+    (found,) = find_lstms(contents, "test")
+    assert found.open[-1].startswith("no operator of the graph is an LSTM")
 
 
 def test_computed_weights(save: Save) -> None:

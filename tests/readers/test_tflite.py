@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstm_cli.errors import InputError
-from lstm_cli.readers import tflite_
+from lstm_cli.readers import model_from, tflite_
 from lstm_cli.readers.contents import Variant
 from lstm_cli.readers.flatbuffer import Bytes, Table
 from tests.readers.graphs import FILES, assert_golden, golden, goldens
@@ -152,6 +152,8 @@ def test_options_that_are_refused(tmp_path: Path, number: int, new: bytes, reaso
     assert not contents.blocks
     assert contents.notes[1].startswith("UNIDIRECTIONAL_SEQUENCE_LSTM 'lstm' is not read: its ")
     assert reason in contents.notes[1]
+    with pytest.raises(InputError, match=reason):
+        model_from(contents, "patched.tflite")
 
 
 def test_layer_normalisation_is_refused(tmp_path: Path) -> None:
