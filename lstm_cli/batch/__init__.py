@@ -34,8 +34,8 @@ __all__ = [
 def evaluate_samples(samples: Iterable[Read], settings: Settings) -> Iterator[dict[str, Any]]:
     """Yield one record a sample, in their order.
 
-    A record is `{"schema", "id", "ok": true, "engine", "h", "c", "check"}`, with `steps` where
-    traces are asked for, or `{"schema", "id", "ok": false, "error"}` with an error of
+    A record is `{"schema", "id", "ok": true, "engine", "assumptions", "h", "c", "check"}`, with
+    `steps` where traces are asked for, or `{"schema", "id", "ok": false, "error"}` with an error of
     `{"code", "message", "where", "try"}`; then the user's own members.
     """
     work, source = Work(settings), iter(samples)

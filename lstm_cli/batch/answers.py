@@ -72,11 +72,13 @@ def answer_block(block: Block, models: Models, beside: int = 0) -> Answered | Ls
         work = work_of(model, x.shape[:2])
         engine = choose_engine(models.settings.engine, work, models.settings.dtype, beside)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
+        repeated = (REPEATED,) if x.shape[1] > block.x.shape[1] else ()
+        assumed = (*model.assumptions, *assumed_states(block.h, block.c), *repeated)
         lines: list[str] = []
         matched: list[bool] = []
         for start in range(0, len(block), each):
             part = block.part(start, start + each)
-            own = _answer(part, x[start : start + each], model, models.settings, engine)
+            own = _answer(part, x[start : start + each], model, models.settings, engine, assumed)
             lines += own[0]
             matched += own[1]
             engine = own[2]  # of "fast" what it is: one for the whole block
@@ -84,8 +86,6 @@ def answer_block(block: Block, models: Models, beside: int = 0) -> Answered | Ls
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # the engine speaks of the options of `run`
         return type(error)(error.what.replace("--", ""), hint=error.hint)
-    repeated = (REPEATED,) if x.shape[1] > block.x.shape[1] else ()
-    assumed = (*model.assumptions, *assumed_states(block.h, block.c), *repeated)
     return Answered(lines, matched, work, assumed)
 
 
@@ -95,14 +95,20 @@ def as_states(states: Array | None) -> Array | None:
 
 
 def _answer(
-    block: Block, x: Array, model: Model, settings: Settings, engine: str
+    block: Block,
+    x: Array,
+    model: Model,
+    settings: Settings,
+    engine: str,
+    assumed: Sequence[str],
 ) -> tuple[list[str], Sequence[bool], str]:
     """Return the lines of a block, whether each is as expected, and the engine that ran it."""
     h_prev, c_prev = as_states(block.h), as_states(block.c)
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
-        f',"ok":true,"engine":{quoted(trace.engine)},"h":[', row_texts(trace.h, trace.dtype),
+        f',"ok":true,"engine":{quoted(trace.engine)},"assumptions":{as_json(list(assumed))}',
+        ',"h":[', row_texts(trace.h, trace.dtype),
         '],"c":[', row_texts(trace.c, trace.dtype), "]",
     ]  # fmt: skip
     matched: Sequence[bool] = []

@@ -17,7 +17,7 @@ SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
 ANSWERS = 2
 # So many keys and assumptions are counted, by their first letters.
-MOST_TEXTS, MOST_LETTERS = 100, 200
+MOST_TEXTS, MOST_LETTERS = 100, 1000
 
 
 def unchanged(cell: Cell) -> Cell:
@@ -71,6 +71,7 @@ class Settings:
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())
         if self.model is not None:
+            digest.update(repr(self.model.assumptions).encode())
             for level, direction, weights in self.model.runs:
                 digest.update(repr((level, direction, weights.cell.equations)).encode())
                 for name, array in weights.arrays.items():

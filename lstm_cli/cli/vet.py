@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lstm_cli.batch import Settings
     from lstm_cli.samples import Read
     from lstm_cli.vetting import Stronger, Suite
+    from lstm_cli.weights import Model
 
 EXAMPLES = """\b
 Every known mistake is made on purpose; those whose numbers still pass are what the vector cannot
@@ -99,6 +100,8 @@ def vet(
         suites = [
             _vetted(name, settings, _naming(preset, seed), atol, explain, tick) for name in names
         ]
+    if not quiet:
+        _say_assumed(suites, settings.model)
     _refuse_alone(suites)
     if not quiet:
         _note(suites)
@@ -201,6 +204,15 @@ def _refuse_alone(suites: Sequence[Suite]) -> None:
             "no sample expects numbers", where=", ".join(safe(suite.file) for suite in suites[:3]),
             hint='a test vector needs them: "expected": {"h": […]}',
         )  # fmt: skip
+
+
+def _say_assumed(suites: Sequence[Suite], model: Model | None) -> None:
+    """Say on stderr what the weights leave open, once."""
+    models = [subject.model for suite in suites for subject in suite.subjects]
+    if model is not None:
+        models.insert(0, model)
+    for each in dict.fromkeys(each for model in models for each in model.assumptions):
+        print(f"assumed: {safe(each)}", file=sys.stderr)
 
 
 def _note(suites: Sequence[Suite]) -> None:

@@ -32,6 +32,7 @@ from lstm_cli.readers.keras_config import layers_of
 from lstm_cli.readers.keras_masks import masks_of
 from lstm_cli.traits import traits_of
 from lstm_cli.weights import Model
+from tests.tools import call
 from tests.witness import Witness
 
 h5py = pytest.importorskip("h5py")
@@ -579,6 +580,37 @@ def test_a_mask_reaches_whoever_uses_the_file(tmp_path: Path) -> None:
     path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
     (said,) = [each for each in read_weights(path).assumptions if "mask_value" in each]
     assert said in inspect_file(path)["lstms"][0]["open"]
+    x = ["--weights", path, "--x", "0.5,2;2,2"]
+    assert said in call(*x, "--json").json["assumptions"]
+    for command in ("run", "grad", "explain", ("diagnose", "--expect", "h=0,1")):
+        name, *options = (command,) if isinstance(command, str) else command
+        answer = call(name, *x, *options)
+        assert said in " ".join((answer.out + answer.err).split())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: int) -> None:
+    """Whether all samples have the weights or each names them, and in whichever process."""
+    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    (said,) = [each for each in read_weights(path).assumptions if "mask_value" in each]
+    for own, options in (({}, ["--weights", path]), ({"weights": path.name}, [])):
+        lines = [json.dumps({"x": [[0.5, k]], "assumptions": "mine", **own}) for k in range(3)]
+        samples = tmp_path / "samples.jsonl"
+        samples.write_text("\n".join(lines))
+        answer = call("batch", samples, *options, "--jobs", jobs, "--check" if own else "--trace")
+        assert [record["assumptions"].count(said) for record in answer.lines] == [1, 1, 1]
+        assert answer.err.count(said) == 1
+        assert said not in call("batch", samples, *options, "--quiet").err
+
+
+def test_vet_says_of_a_mask(tmp_path: Path) -> None:
+    """Numbers that do not match may be those of a run that heeds it."""
+    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    sample = tmp_path / "sample.json"
+    sample.write_text(json.dumps({"x": [[2, 2]], "expected": {"h": [0, 0]}}))
+    answer = call("vet", sample, "--weights", path)
+    assert answer.code == 1
+    assert answer.err.count("equal its mask_value 2.0") == 1
 
 
 def test_two_directions_of_two_classes_are_refused(tmp_path: Path) -> None:
