@@ -8,7 +8,15 @@ table is evaluated in order and every named value is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from functools import cached_property
 from importlib import import_module
 from types import MappingProxyType
@@ -33,9 +41,39 @@ MAX_TRACE_BYTES = 8 * 2**30
 SHOWN_RUNS, SHOWN_UNITS = 4, 12
 
 
+class _BySymbol:
+    """What makes a run a mapping from symbols to values.
+
+    Not a `collections.abc.Mapping`, whose `==` would compare arrays.
+    """
+
+    def __getitem__(self, symbol: str) -> Array:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[str]:
+        raise NotImplementedError
+
+    def __contains__(self, symbol: object) -> bool:
+        return any(symbol == each for each in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def keys(self) -> KeysView[str]:
+        """Return the symbols: `x`, `h_prev`, `c_prev`, then the rows of the table."""
+        return KeysView(self)
+
+    def items(self) -> ItemsView[str, Array]:
+        """Return each symbol with its values."""
+        return ItemsView(self)
+
+
 @record
-class LayerTrace:
-    """Every named value of one layer in one direction.
+class LayerTrace(_BySymbol):
+    """Every named value of one layer in one direction: `layer["f"]`, as in `values`.
 
     Attributes:
         layer: its number, from 0.
@@ -48,6 +86,13 @@ class LayerTrace:
     direction: Direction
     weights: LstmWeights
     values: Mapping[str, Array]
+
+    def __getitem__(self, symbol: str) -> Array:
+        """Return a symbol's values `(…, T, n)`."""
+        return self.values[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
 
     @property
     def cell(self) -> Cell:
@@ -70,8 +115,10 @@ class LayerTrace:
 
 
 @record
-class Trace:
+class Trace(_BySymbol):
     """A run: every value of every layer and direction, and what was assumed.
+
+    A mapping from the symbols of the last layer to their values, as `trace["f"]` has them.
 
     Attributes:
         model: what was run.
@@ -90,6 +137,14 @@ class Trace:
     def __getitem__(self, symbol: str) -> Array:
         """Return a symbol `(…, T, n)` of the last layer, directions concatenated."""
         return np.concatenate([each.values[symbol] for each in self.last_layer], axis=-1)
+
+    def __iter__(self) -> Iterator[str]:
+        first, *others = (each.values for each in self.last_layer)
+        return (symbol for symbol in first if all(symbol in each for each in others))
+
+    def values(self) -> ValuesView[Array]:
+        """Return the values of each symbol, in the order of `keys`."""
+        return ValuesView(self)
 
     @property
     def last_layer(self) -> tuple[LayerTrace, ...]:

@@ -235,3 +235,26 @@ def test_overflow_shows_as_inf_without_a_warning() -> None:
     model = Model.single(random_weights(cell))
     x, h, c = random_inputs(model.first)
     assert np.isinf(run(model, 100 * np.abs(x), h, c)["g"]).any()
+
+
+def test_a_trace_is_a_mapping_from_symbols() -> None:
+    """`in`, iteration, length and views say what `trace[symbol]` gives, in the table's order."""
+    both = Layer(
+        {"forward": random_weights(LSTM, seed=1), "backward": random_weights(LSTM, seed=2)}
+    )
+    x, _, _ = random_inputs(random_weights(LSTM), 5)
+    trace = run(Model((both,)), x)
+    for each in (trace, trace.layers[0]):
+        assert list(each) == ["x", "h_prev", "c_prev", *LSTM.symbols] == list(each.keys())
+        assert len(each) == len(each.keys()) == 3 + len(LSTM.symbols)
+        assert "f" in each
+        assert "q" not in each
+        assert 0 not in each
+        assert bool(each)
+        assert all(np.array_equal(values, each[symbol]) for symbol, values in each.items())
+        assert dict(each).keys() == set(each)
+        with pytest.raises(KeyError):
+            each["q"]
+    assert [v.shape for v in trace.values()] == [trace[symbol].shape for symbol in trace]
+    assert trace["f"].shape == (5, 8)
+    assert trace.layers[0]["f"] is trace.layers[0].values["f"]

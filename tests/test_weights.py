@@ -308,3 +308,58 @@ def test_two_biases_stay_apart_beside_their_sum() -> None:
     assert not model_from_arrays(
         {k: v for k, v in tensors.items() if k != "bias_hh_l0"}, source="here"
     ).first.recurrent_biases
+
+
+class LikeATensor:
+    """Does what a tensor of PyTorch does on its way to NumPy, as far as it can be known here.
+
+    It must leave its graph, then its device; NumPy has no bfloat16, which `float` makes float32.
+    """
+
+    def __init__(self, values: object, *, graph: bool = True, away: bool = True, half: bool = True):
+        self.values = np.asarray(values, np.float32)
+        self.state = (graph, away, half)
+
+    def detach(self) -> LikeATensor:
+        _, away, half = self.state
+        return LikeATensor(self.values, graph=False, away=away, half=half)
+
+    def cpu(self) -> LikeATensor:
+        graph, _, half = self.state
+        return LikeATensor(self.values, graph=graph, away=False, half=half)
+
+    def float(self) -> LikeATensor:
+        graph, away, _ = self.state
+        return LikeATensor(self.values, graph=graph, away=away, half=False)
+
+    def __array__(self, dtype: object = None, copy: object = None) -> object:
+        graph, away, half = self.state
+        if graph:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+        if away or half:
+            raise TypeError("can't convert it")
+        return self.values
+
+
+def test_tensors_that_are_not_numpys_are_taken() -> None:
+    """A state dict as a module gives it: other tensors, and what is no tensor; no source."""
+    arrays = as_pytorch(torch_case("torch-2-layers-bidirectional"))
+    exact = {key: np.asarray(array, np.float32) for key, array in arrays.items()}
+    state = {f"rnn.{key}": LikeATensor(array) for key, array in exact.items()}
+    others = {"rnn._extra_state": {"a": 1}, "flag": None, "phase": np.ones(2, complex)}
+    model = model_from_arrays({**state, **others})
+    assert model.source == "arrays, rnn"
+    expected = model_from_arrays(exact, source="t")
+    for (_, _, ours), (_, _, theirs) in zip(model.runs, expected.runs, strict=True):
+        assert all(np.array_equal(ours.arrays[name], theirs.arrays[name]) for name in ours.arrays)
+    lists = {key: array.tolist() for key, array in exact.items()}
+    assert model_from_arrays(lists).first.arrays["W_f"].shape == model.first.arrays["W_f"].shape
+
+
+def test_what_cannot_be_an_array_of_real_numbers_is_refused() -> None:
+    """Ragged lists, and complex weights whose imaginary part would be lost."""
+    with pytest.raises(InputError, match="'weight_ih_l0' is no array"):
+        model_from_arrays({"weight_ih_l0": [[1.0], [1.0, 2.0]]})
+    complex_ = {key: array + 1j for key, array in as_pytorch(torch_case("torch-1-layer")).items()}
+    with pytest.raises(InputError, match="holds complex128, no real numbers"):
+        model_from_arrays(complex_)

@@ -143,14 +143,23 @@ def read_weights(
 
 
 def model_from_arrays(
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Any],
     *,
-    source: str,
+    source: str = "arrays",
     cell: Cell | None = None,
     convention: str | None = None,
     edit: Edit | None = None,
 ) -> Model:
-    """Return the model that named arrays make; arguments and errors as `read_weights`."""
+    """Return the model that named arrays make: NumPy's, or a module's `state_dict()` as it is.
+
+    Args:
+        arrays: by name; tensors of PyTorch, JAX or whatever NumPy takes, on any device. What is no
+            array (a state dict may hold settings) is passed over.
+        source: what messages call them.
+        cell: as `read_weights`, like those that follow and the errors.
+        convention: as `read_weights`.
+        edit: as `read_weights`.
+    """
     contents = in_memory(arrays)
     return model_from(contents, source, cell=cell, convention=convention, edit=edit)
 

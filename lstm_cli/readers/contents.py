@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from lstm_cli.equations import Array
+from lstm_cli.errors import InputError, safe
 from lstm_cli.weights import Direction
 
 
@@ -133,7 +137,53 @@ NO_OPERATOR = (
 )
 
 
-def in_memory(arrays: Mapping[str, Array]) -> Contents:
-    """Return arrays that are already there as the contents of a file."""
-    infos = {name: Info(array.shape, array.dtype.name) for name, array in arrays.items()}
-    return Contents(Tensors(infos, lambda name: arrays[name]))
+def in_memory(arrays: Mapping[str, Any]) -> Contents:
+    """Return arrays that are already there as the contents of a file.
+
+    Raises:
+        InputError: something that should be an array cannot be made one.
+    """
+    found = {name: _array(value, name) for name, value in arrays.items() if _is_array(value)}
+    infos = {name: Info(array.shape, array.dtype.name) for name, array in found.items()}
+
+    def load(name: str) -> Array:
+        if found[name].dtype.kind in _NOT_REAL:
+            raise _no_array(name, f"it holds {found[name].dtype.name}, no real numbers")
+        return found[name]
+
+    return Contents(Tensors(infos, load))
+
+
+# NumPy's kinds of complex numbers, objects, texts and times; bfloat16, of JAX, is of kind V.
+_NOT_REAL = "cOSUmM"
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") or isinstance(value, list | tuple | int | float)
+
+
+def _array(value: Any, name: str) -> Array:
+    """Return an array of NumPy; a tensor of PyTorch leaves its graph and its device for it."""
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+        return _numpy(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _no_array(name, str(error)) from None
+
+
+def _numpy(value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except TypeError:
+        if not hasattr(value, "float"):
+            raise
+        return np.asarray(value.float())  # of PyTorch's bfloat16, which NumPy has not: exact
+
+
+def _no_array(name: str, why: str) -> InputError:
+    return InputError(
+        f"'{safe(name)}' is no array: {safe(why)[:200]}",
+        where=safe(name),
+        hint="give arrays by name: numpy.asarray(value)",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from lstm_cli.cells import cell_named  # noqa: E402
 from lstm_cli.conversion import convert  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
+from lstm_cli.readers import model_from_arrays, read_weights  # noqa: E402
 from lstm_cli.weights import Model  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
@@ -231,3 +232,14 @@ def test_there_and_back(tmp_path: Path) -> None:
         for key in ("output", "h", "c")
     )
     assert case.x.shape == (N, T, I)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_a_state_dict_in_memory(dtype: Any) -> None:
+    """`state_dict()` and parameters that require a gradient, of any type, are taken as they are."""
+    module = fill(lstm(2, True, P, dtype=torch.float64), 800).to(dtype)
+    whole = deepcopy(module).double()  # the same numbers: each type lies within float64
+    case = Case.drawn(810, output=P, places=4)
+    theirs = run_lstm(whole, case)
+    for arrays in (module.state_dict(), dict(module.named_parameters())):
+        assert_same(case.run(model_from_arrays(arrays)), theirs, FLOAT64, f"{TORCH}, in memory")
