@@ -20,7 +20,7 @@ from lstm_cli.readers.keras_activations import (
     version_of,
 )
 from lstm_cli.readers.keras_config import Cell, Layer, layers_of
-from lstm_cli.readers.keras_masks import masks_of
+from lstm_cli.readers.keras_masks import masking_beside, masks_of
 from lstm_cli.readers.keras_stored import Stored, find, passed_by
 from lstm_cli.weights import Direction
 
@@ -253,12 +253,16 @@ def _untold_blocks(file: Hdf5, told: Told, rest: Sequence[Stored]) -> Iterator[B
         if told.model else
         "the file has no configuration: directions and order are those of names and of writing"
     )  # fmt: skip
+    masking = next((path for path in file.groups if _MASKING.search(path)), "")
+    masked = (masking_beside(masking.rpartition("/")[2]),) if masking else ()
     for name, found in layers.items():
         ways = {way: (found[way], unknown) for way in _WAYS if way in found}
-        layer = Layer(name, dict.fromkeys(ways, unknown), open=(source,))
+        layer = Layer(name, dict.fromkeys(ways, unknown), open=(source, *masked))
         yield _told_block(file, replace(told, source=""), layer, ways)
 
 
+# What Keras itself calls a layer, or its class, in a file that has no configuration.
+_MASKING = re.compile(r"(^|/)masking(_\d+)?$")
 _STACKED = re.compile("/(forward|backward)_.*cells/")
 _WAYS: tuple[Direction, ...] = ("forward", "backward")
 

@@ -35,6 +35,11 @@ def masks_of(model: Any) -> Mapping[int, Sources]:
     return reached
 
 
+def masking_beside(name: str) -> str:
+    """Return the sentence on a layer of which a file without a configuration tells the name."""
+    return f"a layer '{safe(name)[:80]}' is in the file: steps that it masks {_SKIPPED}"
+
+
 def _leaving(node: Any, arriving: Sources, reached: dict[int, Sources], depth: int) -> Sources:
     """Return the masks of a layer's output, and note those that reach the LSTMs in it."""
     if not isinstance(node, dict) or depth > MAX_DEPTH:

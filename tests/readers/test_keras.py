@@ -588,6 +588,15 @@ def test_a_mask_reaches_whoever_uses_the_file(tmp_path: Path) -> None:
         assert said in " ".join((answer.out + answer.err).split())
 
 
+def test_a_masking_layer_is_told_where_there_are_weights_only(tmp_path: Path) -> None:
+    """Its group is empty, and its name is all that is there of it."""
+    path = old_file(tmp_path / "w.h5", {"masking_1": {}, "one": plain()})
+    (block,) = read(path).blocks
+    assert "a layer 'masking_1' is in the file: steps that it masks are run here" in block.open[1]
+    (other,) = read(old_file(tmp_path / "v.h5", {"unmasking": {}, "one": plain()})).blocks
+    assert not any("masks" in each for each in other.open)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: int) -> None:
     """Whether all samples have the weights or each names them, and in whichever process."""
