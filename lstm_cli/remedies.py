@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from lstm_cli.conventions import CONVENTIONS
 from lstm_cli.diagnosis import Diagnosis
 from lstm_cli.equations import Array
+from lstm_cli.errors import shell_word
 from lstm_cli.mistakes.drafts import Cache
 from lstm_cli.mistakes.formulas import rows_changed
 from lstm_cli.mistakes.readings import readings_of_order
@@ -86,7 +86,7 @@ def commands(finding: Finding, diagnosis: Diagnosis) -> list[Command]:
     source = diagnosis.trace.model.source
     readers = [pair[1] for pair in frameworks(finding, diagnosis)]
     if readers and not source.startswith(("preset:", "inline", "arrays")):
-        where = shlex.quote(source.split(", ")[0])
+        where = shell_word(source.split(", ")[0], file=True)
         mended = f"lstm-step convert {where} fixed.npz --to {readers[0]}"
         lines.append(Command("mends", mended))
     options = [row.options for row in finding.departures]
@@ -107,9 +107,11 @@ def _own_run(diagnosis: Diagnosis) -> str:
     right, model = diagnosis.right, diagnosis.trace.model
     assert right is not None
     preset, _, seed = model.source.removeprefix("preset:").partition(" (seed ")
-    weights = "--weights " + shlex.quote(model.source.split(", ")[0])
+    weights = "--weights " + shell_word(model.source.split(", ")[0], file=True)
     if model.source.startswith("preset:"):
-        weights = f"--preset {preset}" + (f" --seed {seed.rstrip(')')}" if seed[:1] != "0" else "")
+        # A file, too, may be named `preset:…`.
+        seeded = f" --seed {shell_word(seed.rstrip(')'))}" if seed[:1] not in ("", "0") else ""
+        weights = f"--preset {shell_word(preset)}{seeded}"
     elif model.source.startswith(("inline", "arrays")):
         weights = "--weights FILE"
     short = right.x.size + sum(map(len, right.h)) + sum(map(len, right.c)) <= _FEW

@@ -26,7 +26,7 @@ from typing import IO, Any, Literal, NoReturn
 import numpy as np
 
 from lstm_cli.equations import Array
-from lstm_cli.errors import InputError, ShapeError, caret, safe, suggest
+from lstm_cli.errors import InputError, ShapeError, caret, safe
 from lstm_cli.remote import is_remote, open_remote
 
 MAX_TEXT_BYTES = 256 * 2**20
@@ -97,7 +97,8 @@ def open_checked(path: Path) -> IO[bytes]:
     """Open a file for reading.
 
     Raises:
-        InputError: it cannot be opened; names close to it in the folder are proposed.
+        InputError: it cannot be opened. What else is in its folder is not told: whoever named it,
+            in a sample or on a page, need not be who may look there.
     """
     if is_remote(path):
         return open_remote(path)
@@ -110,17 +111,10 @@ def open_checked(path: Path) -> IO[bytes]:
 def _cannot_read(path: Path, error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
     return InputError(
-        f"cannot read {safe(path)}: {reason.lower()}", where=safe(path), hint=_neighbours(path)
+        f"cannot read {safe(path)}: {reason.lower()}",
+        where=safe(path),
+        hint="check the path; in a sample it starts at the folder of the sample's file",
     )
-
-
-def _neighbours(path: Path) -> str:
-    try:
-        names = [p.name for p in path.parent.iterdir() if p.suffix == path.suffix][:1000]
-    except (OSError, ValueError):
-        return "check the path"
-    kind = f"{safe(path.suffix)} files" if path.suffix else "such file"
-    return suggest(path.name, names[:20]) if names else f"check the path: no {kind} there"
 
 
 def _check_size(size: int, limit: int, place: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -15,7 +14,7 @@ import typer
 
 from lstm_cli.cli import options as o
 from lstm_cli.cli.declared import option
-from lstm_cli.errors import ExitCode, UsageError, safe
+from lstm_cli.errors import ExitCode, UsageError, safe, shell_word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -165,7 +164,7 @@ def batch(
             print("the failed ones once more: the same command with --retry-failed",
                   file=sys.stderr)  # fmt: skip
         if tally.mismatched:
-            named = " ".join(shlex.quote(safe(each)) for each in files[:3])
+            named = " ".join(shell_word(each, file=True) for each in files[:3])
             print(f"why they differ: lstm-step diagnose {named}", file=sys.stderr)
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)

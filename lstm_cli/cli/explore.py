@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ import typer
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
 from lstm_cli.cli.declared import option
-from lstm_cli.errors import ExitCode, InputError, UsageError
+from lstm_cli.errors import ExitCode, InputError, UsageError, shell_word
 
 if TYPE_CHECKING:
     from lstm_cli.explore.state import Session
@@ -127,7 +126,7 @@ def _say_edits(session: Session, inputs: i.RunInputs) -> None:
         print(line)
     vectors = repeated_vectors(session)
     if vectors is not None:
-        print("again: " + shlex.join(["lstm-step", "run", *_options(inputs, vectors)]))
+        print("again: lstm-step run " + " ".join(map(shell_word, _options(inputs, vectors))))
 
 
 def _options(inputs: i.RunInputs, vectors: dict[str, str]) -> list[str]:

@@ -56,7 +56,7 @@ def _print(console: Console, document: dict[str, Any]) -> None:
     if not document["lstms"]:
         console.print(Text("no LSTM is recognised; its tensors:"))
         for each in document["tensors"][:SHOWN_TENSORS]:
-            console.print(Text(f"  {safe(each['name'])} {tuple(each['shape'])} {each['dtype']}"))
+            console.print(Text(safe(f"  {each['name']} {tuple(each['shape'])} {each['dtype']}")))
         if count > SHOWN_TENSORS:
             console.print(Text(f"  and {count - SHOWN_TENSORS} more: --json", style="dim"))
     for lstm in document["lstms"]:

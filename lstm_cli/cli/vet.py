@@ -15,7 +15,15 @@ import typer
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
 from lstm_cli.cli.declared import option
-from lstm_cli.errors import ExitCode, InputError, LstmStepError, UsageError, indented, safe
+from lstm_cli.errors import (
+    ExitCode,
+    InputError,
+    LstmStepError,
+    UsageError,
+    indented,
+    safe,
+    shell_word,
+)
 
 if TYPE_CHECKING:
     from lstm_cli.batch import Settings
@@ -117,7 +125,7 @@ def _check_output(output: str, names: Sequence[str]) -> None:
     if len(names) > 1:
         raise UsageError(
             f"-o writes a vector for one file, here are {len(names)}", where="-o",
-            hint=f"lstm-step vet {safe(names[0])} -o better.json",
+            hint=f"lstm-step vet {shell_word(names[0], file=True)} -o better.json",
         )  # fmt: skip
     if output != "-" and not output.lower().endswith(SUFFIXES):
         raise UsageError(

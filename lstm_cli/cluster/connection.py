@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lstm_cli.cluster.runner import Cluster, ClusterError
-from lstm_cli.errors import UsageError, safe
+from lstm_cli.errors import UsageError, safe, shell_word
 from lstm_cli.version import __version__
 
 LOCAL = "local"
@@ -142,7 +142,7 @@ def _check_workers(client: Any, address: str) -> None:
         raise ClusterError(
             f"the scheduler has had no worker for {seconds:.0f} seconds",
             where=f"--dask {safe(address)}",
-            hint="start some: dask worker " + safe(address),
+            hint="start some: dask worker " + shell_word(address),
         ) from None
     # Asked by a function of Python's own: it is there also where lstm-cli is not.
     found = client.run(pkgutil.resolve_name, VERSION, on_error="return")

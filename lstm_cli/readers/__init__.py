@@ -18,7 +18,7 @@ from lstm_cli.cells import Cell
 from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.dimensions import solve_sizes
 from lstm_cli.equations import Array
-from lstm_cli.errors import InputError, LstmStepError, safe, suggest
+from lstm_cli.errors import InputError, LstmStepError, safe, shell_word, suggest
 from lstm_cli.layouts import recurrent_biases, shown_key, unpack
 from lstm_cli.readers.advice import advice
 from lstm_cli.readers.contents import Contents, Part, Variant, in_memory
@@ -289,10 +289,12 @@ def choose_lstm(
         what = refused.get(layer) or unread[0]
     elif refused and not layer:
         what = "some LSTMs of the file are not read: say which is meant"
+    # A name of signs that cannot be typed, or that looks like an option, is called by its number.
+    plain = names[0] == safe(names[0]).rstrip("._/") and not names[0].startswith("-")
     raise InputError(
         what,
         where="; ".join((f"{place}: {shown}", *list(refused.values())[:8])),
-        hint=f"choose one: --layer {safe(names[0]) or '0'}",
+        hint=f"choose one: --layer {shell_word(names[0]) if plain and names[0] else '0'}",
     )
 
 

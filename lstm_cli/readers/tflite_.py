@@ -139,7 +139,8 @@ class _Model:
         """
         index = tensor.table.number(2, "<I")
         if index >= len(self.buffers):
-            self.bytes.refuse(f"tensor '{tensor.name}' is in buffer {index}, which does not exist")
+            name = safe(tensor.name)[:80]
+            self.bytes.refuse(f"tensor '{name}' is in buffer {index}, which does not exist")
         buffer = self.buffers[index]
         data = buffer.array(0, "u1")
         start, size = buffer.number(1, "<Q"), buffer.number(2, "<Q")

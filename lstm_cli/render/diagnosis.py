@@ -13,7 +13,7 @@ from rich.table import Table
 from lstm_cli.claims import Claim
 from lstm_cli.diagnosis import Diagnosis, Difference, Separation
 from lstm_cli.equations import Array
-from lstm_cli.errors import safe
+from lstm_cli.errors import markdown
 from lstm_cli.notation import PLAIN
 from lstm_cli.remedies import commands, corrections, frameworks, title, typed
 from lstm_cli.render.rows import View, number
@@ -124,14 +124,14 @@ def markdown_rows(diagnosed: Iterable[tuple[str, Diagnosis]]) -> Iterator[str]:
     for name, diagnosis in diagnosed:
         findings = diagnosis.findings if diagnosis.verdict in ("explained", "ambiguous") else ()
         cells: list[list[str]] = [
-            [name],
+            [markdown(name)],
             [diagnosis.verdict],
             [f"`{each.id}`" for each in findings],
-            [title(each, diagnosis) for each in findings],
-            [row.source for row in dict.fromkeys(r for each in findings for r in each.departures)],
-        ]
-        texts = ("; or ".join(safe(text) for text in cell) for cell in cells)
-        yield "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |\n"
+            [markdown(title(each, diagnosis)) for each in findings],
+            [markdown(row.source)
+             for row in dict.fromkeys(r for each in findings for r in each.departures)],
+        ]  # fmt: skip
+        yield "| " + " | ".join(map("; or ".join, cells)) + " |\n"
 
 
 def print_diagnosis(console: Console, diagnosis: Diagnosis, name: str, view: View) -> None:

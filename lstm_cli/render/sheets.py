@@ -5,7 +5,6 @@ A `Writer` gives each part of a page as text; what is on the page is decided els
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,7 +13,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from lstm_cli.equations import Array
-from lstm_cli.errors import safe
+from lstm_cli.errors import markdown, safe
 from lstm_cli.notation import LATEX, UNICODE, Style
 from lstm_cli.writers import plain_list
 
@@ -176,10 +175,6 @@ def _matrix_text(name: str, array: Array) -> str:
     return lead + f"\n{' ' * len(lead)}".join(lines)
 
 
-# What Markdown, or the HTML inside it, would take for its own.
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&$])")
-
-
 class _MarkdownWriter(_TextWriter):
     """Markdown that reads the same where nothing renders it: equations and matrices are code."""
 
@@ -205,7 +200,7 @@ class _MarkdownWriter(_TextWriter):
         return "".join(f"- {name}: {said}\n" for name, said in rows) + "\n"
 
     def escape(self, text: str) -> str:
-        return _MARKDOWN.sub(r"\\\1", safe(text))
+        return markdown(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
         return f"```text\n{super().arrays(named).rstrip()}\n```\n\n"

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.equations import Array
+from lstm_cli.errors import markdown
 from lstm_cli.notation import LATEX, PLAIN, UNICODE
 from lstm_cli.render.rows import (
     INPUT_LABELS,
@@ -210,8 +211,8 @@ def to_markdown(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield "|---|---|---|" + "---:|" * len(units) + "\n"
         for row in each.rows:
             values = _rounded(row, units, lambda value: number(value, view.digits))
-            label = row.label.replace("|", r"\|")
-            yield f"| {row.shown} | {label} | {row.equation} | {' | '.join(values)} |\n"
+            cells = [row.shown, markdown(row.label), row.equation, *values]
+            yield f"| {' | '.join(cells)} |\n"
         yield "\n"
     for text in definitions(trace.model.cell, UNICODE):
         yield f"{text}\n\n"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from lstm_cli.errors import LstmStepError, safe
+from lstm_cli.errors import LstmStepError, markdown
 from lstm_cli.render.rows import View
 from lstm_cli.render.table import Page, new_table
 from lstm_cli.vetting import Stronger, Suite, SuiteCause, Verdict
@@ -307,13 +307,9 @@ def to_markdown(suites: Sequence[Suite]) -> Iterator[str]:
         yield "\n"
         for each in suites[0].causes:
             cause = each.cause
-            yield f"- {_cell(cause.sentence)} (hides {_ids(cause.hides)}): {cause.change}\n"
+            hides = f"hides {_ids(cause.hides)}"
+            yield f"- {markdown(f'{cause.sentence} ({hides}): {cause.change}')}\n"
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(map(_cell, cells)) + " |\n"
-
-
-def _cell(text: str) -> str:
-    """Return foreign text that no Markdown table can be broken by."""
-    return safe(text).replace("\\", "\\\\").replace("|", "\\|")
+    return "| " + " | ".join(map(markdown, cells)) + " |\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from lstm_cli.conventions import CONVENTIONS, Convention
 from lstm_cli.diagnosis import right_draft
 from lstm_cli.engine import Trace
 from lstm_cli.ensemble import evaluate_members
-from lstm_cli.errors import ExitCode, LstmStepError, safe
+from lstm_cli.errors import ExitCode, LstmStepError, safe, shell_word
 from lstm_cli.mistakes.drafts import Draft
 from lstm_cli.samples import Sample
 from lstm_cli.weights import Model
@@ -115,4 +114,4 @@ def _check(sample: Sample, right: Draft, claims: Claims) -> None:
 
 def _file(sample: Sample) -> str:
     name = sample.place.split(", line ")[0].split(", sample ")[0]
-    return "FILE" if name in ("", "stdin") else shlex.quote(name)
+    return "FILE" if name in ("", "stdin") else shell_word(name, file=True)

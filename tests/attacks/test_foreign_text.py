@@ -1,0 +1,282 @@
+"""Text that strangers wrote into files: in whatever field it stands, it comes out as text."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.readers.build import (
+    entry,
+    mat_element,
+    mat_file,
+    mat_head,
+    mat_matrix,
+    pickled,
+    safetensors,
+    storage,
+    tensor,
+    text,
+    torch_zip,
+)
+from tests.tools import assert_tame, call
+
+FILES = Path(__file__).parent.parent / "files"
+# A title, a colour, C1, DEL, marks that turn or break a line, and rich's markup, in one name.
+EVIL = "\x1b]0;owned\x07\x9b31m\x7f\u202e\u2066\u061c\u200f\u2028\r\n[red]evil[/red]"
+SIZES = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2), "bias_ih_l0": (8,), "bias_hh_l0": (8,)}
+
+
+def arrays(prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
+    """Return the tensors of a PyTorch LSTM of H = 2, I = 3, all numbers distinct."""
+    count = sum(int(np.prod(shape)) for shape in SIZES.values())
+    numbers = np.linspace(-0.9, 0.8, count, dtype="<f4")
+    found, at = {}, 0
+    for name, shape in SIZES.items():
+        size = int(np.prod(shape))
+        found[prefix + name] = numbers[at : at + size].reshape(shape)
+        at += size
+    return found
+
+
+def write_safetensors(path: Path, named: dict[str, Any], dtype: str = "F32") -> None:
+    """Write tensors; `dtype` is what an additional tensor calls its type."""
+    body, header = b"", {}
+    for name, array in named.items():
+        header[name] = entry(list(array.shape), len(body), len(body) + array.nbytes)
+        body += array.tobytes()
+    if dtype != "F32":
+        header["more"] = entry([1], len(body), len(body) + 4, dtype)
+        body += bytes(4)
+    path.write_bytes(safetensors(header, body))
+
+
+# ---- each format with such a name wherever it has text
+
+
+def _safetensors_names(folder: Path) -> list[Path]:
+    two, lone = folder / "two.safetensors", folder / "lone.safetensors"
+    write_safetensors(two, arrays(f"{EVIL}.a.") | arrays(f"{EVIL}.b."))
+    write_safetensors(lone, {EVIL: np.ones(3, "<f4")})
+    return [two, lone]
+
+
+def _safetensors_dtypes(folder: Path) -> list[Path]:
+    beside, alone, own = (folder / f"{name}.safetensors" for name in ("beside", "alone", "own"))
+    write_safetensors(beside, arrays(), EVIL)
+    write_safetensors(alone, {}, EVIL)
+    header = {name: entry(list(a.shape), 0, 0, EVIL) for name, a in arrays().items()}
+    own.write_bytes(safetensors(header | {"__metadata__": {EVIL: EVIL}}))
+    return [beside, alone, own]
+
+
+def _safetensors_faults(folder: Path) -> list[Path]:
+    paths = []
+    for number, header in enumerate((
+        {EVIL: {"dtype": EVIL}}, {EVIL: entry([1], 0, 9, "F32")}, {EVIL: entry([1], 4, 8)},
+        {"a": {"dtype": EVIL, "shape": EVIL, "data_offsets": EVIL}},
+        ("{" + f"{json.dumps(EVIL)}: 1, {json.dumps(EVIL)}: 1" + "}").encode(),
+        ("{" + f'"a": {EVIL}' + "}").encode(),
+    )):  # fmt: skip
+        paths.append(folder / f"fault{number}.safetensors")
+        paths[-1].write_bytes(safetensors(header, bytes(4)))
+    return paths
+
+
+def _npz(folder: Path) -> list[Path]:
+    two, other = folder / "two.npz", folder / "other.npz"
+    with zipfile.ZipFile(two, "w") as archive:
+        for name, array in (arrays("\x1b[31m\u202e.a.") | arrays("\x1b[31m\u202e.b.")).items():
+            with archive.open(f"{name}.npy", "w") as stream:
+                np.save(stream, array)
+    with zipfile.ZipFile(other, "w") as archive:
+        with archive.open("\x1b[2J.npy", "w") as stream:
+            np.save(stream, np.zeros(2, dtype=[("\x1b[31m\u202e", "f4")]))
+        with archive.open("a.npy", "w") as stream:
+            stream.write(b"\x93NUMPY\1\0" + struct.pack("<H", 60)
+                         + "{'descr': '\x1b[2J\x07', 'fortran_order': False, 'shape': (1,)}"
+                         .ljust(60).encode())  # fmt: skip
+    return [two, other]
+
+
+def _json(folder: Path) -> list[Path]:
+    paths = []
+    named = {name: a.tolist() for name, a in arrays(f"{EVIL}.a.").items()}
+    for number, document in enumerate((
+        named, named | {k.replace(".a.", ".b."): v for k, v in named.items()},
+        {EVIL: "\ud800"}, {EVIL: [[1], [1, 2]]}, {EVIL: [EVIL]}, {EVIL: {EVIL: EVIL}}, [EVIL], EVIL,
+        {"\ud800": [1.0], "b": [2.0]}, {**{f"W_{k}": [[1, 1]] for k in "figo"}, EVIL: [1]},
+    )):  # fmt: skip
+        paths.append(folder / f"w{number}.json")
+        paths[-1].write_text(json.dumps(document))
+    return paths
+
+
+def _pytorch(folder: Path) -> list[Path]:
+    files = {
+        "names": pickled(b"}", text(EVIL), tensor((2, 2), (2, 1)), b"s"),
+        "key": pickled(b"}", text(EVIL), tensor((2, 2), (2, 1), store=storage(EVIL)), b"s"),
+        "global": pickled(b"c\x1b]0;x\x07\n\x9b\xc2\x9b31m\n"),
+        "stacked": b"\x80\x04" + text(EVIL) + text(EVIL) + b"\x93.",
+        "kind": pickled(b"}", text("a"), tensor((2,), (1,), store=storage(kind="torch\n\x1b[2J"))),
+    }
+    for name, data in files.items():
+        (folder / f"{name}.pt").write_bytes(torch_zip(data, {"0": bytes(16)}))
+    with zipfile.ZipFile(folder / "zip.pt", "w") as archive:
+        archive.writestr("\x1b[2J\u202e", b"")
+    return [*(folder / f"{name}.pt" for name in files), folder / "zip.pt"]
+
+
+def _msgpack(folder: Path) -> list[Path]:
+    def string(value: str) -> bytes:
+        return b"\xda" + struct.pack(">H", len(value.encode())) + value.encode()
+
+    def array(dtype: str, count: int = 1) -> bytes:
+        inner = b"\x93\x91" + bytes([count]) + string(dtype) + b"\xc4" + bytes([4 * count])
+        inner += bytes(4 * count)
+        return b"\xc8" + struct.pack(">H", len(inner)) + b"\1" + inner
+
+    files = {
+        "dtype": b"\x81" + string("a") + array(EVIL),
+        "name": b"\x81" + string(EVIL) + array("float32"),
+        "twice": b"\x82" + (string(EVIL) + array("float32")) * 2,
+        "nul": b"\x81" + string("a\0b") + array("\0\x1b"),
+    }
+    for name, data in files.items():
+        (folder / f"{name}.msgpack").write_bytes(data)
+    return [folder / f"{name}.msgpack" for name in files]
+
+
+def _matlab(folder: Path) -> list[Path]:
+    opaque = mat_head(EVIL, (1, 1), kind=3) + mat_element(1, EVIL.encode())
+    data = mat_file(mat_matrix(EVIL, (1, 2), bytes(16)), mat_element(14, opaque))
+    (folder / "w.mat").write_bytes(data)
+    (folder / "text.mat").write_bytes(mat_file(mat_matrix(EVIL, (1, 2), bytes(16), kind=4)))
+    return [folder / "w.mat", folder / "text.mat"]
+
+
+def _keras(folder: Path) -> list[Path]:
+    h5py = pytest.importorskip("h5py")
+    evil = EVIL.replace("/", "")
+    config = {"name": evil, "units": 2, "activation": evil, evil: evil}
+    configs: list[Any] = [
+        config, config | {"activation": "tanh", "recurrent_activation": "sigmoid"},
+        config | {"activation": {"class_name": evil, "config": evil, "registered_name": evil}},
+        config | {"activation": "tanh", "dtype": {"config": {"name": evil}}, "module": evil},
+    ]  # fmt: skip
+    layers = [{"class_name": name, "config": each, "registered_name": evil, "module": evil}
+              for each in configs for name in ("LSTM", f"LSTM{evil}")]  # fmt: skip
+    layers.append({"class_name": "Bidirectional", "config": {
+        "name": evil, "merge_mode": evil, "layer": layers[2]}})  # fmt: skip
+    layers.append({"class_name": evil, "config": {"name": evil, "layers": [layers[2]]}})
+    paths = []
+    with h5py.File(folder / "w.weights.h5", "w") as file:
+        for number, array in enumerate((np.ones((3, 8)), np.eye(2, 8), np.arange(8.0))):
+            file[f"layers/lstm/cell/vars/{number}"] = array
+        file[f"{evil}/kernel:0"] = np.ones((3, 8))
+        file.attrs["layer_names"] = [evil]
+        file.attrs["keras_version"] = evil
+    paths.append(folder / "w.weights.h5")
+    for number, layer in enumerate(layers):
+        paths.append(folder / f"w{number}.keras")
+        with zipfile.ZipFile(paths[-1], "w") as archive:
+            model = {"class_name": "Sequential", "config": {"name": evil, "layers": [layer]}}
+            archive.writestr("config.json", json.dumps(model))
+            archive.writestr("metadata.json", json.dumps({"keras_version": evil}))
+            archive.write(paths[0], "model.weights.h5")
+    with h5py.File(folder / "old.h5", "w") as file:
+        file.attrs["layer_names"] = np.array([evil.encode()])
+        file.attrs["keras_version"] = evil
+        file.attrs["backend"] = evil
+        file.attrs["model_config"] = json.dumps({"class_name": evil, "config": {"layers": layers}})
+        group = file.create_group(evil)
+        group.attrs["weight_names"] = np.array([evil.encode()])
+        shapes = {"kernel:0": (3, 8), "recurrent_kernel:0": (2, 8), "bias:0": (8,)}
+        for name, shape in shapes.items():
+            group[name] = np.ones(shape)
+        group["text"] = evil
+        file[evil + "soft"] = h5py.SoftLink(evil)
+    return [*paths, folder / "old.h5"]
+
+
+def _onnx(folder: Path) -> list[Path]:
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    named = {"W": (1, 8, 3), "R": (1, 8, 2), "B": (1, 16)}
+    tensors = [
+        onnx.numpy_helper.from_array(np.linspace(-1, 0.9, int(np.prod(s)), dtype="f4").reshape(s),
+                                     f"{EVIL}{key}")
+        for key, s in named.items()
+    ]  # fmt: skip
+    inputs = ["X", *(f"{EVIL}{key}" for key in named)]
+    good: dict[str, Any] = {"hidden_size": 2}
+    nodes = [
+        *(helper.make_node("LSTM", inputs, ["Y"], name=EVIL, **good) for _ in range(2)),
+        helper.make_node("LSTM", inputs, ["Y"], name=EVIL, direction=EVIL, **good),
+        helper.make_node("LSTM", inputs, ["Y"], name=EVIL, activations=[EVIL] * 3, **good),
+        helper.make_node("LSTM", inputs, ["Y"], name=EVIL, **{EVIL: EVIL}, **good),
+        helper.make_node("LSTM", inputs, ["Y"], name=EVIL, domain=EVIL, **good),
+        helper.make_node("LSTM", ["X", EVIL, EVIL + "?"], ["Y"], name=EVIL, **good),
+        helper.make_node(EVIL, ["X"], [EVIL], name=EVIL),
+        helper.make_node(f"LSTM{EVIL}", inputs, ["Y"], name=EVIL),
+        helper.make_node("LSTM", [*inputs, EVIL, EVIL, EVIL], ["Y"], name=EVIL, **good),
+    ]
+    outside = onnx.TensorProto(name=EVIL, data_type=1, dims=[1], data_location=1)
+    for key in ("location", "offset", EVIL):
+        outside.external_data.add(key=key, value=EVIL)
+    graphs = {"all": nodes, "two": nodes[:2], "one": nodes[:1]}
+    for name, own in graphs.items():
+        more = [outside] if name == "all" else []
+        graph = helper.make_graph(own, EVIL, [], [], [*tensors, *more], doc_string=EVIL)
+        model = helper.make_model(graph, producer_name=EVIL, producer_version=EVIL, domain=EVIL)
+        model.opset_import.add(domain=EVIL, version=1)
+        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+    return [folder / f"{name}.onnx" for name in graphs]
+
+
+def _tflite(folder: Path) -> list[Path]:
+    paths = []
+    for name in ("mnist_lstm", "mnist_lstm_int8"):
+        data = (FILES / f"{name}.tflite").read_bytes()
+        for number, word in enumerate((b"MLIR Converted.", b"lstm", b"model", b"sequential")):
+            paths.append(folder / f"{name}{number}.tflite")
+            paths[-1].write_bytes(data.replace(word, b"\x1b[2J\x07\x9b"[:4] + word[4:]))
+        paths.append(folder / f"{name}.tflite")
+        paths[-1].write_bytes(b"\x1b[2J" + data[4:])
+    return paths
+
+
+WRITERS: dict[str, Callable[[Path], list[Path]]] = {
+    function.__name__[1:]: function
+    for function in (_safetensors_names, _safetensors_dtypes, _safetensors_faults, _npz, _json,
+                     _pytorch, _msgpack, _matlab, _keras, _onnx, _tflite)
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_weight_file_cannot_steer_a_terminal(name: str, tmp_path: Path) -> None:
+    """Names, types, versions and whatever else a weight file says come out only as escapes."""
+    wide = {"COLUMNS": "400"}
+    for path in WRITERS[name](tmp_path):
+        run = ("--x", "1,2,3", "--weights", path)
+        answers = [
+            call("inspect", path, env=wide), call("inspect", path, "--json"),
+            call("inspect", path, "--convention", "pytorch"),
+            call("inspect", path, "--allow-external-data"),
+            call(*run, "-f", "table", env=wide), call(*run, "--layer", "x"),
+            call(*run, "--layer", "0", "-f", "table"), call(*run, "--layer", "0", "-f", "markdown"),
+            call(*run, "--layer", "0", "--convention", "tf1"),
+            call("convert", path, tmp_path / "out.json"),
+            call("convert", path, tmp_path / "out.safetensors", "--to", "pytorch", "--layer", "0"),
+            call("diagnose", *run, "--layer", "0", "--expect", "h=0.5,0.25"),
+            call("diagnose", *run, "--expect", "h=0.5,0.25", "-f", "markdown"),
+        ]  # fmt: skip
+        for answer in answers:
+            assert "this is a bug" not in answer.err, path
+            assert_tame(answer)
