@@ -13,6 +13,7 @@ for the row that is replaced.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,14 @@ from lstm_cli.notation import write
 from lstm_cli.safe_files import read_text
 
 _KEYS = ("name", "title", "source", "equations", "base", "edit")
+
+# A table of hundreds of rows; the largest cell of the literature takes a thirtieth.
+MAX_CHARACTERS = 2**16
+# Python's reader takes time and memory by the square of a key's parts: a.a.a.a.a.a… Ours has two,
+# and no text or comment of a cell has so many words with nothing but dots between them.
+_LONG_KEY = re.compile(
+    r"""(?<![A-Za-z0-9_\\-])(?:(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*\.[ \t]*){16}"""
+)
 
 
 def read_cell(name: str) -> Cell:
@@ -78,6 +87,13 @@ def _plain(cell: Cell) -> list[tuple[str, str]]:
 
 
 def _parse_toml(text: str, place: str) -> dict[str, Any]:
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(
+            f"{len(text):,} characters; the limit for a cell is {MAX_CHARACTERS:,}", where=place,
+            hint="a cell file holds the table of one cell",
+        )  # fmt: skip
+    if _LONG_KEY.search(text):
+        raise InputError("nested too deep", where=place, hint="a cell file is flat")
     try:
         document = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and int() on thousands of digits

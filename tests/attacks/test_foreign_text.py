@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shlex
 import struct
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +28,7 @@ from tests.readers.build import (
     text,
     torch_zip,
 )
-from tests.tools import assert_tame, call
+from tests.tools import Answer, assert_tame, call
 
 FILES = Path(__file__).parent.parent / "files"
 # A title, a colour, C1, DEL, marks that turn or break a line, and rich's markup, in one name.
@@ -280,3 +283,232 @@ def test_a_weight_file_cannot_steer_a_terminal(name: str, tmp_path: Path) -> Non
         for answer in answers:
             assert "this is a bug" not in answer.err, path
             assert_tame(answer)
+
+
+# ---- cells, samples and answers
+
+
+CELL = """\
+name = {evil}
+title = {evil}
+source = {evil}
+equations = '''
+f = sigmoid(W_f @ [h_prev, x] + b_f)  # {label}
+i = sigmoid(W_i @ [h_prev, x] + b_i)
+g = tanh(W_g @ [h_prev, x] + b_g)
+o = sigmoid(W_o @ [h_prev, x] + b_o)
+c = f * c_prev + i * g
+h = o * tanh(c)
+'''
+"""
+
+
+def write_cell(path: Path, evil: str) -> Path:
+    """Write a cell with such a name, title, source and label."""
+    label = " ".join(evil.splitlines())
+    for mark in map(chr, [*range(9), *range(11, 32), 127]):  # TOML has none in a text of its own
+        label = label.replace(mark, "")
+    path.write_text(CELL.format(evil=json.dumps(evil, ensure_ascii=False).replace("\x7f", "\\u007f"),
+                                label=label), encoding="utf-8")  # fmt: skip
+    return path
+
+
+def test_a_cell_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    """What a cell of TOML calls itself and its rows comes out only as escapes, in every command."""
+    cell = write_cell(tmp_path / "cell.toml", EVIL)
+    given = ("--x", "1;2", "--cell", cell, "--preset", "random")
+    sheet = ("explain", "--exercise", "--cell", cell, "--preset", "random")
+    answers = [call(*given, "-f", form, env={"COLUMNS": width})
+               for form in ("table", "plain", "csv", "markdown", "latex", "json", "c")
+               for width in ("40", "200")]  # fmt: skip
+    answers += [call("explain", *given, "-f", form) for form in ("text", "markdown", "latex")]
+    answers += [call("grad", *given, "-f", form) for form in ("table", "plain", "markdown")]
+    answers += [call(*sheet, "-f", form) for form in ("text", "markdown", "latex")]
+    answers += [call(*given, "--fixed", "Q3.12", "-f", form) for form in ("table", "plain", "c")]
+    answers.append(call("diagnose", *given, "--expect", "h=0.5"))
+    for answer in answers:
+        assert answer.code in (0, 1), answer.err
+        assert_tame(Answer(answer.code, answer.raw.replace(b"\f\n", b""), answer.err))
+
+
+def test_samples_and_answers_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    """Ids, names and what else samples and answers hold come out only as escapes."""
+    path, answers = tmp_path / "s.json", tmp_path / "answers.csv"
+    sample = {"id": EVIL, "x": [1.0, 0.5], "h": [0.1, 0.2], "c": [0.3, -0.2], EVIL: EVIL}
+    bad = {"h": [0.5, 0.6]}
+    path.write_text(json.dumps([sample | {"expected": bad}] * 2, ensure_ascii=False))
+    one = tmp_path / "one.json"
+    one.write_text(json.dumps(sample))
+    with open(answers, "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([["name", "h[0]", "h[1]", EVIL], [EVIL, "0.1", EVIL, EVIL]])
+    for answer in (
+        call("diagnose", path), call("diagnose", path, "-f", "markdown"), call("vet", path),
+        call("vet", path, "-f", "markdown"), call("vet", path, "-o", tmp_path / "more.json"),
+        call("batch", path, "--check", "-f", "table"), call("batch", path, "--check"),
+        call("diagnose", one, "--grade", answers), call("diagnose", one),
+        call("diagnose", one, "--grade", answers, "-f", "csv"),
+    ):  # fmt: skip
+        assert "this is a bug" not in answer.err
+        assert_tame(answer)
+
+
+# ---- Markdown
+
+
+MARKDOWN = "<img src=x onerror=alert(1)> [a](http://b) ![c](d) `e` *f* _g_ # | \\| ~~h~~ &lt; $i$"
+
+
+def unescaped(text: str) -> set[str]:
+    """Return the signs that mean something to Markdown and have no backslash before them."""
+    return {sign for place, sign in enumerate(text)
+            if sign in "<>[]!`*_#|~&$" and (place == 0 or text[place - 1] != "\\")}  # fmt: skip
+
+
+def test_foreign_text_means_nothing_to_markdown(tmp_path: Path) -> None:
+    """Labels and ids stand in the tables of run, diagnose and vet as they stand in explain."""
+    cell = write_cell(tmp_path / "cell.toml", MARKDOWN.replace("#", ""))
+    given = ("--x", "1", "--h", "0.1", "--cell", cell, "--preset", "random", "-f", "markdown")
+    (line,) = [each for each in call(*given).out.splitlines() if each.startswith("| f_t ")]
+    cells = line.removeprefix("| ").split(" | ")
+    assert len(cells) == 4
+    assert "onerror" in cells[1]
+    assert not unescaped(cells[1])
+    shown = call("explain", *given).out
+    assert not unescaped(next(each for each in shown.splitlines() if "onerror" in each)[4:])
+    path = tmp_path / "s.json"
+    sample = {"x": [1.0, 0.5], "h": [0.1, 0.2], "c": [0.3, -0.2], "expected": {"h": [0.5, 0.6]}}
+    path.write_text(json.dumps({"id": MARKDOWN} | sample))
+    (row,) = call("diagnose", path, "-f", "markdown").out.splitlines()[2:]
+    assert not unescaped(row.removeprefix("| ").split(" | ")[0])
+    named = tmp_path / f"{MARKDOWN.replace('/', '')}.json"
+    right = call("--x", "1,0.5", "--h", "0.1,0.2", "--c", "0.3,-0.2", "--json").json["h"]
+    named.write_text(json.dumps(sample | {"expected": {"h": right}}))
+    row = call("vet", named, "-f", "markdown").out.splitlines()[2]
+    assert "onerror" in row
+    assert not unescaped(row.removeprefix("| ").split(" | ")[0])
+
+
+# ---- commands to paste
+
+
+WORDS = ("$(touch PWNED)", "; touch PWNED #", "`touch PWNED`", "a'; touch PWNED; '", "a\tb", "-x",
+         "\x1b[31m$(touch PWNED)'\\", "!x", "* ?", "é \u202e ü", "\x7f", "--help", "a.", "~")  # fmt: skip
+
+
+def words_of(command: str, folder: Path) -> list[str]:
+    """Return the words that bash makes of a command, each followed by a NUL, run in a folder."""
+    script = f"for word in {command}; do printf '%s\\0' \"$word\"; done"
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, check=True)
+    return done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_proposed_layer_is_one_word_and_is_found(name: str, tmp_path: Path) -> None:
+    """`try: --layer …` is pasted as it stands, runs nothing else, and chooses the LSTM."""
+    path = tmp_path / "w.safetensors"
+    write_safetensors(path, arrays(f"{name}.") | arrays("other."))
+    answer = call("--x", "1,2,3", "-w", path)
+    hint = answer.err.split("try:   choose one: ")[1].rstrip("\n")
+    words = words_of(hint, tmp_path)
+    assert len(words) == 2
+    assert not (tmp_path / "PWNED").exists()
+    chosen = call("--x", "1,2,3", "-w", path, *words)
+    assert chosen.code == 0, chosen.err
+    assert chosen.raw == call("--x", "1,2,3", "-w", path, "--layer", "0").raw
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_proposed_file_is_one_word_and_is_that_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What vet and batch propose to run names the very file, whatever it is called."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(f"{name}.json")
+    sample = {"x": [1.0, 0.5], "h": [0.1, 0.2], "expected": {"h": [0.5, 0.6]}}
+    path.write_text(json.dumps(sample))
+    batch = call("batch", "--check", "--", path).err
+    command = batch.split("why they differ: ")[1].rstrip("\n")
+    Path("b.json").write_text(json.dumps(sample))
+    vet = call("vet", "-o", "x.json", "--", path, "b.json").err.split("try:   ")[1].rstrip("\n")
+    for words in (words_of(command, tmp_path), words_of(vet, tmp_path)):
+        assert words[0] == "lstm-step"
+        assert Path(words[2]) == path
+    assert not Path("PWNED").exists()
+
+
+def test_a_file_called_like_a_preset_is_quoted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that gives their numbers again takes no weights' name for shell."""
+    monkeypatch.chdir(tmp_path)
+    evil = Path("preset:x$(touch PWNED) (seed 1;touch PWNED).json")
+    evil.write_text(json.dumps({f"W_{k}": [[0.3, 0.2]] for k in "figo"}))
+    given = ("--x", "1", "--h", "0.5", "--c", "0.4", "--weights", evil)
+    wrong = call(*given, "--activations", "sigmoid,tanh,relu", "--json").json["h"]
+    record = call("diagnose", *given, "--expect", f"h={wrong[0]}", "--json").json
+    commands = [each["run"] for finding in record["findings"] for each in finding["commands"]]
+    for command in commands:
+        words_of(command, tmp_path)
+    assert commands
+    assert not Path("PWNED").exists()
+
+
+@pytest.mark.parametrize("preset", ["ones", "identity"])
+def test_the_command_of_a_preset_runs(preset: str) -> None:
+    """A preset that draws no numbers is proposed without a seed, so that the line can be pasted."""
+    given = ("--x", "0.5,1", "--h", "0.1,0.2", "--c", "1,-1", "--preset", preset)
+    wrong = call(*given, "--activations", "sigmoid,tanh,relu", "--json").json["h"]
+    expected = "h=" + ",".join(map(str, wrong))
+    record = call("diagnose", *given, "--expect", expected, "--json").json
+    lines = [each["run"] for each in record["findings"][0]["commands"]]
+    assert lines
+    for line in lines:
+        assert call(*shlex.split(line)[1:], "--json").json["h"] == pytest.approx(wrong, abs=1e-9)
+
+
+# ---- what else is in a folder
+
+
+def test_no_answer_lists_a_folder(tmp_path: Path) -> None:
+    """A file that is not there is named, and nothing of what lies beside it."""
+    for name in ("secret.npz", "secrets.json", "secret.toml", "secret.npy", "secret.csv"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "secret.d").mkdir()
+    sample = tmp_path / "s.jsonl"
+    samples = [{"x": [1], key: f"{name}"} for key in ("weights", "cell")
+               for name in ("secre.npz", "secret.jso", "secre.toml", "secre", ".", "secret.d",
+                            "secre.json", "../x.npz", "")]  # fmt: skip
+    sample.write_text("\n".join(map(json.dumps, samples)))
+    answers = [call("batch", sample), call("batch", tmp_path / "secre.jsonl")]
+    answers += [call("vet", sample), call("diagnose", tmp_path / "secre.json")]
+    for name in ("secre.npy", "secre.csv", "secre.npz", "secre.json", "secret.d", "secre", "."):
+        answers += [call("--x", f"@{tmp_path / name}"), call("inspect", tmp_path / name),
+                    call("--x", "1", "--cell", tmp_path / f"{name}.toml"),
+                    call("convert", tmp_path / name, tmp_path / "o.npz")]  # fmt: skip
+    for answer in answers:
+        assert answer.code
+        for name in ("secret.npz", "secrets.json", "secret.toml", "secret.npy", "secret.csv"):
+            assert name not in answer.err + answer.out
+
+
+# ---- long cells
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a." * 20_000 + "a = 1", '"a"."b". ' * 8_000 + "c = 1", '"\\""."b".' * 8_000 + "c = 1",
+     "[" + "a . " * 20_000 + "a]", "base = 'lstm'\nedit." + "f." * 20_000 + "g = '1'",
+     "x = {" + "a.'b'." * 10_000 + "c = 1}"],
+    ids=["bare", "quoted", "escaped", "table", "edit", "inline"],
+)  # fmt: skip
+def test_a_key_of_many_parts_is_refused_before_it_is_read(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key of thousands of parts, over which Python's reader takes minutes, never reaches it."""
+    monkeypatch.setattr("tomllib.loads", lambda text: pytest.fail("it was parsed"))
+    path = tmp_path / "cell.toml"
+    for own, words in ((text, "nested too deep"), ("# " + "x" * 2**17, "the limit for a cell")):
+        path.write_text(own if len(own) < 2**16 or "x" * 9 in own else own[: 2**16])
+        answer = call("--x", "1", "--cell", path)
+        assert answer.code == 3
+        assert words in answer.err

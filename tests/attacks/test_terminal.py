@@ -53,7 +53,7 @@ def test_a_hostile_file_name_is_shown_as_escapes(
     assert_tame(answer)
     for form in ("plain", "json", "markdown", "latex", "csv"):
         assert_tame(call("--x", "1", "--weights", f"{name}.json", "-f", form))
-    assert_tame(call("--x", "1", "--weights", f"{name}.jsn"))  # proposes the name that is there
+    assert_tame(call("--x", "1", "--weights", f"{name}.jsn"))
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
