@@ -30,7 +30,8 @@ MAX_CHARACTERS = 2**16
 # Python's reader takes time and memory by the square of a key's parts: a.a.a.a.a.a… Ours has two,
 # and no text or comment of a cell has so many words with nothing but dots between them.
 _LONG_KEY = re.compile(
-    r"""(?<![A-Za-z0-9_\\-])(?:(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*\.[ \t]*){16}"""
+    r"""(?<![A-Za-z0-9_\\-])(?:(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+    r"[ \t]*\.[ \t]*){16}"
 )
 
 
