@@ -25,6 +25,7 @@ from typing import IO, Any
 from lstm_cli.batch import Answer, Tally
 from lstm_cli.digests import Digests
 from lstm_cli.errors import OutputError, safe
+from lstm_cli.inputs_read import check_unread
 
 FORM = "lstm-step/1"
 
@@ -68,14 +69,15 @@ class Journal:
         resume: whether answers of an earlier run are kept.
 
     Raises:
-        OutputError: it cannot be written, or another run is writing it.
+        OutputError: it cannot be written, it is also read, or another run is writing it.
     """
 
     def __init__(self, output: Path, *, resume: bool) -> None:
-        self.output = _resolved(output)
-        self.partial, self.path = (
-            self.output.with_name(self.output.name + end) for end in (".partial", ".journal")
-        )
+        self.given, self.output = output, _resolved(output)
+        check_unread(output)
+        for end in (".partial", ".journal", ".whole", ".partial.new", ".journal.new"):
+            check_unread(self._beside(end))
+        self.partial, self.path = self._beside(".partial"), self._beside(".journal")
         self.known: dict[str, Entry] = {}
         self.digests = Digests()
         self.plan: list[Entry] = []
@@ -94,6 +96,9 @@ class Journal:
         except BaseException:
             self.lines.close()
             raise
+
+    def _beside(self, end: str) -> Path:
+        return self.output.with_name(self.output.name + end)
 
     def find(self, key: str) -> Entry | None:
         """Return the answers to a chunk of this key, if they are there and still hold."""
@@ -115,7 +120,12 @@ class Journal:
             return self.texts.read(entry.size)
 
     def append(self, key: str, answer: Answer) -> Entry:
-        """Keep a chunk's answers."""
+        """Keep a chunk's answers.
+
+        Raises:
+            OutputError: one of its samples names the file that is written; or it cannot be.
+        """
+        self._check_unread()
         data = "".join(answer.lines).encode()
         entry = Entry(key, self.end, len(data), zlib.crc32(data), answer.tally,
                       tuple(answer.failed), answer.files)  # fmt: skip
@@ -142,11 +152,13 @@ class Journal:
 
         The journal stays where samples failed.
         """
+        self._check_unread()
         moved = _moved(plan)
-        with self._writing():
+        with self._writing(), self._removed(".whole") as assembled:
             whole = self.partial
             if list(plan) != moved or (plan and plan[-1].end != self.end) or not plan:
-                whole = self._assemble(plan)
+                whole = assembled
+                self._assemble(plan, whole)
             with open(whole, "rb") as stream:
                 os.fsync(stream.fileno())
             if self.output.exists():
@@ -160,6 +172,21 @@ class Journal:
             self.partial.unlink(missing_ok=True)
         self.close()
 
+    def _check_unread(self) -> None:
+        """Refuse to go on where the file is read, with nothing left of this run.
+
+        Raises:
+            OutputError: a sample names it.
+        """
+        try:
+            check_unread(self.given)
+        except OutputError:
+            if not self.known:
+                with self._writing():
+                    self.partial.unlink(missing_ok=True)
+                    self.path.unlink(missing_ok=True)
+            raise
+
     def close(self) -> None:
         """Let go of the files; what is answered so far stays for a later run."""
         self.lines.close()
@@ -171,7 +198,7 @@ class Journal:
         if of == "final" or not self.partial.exists():
             if not entries or not self.output.is_file():
                 return False
-            with _beside(self.partial) as temporary:
+            with self._removed(".partial.new") as temporary:
                 shutil.copyfile(self.output, temporary)
                 os.replace(temporary, self.partial)
             self._write_journal("partial", entries)
@@ -191,7 +218,7 @@ class Journal:
 
     def _write_journal(self, of: str, entries: Sequence[Entry]) -> None:
         """Replace the journal in one move, and go on writing it."""
-        with _beside(self.path) as temporary:
+        with self._removed(".journal.new") as temporary:
             head = json.dumps({"schema": FORM, "journal": of}).encode() + b"\n"
             temporary.write_bytes(head + b"".join(entry.line() for entry in entries))
             lines = _unbuffered(temporary, "a+b")
@@ -200,13 +227,20 @@ class Journal:
         self.lines.close()
         self.lines = lines
 
-    def _assemble(self, plan: Sequence[Entry]) -> Path:
-        """Write the answers of a plan in its order; return the file."""
-        path = self.output.with_name(self.output.name + ".whole")
+    def _assemble(self, plan: Sequence[Entry], path: Path) -> None:
+        """Write the answers of a plan in its order."""
         with open(path, "wb") as stream:
             for entry in plan:
                 stream.write(self.read(entry))
-        return path
+
+    @contextlib.contextmanager
+    def _removed(self, end: str) -> Iterator[Path]:
+        """Name a file that is written beside its place; what is not moved there goes."""
+        temporary = self._beside(end)
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -237,16 +271,6 @@ def _resolved(path: Path) -> Path:
         raise OutputError(
             f"cannot write: {str(error).lower()}", where=safe(path), hint="name another -o FILE"
         ) from None
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Name a file that is written beside its place; what is not moved there goes."""
-    temporary = path.with_name(f"{path.name}.new")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _unbuffered(path: Path, mode: str) -> IO[bytes]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from lstm_cli.errors import InputError, LstmStepError, safe
+from lstm_cli.inputs_read import note_read
 
 # What is copied here to be read (weights, npz, Parquet) is at most so large.
 MAX_COPY_BYTES = 8 * 2**30
@@ -95,6 +96,7 @@ def open_remote(path: Path) -> IO[bytes]:
     Raises:
         InputError: it cannot be opened; while it is read: its backend fails.
     """
+    note_read(path)
     with _backend(path):
         stream = path.open("rb")
     return io.BufferedReader(cast(io.RawIOBase, _Stream(stream, path)), PIECE_BYTES)

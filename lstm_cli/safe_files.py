@@ -27,6 +27,7 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, caret, safe
+from lstm_cli.inputs_read import note_read, note_stdin
 from lstm_cli.remote import is_remote, open_remote
 
 MAX_TEXT_BYTES = 256 * 2**20
@@ -73,6 +74,7 @@ def read_stdin(place: str) -> str:
         raise InputError("stdin is closed", where=place, hint="pipe the data in, or use @FILE")
     if sys.stdin.isatty():
         print(f"reading {place} from the terminal, Ctrl-D ends it", file=sys.stderr)
+    note_stdin()
     return decode(_read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
 
 
@@ -102,6 +104,7 @@ def open_checked(path: Path) -> IO[bytes]:
     """
     if is_remote(path):
         return open_remote(path)
+    note_read(path)
     try:
         return path.open("rb")
     except (OSError, ValueError) as error:

@@ -19,6 +19,7 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import OutputError, safe
+from lstm_cli.inputs_read import check_unread
 
 
 def plain_list(array: Array, dtype: Any = np.float64) -> Any:
@@ -78,7 +79,7 @@ def write_out(pieces: Iterable[str | bytes], output: str = "-") -> None:
     """Write an answer to stdout (`-`) or, all or nothing, to a file.
 
     Raises:
-        OutputError: the disk is full, the folder missing, no permission.
+        OutputError: the disk is full, the folder missing, no permission; the file is also read.
     """
     if output == "-":
         _to_stdout(pieces)
@@ -122,15 +123,16 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OutputError: as `write_out`; the old file, if there was one, is as before.
     """
-    import tempfile  # brings half of the standard library: only where a file is written
-
-    temporary, path = "", _target(path)
+    check_unread(path)
+    given, path = path, _target(path)
+    # Named before it is there: whatever interrupts this finds it to be removed.
+    temporary = path.with_name(f".{path.name[:80]}.{os.urandom(8).hex()}")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
-        with os.fdopen(handle, "w+b") as stream:
+        with open(temporary, "x+b", opener=_private) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+        check_unread(given)  # what was read since: samples come while their answers go
         os.chmod(temporary, _mode(path))
         os.replace(temporary, path)
     except BaseException as error:
@@ -139,6 +141,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             raise _cannot_write(safe(path), error) from None
         raise
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def is_device(path: Path) -> bool:

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from lstm_cli.errors import ExitCode, LstmStepError, OutputError, indented
+from lstm_cli.inputs_read import noting_reads
 from lstm_cli.version import __version__
 
 # What a shell sets when it asks, through Typer, what a word could become.
@@ -86,15 +87,15 @@ def _guarded(arguments: list[str]) -> int:
 
 def program(arguments: list[str]) -> int:
     """Run the command line without any handling of our own errors; return the exit code."""
-    if COMPLETION not in os.environ:
-        if arguments in (["--help"], ["-h"]):
-            from lstm_cli.cli import front
+    if COMPLETION not in os.environ and arguments in (["--help"], ["-h"]):
+        from lstm_cli.cli import front
 
-            print(front.page())
-            return ExitCode.DONE
-        if (code := _plain_run(arguments)) is not None:
+        print(front.page())
+        return ExitCode.DONE
+    with noting_reads():
+        if COMPLETION not in os.environ and (code := _plain_run(arguments)) is not None:
             return code
-    return _by_typer(arguments)
+        return _by_typer(arguments)
 
 
 def _plain_run(arguments: list[str]) -> int | None:

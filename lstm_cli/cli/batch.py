@@ -92,6 +92,7 @@ def batch(
         Keeping,
         Progress,
         answered_lines,
+        answers_of,
         check_cluster_options,
         in_parts,
         is_device,
@@ -151,7 +152,7 @@ def batch(
             tally = keep.run(runner, work, chunks, progress, quiet)
         else:
             tally = Tally()
-            lines = answered_lines(runner.map(work, chunks), tally, progress)
+            lines = answered_lines(answers_of(runner, work, chunks), tally, progress)
             if chosen == "table":
                 records = [json.loads(line) for line in lines]
             else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.batch import Answer, Tally
 from lstm_cli.errors import UsageError, safe
+from lstm_cli.inputs_read import note_read
 from lstm_cli.journal import Entry, Journal
 from lstm_cli.remote import is_remote
 from lstm_cli.runners import Processes, Runner, Serial
@@ -152,6 +153,14 @@ class Progress:
             self.bar.update(self.task, description=text)
 
 
+def answers_of(runner: Runner, work: Work, chunks: Iterable[Chunk]) -> Iterator[Answer]:
+    """Yield the answers to chunks; the files that samples name may be read by other processes."""
+    for answer in runner.map(work, chunks):
+        for name in answer.files:
+            note_read(name)
+        yield answer
+
+
 def answered_lines(answers: Iterable[Answer], tally: Tally, progress: Progress) -> Iterator[str]:
     """Yield the lines of answers, counting them and saying what went wrong."""
     for answer in answers:
@@ -190,7 +199,7 @@ class Keeping:
             print("starting over: --resume would keep what an interrupted run answered",
                   file=sys.stderr)  # fmt: skip
         try:
-            for answer in runner.map(work, self._unanswered(chunks)):
+            for answer in answers_of(runner, work, self._unanswered(chunks)):
                 self._keep(answer)
                 progress.show(self.tally)
                 progress.say(answer)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_cli.cli import inputs as i
 from lstm_cli.cli import options as o
 from lstm_cli.errors import UsageError, safe, suggest
+from lstm_cli.inputs_read import check_unread
 
 if TYPE_CHECKING:
     from lstm_cli.engine import Trace
@@ -135,12 +138,15 @@ class _Files:
 
         Raises:
             UsageError: two parts go to one file, or the run cannot be kept as a sample.
-            OutputError: a file cannot be written.
+            OutputError: a file cannot be written; before any is, one that is also read.
         """
         from lstm_cli.render import exercise as render
         from lstm_cli.writers import write_out
 
         self._check()
+        for name in (self.sample, self.template, self.key, self.sheet):
+            if name not in ("", "-"):
+                check_unread(Path(name))
         if self.sample:
             write_out([_sample_text(trace, cell, self.sample)], self.sample)
         if self.template:
@@ -161,12 +167,13 @@ class _Files:
                     f"{option} needs a file: stdout has the sheet", where=option,
                     hint=f"{option} FILE",
                 )  # fmt: skip
-            if name not in ("", "-") and name in seen:
+            place = os.path.realpath(name) if name not in ("", "-") else name
+            if place not in ("", "-") and place in seen:
                 raise UsageError(
-                    f"{seen[name]} and {option} name the same file", where=option,
+                    f"{seen[place]} and {option} name the same file", where=option,
                     hint="give each a file of its own",
                 )  # fmt: skip
-            seen[name] = option
+            seen[place] = option
 
 
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:

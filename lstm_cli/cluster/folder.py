@@ -20,6 +20,7 @@ from typing import Any
 
 from lstm_cli.batch import Answer, Tally
 from lstm_cli.errors import LstmStepError, OutputError, safe
+from lstm_cli.inputs_read import check_unread, note_read
 from lstm_cli.remote import is_remote, place_of
 from lstm_cli.version import __version__
 
@@ -88,8 +89,9 @@ class Folder:
         """Make the folder; from here on it is not finished.
 
         Raises:
-            OutputError: it cannot be made or written.
+            OutputError: it cannot be made or written; one of its files is also read.
         """
+        self.check_unread()
         with self._writing():
             (self.path / FINISHED).mkdir(parents=True, exist_ok=True)
             (self.path / SUCCESS).unlink(missing_ok=True)
@@ -172,6 +174,20 @@ class Folder:
                 hint="the folder must be the same for all workers: a shared one, or s3://…",
             )
 
+    def check_unread(self) -> None:
+        """Refuse to replace or to drop a file that is read.
+
+        Raises:
+            OutputError: names it.
+        """
+        with self._writing():
+            names = self._sizes() if self.path.is_dir() else {}
+            inside = self.path / FINISHED
+            notes = list(inside.iterdir()) if inside.is_dir() else []
+        ours = (name for name in names if name in (SUCCESS, MANIFEST) or _OURS.fullmatch(name))
+        for path in (*(self.path / name for name in ours), *notes):
+            check_unread(path)
+
     def _sizes(self) -> dict[str, int]:
         """Return the size of each file, by one listing."""
         if self.remote:
@@ -187,6 +203,9 @@ class Folder:
         total = Tally()
         for each in records:
             total.add(each.tally)
+            for path in each.files:
+                note_read(path)
+        self.check_unread()
         manifest = {"schema": SCHEMA, "version": __version__, "run": run, **asdict(total),
                     "parts": [each.as_dict() for each in records]}  # fmt: skip
         self.write(MANIFEST, [json.dumps(manifest, indent=1).encode() + b"\n"])

@@ -15,6 +15,7 @@ from lstm_cli.errors import InputError, safe
 from lstm_cli.grading.answers import Answer
 from lstm_cli.grading.csv_rows import HINT, from_csv
 from lstm_cli.grading.json_rows import from_json
+from lstm_cli.inputs_read import note_stdin
 from lstm_cli.safe_files import open_checked
 
 MAX_BYTES = 64 * 2**20
@@ -51,6 +52,7 @@ def _text(path: str) -> str:
             raise InputError("stdin is closed", where="stdin", hint="name a file")
         if sys.stdin.isatty():
             print("reading answers from the terminal, Ctrl-D ends them", file=sys.stderr)
+        note_stdin()
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
     else:
         with open_checked(Path(path)) as stream:

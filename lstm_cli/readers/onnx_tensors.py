@@ -22,6 +22,7 @@ import numpy as np
 
 from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
+from lstm_cli.inputs_read import note_read
 from lstm_cli.readers.contents import Info
 from lstm_cli.readers.limits import Budget
 from lstm_cli.readers.raw import check_readable, decoded, shape_from, size_of
@@ -170,6 +171,7 @@ def _open_beside(folder: Path, location: str, place: str) -> Iterator[IO[bytes]]
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(descriptor)
         _unsafe(f"external data '{shown}' is not a plain file of one name", place)
+    note_read(descriptor, str(path))
     with os.fdopen(descriptor, "rb") as stream:
         yield stream
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe, suggest
+from lstm_cli.inputs_read import note_read, note_stdin
 from lstm_cli.remote import at_hand, called, find_remote, is_remote, place_of
 from lstm_cli.safe_files import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
 from lstm_cli.samples import chunks
@@ -51,7 +52,18 @@ def find_files(arguments: Iterable[str]) -> list[str]:
                 + ", ".join(FORMATS) + "; texts also in " + ", ".join(COMPRESSED),
             )  # fmt: skip
         found += inside
-    return list(dict.fromkeys(found))
+    found = list(dict.fromkeys(found))
+    _note(found)
+    return found
+
+
+def _note(files: Iterable[str]) -> None:
+    """Note files that are read later: no answer to the first may replace the last."""
+    for name in files:
+        if name == "-":
+            note_stdin()
+        else:
+            note_read(place_of(name))
 
 
 def _inside(argument: str) -> list[str]:
@@ -143,6 +155,7 @@ def _stdin() -> IO[bytes]:
         raise InputError("stdin is closed", where="stdin", hint="name a file")
     if sys.stdin.isatty():
         print("reading samples from the terminal, Ctrl-D ends them", file=sys.stderr)
+    note_stdin()
     return sys.stdin.buffer
 
 
