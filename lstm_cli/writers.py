@@ -153,7 +153,7 @@ def is_device(path: Path) -> bool:
     Raises:
         OutputError: what is there cannot be told.
     """
-    path = _target(path)
+    # Not of what a link leads to by name: /dev/stdout leads to "pipe:[1234]".
     try:
         return path.exists() and not path.is_file()
     except OSError as error:

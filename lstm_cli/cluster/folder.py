@@ -203,8 +203,8 @@ class Folder:
         total = Tally()
         for each in records:
             total.add(each.tally)
-            for path in each.files:
-                note_read(path)
+            for file in each.files:
+                note_read(file)
         self.check_unread()
         manifest = {"schema": SCHEMA, "version": __version__, "run": run, **asdict(total),
                     "parts": [each.as_dict() for each in records]}  # fmt: skip
