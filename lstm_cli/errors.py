@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     SOME_SAMPLES_FAILED = 4
     CANNOT_WRITE = 5
     BUG = 70
-    INTERRUPTED = 130
+    INTERRUPTED = 130  # Ctrl-C; SIGTERM is 143, SIGHUP 129: 128 and the signal
 
 
 class LstmStepError(Exception):

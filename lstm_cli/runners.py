@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Chunks handed to each process beside the one it works on, so that it never waits.
 AHEAD = 2
+# So often a process that is let go of looks whether it is still wanted for the rest of an answer.
+LOOK_SECONDS = 0.1
 
 
 class Runner(Protocol):
@@ -61,7 +64,7 @@ class Processes:
     def map(self, work: Callable[[Chunk], Answer], chunks: Iterable[Chunk]) -> Iterator[Answer]:
         """Yield the answer of each chunk, in order."""
         packed, source = pickle.dumps(work), iter(chunks)
-        pool = self._pool(packed, self.jobs)
+        pool = _Pool(packed, self.jobs)
         running: deque[tuple[Chunk, Future[Answer]]] = deque()
         try:
             while True:
@@ -76,7 +79,7 @@ class Processes:
                 try:
                     answer = future.result()
                 except BrokenProcessPool:
-                    pool.shutdown(wait=False, cancel_futures=True)
+                    pool.let_go()
                     self._check_start(packed)
                     # Those that were done before it broke keep their answers.
                     yield self._carefully(packed, chunk)
@@ -84,15 +87,11 @@ class Processes:
                         chunk, future = running.popleft()
                         done = future.done() and future.exception() is None
                         yield future.result() if done else self._carefully(packed, chunk)
-                    pool = self._pool(packed, self.jobs)
+                    pool = _Pool(packed, self.jobs)
                 else:
                     yield answer
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _pool(self, packed: bytes, jobs: int) -> ProcessPoolExecutor:
-        # Spawned, not forked: a fork copies the locks of whatever threads there are.
-        return ProcessPoolExecutor(jobs, get_context("spawn"), _start, (packed,))
+            pool.let_go()
 
     def _check_start(self, packed: bytes) -> None:
         """See that a process lives until it has work: else no sample is what it dies of.
@@ -102,7 +101,7 @@ class Processes:
         """
         from lstm_cli.batch import WorkerError
 
-        pool = self._pool(packed, 1)
+        pool = _Pool(packed, 1)
         try:
             pool.submit(os.getpid).result()
         except BrokenProcessPool:
@@ -113,13 +112,13 @@ class Processes:
                 "`if __name__ == '__main__':`",
             ) from None
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.let_go()
 
     def _carefully(self, packed: bytes, chunk: Chunk) -> Answer:
         """Return the answer of a chunk that may bring its process down."""
         from lstm_cli.batch import WorkerError, joined, lost
 
-        pool = self._pool(packed, 1)
+        pool = _Pool(packed, 1)
         try:
             return _submit(pool, chunk).result()
         except BrokenProcessPool:
@@ -134,7 +133,26 @@ class Processes:
             )
             return lost(chunk, error, self.notes)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.let_go()
+
+
+class _Pool(ProcessPoolExecutor):
+    """Processes that do not outlive whoever wants their answers.
+
+    Each holds an end of a pipe whose other end is ours alone, and which the system closes when this
+    process ends, however that comes about.
+    """
+
+    def __init__(self, packed: bytes, jobs: int) -> None:
+        # Spawned, not forked: a fork copies the locks of whatever threads there are, and this pipe.
+        context = get_context("spawn")
+        theirs, self._ours = context.Pipe(duplex=False)
+        super().__init__(jobs, context, _start, (packed, theirs))
+
+    def let_go(self) -> None:
+        """End the processes, without waiting for chunks whose answers nobody wants any more."""
+        self.shutdown(wait=False, cancel_futures=True)
+        self._ours.close()
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Answer]:
@@ -147,11 +165,16 @@ def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Answer]:
 
 
 _work: Callable[[Any], Any]
+# Held but while a chunk is being worked on. A process that ended in the middle of an answer would
+# leave our side waiting for the rest of it.
+_between_chunks = Lock()
 
 
-def _start(packed: bytes) -> None:
+def _start(packed: bytes, pipe: connection.Connection) -> None:
     """Make a process ready: one thread of BLAS, set before numpy is there, and the function."""
     global _work
+    _between_chunks.acquire()
+    Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that wrote the answers
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"
@@ -159,4 +182,18 @@ def _start(packed: bytes) -> None:
 
 
 def _run(chunk: Any) -> Any:
-    return _work(chunk)
+    _between_chunks.release()
+    try:
+        return _work(chunk)
+    finally:
+        _between_chunks.acquire()
+
+
+def _end_with_parent(pipe: connection.Connection) -> None:
+    """End this process once the other end of a pipe is closed."""
+    connection.wait([pipe])  # nothing is ever sent
+    parent = parent_process()
+    while parent is not None and parent.is_alive():
+        if _between_chunks.acquire(timeout=LOOK_SECONDS):
+            break
+    os._exit(1)  # no thread but the main one can end it otherwise

@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 from lstm_cli.errors import ExitCode, LstmStepError, OutputError, indented
-from lstm_cli.inputs_read import noting_reads
 from lstm_cli.version import __version__
 
 # What a shell sets when it asks, through Typer, what a word could become.
@@ -36,7 +35,13 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_guarded(arguments))
+    if _is_front(arguments):  # nothing heavy here either, and nothing to clean up
+        sys.exit(_guarded(arguments))
+    from lstm_cli.streaming.stopping import Stopping, exit_code
+
+    with Stopping(at_once=True):
+        code = _guarded(arguments)
+    sys.exit(exit_code(code))
 
 
 def _guarded(arguments: list[str]) -> int:
@@ -60,7 +65,8 @@ def _guarded(arguments: list[str]) -> int:
         _silence_stdout()
         return ExitCode.DONE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        with contextlib.suppress(OSError):  # stderr may have gone with the terminal
+            print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except MemoryError as error:
         # Lets go of what the run held, so that there is memory to say so.
@@ -87,15 +93,21 @@ def _guarded(arguments: list[str]) -> int:
 
 def program(arguments: list[str]) -> int:
     """Run the command line without any handling of our own errors; return the exit code."""
-    if COMPLETION not in os.environ and arguments in (["--help"], ["-h"]):
+    if _is_front(arguments):
         from lstm_cli.cli import front
 
         print(front.page())
         return ExitCode.DONE
+    from lstm_cli.inputs_read import noting_reads
+
     with noting_reads():
         if COMPLETION not in os.environ and (code := _plain_run(arguments)) is not None:
             return code
         return _by_typer(arguments)
+
+
+def _is_front(arguments: list[str]) -> bool:
+    return COMPLETION not in os.environ and arguments in (["--help"], ["-h"])
 
 
 def _plain_run(arguments: list[str]) -> int | None:

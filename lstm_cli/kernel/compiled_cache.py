@@ -133,9 +133,13 @@ def _placed(source: str, path: Path) -> str:
     except (OSError, ValueError):
         pass  # not there, or not ours: it is written anew
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".py")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(source)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(source)
+        os.replace(temporary, path)
+    except BaseException:  # Ctrl-C too: it is taken for no module's text
+        os.unlink(temporary)
+        raise
     return str(path)
 
 

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM, heard between blocks, so that what is done can be written to its end."""
+"""Ctrl-C, SIGTERM and SIGHUP: what is under way is cleaned up, or written to its end.
+
+By themselves SIGTERM and SIGHUP end a process on the spot, and leave its temporary files behind.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,45 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+# SIGHUP, for a terminal that is gone, is not on every system.
+ENDING = (signal.SIGTERM, *(each for each in signal.Signals if each.name == "SIGHUP"))
+
 
 class Stopping:
     """Whether somebody asked to stop, while `with Stopping() as stopping:` lasts.
 
     The second time is not waited for: it is a KeyboardInterrupt, as usual. A signal that is
     ignored (`nohup`, a background job) stays ignored.
+
+    Args:
+        at_once: hear SIGTERM and SIGHUP only, and do not wait for the second time.
     """
 
-    def __init__(self) -> None:
+    # Of the command, for `exit_code`: which signal was heard last, and whether it was obeyed.
+    last: int = signal.SIGINT
+    ended = False
+
+    def __init__(self, *, at_once: bool = False) -> None:
         self.asked = False
+        self._at_once = at_once
+        self._signals = ENDING if at_once else (signal.SIGINT, *ENDING)
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Stopping:
+        if self._at_once:
+            Stopping.last, Stopping.ended = signal.SIGINT, False
         if threading.current_thread() is threading.main_thread():  # no other may hear signals
-            for each in (signal.SIGINT, signal.SIGTERM):
+            for each in self._signals:
                 if signal.getsignal(each) is not signal.SIG_IGN:
                     self._before[each] = signal.signal(each, self._hear)
         return self
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if Stopping.ended:
+            return  # once more: what is being cleaned up is not to be interrupted
+        Stopping.last = number
+        if self.asked or self._at_once:
+            Stopping.ended = number in ENDING
             raise KeyboardInterrupt
         self.asked = True
 
@@ -39,3 +60,13 @@ class Stopping:
     ) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler)
+
+
+def exit_code(code: int) -> int:
+    """Return the exit code of a command; of one that a signal stopped, 128 and the signal.
+
+    Whatever else went wrong after SIGTERM or SIGHUP, such as a stderr that has gone with its
+    terminal, came of it.
+    """
+    stopped = Stopping.ended or (code and Stopping.last in ENDING)
+    return 128 + Stopping.last if stopped else code
