@@ -186,7 +186,11 @@ def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
     code = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); " \
            "from lstm_cli.cli import main; main(['batch', '-'])"  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
     )
     try:
         assert process.stdin is not None
