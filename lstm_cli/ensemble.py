@@ -278,6 +278,7 @@ class _Batch:
         runs = [member.runs[number] for member in members]
         self.given = {"h_0": np.stack([r.h for r in runs]), "c_0": np.stack([r.c for r in runs])}
         self.last: dict[str, Array] = {}
+        self._numbers = np.arange(len(members))
         self._plan()
 
     def restrict(self, keep: Array) -> None:
@@ -285,6 +286,7 @@ class _Batch:
         self.members = [member for member, kept in zip(self.members, keep, strict=True) if kept]
         self.given = {name: array[keep] for name, array in self.given.items()}
         self.last = {name: array[keep] for name, array in self.last.items()}
+        self._numbers = np.arange(len(self.members))
         self._plan()
 
     def _plan(self) -> None:
@@ -353,6 +355,8 @@ class _Batch:
         for task in tasks:
             have = {name: known[name][task.own] for name in task.names}
             value = evaluate(task.node, {**have, **task.parameters})
+            if value.ndim < 2:  # a row of parameters alone is the same for all members
+                value = np.broadcast_to(value, (len(self._numbers[task.own]), *value.shape))
             if task.rounding is not None:
                 value = task.rounding(value)
             if isinstance(task.own, slice):

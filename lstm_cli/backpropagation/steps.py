@@ -245,7 +245,7 @@ def steps_back(
     """
     rows = [row for row in backward_table(each.cell) if not parameter_of(row.symbol)]
     parameters = {name: rounded(a, dtype) for name, a in each.weights.arrays.items()}
-    following = {"d_h_next": dh, "d_c_next": dc}
+    following = _vectors(each, dh, dc)
     times = range(each.steps)
     for t in reversed(times) if each.direction == "forward" else times:
         known = {symbol: _double(values[..., t, :]) for symbol, values in each.values.items()}
@@ -253,7 +253,17 @@ def steps_back(
         assert inputs.keys() == GIVEN.keys()
         values = evaluate_rows(rows, {**parameters, **known}, inputs, dtype)
         yield t, values
-        following = {"d_h_next": values["d_h_prev"], "d_c_next": values["d_c_prev"]}
+        following = _vectors(each, values["d_h_prev"], values["d_c_prev"])
+
+
+def _vectors(each: LayerTrace, dh: Array, dc: Array) -> dict[str, Array]:
+    """Return what the step before is given: a bare 0 as a vector, for a matrix may multiply it."""
+    sizes = each.weights.output_size, each.weights.hidden_size
+    dh, dc = (
+        np.broadcast_to(d, (size,)) if d.ndim == 0 else d
+        for d, size in zip((dh, dc), sizes, strict=True)
+    )
+    return {"d_h_next": dh, "d_c_next": dc}
 
 
 def _double(array: Array) -> Array:

@@ -95,7 +95,8 @@ class OnlyGate:
         )
         parts = tuple(
             before if before is after else before.with_arrays(
-                {name: after.arrays[name] for name in (f"W_{self.gate}", f"b_{self.gate}")}
+                {name: after.arrays[name] for name in (f"W_{self.gate}", f"b_{self.gate}")
+                 if name in after.arrays}
             )
             for before, after in zip(draft.parts, changed.parts, strict=True)
         )  # fmt: skip

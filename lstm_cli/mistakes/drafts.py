@@ -16,12 +16,15 @@ import numpy as np
 
 from lstm_cli.cells import Cell
 from lstm_cli.ensemble import CARRY, START, Member, Rounding, Run
-from lstm_cli.equations import Array, Node, parse
+from lstm_cli.equations import Apply, Array, Name, Node, Number, parse
 from lstm_cli.errors import CellError
 from lstm_cli.rewriting import rewrite
 from lstm_cli.weights import Direction, Model
 
 Made = TypeVar("Made")
+
+# Name -> shape, in a form that can be a key.
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Cache:
@@ -97,6 +100,23 @@ class Draft:
             else {"I": 1, "H": 2, "P": 3}
             for own, c in zip(self.parts, self.c, strict=True)
         ]
+
+    @property
+    def shapes(self) -> list[Shapes]:
+        """The shapes of what the rows of each run may read: its parameters, x and states."""
+        return [
+            (
+                *((name, array.shape) for name, array in own.arrays.items()),
+                ("x", (self.x.shape[-1] if not level else self._wide(level - 1),)),
+                ("h_prev", h.shape),
+                ("c_prev", c.shape),
+            )
+            for own, (level, _), h, c in zip(self.parts, self.layout, self.h, self.c, strict=True)
+        ]
+
+    def _wide(self, level: int) -> int:
+        """Return how many numbers a layer hands on, of all its directions."""
+        return sum(len(h) for h, (own, _) in zip(self.h, self.layout, strict=True) if own == level)
 
     def member(self) -> Member:
         """Return the draft as an ensemble takes it."""
@@ -199,7 +219,10 @@ class Edits:
         if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in draft.sizes):
             return None
         cells = tuple(_edited(self, cell) for cell in draft.cells)
-        kept = tuple(cell for cell in cells if cell is not None)
+        kept = tuple(
+            cell for cell, shapes in zip(cells, draft.shapes, strict=True)
+            if cell is not None and _computes(cell, shapes)
+        )  # fmt: skip
         return replace(draft, cells=kept) if len(kept) == len(cells) else None
 
     def on(self, cell: Cell) -> Cell | None:
@@ -218,6 +241,47 @@ class Edits:
 @lru_cache(maxsize=16384)  # a class of students makes the same mistakes on the same cell
 def _edited(change: Edits, cell: Cell) -> Cell | None:
     return change.on(cell)
+
+
+@lru_cache(maxsize=16384)
+def _computes(cell: Cell, shapes: Shapes) -> bool:
+    """Return whether an edited table still computes: a catalogued row meets anybody's table.
+
+    What the edit put in must be there (a table may have no `i`), in sizes that fit.
+    """
+    known = dict(shapes)
+    try:
+        for row in cell.equations:
+            known[row.symbol] = (_width(row.expression, known),)
+    except (KeyError, _SizesDiffer):
+        return False
+    return (known["h"], known["c"]) == (known["h_prev"], known["c_prev"])
+
+
+class _SizesDiffer(Exception):
+    """Two sizes that cannot be equal meet in a row."""
+
+
+def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return how many numbers an expression gives; 0 for a plain number, which fits any size."""
+    match node:
+        case Number():
+            return 0
+        case Name(name):
+            return shapes[name][0]
+        case Apply("@", (Name(matrix), vector)):
+            rows, columns = shapes[matrix]
+            if _width(vector, shapes) != columns:
+                raise _SizesDiffer
+            return rows
+        case Apply("concat", parts):
+            return sum(_width(part, shapes) for part in parts)
+        case Apply(_, arguments):
+            widths = {_width(each, shapes) for each in arguments} - {0}
+            if len(widths) > 1:
+                raise _SizesDiffer
+            return widths.pop() if widths else 0
+    raise AssertionError(node)
 
 
 def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:

@@ -81,6 +81,10 @@ class _Builder:
         rows = {row.symbol: row for row in self.cell.equations if row.symbol not in inlined}
         self.columns = columns_of(self.cell, inlined)
         self.c, self.h = (substitute(rows[state].expression, inlined) for state in ("c", "h"))
+        if "h" in names_in(self.c):  # a table may make h first: then c is drawn through it
+            self.c = substitute(self.c, {"h": self.h})
+            if isinstance(self.h, Apply):
+                self.named[write(self.h)] = "h"
         place = {symbol: index for index, symbol in enumerate(rows)}
         self.columns.sort(key=lambda column: rank(column, (self.c, self.h), place))
         self.cell_way, self.hidden_way = way_of(self.c, "c_prev"), way_of(self.h, "c")
@@ -123,6 +127,7 @@ class _Builder:
         foot = self.bus_y if self._reads_bus(column) else self.box_y + 44
         last = column.rows[-1].symbol
         below = self._key(column.layer or Name(last))
+        self._key(Name(last))  # a second name for a value has no box to be known by
         self.wires.append(Wire(below, ((column.x, foot), (column.x, self.box_y))))
         self.wires.append(Wire(last, ((column.x, self.box_y), (column.x, column.out - 14))))
         if foot == self.bus_y:
@@ -173,7 +178,7 @@ class _Builder:
             if name in {row.symbol for row in column.rows}:
                 top = column.out - 14 if name == column.rows[-1].symbol else self.box_y + 56
                 return _Source(name, column.x, top)
-        return _Source(name, self.state_x, self.box_y)  # h: nothing of a step reads it
+        return self.hidden  # h: c, which is drawn before it, reads h through its expression
 
     # ---- the line of the cell state
 
@@ -182,7 +187,11 @@ class _Builder:
         start = leaf_of(self.c, self.cell_way)
         key, x = self._key(start), 14.0
         if start != Name("c_prev"):
-            source = self._source(start.id) if isinstance(start, Name) else _Source(key, x, TOP)
+            if isinstance(start, Name) and flows(start):
+                source = self._source(start.id)
+            else:  # parameters alone
+                source = _Source(key, LEFT, TOP)
+                self._operation(Name("c"), start, (LEFT, TOP))
             x = max(x, source.x)
             self.wires.append(Wire(key, ((x, source.y), (x, TOP)), "gate"))
             taps = [each.x for each in self.columns if self._reads(each) & {"c_prev"}]
@@ -218,10 +227,13 @@ class _Builder:
         key, y = self._key(start), TOP
         if start == Name("c"):
             self.joints.append((right, TOP))
-        elif isinstance(start, Name):
+        elif isinstance(start, Name) and flows(start):
             source = self._source(start.id)
             y = source.y
             self.wires.append(Wire(key, ((source.x, y), (right, y))))
+        else:  # parameters alone
+            y = TOP + LEVEL - 6
+            self._operation(Name("h"), start, (right, y))
         for level, (apply, index) in enumerate(self.hidden_way, 1):
             place = (right, TOP + LEVEL * level - 6)
             self.wires.append(Wire(key, ((right, y), place)))
@@ -235,6 +247,7 @@ class _Builder:
             key, y = self._key(node), place[1]
         for state in ("c", "h"):  # a row may be no more than another name
             self._key(Name(state))
+        self.hidden = _Source("h", right, y)
         end = self.bus_y
         self.wires.append(Wire("h", ((right, y), (right, end), (edge, end)), "state", "arrow"))
         up = right + 98

@@ -44,8 +44,11 @@ class Column:
 
     @property
     def operations(self) -> list[Equation]:
-        """The rows with a box of their own, above the layer."""
-        return self.rows[1:] if self.layer == Name(self.rows[0].symbol) else self.rows
+        """The rows with a box of their own, above the layer; a second name for a value has none."""
+        rows = self.rows[1:] if self.layer == Name(self.rows[0].symbol) else self.rows
+        return [
+            row for row in rows if not isinstance(row.expression, Name) or not flows(row.expression)
+        ]
 
 
 def _readers(rows: Iterable[Equation]) -> dict[str, list[str]]:
@@ -72,6 +75,7 @@ def inlined_rows(cell: Cell) -> dict[str, Node]:
             and not more
             and (reader in ("c", "h") or reader in parts)
             and of_state
+            and isinstance(row.expression, Apply)  # a second name for a state is no part of c
             and _elementwise(row.expression)
         ):
             parts[row.symbol] = row.expression
@@ -174,7 +178,8 @@ _SIGNS = {"*": "×", "+": "+", "-": "−", "/": "÷", "neg": "−"}
 
 def face_of(node: Node, spine: int) -> tuple[str, str]:
     """Return what is written on an operation, and what kind of box it has."""
-    assert isinstance(node, Apply)
+    if not isinstance(node, Apply):  # a parameter alone
+        return write(node, UNICODE), "function"
     if node.function == "@":
         return UNICODE.name(names_in(node.arguments[0])[0]), "layer"
     if node.function in _SIGNS:
