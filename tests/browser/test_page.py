@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -306,6 +308,75 @@ def test_the_pointer_shows_an_equation_with_its_numbers(opened: Open) -> None:
     assert "1·0.5" in stages[0]
     assert "1·0.3" in stages[0]
     assert "4 more: 0" in stages[0]
+
+
+# Products inside products, a joined vector that meets no matrix, gates that only have a name.
+DEEP = """
+z_f = W_f @ [h_prev, x] + b_f
+z_i = W_i @ [h_prev, x] + U_i @ h_prev
+g = W_g @ [tanh(U_g @ x), h_prev]
+f = sigmoid(z_f)
+i = z_i
+m = W_m @ sigmoid([f, x])
+c = f * c_prev + (i * g) * (i * m)
+h = tanh(W_p @ tanh(W_q @ (c * f)))
+"""
+WORTH = {"exp": math.exp, "tanh": math.tanh, "σ": lambda z: 1 / (1 + math.exp(-z)),
+         "hard": lambda z: min(max(0.2 * z + 0.5, 0), 1), "max": max, "min": min, "abs": abs, "softsign": lambda z: z / (1 + abs(z))}  # fmt: skip
+
+
+def worth(stage: str) -> float:
+    """Return what a stage of the panel comes to, by Python's own arithmetic."""
+    text = re.sub(r"\[\d+ more: (.*?)\]", r"(\1)", stage)
+    text = text.replace("·", "*").replace("−", "-").replace("hard-σ", "hard")
+    return float(eval(text, {"__builtins__": {}}, WORTH))  # our own page's text
+
+
+def deep_weights() -> LstmWeights:
+    cell = Cell("deep", "", parse_table(DEEP))
+    sizes = {"I": 2, "H": 3, "P": 3, "rows of U_g": 2, "rows of W_q": 4}
+    return LstmWeights(cell, random_arrays(cell, sizes, seed=4))
+
+
+@pytest.mark.parametrize("notation", ["joined", "split"])
+@pytest.mark.parametrize("table", ["lstm", "peephole+projection", "hard-sigmoid", "own", "deep"])
+def test_every_row_is_worked_out(opened: Open, table: str, notation: Any) -> None:
+    """Each stage of each row and box, in either notation, comes to the engine's own number."""
+    made = {"own": own_weights, "deep": deep_weights}
+    weights = made[table]() if table in made else random_weights(spec_cell(table), seed=6)
+    trace = trace_of(weights)
+    tab, unit, t = opened(trace, Look(unit=1, t=2, notation=notation)), 1, 2
+    each, panel = trace.layers[0], tab.locator("#worked")
+    known = {**weights.arrays, **each.at(t)}
+    for line in tab.locator("#rows tbody tr").all():
+        line.hover()
+        value = each.at(t)[line.get_attribute("data-symbol")][unit]
+        assert_worked(panel.locator("li").all_inner_texts(), value)
+    nodes = draw(weights.cell).nodes
+    for box in tab.locator(".circuit .operation").all():
+        box.focus()
+        value = np.atleast_1d(evaluate(nodes[box.get_attribute("data-key")], known))[unit]
+        assert_worked(panel.locator("li").all_inner_texts(), value)
+
+
+def assert_worked(stages: list[str], value: float) -> None:
+    assert stages[-1] == number(float(value), 6)
+    for stage in stages:
+        assert worth(stage) == pytest.approx(value, abs=2e-5), stages
+
+
+def test_a_part_that_fails_stops_no_other(opened: Open) -> None:
+    """Where one expression cannot be worked out, that is said, and the page goes on."""
+    tab = opened(question(), Look(unit=1))
+    tab.evaluate("console.error = () => {}")  # the fault below is ours
+    tab.evaluate("lstmStep.parts()['i * g'].stages = [[{ product: ['none', 'x', 'all'] }]]")
+    tab.locator("#rows tr[data-symbol=f]").hover()
+    tab.locator(".circuit .operation[data-key='i * g']").focus()
+    assert "cannot be shown" in tab.locator("#worked .trouble").inner_text()
+    assert tab.locator("#worked li").count() == 0  # nothing of the row before
+    tab.locator("#rows tr[data-symbol=i]").hover()
+    assert tab.locator("#worked .trouble").count() == 0
+    assert tab.locator("#worked li").last.inner_text() == "0.689974"
 
 
 def test_the_keyboard_reaches_every_box(opened: Open) -> None:

@@ -19,6 +19,7 @@ class Circuit {
   }
 
   show(words, scales, colour) {
+    for (const text of this.svg.querySelectorAll("[data-number]")) text.textContent = "–";
     for (const part of this.parts) {
       const { key } = part.dataset;
       const vector = words.run.part(key, words.values, words.parameters);

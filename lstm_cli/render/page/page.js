@@ -37,11 +37,25 @@ function words() {
   return new Words(run, values, parameters, view.unit, raw.view.digits);
 }
 
+// An error in one part of the page is said there, and stops no other part.
+function guarded(place, show) {
+  const holder = $(place);
+  holder.querySelector(":scope > .trouble")?.remove();
+  try {
+    show();
+  } catch (error) {
+    console.error(error);
+    const textContent = `This part cannot be shown: ${error.message}`;
+    holder.append(element("p", { className: "trouble hint", textContent }));
+  }
+}
+
 function showStep() {
-  const now = words();
-  circuit().show(now, current().scales, (scale, value) => colours.css(scale, value));
-  showRows(now);
-  showWorked(now);
+  guarded(".drawing", () =>
+    circuit().show(words(), current().scales, (scale, value) => colours.css(scale, value)),
+  );
+  guarded("aside", showRows);
+  guarded("#worked", showWorked);
   $("#t").value = String(view.t);
   $("#t-text").textContent = `${view.t} of ${current().steps}`;
   $("#unit").value = String(view.unit);
@@ -51,7 +65,9 @@ function showStep() {
   for (const strip of strips) strip.move(view.t, view.unit);
 }
 
-function showRows(now) {
+function showRows() {
+  $("#rows tbody").replaceChildren();
+  const now = words();
   const before = current().at(view.t);
   const { inputs, rows } = current().cell;
   const lines = [...inputs, ...rows].map(({ symbol, shown, label }) => {
@@ -82,10 +98,13 @@ function showRows(now) {
 function look(key, pin = false) {
   if (pin) view.pinned = view.pinned === key ? null : key;
   view.key = key;
-  showWorked(words());
+  guarded("#worked", showWorked);
 }
 
-function showWorked(now) {
+function showWorked() {
+  // Nothing of another row may stay.
+  for (const part of ["h2", ".formula", ".stages"]) $(`#worked ${part}`).replaceChildren();
+  const now = words();
   const key = view.key ?? view.pinned ?? "h";
   const { inputs, rows, parts } = current().cell;
   const found = [...inputs, ...rows].find(({ symbol }) => symbol === key) ?? parts[key];
@@ -151,6 +170,10 @@ function parameterEntries(name) {
 }
 
 function showSliders() {
+  guarded("#sliders", buildSliders);
+}
+
+function buildSliders() {
   const inputs = current().cell.inputs.map(({ symbol, shown }) => [symbol, shown]);
   const parameters = Object.keys(current().parameters).map((name) => [name, name]);
   const known = [...inputs, ...parameters].map(([name]) => name);
@@ -218,7 +241,8 @@ function paint(run, from) {
     const values = run.at(t);
     for (const strip of strips) strip.paint(t, values[strip.symbol]);
   }
-  if (t <= run.steps) painting = requestAnimationFrame(() => paint(run, t));
+  const onwards = () => guarded("#strips", () => paint(run, t));
+  if (t <= run.steps) painting = requestAnimationFrame(onwards);
   else document.body.dataset.painted = String(view.run);
 }
 
@@ -277,7 +301,7 @@ function chooseRun(place) {
     ...Array.from({ length: size }, (_, i) => element("option", { value: String(i), textContent: String(i) })),
   );
   $("#t").max = String(current().steps);
-  buildStrips();
+  guarded("#strips", buildStrips);
   go(view.t);
 }
 
@@ -344,7 +368,7 @@ $("#theme").addEventListener("click", nextTheme);
 $("#help").addEventListener("click", toggleKeys);
 $(".drawing").addEventListener("pointerleave", () => {
   view.key = null;
-  showWorked(words());
+  guarded("#worked", showWorked);
 });
 
 $("#tabs").hidden = runs.length === 1;
@@ -364,6 +388,7 @@ chooseRun(0);
 // For the curious, and for tests: the numbers that are shown, in full.
 window.lstmStep = {
   runs: runs.length,
+  parts: () => current().cell.parts,
   step: (run, t) => Object.fromEntries(
     Object.entries(runs[run].at(t)).map(([symbol, vector]) => [symbol, Array.from(vector)]),
   ),

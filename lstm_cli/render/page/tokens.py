@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,12 +33,14 @@ def tree_json(node: Node) -> Any:
 def tokens_of(node: Node, notation: Notation) -> list[list[Any]]:
     """Return an expression's stages with places for numbers: as written, and as textbooks have it.
 
-    A piece is a text, `{"name": …}` for a number, or `{"product": [matrix, vector]}` for the sum
-    of a matrix's row with a vector, whose terms the page writes out.
+    A piece is a text; `{"name": …}` for a number; `{"product": [matrix, vector, columns]}` for the
+    sum of a matrix's row, or of its "first" or "last" columns, with a vector, whose terms the page
+    writes out; or `{"value": tree}` for what a joined vector has at the unit.
     """
-    shown = split(node) if notation == "split" else node
+    lifting = _Lifting(notation)
+    shown = lifting.lifted(node)
     books = _textbook(shown)
-    return [_pieces(each) for each in ([shown] if books == shown else [shown, books])]
+    return [lifting.pieces(each) for each in ([shown] if books == shown else [shown, books])]
 
 
 def _textbook(node: Node) -> Node:
@@ -55,27 +56,43 @@ def _textbook(node: Node) -> Node:
     return rebuild(node, change)
 
 
-def _pieces(node: Node) -> list[Any]:
-    products: dict[str, Apply] = {}
+class _Lifting:
+    """Takes what is no number of one unit out of a tree: products of matrices, joined vectors."""
 
-    def lift(each: Node) -> Node:
-        if isinstance(each, Apply) and each.function == "@":
-            products[f"@{len(products)}"] = each
-            return Name(f"@{len(products) - 1}")
-        return each
+    def __init__(self, notation: Notation) -> None:
+        self.notation = notation
+        self.places: dict[str, dict[str, Any]] = {}
 
-    text = write(rebuild(node, lift), _NUMBERS)
-    parts = re.split(f"{_OPEN}(.*?){_CLOSE}", text)
-    pieces: list[Any] = []
-    for index, part in enumerate(parts):
-        if index % 2:
-            pieces.append(_place(part, products))
-        elif part:
-            pieces.append(part)
-    return pieces
+    def lifted(self, node: Node) -> Node:
+        """Return the tree with a name for each of them, the outermost: what is inside is theirs."""
+        match node:
+            case Apply("@", (Name(matrix), vector)):
+                halves = split(node) if self.notation == "split" else node
+                match halves:
+                    # Both halves are columns of the one matrix that there is.
+                    case Apply("+", (Apply("@", (_, x)), Apply("@", (_, h)))):
+                        return Apply("+", (self._product(matrix, x, "last"),
+                                           self._product(matrix, h, "first")))  # fmt: skip
+                return self._product(matrix, vector, "all")
+            case Apply("concat"):
+                return self._place({"value": tree_json(node)})
+            case Apply(function, arguments):
+                return Apply(function, tuple(map(self.lifted, arguments)))
+        return node
 
+    def _product(self, matrix: str, vector: Node, columns: str) -> Name:
+        return self._place({"product": [matrix, tree_json(vector), columns]})
 
-def _place(name: str, products: Mapping[str, Apply]) -> dict[str, Any]:
-    if name in products:
-        return {"product": [tree_json(each) for each in products[name].arguments]}
-    return {"name": name}
+    def _place(self, piece: dict[str, Any]) -> Name:
+        name = f"@{len(self.places)}"  # starts as no name of a row does
+        self.places[name] = piece
+        return Name(name)
+
+    def pieces(self, node: Node) -> list[Any]:
+        """Return a lifted tree's text, cut where its numbers stand."""
+        parts = re.split(f"{_OPEN}(.*?){_CLOSE}", write(node, _NUMBERS))
+        return [
+            self.places.get(part, {"name": part}) if index % 2 else part
+            for index, part in enumerate(parts)
+            if index % 2 or part
+        ]

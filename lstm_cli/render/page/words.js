@@ -52,14 +52,20 @@ class Words {
   piece(piece, alone) {
     if (typeof piece === "string") return piece;
     if (piece.product) return this.product(...piece.product);
-    const value = this.at(this.names[piece.name]);
+    const value = this.at(piece.value ? this.vector(piece.value) : this.names[piece.name]);
     return alone ? this.text(value) : this.inside(value);
   }
 
-  product(matrix, tree) {
+  vector(tree) {
+    return evaluate(tree, this.names, this.run.cell.functions);
+  }
+
+  // The unit's row of a matrix, or as many of its first or last columns as the vector has numbers.
+  product(matrix, tree, which) {
     const { columns, data } = this.parameters[matrix];
-    const vector = evaluate(tree, this.names, this.run.cell.functions);
-    const weights = data.subarray(this.unit * columns, (this.unit + 1) * columns);
+    const vector = this.vector(tree);
+    const first = this.unit * columns + (which === "last" ? columns - vector.length : 0);
+    const weights = data.subarray(first, first + vector.length);
     const sizes = Array.from(vector, (value, i) => Math.abs(value * weights[i]));
     const order = sizes.map((_, i) => i).sort((a, b) => sizes[b] - sizes[a] || a - b);
     const shown = order.slice(0, MOST_TERMS).sort((a, b) => a - b);
