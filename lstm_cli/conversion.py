@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,9 @@ def convert(
         traits[place] = own
     kind = np.dtype(dtype or _narrowest(packed, saver))
     packed = {
-        place: {key: array.astype(kind) for key, array in tensors.items()}
+        place: {
+            key: _fitting(key, array, kind, saver, model.source) for key, array in tensors.items()
+        }
         for place, tensors in packed.items()
     }
     sizes = {(lv, d): (w.input_size, w.hidden_size, w.output_size) for lv, d, w in model.runs}
@@ -203,8 +206,27 @@ def _with_coupled(arrays: dict[str, Array], row: Convention) -> dict[str, Array]
 
 def _narrowest(packed: Mapping[Place, Mapping[str, Array]], saver: Saver) -> str:
     arrays = [array for tensors in packed.values() for array in tensors.values()]
-    exact = all(np.array_equal(array.astype(np.float32), array) for array in arrays)
+    with np.errstate(over="ignore"):  # what is too large for it is not exact
+        exact = all(np.array_equal(array.astype(np.float32), array) for array in arrays)
     return "float32" if exact or saver.name == "onnx" else "float64"
+
+
+def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Saver, source: str) -> Array:
+    """Return an array in the type that is written.
+
+    Raises:
+        InputError: a number is too large for it.
+    """
+    least = np.dtype(np.float32) if saver.name == "onnx" else kind  # its node is of float32
+    beyond = np.abs(array) > np.finfo(least).max
+    if beyond.any():
+        raise InputError(
+            f"{safe(key)} has {array[beyond][0]:.6g}, and {least} ends at "
+            f"{np.finfo(least).max:.6g}",
+            where=source,
+            hint="--dtype float64, in a format that has it (npz, safetensors, keras, json)",
+        )
+    return array.astype(kind)
 
 
 def _named(row: Convention, packed: Mapping[Place, Mapping[str, Array]]) -> dict[str, Array]:

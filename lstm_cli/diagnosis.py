@@ -23,6 +23,7 @@ from lstm_cli.mistakes.drafts import Cache, Draft, draft_of
 from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.notation import is_parameter
 from lstm_cli.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
+from lstm_cli.traits import kept_factor
 
 Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
 
@@ -192,14 +193,16 @@ def _compare(trace: Trace, claims: Claims) -> Diagnosis:
 
 
 def _off(claim: Claim, ours: Array) -> Array:
-    off = np.abs(ours - claim.values)
+    with np.errstate(all="ignore"):  # what is too far off for a number is infinitely far
+        off = np.abs(ours - claim.values)
     off[np.isnan(off)] = np.inf
     off[(ours == claim.values) | np.isnan(claim.values)] = 0.0
     return np.asarray(off)
 
 
 def _excess(claim: Claim, ours: Array) -> Array:
-    return np.asarray(_off(claim, ours) / claim.tolerance)
+    with np.errstate(over="ignore"):
+        return np.asarray(_off(claim, ours) / claim.tolerance)
 
 
 def _difference(trace: Trace, claim: Claim, ours: Array, *, most: bool = False) -> Difference:
@@ -224,9 +227,10 @@ def _signature(
     before = [claim for (claim, _) in rows if claim.run == first.run
               and _processed(trace, claim) < _processed(trace, first)]  # fmt: skip
     if before and _processed(trace, before[0]) == 1 and _processed(trace, first) == 2:
+        kept = kept_factor(trace.layers[first.run].cell)
+        gate = ", the forget gate, its bias" if kept and names_in(kept) else ""
         sentences.append(
-            "the first step is right and the second is not: look at U, the forget gate, its bias "
-            "and what is handed on"
+            f"the first step is right and the second is not: look at U{gate} and what is handed on"
         )
     elif before:
         sentences.append(f"right up to t = {before[-1].t}, wrong from t = {first.t}")

@@ -239,11 +239,12 @@ class _Evaluation:
             if target.symbol not in values:
                 self.excess[mine] = self.difference[mine] = np.inf
                 continue
-            off = np.abs(values[target.symbol][own] - target.values)
-            off[np.isnan(off) & ~np.isnan(target.values)] = np.inf
-            off[:, np.isnan(target.values)] = 0.0
+            with np.errstate(all="ignore"):  # what is too far off for a number is infinitely far
+                off = np.abs(values[target.symbol][own] - target.values)
+                off[np.isnan(off) & ~np.isnan(target.values)] = np.inf
+                off[:, np.isnan(target.values)] = 0.0
+                excess = (off / target.tolerance).max(axis=1)
             self.difference[mine] = np.maximum(self.difference[mine], off.max(axis=1))
-            excess = (off / target.tolerance).max(axis=1)
             self.excess[mine] = np.maximum(self.excess[mine], excess)
 
     def _keep(

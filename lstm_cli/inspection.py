@@ -10,6 +10,7 @@ import numpy as np
 
 from lstm_cli.cells import describe_edit
 from lstm_cli.conventions import convention_named
+from lstm_cli.equations import Array
 from lstm_cli.errors import LstmStepError, safe
 from lstm_cli.readers import assemble, format_of, read_contents, refuse_strangers
 from lstm_cli.readers.finding import Found, find_lstms
@@ -104,6 +105,13 @@ def _ranges(weights: LstmWeights) -> Iterator[dict[str, Any]]:
                 "parameter": part,
                 "shape": list(values.shape),
                 "min": float(np.min(values)),
-                "mean": float(np.mean(values)),
+                "mean": _mean(values),
                 "max": float(np.max(values)),
             }
+
+
+def _mean(values: Array) -> float:
+    """Return the mean, of numbers too whose sum is more than the largest number."""
+    with np.errstate(over="ignore"):
+        mean = float(np.mean(values))
+    return mean if np.isfinite(mean) else float(np.sum(values / values.size))

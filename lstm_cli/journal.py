@@ -285,17 +285,21 @@ def _write_all(stream: IO[bytes], data: bytes) -> None:
         view = view[stream.write(view) :]
 
 
+# What a damaged line raises: no JSON or nested without end, another form, a number of no place.
+_NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
 def _entries(path: Path) -> tuple[str, list[Entry]]:
     """Return what a journal is of ("" for none of ours) and its whole lines."""
     *lines, _ = path.read_bytes().split(b"\n")
     try:
         head = json.loads(lines[0]) if lines else {}
         of = head["journal"] if head.get("schema") == FORM else ""
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _NOT_OURS:
         return "", []
     entries = []
     for line in lines[1:] if of else []:
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        with contextlib.suppress(*_NOT_OURS):  # as if it had not been: it is computed again
             entries.append(_entry(json.loads(line)))
     return of, entries
 
@@ -306,6 +310,8 @@ def _entry(record: dict[str, Any]) -> Entry:
         raise ValueError("not a place in a file")
     failed = tuple(int(each) for each in record["failed"])
     tally = Tally.read(record["tally"])
+    if any(not 0 <= each < tally.samples for each in failed):
+        raise ValueError("not a sample of the chunk")
     files = {str(path): str(digest) for path, digest in record["files"].items()}
     return Entry(str(record["key"]), start, size, crc, tally, failed, files)
 

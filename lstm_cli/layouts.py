@@ -61,7 +61,8 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
         for gate, key in keys.items():
             used.add(key)
             # In float64 before biases are added: a sum in float16 would lose what was stored.
-            array = np.asarray(tensors[key], dtype=np.float64)
+            with np.errstate(invalid="ignore"):  # a signalling nan: refused where all are checked
+                array = np.asarray(tensors[key], dtype=np.float64)
             for letter, block in _cut(tensor, gate, array, safe(shown_key(key)), place):
                 blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)
     unused = [key for key in tensors if key not in used]
@@ -144,7 +145,8 @@ def _sum(biases: list[Array], letter: str, place: str) -> Array:
             where=place,
             hint="both biases need (H,)",
         )
-    return biases[0] if len(biases) == 1 else np.sum(biases, axis=0)
+    with np.errstate(all="ignore"):  # what is not finite is refused where all are checked
+        return biases[0] if len(biases) == 1 else np.asarray(np.sum(biases, axis=0))
 
 
 def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: str) -> Array:

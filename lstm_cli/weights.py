@@ -106,7 +106,8 @@ class LstmWeights:
 
 
 def _frozen(array: Array) -> Array:
-    copy = np.array(array, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling nan is refused by name, as every nan
+        copy = np.array(array, dtype=np.float64)
     copy.flags.writeable = False
     return copy
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lstm_cli.cells import LSTM
 from lstm_cli.render.words import percent, sentences
 
 
@@ -32,11 +33,12 @@ def test_only_one_is_called_a_hundred_per_cent(share: float, text: str) -> None:
 
 def test_a_state_that_stays_infinite_has_not_changed() -> None:
     """Units that do change are told, not the one that is inf before and after."""
+    nothing = dict.fromkeys("figoh", np.full(3, np.nan))
     values = {"c_prev": np.array([np.inf, 1.0, 3.0]), "c": np.array([np.inf, 1.5, 2.75])}
-    assert sentences(values) == [("cell state", "changes most in unit 1: 1 → 1.5")]
-    assert sentences({"c_prev": values["c_prev"], "c": values["c_prev"]}) == [
-        ("cell state", "does not change")
-    ]
+    said = [("cell state", "changes most in unit 1: 1 → 1.5")]
+    assert sentences(LSTM, nothing | values) == said
+    still = nothing | {"c_prev": values["c_prev"], "c": values["c_prev"]}
+    assert sentences(LSTM, still) == [("cell state", "does not change")]
 
 
 def test_units_without_a_number_are_not_the_most_of_anything() -> None:
@@ -44,12 +46,13 @@ def test_units_without_a_number_are_not_the_most_of_anything() -> None:
     values = {
         "c_prev": np.array([1.0, 2.0, 3.0]),
         "f": np.array([np.nan, 0.25, 0.5]),
+        "i": np.array([np.nan, np.nan, np.nan]),
         "g": np.array([np.nan, -0.5, 0.25]),
         "o": np.array([np.nan, np.nan, np.nan]),
         "c": np.array([np.nan, 1.0, 1.5]),
         "h": np.array([np.inf, 0.5, -0.75]),
     }
-    assert sentences(values) == [
+    assert sentences(LSTM, values) == [
         (
             "forget gate",
             "of the old cell state, keeps most in unit 2 (50 %), least in unit 1 (25 %)",

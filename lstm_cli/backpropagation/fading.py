@@ -15,7 +15,8 @@ import numpy as np
 
 from lstm_cli.backpropagation.steps import steps_back
 from lstm_cli.engine import LayerTrace, Trace, check_trace_size
-from lstm_cli.equations import Array
+from lstm_cli.equations import Array, Node, evaluate, names_in
+from lstm_cli.traits import kept_factor
 from lstm_cli.weights import Direction
 
 
@@ -29,8 +30,10 @@ class Fading:
             through h_t too.
         diagonal: ∂c_T[k]/∂c_t[k], `(…, T, H)`.
         h: ‖∂h_T/∂h_t[k]‖₂ with c_t held, `(…, T, P)`.
-        forget: the forget gate's values, `(…, T, H)`; None where the cell has none.
-        kept: the product of the forget gates of the steps after t, `(…, T, H)`; likewise.
+        forget: what multiplies c_prev in c, a forget gate's values, `(…, T, H)`; None where nothing
+            does.
+        kept: its product over the steps after t, `(…, T, H)`; likewise.
+        factor: the expression whose values `forget` has: `f`, `1 - u`; likewise.
     """
 
     layer: int
@@ -40,6 +43,7 @@ class Fading:
     h: Array
     forget: Array | None
     kept: Array | None
+    factor: Node | None = None
 
 
 def through_time(trace: Trace) -> tuple[Fading, ...]:
@@ -59,9 +63,13 @@ def through_time(trace: Trace) -> tuple[Fading, ...]:
 def _fading(each: LayerTrace) -> Fading:
     c = _jacobian_columns(each, "c")
     h = _jacobian_columns(each, "h")
-    forget = each.values.get("f")
-    kept = None if forget is None else _product_after(forget, each.direction)
-    return Fading(each.layer, each.direction, c[0], c[1], h[0], forget, kept)
+    factor = kept_factor(each.cell)
+    if factor is None or not names_in(factor):
+        return Fading(each.layer, each.direction, c[0], c[1], h[0], None, None)
+    known = {**each.weights.arrays, **each.values}
+    forget = np.broadcast_to(evaluate(factor, known), each.values["c"].shape)
+    kept = _product_after(forget, each.direction)
+    return Fading(each.layer, each.direction, c[0], c[1], h[0], forget, kept, factor)
 
 
 def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:

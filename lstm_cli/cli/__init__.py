@@ -8,6 +8,7 @@ import errno
 import gc
 import os
 import sys
+import warnings
 from typing import Any
 
 from lstm_cli.errors import ExitCode, LstmStepError, OutputError, indented
@@ -15,6 +16,8 @@ from lstm_cli.version import __version__
 
 # What a shell sets when it asks, through Typer, what a word could become.
 COMPLETION = "_LSTM_STEP_COMPLETE"
+# Questions that are answered at once.
+VERSION, HELP = ("--version", "-V"), ("--help", "-h")
 # A start makes so many objects, and nearly all of them live to the end.
 OBJECTS_OF_A_START = 100_000
 
@@ -22,13 +25,14 @@ OBJECTS_OF_A_START = 100_000
 def main(arguments: list[str] | None = None) -> None:
     """Run `lstm-step` and leave with its exit code."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if arguments in (["--version"], ["-V"]):  # answered before anything heavy is imported
-        print(f"lstm-step {__version__}")
-        return
     # Looking through all modules for garbage, at every 700 objects more and again at the end,
     # takes a tenth of a short run and finds none.
     gc.set_threshold(OBJECTS_OF_A_START)
     atexit.register(gc.freeze)
+    if not sys.warnoptions:
+        # A library's warning names its own files and lines, which tells a user nothing: what
+        # matters of it is said in our words. The tests make an error of each.
+        warnings.simplefilter("ignore")
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell: `>&-`
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - stays open
@@ -93,7 +97,10 @@ def _guarded(arguments: list[str]) -> int:
 
 def program(arguments: list[str]) -> int:
     """Run the command line without any handling of our own errors; return the exit code."""
-    if _is_front(arguments):
+    if _is_front(arguments):  # answered before anything heavy is imported
+        if arguments[0] in VERSION:
+            print(f"lstm-step {__version__}")
+            return ExitCode.DONE
         from lstm_cli.cli import front
 
         print(front.page())
@@ -107,7 +114,7 @@ def program(arguments: list[str]) -> int:
 
 
 def _is_front(arguments: list[str]) -> bool:
-    return COMPLETION not in os.environ and arguments in (["--help"], ["-h"])
+    return COMPLETION not in os.environ and len(arguments) == 1 and arguments[0] in VERSION + HELP
 
 
 def _plain_run(arguments: list[str]) -> int | None:

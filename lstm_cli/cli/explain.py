@@ -150,6 +150,8 @@ def explain(
                  "--dtype": dtype is not o.Dtype.FLOAT64, "--allow-nonfinite": allow_nonfinite,
                  "--color": color is not o.Color.AUTO}  # fmt: skip
     known = FORMATS if word or exercise else [*FORMATS, "json"]
+    if "json" not in known and (as_json or format_ == "json"):
+        _refuse_json("--json" if as_json else "-f json", exercise)
     chosen = o.pick_format(format_ or "" if as_json else format_ or "text", as_json, known,
                            terminal=True)  # fmt: skip
     layout = notation or o.NotationName.JOINED
@@ -193,6 +195,20 @@ def _refuse_beside(what: str, options: dict[str, object]) -> None:
                 f"{name} has no effect beside {what}", where=COMMAND,
                 hint=f"leave {name} out, or leave {what} out",
             )  # fmt: skip
+
+
+def _refuse_json(option: str, exercise: bool) -> None:
+    """Refuse JSON of what is made for people to read.
+
+    Raises:
+        UsageError: says where its numbers are as JSON, if anywhere.
+    """
+    what = "an exercise's sheet" if exercise else "a page of the glossary"
+    also = "; --save FILE keeps the exercise as a sample, in JSON" if exercise else ""
+    raise UsageError(
+        f"{what} is for people to read, and has no JSON", where=option,
+        hint=f"one of: {', '.join(FORMATS)}{also}",
+    )  # fmt: skip
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:

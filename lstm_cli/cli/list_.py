@@ -15,6 +15,8 @@ from lstm_cli.errors import UsageError, safe, suggest
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lstm_cli.mistakes.row import Mistake
+
 EXAMPLES = """\b
 Examples:
   lstm-step list presets
@@ -121,11 +123,15 @@ def _mistakes() -> list[Row]:
     ]  # fmt: skip
 
 
-def _mistake_page(name: str) -> Row:
-    from lstm_cli.mistakes import mistake_named
+def _mistake_pages(name: str) -> list[Row]:
+    from lstm_cli.mistakes.named import rows_named
+
+    return [_mistake_page(row) for row in rows_named(name)]
+
+
+def _mistake_page(row: Mistake) -> Row:
     from lstm_cli.mistakes.formulas import formula_of
 
-    row = mistake_named(name)
     return {
         "name": row.id, "what": row.title, "computes": formula_of(row), "meaning": row.meaning,
         "cause": row.cause, "fix": row.fix,
@@ -136,8 +142,8 @@ def _mistake_page(name: str) -> Row:
     }  # fmt: skip
 
 
-# Kinds whose rows have a page each.
-PAGES: dict[str, Callable[[str], Row]] = {"mistakes": _mistake_page}
+# Kinds whose rows have a page each: an id may stand for several.
+PAGES: dict[str, Callable[[str], list[Row]]] = {"mistakes": _mistake_pages}
 
 KINDS: dict[str, Callable[[], list[Row]]] = {
     "cells": _cells,
@@ -175,7 +181,7 @@ def list_(
         raise UsageError(
             f"{kind} have no pages of their own", where="ID", hint=f"lstm-step list {kind}"
         )
-    rows = [PAGES[kind](name)] if name else KINDS[kind]()
+    rows = PAGES[kind](name) if name else KINDS[kind]()
     if as_json:
         from lstm_cli.writers import write_out
 

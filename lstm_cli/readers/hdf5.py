@@ -35,7 +35,7 @@ PLAIN_FILTERS = {"gzip", "shuffle", "fletcher32"}
 # What h5py raises on damaged files, as found by cutting and flipping bytes.
 _FAULTS = (
     OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError,
-    struct.error,
+    OverflowError, struct.error,
 )  # fmt: skip
 
 

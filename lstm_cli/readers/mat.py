@@ -93,7 +93,12 @@ def _numbers(path: Path, array: MatArray, order: Order, place: str) -> Array:
     else:
         data = _unpacked(path, array, place)
         row = decoded(np.frombuffer(data, dtype=np.uint8), array.stored, big_endian=order == "big")
-    return shaped(row.astype(CODES[array.info.dtype]), array.info.shape, place, by_columns=True)
+    with np.errstate(all="ignore"):
+        numbers = row.astype(CODES[array.info.dtype])
+    # MATLAB stores a class in a smaller type only where that loses nothing.
+    if not np.array_equal(numbers, row, equal_nan=numbers.dtype.kind == "f"):
+        raise _damaged(f"numbers that are not of class {safe(array.info.dtype)}", place)
+    return shaped(numbers, array.info.shape, place, by_columns=True)
 
 
 def _unpacked(path: Path, array: MatArray, place: str) -> bytes:

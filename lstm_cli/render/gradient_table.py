@@ -12,11 +12,11 @@ from lstm_cli.backpropagation import Fading, LayerGradient
 from lstm_cli.equations import Array
 from lstm_cli.notation import gradient_style
 from lstm_cli.render.gradients import (
-    FADING,
     Report,
     backward_definitions,
     column_names,
     fading_arrays,
+    fading_name,
     margin_text,
     parameter_rows,
     value_rows,
@@ -185,10 +185,12 @@ def _print_fading(page: Page, report: Report, fading: Fading) -> None:
     units = chosen_units(page.view, fading.c.shape[-1])
     for unit in units[: None if page.view.units else MOST_UNITS]:
         page.print(page.text(f"unit {unit}", page.look.note))
-        columns = [(_fading_name(page, name), array[:, unit]) for name, array in arrays.items()]
+        columns = [
+            (_fading_name(page, fading, name), array[:, unit]) for name, array in arrays.items()
+        ]
         _print_columns(page, times, columns)
     for name, array in own.items():  # a projected h has units of its own
-        _print_over_time(page, times, _fading_name(page, name), array)
+        _print_over_time(page, times, _fading_name(page, fading, name), array)
     if len(times) < len(wanted) or (len(units) > MOST_UNITS and not page.view.units):
         page.print(page.text("more steps: --at; more units: --unit; all: --json", page.look.note))
 
@@ -205,8 +207,8 @@ def _print_columns(page: Page, times: Sequence[int], columns: Sequence[tuple[str
     _print_columns(page, times, columns[half:])
 
 
-def _fading_name(page: Page, name: str) -> str:
-    words, heading = FADING[name]
+def _fading_name(page: Page, fading: Fading, name: str) -> str:
+    words, heading = fading_name(fading, name)
     return heading if page.pretty else words
 
 

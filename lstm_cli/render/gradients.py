@@ -19,6 +19,7 @@ from lstm_cli.notation import (
     Style,
     gradient_style,
     split,
+    write,
     write_definition,
     write_equation,
 )
@@ -218,6 +219,17 @@ FADING = {
 }
 
 
+def fading_name(fading: Fading, name: str) -> tuple[str, str]:
+    """Return what a part of it is called, in words and as a heading; a forget gate as it is."""
+    if name not in ("forget", "kept") or fading.factor in (None, Name("f")):
+        return FADING[name]
+    assert fading.factor is not None
+    plain, shown = write(fading.factor), write(fading.factor, UNICODE)
+    if name == "forget":
+        return plain, shown
+    return f"product of {plain} after t", f"Π ({shown}) after t"
+
+
 def _fading_records(report: Report, view: View) -> Iterator[dict[str, Any]]:
     dtype = report.gradients.trace.dtype
     for each in report.fading:
@@ -260,7 +272,7 @@ def _lines(report: Report, view: View, style: Style) -> Iterator[_Line]:
     for fading in report.fading:
         for t in sorted(chosen_steps(view, gradients.trace)):
             for name, array in fading_arrays(fading).items():
-                label, shown = FADING[name]
+                label, shown = fading_name(fading, name)
                 row = Row(f"through_time_{name}", shown, label, "", array[t - 1])
                 yield _Line(fading.layer, fading.direction, str(t), row, "", row.values)
 

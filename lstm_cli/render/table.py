@@ -135,7 +135,8 @@ def print_head(page: Page, trace: Trace) -> None:
 
 
 def _print_words(page: Page, trace: Trace) -> None:
-    said = sentences(trace.layers[0].at(1))
+    first = trace.layers[0]
+    said = sentences(first.cell, first.at(1), page.style)
     indent = max((len(name) for name, _ in said), default=0) + 2
     page.print()
     for name, sentence in said:

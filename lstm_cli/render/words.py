@@ -1,29 +1,58 @@
-"""One sentence a gate on what it did in this step, from its own numbers."""
+"""One sentence a gate on what it did in this step, from its own numbers.
+
+What a row does is read off the table (`traits.roles_of`), never off its letter; a row whose part
+is not plain has no sentence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.cells import LSTM, Cell
+from lstm_cli.equations import Array, Name, Node
+from lstm_cli.notation import UNICODE, Style, write
+from lstm_cli.traits import Role, roles_of
 
 Values = Mapping[str, Array]
+LONGEST_NAME = 24  # a label that is a sentence is no name
+
+# What a value does with its share of the partner, and what 1 less the value leaves undone.
+VERBS: Mapping[str, tuple[str, str]] = {
+    "keep": ("keeps", "drops"),
+    "write": ("lets in", "keeps out"),
+    "show": ("shows", "holds back"),
+}
 
 
-def sentences(values: Values) -> list[tuple[str, str]]:
-    """Return (name, sentence) for each of f, i, g, o, c, h that a cell has.
+def sentences(cell: Cell, values: Values, style: Style = UNICODE) -> list[tuple[str, str]]:
+    """Return (name, sentence) for each row of a cell that has a part in c or h, then for c and h.
 
     Args:
+        cell: the table.
         values: symbol -> `(n,)` of one step, inputs included. Units that are not finite are the
             most of nothing; a gate of such units alone has no sentence. Only a cell state that
             becomes such is told of.
+        style: how a row without a label is named.
     """
-    return [
-        (name, say(values))
-        for symbol, name, say in _SENTENCES
-        if symbol in values and (symbol == "c" or np.isfinite(values[symbol]).any())
+    said = [
+        (name_of(cell, symbol, style), _told(cell, role, values[symbol], values, style))
+        for symbol, role in roles_of(cell).items()
+        if np.isfinite(values[symbol]).any()
     ]
+    said.append((name_of(cell, "c", style), _cell(values)))
+    if np.isfinite(values["h"]).any():
+        said.append((name_of(cell, "h", style), _hidden(values)))
+    return said
+
+
+def name_of(cell: Cell, symbol: str, style: Style) -> str:
+    """Return what a row is called: by its label where that is short, else by its symbol."""
+    label = cell[symbol].label
+    if label == LSTM["g"].label:
+        return "candidate"
+    return label if 0 < len(label) <= LONGEST_NAME else style.name(symbol)
 
 
 def percent(share: float) -> str:
@@ -47,27 +76,32 @@ def _range(share: Array, most: str, least: str) -> str:
         f"({percent(share[low])})"  # fmt: skip
 
 
-def _forget(values: Values) -> str:
-    text = "of the old cell state, keeps " + _range(values["f"], "most", "least")
-    empty = not np.any(values["c_prev"])
-    return text + ("; but that state is zero: there is nothing to keep yet" if empty else "")
+def _told(cell: Cell, role: Role, own: Array, values: Values, style: Style) -> str:
+    if role.deed == "propose":
+        return _proposes(own, in_words(cell, role.partner, style))
+    whole = {"keep": "the old cell state", "show": "the new cell state"}
+    of = whole.get(role.deed) or in_words(cell, role.partner, style)
+    verb = VERBS[role.deed][role.rest]
+    text = f"of {of}, {verb} " + _range(own, "most", "least")
+    if role.deed == "keep" and not np.any(values["c_prev"]):
+        text += f"; but that state is zero: there is nothing to {verb.removesuffix('s')} yet"
+    return text
 
 
-def _input(values: Values) -> str:
-    return "of the candidate, lets in " + _range(values["i"], "most", "least")
+def in_words(cell: Cell, node: Node, style: Style) -> str:
+    """Return an expression as a sentence has it: "the candidate", "tanh(f_t)"."""
+    if isinstance(node, Name) and node.id in cell.symbols:
+        name = name_of(cell, node.id, style)
+        return name if name == style.name(node.id) else f"the {name}"
+    return write(node, style)
 
 
-def _candidate(values: Values) -> str:
-    g = values["g"]
-    unit, _ = _extremes(np.abs(g))
-    if not np.any(g):
+def _proposes(own: Array, gate: str) -> str:
+    unit, _ = _extremes(np.abs(own))
+    if not np.any(own):
         return "proposes nothing: it is zero in every unit"
-    way = "up" if g[unit] > 0 else "down"
-    return f"pushes hardest on unit {unit}: {way}, by {g[unit]:+.4g} before the input gate"
-
-
-def _output(values: Values) -> str:
-    return "of the new cell state, shows " + _range(values["o"], "most", "least")
+    way = "up" if own[unit] > 0 else "down"
+    return f"pushes hardest on unit {unit}: {way}, by {own[unit]:+.4g} before {gate}"
 
 
 def _cell(values: Values) -> str:
@@ -82,13 +116,3 @@ def _cell(values: Values) -> str:
 def _hidden(values: Values) -> str:
     unit, _ = _extremes(np.abs(values["h"]))
     return f"is strongest in unit {unit}: {values['h'][unit]:.4g}"
-
-
-_SENTENCES: tuple[tuple[str, str, Callable[[Values], str]], ...] = (
-    ("f", "forget gate", _forget),
-    ("i", "input gate", _input),
-    ("g", "candidate", _candidate),
-    ("o", "output gate", _output),
-    ("c", "cell state", _cell),
-    ("h", "hidden state", _hidden),
-)

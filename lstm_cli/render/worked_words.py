@@ -1,21 +1,22 @@
 """What each gate does to one unit, in a sentence made from its numbers.
 
-Said only where the cell's own table has the product that the sentence is about: `f * c_prev` for
-"keeps", `i * …` in c for "writes", `o * …` in h for "shows".
+Said only where the cell's own table has the product that the sentence is about (`traits.roles_of`),
+whatever the row's letter: what multiplies `c_prev` in c keeps, 1 less a value drops.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_cli.cells import Cell
-from lstm_cli.equations import Apply, Array, Name, Node, evaluate
-from lstm_cli.notation import LATEX, Style, write
-from lstm_cli.render.words import percent
+from lstm_cli.equations import Array, Node, evaluate, names_in
+from lstm_cli.notation import LATEX, Style
+from lstm_cli.render.words import VERBS, in_words, percent
+from lstm_cli.traits import Role, roles_of
 from lstm_cli.working.hand import Hand
 
 DIGITS = 4  # a sentence rounds more than the arithmetic above it
@@ -39,59 +40,57 @@ class Teller:
 
     def say(self, symbol: str) -> str:
         """Return the sentence on a row, "" where there is none or a number is not finite."""
-        makers = {"f": self._keeps, "i": self._writes, "g": self._pushes, "o": self._shows,
-                  "c": self._moves, "h": self._leaves}  # fmt: skip
-        maker = makers.get(symbol)
-        if maker is None or symbol not in self.cell.symbols or not self._has(symbol):
+        if symbol not in self.cell.symbols or not self._has(symbol):
             return ""
         with np.errstate(all="ignore"):
-            return maker() or ""
+            if symbol == "c":
+                return self._moves()
+            if symbol == "h":
+                return self._leaves()
+            role = roles_of(self.cell).get(symbol)
+            if role is None:
+                return ""
+            return self._proposes(symbol) if role.deed == "propose" else self._scales(symbol, role)
 
     def _has(self, name: str) -> bool:
         vector = self.known[name]
         return self.unit < len(vector) and math.isfinite(vector[self.unit])
 
-    def _keeps(self) -> str | None:
-        partner, _ = self._partner("f", "c")
-        if partner != Name("c_prev") or not self._has("c_prev"):
-            return None
-        old, share = self._at("c_prev"), self._at("f")
-        if old == 0:
-            return f"would keep {self._percent(share)}, but the old state is 0: nothing to keep"
-        return self._part("keeps", share, f"the old {self._number(old)}", old)
+    def _scales(self, symbol: str, role: Role) -> str:
+        """Return what a factor does to its partner; of 1 less a factor, what it takes away."""
+        verb = (
+            "writes" if (role.deed, role.rest) == ("write", False) else VERBS[role.deed][role.rest]
+        )
+        value, share = self._value(role.partner), self._at(symbol)
+        if math.isnan(value) or (role.rest and not 0 <= share <= 1):
+            return ""
+        if role.deed == "keep" and value == 0:
+            bare = verb.removesuffix("s")
+            return (f"would {bare} {self._percent(share)}, but the old state is 0: "
+                    f"nothing to {bare}")  # fmt: skip
+        tail = f", before {self._math(self.style.name(role.mixed))} mixes the units"
+        return self._part(verb, share, self._whole(role, value), value) + tail * bool(role.mixed)
 
-    def _writes(self) -> str | None:
-        partner, _ = self._partner("i", "c")
-        if partner is None:
-            return None
-        value = self._value(partner)
-        what = f"{self._math(write(partner, self.style))} = {self._number(value)}"
-        if partner == Name("g"):
-            what = f"the candidate {self._number(value)}"
-        return self._part("writes", self._at("i"), what, value)
+    def _whole(self, role: Role, value: float) -> str:
+        """Return what a share is of, with its number."""
+        number = self._number(value)
+        if role.deed == "keep":
+            return f"the old {number}"
+        words = in_words(self.cell, role.partner, self.style)
+        if words.startswith("the "):
+            return f"{words} {number}"
+        return f"{self._math(words)} = {number}"
 
-    def _pushes(self) -> str | None:
-        partner, _ = self._partner("g", "c")
-        value = self._at("g")
-        if partner is None:
-            return None
+    def _proposes(self, symbol: str) -> str:
+        value = self._at(symbol)
         if value == 0:
             return "proposes nothing: it is 0"
         way = "up" if value > 0 else "down"
         return f"pushes {way}, by {self._number(abs(value))} if all of it is let in"
 
-    def _shows(self) -> str | None:
-        partner, mixed = self._partner("o", "h")
-        if partner is None:
-            return None
-        value = self._value(partner)
-        what = f"{self._math(write(partner, self.style))} = {self._number(value)}"
-        tail = f", before {self._math(self.style.name(mixed))} mixes the units" if mixed else ""
-        return self._part("shows", self._at("o"), what, value) + tail
-
-    def _moves(self) -> str | None:
+    def _moves(self) -> str:
         if "c_prev" not in self.known or not self._has("c_prev"):
-            return None
+            return ""
         old, new = self._at("c_prev"), self._at("c")
         if old == new:
             return f"stays at {self._number(new)}"
@@ -99,21 +98,15 @@ class Teller:
         return f"{way} from {self._number(old)} to {self._number(new)}"
 
     def _leaves(self) -> str:
-        return f"{self._number(self._at('h'))} goes out, and in again at the next step"
+        read = any("h_prev" in names_in(row.expression) for row in self.cell.equations)
+        return f"{self._number(self._at('h'))} goes out" + ", and in again at the next step" * read
 
     def _part(self, verb: str, share: float, what: str, value: float) -> str:
         """Return `keeps 69 % of …, that is …`; a factor that is no share multiplies."""
-        if math.isnan(value):
-            return ""
         result = f", that is {self._number(share * value)}"
         if not 0 <= share <= 1:
             return f"{verb} {what} times {self._number(share)}{result}"
         return f"{verb} {self._percent(share)} of {what}{result}"
-
-    def _partner(self, symbol: str, row: str) -> tuple[Node | None, str]:
-        """Return what a row multiplies a symbol with, and the matrix that then mixes the units."""
-        pairs = list(_partners(self.cell[row].expression, Name(symbol), ""))
-        return pairs[0] if len(pairs) == 1 else (None, "")
 
     def _value(self, node: Node) -> float:
         vector = np.atleast_1d(evaluate(node, self.known))
@@ -130,14 +123,3 @@ class Teller:
 
     def _math(self, text: str) -> str:
         return f"${text}$" if self.style is LATEX else text
-
-
-def _partners(node: Node, wanted: Name, mixed: str) -> Iterator[tuple[Node, str]]:
-    match node:
-        case Apply("*", (one, other)) if wanted in (one, other):
-            yield (other if one == wanted else one), mixed
-        case Apply("@", (Name(matrix), vector)):
-            yield from _partners(vector, wanted, matrix)
-        case Apply(_, parts):
-            for part in parts:
-                yield from _partners(part, wanted, mixed)

@@ -7,16 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.equations import Array, names_in
 from lstm_cli.mistakes.drafts import Draft
+from lstm_cli.traits import kept_factor
 from lstm_cli.vetting.subjects import Subject
 from lstm_cli.vetting.weakness import Find, Impose, Weakness, filled, is_flat
 
 _STEPS = "give x numbers of their own at every step"
 
 
-def _holds(test: Callable[[Draft], bool], sentence: str) -> Find:
-    return lambda subject: sentence if test(subject.right) else ""
+def _holds(test: Callable[[Draft], bool], sentence: str, gateless: str = "") -> Find:
+    """Return what finds that something holds, in other words of a table without a forget gate."""
+
+    def find(subject: Subject) -> str:
+        if not test(subject.right):
+            return ""
+        kept = [kept_factor(cell) for cell in subject.right.cells]
+        return sentence if all(each and names_in(each) for each in kept) else gateless or sentence
+
+    return find
 
 
 def _zero_h(draft: Draft) -> bool:
@@ -90,13 +99,15 @@ INPUTS: tuple[Weakness, ...] = (
     Weakness(
         "one-step-from-zero",
         _holds(lambda draft: _one_step(draft) and _zero_both(draft),
-               "one step from h = 0 and c = 0: U, the forget gate and what is handed on never act"),
+               "one step from h = 0 and c = 0: U, the forget gate and what is handed on never act",
+               "one step from h = 0 and c = 0: U and what is handed on never act"),
         _first_of(_without_both), "take 2 steps or more, and states other than 0",
     ),
     Weakness(
         "one-step-zero-c",
         _holds(lambda draft: _one_step(draft) and _zero_c(draft),
-               "one step from c = 0: the forget gate has nothing to keep"),
+               "one step from c = 0: the forget gate has nothing to keep",
+               "one step from c = 0: the old cell state never acts"),
         _first_of(_without_c), "take 2 steps or more, and a c other than 0",
     ),
     Weakness(

@@ -1,0 +1,46 @@
+"""Every id that a diagnosis can print, and the rows behind it, those too that a search makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lstm_cli.conventions import CONVENTIONS
+from lstm_cli.mistakes import IN_ONE_GATE, MISTAKES, mistake_named
+from lstm_cli.mistakes.readings import convention_mistakes
+from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.states import rounding_to_decimals
+
+_IN_ONE_RUN = re.compile(r"(?P<id>.+)-(?P<where>layer-\d{1,4}-(forward|backward))")
+
+
+def rows_named(name: str) -> tuple[Mistake, ...]:
+    """Return the row of an id as `diagnose` prints it; two for a pair, `id+id`.
+
+    Raises:
+        UsageError: there is none of that id; the message proposes the nearest.
+    """
+    return tuple(_row_named(each) for each in name.split("+"))
+
+
+def _row_named(name: str) -> Mistake:
+    match = _IN_ONE_RUN.fullmatch(name)
+    if match:
+        row, where = mistake_named(match["id"]), match["where"].replace("-", " ")
+        return replace(row, id=name, title=f"in {where} alone: {row.title}", options="")
+    if name in MISTAKES:
+        return MISTAKES[name]
+    return next((row for row in _made(name) if row.id == name), None) or mistake_named(name)
+
+
+def _made(name: str) -> Iterator[Mistake]:
+    """Yield the rows that a search makes as it needs them."""
+    yield from IN_ONE_GATE
+    yield replace(
+        rounding_to_decimals(4), title="every number is rounded to a few decimals on the way",
+        formula="every value rounded to as many decimals as are shown",
+    )  # fmt: skip
+    source = name.partition("-as-")[0]  # a convention's weights read as another's
+    if source in CONVENTIONS:
+        yield from convention_mistakes(source)
