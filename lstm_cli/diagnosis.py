@@ -22,8 +22,8 @@ from lstm_cli.mistakes import MISTAKES
 from lstm_cli.mistakes.drafts import Cache, Draft, draft_of
 from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.notation import is_parameter
+from lstm_cli.roles import kept_factor
 from lstm_cli.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
-from lstm_cli.traits import kept_factor
 
 Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
 

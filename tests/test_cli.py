@@ -198,7 +198,9 @@ def closed_pipe() -> Iterator[int]:
 @pytest.mark.parametrize(
     "arguments",
     [["--x", "1"], ["--x", "1", "-f", "table"], ["list", "cells"], ["list", "cells", "--json"],
-     ["batch", "samples", "--trace"], ["batch", "samples", "-f", "table"], ["--help"]],
+     ["batch", "samples", "--trace"], ["batch", "samples", "-f", "table"], ["--help"],
+     ["--version"], ["-V"], ["-h"], [], ["run", "--help"], ["list", "-h"], ["explain", "words"],
+     ["--show-completion", "bash"]],
     ids=" ".join,
 )  # fmt: skip
 def test_a_reader_that_leaves_is_no_error(arguments: list[str]) -> None:
@@ -218,7 +220,7 @@ def test_a_reader_that_leaves_is_no_error(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [["--x", "1"], ["--x", "1", "-f", "table"], ["list", "cells"], ["list", "cells", "--json"],
-     ["batch", "samples", "-q"], ["--help"]],
+     ["batch", "samples", "-q"], ["--help"], ["--version"], ["run", "--help"]],
     ids=" ".join,
 )  # fmt: skip
 def test_a_full_disk_is_exit_5(arguments: list[str]) -> None:
@@ -244,10 +246,14 @@ def test_closed_streams_do_no_harm() -> None:
         ("--x 1 2>&-", 0),
         ("--x a 2>&-", 3),
         ("list cells >&-", 0),
+        ("--version >&-", 0),
+        ("--help >&-", 0),
+        ("--version >&- 2>&-", 0),
     ):
         done = subprocess.run(["sh", "-c", f"{command} {tail}"], capture_output=True, timeout=60)
         assert done.returncode == code, done.stderr
         assert b"Traceback" not in done.stderr
+        assert b"Exception ignored" not in done.stderr
 
 
 def test_ctrl_c_is_130() -> None:

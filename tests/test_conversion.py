@@ -27,6 +27,7 @@ from lstm_cli.weights import Layer, Model
 from tests.conftest import random_inputs, random_weights
 from tests.test_finding import named
 from tests.test_weights import as_pytorch, torch_case
+from tests.tools import assert_refused, call
 
 PLAIN = [row.name for row in CONVENTIONS.values()
          if row.activations is None and not row.clip and not row.cell_clip]  # fmt: skip
@@ -156,6 +157,22 @@ def test_bad_targets_are_refused(tmp_path: Path, target: str, to: str, message: 
     """A format or layout that does not exist, or that do not go together, is a usage error."""
     with pytest.raises(UsageError, match=message):
         convert(plain_model(), tmp_path / target, to)
+
+
+@pytest.mark.parametrize(
+    ("target", "options"), [("m.onnx", []), ("m.npz", ["--dtype", "float32", "--to", "pytorch"])]
+)
+def test_a_number_too_large_for_the_type_is_refused(
+    tmp_path: Path, target: str, options: list[str]
+) -> None:
+    """A weight beyond float32 is not written as infinity."""
+    arrays = {f"W_{k}": np.full((1, 2), 0.5) for k in "figo"}
+    arrays |= {f"b_{k}": np.full(1, 0.25) for k in "figo"}
+    arrays["b_o"][0] = -1e39
+    np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type] # keys are names of arrays
+    answer = call("convert", tmp_path / "w.npz", tmp_path / target, *options)
+    assert_refused(answer, 3, "-1e+39", "float32 ends at 3.40282e+38")
+    assert not (tmp_path / target).exists()
 
 
 def test_onnx_keeps_settings(tmp_path: Path) -> None:

@@ -13,11 +13,16 @@ import pytest
 from lstm_cli import search
 from lstm_cli.cells import LSTM
 from lstm_cli.claims import read_claims
+from lstm_cli.conventions import CONVENTIONS
 from lstm_cli.diagnosis import diagnose
 from lstm_cli.engine import run
-from lstm_cli.mistakes import MISTAKES
+from lstm_cli.mistakes import IN_ONE_GATE, MISTAKES, secondary_mistakes
+from lstm_cli.mistakes.drafts import draft_of
 from lstm_cli.mistakes.formulas import formula_of
-from lstm_cli.weights import Model
+from lstm_cli.mistakes.named import rows_named
+from lstm_cli.mistakes.readings import convention_mistakes
+from lstm_cli.mistakes.states import rounding_to_decimals
+from lstm_cli.weights import Layer, Model
 from tests.conftest import random_inputs, random_weights
 from tests.test_diagnose_witness import Laboratory, Setting, as_lists, permuted
 from tests.test_schemas import validator
@@ -362,6 +367,40 @@ def test_the_catalogue_is_whole() -> None:
         texts = (row.title, row.meaning, row.cause, row.fix, row.source)
         assert all(text.strip() for text in texts), row.id
         assert formula_of(row), row.id
+
+
+def test_numbers_too_far_off_to_subtract_are_far_off() -> None:
+    """A claim next to the largest number is a difference, and no warning."""
+    answer = call("diagnose", "--x", "1,2", "--expect", "h=1.7e308,-1.7e308", "--json")
+    assert answer.code == 1
+    assert answer.json["verdict"] == "unexplained"
+
+
+def test_every_id_that_can_be_printed_has_a_page() -> None:
+    """Rows made while searching too: in one gate, in one run, of two conventions, and pairs."""
+    made = [row.id for row in IN_ONE_GATE]
+    made += [row.id for name in (None, *CONVENTIONS) for row in convention_mistakes(name)]
+    made += [rounding_to_decimals(3).id]
+    stack = Model(tuple(Layer({d: random_weights(LSTM, i, 4, seed=i) for d in ("forward", "backward")})
+                        for i in (3, 8)))  # fmt: skip
+    draft = draft_of(stack, np.ones((2, 3)), None, None)
+    made += [row.id for row in secondary_mistakes(draft)]
+    for name in dict.fromkeys(made):
+        assert [row.id for row in rows_named(name)] == [name]
+    for name in (
+        "no-bias-f",
+        "no-bias-layer-1-backward",
+        "rounded-on-the-way",
+        made[len(IN_ONE_GATE)],
+    ):
+        (page,) = call("list", "mistakes", name, "--json").json
+        assert page["name"] == name
+        assert page["fix"]
+        assert page["computes"]
+    both = call("list", "mistakes", "no-bias+gates-figo", "--json").json
+    assert [page["name"] for page in both] == ["no-bias", "gates-figo"]
+    for name in ("no-such-layer-0-forward", "no-bias+nothing", "keras-as-nothing", "+"):
+        assert_refused(call("list", "mistakes", name), 2, "no mistake")
 
 
 def test_list_mistakes_has_a_page_for_each() -> None:

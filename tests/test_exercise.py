@@ -382,3 +382,15 @@ def test_what_cannot_be_is_refused(
     """Each error is three lines, says what is wrong, and writes no sheet."""
     monkeypatch.chdir(ROOT)
     assert_refused(call("explain", *arguments), code, words)
+
+
+@pytest.mark.parametrize("arguments", [["--exercise", "--json"], ["--exercise", "-f", "json"],
+                                       ["forget-gate", "--json"]], ids=" ".join)  # fmt: skip
+def test_what_is_for_people_has_no_json(arguments: list[str]) -> None:
+    """A sheet and a page of the glossary say that they have no JSON, in JSON as it was asked for."""
+    answer = call("explain", *arguments)
+    assert answer.code == 2
+    error = json.loads(answer.err)["error"]
+    assert "has no JSON" in error["message"]
+    assert error["where"] in ("--json", "-f json")
+    assert "text, markdown, latex" in error["try"]

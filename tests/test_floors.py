@@ -9,7 +9,7 @@ import lstm_cli
 
 FLOORS = [
     ["version", "errors", "records", "equations", "notation", "rewriting", "c_text", "html_text"],
-    ["dimensions", "cells", "traits", "gradient"],
+    ["dimensions", "cells", "traits", "roles", "gradient"],
     ["weights", "conventions", "layouts", "kernel", "engine", "backpropagation", "fixed_point", "ensemble", "agreement"],
     ["inputs_read", "remote", "safe_files", "digests", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],
     ["batch", "runners", "journal", "cluster", "inspection", "conversion", "mistakes", "claims", "search", "diagnosis", "vetting", "grading", "exercises", "integers", "remedies", "glossary", "working", "render", "streaming", "explore"],

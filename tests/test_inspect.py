@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tools import assert_refused, call
+from tests.tools import assert_refused, call, shell
 
 FILES = Path(__file__).parent / "files"
 
@@ -40,6 +40,41 @@ def test_inspect_tells_ranges() -> None:
     assert ranges["U_f"]["min"] == forget.min()
     assert ranges["U_f"]["max"] == forget.max()
     assert ranges["U_f"]["mean"] == pytest.approx(forget.mean(), abs=1e-15)
+
+
+def test_huge_weights_have_a_mean_and_no_warning(tmp_path: Path) -> None:
+    """Numbers whose sum is beyond the largest float64 still have their mean."""
+    arrays = {f"W_{k}": np.full((2, 3), 1.5e308) for k in "figo"}
+    arrays |= {f"b_{k}": np.array([1.0e308, 1.2e308]) for k in "figo"}
+    np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type] # keys are names of arrays
+    ranges = call("inspect", tmp_path / "w.npz", "--json").json["lstms"][0]["ranges"]
+    means = {each["parameter"]: each["mean"] for each in ranges}
+    assert means["W_f"] == pytest.approx(1.5e308)
+    assert means["b_f"] == pytest.approx(1.1e308)
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(0x7D00, "<u2"), (0x7FA00000, "<u4")])
+def test_a_signalling_nan_is_refused_quietly(tmp_path: Path, bits: int, dtype: str) -> None:
+    """A nan that NumPy warns of when it is widened is refused by name, as every nan."""
+    kind = {"<u2": np.float16, "<u4": np.float32}[dtype]
+    arrays = {f"W_{k}": np.full((1, 2), 0.5, dtype=kind) for k in "figo"}
+    arrays |= {f"b_{k}": np.full(1, 0.25, dtype=kind) for k in "figo"}
+    arrays["W_g"].view(dtype)[0, 1] = bits
+    np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type] # keys are names of arrays
+    assert_refused(call("--x", "1", "--weights", tmp_path / "w.npz"), 3, "W_g[0, 1] is nan")
+    done = shell("--x", "1", "--weights", tmp_path / "w.npz")
+    assert b"Warning" not in done.stderr
+
+
+def test_biases_that_add_up_to_no_number_are_refused(tmp_path: Path) -> None:
+    """Two biases of opposite infinities, or past the largest number, are refused by name."""
+    for one, other, sum_ in ((np.inf, -np.inf, "nan"), (1.5e308, 1.5e308, "inf")):
+        np.savez(
+            tmp_path / "w.npz", weight_ih_l0=np.full((4, 1), 0.5), weight_hh_l0=np.full((4, 1), 0.25),
+            bias_ih_l0=np.full(4, one), bias_hh_l0=np.full(4, other),
+        )  # fmt: skip
+        answer = call("--x", "1", "--weights", tmp_path / "w.npz")
+        assert_refused(answer, 3, f"is {sum_}")
 
 
 def test_inspect_tells_what_a_file_leaves_open() -> None:

@@ -23,7 +23,7 @@ from lstm_cli.render.circuit import draw
 from lstm_cli.render.words import sentences
 from lstm_cli.render.worked import known_at
 from lstm_cli.render.worked_words import Teller
-from lstm_cli.traits import kept_factor
+from lstm_cli.roles import kept_factor
 from lstm_cli.weights import LstmWeights, Model
 from tests.conftest import random_arrays, random_inputs
 from tests.tools import Answer, assert_refused, call

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +143,19 @@ DAMAGE = {
     "torn line": ("out.jsonl.journal", lambda data: data[:-30]),
     "half a line more": ("out.jsonl.journal", lambda data: data + b'{"key": "ab", "st'),
     "line of another kind": ("out.jsonl.journal", lambda data: data + b'[1]\n{"key": 1}\n'),
+    "a line of 1e999": (
+        "out.jsonl.journal",
+        lambda data: data + data.splitlines()[-1].replace(b"0", b"1e999") + b"\n",
+    ),
+    "a number of no place": (
+        "out.jsonl.journal",
+        lambda data: re.sub(rb'"start": \d+', b'"start": 1e999', data),
+    ),
+    "nested without end": ("out.jsonl.journal", lambda data: data + b"[" * 100_000 + b"\n"),
+    "no sample of the chunk": (
+        "out.jsonl.journal",
+        lambda data: data.replace(b'"failed": []', b'"failed": [999]'),
+    ),
     "no head": ("out.jsonl.journal", lambda data: data[10:]),
     "empty journal": ("out.jsonl.journal", lambda data: b""),
     "no answers": ("out.jsonl.partial", lambda data: b""),

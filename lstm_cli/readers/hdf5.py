@@ -230,8 +230,10 @@ def faults(place: str) -> Iterator[None]:
     except InputError:
         raise
     except _FAULTS as error:
+        large = isinstance(error, OverflowError)  # told in words of C's types
+        reason = "an address or a size in it is too large" if large else safe(error)
         raise InputError(
-            f"not readable as HDF5: {safe(error)}"[:300],
+            f"not readable as HDF5: {reason}"[:300],
             where=place,
             hint="the file may be cut or damaged; " + _SAVE_AGAIN,
         ) from None

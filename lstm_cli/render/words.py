@@ -1,6 +1,6 @@
 """One sentence a gate on what it did in this step, from its own numbers.
 
-What a row does is read off the table (`traits.roles_of`), never off its letter; a row whose part
+What a row does is read off the table (`roles`), never off its letter; a row whose part
 is not plain has no sentence.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from lstm_cli.cells import LSTM, Cell
 from lstm_cli.equations import Array, Name, Node
 from lstm_cli.notation import UNICODE, Style, write
-from lstm_cli.traits import Role, roles_of
+from lstm_cli.roles import Role, roles_of
 
 Values = Mapping[str, Array]
 LONGEST_NAME = 24  # a label that is a sentence is no name

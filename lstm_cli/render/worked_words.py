@@ -1,6 +1,6 @@
 """What each gate does to one unit, in a sentence made from its numbers.
 
-Said only where the cell's own table has the product that the sentence is about (`traits.roles_of`),
+Said only where the cell's own table has the product that the sentence is about (`roles`),
 whatever the row's letter: what multiplies `c_prev` in c keeps, 1 less a value drops.
 """
 
@@ -16,7 +16,7 @@ from lstm_cli.cells import Cell
 from lstm_cli.equations import Array, Node, evaluate, names_in
 from lstm_cli.notation import LATEX, Style
 from lstm_cli.render.words import VERBS, in_words, percent
-from lstm_cli.traits import Role, roles_of
+from lstm_cli.roles import Role, roles_of
 from lstm_cli.working.hand import Hand
 
 DIGITS = 4  # a sentence rounds more than the arithmetic above it

@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_cli.equations import Array, names_in
 from lstm_cli.mistakes.drafts import Draft
-from lstm_cli.traits import kept_factor
+from lstm_cli.roles import kept_factor
 from lstm_cli.vetting.subjects import Subject
 from lstm_cli.vetting.weakness import Find, Impose, Weakness, filled, is_flat
 

@@ -283,6 +283,18 @@ def changed(path: Path, at: int, data: bytes) -> Path:
     return path
 
 
+@pytest.mark.parametrize("at", range(40, 176, 4))
+def test_an_address_beyond_any_file_is_refused(tmp_path: Path, at: int) -> None:
+    """A number that no C type holds is a damaged file, from a path and from within a .keras."""
+    for number in (2**64 - 16, 2**63, 2**63 - 1):
+        path = changed(tmp_path / "evil.weights.h5", at, struct.pack("<Q", number))
+        for source in (path, path.read_bytes()):
+            try:
+                hdf5.Hdf5(source, "evil")
+            except InputError as error:
+                assert "C ssize_t" not in str(error)
+
+
 def test_a_text_of_4_gib_is_not_believed(tmp_path: Path) -> None:
     """HDF5 itself takes 4 GiB and 19 s before it sees that the text has 8 bytes."""
     heap = WEIGHTS.index(b"GCOL")
