@@ -107,7 +107,8 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
     written = decimals_of(numbers)
     if decimals is not None:
         written = np.maximum(written, unpadded(decimals[known], written))
-    some, magnitudes = numbers != 0, _magnitudes(numbers)
+    # Whole numbers, such as the 1 of a gate that is open, are exact in any print.
+    some, magnitudes = numbers != np.rint(numbers), _magnitudes(numbers)
     digits = written + magnitudes + 1
     places, count = (max(int(each[some].max(initial=0)), 0) for each in (written, digits))
     units = np.full(values.shape, 10.0 ** -(places or WHOLE_DECIMALS))
@@ -116,7 +117,8 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
         and (count - digits[some]).sum() < (places - written[some]).sum()
     )  # fmt: skip
     if by_digits:
-        units[known] = np.where(some, 10.0 ** (magnitudes + 1.0 - count), 10.0**-places)
+        own = 10.0 ** (magnitudes + 1.0 - count)
+        units[known] = np.where(numbers != 0, own, 10.0**-places)
     kind = _kind_of(numbers, units[known])
     if places == 0:
         words = f"whole numbers, read as {WHOLE_DECIMALS} decimals"

@@ -17,6 +17,7 @@ from lstm_cli.agreement import (
     allowed,
     precision_of,
     room_of,
+    rounding_of,
 )
 from lstm_cli.engine import Trace
 from lstm_cli.ensemble import Target, Targets
@@ -144,7 +145,7 @@ def read_claims(
             "there are no numbers to compare with", where=place,
             hint='"expected": {"h": […]}, or --expect h=0.1,0.2',
         )  # fmt: skip
-    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
+    return _claims_of(claims, precision, trace)
 
 
 def _compared(
@@ -172,6 +173,19 @@ def _compared(
         for each, limit, room in zip(claims, limits, rooms, strict=True)
     ]
     return found, replace(precision, cut=cut)
+
+
+def _claims_of(claims: Sequence[Claim], precision: Mapping[str, Precision], trace: Trace) -> Claims:
+    """Return claims in order; digits of one symbol are cut only where the others are right, too."""
+    wrong = any((np.abs(each.ours(trace) - each.values) > each.tolerance).any() for each in claims)
+    if wrong and any(each.cut for each in precision.values()):
+        claims = [
+            each if each.room is None or each.units is None
+            else replace(each, tolerance=rounding_of(each.units) + each.room)
+            for each in claims
+        ]  # fmt: skip
+        precision = {name: replace(each, cut=False) for name, each in precision.items()}
+    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
 
 
 def in_order(claims: Iterable[Claim], model: Model, steps: int) -> list[Claim]:
@@ -282,4 +296,4 @@ def claims_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = Non
             "the traces have no value in common", where=theirs.place,
             hint="steps need layer, direction, t and symbols such as f, i, g, o, c, h",
         )  # fmt: skip
-    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
+    return _claims_of(claims, precision, trace)

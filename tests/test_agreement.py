@@ -52,6 +52,7 @@ def test_right_numbers_match_in_every_print(case: Case, how: str) -> None:
     ([0.1234567891], "10 decimals", "float64"), ([0.5, 1.0, -9.0], "1 decimal", "float32"),
     ([0.0, 1.0, 9.0], "whole numbers, read as 2 decimals", "float32"),
     ([0.0123, 0.123, 0.456, 0.00345], "3 significant digits", "float32"),
+    ([1.0, 0.1234, 1.0, 0.5678, 1.0, -1.0], "4 decimals", "float32"),
     ([0.123456, 0.0234567, 1.23456, -0.00345678], "6 significant digits", "float32"),
     ([float(np.float32(0.1)), float(np.float32(0.7))], "float32", "float32"),
     ([float(np.float16(0.1)), float(np.float16(0.7))], "float16", "float16"),

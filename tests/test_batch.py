@@ -114,10 +114,12 @@ def batch(*documents: object, options: Sequence[object] = ()) -> Answer:
 
 
 def test_a_record_has_the_members_of_the_contract() -> None:
-    """A record has schema, id, ok, engine, h and c; with --check and --trace theirs; else an error."""
+    """A record has schema, id, ok, engine, assumptions, h and c; with --check and --trace theirs; else an error."""
     answer = batch({"id": "a", "x": [1, 2]}, {"id": "b"})
     good, bad = answer.lines
-    assert set(good) == {"schema", "id", "ok", "engine", "h", "c"}
+    assert set(good) == {"schema", "id", "ok", "engine", "assumptions", "h", "c"}
+    assert good["assumptions"][0].startswith("no weights given: preset identity")
+    assert good["assumptions"][1:] == ["h0 not given: zeros", "c0 not given: zeros"]
     assert good["engine"] in ("table", "numpy", "numba")
     assert set(bad) == {"schema", "id", "ok", "error"}
     assert set(bad["error"]) == {"code", "message", "where", "try"}

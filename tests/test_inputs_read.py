@@ -78,7 +78,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "report": (["report", *RUN, "-f", "html", "-o"], ["x.csv", "w.json", "own.toml"]),
     "report, a picture": (["report", *RUN, "-f", "svg", "-o"], ["w.json"]),
     "convert": (["convert", "w.json", "--to", "split"], ["w.json"]),
-    "vet": (["vet", "right.json", "-o"], ["right.json", "w.json"]),
+    "vet": (["vet", "right.json", "-q", "-o"], ["right.json", "w.json"]),
     "diagnose": (["diagnose", "s.jsonl", "-f", "jsonl", "-o"], ["s.jsonl", "w.json", "own.toml"]),
     "diagnose, markdown": (["diagnose", "s.json", "-f", "markdown", "-o"], ["s.json", "w.json"]),
     "diagnose, a table": (["diagnose", "s.json", "-o"], ["s.json", "w.json", "own.toml"]),

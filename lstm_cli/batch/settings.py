@@ -17,7 +17,7 @@ SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
 ANSWERS = 2
 # So many keys and assumptions are counted, by their first letters.
-MOST_TEXTS, MOST_LETTERS = 100, 1000
+MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
 
 def unchanged(cell: Cell) -> Cell:

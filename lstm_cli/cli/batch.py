@@ -213,7 +213,7 @@ def _cells(record: dict[str, Any], check: bool) -> list[str]:
 
 def _left_open(tally: Tally) -> Iterator[str]:
     """Yield what samples that were run left to be assumed, and which of their keys are not ours."""
-    from lstm_cli.batch.settings import MOST_TEXTS
+    from lstm_cli.batch.settings import MOST_OF_A_KEY, MOST_TEXTS
 
     for text, count in islice(sorted(tally.assumed.items()), MOST_SAID):
         yield f"assumed: {safe(text)} ({count} sample{'' if count == 1 else 's'})"
@@ -223,7 +223,8 @@ def _left_open(tally: Tally) -> Iterator[str]:
         more = len(names) - MOST_SAID
         many = "many" if len(names) == MOST_TEXTS else more  # others were not counted
         rest = f" and {many} more" if more > 0 else ""
-        yield f"handed on, and not used: {', '.join(map(safe, names[:MOST_SAID]))}{rest}"
+        shown = ", ".join(safe(name[:MOST_OF_A_KEY]) for name in names[:MOST_SAID])
+        yield f"handed on, and not used: {shown}{rest}"
 
 
 def _summary(tally: Tally, check: bool) -> str:
