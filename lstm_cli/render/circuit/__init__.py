@@ -247,7 +247,7 @@ class _Builder:
             key, y = self._key(node), place[1]
         for state in ("c", "h"):  # a row may be no more than another name
             self._key(Name(state))
-        self.hidden = _Source("h", right, y)
+        self.hidden = _Source("h", right, y + LEVEL)  # on its way down, below its last box
         end = self.bus_y
         self.wires.append(Wire("h", ((right, y), (right, end), (edge, end)), "state", "arrow"))
         up = right + 98
