@@ -317,6 +317,11 @@ def separate(findings: Sequence[Finding], right: Draft) -> Separation | None:
         findings: readings that fit the same numbers.
         right: the right run, whose weights and sizes are kept.
     """
+    with np.errstate(all="ignore"):  # two answers that are both inf are not told apart
+        return _separated(findings, right)
+
+
+def _separated(findings: Sequence[Finding], right: Draft) -> Separation | None:
     rng, best, told = np.random.default_rng(7), None, -1.0
     for trial in range(TRIALS):
         steps = 1 + trial // 10

@@ -212,6 +212,7 @@ class Search:
         return [Finding((UNITS_PERMUTED,), worst, 0.0, detail="; ".join(details))]
 
 
+@np.errstate(all="ignore")  # what is too far off for a number is infinitely far
 def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None, float]:
     """Return the order of our units that gives theirs, and the largest difference it leaves.
 
