@@ -8,7 +8,7 @@ least eight units of the type's last place. `diagnose`, `batch --check`, `vet` a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -130,6 +130,35 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
     if by_digits:
         return Precision(f"{count} significant digits", kind, units)
     return Precision(f"{places} decimal" + "s" * (places != 1), kind, units, places)
+
+
+def precisions_of(
+    numbers: Mapping[str, Array], decimals: Mapping[str, Array] | None = None
+) -> dict[str, Precision]:
+    """Return how precisely somebody's numbers of each name are given.
+
+    A narrow type is one of the program that made them: what all names show together counts for each
+    whose numbers it can print.
+
+    Args:
+        numbers: name -> values, as `precision_of` takes them.
+        decimals: name -> decimals of each number as written, where the text is known.
+    """
+    found = {
+        name: precision_of(values, (decimals or {}).get(name)) for name, values in numbers.items()
+    }
+    flat = {
+        name: (values[np.isfinite(values)], found[name].units[np.isfinite(values)])
+        for name, values in numbers.items()
+    }
+    for kind in NARROWEST:
+        fitting = [name for name, each in flat.items() if can_print(kind, *each)]
+        if sum(_evidence(kind, *flat[name]) for name in fitting) < LEAST_EVIDENCE:
+            continue
+        for name in fitting:
+            if found[name].kind not in NARROWEST and _evidence(kind, *flat[name]) > 0:
+                found[name] = replace(found[name], kind=kind, words=kind, decimals=None)
+    return found
 
 
 def unpadded(written: Array, shortest: Array) -> Array:

@@ -15,7 +15,7 @@ from lstm_cli.agreement import (
     Arithmetic,
     Precision,
     allowed,
-    precision_of,
+    precisions_of,
     room_of,
     rounding_of,
 )
@@ -130,11 +130,11 @@ def read_claims(
         InputError: nothing is claimed, or of a symbol that the cell does not compute.
         ShapeError: numbers that do not fit the run.
     """
-    precision, claims = {}, list[Claim]()
+    precision, claims = precisions_of(expected, decimals), list[Claim]()
     arithmetic = Arithmetic(trace)
     for name, values in expected.items():
         symbol, runs = runs_of(name, trace.model, place)
-        own = precision_of(values, (decimals or {}).get(name))
+        own = precision[name]
         given = atol[name] if isinstance(atol, Mapping) else atol
         placed = _placed(name, symbol, values, own.units, runs, trace, place)
         compared, precision[name] = _compared(placed, own, arithmetic, given)
@@ -283,7 +283,7 @@ def claims_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = Non
                     )  # fmt: skip
                 every[symbol].append(values)
                 found.append(Claim(run, symbol, step.t, values, values))
-    precision = {symbol: precision_of(np.concatenate(rows)) for symbol, rows in every.items()}
+    precision = precisions_of({symbol: np.concatenate(rows) for symbol, rows in every.items()})
     arithmetic, claims = Arithmetic(trace), list[Claim]()
     for symbol, own in precision.items():
         rows = [each for each in found if each.symbol == symbol]

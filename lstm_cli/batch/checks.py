@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstm_cli.agreement import LEAST_ROOM, Arithmetic, allowed, precision_of, room_of
+from lstm_cli.agreement import LEAST_ROOM, Arithmetic, allowed, precisions_of, room_of
 from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.settings import Settings
 from lstm_cli.batch.texts import column_texts, number_texts
@@ -82,13 +82,16 @@ def _limits(
         own = arithmetic.spread(place, name) if measured else np.zeros(1)
         return np.broadcast_to(own, values.shape)
 
+    samples = [
+        precisions_of({symbol: numbers[number] for symbol, numbers in expected.items()})
+        for number in range(len(trace.h))
+    ]
     for symbol, numbers in expected.items():
         strays = _taken(symbol, block.expected[symbol].ndim - 1, trace, spread)
         got, rows = _ours(symbol, block.expected[symbol], trace), []
-        for ours, own, stray in zip(got, numbers, strays, strict=True):
-            precision = precision_of(own)
-            room = room_of(own, precision.kind, stray)
-            rows.append(allowed(ours, own, precision.units, room)[0])
+        for ours, own, stray, precisions in zip(got, numbers, strays, samples, strict=True):
+            room = room_of(own, precisions[symbol].kind, stray)
+            rows.append(allowed(ours, own, precisions[symbol].units, room)[0])
         limits[symbol] = np.stack(rows)
     return limits
 
