@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.batch import Settings, Work
+from lstm_cli.batch.settings import Settings
+from lstm_cli.batch.work import Work
 from lstm_cli.cluster import Batch, Cluster, Folder
 from lstm_cli.cluster.folder import part_name
 from lstm_cli.cluster.messages import pack, unpack_answer

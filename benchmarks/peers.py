@@ -15,9 +15,9 @@ from importlib.util import find_spec
 import numpy as np
 
 from benchmarks.common import Work
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM
 from lstm_cli.engine import run
-from lstm_cli.equations import Array
 from lstm_cli.kernel.choice import numba_available
 from lstm_cli.weights import LstmWeights, Model
 

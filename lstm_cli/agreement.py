@@ -14,8 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import LayerTrace, Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.weights import Layer, LstmWeights, Model
 
 # The types that numbers can be of: bits of the significand, and the least exponent.

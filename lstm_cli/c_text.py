@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import safe
 
 # NumPy's type -> the type in C, and the mark behind a number of it.

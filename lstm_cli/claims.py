@@ -19,9 +19,9 @@ from lstm_cli.agreement import (
     room_of,
     rounding_of,
 )
+from lstm_cli.arrays import Array
 from lstm_cli.engine import Trace
 from lstm_cli.ensemble import Target, Targets
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
 from lstm_cli.trace_files import TraceFile
 from lstm_cli.weights import Direction, Model

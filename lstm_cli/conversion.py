@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.c_text import identifier
 from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.engine import run
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, UsageError, safe
 from lstm_cli.layouts import pack
 from lstm_cli.readers import file_traits, read_contents, read_weights

@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from lstm_cli.agreement import spacing
+from lstm_cli.arrays import Array
 from lstm_cli.claims import Claim, Claims, read_claims
 from lstm_cli.engine import Trace
 from lstm_cli.ensemble import evaluate_members
-from lstm_cli.equations import Array, evaluate, names_in
+from lstm_cli.equations import evaluate, names_in
 from lstm_cli.mistakes import MISTAKES
 from lstm_cli.mistakes.drafts import Cache, Draft, draft_of
 from lstm_cli.mistakes.states import NARROW_TYPES

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lstm_cli.equations import Apply, Array, Equation, Name, Node, Number
+from lstm_cli.arrays import Array
+from lstm_cli.equations import Apply, Equation, Name, Node, Number
 from lstm_cli.errors import CellError, InputError, ShapeError
 from lstm_cli.notation import is_matrix, is_parameter, write
 

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from lstm_cli import html_text
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
-from lstm_cli.equations import Array, Equation, evaluate
+from lstm_cli.equations import Equation, evaluate
 from lstm_cli.errors import InputError, ShapeError
 from lstm_cli.kernel.choice import choose_engine
 from lstm_cli.notation import UNICODE, write_equation

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import Apply, Array, Equation, Name, Node, evaluate, names_in, parse
+from lstm_cli.arrays import Array
+from lstm_cli.equations import Apply, Equation, Name, Node, evaluate, names_in, parse
 from lstm_cli.notation import is_parameter, write
 from lstm_cli.weights import Direction
 

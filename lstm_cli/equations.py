@@ -19,12 +19,11 @@ from dataclasses import field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lstm_cli.arrays import Array
 from lstm_cli.errors import CellError, caret, suggest
 from lstm_cli.records import record, value_record
 
-Array: TypeAlias = NDArray[Any]
 Value = TypeVar("Value")
 
 # A row longer or deeper than any LSTM's is an attack on the parser, not a cell.

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.batch import Settings, sample_trace
+from lstm_cli.arrays import Array
+from lstm_cli.batch.models import sample_trace
+from lstm_cli.batch.settings import Settings
 from lstm_cli.cells import Cell
 from lstm_cli.cells import Settings as CellSettings
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.errors import LstmStepError, UsageError
 from lstm_cli.presets import preset_model
 from lstm_cli.samples import Sample, read_sample

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import describe_edit
 from lstm_cli.conventions import convention_named
-from lstm_cli.equations import Array
 from lstm_cli.errors import LstmStepError, safe
 from lstm_cli.readers import assemble, format_of, read_contents, refuse_strangers
 from lstm_cli.readers.finding import Found, find_lstms

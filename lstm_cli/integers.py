@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.claims import Claims, read_claims, runs_of
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.fixed_point import FixedFormat, FixedSettings, beside, compare_symbols
 

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from lstm_cli.batch import Answer, Tally
+from lstm_cli.batch.settings import Tally
+from lstm_cli.batch.work import Answer
 from lstm_cli.digests import Digests
 from lstm_cli.errors import OutputError, safe
 from lstm_cli.inputs_read import check_unread

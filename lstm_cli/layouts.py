@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.conventions import GATE_LETTERS, Convention, Tensor
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
 
 # gate letter -> what is held ("x", "b", …) -> the blocks found, in order

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, UsageError, suggest
 from lstm_cli.notation import is_matrix
 from lstm_cli.records import record

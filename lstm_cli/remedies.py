@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.conventions import CONVENTIONS
 from lstm_cli.diagnosis import Diagnosis
-from lstm_cli.equations import Array
 from lstm_cli.errors import shell_word
 from lstm_cli.mistakes.drafts import Cache
 from lstm_cli.mistakes.formulas import rows_changed

@@ -19,7 +19,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from lstm_cli.batch import Answer
+    from lstm_cli.batch.work import Answer
     from lstm_cli.samples import Chunk
 
 # Chunks handed to each process beside the one it works on, so that it never waits.
@@ -99,7 +99,7 @@ class Processes:
         Raises:
             WorkerError: it does not.
         """
-        from lstm_cli.batch import WorkerError
+        from lstm_cli.batch.work import WorkerError
 
         pool = _Pool(packed, 1)
         try:
@@ -116,7 +116,7 @@ class Processes:
 
     def _carefully(self, packed: bytes, chunk: Chunk) -> Answer:
         """Return the answer of a chunk that may bring its process down."""
-        from lstm_cli.batch import WorkerError, joined, lost
+        from lstm_cli.batch.work import WorkerError, joined, lost
 
         pool = _Pool(packed, 1)
         try:

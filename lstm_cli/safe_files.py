@@ -25,7 +25,7 @@ from typing import IO, Any, Literal, NoReturn
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, ShapeError, caret, safe
 from lstm_cli.inputs_read import note_read, note_stdin
 from lstm_cli.remote import is_remote, open_remote

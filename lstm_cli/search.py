@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.claims import Claims
 from lstm_cli.ensemble import evaluate_members
-from lstm_cli.equations import Array
 from lstm_cli.mistakes import UNITS_PERMUTED, primary_mistakes, secondary_mistakes
 from lstm_cli.mistakes.drafts import Cache, Draft, Parts
 from lstm_cli.mistakes.readings import convention_mistakes

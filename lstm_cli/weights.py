@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 
 from lstm_cli import html_text
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.dimensions import describe, solve_sizes
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
 from lstm_cli.records import record
 

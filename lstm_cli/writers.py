@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import OutputError, safe
 from lstm_cli.inputs_read import check_unread
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import (
     Cell,
     cell_named,
@@ -19,7 +20,6 @@ from lstm_cli.cells import (
     with_forget_bias,
 )
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.weights import Layer, LstmWeights, Model
 from tests.conftest import random_inputs, random_weights
 from tests.witness import Witness

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_cli.batch import Answer, Settings, Work
+from lstm_cli.batch.settings import Settings
+from lstm_cli.batch.work import Answer, Work
 from lstm_cli.samples import Chunk
 
 

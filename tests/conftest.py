@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.dimensions import Shape
-from lstm_cli.equations import Array
 from lstm_cli.weights import LstmWeights
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from lstm_cli.agreement import Arithmetic, precision_of, room_of
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM
 from lstm_cli.claims import read_claims
 from lstm_cli.diagnosis import diagnose
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.weights import LstmWeights, Model
 from tests.cases import Case, golden_cases

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_cli.arrays import Array
 from lstm_cli.backpropagation import Gradients, LayerGradient, backward, check, through_time
 from lstm_cli.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.engine import run
-from lstm_cli.equations import (
-    Array,
-)
 from lstm_cli.errors import InputError, ShapeError
 from lstm_cli.weights import Layer, LstmWeights, Model
 from tests.cases import OWN_TABLE

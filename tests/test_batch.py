@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.batch import Settings, evaluate_samples
+from lstm_cli.batch.evaluate import evaluate_samples
+from lstm_cli.batch.settings import Settings
 from lstm_cli.cells import LSTM, cell_named
 from lstm_cli.engine import Trace, run, trace_bytes
 from lstm_cli.presets import preset_model

@@ -20,8 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.batch import Answer, Settings, Tally, Work, work
+from lstm_cli.batch import work
+from lstm_cli.batch.settings import Settings, Tally
 from lstm_cli.batch.texts import _fast_dumps, number_texts, row_texts
+from lstm_cli.batch.work import Answer, Work
 from lstm_cli.cells import LSTM, cell_named
 from lstm_cli.errors import LstmStepError
 from lstm_cli.presets import preset_model

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from lstm_cli.batch import Settings, Work
+from lstm_cli.batch.settings import Settings
+from lstm_cli.batch.work import Work
 from lstm_cli.cluster import (
     Batch,
     Cluster,

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from lstm_cli.batch import Settings, Work
+from lstm_cli.batch.settings import Settings
+from lstm_cli.batch.work import Work
 from lstm_cli.cluster import Batch, Cluster, ClusterError, Folder, parts, runner
 from lstm_cli.cluster.connection import local_cluster
 from lstm_cli.samples import all_chunks, files

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import cell_named
 from lstm_cli.conventions import CONVENTIONS, Convention
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError
 from lstm_cli.layouts import pack, unpack
 from tests.cases import GOLDEN

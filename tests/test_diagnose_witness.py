@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM, cell_named
 from lstm_cli.claims import read_claims
 from lstm_cli.diagnosis import Diagnosis, diagnose
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.weights import Layer, LstmWeights, Model
 from tests.witness_mistakes import (
     SLUGS,

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lstm_cli.batch import Settings, sample_trace
+from lstm_cli.batch.models import sample_trace
+from lstm_cli.batch.settings import Settings
 from lstm_cli.cells import VARIANTS, cell_named
 from lstm_cli.engine import Trace
 from lstm_cli.exercises import fresh_model, fresh_vectors

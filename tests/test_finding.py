@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lstm_cli.arrays import Array
 from lstm_cli.conventions import CONVENTIONS
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
 from lstm_cli.layouts import pack
 from lstm_cli.readers import model_from, model_from_arrays

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM, Cell, cell_named, parse_table, with_activations, with_clip
 from lstm_cli.engine import run
-from lstm_cli.equations import FUNCTIONS, Array
+from lstm_cli.equations import FUNCTIONS
 from lstm_cli.errors import InputError, ShapeError
 from lstm_cli.fixed_point import (
     KINDS,

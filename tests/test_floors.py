@@ -8,7 +8,7 @@ from pathlib import Path
 import lstm_cli
 
 FLOORS = [
-    ["version", "errors", "records", "equations", "notation", "rewriting", "c_text", "html_text"],
+    ["version", "arrays", "errors", "records", "equations", "notation", "rewriting", "c_text", "html_text"],
     ["dimensions", "cells", "traits", "roles", "gradient"],
     ["weights", "conventions", "layouts", "kernel", "engine", "backpropagation", "fixed_point", "ensemble", "agreement"],
     ["inputs_read", "remote", "safe_files", "digests", "vectors", "presets", "cell_files", "readers", "writers", "samples", "trace_files", "savers"],

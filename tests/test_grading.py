@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lstm_cli.agreement import room_of
-from lstm_cli.batch import Settings, sample_trace
+from lstm_cli.batch.models import sample_trace
+from lstm_cli.batch.settings import Settings
 from lstm_cli.diagnosis import diagnose
 from lstm_cli.engine import Trace
 from lstm_cli.errors import LstmStepError

@@ -8,9 +8,9 @@ import mpmath
 import numpy as np
 import pytest
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.engine import run, step
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, UsageError
 from lstm_cli.kernel import choice, memory, numpy_
 from lstm_cli.kernel.plan import ELEMENTWISE, Product, Stage, plan_of

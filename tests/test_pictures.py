@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lstm_cli.arrays import Array
 from lstm_cli.cell_files import read_cell
 from lstm_cli.cells import LSTM
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, UsageError
 from lstm_cli.render import pictures
 from lstm_cli.render.colours import NOT_FINITE, Scale

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from lstm_cli import digests
-from lstm_cli.batch import Answer, Work, settings
+from lstm_cli.batch import settings
+from lstm_cli.batch.work import Answer, Work
 from lstm_cli.samples import Chunk, files
 from tests.tools import ROOT, assert_refused, call
 from tests.tools import Answer as Said

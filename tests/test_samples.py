@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.batch import Settings as BatchSettings
-from lstm_cli.batch import evaluate_samples
+from lstm_cli.batch.evaluate import evaluate_samples
+from lstm_cli.batch.settings import Settings as BatchSettings
 from lstm_cli.cells import LSTM, with_activations, with_cell_clip, with_clip, with_forget_bias
 from lstm_cli.engine import run
 from lstm_cli.errors import InputError, LstmStepError

@@ -13,9 +13,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
 from lstm_cli.render.colours import NOT_FINITE, Scale
 from lstm_cli.render.rows import View

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.batch import Settings
+from lstm_cli.batch.settings import Settings
 from lstm_cli.cells import cell_named
 from lstm_cli.mistakes.drafts import draft_of
 from lstm_cli.presets import preset_model
 from lstm_cli.render.vetting import percent
 from lstm_cli.samples import read_sample
-from lstm_cli.vetting import Suite, strengthen, vet_suite
 from lstm_cli.vetting import documents as written
 from lstm_cli.vetting.causes import WEAKNESSES
 from lstm_cli.vetting.numbers_ import short_numbers
-from lstm_cli.vetting.stronger import Stronger
+from lstm_cli.vetting.stronger import Stronger, strengthen
+from lstm_cli.vetting.suites import Suite, vet_suite
 from lstm_cli.vetting.trials import (
     EXACT,
     is_limit,

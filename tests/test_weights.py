@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM, VARIANTS, cell_named
 from lstm_cli.conventions import CONVENTIONS
 from lstm_cli.dimensions import describe
 from lstm_cli.engine import run
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, ShapeError, UsageError
 from lstm_cli.presets import PRESETS, preset_model
 from lstm_cli.readers import model_from_arrays, read_weights

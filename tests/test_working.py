@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM, Cell, parse_table
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.errors import UsageError
 from lstm_cli.notation import LATEX, PLAIN, UNICODE, Notation, Style
 from lstm_cli.weights import LstmWeights, Model

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.backpropagation.steps import Gradients
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
 from lstm_cli.weights import Direction, Layer, LstmWeights, Model
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.backpropagation.steps import steps_back
 from lstm_cli.engine import LayerTrace, Trace, check_trace_size
-from lstm_cli.equations import Array, Node, evaluate, names_in
+from lstm_cli.equations import Node, evaluate, names_in
 from lstm_cli.roles import kept_factor
 from lstm_cli.weights import Direction
 

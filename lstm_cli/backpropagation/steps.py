@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import LayerTrace, Trace, check_trace_size, evaluate_rows, rounded
-from lstm_cli.equations import Array, Equation
+from lstm_cli.equations import Equation
 from lstm_cli.errors import ShapeError
 from lstm_cli.gradient import GIVEN, backward_table, parameter_of
 from lstm_cli.weights import Direction, LstmWeights

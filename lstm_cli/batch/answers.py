@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.checks import check_block
 from lstm_cli.batch.models import Models
@@ -22,7 +23,6 @@ from lstm_cli.engine import (
     trace_bytes,
     work_of,
 )  # fmt: skip
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError
 from lstm_cli.kernel.choice import choose_engine
 from lstm_cli.vectors import repeat_or_cut

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.batch.texts import as_json, joined_texts, quoted, value_texts
-from lstm_cli.equations import Array
 from lstm_cli.safe_files import MAX_EXACT_INT
 from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys, is_answer
 from lstm_cli.samples.tables import UNSURE, VECTORS, Table

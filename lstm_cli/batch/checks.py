@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_cli.agreement import LEAST_ROOM, Arithmetic, allowed, precisions_of, room_of
+from lstm_cli.arrays import Array
 from lstm_cli.batch.blocks import Block
 from lstm_cli.batch.settings import Settings
 from lstm_cli.batch.texts import column_texts, number_texts
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, ShapeError, safe, suggest
 
 

@@ -14,12 +14,14 @@ from lstm_cli.batch.settings import Settings
 from lstm_cli.cell_files import read_cell
 from lstm_cli.cells import LSTM, Cell
 from lstm_cli.digests import Digests
-from lstm_cli.errors import InputError, safe
+from lstm_cli.engine import Trace, run
+from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.presets import NO_WEIGHTS, preset_model, sizes_of, width
 from lstm_cli.readers import model_from_arrays, read_weights
 from lstm_cli.readers.json_ import arrays_from
 from lstm_cli.remote import at_hand, beside, is_remote, place_of
 from lstm_cli.samples import Sample
+from lstm_cli.vectors import repeat_or_cut
 from lstm_cli.weights import Model
 
 MAX_MODELS = 64
@@ -164,3 +166,21 @@ def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
             raise InputError(f"'{key}' is not a whole number", hint=f'"{key}": 5')
     return dict(options)
+
+
+def sample_trace(sample: Sample, settings: Settings) -> Trace:
+    """Return the run of one sample; errors as those of a record."""
+    try:
+        model = Models(settings).of(sample)
+    except LstmStepError as error:
+        raise error.within(sample.place) from None
+    x = repeat_or_cut(sample.x, sample.steps or settings.steps, sample.place)
+    h, c = sample.h, sample.c
+    if len(model.runs) == 1:
+        h, c = (s[0] if s is not None and len(s) == 1 else s for s in (h, c))
+    try:
+        return run(model, x, h, c, dtype=settings.dtype, engine=settings.engine)
+    except LstmStepError as error:
+        raise type(error)(
+            error.what.replace("--", ""), where=sample.place, hint=error.hint
+        ) from None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.writers import plain_list
 
 # Between these (and at 0) orjson writes a number as Python does; beyond, one of them has an

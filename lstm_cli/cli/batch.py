@@ -19,7 +19,7 @@ from lstm_cli.errors import ExitCode, UsageError, safe, shell_word
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstm_cli.batch import Tally
+    from lstm_cli.batch.settings import Tally
 
 # So many assumptions, and keys of the user's own, are said.
 MOST_SAID = 8
@@ -87,7 +87,8 @@ def batch(
 
     One record a sample, in their order; none is ever dropped.
     """
-    from lstm_cli.batch import Settings, Tally, Work
+    from lstm_cli.batch.settings import Settings, Tally
+    from lstm_cli.batch.work import Work
     from lstm_cli.cli.batch_output import (
         Keeping,
         Progress,
@@ -191,7 +192,7 @@ def _print_table(console: Console, records: list[dict[str, Any]], check: bool) -
 
 
 def _cells(record: dict[str, Any], check: bool) -> list[str]:
-    from lstm_cli.batch import short
+    from lstm_cli.batch.work import short
 
     name = record["id"]
     if not record["ok"]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from lstm_cli.batch import Answer, Tally
+from lstm_cli.batch.settings import Tally
+from lstm_cli.batch.work import Answer
 from lstm_cli.errors import UsageError, safe
 from lstm_cli.inputs_read import note_read
 from lstm_cli.journal import Entry, Journal
@@ -21,7 +22,7 @@ from lstm_cli.runners import Processes, Runner, Serial
 from lstm_cli.samples import Chunk, key_of
 
 if TYPE_CHECKING:
-    from lstm_cli.batch import Work
+    from lstm_cli.batch.work import Work
 
 # So many kinds of failures are told apart; of others each is said.
 MAX_KINDS = 100

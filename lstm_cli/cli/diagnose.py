@@ -253,7 +253,8 @@ def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
 
 def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Trace]]:
     """Yield the samples of files, each with its right run."""
-    from lstm_cli.batch import Settings, sample_trace
+    from lstm_cli.batch.models import sample_trace
+    from lstm_cli.batch.settings import Settings
     from lstm_cli.samples import BadSample, find_files, read_samples
 
     model = inputs.file_model() if inputs.weights else None

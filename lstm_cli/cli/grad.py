@@ -13,9 +13,9 @@ from lstm_cli.cli.declared import option
 from lstm_cli.errors import ExitCode, UsageError, safe
 
 if TYPE_CHECKING:
+    from lstm_cli.arrays import Array
     from lstm_cli.backpropagation import Gradients
     from lstm_cli.engine import Trace
-    from lstm_cli.equations import Array
     from lstm_cli.render.gradients import Report
     from lstm_cli.render.rows import View
 

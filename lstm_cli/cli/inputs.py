@@ -15,8 +15,8 @@ from lstm_cli.errors import UsageError
 from lstm_cli.records import record
 
 if TYPE_CHECKING:
+    from lstm_cli.arrays import Array
     from lstm_cli.engine import Trace
-    from lstm_cli.equations import Array
     from lstm_cli.weights import Model
 
 _VECTOR = "numbers, @file or -"

@@ -26,9 +26,10 @@ from lstm_cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from lstm_cli.batch import Settings
+    from lstm_cli.batch.settings import Settings
     from lstm_cli.samples import Read
-    from lstm_cli.vetting import Stronger, Suite
+    from lstm_cli.vetting.stronger import Stronger
+    from lstm_cli.vetting.suites import Suite
     from lstm_cli.weights import Model
 
 EXAMPLES = """\b
@@ -147,7 +148,7 @@ def _check_weights(weights: str, layer: str, preset: str, seed: int) -> None:
 def _settings(
     table: o.CellOptions, weights: str, layer: str, convention: str, steps: int
 ) -> Settings:
-    from lstm_cli.batch import Settings
+    from lstm_cli.batch.settings import Settings
     from lstm_cli.readers import read_weights
 
     own = table.cell()
@@ -183,7 +184,7 @@ def _vetted(
     tick: Callable[[], None],
 ) -> Suite:
     from lstm_cli.samples import BadSample, read_samples
-    from lstm_cli.vetting import vet_suite
+    from lstm_cli.vetting.suites import vet_suite
 
     def reads() -> Iterator[Read]:
         try:
@@ -239,8 +240,8 @@ def _note(suites: Sequence[Suite]) -> None:
 
 def _strengthened(suite: Suite, settings: Settings, output: str) -> Stronger | None:
     """Write a stronger vector; `-` is stdout, with paths relative to where we are."""
-    from lstm_cli.vetting import strengthen
     from lstm_cli.vetting.documents import document_text
+    from lstm_cli.vetting.stronger import strengthen
     from lstm_cli.writers import write_out
 
     if not suite.subjects:

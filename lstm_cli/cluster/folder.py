@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lstm_cli.batch import Answer, Tally
+from lstm_cli.batch.settings import Tally
+from lstm_cli.batch.work import Answer
 from lstm_cli.errors import LstmStepError, OutputError, safe
 from lstm_cli.inputs_read import check_unread, note_read
 from lstm_cli.remote import is_remote, place_of

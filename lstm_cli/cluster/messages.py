@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.batch import Answer, Tally
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
+from lstm_cli.batch.settings import Tally
+from lstm_cli.batch.work import Answer
 from lstm_cli.errors import LstmStepError
 from lstm_cli.remote import place_of
 from lstm_cli.samples import Chunk, Columns, Lines, Objects, Origin, Rows

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lstm_cli.batch import Tally
+from lstm_cli.batch.settings import Tally
 from lstm_cli.cluster.folder import Folder, Record, part_name
 from lstm_cli.cluster.messages import Message, pack, pack_origin
 from lstm_cli.cluster.tasks import size_of
@@ -21,7 +21,7 @@ from lstm_cli.samples import Origin, all_chunks, key_of
 from lstm_cli.samples.compressed import without_suffix
 
 if TYPE_CHECKING:
-    from lstm_cli.batch import Work
+    from lstm_cli.batch.work import Work
     from lstm_cli.cluster.runner import Cluster
 
 # A part is about a second of work: the scheduler is asked seldom, and little is done twice. It is

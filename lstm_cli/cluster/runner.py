@@ -23,7 +23,7 @@ from lstm_cli.errors import ExitCode, LstmStepError, safe
 from lstm_cli.version import __version__
 
 if TYPE_CHECKING:
-    from lstm_cli.batch import Answer
+    from lstm_cli.batch.work import Answer
     from lstm_cli.samples import Chunk
 
 # Tasks for each thread of the cluster, beside the one it works on: none waits for the client, and

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from lstm_cli.batch import Work
+from lstm_cli.batch.work import Work
 from lstm_cli.cluster.folder import Folder, Record, write_part
 from lstm_cli.cluster.messages import Message, pack_answer, refused, unpack, unpack_origin
 from lstm_cli.digests import Digests, content_of

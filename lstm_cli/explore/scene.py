@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace
-from lstm_cli.equations import Apply, Array, Name, Node, names_in
+from lstm_cli.equations import Apply, Name, Node, names_in
 from lstm_cli.explore.cursor import Cursor, lines_of, selected, symbols_of
 from lstm_cli.explore.state import Place, Session, first_step, number_at
 from lstm_cli.notation import UNICODE, Notation, number, number_text, write

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import STATES, LayerTrace, Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
 from lstm_cli.notation import is_parameter
 from lstm_cli.vectors import parse_rows

@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from lstm_cli.equations import Apply, Array, Name, Node, Number
+from lstm_cli.arrays import Array
+from lstm_cli.equations import Apply, Name, Node, Number
 from lstm_cli.fixed_point.arithmetic import OPERATIONS, Exact, constant, rounded
 from lstm_cli.fixed_point.formats import FixedFormat, OverflowMode, Rounding
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import INPUT_SYMBOLS
-from lstm_cli.equations import Array
 from lstm_cli.fixed_point.formats import FixedFormat, Rounding
 from lstm_cli.fixed_point.machine import FixedLayer, FixedTrace
 from lstm_cli.weights import Direction

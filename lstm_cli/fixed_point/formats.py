@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, UsageError, caret, safe
 
 Rounding = Literal["nearest", "even", "floor", "zero"]

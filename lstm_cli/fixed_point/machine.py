@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import INPUT_SYMBOLS, STATES, LayerTrace, Trace, run
-from lstm_cli.equations import Array, Equation, Name, Node
+from lstm_cli.equations import Equation, Name, Node
 from lstm_cli.errors import InputError, LstmStepError, ShapeError
 from lstm_cli.fixed_point.arithmetic import Exact, rounded
 from lstm_cli.fixed_point.formats import FixedFormat

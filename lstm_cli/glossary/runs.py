@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.glossary.word import Example, Rows, Word
 from lstm_cli.notation import number_text
 from lstm_cli.presets import preset_model, sizes_of

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.claims import Claim, Claims
 from lstm_cli.diagnosis import right_draft
 from lstm_cli.engine import Trace
 from lstm_cli.ensemble import evaluate_members
-from lstm_cli.equations import Array
 from lstm_cli.mistakes.drafts import Cache
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.search import Finding

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lstm_cli.agreement import HAIR, Precision
+from lstm_cli.arrays import Array
 from lstm_cli.claims import Claim, Claims, in_order
 from lstm_cli.diagnosis import diagnose
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.grading.answers import Answer
 from lstm_cli.grading.bank import Bank
 from lstm_cli.grading.marking import Mark, Marked, mark

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.agreement import HAIR, room_of
+from lstm_cli.arrays import Array
 from lstm_cli.engine import LayerTrace, Trace
-from lstm_cli.equations import Array, Node, evaluate, names_in
+from lstm_cli.equations import Node, evaluate, names_in
 from lstm_cli.grading.sheet import Place, Sheet
 from lstm_cli.grading.written import Vector
 from lstm_cli.notation import is_parameter

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lstm_cli.agreement import Arithmetic
+from lstm_cli.arrays import Array
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import UsageError, safe, suggest
 from lstm_cli.grading.answers import Answer, Column
 from lstm_cli.grading.written import Number, Vector, read_cell, read_number, vector

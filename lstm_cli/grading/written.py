@@ -13,7 +13,7 @@ import numpy as np
 
 from lstm_cli import agreement
 from lstm_cli.agreement import HAIR
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 
 # A number longer than this was not written for a reader, and is not read.
 MAX_NUMBER = 100

@@ -25,7 +25,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError
 from lstm_cli.kernel import compiled_cache
 from lstm_cli.kernel.compiled_forms import samples_form, units_form

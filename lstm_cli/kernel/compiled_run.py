@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.kernel import memory
 from lstm_cli.kernel.compiled_forms import Form
 from lstm_cli.kernel.plan import Plan, Product

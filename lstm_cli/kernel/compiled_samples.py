@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.kernel import products
 from lstm_cli.kernel.compiled_forms import parameters_read
 from lstm_cli.kernel.compiled_run import Layout, Runner

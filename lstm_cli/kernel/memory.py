@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 
 # Less than this is quick to get, and more than this is not kept waiting.
 LEAST_BYTES, MOST_BYTES = 2**20, 2**29

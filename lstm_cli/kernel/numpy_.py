@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import FUNCTIONS, Apply, Array, Name, Node, Number, function_named
+from lstm_cli.arrays import Array
+from lstm_cli.equations import FUNCTIONS, Apply, Name, Node, Number, function_named
 from lstm_cli.kernel.joining import Joined, joined_matrix
 from lstm_cli.kernel.memory import empty
 from lstm_cli.kernel.plan import Entry, Operation, Plan, Stage, stacked_matrix

@@ -37,17 +37,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.dimensions import Size
-from lstm_cli.equations import (
-    Apply,
-    Array,
-    Name,
-    Node,
-    Number,
-    bind_arguments,
-    function_named,
-)
+from lstm_cli.equations import Apply, Name, Node, Number, bind_arguments, function_named
 from lstm_cli.notation import is_parameter
 from lstm_cli.weights import LstmWeights
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from lstm_cli.equations import Array, function_named
+from lstm_cli.arrays import Array
+from lstm_cli.equations import function_named
 from lstm_cli.kernel.plan import Entry, Operation, Plan, stacked_matrix
 
 

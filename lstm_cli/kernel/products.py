@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 
 # Rows and panels of the tiles there are: sums enough to hide an addition's delay, and no more than
 # sixteen registers hold.

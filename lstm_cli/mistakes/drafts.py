@@ -14,9 +14,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.ensemble import CARRY, START, Member, Rounding, Run
-from lstm_cli.equations import Apply, Array, Name, Node, Number, parse
+from lstm_cli.equations import Apply, Name, Node, Number, parse
 from lstm_cli.errors import CellError
 from lstm_cli.rewriting import rewrite
 from lstm_cli.weights import Direction, Model

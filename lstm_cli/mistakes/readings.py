@@ -8,8 +8,8 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.conventions import CONVENTIONS, Convention
-from lstm_cli.equations import Array
 from lstm_cli.mistakes.drafts import Cache, Change, Draft, Parts, Reweigh, edits
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.weights_ import STACK, permuted

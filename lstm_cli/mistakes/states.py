@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.mistakes.drafts import (
     Cache,
     Draft,

@@ -9,7 +9,7 @@ from itertools import permutations
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.mistakes.drafts import Cache, Parts, Reweigh
 from lstm_cli.mistakes.row import Mistake
 

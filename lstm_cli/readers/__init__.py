@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.conventions import Convention, convention_named
 from lstm_cli.dimensions import solve_sizes
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe, shell_word, suggest
 from lstm_cli.layouts import recurrent_biases, shown_key, unpack
 from lstm_cli.readers.advice import advice

@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.conventions import CONVENTIONS, GATE_LETTERS, Convention, Tensor
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.layouts import unpack
 from lstm_cli.readers.contents import Block, Contents, Info, Part, Tensors, Undecided

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Info
 from lstm_cli.readers.hdf5_texts import Texts

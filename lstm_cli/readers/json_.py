@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Contents, in_memory
 from lstm_cli.safe_files import parse_json, read_text, to_array

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.readers.contents import Info, Tensors
 from lstm_cli.readers.hdf5 import Hdf5
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Contents, Tensors
 from lstm_cli.readers.mat_elements import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Contents, Info, Tensors
 from lstm_cli.safe_files import npz_headers, read_npz

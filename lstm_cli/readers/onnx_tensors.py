@@ -20,7 +20,7 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.inputs_read import note_read
 from lstm_cli.readers.contents import Info

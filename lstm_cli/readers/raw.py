@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.safe_files import MAX_ARRAY_BYTES, open_checked
 

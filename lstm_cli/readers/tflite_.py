@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import (
     NO_OPERATOR,

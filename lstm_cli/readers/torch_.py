@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.readers.contents import Contents, Info, Tensors
 from lstm_cli.readers.pickled import Refused, View

@@ -13,9 +13,9 @@ from pathlib import PurePath
 import numpy as np
 
 from lstm_cli.agreement import Arithmetic, room_of
+from lstm_cli.arrays import Array
 from lstm_cli.c_text import array_lines, comment, guard, identifier
 from lstm_cli.engine import LayerTrace, Trace
-from lstm_cli.equations import Array
 from lstm_cli.notation import PLAIN
 from lstm_cli.render.rows import (
     INPUT_LABELS,

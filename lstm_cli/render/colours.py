@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 
 # Cividis (Nuñez, Anderton & Renslow 2018, doi 10.1371/journal.pone.0199239), nine of its colours.
 SHARE = ("#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958",

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from lstm_cli.arrays import Array
 from lstm_cli.claims import Claim
 from lstm_cli.diagnosis import Diagnosis, Difference, Separation
-from lstm_cli.equations import Array
 from lstm_cli.errors import markdown
 from lstm_cli.notation import PLAIN
 from lstm_cli.remedies import commands, corrections, frameworks, title, typed

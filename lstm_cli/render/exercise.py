@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.engine import LayerTrace, Trace
-from lstm_cli.equations import Array
 from lstm_cli.exercises import given
 from lstm_cli.notation import Notation, is_matrix
 from lstm_cli.render.rows import definitions, equation_text

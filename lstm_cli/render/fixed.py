@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.c_text import comment
-from lstm_cli.equations import Array
 from lstm_cli.errors import safe
 from lstm_cli.fixed_point import (
     KINDS,

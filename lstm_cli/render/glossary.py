@@ -10,8 +10,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import Trace
-from lstm_cli.equations import FUNCTIONS, Array, evaluate, parse
+from lstm_cli.equations import FUNCTIONS, evaluate, parse
 from lstm_cli.glossary import WORDS, Example, Word
 from lstm_cli.glossary.runs import command_of, trace_of
 from lstm_cli.gradient import backward_table

@@ -7,11 +7,12 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.backpropagation import backward, through_time
 from lstm_cli.cells import LSTM, Cell, cell_named
 from lstm_cli.conventions import CONVENTIONS, GATE_LETTERS, Convention
 from lstm_cli.engine import run
-from lstm_cli.equations import Apply, Array, Name, evaluate
+from lstm_cli.equations import Apply, Name, evaluate
 from lstm_cli.fixed_point import FixedSettings, beside
 from lstm_cli.glossary import Word
 from lstm_cli.glossary.runs import trace_of

@@ -8,8 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from lstm_cli.arrays import Array
 from lstm_cli.backpropagation import Fading, LayerGradient
-from lstm_cli.equations import Array
 from lstm_cli.notation import gradient_style
 from lstm_cli.render.gradients import (
     Report,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from lstm_cli.arrays import Array
 from lstm_cli.backpropagation import Fading, Gradients, LayerGradient, Margin
 from lstm_cli.cells import Cell
-from lstm_cli.equations import Apply, Array, Equation, Name, functions_in
+from lstm_cli.equations import Apply, Equation, Name, functions_in
 from lstm_cli.gradient import GIVEN, backward_table, parameter_of
 from lstm_cli.notation import (
     LATEX,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, UsageError, safe, suggest
 from lstm_cli.notation import UNICODE, Style
 from lstm_cli.render.colours import Scale, scale_of

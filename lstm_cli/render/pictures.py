@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, UsageError, safe, suggest
 from lstm_cli.notation import LATEX
 from lstm_cli.render.colours import NOT_FINITE, RAMPS, Scale, ink_on, mix, rgb

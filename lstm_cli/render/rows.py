@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import UsageError, caret
 from lstm_cli.notation import (
     LATEX,

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from rich.cells import cell_len
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import markdown, safe
 from lstm_cli.notation import LATEX, UNICODE, Style
 from lstm_cli.writers import plain_list

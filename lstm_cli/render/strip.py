@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.render.colours import Scale
 from lstm_cli.render.over_time import Course, binned, by_scale, courses, notes, short, ticks
 from lstm_cli.render.rows import View

@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import LayerTrace
-from lstm_cli.equations import Array, evaluate
+from lstm_cli.equations import evaluate
 from lstm_cli.errors import UsageError, safe
 from lstm_cli.notation import UNICODE
 from lstm_cli.render.circuit import draw

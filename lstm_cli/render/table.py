@@ -18,8 +18,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import LayerTrace, Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import safe
 from lstm_cli.notation import PLAIN, UNICODE, Style
 from lstm_cli.records import record

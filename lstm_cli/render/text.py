@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import markdown
 from lstm_cli.notation import LATEX, PLAIN, UNICODE
 from lstm_cli.render.rows import (

@@ -15,7 +15,8 @@ from rich.table import Table
 from lstm_cli.errors import LstmStepError, markdown
 from lstm_cli.render.rows import View
 from lstm_cli.render.table import Page, new_table
-from lstm_cli.vetting import Stronger, Suite, SuiteCause, Verdict
+from lstm_cli.vetting.stronger import Stronger
+from lstm_cli.vetting.suites import Suite, SuiteCause, Verdict
 from lstm_cli.vetting.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order
 from lstm_cli.writers import plain_list
 

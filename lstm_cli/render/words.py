@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM, Cell
-from lstm_cli.equations import Array, Name, Node
+from lstm_cli.equations import Name, Node
 from lstm_cli.notation import UNICODE, Style, write
 from lstm_cli.roles import Role, roles_of
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, Trace
-from lstm_cli.equations import Apply, Array, Name, Node, evaluate, names_in
+from lstm_cli.equations import Apply, Name, Node, evaluate, names_in
 from lstm_cli.errors import UsageError, safe, suggest
 from lstm_cli.notation import Notation, Style, split, write
 from lstm_cli.render.rows import INPUT_LABELS, choose, strongest_unit

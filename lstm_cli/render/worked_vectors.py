@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.notation import LATEX, Style
 from lstm_cli.render.worked import Vector, called
 from lstm_cli.working.hand import Hand

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
-from lstm_cli.equations import Array, Node, evaluate, names_in
+from lstm_cli.equations import Node, evaluate, names_in
 from lstm_cli.notation import LATEX, Style
 from lstm_cli.render.words import VERBS, in_words, percent
 from lstm_cli.roles import Role, roles_of

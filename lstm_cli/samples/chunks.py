@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.safe_files import decode, parse_json
 from lstm_cli.samples.csv_rows import csv_document, csv_documents

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Settings
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe
 from lstm_cli.safe_files import to_array
 from lstm_cli.vectors import parse_rows

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.safe_files import MAX_EXACT_INT
 
 VECTORS = ("x", "h", "c")

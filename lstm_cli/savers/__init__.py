@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.errors import InputError, UsageError, safe, suggest
 from lstm_cli.traits import Traits
 from lstm_cli.weights import Direction

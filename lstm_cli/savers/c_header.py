@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.c_text import array_lines, comment, guard
-from lstm_cli.equations import Array
 from lstm_cli.savers import Package
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import MAX_TRACE_BYTES, Trace, initial_states, run, trace_bytes
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
 from lstm_cli.kernel.choice import (
     FAST,

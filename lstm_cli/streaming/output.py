@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.render import text
 from lstm_cli.render.rows import View
 from lstm_cli.streaming import npz

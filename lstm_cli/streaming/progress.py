@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.render.rows import View, choose, chosen_units
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.batch import Settings
+from lstm_cli.arrays import Array
+from lstm_cli.batch.settings import Settings
 from lstm_cli.conventions import CONVENTIONS, Convention
 from lstm_cli.engine import Trace
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError, safe
 from lstm_cli.layouts import pack
 from lstm_cli.readers import file_traits

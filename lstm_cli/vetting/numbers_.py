@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 
 # Numbers nearer to 0 than this part of the scale would hide what multiplies them.
 LEAST = 0.05

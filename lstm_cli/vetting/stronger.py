@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.batch import Settings, sample_trace
+from lstm_cli.batch.models import sample_trace
+from lstm_cli.batch.settings import Settings
 from lstm_cli.errors import InputError, LstmStepError, safe
 from lstm_cli.mistakes.drafts import Cache, Draft
 from lstm_cli.mistakes.row import Mistake

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstm_cli.batch import Settings, sample_trace
+from lstm_cli.batch.models import sample_trace
+from lstm_cli.batch.settings import Settings
 from lstm_cli.claims import Claim, Claims, read_claims
 from lstm_cli.conventions import CONVENTIONS, Convention
 from lstm_cli.diagnosis import right_draft

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lstm_cli.batch import Settings
+from lstm_cli.batch.settings import Settings
 from lstm_cli.errors import LstmStepError
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.samples import BadSample, Read

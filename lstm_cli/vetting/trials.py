@@ -9,9 +9,9 @@ from itertools import product
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.claims import Claim, Claims
 from lstm_cli.ensemble import evaluate_members
-from lstm_cli.equations import Array
 from lstm_cli.mistakes import UNITS_PERMUTED, primary_mistakes
 from lstm_cli.mistakes.drafts import Cache, Draft, Rounded
 from lstm_cli.mistakes.row import Mistake

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.mistakes.drafts import Parts
 from lstm_cli.vetting.weakness import PartChange, PartTest, Weakness, in_all, on_parts
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_cli.equations import Array, names_in
+from lstm_cli.arrays import Array
+from lstm_cli.equations import names_in
 from lstm_cli.mistakes.drafts import Draft
 from lstm_cli.roles import kept_factor
 from lstm_cli.vetting.subjects import Subject

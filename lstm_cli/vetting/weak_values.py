@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.ensemble import evaluate_members
-from lstm_cli.equations import Array
 from lstm_cli.mistakes.drafts import Draft, Parts
 from lstm_cli.vetting.subjects import Subject
 from lstm_cli.vetting.weakness import Weakness, listed, of_family

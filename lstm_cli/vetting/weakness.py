@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.mistakes.drafts import Draft, Parts
 from lstm_cli.vetting.subjects import Subject
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import INPUT_SYMBOLS, LayerTrace, rounded
-from lstm_cli.equations import Array
 from lstm_cli.errors import UsageError, safe, suggest
 from lstm_cli.notation import UNICODE, Notation, Style
 from lstm_cli.working.hand import Hand

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lstm_cli.equations import Apply, Array, Name, Node, Number, evaluate
+from lstm_cli.arrays import Array
+from lstm_cli.equations import Apply, Name, Node, Number, evaluate
 from lstm_cli.notation import Notation, Style, split, write_row
 
 # From so many on, products with a weight of zero, or with a zero to weigh, are told by their count.

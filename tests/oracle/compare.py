@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.engine import LayerTrace, Trace, run
-from lstm_cli.equations import Array
 from lstm_cli.weights import Layer, LstmWeights, Model
 
 N, T, I, H, P = 2, 5, 3, 4, 2

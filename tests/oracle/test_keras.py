@@ -14,9 +14,9 @@ os.environ["KERAS_BACKEND"] = "torch"
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
 
+from lstm_cli.arrays import Array  # noqa: E402
 from lstm_cli.cells import cell_named  # noqa: E402
 from lstm_cli.conversion import convert  # noqa: E402
-from lstm_cli.equations import Array  # noqa: E402
 from lstm_cli.readers import read_weights  # noqa: E402
 from lstm_cli.weights import Model  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402

@@ -16,10 +16,10 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from lstm_cli.arrays import Array  # noqa: E402
 from lstm_cli.cells import cell_named, with_activations, with_clip  # noqa: E402
 from lstm_cli.conversion import convert  # noqa: E402
 from lstm_cli.engine import run  # noqa: E402
-from lstm_cli.equations import Array  # noqa: E402
 from lstm_cli.errors import InputError  # noqa: E402
 from lstm_cli.readers import model_from, read_weights  # noqa: E402
 from lstm_cli.readers.onnx_ import read as read_onnx  # noqa: E402

@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.oracle
 
-from lstm_cli.equations import Array  # noqa: E402
+from lstm_cli.arrays import Array  # noqa: E402
 from lstm_cli.readers import read_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.equations import Array
+from lstm_cli.arrays import Array
 from lstm_cli.readers.contents import Block, Part
 from tests.witness import Witness
 

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from lstm_cli import engine
+from lstm_cli.arrays import Array
 from lstm_cli.cells import LSTM, Settings
 from lstm_cli.conventions import convention_named
-from lstm_cli.equations import Array
 from lstm_cli.errors import InputError
 from lstm_cli.inspection import inspect_file
 from lstm_cli.layouts import unpack

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lstm_cli.arrays import Array
 from lstm_cli.cells import Cell
 from lstm_cli.engine import LayerTrace, Trace, rounded
-from lstm_cli.equations import Apply, Array, Node, function_named
+from lstm_cli.equations import Apply, Node, function_named
 from lstm_cli.errors import InputError, UsageError, safe
 from lstm_cli.notation import UNICODE, Notation, write
 from lstm_cli.render.circuit import draw
