@@ -35,7 +35,7 @@ from benchmarks.common import (
     times_of,
     turns,
 )
-from lstm_cli.cli import program
+from lstm_cli.commands._main import program
 
 OURS, COPY, ANSWERS = "batch", "copy", "answers"
 SAMPLES, SMALL_SAMPLES = 100_000, 500
@@ -48,7 +48,7 @@ ROWS = 2048
 # What `resource` tells is never less than what the process had that started this one.
 PEAK = """
 import sys
-from lstm_cli.cli import program
+from lstm_cli.commands._main import program
 code = program(["batch", *sys.argv[1:]])
 print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 sys.exit(code)

@@ -1,4 +1,4 @@
-"""Make the polynomials of `lstm_cli/kernel/fast_math.py`: minimax fits by Remez' exchange.
+"""Make the polynomials of `lstm_cli/engine/fast_math.py`: minimax fits by Remez' exchange.
 
     python benchmarks/coefficients.py
 

@@ -15,11 +15,11 @@ from importlib.util import find_spec
 import numpy as np
 
 from benchmarks.common import Work
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM
-from lstm_cli.engine import run
-from lstm_cli.kernel.choice import numba_available
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.choice import numba_available
+from lstm_cli.engine.run import run
 
 OURS = ("numba", "numpy", "table")
 TORCH, ONNX, JAX = "PyTorch", "ONNX Runtime", "JAX, all gates"

@@ -22,7 +22,7 @@ from benchmarks.tables import (
     peers_in,
     step_of,
 )
-from lstm_cli.kernel.choice import SMALL
+from lstm_cli.engine.choice import SMALL
 
 # A part of our time that is worth a word.
 WORTH = 0.1

@@ -13,36 +13,36 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lstm_cli.version import __version__
+from lstm_cli.base.version import __version__
 
 if TYPE_CHECKING:
-    from lstm_cli.backpropagation import Gradients, backward
-    from lstm_cli.cell_files import read_cell
-    from lstm_cli.cells import Cell
-    from lstm_cli.diagnosis import Diagnosis, diagnose
-    from lstm_cli.engine import Trace, run, step
-    from lstm_cli.errors import LstmStepError
-    from lstm_cli.presets import preset_model
-    from lstm_cli.readers import model_from_arrays, read_weights
-    from lstm_cli.weights import Layer, LstmWeights, Model
+    from lstm_cli.base.errors import LstmStepError
+    from lstm_cli.cell.cells import Cell
+    from lstm_cli.cell.presets import preset_model
+    from lstm_cli.cell.weights import Layer, LstmWeights, Model
+    from lstm_cli.engine.grad import Gradients, backward
+    from lstm_cli.engine.run import Trace, run, step
+    from lstm_cli.files.cell_files import read_cell
+    from lstm_cli.formats.read import model_from_arrays, read_weights
+    from lstm_cli.mistakes.diagnosis import Diagnosis, diagnose
 
 _HOME = {
-    "Cell": "cells",
-    "Diagnosis": "diagnosis",
-    "Gradients": "backpropagation",
-    "Layer": "weights",
-    "LstmStepError": "errors",
-    "LstmWeights": "weights",
-    "Model": "weights",
-    "Trace": "engine",
-    "backward": "backpropagation",
-    "diagnose": "diagnosis",
-    "model_from_arrays": "readers",
-    "preset_model": "presets",
-    "read_cell": "cell_files",
-    "read_weights": "readers",
-    "run": "engine",
-    "step": "engine",
+    "Cell": "cell.cells",
+    "Diagnosis": "mistakes.diagnosis",
+    "Gradients": "engine.grad",
+    "Layer": "cell.weights",
+    "LstmStepError": "base.errors",
+    "LstmWeights": "cell.weights",
+    "Model": "cell.weights",
+    "Trace": "engine.run",
+    "backward": "engine.grad",
+    "diagnose": "mistakes.diagnosis",
+    "model_from_arrays": "formats.read",
+    "preset_model": "cell.presets",
+    "read_cell": "files.cell_files",
+    "read_weights": "formats.read",
+    "run": "engine.run",
+    "step": "engine.run",
 }
 
 __all__ = [

@@ -1,6 +1,6 @@
 """`python -m lstm_cli` is `lstm-step`."""
 
-from lstm_cli.cli import main
+from lstm_cli.commands._main import main
 
 if __name__ == "__main__":
     main()

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import (
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import (
     Cell,
     cell_named,
     with_activations,
@@ -19,8 +19,8 @@ from lstm_cli.cells import (
     with_clip,
     with_forget_bias,
 )
-from lstm_cli.engine import Trace, run
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.run import Trace, run
 from tests.conftest import random_inputs, random_weights
 from tests.witness import Witness
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_cli.batch.settings import Settings
-from lstm_cli.batch.work import Answer, Work
+from lstm_cli.commands.batch.work import Answer, Work
 from lstm_cli.samples import Chunk
+from lstm_cli.samples.settings import Settings
 
 
 def pids(cluster: Any) -> list[int]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import Cell
-from lstm_cli.dimensions import Shape
-from lstm_cli.weights import LstmWeights
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.shapes import Shape
+from lstm_cli.cell.weights import LstmWeights
 
 
 def random_arrays(cell: Cell, sizes: Mapping[str, int], seed: int = 0) -> dict[str, Array]:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.agreement import Arithmetic, precision_of, room_of
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM
-from lstm_cli.claims import read_claims
-from lstm_cli.diagnosis import diagnose
-from lstm_cli.engine import Trace, run
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.agreement import Arithmetic, precision_of, room_of
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.mistakes.diagnosis import diagnose
+from lstm_cli.mistakes.expected import read_claims
 from lstm_cli.mistakes.states import NARROW_TYPES
-from lstm_cli.weights import LstmWeights, Model
 from tests.cases import Case, golden_cases
 from tests.conftest import random_inputs, random_weights
 from tests.tools import SAMPLES, call

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.arrays import Array
-from lstm_cli.backpropagation import Gradients, LayerGradient, backward, check, through_time
-from lstm_cli.cells import LSTM, Cell, cell_named, parse_table
-from lstm_cli.engine import run
-from lstm_cli.errors import InputError, ShapeError
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError
+from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.grad import Gradients, LayerGradient, backward, check, through_time
+from lstm_cli.engine.run import run
 from tests.cases import OWN_TABLE
 from tests.conftest import random_arrays, random_inputs, random_weights
 

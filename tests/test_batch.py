@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.batch.evaluate import evaluate_samples
-from lstm_cli.batch.settings import Settings
-from lstm_cli.cells import LSTM, cell_named
-from lstm_cli.engine import Trace, run, trace_bytes
-from lstm_cli.presets import preset_model
-from lstm_cli.readers import read_weights
+from lstm_cli.cell.cells import LSTM, cell_named
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.cell.weights import Model
+from lstm_cli.commands.batch.evaluate import evaluate_samples
+from lstm_cli.engine.run import Trace, run, trace_bytes
+from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import Sample
-from lstm_cli.weights import Model
+from lstm_cli.samples.settings import Settings
 from tests.conftest import random_weights
 from tests.tools import SAMPLES, Answer, assert_refused, call
 
@@ -65,8 +65,8 @@ def test_large_samples_run_in_smaller_groups(model: Model, monkeypatch: pytest.M
     """Samples whose traces do not fit together are run one after the other."""
     samples = [sample(n, 6, model) for n in range(9)]
     alone = trace_bytes(model, (6,))
-    monkeypatch.setattr("lstm_cli.batch.answers.MAX_GROUP_BYTES", 2 * alone)
-    monkeypatch.setattr("lstm_cli.engine.MAX_TRACE_BYTES", 3 * alone)
+    monkeypatch.setattr("lstm_cli.commands.batch.answers.MAX_GROUP_BYTES", 2 * alone)
+    monkeypatch.setattr("lstm_cli.engine.run.MAX_TRACE_BYTES", 3 * alone)
     assert_equal_alone(samples, list(evaluate_samples(samples, Settings(model))), model)
 
 
@@ -322,9 +322,9 @@ def test_float32_is_the_same_beside_neighbours(
 def test_samples_that_run_together_have_one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of `fast` it is found once which engine that is, not for each part of a block again."""
     found = ["numpy", "numba"]
-    monkeypatch.setattr("lstm_cli.kernel.choice._better", lambda *given: found.pop(0))
-    monkeypatch.setattr("lstm_cli.batch.answers.CACHED_BYTES", 1)
-    monkeypatch.setattr("lstm_cli.batch.answers.LEAST_TOGETHER", 3)
+    monkeypatch.setattr("lstm_cli.engine.choice._better", lambda *given: found.pop(0))
+    monkeypatch.setattr("lstm_cli.commands.batch.answers.CACHED_BYTES", 1)
+    monkeypatch.setattr("lstm_cli.commands.batch.answers.LEAST_TOGETHER", 3)
     records = batch(*({"x": [n, 0.5]} for n in range(8)), options=["--engine", "fast"]).lines
     assert [each["engine"] for each in records] == ["numpy"] * 8
 

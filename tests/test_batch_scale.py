@@ -20,19 +20,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.batch import work
-from lstm_cli.batch.settings import Settings, Tally
-from lstm_cli.batch.texts import _fast_dumps, number_texts, row_texts
-from lstm_cli.batch.work import Answer, Work
-from lstm_cli.cells import LSTM, cell_named
-from lstm_cli.errors import LstmStepError
-from lstm_cli.presets import preset_model
-from lstm_cli.runners import Processes
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.cell.cells import LSTM, cell_named
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.cell.weights import Model
+from lstm_cli.commands.batch import work
+from lstm_cli.commands.batch.runners import Processes
+from lstm_cli.commands.batch.texts import _fast_dumps, number_texts, row_texts
+from lstm_cli.commands.batch.work import Answer, Work
+from lstm_cli.files.output import plain_list
 from lstm_cli.samples import Chunk, all_chunks, chunks, files, read_samples
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.samples.parquet import column_values
-from lstm_cli.weights import Model
-from lstm_cli.writers import plain_list
+from lstm_cli.samples.settings import Settings, Tally
 from tests.conftest import random_weights
 from tests.tools import ROOT, call, shell
 
@@ -557,7 +557,7 @@ def test_processes_take_the_same_engines(
     """Which engine runs a sample, and so its numbers, does not depend on how many processes run."""
     monkeypatch.delenv("LSTM_STEP_ENGINE", raising=False)
     # What numba has compiled by now is another matter: here none has it.
-    monkeypatch.setattr("lstm_cli.kernel.choice.numba_available", lambda: False)
+    monkeypatch.setattr("lstm_cli.engine.choice.numba_available", lambda: False)
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     generator = np.random.default_rng(6)
     weights = {"preset": "random", "hidden_size": 16}
@@ -647,7 +647,7 @@ def test_processes_that_cannot_start_are_an_error_of_the_batch(tmp_path: Path) -
     path = jsonl(tmp_path / "s.jsonl", rows(40))
     script = tmp_path / "script.py"
     script.write_text(
-        "from lstm_cli.cli import main\n"
+        "from lstm_cli.commands._main import main\n"
         f"main(['batch', {str(path)!r}, '--jobs', '2', '-o', {str(tmp_path / 'o')!r}])\n"
     )
     done = subprocess.run(
@@ -688,7 +688,7 @@ def test_answers_are_those_of_the_engine(tmp_path: Path) -> None:
     """One sample through the quick way equals the run that Python's own API gives."""
     path = jsonl(tmp_path / "s.jsonl", [{"x": [0.5, -1], "h": [0.1, 0.7], "c": [1, 2]}])
     (sample,) = read_samples(str(path))
-    from lstm_cli.engine import run
+    from lstm_cli.engine.run import run
 
     want = run(preset_model("identity", LSTM, sizes={"I": 2}), sample.x, [0.1, 0.7], [1, 2])
     assert call("batch", path).lines[0]["h"] == want.h.tolist()
@@ -697,7 +697,7 @@ def test_answers_are_those_of_the_engine(tmp_path: Path) -> None:
 # `resource` would tell at least what the process had that started this one: pytest's.
 PEAK = """
 import sys
-from lstm_cli.cli import _guarded
+from lstm_cli.commands._main import _guarded
 code = _guarded(["batch", sys.argv[1], "-o", sys.argv[2], "-q"])
 print(code, open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 """

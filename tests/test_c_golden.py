@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_cli.c_text import array_lines, comment, guard, identifier
-from lstm_cli.readers import read_weights
+from lstm_cli.base.c_text import array_lines, comment, guard, identifier
+from lstm_cli.formats.read import read_weights
 from tests.tools import ROOT, assert_refused, call
 
 GCC, GXX = shutil.which("gcc"), shutil.which("g++")

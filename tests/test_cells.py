@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.cell_files import read_cell
-from lstm_cli.cells import (
+from lstm_cli.base.errors import CellError, InputError, LstmStepError, UsageError
+from lstm_cli.cell.cells import (
     LSTM,
     VARIANTS,
     cell_named,
@@ -20,9 +20,9 @@ from lstm_cli.cells import (
     with_clip,
     with_forget_bias,
 )
-from lstm_cli.engine import run
-from lstm_cli.errors import CellError, InputError, LstmStepError, UsageError
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.run import run
+from lstm_cli.files.cell_files import read_cell
 from tests.conftest import random_inputs, random_weights
 
 EDITS = {
@@ -150,7 +150,7 @@ def test_a_table_needs_c_and_h() -> None:
 )
 def test_sizes_that_cannot_agree_are_refused(table: str) -> None:
     """The table alone tells that two sizes cannot be one, before any number is there."""
-    from lstm_cli.cells import Cell
+    from lstm_cli.cell.cells import Cell
 
     with pytest.raises(CellError):
         _ = Cell("own", "", parse_table(table)).shapes

@@ -8,16 +8,16 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from lstm_cli.cells import LSTM, Cell, cell_named, parse_table
-from lstm_cli.engine import run
-from lstm_cli.equations import evaluate
-from lstm_cli.errors import UsageError
-from lstm_cli.render.circuit import draw
-from lstm_cli.render.circuit.parts import BOX_HEIGHT, RADIUS, Box, Drawing
-from lstm_cli.render.colours import scale_of
-from lstm_cli.render.rows import number
-from lstm_cli.render.svg import DARK, LIGHT, picture_of_step
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.base.errors import UsageError
+from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
+from lstm_cli.cell.equations import evaluate
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.commands.report.svg import DARK, LIGHT, picture_of_step
+from lstm_cli.engine.run import run
+from lstm_cli.show.circuit import draw
+from lstm_cli.show.circuit_parts import BOX_HEIGHT, RADIUS, Box, Drawing
+from lstm_cli.show.colours import scale_of
+from lstm_cli.show.rows import number
 from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 

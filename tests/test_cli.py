@@ -18,8 +18,8 @@ import pytest
 from rich.cells import cell_len
 
 from lstm_cli import __version__
-from lstm_cli.cli.app import COMMANDS
-from lstm_cli.presets import preset_model
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.commands._app import COMMANDS
 from tests.tools import ROOT, assert_refused, assert_tame, call, shell
 
 GOLDEN = Path(__file__).parent / "golden_cli"
@@ -162,7 +162,7 @@ def test_a_bug_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **how: object) -> None:
         raise ZeroDivisionError("oh\x1b[31m")
 
-    monkeypatch.setattr("lstm_cli.vectors.read_vector", broken)
+    monkeypatch.setattr("lstm_cli.files.vectors.read_vector", broken)
     answer = call("--x", "1")
     assert answer.code == 70
     assert "this is a bug: ZeroDivisionError" in answer.err
@@ -177,7 +177,7 @@ def test_running_out_of_memory_is_an_input_error(monkeypatch: pytest.MonkeyPatch
     def hungry(*arguments: object, **how: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("lstm_cli.vectors.read_vector", hungry)
+    monkeypatch.setattr("lstm_cli.files.vectors.read_vector", hungry)
     assert_refused(call("--x", "1"), 3, "not enough memory")
 
 
@@ -542,7 +542,7 @@ def test_help_loads_neither_numpy_nor_rich() -> None:
         done = subprocess.run([sys.executable, "-X", "importtime", "-m", "lstm_cli", *arguments],
                               capture_output=True, timeout=60, check=True)  # fmt: skip
         loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.decode().splitlines()}
-        assert "lstm_cli.cli" in loaded
+        assert "lstm_cli.commands._main" in loaded
         heavy = {name for name in loaded if name.split(".")[0] in ("numpy", "rich", "pydantic")}
         assert not heavy, sorted(heavy)[:5]
 
@@ -570,7 +570,7 @@ def test_the_shell_completes(words: str, offered: set[str]) -> None:
 def test_a_preset_is_what_the_engine_makes() -> None:
     """The command and the Python API give the same numbers."""
     from lstm_cli import run
-    from lstm_cli.cells import LSTM
+    from lstm_cli.cell.cells import LSTM
 
     x = np.array([[0.5, -1.0], [0.25, 2.0]])
     model = preset_model("random", LSTM, sizes={"I": 2, "H": 3}, seed=7)

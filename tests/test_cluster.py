@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from lstm_cli.batch.settings import Settings
-from lstm_cli.batch.work import Work
-from lstm_cli.cluster import (
+from lstm_cli.base.errors import InputError
+from lstm_cli.commands.batch.cluster import (
     Batch,
     Cluster,
     Folder,
@@ -30,10 +29,11 @@ from lstm_cli.cluster import (
     runner,
     tasks,
 )
-from lstm_cli.cluster.connection import local_cluster
-from lstm_cli.errors import InputError
+from lstm_cli.commands.batch.cluster.connection import local_cluster
+from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import all_chunks, chunks, files
 from lstm_cli.samples.ranges import Range, line_ranges, read_range
+from lstm_cli.samples.settings import Settings
 from tests.test_batch_scale import as_parquet, jsonl, packed, rows
 from tests.test_schemas import validator
 from tests.tools import ROOT, SAMPLES, assert_refused, call, shell
@@ -568,7 +568,7 @@ def test_local_is_a_cluster_of_its_own(tmp_path: Path) -> None:
 def test_without_the_option_nothing_of_it_is_imported(tmp_path: Path) -> None:
     """A batch of this process loads neither Dask nor fsspec."""
     path = jsonl(tmp_path / "s.jsonl", rows(3))
-    script = "import sys; from lstm_cli.cli import _guarded; _guarded(sys.argv[1:]); " \
+    script = "import sys; from lstm_cli.commands._main import _guarded; _guarded(sys.argv[1:]); " \
              "print([m for m in sys.modules if m.split('.')[0] in " \
              "('dask', 'distributed', 'fsspec', 'upath', 'tornado')], file=sys.stderr)"  # fmt: skip
     done = subprocess.run(

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from lstm_cli.batch.settings import Settings
-from lstm_cli.batch.work import Work
-from lstm_cli.cluster import Batch, Cluster, ClusterError, Folder, parts, runner
-from lstm_cli.cluster.connection import local_cluster
+from lstm_cli.commands.batch.cluster import Batch, Cluster, ClusterError, Folder, parts, runner
+from lstm_cli.commands.batch.cluster.connection import local_cluster
+from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import all_chunks, files
+from lstm_cli.samples.settings import Settings
 from tests.clusters import Deadly, Killer, pids
 from tests.tools import ROOT, call
 
@@ -29,9 +29,9 @@ COUNT = 24_000
 # The command, with parts of one chunk.
 SMALL = """
 import sys
-from lstm_cli.cluster import parts
+from lstm_cli.commands.batch.cluster import parts
 parts.PART_CHUNKS = 1
-from lstm_cli.cli import main
+from lstm_cli.commands._main import main
 main(sys.argv[1:])
 """
 

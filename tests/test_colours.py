@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lstm_cli.render.colours import NOT_FINITE, RAMPS, Scale, ink_on, mix, scale_of
+from lstm_cli.show.colours import NOT_FINITE, RAMPS, Scale, ink_on, mix, scale_of
 
 
 def luminance(colour: str) -> float:

@@ -13,22 +13,20 @@ from weakref import ref
 import numpy as np
 import pytest
 
-from lstm_cli.cells import Cell, parse_table
-from lstm_cli.engine import run
-from lstm_cli.errors import InputError
-from lstm_cli.kernel import (
-    compiled,
-    compiled_cache,
-    compiled_run,
-    compiled_samples,
-    compiled_units,
-    products,
-)
-from lstm_cli.kernel.compiled import Form, form_for, run_compiled
-from lstm_cli.kernel.compiled_source import source_of
-from lstm_cli.kernel.plan import plan_of
-from lstm_cli.kernel.program import program_of
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.base.errors import InputError
+from lstm_cli.cell.cells import Cell, parse_table
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine import numba_cache as compiled_cache
+from lstm_cli.engine import numba_engine as compiled
+from lstm_cli.engine import numba_run as compiled_run
+from lstm_cli.engine import numba_samples as compiled_samples
+from lstm_cli.engine import numba_units as compiled_units
+from lstm_cli.engine import products
+from lstm_cli.engine.numba_engine import Form, form_for, run_compiled
+from lstm_cli.engine.numba_source import source_of
+from lstm_cli.engine.plan import plan_of
+from lstm_cli.engine.program import program_of
+from lstm_cli.engine.run import run
 from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell, witness_case
 from tests.conftest import random_arrays, random_inputs, random_weights
 

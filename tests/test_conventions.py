@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import cell_named
-from lstm_cli.conventions import CONVENTIONS, Convention
-from lstm_cli.errors import InputError, LstmStepError
-from lstm_cli.layouts import pack, unpack
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError
+from lstm_cli.cell.cells import cell_named
+from lstm_cli.formats.conventions import CONVENTIONS, Convention
+from lstm_cli.formats.layouts import pack, unpack
 from tests.cases import GOLDEN
 from tests.conftest import random_arrays
 

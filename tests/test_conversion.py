@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.cells import (
+from lstm_cli.base.errors import InputError, LstmStepError, UsageError
+from lstm_cli.cell.cells import (
     LSTM,
     cell_named,
     with_activations,
@@ -16,14 +17,13 @@ from lstm_cli.cells import (
     with_clip,
     with_forget_bias,
 )
-from lstm_cli.conventions import CONVENTIONS
-from lstm_cli.conversion import convert
-from lstm_cli.engine import run
-from lstm_cli.errors import InputError, LstmStepError, UsageError
-from lstm_cli.readers import model_from_arrays, read_weights
-from lstm_cli.savers import SAVERS
-from lstm_cli.traits import Traits, build_cell, traits_of
-from lstm_cli.weights import Layer, Model
+from lstm_cli.cell.traits import Traits, build_cell, traits_of
+from lstm_cli.cell.weights import Layer, Model
+from lstm_cli.commands.convert.conversion import convert
+from lstm_cli.engine.run import run
+from lstm_cli.formats.conventions import CONVENTIONS
+from lstm_cli.formats.read import model_from_arrays, read_weights
+from lstm_cli.formats.save import SAVERS
 from tests.conftest import random_inputs, random_weights
 from tests.test_finding import named
 from tests.test_weights import as_pytorch, torch_case
@@ -208,7 +208,7 @@ def test_c_header_compiles_to_the_same_numbers(tmp_path: Path) -> None:
 
 def test_every_saver_has_a_reader() -> None:
     """Every format but C is read again by a reader of the same name."""
-    from lstm_cli.readers import FORMATS
+    from lstm_cli.formats.read import FORMATS
 
     readable = {suffix for each in FORMATS for suffix in each.suffixes}
     for saver in SAVERS:

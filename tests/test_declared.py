@@ -12,9 +12,9 @@ import typer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lstm_cli.cli import declared
-from lstm_cli.cli.options import Dtype, Side
-from lstm_cli.cli.run import run
+from lstm_cli.commands import _declared as declared
+from lstm_cli.commands._options import Dtype, Side
+from lstm_cli.commands.run.command import run
 
 DEFAULTS = {name: each.default for name, each in signature(run).parameters.items()}
 NAMES = sorted(declared._declared(run))

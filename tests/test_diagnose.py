@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli import search
-from lstm_cli.cells import LSTM
-from lstm_cli.claims import read_claims
-from lstm_cli.conventions import CONVENTIONS
-from lstm_cli.diagnosis import diagnose
-from lstm_cli.engine import run
-from lstm_cli.mistakes import IN_ONE_GATE, MISTAKES, secondary_mistakes
-from lstm_cli.mistakes.drafts import draft_of
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.weights import Layer, Model
+from lstm_cli.engine.run import run
+from lstm_cli.formats.conventions import CONVENTIONS
+from lstm_cli.mistakes import search
+from lstm_cli.mistakes.catalogue import IN_ONE_GATE, MISTAKES, secondary_mistakes
+from lstm_cli.mistakes.diagnosis import diagnose
+from lstm_cli.mistakes.expected import read_claims
 from lstm_cli.mistakes.formulas import formula_of
+from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.named import rows_named
-from lstm_cli.mistakes.readings import convention_mistakes
 from lstm_cli.mistakes.states import rounding_to_decimals
-from lstm_cli.weights import Layer, Model
+from lstm_cli.mistakes.variant_run import draft_of
 from tests.conftest import random_inputs, random_weights
 from tests.test_diagnose_witness import Laboratory, Setting, as_lists, permuted
 from tests.test_schemas import validator

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM, cell_named
-from lstm_cli.claims import read_claims
-from lstm_cli.diagnosis import Diagnosis, diagnose
-from lstm_cli.engine import Trace, run
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import LSTM, cell_named
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.mistakes.diagnosis import Diagnosis, diagnose
+from lstm_cli.mistakes.expected import read_claims
 from tests.witness_mistakes import (
     SLUGS,
     STACK_SLUGS,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.cells import LSTM, VARIANTS, cell_named
-from lstm_cli.engine import run, step
-from lstm_cli.errors import InputError, LstmStepError, ShapeError
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
+from lstm_cli.cell.cells import LSTM, VARIANTS, cell_named
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.run import run, step
 from tests.conftest import random_inputs, random_weights
 
 CELLS = ["lstm", *VARIANTS, "peephole+projection", "coupled-input+peephole"]

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_cli.equations import (
+from lstm_cli.base.errors import CellError
+from lstm_cli.cell.equations import (
     FUNCTIONS,
     Apply,
     Name,
@@ -24,8 +25,7 @@ from lstm_cli.equations import (
     sigmoid,
     substitute,
 )
-from lstm_cli.errors import CellError
-from lstm_cli.notation import write
+from lstm_cli.cell.notation import write
 from tests.witness import ACTIVATIONS
 
 

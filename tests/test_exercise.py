@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lstm_cli.batch.models import sample_trace
-from lstm_cli.batch.settings import Settings
-from lstm_cli.cells import VARIANTS, cell_named
-from lstm_cli.engine import Trace
-from lstm_cli.exercises import fresh_model, fresh_vectors
-from lstm_cli.notation import LATEX, UNICODE, Notation, write_equation
-from lstm_cli.render.sheets import WRITERS
+from lstm_cli.cell.cells import VARIANTS, cell_named
+from lstm_cli.cell.notation import LATEX, UNICODE, Notation, write_equation
+from lstm_cli.commands.explain.exercise.exercise import fresh_model, fresh_vectors
+from lstm_cli.engine.run import Trace
 from lstm_cli.samples import read_samples
+from lstm_cli.samples.models import sample_trace
+from lstm_cli.samples.settings import Settings
+from lstm_cli.show.sheets import WRITERS
 from tests.tools import ROOT, Answer, assert_refused, assert_tame, call
 from tests.witness import Witness
 

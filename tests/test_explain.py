@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lstm_cli.cells import VARIANTS, Cell, cell_named, parse_table
-from lstm_cli.engine import run
-from lstm_cli.notation import UNICODE
-from lstm_cli.render.worked import grouped, known_at
-from lstm_cli.render.worked_words import Teller
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.cell.cells import VARIANTS, Cell, cell_named, parse_table
+from lstm_cli.cell.notation import UNICODE
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.run import run
+from lstm_cli.show.worked import grouped, known_at
+from lstm_cli.show.worked_sentences import Teller
 from tests.conftest import random_arrays, random_inputs
 from tests.test_exercise import EVIL, assert_balanced, evil_cell
 from tests.test_schemas import validator
@@ -436,8 +436,8 @@ def test_help_shows_the_examples_and_loads_nothing_heavy() -> None:
     assert done.returncode == 0
     for word in (b"--unit", b"--exercise", b"forget-gate", b"[WORD]"):
         assert word in done.stdout
-    code = ("import sys; from lstm_cli.cli import program; program(['explain', '--help']); "
-            "print([m for m in ('numpy', 'rich.console', 'lstm_cli.engine') if m in sys.modules])")  # fmt: skip
+    code = ("import sys; from lstm_cli.commands._main import program; program(['explain', '--help']); "
+            "print([m for m in ('numpy', 'rich.console', 'lstm_cli.engine.run') if m in sys.modules])")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
     loaded = done.stdout.decode().splitlines()[-1]
     assert json.loads(loaded.replace("'", '"')) == []

@@ -19,23 +19,30 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from lstm_cli.cell_files import read_cell
-from lstm_cli.cells import LSTM, Cell, cell_named, parse_table
-from lstm_cli.engine import Trace, run
-from lstm_cli.errors import LstmStepError
-from lstm_cli.explore import cursor as go
-from lstm_cli.explore import drawing
-from lstm_cli.explore.cursor import Cursor
-from lstm_cli.explore.drawing import words
-from lstm_cli.explore.equation import working
-from lstm_cli.explore.grid import fitted, table
-from lstm_cli.explore.repeating import edit_lines, repeated_vectors
-from lstm_cli.explore.scene import Scene, meets, origin, rows_of, sentence
-from lstm_cli.explore.state import Place, Session, edited_run, number_at, place_of, read_number
-from lstm_cli.explore.strip import strip
-from lstm_cli.readers import read_weights
-from lstm_cli.render.colours import scale_of
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.commands.explore import cursor as go
+from lstm_cli.commands.explore import drawing
+from lstm_cli.commands.explore.cursor import Cursor
+from lstm_cli.commands.explore.drawing import words
+from lstm_cli.commands.explore.equation import working
+from lstm_cli.commands.explore.grid import fitted, table
+from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
+from lstm_cli.commands.explore.scene import Scene, meets, origin, rows_of, sentence
+from lstm_cli.commands.explore.state import (
+    Place,
+    Session,
+    edited_run,
+    number_at,
+    place_of,
+    read_number,
+)
+from lstm_cli.commands.explore.strip import strip
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.files.cell_files import read_cell
+from lstm_cli.formats.read import read_weights
+from lstm_cli.show.colours import scale_of
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 from tests.tools import ROOT, call
@@ -44,7 +51,7 @@ pytest.importorskip("textual")  # what follows needs the extra
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from lstm_cli.explore.app import ExploreApp
+from lstm_cli.commands.explore.app import ExploreApp
 
 GOLDEN = Path(__file__).parent / "golden_explore"
 SPECS = ["lstm", "peephole+projection", "coupled-forget", "hard-sigmoid", "clip", "forget-bias"]
@@ -798,7 +805,7 @@ def test_a_terminal_is_needed() -> None:
 def test_help_loads_nothing_heavy() -> None:
     """`explore --help` imports neither Textual nor NumPy."""
     code = (
-        "import sys; from lstm_cli.cli import _guarded; code = _guarded(['explore', '--help']);"
+        "import sys; from lstm_cli.commands._main import _guarded; code = _guarded(['explore', '--help']);"
         "print(code, sorted({'textual', 'numpy', 'rich.table'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
@@ -807,7 +814,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_the_examples_of_its_help_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each example of `explore --help` reads its run and starts the app on it."""
-    from lstm_cli.cli import explore
+    from lstm_cli.commands.explore import command as explore
 
     started: list[Trace] = []
     monkeypatch.chdir(ROOT)
@@ -832,7 +839,7 @@ def test_the_examples_of_its_help_start(monkeypatch: pytest.MonkeyPatch) -> None
 )  # fmt: skip
 def test_what_is_printed_runs_again(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With any options, the command that is printed gives the edited run."""
-    from lstm_cli.cli import explore
+    from lstm_cli.commands.explore import command as explore
 
     kept: list[Session] = []
 
@@ -857,7 +864,7 @@ def test_what_is_printed_runs_again(arguments: list[str], monkeypatch: pytest.Mo
 
 def test_a_missing_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Textual the error has the line that installs it."""
-    from lstm_cli.cli import explore
+    from lstm_cli.commands.explore import command as explore
 
     monkeypatch.setattr(explore, "_need_terminal", lambda: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

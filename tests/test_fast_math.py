@@ -6,9 +6,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from lstm_cli.equations import FUNCTIONS
-from lstm_cli.kernel.fast_math import FORMATS, MEASURED_ULP, functions
-from lstm_cli.kernel.plan import ELEMENTWISE
+from lstm_cli.cell.equations import FUNCTIONS
+from lstm_cli.engine.fast_math import FORMATS, MEASURED_ULP, functions
+from lstm_cli.engine.plan import ELEMENTWISE
 
 numba = pytest.importorskip("numba")
 

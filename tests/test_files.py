@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.engine import run
-from lstm_cli.readers import FORMATS, read_weights
+from lstm_cli.engine.run import run
+from lstm_cli.formats.read import FORMATS, read_weights
 
 FILES = Path(__file__).parent / "files"
 NEEDS = {suffix: each.needs for each in FORMATS for suffix in each.suffixes if each.needs}

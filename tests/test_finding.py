@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lstm_cli.arrays import Array
-from lstm_cli.conventions import CONVENTIONS
-from lstm_cli.errors import InputError
-from lstm_cli.layouts import pack
-from lstm_cli.readers import model_from, model_from_arrays
-from lstm_cli.readers.contents import in_memory
-from lstm_cli.readers.finding import find_lstms
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats.contents import in_memory
+from lstm_cli.formats.conventions import CONVENTIONS
+from lstm_cli.formats.detect import find_lstms
+from lstm_cli.formats.layouts import pack
+from lstm_cli.formats.read import model_from, model_from_arrays
 from tests.test_conventions import parameters_for
 from tests.test_weights import as_pytorch, torch_case
 
@@ -88,7 +88,7 @@ def test_the_run_times_habits_come_along() -> None:
         tf1.cell["z_f"].expression
         == model_from_arrays(named("tf1-basic"), source="test").cell["z_f"].expression
     )
-    from lstm_cli.cells import describe_edit
+    from lstm_cli.cell.cells import describe_edit
 
     assert "z_f = W_f @ [h_prev, x] + b_f + 1" in describe_edit(tf1.cell)
     assert any("forget bias of 1" in text for text in tf1.assumptions)
@@ -98,7 +98,7 @@ def test_the_run_times_habits_come_along() -> None:
 
 def test_old_keras_has_its_hard_sigmoid() -> None:
     """`--convention keras-2.2` reads the same arrays with gates by 0.2 z + 0.5."""
-    from lstm_cli.cells import describe_edit
+    from lstm_cli.cell.cells import describe_edit
 
     model = model_from_arrays(named("keras"), source="test", convention="keras-2.2")
     assert "f = hard_sigmoid(z_f)" in describe_edit(model.cell)

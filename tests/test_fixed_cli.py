@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lstm_cli.cells import cell_named
-from lstm_cli.errors import UsageError
-from lstm_cli.fixed_point import KINDS, Activation, FixedFormat, FixedSettings, kind_of
+from lstm_cli.base.errors import UsageError
+from lstm_cli.cell.cells import cell_named
+from lstm_cli.engine.fixed_point import KINDS, Activation, FixedFormat, FixedSettings, kind_of
 from tests.test_fixed_point import OWN
 from tests.test_schemas import validator
 from tests.tools import ROOT, assert_refused, assert_tame, call

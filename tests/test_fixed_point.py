@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM, Cell, cell_named, parse_table, with_activations, with_clip
-from lstm_cli.engine import run
-from lstm_cli.equations import FUNCTIONS
-from lstm_cli.errors import InputError, ShapeError
-from lstm_cli.fixed_point import (
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError
+from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table, with_activations, with_clip
+from lstm_cli.cell.equations import FUNCTIONS
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.fixed_point import (
     KINDS,
     FixedFormat,
     FixedSettings,
@@ -29,8 +29,8 @@ from lstm_cli.fixed_point import (
     kind_of,
     run_fixed,
 )
-from lstm_cli.fixed_point.formats import Rounding
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.fixed_point.formats import Rounding
+from lstm_cli.engine.run import run
 from tests.cases import WITNESS_SPECS, spec_cell
 from tests.conftest import random_inputs, random_weights
 from tests.test_fixed_formats import MATHEMATICS, formats, roundings

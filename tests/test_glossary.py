@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from lstm_cli.equations import FUNCTIONS
-from lstm_cli.errors import UsageError
-from lstm_cli.glossary import WORDS, Word, word_named
-from lstm_cli.glossary.runs import command_of
-from lstm_cli.gradient import backward_table
-from lstm_cli.mistakes import MISTAKES
-from lstm_cli.presets import PRESETS
-from lstm_cli.render.glossary import index, page
-from lstm_cli.render.glossary_facts import FACTS, HABITS
-from lstm_cli.render.sheets import in_ascii
+from lstm_cli.base.errors import UsageError
+from lstm_cli.cell.equations import FUNCTIONS
+from lstm_cli.cell.gradient import backward_table
+from lstm_cli.cell.presets import PRESETS
+from lstm_cli.commands.explain.glossary import WORDS, Word, word_named
+from lstm_cli.commands.explain.glossary.runs import command_of
+from lstm_cli.commands.explain.glossary_facts import FACTS, HABITS
+from lstm_cli.commands.explain.glossary_page import index, page
+from lstm_cli.mistakes.catalogue import MISTAKES
+from lstm_cli.show.sheets import in_ascii
 from tests.tools import ROOT, UNSAFE, call
 
 ALL = list(WORDS.values())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from lstm_cli.backpropagation import Gradients
+from lstm_cli.engine.grad import Gradients
 from tests.test_schemas import validator
 from tests.tools import ROOT, SAMPLES, assert_refused, call
 
@@ -64,7 +64,7 @@ def test_the_check_is_printed_and_decides_the_exit(monkeypatch: pytest.MonkeyPat
     answer = call(*given)
     assert answer.code == 0
     assert "agrees with central differences: largest relative difference" in answer.out
-    import lstm_cli.backpropagation as b
+    from lstm_cli.engine import grad as b
 
     right = b.backward
 

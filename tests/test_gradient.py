@@ -11,15 +11,15 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from lstm_cli.arrays import Array
-from lstm_cli.backpropagation import backward
-from lstm_cli.cells import LSTM, Cell, cell_named, parse_table
-from lstm_cli.engine import run
-from lstm_cli.equations import DERIVED, FUNCTIONS, Apply, Name, Node, evaluate, parse
-from lstm_cli.errors import CellError
-from lstm_cli.gradient import backward_table, local, simplified
-from lstm_cli.notation import LATEX, PLAIN, UNICODE, gradient_style, write, write_equation
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import CellError
+from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
+from lstm_cli.cell.equations import DERIVED, FUNCTIONS, Apply, Name, Node, evaluate, parse
+from lstm_cli.cell.gradient import backward_table, local, simplified
+from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE, gradient_style, write, write_equation
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.grad import backward
+from lstm_cli.engine.run import run
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_inputs, random_weights
 

@@ -19,17 +19,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from lstm_cli.agreement import room_of
-from lstm_cli.batch.models import sample_trace
-from lstm_cli.batch.settings import Settings
-from lstm_cli.diagnosis import diagnose
-from lstm_cli.engine import Trace
-from lstm_cli.errors import LstmStepError
-from lstm_cli.grading import Grade, GradeSettings, Summary, grade, grader, read_answers
-from lstm_cli.grading.answers import MAX_LINE, column_of
-from lstm_cli.grading.written import read_cell, read_number
-from lstm_cli.render.grades import text_cell
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.commands.diagnose.grade import (
+    Grade,
+    GradeSettings,
+    Summary,
+    grade,
+    grader,
+    read_answers,
+)
+from lstm_cli.commands.diagnose.grade.answers import MAX_LINE, column_of
+from lstm_cli.commands.diagnose.grade.parse_numbers import read_cell, read_number
+from lstm_cli.commands.diagnose.grade.show import text_cell
+from lstm_cli.engine.agreement import room_of
+from lstm_cli.engine.run import Trace
+from lstm_cli.mistakes.diagnosis import diagnose
 from lstm_cli.samples import read_samples
+from lstm_cli.samples.models import sample_trace
+from lstm_cli.samples.settings import Settings
 from tests.test_schemas import validator
 from tests.tools import SAMPLES, Answer, assert_refused, assert_tame, call
 from tests.witness_mistakes import SLUGS, Made, Program, Wrong, right_gate, right_run, wrong_run

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.cells import LSTM
-from lstm_cli.cluster import Folder
-from lstm_cli.conversion import convert
-from lstm_cli.errors import OutputError
-from lstm_cli.inputs_read import note_read, noting_reads
-from lstm_cli.readers import read_weights
-from lstm_cli.streaming import blocks
-from lstm_cli.writers import write_out
+from lstm_cli.base.errors import OutputError
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.commands.batch.cluster import Folder
+from lstm_cli.commands.convert.conversion import convert
+from lstm_cli.commands.run.streaming import blocks
+from lstm_cli.files.inputs_read import note_read, noting_reads
+from lstm_cli.files.output import write_out
+from lstm_cli.formats.read import read_weights
 from tests.conftest import random_weights
 from tests.tools import ROOT, Answer, assert_refused, call, shell
 

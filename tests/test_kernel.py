@@ -8,14 +8,15 @@ import mpmath
 import numpy as np
 import pytest
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM, Cell, cell_named, parse_table
-from lstm_cli.engine import run, step
-from lstm_cli.errors import InputError, UsageError
-from lstm_cli.kernel import choice, memory, numpy_
-from lstm_cli.kernel.plan import ELEMENTWISE, Product, Stage, plan_of
-from lstm_cli.kernel.schedule import schedule
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, UsageError
+from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine import choice, memory
+from lstm_cli.engine import numpy_engine as numpy_
+from lstm_cli.engine.plan import ELEMENTWISE, Product, Stage, plan_of
+from lstm_cli.engine.run import run, step
+from lstm_cli.engine.schedule import schedule
 from tests.cases import OWN_TABLE, WITNESS_SPECS, as_witness, golden_cases, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 from tests.test_backpropagation import deep
@@ -418,7 +419,7 @@ def test_numba_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
 
     compiled = Compiled()
     monkeypatch.setattr(choice, "numba_available", lambda: True)
-    monkeypatch.setattr("lstm_cli.kernel.compiled.is_ready", compiled.is_ready)
+    monkeypatch.setattr("lstm_cli.engine.numba_engine.is_ready", compiled.is_ready)
     assert choice._better(plan, 1, 1000, np.dtype(np.float32)) == "numpy"
     assert choice._better(plan, 1, 10**7, np.dtype(np.float32)) == "numba"
     assert choice._better(plan, 10**4, 10**4, np.dtype(np.float32)) == "numba"

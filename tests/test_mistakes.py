@@ -15,10 +15,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import Cell, with_cell_clip, with_clip, with_forget_bias
-from lstm_cli.engine import run
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import Cell, with_cell_clip, with_clip, with_forget_bias
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.run import run
 from tests.cases import GOLDEN, Case, golden_cases, witness_case
 from tests.conftest import random_inputs, random_weights
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lstm_cli.cells import Cell
-from lstm_cli.equations import FUNCTIONS, Apply, Equation, Node, Number
-from lstm_cli.errors import LstmStepError
-from lstm_cli.notation import write
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import FUNCTIONS, Apply, Equation, Node, Number
+from lstm_cli.cell.notation import write
 from tests.cases import WITNESS_SPECS, Case, spec_cell, witness_case
 
 SWAPS = {"+": "-", "-": "+", "*": "+", "/": "*", "min": "max", "max": "min",

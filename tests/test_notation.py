@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lstm_cli.cells import LSTM, VARIANTS, cell_named
-from lstm_cli.equations import evaluate, parse
-from lstm_cli.notation import LATEX, PLAIN, UNICODE, number, split, write, write_equation
+from lstm_cli.cell.cells import LSTM, VARIANTS, cell_named
+from lstm_cli.cell.equations import evaluate, parse
+from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE, number, split, write, write_equation
 
 EXPECTED = {
     "z_f": ("W_f · [h_{t−1}, x_t] + b_f", r"W_f \cdot [h_{t-1}, x_t] + b_f"),

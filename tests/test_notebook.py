@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.cell_files import read_cell
-from lstm_cli.cells import LSTM, cell_named
-from lstm_cli.engine import Trace, run
-from lstm_cli.errors import InputError
-from lstm_cli.html_text import Html, element, escaped, range_text
-from lstm_cli.notation import UNICODE, write_equation
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.base.errors import InputError
+from lstm_cli.base.html import Html, element, escaped, range_text
+from lstm_cli.cell.cells import LSTM, cell_named
+from lstm_cli.cell.notation import UNICODE, write_equation
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.files.cell_files import read_cell
 from tests.cases import WITNESS_SPECS, witness_case
 from tests.conftest import random_arrays, random_inputs, random_weights
 

@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.backpropagation import backward, through_time
-from lstm_cli.backpropagation.differences import check as check_gradients
-from lstm_cli.cell_files import read_cell
-from lstm_cli.cells import LSTM, Cell, parse_table
-from lstm_cli.engine import run
-from lstm_cli.explore import drawing, equation, grid
-from lstm_cli.explore.cursor import Cursor, symbols_of
-from lstm_cli.explore.scene import Scene
-from lstm_cli.explore.state import Session
-from lstm_cli.notation import UNICODE, write
-from lstm_cli.presets import preset_model
-from lstm_cli.render.circuit import draw
-from lstm_cli.render.words import sentences
-from lstm_cli.render.worked import known_at
-from lstm_cli.render.worked_words import Teller
-from lstm_cli.roles import kept_factor
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.cell.cells import LSTM, Cell, parse_table
+from lstm_cli.cell.notation import UNICODE, write
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.cell.roles import kept_factor
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.commands.explore import drawing, equation, grid
+from lstm_cli.commands.explore.cursor import Cursor, symbols_of
+from lstm_cli.commands.explore.scene import Scene
+from lstm_cli.commands.explore.state import Session
+from lstm_cli.engine.grad import backward, through_time
+from lstm_cli.engine.grad.differences import check as check_gradients
+from lstm_cli.engine.run import run
+from lstm_cli.files.cell_files import read_cell
+from lstm_cli.show.circuit import draw
+from lstm_cli.show.sentences import sentences
+from lstm_cli.show.worked import known_at
+from lstm_cli.show.worked_sentences import Teller
 from tests.conftest import random_arrays, random_inputs
 from tests.tools import Answer, assert_refused, call
 

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lstm_cli.arrays import Array
-from lstm_cli.cell_files import read_cell
-from lstm_cli.cells import LSTM
-from lstm_cli.engine import Trace, run
-from lstm_cli.errors import InputError, LstmStepError, UsageError
-from lstm_cli.render import pictures
-from lstm_cli.render.colours import NOT_FINITE, Scale
-from lstm_cli.render.over_time import binned, busiest, ticks
-from lstm_cli.render.pictures import draw_over_time
-from lstm_cli.render.rows import View
-from lstm_cli.weights import Layer, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError, UsageError
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.weights import Layer, Model
+from lstm_cli.commands.report import pictures
+from lstm_cli.commands.report.pictures import draw_over_time
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.files.cell_files import read_cell
+from lstm_cli.show.colours import NOT_FINITE, Scale
+from lstm_cli.show.over_time import binned, busiest, ticks
+from lstm_cli.show.rows import View
 from tests.cases import witness_case
 from tests.conftest import random_inputs, random_weights
 
@@ -346,7 +346,7 @@ def test_nothing_of_matplotlib_is_left_changed() -> None:
         assert dict(matplotlib.rcParams) == before
     code = (
         "import sys, numpy as np\nfrom lstm_cli import preset_model, run, read_cell\n"
-        "from lstm_cli.render.pictures import draw_over_time\nfrom lstm_cli.render.rows import View\n"
+        "from lstm_cli.commands.report.pictures import draw_over_time\nfrom lstm_cli.show.rows import View\n"
         "trace = run(preset_model('random', read_cell('lstm'), sizes={'I': 2, 'H': 2}), np.ones((3, 2)))\n"
         "assert draw_over_time(trace, View(), 'png')\nassert 'matplotlib.pyplot' not in sys.modules\n"
     )

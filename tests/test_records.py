@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lstm_cli.records import record, value_record
+from lstm_cli.base.records import record, value_record
 
 
 @value_record

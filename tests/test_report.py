@@ -13,13 +13,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from lstm_cli.cells import LSTM
-from lstm_cli.engine import Trace, run
-from lstm_cli.equations import FUNCTIONS
-from lstm_cli.errors import InputError, UsageError
-from lstm_cli.presets import preset_model
-from lstm_cli.render.colours import NOT_FINITE
-from lstm_cli.render.page import SCRIPTS, Look, _file, page
+from lstm_cli.base.errors import InputError, UsageError
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.equations import FUNCTIONS
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.commands.report.page import SCRIPTS, Look, _file, page
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.show.colours import NOT_FINITE
 from tests.tools import ROOT
 from tests.tools import call as cli
 
@@ -79,7 +79,7 @@ def test_numbers_that_are_single_take_half_the_room() -> None:
     whole = page(trace, Look(), "1")
     halves = {name: np.float32(array).astype(float)
               for name, array in trace.model.first.arrays.items()}  # fmt: skip
-    from lstm_cli.weights import LstmWeights, Model
+    from lstm_cli.cell.weights import LstmWeights, Model
 
     narrow = run(Model.single(LstmWeights(LSTM, halves)), trace["x"])
     stored = data_of(page(narrow, Look(), "1"))["runs"][0]["parameters"]["W_f"]
@@ -92,7 +92,7 @@ def test_numbers_that_are_single_take_half_the_room() -> None:
 
 def test_a_page_that_no_browser_would_open_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The size is known before memory is taken, and the message says what helps."""
-    monkeypatch.setattr("lstm_cli.render.page.MAX_BYTES", 10_000)
+    monkeypatch.setattr("lstm_cli.commands.report.page.MAX_BYTES", 10_000)
     with pytest.raises(UsageError, match="more than 0") as caught:
         page(random_trace(8, 16, 20), Look(), "1")
     assert "--steps" in caught.value.hint

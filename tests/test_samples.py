@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.batch.evaluate import evaluate_samples
-from lstm_cli.batch.settings import Settings as BatchSettings
-from lstm_cli.cells import LSTM, with_activations, with_cell_clip, with_clip, with_forget_bias
-from lstm_cli.engine import run
-from lstm_cli.errors import InputError, LstmStepError
-from lstm_cli.presets import preset_model
+from lstm_cli.base.errors import InputError, LstmStepError
+from lstm_cli.cell.cells import LSTM, with_activations, with_cell_clip, with_clip, with_forget_bias
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.commands.batch.evaluate import evaluate_samples
+from lstm_cli.engine.run import run
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_samples
+from lstm_cli.samples.settings import Settings as BatchSettings
 from tests.tools import call
 
 ROWS: list[dict[str, Any]] = [

@@ -184,7 +184,7 @@ def test_each_command_hears(word: str, tmp_path: Path) -> None:
 def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
     """`nohup` goes on through SIGHUP."""
     code = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); " \
-           "from lstm_cli.cli import main; main(['batch', '-'])"  # fmt: skip
+           "from lstm_cli.commands._main import main; main(['batch', '-'])"  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import pytest
 
-from lstm_cli.cli import front
+from lstm_cli.commands import _front as front
 from tests.tools import ROOT, call
 
 STEP = ["--h", "0,0.5,0.1", "--x", "-0.1,0.3,0.1"]
@@ -18,10 +18,10 @@ STEP = ["--h", "0,0.5,0.1", "--x", "-0.1,0.3,0.1"]
 # No start of a step needs these; most are extras that read or draw something.
 NEVER = {
     "click", "pydantic", "textual", "matplotlib", "jinja2", "h5py", "onnx", "pandas", "pyarrow",
-    "numba", "torch", "scipy", "distributed", "mpmath", "lstm_cli.readers", "lstm_cli.savers",
-    "lstm_cli.gradient", "lstm_cli.backpropagation", "lstm_cli.fixed_point", "lstm_cli.explore",
-    "lstm_cli.diagnosis", "lstm_cli.batch", "lstm_cli.samples", "lstm_cli.safe_files",
-    "lstm_cli.streaming.output", "lstm_cli.streaming.npz", "lstm_cli.kernel.plan", "lstm_cli.kernel.numpy_",
+    "numba", "torch", "scipy", "distributed", "mpmath", "lstm_cli.formats.read", "lstm_cli.formats.save",
+    "lstm_cli.cell.gradient", "lstm_cli.engine.grad", "lstm_cli.engine.fixed_point", "lstm_cli.commands.explore",
+    "lstm_cli.mistakes.diagnosis", "lstm_cli.commands.batch", "lstm_cli.samples", "lstm_cli.files.safe",
+    "lstm_cli.commands.run.streaming.output", "lstm_cli.commands.run.streaming.npz", "lstm_cli.engine.plan", "lstm_cli.engine.numpy_engine",
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def imported(*arguments: str) -> set[str]:
         capture_output=True, timeout=120, check=True, cwd=ROOT,
     )  # fmt: skip
     lines = re.findall(r"^import time: .*\| +(\S+)$", done.stderr.decode(), re.MULTILINE)
-    assert "lstm_cli.cli" in lines
+    assert "lstm_cli.commands._main" in lines
     return set(lines)
 
 
@@ -46,7 +46,15 @@ def test_the_front_needs_nothing(arguments: list[str]) -> None:
     """--version and --help load neither NumPy nor rich nor Typer, nor a command."""
     loaded = imported(*arguments)
     assert not those(NEVER | {"numpy", "rich", "typer"}, loaded)
-    ours = {"lstm_cli", "lstm_cli.cli", "lstm_cli.cli.front", "lstm_cli.errors", "lstm_cli.version"}
+    ours = {
+        "lstm_cli",
+        "lstm_cli.commands",
+        "lstm_cli.commands._main",
+        "lstm_cli.commands._front",
+        "lstm_cli.base",
+        "lstm_cli.base.errors",
+        "lstm_cli.base.version",
+    }
     assert those({"lstm_cli"}, loaded) <= ours
 
 
@@ -55,7 +63,7 @@ def test_the_help_of_a_command_needs_typer_alone(name: str) -> None:
     """The help of a command loads neither NumPy nor rich nor a table of equations."""
     loaded = imported(name, "--help")
     assert "typer" in loaded
-    assert not those(NEVER | {"numpy", "rich", "lstm_cli.equations"}, loaded)
+    assert not those(NEVER | {"numpy", "rich", "lstm_cli.cell.equations"}, loaded)
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "plain", "npz"])
@@ -63,7 +71,7 @@ def test_a_step_as_data_needs_no_rich_and_no_reader(form: str) -> None:
     """One step to a data format loads NumPy, and no Typer, table, reader or search."""
     loaded = imported(*STEP, "-f", form)
     assert "numpy" in loaded
-    assert not those(NEVER | {"typer", "rich", "html", "lstm_cli.render.table"}, loaded)
+    assert not those(NEVER | {"typer", "rich", "html", "lstm_cli.show.terminal"}, loaded)
 
 
 def test_a_table_needs_rich_and_no_reader() -> None:
@@ -94,7 +102,7 @@ def test_frozen_classes_of_a_step_are_not_compiled() -> None:
 
 def blas_threads(*arguments: str, **environment: str) -> str | None:
     """Return how many threads the environment allows BLAS when the run has ended."""
-    script = "import atexit, os, sys; from lstm_cli.cli import main; " \
+    script = "import atexit, os, sys; from lstm_cli.commands._main import main; " \
              "atexit.register(lambda: sys.stderr.write(os.environ.get('OPENBLAS_NUM_THREADS', '')));" \
              "main(sys.argv[1:])"  # fmt: skip
     inherited = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
@@ -135,7 +143,7 @@ def test_the_front_page_names_the_options_that_there_are() -> None:
     """The page's options are those that the program itself takes."""
     import typer
 
-    from lstm_cli.cli.app import app
+    from lstm_cli.commands._app import app
 
     group = typer.main.get_command(app)
     taken = {name for each in group.params for name in each.opts} | {"-h", "--help"}

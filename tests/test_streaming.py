@@ -21,20 +21,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli import safe_files, vectors
-from lstm_cli.cells import LSTM
-from lstm_cli.engine import LayerTrace, run
-from lstm_cli.errors import InputError, ShapeError, UsageError
-from lstm_cli.render.rows import View, checked_view
-from lstm_cli.render.text import FORMATS as WHOLE
-from lstm_cli.streaming import blocks, output
-from lstm_cli.streaming.archive import GrowingNpz
-from lstm_cli.streaming.blocks import LongRun
-from lstm_cli.streaming.output import pieces
-from lstm_cli.streaming.progress import Progress
-from lstm_cli.streaming.spool import Spool
-from lstm_cli.streaming.stopping import Stopping
-from lstm_cli.weights import Layer, Model
+from lstm_cli.base.errors import InputError, ShapeError, UsageError
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.weights import Layer, Model
+from lstm_cli.commands._stopping import Stopping
+from lstm_cli.commands.run.streaming import blocks, output
+from lstm_cli.commands.run.streaming.archive import GrowingNpz
+from lstm_cli.commands.run.streaming.blocks import LongRun
+from lstm_cli.commands.run.streaming.output import pieces
+from lstm_cli.commands.run.streaming.progress import Progress
+from lstm_cli.commands.run.streaming.spool import Spool
+from lstm_cli.commands.run.text import FORMATS as WHOLE
+from lstm_cli.engine.run import LayerTrace, run
+from lstm_cli.files import safe as safe_files
+from lstm_cli.files import vectors
+from lstm_cli.show.rows import View, checked_view
 from tests.cases import WITNESS_SPECS, spec_cell, witness_case
 from tests.conftest import random_inputs, random_weights
 from tests.tools import ROOT, call
@@ -381,8 +382,8 @@ def stopped_by(number: int, folder: Path, chosen: str, *arguments: str) -> tuple
     """Return the file that a run of hours leaves when it gets a signal, and what it says."""
     path = folder / "out" / f"trace.{chosen}"
     path.parent.mkdir()
-    script = "from lstm_cli.streaming import blocks; blocks.BLOCK_BYTES = 2**16; " \
-             "from lstm_cli.cli import main; main()"  # fmt: skip
+    script = "from lstm_cli.commands.run.streaming import blocks; blocks.BLOCK_BYTES = 2**16; " \
+             "from lstm_cli.commands._main import main; main()"  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments, *HOURS, "-f", chosen, "-o", str(path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
@@ -797,7 +798,7 @@ def test_what_is_held_does_not_grow(
 # VmHWM, not ru_maxrss: that of a child begins with what its parent had.
 PEAK = """
 import sys
-from lstm_cli.cli import _guarded
+from lstm_cli.commands._main import _guarded
 code = _guarded(sys.argv[1:])
 print(code, *[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')])
 """

@@ -13,14 +13,14 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM
-from lstm_cli.engine import Trace, run
-from lstm_cli.errors import InputError
-from lstm_cli.render.colours import NOT_FINITE, Scale
-from lstm_cli.render.rows import View
-from lstm_cli.render.strip import print_strip
-from lstm_cli.weights import Layer, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.weights import Layer, Model
+from lstm_cli.commands.run.strip import print_strip
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.show.colours import NOT_FINITE, Scale
+from lstm_cli.show.rows import View
 from tests.cases import witness_case
 from tests.conftest import random_inputs, random_weights
 from tests.tools import ROOT, assert_refused, assert_tame, call, shell

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lstm_cli.errors import InputError, LstmStepError, ShapeError
-from lstm_cli.vectors import parse_rows, parse_text, read_vector, repeat_or_cut
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
+from lstm_cli.files.vectors import parse_rows, parse_text, read_vector, repeat_or_cut
 from tests.tools import assert_refused, call
 
 TEXTS = {

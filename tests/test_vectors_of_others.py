@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lstm_cli.batch.evaluate import evaluate_samples
-from lstm_cli.batch.settings import Settings
+from lstm_cli.commands.batch.evaluate import evaluate_samples
 from lstm_cli.samples import read_sample, read_samples
+from lstm_cli.samples.settings import Settings
 from tests.cases import GOLDEN
 from tests.golden.vectors.make import CONVERTED, by_witness, converted
 

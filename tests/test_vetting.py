@@ -15,18 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.batch.settings import Settings
-from lstm_cli.cells import cell_named
-from lstm_cli.mistakes.drafts import draft_of
-from lstm_cli.presets import preset_model
-from lstm_cli.render.vetting import percent
-from lstm_cli.samples import read_sample
-from lstm_cli.vetting import documents as written
-from lstm_cli.vetting.causes import WEAKNESSES
-from lstm_cli.vetting.numbers_ import short_numbers
-from lstm_cli.vetting.stronger import Stronger, strengthen
-from lstm_cli.vetting.suites import Suite, vet_suite
-from lstm_cli.vetting.trials import (
+from lstm_cli.cell.cells import cell_named
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.commands.vet import documents as written
+from lstm_cli.commands.vet.causes import WEAKNESSES
+from lstm_cli.commands.vet.numbers import short_numbers
+from lstm_cli.commands.vet.show import percent
+from lstm_cli.commands.vet.stronger import Stronger, strengthen
+from lstm_cli.commands.vet.suites import Suite, vet_suite
+from lstm_cli.commands.vet.trials import (
     EXACT,
     is_limit,
     is_order,
@@ -35,6 +32,9 @@ from lstm_cli.vetting.trials import (
     symbols_of,
     vetted_mistakes,
 )
+from lstm_cli.mistakes.variant_run import draft_of
+from lstm_cli.samples import read_sample
+from lstm_cli.samples.settings import Settings
 from tests.cases import GOLDEN
 from tests.test_schemas import validator
 from tests.tools import ROOT, SAMPLES, assert_refused, assert_tame, call

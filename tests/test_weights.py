@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM, VARIANTS, cell_named
-from lstm_cli.conventions import CONVENTIONS
-from lstm_cli.dimensions import describe
-from lstm_cli.engine import run
-from lstm_cli.errors import InputError, LstmStepError, ShapeError, UsageError
-from lstm_cli.presets import PRESETS, preset_model
-from lstm_cli.readers import model_from_arrays, read_weights
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, UsageError
+from lstm_cli.cell.cells import LSTM, VARIANTS, cell_named
+from lstm_cli.cell.presets import PRESETS, preset_model
+from lstm_cli.cell.shapes import describe
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.run import run
+from lstm_cli.formats.conventions import CONVENTIONS
+from lstm_cli.formats.read import model_from_arrays, read_weights
 from tests.cases import GOLDEN
 from tests.conftest import random_arrays, random_inputs, random_weights
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lstm_cli.cells import LSTM
-from lstm_cli.render.words import percent, sentences
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.show.sentences import percent, sentences
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM, Cell, parse_table
-from lstm_cli.engine import Trace, run
-from lstm_cli.errors import UsageError
-from lstm_cli.notation import LATEX, PLAIN, UNICODE, Notation, Style
-from lstm_cli.weights import LstmWeights, Model
-from lstm_cli.working import Working, work_out
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import UsageError
+from lstm_cli.cell.cells import LSTM, Cell, parse_table
+from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE, Notation, Style
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.show.arithmetic import Working, work_out
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 from tests.witness import ACTIVATIONS

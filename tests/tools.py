@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from lstm_cli.cli import _guarded
+from lstm_cli.commands._main import _guarded
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"

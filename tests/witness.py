@@ -1,6 +1,6 @@
 """The second witness: an LSTM in scalar loops, with no numpy and nothing of the package.
 
-Written from the papers and the frameworks' documentation, independently of `lstm_cli.cells`, so
+Written from the papers and the frameworks' documentation, independently of `lstm_cli.cell.cells`, so
 that a wrong table cannot be wrong everywhere in agreement. Gates are told by letters, weights are
 W[k] on x, U[k] on h_prev, b[k]; p[k] peepholes; W_hr a projection.
 """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstm_cli.cells import Cell, cell_named, with_clip, with_forget_bias
-from lstm_cli.mistakes.drafts import Cache, Draft, draft_of
+from lstm_cli.cell.cells import Cell, cell_named, with_clip, with_forget_bias
+from lstm_cli.cell.notation import PLAIN, Style, write_equation
+from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.notation import PLAIN, Style, write_equation
-from lstm_cli.weights import LstmWeights, Model
+from lstm_cli.mistakes.variant_run import Cache, Draft, draft_of
 
 
 def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[tuple[str, str, str]]:

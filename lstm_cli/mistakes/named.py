@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lstm_cli.conventions import CONVENTIONS
-from lstm_cli.mistakes import IN_ONE_GATE, MISTAKES, mistake_named
-from lstm_cli.mistakes.readings import convention_mistakes
+from lstm_cli.formats.conventions import CONVENTIONS
+from lstm_cli.mistakes.catalogue import IN_ONE_GATE, MISTAKES, mistake_named
+from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import rounding_to_decimals
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lstm_cli.mistakes.drafts import Change
+from lstm_cli.mistakes.variant_run import Change
 
 
 @dataclass(frozen=True, eq=False)

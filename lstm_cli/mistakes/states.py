@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_cli.arrays import Array
-from lstm_cli.mistakes.drafts import (
+from lstm_cli.base.arrays import Array
+from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.variant_run import (
     Cache,
     Draft,
     Edits,
@@ -18,7 +19,6 @@ from lstm_cli.mistakes.drafts import (
     Rounded,
     edits,
 )
-from lstm_cli.mistakes.row import Mistake
 
 _ZERO: Mapping[str, str] = {"h_prev": "0 * h_0", "c_prev": "0 * c_0"}
 _GIVEN: Mapping[str, str] = {"h_prev": "h_0", "c_prev": "c_0"}
@@ -128,8 +128,8 @@ def _without_clips(draft: Draft, cache: Cache) -> Draft | None:
 
 def _exchange_clips(draft: Draft, into: str) -> Draft | None:
     """Return the draft whose clips are gone, or cut the other thing: "none", "cell", "gates"."""
-    from lstm_cli.cells import with_cell_clip, with_clip
-    from lstm_cli.traits import build_cell, traits_of
+    from lstm_cli.cell.cells import with_cell_clip, with_clip
+    from lstm_cli.cell.traits import build_cell, traits_of
 
     cells = []
     for cell in draft.cells:
@@ -149,7 +149,7 @@ def _exchange_clips(draft: Draft, into: str) -> Draft | None:
 
 def _clip_c_too(draft: Draft, cache: Cache) -> Draft | None:
     """Return the draft that cuts c before its activation as well, as ONNX's text can be read."""
-    from lstm_cli.traits import traits_of
+    from lstm_cli.cell.traits import traits_of
 
     limits = {traits.clip if (traits := traits_of(cell)) else 0.0 for cell in draft.cells}
     (limit, *more) = limits

@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from lstm_cli.arrays import Array
-from lstm_cli.errors import InputError, LstmStepError, safe
-from lstm_cli.safe_files import decode, parse_json
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.files.safe import decode, parse_json
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.samples.quick_json import quick_reader, strictly
 from lstm_cli.samples.sample import BadSample, Read, read_sample

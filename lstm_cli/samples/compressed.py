@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
-from lstm_cli.errors import InputError, safe
-from lstm_cli.safe_files import open_checked
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.files.safe import open_checked
 
 COMPRESSED = (".gz", ".zst")
 # What a frame may ask its reader to keep: the default of the zstd command.

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstm_cli.errors import InputError, LstmStepError, ShapeError
-from lstm_cli.vectors import parse_rows
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
+from lstm_cli.files.vectors import parse_rows
 
 # A vector's column: all of it (x, expected.h) or one number of it (x_0, expected.h_12).
 _COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")

@@ -10,10 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe, suggest
-from lstm_cli.inputs_read import note_read, note_stdin
-from lstm_cli.remote import at_hand, called, find_remote, is_remote, place_of
-from lstm_cli.safe_files import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe, suggest
+from lstm_cli.files.inputs_read import note_read, note_stdin
+from lstm_cli.files.remote import at_hand, called, find_remote, is_remote, place_of
+from lstm_cli.files.safe import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
 from lstm_cli.samples import chunks
 from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, column_members
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix

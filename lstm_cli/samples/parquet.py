@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.arrays import Array
-from lstm_cli.errors import InputError, ShapeError, safe
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError, safe
 from lstm_cli.samples.chunks import Columns, Origin, column_members
 from lstm_cli.samples.sample import check_keys
 

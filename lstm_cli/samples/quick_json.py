@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.errors import LstmStepError
-from lstm_cli.safe_files import decode, parse_json
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.files.safe import decode, parse_json
 from lstm_cli.samples.tables import VECTORS, Table, Tables, Uncertain
 
 _BRACKET = ord("[")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lstm_cli.errors import InputError, safe
-from lstm_cli.safe_files import open_checked
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.files.safe import open_checked
 from lstm_cli.samples import chunks
 from lstm_cli.samples.chunks import Chunk, Lines, Origin, key_of
 from lstm_cli.samples.files import CHUNK, cut_lines, line_lists, numbered, opens_document

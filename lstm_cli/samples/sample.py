@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.arrays import Array
-from lstm_cli.cells import Settings
-from lstm_cli.errors import InputError, LstmStepError, ShapeError, safe
-from lstm_cli.safe_files import to_array
-from lstm_cli.vectors import parse_rows
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe
+from lstm_cli.cell.cells import Settings
+from lstm_cli.files.safe import to_array
+from lstm_cli.files.vectors import parse_rows
 
 KEYS = ("id", "x", "h", "c", "weights", "cell", "convention", "forget_bias", "clip", "cell_clip",
         "activations", "steps", "expected", "atol", "note")  # fmt: skip

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.arrays import Array
-from lstm_cli.safe_files import MAX_EXACT_INT
+from lstm_cli.base.arrays import Array
+from lstm_cli.files.safe import MAX_EXACT_INT
 
 VECTORS = ("x", "h", "c")
 # Stands for a value that only `Chunk.read` can judge: a text where numbers should be, …

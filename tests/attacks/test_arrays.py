@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.errors import LstmStepError
-from lstm_cli.safe_files import read_npy, read_npz
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.files.safe import read_npy, read_npz
 from tests.tools import Answer, assert_refused, call
 
 GOOD = "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }"
@@ -212,8 +212,8 @@ def test_python_2_headers_and_extra_bytes_are_read_quietly(tmp_path: Path) -> No
 
 LIMITED = """
 import resource, sys
-from lstm_cli.cli import _guarded
-import lstm_cli.vectors, lstm_cli.engine, lstm_cli.readers, lstm_cli.presets, typer, rich.console
+from lstm_cli.commands._main import _guarded
+import lstm_cli.files.vectors, lstm_cli.engine.run, lstm_cli.formats.read, lstm_cli.cell.presets, typer, rich.console
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 2**20,) * 2)
 sys.exit(_guarded(sys.argv[1:]))

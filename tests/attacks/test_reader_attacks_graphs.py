@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.errors import LstmStepError
-from lstm_cli.readers import onnx_, tflite_
-from lstm_cli.readers.contents import Contents
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.formats import onnx as onnx_
+from lstm_cli.formats import tflite as tflite_
+from lstm_cli.formats.contents import Contents
 from tests.readers.graphs import FILES
 
 CALM = settings(

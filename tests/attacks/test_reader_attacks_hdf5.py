@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.errors import InputError
-from lstm_cli.readers import hdf5
-from lstm_cli.readers.hdf5_texts import Texts
-from lstm_cli.readers.keras_ import read
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats import hdf5
+from lstm_cli.formats.hdf5_texts import Texts
+from lstm_cli.formats.keras import read
 
 h5py = pytest.importorskip("h5py")
 
@@ -363,8 +363,8 @@ def test_a_changed_byte_never_gets_past_as_another_error(tmp_path: Path) -> None
     code = f"""
 import random
 from pathlib import Path
-from lstm_cli.errors import InputError
-from lstm_cli.readers.keras_ import read
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats.keras import read
 for name in ("keras3_sequential.weights.h5", "keras224.h5", "keras_cudnn.h5"):
     data = (Path({str(FILES)!r}) / name).read_bytes()
     for seed in range(100):
@@ -386,7 +386,7 @@ def test_plugins_are_off_and_the_environment_is_as_it_was(tmp_path: Path) -> Non
     """HDF5_PLUGIN_PRELOAD is :: while h5py is imported, and not before or after."""
     (tmp_path / "h5py.py").write_text("import os\nSEEN = os.environ['HDF5_PLUGIN_PRELOAD']\n")
     code = (
-        "import os; from lstm_cli.readers import hdf5; import sys\n"
+        "import os; from lstm_cli.formats import hdf5; import sys\n"
         f"sys.path.insert(0, {str(tmp_path)!r})\n"
         "print(hdf5._library('test').SEEN, os.environ.get('HDF5_PLUGIN_PRELOAD'))"
     )

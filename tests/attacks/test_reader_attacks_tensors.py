@@ -18,10 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstm_cli.errors import InputError
-from lstm_cli.readers import mat, msgpack_, safetensors_, torch_
-from lstm_cli.readers.contents import Contents
-from lstm_cli.readers.recognise import UNREAD, explain_unreadable
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats import flax as msgpack_
+from lstm_cli.formats import matlab as mat
+from lstm_cli.formats import safetensors as safetensors_
+from lstm_cli.formats import torch as torch_
+from lstm_cli.formats.contents import Contents
+from lstm_cli.formats.unreadable import UNREAD, explain_unreadable
 from tests.readers.build import (
     entry,
     mat_element,

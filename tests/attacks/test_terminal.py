@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.errors import safe
+from lstm_cli.base.errors import safe
 from tests.tools import UNSAFE, Answer, assert_refused, assert_tame, call, shell
 
 NAMES = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lstm_cli.engine import Trace
-from lstm_cli.render.page import Look, page
+from lstm_cli.commands.report.page import Look, page
+from lstm_cli.engine.run import Trace
 
 # Without these a Chromium as root does not start, or asks the network for its own updates.
 ARGUMENTS = [

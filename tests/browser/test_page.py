@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.cells import LSTM, Cell, parse_table
-from lstm_cli.engine import LayerTrace, Trace, run
-from lstm_cli.equations import evaluate
-from lstm_cli.presets import preset_model
-from lstm_cli.readers import read_weights
-from lstm_cli.render.circuit import draw
-from lstm_cli.render.page import Look
-from lstm_cli.render.rows import number
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.cell.cells import LSTM, Cell, parse_table
+from lstm_cli.cell.equations import evaluate
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.commands.report.page import Look
+from lstm_cli.engine.run import LayerTrace, Trace, run
+from lstm_cli.formats.read import read_weights
+from lstm_cli.show.circuit import draw
+from lstm_cli.show.rows import number
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 
@@ -463,7 +463,7 @@ def test_on_paper_there_are_no_knobs(opened: Open) -> None:
 
 def test_strips_have_the_colours_of_every_other_picture(opened: Open) -> None:
     """A strip's pixels are those of `colours`, which the terminal and the figures use."""
-    from lstm_cli.render.colours import scale_of
+    from lstm_cli.show.colours import scale_of
 
     trace = trace_of(random_weights(spec_cell("lstm"), seed=5))
     tab = opened(trace)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.arrays import Array
-from lstm_cli.engine import LayerTrace, Trace, run
-from lstm_cli.weights import Layer, LstmWeights, Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.run import LayerTrace, Trace, run
 
 N, T, I, H, P = 2, 5, 3, 4, 2
 FINALS = ("h", "c")

@@ -13,11 +13,11 @@ pytestmark = pytest.mark.oracle
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
-from lstm_cli.backpropagation import Gradients, backward, through_time  # noqa: E402
-from lstm_cli.equations import FUNCTIONS, Name, evaluate, parse  # noqa: E402
-from lstm_cli.gradient import local  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
-from lstm_cli.weights import Model  # noqa: E402
+from lstm_cli.cell.equations import FUNCTIONS, Name, evaluate, parse  # noqa: E402
+from lstm_cli.cell.gradient import local  # noqa: E402
+from lstm_cli.cell.weights import Model  # noqa: E402
+from lstm_cli.engine.grad import Gradients, backward, through_time  # noqa: E402
+from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.oracle.compare import Case, H, I, N, P, T, assert_near, draw, named  # noqa: E402
 
 ALLOWED = 1e-10

@@ -15,8 +15,8 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp  # noqa: E402
 
-from lstm_cli.arrays import Array  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
+from lstm_cli.base.arrays import Array  # noqa: E402
+from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,
     H,

@@ -14,11 +14,11 @@ os.environ["KERAS_BACKEND"] = "torch"
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
 
-from lstm_cli.arrays import Array  # noqa: E402
-from lstm_cli.cells import cell_named  # noqa: E402
-from lstm_cli.conversion import convert  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
-from lstm_cli.weights import Model  # noqa: E402
+from lstm_cli.base.arrays import Array  # noqa: E402
+from lstm_cli.cell.cells import cell_named  # noqa: E402
+from lstm_cli.cell.weights import Model  # noqa: E402
+from lstm_cli.commands.convert.conversion import convert  # noqa: E402
+from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,

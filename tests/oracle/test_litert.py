@@ -13,8 +13,8 @@ pytestmark = pytest.mark.oracle
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
-from lstm_cli.arrays import Array  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
+from lstm_cli.base.arrays import Array  # noqa: E402
+from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.oracle.compare import Case, Theirs, assert_same, draw, named  # noqa: E402
 
 ATOL = 2e-6

@@ -16,13 +16,13 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from lstm_cli.arrays import Array  # noqa: E402
-from lstm_cli.cells import cell_named, with_activations, with_clip  # noqa: E402
-from lstm_cli.conversion import convert  # noqa: E402
-from lstm_cli.engine import run  # noqa: E402
-from lstm_cli.errors import InputError  # noqa: E402
-from lstm_cli.readers import model_from, read_weights  # noqa: E402
-from lstm_cli.readers.onnx_ import read as read_onnx  # noqa: E402
+from lstm_cli.base.arrays import Array  # noqa: E402
+from lstm_cli.base.errors import InputError  # noqa: E402
+from lstm_cli.cell.cells import cell_named, with_activations, with_clip  # noqa: E402
+from lstm_cli.commands.convert.conversion import convert  # noqa: E402
+from lstm_cli.engine.run import run  # noqa: E402
+from lstm_cli.formats.onnx import read as read_onnx  # noqa: E402
+from lstm_cli.formats.read import model_from, read_weights  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,

@@ -11,8 +11,8 @@ import pytest
 
 pytestmark = pytest.mark.oracle
 
-from lstm_cli.arrays import Array  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
+from lstm_cli.base.arrays import Array  # noqa: E402
+from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,
     H,

@@ -16,10 +16,10 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from lstm_cli.cells import cell_named  # noqa: E402
-from lstm_cli.conversion import convert  # noqa: E402
-from lstm_cli.readers import model_from_arrays, read_weights  # noqa: E402
-from lstm_cli.weights import Model  # noqa: E402
+from lstm_cli.cell.cells import cell_named  # noqa: E402
+from lstm_cli.cell.weights import Model  # noqa: E402
+from lstm_cli.commands.convert.conversion import convert  # noqa: E402
+from lstm_cli.formats.read import model_from_arrays, read_weights  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,
@@ -207,7 +207,7 @@ def test_our_safetensors_in_pytorch(tmp_path: Path, layers: int, both: bool, pro
 def test_our_safetensors_in_a_cell(tmp_path: Path) -> None:
     """`--to pytorch-cell` loads into an LSTMCell; the forget bias of a run time moves into it."""
     path = tmp_path / "ours.safetensors"
-    from lstm_cli.cells import with_forget_bias
+    from lstm_cli.cell.cells import with_forget_bias
 
     model = Model.single(random_weights(with_forget_bias(cell_named("lstm"), 1.0), I, H))
     convert(model, path, "pytorch-cell")

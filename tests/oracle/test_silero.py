@@ -18,11 +18,11 @@ if FOUND is None or not FOUND.submodule_search_locations:
 
 from onnx import TensorProto, helper  # noqa: E402
 
-from lstm_cli.arrays import Array  # noqa: E402
-from lstm_cli.conversion import convert  # noqa: E402
-from lstm_cli.engine import run  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
-from lstm_cli.weights import Model  # noqa: E402
+from lstm_cli.base.arrays import Array  # noqa: E402
+from lstm_cli.cell.weights import Model  # noqa: E402
+from lstm_cli.commands.convert.conversion import convert  # noqa: E402
+from lstm_cli.engine.run import run  # noqa: E402
+from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.oracle.compare import Theirs, assert_same, draw, named  # noqa: E402
 
 ATOL = 2e-6

@@ -18,9 +18,9 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 tf = pytest.importorskip("tensorflow")
 
-from lstm_cli.arrays import Array  # noqa: E402
-from lstm_cli.cells import with_cell_clip  # noqa: E402
-from lstm_cli.readers import read_weights  # noqa: E402
+from lstm_cli.base.arrays import Array  # noqa: E402
+from lstm_cli.cell.cells import with_cell_clip  # noqa: E402
+from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,
     H,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.arrays import Array
+from lstm_cli.base.arrays import Array
 from tests.tools import call
 
 CC = shutil.which("cc") or shutil.which("gcc")

@@ -11,12 +11,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lstm_cli.diagnosis import right_draft
-from lstm_cli.engine import run
-from lstm_cli.ensemble import evaluate_members
-from lstm_cli.mistakes import MISTAKES, secondary_mistakes
-from lstm_cli.mistakes.drafts import Cache
-from lstm_cli.readers import read_weights
+from lstm_cli.engine.batched_variants import evaluate_members
+from lstm_cli.engine.run import run
+from lstm_cli.formats.read import read_weights
+from lstm_cli.mistakes.catalogue import MISTAKES, secondary_mistakes
+from lstm_cli.mistakes.diagnosis import right_draft
+from lstm_cli.mistakes.variant_run import Cache
 from tests.ports.bench import CC, FAULTS, Bench, Fault, Score, numbers
 
 pytestmark = pytest.mark.skipif(CC is None, reason="there is no C compiler")

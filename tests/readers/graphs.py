@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.arrays import Array
-from lstm_cli.readers.contents import Block, Part
+from lstm_cli.base.arrays import Array
+from lstm_cli.formats.contents import Block, Part
 from tests.witness import Witness
 
 FILES = Path(__file__).parents[1] / "files"

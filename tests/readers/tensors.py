@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.arrays import Array
-from lstm_cli.errors import InputError
-from lstm_cli.readers.contents import Tensors
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats.contents import Tensors
 from tests.witness import Witness
 
 FILES = Path(__file__).parents[1] / "files"

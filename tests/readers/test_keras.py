@@ -17,21 +17,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli import engine
-from lstm_cli.arrays import Array
-from lstm_cli.cells import LSTM, Settings
-from lstm_cli.conventions import convention_named
-from lstm_cli.errors import InputError
-from lstm_cli.inspection import inspect_file
-from lstm_cli.layouts import unpack
-from lstm_cli.readers import hdf5, read_weights
-from lstm_cli.readers.contents import Block, Contents, Part
-from lstm_cli.readers.keras_ import read
-from lstm_cli.readers.keras_activations import activation
-from lstm_cli.readers.keras_config import layers_of
-from lstm_cli.readers.keras_masks import masks_of
-from lstm_cli.traits import traits_of
-from lstm_cli.weights import Model
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError
+from lstm_cli.cell.cells import LSTM, Settings
+from lstm_cli.cell.traits import traits_of
+from lstm_cli.cell.weights import Model
+from lstm_cli.commands.inspect.inspection import inspect_file
+from lstm_cli.engine import run as engine
+from lstm_cli.formats import hdf5
+from lstm_cli.formats.contents import Block, Contents, Part
+from lstm_cli.formats.conventions import convention_named
+from lstm_cli.formats.keras import read
+from lstm_cli.formats.keras_activations import activation
+from lstm_cli.formats.keras_config import layers_of
+from lstm_cli.formats.keras_masks import masks_of
+from lstm_cli.formats.layouts import unpack
+from lstm_cli.formats.read import read_weights
 from tests.tools import call
 from tests.witness import Witness
 

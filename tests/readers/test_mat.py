@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.errors import InputError
-from lstm_cli.readers.mat import read
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats.matlab import read
 from tests.readers.build import mat_element, mat_file, mat_matrix
 from tests.readers.tensors import FILES, assert_listed, assert_runs, golden, goldens, refusal
 

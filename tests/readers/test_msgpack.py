@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.readers.msgpack_ import read
-from lstm_cli.safe_files import read_npz
+from lstm_cli.files.safe import read_npz
+from lstm_cli.formats.flax import read
 from tests.readers.tensors import FILES, assert_listed, assert_runs, golden, goldens
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.cells import LSTM, parse_activation
-from lstm_cli.errors import InputError
-from lstm_cli.readers import model_from, onnx_
-from lstm_cli.readers.contents import Contents, Variant
-from lstm_cli.readers.finding import find_lstms
+from lstm_cli.base.errors import InputError
+from lstm_cli.cell.cells import LSTM, parse_activation
+from lstm_cli.formats import onnx as onnx_
+from lstm_cli.formats.contents import Contents, Variant
+from lstm_cli.formats.detect import find_lstms
+from lstm_cli.formats.read import model_from
 from tests.readers.graphs import FILES, assert_golden, golden, goldens
 
 onnx = pytest.importorskip("onnx")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.errors import InputError
-from lstm_cli.readers.safetensors_ import read
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats.safetensors import read
 from tests.readers.tensors import FILES, assert_listed, assert_runs, golden, goldens
 
 

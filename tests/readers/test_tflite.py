@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.errors import InputError
-from lstm_cli.readers import model_from, tflite_
-from lstm_cli.readers.contents import Variant
-from lstm_cli.readers.flatbuffer import Bytes, Table
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats import tflite as tflite_
+from lstm_cli.formats.contents import Variant
+from lstm_cli.formats.flatbuffer import Bytes, Table
+from lstm_cli.formats.read import model_from
 from tests.readers.graphs import FILES, assert_golden, golden, goldens
 
 PEEPHOLES = {"p_i", "p_f", "p_o"}

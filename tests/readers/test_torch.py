@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_cli.errors import InputError
-from lstm_cli.readers.torch_ import read
+from lstm_cli.base.errors import InputError
+from lstm_cli.formats.torch import read
 from tests.readers.tensors import FILES, assert_listed, assert_runs, golden, goldens, refusal
 
 LSTMS = [(name, suffix) for suffix in (".pt", ".pth", ".bin") for name in goldens(suffix)]
@@ -34,7 +34,7 @@ def test_no_torch_is_imported() -> None:
     read(FILES / "torch_checkpoint.pt")
     assert "torch" not in sys.modules
     source = Path(sys.modules[read.__module__].__file__ or "").parent
-    for module in ("torch_", "pickles", "pickled"):
+    for module in ("torch", "pickles", "pickled"):
         text = (source / f"{module}.py").read_text()
         assert "import pickle\n" not in text
         assert "eval(" not in text

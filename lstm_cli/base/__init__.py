@@ -1,0 +1,5 @@
+"""What every room stands on: errors, records, arrays, and text on its way out.
+
+`errors` first: what goes wrong says what, where and what to try, and `errors.safe` is the one
+way of foreign text to a terminal; `html` and `c_text` are those into HTML and into C.
+"""

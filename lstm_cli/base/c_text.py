@@ -1,0 +1,66 @@
+"""What goes out as C: arrays, numbers, names and comments that any C99 or C++ compiler takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import safe
+
+# NumPy's type -> the type in C, and the mark behind a number of it.
+_TYPES = {
+    "float32": ("float", "f"),
+    "float64": ("double", ""),
+    "int8": ("int8_t", ""),
+    "int16": ("int16_t", ""),
+    "int32": ("int32_t", ""),
+}
+_NONFINITE = {"nan": "NAN", "inf": "INFINITY", "-inf": "-INFINITY"}  # macros of math.h
+# C has no negative numbers, only a minus before one: -2147483648 starts with what is no int32_t.
+_LEAST = {str(-(2**31)): "(-2147483647 - 1)"}
+
+
+def guard(name: str) -> str:
+    """Return the include guard of a file by its name."""
+    return f"LSTM_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_INCLUDED"
+
+
+def identifier(name: str) -> str:
+    """Return a name as C writes it."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def comment(text: str) -> str:
+    """Return a comment of one line that no text can close, continue or open anew.
+
+    Foreign text is shown in ASCII: not every compiler for a small machine reads more.
+    """
+    inner = safe(text).encode("ascii", "backslashreplace").decode()
+    # The blank keeps `*` and `/` apart; `??` would start a trigraph.
+    inner = re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", inner)
+    return f"/* {inner} */"
+
+
+def array_lines(name: str, array: Array) -> Iterator[str]:
+    """Yield the lines of `static const … name[…] = {…};` for an array of one or two axes."""
+    kind, mark = _TYPES[array.dtype.name]
+    sizes = "".join(f"[{size}]" for size in array.shape)
+    yield f"static const {kind} {identifier(name)}{sizes} = {{"
+    for row in np.atleast_2d(array):
+        text = ", ".join(_number(each, mark) for each in _texts(row))
+        yield f"  {{{text}}}," if array.ndim > 1 else f"  {text}"
+    yield "};"
+
+
+def _texts(row: Array) -> list[str]:
+    """Return the shortest texts that read back as the same numbers."""
+    return [str(each) for each in (row.astype(str) if row.dtype == np.float32 else row).tolist()]
+
+
+def _number(text: str, mark: str) -> str:
+    if text in _NONFINITE or text in _LEAST:
+        return _NONFINITE.get(text) or _LEAST[text]
+    return text + mark

@@ -1,0 +1,90 @@
+"""What goes out as HTML: text that cannot become markup, and tables that suit any page.
+
+No script, no link, nothing fetched, no colour of its own: a notebook shows it in light and dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import safe
+
+# Grey at half strength stands out a little on white and on black alike.
+_LINE = "1px solid rgba(128, 128, 128, 0.5)"
+_NUMBER = "text-align: right; font-variant-numeric: tabular-nums; padding: 1px 8px"
+_WORD = "text-align: left; padding: 1px 8px"
+_HEAD = f"border-bottom: {_LINE}; font-weight: 600"
+_TABLE = "border-collapse: collapse; margin: 4px 0 12px 0; white-space: nowrap"
+
+
+class Html(str):
+    """Text that is HTML already; any other text is escaped where it joins one."""
+
+
+def escaped(text: str) -> Html:
+    """Return foreign text as HTML that shows it, as it is where it is HTML already."""
+    import html  # a table of all its entities: only where a notebook asks
+
+    return text if isinstance(text, Html) else Html(html.escape(safe(text), quote=True))
+
+
+def element(tag: str, *inner: str, style: str = "") -> Html:
+    """Return an element; `tag` and `style` are ours, `inner` may be anyone's."""
+    opening = f'{tag} style="{style}"' if style else tag
+    return Html(f"<{opening}>{''.join(map(escaped, inner))}</{tag}>")
+
+
+def page(*parts: Html) -> Html:
+    """Return what a notebook shows of one object."""
+    return element("div", *parts, style="overflow-x: auto")
+
+
+def note(text: str) -> Html:
+    """Return a line of small print."""
+    return element("div", text, style="font-size: 90%; opacity: 0.75")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> Html:
+    """Return a table whose first `words` columns are words and the others numbers."""
+    styles = [_WORD if place < words else _NUMBER for place in range(len(head))]
+    cells = zip(head, styles, strict=True)
+    lines = [element("tr", *(element("th", t, style=f"{s}; {_HEAD}") for t, s in cells))]
+    for row in rows:
+        cells = zip(row, styles, strict=True)
+        lines.append(element("tr", *(element("td", text, style=s) for text, s in cells)))
+    return element("table", element("tbody", *lines), style=_TABLE)
+
+
+def number(value: float) -> str:
+    """Return a number of six digits: 0.25, 1e-05, nan."""
+    return f"{value:.6g}"
+
+
+def values_table(rows: Iterable[tuple[str, str, str, Array]], most: int) -> Html:
+    """Return a table of named vectors.
+
+    Args:
+        rows: symbol, what it is called, its equation, its values `(n,)`.
+        most: the units that are shown; a column says how many more there are.
+    """
+    given = list(rows)
+    widest = max(len(values) for *_, values in given)
+    shown = min(widest, most)
+    head = ["", "name", "equation", *map(str, range(shown))]
+    body = []
+    for symbol, label, equation, values in given:
+        numbers = [number(float(value)) for value in values[:shown]]
+        body.append([symbol, label, equation, *numbers, *[""] * (shown - len(numbers))])
+        if widest > shown:
+            body[-1].append(f"+ {len(values) - shown} more" if len(values) > shown else "")
+    return table(head + ["…"] * (widest > shown), body, 3)
+
+
+def range_text(values: Array) -> str:
+    """Return the least and the largest of an array's numbers: "-0.5 … 0.7", "" of none."""
+    if not values.size:
+        return ""
+    return f"{number(float(np.min(values)))} … {number(float(np.max(values)))}"

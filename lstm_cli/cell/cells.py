@@ -1,0 +1,499 @@
+"""LSTM cells as tables of equations, and every variant as an edit of the one table.
+
+x (…, I), h_prev (…, P), c_prev (…, H)  ->  h (…, P), c (…, H); P = H without a projection.
+
+The LSTM: Hochreiter & Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997. Its
+forget gate: Gers, Schmidhuber & Cummins, "Learning to Forget", Neural Computation 12(10), 2000.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, reduce
+
+from lstm_cli.base.errors import CellError, UsageError, caret, safe, suggest
+from lstm_cli.base.records import record, value_record
+from lstm_cli.cell.equations import (
+    FUNCTIONS,
+    Apply,
+    Equation,
+    Name,
+    Node,
+    Number,
+    functions_in,
+    is_activation,
+    names_in,
+    parse,
+    rebuild,
+    substitute,
+)
+from lstm_cli.cell.notation import is_parameter, write
+from lstm_cli.cell.shapes import INPUTS, Shape, infer_shapes
+
+LSTM_TABLE = """
+z_f = W_f @ [h_prev, x] + b_f    # forget gate, pre-activation
+z_i = W_i @ [h_prev, x] + b_i    # input gate, pre-activation
+z_g = W_g @ [h_prev, x] + b_g    # candidate, pre-activation
+z_o = W_o @ [h_prev, x] + b_o    # output gate, pre-activation
+f = sigmoid(z_f)                 # forget gate
+i = sigmoid(z_i)                 # input gate
+g = tanh(z_g)                    # candidate cell state
+o = sigmoid(z_o)                 # output gate
+c = f * c_prev + i * g           # cell state
+h = o * tanh(c)                  # hidden state
+"""
+
+
+@record
+class Cell:
+    """A table of equations, checked: every name exists before its use, `c` and `h` are there.
+
+    Attributes:
+        name: what `--cell` takes.
+        title: one line on what it is.
+        equations: the rows, in the order in which they are computed.
+        sources: the papers or framework files it follows.
+    """
+
+    name: str
+    title: str
+    equations: tuple[Equation, ...]
+    sources: tuple[str, ...] = ()
+
+    def __getitem__(self, symbol: str) -> Equation:
+        for equation in self.equations:
+            if equation.symbol == symbol:
+                return equation
+        raise KeyError(symbol)
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """The rows' symbols, in order."""
+        return tuple(equation.symbol for equation in self.equations)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Symbolic shapes of the parameters and of `x`, `h`, `c` (see `dimensions`)."""
+        return infer_shapes(self.equations)
+
+    @property
+    def parameters(self) -> dict[str, Shape]:
+        """Parameter -> symbolic shape, in the order in which the rows use them."""
+        return {name: dims for name, dims in self.shapes.items() if is_parameter(name)}
+
+    @property
+    def functions(self) -> list[str]:
+        """The named functions that the rows use, each once."""
+        used = [name for row in self.equations for name in functions_in(row.expression)]
+        return list(dict.fromkeys(used))
+
+    def edit(
+        self,
+        rows: Mapping[str, str | Node],
+        *,
+        name: str,
+        title: str,
+        source: str = "",
+        keep_all: bool = False,
+    ) -> Cell:
+        """Return a cell with some rows replaced; in an edit's text, `old` is the row it replaces.
+
+        Rows that no longer reach `c` or `h` are left out unless `keep_all`, and a row that now
+        needs a later one moves behind it (a peephole's `z_o` follows `c`).
+
+        Raises:
+            CellError: a row to edit does not exist, or the rows need each other in a circle.
+        """
+        changed = dict(rows)
+        table: dict[str, Equation] = {row.symbol: row for row in self.equations}
+        for symbol, text in changed.items():
+            if symbol not in table:
+                raise CellError(
+                    f"{self.name} has no row '{symbol}' to edit for {name}",
+                    hint=suggest(symbol, table),
+                )
+            old = table[symbol]
+            new = parse(text, f"{name}, row {symbol}") if isinstance(text, str) else text
+            expression = substitute(new, {"old": old.expression})
+            table[symbol] = Equation(symbol, expression, old.label)
+        sources = (*self.sources, source) if source else self.sources
+        kept = table if keep_all else _reachable(table)
+        return Cell(name, title, _in_order(kept, name), sources)
+
+
+def _reachable(table: Mapping[str, Equation]) -> dict[str, Equation]:
+    """Return the rows that `c` and `h` need, in the order of the table."""
+    needed, queue = set[str](), ["c", "h"]
+    while queue:
+        symbol = queue.pop()
+        if symbol in table and symbol not in needed:
+            needed.add(symbol)
+            queue += names_in(table[symbol].expression)
+    return {symbol: row for symbol, row in table.items() if symbol in needed}
+
+
+def _in_order(table: Mapping[str, Equation], name: str) -> tuple[Equation, ...]:
+    """Return the rows so that each follows those it uses, otherwise in the order given."""
+    waiting, done = list(table.values()), list[Equation]()
+    uses = {row.symbol: set(names_in(row.expression)) for row in waiting}
+    while waiting:
+        left = {row.symbol for row in waiting}
+        ready = next((row for row in waiting if not uses[row.symbol] & left), None)
+        if ready is None:
+            raise CellError(
+                f"rows {', '.join(row.symbol for row in waiting)} need each other in a circle",
+                where=name,
+                hint="a row may use the last step through h_prev and c_prev",
+            )
+        waiting.remove(ready)
+        done.append(ready)
+    return tuple(done)
+
+
+# An LSTM has ten rows, its backward table some forty.
+MAX_ROWS = 300
+
+_ROW = re.compile(r"(?P<lead>\s*(?P<symbol>[A-Za-z]\w*)\s*=)(?P<text>[^#]*)(#\s*(?P<label>.*))?")
+
+
+def parse_table(text: str, place: str = "", first_line: int = 1) -> tuple[Equation, ...]:
+    """Return the rows of a table written as `symbol = expression  # label`, one a line.
+
+    Args:
+        text: the table; empty lines and lines of comment are passed over.
+        place: the file, for errors.
+        first_line: the number of the text's first line in that file.
+
+    Raises:
+        CellError: with row and column: outside the grammar, a name used before it exists, a
+            symbol defined twice or one that names an input or a parameter.
+    """
+    rows: list[Equation] = []
+    for number, line in enumerate(text.splitlines(), first_line):
+        if line.strip() and not line.strip().startswith("#"):
+            where = f"{place}, row {number}" if place else f"row {number}"
+            if len(rows) == MAX_ROWS:
+                raise CellError(f"more than {MAX_ROWS} rows", where=where, hint="use fewer rows")
+            rows.append(_parse_row(line, where, rows))
+    for state in ("c", "h"):
+        if state not in {row.symbol for row in rows}:
+            raise CellError(
+                f"the table has no row for '{state}'",
+                where=place,
+                hint="a cell must define c (cell state) and h (hidden state)",
+            )
+    return tuple(rows)
+
+
+def _parse_row(line: str, where: str, above: Iterable[Equation]) -> Equation:
+    match = _ROW.fullmatch(line)
+    if match is None:
+        raise CellError(
+            "not a row of a table",
+            where=f"{where}, column 1\n{caret(line, len(line) - len(line.lstrip()))}",
+            hint="write: symbol = expression  # label",
+        )
+    symbol, lead = match["symbol"], len(match["lead"])
+    known = {row.symbol for row in above}
+    if symbol in known or symbol in INPUTS or is_parameter(symbol):
+        reason = "is defined twice" if symbol in known else "names an input or a parameter"
+        raise CellError(
+            f"'{symbol}' {reason}",
+            where=f"{where}, column {match.start('symbol') + 1}\n"
+            f"{caret(line, match.start('symbol'), len(symbol))}",
+            hint="a name is given once; parameters are W_…, U_…, b_… and p_…",
+        )
+    # Blanks in place of `symbol =` keep the columns of errors those of the line.
+    expression = parse(" " * lead + match["text"], where)
+    for name in names_in(expression):
+        if name not in known and name not in INPUTS and not is_parameter(name):
+            start = next(m.start() for m in re.finditer(rf"\b{name}\b", line) if m.start() >= lead)
+            raise CellError(
+                f"'{name}' is used before it exists",
+                where=f"{where}, column {start + 1}\n{caret(line, start, len(name))}",
+                hint=f"define {name} in a row above; inputs are x, h_prev, c_prev; parameters "
+                "are W_…, U_…, b_…, p_…",
+            )
+    return Equation(symbol, expression, safe((match["label"] or "").strip()))
+
+
+LSTM = Cell(
+    "lstm",
+    "the LSTM with a forget gate, as every framework computes it",
+    parse_table(LSTM_TABLE),
+    (
+        "Hochreiter & Schmidhuber 1997, doi 10.1162/neco.1997.9.8.1735",
+        "Gers, Schmidhuber & Cummins 2000 (forget gate), doi 10.1162/089976600300015015",
+    ),
+)
+
+GATES = ("f", "i", "o")
+
+
+def _gate_edit(cell: Cell, gates: Iterable[str], edit: str) -> dict[str, str]:
+    """Return `edit`, with `{k}` for the gate's letter, for each gate that the cell has."""
+    return {f"z_{k}": edit.replace("{k}", k) for k in gates if f"z_{k}" in cell.symbols}
+
+
+def peephole(cell: Cell) -> Cell:
+    """Let the gates see the cell state: f and i the old one, o the new one."""
+    rows = _gate_edit(cell, "fi", "old + p_{k} * c_prev") | _gate_edit(cell, "o", "old + p_o * c")
+    return cell.edit(
+        rows,
+        name=f"{cell.name}+peephole",
+        title="the gates also see the cell state through a weight a unit",
+        source="Gers, Schraudolph & Schmidhuber 2002, JMLR 3:115-143",
+    )
+
+
+def coupled_forget(cell: Cell) -> Cell:
+    """Forget just what is written over: f = 1 - i."""
+    return cell.edit(
+        {"f": "1 - i"},
+        name=f"{cell.name}+coupled-forget",
+        title="no forget gate of its own: f = 1 - i (ONNX input_forget, Core ML)",
+        source="Greff et al. 2017 (CIFG), doi 10.1109/TNNLS.2016.2582924",
+    )
+
+
+def coupled_input(cell: Cell) -> Cell:
+    """Write just where something was forgotten: i = 1 - f."""
+    return cell.edit(
+        {"i": "1 - f"},
+        name=f"{cell.name}+coupled-input",
+        title="no input gate of its own: i = 1 - f (TensorFlow Lite's CIFG)",
+        source="TensorFlow Lite, kernels/lstm_eval.cc",
+    )
+
+
+def projection(cell: Cell) -> Cell:
+    """Make the output narrower than the cell: h = W_hr (o * tanh(c)), P wide."""
+    return cell.edit(
+        {"h": "W_hr @ old"},
+        name=f"{cell.name}+projection",
+        title="the hidden state is projected from H to P numbers",
+        source="Sak, Senior & Beaufays 2014, arXiv 1402.1128",
+    )
+
+
+def hard_sigmoid(cell: Cell) -> Cell:
+    """Replace the gates' sigmoid by clip(0.2 z + 0.5, 0, 1)."""
+    return with_activations(
+        cell,
+        gate="hard_sigmoid",
+        name=f"{cell.name}+hard-sigmoid",
+        title="gates by 0.2 z + 0.5, cut to 0 … 1 (Keras 1 and 2.0-2.2, ONNX HardSigmoid)",
+    )
+
+
+def hard_sigmoid_6(cell: Cell) -> Cell:
+    """Replace the gates' sigmoid by clip(z / 6 + 0.5, 0, 1)."""
+    return with_activations(
+        cell,
+        gate="hard_sigmoid_6",
+        name=f"{cell.name}+hard-sigmoid-6",
+        title="gates by z / 6 + 0.5, cut to 0 … 1 (Keras 3, PyTorch hardsigmoid)",
+    )
+
+
+VARIANTS: Mapping[str, Callable[[Cell], Cell]] = {
+    "peephole": peephole,
+    "coupled-forget": coupled_forget,
+    "coupled-input": coupled_input,
+    "projection": projection,
+    "hard-sigmoid": hard_sigmoid,
+    "hard-sigmoid-6": hard_sigmoid_6,
+}
+
+
+def cell_named(name: str) -> Cell:
+    """Return a cell by name; variants combine with `+`, as in `peephole+projection`.
+
+    Raises:
+        UsageError: an unknown name; the message proposes the nearest.
+    """
+    parts = [part for part in name.split("+") if part != "lstm"]
+    for part in parts:
+        if part not in VARIANTS:
+            raise UsageError(
+                f"unknown cell '{part}'",
+                hint=suggest(part, ["lstm", *VARIANTS]) + " (or a table of your own: FILE.toml)",
+            )
+    clash = [part for part in parts if parts.count(part) > 1]
+    if {"coupled-forget", "coupled-input"} <= set(parts):
+        clash = ["coupled-forget", "coupled-input"]
+    if clash:
+        raise UsageError(
+            f"cell '{name}' asks for {' and '.join(dict.fromkeys(clash))} together",
+            hint="name each variant once, and one kind of coupling",
+        )
+    cell = reduce(lambda made, part: VARIANTS[part](made), parts, LSTM)
+    return Cell("+".join(parts) or "lstm", cell.title, cell.equations, cell.sources)
+
+
+def with_activations(
+    cell: Cell,
+    *,
+    gate: str = "",
+    candidate: str = "",
+    output: str = "",
+    name: str = "",
+    title: str = "",
+) -> Cell:
+    """Return the cell with other activations, each given as `name` or `name(alpha, beta)`.
+
+    Args:
+        cell: the cell to edit.
+        gate: in place of the gates' sigmoid; "" leaves them.
+        candidate: in place of the tanh that makes g.
+        output: in place of the tanh between c and h.
+        name: the new cell's name; by default the old one with the activations added.
+        title: the new cell's title; by default the old one.
+
+    Raises:
+        UsageError: an unknown activation.
+    """
+    rows: dict[str, str | Node] = {}
+    for symbols, text in ((GATES, gate), (("g",), candidate), (("h",), output)):
+        for symbol in symbols if text else ():
+            if symbol in cell.symbols:
+                rows[symbol] = _replace_activation(cell[symbol].expression, parse_activation(text))
+    given = ",".join(text or "-" for text in (gate, candidate, output))
+    return cell.edit(rows, name=name or f"{cell.name}({given})", title=title or cell.title)
+
+
+def parse_activation(text: str) -> Apply:
+    """Return an activation given as `tanh` or `hard_sigmoid(0.2, 0.5)`, applied to `z`.
+
+    Raises:
+        UsageError: not a known activation.
+        CellError: a constant that is not a number, or too many of them.
+    """
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
+    if match is None or not is_activation(match[1]):
+        known = [name for name in FUNCTIONS if is_activation(name)]
+        raise UsageError(f"unknown activation '{text}'", hint=suggest(text, known))
+    constants = f", {match[2]}" if (match[2] or "").strip() else ""
+    node = parse(f"{match[1]}(z{constants})", f"activation {text}")
+    assert isinstance(node, Apply)
+    return node
+
+
+def _replace_activation(expression: Node, activation: Apply) -> Node:
+    def change(node: Node) -> Node:
+        if isinstance(node, Apply) and is_activation(node.function):
+            return Apply(activation.function, (node.arguments[0], *activation.arguments[1:]))
+        return node
+
+    return rebuild(expression, change)
+
+
+def with_forget_bias(cell: Cell, bias: float) -> Cell:
+    """Return the cell with a constant added to the forget gate's pre-activation at run time.
+
+    TF1, Haiku and DyNet add 1 in this way: the number is in no weight file, so it is a visible
+    term of its own.
+
+    Raises:
+        CellError: the cell has no forget gate of its own.
+    """
+    if "z_f" not in cell.symbols:
+        raise CellError(
+            f"cell {cell.name} has no forget gate of its own to add a bias to",
+            where="--forget-bias",
+            hint="leave --forget-bias out, or use coupled-input, whose f is free",
+        )
+    rest: Node = Name("old")
+    # A constant that is already there is added to, and a sum of 0 leaves no term.
+    match cell["z_f"].expression:
+        case Apply("+" | "-" as sign, (Apply() as inner, Number(value))):
+            rest, bias = inner, bias + (value if sign == "+" else -value)
+    term = Apply("+" if bias > 0 else "-", (rest, Number(abs(float(bias))))) if bias else rest
+    return cell.edit({"z_f": term}, name=cell.name, title=cell.title)
+
+
+def with_clip(cell: Cell, limit: float) -> Cell:
+    """Return the cell with every pre-activation cut to ±limit before its activation (ONNX)."""
+    rows = {
+        k: substitute(cell[k].expression, {f"z_{k}": _clip(Name(f"z_{k}"), limit)})
+        for k in (*GATES, "g")
+        if k in cell.symbols
+    }
+    return cell.edit(rows, name=cell.name, title=cell.title)
+
+
+def with_cell_clip(cell: Cell, limit: float) -> Cell:
+    """Return the cell with its new state cut to ±limit (TensorFlow, TensorFlow Lite)."""
+    return cell.edit({"c": _clip(Name("old"), limit)}, name=cell.name, title=cell.title)
+
+
+@value_record
+class Settings:
+    """What a caller adds to a cell: the options of the command line, the keys of a sample.
+
+    Attributes:
+        forget_bias: as `with_forget_bias`; None adds none.
+        clip, cell_clip: as `with_clip`, `with_cell_clip`; None cuts nothing.
+        activations: "gate,candidate,output" as `with_activations` takes them; "" leaves them.
+    """
+
+    forget_bias: float | None = None
+    clip: float | None = None
+    cell_clip: float | None = None
+    activations: str = ""
+
+    def edit(self, cell: Cell) -> Cell:
+        """Return a cell with the settings added.
+
+        Raises:
+            UsageError: an unknown activation, a number that is not finite, or a limit that is
+                not above zero.
+        """
+        if self.activations:
+            gate, candidate, output = _three(self.activations)
+            cell = with_activations(
+                cell, gate=gate, candidate=candidate, output=output, name=cell.name
+            )
+        if self.forget_bias is not None:
+            cell = with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))
+        if self.clip is not None:
+            cell = with_clip(cell, _positive("--clip", self.clip))
+        if self.cell_clip is not None:
+            cell = with_cell_clip(cell, _positive("--cell-clip", self.cell_clip))
+        return cell
+
+
+def _three(text: str) -> list[str]:
+    parts = [part.strip() for part in re.split(r",(?![^()]*\))", text)]
+    if len(parts) != 3:
+        raise UsageError(
+            f"--activations has {len(parts)} parts, needs 3: gate, candidate, output",
+            where="--activations",
+            hint="--activations 'hard_sigmoid(0.2,0.5),tanh,tanh'",
+        )
+    return parts
+
+
+def _finite(option: str, value: float) -> float:
+    if value - value != 0:
+        raise UsageError(f"{option} is {value}", where=option, hint="give a finite number")
+    return value
+
+
+def _positive(option: str, value: float) -> float:
+    if not _finite(option, value) > 0:
+        raise UsageError(f"{option} is {value}", where=option, hint="a limit is above zero")
+    return value
+
+
+def _clip(node: Node, limit: float) -> Node:
+    return Apply("clip", (node, Number(-float(limit)), Number(float(limit))))
+
+
+def describe_edit(cell: Cell, base: Cell = LSTM) -> list[str]:
+    """Return the rows in which a cell differs from another, as plain text."""
+    before = {row.symbol: write(row.expression) for row in base.equations}
+    rows = [(row.symbol, write(row.expression)) for row in cell.equations]
+    gone = [f"no {symbol}" for symbol in before if symbol not in cell.symbols]
+    return [f"{symbol} = {text}" for symbol, text in rows if before.get(symbol) != text] + gone

@@ -1,0 +1,276 @@
+"""Equations as people write them: plain text, Unicode, LaTeX; joined or split.
+
+The only file that knows how a symbol looks. Plain text is the grammar itself and parses back to
+the same tree; what only derived rows have (`W.T`, `outer`, `f'`, a part `v[x]`) does not parse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from lstm_cli.base.records import record
+from lstm_cli.cell.equations import (
+    FUNCTIONS,
+    Apply,
+    Equation,
+    Name,
+    Node,
+    Number,
+    function_named,
+    rebuild,
+)
+
+Notation = Literal["joined", "split"]
+
+# A parameter by its name: a matrix starts with a capital (W_f, U_f, W_hr), a vector with b or p.
+_PARAMETER = re.compile(r"[A-Z]\w*|[bp]_\w+")
+
+
+def is_parameter(name: str) -> bool:
+    """Return whether a name is a weight, a bias or a peephole rather than a row or an input."""
+    return _PARAMETER.fullmatch(name) is not None
+
+
+def is_matrix(name: str) -> bool:
+    """Return whether a parameter's name says that it is a matrix."""
+    return is_parameter(name) and name[0].isupper()
+
+
+@record
+class Style:
+    """How one kind of output writes operators, functions, names and numbers."""
+
+    operators: Mapping[str, str]
+    functions: Mapping[str, str]
+    name: Callable[[str], str]
+    number: Callable[[float], str]
+    scale: str  # `*` beside a plain number
+    apply: str  # `@` before a plain name
+    transposed: str = ".T"
+    prime: str = "'"  # behind a function's name: its derivative
+    bracket: tuple[str, str] = ("(", ")")
+
+
+def number_text(value: float) -> str:
+    """Return the shortest text of a constant: 6, 0.2, -1e-05."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def number(value: float, digits: int) -> str:
+    """Return a number for a table: at most `digits` decimals, no zeros at the end.
+
+    A number that would come out as 0 so, or be endless, is written with an exponent.
+    """
+    if value and (abs(value) >= 1e9 or round(abs(value), digits) == 0):
+        short = repr(float(value))
+        full = f"{value:.{max(digits - 1, 0)}e}"
+        mantissa, sign, power = full.partition("e")
+        bare = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        return short if len(short) <= min(len(full), digits + 2) else bare + sign + power
+    fixed = f"{value:.{digits}f}"
+    fixed = fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
+    return "0" if fixed == "-0" else fixed
+
+
+def _unicode_name(name: str) -> str:
+    known = {"g": "C̃_t", "c": "C_t", "c_prev": "C_{t−1}", "h_prev": "h_{t−1}", "x": "x_t"}
+    if name in known or is_parameter(name) or "_" in name:
+        return known.get(name, name)
+    return f"{name}_t"
+
+
+def _latex_name(name: str) -> str:
+    known = {"g": r"\tilde{C}_t", "c": "C_t", "c_prev": "C_{t-1}", "h_prev": "h_{t-1}"}
+    if name in known:
+        return known[name]
+    stem, _, subscript = name.partition("_")
+    subscript = subscript.replace("_", r"\_")
+    letter = stem if len(stem) == 1 else rf"\mathrm{{{stem}}}"
+    if not subscript:
+        return letter if is_parameter(name) else f"{letter}_t"
+    return f"{letter}_{subscript}" if len(subscript) == 1 else f"{letter}_{{{subscript}}}"
+
+
+def gradient_style(style: Style) -> Style:
+    """Return a style in which `d_f`, the gradient of f, is δf (Greff et al. 2017 write it so).
+
+    Plain text keeps `d_f`.
+    """
+    if style is PLAIN:
+        return style
+    delta, word = ("δ", "{}") if style is UNICODE else (r"\delta ", r"\mathrm{{{}}}")
+
+    def name(symbol: str) -> str:
+        own = symbol.removeprefix("d_")
+        if own == symbol:
+            return style.name(symbol)
+        if own in ("h_next", "c_next"):
+            stem = style.name(own[0]).removesuffix("_t")
+            return f"{delta}{stem}_{{{word.format('next')}}}"
+        return delta + (word.format(own) if own in ("hx", "output") else style.name(own))
+
+    return replace(style, name=name)
+
+
+def _latex_function(name: str) -> str:
+    return rf"\operatorname{{{name}}}".replace("_", r"\_")
+
+
+PLAIN = Style(
+    operators={"+": " + ", "-": " - ", "*": " * ", "/": " / ", "@": " @ ", "neg": "-"},
+    functions={},
+    name=str,
+    number=number_text,
+    scale=" * ",
+    apply=" @ ",
+)
+UNICODE = Style(
+    operators={
+        "+": " + ",
+        "-": " − ",
+        "*": " ⊙ ",
+        "/": " / ",
+        "@": " · ",
+        "neg": "−",
+        "outer": " ⊗ ",
+    },
+    functions={"sigmoid": "σ", "hard_sigmoid": "hard-σ", "hard_sigmoid_6": "hard-σ₆"},
+    name=_unicode_name,
+    number=lambda value: number_text(value).replace("-", "−"),
+    scale="·",
+    apply=" ",
+    transposed="ᵀ",
+    prime="′",
+)
+LATEX = Style(
+    operators={
+        "+": " + ", "-": " - ", "*": r" \odot ", "/": " / ", "@": r" \cdot ", "neg": "-",
+        "outer": r" \otimes ",
+    },
+    functions={"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "min": r"\min",
+               "max": r"\max"}
+    | {name: _latex_function(name) for name in FUNCTIONS
+       if name not in ("sigmoid", "tanh", "exp", "min", "max")},
+    name=_latex_name,
+    number=number_text,
+    scale=r" \cdot ",
+    apply=r"\, ",
+    transposed=r"^{\top}",
+    bracket=(r"\left(", r"\right)"),
+)  # fmt: skip
+
+_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "outer": 2, "neg": 3}
+_ATOM = 4
+
+
+def write(node: Node, style: Style = PLAIN) -> str:
+    """Return an expression as text in a style."""
+    return _write(node, style)[0]
+
+
+def _write(node: Node, style: Style) -> tuple[str, int]:
+    """Return the text of a node and how tightly its outermost operator binds."""
+    match node:
+        case Number(value):
+            return style.number(value), _PRECEDENCE["neg"] if value < 0 else _ATOM
+        case Name(name):
+            return style.name(name), _ATOM
+        case Apply("concat", arguments):
+            return "[" + ", ".join(write(each, style) for each in arguments) + "]", _ATOM
+        case Apply("neg", (operand,)):
+            return style.operators["neg"] + _side(operand, style, 3), 3
+        case Apply("transpose", (matrix,)):
+            return _side(matrix, style, _ATOM) + style.transposed, _ATOM
+        case Apply("part", (joined, Number(place), *parts)):
+            return f"{_side(joined, style, _ATOM)}[{write(parts[int(place)], style)}]", _ATOM
+        case Apply(sign, (left, right)) if sign in style.operators:
+            level = _PRECEDENCE[sign]
+            # Left-associative, so an equal level on the right keeps its parentheses.
+            sides = _side(left, style, level), _side(right, style, level + 1)
+            return _between(sign, left, right, style).join(sides), level
+        case Apply(name, arguments):
+            inner = ", ".join(write(each, style) for each in arguments)
+            opening, closing = style.bracket
+            return function_name(name, style) + opening + inner + closing, _ATOM
+    raise AssertionError(node)
+
+
+def function_name(name: str, style: Style) -> str:
+    """Return a function's name as printed; `tanh'` is the derivative of tanh."""
+    own = name.removesuffix("'")
+    return style.functions.get(own, own) + style.prime * (own != name)
+
+
+def _between(sign: str, left: Node, right: Node, style: Style) -> str:
+    if sign == "*" and (isinstance(left, Number) or isinstance(right, Number)):
+        return style.scale
+    if sign == "@" and not (isinstance(right, Apply) and right.function == "concat"):
+        return style.apply
+    return style.operators[sign]
+
+
+def _side(node: Node, style: Style, level: int) -> str:
+    text, own = _write(node, style)
+    opening, closing = style.bracket
+    return text if own >= level else f"{opening}{text}{closing}"
+
+
+def write_row(matrix: str, row: int, vector: Node, style: Style = PLAIN) -> str:
+    """Return the product of one row of a matrix with a vector: `W_f[2] · [h_{t−1}, x_t]`."""
+    place = f"[{row}]"  # no name of the grammar has a bracket
+    marked = replace(
+        style,
+        name=lambda name: style.name(name.removesuffix(place)) + place * name.endswith(place),
+        bracket=("(", ")"),
+    )
+    return write(Apply("@", (Name(matrix + place), vector)), marked)
+
+
+def split(node: Node) -> Node:
+    """Return the tree with each `W_k @ [h_prev, x]` written as `W_k @ x + U_k @ h_prev`.
+
+    The same value in the notation that gives each input a matrix of its own; `U_k` are the first
+    columns of the joined `W_k`, those that meet `h_prev`.
+    """
+    return rebuild(node, _split_product)
+
+
+def _split_product(node: Node) -> Node:
+    match node:
+        case Apply("@", (Name(name), Apply("concat", (Name("h_prev") as h, Name("x") as x)))):
+            recurrent = Name("U" + name[1:])
+            return Apply("+", (Apply("@", (Name(name), x)), Apply("@", (recurrent, h))))
+    return node
+
+
+def write_equation(
+    equation: Equation, style: Style = PLAIN, notation: Notation = "joined"
+) -> tuple[str, str]:
+    """Return a row's two sides, `("f_t", "σ(z_f)")`, in a style and notation."""
+    expression = split(equation.expression) if notation == "split" else equation.expression
+    return style.name(equation.symbol), write(expression, style)
+
+
+def write_definition(name: str, style: Style = PLAIN) -> str:
+    """Return what a function with a body stands for, constants at their defaults.
+
+    For example `hard_sigmoid(z) = min(max(0.2 * z + 0.5, 0), 1)`; "" for a primitive.
+    """
+    function = function_named(name)
+    if function.body is None:
+        return ""
+    shown = f"{function_name(name, style)}({', '.join(function.parameters)})"
+    local = replace(style, name=str)
+    constants = ", ".join(
+        f"{key} = {style.number(value)}"
+        for key, value in zip(
+            function.parameters[len(function.parameters) - len(function.defaults) :],
+            function.defaults,
+            strict=True,
+        )
+    )
+    tail = f"   ({constants} unless given)" if constants else ""
+    return f"{shown} = {write(function.body, local)}{tail}"

@@ -1,0 +1,215 @@
+"""Small weights with a lesson: each preset is a row with a line on what it shows.
+
+A preset fills any cell's parameters by the shapes that the table asks for. Sizes: `W_k` is
+(H, P + I), its first P columns meet `h_prev`, its last I columns meet `x`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, UsageError, suggest
+from lstm_cli.base.records import record
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.notation import is_matrix
+from lstm_cli.cell.weights import LstmWeights, Model
+
+Fill = Callable[["Draft"], None]
+
+# So large that sigmoid gives exactly 0 or 1 in double precision, and tanh exactly 1.
+FULL = 1000.0
+MAX_BYTES = 2 * 2**30
+
+
+@dataclass
+class Draft:
+    """Parameters being filled: zeros of the right shapes, and the sizes behind them."""
+
+    cell: Cell
+    arrays: dict[str, Array]
+    sizes: Mapping[str, int]
+    seed: int
+
+    def inputs(self, gate: str) -> Array:
+        """Return the columns of `W_gate` that meet `x`, `(H, I)`, to write into."""
+        count = self.sizes[self.cell.shapes["x"][0][0]]
+        return self.arrays[f"W_{gate}"][:, -count:]
+
+
+@record
+class Preset:
+    """A named way to fill parameters, and what a reader should see in it."""
+
+    name: str
+    shows: str
+    fill: Fill
+    needs: tuple[str, ...] = ()
+
+
+def _identity(draft: Draft) -> None:
+    for name, array in draft.arrays.items():
+        if is_matrix(name):
+            column = 0
+            for atom in draft.cell.shapes[name][1]:
+                width = draft.sizes[atom]
+                array[:, column : column + width] = np.eye(array.shape[0], width)
+                column += width
+
+
+def _ones(draft: Draft) -> None:
+    for name, array in draft.arrays.items():
+        array[...] = 1.0 if is_matrix(name) else 0.0
+
+
+def _random(draft: Draft) -> None:
+    generator = np.random.default_rng(draft.seed)
+    bound = 1.0 / np.sqrt(draft.sizes[draft.cell.shapes["c"][0][0]])
+    for array in draft.arrays.values():
+        array[...] = generator.uniform(-bound, bound, array.shape)
+
+
+def _biases(**biases: float) -> Fill:
+    def fill(draft: Draft) -> None:
+        for gate, bias in biases.items():
+            draft.arrays[f"b_{gate}"][...] = bias
+
+    return fill
+
+
+def _forget(draft: Draft) -> None:
+    _identity(draft)
+    draft.arrays["b_f"][...] = -FULL
+
+
+def _count(draft: Draft) -> None:
+    _biases(f=FULL, i=-FULL, g=FULL, o=FULL)(draft)
+    inputs = draft.inputs("i")
+    inputs[...] = 2 * FULL * np.eye(*inputs.shape)
+
+
+def _add(draft: Draft) -> None:
+    _biases(f=FULL, i=FULL, o=FULL)(draft)
+    inputs = draft.inputs("g")
+    inputs[...] = 0.01 * np.eye(*inputs.shape)
+
+
+_GATED = ("b_f", "b_i", "b_o", "W_i", "W_g")
+
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "identity",
+            "W_k = [I | I], b = 0, so every z = h_prev + x; for I ≠ H unit j sees x_j while there "
+            "is one, and inputs past the H-th are unseen",
+            _identity,
+        ),
+        Preset("zeros", "every z is 0: gates half open, nothing written, c halves each step",
+               lambda _: None),
+        Preset("ones", "W_k all 1, b = 0: every unit sees the sum of all of h_prev and x", _ones),
+        Preset("random", "uniform in ±1/√H as PyTorch starts, from --seed", _random),
+        Preset("forget", "b_f = -1000: f = 0, the old cell state is gone after one step", _forget,
+               ("b_f",)),
+        Preset("remember", "b_f = 1000, b_i = -1000: f = 1, i = 0, c holds its value whatever x is",
+               _biases(f=FULL, i=-FULL), ("b_f", "b_i")),
+        Preset("count", "f = 1, g = 1, i = 1 where x_j = 1 and 0 where x_j = 0: c_j counts the "
+               "ones seen", _count, _GATED),
+        Preset("add", "f = i = 1, g = tanh(0.01 x) ≈ 0.01 x: c_j sums x_j in hundredths", _add,
+               _GATED),
+    )
+}  # fmt: skip
+
+
+# What is assumed where neither weights nor a preset are given.
+NO_WEIGHTS = "no weights given: preset identity (W_k = [I | I], b = 0)"
+
+
+def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int = 0) -> Model:
+    """Return a model of one layer filled by a preset.
+
+    Args:
+        name: a row of `PRESETS`.
+        cell: the table to fill.
+        sizes: "I", "H", "P" as far as they are known; H defaults to I, P to H, I to P.
+        seed: for `random`.
+
+    Raises:
+        UsageError: no such preset, or the cell lacks a parameter that it sets.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"unknown preset '{name}'", hint=suggest(name, PRESETS))
+    preset = PRESETS[name]
+    if (
+        sizes.get("P")
+        and sizes["P"] != (sizes.get("H") or sizes["P"])
+        and cell.shapes["h"] == (cell.shapes["c"])
+    ):
+        raise UsageError(
+            f"an output of {sizes['P']} beside {sizes['H']} units needs a projection",
+            where=f"cell {cell.name}",
+            hint="--cell projection, or sizes that are equal",
+        )
+    missing = [each for each in preset.needs if each not in cell.parameters]
+    if missing:
+        raise UsageError(
+            f"preset {name} sets {missing[0]}, which cell {cell.name} does not have",
+            hint="take a preset that fits any cell: identity, zeros, ones, random",
+        )
+    known = _all_sizes(cell, sizes)
+    _check_size(cell, known, name)
+    arrays = {
+        parameter: np.zeros([sum(known[atom] for atom in size) for size in shape])
+        for parameter, shape in cell.parameters.items()
+    }
+    preset.fill(Draft(cell, arrays, known, seed))
+    source = f"preset:{name}" + (f" (seed {seed})" if name == "random" else "")
+    return Model.single(LstmWeights(cell, arrays, source), source=source)
+
+
+def _check_size(cell: Cell, known: Mapping[str, int], name: str) -> None:
+    numbers = sum(
+        math.prod(sum(known[atom] for atom in size) for size in shape)
+        for shape in cell.parameters.values()
+    )
+    if 8 * numbers > MAX_BYTES:
+        raise InputError(
+            f"preset {name} would take {8 * numbers / 2**30:,.0f} GiB",
+            where=f"H = {known[cell.shapes['c'][0][0]]}, I = {known[cell.shapes['x'][0][0]]}",
+            hint="smaller sizes; the limit is 2 GiB",
+        )
+
+
+def _all_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return atom -> number for every atom of the cell's shapes."""
+    given = {key: value for key, value in sizes.items() if value}
+    output, hidden = given.get("P"), given.get("H")
+    wide = hidden or output or given.get("I") or 1
+    full = {"H": wide, "P": output or wide, "I": given.get("I") or output or wide}
+    roots = {letter: cell.shapes[name][0][0] for letter, name in zip("HPI", "chx", strict=True)}
+    atoms = {atom for shape in cell.shapes.values() for size in shape for atom in size}
+    known = dict.fromkeys(atoms, wide)
+    for letter in ("I", "P", "H"):
+        known[roots[letter]] = full[letter]
+    return known
+
+
+def width(array: Array | None) -> int:
+    """Return the size of a vector's last axis, 0 where there is none."""
+    return 0 if array is None else int(array.shape[-1])
+
+
+def sizes_of(
+    x: Array, h: Array | None, c: Array | None, given: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Return the sizes I, P, H that vectors tell, for a preset; `given` may add the last two."""
+    own = given or {}
+    return {
+        "I": width(x),
+        "P": width(h) or own.get("output_size", 0),
+        "H": width(c) or own.get("hidden_size", 0),
+    }

@@ -1,0 +1,134 @@
+"""What the rows of a cell do to its states, read off the rows of c and h, never off a letter.
+
+In `c = i * c_prev + f * g` it is i that keeps, and f that writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Literal
+
+from lstm_cli.base.records import value_record
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Apply, Name, Node, Number, names_in
+
+Deed = Literal["keep", "write", "propose", "show"]
+DEEDS: tuple[Deed, ...] = ("keep", "write", "propose", "show")
+
+
+@value_record
+class Role:
+    """What a row's value is multiplied with, where that says what it is for.
+
+    Attributes:
+        deed: "keep": it multiplies c_prev in c; "write": it is a gate on something new in c;
+            "propose": it is that, by its own name; "show": it multiplies what h shows of c.
+        partner: what it multiplies.
+        rest: whether 1 less the value is the factor: `(1 - f) * c_prev` keeps what f does not drop.
+        mixed: the matrix that then mixes the units, "" for none.
+    """
+
+    deed: Deed
+    partner: Node
+    rest: bool = False
+    mixed: str = ""
+
+
+def kept_factor(cell: Cell) -> Node | None:
+    """Return what multiplies c_prev in c: `f`, `1 - u`, 1; None where c is not such a sum."""
+    found = [_factors(term) for term, _ in _terms(cell["c"].expression) if _reads(term, "c_prev")]
+    if len(found) != 1 or Name("c_prev") not in found[0]:
+        return None
+    (factors,) = found
+    factors.remove(Name("c_prev"))
+    if any(_reads(each, "c_prev") for each in factors):
+        return None
+    product, *more = factors or [Number(1.0)]
+    for each in more:
+        product = Apply("*", (product, each))
+    return product
+
+
+@lru_cache(maxsize=64)
+def roles_of(cell: Cell) -> dict[str, Role]:
+    """Return symbol -> role, of the rows whose role is plain from c and h; keepers first."""
+    found: list[tuple[str, Role]] = []
+    kept = kept_factor(cell)
+    if kept is not None:
+        found += _as_factor(cell, kept, Role("keep", Name("c_prev")))
+    for term, _ in _terms(cell["c"].expression):
+        match _factors(term):
+            case [one, other] if names_in(one) and names_in(other) and not _reads(term, "c_prev"):
+                gate, new = (other, one) if _is_gate(cell, other, one) else (one, other)
+                found += _as_factor(cell, gate, Role("write", new))
+                if isinstance(new, Name):
+                    found += _as_factor(cell, new, Role("propose", gate))
+    for term, mixed in _terms(cell["h"].expression):
+        match _factors(term):
+            case [one, other]:
+                gate, shown = (other, one) if names_in(one) == ["c"] else (one, other)
+                if names_in(shown) == ["c"]:
+                    found += _as_factor(cell, gate, Role("show", shown, mixed=mixed))
+    # A row that does the same thing twice has no one partner to speak of.
+    deeds = [(symbol, role.deed) for symbol, role in found]
+    plain = [each for each in found if deeds.count((each[0], each[1].deed)) == 1]
+    roles: dict[str, Role] = {}
+    for symbol, role in sorted(plain, key=lambda each: DEEDS.index(each[1].deed)):
+        roles.setdefault(symbol, role)
+    return roles
+
+
+def _terms(node: Node, mixed: str = "") -> Iterator[tuple[Node, str]]:
+    """Yield what a state is the sum of, before any clip, with the matrix that it goes through."""
+    match node:
+        case Apply("+", (one, other)):
+            yield from _terms(one, mixed)
+            yield from _terms(other, mixed)
+        case Apply("-", (one, other)):
+            yield from _terms(one, mixed)
+            yield Apply("neg", (other,)), mixed
+        case Apply("clip", (inner, *_)):
+            yield from _terms(inner, mixed)
+        case Apply("@", (Name(matrix), vector)) if not mixed:
+            yield from _terms(vector, matrix)
+        case _:
+            yield node, mixed
+
+
+def _factors(node: Node) -> list[Node]:
+    match node:
+        case Apply("*", (one, other)):
+            return _factors(one) + _factors(other)
+    return [node]
+
+
+def _reads(node: Node, name: str) -> bool:
+    return name in names_in(node)
+
+
+def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
+    """Return the role with its symbol, where a factor is a row's value or 1 less that."""
+    match factor:
+        case Name(symbol) if symbol in cell.symbols:
+            return [(symbol, role)]
+        case Apply("-", (Number(1.0), Name(symbol))) if symbol in cell.symbols:
+            return [(symbol, Role(role.deed, role.partner, True, role.mixed))]
+    return []
+
+
+def _is_gate(cell: Cell, one: Node, other: Node) -> bool:
+    """Return whether of two factors it is the first that looks like the gate of the second."""
+    return _is_share(cell, one) and not _is_share(cell, other)
+
+
+def _is_share(cell: Cell, node: Node) -> bool:
+    """Return whether an expression is made to lie between 0 and 1."""
+    match node:
+        case Name(symbol) if symbol in cell.symbols:
+            return _is_share(cell, cell[symbol].expression)
+        case Apply("-", (Number(1.0), share)):
+            return _is_share(cell, share)
+        case Apply(function, _):
+            return function in ("sigmoid", "hard_sigmoid", "hard_sigmoid_6")
+    return False

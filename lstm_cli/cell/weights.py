@@ -1,0 +1,271 @@
+"""Weights as frozen arrays: the parameters of one cell, a layer of them, a model of layers.
+
+Sizes: input I, hidden (cell) H, output P (= H without a projection). `W_k (H, P + I)` joins the
+columns that meet `h_prev` (first P) and those that meet `x` (last I); `b_k (H,)`, `p_k (H,)`,
+`W_hr (P, H)`. No behaviour here beyond checking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from lstm_cli.base import html as html_text
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.base.records import record
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.shapes import describe, solve_sizes
+
+Direction = Literal["forward", "backward"]
+# A notebook shows so many layers and directions; a stack of hundreds would fill it.
+MOST_SHOWN = 8
+
+
+@record
+class LstmWeights:
+    """The parameters of one cell, checked against the shapes that its table asks for.
+
+    Args:
+        cell: the table that the parameters belong to.
+        arrays: parameter -> array, exactly those of `cell.parameters`.
+        source: where they come from, for messages.
+        recurrent_biases: gate letter -> the part of `b_k (H,)` that the file keeps beside `h_prev`,
+            where it keeps two; `arrays` has their sum.
+
+    Raises:
+        InputError: a parameter missing, unknown, or not finite.
+        ShapeError: shapes that disagree with each other or with the table.
+    """
+
+    cell: Cell
+    arrays: Mapping[str, Array]
+    source: str = ""
+    recurrent_biases: Mapping[str, Array] = field(default_factory=dict, repr=False)
+    sizes: Mapping[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        arrays = {name: _frozen(array) for name, array in self.arrays.items()}
+        _check_names(self.cell, arrays, self.source)
+        sizes = solve_sizes(self.cell.shapes, arrays, self.source)
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                where = tuple(int(axis) for axis in np.argwhere(~np.isfinite(array))[0])
+                raise InputError(
+                    f"{name}{list(where)} is {array[where]}",
+                    where=self.source,
+                    hint="weights must be finite numbers; look at what wrote the file",
+                )
+        object.__setattr__(self, "arrays", MappingProxyType(arrays))
+        object.__setattr__(self, "sizes", MappingProxyType(sizes))
+
+    def size(self, symbol: str) -> int:
+        """Return the number of units of `x`, `h` or `c`."""
+        return sum(self.sizes[atom] for atom in self.cell.shapes[symbol][0])
+
+    @cached_property
+    def input_size(self) -> int:
+        """I, the size of `x`."""
+        return self.size("x")
+
+    @cached_property
+    def hidden_size(self) -> int:
+        """H, the size of `c`."""
+        return self.size("c")
+
+    @cached_property
+    def output_size(self) -> int:
+        """P, the size of `h`; H without a projection."""
+        return self.size("h")
+
+    @property
+    def described(self) -> str:
+        """The cell and its sizes in a line."""
+        sizes = f"I = {self.input_size}, H = {self.hidden_size}"
+        if self.output_size != self.hidden_size:
+            sizes += f", P = {self.output_size}"
+        return f"{self.cell.name}, {sizes}"
+
+    def table_rows(self) -> list[tuple[str, str, str]]:
+        """Return each parameter's name, shape and range as texts."""
+        return [
+            (name, " × ".join(map(str, array.shape)), html_text.range_text(array))
+            for name, array in self.arrays.items()
+        ]
+
+    def __repr__(self) -> str:
+        return (
+            f"LstmWeights({self.cell.name}, I={self.input_size}, H={self.hidden_size}, "
+            f"P={self.output_size}, from {safe(self.source) or 'arrays'})"
+        )
+
+
+def _frozen(array: Array) -> Array:
+    with np.errstate(invalid="ignore"):  # a signalling nan is refused by name, as every nan
+        copy = np.array(array, dtype=np.float64)
+    copy.flags.writeable = False
+    return copy
+
+
+def _check_names(cell: Cell, arrays: Mapping[str, Array], source: str) -> None:
+    missing = [name for name in cell.parameters if name not in arrays]
+    if missing:
+        shape = describe(cell.parameters[missing[0]])
+        raise InputError(
+            f"{', '.join(missing)} missing: cell {cell.name} needs {missing[0]} {shape}",
+            where=f"{source}, which has {', '.join(map(safe, arrays)) or 'nothing'}",
+            hint=suggest(missing[0], arrays) + "; or name the layout with --convention",
+        )
+    unknown = [name for name in arrays if name not in cell.parameters]
+    if unknown:
+        variant = "; for p_… try --cell peephole" if unknown[0].startswith("p_") else ""
+        raise InputError(
+            f"cell {cell.name} has no parameter '{safe(unknown[0])}'",
+            where=source,
+            hint=f"it uses {', '.join(cell.parameters)}{variant}",
+        )
+
+
+@record
+class Layer:
+    """One layer: one or two directions, each with weights (and so a cell) of its own.
+
+    Raises:
+        ShapeError: the two directions do not read the same input.
+    """
+
+    directions: Mapping[Direction, LstmWeights]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directions", MappingProxyType(dict(self.directions)))
+        sizes = {name: weights.input_size for name, weights in self.directions.items()}
+        if len(set(sizes.values())) > 1:
+            raise ShapeError(
+                "directions read inputs of different sizes: "
+                + ", ".join(f"{name} {size}" for name, size in sizes.items()),
+                hint="both directions of a layer read the same x",
+            )
+
+    @cached_property
+    def input_size(self) -> int:
+        """I, the size of what the layer reads."""
+        return next(iter(self.directions.values())).input_size
+
+    @cached_property
+    def output_size(self) -> int:
+        """The sum of the directions' P: what the next layer reads."""
+        return sum(weights.output_size for weights in self.directions.values())
+
+
+@record
+class Model:
+    """A stack of layers with a word on where it comes from and what had to be assumed.
+
+    Attributes:
+        layers: from the input upwards.
+        source: `preset:identity`, a file, `arrays`.
+        convention: the layout the weights were read in; None where there is none.
+        assumptions: sentences on what was not given and had to be chosen.
+
+    Raises:
+        ShapeError: a layer does not read what the one below puts out.
+    """
+
+    layers: tuple[Layer, ...]
+    source: str = "arrays"
+    convention: str | None = None
+    assumptions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InputError("a model needs a layer", where=self.source, hint="give weights")
+        for level, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+            if below.output_size != above.input_size:
+                raise ShapeError(
+                    f"layer {level + 1} reads {above.input_size} numbers, "
+                    f"layer {level} puts out {below.output_size}",
+                    where=self.source,
+                    hint="check the order of the layers and whether both directions are there",
+                )
+
+    @classmethod
+    def single(cls, weights: LstmWeights, **described: object) -> Model:
+        """Return a model of one layer in forward direction."""
+        source = described.pop("source", weights.source or "arrays")
+        return cls((Layer({"forward": weights}),), source=source, **described)  # type: ignore[arg-type] # the fields of this class, by name
+
+    def only(self, direction: Direction) -> Model:
+        """Return a model of one layer with one of its directions.
+
+        Raises:
+            InputError: there are several layers, whose upper ones need both, or no such direction.
+        """
+        there = self.layers[0].directions
+        if len(self.layers) > 1 or direction not in there:
+            raise InputError(
+                f"cannot take the {direction} direction alone: {len(self.layers)} layers, "
+                f"{' and '.join(there)}",
+                where=self.source,
+                hint="a layer above reads both directions; one layer may be split",
+            )
+        return replace(self, layers=(Layer({direction: there[direction]}),))
+
+    @cached_property
+    def runs(self) -> tuple[tuple[int, Direction, LstmWeights], ...]:
+        """Every (layer, direction, weights), in the order of states and steps."""
+        return tuple(
+            (level, name, weights)
+            for level, layer in enumerate(self.layers)
+            for name, weights in layer.directions.items()
+        )
+
+    @cached_property
+    def units(self) -> int:
+        """The sum of all layers' and directions' H."""
+        return sum(weights.hidden_size for _, _, weights in self.runs)
+
+    @cached_property
+    def numbers_a_step(self) -> int:
+        """About how many numbers the values of a step are."""
+        return sum(
+            len(weights.cell.symbols) * weights.hidden_size + weights.input_size
+            for _, _, weights in self.runs
+        )
+
+    @property
+    def first(self) -> LstmWeights:
+        """The weights of the first layer's first direction."""
+        return self.runs[0][2]
+
+    @property
+    def cell(self) -> Cell:
+        """The cell of the first layer."""
+        return self.first.cell
+
+    @cached_property
+    def input_size(self) -> int:
+        """I of the first layer."""
+        return self.layers[0].input_size
+
+    def __repr__(self) -> str:
+        inner = "; ".join(f"{level} {name}: {weights!r}" for level, name, weights in self.runs)
+        return f"Model({inner})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: layers, sizes, source, each parameter's shape and range."""
+        convention = f" ({self.convention})" if self.convention else ""
+        count = sum(array.size for _, _, each in self.runs for array in each.arrays.values())
+        facts = f"{len(self.layers)} layer{'s' * (len(self.layers) > 1)} · {count:,} parameters"
+        parts = [html_text.element("b", f"Model from {self.source}{convention} · {facts}")]
+        parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
+        for level, name, weights in self.runs[:MOST_SHOWN]:
+            parts.append(html_text.element("div", f"layer {level} {name}: {weights.described}"))
+            parts.append(html_text.table(("parameter", "shape", "range"), weights.table_rows(), 1))
+        if len(self.runs) > MOST_SHOWN:
+            parts.append(html_text.note(f"and {len(self.runs) - MOST_SHOWN} more"))
+        return html_text.page(*parts)

@@ -1,0 +1,88 @@
+"""The commands, each built when it is asked for, and the rule that options alone mean `run`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from lstm_cli.commands import _front as front
+from lstm_cli.commands._declared import for_typer
+from lstm_cli.commands._front import COMMANDS
+
+
+def build_command(name: str) -> Any:
+    """Return one command, ready for the group."""
+    home = import_module(f"lstm_cli.commands.{name}.command")
+    alone = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    alone.command(name, epilog=home.EXAMPLES)(for_typer(getattr(home, COMMANDS[name].function)))
+    return typer.main.get_command(alone)
+
+
+class RunByDefault(TyperGroup):
+    """A group whose options, when they are not its own, belong to its command `run`.
+
+    A command is built when it is first asked for: building all of them costs more than a step.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: dict[str, Any] = dict.fromkeys(COMMANDS)  # None until it is built
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, building it at its first use."""
+        if cmd_name in COMMANDS and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = build_command(cmd_name)
+        return self.commands.get(cmd_name)
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the front page."""
+        return front.page()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` before arguments that start with one of its options."""
+        own = {name for param in self.get_params(ctx) for name in param.opts}
+        if args and args[0].startswith("-") and args[0].split("=")[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Offer the options of `run` beside our own."""
+        offered = super().shell_complete(ctx, incomplete)
+        default = self.get_command(ctx, "run")
+        if default is not None and incomplete.startswith("-"):
+            offered += default.shell_complete(ctx, incomplete)
+        return offered
+
+
+app = typer.Typer(
+    cls=RunByDefault,
+    help=front.TITLE,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from lstm_cli.base.version import __version__
+
+        print(f"lstm-step {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", "-V", help="Show the version.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """The reference calculator for the LSTM: every gate value beside its equation."""

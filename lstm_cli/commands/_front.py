@@ -1,0 +1,97 @@
+"""The front page: what `lstm-step` alone and `lstm-step --help` show.
+
+It is written without Typer, whose start costs four times that of Python, and without any command:
+each would bring its own imports. `app` shows the same page and builds the same commands.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command: its function in `commands/NAME/command.py`, and what it does."""
+
+    function: str
+    summary: str
+
+
+COMMANDS = {
+    "run": Command("run", "Show every gate of one step or many."),
+    "grad": Command("grad", "Show the backward step of a run: every gradient."),
+    "batch": Command("batch", "Evaluate files of samples."),
+    "diagnose": Command("diagnose", "Say why two sets of numbers differ."),
+    "vet": Command("vet", "Find the mistakes that a test vector cannot see."),
+    "explain": Command("explain", "Work a step out with its numbers, or say what a word means."),
+    "explore": Command(
+        "explore", "Explore the step in the terminal: move, edit a number, watch what follows."
+    ),
+    "report": Command("report", "Make a page of a run, or a picture."),
+    "inspect": Command("inspect_", "Show the LSTMs in a weight file."),
+    "convert": Command("convert", "Write weights in another layout."),
+    "list": Command("list_", "Show what there is: cells, presets, …."),
+}
+
+TITLE = "The reference calculator for the LSTM: every gate value beside its equation."
+
+OPTIONS = {
+    "-V, --version": "Show the version.",
+    "--install-completion": "Let TAB complete commands and options in this shell.",
+    "--show-completion": "Show what --install-completion would install, to copy it.",
+    "-h, --help": "Show this page; after a command, the command's own.",
+}
+
+EXAMPLES = """\
+  Examples:
+    lstm-step --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1
+    lstm-step --x 1,2,3 --weights model.npz --json | jq .h
+    lstm-step --x "1;0;1;1" --weights samples/weights/parity.npz
+    lstm-step batch samples/ --check
+    lstm-step list presets
+
+  `lstm-step` with options alone means `lstm-step run`."""
+
+# Lines longer than this are hard to read, however wide the terminal.
+WIDEST = 100
+
+
+def page() -> str:
+    """Return the front page, for the width of the terminal."""
+    width = min(_columns(), WIDEST)
+    summaries = {name: command.summary for name, command in COMMANDS.items()}
+    parts = [
+        "Usage: lstm-step [OPTIONS] COMMAND [ARGS]...",
+        _wrapped(TITLE, "  ", "  ", width),
+        "Options:\n" + _rows(OPTIONS, width),
+        "Commands:\n" + _rows(summaries, width),
+        EXAMPLES,
+    ]
+    return "\n\n".join(parts)
+
+
+def _rows(words: dict[str, str], width: int) -> str:
+    """Return a line for each word with its text in a column behind it."""
+    margin = max(map(len, words)) + 4
+    return "\n".join(
+        _wrapped(text, f"  {word}".ljust(margin), " " * margin, width)
+        for word, text in words.items()
+    )
+
+
+def _wrapped(text: str, first: str, other: str, width: int) -> str:
+    import textwrap
+
+    room = max(width - 1, len(other) + 20)
+    return textwrap.fill(text, room, initial_indent=first, subsequent_indent=other)
+
+
+def _columns() -> int:
+    """Return the width of the terminal: what COLUMNS says, else stdout's own, else 80."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except (OSError, ValueError):
+        return 80

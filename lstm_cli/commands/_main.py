@@ -1,0 +1,222 @@
+"""The door: `main` handles errors and signals, `app` holds the commands."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import gc
+import os
+import sys
+import warnings
+from typing import Any
+
+from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError, indented
+from lstm_cli.base.version import __version__
+
+# What a shell sets when it asks, through Typer, what a word could become.
+COMPLETION = "_LSTM_STEP_COMPLETE"
+# Questions that are answered at once.
+VERSION, HELP = ("--version", "-V"), ("--help", "-h")
+# A start makes so many objects, and nearly all of them live to the end.
+OBJECTS_OF_A_START = 100_000
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `lstm-step` and leave with its exit code."""
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    # Looking through all modules for garbage, at every 700 objects more and again at the end,
+    # takes a tenth of a short run and finds none.
+    gc.set_threshold(OBJECTS_OF_A_START)
+    atexit.register(gc.freeze)
+    if not sys.warnoptions:
+        # A library's warning names its own files and lines, which tells a user nothing: what
+        # matters of it is said in our words. The tests make an error of each.
+        warnings.simplefilter("ignore")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - stays open
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if _is_front(arguments):  # nothing heavy here either, and nothing to clean up
+        sys.exit(_guarded(arguments))
+    from lstm_cli.commands._stopping import Stopping, exit_code
+
+    with Stopping(at_once=True):
+        code = _guarded(arguments)
+    sys.exit(exit_code(code))
+
+
+def _guarded(arguments: list[str]) -> int:
+    """Return the exit code of the program, every error said in three lines on stderr."""
+    try:
+        code = program(arguments)
+        _flush()
+        return code
+    except LstmStepError as error:
+        if isinstance(error, OutputError) and error.where == "stdout":
+            _silence_stdout()  # what could not be written must not be tried again at exit
+        _report(error.as_record(), arguments)
+        return error.exit_code
+    except BrokenPipeError:
+        _silence_stdout()  # the reader has seen enough (`| head`): that is no error
+        return ExitCode.DONE
+    except SystemExit as leave:
+        # Typer and rich leave with 1 when the reader has gone.
+        if not isinstance(leave.__context__, BrokenPipeError):
+            raise
+        _silence_stdout()
+        return ExitCode.DONE
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):  # stderr may have gone with the terminal
+            print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except MemoryError as error:
+        # Lets go of what the run held, so that there is memory to say so.
+        error.__traceback__ = error.__context__ = None
+        record = {"code": "too_large", "message": "not enough memory", "where": "",
+                  "try": "run fewer steps or samples at a time"}  # fmt: skip
+        _report(record, arguments)
+        return ExitCode.INPUT
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _silence_stdout()
+            record = {"code": "cannot_write", "message": "cannot write: no space left on device",
+                      "where": "stdout", "try": "make room, or write elsewhere"}  # fmt: skip
+            _report(record, arguments)
+            return ExitCode.CANNOT_WRITE
+        if os.environ.get("LSTM_STEP_DEBUG"):
+            raise
+        record = {"code": "bug", "message": f"this is a bug: {type(error).__name__}: {error}",
+                  "where": "lstm-step " + " ".join(arguments)[:300],
+                  "try": "LSTM_STEP_DEBUG=1 shows where; please report it"}  # fmt: skip
+        _report(record, arguments)
+        return ExitCode.BUG
+
+
+def program(arguments: list[str]) -> int:
+    """Run the command line without any handling of our own errors; return the exit code."""
+    if _is_front(arguments):  # answered before anything heavy is imported
+        if arguments[0] in VERSION:
+            print(f"lstm-step {__version__}")
+            return ExitCode.DONE
+        from lstm_cli.commands import _front as front
+
+        print(front.page())
+        return ExitCode.DONE
+    from lstm_cli.files.inputs_read import noting_reads
+
+    with noting_reads():
+        if COMPLETION not in os.environ and (code := _plain_run(arguments)) is not None:
+            return code
+        return _by_typer(arguments)
+
+
+def _is_front(arguments: list[str]) -> bool:
+    return COMPLETION not in os.environ and len(arguments) == 1 and arguments[0] in VERSION + HELP
+
+
+def _plain_run(arguments: list[str]) -> int | None:
+    """Run `run` where its words are plain, and return its exit code; None leaves them to Typer."""
+    if not arguments[0].startswith("-") and arguments[0] != "run":
+        return None
+    from lstm_cli.commands import _declared as declared
+    from lstm_cli.commands.run.command import run
+
+    given = declared.read(run, arguments[arguments[0] == "run" :])
+    return None if given is None else _stopped(run(**given))
+
+
+def _by_typer(arguments: list[str]) -> int:
+    """Have Typer read the command line and run what it says; return the exit code."""
+    import typer
+
+    from lstm_cli.commands._app import app
+
+    usage_error: Any = typer.BadParameter.__base__
+    try:
+        result = typer.main.get_command(app).main(
+            arguments, prog_name="lstm-step", standalone_mode=False
+        )
+    except usage_error as error:
+        command = error.ctx.command_path if error.ctx else "lstm-step"
+        _report(
+            {"code": "usage", "message": error.format_message(), "where": command,
+             "try": _usage_hint(error.format_message(), command)}, arguments,
+        )  # fmt: skip
+        return ExitCode.USAGE
+    except typer.Exit as leave:
+        return leave.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    return _stopped(result)
+
+
+def _stopped(result: object) -> int:
+    """Return a command's exit code; one that was stopped is interrupted as any other.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+    """
+    if result == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _flush() -> None:
+    """Write out what is buffered, while a failure can still be said.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write: {(error.strerror or str(error)).lower()}",
+            where="stdout",
+            hint="make room, or write elsewhere",
+        ) from None
+
+
+def _usage_hint(message: str, command: str) -> str:
+    if "unexpected extra argument" in message:
+        return "a vector with spaces needs quotes, as in --x '0 0.5'; or use commas"
+    return f"{command} --help"
+
+
+def _report(record: dict[str, str], arguments: list[str]) -> None:
+    """Write an error to stderr: JSON where JSON was asked for, else three lines."""
+    import textwrap
+
+    command = textwrap.shorten(" ".join(["lstm-step", *arguments]), 80, placeholder=" …")
+    record = record | {"where": record["where"] or command}
+    try:
+        if _wants_json(arguments):
+            import json
+
+            print(json.dumps({"schema": "lstm-step/1", "error": record}), file=sys.stderr)
+            return
+        print(f"error: {indented(record['message'])}", file=sys.stderr)
+        print(f"where: {indented(record['where'])}", file=sys.stderr)
+        print(f"try:   {indented(record['try'])}", file=sys.stderr)
+    except OSError:
+        pass  # stderr is closed: the exit code still tells
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    return any(
+        word == "--json"
+        or word in ("--format=json", "--format=jsonl", "-fjson", "-fjsonl")
+        or (word in ("-f", "--format") and following in ("json", "jsonl"))
+        for word, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    )
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that closing it at exit cannot fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,219 @@
+"""How far the numbers that samples expect are from ours, and where most: a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.commands.batch.blocks import Block
+from lstm_cli.commands.batch.texts import column_texts, number_texts
+from lstm_cli.engine.agreement import LEAST_ROOM, Arithmetic, allowed, precisions_of, room_of
+from lstm_cli.engine.run import Trace
+from lstm_cli.samples.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Checks:
+    """What comparing a block comes to.
+
+    Attributes:
+        parts: of the JSON of each sample's `check`, for `joined_texts`.
+        matched: whether each is as expected; none where nothing is.
+    """
+
+    parts: Sequence[str | Sequence[str]]
+    matched: Sequence[bool]
+
+
+def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
+    """Return each sample's `check`; null where samples expect nothing.
+
+    Numbers are compared to the tolerance given; or else, as `agreement` decides, to what their
+    print and the arithmetic of this run allow. That is looked at only where numbers are not equal
+    to almost all digits of a double, since it takes its time.
+
+    Raises:
+        InputError: a symbol that the cell does not compute.
+        ShapeError: expected numbers of another shape than the run's.
+    """
+    if not block.expected:
+        return Checks(["null"], [])
+    given = _given(block, settings)
+    expected = {
+        symbol: numbers.reshape(_ours(symbol, numbers, trace).shape)
+        for symbol, numbers in block.expected.items()
+    }
+    own = given[:, None, None]
+    found = _worst_of(block, expected, trace, {
+        symbol: np.where(np.isnan(own), LEAST_ROOM * np.maximum(1.0, np.abs(numbers)), own)
+        for symbol, numbers in expected.items()
+    })  # fmt: skip
+    for measured in (False, True):
+        apart = np.flatnonzero(np.isnan(given) & ~(found.excess <= 1))
+        if len(apart):
+            part, numbers = _part(trace, apart), {k: each[apart] for k, each in expected.items()}
+            limits = _limits(block, numbers, part, measured)
+            found.put(apart, _worst_of(block, numbers, part, limits))
+    return _written(found, list(block.expected))
+
+
+def _given(block: Block, settings: Settings) -> Array:
+    """Return the tolerance given for each sample `(N,)`; nan where there is none."""
+    if settings.atol is not None:
+        return np.full(len(block), settings.atol)
+    return np.array([np.nan if each is None else each for each in block.atols], dtype=float)
+
+
+def _limits(
+    block: Block, expected: Mapping[str, Array], trace: Trace, measured: bool
+) -> dict[str, Array]:
+    """Return how far each number may be off by its print and the arithmetic of its run.
+
+    What the arithmetic of a run strays at least needs no measuring of that run.
+    """
+    arithmetic, limits = Arithmetic(trace), {}
+
+    def spread(place: int, name: str) -> Array:
+        values = trace.layers[place].values[name]
+        own = arithmetic.spread(place, name) if measured else np.zeros(1)
+        return np.broadcast_to(own, values.shape)
+
+    samples = [
+        precisions_of({symbol: numbers[number] for symbol, numbers in expected.items()})
+        for number in range(len(trace.h))
+    ]
+    for symbol, numbers in expected.items():
+        strays = _taken(symbol, block.expected[symbol].ndim - 1, trace, spread)
+        got, rows = _ours(symbol, block.expected[symbol], trace), []
+        for ours, own, stray, precisions in zip(got, numbers, strays, samples, strict=True):
+            room = room_of(own, precisions[symbol].kind, stray)
+            rows.append(allowed(ours, own, precisions[symbol].units, room)[0])
+        limits[symbol] = np.stack(rows)
+    return limits
+
+
+def _worst_of(
+    block: Block, expected: Mapping[str, Array], trace: Trace, limits: Mapping[str, Array]
+) -> _Worst:
+    """Return what departs most in each sample of a trace, in units of what is allowed."""
+    found = _Worst.none_of(len(trace.h))
+    for number, (symbol, numbers) in enumerate(expected.items()):
+        got = _ours(symbol, block.expected[symbol], trace)
+        first = 1 if block.expected[symbol].ndim == 3 else trace.steps
+        found.take(number, got, numbers, limits[symbol], first)
+    return found
+
+
+def _written(found: _Worst, symbols: Sequence[str]) -> Checks:
+    matched = (found.excess <= 1).tolist()
+    numbers = number_texts(
+        np.concatenate([found.difference, found.tolerance, found.got, found.expected])
+    )
+    difference, tolerance, got, expected = np.split(np.asarray(numbers, dtype=object), 4)
+    parts: list[str | Sequence[str]] = [
+        '{"matched":', column_texts(matched), ',"max_abs_diff":', difference.tolist(),
+        ',"tolerance":', tolerance.tolist(),
+        ',"worst":{"symbol":', column_texts([symbols[each] for each in found.symbol.tolist()]),
+        ',"t":', column_texts(found.t.tolist()), ',"unit":', column_texts(found.unit.tolist()),
+        ',"got":', got.tolist(), ',"expected":', expected.tolist(), "}}",
+    ]  # fmt: skip
+    return Checks(parts, matched)
+
+
+@dataclass(eq=False)
+class _Worst:
+    """Of each sample the number that departs most from what is expected, so far: `(N,)` each.
+
+    `excess` is how far that is over what is allowed, `difference` the largest difference of all.
+    """
+
+    excess: Array
+    difference: Array
+    tolerance: Array
+    symbol: Array
+    t: Array
+    unit: Array
+    got: Array
+    expected: Array
+
+    @classmethod
+    def none_of(cls, count: int) -> _Worst:
+        """Return that nothing is compared yet: anything is worse."""
+        symbol, t, unit = np.zeros((3, count), int)
+        difference, tolerance, got, expected = np.zeros((4, count))
+        return cls(np.full(count, -1.0), difference, tolerance, symbol, t, unit, got, expected)
+
+    def take(self, symbol: int, got: Array, expected: Array, limits: Array, first: int) -> None:
+        """Compare numbers `(N, rows, n)`, of which the first row is of step `first`."""
+        ours, theirs = (each.reshape(len(got), -1) for each in (got, expected))
+        limit = np.broadcast_to(limits, got.shape).reshape(len(got), -1)
+        with np.errstate(invalid="ignore"):  # inf - inf: no number, so no match
+            off = np.abs(ours - theirs)
+        off[~np.isfinite(off)] = np.inf
+        np.maximum(self.difference, off.max(axis=1), out=self.difference)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            excess = off / limit
+        excess[off == 0] = 0.0
+        where = np.argmax(excess, axis=1)
+        most = excess[np.arange(len(got)), where]
+        worse = np.flatnonzero(most > self.excess)
+        row, unit = np.divmod(where[worse], got.shape[-1])
+        self.excess[worse], self.symbol[worse] = most[worse], symbol
+        self.t[worse], self.unit[worse] = first + row, unit
+        for kept, values in ((self.got, ours), (self.expected, theirs), (self.tolerance, limit)):
+            kept[worse] = values[worse, where[worse]]
+
+    def put(self, places: Array, other: _Worst) -> None:
+        """Take what was found of some samples in place of what was."""
+        for name, values in vars(other).items():
+            getattr(self, name)[places] = values
+
+
+def _part(trace: Trace, places: Array) -> Trace:
+    """Return the trace of some samples."""
+    layers = [
+        replace(each, values={name: values[places] for name, values in each.values.items()})
+        for each in trace.layers
+    ]
+    return replace(trace, layers=tuple(layers))
+
+
+def _taken(symbol: str, axes: int, trace: Trace, values: Callable[[int, str], Array]) -> Array:
+    """Return `(N, rows, n)` of an expected symbol, directions side by side.
+
+    Args:
+        symbol: a row of the cell, `x`, `h_prev`, `c_prev` or `output`.
+        axes: 2 for all steps; 1 for the last one, which of h and c is the last one taken.
+        trace: of the block.
+        values: layer and direction by number, symbol -> `(N, T, n)`.
+    """
+    name, parts = "h" if symbol == "output" else symbol, []
+    for place, each in enumerate(trace.layers):
+        if each.layer == trace.layers[-1].layer:
+            rows = values(place, name)
+            backward = symbol in ("h", "c") and each.direction == "backward"
+            parts.append(rows if axes == 2 else rows[:, :1] if backward else rows[:, -1:])
+    return np.concatenate(parts, axis=-1)
+
+
+def _ours(symbol: str, expected: Array, trace: Trace) -> Array:
+    """Return our numbers `(N, rows, n)` for what is expected, `(N, n)` or `(N, T, n)`."""
+    known = ["output", *trace.last_layer[0].values]
+    if symbol not in known:
+        raise InputError(
+            f"expected has '{safe(symbol)}', which the cell does not compute",
+            hint=suggest(symbol, known),
+        )
+    axes = expected.ndim - 1
+    got = _taken(symbol, axes, trace, lambda place, name: trace.layers[place].values[name])
+    own = got.shape[1:] if axes == 2 else got.shape[2:]
+    if own != expected.shape[1:]:
+        raise ShapeError(
+            f"expected {safe(symbol)} has shape {expected.shape[1:]}, the run gives {own}",
+            hint="give (n,) for the last step or (T, n) for all of them",
+        )
+    return got

@@ -1,0 +1,269 @@
+"""Chunks and parts mapped over a cluster, whatever becomes of its workers.
+
+A worker that dies (killed, out of memory, taken back) takes down what it was doing: that is done
+again, with care, for one sample of it may be what killed it. What was scattered is lost with the
+last worker that had it, and is scattered again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from lstm_cli.base.errors import ExitCode, LstmStepError, safe
+from lstm_cli.base.version import __version__
+from lstm_cli.commands.batch.cluster import tasks
+from lstm_cli.commands.batch.cluster.messages import Message, pack, unpack_answer, unpack_error
+
+if TYPE_CHECKING:
+    from lstm_cli.commands.batch.work import Answer
+    from lstm_cli.samples import Chunk
+
+# Tasks for each thread of the cluster, beside the one it works on: none waits for the client, and
+# a task that takes long (its worker died) does not hold up the others.
+AHEAD = 3
+# How often a task is tried: each time but the first with care.
+ATTEMPTS = 5
+# How long a cluster may be without any worker: a machine may start in that time.
+WORKERLESS_SECONDS = 60.0
+LOOK_SECONDS = 5.0
+
+
+class ClusterError(LstmStepError):
+    """The cluster cannot be reached, or does not do what it is for."""
+
+    code = "cluster"
+    exit_code = ExitCode.INPUT
+
+
+class Cluster:
+    """Runs chunks on the workers of a Dask scheduler.
+
+    Args:
+        client: connected to it.
+        address: of the scheduler, for messages.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        self.client = client
+        self.address = address
+        self.shared: tuple[bytes, Any] = (b"", None)
+        self.threads = (0.0, 0)
+
+    def map(self, work: Callable[[Chunk], Answer], chunks: Iterable[Chunk]) -> Iterator[Answer]:
+        """Yield the answer of each chunk, in order."""
+        messages = ({"chunk": pack(chunk)} for chunk in chunks)
+        return map(unpack_answer, self.run("evaluate", work, messages))
+
+    def run(self, task: str, work: Any, messages: Iterable[Message]) -> Iterator[Message]:
+        """Yield what a task makes of each message, in order.
+
+        Only so many messages are taken ahead as the cluster can work on.
+
+        Raises:
+            ClusterError: no worker is left; a task cannot be done on any.
+            LstmStepError: what a worker says of a message.
+        """
+        with self.answering():
+            under_way = _UnderWay(self, task, pickle.dumps(work))
+        source = iter(messages)
+        try:
+            while True:
+                group = list(islice(source, self._room(len(under_way.sent))))
+                with self.answering():
+                    under_way.send(group)
+                    if not under_way.sent:
+                        return
+                    answer = under_way.first()
+                yield answer
+        finally:
+            under_way.cancel()
+
+    def share(self, packed: bytes, lost: Any = None) -> Any:
+        """Return the work, weights and all, as every worker has it: sent once, or once more."""
+        if self.shared[0] != packed or self.shared[1] is lost:
+            self.shared = packed, self.client.scatter(packed, broadcast=True, hash=False)
+        return self.shared[1]
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Say that the scheduler or all workers are gone, whatever the client wanted of them.
+
+        Raises:
+            ClusterError: they are.
+        """
+        try:
+            yield
+        except LstmStepError:
+            raise
+        except TimeoutError as error:
+            raise self.alone() from error
+        except Exception as error:  # a client that has closed fails in many ways
+            if isinstance(error, OSError) or self.client.status == "closed":
+                raise self.silent() from error
+            raise
+
+    def threads_by_worker(self) -> dict[str, int]:
+        """Return how many threads each worker has; none where the scheduler does not answer."""
+        if self.client.status == "closed":
+            return {}
+        try:
+            found: dict[str, int] = self.client.nthreads()
+        except OSError:
+            return {}
+        return found
+
+    def silent(self) -> ClusterError:
+        """Return the error of a cluster whose scheduler is gone."""
+        return ClusterError(
+            "the scheduler does not answer any more",
+            where=safe(self.address),
+            hint="start it again; what is finished stays",
+        )
+
+    def alone(self) -> ClusterError:
+        """Return the error of a cluster without workers, or without its scheduler."""
+        if self.client.status != "running":
+            return self.silent()
+        return ClusterError(
+            f"the cluster has had no worker for {WORKERLESS_SECONDS:.0f} seconds",
+            where=safe(self.address),
+            hint="start workers; what is finished stays",
+        )
+
+    def _room(self, running: int) -> int:
+        """Return for how many more messages there is room; 0 until it is worth a call."""
+        then, threads = self.threads
+        if time.monotonic() - then > LOOK_SECONDS:  # clusters grow and shrink
+            threads = max(1, sum(self.threads_by_worker().values()))
+            self.threads = time.monotonic(), threads
+        room = threads * (1 + AHEAD) - running
+        return room if room >= threads or not running else 0
+
+
+class _UnderWay:
+    """The messages of a run that are under way, in order, each with its future."""
+
+    def __init__(self, cluster: Cluster, task: str, packed: bytes) -> None:
+        self.cluster = cluster
+        self.task = task
+        self.packed = packed
+        self.shared = cluster.share(packed)
+        self.sent: deque[tuple[Message, Any]] = deque()
+
+    def send(self, group: list[Message]) -> None:
+        """Send messages on their way."""
+        messages = [{**each, "version": __version__} for each in group]
+        self.sent += zip(messages, self._futures(messages), strict=True)
+
+    def first(self) -> Message:
+        """Return what the first one comes to, however often it takes.
+
+        Raises:
+            LstmStepError: as `Cluster.run`.
+        """
+        from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        message, future = self.sent.popleft()
+        for _ in range(ATTEMPTS):
+            try:
+                return self._answer(future)
+            except KilledWorker:
+                self._again(_was_killed, careful=True)
+            # What it needs is gone, or the way to the scheduler, and so it is for the others.
+            except (CancelledError, CommClosedError):
+                self._share_again()
+                self._again(_was_cancelled)
+            (future,) = self._futures([message], careful=True)
+        raise ClusterError(
+            f"workers died {ATTEMPTS} times over one task",
+            where=safe(self.cluster.address),
+            hint="look at the workers' logs: out of memory, or machines that are taken back?",
+        )
+
+    def cancel(self) -> None:
+        """Let go of what nobody waits for any more."""
+        with contextlib.suppress(ClusterError, CancelledError), self.cluster.answering():
+            self.cluster.client.cancel([future for _, future in self.sent], force=True)
+
+    def _futures(self, messages: list[Message], careful: bool = False) -> list[Any]:
+        if not messages:
+            return []
+        repeated = ([each] * len(messages) for each in (self.task, self.shared, careful))
+        names, works, cares = repeated
+        with warnings.catch_warnings():
+            # Samples that no worker can read go as text; how many bytes is bounded by us.
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            futures: list[Any] = self.cluster.client.map(
+                tasks.do, names, works, messages, cares, pure=False,
+                priority=1 if self.task == "look" else 0,  # many others wait for what it tells
+            )  # fmt: skip
+        return futures
+
+    def _share_again(self) -> None:
+        self.cluster.client.wait_for_workers(1, WORKERLESS_SECONDS)
+        self.shared = self.cluster.share(self.packed, lost=self.shared)
+
+    def _again(self, lost: Callable[[Any], bool], careful: bool = False) -> None:
+        """Send those once more that are lost, too, so that none waits for its turn."""
+        numbers = [number for number, (_, future) in enumerate(self.sent) if lost(future)]
+        futures = self._futures([self.sent[number][0] for number in numbers], careful)
+        for number, future in zip(numbers, futures, strict=True):
+            self.sent[number] = self.sent[number][0], future
+
+    def _answer(self, future: Any) -> Message:
+        self._wait(future)
+        from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        try:
+            answer: Message = future.result()
+        except (KilledWorker, CancelledError, CommClosedError):
+            raise
+        except Exception as error:  # whatever a task may raise there
+            raise ClusterError(
+                f"a worker failed: {type(error).__name__}: {safe(error)}"[:300],
+                where=safe(self.cluster.address),
+                hint="lstm-cli and what it needs must be the same on all workers",
+            ) from error
+        if "refused" in answer:
+            raise _refusal(answer)
+        return answer
+
+    def _wait(self, future: Any) -> None:
+        """Wait until it is done, or until the cluster has had no worker for too long."""
+        from distributed import wait
+
+        alone = 0.0
+        while not future.done():
+            try:
+                wait(future, LOOK_SECONDS)
+            except TimeoutError:
+                alone = 0.0 if self.cluster.threads_by_worker() else alone + LOOK_SECONDS
+                if alone >= WORKERLESS_SECONDS:
+                    raise self.cluster.alone() from None
+
+
+def _was_killed(future: Any) -> bool:
+    from distributed import KilledWorker
+
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
+
+
+def _was_cancelled(future: Any) -> bool:
+    return bool(future.cancelled())
+
+
+def _refusal(answer: Message) -> LstmStepError:
+    """Return the error that a worker met."""
+    error = unpack_error(answer["refused"])
+    error.exit_code = ExitCode(answer["exit_code"])
+    return error

@@ -1,0 +1,237 @@
+"""`lstm-step batch`: many samples from files or stdin, one answer each."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstm_cli.base.errors import ExitCode, UsageError, safe, shell_word
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lstm_cli.samples.settings import Tally
+
+# So many assumptions, and keys of the user's own, are said.
+MOST_SAID = 8
+
+EXAMPLES = """\b
+A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol"}:
+JSON (one, or an array), JSONL (one a line), CSV (columns of these names, a vector a cell), each
+also .gz or .zst; npz (arrays over samples), Parquet (list columns). Only x is needed; paths are
+relative to the sample's file; members of your own are handed on to the answers.
+Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be run.
+
+\b
+Examples:
+  lstm-step batch samples/ --check
+  lstm-step batch 'data/*.jsonl' --weights model.npz > answers.jsonl
+  lstm-step batch big.jsonl.gz -o answers.jsonl --jobs 8 --resume
+  lstm-step batch 's3://bucket/in/*.jsonl' -o s3://bucket/out/ --dask tcp://host:8786
+  cat samples/question.json | lstm-step batch - --trace | jq '.steps[0].f'
+"""
+
+
+def batch(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILES…", help="Sample files, folders, globs, - (stdin).")
+    ],
+    check: Annotated[
+        bool, option("--check", help="Compare with what samples expect.")
+    ] = False,
+    atol: Annotated[
+        float | None, option("--atol", help="Tolerance, in place of the samples' own.")
+    ] = None,
+    trace: Annotated[bool, option("--trace", help="Put every step in the answers.")] = False,
+    steps: o.Steps = 0,
+    weights: o.Weights = "",
+    layer: o.LayerName = "",
+    cell: o.CellName = "",
+    convention: o.ConventionName = "",
+    forget_bias: o.ForgetBias = None,
+    clip: o.Clip = None,
+    cell_clip: o.CellClip = None,
+    activations: o.Activations = "",
+    dtype: o.DtypeName = o.Dtype.FLOAT64,
+    engine: o.EngineName = o.Engine.AUTO,
+    format_: Annotated[
+        str, option("--format", "-f", metavar="FORMAT", help="table or jsonl.")
+    ] = "",
+    as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
+    output: o.Output = "-",
+    jobs: Annotated[
+        int | None, option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: all cores.")
+    ] = None,
+    dask: Annotated[
+        str, option("--dask", metavar="ADDRESS", help="A Dask scheduler, tcp://…, or local.")
+    ] = "",
+    resume: Annotated[
+        bool, option("--resume", help="With -o: keep what an interrupted run answered.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, option("--retry-failed", help="With -o: keep all answers but failed ones.")
+    ] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="No summary, no progress.")] = False,
+    color: o.ColorWhen = o.Color.AUTO,
+) -> None:  # fmt: skip
+    """Evaluate files of samples.
+
+    One record a sample, in their order; none is ever dropped.
+    """
+    from lstm_cli.commands.batch.output import (  # fmt: skip
+        Keeping,
+        Progress,
+        answered_lines,
+        answers_of,
+        check_cluster_options,
+        in_parts,
+        is_device,
+        make_runner,
+        run_in_parts,
+    )
+    from lstm_cli.commands.batch.work import Work
+    from lstm_cli.files.output import write_out
+    from lstm_cli.files.remote import at_hand, place_of
+    from lstm_cli.formats.read import read_weights
+    from lstm_cli.samples import all_chunks, find_files
+    from lstm_cli.samples.settings import Settings, Tally
+
+    o.check_atol(atol)
+    chosen = o.pick_format(
+        "jsonl" if as_json and not format_ else format_, False, ["table", "jsonl"],
+        terminal=output == "-" and sys.stdout.isatty(),
+    )  # fmt: skip
+    check_cluster_options(dask, jobs, output, chosen)
+    table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
+    own = table.cell()
+    model = None
+    if weights:
+        place = place_of(weights)
+        with at_hand(place, place) as near:
+            model = read_weights(
+                near, layer=layer, cell=own, convention=convention or None, edit=table.edit
+            )
+    settings = Settings(
+        model=model,
+        weights=weights,
+        layer=layer,
+        cell=own,
+        edit=table.edit,
+        convention=convention,
+        steps=steps,
+        atol=atol,
+        dtype=dtype.value,
+        engine=engine.value,
+        trace=trace,
+        check=check,
+        root=os.getcwd() if dask else "",
+    )
+    if (resume or retry_failed) and (output == "-" or chosen != "jsonl"):
+        option = "--retry-failed" if retry_failed else "--resume"
+        raise UsageError(
+            f"{option} needs a file of JSONL to go on with", where=option, hint="-o answers.jsonl"
+        )
+    work = Work(settings, notes=not quiet)
+    found = find_files(files)
+    chunks = all_chunks(found)
+    parted = in_parts(output, dask)
+    kept = parted or (output != "-" and chosen == "jsonl" and not is_device(output))
+    with make_runner(jobs, not quiet, dask) as runner, Progress(quiet or output == "-") as progress:
+        if parted:
+            tally = run_in_parts(runner, work, found, output, retry_failed, progress, quiet)
+        elif kept:
+            keep = Keeping(Path(output), settings.digest(), resume or retry_failed, retry_failed)
+            tally = keep.run(runner, work, chunks, progress, quiet)
+        else:
+            tally = Tally()
+            lines = answered_lines(answers_of(runner, work, chunks), tally, progress)
+            if chosen == "table":
+                records = [json.loads(line) for line in lines]
+            else:
+                write_out(lines, output)
+    if chosen == "table":
+        o.show(lambda console: _print_table(console, records, check), color, output)
+    if not quiet:
+        print(_summary(tally, check), *_left_open(tally), sep="\n", file=sys.stderr)
+        if kept and tally.failed:
+            print("the failed ones once more: the same command with --retry-failed",
+                  file=sys.stderr)  # fmt: skip
+        if tally.mismatched:
+            named = " ".join(shell_word(each, file=True) for each in files[:3])
+            print(f"why they differ: lstm-step diagnose {named}", file=sys.stderr)
+    if tally.failed:
+        raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
+    if tally.mismatched or (check and not tally.matched):
+        # A check that compared nothing has not said yes.
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def _print_table(console: Console, records: list[dict[str, Any]], check: bool) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    headings = ["sample", "", "largest difference", "tolerance", "where"] if check else [
+        "sample", "", "h"
+    ]  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for record in records:
+        table.add_row(*(Text(safe(cell)) for cell in _cells(record, check)))
+    console.print(table)
+
+
+def _cells(record: dict[str, Any], check: bool) -> list[str]:
+    from lstm_cli.commands.batch.work import short
+
+    name = record["id"]
+    if not record["ok"]:
+        return [name, "failed", record["error"]["message"]]
+    if not check:
+        return [name, "ok", ", ".join(short(value) for value in record["h"])]
+    result = record["check"]
+    if result is None:
+        return [name, "nothing expected"]
+    worst = result["worst"]
+    return [
+        name,
+        "matches" if result["matched"] else "differs",
+        short(result["max_abs_diff"]),
+        short(result["tolerance"]),
+        f"{worst['symbol']}[{worst['unit']}], t = {worst['t']}",
+    ]
+
+
+def _left_open(tally: Tally) -> Iterator[str]:
+    """Yield what samples that were run left to be assumed, and which of their keys are not ours."""
+    from lstm_cli.samples.settings import MOST_OF_A_KEY, MOST_TEXTS
+
+    for text, count in islice(sorted(tally.assumed.items()), MOST_SAID):
+        yield f"assumed: {safe(text)} ({count} sample{'' if count == 1 else 's'})"
+    if len(tally.assumed) > MOST_SAID:
+        yield f"assumed: … and {len(tally.assumed) - MOST_SAID} more"
+    if names := sorted(tally.handed_on):
+        more = len(names) - MOST_SAID
+        many = "many" if len(names) == MOST_TEXTS else more  # others were not counted
+        rest = f" and {many} more" if more > 0 else ""
+        shown = ", ".join(safe(name[:MOST_OF_A_KEY]) for name in names[:MOST_SAID])
+        yield f"handed on, and not used: {shown}{rest}"
+
+
+def _summary(tally: Tally, check: bool) -> str:
+    text = f"{tally.samples} sample" + ("" if tally.samples == 1 else "s")
+    if check:
+        unchecked = tally.samples - tally.failed - tally.matched - tally.mismatched
+        text += f": {tally.matched} match, {tally.mismatched} differ"
+        text += f", {unchecked} with nothing expected" if unchecked else ""
+    return text + (f", {tally.failed} failed" if tally.failed else "")

@@ -1,0 +1,243 @@
+"""Where the answers of a batch go while they come: to a stream, or to a file that can go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.commands.batch.journal import Entry, Journal
+from lstm_cli.commands.batch.runners import Processes, Runner, Serial
+from lstm_cli.commands.batch.work import Answer
+from lstm_cli.files.inputs_read import note_read
+from lstm_cli.files.remote import is_remote
+from lstm_cli.samples import Chunk, key_of
+from lstm_cli.samples.settings import Tally
+
+if TYPE_CHECKING:
+    from lstm_cli.commands.batch.work import Work
+
+# So many kinds of failures are told apart; of others each is said.
+MAX_KINDS = 100
+
+
+@contextlib.contextmanager
+def make_runner(jobs: int | None, notes: bool, dask: str) -> Iterator[Runner]:
+    """Give what runs chunks: so many processes (0 is one for each core), or a cluster."""
+    if dask:
+        from lstm_cli.commands.batch.cluster import connected
+
+        with connected(dask, jobs or 0) as cluster:
+            yield cluster
+        return
+    count = (1 if jobs is None else jobs) or os.cpu_count() or 1
+    yield Serial() if count == 1 else Processes(count, notes=notes)
+
+
+def in_parts(output: str, dask: str) -> bool:
+    """Whether an output is a folder of parts: its name says so, or it is a folder already."""
+    return output.endswith("/") or is_remote(output) or bool(dask and os.path.isdir(output))
+
+
+def check_cluster_options(dask: str, jobs: int | None, output: str, form: str) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        UsageError: with the ones that do.
+    """
+    if in_parts(output, dask) and not dask:
+        raise UsageError(
+            "a folder of parts is what a cluster writes",
+            where=f"-o {safe(output)}",
+            hint="--dask local, --dask tcp://host:8786, or -o answers.jsonl",
+        )
+    if in_parts(output, dask) and form != "jsonl":
+        raise UsageError("parts are JSONL", where=f"-f {safe(form)}", hint="leave -f away")
+    if dask and dask != "local" and jobs is not None:
+        raise UsageError(
+            "--jobs counts processes of this machine; a cluster counts its own",
+            where="--jobs", hint="--jobs N goes with --dask local",
+        )  # fmt: skip
+
+
+def run_in_parts(
+    cluster: Any, work: Work, files: list[str], output: str, retry: bool, progress: Progress,
+    quiet: bool,
+) -> Tally:  # fmt: skip
+    """Write a batch's answers as a folder of parts; return how it went."""
+    from lstm_cli.commands.batch.cluster import Batch, Folder
+
+    def seen(tally: Tally, notes: Sequence[str]) -> None:
+        progress.show(tally)
+        for note in notes:
+            print(note, file=sys.stderr)
+
+    batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
+    try:
+        batch.run(files, seen)
+    except KeyboardInterrupt:
+        if not quiet:
+            print(f"{batch.tally.samples:,} samples are answered; the same command goes on from "
+                  "there", file=sys.stderr)  # fmt: skip
+        raise
+    if batch.reused and not quiet:
+        print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
+    return batch.tally
+
+
+def is_device(output: str) -> bool:
+    """Whether an output is no file and could not be replaced by one: /dev/null, a FIFO."""
+    try:
+        path = Path(output)
+        return path.exists() and not path.is_file()
+    except (OSError, ValueError):
+        return False  # whoever opens it says why not
+
+
+class Progress:
+    """What is said on stderr while a batch runs: failures, and on a terminal how many are done."""
+
+    def __init__(self, off: bool) -> None:
+        # What failures that are alike have in common -> the first line on the first, how many more.
+        self.first: dict[str, str] = {}
+        self.alike: dict[str, int] = {}
+        self.off = off or not sys.stderr.isatty()
+        self.started = time.monotonic()
+        self.bar: Any = None
+
+    def __enter__(self) -> Self:
+        if not self.off:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+            self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task("0 samples", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if self.bar is not None:
+            self.bar.stop()
+        for first, more in zip(self.first.values(), self.alike.values(), strict=True):
+            if more:
+                print(f"{more:,} more failed like {first}", file=sys.stderr)
+
+    def say(self, answer: Answer) -> None:
+        """Say which samples failed or differ: of failures that are alike the first alone."""
+        for kind, note in answer.notes:
+            if kind in self.alike:
+                self.alike[kind] += 1
+                continue
+            if kind and len(self.alike) < MAX_KINDS:
+                self.first[kind] = note.split("\n")[0].removeprefix("failed: ")
+                self.alike[kind] = 0
+            print(note, file=sys.stderr)
+
+    def show(self, tally: Tally) -> None:
+        """Show how many there are by now."""
+        if self.bar is not None:
+            rate = tally.samples / max(time.monotonic() - self.started, 1e-3)
+            failed = f", {tally.failed:,} failed" if tally.failed else ""
+            text = f"{tally.samples:,} samples{failed}, {rate:,.0f} a second"
+            self.bar.update(self.task, description=text)
+
+
+def answers_of(runner: Runner, work: Work, chunks: Iterable[Chunk]) -> Iterator[Answer]:
+    """Yield the answers to chunks; the files that samples name may be read by other processes."""
+    for answer in runner.map(work, chunks):
+        for name in answer.files:
+            note_read(name)
+        yield answer
+
+
+def answered_lines(answers: Iterable[Answer], tally: Tally, progress: Progress) -> Iterator[str]:
+    """Yield the lines of answers, counting them and saying what went wrong."""
+    for answer in answers:
+        tally.add(answer.tally)
+        progress.show(tally)
+        progress.say(answer)
+        yield from answer.lines
+
+
+class Keeping:
+    """A batch whose answers are kept as they come, in a file that a later run can go on with.
+
+    Args:
+        output: the file.
+        run: what tells batches of other settings apart.
+        resume: whether to take up what an earlier run left.
+        retry: whether to try its failed samples again.
+    """
+
+    def __init__(self, output: Path, run: bytes, resume: bool, retry: bool) -> None:
+        self.journal = Journal(output, resume=resume)
+        self.output = output
+        self.key = run
+        self.retry = retry
+        self.plan: list[Entry | None] = []
+        self.tally = Tally()
+        self.reused = 0
+        # Chunks under way: their place in the plan, their key, and what they amend.
+        self.waiting: deque[tuple[int, str, Entry | None]] = deque()
+
+    def run(
+        self, runner: Runner, work: Work, chunks: Iterable[Chunk], progress: Progress, quiet: bool
+    ) -> Tally:
+        """Answer what is not answered yet, and make the file; return how it went."""
+        if self.journal.discarded and not quiet:
+            print("starting over: --resume would keep what an interrupted run answered",
+                  file=sys.stderr)  # fmt: skip
+        try:
+            for answer in answers_of(runner, work, self._unanswered(chunks)):
+                self._keep(answer)
+                progress.show(self.tally)
+                progress.say(answer)
+            self.journal.finish([entry for entry in self.plan if entry is not None])
+        except KeyboardInterrupt:
+            if not quiet:
+                print(
+                    f"{self.tally.samples:,} samples are answered; the same command with --resume "
+                    f"goes on from there ({safe(self.journal.partial)})",
+                    file=sys.stderr,
+                )
+            raise
+        finally:
+            self.journal.close()
+        if self.reused and not quiet:
+            print(f"{self.reused:,} samples were answered before", file=sys.stderr)
+        return self.tally
+
+    def _unanswered(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Yield what is to be run: chunks that no answer is known to, or their failed samples."""
+        for chunk in chunks:
+            key = key_of(chunk, self.key)
+            known = self.journal.find(key)
+            if known is not None and not (self.retry and known.failed):
+                self.plan.append(known)
+                self.tally.add(known.tally)
+                self.reused += known.tally.samples
+                continue
+            self.waiting.append((len(self.plan), key, known))
+            self.plan.append(None)
+            yield chunk if known is None else chunk.take(known.failed)
+
+    def _keep(self, answer: Answer) -> None:
+        place, key, amended = self.waiting.popleft()
+        if amended is not None:
+            answer = self.journal.amended(amended, answer)
+            self.reused += amended.tally.samples - len(amended.failed)
+        entry = self.journal.append(key, answer)
+        self.plan[place] = entry
+        self.tally.add(entry.tally)

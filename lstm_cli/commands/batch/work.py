@@ -1,0 +1,258 @@
+"""What is done with a chunk: a function of nothing but the chunk, fit to be sent elsewhere."""
+
+from __future__ import annotations
+
+import copyreg
+import gc
+import io
+import json
+import os
+import pickle
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from types import MappingProxyType
+from typing import Any
+
+from lstm_cli.base.errors import LstmStepError, indented, safe
+from lstm_cli.commands.batch.answers import Answered, answer_block, failure
+from lstm_cli.commands.batch.blocks import Block, blocks_of, members_text
+from lstm_cli.samples import Chunk
+from lstm_cli.samples.models import Models
+from lstm_cli.samples.settings import Settings, Tally
+
+# What a chunk of samples takes, several times over; glibc follows up to 32 MB.
+_KEPT_BYTES = 2**24
+# What errors that are alike differ in: what is quoted, numbers.
+_DETAILS = re.compile(r"'[^']*'|\d+")
+
+
+class InternalError(LstmStepError):
+    """A fault of ours that one sample brings up: it costs that sample's answer only."""
+
+    code = "bug"
+
+
+class WorkerError(LstmStepError):
+    """The process that ran a sample died: killed, out of memory, a crash in a library."""
+
+    code = "worker_died"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answers of a chunk.
+
+    Attributes:
+        lines: one line of JSON a sample, in order, each with its end.
+        tally: how many matched, differed, failed.
+        failed: positions of those that could not be run.
+        notes: what is said on stderr of those that failed or differ, each with what failures that
+            are alike have in common, or "".
+        files: weights and cells that samples name: path -> digest of what was in them.
+    """
+
+    lines: Sequence[str]
+    tally: Tally
+    failed: Sequence[int] = ()
+    notes: Sequence[tuple[str, str]] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Evaluates chunks; the same function in this process, in others and on other machines.
+
+    Attributes:
+        settings: of the batch.
+        notes: whether answers come with what is said on stderr.
+    """
+
+    settings: Settings
+    notes: bool = False
+
+    @cached_property
+    def models(self) -> Models:
+        """The models met so far, kept from chunk to chunk."""
+        return Models(self.settings)
+
+    def __call__(self, chunk: Chunk) -> Answer:
+        """Return a chunk's answers; whatever one sample brings up costs only its own."""
+        _keep_memory()
+        # A chunk makes many lists and dicts, none in a circle: the search for circles would take
+        # a fifth of the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._evaluate(*blocks_of(chunk), chunk)
+        except Exception as error:
+            if os.environ.get("LSTM_STEP_DEBUG"):
+                raise
+            if len(chunk) > 1:
+                alone = [self(chunk.take([position])) for position in range(len(chunk))]
+                return joined(alone)
+            return lost(chunk, InternalError(
+                f"this is a bug: {type(error).__name__}: {error}", where=chunk.place(0),
+                hint="LSTM_STEP_DEBUG=1 shows where; please report it",
+            ), self.notes)  # fmt: skip
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _evaluate(self, blocks: Sequence[Block], bad: Any, chunk: Chunk) -> Answer:
+        filled = _Filling(len(chunk), self.notes)
+        self.models.used.clear()
+        for position, one in bad.items():
+            filled.fail(position, failure(one.id, one.error, members_text(one.extra)))
+        # The largest come first: what they are worth is there for the others.
+        beside = 0
+        for block in sorted(blocks, key=lambda each: each.x.size, reverse=True):
+            found = answer_block(block, self.models, beside)
+            if isinstance(found, LstmStepError):
+                for position, name, extra in zip(
+                    block.positions, block.ids, block.extras, strict=True
+                ):
+                    placed = found.within(chunk.place(position))
+                    filled.fail(position, failure(name, placed, extra))
+            else:
+                beside = max(beside, found.work)
+                filled.put(block, found)
+        return replace(filled.answer(), files=dict(self.models.used))
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Work], tuple[bytes]]:
+        return _loaded, (_dumped((self.settings, self.notes)),)
+
+
+@dataclass
+class _Filling:
+    """Answers of a chunk while its blocks come in."""
+
+    size: int
+    notes: bool
+    lines: list[str] = field(init=False)
+    tally: Tally = field(init=False)
+    failed: list[int] = field(default_factory=list)
+    said: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.lines = [""] * self.size
+        self.tally = Tally(self.size)
+
+    def put(self, block: Block, answered: Answered) -> None:
+        """Take the answers of a block that was run."""
+        positions = block.positions
+        self.tally.add(Tally(
+            assumed=dict.fromkeys(answered.assumed, len(positions)), handed_on=block.own
+        ))  # fmt: skip
+        if len(positions) == self.size and list(positions) == list(range(self.size)):
+            self.lines = list(answered.lines)
+        else:
+            for position, line in zip(positions, answered.lines, strict=True):
+                self.lines[position] = line
+        self.tally.matched += answered.matched.count(True)
+        self.tally.mismatched += answered.matched.count(False)
+        if self.notes:
+            for position, matched in zip(positions, answered.matched, strict=False):
+                if not matched:
+                    record = json.loads(self.lines[position])
+                    worst = _worst(record["check"])
+                    self.said[position] = "", f"differs: {safe(record['id'])}: {worst}"
+
+    def fail(self, position: int, line: str) -> None:
+        """Take the answer of a sample that could not be."""
+        self.lines[position] = line
+        self.tally.failed += 1
+        self.failed.append(position)
+        if self.notes:
+            record = json.loads(line)
+            error = record["error"]
+            where, message, hint = (indented(error[key]) for key in ("where", "message", "try"))
+            note = f"failed: {safe(record['id'])}: {message}\nwhere: {where}\ntry:   {hint}"
+            self.said[position] = f"{_DETAILS.sub('', message)}\n{hint}", note
+
+    def answer(self) -> Answer:
+        """Return it all, in order."""
+        said = [self.said[position] for position in sorted(self.said)]
+        return Answer(self.lines, self.tally, sorted(self.failed), said)
+
+
+def _worst(check: dict[str, Any]) -> str:
+    worst = check["worst"]
+    got, expected = worst["got"], worst["expected"]
+    numbers = isinstance(got, float) and isinstance(expected, float)
+    off = abs(got - expected) if numbers else check["max_abs_diff"]
+    return (
+        f"{safe(worst['symbol'])}[{worst['unit']}] at t = {worst['t']} is {got}, "
+        f"expected {expected}: off by {short(off)}, "
+        f"tolerance {short(check['tolerance'])}"
+    )
+
+
+def short(value: Any) -> str:
+    """Return a number with three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def joined(answers: Sequence[Answer]) -> Answer:
+    """Return the answers of the parts of a chunk as those of the whole."""
+    lines: list[str] = []
+    failed: list[int] = []
+    notes: list[tuple[str, str]] = []
+    files: dict[str, str] = {}
+    tally = Tally()
+    for each in answers:
+        failed += [len(lines) + position for position in each.failed]
+        lines += each.lines
+        notes += each.notes
+        files |= each.files
+        tally.add(each.tally)
+    return Answer(lines, tally, failed, notes, files)
+
+
+def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> Answer:
+    """Return the answer of a chunk of one sample that cannot be evaluated, for this reason."""
+    filled = _Filling(1, notes)
+    try:
+        name = chunk.read(0).id
+    except Exception:  # a fault of ours in reading it
+        name = chunk.name(0)
+    filled.fail(0, failure(name, error))
+    return filled.answer()
+
+
+@cache
+def _keep_memory() -> None:
+    """Have the C library keep, for the next chunk, the memory that a chunk gives back.
+
+    By default glibc hands most of it back to the system each time, and each page of it that comes
+    again costs a fault, together an eighth of the time. Once a block as large as this was freed,
+    all that are smaller stay (mallopt(3), "dynamic mmap threshold"); other systems do not mind.
+    """
+    bytes(_KEPT_BYTES)
+
+
+# ---- to another process
+
+
+def _frozen(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    """Return a frozen mapping: its type itself has no name that pickle could look up."""
+    return MappingProxyType(values)
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles frozen mappings too, which weights have."""
+
+    dispatch_table = copyreg.dispatch_table.copy()
+    dispatch_table[MappingProxyType] = lambda each: (_frozen, (dict(each),))
+
+
+def _dumped(parts: tuple[Settings, bool]) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer).dump(parts)
+    return buffer.getvalue()
+
+
+def _loaded(data: bytes) -> Work:
+    settings, notes = pickle.loads(data)  # what `_dumped` of this same run wrote
+    return Work(settings, notes)

@@ -1,0 +1,1 @@
+"""`lstm-step convert`: weights in another layout or format."""

@@ -1,0 +1,80 @@
+"""`lstm-step convert`: weights from any readable layout to another, with the margin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
+
+EXAMPLES = """\b
+Formats by suffix: .npz, .json, .safetensors, .weights.h5 (Keras 3), .onnx (one node), .h (C).
+What the target cannot hold is refused, with what would be lost.
+
+\b
+Examples:
+  lstm-step convert samples/weights/parity.npz /tmp/parity.json --to split
+  lstm-step convert samples/weights/hand.json /tmp/hand.safetensors --to pytorch
+  lstm-step convert samples/weights/parity.npz /tmp/parity.h --to keras
+"""
+
+
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A weight file.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write.")],
+    to: Annotated[
+        str,
+        option("--to", "-t", metavar="NAME", autocompletion=o.complete_convention,
+               help="The convention to write; see `list conventions`."),
+    ] = "",
+    layer: o.LayerName = "",
+    direction: o.DirectionName = None,
+    convention: o.ConventionName = "",
+    external: o.External = False,
+    cell: o.CellName = "",
+    forget_bias: o.ForgetBias = None,
+    dtype: Annotated[
+        o.Dtype | None, option("--dtype", help="By default float32 where that is exact.")
+    ] = None,
+    force: Annotated[
+        bool, option("--force", help="Write even where the target cannot hold it all.")
+    ] = False,
+    as_json: Annotated[bool, option("--json", help="Report as a JSON document.")] = False,
+) -> None:  # fmt: skip
+    """Write weights in another layout.
+
+    They are read back, and the largest difference is told.
+    """
+    from lstm_cli.commands.convert.conversion import convert as convert_model
+    from lstm_cli.files.output import json_text, write_out
+
+    own = o.CellOptions(cell, forget_bias, None, None, "")
+    model = o.file_model(source, layer, direction, convention, own, external)
+    done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
+    if as_json:
+        document = {
+            "schema": "lstm-step/1",
+            "command": "convert",
+            **done.__dict__,
+            "assumptions": list(model.assumptions),
+        }
+        write_out([json_text(document, indent=1) + "\n"])
+        return
+    lines = [f"{done.source} ({model.convention}) → {done.target} ({done.convention})"]
+    lines += [f"assumed: {each}" for each in model.assumptions]
+    if done.read_with:
+        lines.append(f"read it with {done.read_with}: its names alone do not tell the layout")
+    lines += [f"moved: {each}" for each in done.moved] + [f"lost: {each}" for each in done.lost]
+    if done.weight_difference is None:
+        lines.append("not compared: something was lost")
+    else:
+        line = f"read back: weights differ by at most {done.weight_difference:.3g}"
+        if done.output_difference is not None:
+            line += f", h over 5 steps by {done.output_difference:.3g}"
+        lines.append(line)
+    from lstm_cli.base.errors import safe
+
+    write_out([safe(line) + "\n" for line in lines])

@@ -1,0 +1,302 @@
+"""Weights from any layout to any other: what moves is said, what would be lost is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.c_text import identifier
+from lstm_cli.base.errors import InputError, LstmStepError, UsageError, safe
+from lstm_cli.cell.traits import Traits, traits_of
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.run import run
+from lstm_cli.files.output import write_atomically
+from lstm_cli.formats.c_header import numbers_in
+from lstm_cli.formats.contents import Variant
+from lstm_cli.formats.conventions import Convention, convention_named
+from lstm_cli.formats.detect import find_lstms
+from lstm_cli.formats.layouts import pack
+from lstm_cli.formats.read import file_traits, read_contents, read_weights
+from lstm_cli.formats.save import Package, Place, Saver, save, saver_for
+
+_TRAIT_NAMES = {
+    "coupled": "coupled gates",
+    "peephole": "peepholes",
+    "projection": "a projection",
+    "projection_bias": "a projection's bias",
+    "activations": "activations",
+    "clip": "a clip of pre-activations",
+    "cell_clip": "a clip of the cell state",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """What a conversion did.
+
+    Attributes:
+        source, target: the files.
+        convention: the layout written.
+        moved: what had to be moved or left implicit, a sentence each.
+        lost: what the target cannot hold and `force` wrote without.
+        weight_difference: the largest difference of a weight, read back; None where some was lost.
+        output_difference: that of h over five random steps; None where no reader is (C).
+        read_with: the option that a reader of the file needs, "" where its names tell.
+    """
+
+    source: str
+    target: str
+    convention: str
+    moved: tuple[str, ...]
+    lost: tuple[str, ...]
+    weight_difference: float | None
+    output_difference: float | None
+    read_with: str = ""
+
+
+def convert(
+    model: Model, target: Path, to: str = "", *, dtype: str = "", force: bool = False
+) -> Conversion:
+    """Write a model's weights in another layout, then read them back and compare.
+
+    Args:
+        model: what to write.
+        target: the file; its suffix chooses the format.
+        to: the convention; "" takes the one that the format asks for.
+        dtype: "float32" or "float64"; "" takes float32 where nothing is lost by it.
+        force: write even where the target cannot hold all that the cell computes.
+
+    Raises:
+        UsageError: an unknown format or convention, or two that do not go together.
+        InputError: the target cannot hold what the source has; says what would be lost.
+        OutputError: the file cannot be written.
+    """
+    saver = saver_for(target)
+    row = _target_row(saver, to)
+    moved, lost = list[str](), list[str]()
+    packed: dict[Place, Mapping[str, Array]] = {}
+    traits: dict[Place, Traits] = {}
+    for level, direction, weights in model.runs:
+        place: Place = (level, direction)
+        own = _traits(weights, model.source)
+        arrays, told = _fold(dict(weights.arrays), own, row)
+        moved += [each for each in told if each not in moved]
+        arrays = _with_coupled(arrays, row)
+        missing = _cannot_hold(own, row, saver, arrays)
+        lost += [each for each in missing if each not in lost]
+        if lost and not force:
+            raise _refusal(row, saver, lost, model.source)
+        packed[place] = pack(row, arrays)
+        traits[place] = own
+    kind = np.dtype(dtype or _narrowest(packed, saver))
+    packed = {
+        place: {
+            key: _fitting(key, array, kind, saver, model.source) for key, array in tensors.items()
+        }
+        for place, tensors in packed.items()
+    }
+    sizes = {(lv, d): (w.input_size, w.hidden_size, w.output_size) for lv, d, w in model.runs}
+    package = Package(row.name, packed, traits, sizes, _named(row, packed))
+    write_atomically(target, [save(saver, package, target)])
+    two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
+    if two and "b_f" in model.first.arrays:
+        moved.append("the second bias is zero: the first has the sum of both")
+    if lost:
+        differences: tuple[float | None, float | None] = (None, None)
+    elif saver.reads_back:
+        differences = _read_back(model, target, saver, row)
+    else:
+        differences = (_compare_header(target, package), None)
+    read_with = f"--convention {row.name}" if _needs_telling(target, saver, row) else ""
+    return Conversion(
+        model.source, str(target), row.name, tuple(moved), tuple(lost), *differences, read_with
+    )
+
+
+def _target_row(saver: Saver, to: str) -> Convention:
+    if not to and not saver.convention:
+        raise UsageError(
+            f"a {saver.name} file can hold any convention", where="--to", hint="--to pytorch"
+        )
+    if to and saver.convention and to != saver.convention:
+        raise UsageError(
+            f"a {saver.name} file is written in convention {saver.convention}, not {to}",
+            where="--to",
+            hint=f"--to {saver.convention}, or another suffix",
+        )
+    return convention_named(to or saver.convention)
+
+
+def _traits(weights: LstmWeights, source: str) -> Traits:
+    traits = traits_of(weights.cell)
+    if traits is None:
+        raise InputError(
+            f"cell {safe(weights.cell.name)} is not of the LSTM's family",
+            where=safe(source),
+            hint="only tables that the variants of `list cells` make can be converted",
+        )
+    return traits
+
+
+def _fold(
+    arrays: dict[str, Array], own: Traits, row: Convention
+) -> tuple[dict[str, Array], list[str]]:
+    """Return parameters whose b_f has taken up the difference in run-time forget bias."""
+    change = own.forget_bias - row.forget_bias
+    if not change or "b_f" not in arrays:
+        return arrays, []
+    told = f"b_f {'+' if change > 0 else '-'} {abs(change):g}: "
+    told += (
+        f"{row.name} adds {row.forget_bias:g} at run time"
+        if row.forget_bias
+        else "the run-time forget bias is now in the weights"
+    )
+    return arrays | {"b_f": arrays["b_f"] + change}, [told]
+
+
+def _cannot_hold(
+    own: Traits, row: Convention, saver: Saver, arrays: Mapping[str, Array]
+) -> list[str]:
+    """Return what a reader of the target would not know, a phrase each."""
+    read_back = file_traits(row, Variant(), arrays)
+    differing = replace(own, forget_bias=read_back.forget_bias).differences(read_back)
+    lost = [name for name in differing if name not in saver.holds]
+    if saver.name == "onnx" and own.coupled == "coupled-input":
+        lost.append("coupled")  # ONNX's input_forget is f = 1 - i
+    for name, holds in (("peephole", "p"), ("projection", "W_hr"), ("projection_bias", "b_hr")):
+        if getattr(own, name) and holds not in row.holds:
+            lost.append(name)
+    return [_phrase(name, own) for name in dict.fromkeys(lost)]
+
+
+def _phrase(name: str, own: Traits) -> str:
+    value = getattr(own, name)
+    detail = ", ".join(value) if isinstance(value, tuple) else value
+    return _TRAIT_NAMES[name] + (f" ({detail})" if value not in (True, False, "", 0.0) else "")
+
+
+def _refusal(row: Convention, saver: Saver, lost: list[str], source: str) -> InputError:
+    return InputError(
+        f"convention {row.name} in a {saver.name} file cannot hold {' and '.join(lost)}",
+        where=safe(source),
+        hint="take a target that can (`lstm-step list conventions`), or --force to lose it",
+    )
+
+
+def _with_coupled(arrays: dict[str, Array], row: Convention) -> dict[str, Array]:
+    """Return parameters with zeros for a coupled gate where a layout stacks all four (ONNX)."""
+    gates = [k for k in "figo" if f"W_{k}" in arrays]
+    stacked = any(len(tensor.gates) >= 4 for tensor in row.tensors)
+    if len(gates) == 4 or not stacked:
+        return arrays
+    zeros = {
+        name.replace("_o", f"_{k}"): np.zeros_like(array)
+        for k in "figo"
+        if k not in gates
+        for name, array in arrays.items()
+        if name in ("W_o", "b_o", "p_o")
+    }
+    return arrays | zeros
+
+
+def _narrowest(packed: Mapping[Place, Mapping[str, Array]], saver: Saver) -> str:
+    arrays = [array for tensors in packed.values() for array in tensors.values()]
+    with np.errstate(over="ignore"):  # what is too large for it is not exact
+        exact = all(np.array_equal(array.astype(np.float32), array) for array in arrays)
+    return "float32" if exact or saver.name == "onnx" else "float64"
+
+
+def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Saver, source: str) -> Array:
+    """Return an array in the type that is written.
+
+    Raises:
+        InputError: a number is too large for it.
+    """
+    least = np.dtype(np.float32) if saver.name == "onnx" else kind  # its node is of float32
+    beyond = np.abs(array) > np.finfo(least).max
+    if beyond.any():
+        raise InputError(
+            f"{safe(key)} has {array[beyond][0]:.6g}, and {least} ends at "
+            f"{np.finfo(least).max:.6g}",
+            where=source,
+            hint="--dtype float64, in a format that has it (npz, safetensors, keras, json)",
+        )
+    return array.astype(kind)
+
+
+def _named(row: Convention, packed: Mapping[Place, Mapping[str, Array]]) -> dict[str, Array]:
+    """Return every array under its name in a file of named tensors."""
+    return dict(_names(row, packed))
+
+
+def _names(
+    row: Convention, packed: Mapping[Place, Mapping[str, Array]]
+) -> Iterator[tuple[str, Array]]:
+    leveled = any("{layer}" in tensor.key for tensor in row.tensors)
+    for (level, direction), tensors in packed.items():
+        for key, array in tensors.items():
+            alone = len(packed) == 1 and direction == "forward"
+            prefix = "" if leveled or alone else f"layer{level}_{direction}_"
+            reverse = "_reverse" if direction == "backward" else ""
+            name = key.replace("{layer}", str(level)).replace("{reverse}", reverse)
+            yield prefix + name, array
+
+
+def _compare_header(target: Path, package: Package) -> float:
+    """Return the largest difference between a C header's numbers and what it should hold."""
+    written = numbers_in(target.read_text())
+    return max(
+        float(np.max(np.abs(written[identifier(name)] - array.ravel()), initial=0.0))
+        for name, array in package.named.items()
+    )
+
+
+def _needs_telling(target: Path, saver: Saver, row: Convention) -> bool:
+    """Whether a reader that is told nothing takes the new file for another layout, or refuses."""
+    if not saver.reads_back or saver.convention:
+        return False
+    contents = read_contents(target)
+    try:
+        (found,) = find_lstms(contents, str(target))
+    except (LstmStepError, ValueError):
+        return True
+    same_keys = found.convention.tensors == row.tensors  # PyTorch's by any other name
+    return found.convention.name != row.name and not (
+        same_keys and found.convention.forget_bias == row.forget_bias
+        and found.convention.activations == row.activations
+    )  # fmt: skip
+
+
+def _read_back(
+    model: Model, target: Path, saver: Saver, row: Convention
+) -> tuple[float | None, float | None]:
+    """Return the largest differences of weights and of h between a model and its new file."""
+    convention = None if row.by_name or saver.convention else row.name
+    if saver.name == "keras":  # keeps a stack as layers of their own, in order
+        levels = range(len(model.layers))
+        parts = [read_weights(target, layer=str(level)) for level in levels]
+        again = replace(parts[0], layers=tuple(part.layers[0] for part in parts))
+    else:
+        again = read_weights(target, convention=convention)
+    weights = 0.0
+    for (_, _, one), (_, _, other) in zip(model.runs, again.runs, strict=True):
+        plain_one, plain_other = _plain(one), _plain(other)
+        for name, array in plain_one.items():
+            weights = max(weights, float(np.max(np.abs(array - plain_other[name]), initial=0.0)))
+    x = np.random.default_rng(0).normal(size=(5, model.input_size))
+    output = float(np.max(np.abs(run(model, x).output - run(again, x).output)))
+    return weights, output
+
+
+def _plain(weights: LstmWeights) -> dict[str, Array]:
+    """Return parameters with the forget bias of the run time in them."""
+    traits = traits_of(weights.cell)
+    arrays = dict(weights.arrays)
+    if traits and traits.forget_bias and "b_f" in arrays:
+        arrays["b_f"] = arrays["b_f"] + traits.forget_bias
+    return arrays

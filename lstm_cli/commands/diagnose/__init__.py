@@ -1,0 +1,1 @@
+"""`lstm-step diagnose`: why two sets of numbers differ; `grade` marks many answers."""

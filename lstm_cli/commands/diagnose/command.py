@@ -1,0 +1,392 @@
+"""`lstm-step diagnose`: given weights, inputs and somebody's numbers, which mistake makes them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstm_cli.base.errors import ExitCode, InputError, UsageError, safe
+from lstm_cli.commands import _fixed_options as f
+from lstm_cli.commands import _inputs as i
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
+from lstm_cli.commands.diagnose import grade_options as g
+
+if TYPE_CHECKING:
+    from lstm_cli.engine.fixed_point import FixedSettings
+    from lstm_cli.engine.run import Trace
+    from lstm_cli.mistakes.diagnosis import Diagnosis
+    from lstm_cli.mistakes.expected import Claims
+    from lstm_cli.samples import Sample
+
+EXAMPLES = """\b
+FILES: a sample (or many) whose `expected` are the numbers in question, or two traces written by
+`lstm-step … --json`: ours, then theirs. Or no file, and the options of `run` with --expect.
+Exit codes: 0 all match, 1 some differ (explained or not), 3 a file cannot be read.
+
+\b
+Examples:
+  lstm-step diagnose samples/threads/missing-tanh.json
+  lstm-step diagnose samples/threads/ --json | jq -r '.id + ": " + .findings[0].id'
+  lstm-step diagnose --x 0.5,1 --h 0.1,0.2 --c 1,-1 --expect h=0.4337,-0.4882
+  lstm-step diagnose --x 1,2 --weights model.npz --expect f=0.7,0.2 --expect h=0.1,0.3
+  lstm-step diagnose mine.json theirs.json --weights model.npz
+  lstm-step diagnose port.json --fixed Q3.12
+  lstm-step diagnose samples/class/exercise.json --grade samples/class/answers.csv
+"""
+
+Expect = Annotated[
+    list[str],
+    option(
+        "--expect", "-e", metavar="SYMBOL=ROWS",
+        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place claims nothing.",
+    ),
+]  # fmt: skip
+
+
+def diagnose(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILES…]", help="Samples, or two traces."),
+    ] = None,
+    x: i.X = "",
+    h: i.H = "",
+    c: i.C = "",
+    expect: Expect = [],  # noqa: B006 - Typer reads the default and copies it
+    steps: o.Steps = 0,
+    weights: o.Weights = "",
+    layer: o.LayerName = "",
+    direction: o.DirectionName = None,
+    external: o.External = False,
+    preset: o.Preset = "",
+    seed: o.Seed = 0,
+    hidden_size: o.HiddenSize = 0,
+    output_size: o.OutputSize = 0,
+    cell: o.CellName = "",
+    convention: o.ConventionName = "",
+    forget_bias: o.ForgetBias = None,
+    clip: o.Clip = None,
+    cell_clip: o.CellClip = None,
+    activations: o.Activations = "",
+    dtype: o.DtypeName = o.Dtype.FLOAT64,
+    sample: i.SampleNumber = None,
+    atol: Annotated[
+        float | None,
+        option("--atol", help="Tolerance, in place of what the numbers' digits allow."),
+    ] = None,
+    departures: Annotated[
+        int | None,
+        option("--departures", min=1, max=2,
+               help="How many mistakes at once: 2, or 1 with --grade."),
+    ] = None,
+    grade: g.Grade = "",
+    ask: g.Ask = "",
+    follow_through: g.FollowThrough = True,
+    fixed: f.Spec = "",
+    fixed_rounding: f.Rounding = None,
+    fixed_overflow: f.Overflow = None,
+    fixed_activation: f.Activation = "",
+    digits: Annotated[
+        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
+    ] = 6,
+    format_: Annotated[
+        str,
+        option("--format", "-f", metavar="FORMAT",
+               help="table, jsonl or markdown; csv too with --grade."),
+    ] = "",
+    as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
+    output: o.Output = "-",
+    color: o.ColorWhen = o.Color.AUTO,
+) -> None:  # fmt: skip
+    """Say why two sets of numbers differ.
+
+    The first value that departs, and the mistake or convention that gives exactly them.
+    """
+    o.one_blas_thread()
+    o.check_atol(atol)
+    if as_json and format_ == "table":
+        raise UsageError("--json and -f table contradict each other", where="-f", hint="keep one")
+    inputs = i.RunInputs(
+        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
+        weights, layer, direction, convention, external,
+        preset, seed, hidden_size, output_size, steps, sample, dtype, command="lstm-step diagnose",
+    )  # fmt: skip
+    if grade:
+        name, trace = _exercise(files or [], inputs)
+        g.run_grading(grade, trace, ask=ask, follow_through=follow_through, atol=atol,
+                      departures=departures, format_=format_, as_json=as_json, output=output,
+                      digits=digits, color=color, exercise=name)  # fmt: skip
+        return
+    g.refuse_idle_ask(ask, follow_through)
+    integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)
+    if not fixed:
+        i.refuse_idle(integers.named(), "--fixed", inputs.command)
+    known = ["table", "jsonl", "json", "markdown"]
+    chosen = "jsonl" if as_json else o.pick_format(format_ or "table", False, known, terminal=True)
+    cases = _cases(files or [], inputs, expect, _Reading(atol, integers.settings("table")))
+    diagnosed = ((name, _with_progress(trace, claims, departures or 2))
+                 for name, trace, claims in cases)  # fmt: skip
+    verdicts = _emit(diagnosed, digits, chosen, output, color)
+    if any(verdict != "match" for verdict in verdicts):
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+Case = tuple[str, "Trace", "Claims"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """How numbers in question are read: to what tolerance, and in what integers, if any."""
+
+    atol: float | None
+    integers: FixedSettings | None
+
+    def claims(
+        self, expected: dict[str, Any], trace: Trace, place: str, *,
+        atol: float | None = None, decimals: dict[str, Any] | None = None,
+    ) -> tuple[Trace, Claims]:  # fmt: skip
+        """Return what to compare with, and what is claimed."""
+        from lstm_cli.mistakes.expected import read_claims
+
+        if self.integers is not None:
+            from lstm_cli.mistakes.integers import read_integers
+
+            return read_integers(expected, trace, self.integers, place)
+        limit = atol if self.atol is None else self.atol
+        return trace, read_claims(expected, trace, atol=limit, decimals=decimals, place=place)
+
+
+def _exercise(files: list[str], inputs: i.RunInputs) -> tuple[str, Trace]:
+    """Return the name and the right run of the exercise to grade."""
+    if not files:
+        return "exercise", inputs.trace()
+    samples = list(_samples(files, inputs))
+    if len(samples) != 1:
+        raise UsageError(
+            f"{len(samples)} exercises are given, and answers are to one",
+            where=inputs.command, hint="name a file with one sample",
+        )  # fmt: skip
+    (sample, trace), *_ = samples
+    return sample.id, trace
+
+
+def _cases(
+    files: list[str], inputs: i.RunInputs, expect: list[str], reading: _Reading
+) -> Iterator[Case]:
+    """Yield (name, our run, their numbers) for what was given."""
+    if not files:
+        if not expect:
+            raise UsageError(
+                "there are no numbers to explain", where=inputs.command,
+                hint="a sample with 'expected', or --x … --expect h=0.1,0.2",
+            )  # fmt: skip
+        yield _from_options(inputs, expect, reading)
+    elif len(files) == 2 and any(map(_holds_trace, files)):
+        yield _from_traces(Path(files[0]), Path(files[1]), inputs, reading)
+    else:
+        if expect or inputs.x:
+            given = "--expect" if expect else "--x"
+            raise UsageError(
+                f"{given} and a file are both given", where=inputs.command,
+                hint="a sample brings its own x and 'expected'",
+            )  # fmt: skip
+        for sample, trace in _samples(files, inputs):
+            if not sample.expected:
+                raise InputError(
+                    f"sample '{safe(sample.id)}' expects nothing", where=sample.place,
+                    hint='give their numbers: "expected": {"h": […]}',
+                )  # fmt: skip
+            expected = dict(sample.expected)
+            yield sample.id, *reading.claims(expected, trace, sample.place, atol=sample.atol)
+
+
+def _holds_trace(name: str) -> bool:
+    from lstm_cli.files.traces import is_trace, read_document
+
+    path = Path(name)
+    if name == "-" or path.suffix.lower() not in (".json", ".jsonl"):
+        return False
+    document = read_document(path)
+    if isinstance(document, list):
+        return bool(document) and isinstance(document[0], dict) and "x" in document[0] and (
+            "t" in document[0]
+        )  # fmt: skip
+    return is_trace(document)
+
+
+def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> Case:
+    trace = inputs.trace()
+    expected, decimals = dict[str, Any](), dict[str, Any]()
+    for text in expect:
+        name, sign, numbers = text.partition("=")
+        if not sign or not name.strip():
+            raise UsageError(
+                f"'{text}' does not say of what the numbers are", where="--expect",
+                hint="--expect h=0.1,0.2",
+            )  # fmt: skip
+        name = name.strip()
+        expected[name], written = _expected_rows(numbers, name)
+        if written is not None:
+            decimals[name] = written
+    return "the numbers given", *reading.claims(expected, trace, "--expect", decimals=decimals)
+
+
+def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
+    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number where they are text.
+
+    A `?` or nothing between commas claims nothing.
+    """
+    from lstm_cli.files.vectors import read_printed
+
+    blank = re.sub(r"(?<=,)\s*\??\s*(?=,|;|$)|^\s*\??\s*(?=,)", "nan", text)
+    rows, decimals = read_printed(blank, f"--expect {name}", allow_nonfinite=True)
+    if len(rows) == 1 and name != "output":
+        return rows[0], None if decimals is None else decimals[0]
+    return rows, decimals
+
+
+def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Trace]]:
+    """Yield the samples of files, each with its right run."""
+    from lstm_cli.samples import BadSample, find_files, read_samples
+    from lstm_cli.samples.models import sample_trace
+    from lstm_cli.samples.settings import Settings
+
+    model = inputs.file_model() if inputs.weights else None
+    settings = Settings(
+        model=model, weights=inputs.weights, layer=inputs.layer, cell=inputs.cell.cell(),
+        edit=inputs.cell.edit, convention=inputs.convention, steps=inputs.steps,
+        dtype=inputs.dtype.value,
+    )  # fmt: skip
+    for file in find_files(files):
+        for sample in read_samples(file):
+            if isinstance(sample, BadSample):
+                raise sample.error
+            yield sample, sample_trace(sample, settings)
+
+
+def _from_traces(ours: Path, theirs: Path, inputs: i.RunInputs, reading: _Reading) -> Case:
+    from lstm_cli.files.traces import read_trace
+    from lstm_cli.mistakes.expected import claims_of_trace
+
+    mine, other = read_trace(ours), read_trace(theirs)
+    trace = _rebuilt(mine, inputs)
+    _check_same(mine, trace)
+    return theirs.name, trace, claims_of_trace(other, trace, atol=reading.atol)
+
+
+def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
+    """Return the run of a trace file again, from its inputs and its weights."""
+    import numpy as np
+
+    from lstm_cli.cell.cells import LSTM
+    from lstm_cli.cell.presets import preset_model
+    from lstm_cli.engine.run import run
+    from lstm_cli.files.cell_files import read_cell
+
+    first = mine.runs[0]
+    x = mine.over_time(*first, "x")
+    starts = [[_start(mine, place, state) for place in mine.runs] for state in ("h", "c")]
+    if x is None or any(row is None for rows in starts for row in rows):
+        raise InputError(
+            "the trace lacks x, h_prev or c_prev", where=mine.place,
+            hint="`lstm-step … --json` writes them; or use --x, --h, --c and --expect",
+        )  # fmt: skip
+    h, c = starts
+    name, _, rest = mine.source.removeprefix("preset:").partition(" (seed ")
+    if inputs.weights:
+        model = inputs.file_model()
+    elif inputs.preset or mine.source.startswith("preset:"):
+        base = inputs.cell.own_cell() or (read_cell(mine.cell) if mine.cell else LSTM)
+        sizes = {"I": x.shape[1], "P": len(h[0]), "H": len(c[0])}
+        seed = inputs.seed or int(re.sub(r"\D", "", rest) or 0)
+        model = preset_model(inputs.preset or name, base, sizes=sizes, seed=seed)
+    else:
+        path = mine.source.split(", ")[0]
+        if not Path(path).is_file():
+            raise InputError(
+                f"the weights of {mine.place} are not at hand: {safe(mine.source) or 'not named'}",
+                where=mine.place, hint="--weights FILE",
+            )  # fmt: skip
+        convention = inputs.convention or mine.convention
+        model = replace(inputs, weights=path, convention=convention).file_model()
+    single = len(model.runs) == 1
+    states = [np.array(rows[0]) if single else rows for rows in (h, c)]
+    return run(model, x, *states, dtype=inputs.dtype.value)
+
+
+def _start(mine: Any, place: tuple[int, str], state: str) -> Any:
+    rows = mine.over_time(*place, f"{state}_prev")
+    return None if rows is None else rows[0 if place[1] == "forward" else -1]
+
+
+def _check_same(mine: Any, trace: Trace) -> None:
+    """Refuse a first trace that its own weights and inputs do not give again."""
+    import numpy as np
+
+    for layer in trace.layers:
+        rows = mine.over_time(layer.layer, layer.direction, "h")
+        again = layer.values["h"]
+        if rows is None or rows.shape != again.shape or np.max(np.abs(rows - again)) > 1e-5:
+            raise InputError(
+                "the first trace is not what its weights give", where=mine.place,
+                hint="name its --weights, --cell and other options; theirs comes second",
+            )  # fmt: skip
+
+
+def _with_progress(trace: Trace, claims: Claims, departures: int) -> Diagnosis:
+    """Diagnose, with a bar on stderr where that is a terminal."""
+    from lstm_cli.mistakes.diagnosis import diagnose as explain
+
+    if not sys.stderr.isatty():
+        return explain(trace, claims, departures=departures)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("readings tried"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        return explain(
+            trace, claims, departures=departures,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )  # fmt: skip
+
+
+def _emit(
+    diagnosed: Iterator[tuple[str, Diagnosis]], digits: int, chosen: str, output: str,
+    color: o.Color,
+) -> list[str]:  # fmt: skip
+    """Write the diagnoses; return their verdicts."""
+    from lstm_cli.base.version import __version__
+    from lstm_cli.commands.diagnose.show import diagnosis_record, markdown_rows, print_diagnosis
+    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.show.rows import View
+
+    verdicts: list[str] = []
+
+    def records() -> Iterator[str]:
+        for name, each in diagnosed:
+            verdicts.append(each.verdict)
+            yield json_text(diagnosis_record(each, name, __version__)) + "\n"
+
+    if chosen in ("json", "jsonl"):
+        write_out(records(), output)
+        return verdicts
+    listed = list(diagnosed)
+    if chosen == "markdown":
+        write_out(markdown_rows(listed), output)
+        return [each.verdict for _, each in listed]
+
+    def draw(console: Any) -> None:
+        for place, (name, each) in enumerate(listed):
+            if place:
+                console.print()
+            print_diagnosis(console, each, name, View(digits=digits))
+
+    o.show(draw, color, output)
+    return [each.verdict for _, each in listed]

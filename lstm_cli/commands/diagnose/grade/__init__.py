@@ -1,0 +1,49 @@
+"""Grading: many people's answers to one exercise, each held against the right run.
+
+    answers = list(read_answers("answers.csv"))
+    for each in grade(answers, trace): print(each.name, each.result, each.points)
+
+A number is compared to as many digits as were written. What is wrong is searched for the mistake
+that gives it; what is right for the answer's own earlier numbers is told apart from what is wrong.
+"""
+
+from lstm_cli.commands.diagnose.grade.answers import Answer, Column, column_of
+from lstm_cli.commands.diagnose.grade.grader import Grader, grade, grade_sheet
+from lstm_cli.commands.diagnose.grade.marking import Mark, Marked, mark
+from lstm_cli.commands.diagnose.grade.reading import read_answers
+from lstm_cli.commands.diagnose.grade.results import (
+    RESULTS,
+    Cause,
+    Grade,
+    GradeSettings,
+    SymbolMark,
+    WrongNumber,
+)
+from lstm_cli.commands.diagnose.grade.sheet import Asked, Place, Sheet, sheet_of, symbols_of
+from lstm_cli.commands.diagnose.grade.summary import Gradebook, Summary
+
+__all__ = [
+    "RESULTS",
+    "Answer",
+    "Asked",
+    "Cause",
+    "Column",
+    "Grade",
+    "GradeSettings",
+    "Gradebook",
+    "Grader",
+    "Mark",
+    "Marked",
+    "Place",
+    "Sheet",
+    "Summary",
+    "SymbolMark",
+    "WrongNumber",
+    "column_of",
+    "grade",
+    "grade_sheet",
+    "mark",
+    "read_answers",
+    "sheet_of",
+    "symbols_of",
+]

@@ -1,0 +1,90 @@
+"""Readings of one run, computed once and compared with everybody's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.engine.batched_variants import evaluate_members
+from lstm_cli.engine.run import Trace
+from lstm_cli.mistakes.diagnosis import right_draft
+from lstm_cli.mistakes.expected import Claim, Claims
+from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.search import Finding
+from lstm_cli.mistakes.variant_run import Cache
+
+# Values kept of a list of readings; past this each diagnosis computes its own.
+MAX_BYTES = 2**28
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Readings that apply, and what they give: (run, symbol) -> `(K, T, n)`."""
+
+    findings: Sequence[Finding]
+    values: Mapping[tuple[int, str], Array]
+
+
+class Bank:
+    """Judges candidates as `Search` does, from values that are kept between the searches."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.right = right_draft(trace)
+        self.symbols = list(dict.fromkeys(s for each in trace.layers for s in each.cell.symbols))
+        self.size = 8 * sum(v.size for each in trace.layers for v in each.values.values())
+        self.blocks: dict[tuple[str, ...], _Block] = {}
+
+    def __call__(
+        self, candidates: Sequence[tuple[Mistake, ...]], claims: Claims
+    ) -> list[Finding] | None:
+        """Return the candidates that apply with their differences; None where they are too many."""
+        if len(candidates) * self.size > MAX_BYTES:
+            return None
+        # A rounding row has the number of its decimals in its title alone.
+        key = tuple(row.id + row.formula for departures in candidates for row in departures)
+        if key not in self.blocks:
+            self.blocks[key] = self._compute(candidates)
+        block = self.blocks[key]
+        excess, difference = np.zeros((2, len(block.findings)))
+        for claim in claims.claims:
+            off = self._off(claim, block)
+            difference = np.maximum(difference, off.max(axis=1))
+            excess = np.maximum(excess, (off / claim.tolerance).max(axis=1))
+        return [
+            replace(finding, difference=float(far), excess=float(over))
+            for finding, far, over in zip(block.findings, difference, excess, strict=True)
+        ]
+
+    def numbers(self, finding: Finding, claims: Claims) -> Array | None:
+        """Return what a reading gives for claims, flat; None where it is not kept."""
+        for block in self.blocks.values():
+            for place, each in enumerate(block.findings):
+                if each.id == finding.id:
+                    rows = (block.values[c.run, c.symbol][place, c.t - 1] for c in claims.claims)
+                    return np.concatenate(list(rows))
+        return None
+
+    def _off(self, claim: Claim, block: _Block) -> Array:
+        """Return how far each reading is from a claim, `(K, n)`."""
+        if (claim.run, claim.symbol) not in block.values:
+            return np.full((len(block.findings), len(claim.values)), np.inf)
+        off = np.abs(block.values[claim.run, claim.symbol][:, claim.t - 1] - claim.values)
+        off[np.isnan(off)] = np.inf
+        off[:, np.isnan(claim.values)] = 0.0
+        return np.asarray(off)
+
+    def _compute(self, candidates: Sequence[tuple[Mistake, ...]]) -> _Block:
+        cache, findings, members = Cache(), [], []
+        for departures in candidates:
+            finding = Finding(departures, np.inf, np.inf)
+            draft = finding.draft(self.right, cache)
+            if draft is not None:
+                findings.append(finding)
+                members.append(draft.member())
+        if not members:
+            return _Block((), {})
+        kept = evaluate_members(members, self.right.layout, keep=self.symbols).values
+        return _Block(findings, kept)

@@ -1,0 +1,188 @@
+"""What of an answer is right, what is right for its own earlier numbers, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.equations import Node, evaluate, names_in
+from lstm_cli.cell.notation import is_parameter
+from lstm_cli.commands.diagnose.grade.parse_numbers import Vector
+from lstm_cli.commands.diagnose.grade.sheet import Place, Sheet
+from lstm_cli.engine.agreement import HAIR, room_of
+from lstm_cli.engine.run import LayerTrace, Trace
+
+# Past so many units what rounding does is followed for all of them at once.
+MANY_UNITS = 64
+
+
+class Mark(IntEnum):
+    """What one number is."""
+
+    BLANK = 0
+    WRONG = 1
+    FOLLOWS = 2  # wrong, but right for the answer's own earlier numbers
+    RIGHT = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """An answer's numbers at one place.
+
+    Attributes:
+        marks: `(n,)` of `Mark`.
+        got: the answer's numbers `(n,)`, nan where blank.
+        right: the right ones.
+        own: what follows from the answer's own earlier numbers.
+        tolerance: `(n,)`, with what rounding on the way may add.
+        decimals: how many decimals were compared, `(n,)`; -1 where blank.
+    """
+
+    marks: Array
+    got: Array
+    right: Array
+    own: Array
+    tolerance: Array
+    decimals: Array
+
+
+def mark(
+    numbers: Mapping[Place, Vector], sheet: Sheet, atol: float | None = None
+) -> dict[Place, Marked]:
+    """Return the marks of all places that are asked or answered, in the order of computation.
+
+    A number is right within one unit of the last digit written, so that cutting digits off passes
+    as rounding does, and what float32 arithmetic strays in this run; or, where its row is right for
+    the numbers written before it, within what their rounding explains. `atol` stands in the place
+    of all that.
+    """
+    made = _OwnRun(sheet.trace, numbers).run()
+    marked = {}
+    for place in made:
+        if place in numbers or place in sheet.asked:
+            right = sheet.trace.layers[place.run].values[place.symbol][place.t - 1]
+            given = numbers.get(place) or _nothing(len(right))
+            if atol is None:
+                strays = sheet.arithmetic.spread(place.run, place.symbol)[place.t - 1]
+                limit = given.tolerance + room_of(right, "float32", strays)
+            else:
+                limit = np.full_like(right, atol * HAIR)
+            marked[place] = _marked(given, right, *made[place], limit, forgiving=atol is None)
+    return marked
+
+
+def _nothing(size: int) -> Vector:
+    return Vector(np.full(size, np.nan), np.ones(size), np.full(size, -1))
+
+
+def _marked(
+    given: Vector, right: Array, own: Array, spread: Array, limit: Array, *, forgiving: bool
+) -> Marked:
+    """Return marks of the numbers at a place.
+
+    Args:
+        given: what was written.
+        right, own: the right numbers, and those that follow from the answer's own earlier ones.
+        spread: how far rounding of those may move what follows.
+        limit: how far from right is right.
+        forgiving: whether what such rounding explains is right, too.
+    """
+    # Numbers written before are off by half a unit if they were rounded, by one if cut.
+    tolerance = limit + spread / 2
+    with np.errstate(invalid="ignore"):
+        follows = _off(given.values, own) <= tolerance
+        correct = _off(given.values, right) <= limit
+        if forgiving:
+            correct |= follows & (_off(own, right) <= spread * HAIR)
+    marks = np.where(correct, Mark.RIGHT, np.where(follows, Mark.FOLLOWS, Mark.WRONG))
+    marks = np.where(given.there, marks, Mark.BLANK)
+    return Marked(marks, given.values, right, own, tolerance, given.decimals)
+
+
+def _off(one: Array, other: Array) -> Array:
+    return np.where(one == other, 0.0, np.abs(one - other))
+
+
+class _OwnRun:
+    """The run as it goes on from an answer's own numbers, each where it is written."""
+
+    def __init__(self, trace: Trace, numbers: Mapping[Place, Vector]) -> None:
+        self.trace = trace
+        self.numbers = numbers
+        # place -> (the number that follows, how far rounding of what is before it may move it)
+        self.made: dict[Place, tuple[Array, Array]] = {}
+
+    def run(self) -> dict[Place, tuple[Array, Array]]:
+        """Return what follows at every place, in the order of computation."""
+        inputs = self.trace.layers[0].values["x"]
+        known = inputs, np.zeros_like(inputs)
+        for level in range(self.trace.layers[-1].layer + 1):
+            outputs = [
+                self._layer(run, each, *known)
+                for run, each in enumerate(self.trace.layers)
+                if each.layer == level
+            ]
+            h, h_spread = (np.concatenate(each, axis=-1) for each in zip(*outputs, strict=True))
+            known = h, h_spread
+        return self.made
+
+    def _layer(self, run: int, layer: LayerTrace, x: Array, x_spread: Array) -> tuple[Array, Array]:
+        """Go through one layer and direction; return its h `(T, P)` and their spread."""
+        order = range(layer.steps) if layer.direction == "forward" else range(layer.steps)[::-1]
+        known = {name: layer.values[name][order[0]] for name in ("h_prev", "c_prev")}
+        spread = {name: np.zeros_like(value) for name, value in known.items()}
+        outputs = np.zeros_like(layer.values["h"]), np.zeros_like(layer.values["h"])
+        for t in order:
+            self._step(run, layer, t, known | {"x": x[t]}, spread | {"x": x_spread[t]})
+            ends = {name: self._carried(Place(run, name, t + 1)) for name in ("h", "c")}
+            known = {f"{name}_prev": value for name, (value, _) in ends.items()}
+            spread = {f"{name}_prev": value for name, (_, value) in ends.items()}
+            outputs[0][t], outputs[1][t] = ends["h"]
+        return outputs
+
+    def _step(
+        self, run: int, layer: LayerTrace, t: int, known: dict[str, Array], spread: dict[str, Array]
+    ) -> None:
+        for row in layer.cell.equations:
+            place = Place(run, row.symbol, t + 1)
+            self.made[place] = _follow(row.expression, layer, known, spread)
+            known[row.symbol], spread[row.symbol] = self._carried(place)
+
+    def _carried(self, place: Place) -> tuple[Array, Array]:
+        """Return what later rows go on from: the written number where there is one."""
+        value, spread = self.made[place]
+        given = self.numbers.get(place)
+        if given is None:
+            return value, spread
+        return (
+            np.where(given.there, given.values, value),
+            np.where(given.there, given.tolerance, spread),
+        )
+
+
+def _follow(
+    node: Node, layer: LayerTrace, known: Mapping[str, Array], spread: Mapping[str, Array]
+) -> tuple[Array, Array]:
+    """Return a row's value, and how far it moves when what it reads moves by its spread."""
+    names = names_in(node)
+    values: dict[str, Any] = {
+        name: layer.weights.arrays[name] if is_parameter(name) else known[name] for name in names
+    }
+    with np.errstate(all="ignore"):
+        value = np.asarray(evaluate(node, values))
+        moved = np.zeros_like(value)
+        for name in names:
+            if not is_parameter(name) and spread[name].any():
+                each = evaluate(node, values | {name: known[name] + _steps(spread[name])})
+                moved = moved + np.abs(each - value).sum(axis=0)
+    return value, moved
+
+
+def _steps(spread: Array) -> Array:
+    """Return `(k, n)`: each unit's spread alone, or all at once where they are many."""
+    return np.diag(spread) if len(spread) <= MANY_UNITS else spread[None, :]

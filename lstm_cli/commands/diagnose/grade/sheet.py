@@ -1,0 +1,254 @@
+"""What an exercise asks: places in the right run, and where in an answer their numbers are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.commands.diagnose.grade.answers import Answer, Column
+from lstm_cli.commands.diagnose.grade.parse_numbers import (
+    Number,
+    Vector,
+    read_cell,
+    read_number,
+    vector,
+)
+from lstm_cli.engine.agreement import Arithmetic
+from lstm_cli.engine.run import Trace
+
+# So many cells that say no number are told of an answer.
+MOST_NOTES = 3
+
+
+class Place(NamedTuple):
+    """Where numbers stand in a run: layer and direction by number, symbol, input time from 1."""
+
+    run: int
+    symbol: str
+    t: int
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is asked at a place: under which name, and of which units `(n,)`."""
+
+    name: str
+    units: Array
+
+
+def symbols_of(trace: Trace) -> dict[str, list[int]]:
+    """Return what a column may be called, with the runs that it means: `h`, `layer0_forward_h`."""
+    last = [n for n, each in enumerate(trace.layers) if each.layer == trace.layers[-1].layer]
+    known = dict.fromkeys(trace.layers[last[0]].cell.symbols, last)
+    if len(trace.layers) > 1:
+        known |= {
+            f"layer{each.layer}_{each.direction}_{symbol}": [n]
+            for n, each in enumerate(trace.layers)
+            for symbol in each.cell.symbols
+        }
+    return known
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """What is asked.
+
+    Attributes:
+        trace: the right run.
+        asked: place -> what is asked there, in the order of computation.
+        bases: name -> what the first unit is called in the file, 0 or 1.
+    """
+
+    trace: Trace
+    asked: Mapping[Place, Asked]
+    bases: Mapping[str, int]
+
+    @cached_property
+    def arithmetic(self) -> Arithmetic:
+        """What float32 arithmetic strays in the right run."""
+        return Arithmetic(self.trace)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of what is asked, each once."""
+        return list(dict.fromkeys(each.name for each in self.asked.values()))
+
+    def numbers(self, answer: Answer) -> tuple[dict[Place, Vector], list[str]]:
+        """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
+        return _Taking(self.trace, self.bases).take(answer)
+
+
+def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -> Sheet:
+    """Return what is asked: what at least half of the answers have room for.
+
+    Args:
+        trace: the right run, unbatched.
+        answers: all of them.
+        ask: names, where not everything in the file is asked; a name that nobody has is asked of
+            the last step.
+
+    Raises:
+        UsageError: a name that the cell does not compute.
+    """
+    known = symbols_of(trace)
+    for name in ask:
+        if name not in known:
+            raise UsageError(
+                f"'{safe(name)}' is nothing that the cell computes", where="--ask",
+                hint=suggest(name, known),
+            )  # fmt: skip
+    bases = _bases(trace, answers)
+    taking = _Taking(trace, bases)
+    room = [taking.room(answer) for answer in answers]
+    count = Counter(place for own in room for place in own)
+    asked: dict[Place, Asked] = {}
+    for own in room:
+        for place, each in own.items():
+            if 2 * count[place] >= len(answers) and (not ask or each.name in ask):
+                units = each.units | asked[place].units if place in asked else each.units
+                asked[place] = Asked(each.name, units)
+    for name in ask:
+        if all(each.name != name for each in asked.values()):
+            asked |= taking.whole(Column(name))
+    order = sorted(asked, key=lambda place: _order(place, trace))
+    return Sheet(trace, {place: asked[place] for place in order}, bases)
+
+
+def _order(place: Place, trace: Trace) -> tuple[int, int, int]:
+    layer = trace.layers[place.run]
+    time = place.t if layer.direction == "forward" else -place.t
+    return place.run, time, layer.cell.symbols.index(place.symbol)
+
+
+def _bases(trace: Trace, answers: Sequence[Answer]) -> dict[str, int]:
+    """Return what each name's first unit is called: 1 where they are numbered 1 to n, else 0."""
+    known = symbols_of(trace)
+    numbered: dict[str, set[int]] = {name: set() for name in known}
+    for columns in {answer.columns or tuple(answer.cells) for answer in answers}:
+        for column in columns:
+            if column.unit is not None:
+                numbered[column.symbol].add(column.unit)
+    return {
+        name: int(units == set(range(1, _width(trace, known[name], name) + 1)))
+        for name, units in numbered.items()
+    }
+
+
+def _width(trace: Trace, runs: Sequence[int], name: str) -> int:
+    return sum(_size(trace, run, name) for run in runs)
+
+
+def _size(trace: Trace, run: int, name: str) -> int:
+    return int(trace.layers[run].values[_symbol(trace, run, name)].shape[-1])
+
+
+def _symbol(trace: Trace, run: int, name: str) -> str:
+    layer = trace.layers[run]
+    return name.removeprefix(f"layer{layer.layer}_{layer.direction}_")
+
+
+@dataclass(frozen=True, eq=False)
+class _Taking:
+    """Takes the numbers of answers to their places in a run."""
+
+    trace: Trace
+    bases: Mapping[str, int]
+
+    def places(self, name: str, t: int | None) -> list[tuple[Place, int]]:
+        """Return the places that a name means at a step, with their sizes; none past the end."""
+        found = []
+        for run in symbols_of(self.trace)[name]:
+            symbol = _symbol(self.trace, run, name)
+            when = self._last(run, symbol) if t is None else t
+            if 1 <= when <= self.trace.steps:
+                found.append((Place(run, symbol, when), _size(self.trace, run, name)))
+        return found
+
+    def _last(self, run: int, symbol: str) -> int:
+        """Return the time of a vector without one: the last step taken for a state, else T."""
+        backward = self.trace.layers[run].direction == "backward"
+        return 1 if backward and symbol in ("h", "c") else self.trace.steps
+
+    def whole(self, column: Column) -> dict[Place, Asked]:
+        """Return what a column asks that holds a vector, or one number of it."""
+        asked, start = {}, 0
+        for place, size in self.places(column.symbol, column.t):
+            units = np.arange(start, start + size)
+            own = self._index(column)
+            asked[place] = Asked(
+                column.symbol, np.full(size, True) if own is None else units == own
+            )
+            start += size
+        return {place: each for place, each in asked.items() if each.units.any()}
+
+    def _index(self, column: Column) -> int | None:
+        return None if column.unit is None else column.unit - self.bases.get(column.symbol, 0)
+
+    def room(self, answer: Answer) -> dict[Place, Asked]:
+        """Return what an answer has room for, filled or not."""
+        asked: dict[Place, Asked] = {}
+        for column in answer.columns or answer.cells:
+            for place, each in self.whole(column).items():
+                known = asked[place].units if place in asked else False
+                asked[place] = Asked(each.name, each.units | known)
+        for column, text in answer.cells.items():
+            if column.unit is None and column.t is None and self.trace.steps > 1:
+                rows = self._rows(column, text) or []
+                for t in range(1, len(rows) + 1 if len(rows) > 1 else 1):
+                    asked |= self.whole(column._replace(t=t))
+        return asked
+
+    def _rows(self, column: Column, text: str) -> list[list[Number | None]] | None:
+        runs = symbols_of(self.trace)[column.symbol]
+        steps = self.trace.steps if column.t is None else 1
+        return read_cell(text, _width(self.trace, runs, column.symbol), steps)
+
+    def take(self, answer: Answer) -> tuple[dict[Place, Vector], list[str]]:
+        """Return place -> numbers, and notes."""
+        filled: dict[Place, list[Number | None]] = {}
+        bad: list[str] = []
+        for column, text in answer.cells.items():
+            rows = [[read_number(text)]] if column.unit is not None else self._rows(column, text)
+            if rows is None or any(number is None for row in rows for number in row):
+                bad.append(f"{_heading(column)}: cannot read '{safe(text[:24])}'")
+            if rows is not None and not self._fill(filled, column, rows):
+                bad.append(f"{_heading(column)}: the run has no such place")
+        notes = bad[:MOST_NOTES]
+        if len(bad) > MOST_NOTES:
+            notes.append(f"{len(bad) - MOST_NOTES} more cells cannot be read")
+        if any(number and number.comma for row in filled.values() for number in row):
+            notes.append("decimal commas")
+        vectors = {place: vector(numbers) for place, numbers in filled.items()}
+        return {place: own for place, own in vectors.items() if own.there.any()}, notes
+
+    def _fill(
+        self, filled: dict[Place, list[Number | None]], column: Column,
+        rows: list[list[Number | None]],
+    ) -> bool:  # fmt: skip
+        """Put numbers in their places; return whether there are such places."""
+        found = False
+        for t, row in enumerate(rows, 1):
+            when = t if len(rows) > 1 else column.t
+            start, own = 0, self._index(column)
+            for place, size in self.places(column.symbol, when):
+                numbers = filled.setdefault(place, [None] * size)
+                if own is None:
+                    numbers[:] = row[start : start + size]
+                    found = True
+                elif start <= own < start + size:
+                    numbers[own - start] = row[0]
+                    found = True
+                start += size
+        return found
+
+
+def _heading(column: Column) -> str:
+    unit = "" if column.unit is None else f"_{column.unit}"
+    return column.symbol + unit + (f"@{column.t}" if column.t is not None else "")

@@ -1,0 +1,99 @@
+"""What a class did: how many were right, which mistakes were made, where most went wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from lstm_cli.commands.diagnose.grade.results import RESULTS, Grade, GradeSettings
+from lstm_cli.commands.diagnose.grade.sheet import Sheet
+
+
+@dataclass
+class Summary:
+    """Counts over grades.
+
+    Attributes:
+        answers: how many there are.
+        points: their points in percent.
+        results: result -> how many.
+        mistakes: id -> how many made it for certain.
+        possible: id -> of how many more it is one of several that fit.
+        titles: id -> in words.
+        wrong: (name, unit) -> how many got it wrong in itself.
+        follows: name -> how many have it right for their own earlier numbers only.
+        blank: name -> how many left all of it blank.
+    """
+
+    answers: int = 0
+    points: list[float] = field(default_factory=list)
+    results: Counter[str] = field(default_factory=Counter)
+    mistakes: Counter[str] = field(default_factory=Counter)
+    possible: Counter[str] = field(default_factory=Counter)
+    titles: dict[str, str] = field(default_factory=dict)
+    wrong: Counter[tuple[str, int]] = field(default_factory=Counter)
+    symbols: Counter[str] = field(default_factory=Counter)
+    follows: Counter[str] = field(default_factory=Counter)
+    blank: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, grades: Iterable[Grade]) -> Summary:
+        """Return the summary of grades."""
+        summary = cls()
+        for each in grades:
+            summary.add(each)
+        return summary
+
+    def add(self, grade: Grade) -> None:
+        """Count one grade."""
+        self.answers += 1
+        self.points.append(grade.points)
+        self.results[grade.result] += 1
+        found = {name: title for cause in grade.causes for name, title in cause.departures}
+        self.titles |= found
+        (self.mistakes if len(grade.causes) == 1 else self.possible).update(found.keys())
+        self.wrong.update({(each.name, each.unit) for each in grade.wrong})
+        self.symbols.update({each.name for each in grade.wrong})
+        for name, own in grade.symbols.items():
+            self.follows[name] += own.status == "follows"
+            self.blank[name] += own.status == "blank"
+
+    @property
+    def mean(self) -> float:
+        """The mean of the points; 0 where there are none."""
+        return sum(self.points) / len(self.points) if self.points else 0.0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Result -> how many, in the order of `RESULTS`; without those that nobody has."""
+        return {result: self.results[result] for result in RESULTS if self.results[result]}
+
+    @property
+    def histogram(self) -> list[tuple[str, str, int, int]]:
+        """(id, title, certain, possible), the most frequent first."""
+        rows = [(n, title, self.mistakes[n], self.possible[n]) for n, title in self.titles.items()]
+        return sorted(rows, key=lambda row: (-row[2], -row[3], row[0]))
+
+
+@dataclass(frozen=True, eq=False)
+class Gradebook:
+    """All grades of an exercise.
+
+    Attributes:
+        exercise: what it is called.
+        sheet: what was asked.
+        settings: how it was graded.
+        grades: one for each answer, in their order.
+    """
+
+    exercise: str
+    sheet: Sheet
+    settings: GradeSettings
+    grades: tuple[Grade, ...]
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What the class did."""
+        return Summary.of(self.grades)

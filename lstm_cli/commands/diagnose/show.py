@@ -1,0 +1,345 @@
+"""A diagnosis for a reader: the verdict, the first value that departs, the mistake, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import markdown
+from lstm_cli.cell.notation import PLAIN
+from lstm_cli.files.output import plain_list
+from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation
+from lstm_cli.mistakes.expected import Claim
+from lstm_cli.mistakes.fixes import commands, corrections, frameworks, title, typed
+from lstm_cli.mistakes.search import Finding
+from lstm_cli.show.rows import View, number
+from lstm_cli.show.terminal import Page
+
+# So many readings and numbers are shown to a reader; JSON has all.
+MOST_FINDINGS = 8
+MOST_PAIRS = 4
+MOST_NUMBERS = 6
+# A part of the tolerance below this share of the other is not told.
+SEEN = 0.01
+_DOES = {"mends": "run", "reproduces": "gives theirs"}
+
+_COLOURS = {"match": "bold green", "explained": "bold yellow", "ambiguous": "bold yellow",
+            "unexplained": "bold red"}  # fmt: skip
+
+
+def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str, Any]:
+    """Return the JSON form of a diagnosis."""
+    first = diagnosis.first
+    return {
+        "schema": "lstm-step/1",
+        "command": "diagnose",
+        "version": version,
+        "id": name,
+        "verdict": diagnosis.verdict,
+        "tolerance": diagnosis.claims.tolerance,
+        "precision": {key: each.words for key, each in diagnosis.claims.precision.items()},
+        "allowed": _allowed_record(diagnosis),
+        "max_abs_diff": _plain(diagnosis.difference),
+        "first_difference": None if first is None else _difference_record(first),
+        "worst_difference": _difference_record(diagnosis.worst),
+        "agree": diagnosis.agree,
+        "follows": diagnosis.follows,
+        "signature": list(diagnosis.signature),
+        "findings": [_finding_record(each, diagnosis) for each in diagnosis.findings],
+        "separation": _separation_record(diagnosis.separation),
+        "readings_tried": diagnosis.tried,
+        "assumptions": list(diagnosis.trace.assumptions),
+    }
+
+
+def _allowed_record(diagnosis: Diagnosis) -> dict[str, Any] | None:
+    """Return what the tolerance is made of; None where it was given."""
+    allowed = diagnosis.claims.allowed()
+    if allowed is None:
+        return None
+    types = sorted({each.kind for each in diagnosis.claims.precision.values()})
+    return {"print": _plain(allowed[0]), "arithmetic": _plain(allowed[1]), "types": types}
+
+
+def _plain(value: float) -> Any:
+    return plain_list(np.asarray(value))
+
+
+def _difference_record(each: Difference) -> dict[str, Any]:
+    return {
+        "symbol": each.symbol, "layer": each.layer, "direction": each.direction, "t": each.t,
+        "unit": each.unit, "got": _plain(each.got), "expected": _plain(each.expected),
+    }  # fmt: skip
+
+
+def _finding_record(finding: Finding, diagnosis: Diagnosis) -> dict[str, Any]:
+    rows = finding.departures
+    return {
+        "id": finding.id,
+        "title": title(finding, diagnosis),
+        "departures": [row.id for row in rows],
+        "max_abs_diff": _plain(finding.difference),
+        "tolerance_needed": _plain(finding.difference),
+        "meaning": " ".join(row.meaning for row in rows),
+        "cause": " ".join(row.cause for row in rows),
+        "fix": "; ".join(row.fix for row in rows),
+        "certain": all(row.certain for row in rows),
+        "source": "; ".join(row.source for row in rows),
+        "formula": [row.formula for row in rows if row.formula],
+        "equations": [
+            {"symbol": each.symbol, "right": each.right, "theirs": each.theirs}
+            for each in corrections(finding, diagnosis, PLAIN)
+        ],
+        "frameworks": [list(pair) for pair in frameworks(finding, diagnosis)],
+        "commands": [
+            {"does": each.does, "run": each.line} for each in commands(finding, diagnosis)
+        ],
+        "also": list(finding.aliases),
+        "detail": finding.detail,
+    }
+
+
+def _separation_record(separation: Separation | None) -> dict[str, Any] | None:
+    if separation is None:
+        return None
+    return {
+        "x": plain_list(separation.x),
+        "h": plain_list(separation.h),
+        "c": plain_list(separation.c),
+        "right": plain_list(separation.right),
+        "answers": {name: plain_list(h) for name, h in separation.answers.items()},
+        "together": [list(group) for group in separation.groups],
+    }
+
+
+def markdown_rows(diagnosed: Iterable[tuple[str, Diagnosis]]) -> Iterator[str]:
+    """Yield a Markdown table with a row a diagnosis."""
+    yield "| numbers | verdict | reading | what was done | seen |\n|---|---|---|---|---|\n"
+    for name, diagnosis in diagnosed:
+        findings = diagnosis.findings if diagnosis.verdict in ("explained", "ambiguous") else ()
+        cells: list[list[str]] = [
+            [markdown(name)],
+            [diagnosis.verdict],
+            [f"`{each.id}`" for each in findings],
+            [markdown(title(each, diagnosis)) for each in findings],
+            [markdown(row.source)
+             for row in dict.fromkeys(r for each in findings for r in each.departures)],
+        ]  # fmt: skip
+        yield "| " + " | ".join(map("; or ".join, cells)) + " |\n"
+
+
+def print_diagnosis(console: Console, diagnosis: Diagnosis, name: str, view: View) -> None:
+    """Print a diagnosis."""
+    page = Page(console, view)
+    count = sum(int((~np.isnan(claim.values)).sum()) for claim in diagnosis.claims.claims)
+    precision = ", ".join(dict.fromkeys(p.words for p in diagnosis.claims.precision.values()))
+    page.print(page.text(f"{name} · {count} number{'s' * (count != 1)} compared, {precision}",
+                         page.look.heading))  # fmt: skip
+    for assumption in diagnosis.trace.assumptions:
+        page.print(page.text(f"assumed: {assumption}", page.look.note))
+    page.print(page.text(f"{diagnosis.verdict}: {_verdict_words(diagnosis, view)}",
+                         _COLOURS[diagnosis.verdict]))  # fmt: skip
+    page.print()
+    facts = list(_facts(diagnosis, view))
+    _print_facts(page, facts)
+    if diagnosis.verdict == "match":
+        return
+    many = len(diagnosis.findings) > 1
+    for place, finding in enumerate(diagnosis.findings[:MOST_FINDINGS], 1):
+        page.print()
+        _print_finding(page, finding, diagnosis, place if many else 0)
+    if len(diagnosis.findings) > MOST_FINDINGS:
+        page.print(f"… and {len(diagnosis.findings) - MOST_FINDINGS} more: --json has all")
+    if diagnosis.separation is not None:
+        page.print()
+        _print_separation(page, diagnosis.separation)
+    elif diagnosis.verdict == "ambiguous":
+        page.print()
+        page.print(page.text("No h, c and x tell these apart with these weights: take others."))
+    page.print()
+    _print_numbers(page, diagnosis)
+
+
+def _verdict_words(diagnosis: Diagnosis, view: View) -> str:
+    off = _short(diagnosis.difference)
+    findings = diagnosis.findings
+    if diagnosis.verdict == "match":
+        if findings and findings[0].id == "digits-cut":
+            return f"{title(findings[0], diagnosis)}; the largest difference is {off}"
+        typed = f", as {findings[0].departures[0].id} numbers are" if findings else ""
+        return f"the largest difference is {off}, so a tolerance of {off} would still pass{typed}"
+    if diagnosis.verdict == "explained":
+        return title(findings[0], diagnosis)
+    if diagnosis.verdict == "ambiguous":
+        return f"{len(findings)} readings fit these numbers"
+    return f"none of {diagnosis.tried} readings fits; the nearest are below"
+
+
+def _allowed_words(printed: float, arithmetic: float, diagnosis: Diagnosis) -> str:
+    """Return what the tolerance is made of, as far as it is seen in the sum."""
+    types = sorted({each.kind for each in diagnosis.claims.precision.values()})
+    parts = []
+    if printed > SEEN * arithmetic:
+        parts.append(f"{_rough(printed)} for the digits printed")
+    if arithmetic > SEEN * printed:
+        parts.append(f"{_rough(arithmetic)} for {' and '.join(types)} arithmetic in this run")
+    return "up to " + " and ".join(parts)
+
+
+def _rough(value: float) -> str:
+    """Return a tolerance with two digits."""
+    return f"{value:.1e}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
+    """Yield (name, sentence) on where numbers depart, and from where on they do."""
+    allowed = diagnosis.claims.allowed()
+    if allowed is not None:
+        yield "allowed", _allowed_words(*allowed, diagnosis)
+    first = diagnosis.first
+    if first is None:
+        worst = diagnosis.worst
+        if diagnosis.excess:
+            limit = _short(diagnosis.difference / diagnosis.excess)
+            yield (
+                "largest",
+                (
+                    f"{_place(worst, diagnosis)}: ours {_exact(worst.got)}, theirs "
+                    f"{_exact(worst.expected)}; compared to {limit}"
+                ),
+            )
+        return
+    off = abs(first.got - first.expected)
+    yield (
+        "first to depart",
+        (
+            f"{_place(first, diagnosis)}: ours {_exact(first.got)}, "
+            f"theirs {_exact(first.expected)}, off by {_short(off)}"
+        ),
+    )
+    wrong = [symbol for symbol, fine in diagnosis.agree.items() if not fine]
+    right = [symbol for symbol, fine in diagnosis.agree.items() if fine]
+    departing = f"{', '.join(wrong)} depart{'s' * (len(wrong) == 1)}"
+    agreeing = f"{', '.join(right)} agree{'s' * (len(right) == 1)}; " if right else ""
+    yield "rows", agreeing + departing
+    own = [symbol for symbol in wrong if diagnosis.follows.get(symbol)]
+    broken = [symbol for symbol in wrong if diagnosis.follows.get(symbol) is False]
+    if own and broken:
+        yield (
+            "own numbers",
+            (
+                f"{', '.join(own)} follow{'s' * (len(own) == 1)} from their other numbers, "
+                f"{', '.join(broken)} do{'es' * (len(broken) == 1)} not"
+            ),
+        )
+    for sentence in diagnosis.signature:
+        yield "pattern", sentence
+
+
+def _exact(value: float) -> str:
+    return f"{value:.10g}"
+
+
+def _place(each: Difference, diagnosis: Diagnosis) -> str:
+    several = len(diagnosis.trace.layers) > 1
+    where = f" of layer {each.layer} {each.direction}" if several else ""
+    return f"{each.symbol}[{each.unit}] at t = {each.t}{where}"
+
+
+def _print_facts(page: Page, facts: Sequence[tuple[str, str]], indent: int = 0) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style=page.look.note)
+    table.add_column(overflow="fold")
+    shown = ""
+    for name, sentence in facts:
+        table.add_row(page.text(name if name != shown else ""), page.text(sentence))
+        shown = name
+    page.print(Padding(table, (0, 0, 0, indent)))
+
+
+def _print_finding(page: Page, finding: Finding, diagnosis: Diagnosis, place: int) -> None:
+    lead = f"{place}. " if place else ""
+    shown = f"{lead}{title(finding, diagnosis)}  [{finding.id}]"
+    page.print(page.text(shown, page.look.heading))
+    _print_facts(page, list(_finding_facts(page, finding, diagnosis)), 2 if place else 0)
+
+
+def _finding_facts(page: Page, finding: Finding, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    rows = finding.departures
+    brief = len(diagnosis.findings) > 1
+    for each in corrections(finding, diagnosis, page.style):
+        yield "theirs", each.theirs
+        yield "right", each.right
+    for row in rows:
+        if row.formula:
+            yield "theirs", row.formula
+    pairs = frameworks(finding, diagnosis)
+    if pairs:
+        named = ", ".join(f"{source} as {reader}" for source, reader in pairs[:MOST_PAIRS])
+        yield "that is", f"{named}" + f" … ({len(pairs)} pairs)" * (len(pairs) > MOST_PAIRS)
+    if finding.detail:
+        yield "which", finding.detail
+    for row in rows:
+        if not brief:
+            yield "what it does", row.meaning
+            yield "how it comes", row.cause
+        yield "fix", row.fix + ("" if row.certain else " (a likely cause, not a sure one)")
+        if not brief:
+            yield "seen", row.source
+    for command in commands(finding, diagnosis):
+        yield _DOES[command.does], command.line
+    if finding.aliases:
+        yield "the same", ", ".join(finding.aliases[:6]) + ", …" * (len(finding.aliases) > 6)
+    yield "leaves", f"a difference of {_short(finding.difference)} at most"
+
+
+def _print_separation(page: Page, separation: Separation) -> None:
+    page.print(page.text("To tell them apart, compute this and compare:", page.look.heading))
+    given = {"--h": separation.h, "--c": separation.c, "--x": separation.x}
+    line = " ".join(f"{option} {typed(rows)}" for option, rows in given.items())
+    page.print(page.text(f"  {line}"))
+    facts = [
+        (name, f"h = {_numbers(answer, page.view)}")
+        for name, answer in list(separation.answers.items())[:MOST_FINDINGS]
+    ]
+    facts.append(("the right one", f"h = {_numbers(separation.right, page.view)}"))
+    _print_facts(page, facts, 2)
+    for group in separation.groups:
+        page.print(page.text(f"  with these weights {' and '.join(group)} stay the same"))
+
+
+def _numbers(values: Array, view: View) -> str:
+    shown = ", ".join(number(float(value), view.digits) for value in values[:MOST_NUMBERS])
+    return shown + ", …" * (len(values) > MOST_NUMBERS)
+
+
+def _print_numbers(page: Page, diagnosis: Diagnosis) -> None:
+    """Print theirs beside the right numbers, at the first place that departs and for the end."""
+    wrong = [claim for claim in diagnosis.claims.claims if _departs(claim, diagnosis)]
+    chosen = {id(wrong[0]): wrong[0], id(wrong[-1]): wrong[-1]}
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, style=page.look.note)
+    table.add_column(overflow="fold")
+    for claim in chosen.values():
+        where = f"{claim.symbol}, t = {claim.t}"
+        right = claim.ours(diagnosis.trace)
+        table.add_row(page.text(where), page.text("theirs"),
+                      page.text(_numbers(claim.values, page.view)))  # fmt: skip
+        table.add_row("", page.text("right"), page.text(_numbers(right, page.view)))
+    page.print(table)
+
+
+def _departs(claim: Claim, diagnosis: Diagnosis) -> bool:
+    off = np.abs(claim.ours(diagnosis.trace) - claim.values)
+    return bool(np.any(off[~np.isnan(claim.values)] > claim.tolerance[~np.isnan(claim.values)]))

@@ -1,0 +1,1 @@
+"""`lstm-step explain`: a step worked out, the glossary, and exercises."""

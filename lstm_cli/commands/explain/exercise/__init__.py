@@ -1,0 +1,1 @@
+"""Exercises: random weights that people can work with, as sheet, key and template."""

@@ -1,0 +1,302 @@
+"""The step in the terminal: keys move over rows, units and steps, and edit what the run is made of.
+
+The app holds a `Scene`; every key makes the next one, and all that is seen is drawn from it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.timer import Timer
+from textual.widgets import Input
+
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.cell.notation import UNICODE, Notation
+from lstm_cli.commands.explore import cursor as go
+from lstm_cli.commands.explore import drawing
+from lstm_cli.commands.explore.cursor import Cursor
+from lstm_cli.commands.explore.equation import working
+from lstm_cli.commands.explore.grid import table
+from lstm_cli.commands.explore.scene import Scene, selected_name
+from lstm_cli.commands.explore.state import Session, read_number
+from lstm_cli.commands.explore.strip import strip
+from lstm_cli.commands.explore.widgets import Editor, Help, Panel
+from lstm_cli.engine.run import Trace
+
+SECONDS_A_STEP = 0.7
+
+
+class ExploreApp(App[Session]):
+    """Looks at a run and lets it be edited; the session is what it returns.
+
+    Args:
+        trace: an unbatched run.
+        notation: joined or split.
+        digits: decimals of the numbers.
+    """
+
+    TITLE = "lstm-step explore"
+    CSS_PATH = "explore.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = None  # the keys are the app's until a number is to be typed
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "row(-1)"),
+        Binding("down,j", "row(1)"),
+        Binding("left", "unit(-1)"),
+        Binding("right", "unit(1)"),
+        Binding("shift+up", "row(-10)"),
+        Binding("shift+down", "row(10)"),
+        Binding("shift+left", "unit(-10)"),
+        Binding("shift+right", "unit(10)"),
+        Binding("comma,pageup", "step(-1)"),
+        Binding("full_stop,pagedown", "step(1)"),
+        Binding("home", "first_step"),
+        Binding("end", "last_step"),
+        Binding("space", "play"),
+        Binding("l", "next_run"),
+        Binding("n", "notation"),
+        Binding("w", "weights"),
+        Binding("d", "differences"),
+        Binding("e,enter", "edit"),
+        Binding("u", "undo"),
+        Binding("r", "reset"),
+        Binding("question_mark", "help"),
+        Binding("escape", "leave"),
+        Binding("q", "leave"),
+        Binding("ctrl+c,ctrl+q", "stop", priority=True),
+    ]
+
+    def __init__(self, trace: Trace, notation: Notation = "joined", digits: int = 6) -> None:
+        # Without colour the terminal's own is kept: no escape of a colour is written at all.
+        plain = bool(os.environ.get("NO_COLOR"))
+        super().__init__(ansi_color=True if plain else None)
+        self.scene = Scene(
+            Session(trace), go.start(trace), notation, digits, colour=not plain
+        )  # fmt: skip
+        self.before: list[Session] = []
+        self.said = ""
+        self.clock: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """Make the parts of the screen, from top to bottom."""
+        yield Panel("head")
+        yield Panel("table")
+        yield Panel("strip")
+        yield Panel("words")
+        yield Panel("working")
+        yield Editor(id="editor")
+        yield Panel("keys")
+
+    def on_mount(self) -> None:
+        """Draw for the first time."""
+        self.draw()
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw everything from the scene."""
+        width, height = self.size
+        scene = self.scene
+        share = drawing.plan(scene, width, height)
+        main = self.screen_stack[0]
+        main.set_class(share.gap > 0, "roomy")
+        panels = {panel.id: panel for panel in main.query(Panel)}
+        if not panels:
+            return  # a resize before the parts are there
+        panels["head"].show(drawing.head(scene, width), 1)
+        panels["table"].show(table(scene, width, share.table), share.table)
+        drawn = strip(scene, width, share.strip) if share.strip else Text()
+        panels["strip"].show(drawn, share.strip)
+        panels["words"].show(drawing.words(scene, width, share.words, self.said), share.words)
+        panels["working"].show(working(scene, width, share.working), share.working)
+        panels["keys"].show(drawing.keys(width), 0 if self.editing else 1)
+
+    def look(self, cursor: Cursor) -> None:
+        """Look somewhere else."""
+        self.said = ""
+        self.scene = replace(self.scene, cursor=cursor)
+        self.draw()
+
+    def say(self, message: str) -> None:
+        """Show a message until the next key that does something."""
+        self.said = message
+        self.draw()
+
+    def follow(self, session: Session, said: str) -> None:
+        """Show another session: what follows from an edit, or from one taken back."""
+        self.said = said
+        self.scene = replace(self.scene, session=session)
+        self.draw()
+
+    @property
+    def trace(self) -> Trace:
+        """The run as it is now."""
+        return self.scene.session.trace
+
+    @property
+    def editing(self) -> bool:
+        """Whether a number is being typed."""
+        return bool(self.query_one(Editor).display)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Let only leaving and stopping through while a number is typed or help is read."""
+        if action in ("leave", "stop"):
+            return True
+        return len(self.screen_stack) == 1 and not self.editing
+
+    # ---- moves
+
+    def action_row(self, by: int) -> None:
+        """Go to another row."""
+        self.look(go.by_row(self.trace, self.scene.cursor, by))
+
+    def action_unit(self, by: int) -> None:
+        """Go to another unit."""
+        self.look(go.by_unit(self.trace, self.scene.cursor, by))
+
+    def action_step(self, by: int) -> None:
+        """Go to another step."""
+        cursor = self.scene.cursor
+        self.look(go.to_step(self.trace, cursor, cursor.t + by))
+
+    def action_first_step(self) -> None:
+        """Go to step 1."""
+        self.look(go.to_step(self.trace, self.scene.cursor, 1))
+
+    def action_last_step(self) -> None:
+        """Go to the last step."""
+        self.look(go.to_step(self.trace, self.scene.cursor, self.trace.steps))
+
+    def action_next_run(self) -> None:
+        """Go to the next layer or direction."""
+        if len(self.trace.layers) == 1:
+            self.say("one layer, one direction: there is no other")
+            return
+        self.look(go.next_run(self.trace, self.scene.cursor))
+
+    def action_play(self) -> None:
+        """Step forward by itself, from the first step where the last is shown; or stop."""
+        if self.clock is not None:
+            self.stop_playing()
+            return
+        if self.scene.cursor.t == self.trace.steps:
+            self.action_first_step()
+        self.clock = self.set_interval(SECONDS_A_STEP, self.tick)
+
+    def tick(self) -> None:
+        """Step forward once; stop at the last step."""
+        if self.scene.cursor.t < self.trace.steps and not self.editing:
+            self.action_step(1)
+        if self.scene.cursor.t == self.trace.steps:
+            self.stop_playing()
+
+    def stop_playing(self) -> None:
+        """Stand still."""
+        if self.clock is not None:
+            self.clock.stop()
+            self.clock = None
+
+    # ---- what is shown
+
+    def action_notation(self) -> None:
+        """Change between joined and split."""
+        other: Notation = "split" if self.scene.notation == "joined" else "joined"
+        self.scene = replace(self.scene, notation=other)
+        self.say(f"{other} notation")
+
+    def action_weights(self) -> None:
+        """Show the parameters that enter the row, or the row again."""
+        cursor = self.scene.cursor
+        if cursor.weights:
+            self.look(replace(cursor, weights=False))
+            return
+        there = go.to_weights(self.trace, cursor)
+        if there is None:
+            self.say(f"no weight enters {UNICODE.name(cursor.symbol)}")
+        else:
+            self.look(there)
+
+    def action_differences(self) -> None:
+        """Show what the edits changed, or the values again."""
+        if not self.scene.session.edits:
+            self.say("nothing is edited: there are no differences (e edits)")
+            return
+        self.scene = replace(self.scene, differences=not self.scene.differences)
+        self.say("differences from the run as it was given" if self.scene.differences else "")
+
+    def action_help(self) -> None:
+        """Show what the keys do."""
+        self.stop_playing()
+        self.push_screen(Help())
+
+    # ---- edits
+
+    def action_edit(self) -> None:
+        """Let the selected number be typed over."""
+        self.stop_playing()
+        try:
+            go.selected_place(self.trace, self.scene.cursor)
+        except LstmStepError as error:
+            self.say(f"{error.what}: {error.hint}")
+            return
+        name = selected_name(self.scene)
+        now = go.selected_number(self.trace, self.scene.cursor)
+        self.query_one(Editor).ask(name, repr(now))
+        self.say("a number and Enter; Escape leaves it as it is")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take the number that was typed, or say what is wrong with it."""
+        event.stop()
+        scene = self.scene
+        try:
+            place = go.selected_place(self.trace, scene.cursor)
+            value = read_number(event.value, selected_name(scene))
+            session = scene.session.edited(place, value)
+            _ = session.trace  # run it here, where an error can still be said
+        except LstmStepError as error:
+            self.say(f"{error.what}: {error.hint}")
+            return
+        self.query_one(Editor).close()
+        if session is scene.session:
+            self.say("the number is the same")
+            return
+        self.before.append(scene.session)
+        self.follow(session, "")
+
+    def action_undo(self) -> None:
+        """Take the last edit, or the last reset, back."""
+        if not self.before:
+            self.say("nothing to undo")
+            return
+        self.follow(self.before.pop(), "undone")
+
+    def action_reset(self) -> None:
+        """Take all edits back."""
+        if not self.scene.session.edits:
+            self.say("nothing is edited")
+            return
+        self.before.append(self.scene.session)
+        self.follow(
+            replace(self.scene.session, edits=()), "as it was given; u brings the edits back"
+        )
+
+    # ---- the end
+
+    def action_leave(self) -> None:
+        """Leave the line where a number is typed, or the app."""
+        if self.editing:
+            self.query_one(Editor).close()
+            self.say("")
+            return
+        self.action_stop()
+
+    def action_stop(self) -> None:
+        """Leave the app, whatever is being done."""
+        self.exit(self.scene.session)

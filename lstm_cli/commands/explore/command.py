@@ -1,0 +1,155 @@
+"""`lstm-step explore`: the step in the terminal, to move about in and to edit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstm_cli.base.errors import ExitCode, InputError, UsageError, shell_word
+from lstm_cli.commands import _inputs as i
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
+
+if TYPE_CHECKING:
+    from lstm_cli.commands.explore.state import Session
+
+EXAMPLES = """\b
+Keys: arrows go to another row or unit, comma and full stop to another step, e edits x, h_prev,
+c_prev or a weight, w shows the weights, d what changed, u undoes, ? lists all keys, q quits.
+What was edited is printed at the end, with the command that runs it again where options can.
+
+\b
+Examples:
+  lstm-step explore --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1
+  lstm-step explore --x "1,2,3; 4,5,6" --weights samples/weights/hand.json
+  lstm-step explore --x "1;0;1;1" --weights samples/weights/parity.npz --notation split
+  lstm-step explore --x 0.5,1 --steps 20 --cell peephole --preset random --seed 3
+"""
+
+COMMAND = "lstm-step explore"
+# Options for which 0 is not the same as not given.
+_ZERO_COUNTS = ("--sample", "--forget-bias", "--clip", "--cell-clip")
+
+
+def explore(
+    x: i.X = "",
+    h: i.H = "",
+    c: i.C = "",
+    steps: o.Steps = 0,
+    weights: o.Weights = "",
+    layer: o.LayerName = "",
+    direction: o.DirectionName = None,
+    external: o.External = False,
+    preset: o.Preset = "",
+    seed: o.Seed = 0,
+    hidden_size: o.HiddenSize = 0,
+    output_size: o.OutputSize = 0,
+    cell: o.CellName = "",
+    convention: o.ConventionName = "",
+    forget_bias: o.ForgetBias = None,
+    clip: o.Clip = None,
+    cell_clip: o.CellClip = None,
+    activations: o.Activations = "",
+    dtype: o.DtypeName = o.Dtype.FLOAT64,
+    allow_nonfinite: i.AllowNonfinite = False,
+    sample: i.SampleNumber = None,
+    notation: Annotated[
+        o.NotationName,
+        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
+    ] = o.NotationName.JOINED,
+    digits: Annotated[
+        int, option("--digits", "-d", min=1, max=17, help="Decimals on the screen.")
+    ] = 6,
+) -> None:
+    """Explore the step in the terminal: move, edit a number, watch what follows.
+
+    Every row with its numbers, the equation of the selected one worked out, the course over time.
+    Takes what `run` takes; needs the extra `explore`.
+    """
+    _need_terminal()
+    _need_textual()
+    inputs = i.RunInputs(
+        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
+        weights, layer, direction, convention, external,
+        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite,
+        command=COMMAND,
+    )  # fmt: skip
+    trace = inputs.trace()
+    from lstm_cli.commands.explore.app import ExploreApp
+
+    app = ExploreApp(trace, notation.value, digits)
+    session = app.run()
+    if app.return_code:  # it broke, and has said how
+        raise typer.Exit(ExitCode.BUG)
+    if session is not None and session.edits:
+        _say_edits(session, inputs)
+
+
+def _need_terminal() -> None:
+    """Refuse to start where nobody could see the screen or press a key.
+
+    Raises:
+        UsageError: stdin, stdout or stderr (on which the screen is drawn) is no terminal.
+    """
+    hint = "lstm-step run, with the same options, prints every value"
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or not stream.isatty():
+            raise UsageError(f"explore needs a terminal, and {name} is none", where=name, hint=hint)
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError("explore needs a terminal that can draw", where="TERM=dumb", hint=hint)
+
+
+def _need_textual() -> None:
+    """Refuse to start without the package that draws.
+
+    Raises:
+        InputError: with the line that installs it.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("textual") is None:
+        raise InputError(
+            "explore needs the textual package", where=COMMAND,
+            hint="pip install 'lstm-cli[explore]'",
+        )  # fmt: skip
+
+
+def _say_edits(session: Session, inputs: i.RunInputs) -> None:
+    """Print what was edited, and the command that runs it again where options can say it."""
+    from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
+
+    for line in edit_lines(session):
+        print(line)
+    vectors = repeated_vectors(session)
+    if vectors is not None:
+        print("again: lstm-step run " + " ".join(map(shell_word, _options(inputs, vectors))))
+
+
+def _options(inputs: i.RunInputs, vectors: dict[str, str]) -> list[str]:
+    """Return the options as they were given, with the edited vectors in place of the old ones."""
+    cell = inputs.cell
+    given: dict[str, object] = {
+        "--x": inputs.x, "--h": inputs.h, "--c": inputs.c,
+        # Edited, x has a row for every step; each sample is a sequence of its own.
+        "--steps": 0 if "--x" in vectors else inputs.steps,
+        "--sample": None if "--x" in vectors else inputs.sample,
+        "--weights": inputs.weights, "--layer": inputs.layer,
+        "--direction": inputs.direction.value if inputs.direction else "",
+        "--convention": inputs.convention, "--preset": inputs.preset, "--seed": inputs.seed,
+        "--hidden-size": inputs.hidden_size, "--output-size": inputs.output_size,
+        "--cell": cell.name, "--forget-bias": cell.forget_bias, "--clip": cell.clip,
+        "--cell-clip": cell.cell_clip, "--activations": cell.activations,
+        "--dtype": "" if inputs.dtype is o.Dtype.FLOAT64 else inputs.dtype.value,
+    }  # fmt: skip
+    options = [
+        word
+        for name, value in (given | vectors).items()
+        if value not in (None, "") and (value or name in _ZERO_COUNTS)
+        for word in (name, str(value))
+    ]
+    flags = {"--allow-external-data": inputs.external, "--allow-nonfinite": inputs.allow_nonfinite}
+    return options + [name for name, set_ in flags.items() if set_]

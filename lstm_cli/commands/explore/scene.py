@@ -1,0 +1,256 @@
+"""What the screen shows, gathered as rows of numbers before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Apply, Name, Node, names_in
+from lstm_cli.cell.notation import UNICODE, Notation, number, number_text, write
+from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
+from lstm_cli.commands.explore.state import Place, Session, first_step, number_at
+from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
+from lstm_cli.show.colours import Scale, scale_of
+from lstm_cli.show.rows import INPUT_LABELS
+from lstm_cli.show.worked import known_at
+from lstm_cli.show.worked_sentences import Teller
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything that decides what is on the screen.
+
+    Attributes:
+        session: the run and its edits.
+        cursor: what is looked at.
+        notation: joined or split.
+        digits: decimals in the table and in the worked equation.
+        differences: whether the table shows what the edits changed in place of the values.
+        colour: whether numbers are coloured; else heat strips are drawn as bars.
+    """
+
+    session: Session
+    cursor: Cursor
+    notation: Notation = "joined"
+    digits: int = 6
+    differences: bool = False
+    colour: bool = True
+
+    @property
+    def each(self) -> LayerTrace:
+        """The layer and direction that is looked at."""
+        return self.session.trace.layers[self.cursor.run]
+
+    @property
+    def given(self) -> LayerTrace:
+        """The same of the run as it was given."""
+        return self.session.given.layers[self.cursor.run]
+
+    @cached_property
+    def values(self) -> dict[str, Array]:
+        """Symbol -> `(n,)` at the step that is looked at."""
+        return self.each.at(self.cursor.t)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One row of numbers on the screen.
+
+    Attributes:
+        symbol: the symbol or parameter, for its colours.
+        shown: what stands before the numbers.
+        label: what it is called.
+        flow: "in" where the selected row reads it, "out" where it reads the selected row.
+        values, before: the numbers, and those of the run as it was given, `(n,)`.
+        edited: the columns in which an edit stands.
+        scale: what colours the numbers take.
+        column: the selected one; None in any other row.
+    """
+
+    symbol: str
+    shown: str
+    label: str
+    flow: str
+    values: Array
+    before: Array
+    edited: frozenset[int]
+    scale: Scale
+    column: int | None = None
+
+    @property
+    def changed(self) -> Array:
+        """Whether each number differs from the run as it was given; nan is equal to nan."""
+        return ~np.isclose(self.values, self.before, rtol=0, atol=0, equal_nan=True)
+
+
+def rows_of(scene: Scene) -> list[Row]:
+    """Return the rows to show: those of the step, or those of the parameters."""
+    return _weight_rows(scene) if scene.cursor.weights else _step_rows(scene)
+
+
+def label_of(cell: Cell, symbol: str) -> str:
+    """Return what a symbol is called."""
+    return INPUT_LABELS[symbol] if symbol in INPUT_SYMBOLS else cell[symbol].label
+
+
+def _step_rows(scene: Scene) -> list[Row]:
+    each, cursor = scene.each, scene.cursor
+    before = scene.given.at(cursor.t)
+    return [
+        Row(
+            symbol,
+            _with_letter(symbol),
+            label_of(each.cell, symbol),
+            _flow(each.cell, symbol, cursor.symbol),
+            scene.values[symbol],
+            before[symbol],
+            _edited(scene, symbol, cursor.t),
+            scale_of(each.values[symbol], symbol),
+            cursor.unit if symbol == cursor.symbol else None,
+        )
+        for symbol in symbols_of(each.cell)
+    ]
+
+
+def _weight_rows(scene: Scene) -> list[Row]:
+    cursor, now, before = scene.cursor, scene.each.weights, scene.given.weights
+    rows = []
+    for place, line in enumerate(lines_of(now, cursor.symbol)):
+        array, old = now.arrays[line.name], before.arrays[line.name]
+        lead = () if line.row is None else (line.row,)
+        shown = line.name if line.row is None else f"{line.name}[{line.row}]"
+        rows.append(
+            Row(
+                line.name, shown, "", "", array[lead], old[lead],
+                _edited(scene, line.name, *lead), scale_of(array),
+                cursor.column if place == cursor.line else None,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _with_letter(symbol: str) -> str:
+    """Return a symbol as printed, with its letter where the two differ: `C̃_t (g)`."""
+    shown = UNICODE.name(symbol)
+    return f"{shown} ({symbol})" if "̃" in shown else shown
+
+
+def _flow(cell: Cell, symbol: str, chosen: str) -> str:
+    """Return where a row stands in the circuit, seen from the chosen one."""
+    if chosen in cell.symbols and symbol in names_in(cell[chosen].expression):
+        return "in"
+    if symbol in cell.symbols and chosen in names_in(cell[symbol].expression):
+        return "out"
+    return ""
+
+
+def _edited(scene: Scene, name: str, *lead: int) -> frozenset[int]:
+    """Return the columns of a row in which an edit stands."""
+    run = 0 if name == "x" and scene.each.layer == 0 else scene.cursor.run
+    return frozenset(
+        edit.place.index[-1]
+        for edit in scene.session.edits
+        if (edit.place.run, edit.place.name, edit.place.index[:-1]) == (run, name, lead)
+    )
+
+
+def sentence(scene: Scene) -> str:
+    """Return what the selected gate or state does to its unit, in words; "" where none says it.
+
+    A pre-activation has the sentence of its gate.
+    """
+    cursor, cell = scene.cursor, scene.each.cell
+    symbol = cursor.symbol.removeprefix("z_")
+    said = Teller(cell, known_at(scene.each, cursor.t), cursor.unit, UNICODE).say(symbol)
+    return f"{cell[symbol].label or symbol}: {said}" if said else ""
+
+
+def selected_name(scene: Scene) -> str:
+    """Return the number that the cursor is on by name: `x_t[2]`, `W_f[2, 0]`."""
+    name, index = selected(scene.session.trace, scene.cursor)
+    inside = index if scene.cursor.weights else index[1:]
+    return f"{UNICODE.name(name)}[{', '.join(map(str, inside))}]"
+
+
+def origin(scene: Scene) -> str:
+    """Return a line on the number that the cursor is on: where it is from, what it was."""
+    name, index = selected(scene.session.trace, scene.cursor)
+    place = Place(scene.cursor.run, name, index)
+    now, before = (number_at(t, place) for t in (scene.session.trace, scene.session.given))
+    parts = [f"{selected_name(scene)} = {number_text(now)}", _from(scene, name, index)]
+    if now != before and not (np.isnan(now) and np.isnan(before)):
+        was = number(before, scene.digits)
+        parts.append(f"was {was}, Δ {signed(now - before, scene.digits)}")
+    return " · ".join(part for part in parts if part)
+
+
+def advice(scene: Scene) -> str:
+    """Return, where a row has no sentence, what it is called or what to do with it."""
+    cursor, each = scene.cursor, scene.each
+    if cursor.symbol in each.cell.symbols:
+        return label_of(each.cell, cursor.symbol)
+    if cursor.symbol == "x" and each.layer > 0:
+        return "edit x of layer 0, and every layer follows: l goes through the layers"
+    return f"{INPUT_LABELS[cursor.symbol]}: e edits it, and what follows from it is computed anew"
+
+
+def signed(difference: float, digits: int) -> str:
+    """Return a difference for a table, its sign always there."""
+    return ("+" if difference > 0 else "") + number(difference, digits)
+
+
+def _from(scene: Scene, name: str, index: Sequence[int]) -> str:
+    """Return where a number that no row computes is from."""
+    if scene.cursor.weights:
+        return meets(scene, name, index)
+    each = scene.each
+    if name in ("h_prev", "c_prev"):
+        if index[1] in _edited(scene, name, scene.cursor.t):
+            return "put here by you"
+        if scene.cursor.t == first_step(each):
+            return "the initial state"
+        back = scene.cursor.t + (-1 if each.direction == "forward" else 1)
+        return f"{UNICODE.name(name[0])} of step {back}"
+    if name == "x" and each.layer > 0:
+        return f"what layer {each.layer - 1} puts out"
+    return label_of(each.cell, name)
+
+
+def meets(scene: Scene, name: str, index: Sequence[int]) -> str:
+    """Return which number a weight is multiplied by, such as `meets x_t[1] = 0.5`."""
+    if len(index) < 2:
+        return f"the bias of unit {index[0]}" if name.startswith("b_") else ""
+    for row in scene.each.cell.equations:
+        for vector in _met(row.expression, name):
+            return "meets " + _element(scene, vector, index[1])
+    return ""
+
+
+def _met(node: Node, name: str) -> list[Node]:
+    """Return the vectors that a matrix is multiplied with in a tree."""
+    match node:
+        case Apply("@", (Name(matrix), vector)) if matrix == name:
+            return [vector]
+        case Apply(_, arguments):
+            return [found for part in arguments for found in _met(part, name)]
+    return []
+
+
+def _element(scene: Scene, vector: Node, place: int) -> str:
+    """Return a number of a vector with its name: `h_{t−1}[2] = 0.5` of a concatenation."""
+    parts = vector.arguments if isinstance(vector, Apply) and vector.function == "concat" else ()
+    before = 0
+    for part in parts or (vector,):
+        if not isinstance(part, Name):
+            break
+        values = scene.values[part.id]
+        if place - before < len(values):
+            value = number(float(values[place - before]), scene.digits)
+            return f"{UNICODE.name(part.id)}[{place - before}] = {value}"
+        before += len(values)
+    return f"number {place} of {write(vector, UNICODE)}"

@@ -1,0 +1,1 @@
+"""`lstm-step grad`: the backward step and every gradient of a run."""

@@ -1,0 +1,200 @@
+"""`lstm-step grad`: the backward step, every gradient beside its equation."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstm_cli.base.errors import ExitCode, UsageError, safe
+from lstm_cli.commands import _inputs as i
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
+
+if TYPE_CHECKING:
+    from lstm_cli.base.arrays import Array
+    from lstm_cli.commands.grad.gradients import Report
+    from lstm_cli.engine.grad import Gradients
+    from lstm_cli.engine.run import Trace
+    from lstm_cli.show.rows import View
+
+EXAMPLES = """\b
+d_f is the gradient of the loss with respect to f, δf in tables. The loss is a weighted sum of
+what the last layer puts out: --dh, --dc and --d-output are its weights (its gradient there).
+Without them it is the sum of the final h.
+Exit codes: 0 done, 1 --check found a difference.
+
+\b
+Examples:
+  lstm-step grad --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1
+  lstm-step grad --x "1,2,3; 4,5,6" -w samples/weights/hand.json --check
+  lstm-step grad --x 0.5,1 --cell peephole --preset random --dh 1,-1 -f latex
+  lstm-step grad --x "1;0;1;1;0" -w samples/weights/parity.npz --through-time
+  lstm-step grad --x 1,2 --json | jq '.parameters[0].d_W_f'
+"""
+
+COMMAND = "lstm-step grad"
+FORMATS = ["table", "plain", "json", "csv", "markdown", "latex"]
+
+
+def grad(
+    x: i.X = "",
+    h: i.H = "",
+    c: i.C = "",
+    dh: Annotated[
+        str,
+        option("--dh", metavar="NUMBERS", help="The loss's gradient at the final h."),
+    ] = "",
+    dc: Annotated[
+        str,
+        option("--dc", metavar="NUMBERS", help="The loss's gradient at the final c."),
+    ] = "",
+    d_output: Annotated[
+        str,
+        option("--d-output", metavar="ROWS",
+               help="The loss's gradient at h of every step, a row a step."),
+    ] = "",
+    check: Annotated[
+        bool, option("--check", help="Compare with central differences of the run.")
+    ] = False,
+    through_time: Annotated[
+        bool,
+        option("--through-time", help="How gradients fade or grow on their way back."),
+    ] = False,
+    steps: o.Steps = 0,
+    weights: o.Weights = "",
+    layer: o.LayerName = "",
+    direction: o.DirectionName = None,
+    external: o.External = False,
+    preset: o.Preset = "",
+    seed: o.Seed = 0,
+    hidden_size: o.HiddenSize = 0,
+    output_size: o.OutputSize = 0,
+    cell: o.CellName = "",
+    convention: o.ConventionName = "",
+    forget_bias: o.ForgetBias = None,
+    clip: o.Clip = None,
+    cell_clip: o.CellClip = None,
+    activations: o.Activations = "",
+    dtype: o.DtypeName = o.Dtype.FLOAT64,
+    allow_nonfinite: i.AllowNonfinite = False,
+    unit: Annotated[
+        str, option("--unit", "-u", metavar="UNITS", help="Show only these: 3, 0:8, 0,2,5.")
+    ] = "",
+    at: Annotated[
+        str, option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
+    ] = "",
+    sample: i.SampleNumber = None,
+    notation: Annotated[
+        o.NotationName,
+        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
+    ] = o.NotationName.JOINED,
+    digits: Annotated[
+        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
+    ] = 6,
+    format_: Annotated[
+        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
+    ] = "",
+    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
+    output: o.Output = "-",
+    color: o.ColorWhen = o.Color.AUTO,
+) -> None:  # fmt: skip
+    """Show the backward step of a run: every gradient.
+
+    The equations are derived from the cell's own table, of every variant and of a cell of yours.
+    """
+    terminal = output == "-" and sys.stdout.isatty()
+    chosen = o.pick_format(format_, as_json, FORMATS, terminal=terminal)
+    i.refuse_two_pipes(
+        {"--x": x, "--h": h, "--c": c, "--dh": dh, "--dc": dc, "--d-output": d_output}
+    )
+    inputs = i.RunInputs(
+        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
+        weights, layer, direction, convention, external,
+        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite, COMMAND,
+    )  # fmt: skip
+    trace = inputs.trace(chosen)
+
+    from lstm_cli.show.rows import View, checked_view
+
+    view = checked_view(View(notation.value, digits, unit, at), trace)
+    report = _report(_gradients(trace, dh, dc, d_output), check, through_time)
+    _emit(report, view, chosen, output, color)
+    if report.margin and not report.margin.passed:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def _gradients(trace: Trace, dh: str, dc: str, d_output: str) -> Gradients:
+    """Return the gradients of the loss that the options describe."""
+    from lstm_cli.engine.grad import backward
+
+    final_h, final_c = _one_row(dh, "--dh"), _one_row(dc, "--dc")
+    return backward(trace, final_h, final_c, _rows(d_output, "--d-output", trace))
+
+
+def _one_row(text: str, name: str) -> Array | None:
+    if not text:
+        return None
+    from lstm_cli.files.vectors import read_vector
+
+    rows = read_vector(text, name)
+    if rows.ndim > 1 and len(rows) > 1:
+        raise UsageError(
+            f"{name} has {len(rows)} rows, needs one",
+            where=name,
+            hint="one number for each unit of the last layer; --d-output takes a row a step",
+        )
+    first: Array = rows.reshape(-1)
+    return first
+
+
+def _rows(text: str, name: str, trace: Trace) -> Array | None:
+    """Return a row for each step.
+
+    Raises:
+        UsageError: more rows or fewer than the run has steps.
+    """
+    if not text:
+        return None
+    from lstm_cli.files.vectors import read_vector
+
+    rows = read_vector(text, name)
+    if len(rows) != trace.steps:
+        raise UsageError(
+            f"{name} has {len(rows)} rows, the run has {trace.steps} steps",
+            where=name,
+            hint="a row for each step, in the order of x",
+        )
+    return rows
+
+
+def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
+    from lstm_cli.commands.grad.gradients import Report
+    from lstm_cli.engine import grad as b
+
+    margin = b.check(gradients.trace, gradients) if check else None
+    fading = b.through_time(gradients.trace) if through_time else ()
+    return Report(gradients, margin, fading)
+
+
+def _emit(report: Report, view: View, chosen: str, output: str, color: o.Color) -> None:
+    if chosen == "table":
+        from lstm_cli.commands.grad.gradient_table import print_gradients
+
+        o.show(lambda console: print_gradients(console, report, view), color, output)
+        return
+    from lstm_cli.base.version import __version__
+    from lstm_cli.commands.grad.gradients import FORMATS as TEXTS
+    from lstm_cli.commands.grad.gradients import margin_text
+    from lstm_cli.files.output import write_out
+
+    write_out(TEXTS[chosen](report, view, __version__), output)
+    if chosen == "json":
+        return
+    loss = report.gradients.loss
+    assumed = (*report.gradients.trace.assumptions, *([] if loss.given else [loss.describe()]))
+    for assumption in assumed:
+        print(f"assumed: {safe(assumption)}", file=sys.stderr)
+    if report.margin:
+        print(margin_text(report.margin), file=sys.stderr)

@@ -1,0 +1,380 @@
+"""The backward step as rows, and as text for programs and papers: JSON, plain, CSV and others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Apply, Equation, Name, functions_in
+from lstm_cli.cell.gradient import GIVEN, backward_table, parameter_of
+from lstm_cli.cell.notation import (
+    LATEX,
+    PLAIN,
+    UNICODE,
+    Notation,
+    Style,
+    gradient_style,
+    split,
+    write,
+    write_definition,
+    write_equation,
+)
+from lstm_cli.engine.grad import Fading, Gradients, LayerGradient, Margin
+from lstm_cli.files.output import json_text, plain_list, step_record
+from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, metadata, number
+
+# Vectors that have no units of the layer: `--unit` leaves them whole.
+_WHOLE = ("d_x", "d_hx", "d_joined")
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What `grad` has to tell: the gradients, and what was asked for beside them."""
+
+    gradients: Gradients
+    margin: Margin | None = None
+    fading: tuple[Fading, ...] = ()
+
+
+@lru_cache(maxsize=64)
+def backward_rows(cell: Cell, notation: Notation) -> tuple[Equation, ...]:
+    """Return a cell's backward table; in split notation that of the split cell."""
+    if notation == "joined":
+        return backward_table(cell)
+    rows = tuple(Equation(r.symbol, split(r.expression), r.label) for r in cell.equations)
+    return backward_table(Cell(cell.name, cell.title, rows, cell.sources))
+
+
+def value_rows(each: LayerGradient, t: int, view: View, style: Style) -> list[Row]:
+    """Return what came from outside and every `d_` row of input time `t` (from 1), unbatched."""
+    values = each.at(t)
+    told = _told(each.trace.cell, view.notation, style)
+    return [Row(name, *told[name], values[name]) for name in told if not parameter_of(name)]
+
+
+@lru_cache(maxsize=64)  # a long run asks for the same rows at every step
+def _told(cell: Cell, notation: Notation, style: Style) -> dict[str, tuple[str, str, str]]:
+    """Return symbol -> (shown, label, right side), what comes from outside first."""
+    style = gradient_style(style)
+    told = {name: (style.name(name), label, "") for name, label in GIVEN.items()}
+    for row in backward_rows(cell, notation):
+        shown, right = write_equation(row, style)
+        told[row.symbol] = (shown, row.label, right)
+    return told
+
+
+def parameter_rows(each: LayerGradient, view: View, style: Style) -> list[Row]:
+    """Return the gradient of every parameter, summed over time; matrices are `(rows, columns)`."""
+    found = _parameters(each, view.notation)
+    told = _told(each.trace.cell, view.notation, style)
+    return [Row(name, *told[name], found[name]) for name in told if name in found]
+
+
+def _parameters(each: LayerGradient, notation: Notation) -> dict[str, Array]:
+    """Return `d_parameter` -> gradient; split, `d_U_k` are the columns that meet `h_prev`."""
+    joined = {f"d_{name}": array for name, array in each.parameters.items()}
+    made = dict(joined)
+    for row in backward_rows(each.trace.cell, notation):
+        if parameter_of(row.symbol) and row.symbol not in joined:
+            whole = "d_W" + row.symbol.removeprefix("d_U")
+            wide = each.weights.output_size
+            made[row.symbol], made[whole] = joined[whole][:, :wide], joined[whole][:, wide:]
+    return made
+
+
+def column_names(each: LayerGradient, symbol: str, view: View) -> list[str]:
+    """Return what each column of a matrix meets: `h[0]`, `x[2]`; [] where a sum meets it."""
+    rows = {row.symbol: row.expression for row in backward_rows(each.trace.cell, view.notation)}
+    match rows[symbol]:
+        case Apply("outer", (_, Apply("concat", parts))):
+            met = [part.id for part in parts if isinstance(part, Name)]
+        case Apply("outer", (_, Name(name))):
+            met = [name]
+        case _:
+            return []
+    return [
+        f"{name.removesuffix('_prev')}[{unit}]"
+        for name in met
+        for unit in range(each.trace.values[name].shape[-1])
+    ]
+
+
+def backward_definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
+    """Return what each function stands for that the backward rows use."""
+    used = [name for row in backward_table(cell) for name in functions_in(row.expression)]
+    return [text for name in dict.fromkeys(used) if (text := write_definition(name, style))]
+
+
+def shown_gradients(gradients: Gradients, view: View) -> Iterator[tuple[LayerGradient, int]]:
+    """Yield (layer, t) for the steps asked for, by layer, direction, then t."""
+    for each in gradients.layers:
+        for t in sorted(chosen_steps(view, gradients.trace)):
+            yield each, t
+
+
+def chosen(symbol: str, values: Array, view: View) -> Array:
+    """Return the units that `--unit` leaves of a gradient."""
+    if symbol.startswith(_WHOLE):
+        return values
+    return values[..., chosen_units(view, values.shape[-1])]
+
+
+def to_json(report: Report, view: View, version: str) -> Iterator[str]:
+    """Yield the document of `grad --json`."""
+    gradients = report.gradients
+    trace, dtype = gradients.trace, gradients.trace.dtype
+    document = metadata(trace, view.notation, "grad", version)
+    loss = {"given": list(gradients.loss.given)} | {
+        name: plain_list(array)
+        for name, array in (("dh", gradients.loss.h), ("dc", gradients.loss.c),
+                            ("d_output", gradients.loss.output))
+    }  # fmt: skip
+    document |= {"loss": loss, "backward": _records(trace.model.cell, view.notation)}
+    if words := backward_definitions(trace.model.cell):
+        document["definitions"] = list(dict.fromkeys(document.get("definitions", []) + words))
+    document["steps"] = [
+        step_record(each.layer, each.direction, t, _step_values(each, t, view), dtype)
+        for each, t in shown_gradients(gradients, view)
+    ]
+    document["parameters"] = [
+        {"layer": each.layer, "direction": each.direction}
+        | {row.symbol: plain_list(row.values, dtype) for row in parameter_rows(each, view, PLAIN)}
+        for each in gradients.layers
+    ]
+    document["d_x"] = plain_list(gradients.x, dtype)
+    document["initial"] = [
+        {"layer": each.layer, "direction": each.direction,
+         "d_h": plain_list(each.h0, dtype), "d_c": plain_list(each.c0, dtype)}
+        for each in gradients.layers
+    ]  # fmt: skip
+    if report.margin:
+        document["check"] = margin_record(report.margin)
+    if report.fading:
+        document["through_time"] = list(_fading_records(report, view))
+    yield json_text(document, indent=1) + "\n"
+
+
+def _step_values(each: LayerGradient, t: int, view: View) -> dict[str, Array]:
+    return {
+        row.symbol: chosen(row.symbol, row.values, view) for row in value_rows(each, t, view, PLAIN)
+    }
+
+
+def _records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
+    styles = [gradient_style(style) for style in (PLAIN, UNICODE, LATEX)]
+    records = []
+    for row in backward_rows(cell, notation):
+        plain, pretty, latex = (write_equation(row, style) for style in styles)
+        records.append({"symbol": row.symbol, "label": row.label, "text": plain[1],
+                        "unicode": " = ".join(pretty), "latex": " = ".join(latex)})  # fmt: skip
+    return records
+
+
+def margin_record(margin: Margin) -> dict[str, Any]:
+    """Return the JSON form of a check."""
+    import numpy as np
+
+    numbers = {
+        key: plain_list(np.asarray(value))
+        for key, value in (("margin", margin.largest), ("derived", margin.derived),
+                           ("measured", margin.measured))
+    }  # fmt: skip
+    return {
+        "passed": margin.passed,
+        "margin": numbers["margin"],
+        "tolerance": margin.tolerance,
+        "checked": margin.checked,
+        "total": margin.total,
+        "worst": {"symbol": margin.symbol, "layer": margin.layer, "direction": margin.direction,
+                  "index": list(margin.index), "derived": numbers["derived"],
+                  "measured": numbers["measured"]},
+    }  # fmt: skip
+
+
+def margin_text(margin: Margin) -> str:
+    """Return a check in one sentence."""
+    word = "agrees with" if margin.passed else "DIFFERS from"
+    part = f"{margin.checked:,}" + (
+        f" of {margin.total:,}" if margin.checked < margin.total else ""
+    )
+    text = (
+        f"{word} central differences: largest relative difference {margin.largest:.1e} "
+        f"(allowed {margin.tolerance:.0e}) in {part} numbers, at {margin.place}"
+    )
+    if margin.passed:
+        return text
+    return f"{text}: derived {margin.derived:.10g}, measured {margin.measured:.10g}"
+
+
+# What `through_time` gives: its name in data formats, in words, and as a heading.
+FADING = {
+    "forget": ("forget gate", "f_t"),
+    "kept": ("product of the forget gates after t", "Π f after t"),
+    "diagonal": ("diagonal of dc_T/dc_t", "∂c_T/∂c_t"),
+    "c": ("length of the columns of dc_T/dc_t", "‖∂c_T/∂c_t‖"),
+    "h": ("length of the columns of dh_T/dh_t", "‖∂h_T/∂h_t‖"),
+}
+
+
+def fading_name(fading: Fading, name: str) -> tuple[str, str]:
+    """Return what a part of it is called, in words and as a heading; a forget gate as it is."""
+    if name not in ("forget", "kept") or fading.factor in (None, Name("f")):
+        return FADING[name]
+    assert fading.factor is not None
+    plain, shown = write(fading.factor), write(fading.factor, UNICODE)
+    if name == "forget":
+        return plain, shown
+    return f"product of {plain} after t", f"Π ({shown}) after t"
+
+
+def _fading_records(report: Report, view: View) -> Iterator[dict[str, Any]]:
+    dtype = report.gradients.trace.dtype
+    for each in report.fading:
+        for t in sorted(chosen_steps(view, report.gradients.trace)):
+            values = {name: chosen(name, array[..., t - 1, :], view)
+                      for name, array in fading_arrays(each).items()}  # fmt: skip
+            yield step_record(each.layer, each.direction, t, values, dtype)
+
+
+def fading_arrays(each: Fading) -> dict[str, Array]:
+    """Return name -> `(…, T, n)`, what the cell has of it."""
+    found = {name: getattr(each, name) for name in FADING}
+    return {name: array for name, array in found.items() if array is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """One vector of a data format; `t` is "" for what is summed over time, `row` of a matrix."""
+
+    layer: int
+    direction: str
+    t: str
+    row: Row
+    place: str
+    values: Array
+
+
+def _lines(report: Report, view: View, style: Style) -> Iterator[_Line]:
+    gradients = report.gradients
+    for each, t in shown_gradients(gradients, view):
+        for row in value_rows(each, t, view, style):
+            yield _Line(each.layer, each.direction, str(t), row, "", row.values)
+    for each in gradients.layers:
+        for row in parameter_rows(each, view, style):
+            if row.values.ndim == 1:
+                yield _Line(each.layer, each.direction, "", row, "", row.values)
+            else:
+                for place, values in enumerate(row.values):
+                    yield _Line(each.layer, each.direction, "", row, str(place), values)
+    for fading in report.fading:
+        for t in sorted(chosen_steps(view, gradients.trace)):
+            for name, array in fading_arrays(fading).items():
+                label, shown = fading_name(fading, name)
+                row = Row(f"through_time_{name}", shown, label, "", array[t - 1])
+                yield _Line(fading.layer, fading.direction, str(t), row, "", row.values)
+
+
+def _units(line: _Line, view: View) -> list[int]:
+    """Return the units of a line to show: a matrix's rows, and what has no units, stay whole."""
+    whole = line.place or line.row.symbol.startswith(_WHOLE)
+    count = len(line.values)
+    return list(range(count)) if whole else chosen_units(view, count)
+
+
+def _texts(values: Array, units: Sequence[int], report: Report) -> list[str]:
+    texts = plain_list(values, report.gradients.trace.dtype)
+    return [str(texts[unit]).removesuffix(".0") for unit in units]
+
+
+def to_plain(report: Report, view: View, version: str) -> Iterator[str]:
+    """Yield tab-separated lines: layer, direction, t, symbol, name, equation, then the numbers.
+
+    A matrix takes a line a row, `d_W_f[0]`; what is summed over time has no t.
+    """
+    yield "layer\tdirection\tt\tsymbol\tname\tequation\tvalues\n"
+    for line in _lines(report, view, PLAIN):
+        symbol = line.row.symbol + (f"[{line.place}]" if line.place else "")
+        texts = _texts(line.values, _units(line, view), report)
+        cells = [str(line.layer), line.direction, line.t, symbol, line.row.label,
+                 line.row.equation, *texts]  # fmt: skip
+        yield "\t".join(cells) + "\n"
+
+
+def to_csv(report: Report, view: View, version: str) -> Iterator[str]:
+    """Yield one number a line: layer, direction, t, symbol, unit, column, value.
+
+    `column` is that of a matrix, `unit` its row; what is summed over time has no t.
+    """
+    yield "layer,direction,t,symbol,unit,column,value\n"
+    for line in _lines(report, view, PLAIN):
+        units = _units(line, view)
+        start = f"{line.layer},{line.direction},{line.t},{line.row.symbol}"
+        for unit, value in zip(units, _texts(line.values, units, report), strict=True):
+            place = f"{line.place},{unit}" if line.place else f"{unit},"
+            yield f"{start},{place},{value}\n"
+
+
+def to_markdown(report: Report, view: View, version: str) -> Iterator[str]:
+    """Yield a Markdown table a step, then one of the parameters of each layer and direction."""
+    for heading, rows in _tables(report, view, UNICODE):
+        count = max(len(values) for _, _, values in rows)
+        yield f"**{heading}**\n\n"
+        yield "| symbol | equation | " + " | ".join(map(str, range(count))) + " |\n"
+        yield "|---|---|" + "---:|" * count + "\n"
+        for shown, equation, values in rows:
+            cells = [number(float(value), view.digits) for value in values]
+            cells += [""] * (count - len(cells))
+            yield f"| {shown} | {equation} | {' | '.join(cells)} |\n"
+        yield "\n"
+    for text in backward_definitions(report.gradients.trace.model.cell, UNICODE):
+        yield f"{text}\n\n"
+
+
+def to_latex(report: Report, view: View, version: str) -> Iterator[str]:
+    """Yield a `tabular` a step, then one of the parameters (needs only amsmath)."""
+    for heading, rows in _tables(report, view, LATEX):
+        count = max(len(values) for _, _, values in rows)
+        yield f"% {heading}\n\\begin{{tabular}}{{l{'r' * count}}}\n\\hline\n"
+        yield " & ".join(["equation", *map(str, range(count))]) + r" \\ \hline" + "\n"
+        for shown, equation, values in rows:
+            left = f"${shown} = {equation}$" if equation else f"${shown}$"
+            cells = [_latex_number(float(value), view.digits) for value in values]
+            yield " & ".join([left, *cells, *[""] * (count - len(cells))]) + r" \\" + "\n"
+        yield "\\hline\n\\end{tabular}\n\n"
+    for text in backward_definitions(report.gradients.trace.model.cell, LATEX):
+        yield f"% {text}\n"
+
+
+def _latex_number(value: float, digits: int) -> str:
+    mantissa, _, exponent = number(value, digits).partition("e")
+    power = rf" \cdot 10^{{{int(exponent)}}}" if exponent else ""
+    return f"${mantissa}{power}$"
+
+
+def _tables(
+    report: Report, view: View, style: Style
+) -> Iterator[tuple[str, list[tuple[str, str, Array]]]]:
+    """Yield (heading, rows of symbol, equation, chosen numbers) for papers."""
+    tables: dict[str, list[tuple[str, str, Array]]] = {}
+    for line in _lines(Report(report.gradients), view, style):
+        when = f"t = {line.t}" if line.t else "parameters, summed over time"
+        rows = tables.setdefault(f"layer {line.layer}, {line.direction}, {when}", [])
+        mark = f"[{line.place}]" if line.place else ""
+        if line.place == "0":  # a matrix: its equation first, then a line a row
+            rows.append((line.row.shown, line.row.equation, line.values[:0]))
+        equation = "" if line.place else line.row.equation
+        rows.append((line.row.shown + mark, equation, line.values[_units(line, view)]))
+    yield from tables.items()
+
+
+FORMATS: dict[str, Callable[[Report, View, str], Iterator[str]]] = {
+    "plain": to_plain,
+    "json": to_json,
+    "csv": to_csv,
+    "markdown": to_markdown,
+    "latex": to_latex,
+}

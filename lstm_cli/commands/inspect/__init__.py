@@ -1,0 +1,1 @@
+"""`lstm-step inspect`: what a weight file holds."""

@@ -1,0 +1,117 @@
+"""What a weight file holds: its LSTMs, how that is known, what it leaves open, and its ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import LstmStepError, safe
+from lstm_cli.cell.cells import describe_edit
+from lstm_cli.cell.weights import LstmWeights
+from lstm_cli.formats.conventions import convention_named
+from lstm_cli.formats.detect import Found, find_lstms
+from lstm_cli.formats.read import assemble, format_of, read_contents, refuse_strangers
+
+SCHEMA = "lstm-step/1"
+
+
+def inspect_file(path: Path, convention: str = "", *, external: bool = False) -> dict[str, Any]:
+    """Return what a file holds as a JSON document.
+
+    Args:
+        path: a weight file.
+        convention: the layout the user names, "" to let names and shapes decide.
+        external: whether an ONNX model may have its weights in files beside it.
+
+    Raises:
+        InputError: the file cannot be read, or its names are ambiguous.
+    """
+    contents = read_contents(path, external=external)
+    place = safe(path)
+    row = convention_named(convention) if convention else None
+    found = find_lstms(contents, place, row)
+    refuse_strangers(contents, found, place)
+    return {
+        "schema": SCHEMA,
+        "command": "inspect",
+        "file": str(path),
+        "format": format_of(path).name,
+        "bytes": path.stat().st_size,
+        "lstms": [_lstm(number, each, str(path)) for number, each in enumerate(found)],
+        "tensors": [
+            {"name": name, "shape": list(info.shape), "dtype": info.dtype}
+            for name, info in contents.tensors.infos.items()
+        ],
+        "notes": list(contents.notes),
+    }
+
+
+def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
+    """Return one LSTM of the report; a fault in it is part of the report."""
+    row = found.convention
+    known: dict[str, Any] = {
+        "number": number,
+        "name": found.name,
+        "convention": row.name,
+        "confirmed_by": row.confirmed_by,
+        "known_by": list(found.known_by),
+        "open": [*found.open, *([found.undecided.what] if found.undecided else [])],
+        "gate_order": row.order,
+        "dtypes": sorted({i for part in found.parts.values() for i in _dtypes(part.tensors)}),
+    }
+    try:
+        model = assemble(found, source)
+    except LstmStepError as error:
+        return known | {"error": error.as_record()}
+    first = model.first
+    return known | {
+        "cell": first.cell.name,
+        "equations": describe_edit(first.cell),
+        "levels": len(model.layers),
+        "directions": list(model.layers[0].directions),
+        "input_size": first.input_size,
+        "hidden_size": first.hidden_size,
+        "output_size": first.output_size,
+        "parameters": int(sum(a.size for _, _, w in model.runs for a in w.arrays.values())),
+        "ranges": [
+            {"layer": level, "direction": direction, **each}
+            for level, direction, weights in model.runs
+            for each in _ranges(weights)
+        ],
+    }
+
+
+def _dtypes(tensors: Any) -> Iterator[str]:
+    infos = getattr(tensors, "infos", None)
+    if infos is None:
+        yield from (str(array.dtype) for array in tensors.values())
+    else:
+        yield from (info.dtype for info in infos.values())
+
+
+def _ranges(weights: LstmWeights) -> Iterator[dict[str, Any]]:
+    """Yield name, shape, least, mean, greatest of each parameter, `W_k` cut into W_k and U_k."""
+    wide = weights.output_size
+    for name, array in weights.arrays.items():
+        parts = {name: array}
+        if name.startswith("W_") and name != "W_hr" and array.shape[1] == wide + weights.input_size:
+            parts = {name: array[:, wide:], f"U{name[1:]}": array[:, :wide]}
+        for part, values in parts.items():
+            yield {
+                "parameter": part,
+                "shape": list(values.shape),
+                "min": float(np.min(values)),
+                "mean": _mean(values),
+                "max": float(np.max(values)),
+            }
+
+
+def _mean(values: Array) -> float:
+    """Return the mean, of numbers too whose sum is more than the largest number."""
+    with np.errstate(over="ignore"):
+        mean = float(np.mean(values))
+    return mean if np.isfinite(mean) else float(np.sum(values / values.size))

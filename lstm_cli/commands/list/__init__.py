@@ -1,0 +1,1 @@
+"""`lstm-step list`: what there is, with its sources."""

@@ -1,0 +1,225 @@
+"""`lstm-step list`: what there is, each with what it shows or where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lstm_cli.mistakes.row import Mistake
+
+EXAMPLES = """\b
+Examples:
+  lstm-step list presets
+  lstm-step list cells
+  lstm-step list conventions --json
+  lstm-step list mistakes forget-bias-omitted
+"""
+
+Row = dict[str, Any]
+
+
+def _cells() -> list[Row]:
+    from lstm_cli.cell.cells import LSTM, VARIANTS, cell_named, describe_edit
+    from lstm_cli.cell.notation import PLAIN, write_equation
+    from lstm_cli.cell.shapes import describe
+
+    rows = []
+    for name in ["lstm", *VARIANTS]:
+        cell = cell_named(name)
+        table = (
+            [" = ".join(write_equation(row, PLAIN)) for row in cell.equations]
+            if name == "lstm"
+            else describe_edit(cell, LSTM)
+        )
+        shapes = [f"{key} {describe(shape)}" for key, shape in cell.parameters.items()]
+        own = shapes if name == "lstm" else [
+            f"{key} {describe(shape)}" for key, shape in cell.parameters.items()
+            if key not in LSTM.parameters
+        ]  # fmt: skip
+        rows.append(
+            {"name": name, "what": cell.title, "equations": table, "parameters": own,
+             "source": "; ".join(cell.sources if name == "lstm" else cell.sources[2:])}
+        )  # fmt: skip
+    return rows
+
+
+def _presets() -> list[Row]:
+    from lstm_cli.cell.presets import PRESETS
+
+    return [{"name": preset.name, "shows": preset.shows} for preset in PRESETS.values()]
+
+
+def _conventions() -> list[Row]:
+    from lstm_cli.formats.conventions import CONVENTIONS
+
+    return [
+        {"name": row.name, "what": row.title, "source": row.source,
+         "gates": " ".join(row.order), "confirmed by": row.confirmed_by or "nothing yet: a rumour"}
+        for row in CONVENTIONS.values()
+    ]  # fmt: skip
+
+
+def _formats() -> list[Row]:
+    from lstm_cli.formats.read import FORMATS
+    from lstm_cli.formats.save import SAVERS
+
+    written = {suffix for saver in SAVERS for suffix in saver.suffixes}
+    rows = [
+        {"name": each.name, "read": " ".join(each.suffixes), "what": each.title,
+         "written": " ".join(suffix for suffix in each.suffixes if suffix in written),
+         "missing": each.missing}
+        for each in FORMATS
+    ]  # fmt: skip
+    rows += [
+        {"name": saver.name, "read": "", "what": saver.title, "written": " ".join(saver.suffixes),
+         "missing": ""}
+        for saver in SAVERS
+        if not saver.reads_back
+    ]  # fmt: skip
+    return rows
+
+
+def _activations() -> list[Row]:
+    from lstm_cli.cell.equations import FUNCTIONS, is_activation
+    from lstm_cli.cell.notation import PLAIN, write_definition
+
+    return [
+        {"name": name, "definition": write_definition(name, PLAIN) or f"{name}(z)"}
+        for name in FUNCTIONS
+        if is_activation(name)
+    ]
+
+
+def _functions() -> list[Row]:
+    from lstm_cli.cell.equations import FUNCTIONS
+    from lstm_cli.cell.notation import PLAIN, write_definition
+
+    return [
+        {"name": name, "definition": write_definition(name, PLAIN)
+         or f"{name}({', '.join(function.parameters)})"}
+        for name, function in FUNCTIONS.items()
+        if not function.operator
+    ]  # fmt: skip
+
+
+def _mistakes() -> list[Row]:
+    from lstm_cli.mistakes.catalogue import MISTAKES
+    from lstm_cli.mistakes.formulas import formula_of
+
+    return [
+        {"name": row.id, "what": row.title, "computes": formula_of(row), "source": row.source,
+         "kind": row.kind, "numbers": list(row.numbers)}
+        for row in MISTAKES.values()
+    ]  # fmt: skip
+
+
+def _mistake_pages(name: str) -> list[Row]:
+    from lstm_cli.mistakes.named import rows_named
+
+    return [_mistake_page(row) for row in rows_named(name)]
+
+
+def _mistake_page(row: Mistake) -> Row:
+    from lstm_cli.mistakes.formulas import formula_of
+
+    return {
+        "name": row.id, "what": row.title, "computes": formula_of(row), "meaning": row.meaning,
+        "cause": row.cause, "fix": row.fix,
+        "certain": "the fix is sure once this is the mistake" if row.certain
+        else "the cause is likely, not sure",
+        "source": row.source, "options": row.options, "kind": row.kind,
+        "numbers": list(row.numbers),
+    }  # fmt: skip
+
+
+# Kinds whose rows have a page each: an id may stand for several.
+PAGES: dict[str, Callable[[str], list[Row]]] = {"mistakes": _mistake_pages}
+
+KINDS: dict[str, Callable[[], list[Row]]] = {
+    "cells": _cells,
+    "presets": _presets,
+    "conventions": _conventions,
+    "formats": _formats,
+    "activations": _activations,
+    "functions": _functions,
+    "mistakes": _mistakes,
+}
+
+
+def list_(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help=", ".join(KINDS), autocompletion=lambda: list(KINDS)),
+    ],
+    name: Annotated[
+        str, typer.Argument(metavar="[ID]", help="One mistake, with all there is on it.")
+    ] = "",
+    as_json: Annotated[bool, option("--json", help="As a JSON array.")] = False,
+    markdown: Annotated[bool, option("--markdown", help="As a Markdown table.")] = False,
+    color: o.ColorWhen = o.Color.AUTO,
+) -> None:
+    """Show what there is: cells, presets, ….
+
+    Also conventions, file formats, activations, the functions of a cell's equations, and known
+    mistakes.
+    """
+    if kind not in KINDS:
+        raise UsageError(
+            f"nothing to list called '{kind}'", where="KIND", hint=suggest(kind, KINDS)
+        )
+    if name and kind not in PAGES:
+        raise UsageError(
+            f"{kind} have no pages of their own", where="ID", hint=f"lstm-step list {kind}"
+        )
+    rows = PAGES[kind](name) if name else KINDS[kind]()
+    if as_json:
+        from lstm_cli.files.output import write_out
+
+        write_out([json.dumps(rows, indent=1) + "\n"])
+        return
+    if markdown:
+        from lstm_cli.files.output import write_out
+
+        write_out(line + "\n" for line in _markdown(rows))
+        return
+    o.show(lambda console: _print_rows(console, rows), color)
+
+
+def _markdown(rows: list[Row]) -> Iterator[str]:
+    keys = [key for key in rows[0] if key != "missing"]
+    yield "| " + " | ".join(keys) + " |"
+    yield "|---" * len(keys) + "|"
+    for row in rows:
+        cells = [
+            "; ".join(map(str, v)) if isinstance(v := row[key], list) else str(v) for key in keys
+        ]
+        yield "| " + " | ".join(safe(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+# What is printed with its name before it.
+_LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause", "fix", "options",
+        "certain")  # fmt: skip
+
+
+def _print_rows(console: Console, rows: list[Row]) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for row in rows:
+        console.print(Text(safe(row["name"]), style="bold"))
+        for key, value in row.items():
+            for text in value if isinstance(value, list) else [value]:
+                if key not in ("name", "numbers", "kind") and text:
+                    lead = f"{key}: " if key in _LED else ""
+                    line = Text(f"{lead}{safe(text)}", style="dim" if lead else "")
+                    console.print(Padding(line, (0, 0, 0, 2)))

@@ -1,0 +1,1 @@
+"""`lstm-step report`: a page of a run, or a picture."""

@@ -1,0 +1,313 @@
+"""`lstm-step report`: a run as a page of its own, or as a picture."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, cast
+
+from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.commands import _inputs as i
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
+
+if TYPE_CHECKING:
+    from lstm_cli.commands.report.picture_files import Kind
+    from lstm_cli.commands.report.picture_plan import What
+    from lstm_cli.engine.run import LayerTrace, Trace
+    from lstm_cli.show.rows import View
+
+EXAMPLES = """\b
+A page (.html) needs no network and nothing beside it. A picture (.svg, .png, .pdf) is the circuit
+of one step with the numbers of one unit, or heat strips or lines over time: --picture says which,
+or else a file's name that starts with cell, strips (or gates) or lines, or else the run: one step
+is a circuit, more are strips. The circuit is written as .svg.
+
+\b
+Examples:
+  lstm-step report --x "1;0;1;1;0" -w samples/weights/parity.npz -o page.html
+  lstm-step report --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1 -o cell.svg
+  lstm-step report --x @x.npy -w model.npz -o gates.svg --symbols f,i,c --unit 0:16
+  lstm-step report --x @x.npy -w model.npz -o lines.png --symbols f,c --unit 3,7 --theme dark
+"""
+
+COMMAND = "lstm-step report"
+FORMATS = ["html", "svg", "png", "pdf"]
+
+
+class Picture(StrEnum):
+    """What a picture shows."""
+
+    CIRCUIT = "circuit"
+    STRIPS = "strips"
+    LINES = "lines"
+
+
+class Theme(StrEnum):
+    """What a picture is drawn for."""
+
+    AUTO = "auto"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+# How the names of files begin that say what is in them.
+_NAMES = {
+    "cell": Picture.CIRCUIT, "circuit": Picture.CIRCUIT, "strips": Picture.STRIPS,
+    "gates": Picture.STRIPS, "lines": Picture.LINES,
+}  # fmt: skip
+
+
+def report(
+    x: i.X = "",
+    h: i.H = "",
+    c: i.C = "",
+    steps: o.Steps = 0,
+    weights: o.Weights = "",
+    layer: o.LayerName = "",
+    direction: o.DirectionName = None,
+    external: o.External = False,
+    preset: o.Preset = "",
+    seed: o.Seed = 0,
+    hidden_size: o.HiddenSize = 0,
+    output_size: o.OutputSize = 0,
+    cell: o.CellName = "",
+    convention: o.ConventionName = "",
+    forget_bias: o.ForgetBias = None,
+    clip: o.Clip = None,
+    cell_clip: o.CellClip = None,
+    activations: o.Activations = "",
+    dtype: o.DtypeName = o.Dtype.FLOAT64,
+    allow_nonfinite: i.AllowNonfinite = False,
+    sample: i.SampleNumber = None,
+    picture: Annotated[
+        Picture | None, option("--picture", help="What a picture shows.")
+    ] = None,
+    symbols: Annotated[
+        str,
+        option("--symbols", metavar="NAMES",
+               help="The rows of strips or lines: f,i,c; else the gates and states."),
+    ] = "",
+    unit: Annotated[
+        str,
+        option("--unit", "-u", metavar="UNITS",
+               help="Those of strips and lines: 3, 0:8; the one of a circuit, and of a page "
+               "at first. Else the one with the largest |h|."),
+    ] = "",
+    at: Annotated[
+        str,
+        option("--at", metavar="STEPS",
+               help="The steps of strips and lines: 1:50; the step of a circuit, and of a "
+               "page at first. Else the last."),
+    ] = "",
+    which: Annotated[
+        int | None,
+        option("--which", min=0, metavar="K",
+               help="Of which run of a stack a circuit is: 0 is layer 0 forward, then its "
+               "backward or the next layer …; else the last."),
+    ] = None,
+    theme: Annotated[
+        Theme | None,
+        option("--theme", help="Light, dark, or (a circuit) as the reader's system has it."),
+    ] = None,
+    width: Annotated[
+        float, option("--width", metavar="CM", help="A picture's width; 8.5 is a column.")
+    ] = 8.5,
+    notation: Annotated[
+        o.NotationName,
+        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
+    ] = o.NotationName.JOINED,
+    digits: Annotated[
+        int | None,
+        option("--digits", "-d", min=0, max=17,
+               help="Decimals: 6 on a page, 3 in a circuit."),
+    ] = None,
+    format_: Annotated[
+        str,
+        option("--format", "-f", metavar="FORMAT",
+               help="html, svg, png, pdf; else by the file's name."),
+    ] = "",
+    output: Annotated[
+        str,
+        option("--output", "-o", metavar="FILE", help="The page or picture; - is stdout."),
+    ] = "",
+) -> None:  # fmt: skip
+    """Make a page of a run, or a picture.
+
+    The page shows the cell as a circuit with every number in it, strips of all steps, the equation
+    of what is pointed at, and sliders that compute the step again.
+    """
+    kind = _kind(output, format_)
+    inputs = i.RunInputs(
+        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
+        weights, layer, direction, convention, external,
+        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite, COMMAND,
+    )  # fmt: skip
+    trace = inputs.trace("report")
+    what = "page" if kind == "html" else _what(picture, output, trace).value
+    _refuse_idle(what, {
+        "--picture": picture, "--symbols": symbols, "--which": which, "--theme": theme,
+        "--width": width if width != 8.5 else None,
+    })  # fmt: skip
+
+    from lstm_cli.files.output import write_out
+    from lstm_cli.show.rows import View, checked_view
+
+    view = checked_view(View(notation.value, 6 if digits is None else digits, unit, at), trace)
+    if kind == "html":
+        made: str | bytes = _page(trace, view)
+    elif what == "circuit":
+        _refuse_kind(kind)
+        seen = _in_view(trace, view, which)
+        made = _circuit(trace, seen, 3 if digits is None else digits, theme or Theme.LIGHT, width)
+    else:
+        made = _over_time(trace, view, kind, what, symbols, theme, width)
+    write_out([made], output)
+    for assumption in trace.assumptions:
+        print(f"assumed: {safe(assumption)}", file=sys.stderr)
+
+
+def _kind(output: str, format_: str) -> str:
+    """Return the format: as asked, or by the file's name.
+
+    Raises:
+        UsageError: no file, or a name that tells nothing.
+    """
+    if not output:
+        raise UsageError("a page or a picture needs a file", where=COMMAND, hint="-o page.html")
+    named = format_ or PurePath(output).suffix.lower().removeprefix(".").replace("htm", "html")
+    kind = named.replace("htmll", "html")
+    if kind not in FORMATS:
+        told = f"unknown format '{safe(kind)}'" if kind else f"'{safe(output)}' tells no format"
+        raise UsageError(
+            told, where="--format" if format_ else "--output",
+            hint=suggest(kind, FORMATS) if kind else "-o page.html, -o cell.svg, -f html",
+        )  # fmt: skip
+    if output == "-" and kind in ("png", "pdf") and sys.stdout.isatty():
+        raise UsageError(
+            f"{kind} is not for a terminal", where=f"-f {kind}", hint=f"-o gates.{kind}"
+        )
+    return kind
+
+
+def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
+    """Return what a picture shows: as asked, or by the file's name, or by the run."""
+    if picture is not None:
+        return picture
+    word = re.match(r"[a-z]*", PurePath(output).stem.lower())
+    if word and word[0] in _NAMES:
+        return _NAMES[word[0]]
+    return Picture.CIRCUIT if trace.steps == 1 else Picture.STRIPS
+
+
+# Which pictures an option has an effect on.
+_USES = {
+    "--picture": ("circuit", "strips", "lines"),
+    "--symbols": ("strips", "lines"),
+    "--which": ("circuit",),
+    "--theme": ("circuit", "strips", "lines"),
+    "--width": ("circuit", "strips", "lines"),
+}
+
+
+def _refuse_idle(what: str, given: dict[str, object]) -> None:
+    for name, value in given.items():
+        if value not in (None, "") and what not in _USES[name]:
+            raise UsageError(
+                f"{name} has no effect on a {what}" if what in ("page", "circuit")
+                else f"{name} has no effect on {what}",
+                where=COMMAND, hint=f"leave {name} out, or make a picture that it belongs to: "
+                + ", ".join(_USES[name]),
+            )  # fmt: skip
+
+
+def _refuse_kind(kind: str) -> None:
+    if kind != "svg":
+        raise UsageError(
+            f"a circuit is not written as {kind}", where="--output",
+            hint="-o cell.svg, or --picture strips",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a circuit shows: a run of the stack, its step (from 1) and its unit (from 0)."""
+
+    each: LayerTrace
+    t: int
+    unit: int
+
+
+def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
+    """Return the one unit of the one step that is shown.
+
+    Raises:
+        UsageError: several are chosen, or `--which` is out of range.
+    """
+    from lstm_cli.show.rows import choose, chosen_units, strongest_unit
+    from lstm_cli.show.terminal import last_step
+
+    if which is not None and which >= len(trace.layers):
+        raise UsageError(
+            f"--which {which}: there are 0 to {len(trace.layers) - 1}", where="--which",
+            hint="runs count from 0: each layer's forward, then its backward",
+        )  # fmt: skip
+    each = trace.last_layer[0] if which is None else trace.layers[which]
+    times = choose(view.at, trace.steps, "--at", first=1) if view.at else [last_step(each)]
+    size = each.values["c"].shape[-1]
+    units = chosen_units(view, size) if view.units else [strongest_unit(each, times[0])]
+    if not units:
+        raise UsageError(
+            f"--unit {safe(view.units)}: this run has units 0 to {size - 1}", where="--unit",
+            hint="--unit 0",
+        )  # fmt: skip
+    for name, chosen in (("--at", times), ("--unit", units)):
+        if len(chosen) != 1:
+            raise UsageError(
+                f"{name} chooses {len(chosen)}, a circuit shows one", where=name,
+                hint=f"{name} {chosen[0]}",
+            )  # fmt: skip
+    return _Seen(each, times[0], units[0])
+
+
+def _page(trace: Trace, view: View) -> str:
+    from lstm_cli.base.version import __version__
+    from lstm_cli.commands.report.page import Look, page
+    from lstm_cli.show.rows import choose, chosen_units, strongest_unit
+
+    # A page starts with the first of what is chosen; its reader goes on from there.
+    first = trace.layers[0]
+    t = choose(view.at, trace.steps, "--at", first=1)[0] if view.at else 1
+    unit = chosen_units(view, view.widest)[0] if view.units else strongest_unit(first, t)
+    return page(trace, Look(unit, t, view.digits, view.notation), __version__)
+
+
+def _circuit(trace: Trace, seen: _Seen, digits: int, theme: Theme, width: float) -> str:
+    from lstm_cli.commands.report.svg import picture_of_step
+
+    place = f"layer {seen.each.layer} {seen.each.direction}, " if len(trace.layers) > 1 else ""
+    size = seen.each.values["c"].shape[-1]
+    step = f"step {seen.t} of {trace.steps}"
+    note = f"{trace.model.cell.name}, {place}unit {seen.unit} of {size}, {step}"
+    return picture_of_step(
+        seen.each, seen.t, seen.unit, note=note, digits=digits, theme=theme.value, width_cm=width
+    )
+
+
+def _over_time(
+    trace: Trace, view: View, kind: str, what: str, symbols: str, theme: Theme | None, width: float
+) -> bytes:
+    from lstm_cli.commands.report.pictures import draw_over_time
+
+    if theme is Theme.AUTO:
+        raise UsageError(
+            "only a circuit can be of both themes", where="--theme", hint="--theme light or dark"
+        )
+    names = [name for name in re.split(r"[\s,]+", symbols) if name]
+    return draw_over_time(
+        trace, view, cast("Kind", kind), what=cast("What", what), symbols=names,
+        width_cm=width, dark=theme is Theme.DARK,
+    )  # fmt: skip

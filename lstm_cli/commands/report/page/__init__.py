@@ -1,0 +1,286 @@
+"""A run as one page that needs nothing else: the circuit, the strips, sliders that recompute.
+
+The page holds what a step is computed from (weights, and x, h and c over time) and the cell's
+table as data; every other value its script computes from them, by the trees and functions of
+`equations`. So no formula is written in the script. What a stranger named reaches the page as
+escaped text or as JSON, and its content security policy runs this script and no other.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, UsageError, safe
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Apply, Node, function_named
+from lstm_cli.cell.notation import UNICODE, Notation, write
+from lstm_cli.commands.report.page.tokens import tokens_of, tree_json
+from lstm_cli.commands.report.svg import RULES, circuit_svg, page_variables
+from lstm_cli.engine.run import LayerTrace, Trace, rounded
+from lstm_cli.show.circuit import draw
+from lstm_cli.show.circuit_parts import Drawing
+from lstm_cli.show.colours import NOT_FINITE, RAMPS, scale_of
+from lstm_cli.show.rows import INPUT_LABELS, definitions, equation_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+# A page past this is slow to open; a browser holds its numbers twice.
+MAX_BYTES = 64 * 2**20
+# The script's files, in the order in which each uses those before it.
+SCRIPTS = ("arithmetic.js", "model.js", "words.js", "circuit.js", "strips.js", "sliders.js",
+           "page.js")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a page starts with: the unit and the step in view (from 0 and from 1), how it writes."""
+
+    unit: int = 0
+    t: int = 1
+    digits: int = 6
+    notation: Notation = "joined"
+
+
+def page(trace: Trace, look: Look, version: str) -> str:
+    """Return the page of an unbatched run, HTML.
+
+    Raises:
+        InputError: jinja2 is not installed.
+        UsageError: the page would be larger than `MAX_BYTES`.
+    """
+    _check_size(trace)
+    environment = _environment()
+    kinds = _kinds(trace)
+    script = _script()
+    style = page_variables() + RULES + _file("page.css")
+    return environment.get_template("page.html").render(
+        trace=trace,
+        title=_title(trace),
+        facts=_facts(trace),
+        assumptions=[safe(each) for each in trace.assumptions],
+        circuits=[_circuit(each) for each in kinds],
+        equations=[_equations(each.cell, look.notation) for each in kinds],
+        data=_data(trace, kinds, look),
+        script=script,
+        style=style,
+        script_hash=_hash(script),
+        style_hash=_hash(style),
+        version=version,
+    )
+
+
+def _environment() -> Environment:
+    try:
+        import jinja2
+    except ImportError:
+        raise InputError(
+            "a page needs the jinja2 package", where="report", hint="pip install 'lstm-cli[report]'"
+        ) from None
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader({"page.html": _file("page.html")}),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
+    return environment
+
+
+def _file(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    parts = "\n".join(_file(name) for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
+
+
+def _hash(text: str) -> str:
+    """Return what a content security policy allows a script or a style by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _check_size(trace: Trace) -> None:
+    numbers = sum(
+        sum(array.size for array in each.weights.arrays.values())
+        + sum(each.values[symbol].size for symbol in ("x", "h", "c"))
+        for each in trace.layers
+    )
+    size = numbers * 11  # eight bytes in base64
+    if size > MAX_BYTES:
+        raise UsageError(
+            f"the page would have some {size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}",
+            where="report",
+            hint="--steps cuts a long run; --layer chooses in a file; a picture (.svg, .png) has "
+            "no such limit",
+        )
+
+
+def _kinds(trace: Trace) -> list[LayerTrace]:
+    """Return the layers and directions that a drawing each is for: of those alike, the first."""
+    kinds: list[LayerTrace] = []
+    for each in trace.layers:
+        if not any(_alike(each, kind) for kind in kinds):
+            kinds.append(each)
+    return kinds
+
+
+def _alike(one: LayerTrace, other: LayerTrace) -> bool:
+    return one.cell.equations == other.cell.equations and _sizes(one) == _sizes(other)
+
+
+def _sizes(each: LayerTrace) -> dict[str, int]:
+    return {symbol: values.shape[-1] for symbol, values in each.values.items()}
+
+
+# ---- words
+
+
+def _title(trace: Trace) -> str:
+    steps = "one step" if trace.steps == 1 else f"{trace.steps} steps"
+    return f"{safe(trace.model.cell.name)}, {steps}"
+
+
+def _facts(trace: Trace) -> list[str]:
+    first = trace.model.first
+    sizes = f"I = {first.input_size}, H = {first.hidden_size}"
+    if first.output_size != first.hidden_size:
+        sizes += f", P = {first.output_size}"
+    convention = f" ({trace.model.convention})" if trace.model.convention else ""
+    facts = [sizes, f"weights {safe(trace.model.source)}{safe(convention)}", trace.dtype.name]
+    if len(trace.layers) > 1:
+        facts.insert(0, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
+    return facts
+
+
+def _equations(cell: Cell, notation: Notation) -> dict[str, Any]:
+    """Return a cell's rows as people read them, and what its functions stand for."""
+    written = equation_text(cell, UNICODE, notation)
+    rows = [(" = ".join(written[row.symbol]), row.label) for row in cell.equations]
+    return {"rows": rows, "definitions": definitions(cell, UNICODE)}
+
+
+def _circuit(each: LayerTrace) -> Any:
+    """Return the cell's drawing, its numbers left out: the script fills them in."""
+    from markupsafe import Markup  # jinja2's own
+
+    # An XML library has escaped it.
+    return Markup(circuit_svg(draw(each.cell), sizes=_sizes(each)))
+
+
+# ---- data
+
+
+def _data(trace: Trace, kinds: Sequence[LayerTrace], look: Look) -> dict[str, Any]:
+    """Return what the script computes from, as JSON."""
+    return {
+        "view": {"unit": look.unit, "t": look.t, "digits": look.digits},
+        "single": trace.dtype == np.float32,
+        "ramps": {name: list(ramp) for name, ramp in RAMPS.items()},
+        "notFinite": NOT_FINITE,
+        "cells": [_cell(each.cell, look.notation) for each in kinds],
+        "runs": [_run(trace, place, kinds) for place in range(len(trace.layers))],
+    }
+
+
+def _cell(cell: Cell, notation: Notation) -> dict[str, Any]:
+    written = equation_text(cell, UNICODE, notation)
+    drawing = draw(cell)
+    rows = [
+        {"symbol": row.symbol, "shown": written[row.symbol][0], "label": safe(row.label),
+         "equation": written[row.symbol][1], "tree": tree_json(row.expression),
+         "stages": tokens_of(row.expression, notation)}
+        for row in cell.equations
+    ]  # fmt: skip
+    inputs = [
+        {"symbol": symbol, "shown": UNICODE.name(symbol), "label": label}
+        for symbol, label in INPUT_LABELS.items()
+    ]
+    return {
+        "name": safe(cell.name),
+        "inputs": inputs,
+        "rows": rows,
+        "parts": _parts(drawing, cell, notation),
+        "functions": _functions(cell),
+    }
+
+
+def _parts(drawing: Drawing, cell: Cell, notation: Notation) -> dict[str, Any]:
+    """Return the expressions that the circuit shows and the table has no row for."""
+    known = {*cell.symbols, *INPUT_LABELS}
+    return {
+        key: {"equation": write(node, UNICODE), "tree": tree_json(node),
+              "stages": tokens_of(node, notation)}
+        for key, node in drawing.nodes.items()
+        if key not in known
+    }  # fmt: skip
+
+
+def _functions(cell: Cell) -> dict[str, Any]:
+    """Return the functions that a cell uses and that are made of others, as trees."""
+    found: dict[str, Any] = {}
+    waiting = [row.expression for row in cell.equations]
+    while waiting:
+        for name in _applied(waiting.pop()):
+            function = function_named(name)
+            inside = function.body or function.formula
+            if inside is not None and name not in found:
+                found[name] = {"parameters": list(function.parameters),
+                               "defaults": list(function.defaults),
+                               "tree": tree_json(inside)}  # fmt: skip
+                waiting.append(inside)
+    return found
+
+
+def _applied(node: Node) -> list[str]:
+    if not isinstance(node, Apply):
+        return []
+    return [node.function, *(name for each in node.arguments for name in _applied(each))]
+
+
+def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any]:
+    """Return one layer in one direction: its weights, and x, h and c over time."""
+    each = trace.layers[place]
+    first = each.steps - 1 if each.direction == "backward" else 0
+    below = [i for i, other in enumerate(trace.layers) if other.layer == each.layer - 1]
+    return {
+        "title": f"layer {each.layer} {each.direction}",
+        "cell": next(i for i, kind in enumerate(kinds) if _alike(each, kind)),
+        "backward": each.direction == "backward",
+        "steps": each.steps,
+        "parameters": {
+            name: _packed(rounded(array, trace.dtype))
+            for name, array in each.weights.arrays.items()
+        },
+        # A layer reads what the one below puts out.
+        "x": {"below": below} if below else _packed(each.values["x"]),
+        "start": {s: _packed(each.values[f"{s}_prev"][first]) for s in ("h", "c")},
+        "h": _packed(each.values["h"]),
+        "c": _packed(each.values["c"]),
+        "scales": _scales(each),
+    }
+
+
+def _scales(each: LayerTrace) -> dict[str, Any]:
+    scales = {symbol: scale_of(values, symbol) for symbol, values in each.values.items()}
+    return {symbol: [scale.ramp, scale.low, scale.high] for symbol, scale in scales.items()}
+
+
+def _packed(array: Array) -> dict[str, Any]:
+    """Return an array as base64 of little-endian float64, or float32 where that loses nothing."""
+    with np.errstate(over="ignore"):
+        narrow = array.astype("<f4")
+    exact = np.array_equal(narrow.astype(np.float64), array, equal_nan=True)
+    raw = narrow if exact else array.astype("<f8")
+    return {
+        "shape": list(array.shape),
+        "single": exact,
+        "data": base64.b64encode(raw.tobytes()).decode(),
+    }

@@ -1,0 +1,317 @@
+"""A circuit as SVG: the drawing of `circuit`, with the numbers of one unit in one step.
+
+Every element is built by an XML library, so no text can become markup. Colours are CSS variables:
+a page sets its own, a picture of its own brings `STYLE`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.cell.equations import evaluate
+from lstm_cli.cell.notation import UNICODE
+from lstm_cli.engine.run import LayerTrace
+from lstm_cli.show.circuit import draw
+from lstm_cli.show.circuit_parts import BOX_HEIGHT, LETTER, RADIUS, Box, Drawing, Label, Wire
+from lstm_cli.show.colours import scale_of
+from lstm_cli.show.rows import equation_text, number
+
+# So many units stand as coloured squares beside the number of the chosen one.
+MOST_CHIPS = 16
+CHIP = 9.0
+NARROWEST, WIDEST = 5.0, 60.0  # cm
+
+LIGHT = {
+    "ink": "#1b1b1f", "faint": "#6a6a75", "paper": "#ffffff", "wire": "#4a4a55",
+    "state": "#1b1b1f", "layer": "#ffe9a8", "function": "#ffd97a", "operator": "#f7c9d4",
+    "edge": "#8a6d1f", "value": "#0b4f9e", "chosen": "#d6336c", "cell": "#eef4ee",
+}  # fmt: skip
+DARK = {
+    "ink": "#f2f2f5", "faint": "#a5a5b2", "paper": "#17181c", "wire": "#a9a9b8",
+    "state": "#f2f2f5", "layer": "#5c4a12", "function": "#7a5f10", "operator": "#7c3548",
+    "edge": "#d9b84a", "value": "#8ec5ff", "chosen": "#ff7aa8", "cell": "#20261f",
+}  # fmt: skip
+
+RULES = """
+.circuit { font-family: "Helvetica Neue", Arial, "Liberation Sans", "DejaVu Sans", sans-serif; }
+.circuit text { fill: var(--ink); font-size: var(--letters, 26px); }
+.circuit .name { font-style: italic; }
+.circuit .sub { font-size: 0.7em; }
+.circuit .number { fill: var(--value); font-variant-numeric: tabular-nums; }
+.circuit .face { text-anchor: middle; }
+.circuit .wire { fill: none; stroke: var(--wire); stroke-width: 2.2; stroke-linejoin: round; }
+.circuit .state { stroke: var(--state); stroke-width: 3.6; }
+.circuit .bus { stroke-width: 3; }
+.circuit .feed { stroke-dasharray: 5 4; stroke-width: 1.8; }
+.circuit .head, .circuit .joint { fill: var(--wire); stroke: none; }
+.circuit .head.state, .circuit .joint.state { fill: var(--state); }
+.circuit .box { stroke: var(--edge); stroke-width: 1.4; fill: var(--function); }
+.circuit .box.layer { fill: var(--layer); stroke-dasharray: none; }
+.circuit .box.operator { fill: var(--operator); }
+.circuit .chip { stroke: var(--faint); stroke-width: 0.6; }
+.circuit .chip.chosen { stroke: var(--chosen); stroke-width: 2.4; }
+.circuit .note { fill: var(--faint); font-size: calc(0.8 * var(--letters, 26px)); }
+.circuit .back { fill: var(--paper); }
+.circuit .frame { fill: var(--cell); stroke: var(--faint); stroke-width: 1; }
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What a circuit shows: key -> `(n,)` of one step, the chosen unit, how a number is written."""
+
+    values: Mapping[str, Array]
+    unit: int
+    text: Callable[[float], str]
+    note: str = ""
+
+
+def picture_of_step(
+    each: LayerTrace,
+    t: int,
+    unit: int,
+    *,
+    note: str = "",
+    digits: int = 3,
+    theme: str = "light",
+    width_cm: float = 8.5,
+) -> str:
+    """Return the circuit of one step with the numbers of one unit, as an SVG file of its own.
+
+    Args:
+        each: a run's layer in one direction, unbatched.
+        t: the step, in input time from 1.
+        unit: from 0.
+        note: a line under the circuit.
+        digits: decimals.
+        theme: "light", "dark", or "auto", which follows the reader's system.
+        width_cm: how wide it is on paper.
+
+    Raises:
+        UsageError: a width that no page has.
+    """
+    check_width(width_cm)
+    drawing, known = draw(each.cell), {**each.weights.arrays, **each.at(t)}
+    # A plain number of the table stands for every unit.
+    units = each.values["c"].shape[-1]
+    found = {key: np.asarray(evaluate(node, known)) for key, node in drawing.nodes.items()}
+    values = {key: value if value.ndim else np.full(units, value) for key, value in found.items()}
+    written = equation_text(each.cell, UNICODE, "joined")
+    titles = {symbol: " = ".join(sides) for symbol, sides in written.items()}
+    numbers = Numbers(values, unit, lambda value: number(value, digits), note)
+    return circuit_svg(drawing, numbers, theme=theme, width_cm=width_cm, titles=titles)
+
+
+def check_width(width_cm: float) -> None:
+    """Refuse a width that no page has.
+
+    Raises:
+        UsageError: it is refused.
+    """
+    if not NARROWEST <= width_cm <= WIDEST:
+        raise UsageError(
+            f"a picture {width_cm:g} cm wide", where="--width",
+            hint=f"{NARROWEST:g} to {WIDEST:g} cm; one column of a paper is 8.5",
+        )  # fmt: skip
+
+
+def variables(theme: str) -> str:
+    """Return the CSS that sets the colours: of "light", "dark", or as the reader's system wants."""
+    light, dark = (_block(colours) for colours in (LIGHT, DARK))
+    if theme == "light":
+        return f":root {{ {light} }}"
+    if theme == "dark":
+        return f":root {{ {dark} }}"
+    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+
+
+def page_variables() -> str:
+    """Return the CSS of a page, which the reader may switch: `data-theme` on its root."""
+    light, dark = (_block(colours) for colours in (LIGHT, DARK))
+    # On paper it is always light.
+    return (
+        f":root {{ {light} }}\n"
+        "@media screen and (prefers-color-scheme: dark) "
+        f"{{ :root:not([data-theme=light]) {{ {dark} }} }}\n"
+        f"@media screen {{ :root[data-theme=dark] {{ {dark} }} }}\n"
+    )
+
+
+def _block(colours: Mapping[str, str]) -> str:
+    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
+
+
+def circuit_svg(
+    drawing: Drawing,
+    numbers: Numbers | None = None,
+    *,
+    theme: str = "",
+    width_cm: float = 0.0,
+    titles: Mapping[str, str] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> str:
+    """Return the SVG of a circuit.
+
+    Args:
+        drawing: the circuit.
+        numbers: what stands in it; without them the places are left empty, for a page to fill.
+        theme: "light", "dark" or "auto" for a picture of its own; "" for a page, which has a style.
+        width_cm: how wide it is on paper; 0 leaves that to the page.
+        titles: key -> the text that a pointer over it shows.
+        sizes: key -> the number of units, where there are no numbers to tell.
+    """
+    width, height = drawing.width, drawing.height + (38 if numbers and numbers.note else 0)
+    root = ElementTree.Element(
+        "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width:g} {height:g}",
+                "class": "circuit", "role": "img"},
+    )  # fmt: skip
+    if width_cm:
+        root.set("width", f"{width_cm:g}cm")
+        root.set("height", f"{width_cm * height / width:.4g}cm")
+    ElementTree.SubElement(root, "title").text = "The cell as a circuit"
+    if theme:
+        ElementTree.SubElement(root, "style").text = variables(theme) + RULES
+        _add(root, "rect", "back", x=0, y=0, width=width, height=height)
+    writer = _Writer(root, numbers, titles or {}, sizes or {})
+    left, top, wide, high = drawing.frame
+    _add(root, "rect", "frame", x=left, y=top, width=wide, height=high, rx=22)
+    for wire in drawing.wires:
+        writer.wire(wire)
+    for x, y in drawing.joints:
+        _add(root, "circle", "joint", cx=x, cy=y, r=4.2)
+    for box in drawing.boxes:
+        writer.box(box)
+    for label in drawing.labels:
+        writer.label(label)
+    if numbers and numbers.note:
+        _add(root, "text", "note", x=14, y=height - 14).text = safe(numbers.note)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _add(
+    parent: ElementTree.Element, tag: str, kind: str, **attributes: float | str
+) -> ElementTree.Element:
+    texts = {
+        name.replace("_", "-"): f"{value:g}" if isinstance(value, float | int) else value
+        for name, value in attributes.items()
+    }
+    return ElementTree.SubElement(parent, tag, {"class": kind, **texts})
+
+
+@dataclass(frozen=True, eq=False)
+class _Writer:
+    root: ElementTree.Element
+    numbers: Numbers | None
+    titles: Mapping[str, str]
+    sizes: Mapping[str, int]
+
+    def _part(self, key: str, kind: str) -> ElementTree.Element:
+        """Return a group for what belongs to a key, with its title."""
+        group = _add(self.root, "g", f"part {kind}", data_key=key)
+        if title := self.titles.get(key):
+            ElementTree.SubElement(group, "title").text = safe(title)
+        return group
+
+    def wire(self, wire: Wire) -> None:
+        group = self._part(wire.key, "line")
+        points = " ".join(f"{x:g},{y:g}" for x, y in wire.points)
+        # A wider line that is not seen takes the pointer.
+        _add(group, "polyline", f"wire {wire.kind}", points=points)
+        if wire.end:
+            _add(group, "polygon", f"head {wire.kind}", points=_arrow(*wire.points[-2:]))
+
+    def box(self, box: Box) -> None:
+        group = self._part(box.key, "operation")
+        x, y = box.middle
+        if box.kind == "operator":
+            _add(group, "circle", "box operator", cx=x, cy=y, r=RADIUS)
+        else:
+            _add(group, "rect", f"box {box.kind}", x=x - box.width / 2, y=y - BOX_HEIGHT / 2,
+                 width=box.width, height=BOX_HEIGHT, rx=6)  # fmt: skip
+        face = _add(group, "text", "face", x=x, y=y + 8)
+        _named(face, box.text)
+        if LETTER * len(box.text) > box.width:  # a long name is set narrower
+            face.set("textLength", f"{box.width - 10:g}")
+            face.set("lengthAdjust", "spacingAndGlyphs")
+
+    def label(self, label: Label) -> None:
+        group = self._part(label.key, "label")
+        x, y = label.place
+        if label.shown:
+            text = _add(group, "text", "name", x=x, y=y - 11, text_anchor=label.anchor)
+            _named(text, label.shown)
+        number = _add(group, "text", "number", x=x, y=y + 19, text_anchor=label.anchor,
+                      data_number=label.key)  # fmt: skip
+        values = self.numbers.values[label.key] if self.numbers else None
+        if self.numbers and values is not None:
+            number.text = self._number(label.key, values, self.numbers.unit)
+        count = self.sizes.get(label.key, 0) if values is None else len(values)
+        if label.chips and 1 < count <= MOST_CHIPS:
+            self._chips(group, label, count, values)
+
+    def _number(self, key: str, values: Array, unit: int) -> str:
+        assert self.numbers is not None
+        if key == "x":  # an input is no unit's own: all of a short one, the size of a long one
+            texts = [self.numbers.text(float(each)) for each in values[:4]]
+            return ", ".join(texts) if len(values) <= 3 else f"{len(values)} numbers"
+        # A projected h has fewer units than c.
+        return self.numbers.text(float(values[unit])) if unit < len(values) else "–"
+
+    def _chips(
+        self, group: ElementTree.Element, label: Label, count: int, values: Array | None
+    ) -> None:
+        x, y = label.place
+        left = x - count * CHIP if label.anchor == "end" else x
+        scale = None if values is None else scale_of(values, label.key)
+        chosen = self.numbers.unit if self.numbers and label.key != "x" else -1
+        for unit in range(count):
+            fill = "none" if scale is None or values is None else scale.colour(float(values[unit]))
+            _add(group, "rect", "chip chosen" if unit == chosen else "chip",
+                 x=left + unit * CHIP, y=y + 25, width=CHIP - 2, height=CHIP - 2, fill=fill,
+                 data_unit=str(unit))  # fmt: skip
+
+
+def _arrow(before: tuple[float, float], end: tuple[float, float]) -> str:
+    """Return the head of an arrow at the end of a line that runs along an axis."""
+    (x0, y0), (x, y) = before, end
+    length = max(abs(x - x0), abs(y - y0)) or 1.0
+    dx, dy = (x - x0) / length, (y - y0) / length
+    size, half = 13.0, 6.5
+    tip = (x + dx * 2, y + dy * 2)
+    base = (tip[0] - dx * size, tip[1] - dy * size)
+    corners = [tip, (base[0] - dy * half, base[1] + dx * half),
+               (base[0] + dy * half, base[1] - dx * half)]  # fmt: skip
+    return " ".join(f"{a:g},{b:g}" for a, b in corners)
+
+
+def _named(text: ElementTree.Element, shown: str) -> None:
+    """Write a name with its subscripts lowered: `C_{t−1}`, `W_f`."""
+    place = 0
+    for match in re.finditer(r"_(\{([^}]*)\}|\w+)", shown):
+        _span(text, shown[place : match.start()], "")
+        _span(text, match[2] or match[1], "sub")
+        place = match.end()
+    _span(text, shown[place:], "")
+
+
+def _span(text: ElementTree.Element, part: str, kind: str) -> None:
+    if not part:
+        return
+    spans = list(text)
+    lowered = bool(spans) and spans[-1].get("class") == "sub"
+    if kind == "sub":
+        span = ElementTree.SubElement(text, "tspan", {"class": "sub", "dy": "5"})
+        span.text = safe(part)
+    elif lowered:
+        ElementTree.SubElement(text, "tspan", {"dy": "-5"}).text = safe(part)
+    elif spans:
+        spans[-1].tail = (spans[-1].tail or "") + safe(part)
+    else:
+        text.text = (text.text or "") + safe(part)

@@ -1,0 +1,188 @@
+"""A run as a C header of golden vectors: what a port must compute, value by value.
+
+A port's test includes it and asks for `fabs(c[j] - lstm_c[t][j]) <= LSTM_TOLERANCE`, which is that
+of double or of float arithmetic; both are there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.c_text import array_lines, comment, guard, identifier
+from lstm_cli.cell.notation import PLAIN
+from lstm_cli.engine.agreement import Arithmetic, room_of
+from lstm_cli.engine.run import LayerTrace, Trace
+from lstm_cli.show.rows import (
+    INPUT_LABELS,
+    View,
+    chosen_steps,
+    chosen_units,
+    chosen_values,
+    definitions,
+    equation_text,
+)
+
+
+class Names:
+    """Hands out C names, each once: two symbols of a user's table may look alike in ASCII."""
+
+    def __init__(self, several: bool) -> None:
+        self.several = several
+        self.given: set[str] = set()
+
+    def of(self, each: LayerTrace, symbol: str) -> str:
+        """Return the name of a symbol of a layer and direction."""
+        return self.unique(f"lstm_{self._place(each)}{symbol}")
+
+    def unique(self, name: str) -> str:
+        """Return a name as C writes it that no other array has."""
+        name = identifier(name)
+        while name in self.given:
+            name += "_"
+        self.given.add(name)
+        return name
+
+    def macro(self, each: LayerTrace, name: str) -> str:
+        """Return the name of a macro of a layer and direction."""
+        return f"LSTM_{self._place(each).upper()}{name}"
+
+    def _place(self, each: LayerTrace) -> str:
+        return f"layer{each.layer}_{each.direction}_" if self.several else ""
+
+
+def to_c(
+    trace: Trace, view: View, version: str, names: Names | None = None, more: Iterable[str] = ()
+) -> Iterator[str]:
+    """Yield a header with every named value as an array `[T][n]`, and `more` lines at its end."""
+    own = guard(PurePath(view.target).name or "golden.h")
+    names = names or Names(len(trace.layers) > 1)
+    lines = [
+        *_head(trace, view, version),
+        f"#ifndef {own}",
+        f"#define {own}",
+        "",
+        *_macros(trace, view, names),
+    ]
+    for text in (*lines, *_arrays(trace, view, names), *more, "", f"#endif {comment(own)}"):
+        yield text + "\n"
+
+
+def _head(trace: Trace, view: View, version: str) -> Iterator[str]:
+    model = trace.model
+    convention = f" ({model.convention})" if model.convention else ""
+    yield comment(f"Golden vectors of an LSTM, by lstm-step {version}: what a port must compute.")
+    yield comment(f"{model.cell.name}, weights {model.source}{convention}, {trace.dtype.name}")
+    for assumption in trace.assumptions:
+        yield comment(f"assumed: {assumption}")
+    for text in definitions(model.cell, PLAIN):
+        yield comment(text)
+    if view.at:
+        chosen = ", ".join(map(str, sorted(chosen_steps(view, trace))))
+        yield comment(f"steps {chosen} of {trace.steps}")
+    if view.units:
+        units = ", ".join(map(str, chosen_units(view, view.widest)))
+        yield comment(f"units {units}; x, and h and c at the end, are whole")
+
+
+def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
+    values = [array for each in trace.layers for array in each.values.values()]
+    if not all(np.isfinite(array).all() for array in values):
+        yield "#include <math.h>"
+        yield ""
+    yield from _tolerances(trace, values)
+    yield f"#define LSTM_STEPS {len(chosen_steps(view, trace))}"
+    for each in trace.layers:
+        yield f"#define {names.macro(each, 'INPUT_SIZE')} {each.weights.input_size}"
+        yield f"#define {names.macro(each, 'HIDDEN_SIZE')} {each.weights.hidden_size}"
+        yield f"#define {names.macro(each, 'OUTPUT_SIZE')} {each.weights.output_size}"
+
+
+def _tolerances(trace: Trace, values: list[Array]) -> Iterator[str]:
+    """Yield how far right ports may be off, in double and in float, and which of both is ours."""
+    narrow = trace.dtype == np.float32
+    in_float = _rounded_up(_stray(trace))
+    in_double = in_float if narrow else f"1e{_power(trace, values)}"
+    ours, why = "DOUBLE", ""
+    if narrow or _has_float32_weights(trace):
+        ours, why = "FLOAT", "numbers" if narrow else "weights"
+    end = "f" if narrow else ""
+    yield comment("Suggested for a port that computes in double: the rounding of its longest sum.")
+    yield f"#define LSTM_TOLERANCE_DOUBLE {in_double}{end}"
+    yield comment("Suggested for one that computes in float: from float32 runs beside this one.")
+    yield f"#define LSTM_TOLERANCE_FLOAT {in_float}{end}"
+    if why:
+        yield comment(f"The {why} are float32.")
+    yield f"#define LSTM_TOLERANCE LSTM_TOLERANCE_{ours}"
+
+
+def _power(trace: Trace, values: list[Array]) -> int:
+    """Return how far apart two right answers in double may be: they add in another order."""
+    terms = 8 + max(each.weights.input_size + each.weights.output_size for each in trace.layers)
+    largest = max(float(np.max(np.abs(v), where=np.isfinite(v), initial=1.0)) for v in values)
+    return math.ceil(math.log10(float(np.finfo(np.float64).eps) * terms * largest))
+
+
+def _stray(trace: Trace) -> float:
+    """Return how far a right answer in float32 may be from any number of a run."""
+    arithmetic = Arithmetic(trace)
+    return max(
+        float(room_of(values, "float32", arithmetic.spread(place, symbol)).max())
+        for place, each in enumerate(trace.layers)
+        for symbol, values in each.values.items()
+    )
+
+
+def _rounded_up(value: float) -> str:
+    """Return a number up to its first digit, as C has it: 6.2e-07 is 7e-07."""
+    power = math.floor(math.log10(value))
+    digit = math.ceil(value / 10.0**power * (1 - 1e-12))
+    return f"{digit}e{power:03d}" if digit < 10 else f"1e{power + 1:03d}"
+
+
+def _has_float32_weights(trace: Trace) -> bool:
+    """Whether all matrices hold float32 numbers, and such as nobody types."""
+    arrays = [a for each in trace.layers for a in each.weights.arrays.values() if a.ndim > 1]
+    with np.errstate(over="ignore"):
+        narrow = all((array.astype(np.float32) == array).all() for array in arrays)
+    return narrow and any((np.round(array, 9) != array).any() for array in arrays)
+
+
+def _arrays(trace: Trace, view: View, names: Names) -> Iterator[str]:
+    times = [t - 1 for t in sorted(chosen_steps(view, trace))]
+    for each in trace.layers:
+        for symbol, text in described(each, view):
+            values = chosen_values(symbol, each.values[symbol][times], view).astype(trace.dtype)
+            yield from declared(names.of(each, symbol), values, text)
+        end = "last" if each.direction == "forward" else "first"
+        for state in ("h", "c"):
+            final = each.final(state).astype(trace.dtype)
+            name = names.of(each, f"final_{state}")
+            yield from declared(name, final, f"{state} at the end, which is the {end} step")
+    if len(trace.layers) > 1:
+        output = trace.output[times].astype(trace.dtype)
+        text = "h of the last layer, directions side by side"
+        yield from declared(names.unique("lstm_output"), output, text)
+
+
+def described(each: LayerTrace, view: View) -> Iterator[tuple[str, str]]:
+    """Yield (symbol, what it is and its equation) in the order of a step."""
+    yield from INPUT_LABELS.items()
+    written = equation_text(each.cell, PLAIN, view.notation)
+    for row in each.cell.equations:
+        label = f"{row.label}: " if row.label else ""
+        yield row.symbol, label + " = ".join(written[row.symbol])
+
+
+def declared(name: str, values: Array, text: str) -> Iterator[str]:
+    """Yield an array under a comment; what has no units left is only mentioned."""
+    yield ""
+    yield comment(text)
+    if values.size:
+        yield from array_lines(name, values)
+    else:
+        yield comment(f"{name}: none of the chosen units")

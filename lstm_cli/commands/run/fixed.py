@@ -1,0 +1,225 @@
+"""A run in integers as text for programs: JSON, plain, CSV, C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.c_text import comment
+from lstm_cli.base.errors import safe
+from lstm_cli.commands.run import text
+from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
+from lstm_cli.engine.fixed_point import (
+    KINDS,
+    FixedFormat,
+    FixedLayer,
+    FixedTrace,
+    Overflow,
+    ValueReport,
+    compare_parameters,
+    compare_symbols,
+    kind_of,
+)
+from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.show.rows import INPUT_LABELS, View, chosen_steps, chosen_units, chosen_values
+
+
+def _shown(trace: FixedTrace, view: View) -> Iterator[tuple[FixedLayer, int]]:
+    """Yield (layer, t) for the steps asked for, by layer, direction, then t."""
+    for each in trace.layers:
+        for t in sorted(chosen_steps(view, trace.floats)):
+            yield each, t
+
+
+def to_json(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+    """Yield the document of the float run with a member `fixed`."""
+    yield from text.to_json(trace.floats, view, version, _json_member(trace, view))
+
+
+def _json_member(trace: FixedTrace, view: View) -> Iterator[str]:
+    settings = trace.settings
+    overflow = trace.first_overflow
+    members = {
+        "formats": {kind: str(format_) for kind, format_ in settings.formats.items()},
+        "rounding": settings.rounding,
+        "overflow": settings.overflow,
+        "activation": str(settings.activation),
+        "symbols": [_record(each) for each in compare_symbols(trace)],
+        "parameters": [_record(each) for each in compare_parameters(trace)],
+        "first_overflow": None if overflow is None else _overflow_record(overflow),
+    }
+    yield ',\n "fixed": {\n  '
+    pairs = (f"{json_text(key)}: {json_text(value)}" for key, value in members.items())
+    yield from text.between(",\n  ", pairs)
+    yield ',\n  "steps": [\n   '
+    yield from text.between(",\n   ", (json_text(each) for each in _step_records(trace, view)))
+    yield "\n  ]\n }"
+
+
+def _step_records(trace: FixedTrace, view: View) -> Iterator[dict[str, Any]]:
+    for each, t in _shown(trace, view):
+        run = each.integers
+        values = {k: chosen_values(k, v, view).tolist() for k, v in run.at(t).items()}
+        yield {"layer": run.layer, "direction": run.direction, "t": t, **values}
+
+
+def _place(index: tuple[int, ...]) -> dict[str, Any]:
+    """Return where in a vector, or in a matrix, a number stands."""
+    return {"unit": index[0]} if len(index) == 1 else {"unit": index[0], "column": index[1]}
+
+
+def _record(each: ValueReport) -> dict[str, Any]:
+    worst = each.worst
+    return {
+        "symbol": each.symbol,
+        "format": str(each.format),
+        "max_error": _plain(worst.error),
+        "worst": {
+            "layer": worst.layer,
+            "direction": worst.direction,
+            "t": worst.t,
+            **_place(worst.index),
+            "got": _plain(worst.got),
+            "expected": _plain(worst.expected),
+        },
+        "lsb_error": _plain(each.lsb_error),
+        "range": [_plain(each.low), _plain(each.high)],
+        "needs": None if each.needs is None else str(each.needs),
+        "overflows": each.overflows,
+    }
+
+
+def _overflow_record(overflow: Overflow) -> dict[str, Any]:
+    return {
+        "symbol": overflow.symbol,
+        "expression": overflow.expression,
+        "format": str(overflow.format),
+        "layer": overflow.layer,
+        "direction": overflow.direction,
+        "t": overflow.t,
+        **_place(overflow.index),
+        "value": _plain(overflow.value),
+    }
+
+
+def _plain(value: float) -> Any:
+    return plain_list(np.asarray(value))
+
+
+def _short(value: float) -> str:
+    return str(value).removesuffix(".0")
+
+
+_PLAIN = ("symbol", "name", "format", "max_error", "lsb_error", "layer", "direction", "t", "unit",
+          "got", "expected", "min", "max", "needs", "overflows")  # fmt: skip
+
+
+def to_plain(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+    """Yield one tab-separated line for each symbol and parameter: its format and its errors."""
+    yield "\t".join(_PLAIN) + "\n"
+    labels = names_of(trace)
+    for each in (*compare_symbols(trace), *compare_parameters(trace)):
+        worst = each.worst
+        cells = [
+            each.symbol, labels.get(each.symbol, ""), str(each.format), _short(worst.error),
+            _short(each.lsb_error), str(worst.layer), worst.direction,
+            "" if worst.t is None else str(worst.t), ",".join(map(str, worst.index)),
+            _short(worst.got), _short(worst.expected), _short(each.low), _short(each.high),
+            str(each.needs or ""), str(each.overflows),
+        ]  # fmt: skip
+        yield "\t".join(cells) + "\n"
+
+
+def names_of(trace: FixedTrace) -> dict[str, str]:
+    """Return symbol -> what it is called; a parameter goes by its kind."""
+    names = dict(INPUT_LABELS)
+    for each in trace.layers:
+        cell = each.floats.cell
+        names |= {row.symbol: row.label for row in cell.equations}
+        names |= {name: kind_of(name, cell) for name in cell.parameters}
+    return names
+
+
+def to_csv(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+    """Yield one number a line: the float, its format, its integer and what that stands for."""
+    yield "layer,direction,t,symbol,unit,value,format,integer,fixed\n"
+    for each, t in _shown(trace, view):
+        run = each.floats
+        for symbol, integers in each.integers.at(t).items():
+            floats = plain_list(run.at(t)[symbol], trace.floats.dtype)
+            reals = each.reals.at(t)[symbol].tolist()
+            for unit in chosen_units(view, len(integers)):
+                numbers = f"{_short(floats[unit])},{each.formats[symbol]},{integers[unit]}"
+                yield (
+                    f"{run.layer},{run.direction},{t},{symbol},{unit},"
+                    f"{numbers},{_short(reals[unit])}\n"
+                )
+
+
+def to_c_header(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+    """Yield the header of the float run with the integers of all symbols and parameters."""
+    names = Names(len(trace.layers) > 1)
+    yield from to_c(trace.floats, view, version, names, _c_lines(trace, view, names))
+
+
+def _c_lines(trace: FixedTrace, view: View, names: Names) -> Iterator[str]:
+    settings = trace.settings
+    yield ""
+    yield comment(
+        f"The same in integers: rounding {settings.rounding}, overflow {settings.overflow}, "
+        f"activation {settings.activation}."
+    )
+    yield comment("Qm.n is 1 sign bit, m integer bits, n fraction bits; 1.0 is 1 << n.")
+    yield "#include <stdint.h>"
+    for kind in KINDS:
+        yield f"#define LSTM_FIXED_{kind.upper()}_BITS {settings.formats[kind].bits}"
+        fraction = settings.formats[kind].fraction_bits
+        yield f"#define LSTM_FIXED_{kind.upper()}_FRACTION_BITS {fraction}"
+    times = [t - 1 for t in sorted(chosen_steps(view, trace.floats))]
+    for each in trace.layers:
+        run = each.integers
+        for name, integers in each.parameters.items():
+            yield from _integers(names.of(run, f"fixed_{name}"), name, integers, each)
+        for symbol, described_as in described(run, view):
+            values = chosen_values(symbol, run.values[symbol][times], view)
+            array = _narrow(values, each.formats[symbol])
+            name = names.of(run, f"fixed_{symbol}")
+            yield from declared(name, array, f"{each.formats[symbol]}, {described_as}")
+
+
+def _integers(name: str, parameter: str, integers: Array, each: FixedLayer) -> Iterator[str]:
+    format_ = each.formats[parameter]
+    yield from declared(name, _narrow(integers, format_), f"{format_}, {parameter}")
+
+
+def _narrow(integers: Array, format_: FixedFormat) -> Array:
+    """Return integers in the narrowest type of C that holds the format."""
+    width = next(size for size in (8, 16, 32) if format_.bits <= size)
+    return integers.astype(f"int{width}")
+
+
+def overflow_text(trace: FixedTrace) -> str:
+    """Return a sentence on the first value that did not fit, "" where all did."""
+    first = trace.first_overflow
+    if first is None:
+        return ""
+    inner = ", ".join(map(str, first.index))
+    at = f" at t = {first.t}" if first.t is not None else ""
+    run = f" (layer {first.layer} {first.direction})" if len(trace.layers) > 1 else ""
+    part = f"{first.expression} of " if first.expression != first.symbol else ""
+    low, high = (first.format.to_real(n) for n in (first.format.low, first.format.high))
+    return (
+        f"{part}{safe(first.symbol)}[{inner}]{at}{run} is {first.value:.6g}; "
+        f"{first.format} goes from {low:g} to {high:.6g}"
+    )
+
+
+FORMATS: dict[str, Callable[[FixedTrace, View, str], Iterator[text.Piece]]] = {
+    "plain": to_plain,
+    "json": to_json,
+    "csv": to_csv,
+    "c": to_c_header,
+}

@@ -1,0 +1,190 @@
+"""Samples on their way out: weights as they were named, or new ones in the same layout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.cell.traits import Traits, traits_of
+from lstm_cli.cell.weights import Model
+from lstm_cli.commands.vet.numbers import cut, short_numbers
+from lstm_cli.commands.vet.subjects import Subject
+from lstm_cli.engine.run import Trace
+from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.formats.contents import Variant
+from lstm_cli.formats.conventions import CONVENTIONS, Convention
+from lstm_cli.formats.layouts import pack
+from lstm_cli.formats.read import file_traits
+from lstm_cli.samples.settings import Settings
+
+Json = dict[str, Any]
+
+# So many numbers are written into a sample; more are for a weight file.
+MOST_NUMBERS = 200_000
+
+
+def expected_numbers(trace: Trace) -> Json:
+    """Return every gate and state of the last layer at all steps, directions side by side."""
+    shown = [name for name in trace.last_layer[0].cell.symbols if not name.startswith("z_")]
+    return {name: plain_list(trace[name]) for name in shown}
+
+
+def own_documents(subject: Subject, settings: Settings, target: Path) -> Iterator[Json]:
+    """Yield what names a sample's own weights and cell, told as it tells them, then in full.
+
+    The first may lack what the command line said.
+    """
+    sample = subject.sample
+    weights = _named_weights(subject, settings, target)
+    if weights is None:
+        return
+    told = _own_keys(subject, target)
+    yield {"weights": weights, **told}
+    convention = sample.convention or settings.convention
+    yield {"weights": weights, **_keys(convention), **told}
+    row = CONVENTIONS.get(subject.model.convention or "")
+    for named in (subject.model.convention or "", ""):
+        yield {"weights": weights, **_keys(named), **_trait_keys(subject.model, row)}
+
+
+def _named_weights(subject: Subject, settings: Settings, target: Path) -> Any:
+    """Return what a sample says of its weights, paths as seen from the new file's folder."""
+    weights = subject.sample.weights
+    if isinstance(weights, str):
+        return _from(target, subject.sample.folder / weights)
+    if weights is None and settings.weights:
+        return _from(target, Path(settings.weights))
+    return {"preset": "identity"} if weights is None else weights
+
+
+def _from(target: Path, path: Path) -> str:
+    """Return a path as seen from the folder of a file."""
+    return os.path.relpath(path.absolute(), target.absolute().parent)
+
+
+def _keys(convention: str) -> Json:
+    return {"convention": convention} if convention else {}
+
+
+def _own_keys(subject: Subject, target: Path) -> Json:
+    """Return what the sample itself says of its cell."""
+    sample, keys = subject.sample, Json()
+    if sample.convention:
+        keys["convention"] = sample.convention
+    if sample.cell:
+        own_file = sample.cell.lower().endswith(".toml")
+        keys["cell"] = _from(target, sample.folder / sample.cell) if own_file else sample.cell
+    for name in ("forget_bias", "clip", "cell_clip"):
+        if getattr(sample.settings, name) is not None:
+            keys[name] = getattr(sample.settings, name)
+    if sample.settings.activations:
+        keys["activations"] = sample.settings.activations
+    return keys
+
+
+def _trait_keys(model: Model, row: Convention | None) -> Json:
+    """Return what a sample must say of a cell beyond what a layout's reader takes for granted."""
+    own = traits_of(model.cell)
+    if own is None:
+        return {}
+    if row is None:
+        base = Traits()
+        named = [own.coupled, "peephole" * own.peephole, "projection" * own.projection]
+        keys: Json = {"cell": "+".join(name for name in named if name) or "lstm"}
+    else:
+        base, keys = file_traits(row, Variant(), model.first.arrays), {}
+    if own.activations != base.activations:
+        keys["activations"] = ",".join(own.activations)
+    if own.forget_bias != base.forget_bias:
+        keys["forget_bias"] = own.forget_bias - base.forget_bias
+    for name in ("clip", "cell_clip"):
+        if getattr(own, name) != getattr(base, name):
+            keys[name] = getattr(own, name)
+    return keys
+
+
+def fresh_documents(subject: Subject, target: Path, seeds: Iterable[int]) -> Iterator[Json]:
+    """Yield new weights in a sample's layout, or in one that can hold them, and its cell.
+
+    Raises:
+        InputError: so many numbers are for a weight file.
+    """
+    told = _own_keys(subject, target)
+    own = CONVENTIONS.get(subject.model.convention or "")
+    rows = [own, CONVENTIONS["split"]] if own is not None else [None]
+    for seed in seeds:
+        for row in rows:
+            tensors = _tensors(subject.model, row)
+            if tensors is None:
+                continue
+            named = _keys(row.name if row is not None else "")
+            weights = _filled(tensors, subject, seed)
+            yield {"weights": weights, **told, **named}
+            yield {"weights": weights, **named, **_trait_keys(subject.model, row)}
+
+
+def _tensors(model: Model, row: Convention | None) -> dict[str, tuple[int, ...]] | None:
+    """Return name -> shape of a model's weights in a layout; None where it cannot hold them."""
+    if row is None:
+        return {name: array.shape for name, array in model.first.arrays.items()}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for level, direction, weights in model.runs:
+        try:
+            packed = pack(row, weights.arrays)
+        except InputError:
+            return None
+        for key, array in packed.items():
+            name = _tensor_name(row, key, level, direction, len(model.runs) > 1)
+            shapes[name] = array.shape
+    return shapes
+
+
+def _tensor_name(row: Convention, key: str, level: int, direction: str, several: bool) -> str:
+    """Return what a tensor of one layer and direction is called among all of them."""
+    reverse = "_reverse" if direction == "backward" else ""
+    named = any("{layer}" in tensor.key for tensor in row.tensors)
+    lead = "" if named or not (several or reverse) else f"layer{level}_{direction}_"
+    return lead + key.replace("{layer}", str(level)).replace("{reverse}", reverse)
+
+
+def _filled(tensors: Mapping[str, tuple[int, ...]], subject: Subject, seed: int) -> Json:
+    """Return tensors of short distinct numbers, smaller where more of them are added up."""
+    count = sum(int(np.prod(shape)) for shape in tensors.values())
+    if count > MOST_NUMBERS:
+        raise InputError(
+            f"new weights would take {count:,} numbers", where=safe(subject.sample.place),
+            hint=f"at most {MOST_NUMBERS:,}: vet a smaller model of the same cell",
+        )  # fmt: skip
+    joined = subject.model.first.input_size + subject.model.first.output_size
+    scale = min(1.0, round(4.0 / float(np.sqrt(joined)), 1))
+    numbers = short_numbers(np.random.default_rng(seed), count, scale)
+    arrays: list[Array] = cut(numbers, *tensors.values())
+    return {name: array.tolist() for name, array in zip(tensors, arrays, strict=True)}
+
+
+def document_text(documents: Iterable[Json], target: Path) -> Iterator[str]:
+    """Yield samples as a file of JSON, a matrix a line, or of JSONL, a sample a line."""
+    listed = list(documents)
+    if target.suffix.lower() in (".jsonl", ".ndjson"):
+        yield from (json_text(each) + "\n" for each in listed)
+        return
+    texts = [_readable(each) for each in listed]
+    yield (texts[0] if len(texts) == 1 else "[\n" + ",\n".join(texts) + "\n]") + "\n"
+
+
+def _readable(document: Mapping[str, Any]) -> str:
+    lines = []
+    for key, value in document.items():
+        if isinstance(value, dict) and key in ("weights", "expected"):
+            inner = [f"  {json_text(name)}: {json_text(each)}" for name, each in value.items()]
+            text = "{\n" + ",\n".join(inner) + "\n }"
+        else:
+            text = json_text(value)
+        lines.append(f" {json_text(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}"

@@ -1,0 +1,315 @@
+"""A stronger vector: short distinct numbers that tell every mistake from the right run.
+
+The weights stay where they can tell; where they are the weakness, new ones of the same layout,
+cell and sizes take their place. What comes out is read back and vetted like any other sample.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.commands.vet.documents import expected_numbers, fresh_documents, own_documents
+from lstm_cli.commands.vet.numbers import cut, short_numbers
+from lstm_cli.commands.vet.subjects import Subject, right_run
+from lstm_cli.commands.vet.suites import Suite, vet_suite
+from lstm_cli.commands.vet.trials import (
+    Applicability,
+    is_limit,
+    kind_of,
+    outcomes,
+    own_claims,
+    symbols_of,
+    vetted_mistakes,
+)
+from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.variant_run import Cache, Draft
+from lstm_cli.samples import Sample, read_sample
+from lstm_cli.samples.models import sample_trace
+from lstm_cli.samples.settings import Settings
+
+Json = dict[str, Any]
+
+ATOL = 1e-6
+# Told this clearly, a mistake stays apart from the rounding of float32 too.
+CLEAR = 1e-3
+STEPS = (2, 3, 4, 6)
+# How large x is but for its last step, its last step, h and c: mild numbers are tried first.
+LOUDNESS = ((1.0, 1.0, 1.0), (1.0, 2.0, 2.0), (2.0, 2.0, 2.0), (1.0, 4.0, 4.0), (1.0, 8.0, 8.0),
+            (4.0, 4.0, 4.0), (8.0, 8.0, 12.0), (4.0, 16.0, 100.0))  # fmt: skip
+TRIALS = 4
+# Out of how many samples of one kind weights are taken that can tell all, if one's can.
+MOST_SUBJECTS = 8
+FRESH_SEEDS = range(4)
+# How long and how large the numbers are on which weights are judged.
+RICH_STEPS, RICH_SCALES = 6, (1.0, 4.0, 16.0, 100.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Stronger:
+    """A stronger vector.
+
+    Attributes:
+        documents: a sample each, ready for JSON.
+        suite: what vetting makes of them.
+        by_h: how many mistakes show in h alone, at all steps.
+        old_weights_hide: ids that no x, h and c tell with the old weights; () where these stay.
+        new_weights: whether some sample has new weights.
+    """
+
+    documents: tuple[Json, ...]
+    suite: Suite
+    by_h: int
+    old_weights_hide: tuple[str, ...]
+    new_weights: bool
+
+
+def strengthen(suite: Suite, settings: Settings, target: Path) -> Stronger:
+    """Return a vector that sees what a suite should see, with as few samples as can be.
+
+    Args:
+        suite: what was vetted.
+        settings: what its samples were read with.
+        target: the file that it is for; paths in it are relative to its folder.
+
+    Raises:
+        InputError: nothing was vetted, or a cell's weights have no place in a sample.
+    """
+    if not suite.subjects:
+        raise InputError("there is no sample to strengthen", where=safe(suite.file),
+                         hint="a sample with 'expected' that matches")  # fmt: skip
+    documents, hidden, renewed = list[Json](), dict[str, None](), False
+    for number, (subjects, rows) in enumerate(_kinds(suite)):
+        made = _Search(subjects, rows, settings, target).made()
+        name = subjects[0].sample.id + "-strong" + f"-{number + 1}" * (number > 0)
+        documents.append({"id": name, **made.document})
+        hidden |= dict.fromkeys(made.hidden)
+        renewed = renewed or made.new_weights
+    again = [read_sample(each, "", target.parent, safe(target)) for each in _as_read(documents)]
+    vetted = vet_suite(str(target), again, Settings())
+    return Stronger(tuple(documents), vetted, _told_by_h(vetted), tuple(hidden), renewed)
+
+
+def _as_read(documents: Sequence[Json]) -> list[Json]:
+    """Return documents as they come back from a file."""
+    return [json.loads(json.dumps(each)) for each in documents]
+
+
+def _kinds(suite: Suite) -> Iterator[tuple[list[Subject], list[Mistake]]]:
+    """Yield samples of one kind, and the mistakes that can be made there, until all have a place.
+
+    Kinds with most mistakes come first; one that adds none is left out.
+    """
+    applicability, rows = Applicability(), vetted_mistakes()
+    kinds: dict[object, list[Subject]] = {}
+    for subject in suite.subjects:
+        kinds.setdefault(kind_of(subject.right), []).append(subject)
+    found = []
+    for subjects in kinds.values():
+        why = applicability.by_kind(subjects[0].right, rows)
+        found.append((subjects, [row for row in rows if row.id not in why]))
+    told = set[str]()
+    for subjects, mine in sorted(found, key=lambda each: -len(each[1])):
+        if not {row.id for row in mine} <= told:
+            told |= {row.id for row in mine}
+            yield subjects, mine
+
+
+def _told_by_h(suite: Suite) -> int:
+    told = set[str]()
+    for subject in suite.subjects:
+        told |= set(_seen(subject.right, [each.row for each in suite.verdicts], ["h"]))
+    seen = {each.row.id for each in suite.verdicts if each.word == "seen"}
+    return len(told & seen)
+
+
+def _last_runs(right: Draft) -> list[int]:
+    last = max(level for level, _ in right.layout)
+    return [n for n, (level, _) in enumerate(right.layout) if level == last]
+
+
+def _seen(
+    right: Draft, rows: Sequence[Mistake], symbols: Sequence[str], cache: Cache | None = None
+) -> dict[str, float]:
+    """Return id -> difference of the mistakes that show in some symbols of the last layer."""
+    if not rows:
+        return {}
+    claims = own_claims(right, symbols, runs=_last_runs(right), tolerance=ATOL)
+    made = outcomes(right, claims, rows, cache)
+    return {each.row.id: each.difference for each in made if not each.passes}
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A sample without its name, and what the old weights hid."""
+
+    document: Json
+    hidden: tuple[str, ...]
+    new_weights: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Grade:
+    """How well a candidate does; the greater, the better."""
+
+    order: tuple[int, int, int, float]
+    draft: Draft
+
+    @property
+    def sees_all(self) -> bool:
+        return self.order[0] == 0
+
+    def is_enough(self, by_h: int) -> bool:
+        """Whether nothing better is worth looking for; `by_h` mistakes never show in h."""
+        unseen, in_h, limits, clear = self.order
+        return unseen == 0 and in_h >= -by_h and limits == 0 and clear >= CLEAR
+
+
+class _Search:
+    """The search for one sample."""
+
+    def __init__(
+        self,
+        subjects: Sequence[Subject],
+        rows: Sequence[Mistake],
+        settings: Settings,
+        target: Path,
+    ) -> None:
+        self.subjects, self.settings, self.target = subjects[:MOST_SUBJECTS], settings, target
+        self.rows = [row for row in rows if not is_limit(row)]
+        limits = [row for row in rows if is_limit(row)]
+        seen = {each.row.id for subject in self.subjects
+                for each in outcomes(subject.right, subject.claims, limits)
+                if not each.passes}  # fmt: skip
+        self.limits = [row for row in limits if row.id in seen]
+        self.rng = np.random.default_rng(2)
+        self.cache = Cache()  # candidates differ in x, h and c alone
+
+    def made(self) -> _Made:
+        """Return the best sample found."""
+        hidden = [self._untold(each.right) for each in self.subjects]
+        fewest = min(range(len(hidden)), key=lambda n: len(hidden[n]))
+        subject, lost = self.subjects[fewest], hidden[fewest]
+        if not lost:
+            for document in own_documents(subject, self.settings, self.target):
+                right = self._right(document, subject)
+                if right is not None and _same_weights(right, subject.right):
+                    return _Made(self._with_inputs(document, right), (), False)
+        return _Made(self._renewed(subject), tuple(row.id for row in lost), True)
+
+    def _renewed(self, subject: Subject) -> Json:
+        """Return a sample with new weights: the first that hide nothing, else the best."""
+        best: tuple[int, Json, Draft] | None = None
+        for document in fresh_documents(subject, self.target, FRESH_SEEDS):
+            right = self._right(document, subject)
+            untold = len(self._untold(right)) if right is not None else 0
+            if right is not None and (best is None or untold < best[0]):
+                best = untold, document, right
+                if not untold:
+                    break
+        if best is None:
+            raise InputError(
+                "no sample can hold such weights", where=subject.sample.place,
+                hint="weights by name (`lstm-step list conventions`) and a cell of `list cells`",
+            )  # fmt: skip
+        return self._with_inputs(*best[1:])
+
+    def _untold(self, right: Draft) -> list[Mistake]:
+        """Return the mistakes that no input tells with these weights, as far as was tried."""
+        waiting = {row.id: row for row in self.rows}
+        for scale in RICH_SCALES:
+            for name in _seen(_rich(right, scale), list(waiting.values()), symbols_of(right)):
+                del waiting[name]
+        return list(waiting.values())
+
+    def _right(self, document: Mapping[str, Any], subject: Subject) -> Draft | None:
+        """Return the run of a document's weights; None where they are not what was asked for."""
+        given = {**_inputs_of(subject.right), **document}
+        sample = read_sample(given, "", self.target.parent, safe(self.target))
+        if not isinstance(sample, Sample):
+            return None
+        try:
+            _, right = right_run(sample, Settings())
+        except LstmStepError:
+            return None
+        same = kind_of(right) == kind_of(subject.right)
+        return right if same else None
+
+    def _with_inputs(self, document: Json, right: Draft) -> Json:
+        """Return a document with x, h, c and the numbers to expect."""
+        chosen = self._inputs(right)
+        made = {"note": _NOTE, **_inputs_of(chosen), **document}
+        sample = read_sample(made, "", self.target.parent, safe(self.target))
+        assert isinstance(sample, Sample)
+        expected = expected_numbers(sample_trace(sample, Settings()))
+        return {**made, "expected": expected, "atol": ATOL}
+
+    def _inputs(self, right: Draft) -> Draft:
+        """Return the run on the fewest steps and the best numbers found."""
+        never = len(self.rows) - len(_seen(_rich(right, 1.0), self.rows, ["h"]))
+        best: _Grade | None = None
+        for steps in STEPS:
+            for loudness in LOUDNESS:
+                for _ in range(TRIALS):
+                    grade = self._grade(self._drawn(right, steps, loudness))
+                    if best is None or grade.order > best.order:
+                        best = grade
+                    if best.is_enough(never):
+                        return best.draft
+            if best is not None and best.sees_all:
+                break
+        assert best is not None
+        return best.draft
+
+    def _drawn(self, right: Draft, steps: int, loudness: tuple[float, float, float]) -> Draft:
+        first, last, states = loudness
+        inputs = right.x.shape[1]
+        x = cut(short_numbers(self.rng, steps * inputs, first), (steps, inputs))[0]
+        if last != first:
+            x[-1] = short_numbers(self.rng, inputs, last, x)
+        shapes = [each.shape for each in (*right.h, *right.c)]
+        count = sum(shape[0] for shape in shapes)
+        h_and_c = cut(short_numbers(self.rng, count, states, x), *shapes)
+        half = len(right.h)
+        return right.with_inputs(x, tuple(h_and_c[:half]), tuple(h_and_c[half:]))
+
+    def _grade(self, draft: Draft) -> _Grade:
+        in_h = _seen(draft, self.rows, ["h"], self.cache)
+        rest = [row for row in self.rows if row.id not in in_h]
+        seen = in_h | _seen(draft, rest, symbols_of(draft), self.cache)
+        limits = _seen(draft, self.limits, symbols_of(draft), self.cache)
+        order = (
+            len(seen) - len(self.rows), len(in_h) - len(self.rows),
+            len(limits) - len(self.limits), min([*seen.values(), CLEAR]),
+        )  # fmt: skip
+        return _Grade(order, draft)
+
+
+def _inputs_of(right: Draft) -> Json:
+    """Return x, h and c as a sample gives them: a row of states each layer and direction."""
+    h, c = ([each.tolist() for each in states] for states in (right.h, right.c))
+    return {"x": right.x.tolist(), "h": h if len(h) > 1 else h[0], "c": c if len(c) > 1 else c[0]}
+
+
+def _same_weights(one: Draft, other: Draft) -> bool:
+    pairs = [(a.arrays[name], b.arrays[name]) for a, b in zip(one.parts, other.parts, strict=True)
+             for name in a.arrays]  # fmt: skip
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def _rich(right: Draft, scale: float) -> Draft:
+    """Return the run on many steps of numbers of any length."""
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-scale, scale, (RICH_STEPS, right.x.shape[1]))
+    h, c = (tuple(rng.uniform(-scale, scale, each.shape) for each in states)
+            for states in (right.h, right.c))  # fmt: skip
+    return right.with_inputs(x, h, c)
+
+
+_NOTE = "made by lstm-step vet: short distinct numbers, so that known mistakes show"

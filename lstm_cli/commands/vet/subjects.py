@@ -1,0 +1,118 @@
+"""A sample on its way to being vetted: its run, its numbers, and whether they match at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstm_cli.base.errors import ExitCode, LstmStepError, safe, shell_word
+from lstm_cli.cell.weights import Model
+from lstm_cli.engine.batched_variants import evaluate_members
+from lstm_cli.engine.run import Trace
+from lstm_cli.formats.conventions import CONVENTIONS, Convention
+from lstm_cli.mistakes.diagnosis import right_draft
+from lstm_cli.mistakes.expected import Claim, Claims, read_claims
+from lstm_cli.mistakes.variant_run import Draft
+from lstm_cli.samples import Sample
+from lstm_cli.samples.models import sample_trace
+from lstm_cli.samples.settings import Settings
+
+# Two ways to add the same sum differ in the last bits: nobody's tolerance can be less.
+LEAST_TOLERANCE = 1e-14
+
+
+class MismatchError(LstmStepError):
+    """The expected numbers are not those of the right run."""
+
+    code = "mismatch"
+    exit_code = ExitCode.CHECK_FAILED
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A sample, its right run and what it expects.
+
+    Attributes:
+        sample: as it was read.
+        model: what it runs.
+        claims: its expected numbers, each with its tolerance.
+        right: the run as mistakes take it.
+    """
+
+    sample: Sample
+    model: Model
+    claims: Claims
+    right: Draft
+
+
+def read_subject(sample: Sample, settings: Settings, atol: float | None = None) -> Subject:
+    """Return a sample with its run.
+
+    Args:
+        sample: with `expected`.
+        settings: what holds where the sample says nothing.
+        atol: a tolerance in place of the sample's own.
+
+    Raises:
+        MismatchError: its numbers do not match the right run.
+        LstmStepError: it cannot be run, or expects what the cell does not compute.
+    """
+    trace, right = right_run(sample, settings)
+    tolerance = sample.atol if atol is None else atol
+    claims = read_claims(sample.expected, trace, atol=tolerance, place=sample.place)
+    claims = replace(claims, claims=tuple(map(_bounded, claims.claims)))
+    _check(sample, right, claims)
+    return Subject(sample, trace.model, claims, right)
+
+
+def right_run(sample: Sample, settings: Settings) -> tuple[Trace, Draft]:
+    """Return a sample's run, and the same as mistakes take it; errors as `read_subject`."""
+    trace = sample_trace(sample, settings)
+    return trace, _with_second_bias(right_draft(trace), trace.model)
+
+
+def _bounded(claim: Claim) -> Claim:
+    least = LEAST_TOLERANCE * np.maximum(1.0, np.abs(np.nan_to_num(claim.values)))
+    return replace(claim, tolerance=np.maximum(claim.tolerance, least))
+
+
+def _with_second_bias(right: Draft, model: Model) -> Draft:
+    """Return the run with zeros for the second bias of a layout that has two, where it lacks."""
+    row = CONVENTIONS.get(model.convention or "")
+    if row is None or _biases_of_a_gate(row) < 2:
+        return right
+    parts = tuple(
+        replace(own, recurrent={k: np.zeros_like(own.arrays[f"b_{k}"]) for k in own.letters})
+        if own.letters and not own.recurrent else own
+        for own in right.parts
+    )  # fmt: skip
+    return replace(right, parts=parts)
+
+
+def _biases_of_a_gate(row: Convention) -> int:
+    """Return how many biases a layout keeps for the output gate, which every cell has."""
+    held = (tensor.gates for tensor in row.tensors if tensor.holds == "b")
+    return sum(gates.count("o") if gates else 1 for gates in held)
+
+
+def _check(sample: Sample, right: Draft, claims: Claims) -> None:
+    symbols = claims.symbols
+    kept = evaluate_members([right.member()], right.layout, keep=symbols).values
+    for claim in claims.claims:
+        ours = kept[claim.run, claim.symbol][0, claim.t - 1]
+        off = np.abs(ours - claim.values)
+        wrong = ~(off <= claim.tolerance) & ~np.isnan(claim.values)
+        if wrong.any():
+            unit = int(np.argmax(wrong))
+            raise MismatchError(
+                f"the expected numbers do not match: {claim.symbol}[{unit}] at t = {claim.t} is "
+                f"{ours[unit]:.10g}, expected {claim.values[unit]:.10g}",
+                where=f"{sample.place}, sample {safe(sample.id)}",
+                hint=f"lstm-step diagnose {_file(sample)}, then vet what matches",
+            )
+
+
+def _file(sample: Sample) -> str:
+    name = sample.place.split(", line ")[0].split(", sample ")[0]
+    return "FILE" if name in ("", "stdin") else shell_word(name, file=True)

@@ -1,0 +1,227 @@
+"""Mistakes made on purpose in one run, each held against the same numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.engine.batched_variants import evaluate_members
+from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes
+from lstm_cli.mistakes.expected import Claim, Claims
+from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.search import random_probe
+from lstm_cli.mistakes.variant_run import Cache, Draft, Rounded
+
+# The right run's own numbers are known this well.
+EXACT = 1e-9
+# What no mistake has: its place in a catalogue of which some cannot be made, and why not.
+NO_PLACE = "the cell or its sizes have no place for it"
+SAME = "in this cell and sizes it computes the same, whatever the numbers"
+UNREACHED = "no value reaches the limit"
+ROUNDING = "a matter of the tolerance"
+
+# Random numbers to try what a mistake changes: mild ones, such as drive gates to their ends, and
+# such as pass any clip.
+_SCALES, _SEEDS = (0.8, 8.0, 100.0), range(20, 26)
+
+_LIMIT = re.compile(r"(cell-)?clip-[0-9.]+")
+_ORDER = re.compile(r"gates-[figo]{4}")
+
+
+def vetted_mistakes() -> list[Mistake]:
+    """Return the mistakes that a vector should see: all but the types that only round."""
+    return [*(row for row in primary_mistakes() if not _rounds(row)), UNITS_PERMUTED]
+
+
+def rounding_mistakes() -> list[Mistake]:
+    """Return the types that only round: whether they show is for the tolerance to say."""
+    return [row for row in primary_mistakes() if _rounds(row)]
+
+
+def _rounds(row: Mistake) -> bool:
+    return isinstance(row.change, Rounded)
+
+
+def is_limit(row: Mistake) -> bool:
+    """Return whether a mistake is a limit that the cell does not have, as `clip-3`."""
+    return _LIMIT.fullmatch(row.id) is not None
+
+
+def is_order(row: Mistake) -> bool:
+    """Return whether a mistake is one of the 23 wrong orders of a stack of gates."""
+    return _ORDER.fullmatch(row.id) is not None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a mistake.
+
+    Attributes:
+        row: the mistake.
+        difference: the largest difference from the expected numbers.
+        excess: the same over the tolerance of each number.
+        detail: which units, for `units-permuted`.
+    """
+
+    row: Mistake
+    difference: float
+    excess: float
+    detail: str = ""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the wrong numbers are taken for right."""
+        return self.excess <= 1.0
+
+
+def outcomes(
+    right: Draft, claims: Claims, rows: Iterable[Mistake], cache: Cache | None = None
+) -> list[Outcome]:
+    """Return what comes of each mistake that can be made in a run."""
+    cache, found = cache or Cache(), list[Outcome]()
+    drafts = [(row, row.change(right, cache)) for row in rows if row is not UNITS_PERMUTED]
+    made = [(row, draft.member()) for row, draft in drafts if draft is not None]
+    if made:
+        members = [member for _, member in made]
+        verdicts = evaluate_members(members, right.layout, claims.targets)
+        found += [
+            Outcome(row, float(difference), float(excess))
+            for (row, _), difference, excess in zip(
+                made, verdicts.difference, verdicts.excess, strict=True
+            )
+        ]
+    if UNITS_PERMUTED in rows and can_permute(right):
+        found.append(_nearest_exchange(right, claims))
+    return found
+
+
+def can_permute(right: Draft) -> bool:
+    """Return whether a run has units that could change places."""
+    last = max(level for level, _ in right.layout)
+    sizes = [len(c) for c, (level, _) in zip(right.c, right.layout, strict=True) if level == last]
+    return max(sizes) > 1
+
+
+def _nearest_exchange(right: Draft, claims: Claims) -> Outcome:
+    """Return what comes of exchanging the two units that are most alike."""
+    kept = evaluate_members([right.member()], right.layout, keep=claims.symbols).values
+    best = Outcome(UNITS_PERMUTED, np.inf, np.inf)
+    for run in sorted({claim.run for claim in claims.claims}):
+        size = len(right.c[run])
+        off, excess = np.zeros((2, size, size))  # [place, unit that is put there]
+        for claim in claims.claims:
+            if claim.run != run or claim.symbol == "x" or len(claim.values) != size:
+                continue
+            ours = kept[run, claim.symbol][0, claim.t - 1]
+            away = np.abs(ours[None, :] - claim.values[:, None])
+            away[np.isnan(claim.values)] = 0.0
+            off = np.maximum(off, away)
+            excess = np.maximum(excess, away / claim.tolerance[:, None])
+        both = np.maximum(excess, excess.T) + np.diag(np.full(size, np.inf))
+        one, other = divmod(int(np.argmin(both)), size)
+        if size > 1 and both[one, other] < best.excess:
+            most = float(max(off[one, other], off[other, one]))
+            detail = f"units {min(one, other)} and {max(one, other)} exchanged"
+            best = Outcome(UNITS_PERMUTED, most, float(both[one, other]), detail)
+    return best
+
+
+def symbols_of(right: Draft) -> list[str]:
+    """Return every symbol that some run computes."""
+    return list(dict.fromkeys(symbol for cell in right.cells for symbol in cell.symbols))
+
+
+def own_claims(
+    right: Draft,
+    symbols: Sequence[str],
+    *,
+    every: bool = True,
+    runs: Collection[int] | None = None,
+    tolerance: float = EXACT,
+) -> Claims:
+    """Return a run's own numbers as if somebody claimed them.
+
+    Args:
+        right: the run.
+        symbols: of which; a run without one of them claims nothing of it.
+        every: at all steps, or after the last one alone.
+        runs: numbers of layers and directions; None takes all.
+        tolerance: for numbers up to 1, and in proportion above.
+    """
+    kept = evaluate_members([right.member()], right.layout, keep=symbols).values
+    claims = []
+    for (run, symbol), values in sorted(kept.items()):
+        if runs is not None and run not in runs:
+            continue
+        steps = values.shape[1]
+        final = steps if right.layout[run][1] == "forward" else 1
+        for t in range(1, steps + 1) if every else [final]:
+            numbers = _finite(values[0, t - 1])
+            limits = tolerance * np.maximum(1.0, np.abs(np.nan_to_num(numbers)))
+            claims.append(Claim(run, symbol, t, numbers, limits))
+    return Claims(tuple(claims), {})
+
+
+def _finite(values: Array) -> Array:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+class Applicability:
+    """Which mistakes can be made in a run; what holds for a cell and its sizes is kept."""
+
+    def __init__(self) -> None:
+        self._same: dict[object, dict[str, bool]] = {}
+
+    def reasons(self, right: Draft, rows: Iterable[Mistake]) -> dict[str, str]:
+        """Return id -> why not, for each mistake that cannot be made in a run."""
+        rows = list(rows)
+        why = self.by_kind(right, rows)
+        limits = [row for row in rows if is_limit(row) and row.id not in why]
+        if limits:
+            claims = own_claims(right, symbols_of(right))
+            met = {each.row.id for each in outcomes(right, claims, limits) if not each.passes}
+            why |= {row.id: UNREACHED for row in limits if row.id not in met}
+        return why
+
+    def by_kind(self, right: Draft, rows: Iterable[Mistake]) -> dict[str, str]:
+        """Return id -> why not, as far as the cell and its sizes decide."""
+        rows = list(rows)
+        cache, why = Cache(), dict[str, str]()
+        for row in rows:
+            changed = row.change(right, cache) is not None
+            if not changed and not (row is UNITS_PERMUTED and can_permute(right)):
+                why[row.id] = SAME if row is UNITS_PERMUTED else NO_PLACE
+        known = self._same.setdefault(kind_of(right), {})
+        asked = [row for row in rows if row.id not in why and row.id not in known]
+        known.update(_the_same(right, asked))
+        return why | {row.id: SAME for row in rows if known.get(row.id) and row.id not in why}
+
+
+def kind_of(right: Draft) -> object:
+    """Return what two runs share whose cells, sizes and kept biases are the same."""
+    return (
+        tuple(cell.equations for cell in right.cells),
+        right.layout,
+        right.x.shape[1],
+        tuple((len(h), len(c)) for h, c in zip(right.h, right.c, strict=True)),
+        tuple((own.letters, frozenset(own.recurrent)) for own in right.parts),
+    )
+
+
+def _the_same(right: Draft, rows: Sequence[Mistake]) -> dict[str, bool]:
+    """Return id -> whether a mistake changes nothing on any of the random numbers tried."""
+    waiting = {row.id: row for row in rows if not is_limit(row)}
+    for scale, seed in product(_SCALES, _SEEDS):
+        if not waiting:
+            break
+        probe = random_probe(right, scale, seed=seed)
+        claims = own_claims(probe, symbols_of(right))
+        for each in outcomes(probe, claims, list(waiting.values())):
+            if not each.passes:
+                del waiting[each.row.id]
+    return {row.id: row.id in waiting for row in rows}

@@ -1,0 +1,154 @@
+"""Weak states and sequences: zero, a single step, or the same from either end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.equations import names_in
+from lstm_cli.cell.roles import kept_factor
+from lstm_cli.commands.vet.subjects import Subject
+from lstm_cli.commands.vet.weakness import Find, Impose, Weakness, filled, is_flat
+from lstm_cli.mistakes.variant_run import Draft
+
+_STEPS = "give x numbers of their own at every step"
+
+
+def _holds(test: Callable[[Draft], bool], sentence: str, gateless: str = "") -> Find:
+    """Return what finds that something holds, in other words of a table without a forget gate."""
+
+    def find(subject: Subject) -> str:
+        if not test(subject.right):
+            return ""
+        kept = [kept_factor(cell) for cell in subject.right.cells]
+        return sentence if all(each and names_in(each) for each in kept) else gateless or sentence
+
+    return find
+
+
+def _zero_h(draft: Draft) -> bool:
+    return not any(h.any() for h in draft.h)
+
+
+def _zero_c(draft: Draft) -> bool:
+    return not any(c.any() for c in draft.c)
+
+
+def _zero_both(draft: Draft) -> bool:
+    return _zero_h(draft) and _zero_c(draft)
+
+
+def _without_h(strong: Draft, subject: Subject) -> Draft:
+    return replace(strong, h=tuple(map(np.zeros_like, strong.h)))
+
+
+def _without_c(strong: Draft, subject: Subject) -> Draft:
+    return replace(strong, c=tuple(map(np.zeros_like, strong.c)))
+
+
+def _without_both(strong: Draft, subject: Subject) -> Draft:
+    return _without_h(_without_c(strong, subject), subject)
+
+
+def _one_step(draft: Draft) -> bool:
+    return len(draft.x) == 1
+
+
+def _cut(strong: Draft, subject: Subject) -> Draft:
+    return replace(strong, x=strong.x[:1])
+
+
+def _first_of(change: Impose) -> Impose:
+    """Return a change of the states that also leaves one step."""
+    return lambda strong, subject: _cut(change(strong, subject), subject)
+
+
+def _same_states(draft: Draft) -> bool:
+    pairs = list(zip(draft.h, draft.c, strict=True))
+    return not _zero_both(draft) and all(np.array_equal(h, c) for h, c in pairs)
+
+
+def _make_states_same(strong: Draft, subject: Subject) -> Draft:
+    pairs = zip(strong.h, strong.c, strict=True)
+    return replace(strong, h=tuple(c if h.shape == c.shape else h for h, c in pairs))
+
+
+def _on_x(change: Callable[[Array], Array]) -> Impose:
+    return lambda strong, subject: replace(strong, x=change(strong.x))
+
+
+def _still(draft: Draft) -> bool:
+    return len(draft.x) > 1 and bool((draft.x == draft.x[:1]).all())
+
+
+def _hold_still(x: Array) -> Array:
+    return np.repeat(x[:1], len(x), axis=0)
+
+
+def _palindrome(draft: Draft) -> bool:
+    return len(draft.x) > 1 and np.array_equal(draft.x, draft.x[::-1])
+
+
+def _mirror(x: Array) -> Array:
+    return np.vstack([x[: (len(x) + 1) // 2], x[: len(x) // 2][::-1]])
+
+
+INPUTS: tuple[Weakness, ...] = (
+    Weakness(
+        "one-step-from-zero",
+        _holds(lambda draft: _one_step(draft) and _zero_both(draft),
+               "one step from h = 0 and c = 0: U, the forget gate and what is handed on never act",
+               "one step from h = 0 and c = 0: U and what is handed on never act"),
+        _first_of(_without_both), "take 2 steps or more, and states other than 0",
+    ),
+    Weakness(
+        "one-step-zero-c",
+        _holds(lambda draft: _one_step(draft) and _zero_c(draft),
+               "one step from c = 0: the forget gate has nothing to keep",
+               "one step from c = 0: the old cell state never acts"),
+        _first_of(_without_c), "take 2 steps or more, and a c other than 0",
+    ),
+    Weakness(
+        "one-step-zero-h",
+        _holds(lambda draft: _one_step(draft) and _zero_h(draft),
+               "one step from h = 0: U is multiplied by 0"),
+        _first_of(_without_h), "take 2 steps or more, and an h other than 0",
+    ),
+    Weakness(
+        "one-step", _holds(_one_step, "T = 1: nothing is handed on"), _cut,
+        "take 2 steps or more",
+    ),
+    Weakness(
+        "zero-states", _holds(_zero_both, "h and c are 0 at the start"), _without_both,
+        "start from an h and a c other than 0",
+    ),
+    Weakness(
+        "zero-h", _holds(_zero_h, "h is 0 at the start"), _without_h,
+        "start from an h other than 0",
+    ),
+    Weakness(
+        "zero-c", _holds(_zero_c, "c is 0 at the start"), _without_c,
+        "start from a c other than 0",
+    ),
+    Weakness(
+        "same-states", _holds(_same_states, "h and c are the same at the start"),
+        _make_states_same, "start from an h and a c that differ",
+    ),
+    Weakness(
+        "zero-x", _holds(lambda draft: not draft.x.any(), "x is 0"), _on_x(np.zeros_like),
+        "take an x other than 0",
+    ),
+    Weakness(
+        "one-number-x",
+        _holds(lambda draft: draft.x.size > 1 and is_flat(draft.x), "x is one number throughout"),
+        _on_x(filled), _STEPS,
+    ),
+    Weakness("still-x", _holds(_still, "x is the same at every step"), _on_x(_hold_still), _STEPS),
+    Weakness(
+        "palindrome-x", _holds(_palindrome, "x reads the same from its end"), _on_x(_mirror),
+        _STEPS,
+    ),
+)  # fmt: skip

@@ -1,0 +1,371 @@
+"""Many ways to compute the same run, evaluated together: what a search for a mistake needs.
+
+Each member has tables, parameters, inputs and states of its own. Members mostly share their rows,
+so each step evaluates every distinct row once, on all members that have it: a thousand readings
+of one run cost about as much as a batch of a thousand samples.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.equations import Apply, Equation, Name, Node, evaluate, names_in, parse
+from lstm_cli.cell.notation import is_parameter, write
+from lstm_cli.cell.weights import Direction
+
+Rounding = Callable[[Array], Array]
+
+# What the first step starts from, and what a later one: from h_0, c_0 (given) and h, c (the last).
+START: Mapping[str, Node] = {"h_prev": parse("h_0"), "c_prev": parse("c_0")}
+CARRY: Mapping[str, Node] = {"h_prev": parse("h"), "c_prev": parse("c")}
+# Members are evaluated so many at a time: their states then stay in the cache.
+CHUNK = 768
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One layer in one direction of a member.
+
+    Attributes:
+        rows: the table.
+        parameters: parameter -> array.
+        h, c: the states before the first step, `(P,)` and `(H,)`.
+    """
+
+    rows: tuple[Equation, ...]
+    parameters: Mapping[str, Array]
+    h: Array
+    c: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One way to compute a run.
+
+    Attributes:
+        runs: every layer and direction, in the order of `Model.runs`.
+        x: the input, `(T, I)`.
+        start, carry: `h_prev` and `c_prev` of the first and of every later step.
+        rounding: what every named value passes through; None keeps it.
+        turned_back: whether a backward direction's outputs are put back into input time.
+    """
+
+    runs: tuple[Run, ...]
+    x: Array
+    start: Mapping[str, Node] = field(default_factory=lambda: START)
+    carry: Mapping[str, Node] = field(default_factory=lambda: CARRY)
+    rounding: Rounding | None = None
+    turned_back: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Numbers to compare with: one symbol of one run at one input time.
+
+    Attributes:
+        symbol: a row's, or `x`, `h_prev`, `c_prev`.
+        values: `(n,)`; nan where nothing is claimed.
+        tolerance: `(n,)`, the largest difference that counts as equal.
+    """
+
+    symbol: str
+    values: Array
+    tolerance: Array
+
+
+# (number of the run, t from 1) -> what is known there
+Targets = Mapping[tuple[int, int], Sequence[Target]]
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """How each member did.
+
+    Attributes:
+        excess: the largest difference over its tolerance, `(K,)`: at most 1 fits. A member that
+            was given up early has the excess that it was given up for.
+        difference: the largest difference itself, `(K,)`.
+        values: (run, symbol) -> `(K, T, n)` in input time, where they were asked for.
+    """
+
+    excess: Array
+    difference: Array
+    values: Mapping[tuple[int, str], Array]
+
+
+def evaluate_members(
+    members: Sequence[Member],
+    layout: Sequence[tuple[int, Direction]],
+    targets: Targets | None = None,
+    *,
+    give_up: float = np.inf,
+    keep: Sequence[str] = (),
+    progress: Callable[[int], None] = lambda done: None,
+) -> Verdicts:
+    """Evaluate members and compare them with what is known.
+
+    Args:
+        members: all with the same number of runs, steps and sizes.
+        layout: (layer, direction) of each run.
+        targets: what to compare with; None compares nothing.
+        give_up: the excess past which a member is not computed further.
+        keep: symbols to return (needs `give_up` inf).
+        progress: called with the number of members done since the last call.
+    """
+
+    def evaluated(chunk: Sequence[Member]) -> Verdicts:
+        return _Evaluation(chunk, layout, targets or {}, give_up, keep).verdicts()
+
+    chunks = [members[start : start + CHUNK] for start in range(0, len(members), CHUNK)]
+    parts = []
+    for part in _mapped(evaluated, chunks):
+        parts.append(part)
+        progress(len(part.excess))
+    return Verdicts(
+        np.concatenate([part.excess for part in parts]),
+        np.concatenate([part.difference for part in parts]),
+        {key: np.concatenate([part.values[key] for part in parts]) for key in parts[0].values},
+    )
+
+
+def _arrays(node: Node, run: Run) -> tuple[tuple[str, int], ...]:
+    """Return which arrays a node's parameters are in a run."""
+    used = (name for name in names_in(node) if is_parameter(name))
+    return tuple((name, id(run.parameters[name])) for name in used)
+
+
+@lru_cache(maxsize=4096)
+def _products_lifted(node: Node) -> tuple[Node, tuple[tuple[str, Node], ...]]:
+    """Return a row with a name for each product of a matrix, and (name, product) of each."""
+    lifted: dict[str, Node] = {}
+
+    def lift(part: Node) -> Node:
+        if not isinstance(part, Apply):
+            return part
+        if part.function == "@":
+            name = f"@{write(part)}"  # starts as no parameter does
+            lifted[name] = part
+            return Name(name)
+        return Apply(part.function, tuple(lift(each) for each in part.arguments))
+
+    return lift(node), tuple(lifted.items())
+
+
+def _mapped(
+    evaluated: Callable[[Sequence[Member]], Verdicts], chunks: Sequence[Sequence[Member]]
+) -> Iterator[Verdicts]:
+    """Yield what each chunk gives; numpy lets go of the interpreter, so threads share the work."""
+    if len(chunks) == 1:
+        yield evaluated(chunks[0])
+        return
+    with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1)) as pool:
+        yield from pool.map(evaluated, chunks)
+
+
+class _Evaluation:
+    """A chunk of members on their way through layers and time."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        layout: Sequence[tuple[int, Direction]],
+        targets: Targets,
+        give_up: float,
+        keep: Sequence[str],
+    ) -> None:
+        self.members, self.layout, self.targets = members, layout, targets
+        self.give_up, self.keep = give_up, keep
+        self.excess, self.difference = np.zeros((2, len(members)))
+        self.kept: dict[tuple[int, str], Array] = {}
+
+    def verdicts(self) -> Verdicts:
+        alive = np.arange(len(self.members))
+        inputs = np.stack([member.x for member in self.members])
+        last_layer = max(level for level, _ in self.layout)
+        for level in range(last_layer + 1):
+            outputs = []
+            for number, (own, direction) in enumerate(self.layout):
+                if own == level:
+                    outputs.append(self._run(number, direction, alive, inputs, level < last_layer))
+            still = self.excess[alive] <= self.give_up
+            alive = alive[still]
+            if level < last_layer:
+                inputs = np.concatenate([each[still] for each in outputs], axis=-1)
+        return Verdicts(self.excess, self.difference, self.kept)
+
+    def _run(
+        self, number: int, direction: Direction, alive: Array, inputs: Array, needed: bool
+    ) -> Array:
+        """Run one layer and direction; return h `(alive, T, P)` in input time if it is needed."""
+        members = [self.members[k] for k in alive]
+        steps = inputs.shape[1]
+        outputs = (
+            np.zeros((len(alive), steps, len(members[0].runs[number].h))) if needed else inputs
+        )
+        batch = _Batch(members, number)
+        places = np.arange(len(alive))  # of the members still computed, in `alive`
+        turned = np.array([member.turned_back for member in members])
+        order = range(steps) if direction == "forward" else range(steps - 1, -1, -1)
+        for count, t in enumerate(order):
+            values = batch.step(inputs[places, t])
+            for back in {True} if direction == "forward" else set(turned[places].tolist()):
+                own = turned[places] == back if direction == "backward" else slice(None)
+                time = t if back else count
+                mine = alive[places[own]]
+                self._judge(number, time, mine, values, own)
+                self._keep(number, time, steps, mine, values, own)
+                if needed:
+                    outputs[places[own], time] = values["h"][own]
+            lost = self.excess[alive[places]] > self.give_up
+            if lost.any():
+                places = places[~lost]
+                if not len(places):
+                    break
+                batch.restrict(~lost)
+        return outputs
+
+    def _judge(
+        self, number: int, t: int, mine: Array, values: Mapping[str, Array], own: Any
+    ) -> None:
+        for target in self.targets.get((number, t + 1), ()):
+            if target.symbol not in values:
+                self.excess[mine] = self.difference[mine] = np.inf
+                continue
+            with np.errstate(all="ignore"):  # what is too far off for a number is infinitely far
+                off = np.abs(values[target.symbol][own] - target.values)
+                off[np.isnan(off) & ~np.isnan(target.values)] = np.inf
+                off[:, np.isnan(target.values)] = 0.0
+                excess = (off / target.tolerance).max(axis=1)
+            self.difference[mine] = np.maximum(self.difference[mine], off.max(axis=1))
+            self.excess[mine] = np.maximum(self.excess[mine], excess)
+
+    def _keep(
+        self, number: int, t: int, steps: int, mine: Array, values: Mapping[str, Array], own: Any
+    ) -> None:
+        for symbol in self.keep:
+            if symbol in values:
+                key = (number, symbol)
+                if key not in self.kept:
+                    width = values[symbol].shape[-1]
+                    self.kept[key] = np.full((len(self.members), steps, width), np.nan)
+                self.kept[key][mine, t] = values[symbol][own]
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One distinct row, and the members that have it."""
+
+    symbol: str
+    node: Node
+    names: tuple[str, ...]
+    parameters: Mapping[str, Array]
+    own: Any  # a slice, or the numbers of the members
+    rounding: Rounding | None = None
+
+
+class _Batch:
+    """The members of one run, their states, and the rows to evaluate each step."""
+
+    def __init__(self, members: list[Member], number: int) -> None:
+        self.members, self.number = members, number
+        runs = [member.runs[number] for member in members]
+        self.given = {"h_0": np.stack([r.h for r in runs]), "c_0": np.stack([r.c for r in runs])}
+        self.last: dict[str, Array] = {}
+        self._numbers = np.arange(len(members))
+        self._plan()
+
+    def restrict(self, keep: Array) -> None:
+        """Go on with some of the members."""
+        self.members = [member for member, kept in zip(self.members, keep, strict=True) if kept]
+        self.given = {name: array[keep] for name, array in self.given.items()}
+        self.last = {name: array[keep] for name, array in self.last.items()}
+        self._numbers = np.arange(len(self.members))
+        self._plan()
+
+    def _plan(self) -> None:
+        """Group equal rows: first by the order of the table, then by what each row says."""
+        self.tasks: list[_Task] = []
+        orders: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for k, member in enumerate(self.members):
+            orders[tuple(row.symbol for row in member.runs[self.number].rows)].append(k)
+        for symbols, ks in orders.items():
+            for place, symbol in enumerate(symbols):
+                self.tasks += self._tasks(symbol, place, ks)
+        self.start = self._carries("start")
+        self.carry = self._carries("carry")
+
+    def _tasks(self, symbol: str, place: int, ks: list[int]) -> list[_Task]:
+        """Return the tasks of one row: its matrix products first, which most members share."""
+        products: dict[str, dict[Any, list[int]]] = defaultdict(lambda: defaultdict(list))
+        rows: dict[Any, list[int]] = defaultdict(list)
+        for k in ks:
+            member = self.members[k]
+            run = member.runs[self.number]
+            node, lifted = _products_lifted(run.rows[place].expression)
+            for name, product in lifted:
+                products[name][product, _arrays(product, run), None].append(k)
+            rows[node, _arrays(node, run), member.rounding].append(k)
+        tasks = []
+        for name, groups in products.items():
+            tasks += self._grouped(name, groups)
+        return tasks + self._grouped(symbol, rows)
+
+    def _grouped(self, symbol: str, groups: Mapping[Any, list[int]]) -> list[_Task]:
+        tasks = []
+        for (node, used, rounding), own in groups.items():
+            parameters = self.members[own[0]].runs[self.number].parameters
+            names = tuple(name for name in names_in(node) if not is_parameter(name))
+            mine = {name: parameters[name] for name, _ in used}
+            tasks.append(_Task(symbol, node, names, mine, self._own(own), rounding))
+        return tasks
+
+    def _carries(self, which: str) -> list[_Task]:
+        tasks = []
+        for state in ("h_prev", "c_prev"):
+            groups: dict[Node, list[int]] = defaultdict(list)
+            for k, member in enumerate(self.members):
+                groups[getattr(member, which)[state]].append(k)
+            tasks += [
+                _Task(state, node, tuple(names_in(node)), {}, self._own(ks))
+                for node, ks in groups.items()
+            ]
+        return tasks
+
+    def _own(self, ks: list[int]) -> Any:
+        return slice(None) if len(ks) == len(self.members) else np.array(ks)
+
+    def step(self, x: Array) -> dict[str, Array]:
+        """Evaluate one step of every member on `x (K, I)`; return symbol -> `(K, n)`."""
+        with np.errstate(all="ignore"):
+            tasks = self.carry if self.last else self.start
+            before = self._evaluate(tasks, {**self.given, **self.last})
+            values = self._evaluate(self.tasks, {"x": x, **before})
+        self.last = {"h": values["h"], "c": values["c"]}
+        return {"x": x, **before, **values}
+
+    def _evaluate(self, tasks: list[_Task], known: dict[str, Array]) -> dict[str, Array]:
+        made: dict[str, Array] = {}
+        for task in tasks:
+            have = {name: known[name][task.own] for name in task.names}
+            value = evaluate(task.node, {**have, **task.parameters})
+            if value.ndim < 2:  # a row of parameters alone is the same for all members
+                value = np.broadcast_to(value, (len(self._numbers[task.own]), *value.shape))
+            if task.rounding is not None:
+                value = task.rounding(value)
+            if isinstance(task.own, slice):
+                known[task.symbol] = made[task.symbol] = value
+                continue
+            if task.symbol not in made:
+                made[task.symbol] = np.empty((len(self.members), value.shape[-1]))
+                known[task.symbol] = made[task.symbol]
+            made[task.symbol][task.own] = value
+        return made

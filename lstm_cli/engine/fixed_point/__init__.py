@@ -1,0 +1,36 @@
+"""The LSTM as an integer port computes it: fixed-point formats, and a cell's own table in them.
+
+    trace = run_fixed(model, x, None, None, FixedSettings.parse("Q3.12,weights=Q1.14"))
+    trace.layers[0].integers["f"], trace.layers[0].reals["f"]      # (T, n) each
+
+Every named value is an integer of `m + n + 1` bits that stands for itself times `2**-n`. A row is
+computed exactly, as in an accumulator without end, and rounded once, when it is stored. No
+equation is written here: the rows are those of the cell, evaluated over integers.
+"""
+
+from lstm_cli.engine.fixed_point.comparison import (
+    ValueReport,
+    Worst,
+    compare_parameters,
+    compare_symbols,
+)
+from lstm_cli.engine.fixed_point.formats import FixedFormat
+from lstm_cli.engine.fixed_point.machine import FixedLayer, FixedTrace, Overflow, beside, run_fixed
+from lstm_cli.engine.fixed_point.settings import KINDS, Activation, FixedSettings, kind_of
+
+__all__ = [
+    "KINDS",
+    "Activation",
+    "FixedFormat",
+    "FixedLayer",
+    "FixedSettings",
+    "FixedTrace",
+    "Overflow",
+    "ValueReport",
+    "Worst",
+    "beside",
+    "compare_parameters",
+    "compare_symbols",
+    "kind_of",
+    "run_fixed",
+]

@@ -1,0 +1,270 @@
+"""A cell's table evaluated over integers, step after step, beside the float run.
+
+The rows are the cell's own. Each is computed exactly and rounded once, when it is stored in its
+format; an activation within a row, the tanh(c) of h, is stored once too, as a gate. What has a
+meaning for integers (+ - * @ min max abs, and all that is made of them: relu, clip, hard_sigmoid)
+is not rounded in between, and a constant of the table is taken as the number it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
+from lstm_cli.cell.equations import Equation, Name, Node
+from lstm_cli.cell.notation import write
+from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.engine.fixed_point.arithmetic import Exact, rounded
+from lstm_cli.engine.fixed_point.formats import FixedFormat
+from lstm_cli.engine.fixed_point.rows import Arithmetic
+from lstm_cli.engine.fixed_point.settings import FixedSettings
+from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace, run
+
+Parameters = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """A value that did not fit into its format.
+
+    Attributes:
+        symbol: what it belongs to: a row, an input, or a parameter.
+        expression: what it is the value of: the symbol, or an activation within its row.
+        format: the format that cannot hold it.
+        layer, direction: where.
+        t: the input time, from 1; None for a parameter.
+        index: the unit, or row and column of a parameter.
+        value: the number before it was cut.
+    """
+
+    symbol: str
+    expression: str
+    format: FixedFormat
+    layer: int
+    direction: Direction
+    t: int | None
+    index: tuple[int, ...]
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class FixedLayer:
+    """One layer and direction in integers, beside its float run.
+
+    Attributes:
+        floats: the float run.
+        integers: the same symbols, `(T, n)`, int64.
+        formats: symbol or parameter -> its format.
+        parameters: parameter -> its integers, in the parameter's shape.
+        overflows: symbol or parameter -> how many of its values did not fit.
+    """
+
+    floats: LayerTrace
+    integers: LayerTrace
+    formats: Mapping[str, FixedFormat]
+    parameters: Parameters
+    overflows: Mapping[str, int]
+
+    @cached_property
+    def reals(self) -> LayerTrace:
+        """What the integers stand for, `(T, n)`, float64."""
+        values = {k: self.formats[k].to_real(v) for k, v in self.integers.values.items()}
+        return replace(self.integers, values=MappingProxyType(values))
+
+
+@dataclass(frozen=True, eq=False)
+class FixedTrace:
+    """A run in integers beside the float run.
+
+    Attributes:
+        settings: how it was computed.
+        floats: the float run.
+        layers: one for each layer and direction, in the order of `floats.layers`.
+        first_overflow: the first value, in the order of computing, that did not fit.
+    """
+
+    settings: FixedSettings
+    floats: Trace
+    layers: tuple[FixedLayer, ...]
+    first_overflow: Overflow | None
+
+    @property
+    def model(self) -> Model:
+        """What was run."""
+        return self.floats.model
+
+    @cached_property
+    def reals(self) -> Trace:
+        """What the integers stand for, as a trace of its own."""
+        return replace(
+            self.floats,
+            layers=tuple(each.reals for each in self.layers),
+            dtype=np.dtype(np.float64),
+            engine="fixed",
+        )
+
+
+def run_fixed(
+    model: Model,
+    x: Array | Sequence[Any],
+    h: Array | Sequence[Any] | None,
+    c: Array | Sequence[Any] | None,
+    settings: FixedSettings,
+    *,
+    dtype: Any = np.float64,
+) -> FixedTrace:
+    """Run a model over a sequence in integers, beside the float run.
+
+    Args:
+        model: the layers to run.
+        x: the input, `(T, I)`.
+        h, c: the states before the first step, as `engine.run` takes them.
+        settings: formats, rounding, overflow, activations.
+        dtype: that of the float run, and of the numbers given to both.
+
+    Raises:
+        ShapeError: x, h or c do not fit the model, or x has batch axes.
+        InputError: nan or inf, or a division by zero in integers.
+    """
+    return beside(run(model, x, h, c, dtype=dtype), settings)
+
+
+def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
+    """Run in integers what `trace` has run in floats; errors as `run_fixed`."""
+    shape = trace.layers[0].values["x"].shape
+    if len(shape) != 2:
+        raise ShapeError(
+            f"x has shape {shape}, integers run one sequence (T, I)",
+            where="--x",
+            hint="run the samples one by one: --sample 0",
+        )
+    arithmetic = Arithmetic(settings)
+    layers: list[FixedLayer] = []
+    first: Overflow | None = None
+    for each in trace.layers:
+        below = [made.integers for made in layers if made.floats.layer == each.layer - 1]
+        x = np.concatenate([b.values["h"] for b in below], axis=-1) if below else None
+        runner = _Runner(each, arithmetic, trace.dtype)
+        layers.append(runner.run(x))
+        first = first or runner.first
+    return FixedTrace(settings, trace, tuple(layers), first)
+
+
+class _Runner:
+    """Runs one layer in one direction and counts what does not fit."""
+
+    def __init__(self, floats: LayerTrace, arithmetic: Arithmetic, dtype: np.dtype[Any]) -> None:
+        self.floats = floats
+        self.arithmetic = arithmetic
+        self.settings = arithmetic.settings
+        self.dtype = dtype
+        cell = floats.cell
+        names = (*cell.parameters, *INPUT_SYMBOLS, *cell.symbols)
+        self.formats = {name: self.settings.format_of(name, cell, floats.layer) for name in names}
+        self.counts: Counter[str] = Counter()
+        self.first: Overflow | None = None
+
+    def run(self, x: Array | None) -> FixedLayer:
+        """Return the layer's integers.
+
+        Args:
+            x: the integers `(T, I)` that the layer below put out; None quantises the input.
+        """
+        each, kept = self.floats, dict[str, Array]()
+        parameters = self._parameters(each.weights)
+        known = {name: self._exact(name, value) for name, value in parameters.items()}
+        times = [t if each.direction == "forward" else each.steps + 1 - t
+                 for t in range(1, each.steps + 1)]  # fmt: skip
+        states = {f"{s}_prev": self._given(f"{s}_prev", times[0]) for s in STATES}
+        for t in times:
+            inputs = {"x": x[t - 1] if x is not None else self._given("x", t), **states}
+            values = self._step(known, inputs, t)
+            for symbol, value in values.items():
+                kept.setdefault(symbol, np.empty((each.steps, len(value)), dtype=np.int64))
+                kept[symbol][t - 1] = value
+            states = {f"{state}_prev": values[state] for state in STATES}
+        integers = replace(each, values=MappingProxyType(kept))
+        return FixedLayer(each, integers, self.formats, parameters, dict(self.counts))
+
+    def _exact(self, name: str, integers: Array) -> Exact:
+        return Exact(integers, self.formats[name].fraction_bits)
+
+    def _parameters(self, weights: LstmWeights) -> dict[str, Array]:
+        """Return parameter -> integers."""
+        return {
+            # As the float run has them: float32 is rounded before anything else is.
+            name: self._quantised(name, array.astype(self.dtype), None)
+            for name, array in weights.arrays.items()
+        }
+
+    def _given(self, symbol: str, t: int) -> Array:
+        """Return the integers of a given vector, which the float run has kept at time `t`."""
+        return self._quantised(symbol, self.floats.values[symbol][t - 1], t)
+
+    def _quantised(self, name: str, numbers: Array, t: int | None) -> Array:
+        format_, settings = self.formats[name], self.settings
+        try:
+            integers, outside = format_.quantise(numbers, settings.rounding, settings.overflow)
+        except InputError as error:
+            raise error.within(self._place(name, t)) from None
+        if outside.any():
+            self._note(name, name, format_, outside, lambda: numbers, t)
+        return integers
+
+    def _step(
+        self, parameters: Mapping[str, Exact], inputs: Mapping[str, Array], t: int
+    ) -> dict[str, Array]:
+        """Return symbol -> integers `(n,)` of the inputs and every row."""
+        known = {**parameters, **{k: self._exact(k, v) for k, v in inputs.items()}}
+        values = dict(inputs)
+        for row in self.floats.cell.equations:
+            values[row.symbol] = self._row(row, known, t)
+            known[row.symbol] = self._exact(row.symbol, values[row.symbol])
+        return values
+
+    def _row(self, row: Equation, known: Mapping[str, Exact], t: int) -> Array:
+        """Return a row's integers `(n,)`."""
+        gates = self.settings.formats["gates"]
+
+        def keep(node: Node, number: Exact) -> Exact:
+            return Exact(self._stored(row.symbol, node, number, gates, t), gates.fraction_bits)
+
+        try:
+            number = self.arithmetic.evaluate(row.expression, known, keep)
+        except LstmStepError as error:
+            raise error.within(self._place(row.symbol, t)) from None
+        return self._stored(row.symbol, Name(row.symbol), number, self.formats[row.symbol], t)
+
+    def _place(self, name: str, t: int | None) -> str:
+        at = f", t = {t}" if t is not None else ""
+        return f"{name} of layer {self.floats.layer}, {self.floats.direction}{at}, in integers"
+
+    def _stored(
+        self, symbol: str, node: Node, number: Exact, format_: FixedFormat, t: int
+    ) -> Array:
+        """Return a value `(n,)` as it is stored, and note what of it does not fit."""
+        settings = self.settings
+        integers = rounded(number, format_.fraction_bits, settings.rounding)
+        kept, outside = format_.store(integers, settings.overflow)
+        if outside.any():
+            self._note(symbol, write(node), format_, outside, number.to_float, t)
+        return kept
+
+    def _note(
+        self, symbol: str, text: str, format_: FixedFormat, outside: Array,
+        numbers: Callable[[], Array], t: int | None,
+    ) -> None:  # fmt: skip
+        """Count the values that did not fit, and keep the first."""
+        self.counts[symbol] += int(np.count_nonzero(outside))
+        if self.first is None:
+            index = tuple(int(axis) for axis in np.argwhere(outside)[0])
+            where = (self.floats.layer, self.floats.direction, t, index)
+            self.first = Overflow(symbol, text, format_, *where, float(numbers()[index]))

@@ -1,0 +1,95 @@
+"""One row of a cell's table over integers, exact but for what must be stored on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+
+from lstm_cli.cell.equations import (
+    FUNCTIONS,
+    Apply,
+    Name,
+    Node,
+    Number,
+    bind_arguments,
+    is_activation,
+)
+from lstm_cli.engine.fixed_point.activations import HARD, Table, transcendental
+from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant
+from lstm_cli.engine.fixed_point.settings import FixedSettings
+
+Known = Mapping[str, Exact]
+# Puts the value of a part of a row into a format, and gives back what that holds of it.
+Keep = Callable[[Node, Exact], Exact]
+
+
+class Arithmetic:
+    """Evaluates the trees of a cell with the settings' kind of σ and tanh."""
+
+    def __init__(self, settings: FixedSettings) -> None:
+        self.settings = settings
+        self.activation = settings.activation
+
+    def evaluate(self, expression: Node, known: Known, keep: Keep) -> Exact:
+        """Return the value `(n,)` of a row, not yet rounded.
+
+        Args:
+            expression: the row's right side.
+            known: every name in it -> its numbers.
+            keep: stores an activation that stands within the row (the tanh(c) of h).
+        """
+        match expression:
+            case Apply(name, arguments):
+                return self._apply(name, [self._value(each, known, keep) for each in arguments])
+        return self._value(expression, known, keep)
+
+    def _value(self, node: Node, known: Known, keep: Keep | None) -> Exact:
+        match node:
+            case Number(value):
+                return constant(value)
+            case Name(name):
+                return known[name]
+            case Apply(name, arguments):
+                number = self._apply(name, [self._value(each, known, keep) for each in arguments])
+                stored = is_activation(name) and not self._is_exact(name)
+                return keep(node, number) if keep is not None and stored else number
+
+    def _apply(self, name: str, given: list[Exact]) -> Exact:
+        if name in HARD and self.activation.mode == "hard":
+            return self._value(HARD[name], {"z": given[0]}, None)
+        if name in HARD and self.activation.mode == "table":
+            table = self._tables[name]
+            return table.between(given[0]) if self.activation.linear else table.nearest(given[0])
+        if name in OPERATIONS:
+            return OPERATIONS[name](*given)
+        body = FUNCTIONS[name].body
+        if body is None:
+            return transcendental(name, given[0])
+        # Within a body nothing is kept: the function as a whole is what is rounded.
+        return self._value(body, bind_arguments(name, given, constant), None)
+
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        """The tables of σ and tanh, in the gates' format."""
+        settings, entries = self.settings, self.activation.entries
+        gates = settings.formats["gates"]
+        return {
+            name: Table(name, entries, gates, settings.rounding, settings.overflow) for name in HARD
+        }
+
+    def _is_exact(self, name: str) -> bool:
+        """Return whether a function has a meaning for integers: is made of + - * min max abs."""
+        if name in HARD and self.activation.mode == "hard":
+            return True
+        body = FUNCTIONS[name].body
+        if body is None:
+            return name in OPERATIONS and name != "/"
+        return all(self._is_exact(each) for each in _applied(body))
+
+
+def _applied(node: Node) -> Iterator[str]:
+    """Yield every operator and function of a tree."""
+    if isinstance(node, Apply):
+        yield node.function
+        for each in node.arguments:
+            yield from _applied(each)

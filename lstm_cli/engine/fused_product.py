@@ -1,0 +1,140 @@
+"""`U @ h_prev + (W @ x + b)` as one product of `[h_prev, x, 1]`, where a plan has it.
+
+The joined form of the literature: with many samples one large product is faster than two and a
+sum, and its answer goes straight to where the trace keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage
+
+
+@dataclass(frozen=True)
+class Row:
+    """`out = state @ h_prev + given @ x + constant`: some rows of a joined product."""
+
+    state: Piece
+    given: Piece
+    constant: int | None
+    out: int
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A product of `[h_prev, x, 1]` with all its rows, stacked.
+
+    Attributes:
+        vector: the value h_prev.
+        pieces: its rows.
+    """
+
+    vector: int
+    pieces: tuple[Row, ...]
+
+
+def joined_matrix(
+    joined: Joined, arrays: Mapping[str, Array], constants: Mapping[int, Array]
+) -> Array:
+    """Return `(rows, P + I + 1)`: what meets h_prev, what meets x, and what is added."""
+    return np.concatenate([_row(row, arrays, constants) for row in joined.pieces])
+
+
+def _row(row: Row, arrays: Mapping[str, Array], constants: Mapping[int, Array]) -> Array:
+    state, given = (
+        arrays[each.parameter][:, each.begin : each.end] for each in (row.state, row.given)
+    )
+    # These zeros meet the row of ones alone, never a number of the user's.
+    added = np.zeros(len(state)) if row.constant is None else constants[row.constant]
+    return np.concatenate([state, given, added[:, None]], axis=1)
+
+
+def joined_entries(plan: Plan) -> tuple[Entry | Joined, ...]:
+    """Return the entries of inputs and steps in one program, joined where they can be."""
+    search = _Search(plan, (*plan.inputs, *plan.steps))
+    for entry in plan.steps:
+        if isinstance(entry, Product) and entry.vector == plan.rows["h_prev"]:
+            rows = [search.row(piece) for piece in entry.pieces]
+            found = tuple(row for row in rows if row is not None)
+            if len(found) == len(rows):
+                return search.without(entry, Joined(entry.vector, found))
+    return search.entries
+
+
+@dataclass
+class _Search:
+    """Looks for the sums that a product of h_prev is part of."""
+
+    plan: Plan
+    entries: tuple[Entry, ...]
+    gone: set[int] = field(default_factory=set)
+
+    def row(self, piece: Piece) -> Row | None:
+        """Return the row that a piece becomes; None where its value is needed by itself."""
+        total = self._only_reader(piece.out)
+        if total is None or total.function != "+" or total.arguments[0] != piece.out:
+            return None
+        base, constant = total.arguments[1], None
+        inner = self._maker(base)
+        self.gone |= {piece.out, total.out}
+        if isinstance(inner, Operation):
+            if not self._adds_a_constant(inner) or self._only_reader(base) is not total:
+                return None
+            self.gone.add(inner.out)
+            total, (base, constant) = inner, (inner.arguments[0], inner.arguments[1])
+        given = self._given(base)
+        if given is None or self._only_reader(base) is not total:
+            return None
+        self.gone.add(base)
+        return Row(piece, given, constant, self._total_of(piece))
+
+    def without(self, product: Product, joined: Joined) -> tuple[Entry | Joined, ...]:
+        """Return the entries with the joined product in place of all that it does."""
+        return tuple(each for entry in self.entries for each in self._kept(entry, product, joined))
+
+    def _kept(self, entry: Entry, product: Product, joined: Joined) -> tuple[Entry | Joined, ...]:
+        if entry is product:
+            return (joined,)
+        if isinstance(entry, Operation):
+            return () if entry.out in self.gone else (entry,)
+        pieces = tuple(piece for piece in entry.pieces if piece.out not in self.gone)
+        return (Product(entry.vector, pieces),) if pieces else ()
+
+    def _total_of(self, piece: Piece) -> int:
+        total = self._only_reader(piece.out)
+        assert total is not None
+        return total.out
+
+    def _only_reader(self, value: int) -> Operation | None:
+        """Return the one operation that reads a value that nothing else needs."""
+        if value in self.plan.rows.values():
+            return None
+        readers = [
+            each for each in self.entries
+            if value in (each.arguments if isinstance(each, Operation) else (each.vector,))
+        ]  # fmt: skip
+        only = readers[0] if len(readers) == 1 else None
+        return only if isinstance(only, Operation) else None
+
+    def _maker(self, value: int) -> Entry | None:
+        for each in self.entries:
+            made = (each.out,) if isinstance(each, Operation) else [p.out for p in each.pieces]
+            if value in made:
+                return each
+        return None
+
+    def _adds_a_constant(self, operation: Operation) -> bool:
+        added = self.plan.values[operation.arguments[-1]]
+        return operation.function == "+" and added.stage == Stage.ONCE and added.number is None
+
+    def _given(self, value: int) -> Piece | None:
+        """Return the piece of a product with x that makes a value."""
+        maker = self._maker(value)
+        if not isinstance(maker, Product) or maker.vector != self.plan.rows["x"]:
+            return None
+        return next(piece for piece in maker.pieces if piece.out == value)

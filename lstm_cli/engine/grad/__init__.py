@@ -1,0 +1,16 @@
+"""The gradient of a run: backward through time, checked by differences, and how it fades."""
+
+from lstm_cli.engine.grad.differences import Margin, check
+from lstm_cli.engine.grad.gradient_flow import Fading, through_time
+from lstm_cli.engine.grad.steps import Gradients, LayerGradient, Loss, backward
+
+__all__ = [
+    "Fading",
+    "Gradients",
+    "LayerGradient",
+    "Loss",
+    "Margin",
+    "backward",
+    "check",
+    "through_time",
+]

@@ -1,0 +1,244 @@
+"""A gradient held against central differences: the run itself, with one number moved a little.
+
+(L(v + s) - L(v - s)) / 2s misses the derivative by about s² L'''/6 and by rounding of about
+1e-16 L / s; s = 1e-5 balances the two for numbers around 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError
+from lstm_cli.cell.weights import Direction, Layer, LstmWeights, Model
+from lstm_cli.engine.grad.steps import Gradients
+from lstm_cli.engine.run import Trace, run
+
+STEP = 1e-5
+# Where the first step does not agree, shorter ones: it may have passed a corner, or bent too much.
+SHORTER = (1.0, 0.1, 0.01)
+TOLERANCE = 1e-6
+# Numbers that are looked at; of more, a random choice. Long runs look at fewer, never under LEAST.
+MOST, LEAST = 400, 40
+# Steps of a layer that all runs together may take.
+MOST_STEPS = 40_000
+# A gradient far below all others is compared with this share of the largest, not with itself.
+FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The largest disagreement between a gradient and central differences, and where it is.
+
+    Attributes:
+        largest: |derived - measured| over the larger of the two, or over a thousandth of the
+            largest gradient or loss weight where both are smaller than that.
+        symbol: `d_W_f`, `d_x`, `d_h0`, `d_c0`.
+        layer, direction: whose; of x, the first.
+        index: in the array, t from 0 for x.
+        derived: what the backward table gives there.
+        measured: what the difference of two runs gives.
+        checked, total: how many numbers were looked at, and of how many.
+        tolerance: what `largest` may be.
+    """
+
+    largest: float
+    symbol: str
+    layer: int
+    direction: Direction
+    index: tuple[int, ...]
+    derived: float
+    measured: float
+    checked: int
+    total: int
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gradient agrees; nan does not."""
+        return self.largest <= self.tolerance
+
+    @property
+    def place(self) -> str:
+        """Where the largest disagreement is: `d_W_f[0, 3] of layer 0 forward`."""
+        inner = ", ".join(map(str, self.index))
+        return f"{self.symbol}[{inner}] of layer {self.layer} {self.direction}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """One array that a run depends on: an input, an initial state or a parameter."""
+
+    symbol: str
+    run: int
+    value: Array
+    gradient: Array
+
+
+def check(
+    trace: Trace,
+    gradients: Gradients,
+    *,
+    tolerance: float = TOLERANCE,
+    step: float = STEP,
+    most: int = 0,
+    seed: int = 0,
+) -> Margin:
+    """Compare a gradient with central differences of runs of the engine.
+
+    Args:
+        trace: the run, in float64.
+        gradients: its gradient.
+        tolerance: the largest relative difference that counts as agreement.
+        step: how far a number is moved, relative to it where it is above 1.
+        most: how many numbers to look at; 0 is 400, or fewer where the run is long. Of more
+            numbers a random choice is taken, two of each array at least.
+        seed: of that choice.
+
+    Returns:
+        The largest disagreement. Near a corner (relu at 0, a limit of clip) there is no derivative
+        and the two may differ rightly.
+
+    Raises:
+        InputError: the trace is in float32, whose rounding would drown the differences.
+    """
+    if trace.dtype != np.float64:
+        raise InputError(
+            f"a {trace.dtype.name} run is too coarse for central differences",
+            where="check",
+            hint="run in float64: leave --dtype out",
+        )
+    moved = list(_arrays(gradients))
+    floor = FLOOR * _scale(gradients, moved)
+    most = most or max(LEAST, min(MOST, MOST_STEPS // (2 * trace.steps * len(trace.layers))))
+    chosen = _chosen([each.value.size for each in moved], most, seed)
+    worst = Margin(-1.0, "", 0, "forward", (), 0.0, 0.0, 0, 0, tolerance)
+    for each, index in _places(moved, chosen):
+        largest, measured = _disagreement(gradients, each, index, step, tolerance, floor)
+        if largest <= worst.largest:
+            continue
+        own, derived = gradients.layers[each.run], float(each.gradient[index])
+        worst = Margin(
+            largest, each.symbol, own.layer, own.direction, index, derived, measured,
+            sum(map(len, chosen)), sum(each.value.size for each in moved), tolerance,
+        )  # fmt: skip
+        if np.isnan(largest):  # nothing is worse
+            break
+    return worst
+
+
+def _places(
+    moved: Sequence[_Moved], chosen: Sequence[Sequence[int]]
+) -> Iterator[tuple[_Moved, tuple[int, ...]]]:
+    """Yield every number that is looked at: its array and its index there."""
+    for each, flat in zip(moved, chosen, strict=True):
+        for place in flat:
+            yield each, tuple(int(axis) for axis in np.unravel_index(place, each.value.shape))
+
+
+def _scale(gradients: Gradients, moved: Sequence[_Moved]) -> float:
+    """Return the largest gradient or weight of the loss."""
+    loss = gradients.loss
+    arrays = [loss.h, loss.c, loss.output, *(each.gradient for each in moved)]
+    return max(float(np.max(np.abs(array), initial=0.0)) for array in arrays)
+
+
+def _arrays(gradients: Gradients) -> Iterator[_Moved]:
+    """Yield everything that a run depends on, with its gradient."""
+    for place, each in enumerate(gradients.layers):
+        for name, gradient in each.parameters.items():
+            yield _Moved(f"d_{name}", place, each.weights.arrays[name], gradient)
+    yield _Moved("d_x", 0, gradients.trace.layers[0].values["x"], gradients.x)
+    states = initial_states(gradients.trace)
+    for symbol, given in (("h", gradients.h), ("c", gradients.c)):
+        for place, gradient in enumerate(given):
+            yield _Moved(f"d_{symbol}0", place, states[symbol][place], gradient)
+
+
+def initial_states(trace: Trace) -> dict[str, list[Array]]:
+    """Return "h" and "c" -> the state that each layer and direction started from."""
+    first = [0 if each.direction == "forward" else -1 for each in trace.layers]
+    return {
+        symbol: [
+            each.values[f"{symbol}_prev"][..., place, :]
+            for each, place in zip(trace.layers, first, strict=True)
+        ]
+        for symbol in ("h", "c")
+    }
+
+
+def _chosen(sizes: list[int], most: int, seed: int) -> list[list[int]]:
+    """Return which numbers of each array are looked at."""
+    total = sum(sizes)
+    if total <= most:
+        return [list(range(size)) for size in sizes]
+    generator = np.random.default_rng(seed)
+    counts = [min(size, max(2, most * size // total)) for size in sizes]
+    return [
+        sorted(generator.choice(size, count, replace=False).tolist())
+        for size, count in zip(sizes, counts, strict=True)
+    ]
+
+
+def _disagreement(
+    gradients: Gradients,
+    moved: _Moved,
+    index: tuple[int, ...],
+    step: float,
+    tolerance: float,
+    floor: float,
+) -> tuple[float, float]:
+    """Return the relative difference at one number, and what was measured there."""
+    derived = float(moved.gradient[index])
+    best = (np.inf, np.nan)
+    for shorter in SHORTER:
+        size = step * shorter * max(1.0, abs(float(moved.value[index])))
+        measured = _slope(gradients, moved, index, size)
+        above = abs(derived - measured)
+        found = (above and above / max(abs(derived), abs(measured), floor), measured)
+        if np.isnan(found[0]) or found[0] <= tolerance:
+            return found
+        best = min(best, found)
+    return best
+
+
+def _slope(gradients: Gradients, moved: _Moved, index: tuple[int, ...], size: float) -> float:
+    """Return (L(v + size) - L(v - size)) / (2 size), differences taken before they are summed."""
+    loss = gradients.loss
+    up, down = (_run_with(gradients.trace, moved, index, way * size) for way in (1, -1))
+    with np.errstate(all="ignore"):
+        change = sum(
+            float(np.sum(weight * (one - other)))
+            for weight, one, other in (
+                (loss.h, up.h, down.h),
+                (loss.c, up.c, down.c),
+                (loss.output, up.output, down.output),
+            )
+        )
+    return change / (2 * size)
+
+
+def _run_with(trace: Trace, moved: _Moved, index: tuple[int, ...], change: float) -> Trace:
+    """Run again with one number changed."""
+    value = np.array(moved.value)
+    value[index] += change
+    states = initial_states(trace)
+    model, x = trace.model, trace.layers[0].values["x"]
+    if moved.symbol == "d_x":
+        x = value
+    elif moved.symbol in ("d_h0", "d_c0"):
+        states[moved.symbol[2]][moved.run] = value
+    else:
+        model = _with_parameter(model, moved.run, moved.symbol.removeprefix("d_"), value)
+    return run(model, x, states["h"], states["c"])
+
+
+def _with_parameter(model: Model, place: int, name: str, value: Array) -> Model:
+    """Return the model with one parameter of one layer and direction replaced."""
+    level, direction, weights = model.runs[place]
+    changed = LstmWeights(weights.cell, {**weights.arrays, name: value}, weights.source)
+    layer = Layer({**model.layers[level].directions, direction: changed})
+    return replace(model, layers=(*model.layers[:level], layer, *model.layers[level + 1 :]))

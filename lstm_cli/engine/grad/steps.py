@@ -1,0 +1,299 @@
+"""The gradient of a run: the backward table evaluated through time, layers and both directions.
+
+The loss is a weighted sum of what the last layer puts out: of its final h (weights `dh`), its
+final c (`dc`) and its h at every step (`d_output`). Every `d_` value of every step is kept.
+
+Backpropagation through time: Werbos 1990, doi 10.1109/5.58337; for the LSTM: Greff et al. 2017,
+appendix A, doi 10.1109/TNNLS.2016.2582924. How gradients fade: Hochreiter & Schmidhuber 1997,
+section 3; Bengio, Simard & Frasconi 1994, doi 10.1109/72.279181.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import ShapeError
+from lstm_cli.cell.equations import Equation
+from lstm_cli.cell.gradient import GIVEN, backward_table, parameter_of
+from lstm_cli.cell.weights import Direction, LstmWeights
+from lstm_cli.engine.run import LayerTrace, Trace, check_trace_size, evaluate_rows, rounded
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """What the gradient is of: Σ h·final h + Σ c·final c + Σ output·output.
+
+    Attributes:
+        h: the weights of the last layer's final h, `(…, D·P)`.
+        c: those of its final c, `(…, D·H)`.
+        output: those of its h at every step, `(…, T, D·P)`.
+        given: which of `dh`, `dc`, `d_output` were given; empty where h is all ones by default.
+    """
+
+    h: Array
+    c: Array
+    output: Array
+    given: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return a sentence on what the gradient is of."""
+        if not self.given:
+            return "loss not given: the sum of the last layer's final h"
+        return "the loss is weighted by " + ", ".join(self.given)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerGradient:
+    """Every gradient of one layer in one direction.
+
+    Attributes:
+        trace: the forward values.
+        rows: the backward table.
+        values: `d_symbol` -> `(…, T, n)`, in input time: every row's, every input's, and what came
+            from outside (`d_output`, `d_h_next`, `d_c_next`).
+        parameters: parameter -> gradient of its shape, summed over time and batch axes.
+    """
+
+    trace: LayerTrace
+    rows: tuple[Equation, ...]
+    values: Mapping[str, Array]
+    parameters: Mapping[str, Array]
+
+    @property
+    def layer(self) -> int:
+        """The layer's number, from 0."""
+        return self.trace.layer
+
+    @property
+    def direction(self) -> Direction:
+        """Which way through time the forward step went."""
+        return self.trace.direction
+
+    @property
+    def weights(self) -> LstmWeights:
+        """What the layer was run with."""
+        return self.trace.weights
+
+    def at(self, t: int) -> dict[str, Array]:
+        """Return `d_symbol` -> `(…, n)` at input time `t`, counted from 1."""
+        return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
+
+    def parameters_at(self, t: int) -> dict[str, Array]:
+        """Return what the step at input time `t` adds to each parameter's gradient."""
+        return _parameter_gradients(self.trace, self.rows, self.at(t), slice(t - 1, t))
+
+    @property
+    def h0(self) -> Array:
+        """The gradient with respect to h before the first step taken, `(…, P)`."""
+        return self._first("d_h_prev")
+
+    @property
+    def c0(self) -> Array:
+        """The gradient with respect to c before the first step taken, `(…, H)`."""
+        return self._first("d_c_prev")
+
+    def _first(self, symbol: str) -> Array:
+        return self.values[symbol][..., 0 if self.direction == "forward" else -1, :]
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """The gradient of a loss with respect to everything in a run.
+
+    Attributes:
+        trace: the run.
+        loss: what it is the gradient of.
+        layers: one LayerGradient for each layer and direction, in the order of `trace.layers`.
+    """
+
+    trace: Trace
+    loss: Loss
+    layers: tuple[LayerGradient, ...]
+
+    @cached_property
+    def x(self) -> Array:
+        """The gradient with respect to the input, `(…, T, I)`: the sum of both directions'."""
+        first = [each.values["d_x"] for each in self.layers if each.layer == 0]
+        return np.asarray(sum(first[1:], start=first[0]))
+
+    @property
+    def h(self) -> tuple[Array, ...]:
+        """The gradient with respect to each layer's and direction's initial h, `(…, P)`."""
+        return tuple(each.h0 for each in self.layers)
+
+    @property
+    def c(self) -> tuple[Array, ...]:
+        """The gradient with respect to each layer's and direction's initial c, `(…, H)`."""
+        return tuple(each.c0 for each in self.layers)
+
+    def __repr__(self) -> str:
+        return f"Gradients({self.trace!r}, {self.loss.describe()})"
+
+
+def backward(
+    trace: Trace,
+    dh: Array | Sequence[Any] | None = None,
+    dc: Array | Sequence[Any] | None = None,
+    d_output: Array | Sequence[Any] | None = None,
+) -> Gradients:
+    """Return the gradient of a loss through a run; where none is given, of the sum of `trace.h`.
+
+    Args:
+        trace: the run.
+        dh: the loss's gradient with respect to `trace.h`, `(…, D·P)`.
+        dc: with respect to `trace.c`, `(…, D·H)`.
+        d_output: with respect to `trace.output`, `(…, T, D·P)`.
+
+    A float32 trace is read as it is; each row is then computed in float64 and rounded.
+
+    Raises:
+        ShapeError: a weight does not fit what it belongs to.
+        CellError: a row of a cell has a name that the backward step needs.
+        InputError: values and gradients together would not fit.
+    """
+    check_trace_size(trace.model, (2, *trace.output.shape[:-1]))  # as many gradients as values
+    loss = _loss(trace, dh, dc, d_output)
+    done: dict[int, list[LayerGradient]] = {}
+    above = loss.output
+    top = trace.layers[-1].layer
+    for level in range(top, -1, -1):
+        own = [each for each in trace.layers if each.layer == level]
+        outputs = _cut(above, [each.weights.output_size for each in own])
+        final_h = _cut(loss.h, [each.weights.output_size for each in own])
+        final_c = _cut(loss.c, [each.weights.hidden_size for each in own])
+        if level < top:  # only the last layer's final states are in the loss
+            final_h, final_c = ([np.zeros(())] * len(own) for _ in range(2))
+        done[level] = [
+            _through_layer(each, outputs[place], final_h[place], final_c[place], trace.dtype)
+            for place, each in enumerate(own)
+        ]
+        inputs = [each.values["d_x"] for each in done[level]]
+        above = np.asarray(sum(inputs[1:], start=inputs[0]))
+    return Gradients(trace, loss, tuple(each for level in sorted(done) for each in done[level]))
+
+
+def _loss(trace: Trace, dh: Any, dc: Any, d_output: Any) -> Loss:
+    weights = {"dh": (dh, trace.h), "dc": (dc, trace.c), "d_output": (d_output, trace.output)}
+    given = tuple(name for name, (value, _) in weights.items() if value is not None)
+    if not given:
+        weights["dh"] = (1.0, trace.h)
+    h, c, output = (_weight(name, *pair) for name, pair in weights.items())
+    return Loss(h, c, output, given)
+
+
+def _weight(name: str, given: Any, like: Array) -> Array:
+    """Return a weight of the loss in the shape of what it weighs; zeros where none is given."""
+    value = np.asarray(0.0 if given is None else given, dtype=np.float64)
+    try:
+        if value.ndim and value.shape[-1] != like.shape[-1]:
+            raise ValueError
+        return np.array(np.broadcast_to(value, like.shape))
+    except ValueError:
+        what = {"dh": "the final h", "dc": "the final c", "d_output": "the output"}[name]
+        raise ShapeError(
+            f"{name} has shape {value.shape}, {what} has {like.shape}",
+            where=name,
+            hint="one number for each unit of the last layer, directions side by side",
+        ) from None
+
+
+def _cut(joined: Array, sizes: Sequence[int]) -> list[Array]:
+    """Return the directions' parts of a vector `(…, sum of sizes)`."""
+    return np.split(joined, np.cumsum(sizes)[:-1], axis=-1)
+
+
+def _through_layer(
+    each: LayerTrace, d_output: Array, dh: Array, dc: Array, dtype: np.dtype[Any]
+) -> LayerGradient:
+    """Return the gradients of one layer in one direction."""
+    rows = backward_table(each.cell)
+    kept: dict[str, Array] = {}
+    for t, values in steps_back(each, d_output, dh, dc, dtype):
+        for symbol, value in values.items():
+            if symbol not in kept:
+                like = each.values.get(_forward_name(symbol), value)
+                kept[symbol] = np.empty((*d_output.shape[:-1], like.shape[-1]), dtype=dtype)
+            kept[symbol][..., t, :] = value
+    found = _parameter_gradients(each, rows, kept, slice(None))
+    return LayerGradient(each, rows, MappingProxyType(kept), MappingProxyType(found))
+
+
+def _forward_name(symbol: str) -> str:
+    """Return the symbol whose shape a gradient has."""
+    given = {"d_output": "h", "d_h_next": "h", "d_c_next": "c"}
+    return given.get(symbol, symbol.removeprefix("d_"))
+
+
+def steps_back(
+    each: LayerTrace, d_output: Array, dh: Array, dc: Array, dtype: np.dtype[Any]
+) -> Iterator[tuple[int, dict[str, Array]]]:
+    """Yield (t from 0, `d_symbol` -> `(…, n)`) from the last step that was taken to the first.
+
+    Args:
+        each: the forward values.
+        d_output: what reaches h at each step from outside, `(…, T, P)`.
+        dh, dc: what reaches the final h `(…, P)` and the final c `(…, H)`.
+        dtype: what each value is rounded to.
+
+    The gradients may have more leading axes than the trace.
+    """
+    rows = [row for row in backward_table(each.cell) if not parameter_of(row.symbol)]
+    parameters = {name: rounded(a, dtype) for name, a in each.weights.arrays.items()}
+    following = _vectors(each, dh, dc)
+    times = range(each.steps)
+    for t in reversed(times) if each.direction == "forward" else times:
+        known = {symbol: _double(values[..., t, :]) for symbol, values in each.values.items()}
+        inputs = {"d_output": d_output[..., t, :], **following}
+        assert inputs.keys() == GIVEN.keys()
+        values = evaluate_rows(rows, {**parameters, **known}, inputs, dtype)
+        yield t, values
+        following = _vectors(each, values["d_h_prev"], values["d_c_prev"])
+
+
+def _vectors(each: LayerTrace, dh: Array, dc: Array) -> dict[str, Array]:
+    """Return what the step before is given: a bare 0 as a vector, for a matrix may multiply it."""
+    sizes = each.weights.output_size, each.weights.hidden_size
+    dh, dc = (
+        np.broadcast_to(d, (size,)) if d.ndim == 0 else d
+        for d, size in zip((dh, dc), sizes, strict=True)
+    )
+    return {"d_h_next": dh, "d_c_next": dc}
+
+
+def _double(array: Array) -> Array:
+    return np.asarray(array, dtype=np.float64)
+
+
+def _parameter_gradients(
+    each: LayerTrace, rows: Sequence[Equation], d: Mapping[str, Array], times: slice
+) -> dict[str, Array]:
+    """Return parameter -> its gradient, summed over the steps chosen and all batch axes.
+
+    The rows are evaluated over all steps at once: time is one more batch axis.
+    """
+    at = (..., times, slice(None)) if times != slice(None) else (...,)
+    known = {symbol: _double(values[at]) for symbol, values in each.values.items()}
+    if times != slice(None):
+        d = {symbol: values[..., None, :] for symbol, values in d.items()}
+    dtype = next(iter(each.values.values())).dtype
+    arrays = {name: rounded(array, dtype) for name, array in each.weights.arrays.items()}
+    own = [row for row in rows if parameter_of(row.symbol)]
+    inputs = {symbol: _double(values) for symbol, values in d.items()}
+    made = evaluate_rows(own, {**arrays, **known, **inputs}, {}, np.dtype(np.float64))
+    return {
+        name: _summed(made[f"d_{name}"], array.shape).astype(dtype)
+        for name, array in arrays.items()
+    }
+
+
+def _summed(value: Array, shape: tuple[int, ...]) -> Array:
+    """Return a gradient in its parameter's shape, leading axes summed."""
+    lead = value.ndim - len(shape)
+    return np.array(np.broadcast_to(value.sum(axis=tuple(range(max(lead, 0)))), shape))

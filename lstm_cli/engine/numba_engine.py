@@ -1,0 +1,172 @@
+"""A plan run by loops that numba compiles: the engine of the `fast` extra.
+
+Two ways over samples N, steps T and units n, each with the same loops over a cell's rows:
+
+- `units`: units side by side in a register. Memory is `(T, N, n)`.
+- `samples`: samples side by side, where they are many and units few. Memory is `(T, n, N)`.
+
+In both, one function runs all steps of a block of samples, its products too (`products`): nothing
+is called in between, and all that a step needs stays in the cache. Functions are those of
+`fast_math`, within 4 ULP, in the type asked for throughout. Values are computed where they are used
+and written once: a trace gets views of that memory. What a cell's weights need (matrices in the
+order in which they are read, constants) is made ready at their first run and kept with them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError
+from lstm_cli.cell.weights import LstmWeights
+from lstm_cli.engine import numba_cache as compiled_cache
+from lstm_cli.engine.numba_forms import samples_form, units_form
+from lstm_cli.engine.numba_run import Runner
+from lstm_cli.engine.numba_samples import Samples
+from lstm_cli.engine.numba_source import source_of
+from lstm_cli.engine.numba_units import Units
+from lstm_cli.engine.numpy_engine import constant_values
+from lstm_cli.engine.plan import Plan, plan_of
+from lstm_cli.engine.program import Program, program_of
+
+Form = Literal["units", "samples"]
+
+# Below so many samples, or so many numbers a row, samples side by side do not pay.
+FEW_SAMPLES, FEW_NUMBERS = 8, 1024
+# From here units fill a register by themselves.
+MANY_UNITS = 24
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """Return whether numba is installed, and not told to compile nothing."""
+    disabled = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
+    return find_spec("numba") is not None and not disabled
+
+
+def is_ready(plan: Plan, dtype: np.dtype[Any]) -> bool:
+    """Return whether a plan's code is compiled, here or on the disk, so that it starts quickly."""
+    if not available():
+        return False
+    program = program_of(plan)
+    return (plan, dtype.name) in _called or compiled_cache.is_cached(source_of(program, dtype.name))
+
+
+def run_compiled(
+    weights: LstmWeights,
+    x: Array,
+    h: Array,
+    c: Array,
+    dtype: np.dtype[Any],
+    form: Form | None = None,
+) -> dict[str, Array]:
+    """Run a cell forward over a sequence.
+
+    Args:
+        weights: of the cell.
+        x: `(N, T, I)`.
+        h: `(N, P)`.
+        c: `(N, H)`.
+        dtype: float64 or float32; everything is computed in it.
+        form: how to run; chosen by the sizes where it is not given.
+
+    Returns:
+        symbol -> `(N, T, n)` of that type, in the order of `plan.rows`: views of shared memory.
+
+    Raises:
+        InputError: numba is not installed.
+    """
+    if not available():
+        raise InputError(
+            "engine numba needs the numba package",
+            where="--engine numba",
+            hint="pip install 'lstm-cli[fast]'",
+        )
+    with np.errstate(all="ignore"):
+        runner = _runner(weights, dtype, form or form_for(weights.hidden_size, len(x)))
+        x, h, c = (np.asarray(each).astype(dtype, copy=False) for each in (x, h, c))
+        row = runner.run(x, h, c)
+        return _trace(runner.program, runner.constants, x, row)
+
+
+def form_for(units: int, samples: int) -> Form:
+    """Return how to run so many samples."""
+    few = samples < FEW_SAMPLES or samples * units < FEW_NUMBERS
+    return "units" if few or units >= MANY_UNITS else "samples"
+
+
+# What has been called, and so compiled, in this process.
+_called: set[tuple[Plan, str]] = set()
+# Weights are frozen: what was made ready for them stays right as long as they live.
+_ready: WeakKeyDictionary[LstmWeights, dict[tuple[str, Form], Runner]]
+_ready = WeakKeyDictionary()
+
+
+def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Runner:
+    """Return what runs a cell's weights in a form, made at the first call."""
+    known = _ready.setdefault(weights, {})
+    if (dtype.char, form) not in known:  # of a dtype's texts, name alone takes microseconds
+        known[dtype.char, form] = _new_runner(weights, dtype, form)
+    return known[dtype.char, form]
+
+
+def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Runner:
+    plan = plan_of(weights)
+    program = program_of(plan)
+    module: Any = _module(program, dtype.name)
+    _called.add((plan, dtype.name))
+    narrow = {name: array.astype(dtype) for name, array in weights.arrays.items()}
+    constants = constant_values(plan, narrow, dtype)
+    if form == "units":
+        return Units(units_form(program), narrow, constants, dtype, module.units)
+    return Samples(samples_form(program), narrow, constants, dtype, module.samples)
+
+
+@lru_cache(maxsize=32)
+def _module(program: Program, dtype: str) -> ModuleType:
+    source = source_of(program, dtype)
+    if sys.stderr.isatty() and not compiled_cache.is_cached(source):
+        print("compiling the cell for numba, once: some seconds", file=sys.stderr)
+    return compiled_cache.load(source, dtype)
+
+
+def _trace(
+    program: Program,
+    constants: Mapping[int, Array],
+    x: Array,
+    row: Callable[[int, bool], Array],
+) -> dict[str, Array]:
+    """Return symbol -> `(N, T, n)`, from a slot's rows before or after each step."""
+    values = dict[str, Array]()
+    for symbol, (kind, place) in _sources(program):
+        if kind == "input":
+            array = x.view()
+        elif kind == "constant":
+            width = program.plan.values[place].width
+            array = np.broadcast_to(constants[place], (*x.shape[:2], width))
+        else:
+            array = row(place, kind == "after")
+        array.flags.writeable = False  # symbols share memory
+        values[symbol] = array
+    return values
+
+
+@lru_cache(maxsize=64)
+def _sources(program: Program) -> tuple[tuple[str, tuple[str, int]], ...]:
+    """Return for each symbol whether it is the input, a constant, or a slot before or after."""
+    plan = program.plan
+    known = {plan.rows["x"]: ("input", 0)}
+    known |= {value: ("before", slot) for slot, value in enumerate(program.states)}
+    for slot, value in enumerate(program.slots):
+        known.setdefault(value, ("after" if slot < 2 else "before", slot))
+    found = {symbol: known.get(value, ("constant", value)) for symbol, value in plan.rows.items()}
+    return tuple((found | {"h": ("after", 0), "c": ("after", 1)}).items())

@@ -1,0 +1,330 @@
+"""The text of the two functions that run all steps of a program: `units` and `samples`.
+
+Both take whole numbers (`sizes`, in the order of `Form.sizes`) and arrays (in the order of
+`Form.arrays`), and run samples from `first` to before `last`, a block of them at a time, step after
+step. Names of arrays: `p` is a parameter, `x` a value given for all steps, `matrix` and `out` a
+product's, `w` what lives from one phase to another, `rows` what a trace keeps. `base_row` and
+`step_row` say where a slot's rows begin and how far apart steps are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from typing import Literal
+
+from lstm_cli.engine.plan import Operation, Product, Stage
+from lstm_cli.engine.program import Group, Phase, Program, reads
+
+# An array and where a value stands in it.
+Place = tuple[str, str]
+# What makes a value, and its number there (of a slot, or of a product), or the value itself.
+Source = tuple[Literal["state", "given", "kept", "row", "early", "product", "parameter"], int]
+
+
+def group_arrays(group: Group) -> list[tuple[str, int]]:
+    """Return what a group's function takes: ("load" | "store", value) and ("row", slot)."""
+    given = [("load", value) for value in group.loads]
+    given += [("store", value) for value in group.stores]
+    return given + [("row", slot) for _, slot in group.rows]
+
+
+@lru_cache(maxsize=64)
+def parameters_read(program: Program) -> tuple[int, ...]:
+    """Return the values known once that the phases read."""
+    read = {value for phase in program.phases for value in reads(phase)}
+    values = program.plan.values
+    known = (v for v in read if values[v].stage == Stage.ONCE and values[v].number is None)
+    return tuple(sorted(known))
+
+
+class Form(ABC):
+    """A way to run a program over samples and steps."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.products = (*program.early, *program.products)
+        pieces = {piece.out for product in self.products for piece in product.pieces}
+        # What lives from one phase to another and is no product's.
+        self.kept = tuple(value for value in program.crossing if value not in pieces)
+        self.sources = self._sources()
+        joins = (phase for phase in program.phases if isinstance(phase, Operation))
+        self.joined = tuple(sorted({part for join in joins for part in join.arguments}))
+
+    def _sources(self) -> dict[int, Source]:
+        """Return value -> where it comes from."""
+        found: dict[int, Source] = {}
+        for value in parameters_read(self.program):
+            found[value] = "parameter", value
+        for k, product in enumerate(self.products):
+            for piece in product.pieces:
+                found[piece.out] = "early" if k < len(self.program.early) else "product", k
+        for value in self.kept:
+            found[value] = "kept", value
+        for value in self.program.given:
+            found[value] = "given", value
+        for slot, value in enumerate(self.program.states):
+            found[value] = "state", slot
+        for slot, value in enumerate(self.program.slots):
+            found.setdefault(value, ("row", slot))
+        return found
+
+    @cached_property
+    def arrays(self) -> list[str]:
+        """The names of the arrays, in order."""
+        names = [f"p{value}" for value in parameters_read(self.program)]
+        names += [f"x{value}" for value in self.program.given]
+        for k in range(len(self.products)):
+            names += [f"matrix{k}", f"out{k}"]
+        return [*names, *(f"w{value}" for value in self.kept), "rows"]
+
+    @cached_property
+    @abstractmethod
+    def sizes(self) -> list[str]:
+        """The names of the whole numbers, in order."""
+
+    @abstractmethod
+    def text(self) -> Iterator[str]:
+        """Yield the function's lines."""
+
+    def _common_sizes(self) -> list[str]:
+        """Return the names that both forms have."""
+        names = [f"n{k}" for k in range(len(self.program.groups))]
+        for k, product in enumerate(self.products):
+            names += [f"inner{k}", *(f"begin{piece.out}" for piece in product.pieces)]
+        for slot in range(len(self.program.slots)):
+            names += [f"base_row{slot}", f"step_row{slot}"]
+        return [*names, *(f"wide{value}" for value in self.joined)]
+
+    def _heading(self, name: str) -> Iterator[str]:
+        yield "@outer"
+        yield f"def {name}(sizes, {', '.join(self.arrays)}):"
+        for k, each in enumerate(self.sizes):
+            yield f"    {each} = sizes[{k}]"
+        yield "    s0 = first"
+        yield "    while s0 < last:"
+        yield "        count = min(block, last - s0)"
+
+    def _phases(self) -> Iterator[str]:
+        """Yield a step's lines.
+
+        Groups of one width, one after another, share a loop: what one wrote of a sample, or of a
+        unit, is still in the nearest cache when the next reads it.
+        """
+        groups, products = 0, len(self.program.early)
+        before: Phase | None = None
+        for phase in self.program.phases:
+            match phase:
+                case Group(width):
+                    if not isinstance(before, Group) or before.width != width:
+                        yield self._loop(groups)
+                    yield f"    {self._group(phase, groups)}"
+                    groups += 1
+                case Product(vector):
+                    yield self._step_product(products, vector)
+                    products += 1
+                case Operation():
+                    yield from self._concatenation(phase)
+            before = phase
+
+    @abstractmethod
+    def _loop(self, number: int) -> str:
+        """Return the head of the loop in which the group of that number, and others, stand."""
+
+    @abstractmethod
+    def _group(self, group: Group, number: int) -> str:
+        """Return the call of the group of that number."""
+
+    @abstractmethod
+    def _step_product(self, k: int, vector: int) -> str:
+        """Return the call of a product that is done at each step."""
+
+    @abstractmethod
+    def _concatenation(self, operation: Operation) -> Iterator[str]:
+        """Yield the lines of a concatenation."""
+
+    def _place(self, value: int, index: str) -> Place:
+        """Return where a value stands at step t, for sample or unit `index`."""
+        match self.sources[value]:
+            case "state", slot:
+                return self._row(slot, index, after=False)
+            case "row", slot:
+                return self._row(slot, index, after=slot < 2)
+        return self._place_beside(value, index)
+
+    @abstractmethod
+    def _place_beside(self, value: int, index: str) -> Place:
+        """Return where a value stands that is in no row of the trace."""
+
+    @abstractmethod
+    def _row(self, slot: int, index: str, *, after: bool) -> Place:
+        """Return where a slot's row stands; new states one step later, behind the given ones."""
+
+    def _group_places(self, group: Group, index: str) -> str:
+        """Return the arrays and places that a group's function takes."""
+        places = (
+            self._row(each, index, after=each < 2) if kind == "row" else self._place(each, index)
+            for kind, each in group_arrays(group)
+        )
+        return ", ".join(f"{array}, {place}" for array, place in places)
+
+
+class UnitsForm(Form):
+    """Units side by side, sample after sample.
+
+    Either a block is one sample, and early products are done for a chunk of steps, or a chunk is
+    one step, and they are done for all samples of a block: one of `t - t0` and the sample is 0.
+    """
+
+    @cached_property
+    def sizes(self) -> list[str]:
+        """The names of the whole numbers, in order.
+
+        `n` is a group's width, `inner`, `panels` and `line` are a product's columns, panels, and
+        the length of a row of its answer; `apart` is how far apart the vectors of an early product
+        are; `begin` is where a piece stands in its product's answer; `step` and `sample` are
+        strides; `wide` is an exact and `length` a rounded width.
+        """
+        names = ["first", "last", "steps", "block", "chunk", *self._common_sizes()]
+        names += [f"{name}{k}" for k in range(len(self.products)) for name in ("panels", "line")]
+        names += [f"apart{k}" for k in range(len(self.program.early))]
+        names += [f"{name}{v}" for v in self.program.given for name in ("step", "sample")]
+        names += [f"sample_row{slot}" for slot in range(len(self.program.slots))]
+        return [*names, *(f"length{value}" for value in self.kept)]
+
+    def text(self) -> Iterator[str]:
+        """Yield the function's lines."""
+        yield from self._heading("units")
+        yield "        t0 = U0"
+        yield "        while t0 < steps:"
+        yield "            end = min(t0 + chunk, steps)"
+        for k, product in enumerate(self.program.early):
+            value = product.vector
+            vector = f"x{value}, s0 * sample{value} + t0 * step{value}, apart{k}"
+            yield f"            {self._product(k, 'count * (end - t0)', vector)}"
+        yield "            for t in range(t0, end):"
+        for line in self._phases():
+            yield f"                {line}"
+        yield "            t0 = end"
+        yield "        s0 += count"
+
+    def _product(self, k: int, rows: str, vector: str) -> str:
+        matrix = f"matrix{k}, U0, U(WIDTH), inner{k} * U(WIDTH)"
+        return f"multiply({rows}, inner{k}, panels{k}, {vector}, {matrix}, out{k}, U0, line{k})"
+
+    def _loop(self, number: int) -> str:
+        return "for s in range(count):"
+
+    def _group(self, group: Group, number: int) -> str:
+        return f"along_{number}(n{number}, {self._group_places(group, 's')})"
+
+    def _step_product(self, k: int, vector: int) -> str:
+        array, place = self._place(vector, "U0")
+        return self._product(k, "count", f"{array}, {place}, {self._apart(vector)}")
+
+    def _concatenation(self, operation: Operation) -> Iterator[str]:
+        yield "for s in range(count):"
+        begin = f"s * length{operation.out}"
+        for part in operation.arguments:
+            array, place = self._place(part, "s")
+            yield f"    copy(wide{part}, {array}, {place}, w{operation.out}, {begin})"
+            begin += f" + wide{part}"
+
+    def _place_beside(self, value: int, index: str) -> Place:
+        match self.sources[value]:
+            case "given", _:
+                return f"x{value}", f"t * step{value} + (s0 + {index}) * sample{value}"
+            case "kept", _:
+                return f"w{value}", f"{index} * length{value}"
+            case "early", k:
+                return f"out{k}", f"begin{value} + (t - t0 + {index}) * line{k}"
+            case "product", k:
+                return f"out{k}", f"begin{value} + {index} * line{k}"
+        return f"p{value}", "U0"
+
+    def _apart(self, value: int) -> str:
+        """Return how far apart the samples of a product's vector are."""
+        kind, number = self.sources[value]
+        names = {
+            "state": "sample_row", "row": "sample_row", "given": "sample", "kept": "length",
+        }  # fmt: skip
+        return f"{names.get(kind, 'line')}{number}"
+
+    def _row(self, slot: int, index: str, *, after: bool) -> Place:
+        step = f"(t{' + U1' if after else ''}) * step_row{slot}"
+        return "rows", f"base_row{slot} + {step} + (s0 + {index}) * sample_row{slot}"
+
+
+class SamplesForm(Form):
+    """Samples side by side, unit after unit; all arrays over samples have rows of `lane`."""
+
+    @cached_property
+    def sizes(self) -> list[str]:
+        """The names of the whole numbers, in order.
+
+        `lane` is N in whole panels; `n` is a group's units, `units` and `inner` are a product's
+        rows and columns; `begin` is a piece's first row in its product's answer; `step` is how far
+        apart steps are; `wide` is a width.
+        """
+        names = ["first", "last", "steps", "block", "lane", *self._common_sizes()]
+        names += [f"units{k}" for k in range(len(self.products))]
+        return [*names, *(f"step{value}" for value in self.program.given)]
+
+    def text(self) -> Iterator[str]:
+        """Yield the function's lines."""
+        yield from self._heading("samples")
+        yield "        panels = count // U(WIDTH)"
+        yield "        for t in range(steps):"
+        for k, product in enumerate(self.program.early):
+            yield f"            {self._step_product(k, product.vector)}"
+        for line in self._phases():
+            yield f"            {line}"
+        yield "        s0 += count"
+
+    def _step_product(self, k: int, vector: int) -> str:
+        array, place = self._place(vector, "U0")
+        apart = "lane" if self.sources[vector][0] in ("state", "row", "given") else "block"
+        matrix = f"units{k}, inner{k}, panels, matrix{k}, U0, inner{k}"
+        return f"multiply({matrix}, {array}, {place}, {apart}, U(WIDTH), out{k}, U0, block)"
+
+    def _loop(self, number: int) -> str:
+        return f"for q in range(n{number}):"
+
+    def _group(self, group: Group, number: int) -> str:
+        return f"across_{number}(count, {self._group_places(group, 'q')})"
+
+    def _concatenation(self, operation: Operation) -> Iterator[str]:
+        begin = "q"
+        for part in operation.arguments:
+            array, place = self._place(part, "q")
+            copied = "spread" if self.sources[part][0] == "parameter" else "copy"
+            yield f"for q in range(wide{part}):"
+            yield f"    {copied}(count, {array}, {place}, w{operation.out}, ({begin}) * block)"
+            begin += f" + wide{part}"
+
+    def _place_beside(self, value: int, index: str) -> Place:
+        match self.sources[value]:
+            case "given", _:
+                return f"x{value}", f"t * step{value} + {index} * lane + s0"
+            case "kept", _:
+                return f"w{value}", f"{index} * block"
+            case (("early" | "product"), k):
+                return f"out{k}", f"(begin{value} + {index}) * block"
+        return f"p{value}", index
+
+    def _row(self, slot: int, index: str, *, after: bool) -> Place:
+        step = f"(t{' + U1' if after else ''}) * step_row{slot}"
+        return "rows", f"base_row{slot} + {step} + {index} * lane + s0"
+
+
+@lru_cache(maxsize=64)
+def units_form(program: Program) -> UnitsForm:
+    """Return the form with units side by side."""
+    return UnitsForm(program)
+
+
+@lru_cache(maxsize=64)
+def samples_form(program: Program) -> SamplesForm:
+    """Return the form with samples side by side."""
+    return SamplesForm(program)

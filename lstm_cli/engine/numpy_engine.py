@@ -1,0 +1,352 @@
+"""A schedule run by NumPy, in place: nothing is allocated in the loop over steps.
+
+Values stand feature by feature, `(T, units, N)` for N samples and `(T, units)` for one, so that a
+call runs over neighbours; a trace gets views `(N, T, n)` of that memory and nothing is copied out.
+In float32 everything is computed in float32.
+
+σ is computed as the textbook has it, 1 / (1 + exp(-z)), which is within 4 ULP as long as exp(-z)
+does not overflow (below -709; in float32 -88.7). NumPy reports an overflow; then the run is done
+again with the form that is right everywhere. Both forms are those of `equations.FUNCTIONS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.equations import FUNCTIONS, Apply, Name, Node, Number, function_named
+from lstm_cli.engine.fused_product import Joined, joined_matrix
+from lstm_cli.engine.memory import empty
+from lstm_cli.engine.plan import Entry, Operation, Plan, Stage, stacked_matrix
+from lstm_cli.engine.schedule import (
+    C_SLAB,
+    H_SLAB,
+    X_SLAB,
+    Call,
+    Run,
+    Schedule,
+    Slab,
+    Stack,
+    schedule,
+)
+
+# What the calls of one part of the units may touch, so that they find it in the cache.
+CACHE_BYTES = 2**19
+# So many steps are prepared at once where there is one sample.
+EARLY_BYTES = 2**22
+MOST_EARLY = 4096
+
+# An argument or an answer, and whether its first axis is steps.
+Operand = tuple[Array, bool]
+# One call of NumPy: the function, its arguments, its answer.
+Primitive = tuple[Callable[..., Any], tuple[Operand, ...]]
+
+
+def run_numpy(
+    plan: Plan, arrays: Mapping[str, Array], x: Array, h: Array, c: Array, dtype: np.dtype[Any]
+) -> dict[str, Array]:
+    """Run a cell forward over a sequence.
+
+    Args:
+        plan: the cell's plan.
+        arrays: parameter -> array.
+        x: `(N, T, I)`.
+        h: `(N, P)`.
+        c: `(N, H)`.
+        dtype: float64 or float32; everything is computed in it.
+
+    Returns:
+        symbol -> `(N, T, n)` of that type, in the order of `plan.rows`: views of shared memory.
+    """
+    narrow = {name: array.astype(dtype) for name, array in arrays.items()}
+    constants = constant_values(plan, narrow, dtype)
+    made = schedule(plan, joined=len(x) > 1)
+    for exact in (False, True):
+        engine = _Engine(plan, made, narrow, constants, x, h, c, dtype, exact)
+        with np.errstate(all="ignore", over="ignore" if exact else "raise"):
+            try:
+                engine.run()
+            except FloatingPointError:
+                continue
+        break
+    return engine.trace()
+
+
+def constant_values(
+    plan: Plan, arrays: Mapping[str, Array], dtype: np.dtype[Any]
+) -> dict[int, Array]:
+    """Return value -> `(n,)` (a number: `()`) for all that needs parameters alone."""
+    known = {
+        place: arrays[value.name] if value.number is None else np.asarray(value.number, dtype)
+        for place, value in enumerate(plan.values)
+        if value.number is not None or value.name in arrays
+    }
+    with np.errstate(all="ignore"):
+        for entry in plan.once:
+            known |= _computed_once(entry, known, arrays)
+    return known
+
+
+def _computed_once(
+    entry: Entry, known: Mapping[int, Array], arrays: Mapping[str, Array]
+) -> dict[int, Array]:
+    if isinstance(entry, Operation):
+        compute = function_named(entry.function).compute
+        assert compute is not None
+        return {entry.out: compute(*(known[each] for each in entry.arguments))}
+    vector = known[entry.vector]
+    return {p.out: arrays[p.parameter][:, p.begin : p.end] @ vector for p in entry.pieces}
+
+
+@dataclass
+class _Engine:
+    """One schedule with its memory, run once."""
+
+    plan: Plan
+    made: Schedule
+    arrays: Mapping[str, Array]
+    constants: Mapping[int, Array]
+    x: Array
+    h: Array
+    c: Array
+    dtype: np.dtype[Any]
+    exact: bool
+    memory: dict[int, Array] = field(default_factory=dict)
+    scratch: list[Array] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Fill the memory, block after block of steps."""
+        self.steps = self.x.shape[1]
+        self.tail = (len(self.x),) if self.made.joined else ()
+        self._allocate()
+        for begin in range(0, self.steps, self.block):
+            end = min(begin + self.block, self.steps)
+            for call in self.made.early:
+                for function, operands in self._early(call, begin, end):
+                    function(*(array for array, _ in operands))
+            self._run_steps(list(self._primitives(begin, end)))
+
+    def _run_steps(self, calls: list[Primitive]) -> None:
+        """Make the calls of each step, one step after another."""
+        functions = [function for function, _ in calls]
+        each_step = zip(*(_arguments(operands) for _, operands in calls), strict=False)
+        for step in each_step:
+            for function, arguments in zip(functions, step, strict=True):
+                function(*arguments)
+
+    def _allocate(self) -> None:
+        early = sum(slab.rows for slab in self.made.slabs if slab.early)
+        fitting = EARLY_BYTES // max(1, early * self.dtype.itemsize)
+        self.block = self.steps if self.made.joined else max(1, min(fitting, MOST_EARLY))
+        used = {run.slab for call in (*self.made.early, *self.made.steps)
+                for run in (*call.arguments, call.out) if isinstance(run, Run)}  # fmt: skip
+        for place, slab in enumerate(self.made.slabs):
+            if place in used or place in (H_SLAB, C_SLAB, X_SLAB):
+                self.memory[place] = empty(self._shape(place, slab), self.dtype)
+        high, wide = self.h.shape[1], self.x.shape[2]
+        if self.made.joined:
+            self.memory[H_SLAB][:-1, high : high + wide] = self.x.transpose(1, 2, 0)
+            self.memory[H_SLAB][:, high + wide :] = 1
+        else:
+            self.memory[X_SLAB][...] = self.x[0]
+        self.memory[H_SLAB][0, :high] = self.h.T if self.tail else self.h[0]
+        self.memory[C_SLAB][0] = self.c.T if self.tail else self.c[0]
+
+    def _shape(self, place: int, slab: Slab) -> tuple[int, ...]:
+        if place in (H_SLAB, C_SLAB):
+            return (self.steps + 1, slab.rows, *self.tail)
+        if place == X_SLAB and self.made.joined:
+            return (0, slab.rows, *self.tail)
+        if slab.kept:
+            return (self.steps, slab.rows, *self.tail)
+        return (self.block, slab.rows, *self.tail) if slab.early else (slab.rows, *self.tail)
+
+    def _primitives(self, begin: int, end: int) -> Iterator[Primitive]:
+        """Yield the calls of a step, those of some units after those of the units before them."""
+        for calls in _segments(self.made.steps):
+            width = calls[0].out.width
+            for units in self._parts(calls, width):
+                for call in calls:
+                    yield from self._lowered(call, begin, end, units)
+
+    def _parts(self, calls: Sequence[Call], width: int) -> Iterator[slice]:
+        """Yield the units whose calls are made together, so that what they touch is cached."""
+        if calls[0].function == "@":
+            yield slice(0, width)
+            return
+        touched = sum(call.out.rows for call in calls) * math.prod(self.tail) * self.dtype.itemsize
+        count = min(width, max(1, round(touched / CACHE_BYTES)))
+        size = -(-width // count)
+        for first in range(0, width, size):
+            yield slice(first, min(first + size, width))
+
+    def _lowered(self, call: Call, begin: int, end: int, units: slice) -> Iterator[Primitive]:
+        if call.function == "@":
+            yield self._product(call, begin, end)
+            return
+        cut = units if units != slice(0, call.out.width) else None
+        out = self._array(call.out, begin, end, call.out.count, cut)
+        given = [self._array(each, begin, end, call.out.count, cut) for each in call.arguments]
+        yield from self._function(call.function, given, out, out[0].shape[out[1] :])
+
+    def _product(self, call: Call, begin: int, end: int) -> Primitive:
+        (vector,) = call.arguments
+        assert isinstance(vector, Run)
+        operands = (self._view(vector, begin, end), self._view(call.out, begin, end))
+        multiply = np.matmul if self.tail else np.dot
+        return multiply, ((self._matrix(call), False), *operands)
+
+    def _matrix(self, call: Call) -> Array:
+        if isinstance(call.matrix, Joined):
+            return joined_matrix(call.matrix, self.arrays, self.constants).astype(self.dtype)
+        assert call.matrix is not None
+        return stacked_matrix(call.matrix, self.arrays)
+
+    def _early(self, call: Call, begin: int, end: int) -> Iterator[Primitive]:
+        """Yield the primitives of a call for all steps of a block at once, one sample."""
+        if call.function == "@":
+            (vector,) = call.arguments
+            assert isinstance(vector, Run)
+            given, out = self._view(vector, begin, end), self._view(call.out, begin, end)
+            yield np.matmul, (given, (self._matrix(call).T, False), out)
+            return
+        count = call.out.count
+        given_all = [self._array(each, begin, end, count, None) for each in call.arguments]
+        out = self._array(call.out, begin, end, count, None)
+        yield from self._function(call.function, given_all, out, out[0].shape)
+
+    def _function(
+        self, name: str, given: Sequence[Operand], out: Operand, shape: tuple[int, ...]
+    ) -> Iterator[Primitive]:
+        """Yield the NumPy calls of a function of the grammar."""
+        known = FUNCTIONS.get(name)
+        tree = known and (known.formula if self.exact else known.textbook or known.formula)
+        if tree:
+            yield from self._tree(tree, given[0], out, shape, 0)
+        else:
+            # heaviside's second argument is its value at 0.
+            last = [self._constant(0.0)] if name == "heaviside" else []
+            yield _ufunc(name), (*given, *last, out)
+
+    def _tree(
+        self, node: Node, z: Operand, out: Operand, shape: tuple[int, ...], depth: int
+    ) -> Iterator[Primitive]:
+        """Yield the calls that put a tree in one name into `out`; it may use scratch memory."""
+        assert isinstance(node, Apply)
+        given: list[Operand] = []
+        for argument in node.arguments:
+            match argument:
+                case Number(number):
+                    given.append(self._constant(number))
+                case Name():
+                    given.append(z)
+                case _:
+                    taken = any(each is out for each in given)
+                    place = (self._scratch(depth, shape), False) if taken else out
+                    yield from self._tree(argument, z, place, shape, depth + taken)
+                    given.append(place)
+        yield _ufunc(node.function), (*given, out)
+
+    def _constant(self, number: float) -> Operand:
+        return np.asarray(number, self.dtype), False
+
+    def _scratch(self, depth: int, shape: tuple[int, ...]) -> Array:
+        size = math.prod(shape)
+        while len(self.scratch) <= depth or self.scratch[depth].size < size:
+            self.scratch[depth : depth + 1] = [np.empty(size, self.dtype)]
+        return self.scratch[depth][:size].reshape(shape)
+
+    def _array(
+        self, each: Run | Stack | float, begin: int, end: int, count: int, cut: slice | None
+    ) -> Operand:
+        """Return the array of an argument, in groups of `count` where it has as many."""
+        if isinstance(each, float):
+            return self._constant(each)
+        if isinstance(each, Stack):
+            array = np.stack([self.constants[value] for value in each.values])
+            array = array[:, cut] if cut else array
+            array = array[0] if len(array) == 1 else array
+            return array[..., None] if self.tail else array, False
+        array, kept = self._view(each, begin, end)
+        lead = array.shape[: array.ndim - 1 - len(self.tail)]
+        if count > 1 and each.count > 1:
+            array = array.reshape(*lead, each.count, each.width, *self.tail)
+        if cut:
+            array = array[..., cut, :] if self.tail else array[..., cut]
+        return array, kept
+
+    def _view(self, run: Run, begin: int, end: int) -> Operand:
+        """Return a run `(steps, units, …)`, or `(units, …)` where it has no place for each step."""
+        slab, array = self.made.slabs[run.slab], self.memory[run.slab]
+        units = slice(run.begin, run.begin + run.rows)
+        if slab.kept:
+            return array[begin + run.after : end + run.after, units], True
+        return (array[: end - begin, units], True) if slab.early else (array[units], False)
+
+    def trace(self) -> dict[str, Array]:
+        """Return symbol -> `(N, T, n)`."""
+        values = {}
+        for symbol, value in self.plan.rows.items():
+            width = self.plan.values[value].width
+            if symbol in ("h", "c"):
+                run = Run(H_SLAB if symbol == "h" else C_SLAB, 0, width, after=1)
+            elif self.plan.values[value].stage == Stage.ONCE:
+                shape = (len(self.x), self.steps, width)
+                values[symbol] = np.broadcast_to(self.constants[value], shape)
+                continue
+            else:
+                run = self.made.places[value]
+            array, _ = self._view(run, 0, self.steps)
+            values[symbol] = array.transpose(2, 0, 1) if self.tail else array[None]
+        for array in values.values():
+            array.flags.writeable = False  # symbols share memory: h_prev is h, a step later
+        return values
+
+
+def _arguments(operands: Iterable[Operand]) -> Iterator[tuple[Array, ...]]:
+    """Yield a call's arguments step by step; without end where none of them is over steps."""
+    arrays = (array if over_steps else repeat(array) for array, over_steps in operands)
+    return zip(*arrays, strict=False)
+
+
+def _segments(calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """Yield neighbouring calls over units of one width; products stand alone."""
+    segment: list[Call] = []
+    for call in calls:
+        alone = call.function == "@" or (segment and segment[-1].function == "@")
+        if segment and (alone or segment[-1].out.width != call.out.width):
+            yield segment
+            segment = []
+        segment.append(call)
+    if segment:
+        yield segment
+
+
+def _minimum(a: Array, b: Array, out: Array) -> None:
+    np.minimum(a, b, out=out)  # by its name: NumPy is about to give a third place another meaning
+
+
+def _maximum(a: Array, b: Array, out: Array) -> None:
+    np.maximum(a, b, out=out)
+
+
+_OWN: dict[str, Callable[..., Any]] = {
+    "copy": np.positive,
+    "heaviside": np.heaviside,
+    "min": _minimum,
+    "max": _maximum,
+}
+
+
+def _ufunc(name: str) -> Callable[..., Any]:
+    if name in _OWN:
+        return _OWN[name]
+    compute = function_named(name).compute
+    assert isinstance(compute, np.ufunc)
+    return compute

@@ -1,0 +1,318 @@
+"""A cell's table as a straight line of array operations: what the fast engines run.
+
+The rows are read from the parsed table and lowered, whatever the cell, to three short programs
+over numbered values; a user's names become indices, and functions with a body in the grammar
+(hard_sigmoid, elu, clip, …) become the primitives they are made of.
+
+What an engine can rely on:
+
+- `plan.values[k]` describes value `k`: its width n, its stage, and where it comes from: a
+  `number` (width 0, the only values of width 0), a `name` (a vector parameter, `x`, `h_prev`,
+  `c_prev`), or, where it has neither, an operation. Every value is made exactly once.
+- `plan.once`, `plan.inputs`, `plan.steps` are run in this order: what needs parameters alone is
+  done once, what needs x but no state is done for all steps at once, the rest step after step. Each
+  program is in an order in which it can be run; a value is read only by its own or a later stage.
+- An entry is an `Operation` or a `Product`. An operation's function is one of `ELEMENTWISE` or
+  "concat"; elementwise arguments are values of the operation's own width, or numbers, and at least
+  one of them is no number. A product has one vector and all matrices that meet it in that stage,
+  stacked: `stacked_matrix` has the rows of all its pieces, in their order. Pieces whose values
+  reach the same activation stand together, in one order for all products, so that `recurrent part +
+  input part` and `sigmoid` run over neighbours.
+- In a sum that has a product, the terms that do not need the state are added up first (`W_x @ x +
+  b`, for all steps): sums are rounded in another order than the table's. All else is the table's.
+- No zeros are put into a matrix: 0 · inf would be nan where the table has none.
+- `plan.rows` has the value of every symbol of a trace, `x`, `h_prev`, `c_prev` first, then the
+  rows in the table's order. Two rows may have one value; a row's value may be a parameter, an input
+  or of any stage. The next step's `h_prev` and `c_prev` are `rows["h"]` and `rows["c"]`.
+
+`W (rows, columns)`, vectors `(n,)` here; engines add axes of samples and steps as they like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Apply, Name, Node, Number, bind_arguments, function_named
+from lstm_cli.cell.notation import is_parameter
+from lstm_cli.cell.shapes import Size
+from lstm_cli.cell.weights import LstmWeights
+
+# The functions an engine needs code for, each as `equations.FUNCTIONS` defines it.
+ELEMENTWISE = ("+", "-", "*", "/", "neg", "sigmoid", "tanh", "softplus", "exp", "expm1", "abs",
+               "min", "max", "heaviside")  # fmt: skip
+
+
+class Stage(IntEnum):
+    """When a value can be known."""
+
+    ONCE = 0
+    INPUT = 1
+    STEP = 2
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number, an input, a parameter, or what an operation makes.
+
+    Attributes:
+        width: n; 0 for a number.
+        stage: when it is known.
+        number: its value, where it is a number.
+        name: the parameter or input that it is, else "".
+    """
+
+    width: int
+    stage: Stage
+    number: float | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`out = function(*arguments)`, elementwise or a concatenation."""
+
+    function: str
+    arguments: tuple[int, ...]
+    out: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`out = parameter[:, begin:end] @ vector`, with the vector of its product."""
+
+    parameter: str
+    begin: int
+    end: int
+    out: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """All matrices that meet one vector, stacked."""
+
+    vector: int
+    pieces: tuple[Piece, ...]
+
+
+Entry = Operation | Product
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A cell of given sizes as three programs; see the top of this file."""
+
+    cell: Cell
+    sizes: Mapping[str, int]
+    values: tuple[Value, ...]
+    once: tuple[Entry, ...]
+    inputs: tuple[Entry, ...]
+    steps: tuple[Entry, ...]
+    rows: Mapping[str, int]
+
+
+def plan_of(weights: LstmWeights) -> Plan:
+    """Return the plan of a cell of these sizes; one that was made before is not made again."""
+    return _plan(weights.cell, tuple(sorted(weights.sizes.items())))
+
+
+def stacked_matrix(product: Product, arrays: Mapping[str, Array]) -> Array:
+    """Return the matrices of a product, one above the other, `(rows of all pieces, n)`."""
+    return np.concatenate([arrays[p.parameter][:, p.begin : p.end] for p in product.pieces])
+
+
+@lru_cache(maxsize=64)
+def _plan(cell: Cell, sizes: tuple[tuple[str, int], ...]) -> Plan:
+    lowering = _Lowering(cell, dict(sizes))
+    rows = lowering.rows()
+    once, inputs, steps = (tuple(lowering.program(stage)) for stage in Stage)
+    return Plan(cell, lowering.sizes, tuple(lowering.values), once, inputs, steps, rows)
+
+
+@dataclass(frozen=True)
+class _Multiply:
+    """A product of one matrix, before it is stacked with its like."""
+
+    vector: int
+    piece: Piece
+
+
+# A term of a sum: its sign and its value.
+Term = tuple[int, int]
+
+
+@dataclass
+class _Lowering:
+    """Turns the rows of a table into operations, each made once however often it is written."""
+
+    cell: Cell
+    sizes: Mapping[str, int]
+    values: list[Value] = field(default_factory=list)
+    entries: list[Operation | _Multiply] = field(default_factory=list)
+    known: dict[object, int] = field(default_factory=dict)
+
+    def rows(self) -> dict[str, int]:
+        """Lower every row; return symbol -> value."""
+        inputs = {"x": Stage.INPUT, "h": Stage.STEP, "c": Stage.STEP}
+        rows = dict[str, int]()
+        for symbol, stage in inputs.items():
+            name = symbol if symbol == "x" else f"{symbol}_prev"
+            rows[name] = self._named(name, self._width(self.cell.shapes[symbol][0]), stage)
+        for equation in self.cell.equations:
+            rows[equation.symbol] = self._lower(equation.expression, rows)
+        return rows
+
+    def program(self, stage: Stage) -> Iterator[Entry]:
+        """Yield the entries of a stage, products stacked where the first of them stands."""
+        own = [each for each in self.entries if self.values[_out(each)].stage == stage]
+        pieces: dict[int, list[Piece]] = {}
+        for each in own:
+            if isinstance(each, _Multiply):
+                pieces.setdefault(each.vector, []).append(each.piece)
+        for each in own:
+            if isinstance(each, Operation):
+                yield each
+            elif each.vector in pieces:
+                yield Product(each.vector, self._neighbours(pieces.pop(each.vector)))
+
+    def _neighbours(self, pieces: list[Piece]) -> tuple[Piece, ...]:
+        """Return the pieces with those that reach the same function side by side."""
+        reached = [self._reaches(piece.out) for piece in pieces]
+        order = sorted(range(len(pieces)), key=lambda k: (reached.index(reached[k]), k))
+        return tuple(pieces[k] for k in order)
+
+    def _reaches(self, value: int) -> tuple[object, ...]:
+        """Return the first function, other than a sum, on the way of a value, with its numbers."""
+        readers = [e for e in self.entries if isinstance(e, Operation) and value in e.arguments]
+        for reader in readers:
+            if reader.function not in ("+", "-"):
+                numbers = (self.values[each].number for each in reader.arguments)
+                return (reader.function, *numbers)
+        return self._reaches(readers[0].out) if readers else ()
+
+    def _lower(self, node: Node, names: Mapping[str, int]) -> int:
+        """Return the value of a tree."""
+        match node:
+            case Number(number):
+                return self._number(number)
+            case Name(name) if is_parameter(name) and name not in names:
+                return self._named(name, self._width(self.cell.parameters[name][0]), Stage.ONCE)
+            case Name(name):
+                return names[name]
+            case Apply() if _sums_a_product(node):
+                return self._total(self._terms(node, names))
+            case Apply(function, arguments):
+                return self._apply(function, [self._lower(each, names) for each in arguments])
+
+    def _apply(self, function: str, given: list[int]) -> int:
+        definition = function_named(function)
+        if definition.body is not None:
+            return self._lower(definition.body, bind_arguments(function, given, self._number))
+        parts = [self.values[each] for each in given]
+        if all(part.number is not None for part in parts):
+            assert definition.compute is not None
+            with np.errstate(all="ignore"):
+                return self._number(float(definition.compute(*(part.number for part in parts))))
+        widths = [part.width for part in parts]
+        width = sum(widths) if function == "concat" else max(widths)
+        value = Value(width, max(part.stage for part in parts))
+        key = (function, *given)
+        return self._made(key, value, lambda out: Operation(function, tuple(given), out))
+
+    def _terms(self, node: Node, names: Mapping[str, int]) -> list[Term]:
+        """Return the terms of a sum that has a product; a product of a joined vector is a sum."""
+        match node:
+            case Apply("+" | "-" as sign, (left, right)):
+                factor = 1 if sign == "+" else -1
+                right_terms = self._terms(right, names)
+                return self._terms(left, names) + [(factor * s, v) for s, v in right_terms]
+            case Apply("@", (Name(matrix), vector)):
+                return [(1, value) for value in self._products(matrix, vector, names)]
+        return [(1, self._lower(node, names))]
+
+    def _products(self, matrix: str, vector: Node, names: Mapping[str, int]) -> Iterator[int]:
+        rows, begin = self._width(self.cell.parameters[matrix][0]), 0
+        for part in _parts(vector):
+            value = self._lower(part, names)
+            end = begin + self.values[value].width
+            yield self._multiply(Piece(matrix, begin, end, -1), value, rows)
+            begin = end
+
+    def _multiply(self, piece: Piece, vector: int, rows: int) -> int:
+        made = Value(rows, self.values[vector].stage)
+        key = ("@", piece, vector)
+        return self._made(
+            key, made,
+            lambda out: _Multiply(vector, Piece(piece.parameter, piece.begin, piece.end, out)),
+        )  # fmt: skip
+
+    def _total(self, terms: list[Term]) -> int:
+        """Return the sum of terms, those of an earlier stage added up first."""
+        total: list[Term] = []
+        for stage in Stage:
+            own = [term for term in terms if self.values[term[1]].stage == stage]
+            if own:
+                # Products first: then all gates add their input part at once, peepholes after it.
+                own.sort(key=lambda term: not self._is_product(term[1]))
+                count = sum(self._is_product(value) for _, value in own)
+                total = [self._added(own[:count] + total + own[count:])]
+        ((sign, value),) = total
+        return value if sign > 0 else self._apply("neg", [value])
+
+    def _added(self, terms: Sequence[Term]) -> Term:
+        """Return a sum from left to right, begun with a term that is not subtracted if any is."""
+        first = next((k for k, (sign, _) in enumerate(terms) if sign > 0), 0)
+        overall, value = terms[first]
+        for sign, other in (*terms[:first], *terms[first + 1 :]):
+            value = self._apply("+" if sign == overall else "-", [value, other])
+        return overall, value
+
+    def _is_product(self, value: int) -> bool:
+        return any(isinstance(e, _Multiply) and e.piece.out == value for e in self.entries)
+
+    def _number(self, number: float) -> int:
+        # By its sign too: -0.0 == 0.0, and nan is equal to nothing.
+        value = Value(0, Stage.ONCE, number=float(number))
+        return self._made(("number", float(number).hex()), value)
+
+    def _named(self, name: str, width: int, stage: Stage) -> int:
+        return self._made(("name", name), Value(width, stage, name=name))
+
+    def _made(self, key: object, value: Value, entry: object = None) -> int:
+        if key not in self.known:
+            self.known[key] = len(self.values)
+            self.values.append(value)
+            if callable(entry):
+                self.entries.append(entry(self.known[key]))
+        return self.known[key]
+
+    def _width(self, size: Size) -> int:
+        return sum(self.sizes[atom] for atom in size)
+
+
+def _out(entry: Operation | _Multiply) -> int:
+    return entry.out if isinstance(entry, Operation) else entry.piece.out
+
+
+def _sums_a_product(node: Node) -> bool:
+    match node:
+        case Apply("@", _):
+            return True
+        case Apply("+" | "-", arguments):
+            return any(_sums_a_product(each) for each in arguments)
+    return False
+
+
+def _parts(vector: Node) -> Iterable[Node]:
+    """Yield the vectors that a tree joins."""
+    if isinstance(vector, Apply) and vector.function == "concat":
+        for each in vector.arguments:
+            yield from _parts(each)
+    else:
+        yield vector

@@ -1,0 +1,239 @@
+"""A plan arranged for loops: what is computed in one go, and what stands in memory in between.
+
+A *group* is computed unit by unit between two products: one loop, whose values stay in registers
+but for those that a trace keeps or a later part reads. A function of another's result, as the tanh
+of c is of the gates', waits for a loop of its own, with all that only it and what follows needs: a
+processor looks some two hundred instructions ahead, and there it sees several units' tanh at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from lstm_cli.engine.fast_math import MEASURED_ULP
+from lstm_cli.engine.plan import Entry, Operation, Plan, Product, Stage
+
+# Functions of many instructions: those that are made of exp.
+_LONG = frozenset(MEASURED_ULP)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A loop over units.
+
+    Attributes:
+        operations: elementwise, of one width, in an order in which they can be computed.
+        loads: values that come from memory.
+        stores: values that a later part of the step reads, and no trace keeps.
+        rows: (value, slot) of what a trace keeps; a later part reads it there.
+    """
+
+    width: int
+    operations: tuple[Operation, ...]
+    loads: tuple[int, ...]
+    stores: tuple[int, ...]
+    rows: tuple[tuple[int, int], ...]
+
+
+# What a step does one after another; an Operation alone is a concatenation.
+Phase = Group | Product | Operation
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A plan arranged for loops.
+
+    Attributes:
+        plan: what it is made of.
+        before: what needs x but no state, and what a product of `early` needs: done for all steps
+            before the first.
+        early: products that need x but no state, and that nothing of `before` needs: done for many
+            steps at once.
+        given: x and values of `before` that `early` or the phases read.
+        phases: what each step does.
+        slots: the value of each array that a trace keeps; 0 is h, 1 is c.
+        crossing: values that live from one phase to another, in memory of the step's own.
+    """
+
+    plan: Plan
+    before: tuple[Entry, ...]
+    early: tuple[Product, ...]
+    given: tuple[int, ...]
+    phases: tuple[Phase, ...]
+    slots: tuple[int, ...]
+    crossing: tuple[int, ...]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The phases that are loops over units."""
+        return tuple(phase for phase in self.phases if isinstance(phase, Group))
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """The phases that are products with a state, or with what is made of it."""
+        return tuple(phase for phase in self.phases if isinstance(phase, Product))
+
+    @property
+    def states(self) -> tuple[int, int]:
+        """The values `h_prev` and `c_prev`."""
+        return self.plan.rows["h_prev"], self.plan.rows["c_prev"]
+
+
+@lru_cache(maxsize=64)
+def program_of(plan: Plan) -> Program:
+    """Return a plan arranged for loops."""
+    prelude, later = _split_inputs(plan)
+    slots = [plan.rows["h"], plan.rows["c"]]
+    inputs = {plan.rows[name] for name in ("x", "h_prev", "c_prev")}
+    for value in plan.rows.values():
+        kept = value not in slots and value not in inputs
+        if kept and plan.values[value].stage != Stage.ONCE:
+            slots.append(value)
+    made = {out for entry in prelude for out in outs(entry)} | {plan.rows["x"]}
+    arranger = _Arranger(plan, [*later, *plan.steps], slots, known=made | inputs)
+    phases = arranger.phases()
+    before, early = _split_products(prelude)
+    read = {value for phase in (*early, *phases) for value in reads(phase)}
+    given = tuple(sorted((made & read) - {out for product in early for out in outs(product)}))
+    crossing = {out for phase in phases for out in _memory(phase)}
+    return Program(plan, before, early, given, phases, tuple(slots), tuple(sorted(crossing)))
+
+
+def outs(entry: Entry) -> tuple[int, ...]:
+    """Return the values that an entry makes."""
+    return (entry.out,) if isinstance(entry, Operation) else tuple(p.out for p in entry.pieces)
+
+
+def _split_inputs(plan: Plan) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Return the entries that products with x need, and those that can wait for their step."""
+    needed = set[int]()
+    early: list[Entry] = []
+    for entry in reversed(plan.inputs):
+        if isinstance(entry, Product):
+            needed.add(entry.vector)
+            early.append(entry)
+        elif entry.out in needed:
+            needed |= set(entry.arguments)
+            early.append(entry)
+    early.reverse()
+    return tuple(early), tuple(entry for entry in plan.inputs if entry not in early)
+
+
+def _split_products(
+    prelude: tuple[Entry, ...],
+) -> tuple[tuple[Entry, ...], tuple[Product, ...]]:
+    """Return what products of the prelude need, and the products that none of it needs."""
+    needed = {value for entry in prelude for value in reads(entry)}
+    early = tuple(
+        entry for entry in prelude if isinstance(entry, Product) and not needed & set(outs(entry))
+    )
+    return tuple(entry for entry in prelude if entry not in early), early
+
+
+def reads(phase: Phase) -> tuple[int, ...]:
+    """Return the values that a phase reads from memory."""
+    match phase:
+        case Group():
+            return phase.loads
+        case Product():
+            return (phase.vector,)
+        case Operation():
+            return phase.arguments
+
+
+def _memory(phase: Phase) -> tuple[int, ...]:
+    return phase.stores if isinstance(phase, Group) else outs(phase)
+
+
+@dataclass
+class _Arranger:
+    """Puts entries in an order with few and large groups: products as early as they can be."""
+
+    plan: Plan
+    waiting: list[Entry]
+    slots: list[int]
+    known: set[int]
+    order: list[list[Entry]] = field(default_factory=list)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases, with copies at the end of what no group has made."""
+        while self.waiting:
+            ready = [entry for entry in self.waiting if self._is_ready(entry)]
+            alone = [entry for entry in ready if not _is_elementwise(entry)]
+            self._take([alone[0]] if alone else self._together(ready[0]))
+        made = [self._phase(place) for place in range(len(self.order))]
+        return (*made, *self._copies(made))
+
+    def _is_ready(self, entry: Entry) -> bool:
+        needed = entry.arguments if isinstance(entry, Operation) else (entry.vector,)
+        return all(
+            value in self.known or self.plan.values[value].stage == Stage.ONCE for value in needed
+        )
+
+    def _take(self, entries: list[Entry]) -> None:
+        self.order.append(entries)
+        self.waiting = [entry for entry in self.waiting if entry not in entries]
+        self.known |= {out for entry in entries for out in outs(entry)}
+
+    def _together(self, first: Entry) -> list[Entry]:
+        """Return operations of one width that can be computed in one go, and wait for no other."""
+        width, before = self._width(first), set(self.known)
+        taken: list[Operation] = []
+        for entry in self.waiting:
+            if _is_elementwise(entry) and self._width(entry) == width and self._is_ready(entry):
+                assert isinstance(entry, Operation)
+                taken.append(entry)
+                self.known |= set(outs(entry))
+        self.known = before
+        ahead = _functions_ahead(taken)
+        # What follows the last function goes with it.
+        most = max(1, *ahead.values())
+        return [entry for entry in taken if max(1, ahead[entry.out]) == most]
+
+    def _width(self, entry: Entry) -> int:
+        return self.plan.values[outs(entry)[0]].width
+
+    def _phase(self, place: int) -> Phase:
+        entries = self.order[place]
+        if not _is_elementwise(entries[0]):
+            return entries[0]
+        operations = [entry for entry in entries if isinstance(entry, Operation)]
+        made = {operation.out for operation in operations}
+        given = (each for operation in operations for each in operation.arguments)
+        loads = [v for v in dict.fromkeys(given) if v not in made and not self._is_number(v)]
+        others = [e for each in (*self.order[:place], *self.order[place + 1 :]) for e in each]
+        wanted = {
+            value for entry in others
+            for value in (entry.arguments if isinstance(entry, Operation) else (entry.vector,))
+        }  # fmt: skip
+        rows = [(value, slot) for slot, value in enumerate(self.slots) if value in made]
+        stores = tuple(sorted((made & wanted) - set(self.slots)))
+        return Group(self._width(entries[0]), tuple(operations), tuple(loads), stores, tuple(rows))
+
+    def _is_number(self, value: int) -> bool:
+        return self.plan.values[value].number is not None
+
+    def _copies(self, made: Iterable[Phase]) -> Iterator[Group]:
+        """Yield a group for each row that is a product, an input or a parameter as it is."""
+        done = {slot for phase in made if isinstance(phase, Group) for _, slot in phase.rows}
+        for slot, value in enumerate(self.slots):
+            if slot not in done:
+                width = self.plan.values[value].width
+                yield Group(width, (), (value,), (), ((value, slot),))
+
+
+def _functions_ahead(operations: Sequence[Operation]) -> dict[int, int]:
+    """Return value -> how many functions stand one after another from it on, its own among them."""
+    after = dict.fromkeys((operation.out for operation in operations), 0)
+    ahead = dict[int, int]()
+    for operation in reversed(operations):
+        ahead[operation.out] = after[operation.out] + (operation.function in _LONG)
+        for value in operation.arguments:
+            after[value] = max(after.get(value, 0), ahead[operation.out])
+    return ahead
+
+
+def _is_elementwise(entry: Entry) -> bool:
+    return isinstance(entry, Operation) and entry.function != "concat"

@@ -1,0 +1,530 @@
+"""One step, N steps, several layers, both directions, batches: the table evaluated over time.
+
+A sequence is a fold of steps; a layer reads the sequence that the layer below put out; the
+backward direction reads it from its end. Nothing here knows an equation: each row of the cell's
+table is evaluated in order and every named value is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
+from functools import cached_property
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base import html as html_text
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError
+from lstm_cli.base.records import record
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Equation, evaluate
+from lstm_cli.cell.notation import UNICODE, write_equation
+from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.engine.choice import choose_engine
+
+STATES = ("h", "c")
+INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
+# A trace keeps every value; past this it would not fit a usual machine.
+MAX_TRACE_BYTES = 8 * 2**30
+# What a notebook shows of a run; the rest is counted.
+SHOWN_RUNS, SHOWN_UNITS = 4, 12
+
+
+class _BySymbol:
+    """What makes a run a mapping from symbols to values.
+
+    Not a `collections.abc.Mapping`, whose `==` would compare arrays.
+    """
+
+    def __getitem__(self, symbol: str) -> Array:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[str]:
+        raise NotImplementedError
+
+    def __contains__(self, symbol: object) -> bool:
+        return any(symbol == each for each in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def keys(self) -> KeysView[str]:
+        """Return the symbols: `x`, `h_prev`, `c_prev`, then the rows of the table."""
+        return KeysView(self)
+
+    def items(self) -> ItemsView[str, Array]:
+        """Return each symbol with its values."""
+        return ItemsView(self)
+
+
+@record
+class LayerTrace(_BySymbol):
+    """Every named value of one layer in one direction: `layer["f"]`, as in `values`.
+
+    Attributes:
+        layer: its number, from 0.
+        direction: "forward" or "backward".
+        weights: what it was run with.
+        values: symbol -> `(…, T, n)` with `x`, `h_prev`, `c_prev` and all rows, in input time.
+    """
+
+    layer: int
+    direction: Direction
+    weights: LstmWeights
+    values: Mapping[str, Array]
+
+    def __getitem__(self, symbol: str) -> Array:
+        """Return a symbol's values `(…, T, n)`."""
+        return self.values[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
+    @property
+    def cell(self) -> Cell:
+        """The table that was evaluated."""
+        return self.weights.cell
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return int(self.values["h"].shape[-2])
+
+    def at(self, t: int) -> dict[str, Array]:
+        """Return symbol -> `(…, n)` at input time `t`, counted from 1."""
+        return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
+
+    def final(self, symbol: str) -> Array:
+        """Return `h` or `c` `(…, n)` after the last step taken, whichever end of time that is."""
+        last = -1 if self.direction == "forward" else 0
+        return self.values[symbol][..., last, :]
+
+
+@record
+class Trace(_BySymbol):
+    """A run: every value of every layer and direction, and what was assumed.
+
+    A mapping from the symbols of the last layer to their values, as `trace["f"]` has them.
+
+    Attributes:
+        model: what was run.
+        layers: one LayerTrace for each layer and direction, in the order of `model.runs`.
+        dtype: the type every named value was rounded to.
+        assumptions: sentences on what was not given.
+        engine: what computed it: table, numpy or numba.
+    """
+
+    model: Model
+    layers: tuple[LayerTrace, ...]
+    dtype: np.dtype[Any]
+    assumptions: tuple[str, ...]
+    engine: str = "table"
+
+    def __getitem__(self, symbol: str) -> Array:
+        """Return a symbol `(…, T, n)` of the last layer, directions concatenated."""
+        return np.concatenate([each.values[symbol] for each in self.last_layer], axis=-1)
+
+    def __iter__(self) -> Iterator[str]:
+        first, *others = (each.values for each in self.last_layer)
+        return (symbol for symbol in first if all(symbol in each for each in others))
+
+    def values(self) -> ValuesView[Array]:
+        """Return the values of each symbol, in the order of `keys`."""
+        return ValuesView(self)
+
+    @property
+    def last_layer(self) -> tuple[LayerTrace, ...]:
+        """The directions of the last layer."""
+        return tuple(each for each in self.layers if each.layer == self.layers[-1].layer)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.layers[0].steps
+
+    @cached_property
+    def output(self) -> Array:
+        """The last layer's h over input time, `(…, T, D·P)`."""
+        return self["h"]
+
+    @cached_property
+    def h(self) -> Array:
+        """The last layer's final hidden state, directions concatenated, `(…, D·P)`."""
+        return np.concatenate([each.final("h") for each in self.last_layer], axis=-1)
+
+    @cached_property
+    def c(self) -> Array:
+        """The last layer's final cell state, directions concatenated, `(…, D·H)`."""
+        return np.concatenate([each.final("c") for each in self.last_layer], axis=-1)
+
+    def each_step(self) -> Iterator[tuple[LayerTrace, int, dict[str, Array]]]:
+        """Yield (layer trace, t, symbol -> `(…, n)`) by layer, direction, then t from 1."""
+        for each in self.layers:
+            for t in range(1, each.steps + 1):
+                yield each, t, each.at(t)
+
+    def __repr__(self) -> str:
+        return f"Trace({self.model!r}, T={self.steps}, {self.dtype.name})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what was run, and first and last steps as tables."""
+        shown = self.layers[:SHOWN_RUNS]
+        parts = [html_text.element("b", _facts(self))]
+        parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
+        for each in shown:
+            parts += _layer_html(each)
+        if len(self.layers) > len(shown):
+            parts.append(html_text.note(f"and {len(self.layers) - len(shown)} layers more"))
+        return html_text.page(*parts)
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame with a row a step: `frame["f"]` is `(T, H)`.
+
+        Its index is layer, direction, the sample where there are many, and t from 1; its columns
+        are symbol and unit. Where layers differ, what one does not have is nan.
+
+        Raises:
+            InputError: pandas is missing, or there are several batch axes.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError:
+            raise InputError(
+                "a DataFrame needs pandas, which is not installed",
+                where="Trace.to_dataframe",
+                hint="pip install 'lstm-cli[pandas]'",
+            ) from None
+        if self.output.ndim > 3:
+            raise InputError(
+                f"a run with batch axes {self.output.shape[:-2]} has no one row a step",
+                where="Trace.to_dataframe",
+                hint="run with one batch axis",
+            )
+        frames = [_layer_frame(pandas, each, self.dtype) for each in self.layers]
+        frame = frames[0] if len(frames) == 1 else pandas.concat(frames)
+        frame.index = _frame_index(pandas, self)
+        return frame
+
+
+def _facts(trace: Trace) -> str:
+    """Return what was run, in a line."""
+    lead = trace.output.shape[:-2]
+    facts = [f"{len(trace.layers)} layers and directions"] if len(trace.layers) > 1 else []
+    facts += [f"T = {trace.steps}", trace.dtype.name]
+    facts += [f"{' × '.join(map(str, lead))} samples, of which the first"] if lead else []
+    return f"{trace.model.first.described} · weights {trace.model.source} · {' · '.join(facts)}"
+
+
+def _layer_html(each: LayerTrace) -> Iterator[html_text.Html]:
+    """Yield the first and last steps of a layer as tables, equations beside values."""
+    written = [(row, *write_equation(row, UNICODE)) for row in each.cell.equations]
+    times = [t for t in range(1, each.steps + 1) if t <= 2 or t > each.steps - 2]
+    for t in times:
+        if t > 3 and t - 1 not in times:
+            yield html_text.note(f"steps 3 to {t - 1} are in trace.to_dataframe() and trace['h']")
+        values = {symbol: value[(0,) * (value.ndim - 1)] for symbol, value in each.at(t).items()}
+        rows = [(UNICODE.name(symbol), "", "given", values[symbol]) for symbol in INPUT_SYMBOLS]
+        rows += [(shown, row.label, right, values[row.symbol]) for row, shown, right in written]
+        yield html_text.element("div", f"layer {each.layer} {each.direction}, step {t}")
+        yield html_text.values_table(rows, SHOWN_UNITS)
+
+
+def _layer_frame(pandas: Any, each: LayerTrace, dtype: np.dtype[Any]) -> Any:
+    """Return the DataFrame of one layer and direction."""
+    columns = [(symbol, unit) for symbol, values in each.values.items()
+               for unit in range(values.shape[-1])]  # fmt: skip
+    joined = np.concatenate(list(each.values.values()), axis=-1).astype(dtype)
+    return pandas.DataFrame(
+        joined.reshape(-1, len(columns)),
+        columns=pandas.MultiIndex.from_tuples(columns, names=["symbol", "unit"]),
+    )
+
+
+def _frame_index(pandas: Any, trace: Trace) -> Any:
+    """Return a row's layer, direction, sample and t, for all rows of all layers."""
+    lead = trace.output.shape[:-1]
+    rows = [(each.layer, each.direction, *place) for each in trace.layers
+            for place in np.ndindex(lead)]  # fmt: skip
+    layers, directions, *samples, times = (list(level) for level in zip(*rows, strict=True))
+    # Forward comes first here, not last as in the alphabet: pandas looks up faster in sorted rows.
+    known = [name for name in ("forward", "backward") if name in directions]
+    levels = [layers, pandas.Categorical(directions, known), *samples, [t + 1 for t in times]]
+    names = ["layer", "direction", *["sample"] * len(samples), "t"]
+    return pandas.MultiIndex.from_arrays(levels, names=names)
+
+
+def run(
+    model: Model,
+    x: Array | Sequence[Any],
+    h: Array | Sequence[Any] | None = None,
+    c: Array | Sequence[Any] | None = None,
+    *,
+    dtype: Any = np.float64,
+    engine: str = "auto",
+) -> Trace:
+    """Run a model over a sequence and keep every named value.
+
+    Args:
+        model: the layers to run.
+        x: the input, `(…, T, I)`.
+        h: the hidden state before the first step: `(…, P)`, or for a stack one for each layer and
+            direction, `(L·D, …, P)` (layer 0 forward, layer 0 backward, layer 1 forward, …).
+            None is zeros.
+        c: the cell state before the first step, likewise `(…, H)` or `(L·D, …, H)`.
+        dtype: float64, or float32: the table then computes each row in float64 and rounds it, the
+            fast engines compute in float32.
+        engine: "table" evaluates row by row; "numpy" and "numba" run code made from the table,
+            in another order of rounding, "fast" the better of them; "auto" takes the table for
+            small runs and for float32.
+
+    Raises:
+        ShapeError: x, h or c do not fit the model.
+        UsageError: an unknown engine.
+        InputError: an engine that is not installed.
+    """
+    sequence = np.asarray(x)
+    if sequence.dtype != np.float32:
+        sequence = sequence.astype(np.float64, copy=False)
+    if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
+        raise _input_error(sequence, model)
+    lead = sequence.shape[:-2]
+    check_trace_size(model, sequence.shape[:-1])
+    initial = [initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)]
+    chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), dtype)
+    traces: list[LayerTrace] = []
+    for level, layer in enumerate(model.layers):
+        for direction, weights in layer.directions.items():
+            place = len(traces)
+            states = initial[0][place], initial[1][place]
+            values, chosen = _run_direction(
+                weights, sequence, *states, direction, np.dtype(dtype), chosen
+            )
+            traces.append(LayerTrace(level, direction, weights, MappingProxyType(values)))
+        if level + 1 < len(model.layers):
+            own = traces[-len(layer.directions) :]
+            sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
+    assumed = (*model.assumptions, *assumed_states(h, c))
+    return Trace(model, tuple(traces), np.dtype(dtype), assumed, chosen)
+
+
+def assumed_states(h: Any, c: Any) -> tuple[str, ...]:
+    """Return what is assumed of states before the first step that are None."""
+    given = zip(STATES, (h, c), strict=True)
+    return tuple(f"{state}0 not given: zeros" for state, value in given if value is None)
+
+
+def step(
+    model: Model,
+    x: Array | Sequence[Any],
+    h: Array | Sequence[Any] | None = None,
+    c: Array | Sequence[Any] | None = None,
+    *,
+    dtype: Any = np.float64,
+    engine: str = "auto",
+) -> Trace:
+    """Run one step on `x (…, I)`; otherwise as `run`."""
+    single = np.atleast_1d(np.asarray(x, dtype=np.float64))
+    return run(model, single[..., None, :], h, c, dtype=dtype, engine=engine)
+
+
+def trace_bytes(model: Model, lead: tuple[int, ...]) -> int:
+    """Return about how many bytes the trace of a run over `lead` (batch axes and steps) takes."""
+    return 8 * model.numbers_a_step * math.prod(lead)
+
+
+def work_of(model: Model, lead: tuple[int, ...]) -> int:
+    """Return steps × samples × units of all layers and directions, for `choose_engine`."""
+    return math.prod(lead) * model.units
+
+
+def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
+    """Refuse a run whose trace would not fit, before any memory is taken.
+
+    Raises:
+        InputError: more than `MAX_TRACE_BYTES`.
+    """
+    size = trace_bytes(model, lead)
+    if size > MAX_TRACE_BYTES:
+        raise InputError(
+            f"a trace of every value would take {size / 2**30:.0f} GiB, the limit is "
+            f"{MAX_TRACE_BYTES // 2**30} GiB",
+            where=" × ".join(map(str, lead)) + " steps",
+            hint="run fewer steps at a time and hand h and c on",
+        )
+
+
+def _run_direction(
+    weights: LstmWeights,
+    x: Array,
+    h: Array,
+    c: Array,
+    direction: Direction,
+    dtype: np.dtype[Any],
+    engine: str,
+) -> tuple[dict[str, Array], str]:
+    """Return symbol -> `(…, T, n)` for one layer in one direction, and the engine that ran it."""
+    if engine == "table":
+        return _run_table(weights, x, h, c, direction, dtype), engine
+    from lstm_cli.engine.choice import run_fast  # only here: a small run should not pay for it
+
+    if direction == "forward":
+        return run_fast(engine, weights, x, h, c, dtype)
+    values, engine = run_fast(engine, weights, x[..., ::-1, :], h, c, dtype)
+    return {symbol: value[..., ::-1, :] for symbol, value in values.items()}, engine
+
+
+def _run_table(
+    weights: LstmWeights,
+    x: Array,
+    h: Array,
+    c: Array,
+    direction: Direction,
+    dtype: np.dtype[Any],
+) -> dict[str, Array]:
+    times = range(x.shape[-2])
+    order = times if direction == "forward" else reversed(times)
+    parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
+    x = x.astype(np.float64, copy=False)
+    alone = dtype != np.float64
+    if alone:
+        # An axis more makes each sample a product of its own. BLAS adds up those of many samples in
+        # another order, and the last bit of a float64 may decide which float32 it is rounded to.
+        x, h, c = map(np.ascontiguousarray, (x[..., None, :, :], h[..., None, :], c[..., None, :]))
+    x = rounded(x, dtype)
+    states = {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
+    kept: dict[str, Array] = {}
+    for t in order:
+        values = evaluate_step(weights.cell, parameters, {"x": x[..., t, :], **states}, dtype)
+        for symbol, value in values.items():
+            if symbol not in kept:
+                kept[symbol] = np.empty((*x.shape[:-1], value.shape[-1]), dtype=dtype)
+            kept[symbol][..., t, :] = value
+        states = {f"{state}_prev": values[state] for state in STATES}
+    return {symbol: v[..., 0, :, :] for symbol, v in kept.items()} if alone else kept
+
+
+def evaluate_step(
+    cell: Cell, parameters: Mapping[str, Array], inputs: Mapping[str, Array], dtype: np.dtype[Any]
+) -> dict[str, Array]:
+    """Evaluate the table once.
+
+    Args:
+        cell: the table.
+        parameters: parameter -> array, float64.
+        inputs: `x (…, I)`, `h_prev (…, P)`, `c_prev (…, H)`, float64.
+        dtype: what each named value is rounded to before the next row reads it.
+
+    Returns:
+        symbol -> `(…, n)`, float64: the inputs and every row, in the order of the table.
+    """
+    return evaluate_rows(cell.equations, parameters, inputs, dtype)
+
+
+def evaluate_rows(
+    rows: Iterable[Equation],
+    known: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    dtype: np.dtype[Any],
+) -> dict[str, Array]:
+    """Evaluate rows in order, each from `known`, `inputs` and the rows above it; else as above."""
+    known, values = {**known, **inputs}, dict(inputs)
+    with np.errstate(all="ignore"):  # an overflow shows in the answer, as inf, under its name
+        for row in rows:
+            value = rounded(evaluate(row.expression, known), dtype)
+            known[row.symbol] = values[row.symbol] = value
+    return values
+
+
+def rounded(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return the array rounded to `dtype` and held in float64, in which rows are computed."""
+    if dtype == np.float64:
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(dtype).astype(np.float64)
+
+
+def initial_states(
+    model: Model, symbol: str, given: Array | Sequence[Any] | None, lead: tuple[int, ...]
+) -> list[Array]:
+    """Return one initial state `(…, n)` for each layer and direction.
+
+    Args:
+        model: the layers to run.
+        symbol: `h` or `c`.
+        given: as `run` takes it.
+        lead: the batch axes.
+
+    Raises:
+        ShapeError: what is given does not fit the model.
+    """
+    sizes = [weights.size(symbol) for _, _, weights in model.runs]
+    if given is None:
+        return [np.zeros((*lead, size)) for size in sizes]
+    rows = _state_rows(model, symbol, given, lead)
+    if len(rows) != len(sizes):
+        raise _state_error(model, symbol, f"{len(rows)} rows")
+    for row, size in zip(rows, sizes, strict=True):
+        if row.ndim == 0 or row.shape[-1] != size:
+            raise _state_error(model, symbol, f"shape {row.shape}")
+    try:
+        shapes = [(*lead, size) for size in sizes]
+        return [row if row.shape == shape else np.broadcast_to(row, shape)
+                for row, shape in zip(rows, shapes, strict=True)]  # fmt: skip
+    except ValueError:
+        raise _state_error(model, symbol, f"shape {rows[0].shape}") from None
+
+
+def _state_rows(
+    model: Model, symbol: str, given: Array | Sequence[Any], lead: tuple[int, ...]
+) -> list[Array]:
+    """Return what is given as one array for each layer and direction."""
+    if len(model.runs) == 1 and isinstance(given, np.ndarray) and given.ndim == len(lead) + 1:
+        return [given.astype(np.float64)]  # not row by row: there may be many samples
+    try:
+        rows = [np.asarray(row, dtype=np.float64) for row in given]
+    except (TypeError, ValueError):
+        raise _state_error(model, symbol, "rows of unequal length") from None
+    if len(model.runs) == 1 and not (rows and rows[0].ndim == len(lead) + 1):
+        return [np.asarray(given, dtype=np.float64)]
+    return rows
+
+
+def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
+    wanted = ", ".join(
+        f"layer {level} {direction}: {weights.size(symbol)}"
+        for level, direction, weights in model.runs
+    )
+    if len(model.runs) == 1:
+        wanted = f"{model.first.size(symbol)} numbers"
+    return ShapeError(
+        f"--{symbol} has {got}, the model needs {wanted}",
+        where=f"--{symbol}",
+        hint="one row for each layer and direction: layer 0 forward, layer 0 backward, layer 1 …",
+    )
+
+
+def _input_error(x: Array, model: Model) -> InputError | ShapeError:
+    if x.ndim >= 2 and x.shape[-2] == 0:
+        return InputError("x has no steps", where="--x", hint="give at least one row")
+    count = x.shape[-1] if x.ndim else 1
+    parameter = next(iter(model.cell.parameters), "the cell")
+    return ShapeError(
+        f"--x has {count} numbers, {parameter} needs {model.input_size}",
+        where="--x",
+        hint="separate numbers by commas and steps by semicolons; a decimal comma is not read",
+    )

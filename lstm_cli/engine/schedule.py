@@ -1,0 +1,308 @@
+"""Where each value of a plan stands in memory, and which operations run as one call.
+
+Values stand in slabs of `rows` units: one row a unit, so that the gates of one activation are
+neighbours and are computed by one call. What a trace records stands in slabs with a place for each
+step; the rest in a few temporaries that are used again and again.
+
+With samples (`joined`), `h_prev`, `x` and a row of ones share a slab, so that a cell's `W @
+[h_prev, x] + b` is a single product that puts the pre-activations where the trace keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from lstm_cli.engine.fused_product import Joined, joined_entries
+from lstm_cli.engine.plan import Entry, Operation, Plan, Product, Stage
+
+# Slabs that every schedule has: h and c before the first step and after every one, and x.
+H_SLAB, C_SLAB, X_SLAB = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Memory for some rows of units.
+
+    Attributes:
+        rows: how many units.
+        kept: whether it has a place for each step.
+        early: whether it is filled for many steps at once, before they are run.
+    """
+
+    rows: int
+    kept: bool = False
+    early: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """`count` values of one width, one after another in a slab.
+
+    `after` is 1 where the place is that of the next step: the states that a step makes.
+    """
+
+    slab: int
+    begin: int
+    width: int
+    count: int = 1
+    after: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many units it has."""
+        return self.width * self.count
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Constants `(n,)` that one call reads one after another: values known once."""
+
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call over the units of a run.
+
+    Attributes:
+        function: of `plan.ELEMENTWISE`, "copy", or "@".
+        arguments: runs, stacks of constants, or numbers; of a product the vector.
+        out: where it goes.
+        matrix: of a product.
+    """
+
+    function: str
+    arguments: tuple[Run | Stack | float, ...]
+    out: Run
+    matrix: Product | Joined | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The calls of a plan, and the memory they need.
+
+    Attributes:
+        joined: whether `h_prev`, x and a row of ones stand in one slab.
+        early: run for many steps at once.
+        steps: run for each step.
+        places: value -> where a trace finds it, for the values of rows.
+    """
+
+    slabs: tuple[Slab, ...]
+    early: tuple[Call, ...]
+    steps: tuple[Call, ...]
+    places: Mapping[int, Run]
+    joined: bool
+
+
+@lru_cache(maxsize=128)
+def schedule(plan: Plan, *, joined: bool) -> Schedule:
+    """Return the calls of a plan; they are worked out once.
+
+    Args:
+        plan: what to run.
+        joined: whether there are samples: then everything that needs x is done with its step, else
+            for many steps at once.
+    """
+    return _Scheduler(plan, joined).schedule()
+
+
+@dataclass
+class _Scheduler:
+    """Places values and gathers operations, greedily, in an order in which they can be run."""
+
+    plan: Plan
+    joined: bool
+    slabs: list[Slab] = field(default_factory=list)
+    places: dict[int, Run] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+
+    def schedule(self) -> Schedule:
+        """Return the finished schedule."""
+        self.state_values = {name: self.plan.rows[name] for name in ("h", "c")}
+        self.recorded = set(self.plan.rows.values())
+        self._place_inputs()
+        early = () if self.joined else self._gathered(self.plan.inputs, early=True)
+        steps = joined_entries(self.plan) if self.joined else self.plan.steps
+        calls = self._gathered(steps, early=False)
+        calls = _sharing_memory(self.slabs, (*calls, *self._state_copies()))
+        return Schedule(tuple(self.slabs), early, calls, self.places, self.joined)
+
+    def _place_inputs(self) -> None:
+        h, c, x = (self.plan.rows[name] for name in ("h_prev", "c_prev", "x"))
+        high, deep, wide = (self.plan.values[value].width for value in (h, c, x))
+        ones = 1 if self.joined else 0
+        self.slabs = [Slab(high, True), Slab(deep, True), Slab(wide, True)]
+        if self.joined:
+            self.slabs[H_SLAB] = Slab(high + wide + ones, True)
+        self.places[h], self.places[c] = Run(H_SLAB, 0, high), Run(C_SLAB, 0, deep)
+        self.places[x] = Run(H_SLAB, high, wide) if self.joined else Run(X_SLAB, 0, wide)
+
+    def _gathered(self, entries: Sequence[Entry | Joined], *, early: bool) -> tuple[Call, ...]:
+        """Return the calls of a program; operations that can run together are one."""
+        self.calls, waiting = [], list(entries)
+        while waiting:
+            ready = [each for each in waiting if self._is_ready(each)]
+            products = [each for each in ready if isinstance(each, Product | Joined)]
+            if products:
+                self._product(products[0], early)
+                waiting.remove(products[0])
+                continue
+            together = self._largest_kind(ready)
+            for run in self._runs(together):
+                self._elementwise(run, early)
+            waiting = [each for each in waiting if each not in together]
+        return tuple(self.calls)
+
+    def _is_ready(self, entry: Entry | Joined) -> bool:
+        needed = entry.arguments if isinstance(entry, Operation) else (entry.vector,)
+        return all(self._is_constant(each) or each in self.places for each in needed)
+
+    def _is_constant(self, value: int) -> bool:
+        return self.plan.values[value].stage == Stage.ONCE
+
+    def _largest_kind(self, ready: Iterable[Entry | Joined]) -> list[Operation]:
+        """Return the largest set of ready operations that differ in their values alone."""
+        kinds: dict[object, list[Operation]] = {}
+        for each in ready:
+            assert isinstance(each, Operation)
+            numbers = tuple(self.plan.values[argument].number for argument in each.arguments)
+            width = self.plan.values[each.out].width
+            kind = (each.function, numbers, width, each.out in self.recorded)
+            kinds.setdefault(kind, []).append(each)
+        return max(kinds.values(), key=len)
+
+    def _runs(self, together: list[Operation]) -> Iterator[list[Operation]]:
+        """Yield operations whose arguments follow each other in memory, or are the same."""
+        run: list[Operation] = []
+        for each in sorted(together, key=self._order):
+            if run and not self._continues([*run, each]):
+                yield run
+                run = []
+            run.append(each)
+        if run:
+            yield run
+
+    def _order(self, operation: Operation) -> tuple[int, ...]:
+        placed = [self.places[a] for a in operation.arguments if a in self.places]
+        return tuple(number for place in placed for number in (place.slab, place.begin))
+
+    def _continues(self, run: list[Operation]) -> bool:
+        if run[0].function == "concat" or self._is_state(run[0].out) or self._is_state(run[-1].out):
+            return False
+        columns = list(zip(*(each.arguments for each in run), strict=True))
+        return all(self._argument(column) is not None for column in columns)
+
+    def _is_state(self, value: int) -> bool:
+        return value in self.state_values.values()
+
+    def _argument(self, column: Sequence[int]) -> Run | Stack | float | None:
+        """Return what a call reads for one argument of all its operations; None: no one place."""
+        first = self.plan.values[column[0]]
+        if first.number is not None:
+            return first.number
+        if all(self._is_constant(each) for each in column):
+            return Stack((column[0],) if len(set(column)) == 1 else tuple(column))
+        if any(each not in self.places for each in column):
+            return None
+        place = self.places[column[0]]
+        if len(set(column)) == 1:
+            return place
+        ends = [
+            (place.slab, place.begin + k * place.width, place.after) for k in range(len(column))
+        ]
+        found = [(p.slab, p.begin, p.after) for p in (self.places[each] for each in column)]
+        return replace(place, count=len(column)) if ends == found else None
+
+    def _elementwise(self, run: list[Operation], early: bool) -> None:
+        out = self._new([each.out for each in run], early)
+        if run[0].function == "concat":
+            begin = out.begin
+            for part in run[0].arguments:
+                width = self.plan.values[part].width
+                given = self._argument([part])
+                assert given is not None
+                self.calls.append(Call("copy", (given,), replace(out, begin=begin, width=width)))
+                begin += width
+            return
+        columns = zip(*(each.arguments for each in run), strict=True)
+        given_all = tuple(each for each in map(self._argument, columns) if each is not None)
+        self.calls.append(Call(run[0].function, given_all, out))
+
+    def _product(self, product: Product | Joined, early: bool) -> None:
+        outs = [piece.out for piece in product.pieces]
+        out = self._new(outs, early)
+        vector = self.places[product.vector]
+        if isinstance(product, Joined):
+            whole = Run(H_SLAB, 0, self.slabs[H_SLAB].rows)
+            self.calls.append(Call("@", (whole,), out, product))
+        else:
+            self.calls.append(Call("@", (vector,), out, product))
+
+    def _new(self, outs: list[int], early: bool) -> Run:
+        """Place values one after another in memory of their own; a new state in its slab."""
+        widths = [self.plan.values[out].width for out in outs]
+        if len(outs) == 1 and self._is_state(outs[0]) and not early:
+            slab = H_SLAB if outs[0] == self.state_values["h"] else C_SLAB
+            self.places[outs[0]] = Run(slab, 0, widths[0], after=1)
+            return self.places[outs[0]]
+        self.slabs.append(Slab(sum(widths), any(out in self.recorded for out in outs), early))
+        begin = 0
+        for out, width in zip(outs, widths, strict=True):
+            self.places[out] = Run(len(self.slabs) - 1, begin, width)
+            begin += width
+        return Run(len(self.slabs) - 1, 0, begin) if len(set(widths)) > 1 else Run(
+            len(self.slabs) - 1, 0, widths[0], len(outs)
+        )  # fmt: skip
+
+    def _state_copies(self) -> Iterator[Call]:
+        """Yield copies of new states that were not made in their own place."""
+        for slab, name in ((H_SLAB, "h"), (C_SLAB, "c")):
+            value = self.state_values[name]
+            own = Run(slab, 0, self.plan.values[self.plan.rows[f"{name}_prev"]].width, after=1)
+            if self.places.get(value) != own:
+                given = self._argument([value])
+                assert given is not None
+                yield Call("copy", (given,), own)
+
+
+# What NumPy computes in one pass, so that the answer may take the place of an argument.
+_ONE_PASS = ("+", "-", "*", "/", "neg", "tanh", "exp", "expm1", "abs", "min", "max")
+
+
+def _sharing_memory(slabs: Sequence[Slab], calls: Sequence[Call]) -> tuple[Call, ...]:
+    """Return the calls with temporaries that are done with used again."""
+    last = {run.slab: place for place, call in enumerate(calls) for run in _runs_of(call)}
+    taken: dict[int, int] = {}
+    free: dict[int, list[int]] = {}
+    shared = []
+    for place, call in enumerate(calls):
+        done = {run.slab: run for run in _runs_of(call) if last[run.slab] == place}
+        done = {slab: run for slab, run in done.items() if not slabs[slab].kept
+                and not slabs[slab].early and slab != call.out.slab}  # fmt: skip
+        in_place = [slab for slab, run in done.items() if call.function in _ONE_PASS
+                    and run.rows == call.out.rows == slabs[slab].rows]  # fmt: skip
+        for slab in in_place:
+            free.setdefault(slabs[slab].rows, []).append(taken[slab])
+        own = slabs[call.out.slab]
+        if not own.kept and not own.early and call.out.slab not in taken:
+            waiting = free.get(own.rows)
+            taken[call.out.slab] = waiting.pop() if waiting else call.out.slab
+        for slab in done.keys() - set(in_place):
+            free.setdefault(slabs[slab].rows, []).append(taken[slab])
+        shared.append(_moved(call, taken))
+    return tuple(shared)
+
+
+def _runs_of(call: Call) -> list[Run]:
+    return [each for each in (*call.arguments, call.out) if isinstance(each, Run)]
+
+
+def _moved(call: Call, taken: Mapping[int, int]) -> Call:
+    def moved(run: Run) -> Run:
+        return replace(run, slab=taken.get(run.slab, run.slab))
+
+    given = tuple(moved(each) if isinstance(each, Run) else each for each in call.arguments)
+    return replace(call, arguments=given, out=moved(call.out))

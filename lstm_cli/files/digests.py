@@ -1,0 +1,73 @@
+"""The content of files as short texts, to tell whether what was computed from them still holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.files.remote import is_remote, place_of
+from lstm_cli.files.safe import open_checked
+
+DIGITS = 32
+PIECE_BYTES = 2**20
+
+
+class Digests:
+    """Digests of files, each read once while what the system says of it stays the same.
+
+    Args:
+        root: what paths are relative to, where that is not this process's folder.
+    """
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
+        self.known: dict[str, tuple[object, str]] = {}
+
+    def of(self, name: str) -> str:
+        """Return the digest of a file's content; "" where there is no such file to be read."""
+        try:
+            path = place_of(name, self.root)
+            now = _told_of(path)
+            before, digest = self.known.get(name, (None, ""))
+            if now != before:
+                digest = content_of(path)
+                self.known[name] = now, digest
+        except (OSError, ValueError, LstmStepError):  # whoever opens it says why not
+            return ""
+        return digest
+
+    def unchanged(self, files: Mapping[str, str]) -> bool:
+        """Whether files (name -> digest) have the content that they had."""
+        return all(self.of(name) == digest for name, digest in files.items())
+
+
+def _told_of(path: Path) -> object:
+    """Return what changes when a file does; of one that is elsewhere nothing is asked twice.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    if is_remote(path):
+        return "elsewhere"
+    told = os.stat(path)
+    if not stat.S_ISREG(told.st_mode):
+        raise OSError("not a regular file")
+    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
+
+
+def content_of(path: Path) -> str:
+    """Return the digest of what is in a file.
+
+    Raises:
+        InputError: it cannot be opened.
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open_checked(path) as stream:
+        while piece := stream.read(PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()[:DIGITS]

@@ -1,0 +1,486 @@
+"""Open files that strangers made: sizes are checked before memory is taken, nothing is unpickled.
+
+JSON is refused where the standard reader would guess (duplicate keys, NaN, numbers past the
+range of a double); npy and npz headers are checked against the bytes that are really there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import mmap
+import os
+import re
+import stat
+import struct
+import sys
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal, NoReturn
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError, caret, safe
+from lstm_cli.files.inputs_read import note_read, note_stdin
+from lstm_cli.files.remote import is_remote, open_remote
+
+MAX_TEXT_BYTES = 256 * 2**20
+MAX_ARRAY_BYTES = 2 * 2**30
+# A whole number above this is not exact as a double.
+MAX_EXACT_INT = 2**53
+# A sample with inline weights is five deep; what is deeper is an attack on whoever walks it.
+MAX_JSON_DEPTH = 64
+MAX_AXES = 32
+
+
+def read_text(path: Path) -> str:
+    """Return a UTF-8 file's text (a byte-order mark is dropped).
+
+    Raises:
+        InputError: missing, a folder, too large, or not UTF-8.
+    """
+    return decode(_read_bytes(path), safe(path))
+
+
+def decode(data: bytes, place: str) -> str:
+    """Return bytes as text.
+
+    Raises:
+        InputError: not UTF-8; names the byte.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}",
+            where=place,
+            hint="save the file as UTF-8; arrays go in .npy or .npz",
+        ) from None
+
+
+def read_stdin(place: str) -> str:
+    """Return what stdin holds; says so on stderr where a person would have to type it.
+
+    Raises:
+        InputError: too large, or not UTF-8.
+    """
+    if sys.stdin is None:
+        raise InputError("stdin is closed", where=place, hint="pipe the data in, or use @FILE")
+    if sys.stdin.isatty():
+        print(f"reading {place} from the terminal, Ctrl-D ends it", file=sys.stderr)
+    note_stdin()
+    return decode(_read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
+
+
+def _read_bytes(path: Path) -> bytes:
+    with open_checked(path) as stream:
+        try:
+            return _read_bounded(stream, safe(path))
+        except OSError as error:  # opened, and yet it cannot be read: a broken disk, /proc
+            raise _cannot_read(path, error) from None
+
+
+def _read_bounded(stream: IO[bytes], place: str) -> bytes:
+    """Return all of a stream, piece by piece: one large `read` would take its memory at once."""
+    data = bytearray()
+    while piece := stream.read(2**20):
+        data += piece
+        _check_size(len(data), MAX_TEXT_BYTES, place)
+    return bytes(data)
+
+
+def open_checked(path: Path) -> IO[bytes]:
+    """Open a file for reading.
+
+    Raises:
+        InputError: it cannot be opened. What else is in its folder is not told: whoever named it,
+            in a sample or on a page, need not be who may look there.
+    """
+    if is_remote(path):
+        return open_remote(path)
+    note_read(path)
+    try:
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        raise _cannot_read(path, error) from None
+
+
+def _cannot_read(path: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(
+        f"cannot read {safe(path)}: {reason.lower()}",
+        where=safe(path),
+        hint="check the path; in a sample it starts at the folder of the sample's file",
+    )
+
+
+def _check_size(size: int, limit: int, place: str) -> None:
+    if size > limit:
+        raise InputError(
+            f"{size:,} bytes or more; the limit is {limit:,}", where=place,
+            hint="split the file, or store numbers as .npy or .npz",
+        )  # fmt: skip
+
+
+def parse_json(text: str, place: str) -> Any:
+    """Return a JSON document, refusing what JSON readers guess at.
+
+    Raises:
+        InputError: malformed (line and column), a duplicate key, NaN or Infinity, a number that
+            overflows a double or a whole number that is not exact as one, too deep.
+    """
+
+    def refuse(what: str, token: str, hint: str) -> NoReturn:
+        raise InputError(what, where=_locate(text, token, place), hint=hint)
+
+    def number(literal: str) -> float:
+        value = float(literal)
+        if math.isinf(value):
+            refuse(f"{literal[:40]} is too large for a double", literal, "write a smaller number")
+        return value
+
+    def integer(literal: str) -> int:
+        if len(literal) > 17 or abs(int(literal)) > MAX_EXACT_INT:
+            refuse(f"{literal[:40]} is not exact as a double", literal, "write it as 1.0e20")
+        return int(literal)
+
+    def constant(literal: str) -> NoReturn:
+        refuse(f"{literal} is not JSON", literal, "use finite numbers")
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(key for key, times in Counter(k for k, _ in pairs).items() if times > 1)
+            refuse(f"key '{safe(twice)}' is given twice", json.dumps(twice), "keep one of them")
+        return found
+
+    try:
+        document = json.loads(
+            text, parse_float=number, parse_int=integer, parse_constant=constant,
+            object_pairs_hook=members,
+        )  # fmt: skip
+    except json.JSONDecodeError as error:
+        line = text.split("\n")[error.lineno - 1]
+        raise InputError(
+            f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}",
+            where=f"{place}, line {error.lineno}, column {error.colno}\n"
+            f"{caret(line, error.colno - 1)}",
+            hint="check the character under the caret",
+        ) from None
+    except RecursionError:
+        raise _too_deep(place) from None
+    _check_depth(document, place)
+    return document
+
+
+def _check_depth(document: Any, place: str) -> None:
+    level = [document] if isinstance(document, dict | list) else []
+    for _ in range(MAX_JSON_DEPTH):
+        inner = (each for one in level for each in (one.values() if isinstance(one, dict) else one))
+        level = [each for each in inner if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise _too_deep(place)
+
+
+def _too_deep(place: str) -> InputError:
+    return InputError(
+        f"nested deeper than {MAX_JSON_DEPTH}", where=place, hint="arrays go three deep"
+    )
+
+
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|-?Infinity|NaN|-?[0-9][0-9.eE+-]*')
+
+
+def _locate(text: str, token: str, place: str) -> str:
+    """Return the place of a token's last appearance outside a longer one: line, column, caret."""
+    starts = [match.start() for match in _TOKEN.finditer(text) if match[0] == token]
+    if not starts:
+        return place
+    start = starts[-1] if token.startswith('"') else starts[0]
+    line = text.count("\n", 0, start) + 1
+    column = start - (text.rfind("\n", 0, start) + 1)
+    shown = text.split("\n")[line - 1]
+    length = min(len(token), 40)
+    return f"{place}, line {line}, column {column + 1}\n{caret(shown, column, length)}"
+
+
+def to_array(value: Any, name: str, place: str, *, max_axes: int = 3) -> Array:
+    """Return nested lists of numbers as a float64 array.
+
+    Args:
+        value: what JSON held: a list, or lists of equal length.
+        name: the key, for messages.
+        place: the file, for messages.
+        max_axes: how deep the lists may go.
+
+    Raises:
+        InputError: something that is not a number, too deep.
+        ShapeError: rows of unequal length; names both.
+    """
+    shape = _list_shape(value, name, place, max_axes, ())
+    if 0 in shape:
+        raise InputError(f"{safe(name)} is empty", where=place, hint="give at least one number")
+    return np.asarray(value, dtype=np.float64)
+
+
+def _list_shape(
+    value: Any, name: str, place: str, axes: int, index: tuple[int, ...]
+) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            found = safe(json.dumps(value))[:40]
+            at = "".join(f"[{i}]" for i in index)
+            raise InputError(
+                f"{safe(name)}{at} is {found}, not a number",
+                where=place,
+                hint="write numbers without quotes, in lists",
+            )
+        return ()
+    if axes == 0:
+        raise InputError(f"{safe(name)} is nested too deep", where=place, hint="use fewer lists")
+    # The common case, a plain row, without a call for each number.
+    if value and all(type(each) is float or type(each) is int for each in value):
+        return (len(value),)
+    shapes = [_list_shape(v, name, place, axes - 1, (*index, i)) for i, v in enumerate(value)]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            at = "".join(f"[{j}]" for j in index)
+            raise ShapeError(
+                f"{safe(name)} is ragged: {at}[{i}] has {_count(shape)}, "
+                f"{at}[0] has {_count(shapes[0])}",
+                where=place,
+                hint="every row needs the same number of entries",
+            )
+    return (len(value), *(shapes[0] if shapes else ()))
+
+
+def _count(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) + " numbers" if shape else "one number"
+
+
+def read_npy(path: Path) -> Array:
+    """Return the array of a .npy file.
+
+    Raises:
+        InputError: not an npy file, an object array, or fewer bytes than the header declares.
+    """
+    with open_checked(path) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise InputError("not a regular file", where=safe(path), hint="npy needs a real file")
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        return _read_array(stream, size, safe(path))
+
+
+def map_npy(path: Path) -> Array:
+    """Return the array of a .npy file as pages of the file that come when they are looked at.
+
+    Raises:
+        InputError: as `read_npy`.
+    """
+    with open_checked(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        return _map(path, stream, 0, size, safe(path))
+
+
+def map_npz(path: Path, key: str) -> Array | None:
+    """Return a member of a .npz file likewise; "" is the only one.
+
+    None where it cannot be mapped, because it is packed or not there: `read_npz` reads it, or says
+    what is wrong.
+
+    Raises:
+        InputError: as `read_npz`; but a mapped member is not checked against its sum.
+    """
+    with open_checked(path) as stream:
+        try:
+            members = zipfile.ZipFile(stream).infolist()
+            wanted = [each for each in members if each.filename == f"{key}.npy" or not key]
+            if len(wanted) != 1 or wanted[0].compress_type or wanted[0].flag_bits & _ENCRYPTED:
+                return None
+            start = wanted[0].header_offset
+            stream.seek(start)
+            # The lengths of the member's name and of what more is said of it end its record.
+            signature, name, more = struct.unpack("<4s22xHH", stream.read(30))
+        except _BAD_ZIP as error:
+            raise _not_npz(path, str(error)) from None
+        place = f"{safe(path)}, key {safe(wanted[0].filename.removesuffix('.npy'))}"
+        start += 30 + name + more
+        there = min(wanted[0].file_size, os.fstat(stream.fileno()).st_size - start)
+        if signature != b"PK\x03\x04" or there <= 0:
+            raise _not_npz(path, "its table of contents is damaged")
+        return _map(path, stream, start, there, place)
+
+
+def _map(path: Path, stream: IO[bytes], start: int, size: int, place: str) -> Array:
+    """Return the npy array that lies in `size` bytes of an open file from `start` on, mapped."""
+    stream.seek(start)
+    shape, fortran, dtype, data = _header(stream.read(min(size, 16_384)), place)
+    _check_dtype(dtype, place)
+    if not size - data >= math.prod(shape) * dtype.itemsize > 0:
+        raise _short(math.prod(shape) * dtype.itemsize, size - data, shape, place)
+    order: Literal["F", "C"] = "F" if fortran else "C"
+    return np.memmap(path, dtype=dtype, mode="r", offset=start + data, shape=shape, order=order)
+
+
+def let_go(array: Array) -> None:
+    """Give back the pages of a mapped file that were looked at; others do nothing.
+
+    They come again when they are looked at again, and until then are no memory of ours.
+    """
+    whole: Any = array
+    while isinstance(whole, np.ndarray):
+        whole = whole.base
+    if isinstance(whole, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        whole.madvise(mmap.MADV_DONTNEED)
+
+
+def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return name -> (shape, dtype) of a .npz file, from its headers alone.
+
+    Raises:
+        InputError: as `read_npz`, but for what only the numbers show.
+    """
+    found: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def read_header(stream: IO[bytes], size: int, place: str) -> Array:
+        shape, _, dtype, _ = _header(stream.read(min(size, 16_384)), place)
+        _check_dtype(dtype, place)
+        found[place] = (shape, dtype.name)
+        return np.empty(0)
+
+    names = [name for name, _ in _read_archive(path, None, read_header)]
+    return dict(zip(names, found.values(), strict=True))
+
+
+def read_npz(path: Path, only: str | None = None) -> dict[str, Array]:
+    """Return every array of a .npz file, or the one called `only`.
+
+    Raises:
+        InputError: not a zip, more than 2 GiB unpacked, a key twice, an object array, a header
+            that declares more than the member holds.
+    """
+    return dict(_read_archive(path, only, _read_array))
+
+
+def _read_archive(
+    path: Path, only: str | None, read: Callable[[IO[bytes], int, str], Array]
+) -> Iterator[tuple[str, Array]]:
+    """Yield (name, what `read` makes of the member) for all members, or for `only` one."""
+    with open_checked(path) as stream:
+        try:
+            archive = zipfile.ZipFile(stream)
+            members = archive.infolist()
+        except _BAD_ZIP as error:
+            raise _not_npz(path, str(error)) from None
+        _check_size(sum(each.file_size for each in members), MAX_ARRAY_BYTES, safe(path))
+        yield from _read_members(archive, members, path, only, read)
+
+
+# The bit of a member's flags that says so.
+_ENCRYPTED = 1
+# What zipfile and the decompressors below it raise on damaged or hostile archives.
+_BAD_ZIP = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError,
+)  # fmt: skip
+
+
+def _read_members(
+    archive: zipfile.ZipFile,
+    members: list[zipfile.ZipInfo],
+    path: Path,
+    only: str | None,
+    read: Callable[[IO[bytes], int, str], Array],
+) -> Iterator[tuple[str, Array]]:
+    seen = set[str]()
+    for member in members:
+        key = member.filename.removesuffix(".npy")
+        place = f"{safe(path)}, key {safe(key)}"
+        if key in seen:
+            raise InputError(f"key '{safe(key)}' is there twice", where=place, hint="keep one")
+        seen.add(key)
+        if only is not None and key != only:
+            continue
+        try:
+            with archive.open(member) as stream:
+                yield key, read(stream, member.file_size, place)
+        except _BAD_ZIP as error:
+            raise _not_npz(path, str(error)) from None
+
+
+def _not_npz(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"not a readable npz file: {safe(reason)}", where=safe(path),
+        hint="write it with numpy.savez(path, W_f=…, b_f=…)",
+    )  # fmt: skip
+
+
+def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
+    """Return an npy array whose header has been checked against `size` bytes."""
+    head = stream.read(min(size, 16_384))
+    shape, fortran, dtype, start = _header(head, place)
+    _check_dtype(dtype, place)
+    declared, there = math.prod(shape) * dtype.itemsize, size - start
+    if declared > there or declared > MAX_ARRAY_BYTES:
+        raise _short(declared, there, shape, place)
+    data = head[start:] + stream.read(max(0, declared - (len(head) - start)))
+    if len(data) < declared or (dtype.kind == "U" and not _is_text(data[:declared], dtype)):
+        raise InputError("cut or damaged", where=place, hint="write it again")
+    if not declared:
+        return np.empty(0, dtype)  # whoever reads it says that it is empty
+    array = np.frombuffer(data[:declared], dtype=dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _short(declared: int, there: int, shape: tuple[int, ...], place: str) -> InputError:
+    return InputError(
+        f"the header declares {declared:,} bytes {shape}, the file has {there:,}",
+        where=place,
+        hint="the file is cut or damaged; write it again",
+    )
+
+
+def _header(head: bytes, place: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return shape, whether in Fortran order, dtype, and where the numbers start."""
+    stream = io.BytesIO(head)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ValueError(f"format version {version}")
+        form = np.lib.format
+        read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 2's `3L` is fine by us
+            shape, fortran, dtype = read(stream)
+        if len(shape) > MAX_AXES or any(type(axis) is not int or axis < 0 for axis in shape):
+            raise ValueError(f"shape {shape}")
+    except Exception as error:  # hostile headers bring NumPy's parser to raise nearly anything
+        raise InputError(
+            f"not an npy array: {safe(error) or 'unreadable header'}"[:200],
+            where=place,
+            hint="write it with numpy.save",
+        ) from None
+    return shape, fortran, dtype, stream.tell()
+
+
+def _check_dtype(dtype: np.dtype[Any], place: str) -> None:
+    if dtype.kind not in "fiuU" or not dtype.itemsize:
+        what = "an object array (a pickle)" if dtype.hasobject else f"of type {safe(dtype)}"
+        raise InputError(
+            f"the array is {what}; only plain numbers are read",
+            where=place,
+            hint="save it again as numbers: numpy.asarray(a, dtype=float)",
+        )
+
+
+def _is_text(data: bytes, dtype: np.dtype[Any]) -> bool:
+    """Whether every code point is one: NumPy itself does not look before Python fails on it."""
+    points = np.frombuffer(data, dtype=np.dtype("u4").newbyteorder(dtype.byteorder))
+    return not points.size or int(points.max()) <= sys.maxunicode

@@ -1,0 +1,119 @@
+"""Traces that were written: `run --json` or JSONL, ours or anybody's of the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.files.safe import parse_json, read_text, to_array
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One element of `steps`: where it is, and symbol -> `(n,)`."""
+
+    layer: int
+    direction: str
+    t: int
+    values: Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class TraceFile:
+    """A trace read back.
+
+    Attributes:
+        steps: as they stand in the file.
+        source, convention, cell: what the file says of its weights; "" where it says nothing.
+        place: the file, for messages.
+    """
+
+    steps: Sequence[Step]
+    source: str
+    convention: str
+    cell: str
+    place: str
+
+    def over_time(self, layer: int, direction: str, symbol: str) -> Array | None:
+        """Return a symbol `(T, n)` by input time, or None where a step lacks it."""
+        mine = [s for s in self.steps if (s.layer, s.direction) == (layer, direction)]
+        rows = [step.values.get(symbol) for step in sorted(mine, key=lambda step: step.t)]
+        known = [row for row in rows if row is not None]
+        if len(known) != len(rows) or not rows or len({len(row) for row in known}) > 1:
+            return None
+        return np.array(known)
+
+    @property
+    def runs(self) -> list[tuple[int, str]]:
+        """(layer, direction), each once, in the file's order."""
+        return list(dict.fromkeys((step.layer, step.direction) for step in self.steps))
+
+
+def is_trace(document: Any) -> bool:
+    """Whether a decoded JSON document is a trace rather than a sample."""
+    return isinstance(document, dict) and isinstance(document.get("steps"), list)
+
+
+def read_document(path: Path) -> Any:
+    """Return a JSON document, or the lines of a JSONL file as a list.
+
+    Raises:
+        InputError: unreadable, or not JSON.
+    """
+    text, place = read_text(path), safe(path)
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        lines = enumerate(text.splitlines(), 1)
+        return [parse_json(line, f"{place}, line {n}") for n, line in lines if line.strip()]
+    return parse_json(text, place)
+
+
+def read_trace(path: Path) -> TraceFile:
+    """Return the trace in a file.
+
+    Raises:
+        InputError: unreadable, no trace, or a step without its place or with what are no numbers.
+    """
+    document, place = read_document(path), safe(path)
+    if isinstance(document, list):
+        document = {"steps": document}
+    if not is_trace(document) or not document["steps"]:
+        raise InputError(
+            "no trace: there is no list of steps", where=place,
+            hint="`lstm-step … --json` writes one; a step is "
+            '{"layer": 0, "direction": "forward", "t": 1, "f": […], "h": […]}',
+        )  # fmt: skip
+    weights = document.get("weights")
+    said = weights if isinstance(weights, dict) else {}
+    return TraceFile(
+        [_step(each, f"{place}, step {n}") for n, each in enumerate(document["steps"], 1)],
+        str(said.get("source") or ""),
+        str(said.get("convention") or ""),
+        str(document.get("cell") or ""),
+        place,
+    )
+
+
+def _step(each: Any, place: str) -> Step:
+    if not isinstance(each, dict):
+        raise InputError("a step is not an object", where=place, hint='{"t": 1, "h": […]}')
+    layer, direction, t = each.get("layer", 0), each.get("direction", "forward"), each.get("t")
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (layer, t))
+    if not whole or direction not in ("forward", "backward"):
+        raise InputError(
+            "a step does not say where it is", where=place,
+            hint='"layer": 0, "direction": "forward", "t": 1',
+        )  # fmt: skip
+    values = {
+        str(name): np.atleast_1d(to_array(value, safe(name), place, max_axes=1))
+        for name, value in each.items()
+        if isinstance(value, list)
+    }
+    assert isinstance(layer, int)
+    assert isinstance(t, int)
+    return Step(layer, str(direction), t, values)

@@ -1,0 +1,41 @@
+"""A C header: one `static const` array a tensor, sizes as macros, so that a port can include it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.c_text import array_lines, comment, guard
+from lstm_cli.formats.save import Package
+
+
+def write(package: Package, path: Path) -> bytes:
+    """Return the header's text; numbers are the shortest that read back as the same."""
+    own = guard(path.name)
+    lines = [
+        comment(f"LSTM weights, convention {package.convention}, by lstm-step."),
+        f"#ifndef {own}",
+        f"#define {own}",
+    ]
+    for (level, direction), (inputs, hidden, output) in package.sizes.items():
+        prefix = f"LSTM_{level}_{direction.upper()}"
+        lines += [
+            f"#define {prefix}_INPUT_SIZE {inputs}",
+            f"#define {prefix}_HIDDEN_SIZE {hidden}",
+            f"#define {prefix}_OUTPUT_SIZE {output}",
+        ]
+    for name, array in package.named.items():
+        lines += ["", *array_lines(name, array)]
+    return "\n".join([*lines, "", f"#endif /* {own} */", ""]).encode()
+
+
+def numbers_in(text: str) -> dict[str, Array]:
+    """Return identifier -> flat numbers of the arrays in a header, to check what was written."""
+    declared = re.finditer(r"static const (?:float|double) (\w+)[^=]*= \{(.*?)\};", text, re.DOTALL)
+    return {
+        match[1]: np.array([float(n) for n in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", match[2])])
+        for match in declared
+    }

@@ -1,0 +1,221 @@
+"""Flax parameters in msgpack (`flax.serialization.to_bytes`), read without flax or msgpack.
+
+The `msgpack` package would hold the whole file twice before the first tensor is known, so the
+format, nine kinds of value, is walked here: only the places of the numbers are kept. Source: the
+msgpack specification (github.com/msgpack/msgpack, spec.md) and `flax/serialization.py` 0.12:
+extension 1 is an array and 3 a scalar, each in msgpack again: (shape, dtype's name, bytes in C
+order); extension 2 is a complex number; an array above 1 GiB is a dict of chunks.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.files.safe import open_checked
+from lstm_cli.formats.contents import Contents, Info, Tensors
+from lstm_cli.formats.raw import (
+    CODES,
+    MAX_DEPTH,
+    Span,
+    flatten,
+    read_numbers,
+    shape_from,
+    shaped,
+    size_of,
+)
+
+MAX_TEXT = 4096
+MAX_VALUES = 1_000_000
+
+_CHUNKED = "__msgpack_chunked_array__"
+_ARRAY, _SCALAR = 1, 3
+_HINT = "write it with open(path, 'wb').write(flax.serialization.to_bytes(params))"
+
+
+@dataclass(frozen=True, eq=False)
+class _Bytes:
+    """Bytes in the file, not read."""
+
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class _Tensor:
+    """An array: what it is, and where its numbers lie."""
+
+    info: Info
+    spans: tuple[Span, ...]
+
+
+def read(path: Path) -> Contents:
+    """Return the arrays of a parameter tree, dicts flattened to dotted names.
+
+    Raises:
+        InputError: not msgpack, nested too deep, an array whose bytes are not those of its shape.
+    """
+    place = safe(path)
+    with open_checked(path) as stream:
+        walker = _Walker(stream, place)
+        tree = walker.value(0)
+        if walker.at != walker.size:
+            walker.fail(f"{walker.size - walker.at:,} bytes follow the end")
+    tensors = flatten(tree, _Tensor, place)
+
+    def load(name: str) -> Array:
+        tensor = tensors[name]
+        where = f"{place}, key {safe(name)}"
+        row = read_numbers(path, tensor.spans, tensor.info.dtype, where)
+        return shaped(row, tensor.info.shape, where)
+
+    return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
+
+
+class _Walker:
+    """Goes through a file once, value by value; long things are passed over."""
+
+    def __init__(self, stream: IO[bytes], place: str) -> None:
+        self.size = stream.seek(0, io.SEEK_END)
+        self.at = 0
+        self._stream = stream
+        self._place = place
+        self._count = 0
+        stream.seek(0)
+
+    def fail(self, reason: str) -> NoReturn:
+        """Raise the error for a fault at this byte."""
+        raise InputError(
+            f"not Flax's msgpack: {reason}", where=f"{self._place}, byte {self.at:,}", hint=_HINT
+        )
+
+    def value(self, depth: int) -> Any:
+        """Return the next value: dict, list, number, text, None, `_Bytes` or `_Tensor`."""
+        self._count += 1
+        if depth > MAX_DEPTH:
+            self.fail(f"nested more than {MAX_DEPTH} deep")
+        if self._count > MAX_VALUES:
+            self.fail(f"more than {MAX_VALUES:,} values")
+        code = self._take(1)[0]
+        if code <= 0x7F or code >= 0xE0:
+            return code if code <= 0x7F else code - 256
+        if code <= 0x8F:
+            return self._map(code & 15, depth)
+        if code <= 0x9F:
+            return self._list(code & 15, depth)
+        if code <= 0xBF:
+            return self._text(code & 31)
+        return self._long(code, depth)
+
+    def _long(self, code: int, depth: int) -> Any:
+        """Return the next value whose kind takes a byte of its own."""
+        if code in _CONSTANTS:
+            return _CONSTANTS[code]
+        if code in _PLAIN:
+            return struct.unpack(_PLAIN[code], self._take(struct.calcsize(_PLAIN[code])))[0]
+        if code in _FIXED_EXTENSIONS:
+            return self._extension(_FIXED_EXTENSIONS[code], depth)
+        if code not in _LENGTHS:
+            self.fail(f"0x{code:02x} begins no value")
+        kind, width = _LENGTHS[code]
+        length = int.from_bytes(self._take(width), "big")
+        if kind == "bytes":
+            return self._skip(length)
+        if kind == "text":
+            return self._text(length)
+        if kind == "extension":
+            return self._extension(length, depth)
+        return self._list(length, depth) if kind == "list" else self._map(length, depth)
+
+    def _take(self, count: int) -> bytes:
+        data = self._stream.read(count)
+        if len(data) < count:
+            self.fail("cut short")
+        self.at += count
+        return data
+
+    def _skip(self, count: int) -> _Bytes:
+        if count > self.size - self.at:
+            self.fail(f"cut short: {count:,} bytes are said to follow")
+        passed = _Bytes((self.at, count))
+        self.at += count
+        self._stream.seek(self.at)
+        return passed
+
+    def _text(self, length: int) -> str | _Bytes:
+        """Return text, or pass over what is too long for a name."""
+        if length > MAX_TEXT:
+            return self._skip(length)
+        try:
+            return self._take(length).decode()
+        except UnicodeDecodeError:
+            self.fail("text that is not UTF-8")
+
+    def _list(self, count: int, depth: int) -> list[Any]:
+        return [self.value(depth + 1) for _ in range(count)]
+
+    def _map(self, count: int, depth: int) -> Any:
+        """Return a dict, or the array that a dict of chunks is."""
+        members: dict[Any, Any] = {}
+        for _ in range(count):
+            key = self.value(depth + 1)
+            if not isinstance(key, str | int):
+                self.fail("a key is neither text nor a number")
+            if key in members:
+                self.fail(f"key '{safe(key)}' is there twice")
+            members[key] = self.value(depth + 1)
+        return self._joined(members) if _CHUNKED in members else members
+
+    def _extension(self, length: int, depth: int) -> Any:
+        kind = self._take(1)[0]
+        if kind not in (_ARRAY, _SCALAR):
+            return self._skip(length)
+        end = self.at + length
+        parts = self.value(depth + 1)
+        if not isinstance(parts, list) or len(parts) != 3 or self.at != end:
+            self.fail("an array is not (shape, dtype, bytes)")
+        shape, dtype, numbers = parts
+        if not isinstance(dtype, str) or not isinstance(numbers, _Bytes):
+            self.fail("an array is not (shape, dtype, bytes)")
+        return self._tensor(shape_from(shape, self._place), dtype, (numbers.span,))
+
+    def _joined(self, chunked: dict[Any, Any]) -> _Tensor:
+        """Return the array that Flax cut because it takes more than 1 GiB."""
+        shape, chunks = (self._in_order(chunked.get(key)) for key in ("shape", "chunks"))
+        if not chunks or not all(isinstance(chunk, _Tensor) for chunk in chunks):
+            self.fail("a chunked array has no chunks")
+        dtypes = {chunk.info.dtype for chunk in chunks}
+        if len(dtypes) > 1:
+            self.fail("the chunks of an array differ in dtype")
+        spans = tuple(span for chunk in chunks for span in chunk.spans)
+        return self._tensor(shape_from(shape, self._place), dtypes.pop(), spans)
+
+    def _in_order(self, numbered: Any) -> list[Any]:
+        """Return the values of {"0": …, "1": …}."""
+        if not isinstance(numbered, dict) or set(numbered) != set(map(str, range(len(numbered)))):
+            self.fail("a chunked array does not number its parts")
+        return [numbered[str(n)] for n in range(len(numbered))]
+
+    def _tensor(self, shape: tuple[int, ...], dtype: str, spans: tuple[Span, ...]) -> _Tensor:
+        there = sum(count for _, count in spans)
+        if dtype in CODES and size_of(shape, dtype) != there:
+            self.fail(f"shape {list(shape)} of {dtype} is not {there:,} bytes")
+        return _Tensor(Info(shape, dtype), spans)
+
+
+_CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
+_PLAIN = {
+    0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q",
+    0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",
+}  # fmt: skip
+_FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
+_LENGTHS = {
+    0xC4: ("bytes", 1), 0xC5: ("bytes", 2), 0xC6: ("bytes", 4),
+    0xC7: ("extension", 1), 0xC8: ("extension", 2), 0xC9: ("extension", 4),
+    0xD9: ("text", 1), 0xDA: ("text", 2), 0xDB: ("text", 4),
+    0xDC: ("list", 2), 0xDD: ("list", 4), 0xDE: ("map", 2), 0xDF: ("map", 4),
+}  # fmt: skip

@@ -1,0 +1,275 @@
+"""HDF5 files that strangers made: walked by hard links only, sizes checked before memory is taken.
+
+An HDF5 file can point into other files (external links, external storage, virtual datasets), name
+a plugin to load, contain itself, or declare gigabytes that 1,400 bytes fill. Here the first are
+refused when the file is opened, the last when the dataset is read.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
+from lstm_cli.formats.contents import Info
+from lstm_cli.formats.hdf5_texts import Texts
+
+MAX_OBJECTS = 20_000
+MAX_DEPTH = 64
+# Declared bytes for each stored byte; a fill value or a deflate bomb has more.
+MAX_RATIO = 1000
+# A deflate stream grows at most 1032 times, and HDF5 inflates it before it looks at the size.
+MAX_DEFLATED_BYTES = MAX_ARRAY_BYTES // 1032
+PLAIN_FILTERS = {"gzip", "shuffle", "fletcher32"}
+# What h5py raises on damaged files, as found by cutting and flipping bytes.
+_FAULTS = (
+    OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError,
+    OverflowError, struct.error,
+)  # fmt: skip
+
+
+class Hdf5:
+    """A checked HDF5 file, open only while something is read from it.
+
+    (HDF5 shares files within a process: while one is open, Keras could not write it again.)
+
+    Args:
+        source: a file, or the bytes of one.
+        place: the file, for messages.
+
+    Attributes:
+        infos: path -> shape and dtype, of every dataset.
+        addresses: path -> where its header lies; in a file written at once, the order of writing.
+        groups: the path of every group, "" is the root.
+    """
+
+    def __init__(self, source: Path | bytes, place: str) -> None:
+        self._source = source
+        self._place = place
+        self._file: Any = None
+        self.infos: dict[str, Info] = {}
+        self.addresses: dict[str, int] = {}
+        self.groups: dict[str, None] = {"": None}
+        with self.opened() as file, faults(place):
+            self._walk(file, "", (_address(file),))
+
+    @contextmanager
+    def opened(self) -> Iterator[Any]:
+        """Open the file for what is inside the `with`; within another, it is the same file."""
+        if self._file is not None:
+            yield self._file
+            return
+        h5py = _library(self._place)
+        source = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
+        with faults(self._place):
+            self._file = h5py.File(source, "r", locking="best-effort")
+        try:
+            yield self._file
+        finally:
+            with faults(self._place):
+                self._file.close()
+            self._file = None
+
+    def _walk(self, group: Any, path: str, above: tuple[int, ...]) -> None:
+        for name in group:
+            child = f"{path}/{name}" if path else name
+            place = f"{self._place}, {safe(child)}"
+            if len(self.infos) + len(self.groups) > MAX_OBJECTS or len(above) > MAX_DEPTH:
+                raise InputError(
+                    f"more than {MAX_OBJECTS:,} objects, or nested deeper than {MAX_DEPTH}",
+                    where=place, hint=_SAVE_AGAIN,
+                )  # fmt: skip
+            found = _member(group, name, place)
+            match type(found).__name__:
+                case "Dataset":
+                    self.infos[child] = _info(found, place)
+                    self.addresses[child] = _address(found)
+                case "Group":
+                    address = _address(found)
+                    if address in above:
+                        raise InputError(
+                            f"group '{safe(name)}' contains itself", where=place, hint=_SAVE_AGAIN
+                        )
+                    self.groups[child] = None
+                    self._walk(found, child, (*above, address))
+
+    def load(self, path: str) -> Array:
+        """Return a dataset's numbers.
+
+        Raises:
+            InputError: not numbers, larger than the limit, many times larger than what is stored,
+                packed by a filter that is not plain, damaged, or changed since it was listed.
+        """
+        place = f"{self._place}, {safe(path)}"
+        with self.opened() as dataset, faults(place):
+            for step in path.split("/"):
+                dataset = _member(dataset, step, place)
+            if _info(dataset, place) != self.infos[path]:
+                raise InputError("the file has changed", where=place, hint="read it again")
+            if dataset.shape is None or dataset.dtype.kind not in "fiu":
+                raise InputError(
+                    f"the dataset is of type {safe(dataset.dtype)}; only plain numbers are read",
+                    where=place, hint="store weights as float32 or float64",
+                )  # fmt: skip
+            _check_sizes(dataset, place)
+            return np.asarray(dataset[()])
+
+    def has(self, group: str, name: str) -> bool:
+        """Return whether a group is there and has an attribute."""
+        with self.opened() as file, faults(self._place):
+            return group in self.groups and name in file[group or "/"].attrs
+
+    def text(self, group: str, name: str) -> str | None:
+        """Return a text attribute of a group, or None where there is none.
+
+        Raises:
+            InputError: too large, or damaged.
+        """
+        found = self.texts(group, name)
+        return found[0] if found else None
+
+    def texts(self, group: str, name: str) -> list[str] | None:
+        """Return a list of texts; long ones are stored in pieces `name0`, `name1`, ….
+
+        Raises:
+            InputError: too large, or damaged.
+        """
+        place = f"{self._place}, attribute {safe(name)} of /{safe(group)}"
+        with self.opened() as file, faults(place):
+            owner = file[group or "/"]
+            if name in owner.attrs:
+                return self._strings(owner, name)
+            pieces: list[str] = []
+            for number in range(MAX_OBJECTS):
+                if f"{name}{number}" not in owner.attrs:
+                    break
+                pieces += self._strings(owner, f"{name}{number}") or []
+            return pieces or None
+
+    def _strings(self, group: Any, name: str) -> list[str] | None:
+        header = group.attrs.get_id(name)
+        count = math.prod(header.shape)
+        if count > MAX_OBJECTS or count * header.dtype.itemsize > MAX_TEXT_BYTES:
+            raise ValueError(f"{count:,} texts are too many")
+        if header.dtype.kind == "S":
+            return [v.decode("utf-8", "replace") for v in np.ravel(np.asarray(group.attrs[name]))]
+        if header.dtype.kind != "O":
+            return None
+        with _stream(self._source) as stream:
+            return Texts(stream).read(_address(group), name, count)
+
+
+_LINKS = {
+    "ExternalLink": "a link into another file",
+    "SoftLink": "a soft link",
+}
+_SAVE_AGAIN = "save the weights again with Keras: model.save('model.keras')"
+
+
+def _stream(source: Path | bytes) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else open_checked(source)
+
+
+def _member(group: Any, name: str, place: str) -> Any:
+    """Return what a group holds under a name, if it lies in the group itself."""
+    kind = type(group.get(name, getlink=True)).__name__
+    if kind != "HardLink":
+        raise InputError(
+            f"'{safe(name)}' is {_LINKS.get(kind, kind)}; only what lies in the file itself is "
+            "read", where=place, hint=_SAVE_AGAIN,
+        )  # fmt: skip
+    return group[name]
+
+
+def _info(dataset: Any, place: str) -> Info:
+    """Return a dataset's shape and dtype, if its numbers lie in the file itself."""
+    other = "virtual" if dataset.is_virtual else "external" if dataset.external else ""
+    if other:
+        raise InputError(
+            f"the numbers of this {other} dataset lie in another file",
+            where=place, hint=_SAVE_AGAIN,
+        )  # fmt: skip
+    return Info(tuple(dataset.shape or ()), str(dataset.dtype))
+
+
+def _library(place: str) -> Any:
+    """Return h5py with HDF5's search for plugins (shared libraries) switched off."""
+    before = os.environ.get("HDF5_PLUGIN_PRELOAD")
+    os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
+    try:
+        return import_module("h5py")
+    except ImportError:
+        raise InputError(
+            "reading HDF5 and Keras files needs h5py, which is not installed",
+            where=place,
+            hint="pip install 'lstm-cli[keras]'",
+        ) from None
+    finally:
+        if before is None:
+            del os.environ["HDF5_PLUGIN_PRELOAD"]
+        else:
+            os.environ["HDF5_PLUGIN_PRELOAD"] = before
+
+
+@contextmanager
+def faults(place: str) -> Iterator[None]:
+    """Turn what h5py raises on a damaged file into an InputError; ours pass as they are."""
+    try:
+        yield
+    except InputError:
+        raise
+    except _FAULTS as error:
+        large = isinstance(error, OverflowError)  # told in words of C's types
+        reason = "an address or a size in it is too large" if large else safe(error)
+        raise InputError(
+            f"not readable as HDF5: {reason}"[:300],
+            where=place,
+            hint="the file may be cut or damaged; " + _SAVE_AGAIN,
+        ) from None
+
+
+def _address(item: Any) -> int:
+    return int(import_module("h5py").h5o.get_info(item.id).addr)
+
+
+def _check_sizes(dataset: Any, place: str) -> None:
+    stored = dataset.id.get_storage_size()
+    cell = dataset.dtype.itemsize
+    # A chunk is unpacked whole, and may be larger than the dataset it belongs to.
+    needed = cell * max(math.prod(dataset.shape), math.prod(dataset.chunks or (0,)))
+    if needed > MAX_ARRAY_BYTES or needed > MAX_RATIO * max(stored, 1):
+        raise InputError(
+            f"the dataset declares {needed:,} bytes {dataset.shape}, {stored:,} are stored; "
+            f"the limits are {MAX_ARRAY_BYTES:,} and {MAX_RATIO} for each stored byte",
+            where=place, hint=_SAVE_AGAIN,
+        )  # fmt: skip
+    filters = [*_filters(dataset)]
+    if filters and (
+        len(set(filters)) < len(filters)
+        or not set(filters) <= PLAIN_FILTERS
+        or stored > MAX_DEFLATED_BYTES
+    ):
+        raise InputError(
+            f"the dataset is packed by {', '.join(filters)} into {stored:,} bytes; read are "
+            f"{', '.join(sorted(PLAIN_FILTERS))}, once each, up to {MAX_DEFLATED_BYTES:,} bytes",
+            where=place, hint="unpack it: h5repack -f NONE in.h5 out.h5",
+        )  # fmt: skip
+
+
+def _filters(dataset: Any) -> Iterator[str]:
+    names = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
+    plist = dataset.id.get_create_plist()
+    for index in range(plist.get_nfilters()):
+        code = plist.get_filter(index)[0]
+        yield names.get(code, f"filter {code}")

@@ -1,0 +1,288 @@
+"""Read and write any framework's layout: one `unpack` and one `pack` for all conventions.
+
+`unpack(row, pack(row, parameters)) == parameters` for every row, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.formats.conventions import GATE_LETTERS, Convention, Tensor
+
+# gate letter -> what is held ("x", "b", …) -> the blocks found, in order
+Blocks = dict[str, dict[str, list[Array]]]
+
+
+def unpack(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[str, Array]:
+    """Return our parameters `W_k`, `b_k`, `p_k`, `W_hr` from one layer and direction.
+
+    Gates that a coupled cell does not have may be missing; several biases are added.
+
+    Args:
+        row: the layout.
+        tensors: by the row's keys (`{layer}` and `{reverse}` left as they are).
+        place: the file, for messages.
+
+    Raises:
+        InputError: a tensor is missing or not part of the layout.
+        ShapeError: a stack of gates that cannot be cut into equal blocks.
+    """
+    return dict(_parameters(_blocks(row, tensors, place), place))
+
+
+def recurrent_biases(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[str, Array]:
+    """Return gate letter -> the part of `b_k` that the layout keeps beside `h_prev`, if it does.
+
+    `unpack` adds the two; which part was left out shows only while they are apart.
+    """
+    return {
+        letter: held["b"][1]
+        for letter, held in _blocks(row, tensors, place).items()
+        if len(held.get("b", ())) == 2
+    }
+
+
+def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks:
+    """Cut the tensors of one layer and direction into the blocks of its gates."""
+    blocks: Blocks = {}
+    used = set[str]()
+    for tensor in row.tensors:
+        keys = _keys(tensor, tensors)
+        if not keys and not tensor.optional:
+            raise InputError(
+                f"{shown_key(tensor.key)} is missing for convention {row.name}",
+                where=f"{place}, which has {', '.join(map(safe, list(tensors)[:20]))}",
+                hint=suggest(tensor.key, tensors) + "; or another --convention",
+            )
+        for gate, key in keys.items():
+            used.add(key)
+            # In float64 before biases are added: a sum in float16 would lose what was stored.
+            with np.errstate(invalid="ignore"):  # a signalling nan: refused where all are checked
+                array = np.asarray(tensors[key], dtype=np.float64)
+            for letter, block in _cut(tensor, gate, array, safe(shown_key(key)), place):
+                blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)
+    unused = [key for key in tensors if key not in used]
+    if unused:
+        raise InputError(
+            f"convention {row.name} has no '{safe(unused[0])}'",
+            where=place,
+            hint="remove it, or name another --convention",
+        )
+    return blocks
+
+
+def shown_key(key: str) -> str:
+    """Return a key as it stands in a file's first layer."""
+    return key.replace("{gate}", "f").replace("{layer}", "0").replace("{reverse}", "")
+
+
+def _keys(tensor: Tensor, tensors: Mapping[str, Array]) -> dict[str, str]:
+    """Return gate letter (or "" for a stack) -> key, for what is there."""
+    if "{gate}" not in tensor.key:
+        return {"": tensor.key} if tensor.key in tensors else {}
+    keys = {k: tensor.key.replace("{gate}", k) for k in GATE_LETTERS}
+    return {k: key for k, key in keys.items() if key in tensors}
+
+
+def _cut(
+    tensor: Tensor, gate: str, array: Array, key: str, place: str
+) -> Iterator[tuple[str, Array]]:
+    """Yield (gate, block (H, in) or (H,)); the projection goes under the letter ""."""
+    vector = tensor.holds in ("b", "p", "b_hr")
+    if vector and array.ndim == 2 and 1 in array.shape:
+        array = array.ravel()  # MATLAB's (4H, 1)
+    letters = tensor.gates or gate
+    count = max(1, len(letters))
+    along = 1 if tensor.stacking in ("columns", "reread", "upright") and not vector else 0
+    axes = 1 if vector else 2
+    if array.ndim != axes or array.shape[along] % count:
+        wanted = "(n·H,)" if vector else ("(n·H, in)", "(in, n·H)")[along]
+        why = f"{array.shape[along]} does not divide into {count}" if array.ndim == axes else ""
+        raise ShapeError(
+            f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates"
+            + (f": {why}" if why else ""),
+            where=place,
+            hint="a transposed or joined array wants another --convention",
+        )
+    if tensor.stacking == "interleaved":
+        parts = [array[k::count] for k in range(count)]
+    else:
+        parts = np.split(array, count, axis=along)
+    yield from zip(letters or [""], (_upright(tensor, part) for part in parts), strict=True)
+
+
+def _upright(tensor: Tensor, block: Array) -> Array:
+    """Return one gate's block as (H, in)."""
+    if block.ndim == 1 or tensor.stacking in ("rows", "interleaved", "upright"):
+        return block
+    return block.reshape(block.shape[::-1]) if tensor.stacking == "reread" else block.T
+
+
+def _parameters(blocks: Blocks, place: str) -> Iterator[tuple[str, Array]]:
+    projection = blocks.get("", {}).get("W_hr")
+    output = projection[0].shape[0] if projection else 0
+    for letter in GATE_LETTERS:
+        held = blocks.get(letter, {})
+        if held:
+            yield f"W_{letter}", _joined(letter, held, output, place)
+        if "b" in held:
+            yield f"b_{letter}", _sum(held["b"], letter, place)
+        if "p" in held:
+            yield f"p_{letter}", held["p"][0]
+    for name in ("W_hr", "b_hr"):
+        if name in blocks.get("", {}):
+            yield name, blocks[""][name][0]
+
+
+def _sum(biases: list[Array], letter: str, place: str) -> Array:
+    if len({bias.shape for bias in biases}) > 1:
+        raise ShapeError(
+            f"the biases of gate {letter} have shapes {', '.join(str(b.shape) for b in biases)}",
+            where=place,
+            hint="both biases need (H,)",
+        )
+    with np.errstate(all="ignore"):  # what is not finite is refused where all are checked
+        return biases[0] if len(biases) == 1 else np.asarray(np.sum(biases, axis=0))
+
+
+def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: str) -> Array:
+    """Return `W_k` on [h_prev, x] from what a layout holds of one gate."""
+    if "hx" in held:
+        return held["hx"][0]
+    if "xh" in held:
+        return _exchange(letter, held["xh"][0], output, place)
+    missing = [name for name, kind in (("W", "x"), ("U", "h")) if kind not in held]
+    if missing:
+        there = next(iter(held))
+        name = {"x": "W", "h": "U"}.get(there, there)
+        raise InputError(
+            f"{missing[0]}_{letter} is missing, {name}_{letter} is there",
+            where=place,
+            hint="each gate needs its matrices and its bias",
+        )
+    inputs, recurrent = held["x"][0], held["h"][0]
+    if inputs.shape[0] != recurrent.shape[0]:
+        raise ShapeError(
+            f"gate {letter}: the block for x is {inputs.shape}, for h_prev {recurrent.shape}",
+            where=place,
+            hint="both need H rows; a transposed array wants another --convention",
+        )
+    wide = output or recurrent.shape[0]
+    if recurrent.shape[1] != wide:
+        swapped = inputs.shape[1] == wide
+        raise ShapeError(
+            f"gate {letter}: the block for h_prev is {recurrent.shape}, needs "
+            f"({recurrent.shape[0]}, {wide})",
+            where=place,
+            hint="W is for x and U for h_prev: they look exchanged"
+            if swapped
+            else "is it a GRU or another layer? Or transposed: name a --convention",
+        )
+    return np.concatenate([recurrent, inputs], axis=1)
+
+
+def _exchange(letter: str, block: Array, output: int, place: str) -> Array:
+    """Return [x, h] columns as [h, x]; without a projection h is as wide as there are rows."""
+    inputs = block.shape[1] - (output or block.shape[0])
+    if inputs < 1:
+        raise ShapeError(
+            f"W_{letter} is {block.shape}, needs (H, I + {'P' if output else 'H'})",
+            where=place,
+            hint="the joined layouts hold columns for x and for h_prev",
+        )
+    return np.concatenate([block[:, inputs:], block[:, :inputs]], axis=1)
+
+
+def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the tensors of a layout from our parameters: the inverse of `unpack`.
+
+    Where a layout keeps several biases the first has it all and the others are zero.
+
+    Raises:
+        InputError: the layout has no place for a parameter (a projection, peepholes, a gate).
+    """
+    kinds = {"p": "peepholes", "W_hr": "a projection", "b_hr": "a projection's bias"}
+    for name in parameters:
+        kind = name if name in kinds else name[0]
+        if kind in kinds and kind not in row.holds:
+            raise InputError(
+                f"convention {row.name} has no place for {kinds[kind]} ({name})",
+                hint="choose a convention that holds it: joined, split, "
+                + ("pytorch, tf1" if kind == "W_hr" else "onnx, tf1"),
+            )
+    packed: dict[str, Array] = {}
+    first_bias: dict[str, str] = {}
+    for tensor in row.tensors:
+        for gate, key in _all_keys(tensor, parameters).items():
+            letters = tensor.gates or gate
+            blocks = [
+                _block(tensor, key, place, letter, parameters, first_bias)
+                for place, letter in enumerate(letters or [""])
+            ]
+            present = [block for block in blocks if block is not None]
+            if len(present) == len(blocks):
+                packed[key] = _stacked(tensor, present)
+            elif present:
+                lacking = next(k for k, b in zip(letters, blocks, strict=True) if b is None)
+                raise InputError(
+                    f"convention {row.name} stacks gates {letters}; gate {lacking} is not there",
+                    hint="a coupled cell fits joined, split and tflite",
+                )
+    return packed
+
+
+def _all_keys(tensor: Tensor, parameters: Mapping[str, Array]) -> dict[str, str]:
+    if "{gate}" not in tensor.key:
+        return {"": tensor.key}
+    there = [k for k in GATE_LETTERS if f"W_{k}" in parameters]
+    return {k: tensor.key.replace("{gate}", k) for k in there}
+
+
+def _block(
+    tensor: Tensor,
+    key: str,
+    place: int,
+    letter: str,
+    parameters: Mapping[str, Array],
+    first_bias: dict[str, str],
+) -> Array | None:
+    """Return one gate's block of a tensor, upright, or None where the parameter is not there."""
+    if tensor.holds in ("W_hr", "b_hr"):
+        return parameters.get(tensor.holds)
+    if tensor.holds == "p":
+        return parameters.get(f"p_{letter}")
+    if tensor.holds == "b":
+        bias = parameters.get(f"b_{letter}")
+        mine = first_bias.setdefault(letter, f"{key}:{place}") == f"{key}:{place}"
+        return bias if bias is None or mine else np.zeros_like(bias)
+    joined = parameters.get(f"W_{letter}")
+    if joined is None:
+        return None
+    wide = parameters["W_hr"].shape[0] if "W_hr" in parameters else joined.shape[0]
+    recurrent, inputs = joined[:, :wide], joined[:, wide:]
+    return {
+        "x": inputs, "h": recurrent, "hx": joined,
+        "xh": np.concatenate([inputs, recurrent], axis=1),
+    }[tensor.holds]  # fmt: skip
+
+
+def _stacked(tensor: Tensor, blocks: list[Array]) -> Array:
+    if blocks[0].ndim == 1:
+        if tensor.stacking == "interleaved":
+            return np.stack(blocks, axis=1).ravel()
+        return np.concatenate(blocks)
+    match tensor.stacking:
+        case "rows":
+            return np.concatenate(blocks, axis=0)
+        case "interleaved":
+            return np.stack(blocks, axis=1).reshape(-1, blocks[0].shape[1])
+        case "columns":
+            return np.concatenate([block.T for block in blocks], axis=1)
+        case "reread":
+            return np.concatenate([b.reshape(b.shape[::-1]) for b in blocks], axis=1)
+        case "upright":
+            return np.concatenate(blocks, axis=1)

@@ -1,0 +1,29 @@
+"""NumPy archives: `numpy.savez(path, W_f=…, b_f=…)`; object arrays are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.files.safe import npz_headers, read_npz
+from lstm_cli.formats.contents import Contents, Info, Tensors
+
+
+def read(path: Path) -> Contents:
+    """Return every array by name; numbers are read when asked for.
+
+    Raises:
+        InputError: what `safe_files.read_npz` refuses, or text where numbers are needed.
+    """
+
+    def load(name: str) -> Array:
+        array = read_npz(path, only=name)[name]
+        if array.dtype.kind == "U":
+            raise InputError(
+                f"'{safe(name)}' is text", where=safe(path), hint="weights are numbers"
+            )
+        return array
+
+    infos = {name: Info(shape, dtype) for name, (shape, dtype) in npz_headers(path).items()}
+    return Contents(Tensors(infos, load))

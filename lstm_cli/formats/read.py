@@ -1,0 +1,392 @@
+"""Weight files: one file a format, one registry, and the way from a file to a model.
+
+A reader says what a file holds; `finding` tells which of it are LSTMs; here they become a model,
+with the file's own variant (hard sigmoid, clip, peepholes, projection) as edits of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError, safe, shell_word, suggest
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.shapes import solve_sizes
+from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits, build_cell, traits_of
+from lstm_cli.cell.weights import Direction, Layer, LstmWeights, Model
+from lstm_cli.formats.advice import advice
+from lstm_cli.formats.contents import Contents, Part, Variant, in_memory
+from lstm_cli.formats.conventions import Convention, convention_named
+from lstm_cli.formats.detect import Found, find_lstms
+from lstm_cli.formats.layouts import recurrent_biases, shown_key, unpack
+
+Edit = Callable[[Cell], Cell]
+
+_LOOK = "`lstm-step inspect` shows what is there; export the model again without what is named here"
+
+
+@dataclass(frozen=True, eq=False)
+class Format:
+    """A kind of file: its suffixes, the module that reads it, what it is, what it needs."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    module: str
+    title: str
+    extra: str = ""
+    needs: str = ""
+
+    @property
+    def missing(self) -> str:
+        """The line that installs what the format needs, "" where it is there."""
+        from importlib.util import find_spec
+
+        there = not self.needs or find_spec(self.needs) is not None
+        return "" if there else f"pip install 'lstm-cli[{self.extra}]'"
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("npz", (".npz",), "npz", "NumPy arrays by name (never pickled objects)"),
+    Format("json", (".json",), "json", "an object of nested lists by name"),
+    Format("safetensors", (".safetensors",), "safetensors", "tensors by name; float16, bfloat16"),
+    Format(
+        "pytorch", (".pt", ".pth", ".bin"), "torch", "state dicts and checkpoints, without torch"
+    ),
+    Format(
+        "keras",
+        (".keras", ".weights.h5", ".h5", ".hdf5"),
+        "keras",
+        "Keras models and weights, with the activations their config tells",
+        "keras",
+        "h5py",
+    ),
+    Format("onnx", (".onnx",), "onnx", "every LSTM node, nested branches included", "onnx", "onnx"),
+    Format("tflite", (".tflite",), "tflite", "TensorFlow Lite's LSTM operators"),
+    Format("flax", (".msgpack",), "flax", "Flax parameters"),
+    Format("matlab", (".mat",), "matlab", "MATLAB v5 arrays and structs"),
+)
+
+
+def format_of(path: Path) -> Format:
+    """Return the format of a file, by its suffix.
+
+    Raises:
+        InputError: there is no reader; formats that others read are answered with a way out.
+    """
+    name = path.name.lower()
+    for each in FORMATS:
+        if name.endswith(each.suffixes):
+            return each
+    from lstm_cli.formats.unreadable import explain_unreadable
+
+    explained = explain_unreadable(path)
+    if explained is not None:
+        raise explained
+    known = [suffix for each in FORMATS for suffix in each.suffixes]
+    raise InputError(
+        f"no reader for '{safe(path.suffix)}' files",
+        where=safe(path),
+        hint=suggest(path.suffix, known) + "; save with numpy.savez(path, **arrays)",
+    )
+
+
+def read_contents(path: Path, *, external: bool = False) -> Contents:
+    """Return what a weight file holds; numbers are read when asked for.
+
+    Args:
+        path: the file.
+        external: whether an ONNX model may have its weights in files beside it.
+
+    Raises:
+        InputError: an unknown format, a missing package, or what its reader refuses.
+    """
+    chosen = format_of(path)
+    read: Callable[..., Contents] = import_module(f"lstm_cli.formats.{chosen.module}").read
+    return (
+        read(path, allow_external_data=True) if external and chosen.name == "onnx" else read(path)
+    )
+
+
+def read_weights(
+    path: str | Path,
+    *,
+    layer: str = "",
+    cell: Cell | None = None,
+    convention: str | None = None,
+    edit: Edit | None = None,
+    external: bool = False,
+) -> Model:
+    """Return the model that an LSTM in a weight file is: all its layers and directions.
+
+    Args:
+        path: a file of a format in `FORMATS`.
+        layer: which LSTM, by the file's name for it or its number from 0, where there are several.
+        cell: the table; None takes the file's own variant of the LSTM.
+        convention: the layout's name; None lets names and shapes decide.
+        edit: a last edit of the table (a forget bias, a clip).
+        external: whether an ONNX model may have its weights in files beside it.
+
+    Raises:
+        InputError: unreadable, not recognised, ambiguous, a parameter missing.
+        ShapeError: shapes that disagree; both sides are named.
+    """
+    contents = read_contents(Path(path), external=external)
+    return model_from(contents, str(path), layer=layer, cell=cell, convention=convention, edit=edit)
+
+
+def model_from_arrays(
+    arrays: Mapping[str, Any],
+    *,
+    source: str = "arrays",
+    cell: Cell | None = None,
+    convention: str | None = None,
+    edit: Edit | None = None,
+) -> Model:
+    """Return the model that named arrays make: NumPy's, or a module's `state_dict()` as it is.
+
+    Args:
+        arrays: by name; tensors of PyTorch, JAX or whatever NumPy takes, on any device. What is no
+            array (a state dict may hold settings) is passed over.
+        source: what messages call them.
+        cell: as `read_weights`, like those that follow and the errors.
+        convention: as `read_weights`.
+        edit: as `read_weights`.
+    """
+    contents = in_memory(arrays)
+    return model_from(contents, source, cell=cell, convention=convention, edit=edit)
+
+
+def model_from(
+    contents: Contents,
+    source: str,
+    *,
+    layer: str = "",
+    cell: Cell | None = None,
+    convention: str | None = None,
+    edit: Edit | None = None,
+) -> Model:
+    """Return a model from what a file holds; arguments and errors as `read_weights`."""
+    place = safe(source)
+    tensors = contents.tensors
+    described = contents.blocks or contents.refused
+    if (
+        cell is not None
+        and convention is None
+        and not described
+        and set(tensors) == set(cell.parameters)
+    ):
+        # The cell's own names: nothing to decide (a user's cell may have any).
+        cell = edit(cell) if edit else cell
+        weights = LstmWeights(cell, dict(tensors), source)
+        return Model.single(weights, source=source, assumptions=_joined_assumption(cell))
+    row = convention_named(convention) if convention else None
+    found = find_lstms(contents, place, row)
+    if not found:
+        raise _nothing_found(contents, place, row)
+    chosen = choose_lstm(found, layer, place, contents.refused)
+    if not contents.blocks:
+        refuse_strangers(contents, found, place)
+    if chosen.undecided and cell is None and not _sets_activations(edit):
+        raise InputError(
+            chosen.undecided.what,
+            where=f"{place}, {safe(chosen.name)}",
+            hint=chosen.undecided.choices,
+        )
+    return assemble(chosen, source, cell=cell, edit=edit)
+
+
+def _sets_activations(edit: Edit | None) -> bool:
+    """Whether an edit chooses the gates' activation, whatever it was before."""
+    if edit is None:
+        return False
+    other = ("softsign", "tanh", "tanh")
+    edited = traits_of(edit(build_cell(Traits(activations=other))))
+    return edited is None or edited.activations[0] != other[0]
+
+
+def _joined_assumption(cell: Cell) -> tuple[str, ...]:
+    split = any(name.startswith("U_") for name in cell.parameters)
+    return () if split else ("W_k are read as joined on [h_prev, x]",)
+
+
+def _nothing_found(contents: Contents, place: str, row: Convention | None) -> InputError:
+    if contents.refused:
+        first, *others = contents.refused.values()
+        return InputError(first, where="; ".join((place, *others[:8])), hint=_LOOK)
+    names = ", ".join(map(safe, list(contents.tensors)[:12])) or "no tensors"
+    if row is not None:
+        keys = ", ".join(shown_key(t.key) for t in row.tensors if not t.optional)
+        what, hint = f"no {row.name} LSTM here: it needs {keys}", "`lstm-step inspect` shows all"
+    else:
+        what = "no LSTM's weights are recognised"
+        hint = "use W_f … b_o, W_f U_f b_f …, or a framework's names; `lstm-step list conventions`"
+    notes = "".join(f"; {note}" for note in contents.notes)
+    return InputError(what, where=f"{place}, which has {names}{notes}", hint=hint)
+
+
+def refuse_strangers(contents: Contents, found: list[Found], place: str) -> None:
+    """Refuse our own layouts with names in them that no cell has: most likely misspelt.
+
+    Raises:
+        InputError: names the stranger, and the missing parameter that it may be.
+    """
+    if len(found) != 1 or found[0].convention.name not in ("joined", "joined-xh", "split"):
+        return
+    strangers = [name for name in contents.tensors if name not in found[0].names]
+    if not strangers:
+        return
+    keys = {key for part in found[0].parts.values() for key in part.tensors}
+    kinds = {key[0] for key in keys if "_" in key}
+    missing = [f"{kind}_{k}" for kind in sorted(kinds) for k in "figo" if f"{kind}_{k}" not in keys]
+    raise InputError(
+        f"convention {found[0].convention.name} has no '{safe(strangers[0])}'",
+        where=place,
+        hint=f"is it {' or '.join(missing)}, which is not there?"
+        if missing
+        else "remove it, or name another --convention",
+    )
+
+
+def choose_lstm(
+    found: list[Found], layer: str, place: str, refused: Mapping[str, str] | None = None
+) -> Found:
+    """Return the LSTM that `--layer` names, by name or number.
+
+    Args:
+        found: those that can be read.
+        layer: a name, the end of one, a number, or "".
+        place: the file, for messages.
+        refused: the others: name -> the sentence that says why. None of them is passed over
+            unasked: which LSTM is meant is then as open as with several that can be read.
+
+    Raises:
+        InputError: there are several and none is named, or there is none of that name, or the one
+            that is named cannot be read.
+    """
+    refused = refused or {}
+    names, layer = [each.name for each in found], layer.rstrip("._/")
+    shown = ", ".join(f"{i}: {safe(name) or '(unnamed)'}" for i, name in enumerate(names))
+    if not layer and len(found) == 1 and not refused:
+        return found[0]
+    if layer in names:
+        return found[names.index(layer)]
+    if layer.isdecimal() and int(layer) < len(found):
+        return found[int(layer)]
+    ending = [each for each in found if layer and each.name.endswith(layer)]
+    unread = [why for name, why in refused.items() if layer and name.endswith(layer)]
+    if len(ending) == 1 and not unread:
+        return ending[0]
+    what = f"no LSTM '{safe(layer)}' in the file" if layer else f"the file has {len(found)} LSTMs"
+    if layer in refused or (len(unread) == 1 and not ending):
+        what = refused.get(layer) or unread[0]
+    elif refused and not layer:
+        what = "some LSTMs of the file are not read: say which is meant"
+    # A name of signs that cannot be typed, or that looks like an option, is called by its number.
+    plain = names[0] == safe(names[0]).rstrip("._/") and not names[0].startswith("-")
+    raise InputError(
+        what,
+        where="; ".join((f"{place}: {shown}", *list(refused.values())[:8])),
+        hint=f"choose one: --layer {shell_word(names[0]) if plain and names[0] else '0'}",
+    )
+
+
+def assemble(
+    found: Found, source: str, *, cell: Cell | None = None, edit: Edit | None = None
+) -> Model:
+    """Return the model of a found LSTM; arguments and errors as `read_weights`."""
+    layers: dict[int, dict[Direction, LstmWeights]] = {}
+    assumptions = list(found.open)
+    name = f"{safe(source)}, {safe(found.name)}" if found.name else safe(source)
+    for (level, direction), part in found.parts.items():
+        where = name if len(found.parts) == 1 else f"{name}, layer {level} {direction}"
+        parameters = unpack(found.convention, part.tensors, where)
+        traits = file_traits(found.convention, part.variant, parameters)
+        own = build_cell(traits, cell)
+        own = edit(own) if edit else own
+        parameters = {k: v for k, v in parameters.items() if _keep(k, part, own)}
+        parameters, note = _with_biases(own, parameters, where)
+        note += _partial_biases(found.convention, part)
+        note += advice(found.convention, traits) if cell is None else []
+        assumptions += [each for each in note if each not in assumptions]
+        second = recurrent_biases(found.convention, part.tensors, where)
+        layers.setdefault(level, {})[direction] = LstmWeights(own, parameters, where, second)
+    _check_levels(layers, name)
+    stack = tuple(Layer(layers[level]) for level in sorted(layers))
+    return Model(
+        stack,
+        source=f"{source}, {found.name}" if found.name else source,
+        convention=found.convention.name,
+        assumptions=tuple(assumptions),
+    )
+
+
+def _keep(name: str, part: Part, cell: Cell) -> bool:
+    """Whether a parameter stays: a gate that is coupled has weights in ONNX that nothing reads."""
+    return name in cell.parameters or not part.variant.cells
+
+
+def file_traits(row: Convention, variant: Variant, parameters: Mapping[str, Array]) -> Traits:
+    """Return what a file's layer computes: its variant and its run time's habits.
+
+    Args:
+        row: the layout, whose framework may add a forget bias, clips or other activations.
+        variant: what the file says of the layer.
+        parameters: what was unpacked: peepholes, a projection or a missing gate show.
+    """
+    coupled = next(iter(variant.cells), "")
+    if not coupled and "W_o" in parameters and ("W_f" in parameters) != ("W_i" in parameters):
+        coupled = "coupled-input" if "W_f" in parameters else "coupled-forget"
+    return Traits(
+        coupled=coupled,
+        peephole=any(name.startswith("p_") for name in parameters),
+        projection="W_hr" in parameters,
+        projection_bias="b_hr" in parameters,
+        activations=variant.activations or row.activations or PLAIN_ACTIVATIONS,
+        forget_bias=row.forget_bias + variant.forget_bias,
+        clip=variant.clip or row.clip,
+        cell_clip=variant.cell_clip or row.cell_clip,
+    )
+
+
+def _with_biases(
+    cell: Cell, parameters: dict[str, Array], place: str
+) -> tuple[dict[str, Array], list[str]]:
+    """Return the parameters with zero biases where the file has none at all, and a word on it."""
+    biases = [name for name in cell.parameters if name.startswith("b_")]
+    if not biases or any(name in parameters for name in biases):
+        return parameters, []
+    shapes = {name: dims for name, dims in cell.shapes.items() if name not in biases}
+    try:
+        sizes = solve_sizes(shapes, parameters, place)
+    except (LstmStepError, KeyError):
+        return parameters, []  # LstmWeights says it better, with all of the cell at hand
+    zeros = {name: np.zeros(sizes[cell.parameters[name][0][0]]) for name in biases}
+    return parameters | zeros, ["no biases in the weights: zeros"]
+
+
+def _partial_biases(row: Convention, part: Part) -> list[str]:
+    """Return a word on biases that the layout has room for and the file does not hold."""
+    keys = [tensor.key for tensor in row.tensors if tensor.holds == "b" and tensor.gates]
+    absent = [shown_key(key) for key in keys if key not in part.tensors]
+    some = 0 < len(absent) < len(keys)
+    return [f"{', '.join(absent)} not in the file: zeros"] if some else []
+
+
+def _check_levels(layers: Mapping[int, Any], place: str) -> None:
+    missing = [level for level in range(max(layers)) if level not in layers]
+    if missing:
+        raise InputError(
+            f"layer {missing[0]} is missing; the file has layers {sorted(layers)}",
+            where=place,
+            hint="layers count from 0 without gaps",
+        )
+    if len({tuple(directions) for directions in layers.values()}) > 1:
+        raise InputError(
+            "some layers have two directions, some one", where=place, hint="give all or none"
+        )

@@ -1,0 +1,410 @@
+"""TensorFlow Lite models: every fused LSTM operator with its weights.
+
+Read by `flatbuffer.py`, some 100 lines, and not by the packages `flatbuffers` and `tflite`: those
+check no offset, and the second (2.18, January 2025) knows none of the later fields. Field numbers
+are those of tensorflow/compiler/mlir/lite/schema/schema.fbs; what each input of an operator is,
+tensorflow/lite/kernels/lstm_shared.h and bidirectional_sequence_lstm.cc tell; what is done with
+it, lstm_eval.cc.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.cell.weights import Direction
+from lstm_cli.formats.contents import NO_OPERATOR, Block, Contents, Info, Part, Tensors, Variant
+from lstm_cli.formats.flatbuffer import Bytes, Table
+from lstm_cli.formats.limits import Budget, read_whole
+from lstm_cli.formats.raw import MAX_AXES, check_readable, decoded, shape_from, size_of
+
+_TYPES = {
+    0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
+    10: "float64", 12: "uint64", 15: "uint32", 16: "uint16", 18: "bfloat16",
+}  # fmt: skip
+_DEQUANTIZE, _LSTM, _ONE_WAY, _BOTH_WAYS, _REVERSE = 6, 16, 44, 52, 105
+_OPERATORS = {
+    _LSTM: "LSTM",
+    _ONE_WAY: "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    _BOTH_WAYS: "BIDIRECTIONAL_SEQUENCE_LSTM",
+}
+# ActivationFunctionType -> ours; it stands for both tanh's of the cell (lstm_eval.cc).
+_ACTIVATIONS = {0: "affine(1.0, 0.0)", 1: "relu", 4: "tanh"}
+
+# The inputs of one direction, from its first weight on.
+_KEYS = (
+    "W_i", "W_f", "W_g", "W_o", "U_i", "U_f", "U_g", "U_o", "p_i", "p_f", "p_o",
+    "b_i", "b_f", "b_g", "b_o", "W_hr", "b_hr",
+)  # fmt: skip
+_REQUIRED = ("W_f", "W_g", "W_o", "U_f", "U_g", "U_o")
+_LAYER_NORM = range(20, 24)
+_AUX_INPUT = range(39, 48)
+_MAX_INPUTS = 64
+
+
+class _NotRead(Exception):
+    """Why an operator is not read, within a sentence."""
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor of a subgraph: its name, and the tables that describe it."""
+
+    name: str
+    info: Info
+    table: Table
+    quantization: Table | None
+
+    @property
+    def scales(self) -> bool:
+        """Whether whole numbers stand for real ones."""
+        return self.quantization is not None and len(self.quantization.array(2, "<f4")) > 0
+
+
+def read(path: Path) -> Contents:
+    """Return the LSTM operators and the constant tensors of a TensorFlow Lite model.
+
+    Raises:
+        InputError: not such a model, damaged, or a tensor that does not fit its shape.
+    """
+    place = safe(path)
+    return _Model(read_whole(path), place).contents()
+
+
+class _Model:
+    """A model: its buffers, operator codes and subgraphs."""
+
+    def __init__(self, data: bytes, place: str) -> None:
+        self.data = data
+        self.place = place
+        self.bytes = Bytes(data, place)
+        self.root = self.bytes.root(b"TFL3")
+        self.budget = Budget(len(data), place)
+        self.codes = [
+            max(code.number(0, "<b"), code.number(3, "<i")) for code in self.root.tables(1)
+        ]
+        self.buffers = self.root.tables(4)
+
+    def contents(self) -> Contents:
+        """Return everything that is read."""
+        taken = Counter[str]()
+        tensors: dict[str, _Tensor] = {}
+        blocks: list[Block] = []
+        refused: dict[str, str] = {}
+        names = Counter[str]()
+        for number, table in enumerate(self.root.tables(2)):
+            graph = _Graph(self, table, f"subgraph{number}/" if number else "")
+            for tensor in graph.tensors:
+                if self.raw(tensor) is not None:
+                    tensors[_numbered(tensor.name, taken)] = tensor
+            for operator in graph.lstms():
+                name = _numbered(operator.name, names)
+                try:
+                    blocks.append(operator.block(name))
+                except _NotRead as reason:
+                    shown = safe(name)[:200]
+                    refused[name] = f"{operator.title} '{shown}' is not read: {reason}"
+
+        def load(name: str) -> Array:
+            return self.numbers(tensors[name])
+
+        infos = {name: tensor.info for name, tensor in tensors.items()}
+        notes = (self._origin(), *refused.values())
+        return Contents(Tensors(infos, load), tuple(blocks), notes, refused, NO_OPERATOR)
+
+    def _origin(self) -> str:
+        described = safe(self.root.text(3))[:100] or "no description"
+        return f"TensorFlow Lite schema {self.root.number(0, '<I')}, {described}"
+
+    def raw(self, tensor: _Tensor) -> Array | None:
+        """Return a tensor's bytes; None where they are only known when the model runs.
+
+        Raises:
+            InputError: no such buffer, or numbers in another file.
+        """
+        index = tensor.table.number(2, "<I")
+        if index >= len(self.buffers):
+            name = safe(tensor.name)[:80]
+            self.bytes.refuse(f"tensor '{name}' is in buffer {index}, which does not exist")
+        buffer = self.buffers[index]
+        data = buffer.array(0, "u1")
+        start, size = buffer.number(1, "<Q"), buffer.number(2, "<Q")
+        if not len(data) and start > 1:  # models above 2 GB keep numbers after the tables
+            if start + size > len(self.data):
+                self.bytes.refuse(f"buffer {index} ends after the file")
+            data = np.frombuffer(self.data, dtype=np.uint8, count=size, offset=start)
+        return data if len(data) else None
+
+    def numbers(self, tensor: _Tensor) -> Array:
+        """Return a tensor's numbers as they are stored.
+
+        Raises:
+            InputError: a type that is not read, or bytes that do not fit the shape.
+        """
+        place = f"{self.place}, tensor {safe(tensor.name)[:200]}"
+        check_readable(tensor.info.dtype, 0, place)
+        if tensor.table.table(6) is not None:
+            raise InputError("a sparse tensor is not read", where=place, hint="store it densely")
+        data = self.raw(tensor)
+        size = size_of(tensor.info.shape, tensor.info.dtype)
+        if data is None or len(data) != size:
+            raise InputError(
+                f"declared {tensor.info.dtype} {list(tensor.info.shape)}, {size:,} bytes; there "
+                f"are {0 if data is None else len(data):,}",
+                where=place, hint="the file is damaged; convert the model again",
+            )  # fmt: skip
+        return decoded(data, tensor.info.dtype).reshape(tensor.info.shape)
+
+    def real(self, tensor: _Tensor) -> Array:
+        """Return a tensor's real numbers, scale · (q - zero point) where it is quantised.
+
+        Raises:
+            InputError: as `numbers`.
+            _NotRead: whole numbers without a scale, or quantised in a way that is not read.
+        """
+        values = self.numbers(tensor)
+        if values.dtype.kind == "f":
+            return values
+        table = tensor.quantization
+        if table is None or not tensor.scales:
+            raise _NotRead(f"'{safe(tensor.name)[:80]}' is {tensor.info.dtype} without a scale")
+        if table.number(4, "<B"):
+            raise _NotRead(f"'{safe(tensor.name)[:80]}' is quantised in a custom way")
+        scale = table.array(2, "<f4").astype(np.float64)
+        zero = table.array(3, "<i8").astype(np.float64)
+        axis = table.number(6, "<i")
+        if len(scale) > 1:
+            if not 0 <= axis < values.ndim or values.shape[axis] != len(scale):
+                raise _NotRead(f"'{safe(tensor.name)[:80]}' has {len(scale)} scales")
+            along = [-1 if i == axis else 1 for i in range(values.ndim)]
+            scale = scale.reshape(along)
+            zero = zero.reshape(along) if len(zero) == scale.size else zero
+        if zero.size not in (0, 1, scale.size):
+            raise _NotRead(f"'{safe(tensor.name)[:80]}' has {zero.size} zero points")
+        self.budget.take(24 * values.size)
+        with np.errstate(all="ignore"):
+            return np.asarray((values - (zero if zero.size else 0.0)) * scale)
+
+
+def _numbered(name: str, taken: Counter[str]) -> str:
+    """Return a name with #2, #3 … where it has been taken before."""
+    taken[name] += 1
+    return f"{name}#{taken[name]}" if taken[name] > 1 else name
+
+
+class _Graph:
+    """A subgraph: its tensors, its operators, and which of them restore or reverse a tensor."""
+
+    def __init__(self, model: _Model, table: Table, path: str) -> None:
+        self.model = model
+        self.tensors = [
+            self._tensor(each, f"{path}{each.text(3) or f'tensor{number}'}")
+            for number, each in enumerate(table.tables(0))
+        ]
+        self.operators = table.tables(3)
+        self.restored: dict[int, Table] = {}
+        self.reversed: dict[int, Table] = {}
+        for operator in self.operators:
+            made = {_DEQUANTIZE: self.restored, _REVERSE: self.reversed}.get(self.code(operator))
+            if made is not None:
+                made.update(dict.fromkeys(operator.numbers(2, "<i4", 1), operator))
+
+    def _tensor(self, table: Table, name: str) -> _Tensor:
+        place = f"{self.model.place}, tensor {safe(name)[:200]}"
+        kind = table.number(1, "<b")
+        shape = shape_from(table.numbers(0, "<i4", MAX_AXES), place)
+        info = Info(shape, _TYPES.get(kind, f"TFLite type {kind}"))
+        return _Tensor(name, info, table, table.table(4))
+
+    def code(self, operator: Table) -> int:
+        """Return which builtin an operator is."""
+        index = operator.number(0, "<I")
+        if index >= len(self.model.codes):
+            self.model.bytes.refuse(f"operator code {index} does not exist")
+        return int(self.model.codes[index])
+
+    def lstms(self) -> Iterator[_Lstm]:
+        """Yield the LSTM operators in their order."""
+        for table in self.operators:
+            code = self.code(table)
+            if code in _OPERATORS:
+                yield _Lstm(
+                    self, code, table, table.numbers(1, "<i4", _MAX_INPUTS),
+                    table.numbers(2, "<i4", _MAX_INPUTS), table.table(4),
+                )  # fmt: skip
+
+    def tensor(self, index: int) -> _Tensor | None:
+        """Return a tensor; None for -1, which says that there is none."""
+        if index == -1:
+            return None
+        if not 0 <= index < len(self.tensors):
+            self.model.bytes.refuse(f"tensor {index} does not exist")
+        return self.tensors[index]
+
+    def constant(self, index: int) -> _Tensor | None:
+        """Return a tensor whose numbers are in the file, seen through a DEQUANTIZE.
+
+        Raises:
+            _NotRead: it is known only when the model runs.
+        """
+        tensor = self.tensor(index)
+        if tensor is None:
+            return None
+        if index in self.restored:
+            inputs = self.restored[index].numbers(1, "<i4", _MAX_INPUTS)
+            tensor = (self.tensor(inputs[0]) if inputs else None) or tensor
+        if tensor.table.number(10, "<I"):
+            raise _NotRead(f"'{safe(tensor.name)[:80]}' is in another file")
+        if self.model.raw(tensor) is None:
+            raise _NotRead(f"'{safe(tensor.name)[:80]}' is computed when the model runs")
+        return tensor
+
+
+@dataclass(frozen=True)
+class _Lstm:
+    """One LSTM operator."""
+
+    graph: _Graph
+    code: int
+    table: Table
+    inputs: list[int]
+    outputs: list[int]
+    options: Table | None
+
+    @property
+    def title(self) -> str:
+        """The operator's name."""
+        return _OPERATORS[self.code]
+
+    @property
+    def name(self) -> str:
+        """What the operator puts out; operators have no names of their own."""
+        output = self.graph.tensor(self.outputs[0]) if self.outputs else None
+        return output.name if output else self.title
+
+    def block(self, name: str) -> Block:
+        """Return the operator as a block.
+
+        Raises:
+            _NotRead: it has something that our cells do not, or weights are not in the file.
+        """
+        self._refuse_others()
+        starts: dict[Direction, int] = {"forward": 1}
+        if self.code == _BOTH_WAYS:
+            starts["backward"] = 18
+        quantised = list[str]()
+        basic = self.code == _LSTM and self._option(3, "<b") == 1
+        parts = {
+            direction: self._basic() if basic else self._part(start, quantised)
+            for direction, start in starts.items()
+        }
+        known = f"the TensorFlow Lite operator {self.title}" + (", basic kernel" if basic else "")
+        return Block(name, "tflite", parts, (known, *self._known_by()),
+                     (*self._open(), *quantised[:1]))  # fmt: skip
+
+    def _refuse_others(self) -> None:
+        count = len(self.inputs)
+        if self.code != _BOTH_WAYS and any(
+            self.inputs[index] != -1 for index in _LAYER_NORM if index < count
+        ):
+            raise _NotRead("it has layer normalisation coefficients")
+        if self.code == _BOTH_WAYS and any(
+            self.inputs[index] != -1 for index in _AUX_INPUT if index < count
+        ):
+            raise _NotRead("it has an auxiliary input")
+        if self.code == _ONE_WAY and self._option(5, "<?"):
+            raise _NotRead("its recurrent weights are diagonal")
+        if self._option(0, "<b") not in _ACTIVATIONS:
+            raise _NotRead(f"its activation is number {self._option(0, '<b')} of the schema")
+        for what in ("cell_clip", "proj_clip"):
+            if not 0 <= self._clip(what) < math.inf:
+                raise _NotRead(f"its {what} is {self._clip(what)}")
+
+    def _option(self, number: int, kind: str, default: float = 0) -> float:
+        found = self.options.number(number, kind, default) if self.options else default
+        return float(found)
+
+    def _clip(self, name: str) -> float:
+        value = np.float32(self._option(1 if name == "cell_clip" else 2, "<f"))
+        return float(str(value))
+
+    def _variant(self, coupled: bool) -> Variant:
+        activation = _ACTIVATIONS[int(self._option(0, "<b"))]
+        return Variant(
+            None if activation == "tanh" else ("sigmoid", activation, activation),
+            cell_clip=self._clip("cell_clip"),
+            cells=("coupled-input",) if coupled else (),
+        )
+
+    def _tensors(self, start: int, keys: tuple[str, ...], quantised: list[str]) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        for key, index in zip(keys, self.inputs[start : start + len(keys)], strict=False):
+            tensor = self.graph.constant(index)
+            if tensor is None:
+                continue
+            values = found[key] = self.graph.model.real(tensor)
+            axes = 2 if key[0] in "WU" else 1
+            if values.ndim != axes:
+                raise _NotRead(f"its {key} has the shape {values.shape}")
+            if tensor.info.dtype not in ("float32", "float64"):
+                quantised.append(self._quantised(tensor, index))
+        return found
+
+    def _quantised(self, tensor: _Tensor, index: int) -> str:
+        note = f"{tensor.info.dtype} weights"
+        if tensor.scales:
+            note += " are read as scale · (q - zero point)"
+            if index not in self.graph.restored:
+                note += "; the model's own kernel also rounds what it computes"
+        return note
+
+    def _part(self, start: int, quantised: list[str]) -> Part:
+        found = self._tensors(start, _KEYS, quantised)
+        missing = [key for key in _REQUIRED if key not in found]
+        if missing:
+            raise _NotRead(f"it has no {', '.join(missing)}")
+        coupled = "W_i" not in found
+        if coupled and any(key in found for key in ("U_i", "b_i", "p_i")):
+            raise _NotRead("it has no W_i, but other parts of an input gate")
+        return Part(found, self._variant(coupled))
+
+    def _basic(self) -> Part:
+        """Return the tensors of the basic kernel: rows i g f o, columns x then h."""
+        found = self._tensors(2, ("W", "b"), [])
+        weights, bias = found.get("W"), found.get("b")
+        if weights is None or bias is None or len(weights) % 4 or bias.shape != weights.shape[:1]:
+            raise _NotRead("the weights of its basic kernel do not make four gates")
+        inputs = weights.shape[1] - len(weights) // 4
+        if inputs < 1:
+            raise _NotRead(f"its weights are {weights.shape}, with no columns for x")
+        tensors: dict[str, Array] = {}
+        for k, rows, offset in zip("igfo", np.split(weights, 4), np.split(bias, 4), strict=True):
+            tensors |= {f"W_{k}": rows[:, :inputs], f"U_{k}": rows[:, inputs:], f"b_{k}": offset}
+        return Part(tensors, Variant())
+
+    def _known_by(self) -> Iterator[str]:
+        if self._clip("cell_clip"):
+            yield f"option cell_clip = {self._clip('cell_clip')}"
+        if self._option(0, "<b") != 4:
+            yield f"option fused_activation_function = {int(self._option(0, '<b'))}"
+
+    def _open(self) -> Iterator[str]:
+        if self._clip("cell_clip") == 10.0:
+            yield "cell_clip: the TensorFlow converter writes 10.0, whatever the layer was"
+        if self._clip("proj_clip"):
+            yield f"proj_clip = {self._clip('proj_clip')}: is not applied here"
+        if self.inputs and self.inputs[0] in self.graph.reversed:
+            yield "x reaches it reversed in time, by REVERSE_V2"
+        if self._major():
+            yield "time_major: x and output have the steps first"
+
+    def _major(self) -> bool:
+        number, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
+        return bool(self._option(number, "<?", default))

@@ -1,0 +1,146 @@
+"""The catalogue of mistakes: rows of data, each with the change that makes its numbers.
+
+Seen in published code, in frameworks' issues and in questions. A row is an edit of the cell's
+table, of the weights, of the states or of the sequence; nothing here searches or prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lstm_cli.base.errors import UsageError, suggest
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Node
+from lstm_cli.mistakes import equations as tables
+from lstm_cli.mistakes import states
+from lstm_cli.mistakes import weights as weights_
+from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.variant_run import Cache, Change, Draft, Redraft
+
+UNITS_PERMUTED = Mistake(
+    "units-permuted", "the units stand in another order",
+    Redraft(lambda draft, cache: None),
+    "Each number is there, at another unit's place; the network computes the same.",
+    "Units have no order of their own: a converter, a sort or a pruning moved them.",
+    "bring both sides into one order before comparing",
+    "permutation of hidden units", formula="h[j] = h[π(j)] for one π at every step",
+    kind="order", tier=2,
+)  # fmt: skip
+
+# The order is that of preference, where several explain the same numbers.
+MISTAKES: dict[str, Mistake] = {
+    row.id: row
+    for row in (
+        *weights_.ORDERS,
+        *tables.ROWS,
+        *weights_.ROWS,
+        *states.ROWS,
+        UNITS_PERMUTED,
+        states.DIGITS_CUT,
+    )
+}
+
+
+def mistake_named(name: str) -> Mistake:
+    """Return a mistake by its id.
+
+    Raises:
+        UsageError: there is none of that id; the message proposes the nearest.
+    """
+    if name not in MISTAKES:
+        raise UsageError(f"no mistake '{name}'", where="ID", hint=suggest(name, MISTAKES))
+    return MISTAKES[name]
+
+
+def primary_mistakes() -> list[Mistake]:
+    """Return the rows that are searched first, and in pairs."""
+    return [row for row in MISTAKES.values() if row.tier == 1]
+
+
+def secondary_mistakes(draft: Draft) -> list[Mistake]:
+    """Return what is searched where nothing else fits: mistakes in one gate or one layer alone."""
+    rows = list(IN_ONE_GATE)
+    if len(draft.layout) > 1:
+        local = [row for row in primary_mistakes() if row.kind not in ("states", "sequence")]
+        for number, (level, direction) in enumerate(draft.layout):
+            where = f"layer {level} {direction}"
+            rows += [_in_run(row, number, where) for row in local]
+    return rows
+
+
+def _in_gate(row: Mistake, k: str) -> Mistake:
+    return replace(row, id=f"{row.id}-{k}", title=f"in gate {k} alone: {row.title}",
+                   change=OnlyGate(row.change, k), tier=2, options="")  # fmt: skip
+
+
+def _in_run(row: Mistake, number: int, where: str) -> Mistake:
+    return replace(row, id=f"{row.id}-{where.replace(' ', '-')}",
+                   title=f"in {where} alone: {row.title}",
+                   change=OnlyRun(row.change, number), tier=2, options="")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class OnlyGate:
+    """A change kept in one gate: its rows and its weights; all else stays right."""
+
+    change: Change
+    gate: str
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the draft changed in that gate; None where the gate does not change."""
+        changed = self.change(draft, cache)
+        if changed is None or any(f"W_{self.gate}" not in own.arrays for own in draft.parts):
+            return None
+        cells = tuple(
+            cache.get(self, self._cell, a, b)
+            for a, b in zip(draft.cells, changed.cells, strict=True)
+        )
+        parts = tuple(
+            before if before is after else before.with_arrays(
+                {name: after.arrays[name] for name in (f"W_{self.gate}", f"b_{self.gate}")
+                 if name in after.arrays}
+            )
+            for before, after in zip(draft.parts, changed.parts, strict=True)
+        )  # fmt: skip
+        if all(a is b for a, b in zip(draft.cells, cells, strict=True)) and all(
+            a is b for a, b in zip(draft.parts, parts, strict=True)
+        ):
+            return None
+        return replace(draft, cells=cells, parts=parts)
+
+    def _cell(self, before: Cell, after: Cell) -> Cell:
+        rows: dict[str, str | Node] = {
+            symbol: after[symbol].expression
+            for symbol in (self.gate, f"z_{self.gate}")
+            if symbol in before.symbols and before[symbol].expression != after[symbol].expression
+        }
+        if not rows:
+            return before
+        return before.edit(rows, name=before.name, title=before.title, keep_all=True)
+
+
+@dataclass(frozen=True, eq=False)
+class OnlyRun:
+    """A change kept in one layer and direction."""
+
+    change: Change
+    number: int
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the draft changed there."""
+        changed = self.change(draft, cache)
+        if changed is None or changed.rounding is not draft.rounding:
+            return None
+        here = self.number
+        cells, parts = list(draft.cells), list(draft.parts)
+        cells[here], parts[here] = changed.cells[here], changed.parts[here]
+        return replace(draft, cells=tuple(cells), parts=tuple(parts))
+
+
+# What is also made in one gate alone.
+_ALSO_IN_ONE_GATE = (
+    "bias-outside", "no-weights", "hard-sigmoid", "hard-sigmoid-6", "tanh-gates", "linear-gates",
+    "swapped-concatenation", "product-of-projections", "u-ignored", "x-ignored", "no-bias",
+    "bias-twice", "recurrent-bias-forgotten", "u-transposed", "w-transposed",
+)  # fmt: skip
+IN_ONE_GATE = tuple(_in_gate(MISTAKES[name], k) for name in _ALSO_IN_ONE_GATE for k in "figo")

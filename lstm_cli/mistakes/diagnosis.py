@@ -1,0 +1,383 @@
+"""Why two sets of numbers differ: the first value that departs, and the mistake that explains it.
+
+Verdicts: `match`; `explained` by one reading; `ambiguous` where several fit, with inputs that
+would tell them apart; `unexplained`, with the nearest readings and the rows that still agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.equations import evaluate, names_in
+from lstm_cli.cell.notation import is_parameter
+from lstm_cli.cell.roles import kept_factor
+from lstm_cli.engine.agreement import spacing
+from lstm_cli.engine.batched_variants import evaluate_members
+from lstm_cli.engine.run import Trace
+from lstm_cli.mistakes.catalogue import MISTAKES
+from lstm_cli.mistakes.expected import Claim, Claims, read_claims
+from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
+from lstm_cli.mistakes.states import NARROW_TYPES
+from lstm_cli.mistakes.variant_run import Cache, Draft, draft_of
+
+Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
+
+# How many of the nearest readings an unexplained difference shows.
+NEAREST = 3
+# Rounded inputs of a row move its result by a few units of the last decimal.
+FOLLOWS = 6.0
+# Of so many numbers, where more than this share is ours rounded to a type, it only stored them.
+STORED, ENOUGH = 0.9, 8
+# Out of so many short inputs the one that tells readings apart best is taken.
+TRIALS = 40
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number on both sides: `got` is ours, `expected` theirs."""
+
+    symbol: str
+    layer: int
+    direction: str
+    t: int
+    unit: int
+    got: float
+    expected: float
+
+
+@dataclass(frozen=True, eq=False)
+class Separation:
+    """Inputs on which readings that fit give different numbers.
+
+    Attributes:
+        x, h, c: `(T, I)` and rows of states, short numbers.
+        answers: finding id -> the last layer's final h `(D·P,)`.
+        right: the right one.
+        groups: ids that stay together even so: these weights cannot tell them apart.
+    """
+
+    x: Array
+    h: Array
+    c: Array
+    answers: dict[str, Array]
+    right: Array
+    groups: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What came of a comparison.
+
+    Attributes:
+        verdict: see the module.
+        trace: our run.
+        claims: what was compared.
+        difference: the largest difference, and so the tolerance that would still pass.
+        excess: the same over each number's tolerance; at most 1 is a match.
+        first: the first value that departs, in the order of computation; None for a match.
+        worst: the value that departs most.
+        agree: claimed symbol -> whether all its numbers agree.
+        follows: claimed symbol -> whether its row holds for their own numbers.
+        signature: what the pattern of differences says, a sentence each.
+        findings: readings that fit, best first; for `unexplained` the nearest.
+        separation: inputs that would tell the findings apart; None where none do.
+        tried: how many readings were computed.
+    """
+
+    verdict: Verdict
+    trace: Trace
+    claims: Claims
+    difference: float
+    excess: float
+    first: Difference | None
+    worst: Difference
+    agree: dict[str, bool]
+    follows: dict[str, bool]
+    signature: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    separation: Separation | None = None
+    tried: int = 0
+    right: Draft | None = field(default=None, repr=False)
+
+
+def diagnose(
+    trace: Trace,
+    claims: Claims | Mapping[str, Any],
+    *,
+    departures: int = 2,
+    progress: Progress = lambda done, total: None,
+    judge: Judge | None = None,
+    separating: bool = True,
+) -> Diagnosis:
+    """Compare somebody's numbers with a run, and find what explains a difference.
+
+    Args:
+        trace: the right run, unbatched.
+        claims: what somebody says came out: `Claims`, or symbol -> `(n,)` at the last step (for h
+            and c the final state) or `(T, n)` at all.
+        departures: how many mistakes may have been made together, 1 or 2.
+        progress: told how many readings are done, of how many.
+        judge: as `Search`, where many diagnoses of one run share their readings.
+        separating: whether inputs are sought that would tell several findings apart.
+    """
+    if not isinstance(claims, Claims):
+        numbers = {name: np.asarray(rows, dtype=float) for name, rows in claims.items()}
+        claims = read_claims(numbers, trace, place="claims")
+    compared = _compare(trace, claims)
+    right = right_draft(trace)
+    search = Search(right, claims, trace.model.convention, progress, judge)
+    if compared.verdict == "match":
+        return replace(compared, findings=tuple(_of_a_match(compared)), right=right)
+    found = search.one_departure()
+    if not found and departures > 1:
+        found = search.two_departures()
+    if not found:
+        if search.is_large and departures > 1:
+            note = "so large a layer: two changes of matrices together were not tried"
+            compared = replace(compared, signature=(*compared.signature, note))
+        nearest = sorted(
+            (each for each in search.singles if each.id not in NARROW_TYPES),
+            key=lambda each: each.difference,
+        )
+        return replace(
+            compared, verdict="unexplained", tried=search.tried, right=right,
+            findings=tuple(each for each in nearest[:NEAREST] if np.isfinite(each.difference)),
+        )  # fmt: skip
+    found = merge_aliases(found, right)
+    verdict: Verdict = "explained" if len(found) == 1 else "ambiguous"
+    separation = separate(found, right) if separating and len(found) > 1 else None
+    return replace(compared, verdict=verdict, findings=tuple(found), separation=separation,
+                   tried=search.tried, right=right)  # fmt: skip
+
+
+def right_draft(trace: Trace) -> Draft:
+    """Return the run of an unbatched trace as a draft."""
+    first = trace.layers[0]
+    states = [[_start(each, symbol) for each in trace.layers] for symbol in ("h", "c")]
+    draft = draft_of(trace.model, first.values["x"], None, None)
+    return draft.with_inputs(first.values["x"], *(tuple(rows) for rows in states))
+
+
+def _start(each: Any, symbol: str) -> Array:
+    first = 0 if each.direction == "forward" else -1
+    return np.asarray(each.values[f"{symbol}_prev"][first])
+
+
+def _compare(trace: Trace, claims: Claims) -> Diagnosis:
+    """Return the diagnosis before any search."""
+    rows = [(claim, claim.ours(trace)) for claim in claims.claims]
+    excess = [_excess(claim, ours) for claim, ours in rows]
+    first = next((_difference(trace, *row) for row, over in zip(rows, excess, strict=True)
+                  if over.max() > 1), None)  # fmt: skip
+    worst = int(np.argmax([_off(claim, ours).max() for claim, ours in rows]))
+    agree: dict[str, bool] = {}
+    for (claim, _), over in zip(rows, excess, strict=True):
+        agree[claim.symbol] = agree.get(claim.symbol, True) and bool(over.max() <= 1)
+    largest = max(float(over.max()) for over in excess)
+    return Diagnosis(
+        "match" if largest <= 1 else "unexplained",
+        trace, claims,
+        difference=max(float(_off(claim, ours).max()) for claim, ours in rows),
+        excess=largest,
+        first=first,
+        worst=_difference(trace, *rows[worst], most=True),
+        agree=agree,
+        follows=_follows(trace, claims) if first else {},
+        signature=tuple(_signature(trace, rows, excess)) if first else (),
+    )  # fmt: skip
+
+
+def _off(claim: Claim, ours: Array) -> Array:
+    with np.errstate(all="ignore"):  # what is too far off for a number is infinitely far
+        off = np.abs(ours - claim.values)
+    off[np.isnan(off)] = np.inf
+    off[(ours == claim.values) | np.isnan(claim.values)] = 0.0
+    return np.asarray(off)
+
+
+def _excess(claim: Claim, ours: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(_off(claim, ours) / claim.tolerance)
+
+
+def _difference(trace: Trace, claim: Claim, ours: Array, *, most: bool = False) -> Difference:
+    """Return the first number of a claim that departs, or the one that departs most."""
+    over = _excess(claim, ours)
+    unit = int(np.argmax(_off(claim, ours)) if most else np.argmax(over > 1))
+    layer = trace.layers[claim.run]
+    return Difference(claim.symbol, layer.layer, layer.direction, claim.t, unit,
+                      float(ours[unit]), float(claim.values[unit]))  # fmt: skip
+
+
+def _signature(
+    trace: Trace, rows: Sequence[tuple[Claim, Array]], excess: Sequence[Array]
+) -> list[str]:
+    """Return what the pattern of differences says: where it starts, and what agrees there."""
+    wrong = [claim for (claim, _), over in zip(rows, excess, strict=True) if over.max() > 1]
+    first, sentences = wrong[0], []
+    here = [
+        (claim, bool(over.max() <= 1)) for (claim, _), over in zip(rows, excess, strict=True)
+        if (claim.run, claim.t) == (first.run, first.t)
+    ]  # fmt: skip
+    before = [claim for (claim, _) in rows if claim.run == first.run
+              and _processed(trace, claim) < _processed(trace, first)]  # fmt: skip
+    if before and _processed(trace, before[0]) == 1 and _processed(trace, first) == 2:
+        kept = kept_factor(trace.layers[first.run].cell)
+        gate = ", the forget gate, its bias" if kept and names_in(kept) else ""
+        sentences.append(
+            f"the first step is right and the second is not: look at U{gate} and what is handed on"
+        )
+    elif before:
+        sentences.append(f"right up to t = {before[-1].t}, wrong from t = {first.t}")
+    agreeing = [claim.symbol for claim, fine in here if fine]
+    departing = [claim.symbol for claim, fine in here if not fine]
+    if agreeing and departing:
+        label = trace.layers[first.run].cell
+        names = {row.symbol: row.label for row in label.equations}
+        sentences.append(
+            f"at t = {first.t} {_listed(agreeing)} agree{'s' * (len(agreeing) == 1)}, "
+            f"{_listed(departing)} depart{'s' * (len(departing) == 1)}: "
+            f"look at the {names.get(first.symbol) or first.symbol}"
+        )
+    several = {claim.run for claim, _ in rows}
+    clean = several - {claim.run for claim in wrong}
+    if clean and len(several) > 1:
+        places = [f"layer {trace.layers[n].layer} {trace.layers[n].direction}" for n in clean]
+        sentences.append(f"{_listed(places)} agree{'s' * (len(places) == 1)}")
+    return sentences
+
+
+def _processed(trace: Trace, claim: Claim) -> int:
+    """Return which step of the direction's own order a claim is of, from 1."""
+    forward = trace.layers[claim.run].direction == "forward"
+    return claim.t if forward else trace.steps + 1 - claim.t
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _follows(trace: Trace, claims: Claims) -> dict[str, bool]:
+    """Return which claimed rows hold for their own numbers: claimed where they are, else ours."""
+    claimed = {(c.run, c.t, c.symbol): c for c in claims.claims}
+    holds: dict[str, bool] = {}
+    for claim in claims.claims:
+        layer = trace.layers[claim.run]
+        if claim.symbol not in layer.cell.symbols:
+            continue
+        known = {name: value[claim.t - 1] for name, value in layer.values.items()}
+        last = claim.t - 1 if layer.direction == "forward" else claim.t + 1
+        for name in list(known):
+            own = claimed.get((claim.run, claim.t, name))
+            earlier = claimed.get((claim.run, last, name.removesuffix("_prev")))
+            if name.endswith("_prev") and own is None:
+                own = earlier
+            if own is not None:
+                known[name] = np.where(np.isnan(own.values), known[name], own.values)
+        row = layer.cell[claim.symbol]
+        parameters = {n: layer.weights.arrays[n] for n in names_in(row.expression)
+                      if is_parameter(n)}  # fmt: skip
+        with np.errstate(all="ignore"):
+            value = evaluate(row.expression, {**known, **parameters})
+        fine = bool(_excess(claim, np.broadcast_to(value, claim.values.shape)).max() <= FOLLOWS)
+        holds[claim.symbol] = holds.get(claim.symbol, True) and fine
+    return holds
+
+
+def _of_a_match(compared: Diagnosis) -> list[Finding]:
+    """Return what explains the rest of a match: cut digits, or the type that it was computed in.
+
+    A type is told where all are numbers of it and many are not what the exact ones round to in it:
+    these would be computed in another, and only stored in this one.
+    """
+    if any(each.cut for each in compared.claims.precision.values()):
+        return [Finding((MISTAKES["digits-cut"],), compared.difference, compared.excess)]
+    (words, *more) = {p.words for p in compared.claims.precision.values()}
+    if more or words not in NARROW_TYPES or compared.difference <= NOISE:
+        return []
+    off = [
+        _off(claim, ours) <= 0.5 * spacing(ours, words)
+        for claim in compared.claims.claims
+        for ours in [claim.ours(compared.trace)]
+    ]
+    rounded = np.concatenate(off)
+    if len(rounded) >= ENOUGH and rounded.mean() > STORED:
+        return []
+    return [Finding((MISTAKES[words],), compared.difference, compared.excess)]
+
+
+def separate(findings: Sequence[Finding], right: Draft) -> Separation | None:
+    """Return short inputs on which findings differ, as many of them as these weights allow.
+
+    Args:
+        findings: readings that fit the same numbers.
+        right: the right run, whose weights and sizes are kept.
+    """
+    with np.errstate(all="ignore"):  # two answers that are both inf are not told apart
+        return _separated(findings, right)
+
+
+def _separated(findings: Sequence[Finding], right: Draft) -> Separation | None:
+    rng, best, told = np.random.default_rng(7), None, -1.0
+    for trial in range(TRIALS):
+        steps = 1 + trial // 10
+        x = np.round(rng.uniform(-1, 1, (steps, right.x.shape[1])), 1)
+        h, c = (
+            tuple(np.round(rng.uniform(-1.5, 1.5, state.shape), 1) for state in states)
+            for states in (right.h, right.c)
+        )
+        probe = right.with_inputs(x, h, c)
+        answers = _answers(findings, probe)
+        apart = _apart(answers)
+        if apart > told:
+            best, told = _separation(probe, answers), apart
+        pairs = len(answers) * (len(answers) - 1) / 2
+        if told >= pairs and trial >= 4:
+            break
+    assert best is not None
+    return best if len(best.groups) != 1 or len(best.groups[0]) < len(findings) else None
+
+
+def _answers(findings: Sequence[Finding], probe: Draft) -> dict[str, Array]:
+    """Return finding id -> final h of the last layer `(D·P,)`; "" is the right one."""
+    cache = Cache()
+    drafts = {"": probe, **{each.id: each.draft(probe, cache) for each in findings}}
+    made = {name: draft for name, draft in drafts.items() if draft is not None}
+    kept = evaluate_members([d.member() for d in made.values()], probe.layout, keep=("h",)).values
+    last = max(level for level, _ in probe.layout)
+    ends = [kept[n, "h"][:, -1 if direction == "forward" else 0]
+            for n, (level, direction) in enumerate(probe.layout) if level == last]  # fmt: skip
+    return dict(zip(made, np.concatenate(ends, axis=-1), strict=True))
+
+
+# Readings whose answers are this close are not told apart by a reader of four digits.
+_APART = 2e-3
+
+
+def _apart(answers: dict[str, Array]) -> float:
+    """Return how many pairs of answers differ, and by a fraction how clearly the nearest do."""
+    gaps = [float(np.max(np.abs(a - b))) for a, b in combinations(answers.values(), 2)]
+    clear = [gap for gap in gaps if gap > _APART]
+    return len(clear) + (min(1.0, min(clear)) * 0.5 if clear else 0.0)
+
+
+def _separation(probe: Draft, answers: dict[str, Array]) -> Separation:
+    answers, right = dict(answers), answers[""]
+    del answers[""]
+    groups: list[list[str]] = []
+    for name, answer in answers.items():
+        for group in groups:
+            if np.max(np.abs(answers[group[0]] - answer)) <= _APART:
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    together = tuple(tuple(group) for group in groups if len(group) > 1)
+    h, c = np.array(probe.h), np.array(probe.c)
+    return Separation(probe.x, h, c, answers, right, together)

@@ -1,0 +1,299 @@
+"""What somebody says came out: numbers with a place in the run, and how near they must be to ours.
+
+How near that is, `agreement` decides: from the print of the numbers and from this very run.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.cell.weights import Direction, Model
+from lstm_cli.engine.agreement import (
+    Arithmetic,
+    Precision,
+    allowed,
+    precisions_of,
+    room_of,
+    rounding_of,
+)
+from lstm_cli.engine.batched_variants import Target, Targets
+from lstm_cli.engine.run import Trace
+from lstm_cli.files.traces import TraceFile
+
+# What a symbol may be besides the rows of the cell: all of h, directions side by side.
+OUTPUT = "output"
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """Numbers of one symbol in one layer and direction at one input time.
+
+    Attributes:
+        run: the number of the run, as in `Model.runs`.
+        symbol: a row of the cell, or `x`, `h_prev`, `c_prev`.
+        t: input time, from 1.
+        values: `(n,)`; nan where nothing is claimed.
+        tolerance: `(n,)`, the largest difference that counts as equal.
+        room: the part of it that is for the arithmetic, `(n,)`; None where a tolerance was given.
+        units: one unit of the last printed place, `(n,)`; None likewise.
+    """
+
+    run: int
+    symbol: str
+    t: int
+    values: Array
+    tolerance: Array
+    room: Array | None = None
+    units: Array | None = None
+
+    def ours(self, trace: Trace) -> Array:
+        """Return our numbers `(n,)` in its place."""
+        return np.asarray(trace.layers[self.run].values[self.symbol][self.t - 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """All that somebody says.
+
+    Attributes:
+        claims: in the order of computation: by run, time as the run takes it, row of the table.
+        precision: symbol -> how precisely it is given.
+    """
+
+    claims: tuple[Claim, ...]
+    precision: Mapping[str, Precision]
+
+    @property
+    def targets(self) -> Targets:
+        """The claims as an ensemble compares with them."""
+        grouped: dict[tuple[int, int], list[Target]] = defaultdict(list)
+        for claim in self.claims:
+            target = Target(claim.symbol, claim.values, claim.tolerance)
+            grouped[claim.run, claim.t].append(target)
+        return grouped
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols claimed, each once."""
+        return list(dict.fromkeys(claim.symbol for claim in self.claims))
+
+    @property
+    def tolerance(self) -> float:
+        """The largest tolerance of a claim."""
+        return max(float(np.max(claim.tolerance)) for claim in self.claims)
+
+    def allowed(self) -> tuple[float, float] | None:
+        """Return the most that is allowed for the print and for the arithmetic of any number.
+
+        None where a tolerance was given in place of both.
+        """
+        rooms = [each.room for each in self.claims if each.room is not None]
+        if len(rooms) < len(self.claims):
+            return None
+        prints = [each.tolerance - room for each, room in zip(self.claims, rooms, strict=True)]
+        return float(np.max(np.concatenate(prints))), float(np.max(np.concatenate(rooms)))
+
+    @property
+    def decimals(self) -> int | None:
+        """The fewest decimals given; None where significant digits or a type tell."""
+        counted = [p.decimals for p in self.precision.values() if p.decimals is not None]
+        return min(counted, default=None)
+
+
+def read_claims(
+    expected: Mapping[str, Array],
+    trace: Trace,
+    *,
+    atol: float | Mapping[str, float] | None = None,
+    decimals: Mapping[str, Array] | None = None,
+    place: str = "",
+) -> Claims:
+    """Return the claims that a sample's `expected` makes.
+
+    Args:
+        expected: symbol -> `(n,)` at the last step (for `h` and `c`, the final state) or `(T, n)`
+            at all of them; directions of the last layer side by side. `output` is h at all steps.
+            `layer0_forward_f` is a symbol of one layer and direction. nan claims nothing.
+        trace: the right run, unbatched.
+        atol: the tolerance, where it is given, for all or by name: in place of what follows from
+            the print of the numbers and from the arithmetic.
+        decimals: symbol -> decimals of each number as written, where the text is known.
+        place: the file, for messages.
+
+    Raises:
+        InputError: nothing is claimed, or of a symbol that the cell does not compute.
+        ShapeError: numbers that do not fit the run.
+    """
+    precision, claims = precisions_of(expected, decimals), list[Claim]()
+    arithmetic = Arithmetic(trace)
+    for name, values in expected.items():
+        symbol, runs = runs_of(name, trace.model, place)
+        own = precision[name]
+        given = atol[name] if isinstance(atol, Mapping) else atol
+        placed = _placed(name, symbol, values, own.units, runs, trace, place)
+        compared, precision[name] = _compared(placed, own, arithmetic, given)
+        claims += compared
+    claims = [claim for claim in claims if not np.isnan(claim.values).all()]
+    if not claims:
+        raise InputError(
+            "there are no numbers to compare with", where=place,
+            hint='"expected": {"h": […]}, or --expect h=0.1,0.2',
+        )  # fmt: skip
+    return _claims_of(claims, precision, trace)
+
+
+def _compared(
+    claims: Sequence[Claim], precision: Precision, arithmetic: Arithmetic, atol: float | None
+) -> tuple[list[Claim], Precision]:
+    """Return claims of one print with their tolerances, and how precise the print is.
+
+    The tolerance is the one given, or what the print and this run allow.
+    """
+    if atol is not None:
+        limit = max(atol, np.finfo(float).tiny)  # of 0 too: nothing is divided by 0
+        return [replace(each, tolerance=np.full_like(each.values, limit), units=None)
+                for each in claims], precision  # fmt: skip
+    rooms = [
+        room_of(each.values, precision.kind, arithmetic.spread(each.run, each.symbol)[each.t - 1])
+        for each in claims
+    ]
+    ours = np.concatenate([each.ours(arithmetic.trace) for each in claims])
+    theirs = np.concatenate([each.values for each in claims])
+    units = np.concatenate([each.tolerance for each in claims])
+    tolerance, cut = allowed(ours, theirs, units, np.concatenate(rooms))
+    limits = np.split(tolerance, np.cumsum([len(room) for room in rooms])[:-1])
+    found = [
+        replace(each, tolerance=limit, room=room)
+        for each, limit, room in zip(claims, limits, rooms, strict=True)
+    ]
+    return found, replace(precision, cut=cut)
+
+
+def _claims_of(claims: Sequence[Claim], precision: Mapping[str, Precision], trace: Trace) -> Claims:
+    """Return claims in order; digits of one symbol are cut only where the others are right, too."""
+    wrong = any((np.abs(each.ours(trace) - each.values) > each.tolerance).any() for each in claims)
+    if wrong and any(each.cut for each in precision.values()):
+        claims = [
+            each if each.room is None or each.units is None
+            else replace(each, tolerance=rounding_of(each.units) + each.room)
+            for each in claims
+        ]  # fmt: skip
+        precision = {name: replace(each, cut=False) for name, each in precision.items()}
+    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
+
+
+def in_order(claims: Iterable[Claim], model: Model, steps: int) -> list[Claim]:
+    """Return claims in the order of computation."""
+
+    def key(claim: Claim) -> tuple[int, int, int]:
+        _, direction, weights = model.runs[claim.run]
+        rows = ("x", "h_prev", "c_prev", *weights.cell.symbols)
+        time = claim.t if direction == "forward" else steps - claim.t
+        return claim.run, time, rows.index(claim.symbol)
+
+    return sorted(claims, key=key)
+
+
+def runs_of(name: str, model: Model, place: str) -> tuple[str, list[int]]:
+    """Return the symbol and the runs that a name such as `h` or `layer0_forward_f` means.
+
+    Raises:
+        InputError: the cell computes nothing of that name.
+    """
+    last = model.runs[-1][0]
+    runs = [n for n, (level, _, _) in enumerate(model.runs) if level == last]
+    symbol = name
+    for number, (level, direction, _) in enumerate(model.runs):
+        prefix = f"layer{level}_{direction}_"
+        if name.startswith(prefix):
+            symbol, runs = name.removeprefix(prefix), [number]
+    known = ["x", "h_prev", "c_prev", *model.runs[runs[0]][2].cell.symbols]
+    if symbol != OUTPUT and symbol not in known:
+        raise InputError(
+            f"'{safe(name)}' is nothing that the cell computes", where=place,
+            hint=suggest(symbol, [OUTPUT, *known]),
+        )  # fmt: skip
+    return "h" if symbol == OUTPUT else symbol, runs
+
+
+def _placed(
+    name: str,
+    symbol: str,
+    values: Array,
+    units: Array,
+    runs: Sequence[int],
+    trace: Trace,
+    place: str,
+) -> list[Claim]:
+    """Cut numbers into one claim for each run and step; the tolerance is still to come."""
+    steps = trace.steps
+    widths = [trace.layers[n].values[symbol].shape[-1] for n in runs]
+    rows, places = np.atleast_2d(values), np.atleast_2d(units)
+    every = values.ndim == 2 or name == OUTPUT
+    if rows.shape[1] != sum(widths) or (every and len(rows) != steps):
+        wanted = f"({steps}, {sum(widths)})" if every else f"({sum(widths)},)"
+        raise ShapeError(
+            f"{safe(name)} has shape {values.shape}, the run gives {wanted}",
+            where=place,
+            hint="give (n,) for the last step or (T, n) for all of them",
+        )
+    claims, start = [], 0
+    for number, width in zip(runs, widths, strict=True):
+        direction = trace.layers[number].direction
+        times = range(1, steps + 1) if every else [_final(symbol, direction, steps)]
+        for row, unit, t in zip(rows, places, times, strict=True):
+            own = slice(start, start + width)
+            claims.append(Claim(number, symbol, t, row[own], unit[own], units=unit[own]))
+        start += width
+    return claims
+
+
+def _final(symbol: str, direction: Direction, steps: int) -> int:
+    """Return the time of a vector without one: the last step taken for a state, else T."""
+    return 1 if direction == "backward" and symbol in ("h", "c") else steps
+
+
+def claims_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Claims:
+    """Return the claims that a whole trace makes: every value that our run has too.
+
+    Raises:
+        InputError: the traces have no value in common.
+        ShapeError: a value of another size than ours.
+    """
+    every: dict[str, list[Array]] = defaultdict(list)
+    found = []
+    runs = {(own.layer, str(own.direction)): n for n, own in enumerate(trace.layers)}
+    for step in theirs.steps:
+        run = runs.get((step.layer, step.direction))
+        if run is None or not 1 <= step.t <= trace.steps:
+            continue
+        for symbol, values in step.values.items():
+            if symbol in trace.layers[run].values:
+                size = trace.layers[run].values[symbol].shape[-1]
+                if values.shape != (size,):
+                    raise ShapeError(
+                        f"{safe(symbol)} has {len(values)} numbers at t = {step.t}, ours {size}",
+                        where=theirs.place, hint="compare runs of the same sizes",
+                    )  # fmt: skip
+                every[symbol].append(values)
+                found.append(Claim(run, symbol, step.t, values, values))
+    precision = precisions_of({symbol: np.concatenate(rows) for symbol, rows in every.items()})
+    arithmetic, claims = Arithmetic(trace), list[Claim]()
+    for symbol, own in precision.items():
+        rows = [each for each in found if each.symbol == symbol]
+        units = np.split(own.units, np.cumsum([len(each.values) for each in rows])[:-1])
+        placed = [replace(each, tolerance=u, units=u) for each, u in zip(rows, units, strict=True)]
+        compared, precision[symbol] = _compared(placed, own, arithmetic, atol)
+        claims += compared
+    if not claims:
+        raise InputError(
+            "the traces have no value in common", where=theirs.place,
+            hint="steps need layer, direction, t and symbols such as f, i, g, o, c, h",
+        )  # fmt: skip
+    return _claims_of(claims, precision, trace)

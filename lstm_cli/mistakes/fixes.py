@@ -1,0 +1,127 @@
+"""What to do about a finding: the right equation beside the mistaken one, and lines to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import shell_word
+from lstm_cli.cell.notation import Style
+from lstm_cli.formats.conventions import CONVENTIONS
+from lstm_cli.mistakes.diagnosis import Diagnosis
+from lstm_cli.mistakes.formulas import rows_changed
+from lstm_cli.mistakes.misread_layouts import readings_of_order
+from lstm_cli.mistakes.search import Finding
+from lstm_cli.mistakes.variant_run import Cache
+
+_ORDER = "gates-"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One row of the table as it is, and as it was computed."""
+
+    symbol: str
+    right: str
+    theirs: str
+
+
+def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Correction]:
+    """Return the rows that a finding changes, each as right and as mistaken equation."""
+    assert diagnosis.right is not None
+    draft = finding.draft(diagnosis.right, Cache())
+    if draft is None:
+        return []
+    found = {
+        (symbol, theirs): Correction(symbol, right, theirs)
+        for own, other in zip(diagnosis.right.cells, draft.cells, strict=True)
+        for symbol, right, theirs in rows_changed(own, other, style)
+    }
+    return list(found.values())
+
+
+def frameworks(finding: Finding, diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """Return the (source, reader) conventions whose mixing up is a wrong order of gates."""
+    orders = [row.id.removeprefix(_ORDER) for row in finding.departures
+              if row.id.startswith(_ORDER) and len(row.id) == len(_ORDER) + 4]  # fmt: skip
+    return readings_of_order(orders[0], _stacked(diagnosis)) if orders else []
+
+
+def _stacked(diagnosis: Diagnosis) -> str | None:
+    """Return the convention of the weights, where it is one that stacks gates."""
+    name = diagnosis.trace.model.convention
+    row = CONVENTIONS.get(name or "")
+    return name if row and row.order else None
+
+
+def title(finding: Finding, diagnosis: Diagnosis) -> str:
+    """Return what was done, in a line; two frameworks by name, where the weights' own is known."""
+    words = []
+    for row in finding.departures:
+        pairs = frameworks(finding, diagnosis) if row.kind == "order" else []
+        if pairs and _stacked(diagnosis):
+            source, reader = (CONVENTIONS[name] for name in pairs[0])
+            words.append(
+                f"{source.name} weights are read as {reader.name}'s: "
+                f"gates {' '.join(source.order)} as {' '.join(reader.order)}"
+            )
+        else:
+            words.append(row.title)
+    return ", and ".join(words)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line to run, and what it does: "mends" the weights, or "reproduces" their numbers."""
+
+    does: str
+    line: str
+
+
+def commands(finding: Finding, diagnosis: Diagnosis) -> list[Command]:
+    """Return lines to run: the conversion that mends, and the options that make their numbers."""
+    lines = []
+    source = diagnosis.trace.model.source
+    readers = [pair[1] for pair in frameworks(finding, diagnosis)]
+    if readers and not source.startswith(("preset:", "inline", "arrays")):
+        where = shell_word(source.split(", ")[0], file=True)
+        mended = f"lstm-step convert {where} fixed.npz --to {readers[0]}"
+        lines.append(Command("mends", mended))
+    options = [row.options for row in finding.departures]
+    # The numbers of preset random depend on the cell that they fill.
+    drawn = source.startswith("preset:random") and any("--cell " in each for each in options)
+    if all(options) and not drawn:
+        start = _own_run(diagnosis)
+        lines.append(Command("reproduces", " ".join([start, *options])))
+    return lines
+
+
+# More numbers than this are not typed out in a line to run.
+_FEW = 24
+
+
+def _own_run(diagnosis: Diagnosis) -> str:
+    """Return the line that computes the right numbers, without vectors that are too long for it."""
+    right, model = diagnosis.right, diagnosis.trace.model
+    assert right is not None
+    preset, _, seed = model.source.removeprefix("preset:").partition(" (seed ")
+    weights = "--weights " + shell_word(model.source.split(", ")[0], file=True)
+    if model.source.startswith("preset:"):
+        # A file, too, may be named `preset:…`.
+        seeded = f" --seed {shell_word(seed.rstrip(')'))}" if seed[:1] not in ("", "0") else ""
+        weights = f"--preset {shell_word(preset)}{seeded}"
+    elif model.source.startswith(("inline", "arrays")):
+        weights = "--weights FILE"
+    short = right.x.size + sum(map(len, right.h)) + sum(map(len, right.c)) <= _FEW
+    vectors = {"--x": right.x, "--h": np.array(right.h), "--c": np.array(right.c)}
+    given = {name: rows for name, rows in vectors.items() if name == "--x" or rows.any()}
+    texts = [f"{name} {typed(rows) if short else '…'}" for name, rows in given.items()]
+    return " ".join(["lstm-step", *texts, weights])
+
+
+def typed(rows: Array) -> str:
+    """Return rows as one types them: commas, and semicolons (in quotes) between rows."""
+    text = ";".join(",".join(str(v).removesuffix(".0") for v in row) for row in rows.tolist())
+    return f'"{text}"' if ";" in text else text

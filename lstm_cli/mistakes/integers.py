@@ -1,0 +1,74 @@
+"""Integers of a fixed-point port as claims: exactly those of its arithmetic, or off by more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.engine.fixed_point import FixedFormat, FixedSettings, beside, compare_symbols
+from lstm_cli.engine.run import Trace
+from lstm_cli.mistakes.expected import Claims, read_claims, runs_of
+
+
+def read_integers(
+    expected: Mapping[str, Array], trace: Trace, settings: FixedSettings, place: str = ""
+) -> tuple[Trace, Claims]:
+    """Return what to compare a port's integers with, and the integers as claims.
+
+    That is the run in the port's own arithmetic where it gives just these integers; else the float
+    run, to a tolerance of twice the worst error that such arithmetic makes on this very run.
+
+    Args:
+        expected: as `read_claims` takes it, in raw integers.
+        trace: the float run.
+        settings: the port's formats.
+        place: the file, for messages.
+
+    Raises:
+        InputError: numbers that are not whole, or outside their format.
+    """
+    formats = {name: _format(name, trace, settings, place) for name in expected}
+    reals = {name: _real(values, name, formats[name], place) for name, values in expected.items()}
+    fixed = beside(trace, settings)
+    half = {name: 0.5 * own.lsb for name, own in formats.items()}
+    exact = read_claims(reals, fixed.reals, atol=half, place=place)
+    if _equal(exact, fixed.reals):
+        return fixed.reals, exact
+    errors = {report.symbol: report.worst.error for report in compare_symbols(fixed)}
+    allowed = {
+        name: 2 * errors.get(runs_of(name, trace.model, place)[0], 0.0) + own.lsb
+        for name, own in formats.items()
+    }
+    return trace, read_claims(reals, trace, atol=allowed, place=place)
+
+
+def _format(name: str, trace: Trace, settings: FixedSettings, place: str) -> FixedFormat:
+    symbol, runs = runs_of(name, trace.model, place)
+    layer = trace.layers[runs[0]]
+    return settings.format_of(symbol, layer.cell, layer.layer)
+
+
+def _real(values: Array, name: str, own: FixedFormat, place: str) -> Array:
+    given = values[~np.isnan(values)]
+    if (given != np.round(given)).any():
+        raise InputError(
+            f"{safe(name)} has numbers that are not whole", where=place,
+            hint="--fixed reads raw integers; leave it out for real numbers",
+        )  # fmt: skip
+    if given.size and (given.min() < own.low or given.max() > own.high):
+        raise InputError(
+            f"{safe(name)} has integers outside {own}: {own.low} to {own.high}", where=place,
+            hint="is it another format, or the accumulator before its shift?",
+        )  # fmt: skip
+    return values * own.lsb
+
+
+def _equal(claims: Claims, trace: Trace) -> bool:
+    pairs = ((claim, claim.ours(trace)) for claim in claims.claims)
+    return all(
+        bool(np.all(np.isnan(claim.values) | (np.abs(ours - claim.values) <= claim.tolerance)))
+        for claim, ours in pairs
+    )

@@ -1,0 +1,294 @@
+"""The search for the mistake that makes somebody's numbers: one departure, then two.
+
+Every candidate is a change of the right run; candidates are computed together and given up at the
+first number that they miss, so that a search costs little more than a few runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.engine.batched_variants import evaluate_members
+from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes, secondary_mistakes
+from lstm_cli.mistakes.expected import Claims
+from lstm_cli.mistakes.misread_layouts import convention_mistakes
+from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
+from lstm_cli.mistakes.variant_run import Cache, Draft, Parts
+
+# What is called with the number of readings done and of all that are to be tried.
+Progress = Callable[[int, int], None]
+
+# A fit that is this much worse than the best is no tie, where the data can tell.
+WORSE = 100.0
+# Below this, what is left of a difference is rounding in the last bits.
+NOISE = 1e-11
+# Weights larger than this (512 units) are not changed twice over.
+MAX_SHARED_BYTES = 2**24
+# Past so many units the matching of all with all would take long.
+MAX_UNITS = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A reading that gives the claimed numbers, or comes near them.
+
+    Attributes:
+        departures: the mistakes made, one or two.
+        difference: the largest difference that it leaves.
+        excess: that difference over its tolerance; at most 1 fits.
+        aliases: ids of other readings that always compute the same.
+        detail: what was found out besides (which unit is which).
+    """
+
+    departures: tuple[Mistake, ...]
+    difference: float
+    excess: float
+    aliases: tuple[str, ...] = ()
+    detail: str = ""
+
+    @property
+    def id(self) -> str:
+        """The departures' ids, joined by `+`."""
+        return "+".join(row.id for row in self.departures)
+
+    def draft(self, right: Draft, cache: Cache) -> Draft | None:
+        """Return the right run with the departures made."""
+        made: Draft | None = right
+        for row in self.departures:
+            made = made and row.change(made, cache)
+        return made
+
+
+class Judge(Protocol):
+    """What compares candidates with claims; None where it will not, and each search computes."""
+
+    def __call__(
+        self, candidates: Sequence[tuple[Mistake, ...]], claims: Claims
+    ) -> list[Finding] | None:
+        """Return what `Search` finds on evaluating the candidates: those that apply."""
+        ...
+
+
+@dataclass
+class Search:
+    """A search in progress.
+
+    Attributes:
+        right: the right run.
+        claims: what was said.
+        convention: of the weights, where it is known.
+        progress: told how many readings are done.
+        judge: what compares readings, where many searches of one run share them.
+        tried: how many readings were computed.
+        singles: all single departures tried, fitting or not, once `one_departure` was called.
+    """
+
+    right: Draft
+    claims: Claims
+    convention: str | None = None
+    progress: Progress = lambda done, total: None
+    judge: Judge | None = None
+    tried: int = 0
+    singles: list[Finding] = field(default_factory=list)
+    cache: Cache = field(default_factory=Cache)
+
+    def one_departure(self) -> list[Finding]:
+        """Return the single mistakes that fit, best first."""
+        rows = [*self._primary(), *self._rounding(), *convention_mistakes(self.convention)]
+        self.singles += self._evaluate([(row,) for row in rows])
+        fits = self.fitting(self.singles + self._permuted())
+        if not fits:
+            local = secondary_mistakes(self.right)
+            self.singles += self._evaluate([(row,) for row in local])
+            fits = self.fitting(self.singles)
+        return fits
+
+    def _primary(self) -> list[Mistake]:
+        """Return the catalogue without types, but for one of which the numbers show to be.
+
+        A few digits off are within reach of a type's rounding whatever is wrong.
+        """
+        shown = {each.words for each in self.claims.precision.values()}
+        return [row for row in primary_mistakes()
+                if row.id not in NARROW_TYPES or shown == {row.id}]  # fmt: skip
+
+    @property
+    def is_large(self) -> bool:
+        """Whether two changes of matrices together would take gigabytes: each keeps copies."""
+        sizes = (array.nbytes for own in self.right.parts for array in own.arrays.values())
+        return sum(sizes) > MAX_SHARED_BYTES
+
+    def two_departures(self) -> list[Finding]:
+        """Return the pairs of mistakes that fit, best first."""
+        rows = [row for row in self._primary() if not row.id.startswith(("clip-", "cell-clip-"))
+                and row.id not in NARROW_TYPES]  # fmt: skip
+        alone = [row for row in rows if row.change(self.right, self.cache) is not None]
+        pairs = [
+            pair for pair in combinations(alone, 2)
+            if not all(row.id.startswith("gates-") for row in pair)
+            and not (self.is_large and all(row.kind == "weights" for row in pair))
+        ]  # fmt: skip
+        return self.fitting(self._evaluate(pairs, give_up=1.0))
+
+    def fitting(self, found: Iterable[Finding]) -> list[Finding]:
+        """Return those within tolerance that are not clearly worse than the best of them."""
+        fits = [each for each in found if each.excess <= 1.0]
+        if not fits:
+            return []
+        best = min(each.difference for each in fits)
+        precise = all(p.kind == "float64" for p in self.claims.precision.values())
+        limit = max(WORSE * best, NOISE) if precise else np.inf
+        return [each for each in fits if each.difference <= limit]
+
+    def _evaluate(
+        self, candidates: Sequence[tuple[Mistake, ...]], give_up: float = np.inf
+    ) -> list[Finding]:
+        judged = self.judge(candidates, self.claims) if self.judge else None
+        if judged is not None:
+            self.tried += len(judged)
+            return judged
+        findings, drafts = [], []
+        for departures in candidates:
+            finding = Finding(departures, np.inf, np.inf)
+            draft = finding.draft(self.right, self.cache)
+            if draft is not None:
+                findings.append(finding)
+                drafts.append(draft)
+        if not drafts:
+            return []
+        before = self.tried
+
+        def told(done: int) -> None:
+            self.tried += done
+            self.progress(self.tried - before, len(drafts))
+
+        verdicts = evaluate_members(
+            [draft.member() for draft in drafts], self.right.layout, self.claims.targets,
+            give_up=give_up, progress=told,
+        )  # fmt: skip
+        return [
+            replace(finding, difference=float(difference), excess=float(excess))
+            for finding, difference, excess in zip(
+                findings, verdicts.difference, verdicts.excess, strict=True
+            )
+        ]
+
+    def _rounding(self) -> list[Mistake]:
+        """Return the row of numbers rounded at every step, where they have few decimals."""
+        decimals = self.claims.decimals
+        return [] if decimals is None or decimals > 6 else [rounding_to_decimals(decimals)]
+
+    def _permuted(self) -> list[Finding]:
+        """Return the finding that units stand in another order, where one order fits all."""
+        kept = evaluate_members(
+            [self.right.member()], self.right.layout, keep=self.claims.symbols
+        ).values
+        details, worst = [], 0.0
+        for run in sorted({claim.run for claim in self.claims.claims}):
+            mine = [claim for claim in self.claims.claims if claim.run == run
+                    and len(claim.values) == len(self.right.c[run])]  # fmt: skip
+            if not mine:
+                continue
+            ours = np.stack([kept[run, claim.symbol][0, claim.t - 1] for claim in mine])
+            order, off = matching(
+                ours, np.stack([claim.values for claim in mine]),
+                np.stack([claim.tolerance for claim in mine]),
+            )  # fmt: skip
+            if order is None:
+                return []
+            worst = max(worst, off)
+            if (order != np.arange(len(order))).any():
+                shown = ", ".join(f"{theirs} is {own}" for theirs, own in enumerate(order[:12]))
+                details.append(f"their unit {shown}" + ", …" * (len(order) > 12))
+        if not details:
+            return []
+        return [Finding((UNITS_PERMUTED,), worst, 0.0, detail="; ".join(details))]
+
+
+@np.errstate(all="ignore")  # what is too far off for a number is infinitely far
+def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None, float]:
+    """Return the order of our units that gives theirs, and the largest difference it leaves.
+
+    Args:
+        ours, theirs, tolerance: `(rows, n)`; nan in theirs claims nothing.
+
+    Returns:
+        `order` with `ours[:, order]` equal to `theirs`, or None where there is none.
+    """
+    size = ours.shape[1]
+    if size > MAX_UNITS or np.isnan(theirs).any():
+        return None, np.inf
+    off = np.zeros((size, size))
+    for own, other, limit in zip(ours, theirs, tolerance, strict=True):
+        off = np.maximum(off, np.abs(other[:, None] - own[None, :]) / limit[:, None])
+    order, free = np.full(size, -1), np.ones(size, dtype=bool)
+    for unit in np.argsort(np.sum(off <= 1, axis=1), kind="stable"):  # the least choice first
+        choices = np.where(free, off[unit], np.inf)
+        best = int(unit) if choices[unit] <= 1 else int(np.argmin(choices))
+        if choices[best] > 1:
+            return None, np.inf
+        order[unit], free[best] = best, False
+    return order, float(np.max(np.abs(ours[:, order] - theirs)))
+
+
+def merge_aliases(findings: list[Finding], right: Draft) -> list[Finding]:
+    """Return findings without those that compute the same as an earlier one on any weights.
+
+    Whether two do is tried on two runs of the same sizes with random weights: one mild, one that
+    drives gates and clips to their ends.
+    """
+    groups: list[tuple[Finding, list[str]]] = []
+    values = [_probe_values(findings, right, scale) for scale in (0.8, 8.0)]
+    for place, finding in enumerate(findings):
+        for other, (kept, names) in enumerate(groups):
+            first = findings.index(kept)
+            same = all(_same(one[first], one[place]) for one in values)
+            if same:
+                names.append(finding.id)
+                groups[other] = (kept, names)
+                break
+        else:
+            groups.append((finding, []))
+    return [replace(kept, aliases=(*kept.aliases, *names)) for kept, names in groups]
+
+
+def _same(one: Array | None, other: Array | None) -> bool:
+    if one is None or other is None:
+        return False
+    return bool(np.allclose(one, other, rtol=1e-10, atol=1e-12, equal_nan=True))
+
+
+def _probe_values(findings: list[Finding], right: Draft, scale: float) -> list[Array | None]:
+    """Return h and c `(2, T·n)` of each finding on a random run; None where it does not apply."""
+    probe, cache = random_probe(right, scale), Cache()
+    drafts = [finding.draft(probe, cache) for finding in findings]
+    made = [draft.member() for draft in drafts if draft is not None]
+    if not made:
+        return [None] * len(findings)
+    kept = evaluate_members(made, probe.layout, keep=("h", "c")).values
+    flat = iter(np.concatenate([v.reshape(len(made), -1) for v in kept.values()], axis=1))
+    return [None if draft is None else next(flat) for draft in drafts]
+
+
+def random_probe(right: Draft, scale: float, steps: int = 4, seed: int = 20) -> Draft:
+    """Return a draft of the same tables and sizes with random weights, inputs and states."""
+    rng = np.random.default_rng(seed)
+
+    def draw(array: Array) -> Array:
+        return rng.uniform(-scale, scale, array.shape)
+
+    parts = tuple(
+        Parts({name: draw(array) for name, array in own.arrays.items()},
+              {k: draw(array) for k, array in own.recurrent.items()}, own.wide, own.letters)
+        for own in right.parts
+    )  # fmt: skip
+    x = rng.uniform(-scale, scale, (steps, right.x.shape[1]))
+    return replace(right, parts=parts, x=x, h=tuple(map(draw, right.h)),
+                   c=tuple(2 * draw(c) for c in right.c))  # fmt: skip

@@ -1,0 +1,389 @@
+"""A run on its way to becoming somebody's mistake: what changes act on.
+
+A `Draft` is all that decides a run's numbers, taken apart; a change returns another draft, or None
+where it does not apply (no peepholes to exchange, no square matrix to transpose). Changes share
+what they do not touch, so that members of an ensemble share their matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import CellError
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Apply, Name, Node, Number, parse
+from lstm_cli.cell.rewriting import rewrite
+from lstm_cli.cell.weights import Direction, Model
+from lstm_cli.engine.batched_variants import CARRY, START, Member, Rounding, Run
+
+Made = TypeVar("Made")
+
+# Name -> shape, in a form that can be a key.
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class Cache:
+    """What changes have made, by what they made it from: the same again is the same array."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], tuple[object, tuple[object, ...]]] = {}
+
+    def get(self, how: object, make: Callable[..., Made], *sources: Any) -> Made:
+        """Return `make(*sources)`, made once for each way and its sources."""
+        key = (how, *map(id, sources))
+        if key not in self._made:
+            # The sources are kept too: an id must not come back.
+            self._made[key] = (make(*sources), sources)
+        made: Made = self._made[key][0]  # type: ignore[assignment] # the key tells its type
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The weights of one layer in one direction.
+
+    Attributes:
+        arrays: the cell's parameters: `W_k (H, P + I)`, `b_k (H,)`, `p_k (H,)`, `W_hr (P, H)`.
+        recurrent: gate letter -> the part of `b_k` that belongs to `h_prev`, where it is known.
+        wide: P, how many columns of `W_k` meet `h_prev`.
+        letters: the gates that have a `W_k`; "" for a table of another family.
+    """
+
+    arrays: Mapping[str, Array]
+    recurrent: Mapping[str, Array]
+    wide: int
+    letters: str
+
+    @property
+    def inputs(self) -> int:
+        """I, how many columns of `W_k` meet x."""
+        return int(self.arrays[f"W_{self.letters[0]}"].shape[1]) - self.wide
+
+    def with_arrays(self, arrays: Mapping[str, Array]) -> Parts:
+        """Return parts with some arrays replaced."""
+        return replace(self, arrays={**self.arrays, **arrays})
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """All that decides the numbers of a run.
+
+    Attributes:
+        cells, parts, h, c: one for each layer and direction, in the order of `Model.runs`.
+        layout: (layer, direction) of each.
+        x: the input, `(T, I)`.
+        start, carry, rounding, turned_back: as `ensemble.Member`.
+    """
+
+    cells: tuple[Cell, ...]
+    parts: tuple[Parts, ...]
+    layout: tuple[tuple[int, Direction], ...]
+    x: Array
+    h: tuple[Array, ...]
+    c: tuple[Array, ...]
+    start: Mapping[str, Node] = field(default_factory=lambda: START)
+    carry: Mapping[str, Node] = field(default_factory=lambda: CARRY)
+    rounding: Rounding | None = None
+    turned_back: bool = True
+
+    @property
+    def sizes(self) -> list[dict[str, int]]:
+        """I, H and P of each run of the LSTM's family (others have none, and nothing equal)."""
+        return [
+            {"I": own.inputs, "H": len(c), "P": own.wide}
+            if own.letters
+            else {"I": 1, "H": 2, "P": 3}
+            for own, c in zip(self.parts, self.c, strict=True)
+        ]
+
+    @property
+    def shapes(self) -> list[Shapes]:
+        """The shapes of what the rows of each run may read: its parameters, x and states."""
+        return [
+            (
+                *((name, array.shape) for name, array in own.arrays.items()),
+                ("x", (self.x.shape[-1] if not level else self._wide(level - 1),)),
+                ("h_prev", h.shape),
+                ("c_prev", c.shape),
+            )
+            for own, (level, _), h, c in zip(self.parts, self.layout, self.h, self.c, strict=True)
+        ]
+
+    def _wide(self, level: int) -> int:
+        """Return how many numbers a layer hands on, of all its directions."""
+        return sum(len(h) for h, (own, _) in zip(self.h, self.layout, strict=True) if own == level)
+
+    def member(self) -> Member:
+        """Return the draft as an ensemble takes it."""
+        runs = tuple(
+            Run(cell.equations, parts.arrays, h, c)
+            for cell, parts, h, c in zip(self.cells, self.parts, self.h, self.c, strict=True)
+        )
+        return Member(runs, self.x, self.start, self.carry, self.rounding, self.turned_back)
+
+    def with_inputs(self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...]) -> Draft:
+        """Return the draft on other inputs and states of the same sizes."""
+        return replace(self, x=x, h=h, c=c)
+
+
+def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Draft:
+    """Return the right run as a draft.
+
+    Args:
+        model: the layers.
+        x: `(T, I)`.
+        h, c: rows `(L·D, n)` or `(n,)`; None is zeros.
+    """
+    runs = [weights for _, _, weights in model.runs]
+
+    def states(symbol: str, given: Array | None) -> tuple[Array, ...]:
+        if given is None:
+            return tuple(np.zeros(weights.size(symbol)) for weights in runs)
+        return tuple(np.atleast_2d(given)[: len(runs)])
+
+    parts = []
+    for weights in runs:
+        letters = "".join(k for k in "ifgo" if f"W_{k}" in weights.arrays)
+        wide = weights.output_size + weights.input_size
+        joined = all(
+            weights.arrays[f"W_{k}"].shape == (weights.hidden_size, wide)
+            and f"b_{k}" in weights.arrays
+            for k in letters
+        )
+        own = Parts(
+            dict(weights.arrays), weights.recurrent_biases, weights.output_size,
+            letters * (joined and len(letters) >= 3),
+        )  # fmt: skip
+        parts.append(own)
+    return Draft(
+        tuple(weights.cell for weights in runs),
+        tuple(parts),
+        tuple((level, direction) for level, direction, _ in model.runs),
+        np.asarray(x, dtype=np.float64),
+        states("h", h),
+        states("c", c),
+    )
+
+
+class Change(Protocol):
+    """What makes another draft of a draft; None where it does not apply."""
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the changed draft."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Rows of the table rewritten: in each of `rows`, what fits `find` becomes `put`.
+
+    `{k}` in the texts is the letter of the row's gate; wildcards as in `rewriting`.
+    """
+
+    rows: str
+    find: str
+    put: str
+
+    def on(self, cell: Cell) -> dict[str, Node]:
+        """Return the rows of a cell that change."""
+        changed = {}
+        for symbol in self.rows.split():
+            if symbol in cell.symbols:
+                k = symbol.removeprefix("z_")
+                texts = (text.replace("{k}", k) for text in (self.find, self.put))
+                new = rewrite(cell[symbol].expression, *texts)
+                if new not in (None, cell[symbol].expression):
+                    changed[symbol] = new
+        return changed
+
+
+@dataclass(frozen=True, eq=False)
+class Edits:
+    """A change of the table, in every layer and direction.
+
+    Attributes:
+        edits: done one after the other; each must find something.
+        equal: letters of the sizes that must be equal, as in "IHP".
+    """
+
+    edits: tuple[Edit, ...]
+    equal: str = ""
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the draft with edited tables; None where sizes that must be equal are not."""
+        if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in draft.sizes):
+            return None
+        cells = tuple(_edited(self, cell) for cell in draft.cells)
+        kept = tuple(
+            cell for cell, shapes in zip(cells, draft.shapes, strict=True)
+            if cell is not None and _computes(cell, shapes)
+        )  # fmt: skip
+        return replace(draft, cells=kept) if len(kept) == len(cells) else None
+
+    def on(self, cell: Cell) -> Cell | None:
+        """Return the edited cell; None where an edit finds nothing, or makes a circle."""
+        for edit in self.edits:
+            rows = edit.on(cell)
+            if not rows:
+                return None
+            try:
+                cell = cell.edit(rows, name=cell.name, title=cell.title, keep_all=True)
+            except CellError:
+                return None
+        return cell
+
+
+@lru_cache(maxsize=16384)  # a class of students makes the same mistakes on the same cell
+def _edited(change: Edits, cell: Cell) -> Cell | None:
+    return change.on(cell)
+
+
+@lru_cache(maxsize=16384)
+def _computes(cell: Cell, shapes: Shapes) -> bool:
+    """Return whether an edited table still computes: a catalogued row meets anybody's table.
+
+    What the edit put in must be there (a table may have no `i`), in sizes that fit.
+    """
+    known = dict(shapes)
+    try:
+        for row in cell.equations:
+            known[row.symbol] = (_width(row.expression, known),)
+    except (KeyError, _SizesDiffer):
+        return False
+    return (known["h"], known["c"]) == (known["h_prev"], known["c_prev"])
+
+
+class _SizesDiffer(Exception):
+    """Two sizes that cannot be equal meet in a row."""
+
+
+def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return how many numbers an expression gives; 0 for a plain number, which fits any size."""
+    match node:
+        case Number():
+            return 0
+        case Name(name):
+            return shapes[name][0]
+        case Apply("@", (Name(matrix), vector)):
+            rows, columns = shapes[matrix]
+            if _width(vector, shapes) != columns:
+                raise _SizesDiffer
+            return rows
+        case Apply("concat", parts):
+            return sum(_width(part, shapes) for part in parts)
+        case Apply(_, arguments):
+            widths = {_width(each, shapes) for each in arguments} - {0}
+            if len(widths) > 1:
+                raise _SizesDiffer
+            return widths.pop() if widths else 0
+    raise AssertionError(node)
+
+
+def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:
+    """Return a change of the table from (rows, find, put)."""
+    return Edits(tuple(Edit(*each) for each in changes), equal)
+
+
+@dataclass(frozen=True, eq=False)
+class FirstOf:
+    """The first change that applies."""
+
+    changes: tuple[Change, ...]
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the changed draft."""
+        made = (change(draft, cache) for change in self.changes)
+        return next((each for each in made if each is not None), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Reweigh:
+    """A change of the weights, the same in every layer and direction."""
+
+    change: Callable[[Parts, Cache], Parts | None]
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the draft with changed weights."""
+
+        def change(own: Parts) -> Parts | None:
+            return self.change(own, cache)
+
+        made = [cache.get(self, change, own) for own in draft.parts if own.letters]
+        kept = tuple(own for own in made if own is not None)
+        return replace(draft, parts=kept) if len(kept) == len(draft.parts) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Restate:
+    """A change of what steps start from: expressions of h, c (the last) and h_0, c_0 (given)."""
+
+    start: Mapping[str, str] = field(default_factory=dict)
+    carry: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the draft with other states handed on; None where their sizes differ."""
+        texts = [*self.start.items(), *self.carry.items()]
+        crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
+        if crossed and any(h.shape != c.shape for h, c in zip(draft.h, draft.c, strict=True)):
+            return None
+        start, carry = (
+            cache.get("expressions", _parsed, each) for each in (self.start, self.carry)
+        )
+        return replace(draft, start={**draft.start, **start}, carry={**draft.carry, **carry})
+
+
+def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
+    return {name: parse(text) for name, text in texts.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Resequence:
+    """A change of the input sequence `(T, I)`."""
+
+    change: Callable[[Array], Array]
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the draft with another sequence."""
+        return replace(draft, x=cache.get(self, self.change, draft.x))
+
+
+@dataclass(frozen=True, eq=False)
+class Redraft:
+    """Any other change of the whole draft."""
+
+    change: Callable[[Draft, Cache], Draft | None]
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the changed draft."""
+        return self.change(draft, cache)
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """Every named value rounded, and all that goes in unless `inputs` says no."""
+
+    rounding: Rounding
+    inputs: bool = True
+
+    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+        """Return the draft in that arithmetic."""
+        if draft.rounding is not None:
+            return None
+        how = self.rounding
+        if not self.inputs:
+            return replace(draft, rounding=how)
+
+        def rounded(own: Parts) -> Parts:
+            return own.with_arrays({name: how(array) for name, array in own.arrays.items()})
+
+        parts = tuple(cache.get(self, rounded, own) for own in draft.parts)
+        return replace(
+            draft, parts=parts, x=how(draft.x), h=tuple(map(how, draft.h)),
+            c=tuple(map(how, draft.c)), rounding=how,
+        )  # fmt: skip

@@ -1,0 +1,186 @@
+"""The models of a batch: what a sample's weights, cell and convention mean, each built once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.cell import cells
+from lstm_cli.cell.cells import LSTM, Cell
+from lstm_cli.cell.presets import NO_WEIGHTS, preset_model, sizes_of, width
+from lstm_cli.cell.weights import Model
+from lstm_cli.engine.run import Trace, run
+from lstm_cli.files.cell_files import read_cell
+from lstm_cli.files.digests import Digests
+from lstm_cli.files.remote import at_hand, beside, is_remote, place_of
+from lstm_cli.files.vectors import repeat_or_cut
+from lstm_cli.formats.json import arrays_from
+from lstm_cli.formats.read import model_from_arrays, read_weights
+from lstm_cli.samples import Sample
+from lstm_cli.samples.settings import Settings
+
+MAX_MODELS = 64
+
+
+class Models:
+    """The models of a batch, each built once.
+
+    Attributes:
+        built: each with the files that it was read from.
+        used: the files of the models asked for since this was emptied, and of those that could not
+            be built: path -> digest.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.built: dict[str, tuple[Model, dict[str, str]]] = {}
+        self.used: dict[str, str] = {}
+        self.digests = Digests(settings.root)
+
+    def of(self, sample: Sample) -> Model:
+        """Return the sample's model.
+
+        Raises:
+            LstmStepError: its weights, cell or convention are refused.
+        """
+        settings = self.settings
+        own = (
+            sample.weights is not None or sample.cell or sample.convention
+            or sample.settings != cells.Settings()
+        )  # fmt: skip
+        if settings.model is not None and not own:
+            return settings.model
+        description = [sample.weights, sample.cell, sample.convention, str(sample.folder),
+                       astuple(sample.settings)]  # fmt: skip
+        if sample.weights is None or isinstance(sample.weights, dict):
+            description.append([width(each) for each in (sample.x, sample.h, sample.c)])
+        key = json.dumps(description)
+        files = self._files(sample)
+        self.used |= files
+        model, read_from = self.built.get(key, (None, None))
+        if model is None or read_from != files:
+            if len(self.built) >= MAX_MODELS:
+                self.built.pop(next(iter(self.built)))
+            try:
+                model = self._build(sample)
+            except MemoryError:
+                hint = "smaller sizes"
+                raise InputError("not enough memory for the weights", hint=hint) from None
+            self.built[key] = model, files
+        return model
+
+    def _files(self, sample: Sample) -> dict[str, str]:
+        """Return the files that a sample names and that are there, with their digests.
+
+        Taken before they are read: a file that changes in between has another digest later.
+        """
+        names = [sample.cell] if _names_file(sample.cell) else []
+        names += [sample.weights] if isinstance(sample.weights, str) else []
+        paths = [str(beside(sample.folder, name)) for name in names]
+        digests = {path: self.digests.of(path) for path in paths}
+        return {path: digest for path, digest in digests.items() if digest}
+
+    def _build(self, sample: Sample) -> Model:
+        cell = self._cell(sample) or self.settings.cell
+        convention = sample.convention or self.settings.convention or None
+        layer = self.settings.layer
+
+        def edit(cell: Cell) -> Cell:
+            return sample.settings.edit(self.settings.edit(cell))
+
+        match sample.weights:
+            case str() as path:
+                with self._at_hand(beside(sample.folder, path)) as place:
+                    return read_weights(
+                        place, layer=layer, cell=cell, convention=convention, edit=edit
+                    )
+            case {"preset": str() as name, **rest}:
+                return preset_model(
+                    name,
+                    edit(cell or LSTM),
+                    sizes=sizes_of(sample.x, sample.h, sample.c, _whole_numbers(rest)),
+                    seed=_whole_numbers(rest).get("seed", 0),
+                )
+            case None if self.settings.weights:
+                with self._at_hand(place_of(self.settings.weights)) as place:
+                    return read_weights(
+                        place, layer=layer, cell=cell, convention=convention, edit=edit
+                    )
+            case None:
+                sizes = sizes_of(sample.x, sample.h, sample.c)
+                model = preset_model("identity", edit(cell or LSTM), sizes=sizes)
+                return replace(model, assumptions=(NO_WEIGHTS,))
+            case dict() as document:
+                arrays = arrays_from(document, "weights")
+                return model_from_arrays(
+                    arrays, source="inline", cell=cell, convention=convention, edit=edit
+                )
+        raise InputError(
+            "'weights' is neither a path, a preset nor arrays",
+            hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',
+        )
+
+    def _cell(self, sample: Sample) -> Cell | None:
+        if not _names_file(sample.cell):
+            return read_cell(sample.cell) if sample.cell else None
+        with self._at_hand(beside(sample.folder, sample.cell)) as place:
+            return read_cell(str(place))
+
+    @contextlib.contextmanager
+    def _at_hand(self, shown: Path) -> Iterator[Path]:
+        """Give a file that a sample or the batch names as one that readers can open."""
+        place = place_of(str(shown), self.settings.root)
+        _check_regular(place)
+        with at_hand(place, shown) as near:
+            yield near
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse a device or FIFO: waiting for one would stop all other samples."""
+    if is_remote(path):
+        return  # elsewhere there are none
+    try:
+        irregular = path.exists() and not path.is_file() and not path.is_dir()
+    except (OSError, ValueError):
+        return  # whoever opens it says why not
+    if irregular:
+        raise InputError("not a regular file", where=safe(path), hint="name a weight file")
+
+
+def _names_file(cell: str) -> bool:
+    return cell.lower().endswith(".toml")
+
+
+def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
+    """Return the options of an inline preset, each of which is a whole number."""
+    for key, value in options.items():
+        if key not in ("seed", "hidden_size", "output_size"):
+            raise InputError(
+                f"a preset has no '{safe(key)}'", hint="seed, hidden_size or output_size"
+            )
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+            raise InputError(f"'{key}' is not a whole number", hint=f'"{key}": 5')
+    return dict(options)
+
+
+def sample_trace(sample: Sample, settings: Settings) -> Trace:
+    """Return the run of one sample; errors as those of a record."""
+    try:
+        model = Models(settings).of(sample)
+    except LstmStepError as error:
+        raise error.within(sample.place) from None
+    x = repeat_or_cut(sample.x, sample.steps or settings.steps, sample.place)
+    h, c = sample.h, sample.c
+    if len(model.runs) == 1:
+        h, c = (s[0] if s is not None and len(s) == 1 else s for s in (h, c))
+    try:
+        return run(model, x, h, c, dtype=settings.dtype, engine=settings.engine)
+    except LstmStepError as error:
+        raise type(error)(
+            error.what.replace("--", ""), where=sample.place, hint=error.hint
+        ) from None

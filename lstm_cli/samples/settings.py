@@ -1,0 +1,144 @@
+"""What holds for a whole batch, and how it went."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.version import __version__
+from lstm_cli.cell.cells import LSTM, Cell
+from lstm_cli.cell.weights import Model
+
+SCHEMA = "lstm-step/1"
+# Raised when samples get other answers than before: a batch begun by older code starts over.
+ANSWERS = 2
+# So many keys and assumptions are counted, by their first letters.
+MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
+
+
+def unchanged(cell: Cell) -> Cell:
+    """Return a cell as it is: the edit of a batch that edits none."""
+    return cell
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for samples that do not say otherwise.
+
+    Attributes:
+        model: the weights of samples that name none; None is the preset identity.
+        weights: the file of `model`, read again for samples that name another cell or convention.
+        layer: which LSTM of a weight file, where it has several.
+        cell: of samples that name none; None lets the weights decide.
+        edit: a last edit of every table (a forget bias, a clip).
+        convention: of samples that name none; "" lets the weights decide.
+        steps: as `--steps`, 0 for all of x.
+        atol: a tolerance in place of the samples' own; None where there is none.
+        dtype: "float64" or "float32".
+        engine: what computes runs, as `engine.run` takes it.
+        trace: whether records carry every step.
+        check: whether expected numbers are compared.
+        root: what paths are relative to, where that is not this process's folder.
+    """
+
+    model: Model | None = None
+    weights: str = ""
+    layer: str = ""
+    cell: Cell | None = None
+    edit: Callable[[Cell], Cell] = field(default=unchanged)
+    convention: str = ""
+    steps: int = 0
+    atol: float | None = None
+    dtype: str = "float64"
+    engine: str = "auto"
+    trace: bool = False
+    check: bool = True
+    root: str = ""
+
+    def digest(self) -> bytes:
+        """Return what tells this batch from one whose answers would differ, as 16 bytes.
+
+        Weights count by their numbers, cells by their rows, edits by what they do to a cell.
+        """
+        digest = hashlib.blake2b(f"{__version__} {ANSWERS}".encode(), digest_size=16)
+        for each in fields(self):
+            if each.name not in ("model", "cell", "edit", "root"):
+                digest.update(repr((each.name, getattr(self, each.name))).encode())
+        digest.update(repr(self.cell and self.cell.equations).encode())
+        digest.update(self._edited().encode())
+        if self.model is not None:
+            digest.update(repr(self.model.assumptions).encode())
+            for level, direction, weights in self.model.runs:
+                digest.update(repr((level, direction, weights.cell.equations)).encode())
+                for name, array in weights.arrays.items():
+                    digest.update(repr((name, array.shape)).encode())
+                    digest.update(array.tobytes())
+        return digest.digest()
+
+    def _edited(self) -> str:
+        try:
+            return repr(self.edit(self.cell or LSTM).equations)
+        except LstmStepError as error:
+            return repr(error.as_record())
+
+
+@dataclass
+class Tally:
+    """How a batch went, counted while its answers pass.
+
+    Attributes:
+        samples, failed, matched, mismatched: how many there are of each.
+        assumed: what samples that were run left open -> how many did.
+        handed_on: the users' own keys of those -> how many had them.
+    """
+
+    samples: int = 0
+    failed: int = 0
+    matched: int = 0
+    mismatched: int = 0
+    assumed: Mapping[str, int] = field(default_factory=dict)
+    handed_on: Mapping[str, int] = field(default_factory=dict)
+
+    def add(self, other: Tally) -> None:
+        """Count what another counted."""
+        self.samples += other.samples
+        self.failed += other.failed
+        self.matched += other.matched
+        self.mismatched += other.mismatched
+        self.assumed = _together(self.assumed, other.assumed)
+        self.handed_on = _together(self.handed_on, other.handed_on)
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> Tally:
+        """Return the tally that a file has as JSON.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: it is none.
+        """
+        samples, failed, matched, mismatched = (
+            int(record[each]) for each in ("samples", "failed", "matched", "mismatched")
+        )
+        assumed, handed_on = (
+            {str(text): int(count) for text, count in record.get(each, {}).items()}
+            for each in ("assumed", "handed_on")
+        )
+        return cls(samples, failed, matched, mismatched, assumed, handed_on)
+
+
+def _together(some: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:
+    """Return counts added up: of the first texts alone, so that no user's keys fill memory.
+
+    Whatever is left out of a part is left out of the whole, too: the order of adding is the same.
+    """
+    if not more:
+        return some
+    found = Counter(some)
+    for text, count in more.items():
+        found[text[:MOST_LETTERS]] += count
+    return dict(found) if len(found) <= MOST_TEXTS else {
+        text: found[text] for text in sorted(found)[:MOST_TEXTS]
+    }  # fmt: skip

@@ -1,0 +1,348 @@
+"""A cell as a circuit, in the form known from tutorials, drawn from its table of equations.
+
+The cell state runs along the top, `[h_prev, x]` along the bottom; between them each gate is a
+column: its matrix, its pre-activation, its activation. What the rows of `c` and `h` do to the
+state are circles and boxes on its way. No cell is known by name: a peephole is a wire because its
+row reads the state, and a table of anybody's own gets the columns that it has rows for.
+
+The drawing here is places and keys; a key is the plain text of an expression, whose value
+belongs there. `svg` writes it down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Apply, Name, Node, Number, names_in, substitute
+from lstm_cli.cell.notation import UNICODE, is_parameter, write
+from lstm_cli.show.circuit_parts import (
+    BOX_HEIGHT,
+    BOX_WIDTH,
+    COLUMN,
+    LEFT,
+    LETTER,
+    LEVEL,
+    RADIUS,
+    RIGHT,
+    TOP,
+    Box,
+    Drawing,
+    Label,
+    Point,
+    Wire,
+)
+from lstm_cli.show.circuit_reading import (
+    Column,
+    columns_of,
+    depth_of,
+    face_of,
+    flows,
+    inlined_rows,
+    is_layer,
+    leaf_of,
+    rank,
+    way_of,
+)
+
+
+@lru_cache(maxsize=64)
+def draw(cell: Cell) -> Drawing:
+    """Return the circuit of a cell."""
+    return _Builder(cell).drawing()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a value can be taken from: a point with free way upwards."""
+
+    key: str
+    x: float
+    y: float
+
+
+@dataclass(eq=False)
+class _Builder:
+    cell: Cell
+    wires: list[Wire] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    joints: list[Point] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    # How many feeds already come down left of a column: each takes a way of its own.
+    feeds: dict[float, int] = field(default_factory=dict)
+
+    def drawing(self) -> Drawing:
+        inlined = inlined_rows(self.cell)
+        self.named = {write(tree): symbol for symbol, tree in inlined.items()}
+        rows = {row.symbol: row for row in self.cell.equations if row.symbol not in inlined}
+        self.columns = columns_of(self.cell, inlined)
+        self.c, self.h = (substitute(rows[state].expression, inlined) for state in ("c", "h"))
+        if "h" in names_in(self.c):  # a table may make h first: then c is drawn through it
+            self.c = substitute(self.c, {"h": self.h})
+            if isinstance(self.h, Apply):
+                self.named[write(self.h)] = "h"
+        place = {symbol: index for index, symbol in enumerate(rows)}
+        self.columns.sort(key=lambda column: rank(column, (self.c, self.h), place))
+        self.cell_way, self.hidden_way = way_of(self.c, "c_prev"), way_of(self.h, "c")
+        beside = [depth_of(each) for way in self.hidden_way for each in self._operands(*way)]
+        deepest = max(depth_of(self.c) - 1, len(self.hidden_way) + max(beside, default=0), 2)
+        self.box_y = TOP + LEVEL * deepest + 92
+        self.bus_y = self.box_y + 158
+        self._place_columns()
+        state_end = self._cell_line()
+        right = max([state_end, *(each.x for each in self.columns)]) + COLUMN
+        self._hidden(right)
+        for column in self.columns:
+            self._column(column)
+        self._bus()
+        frame = (LEFT - 52, 48.0, right + 118 - LEFT + 52, self.bus_y - 48 + 22)
+        return Drawing(
+            right + RIGHT, self.bus_y + 92, tuple(self.wires), tuple(self.boxes),
+            tuple(self.labels), tuple(self.joints), frame, self.nodes,
+        )  # fmt: skip
+
+    # ---- columns
+
+    def _place_columns(self) -> None:
+        for index, column in enumerate(self.columns):
+            column.x = LEFT + COLUMN * (index + 0.5)
+            above = max(len(column.operations) - 1, 0)
+            column.out = self.box_y - (BOX_HEIGHT + 12) * above - BOX_HEIGHT / 2
+            self.labels += self._column_labels(column)
+
+    def _column_labels(self, column: Column) -> Iterator[Label]:
+        last = column.rows[-1].symbol
+        yield Label(last, self._name(last), (column.x + 9, column.out - 34))
+        if column.layer is not None and column.layer != Name(last):
+            key = self._key(column.layer)
+            shown = self._name(key) if isinstance(column.layer, Name) else ""
+            yield Label(key, shown, (column.x + 9, self.box_y + 50), chips=False)
+
+    def _column(self, column: Column) -> None:
+        """Draw a column from the bus up to the top of its highest box."""
+        foot = self.bus_y if self._reads_bus(column) else self.box_y + 44
+        last = column.rows[-1].symbol
+        below = self._key(column.layer or Name(last))
+        self._key(Name(last))  # a second name for a value has no box to be known by
+        self.wires.append(Wire(below, ((column.x, foot), (column.x, self.box_y))))
+        self.wires.append(Wire(last, ((column.x, self.box_y), (column.x, column.out - 14))))
+        if foot == self.bus_y:
+            self.joints.append((column.x, self.bus_y))
+        if column.layer is not None:
+            self.boxes.append(
+                Box(below, UNICODE.name(column.matrix), "layer", (column.x, self.box_y + 102))
+            )
+        for level, row in enumerate(column.operations):
+            middle = (column.x, self.box_y - level * (BOX_HEIGHT + 12))
+            self._operation(Name(row.symbol), row.expression, middle)
+        self._feeds(column, foot)
+
+    def _reads(self, column: Column) -> set[str]:
+        return {name for row in column.rows for name in names_in(row.expression)}
+
+    def _reads_bus(self, column: Column) -> bool:
+        return bool(self._reads(column) & {"x", "h_prev"})
+
+    def _feeds(self, column: Column, foot: float) -> None:
+        """Draw what a column's rows read beside the bus: states and other columns."""
+        own = {row.symbol for row in column.rows}
+        for row in column.rows:
+            for name in names_in(row.expression):
+                if name in own or is_parameter(name) or name in ("x", "h_prev"):
+                    continue
+                source = self._source(name)
+                place = self.feeds.get(column.x, 0)
+                self.feeds[column.x] = place + 1
+                side = column.x - 40 - 9 * place
+                arrival = min(foot, self.box_y + (68 if is_layer(row.expression) else 44))
+                above = source.y - 52 - 7 * place  # its label
+                start, over = (source.x, above), (side, above)
+                if name in ("c", "c_prev"):  # tapped straight above, off the line of the state
+                    start = over = (max(side, source.x), source.y)
+                    self.joints.append(start)
+                points = (start, over, (over[0], arrival), (column.x - 4, arrival))
+                self.wires.append(Wire(self._key(Name(name)), _tidy(points), "feed", "arrow"))
+
+    def _source(self, name: str) -> _Source:
+        if name == "c_prev":
+            return _Source(name, LEFT - 8, TOP)
+        if name == "c":
+            return _Source(name, self.state_x, TOP)
+        if name in ("x", "h_prev"):
+            return _Source(name, LEFT, self.bus_y)
+        for column in self.columns:
+            if name in {row.symbol for row in column.rows}:
+                top = column.out - 14 if name == column.rows[-1].symbol else self.box_y + 56
+                return _Source(name, column.x, top)
+        return self.hidden  # h: c, which is drawn before it, reads h through its expression
+
+    # ---- the line of the cell state
+
+    def _cell_line(self) -> float:
+        """Draw the state's way from c_prev to c; return where its last operation is."""
+        start = leaf_of(self.c, self.cell_way)
+        key, x = self._key(start), 14.0
+        if start != Name("c_prev"):
+            if isinstance(start, Name) and flows(start):
+                source = self._source(start.id)
+            else:  # parameters alone
+                source = _Source(key, LEFT, TOP)
+                self._operation(Name("c"), start, (LEFT, TOP))
+            x = max(x, source.x)
+            self.wires.append(Wire(key, ((x, source.y), (x, TOP)), "gate"))
+            taps = [each.x for each in self.columns if self._reads(each) & {"c_prev"}]
+            self.wires.append(
+                Wire("c_prev", ((14, TOP), (max(taps, default=LEFT) - 40, TOP)), "state")
+            )
+        self.labels.append(Label("c_prev", self._name("c_prev"), (12, TOP - 52)))
+        self._key(Name("c_prev"))
+        for apply, index in self.cell_way:
+            operands = self._operands(apply, index)
+            wanted = max([self._right_of(each) for each in operands], default=0.0)
+            place = max(x + COLUMN * 0.6, wanted)
+            self.wires.append(Wire(key, ((x, TOP), (place, TOP)), "state"))
+            for operand in operands:
+                self._join(self._expression(operand, TOP + LEVEL), (place, TOP))
+            last = apply is self.cell_way[-1][0]
+            node = Name("c") if last else apply
+            self._operation(node, apply, (place, TOP), spine=index)
+            if not last:
+                self.labels.append(self._inner_label(apply, (place + 23, TOP - 46)))
+            key, x = self._key(node), place
+        self.last_x = x
+        here = [box.width for box in self.boxes if box.middle == (x, TOP)]
+        self.state_x = x + max(here, default=0.0) / 2 + 18
+        return x
+
+    def _hidden(self, right: float) -> None:
+        """Draw the way from c down to h, and both ends on the right."""
+        edge = right + RIGHT - 14
+        self.wires.append(Wire("c", ((self.last_x, TOP), (edge, TOP)), "state", "arrow"))
+        self.labels.append(Label("c", self._name("c"), (edge, TOP - 52), "end"))
+        start = leaf_of(self.h, self.hidden_way)
+        key, y = self._key(start), TOP
+        if start == Name("c"):
+            self.joints.append((right, TOP))
+        elif isinstance(start, Name) and flows(start):
+            source = self._source(start.id)
+            y = source.y
+            self.wires.append(Wire(key, ((source.x, y), (right, y))))
+        else:  # parameters alone
+            y = TOP + LEVEL - 6
+            self._operation(Name("h"), start, (right, y))
+        for level, (apply, index) in enumerate(self.hidden_way, 1):
+            place = (right, TOP + LEVEL * level - 6)
+            self.wires.append(Wire(key, ((right, y), place)))
+            for operand in self._operands(apply, index):
+                self._join(self._expression(operand, place[1]), place)
+            last = apply is self.hidden_way[-1][0]
+            node = Name("h") if last else apply
+            self._operation(node, apply, place, spine=index)
+            if not last:
+                self.labels.append(self._inner_label(apply, (right + 9, place[1] + 38)))
+            key, y = self._key(node), place[1]
+        for state in ("c", "h"):  # a row may be no more than another name
+            self._key(Name(state))
+        self.hidden = _Source("h", right, y + LEVEL)  # on its way down, below its last box
+        end = self.bus_y
+        self.wires.append(Wire("h", ((right, y), (right, end), (edge, end)), "state", "arrow"))
+        up = right + 98
+        self.wires.append(Wire("h", ((up, end), (up, 14)), "state", "arrow"))
+        self.joints.append((up, end))
+        self.labels.append(Label("h", self._name("h"), (edge, end - 52), "end"))
+
+    def _operands(self, apply: Apply, index: int) -> list[Node]:
+        """Return what comes from the side: all arguments that are drawn but the one on the way."""
+        others = [each for place, each in enumerate(apply.arguments) if place != index]
+        return [each for each in others if flows(each)]
+
+    def _right_of(self, node: Node) -> float:
+        """Return the place of an expression: that of the column furthest right that it reads."""
+        return max((self._source(name).x for name in names_in(node) if not is_parameter(name)),
+                   default=0.0)  # fmt: skip
+
+    def _expression(self, node: Node, y: float) -> _Source:
+        """Draw an expression beside the way of a state, at height `y`; return its output."""
+        if isinstance(node, Name):
+            return self._source(node.id)
+        assert isinstance(node, Apply)
+        sides = [self._expression(each, y + LEVEL * 0.7) for each in node.arguments if flows(each)]
+        place = self._free((max(side.x for side in sides), y))
+        for side in sides:
+            self._join(side, place)
+        self._operation(node, node, place)
+        if not isinstance(node.arguments[0], Number):
+            self.labels.append(self._inner_label(node, (place[0] + 9, y - 42)))
+        return _Source(self._key(node), place[0], y)
+
+    def _free(self, place: Point) -> Point:
+        """Return the next place to the left where no box stands yet."""
+        x, y = place
+        while any(
+            abs(x - box.middle[0]) < (box.width + BOX_WIDTH) / 2 + 8
+            and abs(y - box.middle[1]) < BOX_HEIGHT + 8
+            for box in self.boxes
+        ):
+            x -= BOX_WIDTH / 2
+        return x, y
+
+    def _join(self, source: _Source, place: Point) -> None:
+        points = _tidy(((source.x, source.y), (source.x, place[1]), place))
+        if source.x != place[0] and place[1] == TOP:
+            turn = TOP + LEVEL * 0.55
+            points = _tidy(((source.x, source.y), (source.x, turn), (place[0], turn), place))
+        self.wires.append(Wire(source.key, points, "gate"))
+
+    # ---- the bus, and what all use
+
+    def _bus(self) -> None:
+        """Draw `[h_prev, x]`: h_prev from the left, x from below."""
+        reads = [each.x for each in self.columns if self._reads_bus(each)]
+        end = max(reads, default=LEFT)
+        enter = LEFT - 22
+        self.wires.insert(0, Wire("h_prev", ((14, self.bus_y), (enter, self.bus_y)), "bus"))
+        self.wires.insert(1, Wire("x", ((enter, self.bus_y + 78), (enter, self.bus_y)), "bus"))
+        self.wires.insert(2, Wire("x", ((enter, self.bus_y), (end, self.bus_y)), "bus"))
+        self.joints.append((enter, self.bus_y))
+        self.labels.append(Label("h_prev", self._name("h_prev"), (12, self.bus_y - 52)))
+        self.labels.append(Label("x", self._name("x"), (enter + 12, self.bus_y + 52)))
+        for name in ("h_prev", "x"):
+            self._key(Name(name))
+
+    def _operation(self, node: Node, apply: Node, middle: Point, spine: int = 0) -> None:
+        """Add the box of one operation; `node` names what comes out of it."""
+        text, kind = face_of(apply, spine)
+        width = 2 * RADIUS if kind == "operator" else max(BOX_WIDTH, LETTER * len(text) + 14)
+        width = min(width, COLUMN - 8)
+        self.boxes.append(Box(self._key(node), text, kind, middle, width))
+
+    def _inner_label(self, node: Node, place: Point) -> Label:
+        """Return the label of a part of a row, with its name where the table gives it one."""
+        symbol = self.named.get(write(node), "")
+        return Label(self._key(node), self._name(symbol) if symbol else "", place, chips=False)
+
+    def _name(self, symbol: str) -> str:
+        return UNICODE.name(symbol)
+
+    def _key(self, node: Node) -> str:
+        key = self.named.get(write(node)) or write(node)
+        self.nodes.setdefault(key, Name(key) if key in self.named.values() else node)
+        return key
+
+
+def _tidy(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the points of a line without those that it passes straight through or stands on."""
+    kept: list[Point] = []
+    for point in points:
+        if kept and kept[-1] == point:
+            continue
+        if len(kept) > 1 and (
+            kept[-2][0] == kept[-1][0] == point[0] or kept[-2][1] == kept[-1][1] == point[1]
+        ):
+            kept.pop()
+        kept.append(point)
+    return tuple(kept)

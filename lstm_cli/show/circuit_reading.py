@@ -1,0 +1,198 @@
+"""What a circuit is read off from: the columns of a table, and the ways of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import (
+    Apply,
+    Equation,
+    Name,
+    Node,
+    function_named,
+    names_in,
+    substitute,
+)
+from lstm_cli.cell.notation import UNICODE, function_name, is_parameter, write
+
+
+@dataclass(eq=False)
+class Column:
+    """Rows that follow each other and nothing else: a pre-activation and its gate."""
+
+    rows: list[Equation]
+    x: float = 0.0
+    out: float = 0.0  # the height of its output
+
+    @property
+    def layer(self) -> Node | None:
+        """What the matrix at its foot gives, biases and all: a row of its own, or a part of one."""
+        first = self.rows[0]
+        if is_layer(first.expression):
+            return Name(first.symbol)
+        match first.expression:
+            case Apply(_, (inner, *_)) if is_layer(inner):
+                return inner
+        return None
+
+    @property
+    def matrix(self) -> str:
+        """The first parameter that its layer reads."""
+        return next(n for n in names_in(self.rows[0].expression) if is_parameter(n))
+
+    @property
+    def operations(self) -> list[Equation]:
+        """The rows with a box of their own, above the layer; a second name for a value has none."""
+        rows = self.rows[1:] if self.layer == Name(self.rows[0].symbol) else self.rows
+        return [
+            row for row in rows if not isinstance(row.expression, Name) or not flows(row.expression)
+        ]
+
+
+def _readers(rows: Iterable[Equation]) -> dict[str, list[str]]:
+    readers: dict[str, list[str]] = {}
+    for row in rows:
+        for name in names_in(row.expression):
+            readers.setdefault(name, []).append(row.symbol)
+    return readers
+
+
+def inlined_rows(cell: Cell) -> dict[str, Node]:
+    """Return the rows that only name a part of c or h, each as its tree over the other rows.
+
+    `kept = f * c_prev` and `c = kept + written` so have the picture of `c = f * c_prev + …`.
+    """
+    readers = _readers(cell.equations)
+    parts: dict[str, Node] = {}
+    for row in reversed(cell.equations):
+        (reader, *more) = readers.get(row.symbol, [""])
+        reads = [name for name in names_in(row.expression) if not is_parameter(name)]
+        of_state = len(reads) > 1 or bool({"c", "c_prev"} & set(reads))
+        if (
+            row.symbol not in ("c", "h")
+            and not more
+            and (reader in ("c", "h") or reader in parts)
+            and of_state
+            and isinstance(row.expression, Apply)  # a second name for a state is no part of c
+            and _elementwise(row.expression)
+        ):
+            parts[row.symbol] = row.expression
+    trees: dict[str, Node] = {}
+    for symbol, tree in reversed(parts.items()):
+        trees[symbol] = substitute(tree, trees)
+    return trees
+
+
+def columns_of(cell: Cell, inlined: Mapping[str, Node]) -> list[Column]:
+    """Return the other rows as columns, each with the rows that read nothing but the one before."""
+    readers = _readers(cell.equations)
+    columns: list[Column] = []
+    for row in cell.equations:
+        if row.symbol in ("c", "h", *inlined):
+            continue
+        reads = [name for name in names_in(row.expression) if not is_parameter(name)]
+        home = [c for c in columns if reads == [c.rows[-1].symbol]]
+        if home and readers[reads[0]] == [row.symbol] and not is_layer(row.expression):
+            home[0].rows.append(row)
+        else:
+            columns.append(Column([row]))
+    return columns
+
+
+def rank(column: Column, states: tuple[Node, Node], place: Mapping[str, int]) -> tuple[int, int]:
+    """Return the order of columns: as c reads them, then as h does, then the others.
+
+    A column that only others read stands before the first of them, by its place in the table.
+    """
+    for rank, state in enumerate(states):
+        reads = names_in(state)
+        if column.rows[-1].symbol in reads:
+            return rank, reads.index(column.rows[-1].symbol)
+    return 0 if place[column.rows[-1].symbol] < place["c"] else 1, -1
+
+
+def way_of(node: Node, name: str) -> list[tuple[Apply, int]]:
+    """Return the operations from a name up to the root, each with the argument it comes in by.
+
+    Where the name does not occur, from the first leaf that is no constant.
+    """
+    found = _path(node, Name(name))
+    if found is None:
+        leaf = next((Name(each) for each in names_in(node) if not is_parameter(each)), None)
+        found = (_path(node, leaf) if leaf else None) or []
+    return found[::-1]
+
+
+def _path(node: Node, leaf: Node) -> list[tuple[Apply, int]] | None:
+    if node == leaf:
+        return []
+    if isinstance(node, Apply):
+        for index, argument in enumerate(node.arguments):
+            below = _path(argument, leaf)
+            if below is not None:
+                return [(node, index), *below]
+    return None
+
+
+def leaf_of(node: Node, way: Sequence[tuple[Apply, int]]) -> Node:
+    """Return where a way begins: the argument by which its first operation is entered."""
+    return way[0][0].arguments[way[0][1]] if way else node
+
+
+def flows(node: Node) -> bool:
+    """Whether an expression has a wire: constants and parameters are written in their box."""
+    return any(not is_parameter(name) for name in names_in(node))
+
+
+def is_layer(node: Node) -> bool:
+    """Whether an expression reads the bus through a matrix, as a pre-activation does."""
+    match node:
+        case Apply("@", (_, vector)):
+            return bool({"x", "h_prev"} & set(names_in(vector)))
+        case Apply(name, arguments) if name in ("+", "-", "neg"):
+            return any(is_layer(each) for each in arguments)
+    return False
+
+
+def _elementwise(node: Node) -> bool:
+    """Whether an expression reads nothing of the bus and multiplies no matrix."""
+    match node:
+        case Name(name):
+            return name not in ("x", "h_prev")
+        case Apply(name, arguments):
+            return name not in ("@", "concat") and all(_elementwise(each) for each in arguments)
+    return True
+
+
+def depth_of(node: Node) -> int:
+    """Return how many operations stand above each other."""
+    if isinstance(node, Apply):
+        return 1 + max((depth_of(each) for each in node.arguments), default=0)
+    return 0
+
+
+_SIGNS = {"*": "×", "+": "+", "-": "−", "/": "÷", "neg": "−"}
+
+
+def face_of(node: Node, spine: int) -> tuple[str, str]:
+    """Return what is written on an operation, and what kind of box it has."""
+    if not isinstance(node, Apply):  # a parameter alone
+        return write(node, UNICODE), "function"
+    if node.function == "@":
+        return UNICODE.name(names_in(node.arguments[0])[0]), "layer"
+    if node.function in _SIGNS:
+        sign = _SIGNS[node.function]
+        constants = [each for each in node.arguments if not flows(each)]
+        if not constants:
+            return sign, "operator"
+        text = write(constants[0], UNICODE)
+        first = constants[0] is node.arguments[0]
+        return (f"{text} {sign}" if first else f"{sign} {text}"), "function"
+    if node.function == "concat":
+        return "[ , ]", "function"
+    inner = node.arguments[0]
+    name = function_name(node.function, UNICODE)
+    nested = isinstance(inner, Apply) and not function_named(inner.function).operator
+    return (f"{name} {face_of(inner, 0)[0]}" if nested else name), "function"

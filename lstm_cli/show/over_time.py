@@ -1,0 +1,231 @@
+"""A run over time, before it is drawn: which symbols, units and steps, and what must be said.
+
+Shared by the picture (`pictures`) and the strip on a terminal (`strip`), so that both show the
+same numbers in the same colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, UsageError, safe, suggest
+from lstm_cli.cell.notation import UNICODE, Style
+from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
+from lstm_cli.show.colours import Scale, scale_of
+from lstm_cli.show.rows import INPUT_LABELS, View, checked_view, chosen_steps, chosen_units
+
+USUAL = ("f", "i", "g", "o", "c", "h")
+GATES = ("f", "i", "g", "o")
+# A table of the reader's own with no more rows than this is shown whole.
+FEW_ROWS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One symbol of one layer and direction over time.
+
+    Attributes:
+        layer: its number, from 0.
+        direction: "forward" or "backward".
+        symbol: as in the table.
+        label: what it is called; foreign text where the table is a reader's own.
+        values: `(T, n)` at the chosen steps and units.
+        units: the numbers of the n units.
+        steps: the T input times, counted from 1.
+        scale: the colours of all of the symbol's numbers in the run.
+        of: how many units there are.
+        chosen_for: the symbol by whose course the units were chosen, "" where all are shown or the
+            reader chose.
+    """
+
+    layer: int
+    direction: str
+    symbol: str
+    label: str
+    values: Array
+    units: tuple[int, ...]
+    steps: tuple[int, ...]
+    scale: Scale
+    of: int
+    chosen_for: str = ""
+
+
+def courses(
+    trace: Trace, view: View, symbols: Sequence[str] = (), *, most: int = 0, fewer: int = 0
+) -> list[Course]:
+    """Return what to draw of a run: by layer, direction, then symbol.
+
+    Args:
+        trace: a run of one sequence.
+        view: its units and steps are kept to.
+        symbols: rows or inputs; () is the gates and states that the cell has.
+        most: units that fit; 0 is any number. Beyond it those that move most are taken.
+        fewer: how many are then taken; 0 is `most`.
+
+    Raises:
+        InputError: the run has batch axes.
+        UsageError: a symbol that no layer has, units or steps that do not exist.
+    """
+    if trace.layers[0].values["h"].ndim != 2:
+        raise InputError(
+            "a run of many samples has no one course over time",
+            where=f"{trace.layers[0].values['h'].shape[0]} samples",
+            hint="draw one at a time: --sample 0, or run(model, x[0])",
+        )
+    view, wanted = checked_view(view, trace), shown_symbols(trace, symbols)
+    scales = {symbol: _scale(trace, symbol) for symbol in wanted}
+    steps = tuple(sorted(chosen_steps(view, trace)))
+    every = [
+        _course(trace, each, symbol, view, steps, scales[symbol], (most, fewer or most))
+        for each in trace.layers
+        for symbol in wanted
+        if symbol in each.values
+    ]
+    drawn = [each for each in every if each.units]  # h has fewer units where it is projected
+    if not drawn:
+        raise UsageError(
+            f"{', '.join(wanted)}: no such units", where="--unit", hint="lower numbers, or all"
+        )
+    return drawn
+
+
+def shown_symbols(trace: Trace, asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the symbols asked for, else gates and states in the order of the table.
+
+    A table with gates of other names is shown whole where it is small.
+
+    Raises:
+        UsageError: no layer has such a row or input.
+    """
+    rows = dict.fromkeys(s for each in trace.layers for s in each.cell.symbols)
+    known = [*rows, *INPUT_SYMBOLS]
+    for symbol in asked:
+        if symbol not in known:
+            raise UsageError(
+                f"the cell has no row '{safe(symbol)}'",
+                where=safe(trace.model.cell.name),
+                hint=suggest(symbol, known),
+            )
+    if asked:
+        return tuple(dict.fromkeys(asked))
+    named = [symbol for symbol in rows if not symbol.startswith("z_")]
+    if not set(GATES) & set(rows) and len(named) <= FEW_ROWS:
+        return tuple(named)
+    return tuple(symbol for symbol in rows if symbol in USUAL)
+
+
+def _scale(trace: Trace, symbol: str) -> Scale:
+    parts = [each.values[symbol].ravel() for each in trace.layers if symbol in each.values]
+    return scale_of(np.concatenate(parts), symbol)
+
+
+def _course(
+    trace: Trace,
+    each: LayerTrace,
+    symbol: str,
+    view: View,
+    steps: tuple[int, ...],
+    scale: Scale,
+    limits: tuple[int, int],
+) -> Course:
+    whole = each.values[symbol]
+    size, by = whole.shape[-1], ""
+    # x has inputs, not units: --unit does not choose among them.
+    given = bool(view.units) and symbol != "x"
+    units = chosen_units(view, size) if given else list(range(size))
+    if limits[0] and len(units) > limits[0] and not given:
+        # One choice for all gates and layers, so that a line can be followed through them.
+        alike = [s for s in ("c", "h") if each.values[s].shape[-1] == size and symbol != "x"]
+        by = (*alike, symbol)[0]
+        there = [other.values[by] for other in trace.layers if by in other.values]
+        units = busiest([values for values in there if values.shape[-1] == size], limits[1])
+    values = whole[np.array(steps) - 1][:, units]
+    label = INPUT_LABELS[symbol] if symbol in INPUT_SYMBOLS else each.cell[symbol].label
+    return Course(
+        each.layer, each.direction, symbol, label, values, tuple(units), steps, scale, size, by
+    )
+
+
+def busiest(runs: Iterable[Array], count: int) -> list[int]:
+    """Return the `count` units that move most over time in any of `runs (T, n)`, in their order.
+
+    Of one step: those that are largest.
+    """
+    moved = np.max([_movement(values) for values in runs], axis=0)
+    order = np.argsort(-moved, kind="stable")[:count]
+    return sorted(int(unit) for unit in order)
+
+
+def _movement(values: Array) -> Array:
+    finite = np.where(np.isfinite(values), values, 0.0)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.ptp(finite, axis=0) if len(finite) > 1 else np.abs(finite[0]))
+
+
+def binned(values: Array, most: int) -> tuple[Array, int]:
+    """Return `values (T, n)` as at most `most` means of neighbouring steps, and how many a mean."""
+    size = -(-len(values) // most)
+    if size == 1:
+        return values, 1
+    starts = np.arange(0, len(values), size)
+    counts = np.diff([*starts, len(values)])
+    with np.errstate(all="ignore"):  # what is not finite stays so, and has a colour of its own
+        return np.add.reduceat(values, starts, axis=0) / counts[:, None], size
+
+
+def notes(drawn: Iterable[Course], size: int, style: Style = UNICODE) -> list[str]:
+    """Return what a reader must know of a drawing: units left out, steps taken together.
+
+    Args:
+        drawn: all that is drawn.
+        size: how many steps a column is the mean of.
+        style: how symbols are written.
+    """
+    said = [f"each column is the mean of {size} steps"] if size > 1 else []
+    for each in drawn:
+        if each.chosen_for:
+            name = style.name(each.chosen_for)
+            how = "moves most" if len(each.steps) > 1 else "is largest"
+            what = "inputs" if each.symbol == "x" else "units"
+            said.append(f"{len(each.units)} of {each.of} {what}, those whose {name} {how}")
+    return list(dict.fromkeys(said))
+
+
+def by_scale(drawn: Iterable[Course]) -> dict[Scale, list[str]]:
+    """Return each scale used with the symbols that use it."""
+    used: dict[Scale, list[str]] = {}
+    for each in drawn:
+        if each.symbol not in used.setdefault(each.scale, []):
+            used[each.scale].append(each.symbol)
+    return used
+
+
+def short(value: float) -> str:
+    """Return a number of at most three digits, for the end of a scale."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def ticks(labels: Sequence[int], most: int) -> list[int]:
+    """Return the places in `labels`, rising whole numbers, of at most some `most` ticks.
+
+    The first label and round ones: 1, 50, 100, …; of a few, all.
+    """
+    if len(labels) <= most:
+        return list(range(len(labels)))
+    apart = _round_up(max(1, -(-(labels[-1] - labels[0]) // max(most, 1))))
+    places = [0]
+    for place, label in enumerate(labels):
+        near = label - labels[places[-1]]
+        if label % apart == 0 and near >= (apart / 2 if places == [0] else apart):
+            places.append(place)
+    return places
+
+
+def _round_up(number: int) -> int:
+    """Return the number, or the next of 1, 2, 5, 10, 20, 50 and so on."""
+    tens = int(10 ** (len(str(number)) - 1))
+    return next(f * tens for f in (1, 2, 5, 10) if f * tens >= number)

@@ -1,0 +1,336 @@
+"""A page of text, numbers and tables in three kinds: plain text, Markdown, LaTeX.
+
+A `Writer` gives each part of a page as text; what is on the page is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from rich.cells import cell_len
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import markdown, safe
+from lstm_cli.cell.notation import LATEX, UNICODE, Style
+from lstm_cli.files.output import plain_list
+
+WIDTH = 80
+
+
+class Writer(Protocol):
+    """How a page is written in one kind of text."""
+
+    style: Style
+    blank: str
+    width: int  # of lines of plain text; the others have none
+
+    def begin(self, title: str) -> str:
+        """Return what a page starts with."""
+        ...
+
+    def end(self) -> str:
+        """Return what a page ends with."""
+        ...
+
+    def heading(self, text: str) -> str:
+        """Return a heading."""
+        ...
+
+    def paragraph(self, text: str) -> str:
+        """Return a paragraph; what is foreign in it has been escaped."""
+        ...
+
+    def math(self, text: str) -> str:
+        """Return a symbol or an equation, written in the writer's style, for running text."""
+        ...
+
+    def code(self, text: str) -> str:
+        """Return what is typed into a shell, for running text."""
+        ...
+
+    def verbatim(self, text: str) -> str:
+        """Return lines that are to stand as they are: a drawing."""
+        ...
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        """Return a list: what each is called, and what is said of it; ready for the format."""
+        ...
+
+    def escape(self, text: str) -> str:
+        """Return foreign text that means nothing to the writer's format."""
+        ...
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        """Return vectors and matrices with their names, those of one line together."""
+        ...
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        """Return equations, each with what it is called."""
+        ...
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        """Return a table; its cells are ready for the format."""
+        ...
+
+    def page_break(self) -> str:
+        """Return what starts a new page."""
+        ...
+
+
+def number_texts(array: Array) -> list[list[str]]:
+    """Return the shortest texts of numbers, as rows; 0.3 for the sum 0.30000000000000004."""
+    neat = np.round(array, 12)
+    noise = np.abs(neat - array) <= 4 * np.finfo(float).eps * np.maximum(1.0, np.abs(array))
+    rows = plain_list(np.atleast_2d(np.where(noise, neat, array)))
+    return [[str(each).removesuffix(".0") for each in row] for row in rows]
+
+
+class _TextWriter:
+    """Plain Unicode text, at most `WIDTH` wide where words are."""
+
+    style = UNICODE
+    blank = "_________"
+    width = WIDTH
+
+    def begin(self, title: str) -> str:
+        return f"{title}\n{'=' * len(title)}\n\n"
+
+    def end(self) -> str:
+        return ""
+
+    def heading(self, text: str) -> str:
+        return f"{text}\n{'-' * len(text)}\n\n"
+
+    def paragraph(self, text: str) -> str:
+        return textwrap.fill(text, self.width, break_on_hyphens=False) + "\n\n"
+
+    def math(self, text: str) -> str:
+        return text
+
+    def code(self, text: str) -> str:
+        return safe(text)
+
+    def verbatim(self, text: str) -> str:
+        lines = text.strip("\n").splitlines()
+        return "".join(f"  {line}".rstrip() + "\n" for line in lines) + "\n"
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        return "".join(
+            _indented(name, self.width, 2) + _indented(said, self.width, 6) for name, said in rows
+        ) + "\n"  # fmt: skip
+
+    def escape(self, text: str) -> str:
+        return safe(text)
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        return "".join(f"{_matrix_text(name, array)}\n" for name, array in named) + "\n"
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        wide = max((cell_len(equation) for _, equation in rows), default=0)
+        return "".join(f"  {_padded(each, wide)}   {name}\n" for name, each in rows) + "\n"
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
+        lines = []
+        for row in (head, *rows):
+            cells = zip(row, widths, (_padded, _padded, *[_pushed] * len(row)), strict=False)
+            lines.append("  ".join(place(cell, width) for cell, width, place in cells).rstrip())
+        lines.insert(1, "─" * (sum(widths) + 2 * len(widths) - 2))
+        return "\n".join(lines) + "\n\n"
+
+    def page_break(self) -> str:
+        return "\f\n"
+
+
+def _indented(text: str, width: int, by: int) -> str:
+    """Return a paragraph with spaces before its lines, two more where it goes on."""
+    lead = " " * by
+    return textwrap.fill(text, width, initial_indent=lead, subsequent_indent=lead + "  ",
+                         break_on_hyphens=False, break_long_words=False) + "\n"  # fmt: skip
+
+
+def _padded(text: str, width: int) -> str:
+    """Return a text with spaces behind it; a letter and its accent take one column."""
+    return text + " " * (width - cell_len(text))
+
+
+def _pushed(text: str, width: int) -> str:
+    return " " * (width - cell_len(text)) + text
+
+
+def _matrix_text(name: str, array: Array) -> str:
+    """Return `x = [1, 2]`, or the rows of a matrix under each other."""
+    rows = number_texts(array)
+    if array.ndim == 1:
+        return f"{name} = [{', '.join(rows[0])}]"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lead = f"{name} = "
+    lines = [
+        "[ " + "  ".join(n.rjust(w) for n, w in zip(row, widths, strict=True)) + " ]"
+        for row in rows
+    ]
+    return lead + f"\n{' ' * len(lead)}".join(lines)
+
+
+class _MarkdownWriter(_TextWriter):
+    """Markdown that reads the same where nothing renders it: equations and matrices are code."""
+
+    def begin(self, title: str) -> str:
+        return f"# {title}\n\n"
+
+    def heading(self, text: str) -> str:
+        return f"## {text}\n\n"
+
+    def paragraph(self, text: str) -> str:
+        return f"{text}\n\n"
+
+    def math(self, text: str) -> str:
+        return f"`{text}`"
+
+    def code(self, text: str) -> str:
+        return f"`{safe(text)}`"
+
+    def verbatim(self, text: str) -> str:
+        return f"```text\n{text.strip(chr(10))}\n```\n\n"
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        return "".join(f"- {name}: {said}\n" for name, said in rows) + "\n"
+
+    def escape(self, text: str) -> str:
+        return markdown(text)
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        return f"```text\n{super().arrays(named).rstrip()}\n```\n\n"
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        return "".join(f"- `{equation}` · {name}\n" for name, equation in rows) + "\n"
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        lines = [head, ["---"] * len(head), *rows]
+        return "".join(f"| {' | '.join(row)} |\n" for row in lines) + "\n"
+
+    def page_break(self) -> str:
+        return '<div style="page-break-after: always"></div>\n\n'
+
+
+_LATEX_HEAD = r"""\documentclass[11pt]{article}
+\usepackage[utf8]{inputenc}
+\usepackage{amsmath}
+\setcounter{MaxMatrixCols}{64}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{6pt}
+\setlength{\textwidth}{17cm}
+\setlength{\oddsidemargin}{-0.5cm}
+\setlength{\topmargin}{-2cm}
+\setlength{\textheight}{25cm}
+\begin{document}
+\abovedisplayskip=4pt \belowdisplayskip=4pt
+"""
+# A letter for a letter, so that a drawing keeps its columns (none has ±); the rest turns into `?`.
+_ASCII = str.maketrans(
+    dict.fromkeys("─═", "-") | dict.fromkeys("│┤├", "|") | dict.fromkeys("┌┐└┘┬┴┼╭╮╯╰", "+")
+    | {"▶": ">", "◀": "<", "▲": "^", "▼": "v", "→": ">", "←": "<", "●": "o", "╱": "/", "╲": "\\",
+       "×": "x", "⊙": "*", "·": "*", "−": "-", "…": "~", "σ": "s", "δ": "d", "₆": "6", "±": "+/-"}
+)  # fmt: skip
+
+
+def in_ascii(drawing: str) -> str:
+    """Return a drawing in ASCII, every column where it was; C̃ is g, as in plain equations."""
+    return drawing.replace("C\u0303", "g").translate(_ASCII).encode("ascii", "replace").decode()
+
+
+_LETTERS = {chr(point) for point in range(0xC0, 0x100)} - set("ÐðÞþ×÷")
+# So many columns of matrices stand beside each other on the page.
+COLUMNS_A_LINE = 17
+_LATEX_MARKS = str.maketrans(
+    {mark: f"\\{mark}" for mark in "{}$&#_%"}
+    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "<": r"\textless{}",
+       ">": r"\textgreater{}", "|": r"\textbar{}"}
+)  # fmt: skip
+
+
+class _LatexWriter:
+    """A LaTeX document of its own, with amsmath and nothing else that may be missing."""
+
+    style = LATEX
+    blank = r"\underline{\hspace{1.7cm}}"
+    width = WIDTH
+
+    def begin(self, title: str) -> str:
+        return f"{_LATEX_HEAD}\\section*{{{title}}}\n\n"
+
+    def end(self) -> str:
+        return "\\end{document}\n"
+
+    def heading(self, text: str) -> str:
+        return f"\\subsection*{{{text}}}\n\n"
+
+    def paragraph(self, text: str) -> str:
+        return f"{text}\n\n"
+
+    def math(self, text: str) -> str:
+        return f"${text}$"
+
+    def code(self, text: str) -> str:
+        return f"\\texttt{{{self.escape(text)}}}"
+
+    def verbatim(self, text: str) -> str:
+        return f"\\begin{{verbatim}}\n{in_ascii(text.strip(chr(10)))}\n\\end{{verbatim}}\n\n"
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        lines = [f"\\item {name}\\\\ {said}\n" for name, said in rows]
+        return "\\begin{itemize}\n" + "".join(lines) + "\\end{itemize}\n\n"
+
+    def escape(self, text: str) -> str:
+        # TeX stops at a letter that its first fonts lack.
+        shown = "".join(c if c.isascii() or c in _LETTERS else f"U+{ord(c):04X}"
+                        for c in safe(text))  # fmt: skip
+        return shown.translate(_LATEX_MARKS)
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        lines: list[list[str]] = [[]]
+        columns = 0
+        for name, array in named:
+            own = 2 + (array.shape[1] if array.ndim > 1 else 1)
+            columns += own
+            if columns > COLUMNS_A_LINE and lines[-1]:
+                lines.append([])
+                columns = own
+            lines[-1].append(_bmatrix(name, array))
+        return "".join("\\[ " + " \\qquad ".join(each) + " \\]\n\n" for each in lines)
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        lines = [f"${equation}$ & {name} \\\\\n" for name, equation in rows]
+        return "\\begin{tabular}{ll}\n" + "".join(lines) + "\\end{tabular}\n\n"
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        lines = [" & ".join(row) + r" \\[6pt]" for row in rows]
+        return (
+            "\\begin{tabular}{ll" + "r" * (len(head) - 2) + "}\n" + " & ".join(head)
+            + " \\\\ \\hline\n\\rule{0pt}{14pt}" + "\n".join(lines) + "\n\\end{tabular}\n\n"
+        )  # fmt: skip
+
+    def page_break(self) -> str:
+        return "\\newpage\n\n"
+
+
+def _bmatrix(name: str, array: Array) -> str:
+    """Return a matrix; a vector stands upright."""
+    rows = number_texts(array if array.ndim > 1 else array[:, None])
+    body = r" \\ ".join(" & ".join(_latex_number(n) for n in row) for row in rows)
+    return f"{name} = \\begin{{bmatrix}} {body} \\end{{bmatrix}}"
+
+
+def _latex_number(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    return mantissa + (rf" \cdot 10^{{{int(exponent)}}}" if exponent else "")
+
+
+WRITERS: dict[str, type[Writer]] = {
+    "text": _TextWriter,
+    "markdown": _MarkdownWriter,
+    "latex": _LatexWriter,
+}

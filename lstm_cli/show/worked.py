@@ -1,0 +1,244 @@
+"""Steps worked out for a reader, before they take a form: vectors, gates, sentences.
+
+The rows come gate by gate, each pre-activation right before what it feeds, whatever the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Apply, Name, Node, evaluate, names_in
+from lstm_cli.cell.notation import Notation, Style, split, write
+from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
+from lstm_cli.show.arithmetic import Working, parameters, work_out
+from lstm_cli.show.rows import INPUT_LABELS, choose, strongest_unit
+from lstm_cli.show.terminal import last_step
+from lstm_cli.show.worked_sentences import Teller
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is to be worked out, and how.
+
+    Attributes:
+        units: the units as text: `2`, `0:3`, `all`; "" is the one with the largest |h|.
+        at: the steps as text: `3`, `all`; "" is the one computed last.
+        only: the symbols to show; empty for all.
+        notation: joined or split.
+        digits: decimals.
+        terms: how many products of a sum are shown one by one.
+    """
+
+    units: str = ""
+    at: str = ""
+    only: tuple[str, ...] = ()
+    notation: Notation = "joined"
+    digits: int = 6
+    terms: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """A vector that a row multiplies: its name, and the parts that are joined in it."""
+
+    shown: str
+    parts: tuple[tuple[str, Array], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A gate or a state: what it is called, the vectors it needs, its rows, its sentence."""
+
+    symbol: str
+    label: str
+    vectors: tuple[Vector, ...]
+    workings: tuple[Working, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class UnitWork:
+    """One unit of one step; `missing` are rows that have no such unit, with their sizes."""
+
+    unit: int
+    groups: tuple[Group, ...]
+    missing: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StepWork:
+    """One step of one layer and direction, worked out."""
+
+    trace: LayerTrace
+    t: int
+    vectors: tuple[Vector, ...]
+    chosen: str
+    units: tuple[UnitWork, ...]
+
+
+def worked(trace: Trace, ask: Ask, style: Style) -> Iterator[StepWork]:
+    """Yield what is asked for, by layer, direction, then t.
+
+    Raises:
+        UsageError: no such unit, step or symbol; before the first is yielded.
+    """
+    check(trace, ask)
+    for each in trace.layers:
+        for t in _steps(each, trace, ask):
+            yield _step(each, t, ask, style, _units(each, t, trace, ask))
+
+
+def check(trace: Trace, ask: Ask) -> None:
+    """Refuse what does not exist in the run.
+
+    Raises:
+        UsageError: no such unit, step or symbol.
+    """
+    known = list(dict.fromkeys(s for each in trace.layers for s in each.cell.symbols))
+    for symbol in ask.only:
+        if symbol not in known:
+            raise UsageError(
+                f"'{safe(symbol)}' is nothing that the cell computes", where="--only",
+                hint=suggest(symbol, known),
+            )  # fmt: skip
+    for each in trace.layers:
+        _steps(each, trace, ask)
+        _units(each, last_step(each), trace, ask)
+
+
+def _steps(each: LayerTrace, trace: Trace, ask: Ask) -> list[int]:
+    return sorted(choose(ask.at, trace.steps, "--at", first=1)) if ask.at else [last_step(each)]
+
+
+def _units(each: LayerTrace, t: int, trace: Trace, ask: Ask) -> list[int]:
+    if not ask.units:
+        return [strongest_unit(each, t)]
+    widest = max(_widest(other) for other in trace.layers)
+    return [unit for unit in choose(ask.units, widest, "--unit") if unit < _widest(each)]
+
+
+def _widest(each: LayerTrace) -> int:
+    return max(int(each.values[symbol].shape[-1]) for symbol in each.cell.symbols)
+
+
+def _step(each: LayerTrace, t: int, ask: Ask, style: Style, units: list[int]) -> StepWork:
+    known = known_at(each, t)
+    vectors = list(_vectors(each.cell, ask, style, known))
+    seen = [v for v, names in vectors if names <= set(INPUT_SYMBOLS)]
+    late = [(v, names) for v, names in vectors if not names <= set(INPUT_SYMBOLS)]
+    chosen = ""
+    if not ask.units:
+        size = len(each.values["h"][t - 1])
+        chosen = f"unit {units[0]} of {size}, the one with the largest |h|; --unit chooses"
+    works = tuple(_unit(each, t, unit, ask, style, known, late) for unit in units)
+    return StepWork(each, t, tuple(seen), chosen, works)
+
+
+def known_at(each: LayerTrace, t: int) -> dict[str, Array]:
+    """Return every name that a row may use -> its array at input time `t`."""
+    values = {symbol: array.astype(float) for symbol, array in each.at(t).items()}
+    return parameters(each) | values
+
+
+# ---- vectors
+
+
+def _vectors(
+    cell: Cell, ask: Ask, style: Style, known: Mapping[str, Array]
+) -> Iterator[tuple[Vector, set[str]]]:
+    """Yield each vector that a shown row multiplies by a matrix, once, and the names in it."""
+    done: list[Node] = []
+    for row in cell.equations:
+        if ask.only and row.symbol not in ask.only:
+            continue
+        tree = split(row.expression) if ask.notation == "split" else row.expression
+        for node in _multiplied(tree):
+            parts = node.arguments if isinstance(node, Apply) and node.function == "concat" else ()
+            if node not in done and (parts or isinstance(node, Name)):
+                done.append(node)
+                shown = tuple((write(p, style), evaluate(p, known)) for p in parts or (node,))
+                yield Vector(write(node, style), shown), set(names_in(node))
+
+
+def _multiplied(node: Node) -> Iterator[Node]:
+    match node:
+        case Apply("@", (_, vector)):
+            yield vector
+            yield from _multiplied(vector)
+        case Apply(_, parts):
+            for part in parts:
+                yield from _multiplied(part)
+
+
+# ---- groups
+
+
+def _unit(
+    each: LayerTrace, t: int, unit: int, ask: Ask, style: Style, known: Mapping[str, Array],
+    late: list[tuple[Vector, set[str]]],
+) -> UnitWork:  # fmt: skip
+    teller = Teller(each.cell, known, unit, style)
+    groups, missing, left = [], [], list(late)
+    for symbols in grouped(each.cell):
+        wanted = [s for s in symbols if not ask.only or s in ask.only]
+        there = [s for s in wanted if unit < each.values[s].shape[-1]]
+        missing += [(s, each.values[s].shape[-1]) for s in wanted if s not in there]
+        if not there:
+            continue
+        used = {name for s in there for name in names_in(each.cell[s].expression)}
+        own = [vector for vector, names in left if names <= used]
+        left = [(vector, names) for vector, names in left if vector not in own]
+        works = tuple(
+            work_out(each, t, s, unit, style=style, notation=ask.notation, digits=ask.digits,
+                     most_terms=ask.terms)
+            for s in there
+        )  # fmt: skip
+        last = each.cell[there[-1]]
+        groups.append(
+            Group(last.symbol, last.label or last.symbol, tuple(own), works, teller.say(there[-1]))
+        )
+    return UnitWork(unit, tuple(groups), tuple(missing))
+
+
+def grouped(cell: Cell) -> list[list[str]]:
+    """Return the rows' symbols gate by gate, in an order in which each has what it needs.
+
+    A `z_k` waits for its `k` and stands right before it, unless another row asks for it first.
+    """
+    groups: list[list[str]] = []
+    waiting: list[str] = []
+
+    def first(symbol: str) -> None:
+        for name in names_in(cell[symbol].expression):
+            if name in waiting:
+                waiting.remove(name)
+                first(name)
+                groups.append([name])
+
+    for place, symbol in enumerate(cell.symbols):
+        if symbol.startswith("z_") and symbol[2:] in cell.symbols[place:]:
+            waiting.append(symbol)
+            continue
+        own = [f"z_{symbol}"] if f"z_{symbol}" in waiting else []
+        waiting = [name for name in waiting if name not in own]
+        for each in (*own, symbol):
+            first(each)
+        groups.append([*own, symbol])
+    return groups
+
+
+def called(vector: Vector, style: Style) -> str:
+    """Return what a vector is called: an input's label, or that it is joined of several."""
+    if len(vector.parts) > 1:
+        return "one vector"
+    labels = {style.name(name): label for name, label in INPUT_LABELS.items()}
+    return labels.get(vector.shown, "")
+
+
+def as_sentence(text: str) -> str:
+    """Return a text with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."

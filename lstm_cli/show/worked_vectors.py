@@ -1,0 +1,97 @@
+"""Vectors drawn: numbers under their places, a bar between the parts that are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.notation import LATEX, Style
+from lstm_cli.show.hand import Hand
+from lstm_cli.show.worked import Vector, called
+
+# So many numbers of a part are drawn; what enters a sum stands in the sum.
+MOST_DRAWN = 16
+
+
+def vector_title(vector: Vector, style: Style) -> str:
+    """Return what stands over a drawn vector."""
+    label = called(vector, style)
+    return f"{vector.shown}, {label}" if label else vector.shown
+
+
+def vector_lines(vector: Vector, width: int, style: Style, digits: int) -> list[str]:
+    """Return a vector as a line of numbers under their places, a bar between its parts."""
+    columns = [
+        Column(part, name if len(vector.parts) > 1 else "", place, text)
+        for part, (name, array) in enumerate(vector.parts)
+        for place, text in entries(array, style, digits)
+    ]
+    lines: list[str] = []
+    while columns:
+        count = _fitting(columns, width)
+        lines += _block(columns[:count])
+        columns = columns[count:]
+    return lines
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of a drawn vector: which part it is in, that part's name, its place, its text."""
+
+    part: int
+    name: str
+    place: str
+    text: str
+
+
+def entries(array: Array, style: Style, digits: int) -> list[tuple[str, str]]:
+    """Return the places and numbers of a vector; of a long one the first, and how many more."""
+    hand = Hand(style, digits)
+    shown = array if len(array) <= MOST_DRAWN + 1 else array[:MOST_DRAWN]
+    texts = [(str(j), hand.number(float(value))[0]) for j, value in enumerate(shown)]
+    if len(shown) < len(array):
+        more = f"{len(array) - len(shown)} more"
+        texts.append((r"\ldots", rf"\text{{{more}}}") if style is LATEX else ("...", more))
+    return texts
+
+
+def _fitting(columns: Sequence[Column], width: int) -> int:
+    """Return how many columns a line takes, at least one; it ends with a part where it can."""
+    count = len(columns)
+    while count > 1 and max(map(cell_len, _block(columns[:count]))) > width:
+        count -= 1
+    ends = [k for k in range(1, count) if columns[k - 1].part != columns[k].part]
+    cut = count < len(columns) and columns[count - 1].part == columns[count].part
+    return ends[-1] if cut and ends else count
+
+
+def _block(columns: Sequence[Column]) -> list[str]:
+    """Return the lines of some columns: names of parts, places, numbers."""
+    sides: dict[int, tuple[list[str], list[str]]] = {}
+    names: dict[int, str] = {}
+    for column in columns:
+        wide = max(len(column.place), len(column.text))
+        names[column.part] = column.name
+        places, texts = sides.setdefault(column.part, ([], []))
+        places.append(column.place.rjust(wide))
+        texts.append(column.text.rjust(wide))
+    joined = [["  ".join(row) for row in side] for side in sides.values()]
+    widths = [
+        max(len(side[0]), cell_len(name)) for name, side in zip(names.values(), joined, strict=True)
+    ]
+    rows = [
+        "  │  ".join(side[place].rjust(wide) for side, wide in zip(joined, widths, strict=True))
+        for place in (0, 1)
+    ]
+    over = "  │  ".join(
+        _centred(name, wide) for name, wide in zip(names.values(), widths, strict=True)
+    )
+    return [line.rstrip() for line in ([over] if any(names.values()) else []) + rows]
+
+
+def _centred(text: str, width: int) -> str:
+    left = (width - cell_len(text)) // 2
+    return " " * left + text + " " * (width - cell_len(text) - left)
