@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -93,12 +94,26 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["LSTM_STEP_ENGINE"] = config.getoption("--engine")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _mark_all_but_few(items)
     if config.getoption("--engine") in ("", "table"):
         return
     passed_over = BITS | (COMPILES if config.getoption("--engine") == "numba" else {})
     for item in items:
         for start, reason in passed_over.items():
-            if item.nodeid.removeprefix("tests/").startswith(start):
+            if f"/{start}" in item.nodeid:
                 item.add_marker(pytest.mark.bits)
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _mark_all_but_few(items: list[pytest.Item]) -> None:
+    """Give the cases of a test to the group `full`, but for as many as `few` says."""
+    seen = Counter[str]()
+    for item in items:
+        few = item.get_closest_marker("few")
+        if few is not None:
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            if seen[test] > few.args[0]:
+                item.add_marker(pytest.mark.full)

@@ -63,6 +63,7 @@ def quartiles(record: Any) -> list[list[float]]:
     )
 
 
+@pytest.mark.full
 def test_one_command_runs_all_parts(small: tuple[Record, str]) -> None:
     """Each part's record says with what it was made, and has quartiles in order for everybody."""
     record, shown = small

@@ -229,6 +229,7 @@ def limited(*arguments: object) -> Answer:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.full
 def test_refused_before_memory_is_taken(tmp_path: Path) -> None:
     """A lying header, a bomb, a huge header and huge sizes are refused inside 200 MB."""
     lie, swollen, long = (tmp_path / name for name in ("lie.npy", "bomb.npz", "long.npy"))

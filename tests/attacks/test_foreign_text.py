@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.readers.build import (
+from tests.formats.build import (
     entry,
     mat_element,
     mat_file,
@@ -263,6 +263,7 @@ WRITERS: dict[str, Callable[[Path], list[Path]]] = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.few(4)
 def test_a_weight_file_cannot_steer_a_terminal(name: str, tmp_path: Path) -> None:
     """Names, types, versions and whatever else a weight file says come out only as escapes."""
     wide = {"COLUMNS": "400"}
@@ -331,6 +332,7 @@ def test_a_cell_cannot_steer_a_terminal(tmp_path: Path) -> None:
         assert_tame(Answer(answer.code, answer.raw.replace(b"\f\n", b""), answer.err))
 
 
+@pytest.mark.full
 def test_samples_and_answers_cannot_steer_a_terminal(tmp_path: Path) -> None:
     """Ids, names and what else samples and answers hold come out only as escapes."""
     path, answers = tmp_path / "s.json", tmp_path / "answers.csv"

@@ -18,7 +18,7 @@ from lstm_cli.base.errors import LstmStepError
 from lstm_cli.formats import onnx as onnx_
 from lstm_cli.formats import tflite as tflite_
 from lstm_cli.formats.contents import Contents
-from tests.readers.graphs import FILES
+from tests.formats.graphs import FILES
 
 CALM = settings(
     deadline=5000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]

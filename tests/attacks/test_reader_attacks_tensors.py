@@ -25,7 +25,7 @@ from lstm_cli.formats import safetensors as safetensors_
 from lstm_cli.formats import torch as torch_
 from lstm_cli.formats.contents import Contents
 from lstm_cli.formats.unreadable import UNREAD, explain_unreadable
-from tests.readers.build import (
+from tests.formats.build import (
     entry,
     mat_element,
     mat_file,
@@ -42,7 +42,7 @@ from tests.readers.build import (
     text,
     torch_zip,
 )
-from tests.readers.tensors import FILES, refusal
+from tests.formats.tensors import FILES, refusal
 
 Read = Callable[[Path], Contents]
 MAX_SECONDS = 15.0
@@ -471,6 +471,7 @@ READERS: dict[str, tuple[Read, bytes]] = {
 @pytest.mark.parametrize("name", READERS)
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
+@pytest.mark.few(1)
 def test_damaged_files_are_refused_or_read_but_never_crash(
     name: str, tmp_path: Path, data: Any
 ) -> None:
@@ -505,6 +506,7 @@ def test_folders_and_missing_files(tmp_path: Path, read: Read) -> None:
 MANY_KEYS = b",".join(b'"%d":0' % number for number in range(500_000))
 
 
+@pytest.mark.full
 def test_the_slowest_attacks_are_quick(tmp_path: Path) -> None:
     """The costliest refusals take seconds at most, and no more memory than a small multiple."""
     costly: list[tuple[Read, bytes]] = [

@@ -1,6 +1,6 @@
 """Ports to C in float32: right ones match however they print, and faulty ones are told from them.
 
-`pytest -m slow tests/ports -rA` shows a line a port: what was said, and the first step.
+`pytest -m full tests/ports -rA` shows a line a port: what was said, and the first step.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SOME = ("RECURRENT_BIAS_2_LOST", "WIPED_AFTER_10")
 
 
 def some(fault: Fault) -> object:
-    return pytest.param(fault, id=fault.name, marks=() if fault.name in SOME else pytest.mark.slow)
+    return pytest.param(fault, id=fault.name, marks=() if fault.name in SOME else pytest.mark.full)
 
 
 every_fault = pytest.mark.parametrize("fault", [some(each) for each in FAULTS])
@@ -61,7 +61,7 @@ def test_a_right_port_matches(bench: Bench, template: str) -> None:
     assert bench.diagnose(bench.printed(template, "-O2"))["verdict"] == "match"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("build", BUILDS)
@@ -98,7 +98,7 @@ def test_a_port_of_a_narrower_type_is_said_to_be_one(bench: Bench) -> None:
     assert said["allowed"]["types"] == ["float16"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_half_the_faults_are_named_first(score: Callable[[Fault], Score]) -> None:
     """Of the faults that people make, those in no catalogue too, at least half are named first."""
     scores = [score(fault) for fault in FAULTS]
@@ -106,7 +106,7 @@ def test_half_the_faults_are_named_first(score: Callable[[Fault], Score]) -> Non
     assert 2 * len(named) >= len(scores), "\n".join(map(str, scores))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.ids], ids=lambda f: f.name)
 def test_the_names_are_of_what_the_ports_compute(bench: Bench, fault: Fault) -> None:
     """The rows that are taken for a fault's name compute what the port does, in double."""

@@ -1,0 +1,207 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does, and its processes end with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.tools import ROOT, call
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+# For whatever comes in a moment on a machine that is idle.
+PATIENCE = 120
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(folder: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command in a folder, in a session of its own, which is killed in the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lstm_cli", *words], cwd=folder, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A shell that starts the tests in the background has them ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if any(map(alive, children(process.pid))) or process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def stat(pid: int) -> list[str]:
+    """Return what the system says of a process after its name: its state, its parent, …"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["gone", "0"]
+
+
+def alive(pid: int) -> bool:
+    return stat(pid)[0] not in ("gone", "Z", "X")
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    every = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+    return [each for each in every if int(stat(each)[1]) == pid]
+
+
+def samples(count: int) -> bytes:
+    lines = (
+        json.dumps({"x": [n * 1e-4 + 0.25, -0.5], "h": [0.1, 0.2], "c": [0.3, -0.4],
+                    "expected": {"h": [0.7, -0.9]}})
+        for n in range(count)
+    )  # fmt: skip
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def has_content(folder: Path, mark: str) -> bool:
+    return any(mark in each.name and each.stat().st_size for each in folder.iterdir())
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda each: each.name)
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_a_batch_keeps_what_is_answered(number: int, jobs: str, tmp_path: Path) -> None:
+    """Whatever the signal: its exit code, the answers so far, no process, and --resume goes on."""
+    text = samples(6144)
+    with running(tmp_path, "batch", "-", "-o", "out.jsonl", "-j", jobs) as process:
+        assert process.stdin is not None
+        process.stdin.write(text)
+        process.stdin.flush()  # and stays open: there is no end that it could come to
+        until(lambda: has_content(tmp_path, ".partial"))
+        workers = children(process.pid)
+        assert (jobs == "1") is not workers
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 128 + number, said
+        assert b"samples are answered; the same command with --resume goes on from there" in said
+        assert said.endswith(b"interrupted\n")
+        assert b"Traceback" not in said
+        until(lambda: not any(map(alive, workers)))
+    assert left(tmp_path) == ["out.jsonl.journal", "out.jsonl.partial"]
+    again = call("batch", "-", "-o", tmp_path / "out.jsonl", "--resume", stdin=text)
+    assert again.code == 0
+    assert "samples were answered before" in again.err
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 6144
+    assert left(tmp_path) == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda each: each.name)
+@pytest.mark.few(1)
+def test_processes_at_work_end_at_once(number: int, tmp_path: Path) -> None:
+    """A sample of hours is not waited for: its process ends with the command, however that ends."""
+    hours = {"x": [[0.5, -1]], "h": [0.1, 0.2], "c": [0.3, -0.4], "steps": 400_000}
+    (tmp_path / "s.jsonl").write_text((json.dumps(hours) + "\n") * 5000)
+    words = ["batch", "s.jsonl", "-o", "out.jsonl", "--jobs", "2", "--engine", "table"]
+    with running(tmp_path, *words) as process:
+        until(lambda: sum(map(busy, children(process.pid))) >= 2)
+        workers = children(process.pid)
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == (143 if number == signal.SIGTERM else -number)
+        until(lambda: not any(map(alive, workers)))
+
+
+def busy(pid: int) -> bool:
+    """Whether a process has computed for longer than a start takes."""
+    told = stat(pid)
+    return len(told) > 12 and int(told[11]) / os.sysconf("SC_CLK_TCK") > 3
+
+
+def test_processes_that_wait_do_not_outlive_the_command(tmp_path: Path) -> None:
+    """Processes without work end with a command that is killed while it waits for stdin."""
+    with running(tmp_path, "batch", "-", "--jobs", "2") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(samples(4096))
+        process.stdin.flush()
+        assert process.stdout.read(1) == b"{"
+        workers = children(process.pid)
+        assert len(workers) >= 2
+        process.kill()
+        process.wait()
+        until(lambda: not any(map(alive, workers)))
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda each: each.name)
+def test_no_temporary_file_stays(number: int, tmp_path: Path) -> None:
+    """A command that is stopped while it writes leaves the old file, and nothing beside it."""
+    (tmp_path / "s.jsonl").write_bytes(samples(20_000))
+    (tmp_path / "out.jsonl").write_text("old\n")
+    words = ["diagnose", "s.jsonl", "-f", "jsonl", "-o", "out.jsonl"]
+    with running(tmp_path, *words) as process:
+        until(lambda: len(left(tmp_path)) == 3)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 128 + number, said
+        assert said.endswith(b"interrupted\n")
+        assert b"Traceback" not in said
+    assert left(tmp_path) == ["out.jsonl", "s.jsonl"]
+    assert (tmp_path / "out.jsonl").read_text() == "old\n"
+
+
+@pytest.mark.parametrize("word", ["vet", "batch", "run"])
+def test_each_command_hears(word: str, tmp_path: Path) -> None:
+    """A command that waits for stdin is ended by SIGTERM with 143, and no trace of it."""
+    words = {
+        "vet": ["vet", "-", "-o", "out.json"],
+        "batch": ["batch", "-", "-f", "table", "-o", "out.txt"],
+        "run": ["--x", "-", "-o", "out.txt"],
+    }[word]
+    with running(tmp_path, *words) as process:
+        assert process.stdin is not None
+        process.stdin.write(b" \n" * 2**20)  # more than fits into a pipe: it is being read
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 143
+        assert said.endswith(b"interrupted\n")
+    assert left(tmp_path) == []
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
+    """`nohup` goes on through SIGHUP."""
+    code = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); " \
+           "from lstm_cli.commands._main import main; main(['batch', '-'])"  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"x": [1]}\n' * 600)
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0
+        assert len(out.splitlines()) == 599
+    finally:
+        process.kill()

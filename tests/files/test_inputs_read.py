@@ -1,0 +1,283 @@
+"""An output that is also an input is refused, whatever it is called, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstm_cli.base.errors import OutputError
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.commands.batch.cluster import Folder
+from lstm_cli.commands.convert.conversion import convert
+from lstm_cli.commands.run.streaming import blocks
+from lstm_cli.files.inputs_read import note_read, noting_reads
+from lstm_cli.files.output import write_out
+from lstm_cli.formats.read import read_weights
+from tests.conftest import random_weights
+from tests.tools import ROOT, Answer, assert_refused, call, shell
+
+CELL = 'name = "own"\nbase = "lstm"\n[edit]\ng = "sigmoid(z_g)"\n'
+STATES = {"h": [0.3, -0.2], "c": [0.6, -0.7]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder, which is the current one, of weights, cells, vectors, samples, answers."""
+    monkeypatch.chdir(tmp_path)
+    arrays = random_weights(LSTM, 2, 2, 2, seed=5).arrays
+    Path("w.json").write_text(json.dumps({name: a.tolist() for name, a in arrays.items()}))
+    np.savez("w.npz", **arrays)  # type: ignore[arg-type] # names are symbols, never 'file'
+    Path("own.toml").write_text(CELL)
+    Path("x.csv").write_text("0.5,-1\n0.25,2\n")
+    np.save("x.npy", np.array([[0.5, -1.0], [0.25, 2.0]]))
+    sample = {"x": [0.5, -1], **STATES, "weights": "w.json", "cell": "own.toml",
+              "expected": {"h": [0.1, 0.2]}}  # fmt: skip
+    Path("s.jsonl").write_text((json.dumps(sample) + "\n") * 3)
+    Path("s.json").write_text(json.dumps(sample))
+    # One that vet finds nothing wrong with.
+    right = json.loads(Path("s.json").read_text())
+    right["expected"] = {"h": call("--x", "0.5,-1", "--h", "0.3,-0.2", "--c", "0.6,-0.7", "-w",
+                                   "w.json", "--cell", "own.toml", "--json").json["h"]}  # fmt: skip
+    Path("right.json").write_text(json.dumps(right))
+    Path("answers.csv").write_text("name,h_0,h_1\nAda,0.1,0.2\nBen,0.2,0.1\n")
+    run = call("--x", "0.5,-1", "--h", "0.3,-0.2", "--c", "0.6,-0.7", "-w", "w.json", "--json").json
+    Path("ours.json").write_text(json.dumps(run))
+    run["steps"][0]["h"][0] += 0.5
+    Path("theirs.json").write_text(json.dumps(run))
+    return tmp_path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+RUN = ["--x", "@x.csv", "-w", "w.json", "--cell", "own.toml"]
+COMMANDS: dict[str, tuple[list[str], list[str]]] = {
+    "run": ([*RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
+    "run, npy": (["--x", "@x.npy", "-w", "w.npz", "-f", "json", "-o"], ["x.npy", "w.npz"]),
+    "run, a table": ([*RUN, "-f", "table", "-o"], ["x.csv", "w.json", "own.toml"]),
+    "run, c": ([*RUN, "-f", "c", "-o"], ["w.json"]),
+    "run, integers": ([*RUN[:4], "--fixed", "Q3.12", "-o"], ["x.csv", "w.json"]),
+    "explain": (["explain", *RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
+    "explain, json": (["explain", *RUN, "--json", "-o"], ["w.json"]),
+    "exercise": (["explain", "--exercise", *RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
+    "exercise, key": (["explain", "--exercise", *RUN, "-o", "new.md", "--save", "new.json",
+                       "--key"], ["x.csv", "w.json"]),
+    "exercise, template": (["explain", "--exercise", *RUN, "--template"], ["x.csv", "w.json"]),
+    "exercise, save": (["explain", "--exercise", *RUN, "--save"], ["x.csv", "w.json"]),
+    "grad": (["grad", *RUN[:4], "-o"], ["x.csv", "w.json"]),
+    "grad, json": (["grad", *RUN[:4], "--json", "-o"], ["x.csv", "w.json"]),
+    "report": (["report", *RUN, "-f", "html", "-o"], ["x.csv", "w.json", "own.toml"]),
+    "report, a picture": (["report", *RUN, "-f", "svg", "-o"], ["w.json"]),
+    "convert": (["convert", "w.json", "--to", "split"], ["w.json"]),
+    "vet": (["vet", "right.json", "-q", "-o"], ["right.json", "w.json"]),
+    "diagnose": (["diagnose", "s.jsonl", "-f", "jsonl", "-o"], ["s.jsonl", "w.json", "own.toml"]),
+    "diagnose, markdown": (["diagnose", "s.json", "-f", "markdown", "-o"], ["s.json", "w.json"]),
+    "diagnose, a table": (["diagnose", "s.json", "-o"], ["s.json", "w.json", "own.toml"]),
+    "diagnose, traces": (["diagnose", "ours.json", "theirs.json", "-w", "w.json", "-o"],
+                         ["ours.json", "theirs.json", "w.json"]),
+    "diagnose, options": (["diagnose", *RUN, "--expect", "h=0.1,0.2", "-o"], ["x.csv", "w.json"]),
+    "grade": (["diagnose", "s.json", "--grade", "answers.csv", "-o"],
+              ["answers.csv", "s.json", "w.json", "own.toml"]),
+    "grade, csv": (["diagnose", "s.json", "--grade", "answers.csv", "-f", "csv", "-o"],
+                   ["answers.csv", "s.json"]),
+    "batch": (["batch", "s.jsonl", "-o"], ["s.jsonl", "w.json", "own.toml"]),
+    "batch, options": (["batch", "s.jsonl", "-w", "w.npz", "-o"], ["w.npz"]),
+    "batch, several": (["batch", "right.json", "s.json", "s.jsonl", "-o"], ["s.jsonl", "s.json"]),
+    "batch, a table": (["batch", "s.jsonl", "-f", "table", "-o"], ["s.jsonl", "w.json"]),
+    "batch, resumed": (["batch", "s.jsonl", "--resume", "-o"], ["s.jsonl", "w.json", "own.toml"]),
+    "batch, a folder": (["batch", ".", "-o"], ["s.jsonl"]),
+    "batch, processes": (["batch", "s.jsonl", "-j", "2", "-o"], ["w.json"]),
+    "batch, a table of processes": (["batch", "s.jsonl", "-j", "2", "-f", "table", "-o"],
+                                    ["own.toml"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "read"), COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.few(5)
+def test_an_output_that_is_read_is_refused(words: list[str], read: list[str], folder: Path) -> None:
+    """Every command that writes refuses each file that it reads, and leaves all as it was."""
+    before = content(folder)
+    for name in read:
+        said = call(*words, name)
+        if said.err.startswith("{"):
+            assert (said.code, said.raw) == (5, b"")
+            assert json.loads(said.err)["error"]["where"] == name
+        else:
+            assert_refused(said, 5, f"cannot write: {name} is also read\nwhere: {name}\ntry:   ")
+        assert content(folder) == before, name
+
+
+LINKS: dict[str, Callable[[], str | os.PathLike[str]]] = {
+    "spelt otherwise": lambda: "sub/.././s.jsonl",
+    "absolute": lambda: Path("s.jsonl").absolute(),
+    "symbolic link": lambda: os.symlink("s.jsonl", "link.jsonl") or "link.jsonl",
+    "link to a link": lambda: os.symlink("s.jsonl", "a") or os.symlink("a", "b.jsonl") or "b.jsonl",
+    "hard link": lambda: os.link("s.jsonl", "other.jsonl") or "other.jsonl",
+    "through a folder": lambda: os.symlink(".", "here") or "here/s.jsonl",
+}
+
+
+@pytest.mark.parametrize("make", LINKS.values(), ids=LINKS)
+@pytest.mark.parametrize(
+    "more", [[], ["--resume"], ["-f", "table"]], ids=lambda each: "".join(each)
+)
+def test_another_name_of_an_input_is_refused(
+    make: Callable[[], str | os.PathLike[str]], more: list[str], folder: Path
+) -> None:
+    """Links and other spellings are seen through, on either side, and both names are said."""
+    (folder / "sub").mkdir()
+    other = str(make())
+    before = Path("s.jsonl").read_bytes()
+    there = sorted(os.listdir())
+    for read, written in (("s.jsonl", other), (other, "s.jsonl")):
+        said = call("batch", read, "-o", written, *more)
+        both = f"{Path(written)} is the same file as {Path(read)}, which is read"
+        assert_refused(said, 5, both)
+        assert Path("s.jsonl").read_bytes() == before
+        assert sorted(os.listdir()) == there
+
+
+@pytest.mark.parametrize("name", ["s.jsonl.partial", "s.jsonl.journal", "s.jsonl.whole"])
+def test_what_stands_beside_an_output_is_not_lost_either(name: str, folder: Path) -> None:
+    """An input that has a name which a batch needs beside its output is refused."""
+    os.link("s.jsonl", name.replace("s.", "out."))
+    before = content(folder)
+    assert_refused(call("batch", "s.jsonl", "-o", "out.jsonl"), 5, name.replace("s.", "out."))
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("form", ["plain", "npz"])
+def test_a_long_run_is_no_exception(
+    form: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written as it goes is refused likewise."""
+    monkeypatch.setattr(blocks, "LONG_BYTES", 0)
+    before = content(folder)
+    assert_refused(call(*RUN, "-f", form, "-o", "x.csv"), 5, "cannot write: x.csv is also read")
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize(
+    "name", [f"part-000000-{'0a' * 8}.jsonl", "manifest.json", "_SUCCESS", "_parts/a.json"]
+)
+def test_a_folder_of_parts_drops_no_input(name: str, folder: Path) -> None:
+    """What a folder of parts would replace or drop is refused where it is read, before and after."""
+    path = folder / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("old")
+    with noting_reads():
+        parts = Folder(str(folder / "out"))
+        note_read(folder / "s.jsonl")
+        parts.check_unread()
+        note_read(path)
+        for act in (parts.begin, lambda: parts.finish("", [])):
+            with pytest.raises(OutputError, match="is also read"):
+                act()
+    assert path.read_text() == "old"
+
+
+def test_stdin_may_be_the_file(folder: Path) -> None:
+    """A file that comes as stdin is an input too: of samples, of a vector, of answers."""
+    for words, name in (
+        (["batch", "-", "-o"], "s.jsonl"),
+        (["--x", "-", "-w", "w.json", "-o"], "x.csv"),
+        (["diagnose", "s.json", "--grade", "-", "-o"], "answers.csv"),
+    ):
+        before = content(folder)
+        with open(name, "rb") as stdin:
+            done = shell(*words, name, stdin=stdin, env={"PYTHONPATH": str(ROOT)})
+        assert done.returncode == 5, done.stderr
+        assert f"{name} is the same file as stdin, which is read" in done.stderr.decode()
+        assert content(folder) == before
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "weights.h5", "onnx"])
+def test_weights_of_all_formats_are_seen(suffix: str, folder: Path) -> None:
+    """Whichever reader opens a weight file, it is known to have been read."""
+    if suffix == "weights.h5":
+        pytest.importorskip("h5py")
+    if suffix == "onnx":
+        pytest.importorskip("onnx")
+    to = [] if suffix in ("weights.h5", "onnx") else ["--to", "pytorch"]
+    assert call("convert", "w.json", f"m.{suffix}", *to).code == 0
+    before = content(folder)
+    said = call("--x", "@x.csv", "-w", f"m.{suffix}", "-o", f"m.{suffix}", "-f", "plain")
+    assert_refused(said, 5, f"m.{suffix} is also read")
+    assert content(folder) == before
+
+
+def test_external_data_is_an_input(folder: Path) -> None:
+    """The file in which an ONNX model has its numbers is not replaced either."""
+    onnx = pytest.importorskip("onnx")
+    assert call("convert", "w.json", "m.onnx").code == 0
+    onnx.save(onnx.load("m.onnx"), "e.onnx", save_as_external_data=True, location="e.data",
+              size_threshold=0)  # fmt: skip
+    before = content(folder)
+    said = call("--x", "@x.csv", "-w", "e.onnx", "--allow-external-data", "-o", "e.data")
+    assert_refused(said, 5, "e.data is also read")
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("target", ["/dev/null", "/dev/stdout"])
+@pytest.mark.few(1)
+def test_devices_are_written(target: str, folder: Path) -> None:
+    """/dev/null and /dev/stdout stay what they are."""
+    for words in ([*RUN, "--json"], ["batch", "s.jsonl"], ["diagnose", "s.json"]):
+        done = shell(*words, "-o", target, env={"PYTHONPATH": str(ROOT)})
+        assert done.returncode in (0, 1), done.stderr
+        assert bool(done.stdout) is (target == "/dev/stdout")
+
+
+def test_a_pipe_is_written(folder: Path) -> None:
+    """A FIFO gets the answers."""
+    os.mkfifo("pipe.jsonl")
+    words = ["batch", "s.jsonl", "-o", "pipe.jsonl", "-q"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lstm_cli", *words], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    try:
+        assert len(Path("pipe.jsonl").read_bytes().splitlines()) == 3
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+
+
+def test_what_was_read_before_may_be_written(folder: Path) -> None:
+    """A command knows nothing of the one before it, and the API forbids nothing."""
+    assert call(*RUN).code == 0
+    shutil.copy("w.json", "copy.json")
+    assert call("convert", "copy.json", "x.npz", "--to", "split").code == 0
+    assert call("convert", "x.npz", "w.json", "--to", "split").code == 0
+    model = read_weights("w.json")
+    assert convert(model, Path("w.json"), "split").weight_difference == 0
+    write_out(["1,2\n"], "x.csv")
+    assert Path("x.csv").read_text() == "1,2\n"
+
+
+def test_resume_reads_its_own_files(folder: Path) -> None:
+    """The answers and the journal that a batch goes on with are no inputs."""
+    lines = Path("s.jsonl").read_text()
+    Path("s.jsonl").write_text(lines + '{"x": "none"}\n')
+
+    def run(*more: str) -> Answer:
+        return call("batch", "s.jsonl", "-o", "out.jsonl", *more)
+
+    assert run().code == 4
+    assert run("--retry-failed").code == 4
+    assert "answered before" in run("--resume").err
+    assert len(Path("out.jsonl").read_text().splitlines()) == 4
+
+
+def test_two_parts_of_an_exercise_are_two_files(folder: Path) -> None:
+    """The key is not lost to a sheet that goes to the same file by another name."""
+    said = call("explain", "--exercise", "-o", "a.md", "--key", "./a.md")
+    assert_refused(said, 2, "-o and --key name the same file")
