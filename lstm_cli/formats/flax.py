@@ -18,11 +18,13 @@ from typing import IO, Any, NoReturn
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import Contents, Info, Tensors
-from lstm_cli.formats.raw import (
+from lstm_cli.formats.contents import (
     CODES,
     MAX_DEPTH,
+    Contents,
+    Info,
     Span,
+    Tensors,
     flatten,
     read_numbers,
     shape_from,

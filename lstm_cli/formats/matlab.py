@@ -18,7 +18,16 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import Contents, Tensors
+from lstm_cli.formats.contents import (
+    CODES,
+    Contents,
+    Tensors,
+    check_readable,
+    decoded,
+    flatten,
+    read_numbers,
+    shaped,
+)
 from lstm_cli.formats.matlab_elements import (
     COMPRESSED,
     MAX_UNPACKED,
@@ -28,7 +37,6 @@ from lstm_cli.formats.matlab_elements import (
     source_of,
     variables,
 )
-from lstm_cli.formats.raw import CODES, check_readable, decoded, flatten, read_numbers, shaped
 
 _SAVE_ARRAYS = (
     "in MATLAB, with the number of the LSTM layer:\n"

@@ -17,8 +17,7 @@ from typing import IO, Any, Literal, NoReturn
 import numpy as np
 
 from lstm_cli.base.errors import InputError, safe
-from lstm_cli.formats.contents import Info
-from lstm_cli.formats.raw import CODES, shape_from
+from lstm_cli.formats.contents import CODES, Info, shape_from
 
 # What compressed variables may unpack to: each of them when it is read, and all of them together
 # when a file is listed (an array is unpacked as far as its header then, a struct whole).

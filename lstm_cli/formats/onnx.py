@@ -21,8 +21,17 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.weights import Direction
-from lstm_cli.formats.contents import NO_OPERATOR, Block, Contents, Info, Part, Tensors, Variant
-from lstm_cli.formats.limits import Budget, read_whole
+from lstm_cli.formats.contents import (
+    NO_OPERATOR,
+    Block,
+    Budget,
+    Contents,
+    Info,
+    Part,
+    Tensors,
+    Variant,
+    read_whole,
+)
 from lstm_cli.formats.onnx_fold import NotConstant, Scope, fold
 from lstm_cli.formats.onnx_tensors import Source, info_of
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
-from lstm_cli.formats.limits import Budget
+from lstm_cli.formats.contents import CODES, MAX_AXES, Budget
 from lstm_cli.formats.onnx_tensors import TYPES, Source
-from lstm_cli.formats.raw import CODES, MAX_AXES
 
 # Longer chains than this are not how weights reach a node.
 MAX_CHAIN = 64

@@ -23,9 +23,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.inputs_read import note_read
-from lstm_cli.formats.contents import Info
-from lstm_cli.formats.limits import Budget
-from lstm_cli.formats.raw import check_readable, decoded, shape_from, size_of
+from lstm_cli.formats.contents import Budget, Info, check_readable, decoded, shape_from, size_of
 
 # TensorProto.DataType -> our name and the field of typed data ("" where only raw data is read).
 TYPES: dict[int, tuple[str, str]] = {

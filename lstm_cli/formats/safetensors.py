@@ -18,8 +18,16 @@ from typing import IO, Any
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import decode, open_checked, parse_json
-from lstm_cli.formats.contents import Contents, Info, Tensors
-from lstm_cli.formats.raw import Span, read_numbers, shape_from, shaped, size_of
+from lstm_cli.formats.contents import (
+    Contents,
+    Info,
+    Span,
+    Tensors,
+    read_numbers,
+    shape_from,
+    shaped,
+    size_of,
+)
 
 MAX_HEADER_BYTES = 10_000_000
 MAX_TENSORS = 10_000

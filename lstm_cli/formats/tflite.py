@@ -20,10 +20,23 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.weights import Direction
-from lstm_cli.formats.contents import NO_OPERATOR, Block, Contents, Info, Part, Tensors, Variant
+from lstm_cli.formats.contents import (
+    MAX_AXES,
+    NO_OPERATOR,
+    Block,
+    Budget,
+    Contents,
+    Info,
+    Part,
+    Tensors,
+    Variant,
+    check_readable,
+    decoded,
+    read_whole,
+    shape_from,
+    size_of,
+)
 from lstm_cli.formats.flatbuffer import Bytes, Table
-from lstm_cli.formats.limits import Budget, read_whole
-from lstm_cli.formats.raw import MAX_AXES, check_readable, decoded, shape_from, size_of
 
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",

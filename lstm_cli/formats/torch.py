@@ -21,18 +21,20 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import Contents, Info, Tensors
-from lstm_cli.formats.pickled import Refused, View
-from lstm_cli.formats.pickles import MAX_PICKLE_BYTES, read_pickle
-from lstm_cli.formats.raw import (
+from lstm_cli.formats.contents import (
     CODES,
+    Contents,
+    Info,
     Span,
+    Tensors,
     check_readable,
     flatten,
     item_size,
     read_numbers,
     shaped,
 )
+from lstm_cli.formats.pickled import Refused, View
+from lstm_cli.formats.pickles import MAX_PICKLE_BYTES, read_pickle
 
 # The magic number of files before PyTorch 1.6, pickled on its own (torch/serialization.py).
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
