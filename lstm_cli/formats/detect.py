@@ -2,7 +2,8 @@
 
 A file may hold many layers and other things. Each convention's keys are looked for at the end of
 the names; what stands before them (`decoder.rnn.`) is the LSTM's name. Levels and directions that
-stand in the keys (`_l1_reverse`) or before them (`layer1_backward_`) are put together.
+stand in the keys (`_l1_reverse`) or before them (`layer1_backward_`) are put together. Last come
+the warnings on what a layer that was found means elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.formats.contents import Block, Contents, Info, Part, Tensors, Undecided
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention, Tensor
@@ -323,3 +325,51 @@ def _as_roles(row: Convention, prefix: str, roles: Mapping[str, str]) -> _Group 
         if tensor is not None and role in roles:
             keys[tensor.key] = roles[role]
     return _Group(row, prefix, {(0, "forward"): keys}, by="roles")
+
+
+# --------------------------------------------------------------------------------------------------
+# Warnings that save a day: what a file's variant means elsewhere, each with its source.
+
+
+def advice(row: Convention, traits: Traits) -> list[str]:
+    """Return a sentence on each setting of a layer that other software reads otherwise.
+
+    Args:
+        row: the layout that the layer was stored in.
+        traits: what the layer computes.
+    """
+    return list(dict.fromkeys(_warnings(row, traits)))
+
+
+def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
+    names = [text.partition("(")[0] for text in traits.activations]
+    if "hard_sigmoid" in names:
+        yield (
+            "hard_sigmoid here is 0.2 z + 0.5 (Keras 1 and 2, ONNX); Keras 3 and PyTorch mean "
+            "z / 6 + 0.5 by that name: 0.7 against 0.6667 at z = 1 (keras issue 19898)"
+        )
+        if row.name.startswith("keras"):
+            yield (
+                "a Keras 2 file: opened in Keras 3 its gates change without a word "
+                "(keras issue 19898)"
+            )
+    if "hard_sigmoid_6" in names:
+        yield (
+            "hard_sigmoid here is z / 6 + 0.5 (Keras 3, PyTorch); Keras 1 and 2 and ONNX mean "
+            "0.2 z + 0.5 by that name: 0.6667 against 0.7 at z = 1 (keras issue 19898)"
+        )
+    if traits.forget_bias:
+        yield (
+            f"the run time adds {traits.forget_bias:g} to the forget gate, which no tensor holds "
+            f"({row.source}); a port that leaves it out differs from step 2 on"
+        )
+    if row.name == "tflite" and traits.cell_clip == 10.0:
+        yield (
+            "cell_clip 10 is what the TensorFlow Lite converter writes; the Keras model it came "
+            "from had no clip (seen in every converted file looked at)"
+        )
+    if traits.clip and row.name == "onnx":
+        yield (
+            "ONNX Runtime clips pre-activations but not c before the output activation "
+            "(onnxruntime issue 27224)"
+        )

@@ -20,10 +20,9 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import solve_sizes
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits, build_cell, traits_of
 from lstm_cli.cell.weights import Direction, Layer, LstmWeights, Model
-from lstm_cli.formats.advice import advice
 from lstm_cli.formats.contents import Contents, Part, Variant, in_memory
 from lstm_cli.formats.conventions import Convention, convention_named
-from lstm_cli.formats.detect import Found, find_lstms
+from lstm_cli.formats.detect import Found, advice, find_lstms
 from lstm_cli.formats.layouts import recurrent_biases, shown_key, unpack
 
 Edit = Callable[[Cell], Cell]
