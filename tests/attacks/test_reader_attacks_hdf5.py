@@ -21,7 +21,7 @@ import pytest
 
 from lstm_cli.base.errors import InputError
 from lstm_cli.formats import hdf5
-from lstm_cli.formats.hdf5_texts import Texts
+from lstm_cli.formats.hdf5 import Texts
 from lstm_cli.formats.keras import read
 
 h5py = pytest.importorskip("h5py")
