@@ -1,19 +1,21 @@
 """TensorFlow Lite models: every fused LSTM operator with its weights.
 
-Read by `flatbuffer.py`, some 100 lines, and not by the packages `flatbuffers` and `tflite`: those
-check no offset, and the second (2.18, January 2025) knows none of the later fields. Field numbers
-are those of tensorflow/compiler/mlir/lite/schema/schema.fbs; what each input of an operator is,
-tensorflow/lite/kernels/lstm_shared.h and bidirectional_sequence_lstm.cc tell; what is done with
-it, lstm_eval.cc.
+Read by a FlatBuffers reader of our own (at the end), and not by the packages `flatbuffers` and
+`tflite`: those check no offset, and the second (2.18, January 2025) knows none of the later fields.
+Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs; what each input of an
+operator is, tensorflow/lite/kernels/lstm_shared.h and bidirectional_sequence_lstm.cc tell; what is
+done with it, lstm_eval.cc.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -36,7 +38,6 @@ from lstm_cli.formats.contents import (
     shape_from,
     size_of,
 )
-from lstm_cli.formats.flatbuffer import Bytes, Table
 
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
@@ -67,7 +68,7 @@ class _NotRead(Exception):
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class _SubgraphTensor:
     """A tensor of a subgraph: its name, and the tables that describe it."""
 
     name: str
@@ -108,12 +109,12 @@ class _Model:
     def contents(self) -> Contents:
         """Return everything that is read."""
         taken = Counter[str]()
-        tensors: dict[str, _Tensor] = {}
+        tensors: dict[str, _SubgraphTensor] = {}
         blocks: list[Block] = []
         refused: dict[str, str] = {}
         names = Counter[str]()
         for number, table in enumerate(self.root.tables(2)):
-            graph = _Graph(self, table, f"subgraph{number}/" if number else "")
+            graph = _Subgraph(self, table, f"subgraph{number}/" if number else "")
             for tensor in graph.tensors:
                 if self.raw(tensor) is not None:
                     tensors[_numbered(tensor.name, taken)] = tensor
@@ -136,7 +137,7 @@ class _Model:
         described = safe(self.root.text(3))[:100] or "no description"
         return f"TensorFlow Lite schema {self.root.number(0, '<I')}, {described}"
 
-    def raw(self, tensor: _Tensor) -> Array | None:
+    def raw(self, tensor: _SubgraphTensor) -> Array | None:
         """Return a tensor's bytes; None where they are only known when the model runs.
 
         Raises:
@@ -155,7 +156,7 @@ class _Model:
             data = np.frombuffer(self.data, dtype=np.uint8, count=size, offset=start)
         return data if len(data) else None
 
-    def numbers(self, tensor: _Tensor) -> Array:
+    def numbers(self, tensor: _SubgraphTensor) -> Array:
         """Return a tensor's numbers as they are stored.
 
         Raises:
@@ -175,7 +176,7 @@ class _Model:
             )  # fmt: skip
         return decoded(data, tensor.info.dtype).reshape(tensor.info.shape)
 
-    def real(self, tensor: _Tensor) -> Array:
+    def real(self, tensor: _SubgraphTensor) -> Array:
         """Return a tensor's real numbers, scale · (q - zero point) where it is quantised.
 
         Raises:
@@ -212,7 +213,7 @@ def _numbered(name: str, taken: Counter[str]) -> str:
     return f"{name}#{taken[name]}" if taken[name] > 1 else name
 
 
-class _Graph:
+class _Subgraph:
     """A subgraph: its tensors, its operators, and which of them restore or reverse a tensor."""
 
     def __init__(self, model: _Model, table: Table, path: str) -> None:
@@ -229,12 +230,12 @@ class _Graph:
             if made is not None:
                 made.update(dict.fromkeys(operator.numbers(2, "<i4", 1), operator))
 
-    def _tensor(self, table: Table, name: str) -> _Tensor:
+    def _tensor(self, table: Table, name: str) -> _SubgraphTensor:
         place = f"{self.model.place}, tensor {safe(name)[:200]}"
         kind = table.number(1, "<b")
         shape = shape_from(table.numbers(0, "<i4", MAX_AXES), place)
         info = Info(shape, _TYPES.get(kind, f"TFLite type {kind}"))
-        return _Tensor(name, info, table, table.table(4))
+        return _SubgraphTensor(name, info, table, table.table(4))
 
     def code(self, operator: Table) -> int:
         """Return which builtin an operator is."""
@@ -243,17 +244,17 @@ class _Graph:
             self.model.bytes.refuse(f"operator code {index} does not exist")
         return int(self.model.codes[index])
 
-    def lstms(self) -> Iterator[_Lstm]:
+    def lstms(self) -> Iterator[_LstmOperator]:
         """Yield the LSTM operators in their order."""
         for table in self.operators:
             code = self.code(table)
             if code in _OPERATORS:
-                yield _Lstm(
+                yield _LstmOperator(
                     self, code, table, table.numbers(1, "<i4", _MAX_INPUTS),
                     table.numbers(2, "<i4", _MAX_INPUTS), table.table(4),
                 )  # fmt: skip
 
-    def tensor(self, index: int) -> _Tensor | None:
+    def tensor(self, index: int) -> _SubgraphTensor | None:
         """Return a tensor; None for -1, which says that there is none."""
         if index == -1:
             return None
@@ -261,7 +262,7 @@ class _Graph:
             self.model.bytes.refuse(f"tensor {index} does not exist")
         return self.tensors[index]
 
-    def constant(self, index: int) -> _Tensor | None:
+    def constant(self, index: int) -> _SubgraphTensor | None:
         """Return a tensor whose numbers are in the file, seen through a DEQUANTIZE.
 
         Raises:
@@ -281,10 +282,10 @@ class _Graph:
 
 
 @dataclass(frozen=True)
-class _Lstm:
+class _LstmOperator:
     """One LSTM operator."""
 
-    graph: _Graph
+    graph: _Subgraph
     code: int
     table: Table
     inputs: list[int]
@@ -370,7 +371,7 @@ class _Lstm:
                 quantised.append(self._quantised(tensor, index))
         return found
 
-    def _quantised(self, tensor: _Tensor, index: int) -> str:
+    def _quantised(self, tensor: _SubgraphTensor, index: int) -> str:
         note = f"{tensor.info.dtype} weights"
         if tensor.scales:
             note += " are read as scale · (q - zero point)"
@@ -421,3 +422,138 @@ class _Lstm:
     def _major(self) -> bool:
         number, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
         return bool(self._option(number, "<?", default))
+
+
+# --------------------------------------------------------------------------------------------------
+# FlatBuffers, read with every offset checked against the bytes that are there.
+#
+# A table is a position; a vtable before it says where each field lies, 0 where it is absent.
+# Offsets may point anywhere and be shared, so a small file can describe an endless tree: what is
+# looked at is counted. Source: flatbuffers.dev/internals.
+
+# The converter joins names with ";", so long ones are honest.
+MAX_TEXT = 100_000
+
+
+class Bytes:
+    """A file in memory, read by position.
+
+    Args:
+        data: the whole file.
+        place: the file, for messages.
+    """
+
+    def __init__(self, data: bytes, place: str) -> None:
+        self.data = data
+        self.place = place
+        # Each byte is looked at once by honest files; a few are shared between tables.
+        self._left = 10_000 + 4 * len(data)
+
+    def root(self, identifier: bytes) -> Table:
+        """Return the root table of a file with this identifier.
+
+        Raises:
+            InputError: another kind of file, or an offset that leads out of it.
+        """
+        if self.data[4:8] != identifier:
+            self.refuse(f"the identifier is {self.data[4:8]!r}, not {identifier!r}")
+        return Table(self, self.number(0, "<I"))
+
+    def number(self, position: int, kind: str) -> Any:
+        """Return one number of a `struct` kind."""
+        if not 0 <= position <= len(self.data) - struct.calcsize(kind):
+            self.refuse(f"byte {position:,} is asked for, there are {len(self.data):,}")
+        return struct.unpack_from(kind, self.data, position)[0]
+
+    def vector(self, position: int, item: int) -> tuple[int, int]:
+        """Return the start and the number of entries, of `item` bytes each, of a vector."""
+        count: int = self.number(position, "<I")
+        start = position + 4
+        if count * item > len(self.data) - start:
+            self.refuse(f"a vector of {count:,} entries at byte {position:,} is cut short")
+        return start, count
+
+    def count(self, looked_at: int) -> None:
+        """Count what is looked at.
+
+        Raises:
+            InputError: more than an honest file of this size holds.
+        """
+        self._left -= looked_at
+        if self._left < 0:
+            self.refuse("tables share their parts without end")
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raise an InputError with this reason."""
+        raise InputError(
+            f"not a readable TensorFlow Lite model: {reason}", where=self.place,
+            hint="the file is cut, damaged or of another kind; convert the model again",
+        )  # fmt: skip
+
+
+class Table:
+    """A table: fields by their number in the schema, with the schema's defaults."""
+
+    def __init__(self, source: Bytes, position: int) -> None:
+        source.count(1)
+        self._source = source
+        self._position = position
+        self._vtable = position - source.number(position, "<i")
+        self._length: int = source.number(self._vtable, "<H")
+
+    def _field(self, number: int) -> int:
+        """Return where a field lies; 0 where it is absent."""
+        slot = 4 + 2 * number
+        if slot + 2 > self._length:
+            return 0
+        offset: int = self._source.number(self._vtable + slot, "<H")
+        return self._position + offset if offset else 0
+
+    def _follow(self, number: int) -> int:
+        """Return where the thing lies that a field points to; 0 where it is absent."""
+        field = self._field(number)
+        return field + int(self._source.number(field, "<I")) if field else 0
+
+    def number(self, number: int, kind: str, default: Any = 0) -> Any:
+        """Return a number of a `struct` kind."""
+        field = self._field(number)
+        return self._source.number(field, kind) if field else default
+
+    def table(self, number: int) -> Table | None:
+        """Return a table (or the value of a union); None where it is absent."""
+        position = self._follow(number)
+        return Table(self._source, position) if position else None
+
+    def tables(self, number: int) -> list[Table]:
+        """Return a vector of tables; [] where it is absent."""
+        position = self._follow(number)
+        if not position:
+            return []
+        start, count = self._source.vector(position, 4)
+        self._source.count(count)
+        places = range(start, start + 4 * count, 4)
+        return [Table(self._source, at + self._source.number(at, "<I")) for at in places]
+
+    def numbers(self, number: int, dtype: str, limit: int) -> list[Any]:
+        """Return a vector of at most `limit` numbers; [] where it is absent."""
+        array = self.array(number, dtype)
+        if len(array) > limit:
+            self._source.refuse(f"a list of {len(array):,} numbers, at most {limit:,} make sense")
+        self._source.count(len(array))
+        return list(array.tolist())
+
+    def array(self, number: int, dtype: str) -> Array:
+        """Return a vector of numbers as a view of the file; empty where it is absent."""
+        position = self._follow(number)
+        if not position:
+            return np.zeros(0, dtype=dtype)
+        start, count = self._source.vector(position, np.dtype(dtype).itemsize)
+        return np.frombuffer(self._source.data, dtype=dtype, count=count, offset=start)
+
+    def text(self, number: int) -> str:
+        """Return a string, what is not UTF-8 in it replaced; "" where it is absent."""
+        data = self.array(number, "u1")
+        if len(data) > MAX_TEXT:
+            self._source.refuse(f"a name of {len(data):,} bytes, at most {MAX_TEXT:,} make sense")
+        self._source.count(len(data))
+        return data.tobytes().decode("utf-8", "replace")

@@ -12,8 +12,8 @@ import pytest
 from lstm_cli.base.errors import InputError
 from lstm_cli.formats import tflite as tflite_
 from lstm_cli.formats.contents import Variant
-from lstm_cli.formats.flatbuffer import Bytes, Table
 from lstm_cli.formats.read import model_from
+from lstm_cli.formats.tflite import Bytes, Table
 from tests.formats.graphs import FILES, assert_golden, golden, goldens
 
 PEEPHOLES = {"p_i", "p_f", "p_o"}
