@@ -2,26 +2,34 @@
 
 Nodes are found in the main graph, in the branches and bodies of If, Loop and Scan, and in local
 functions. Of the `onnx` package only the format's definition is used: nothing is run, and no file
-but the model is opened (`onnx_tensors.py`). The operator: github.com/onnx/onnx, docs/Operators.md,
+but the model is opened (`_TensorSource`). The operator: github.com/onnx/onnx, docs/Operators.md,
 LSTM: W, R in rows i o f g; B is the biases for x, then those for h; P is i o f.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import re
+import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
+from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction
+from lstm_cli.files.inputs_read import note_read
 from lstm_cli.formats.contents import (
+    CODES,
+    MAX_AXES,
     NO_OPERATOR,
     Block,
     Budget,
@@ -30,10 +38,13 @@ from lstm_cli.formats.contents import (
     Part,
     Tensors,
     Variant,
+    check_readable,
+    decoded,
     read_whole,
+    shape_from,
+    size_of,
 )
-from lstm_cli.formats.onnx_fold import NotConstant, Scope, fold
-from lstm_cli.formats.onnx_tensors import Source, info_of
+from lstm_cli.formats.save import Package
 
 # Functions may call functions: a small file can describe a huge graph.
 MAX_NODES = 500_000
@@ -84,7 +95,7 @@ def read(path: Path, *, allow_external_data: bool = False) -> Contents:
     """
     place = safe(path)
     data = read_whole(path)
-    source = Source(path.parent, place, allow_external_data, Budget(len(data), place))
+    source = _TensorSource(path.parent, place, allow_external_data, Budget(len(data), place))
     try:
         return _contents(_parse(data, place), source, len(data))
     except UnicodeDecodeError:  # other protobufs than upb, which hands out bytes
@@ -114,8 +125,8 @@ def _not_a_model(reason: str, place: str) -> InputError:
     )  # fmt: skip
 
 
-def _contents(model: Any, source: Source, size: int) -> Contents:
-    walk = _Walk(model, source.place)
+def _contents(model: Any, source: _TensorSource, size: int) -> Contents:
+    walk = _GraphWalk(model, source.place)
     blocks: list[Block] = []
     refused: dict[str, str] = {}
     taken = Counter[str]()
@@ -123,15 +134,15 @@ def _contents(model: Any, source: Source, size: int) -> Contents:
         name = _numbered(scope.path + _own_name(node), taken)
         if node.op_type == "LSTM" and node.domain in _STANDARD:
             try:
-                blocks.append(_Lstm(scope, node, source).block(name))
-            except NotConstant as reason:
+                blocks.append(_LstmNode(scope, node, source).block(name))
+            except _NotConstant as reason:
                 refused[name] = f"LSTM '{safe(name)[:200]}' is not read: {reason}"
         else:
             kind = safe(f"{node.domain}.{node.op_type}".strip("."))[:80]
             title = f"{kind} '{safe(name)[:200]}'"
             refused[name] = f"{title} is not read: only ONNX's own LSTM is"
     return Contents(
-        _tensors(walk.initializers, source, size),
+        _initializer_tensors(walk.initializers, source, size),
         tuple(blocks),
         (_origin(model), *refused.values()),
         refused,
@@ -156,19 +167,21 @@ def _own_name(node: Any) -> str:
     return str(node.name or next((each for each in node.output if each), "") or node.op_type)
 
 
-def _tensors(initializers: Mapping[str, Any], source: Source, size: int) -> Tensors:
+def _initializer_tensors(
+    initializers: Mapping[str, Any], source: _TensorSource, size: int
+) -> Tensors:
     def load(name: str) -> Array:
         return replace(source, budget=Budget(size, source.place)).numbers(initializers[name])
 
     infos: dict[str, Info] = {
-        name: info_of(tensor, f"{source.place}, tensor {safe(name)[:200]}")
+        name: _info_of(tensor, f"{source.place}, tensor {safe(name)[:200]}")
         for name, tensor in initializers.items()
     }
     return Tensors(infos, load)
 
 
 @dataclass
-class _Walk:
+class _GraphWalk:
     """Goes through a model: its graph, the graphs in its nodes, the functions it calls."""
 
     model: Any
@@ -178,7 +191,7 @@ class _Walk:
     visited: int = 0
     calls: int = 0
 
-    def nodes(self) -> Iterator[tuple[Scope, Any]]:
+    def nodes(self) -> Iterator[tuple[_Scope, Any]]:
         """Yield every node of an LSTM operator with its scope, in order."""
         functions = {
             (each.domain, each.name, getattr(each, "overload", "")): each
@@ -187,11 +200,11 @@ class _Walk:
         for (domain, name, overload), each in functions.items():
             self._check_names(domain, name, overload, *each.input)
             self._check_names(*(attribute.name for attribute in each.attribute_proto))
-        yield from self._graph(self.model.graph, Scope(), functions, 0)
+        yield from self._graph(self.model.graph, _Scope(), functions, 0)
 
     def _graph(
-        self, graph: Any, scope: Scope, functions: Mapping[Any, Any], depth: int
-    ) -> Iterator[tuple[Scope, Any]]:
+        self, graph: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
+    ) -> Iterator[tuple[_Scope, Any]]:
         self._check_names(*(each.name for each in (*graph.input, *graph.initializer)))
         scope.inputs.update({each.name: None for each in graph.input})
         for tensor in graph.initializer:
@@ -201,8 +214,8 @@ class _Walk:
         yield from self._body(graph.node, scope, functions, depth)
 
     def _body(
-        self, nodes: Any, scope: Scope, functions: Mapping[Any, Any], depth: int
-    ) -> Iterator[tuple[Scope, Any]]:
+        self, nodes: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
+    ) -> Iterator[tuple[_Scope, Any]]:
         if depth > MAX_DEPTH:
             raise _not_a_model(f"graphs and functions are {MAX_DEPTH} deep", self.place)
         self._count(len(nodes))
@@ -224,19 +237,19 @@ class _Walk:
                 if attribute.type in (_GRAPH, _GRAPHS):
                     for number, graph in enumerate([attribute.g, *attribute.graphs]):
                         path = self._path(scope, node, f"{attribute.name}{number or ''}")
-                        inner = Scope(path, parent=scope, attributes=scope.attributes)
+                        inner = _Scope(path, parent=scope, attributes=scope.attributes)
                         yield from self._graph(graph, inner, functions, depth + 1)
 
     def _call(
-        self, node: Any, function: Any, scope: Scope, functions: Mapping[Any, Any], depth: int
-    ) -> Iterator[tuple[Scope, Any]]:
+        self, node: Any, function: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
+    ) -> Iterator[tuple[_Scope, Any]]:
         self.calls += 1
         if self.calls > MAX_CALLS:
             raise _not_a_model(f"functions are called more than {MAX_CALLS:,} times", self.place)
         given = [name or None for name in node.input] + [None] * len(function.input)
         attributes = {each.name: each for each in function.attribute_proto}
         attributes |= {each.name: scope.attribute(node, each.name) for each in node.attribute}
-        inner = Scope(
+        inner = _Scope(
             self._path(scope, node),
             inputs=dict(zip(function.input, given, strict=False)),
             parent=scope,
@@ -245,7 +258,7 @@ class _Walk:
         )
         yield from self._body(function.node, inner, functions, depth)
 
-    def _path(self, scope: Scope, node: Any, *further: str) -> str:
+    def _path(self, scope: _Scope, node: Any, *further: str) -> str:
         parts = (scope.path + _own_name(node), *further, "")
         if sum(map(len, parts)) > MAX_PATH:
             raise _not_a_model(f"names in it are {MAX_PATH:,} characters long", self.place)
@@ -262,12 +275,12 @@ class _Walk:
 
 
 @dataclass(frozen=True)
-class _Lstm:
+class _LstmNode:
     """One LSTM node in its scope."""
 
-    scope: Scope
+    scope: _Scope
     node: Any
-    source: Source
+    source: _TensorSource
 
     def block(self, name: str) -> Block:
         """Return the node as a block.
@@ -288,7 +301,7 @@ class _Lstm:
         found = self.scope.attribute(self.node, "direction")
         word = found.s.decode("utf-8", "replace") if found is not None else "forward"
         if word not in _DIRECTIONS:
-            raise NotConstant(f"its direction is '{safe(word)[:40]}'")
+            raise _NotConstant(f"its direction is '{safe(word)[:40]}'")
         return _DIRECTIONS[word]
 
     def _input(self, index: int) -> str:
@@ -301,12 +314,12 @@ class _Lstm:
             name = self._input(index)
             if not name:
                 if key in "WR":
-                    raise NotConstant(f"it has no {key}")
+                    raise _NotConstant(f"it has no {key}")
                 continue
             try:
-                stacks[key] = fold(self.scope, name, self.source)
-            except NotConstant as reason:
-                raise NotConstant(f"its {key} is not in the file: {reason}") from None
+                stacks[key] = _fold(self.scope, name, self.source)
+            except _NotConstant as reason:
+                raise _NotConstant(f"its {key} is not in the file: {reason}") from None
         hidden = self._hidden(stacks["R"])
         asked = {"W": (4 * hidden,), "R": (4 * hidden, hidden), "B": (8 * hidden,),
                  "P": (3 * hidden,)}  # fmt: skip
@@ -315,16 +328,16 @@ class _Lstm:
             axes = 3 if key in "WR" else 2
             if stack.ndim != axes or stack.shape[: len(wanted)] != wanted:
                 needed = ", ".join(map(str, wanted)) + (", I" if key == "W" else "")
-                raise NotConstant(f"its {key} is {stack.shape}, H = {hidden} needs ({needed})")
+                raise _NotConstant(f"its {key} is {stack.shape}, H = {hidden} needs ({needed})")
             if stack.dtype.kind != "f":
-                raise NotConstant(f"its {key} is of type {stack.dtype}, not of real numbers")
+                raise _NotConstant(f"its {key} is of type {stack.dtype}, not of real numbers")
         return stacks
 
     def _hidden(self, recurrent: Array) -> int:
         found = self.scope.attribute(self.node, "hidden_size")
         hidden = int(found.i) if found is not None else int((0, *recurrent.shape)[-1])
         if hidden < 1:
-            raise NotConstant(f"its hidden_size is {hidden}")
+            raise _NotConstant(f"its hidden_size is {hidden}")
         return hidden
 
     def _number(self, name: str) -> float | None:
@@ -339,7 +352,7 @@ class _Lstm:
         """Return a variant for each direction, and what had to be assumed."""
         clip = self._number("clip")
         if clip is not None and not (math.isfinite(clip) and clip > 0):
-            raise NotConstant(f"its clip is {clip}")
+            raise _NotConstant(f"its clip is {clip}")
         coupled = ("coupled-forget",) if self._flag("input_forget") else ()
         texts, assumed = self._activations(count)
         plain = ("sigmoid", "tanh", "tanh")
@@ -358,12 +371,12 @@ class _Lstm:
         words = [each.decode("utf-8", "replace") for each in found.strings] if found else []
         words = words or ["Sigmoid", "Tanh", "Tanh"] * count
         if len(words) != 3 * count:
-            raise NotConstant(f"it names {len(words)} activations, needs {3 * count}")
+            raise _NotConstant(f"it names {len(words)} activations, needs {3 * count}")
         alphas, betas = self._numbers("activation_alpha"), self._numbers("activation_beta")
         texts, assumed = [], list[str]()
         for word in words:
             if word.lower() not in _ACTIVATIONS:
-                raise NotConstant(f"its activation '{safe(word)[:40]}' is not known")
+                raise _NotConstant(f"its activation '{safe(word)[:40]}' is not known")
             name, defaults = _ACTIVATIONS[word.lower()]
             lists = (alphas, betas)[: len(defaults)]
             values = [next(each, None) for each in lists]
@@ -384,7 +397,7 @@ class _Lstm:
         found = self.scope.attribute(self.node, name)
         values = [float(each) for each in found.floats] if found is not None else []
         if not all(math.isfinite(each) for each in values):
-            raise NotConstant(f"its {name} is {values[:6]}")
+            raise _NotConstant(f"its {name} is {values[:6]}")
         return iter(values)
 
     def _known_by(self) -> Iterator[str]:
@@ -407,8 +420,8 @@ class _Lstm:
 
     def _initial(self, index: int) -> str:
         try:
-            values = fold(self.scope, self._input(index), self.source)
-        except (NotConstant, InputError):
+            values = _fold(self.scope, self._input(index), self.source)
+        except (_NotConstant, InputError):
             return "given when the model runs; here by --h and --c"
         if not np.any(values):
             return "a constant of the file, all zeros"
@@ -427,3 +440,551 @@ def _shown(attribute: Any) -> str:
     if attribute.strings:
         return safe(" ".join(each.decode("utf-8", "replace") for each in attribute.strings))[:200]
     return repr(_shortest(attribute.f)) if attribute.f else str(attribute.i)
+
+
+# --------------------------------------------------------------------------------------------------
+# What a value in an ONNX graph is, where it can be known without running the graph.
+#
+# Exporters hand weights to a node through chains of Transpose, Unsqueeze, Concat and the like. A
+# value is followed back through a short list of such operators to initializers and constants; what
+# depends on a graph's input, or on any other operator, is not known, with the reason.
+
+# Longer chains than this are not how weights reach a node.
+MAX_CHAIN = 64
+
+
+class _NotConstant(Exception):
+    """A value that cannot be known from the file; the message says why, within a sentence."""
+
+
+@dataclass(eq=False)
+class _Scope:
+    """The names of one graph, subgraph or called function.
+
+    Attributes:
+        path: how to get there, for names of layers: "" or "If_3/then_branch/".
+        made: name -> initializer (a TensorProto), or (node, which of its outputs).
+        inputs: names that the caller gives at run time, or the caller's own name for them.
+        parent: the graph around a subgraph, or the caller of a function.
+        function: whether this is a function's body, which sees its inputs only.
+        attributes: of the calling node, for a function's body.
+        known: values folded so far; None while one is being folded.
+    """
+
+    path: str = ""
+    made: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str | None] = field(default_factory=dict)
+    parent: _Scope | None = None
+    function: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    known: dict[str, tuple[Array, ...] | None] = field(default_factory=dict)
+
+    def attribute(self, node: Any, name: str) -> Any:
+        """Return a node's AttributeProto by name; None where it is absent."""
+        for each in node.attribute:
+            if each.name == name:
+                return self.attributes.get(each.ref_attr_name) if each.ref_attr_name else each
+        return None
+
+
+def _fold(scope: _Scope, name: str, source: _TensorSource, depth: int = 0) -> Array:
+    """Return the value of a name.
+
+    Raises:
+        NotConstant: it depends on an input, on an operator that is not followed, or on itself.
+        InputError: a tensor that is damaged or in a file that may not be opened.
+    """
+    if depth > MAX_CHAIN:
+        raise _NotConstant(f"it is made by a chain of more than {MAX_CHAIN} operators")
+    here: _Scope | None = scope
+    while here is not None:
+        if name in here.made:
+            return _made(here, name, source, depth)
+        if name in here.inputs:
+            outer = here.inputs[name]
+            if outer is None or here.parent is None:
+                raise _NotConstant(f"it depends on the input '{safe(name)[:80]}'")
+            return _fold(here.parent, outer, source, depth + 1)
+        here = None if here.function else here.parent
+    raise _NotConstant(f"nothing makes '{safe(name)[:80]}'")
+
+
+def _made(scope: _Scope, name: str, source: _TensorSource, depth: int) -> Array:
+    maker = scope.made[name]
+    node, which = maker if isinstance(maker, tuple) else (None, 0)
+    key = name if node is None else str(node.output[0]) or name
+    if key not in scope.known:
+        scope.known[key] = None
+        try:
+            scope.known[key] = (
+                (source.numbers(maker),) if node is None else _applied(scope, node, source, depth)
+            )
+        except (_NotConstant, InputError):
+            del scope.known[key]
+            raise
+    values = scope.known[key]
+    if values is None:
+        raise _NotConstant(f"'{safe(name)[:80]}' is made from itself")
+    if which >= len(values):
+        raise _NotConstant(f"{safe(node.op_type)[:40]} makes {len(values)} values here")
+    return values[which]
+
+
+def _applied(scope: _Scope, node: Any, source: _TensorSource, depth: int) -> tuple[Array, ...]:
+    operator = _OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    shown = safe(node.op_type)[:40]
+    if operator is None:
+        raise _NotConstant(f"it is computed by {shown}, which is not followed")
+    inputs = [_fold(scope, each, source, depth + 1) if each else None for each in node.input]
+    try:
+        with np.errstate(all="ignore"):
+            return tuple(operator(_OperatorCall(scope, node, inputs, source)))
+    except (_NotConstant, InputError):
+        raise
+    except (ValueError, IndexError, TypeError, OverflowError, KeyError, ZeroDivisionError) as error:
+        reason = safe(error)[:120]
+        raise _NotConstant(f"its {shown} does not work out: {reason}") from None
+
+
+@dataclass(frozen=True)
+class _OperatorCall:
+    """One operator with its inputs known."""
+
+    scope: _Scope
+    node: Any
+    inputs: Sequence[Array | None]
+    source: _TensorSource
+
+    @property
+    def x(self) -> Array:
+        """The first input."""
+        return self.need(0)
+
+    @property
+    def budget(self) -> Budget:
+        return self.source.budget
+
+    def need(self, index: int) -> Array:
+        """Return an input that must be there."""
+        value = self.input(index)
+        if value is None:
+            raise ValueError(f"input {index} is missing")
+        return value
+
+    def input(self, index: int) -> Array | None:
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def integer(self, name: str, default: int) -> int:
+        found = self.scope.attribute(self.node, name)
+        return default if found is None else int(found.i)
+
+    def integers(self, name: str, index: int) -> list[int] | None:
+        """Return whole numbers from an input, or (as older opsets have it) an attribute."""
+        value = self.input(index)
+        if value is not None:
+            if value.dtype.kind not in "iu" or value.ndim > 1 or value.size > MAX_AXES:
+                raise ValueError(f"{name} are not a few whole numbers")
+            return [int(each) for each in np.atleast_1d(value)]
+        found = self.scope.attribute(self.node, name)
+        return None if found is None else [int(each) for each in found.ints]
+
+
+def _axis(axis: int, axes: int) -> int:
+    if not -axes <= axis < axes:
+        raise IndexError(f"axis {axis} of {axes}")
+    return axis % axes
+
+
+def _constant(call: _OperatorCall) -> list[Array]:
+    for each in call.node.attribute:
+        found = call.scope.attribute(call.node, each.name)
+        if found is None:
+            continue
+        if each.name == "value":
+            return [call.source.numbers(found.t)]
+        if each.name in ("value_float", "value_floats"):
+            one = each.name == "value_float"
+            return [np.array(found.f if one else list(found.floats), dtype=np.float32)]
+        if each.name in ("value_int", "value_ints"):
+            one = each.name == "value_int"
+            return [np.array(found.i if one else list(found.ints), dtype=np.int64)]
+    raise _NotConstant("it is a Constant of a kind that is not read")
+
+
+def _unsqueeze(call: _OperatorCall) -> list[Array]:
+    axes = call.integers("axes", 1) or []
+    return [np.expand_dims(call.x, tuple(axes))]
+
+
+def _squeeze(call: _OperatorCall) -> list[Array]:
+    axes = call.integers("axes", 1)
+    return [np.squeeze(call.x, None if axes is None else tuple(axes))]
+
+
+def _concat(call: _OperatorCall) -> list[Array]:
+    parts = [call.need(index) for index in range(len(call.inputs))]
+    if len({part.dtype for part in parts}) > 1:
+        raise ValueError("its parts are of different types")
+    call.budget.take(sum(part.nbytes for part in parts))
+    return [np.concatenate(parts, axis=call.integer("axis", 0))]
+
+
+def _slice(call: _OperatorCall) -> list[Array]:
+    starts, ends = call.integers("starts", 1), call.integers("ends", 2)
+    if starts is None or ends is None:
+        raise ValueError("starts or ends are missing")
+    axes = call.integers("axes", 3) or list(range(len(starts)))
+    steps = call.integers("steps", 4) or [1] * len(starts)
+    cuts = [slice(None)] * call.x.ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        cuts[_axis(axis, call.x.ndim)] = slice(start, end, step)
+    return [call.x[tuple(cuts)]]
+
+
+def _split(call: _OperatorCall) -> list[Array]:
+    axis = _axis(call.integer("axis", 0), call.x.ndim)
+    sizes = call.integers("split", 1)
+    count = call.integer("num_outputs", len(call.node.output))
+    length = call.x.shape[axis]
+    if sizes is None:
+        each = -(-length // count)
+        sizes = [min(each, max(0, length - each * i)) for i in range(min(count, MAX_AXES))]
+    if sum(sizes) != length or min(sizes) < 0:
+        raise ValueError(f"sizes {sizes} of {length}")
+    return np.split(call.x, np.cumsum(sizes)[:-1].tolist(), axis=axis)
+
+
+def _reshape(call: _OperatorCall) -> list[Array]:
+    shape = call.integers("shape", 1)
+    if shape is None:
+        raise ValueError("the shape is missing")
+    if not call.integer("allowzero", 0):
+        shape = [call.x.shape[i] if n == 0 else n for i, n in enumerate(shape)]
+    call.budget.take(call.x.nbytes)  # a transposed array is copied
+    return [call.x.reshape(shape)]
+
+
+def _transpose(call: _OperatorCall) -> list[Array]:
+    return [np.transpose(call.x, call.integers("perm", len(call.inputs)))]
+
+
+def _gather(call: _OperatorCall) -> list[Array]:
+    axis = _axis(call.integer("axis", 0), call.x.ndim)
+    indices = call.need(1)
+    call.budget.take(indices.size * (call.x.nbytes // max(1, call.x.shape[axis]) + 1))
+    return [np.take(call.x, indices, axis=axis)]
+
+
+def _cast(call: _OperatorCall) -> list[Array]:
+    dtype = _TYPES.get(call.integer("to", 0), ("", ""))[0]
+    if dtype not in CODES or dtype == "bfloat16":
+        raise _NotConstant(f"it is cast to {dtype or 'a type that is not read'}")
+    call.budget.take(call.x.size * np.dtype(dtype).itemsize)
+    return [call.x.astype(dtype)]
+
+
+def _dequantize(call: _OperatorCall) -> list[Array]:
+    if call.integer("block_size", 0):
+        raise _NotConstant("it is dequantised in blocks")
+    scale, zero = call.need(1), call.input(2)
+    zero = np.zeros((), dtype=np.int64) if zero is None else zero
+    call.budget.take(16 * call.x.size)
+    if scale.size > 1:
+        axis = _axis(call.integer("axis", 1), call.x.ndim)
+        along = [-1 if i == axis else 1 for i in range(call.x.ndim)]
+        scale = scale.reshape(along)
+        zero = zero.reshape(along) if zero.size > 1 else zero.reshape(())
+    else:
+        scale, zero = scale.reshape(()), zero.reshape(())
+    values = (call.x.astype(np.float64) - zero.astype(np.float64)) * scale
+    return [values.astype(np.float32)]
+
+
+_OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
+    "Identity": lambda call: [call.x],
+    "Constant": _constant,
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Concat": _concat,
+    "Slice": _slice,
+    "Split": _split,
+    "Gather": _gather,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "Cast": _cast,
+    "DequantizeLinear": _dequantize,
+}
+
+
+# --------------------------------------------------------------------------------------------------
+# Numbers of an ONNX TensorProto, in the file or (only if allowed) in a file beside it.
+#
+# Written from the format's definition, onnx/onnx.proto: `raw_data` is little-endian; typed fields
+# hold small types as int32, float16 and bfloat16 as their bits. External data is a known hole
+# (CVE-2022-25882, 2024-27318, 2026-27489, 2026-34446, 2026-34447), so nothing of the `onnx` package
+# opens a file here: a location is followed only on demand and only within the model's folder.
+
+# TensorProto.DataType -> our name and the field of typed data ("" where only raw data is read).
+_TYPES: dict[int, tuple[str, str]] = {
+    1: ("float32", "float_data"), 2: ("uint8", "int32_data"), 3: ("int8", "int32_data"),
+    4: ("uint16", "int32_data"), 5: ("int16", "int32_data"), 6: ("int32", "int32_data"),
+    7: ("int64", "int64_data"), 9: ("bool", ""), 8: ("string", ""), 10: ("float16", "int32_data"),
+    11: ("float64", "double_data"), 12: ("uint32", "uint64_data"), 13: ("uint64", "uint64_data"),
+    16: ("bfloat16", "int32_data"),
+}  # fmt: skip
+_BITS = ("float16", "bfloat16")
+_EXTERNAL = 1  # TensorProto.DataLocation
+
+
+@dataclass(frozen=True)
+class _TensorSource:
+    """Where a model's tensors come from.
+
+    Attributes:
+        folder: that of the model; the only one whose files may be read.
+        place: the model's file, for messages.
+        external: whether files beside the model may be read.
+        budget: what may be unpacked.
+    """
+
+    folder: Path
+    place: str
+    external: bool
+    budget: Budget
+
+    def numbers(self, tensor: Any) -> Array:
+        """Return a tensor's numbers in its own dtype (bfloat16 as float32).
+
+        Raises:
+            InputError: a type that is not read, data that does not fit the shape, external data
+                that is not allowed or not safe.
+        """
+        place = f"{self.place}, tensor {safe(tensor.name)[:200] or '(unnamed)'}"
+        info = _info_of(tensor, place)
+        size = _size_in_file(info, place)
+        if tensor.HasField("segment"):
+            raise _damaged("segmented tensors are not read", place)
+        if tensor.data_location == _EXTERNAL:
+            data = self._external(tensor, size, place)
+            return decoded(data, info.dtype).reshape(info.shape)
+        if tensor.HasField("raw_data"):
+            raw = tensor.raw_data
+            if len(raw) != size:
+                raise _mismatch(info, f"{len(raw):,} bytes", place)
+            self.budget.take(size)  # protobuf hands out a copy
+            data = np.frombuffer(raw, dtype=np.uint8)
+            return decoded(data, info.dtype).reshape(info.shape)
+        return self._typed(tensor, info, place)
+
+    def _typed(self, tensor: Any, info: Info, place: str) -> Array:
+        field = getattr(tensor, _TYPES[tensor.data_type][1])
+        if len(field) != math.prod(info.shape):
+            raise _mismatch(info, f"{len(field):,} numbers", place)
+        self.budget.take(8 * len(field))
+        values = np.array(field)
+        if info.dtype in _BITS:
+            bits = values.astype(np.uint16).view(np.uint8)
+            return decoded(bits, info.dtype).reshape(info.shape)
+        return values.astype(info.dtype).reshape(info.shape)
+
+    def _external(self, tensor: Any, size: int, place: str) -> Array:
+        """Return the bytes of a tensor that lie in a file beside the model."""
+        entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
+        shown = safe(entries.get("location", ""))[:200]
+        if not self.external:
+            raise InputError(
+                f"the numbers are in another file, '{shown}', which is not opened unasked",
+                where=place,
+                hint="--allow-external-data reads it if it lies beside the model; or save the "
+                "model as one file: onnx.save(onnx.load(path), new)",
+            )
+        offset = _count_from(entries.get("offset", "0"), "offset", place)
+        with _open_beside(self.folder, entries.get("location", ""), place) as stream:
+            there = os.fstat(stream.fileno()).st_size
+            length = (
+                _count_from(entries["length"], "length", place) if "length" in entries else size
+            )
+            if length != size or offset + length > there:
+                raise _mismatch(
+                    _info_of(tensor, place),
+                    f"{length:,} bytes from {offset:,} on of the {there:,} in '{shown}'",
+                    place,
+                )
+            stream.seek(offset)
+            data = np.frombuffer(stream.read(size), dtype=np.uint8)
+        if data.size != size:
+            raise _damaged(f"'{shown}' was cut while it was read", place)
+        self.budget.grow(size)
+        return data
+
+
+def _info_of(tensor: Any, place: str) -> Info:
+    """Return a tensor's shape and dtype; types that are not read have a number for a name.
+
+    Raises:
+        InputError: a shape that is none.
+    """
+    dtype = _TYPES.get(tensor.data_type, (f"ONNX type {tensor.data_type}", ""))[0]
+    return Info(shape_from(list(tensor.dims), place), dtype)
+
+
+def _size_in_file(info: Info, place: str) -> int:
+    """Return the bytes that a tensor takes; a dtype that is not read is refused, and too many."""
+    check_readable(info.dtype, 0, place)
+    size = size_of(info.shape, info.dtype)
+    check_readable(info.dtype, size, place)
+    return size
+
+
+def _count_from(text: str, what: str, place: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        _unsafe(f"the {what} of external data is '{safe(text)[:40]}'", place)
+    return int(text)
+
+
+@contextmanager
+def _open_beside(folder: Path, location: str, place: str) -> Iterator[IO[bytes]]:
+    """Open an external data file: a plain file of one name, inside the model's folder."""
+    shown = safe(location)[:200]
+    parts = PurePosixPath(location).parts
+    if (
+        not parts
+        or re.search(r"[\\:\x00]", location)
+        or PurePosixPath(location).is_absolute()
+        or PureWindowsPath(location).anchor
+        or ".." in parts
+    ):
+        _unsafe(f"external data at '{shown}' is not a plain path below the model's folder", place)
+    path = folder.joinpath(*parts)
+    try:
+        root, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
+        if path.is_symlink() or not real.is_relative_to(root):
+            _unsafe(f"external data '{shown}' is a link, or leads out of the model's folder", place)
+        # A pipe would block on opening; a link put there meanwhile is not followed.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(real, flags | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        _unsafe(f"external data '{shown}' cannot be read: {safe(reason).lower()}", place)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        _unsafe(f"external data '{shown}' is not a plain file of one name", place)
+    note_read(descriptor, str(path))
+    with os.fdopen(descriptor, "rb") as stream:
+        yield stream
+
+
+def _unsafe(what: str, place: str) -> NoReturn:
+    raise InputError(
+        what, where=place,
+        hint="put the data file itself beside the model, or save the model as one file",
+    )  # fmt: skip
+
+
+def _mismatch(info: Info, there: str, place: str) -> InputError:
+    return _damaged(
+        f"the tensor is declared {info.dtype} {list(info.shape)}; it has {there}", place
+    )
+
+
+def _damaged(what: str, place: str) -> InputError:
+    return InputError(what, where=place, hint="the file is cut or damaged; write it again")
+
+
+# --------------------------------------------------------------------------------------------------
+# Writing: a model of one LSTM node, with its settings as attributes; ONNX Runtime runs it.
+#
+# Inputs X (T, N, I), initial_h and initial_c (D, N, H); outputs Y, Y_h, Y_c. Opset 14, IR 8, which
+# every ONNX Runtime since 1.10 reads.
+
+# Ours -> ONNX's name, and how many of alpha and beta it takes.
+_WRITTEN_ACTIVATIONS = {
+    "sigmoid": ("Sigmoid", 0), "tanh": ("Tanh", 0), "relu": ("Relu", 0), "affine": ("Affine", 2),
+    "leaky_relu": ("LeakyRelu", 1), "thresholded_relu": ("ThresholdedRelu", 1),
+    "scaled_tanh": ("ScaledTanh", 2), "hard_sigmoid": ("HardSigmoid", 2), "elu": ("Elu", 1),
+    "softsign": ("Softsign", 0), "softplus": ("Softplus", 0), "hard_sigmoid_6": ("HardSigmoid", 2),
+}  # fmt: skip
+_WRITTEN_DEFAULTS = {
+    "hard_sigmoid": (0.2, 0.5), "leaky_relu": (0.01,), "elu": (1.0,), "affine": (1.0, 0.0),
+    "scaled_tanh": (1.0, 1.0), "thresholded_relu": (1.0,), "hard_sigmoid_6": (1 / 6, 0.5),
+}  # fmt: skip
+
+
+def write(package: Package, path: Path) -> bytes:
+    """Return the model's bytes.
+
+    Raises:
+        InputError: several layers, directions that differ, or an activation ONNX does not have.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    if {level for level, _ in package.parts} != {0}:
+        raise InputError(
+            "a model of one LSTM node holds one layer", hint="convert to npz or safetensors"
+        )
+    sides: list[Direction] = [direction for _, direction in package.parts]
+    first = package.traits[(0, sides[0])]
+    if any(package.traits[(0, side)].clip != first.clip for side in sides):
+        raise InputError("the directions clip differently", hint="ONNX has one clip for both")
+    inputs, hidden, _ = package.sizes[(0, sides[0])]
+    count = len(sides)
+    stacked = {
+        key: np.stack([package.parts[(0, side)][key] for side in sides]).astype(np.float32)
+        for key in package.parts[(0, sides[0])]
+    }
+    names = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P" if "P" in stacked else ""]
+    node = helper.make_node(
+        "LSTM", names if names[-1] else names[:-1], ["Y", "Y_h", "Y_c"],
+        name="lstm", hidden_size=hidden, **_written_attributes(package, sides),
+    )  # fmt: skip
+
+    def value(name: str, shape: list[int | str]) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    state: list[int | str] = [count, "N", hidden]
+    graph = helper.make_graph(
+        [node], "lstm",
+        [value("X", ["T", "N", inputs]), value("initial_h", state), value("initial_c", state)],
+        [value("Y", ["T", count, "N", hidden]), value("Y_h", state), value("Y_c", state)],
+        [numpy_helper.from_array(array, key) for key, array in stacked.items()],
+    )  # fmt: skip
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8, producer_name="lstm-step"
+    )
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _written_attributes(package: Package, sides: list[Direction]) -> dict[str, Any]:
+    traits = [package.traits[(0, side)] for side in sides]
+    both = {1: {"forward": "forward", "backward": "reverse"}[sides[0]], 2: "bidirectional"}
+    attributes: dict[str, Any] = {"direction": both[len(sides)]}
+    if traits[0].clip:
+        attributes["clip"] = traits[0].clip
+    if traits[0].coupled:
+        attributes["input_forget"] = 1
+    if any(each.activations != PLAIN_ACTIVATIONS for each in traits):
+        attributes |= _activation_attributes(traits)
+    return attributes
+
+
+def _activation_attributes(traits: list[Traits]) -> dict[str, Any]:
+    names: list[str] = []
+    alphas: list[float] = []
+    betas: list[float] = []
+    for text in (text for each in traits for text in each.activations):
+        match = re.fullmatch(r"(\w+)(?:\((.*)\))?", text)
+        assert match is not None
+        if match[1] not in _WRITTEN_ACTIVATIONS:
+            raise InputError(f"ONNX has no activation {text}", hint="`list activations` shows ours")
+        name, takes = _WRITTEN_ACTIVATIONS[match[1]]
+        given = tuple(float(part) for part in match[2].split(",")) if match[2] else ()
+        constants = given + _WRITTEN_DEFAULTS.get(match[1], ())[len(given) :]
+        names.append(name)
+        alphas += constants[:1] if takes >= 1 else ()
+        betas += constants[1:2] if takes == 2 else ()
+    lists = {"activation_alpha": alphas, "activation_beta": betas}
+    return {"activations": names} | {key: value for key, value in lists.items() if value}

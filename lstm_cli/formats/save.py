@@ -66,7 +66,7 @@ SAVERS: tuple[Saver, ...] = (
     Saver("safetensors", (".safetensors",), "save_arrays", "tensors by name"),
     Saver("keras", (".weights.h5",), "save_keras", "weights that Keras 3 loads by layer", "keras",
           extra="keras", needs="h5py"),
-    Saver("onnx", (".onnx",), "save_onnx", "a model of one LSTM node", "onnx",
+    Saver("onnx", (".onnx",), "onnx", "a model of one LSTM node", "onnx",
           ("activations", "clip", "coupled"), extra="onnx", needs="onnx"),
     Saver("c", (".h",), "c_header", "a C header with one array a tensor", reads_back=False),
 )  # fmt: skip
