@@ -1,20 +1,31 @@
 """Keras files: `.keras`, `.weights.h5`, and the `.h5` / `.hdf5` of Keras 1 to 3.
 
-Keras itself is never imported, and nothing that a configuration names is made: it is data.
+Keras itself is never imported, and nothing that a configuration names is made: it is data. What
+the file's datasets are (`_find_stored`) is joined with what the configuration says of them
+(`layers_of`), its activations and its masks. `write` makes a `.weights.h5`.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
 import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from lstm_cli.base.errors import InputError, safe
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe, suggest
+from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
+from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
-from lstm_cli.formats.contents import Contents
+from lstm_cli.formats.contents import Block, Contents, Info, Part, Tensors, Undecided, Variant
 from lstm_cli.formats.hdf5 import Hdf5
-from lstm_cli.formats.keras_blocks import Told, contents_of
+from lstm_cli.formats.save import Package
 
 # A member that packs better than this and is larger than a model's configuration is a bomb.
 MAX_ZIP_RATIO = 200
@@ -38,10 +49,10 @@ def read(path: Path) -> Contents:
         zipped = stream.read(4) == b"PK\x03\x04"
         file, told = _open_zip(stream, place) if zipped else (Hdf5(path, place), None)
     with file.opened():
-        return contents_of(file, told or _told_by(file, place))
+        return _contents_of(file, told or _told_by(file, place))
 
 
-def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, Told]:
+def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, _Told]:
     try:
         archive = zipfile.ZipFile(stream)
         names = archive.namelist()
@@ -53,9 +64,11 @@ def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, Told]:
                 f"no {_WEIGHTS} among {', '.join(map(safe, names[:10])) or 'no members'}",
                 where=place, hint="save it with model.save('model.keras')",
             )  # fmt: skip
-        weights = _member(archive, _WEIGHTS, MAX_ARRAY_BYTES, place)
+        weights = _zip_member(archive, _WEIGHTS, MAX_ARRAY_BYTES, place)
         texts = {
-            name: _json(_member(archive, name, MAX_TEXT_BYTES, place), f"{place}, {name}")
+            name: _configuration(
+                _zip_member(archive, name, MAX_TEXT_BYTES, place), f"{place}, {name}"
+            )
             for name in ("config.json", "metadata.json")
             if name in names
         }
@@ -66,13 +79,13 @@ def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, Told]:
         ) from None
     version = texts.get("metadata.json")
     text = version.get("keras_version") if isinstance(version, dict) else None
-    told = Told(
+    told = _Told(
         place, texts.get("config.json"), text if isinstance(text, str) else None, "config.json"
     )
     return Hdf5(weights, f"{place}, {_WEIGHTS}"), told
 
 
-def _member(archive: zipfile.ZipFile, name: str, limit: int, place: str) -> bytes:
+def _zip_member(archive: zipfile.ZipFile, name: str, limit: int, place: str) -> bytes:
     """Return a member's bytes; its declared size is checked first and holds while it is read."""
     info = archive.getinfo(name)
     size = info.file_size
@@ -86,7 +99,7 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int, place: str) -> byte
         return stream.read(size)
 
 
-def _json(data: bytes, place: str) -> Any:
+def _configuration(data: bytes, place: str) -> Any:
     """Return a configuration; NaN and great whole numbers are harmless in it, double keys not."""
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -103,13 +116,919 @@ def _json(data: bytes, place: str) -> Any:
         ) from None
 
 
-def _told_by(file: Hdf5, place: str) -> Told:
+def _told_by(file: Hdf5, place: str) -> _Told:
     """Return what the attributes of an `.h5` tell."""
     version = file.text("", "keras_version")
     if version is None and "model_weights" in file.groups:
         version = file.text("model_weights", "keras_version")
     text = file.text("", "model_config")
     data = (text or "").encode("utf-8", "surrogateescape")
-    model = _json(data, f"{place}, model_config") if data else None
+    model = _configuration(data, f"{place}, model_config") if data else None
     old = any(file.has(group, key) for group in ("", "model_weights") for key in _LAYER_NAMES)
-    return Told(place, model, version, "model_config", old)
+    return _Told(place, model, version, "model_config", old)
+
+
+# --------------------------------------------------------------------------------------------------
+# Joining a model's configuration with the weights that a file holds, layer by layer.
+
+# Layers are compared with weights one by one.
+MAX_LAYERS = 1000
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a file tells besides the weights.
+
+    Attributes:
+        place: the file, for messages.
+        model: the configuration, or None.
+        version_text: Keras' version as written.
+        source: what the configuration is called there.
+        old: whether it is laid out as Keras 1 and 2 did; then no version means Keras 1.
+    """
+
+    place: str
+    model: Any = None
+    version_text: str | None = None
+    source: str = ""
+    old: bool = False
+
+    @property
+    def version(self) -> _Version | None:
+        """Keras' version, as far as it is told."""
+        return _version_of(self.version_text) or ((1, 0) if self.old else None)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """How the version is known."""
+        if self.version_text:
+            return (f"keras_version {safe(self.version_text)}",)
+        return ("no keras_version: Keras 1",) if self.old else ()
+
+
+def _contents_of(file: Hdf5, told: _Told) -> Contents:
+    """Return the configuration's layers, then those that only the weights show; and notes.
+
+    Raises:
+        InputError: an activation that is not computed here; too many layers, or nested too deep.
+    """
+    stored = _find_stored(file)
+    masks = masks_of(told.model)
+    layers = (
+        list(islice(layers_of(told.model, told.place, masks), MAX_LAYERS + 1)) if told.model else []
+    )
+    if len(layers) > MAX_LAYERS:
+        raise InputError(
+            f"more than {MAX_LAYERS:,} LSTM layers in {told.source}",
+            where=told.place, hint="give a file that Keras wrote",
+        )  # fmt: skip
+    paired = _pair([cell for layer in layers for cell in layer.cells.values()], stored)
+    blocks: list[Block] = []
+    refused: dict[str, str] = {}
+    used = set[int]()
+    for layer in layers:
+        if any(id(cell) not in paired for cell in layer.cells.values()):
+            name = layer.name.strip("?/")
+            refused[name] = f"no weights are found for layer '{safe(layer.name)}' ({told.source})"
+            continue
+        own = {way: (paired[id(cell)], cell) for way, cell in layer.cells.items()}
+        used |= {id(each) for each, _ in own.values()}
+        blocks.append(_told_block(file, told, layer, own))
+    rest = [each for each in stored if id(each) not in used]
+    if refused:  # what is left may be theirs: the configuration says more of it than its names
+        refused |= {each.path: _left_alone(each, refused) for each in rest}
+    else:
+        blocks += _untold_blocks(file, told, rest)
+    for path in _passed_by(file):
+        refused[path] = f"'{safe(path)}' has more weights than a plain LSTM; left alone"
+    version = (f"Keras {safe(told.version_text)}",) if told.version_text else ()
+    notes = (*version, *refused.values())
+    return Contents(Tensors(file.infos, file.load), tuple(blocks), notes, refused)
+
+
+def _left_alone(stored: _Stored, refused: Iterable[str]) -> str:
+    owners = " or ".join(f"'{safe(name)}'" for name in islice(refused, 3))
+    return (
+        f"'{safe(stored.path)}' has the weights of an LSTM of {stored.units} units, which may be "
+        f"those of {owners}; left alone"
+    )
+
+
+def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, _Stored]:
+    """Return id of a configuration's cell -> its weights: by path, by names, at last by order."""
+    left = {id(each): each for each in stored}
+    paired: dict[int, _Stored] = {}
+
+    def take(cell: _CellConfig, fitting: Iterable[_Stored]) -> None:
+        for each in fitting:
+            if cell.units in (None, each.units):
+                paired[id(cell)] = left.pop(id(each))
+                return
+
+    old_container = "_layer_checkpoint_dependencies/"
+    for cell in cells:
+        paths = (cell.path, cell.path.replace("layers/", old_container))
+        take(cell, [each for each in left.values() if each.path in paths])
+    for cell in cells:
+        if id(cell) not in paired:
+            take(cell, [each for each in left.values() if _is_named_for(cell, each)])
+    for top in {cell.top: None for cell in cells}:
+        waiting = [cell for cell in cells if cell.top == top and id(cell) not in paired]
+        inside = [each for each in left.values() if each.path.split("/")[0] == top]
+        if len(waiting) == len(inside):
+            for cell, each in zip(waiting, inside, strict=True):
+                take(cell, [each])
+    return paired
+
+
+def _is_named_for(cell: _CellConfig, stored: _Stored) -> bool:
+    top, *inner = stored.path.split("/")
+    return top == cell.top and bool(set(cell.names) & set(inner or [top]))
+
+
+def _told_block(
+    file: Hdf5,
+    told: _Told,
+    layer: _LayerConfig,
+    own: Mapping[Direction, tuple[_Stored, _CellConfig]],
+) -> Block:
+    place = f"{told.place}, layer {safe(layer.name)}"
+    first, cell = own.get("forward") or own["backward"]
+    kinds = sorted({each.convention for each, _ in own.values()})
+    if len(kinds) > 1:
+        raise InputError(
+            f"its two directions are stored as {' and '.join(kinds)}",
+            where=place, hint="save it with two directions of one class",
+        )  # fmt: skip
+    known, opened = _activation_phrases(cell, first, told)
+    parts: dict[Direction, Part] = {
+        way: Part(each.tensors(file), _variant_of(config, each, told, place))
+        for way, (each, config) in own.items()
+    }
+    return Block(
+        layer.name.strip("?/") or first.label,
+        first.convention,
+        parts,
+        (*_shape_phrases(first), *layer.known, *known, *told.known),
+        (*layer.open, *opened),
+        _two_defaults(cell, first, told),
+    )
+
+
+def _shape_phrases(stored: _Stored) -> tuple[str, ...]:
+    if stored.convention == "keras-cudnn":
+        return (f"bias has 8·{stored.units} numbers: CuDNNLSTM, which is sigmoid and tanh",)
+    if stored.convention == "keras-1":
+        return ("an array a gate (W_i … b_o): Keras 1",)
+    return (f"kernel and recurrent kernel have 4·{stored.units} columns",)
+
+
+_GATE_KEYS = ("recurrent_activation", "inner_activation")
+
+
+def _activations(cell: _CellConfig, told: _Told) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    """Return (key, value) of the gates' and of the other activation; an empty key is a default."""
+    config = cell.config
+    gate = next(((key, config[key]) for key in _GATE_KEYS if key in config), None)
+    other = ("activation", config["activation"]) if "activation" in config else ("", "tanh")
+    return gate or ("", _default_gate(told.version)), other
+
+
+_OF_TENSORFLOW_1_AND_2 = re.compile(r"2\.2\.\d+-tf")
+
+
+def _two_defaults(cell: _CellConfig, stored: _Stored, told: _Told) -> Undecided | None:
+    """Return the choice that is left where the version does not tell the gates' default.
+
+    TensorFlow 1.13 to 1.15, whose LSTM is lstm_v1.py, and 2.0 and 2.1 all wrote 2.2.4-tf.
+    """
+    (key, _), _ = _activations(cell, told)
+    version = told.version_text or ""
+    if key or stored.convention != "keras" or not _OF_TENSORFLOW_1_AND_2.fullmatch(version):
+        return None
+    return Undecided(
+        f"the file does not say the gates' activation, and keras_version {safe(version)} had two "
+        "defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
+        "--convention keras-2.2 for TensorFlow 1 (0.2 z + 0.5), or --convention keras for "
+        "TensorFlow 2 (sigmoid)",
+    )
+
+
+def _activation_phrases(
+    cell: _CellConfig, stored: _Stored, told: _Told
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return how the activations are known, and which of them is not."""
+    if stored.convention == "keras-cudnn":
+        return (), ()
+    known: list[str] = []
+    opened: list[str] = []
+    gate, other = _activations(cell, told)
+    phrases = [(gate, "the gates' activation"), (other, "the activation")]
+    for (key, value), what in phrases[_two_defaults(cell, stored, told) is not None :]:
+        if key:
+            known.append(f"{told.source}: {key} = {_shown_activation(value)}")
+        else:
+            opened.append(
+                f"{told.source or 'the file'} does not say {what}: {_shown_activation(value)}"
+            )
+    return tuple(known), tuple(opened)
+
+
+def _variant_of(cell: _CellConfig, stored: _Stored, told: _Told, place: str) -> Variant:
+    if stored.convention == "keras-cudnn":
+        return Variant()
+    (_, gate), (_, other) = _activations(cell, told)
+    if _two_defaults(cell, stored, told):
+        gate = "sigmoid"  # which leaves it to the convention that the user chooses
+    candidate = activation(other, told.version, place)
+    named = (activation(gate, told.version, place), candidate, candidate)
+    # The convention of Keras 1 has another default of its own, so there it is always said.
+    return Variant(None if named == PLAIN_ACTIVATIONS and stored.convention == "keras" else named)
+
+
+def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator[Block]:
+    """Yield layers of which only weights are there, two directions of one name together."""
+    layers: dict[str, dict[Direction, _Stored]] = {}
+    for each in _in_written_order(file, rest):
+        way: Direction = "backward" if "/backward_" in each.path else "forward"
+        name = each.label
+        # Cells stacked within each direction are no layer of two directions.
+        if _STACKED.search(each.path):
+            name = f"{name}/{way}"
+        # Should two layers have one name, the second is called by its path.
+        if way in layers.get(name, {}):
+            name = each.path
+        layers.setdefault(name, {})[way] = each
+    unknown = _CellConfig({}, False, "", (), "")
+    source = (
+        "the configuration names no LSTM for these weights: read as a plain one"
+        if told.model else
+        "the file has no configuration: directions and order are those of names and of writing"
+    )  # fmt: skip
+    masking = next((path for path in file.groups if _MASKING.search(path)), "")
+    masked = (_masking_beside(masking.rpartition("/")[2]),) if masking else ()
+    for name, found in layers.items():
+        ways = {way: (found[way], unknown) for way in _WAYS if way in found}
+        layer = _LayerConfig(name, dict.fromkeys(ways, unknown), open=(source, *masked))
+        yield _told_block(file, replace(told, source=""), layer, ways)
+
+
+# What Keras itself calls a layer, or its class, in a file that has no configuration.
+_MASKING = re.compile(r"(^|/)masking(_\d+)?$")
+_STACKED = re.compile("/(forward|backward)_.*cells/")
+_WAYS: tuple[Direction, ...] = ("forward", "backward")
+
+
+def _in_written_order(file: Hdf5, rest: Sequence[_Stored]) -> list[_Stored]:
+    """Return cells by `layer_names`, which older files keep, then as they were written."""
+    group = "model_weights" if "model_weights" in file.groups else ""
+    places = {name: place for place, name in enumerate(file.texts(group, "layer_names") or [])}
+    return sorted(rest, key=lambda each: places.get(each.path.split("/")[0], len(places)))
+
+
+# --------------------------------------------------------------------------------------------------
+# The configuration, read as data: which LSTM layers there are, and how they compute.
+#
+# Keras writes it to `config.json` (in `.keras`) or to the attribute `model_config` (in `.h5`). No
+# class that it names is ever looked up or made; what is not an LSTM is walked through or passed by.
+
+MAX_DEPTH = 48
+
+_Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _CellConfig:
+    """The weights of one direction of a layer, as a configuration describes them.
+
+    Attributes:
+        config: the arguments of the LSTM or LSTMCell.
+        fused: whether it is a CuDNNLSTM.
+        path: where Keras 2.12 and later keep its weights (`layers/lstm/cell/vars`).
+        names: folders that tell its weights in older files (`forward_lstm_1`).
+        top: the name of the layer of the outermost model that it lies in.
+    """
+
+    config: _Config
+    fused: bool
+    path: str
+    names: tuple[str, ...]
+    top: str
+
+    @property
+    def units(self) -> int | None:
+        """The hidden size, if the configuration says it."""
+        units = self.config.get("units", self.config.get("output_dim"))
+        return units if isinstance(units, int) else None
+
+
+@dataclass(frozen=True)
+class _LayerConfig:
+    """One LSTM layer of a configuration: a cell for each direction, and what else is told."""
+
+    name: str
+    cells: Mapping[Direction, _CellConfig]
+    known: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _ConfigPath:
+    """Where the walk is: path in the file, names of the layers, the outermost, how deep."""
+
+    path: str
+    names: tuple[str, ...]
+    top: str = ""
+    depth: int = 0
+
+    def into(self, step: str, name: str = "") -> _ConfigPath:
+        return _ConfigPath(
+            f"{self.path}/{step}" if self.path else step,
+            (*self.names, name) if name else self.names,
+            self.top or name,
+            self.depth + 1,
+        )
+
+
+def layers_of(
+    model: Any, place: str, masks: Mapping[int, tuple[str, ...]] | None = None
+) -> Iterator[_LayerConfig]:
+    """Yield the LSTM layers of a model's configuration, in its order.
+
+    Args:
+        model: `{"class_name": …, "config": …}`, as read from JSON.
+        place: the file, for messages.
+        masks: what is open of a layer because of masks, by the id of its configuration.
+
+    Raises:
+        InputError: models nested too deep.
+    """
+    for layer, node in _walk_layers(model, _ConfigPath("", ()), place):
+        yield replace(layer, open=(*layer.open, *(masks or {}).get(id(node), ())))
+
+
+def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_LayerConfig, Any]]:
+    """Yield each layer with the part of the configuration that describes it."""
+    if at.depth > MAX_DEPTH:
+        raise InputError(
+            f"layers are nested deeper than {MAX_DEPTH}", where=file, hint="save it with Keras"
+        )
+    config = _config_of(node)
+    inner = config.get("layers")
+    match _own_class(node):
+        case "Bidirectional":
+            yield from ((layer, node) for layer in _bidirectional(config, at))
+        case "LSTM" | "CuDNNLSTM" | "RNN":
+            for cell in _cells_of(node, at, at.names[-1:]):
+                yield _one_way(cell, at), node
+        case _ if isinstance(inner, list):
+            used: dict[str, int] = {}
+            for child in inner:
+                step = _unique_step(_snake_case(str(_get(child, "class_name"))), used)
+                yield from _walk_layers(child, at.into(f"layers/{step}", _name_of(child)), file)
+        case wrapper if isinstance(config.get("layer"), dict):
+            for layer, inside in _walk_layers(config["layer"], at.into("layer"), file):
+                opened = (*layer.open, f"it lies inside a {safe(wrapper)}")
+                yield replace(layer, open=opened), inside
+
+
+def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
+    """Yield one layer of two directions, or one a cell and direction where cells are stacked."""
+    first = config.get("layer")
+    second = config.get("backward_layer") or _reversed(first)
+    ways: dict[str, list[_CellConfig]] = {}
+    for step, node in (("forward", first), ("backward", second)):
+        plain = _name_of(node).removeprefix("forward_").removeprefix("backward_")
+        names = (_name_of(node), f"{step}_{plain}")
+        ways[step] = _cells_of(node, at.into(f"{step}_layer"), names)
+    forward, backward = ways["forward"], ways["backward"]
+    mode = config.get("merge_mode", "concat")
+    known = (f"Bidirectional, merge_mode = {safe(mode)}",)
+    merged: tuple[str, ...] = ()
+    if mode != "concat":
+        merged = (f"merge_mode = {safe(mode)}: here the two directions are joined, not merged",)
+    if len(forward) == len(backward) == 1:
+        if forward[0].config.get("go_backwards"):
+            merged += ("Bidirectional around go_backwards = true: its directions stand exchanged",)
+            forward, backward = backward, forward
+        both: dict[Direction, _CellConfig] = {"forward": forward[0], "backward": backward[0]}
+        yield _LayerConfig("/".join(at.names), both, known, merged)
+        return
+    stacked = "cells are stacked in each direction before the two are joined: not one stack"
+    for step, cells in ways.items():
+        for cell in cells:
+            layer = _one_way(cell, at.into("", step), backward=step == "backward")
+            yield replace(layer, known=known, open=(*merged, stacked))
+
+
+def _reversed(node: Any) -> Any:
+    config = _config_of(node)
+    return {
+        **(node if isinstance(node, dict) else {}),
+        "config": {**config, "go_backwards": not config.get("go_backwards")},
+    }
+
+
+def _one_way(cell: _CellConfig, at: _ConfigPath, *, backward: bool = False) -> _LayerConfig:
+    direction: Direction = "forward"
+    note: tuple[str, ...] = ()
+    if cell.config.get("go_backwards"):
+        direction = "backward"
+        note = ("go_backwards = true: Keras leaves the output in reversed time; here it is in "
+                "input time",)  # fmt: skip
+    stacked = "/cells/" in cell.path
+    name = "/".join((*at.names, cell.names[0]) if stacked else at.names)
+    return _LayerConfig(name, {direction: cell}, open=() if backward else note)
+
+
+def _cells_of(node: Any, at: _ConfigPath, names: tuple[str, ...]) -> list[_CellConfig]:
+    """Return the LSTM cells of a recurrent layer; none if it is of another kind."""
+    config = _config_of(node)
+    if _own_class(node) in ("LSTM", "CuDNNLSTM"):
+        fused = _own_class(node) == "CuDNNLSTM"
+        return [_CellConfig(config, fused, f"{at.path}/vars" if fused else f"{at.path}/cell/vars",
+                     names, at.top)]  # fmt: skip
+    cell = config.get("cell")
+    if _own_class(node) != "RNN" or not isinstance(cell, dict):
+        return []
+    backwards = {"go_backwards": bool(config.get("go_backwards"))}
+    if _own_class(cell) == "LSTMCell":
+        inner = {**_config_of(cell), **backwards}
+        return [_CellConfig(inner, False, f"{at.path}/cell/vars", names, at.top)]
+    stacked = _config_of(cell).get("cells")
+    if _own_class(cell) != "StackedRNNCells" or not isinstance(stacked, list):
+        return []
+    used: dict[str, int] = {}
+    steps = [_unique_step(_snake_case(str(_get(each, "class_name"))), used) for each in stacked]
+    return [
+        _CellConfig({**_config_of(each), **backwards}, False, f"{at.path}/cell/cells/{step}/vars",
+             (_name_of(each),), at.top)
+        for each, step in zip(stacked, steps, strict=True)
+        if _own_class(each) == "LSTMCell"
+    ]  # fmt: skip
+
+
+def _own_class(node: Any) -> str:
+    """Return the class of a layer if it is Keras' own, with its name in brackets otherwise."""
+    module = _get(node, "module")
+    name = str(_get(node, "class_name"))
+    foreign = isinstance(module, str) and not re.match(r"(tf_)?keras\b|tensorflow\b", module)
+    return f"({name})" if foreign else name
+
+
+def _config_of(node: Any) -> _Config:
+    """Return a layer's arguments; Sequential kept a bare list of layers before Keras 2.2.3."""
+    config = _get(node, "config")
+    if isinstance(config, list):
+        return {"layers": config}
+    return config if isinstance(config, dict) else {}
+
+
+def _get(node: Any, key: str) -> Any:
+    return node.get(key) if isinstance(node, dict) else None
+
+
+def _name_of(node: Any) -> str:
+    """Return a layer's name; "?" where there is none."""
+    return str(_config_of(node).get("name") or _get(node, "name") or "?")
+
+
+def _unique_step(name: str, used: dict[str, int]) -> str:
+    """Return the name Keras gives a layer of a list: `lstm`, `lstm_1`, ….
+
+    Source: `_get_unique_name`, keras/src/saving/saving_lib.py.
+    """
+    used[name] = used.get(name, -1) + 1
+    return f"{name}_{used[name]}" if used[name] else name
+
+
+def _snake_case(name: str) -> str:
+    """Return a class's name as Keras writes it in paths (keras/src/utils/naming.py)."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+# --------------------------------------------------------------------------------------------------
+# What Keras' names of activations mean, which depends on its version.
+#
+# `hard_sigmoid` is 0.2 z + 0.5 in Keras 1 and 2 and z / 6 + 0.5 in Keras 3 (keras/src/activations);
+# the gates' default is hard_sigmoid before Keras 2.3 and sigmoid since (commit 5949aeede9).
+
+_Version = tuple[int, int]
+
+_FUNCTIONS: Mapping[str, str] = {
+    name: name for name in ("sigmoid", "tanh", "relu", "softsign", "softplus", "elu")
+} | {"linear": "affine", "leaky_relu": "leaky_relu(0.2)"}
+
+# Layers that may stand for a function: the names of their constant, and its default.
+_FUNCTION_LAYERS: Mapping[str, tuple[str, tuple[str, ...], float]] = {
+    "LeakyReLU": ("leaky_relu", ("negative_slope", "alpha"), 0.3),
+    "ELU": ("elu", ("alpha",), 1.0),
+}
+
+
+def _version_of(text: str | None) -> _Version | None:
+    """Return the first two numbers of a Keras version (`2.2.4-tf`), or None."""
+    match = re.match(r"(\d{1,4})\.(\d{1,4})", text or "")
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _default_gate(version: _Version | None) -> str:
+    """Return the gates' activation where nothing is said."""
+    return "hard_sigmoid" if version and version < (2, 3) else "sigmoid"
+
+
+def _shown_activation(value: Any) -> str:
+    """Return the name of an activation as a configuration writes it."""
+    if isinstance(value, dict):
+        inner = value.get("config")
+        kind = value.get("class_name")
+        return safe(inner if kind == "function" and isinstance(inner, str) else kind)[:80]
+    return "linear" if value is None else safe(value)[:80]
+
+
+def activation(value: Any, version: _Version | None, place: str) -> str:
+    """Return an activation of a configuration as `--activations` takes it.
+
+    Args:
+        value: a name, None, or `{"class_name", "config"}`.
+        version: of Keras; None is read as Keras 3.
+        place: the layer, for messages.
+
+    Raises:
+        InputError: not known; names it.
+    """
+    name = _shown_activation(value)
+    if name == "hard_sigmoid":
+        return "hard_sigmoid" if version and version < (3, 0) else "hard_sigmoid_6"
+    if name in _FUNCTION_LAYERS and isinstance(value, dict):
+        function, keys, default = _FUNCTION_LAYERS[name]
+        config = value.get("config")
+        given = [config[key] for key in keys if key in config] if isinstance(config, dict) else []
+        alpha = given[0] if given else default
+        if isinstance(alpha, int | float) and not isinstance(alpha, bool) and abs(alpha) < 1e6:
+            return f"{function}({float(alpha)!r})"
+    if name not in _FUNCTIONS:
+        raise InputError(
+            f"activation '{name}' is not one that is computed here",
+            where=place,
+            hint=suggest(name, [*_FUNCTIONS, "hard_sigmoid", *_FUNCTION_LAYERS]),
+        )
+    return _FUNCTIONS[name]
+
+
+# --------------------------------------------------------------------------------------------------
+# Finding LSTM weights among the datasets of a file, by their places and shapes.
+#
+# Three ways of keeping them were seen in files that Keras itself wrote:
+#
+# - Keras 2.12 and later (`.keras`, `.weights.h5`): `layers/lstm/cell/vars/0`, `1`, `2` are kernel,
+#   recurrent kernel and bias; the folder's name is the class, the user's name an attribute of
+#   `vars`;
+# - `.h5` of Keras 2 and 3: `model_weights/one/one/lstm_cell/kernel:0` (before 2.3 no `lstm_cell`,
+#   on Theano and in Keras 3 no `:0`);
+# - `.h5` of Keras 1: `model_weights/one/one_W_i`, …, one array a gate.
+
+_VARIABLES = ("kernel", "recurrent_kernel", "bias")
+_BY_NAME = re.compile(r"(?P<key>kernel|recurrent_kernel|bias)(?P<which>_\d+)?(:\d+)?")
+_KERAS_1 = re.compile(r"(?P<which>.+)_(?P<kind>[WUb])(_(?P<gate>[icfo]))?(:\d+)?")
+_FUSED_1 = {"W": "kernel", "U": "recurrent_kernel", "b": "bias"}
+# What a recurrent layer may hold besides and is no LSTM of the plain kind.
+_MORE_WEIGHTS = re.compile(r".*peephole.*|gamma.*|beta.*|.*scale.*")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The weights of one LSTM cell, as a file holds them.
+
+    Attributes:
+        path: the folder, with "/" and without `model_weights`.
+        keys: key of the convention -> dataset.
+        convention: a name from `conventions.CONVENTIONS`.
+        units: H.
+        address: where the kernel lies; the order of writing.
+        label: what the file calls the layer, as far as it does.
+    """
+
+    path: str
+    keys: Mapping[str, str]
+    convention: str
+    units: int
+    address: int
+    label: str
+
+    def tensors(self, file: Hdf5) -> Tensors:
+        """Return the tensors under the convention's keys, read when asked for."""
+
+        def load(key: str) -> Array:
+            return file.load(self.keys[key])
+
+        return Tensors({key: file.infos[path] for key, path in self.keys.items()}, load)
+
+
+def _find_stored(file: Hdf5) -> list[_Stored]:
+    """Return every LSTM cell's weights, in the order of the file."""
+    found = [cell for folder in _folders(file).items() for cell in _cells_in(file, *folder)]
+    return sorted(found, key=lambda each: each.address)
+
+
+def _passed_by(file: Hdf5) -> list[str]:
+    """Return folders that hold an LSTM's weights and more, which are left alone."""
+    return [path for path, names in _folders(file).items() if _has_more(names)]
+
+
+def _has_more(names: Mapping[str, str]) -> bool:
+    plain = {name.partition(":")[0] for name in names}
+    return {"kernel", "recurrent_kernel"} <= plain and any(map(_MORE_WEIGHTS.fullmatch, plain))
+
+
+def _folders(file: Hdf5) -> dict[str, dict[str, str]]:
+    """Return folder -> name -> dataset; an optimizer's arrays have the shapes of weights."""
+    folders: dict[str, dict[str, str]] = {}
+    for path in file.infos:
+        # Keras 2.12 on Windows wrote backslashes into the names.
+        folder, _, name = path.replace("\\", "/").rpartition("/")
+        if not re.match(r"_?optimizer(_weights)?(/|$)", folder):
+            folders.setdefault(folder, {})[name] = path
+    return folders
+
+
+def _cells_in(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[_Stored]:
+    if folder.rpartition("/")[2] == "vars":
+        # Other layers may have weights of these shapes, but not under these names.
+        if set(names) in ({"0", "1"}, {"0", "1", "2"}) and re.search("cell|lstm", folder):
+            keys = {_VARIABLES[int(name)]: path for name, path in names.items()}
+            yield from _checked(file, folder, keys, "keras")
+        return
+    if _has_more(names):
+        return
+    yield from _named_cells(file, folder, names)
+
+
+def _named_cells(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[_Stored]:
+    by_name: dict[str, dict[str, str]] = {}
+    by_gate: dict[str, dict[str, str]] = {}
+    for name, path in names.items():
+        if match := _BY_NAME.fullmatch(name):
+            by_name.setdefault(match["which"] or "", {})[match["key"]] = path
+        elif match := _KERAS_1.fullmatch(name):
+            gate = (match["gate"] or "").replace("c", "g")
+            if gate:
+                by_gate.setdefault(match["which"], {})[f"{match['kind']}_{gate}"] = path
+            else:
+                by_name.setdefault(match["which"], {})[_FUSED_1[match["kind"]]] = path
+    for which, keys in by_name.items():
+        inside = f"{folder}/{which}" if which and not which.startswith("_") else folder
+        yield from _checked(file, inside, keys, "keras")
+    for which, keys in by_gate.items():
+        yield from _checked(file, f"{folder}/{which}", keys, "keras-1")
+
+
+def _checked(file: Hdf5, path: str, keys: dict[str, str], convention: str) -> Iterator[_Stored]:
+    """Yield the cell if its shapes are an LSTM's: a GRU has 3·H columns, a simple RNN H."""
+    infos = {key: file.infos[dataset] for key, dataset in keys.items()}
+    units = _units_by_gate(infos) if convention == "keras-1" else _units_of(infos)
+    if not units:
+        return
+    if infos.get("bias", Info((), "")).shape == (8 * units,):
+        convention = "keras-cudnn"
+    if convention != "keras-1":
+        keys = {key: keys[key] for key in _VARIABLES if key in keys}
+    address = min(file.addresses[dataset] for dataset in keys.values())
+    path = path.removeprefix("model_weights/")
+    yield _Stored(path, keys, convention, units, address, _label_of(file, path))
+
+
+def _units_of(infos: Mapping[str, Info]) -> int:
+    if not {"kernel", "recurrent_kernel"} <= set(infos):
+        return 0
+    kernel, recurrent = infos["kernel"].shape, infos["recurrent_kernel"].shape
+    if len(kernel) != 2 or len(recurrent) != 2:
+        return 0
+    units = recurrent[0]
+    bias = infos["bias"].shape if "bias" in infos else (4 * units,)
+    fits = kernel[1] == recurrent[1] == 4 * units and bias in ((4 * units,), (8 * units,))
+    return units if fits else 0
+
+
+def _units_by_gate(infos: Mapping[str, Info]) -> int:
+    if set(infos) != {f"{kind}_{gate}" for kind in "WUb" for gate in "figo"}:
+        return 0
+    units = infos["b_f"].shape[-1] if infos["b_f"].shape else 0
+    fits = all(infos[f"U_{gate}"].shape == (units, units) for gate in "figo")
+    return units if fits else 0
+
+
+def _label_of(file: Hdf5, path: str) -> str:
+    """Return what a file without a configuration calls a cell's layer.
+
+    Newer files keep each layer's name at its `vars`; of older ones the folders are the names.
+    """
+    steps = path.split("/")
+    if steps[-1] != "vars":
+        return _old_label(steps)
+    names: list[str] = []
+    for place, step in enumerate(steps[:-1]):
+        above = "/".join(steps[: place + 1])
+        in_list = place and steps[place - 1] in ("layers", "cells")
+        structural = _WITHIN.fullmatch(step) and not in_list
+        if f"{above}/vars" in file.groups and not structural:
+            names.append(file.text(f"{above}/vars", "name") or step)
+    return "/".join(names) or path
+
+
+def _old_label(steps: list[str]) -> str:
+    """Return the folders without what Keras adds: one/one/lstm_cell, bi/bi/forward_one."""
+    top, *inner = steps
+    kept = [top]
+    for step in inner:
+        if step != kept[-1] and not _WITHIN.fullmatch(step):
+            kept.append(step)
+    return "/".join(kept)
+
+
+# Folders that stand for no layer of the user's.
+_WITHIN = re.compile(
+    r"cells?|layers?|(forward|backward)_.+|lstm_cell(_\d+)?|stacked_rnn_cells(_\d+)?"
+)
+
+
+# --------------------------------------------------------------------------------------------------
+# Which LSTM layers a mask reaches, and where it comes from.
+#
+# Keras leaves the states of an LSTM as they were at a step that is masked; here every step is run.
+# `Masking` and `Embedding(mask_zero=True)` make masks, which travel from layer to layer: through
+# models in models and through wrappers, but not past a recurrent layer that gives its last step
+# only.
+
+# What is said of a layer names so many sources.
+MAX_MASK_SOURCES = 3
+
+_MaskSources = tuple[str, ...]
+
+_ENDS_HERE = re.compile("Flatten|RepeatVector|Dot|Global.*")
+_RECURRENT = re.compile(r"(.*\.)?(Conv)?(CuDNN)?(Simple)?(RNN|LSTM|GRU)(\dD)?")
+_SKIPPED = "are run here; Keras skips them, which leaves the states as they were"
+
+
+def masks_of(model: Any) -> Mapping[int, _MaskSources]:
+    """Return id of a recurrent layer's configuration -> a sentence on each mask that reaches it.
+
+    Args:
+        model: `{"class_name": …, "config": …}`, as read from JSON.
+    """
+    reached: dict[int, _MaskSources] = {}
+    _leaving(model, (), reached, 0)
+    return reached
+
+
+def _masking_beside(name: str) -> str:
+    """Return the sentence on a layer of which a file without a configuration tells the name."""
+    return f"a layer '{safe(name)[:80]}' is in the file: steps that it masks {_SKIPPED}"
+
+
+def _leaving(
+    node: Any, arriving: _MaskSources, reached: dict[int, _MaskSources], depth: int
+) -> _MaskSources:
+    """Return the masks of a layer's output, and note those that reach the LSTMs in it."""
+    if not isinstance(node, dict) or depth > MAX_DEPTH:
+        return ()
+    config, kind = _config_of(node), str(node.get("class_name"))
+    inner = config.get("layer")
+    if kind == "Masking":
+        value = safe(config.get("mask_value", 0.0))[:40]
+        return (f"{_before(node)}: steps that equal its mask_value {value} {_SKIPPED}",)
+    if kind == "Embedding":
+        zero = config.get("mask_zero")
+        return (f"{_before(node)} with mask_zero: steps of index 0 {_SKIPPED}",) if zero else ()
+    if isinstance(config.get("layers"), list):
+        return _through_model(config, arriving, reached, depth)
+    if _RECURRENT.fullmatch(kind) or kind == "Bidirectional":
+        reached[id(node)] = arriving
+        told = config if kind != "Bidirectional" else _config_of(inner)
+        return arriving if told.get("return_sequences") else ()
+    if isinstance(inner, dict):
+        return _union_of(_leaving(inner, arriving, reached, depth + 1), arriving)
+    return () if _ENDS_HERE.fullmatch(kind) else arriving
+
+
+def _before(node: Any) -> str:
+    return f"{node['class_name']} '{safe(_name_of(node))[:80]}' stands before it"
+
+
+def _union_of(*several: _MaskSources) -> _MaskSources:
+    return tuple(dict.fromkeys(each for sources in several for each in sources))[:MAX_MASK_SOURCES]
+
+
+def _through_model(
+    config: Mapping[str, Any], arriving: _MaskSources, reached: dict[int, _MaskSources], depth: int
+) -> _MaskSources:
+    layers = [each for each in config["layers"] if isinstance(each, dict)]
+    if not any(each.get("inbound_nodes") for each in layers):
+        for layer in layers:
+            arriving = _leaving(layer, arriving, reached, depth + 1)
+        return arriving
+    left: dict[str, _MaskSources] = {}
+    for layer in _in_order_of_reading(layers):
+        calls = layer.get("inbound_nodes")
+        sources = (
+            _union_of(*(left.get(name, ()) for name in _read_by(calls))) if calls else arriving
+        )
+        if not sources and _is_called_with_mask(calls):
+            sources = (f"it is called with a mask: steps that are masked {_SKIPPED}",)
+        left[_key_of(layer)] = _leaving(layer, sources, reached, depth + 1)
+    return _union_of(*(left.get(name, ()) for name in _read_by(config.get("output_layers"))))
+
+
+def _key_of(layer: Mapping[str, Any]) -> str:
+    """Return the name by which other layers of a model refer to a layer."""
+    return str(layer.get("name") or _name_of(layer))
+
+
+def _in_order_of_reading(layers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield layers after those that they read; those that read each other, as they are listed."""
+    by_name = {_key_of(layer): layer for layer in layers}
+    waiting = {
+        name: {each for each in _read_by(layer.get("inbound_nodes")) if each in by_name} - {name}
+        for name, layer in by_name.items()
+    }
+    readers: dict[str, list[str]] = {}
+    for name, read in waiting.items():
+        for each in read:
+            readers.setdefault(each, []).append(name)
+    ready = [name for name, read in waiting.items() if not read]
+    for name in ready:  # which grows meanwhile
+        yield by_name[name]
+        for reader in readers.get(name, ()):
+            waiting[reader].discard(name)
+            if not waiting[reader]:
+                ready.append(reader)
+    done = set(ready)
+    yield from (layer for name, layer in by_name.items() if name not in done)
+
+
+def _read_by(calls: Any) -> Iterator[str]:
+    """Yield the names of layers whose first output a configuration refers to.
+
+    A reference is `["name", 0, 0]`, in Keras 3 inside of `{"keras_history": …}`. Further outputs
+    are states, which have no mask.
+    """
+    for each in _branches_in(calls):
+        match each:
+            case [str() as name, int(), 0, *_]:
+                yield name
+
+
+def _is_called_with_mask(calls: Any) -> bool:
+    return any(
+        isinstance(each, dict) and each.get("mask") is not None for each in _branches_in(calls)
+    )
+
+
+def _branches_in(value: Any) -> Iterator[Any]:
+    """Yield every list and object in a value, however deep."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict | list):
+            yield each
+            waiting += each.values() if isinstance(each, dict) else each
+
+
+# --------------------------------------------------------------------------------------------------
+# Writing: a `.weights.h5` of Keras 3: `layers/lstm/cell/vars/0…2`, or a Bidirectional's two cells.
+#
+# The layout is that of keras/src/saving/saving_lib.py: layers by their class, numbered from the
+# second on; variables by number: kernel, recurrent_kernel, bias.
+
+
+def write(package: Package, path: Path) -> bytes:
+    """Return the file's bytes.
+
+    Raises:
+        InputError: a layer that is only backward, which Keras has only as go_backwards.
+    """
+    os.environ.setdefault("HDF5_PLUGIN_PRELOAD", "::")
+    import h5py  # type: ignore[import-untyped, unused-ignore] # ships no types
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for level in sorted({level for level, _ in package.parts}):
+            both = (level, "backward") in package.parts
+            if both and (level, "forward") not in package.parts:
+                raise InputError(
+                    "a layer that only runs backward has no place in a weights file of Keras",
+                    hint="give go_backwards to the layer and convert as forward",
+                )
+            name = ("bidirectional" if both else "lstm") + (f"_{level}" if level else "")
+            # As Keras does, so that a reader knows the two directions as one layer's.
+            file.create_group(f"layers/{name}/vars").attrs["name"] = name
+            sides: tuple[Direction, ...] = ("forward", "backward") if both else ("forward",)
+            for side in sides:
+                cell = f"{side}_layer/cell" if both else "cell"
+                group = file.create_group(f"layers/{name}/{cell}/vars")
+                tensors = package.parts[(level, side)]
+                for number, key in enumerate(("kernel", "recurrent_kernel", "bias")):
+                    group.create_dataset(str(number), data=tensors[key])
+    return buffer.getvalue()

@@ -64,7 +64,7 @@ SAVERS: tuple[Saver, ...] = (
     Saver("npz", (".npz",), "save_arrays", "NumPy arrays by name"),
     Saver("json", (".json",), "save_arrays", "an object of nested lists by name"),
     Saver("safetensors", (".safetensors",), "save_arrays", "tensors by name"),
-    Saver("keras", (".weights.h5",), "save_keras", "weights that Keras 3 loads by layer", "keras",
+    Saver("keras", (".weights.h5",), "keras", "weights that Keras 3 loads by layer", "keras",
           extra="keras", needs="h5py"),
     Saver("onnx", (".onnx",), "onnx", "a model of one LSTM node", "onnx",
           ("activations", "clip", "coupled"), extra="onnx", needs="onnx"),

@@ -27,10 +27,7 @@ from lstm_cli.engine import run as engine
 from lstm_cli.formats import hdf5
 from lstm_cli.formats.contents import Block, Contents, Part
 from lstm_cli.formats.conventions import convention_named
-from lstm_cli.formats.keras import read
-from lstm_cli.formats.keras_activations import activation
-from lstm_cli.formats.keras_config import layers_of
-from lstm_cli.formats.keras_masks import masks_of
+from lstm_cli.formats.keras import activation, layers_of, masks_of, read
 from lstm_cli.formats.layouts import unpack
 from lstm_cli.formats.read import read_weights
 from tests.tools import call
