@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.c_text import array_lines, comment, guard
-from lstm_cli.formats.save import Package
+from lstm_cli.formats.contents import Package
 
 
 def write(package: Package, path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""What a weight file holds, in the one form that every reader returns.
+"""What a weight file holds, in the one form that every reader returns and every writer takes.
 
 A plain file (npz, safetensors, a PyTorch state dict) is named tensors, and names tell which are
 an LSTM's. A file that knows its own layers (Keras, ONNX, TFLite) returns them as blocks. Behind
@@ -18,6 +18,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
+from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, open_checked
 
@@ -133,6 +134,28 @@ class Contents:
     notes: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     by_name: str = ""
+
+
+Place = tuple[int, Direction]
+
+
+@dataclass(frozen=True, eq=False)
+class Package:
+    """What a writer gets: tensors of each layer and direction under the convention's keys.
+
+    Attributes:
+        convention: the layout's name.
+        parts: (level, direction) -> key -> array, in the dtype to write.
+        traits: (level, direction) -> the cell, for formats that hold its settings.
+        sizes: (level, direction) -> I, H, P.
+        named: every array under the name it has in a file of named tensors.
+    """
+
+    convention: str
+    parts: Mapping[Place, Mapping[str, Array]]
+    traits: Mapping[Place, Traits]
+    sizes: Mapping[Place, tuple[int, int, int]]
+    named: Mapping[str, Array]
 
 
 # Of a graph: its nodes say how its tensors are used, and here that is not looked at.

@@ -19,11 +19,9 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
-from lstm_cli.formats.contents import Block, Contents, Info, Part, Tensors, Undecided
+from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Tensors, Undecided
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention, Tensor
 from lstm_cli.formats.layouts import unpack
-
-Place = tuple[int, Direction]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,9 @@ from typing import Any
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
+from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.files.safe import parse_json, read_text, to_array
-from lstm_cli.formats.contents import Contents, in_memory
+from lstm_cli.formats.contents import Contents, Package, in_memory
 
 
 def read(path: Path) -> Contents:
@@ -31,3 +32,9 @@ def arrays_from(document: Any, place: str) -> dict[str, Array]:
             hint='for example {"W_f": [[1, 0]], "b_f": [0], …}',
         )
     return {name: to_array(value, name, place) for name, value in document.items()}
+
+
+def write(package: Package, path: Path) -> bytes:
+    """Return the file's bytes: every array as nested lists under its name."""
+    lists = {name: plain_list(array, array.dtype) for name, array in package.named.items()}
+    return (json_text(lists) + "\n").encode()

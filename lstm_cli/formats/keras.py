@@ -23,9 +23,17 @@ from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
-from lstm_cli.formats.contents import Block, Contents, Info, Part, Tensors, Undecided, Variant
+from lstm_cli.formats.contents import (
+    Block,
+    Contents,
+    Info,
+    Package,
+    Part,
+    Tensors,
+    Undecided,
+    Variant,
+)
 from lstm_cli.formats.hdf5 import Hdf5
-from lstm_cli.formats.save import Package
 
 # A member that packs better than this and is larger than a model's configuration is a bomb.
 MAX_ZIP_RATIO = 200

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
+from lstm_cli.files.output import npz_bytes
 from lstm_cli.files.safe import npz_headers, read_npz
-from lstm_cli.formats.contents import Contents, Info, Tensors
+from lstm_cli.formats.contents import Contents, Info, Package, Tensors
 
 
 def read(path: Path) -> Contents:
     """Return every array by name; numbers are read when asked for.
 
     Raises:
-        InputError: what `safe_files.read_npz` refuses, or text where numbers are needed.
+        InputError: what `read_npz` refuses, or text where numbers are needed.
     """
 
     def load(name: str) -> Array:
@@ -27,3 +28,8 @@ def read(path: Path) -> Contents:
 
     infos = {name: Info(shape, dtype) for name, (shape, dtype) in npz_headers(path).items()}
     return Contents(Tensors(infos, load))
+
+
+def write(package: Package, path: Path) -> bytes:
+    """Return the archive's bytes: every array under its name."""
+    return npz_bytes(package.named)

@@ -35,6 +35,7 @@ from lstm_cli.formats.contents import (
     Budget,
     Contents,
     Info,
+    Package,
     Part,
     Tensors,
     Variant,
@@ -44,7 +45,6 @@ from lstm_cli.formats.contents import (
     shape_from,
     size_of,
 )
-from lstm_cli.formats.save import Package
 
 # Functions may call functions: a small file can describe a huge graph.
 MAX_NODES = 500_000

@@ -10,10 +10,14 @@ itself (0.8.0) accepts duplicate keys and takes seconds over 200,000 empty tenso
 from __future__ import annotations
 
 import io
+import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
@@ -21,6 +25,7 @@ from lstm_cli.files.safe import decode, open_checked, parse_json
 from lstm_cli.formats.contents import (
     Contents,
     Info,
+    Package,
     Span,
     Tensors,
     read_numbers,
@@ -160,3 +165,25 @@ def _check_layout(entries: Mapping[str, _Entry], start: int, size: int, place: s
             f"the tensors end at byte {end:,}, the file at byte {size:,}",
             where=place, hint=_DAMAGED,
         )  # fmt: skip
+
+
+_WRITTEN_DTYPES = {ours: stored for stored, ours in DTYPES.items()}
+
+
+def write(package: Package, path: Path) -> bytes:
+    """Return the file's bytes: the header, then the numbers without gaps."""
+    header: dict[str, object] = {}
+    chunks: list[bytes] = []
+    offset = 0
+    for name, array in package.named.items():
+        data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+        header[name] = {
+            "dtype": _WRITTEN_DTYPES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + len(data)],
+        }
+        offset += len(data)
+        chunks.append(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # numbers start at a multiple of 8
+    return struct.pack("<Q", len(text)) + text + b"".join(chunks)

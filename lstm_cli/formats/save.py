@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, safe, suggest
-from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import Direction
-
-Place = tuple[int, Direction]
-
-
-@dataclass(frozen=True, eq=False)
-class Package:
-    """What a saver gets: tensors of each layer and direction under the convention's keys.
-
-    Attributes:
-        convention: the layout's name.
-        parts: (level, direction) -> key -> array, in the dtype to write.
-        traits: (level, direction) -> the cell, for formats that hold its settings.
-        sizes: (level, direction) -> I, H, P.
-        named: every array under the name it has in a file of named tensors.
-    """
-
-    convention: str
-    parts: Mapping[Place, Mapping[str, Array]]
-    traits: Mapping[Place, Traits]
-    sizes: Mapping[Place, tuple[int, int, int]]
-    named: Mapping[str, Array]
+from lstm_cli.formats.contents import Package
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +38,9 @@ class Saver:
 
 
 SAVERS: tuple[Saver, ...] = (
-    Saver("npz", (".npz",), "save_arrays", "NumPy arrays by name"),
-    Saver("json", (".json",), "save_arrays", "an object of nested lists by name"),
-    Saver("safetensors", (".safetensors",), "save_arrays", "tensors by name"),
+    Saver("npz", (".npz",), "npz", "NumPy arrays by name"),
+    Saver("json", (".json",), "json", "an object of nested lists by name"),
+    Saver("safetensors", (".safetensors",), "safetensors", "tensors by name"),
     Saver("keras", (".weights.h5",), "keras", "weights that Keras 3 loads by layer", "keras",
           extra="keras", needs="h5py"),
     Saver("onnx", (".onnx",), "onnx", "a model of one LSTM node", "onnx",

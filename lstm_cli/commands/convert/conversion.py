@@ -17,12 +17,12 @@ from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
 from lstm_cli.files.output import write_atomically
 from lstm_cli.formats.c_header import numbers_in
-from lstm_cli.formats.contents import Variant
+from lstm_cli.formats.contents import Package, Place, Variant
 from lstm_cli.formats.conventions import Convention, convention_named
 from lstm_cli.formats.detect import find_lstms
 from lstm_cli.formats.layouts import pack
 from lstm_cli.formats.read import file_traits, read_contents, read_weights
-from lstm_cli.formats.save import Package, Place, Saver, save, saver_for
+from lstm_cli.formats.save import Saver, save, saver_for
 
 _TRAIT_NAMES = {
     "coupled": "coupled gates",
