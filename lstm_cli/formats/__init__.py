@@ -1,5 +1,6 @@
 """Weights in files: conventions, layouts, how they are detected, and a file a format.
 
-`read` chooses a format by content and name and makes a model, `save` writes one; `detect` finds the
-LSTMs among tensors, and `conventions` has the rows that say how frameworks lay weights out.
+`registry` has a row for each format, whose own file reads and writes it; `detect` finds the LSTMs
+among tensors, `conventions` has the rows that say how frameworks lay weights out, and `read` makes
+a model of what is found. Start with `read`.
 """

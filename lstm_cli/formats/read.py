@@ -1,21 +1,19 @@
-"""Weight files: one file a format, one registry, and the way from a file to a model.
+"""The way from a weight file to a model.
 
-A reader says what a file holds; `finding` tells which of it are LSTMs; here they become a model,
+A reader says what a file holds; `detect` tells which of it are LSTMs; here they become a model,
 with the file's own variant (hard sigmoid, clip, peepholes, projection) as edits of the table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, LstmStepError, safe, shell_word, suggest
+from lstm_cli.base.errors import InputError, LstmStepError, safe, shell_word
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import solve_sizes
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits, build_cell, traits_of
@@ -24,75 +22,11 @@ from lstm_cli.formats.contents import Contents, Part, Variant, in_memory
 from lstm_cli.formats.conventions import Convention, convention_named
 from lstm_cli.formats.detect import Found, advice, find_lstms
 from lstm_cli.formats.layouts import recurrent_biases, shown_key, unpack
+from lstm_cli.formats.registry import format_of
 
 Edit = Callable[[Cell], Cell]
 
 _LOOK = "`lstm-step inspect` shows what is there; export the model again without what is named here"
-
-
-@dataclass(frozen=True, eq=False)
-class Format:
-    """A kind of file: its suffixes, the module that reads it, what it is, what it needs."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    module: str
-    title: str
-    extra: str = ""
-    needs: str = ""
-
-    @property
-    def missing(self) -> str:
-        """The line that installs what the format needs, "" where it is there."""
-        from importlib.util import find_spec
-
-        there = not self.needs or find_spec(self.needs) is not None
-        return "" if there else f"pip install 'lstm-cli[{self.extra}]'"
-
-
-FORMATS: tuple[Format, ...] = (
-    Format("npz", (".npz",), "npz", "NumPy arrays by name (never pickled objects)"),
-    Format("json", (".json",), "json", "an object of nested lists by name"),
-    Format("safetensors", (".safetensors",), "safetensors", "tensors by name; float16, bfloat16"),
-    Format(
-        "pytorch", (".pt", ".pth", ".bin"), "torch", "state dicts and checkpoints, without torch"
-    ),
-    Format(
-        "keras",
-        (".keras", ".weights.h5", ".h5", ".hdf5"),
-        "keras",
-        "Keras models and weights, with the activations their config tells",
-        "keras",
-        "h5py",
-    ),
-    Format("onnx", (".onnx",), "onnx", "every LSTM node, nested branches included", "onnx", "onnx"),
-    Format("tflite", (".tflite",), "tflite", "TensorFlow Lite's LSTM operators"),
-    Format("flax", (".msgpack",), "flax", "Flax parameters"),
-    Format("matlab", (".mat",), "matlab", "MATLAB v5 arrays and structs"),
-)
-
-
-def format_of(path: Path) -> Format:
-    """Return the format of a file, by its suffix.
-
-    Raises:
-        InputError: there is no reader; formats that others read are answered with a way out.
-    """
-    name = path.name.lower()
-    for each in FORMATS:
-        if name.endswith(each.suffixes):
-            return each
-    from lstm_cli.formats.unreadable import explain_unreadable
-
-    explained = explain_unreadable(path)
-    if explained is not None:
-        raise explained
-    known = [suffix for each in FORMATS for suffix in each.suffixes]
-    raise InputError(
-        f"no reader for '{safe(path.suffix)}' files",
-        where=safe(path),
-        hint=suggest(path.suffix, known) + "; save with numpy.savez(path, **arrays)",
-    )
 
 
 def read_contents(path: Path, *, external: bool = False) -> Contents:
@@ -106,9 +40,10 @@ def read_contents(path: Path, *, external: bool = False) -> Contents:
         InputError: an unknown format, a missing package, or what its reader refuses.
     """
     chosen = format_of(path)
-    read: Callable[..., Contents] = import_module(f"lstm_cli.formats.{chosen.module}").read
     return (
-        read(path, allow_external_data=True) if external and chosen.name == "onnx" else read(path)
+        chosen.read(path, allow_external_data=True)
+        if external and chosen.name == "onnx"
+        else chosen.read(path)
     )
 
 

@@ -24,7 +24,7 @@ from lstm_cli.formats import matlab as mat
 from lstm_cli.formats import safetensors as safetensors_
 from lstm_cli.formats import torch as torch_
 from lstm_cli.formats.contents import Contents
-from lstm_cli.formats.unreadable import UNREAD, explain_unreadable
+from lstm_cli.formats.registry import UNREAD, explain_unreadable
 from tests.formats.build import (
     entry,
     mat_element,

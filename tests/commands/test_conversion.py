@@ -23,7 +23,7 @@ from lstm_cli.commands.convert.conversion import convert
 from lstm_cli.engine.run import run
 from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.formats.read import model_from_arrays, read_weights
-from lstm_cli.formats.save import SAVERS
+from lstm_cli.formats.registry import READ, WRITTEN
 from tests.cell.test_weights import as_pytorch, torch_case
 from tests.conftest import random_inputs, random_weights
 from tests.formats.test_finding import named
@@ -209,11 +209,9 @@ def test_c_header_compiles_to_the_same_numbers(tmp_path: Path) -> None:
 
 def test_every_saver_has_a_reader() -> None:
     """Every format but C is read again by a reader of the same name."""
-    from lstm_cli.formats.read import FORMATS
-
-    readable = {suffix for each in FORMATS for suffix in each.suffixes}
-    for saver in SAVERS:
-        assert saver.reads_back == bool(set(saver.suffixes) & readable)
+    readable = {suffix for each in READ for suffix in each.suffixes}
+    for saver in WRITTEN:
+        assert saver.reads == bool(set(saver.suffixes) & readable)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lstm_cli.engine.run import run
-from lstm_cli.formats.read import FORMATS, read_weights
+from lstm_cli.formats.read import read_weights
+from lstm_cli.formats.registry import FORMATS
 
 FILES = Path(__file__).parents[1] / "files"
 NEEDS = {suffix: each.needs for each in FORMATS for suffix in each.suffixes if each.needs}

@@ -22,7 +22,7 @@ from lstm_cli.formats.conventions import Convention, convention_named
 from lstm_cli.formats.detect import find_lstms
 from lstm_cli.formats.layouts import pack
 from lstm_cli.formats.read import file_traits, read_contents, read_weights
-from lstm_cli.formats.save import Saver, save, saver_for
+from lstm_cli.formats.registry import Format, format_to_write
 
 _TRAIT_NAMES = {
     "coupled": "coupled gates",
@@ -76,7 +76,7 @@ def convert(
         InputError: the target cannot hold what the source has; says what would be lost.
         OutputError: the file cannot be written.
     """
-    saver = saver_for(target)
+    saver = format_to_write(target)
     row = _target_row(saver, to)
     moved, lost = list[str](), list[str]()
     packed: dict[Place, Mapping[str, Array]] = {}
@@ -102,13 +102,13 @@ def convert(
     }
     sizes = {(lv, d): (w.input_size, w.hidden_size, w.output_size) for lv, d, w in model.runs}
     package = Package(row.name, packed, traits, sizes, _named(row, packed))
-    write_atomically(target, [save(saver, package, target)])
+    write_atomically(target, [saver.write(package, target)])
     two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
     if lost:
         differences: tuple[float | None, float | None] = (None, None)
-    elif saver.reads_back:
+    elif saver.reads:
         differences = _read_back(model, target, saver, row)
     else:
         differences = (_compare_header(target, package), None)
@@ -118,7 +118,7 @@ def convert(
     )
 
 
-def _target_row(saver: Saver, to: str) -> Convention:
+def _target_row(saver: Format, to: str) -> Convention:
     if not to and not saver.convention:
         raise UsageError(
             f"a {saver.name} file can hold any convention", where="--to", hint="--to pytorch"
@@ -160,7 +160,7 @@ def _fold(
 
 
 def _cannot_hold(
-    own: Traits, row: Convention, saver: Saver, arrays: Mapping[str, Array]
+    own: Traits, row: Convention, saver: Format, arrays: Mapping[str, Array]
 ) -> list[str]:
     """Return what a reader of the target would not know, a phrase each."""
     read_back = file_traits(row, Variant(), arrays)
@@ -180,7 +180,7 @@ def _phrase(name: str, own: Traits) -> str:
     return _TRAIT_NAMES[name] + (f" ({detail})" if value not in (True, False, "", 0.0) else "")
 
 
-def _refusal(row: Convention, saver: Saver, lost: list[str], source: str) -> InputError:
+def _refusal(row: Convention, saver: Format, lost: list[str], source: str) -> InputError:
     return InputError(
         f"convention {row.name} in a {saver.name} file cannot hold {' and '.join(lost)}",
         where=safe(source),
@@ -204,14 +204,14 @@ def _with_coupled(arrays: dict[str, Array], row: Convention) -> dict[str, Array]
     return arrays | zeros
 
 
-def _narrowest(packed: Mapping[Place, Mapping[str, Array]], saver: Saver) -> str:
+def _narrowest(packed: Mapping[Place, Mapping[str, Array]], saver: Format) -> str:
     arrays = [array for tensors in packed.values() for array in tensors.values()]
     with np.errstate(over="ignore"):  # what is too large for it is not exact
         exact = all(np.array_equal(array.astype(np.float32), array) for array in arrays)
     return "float32" if exact or saver.name == "onnx" else "float64"
 
 
-def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Saver, source: str) -> Array:
+def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Format, source: str) -> Array:
     """Return an array in the type that is written.
 
     Raises:
@@ -256,9 +256,9 @@ def _compare_header(target: Path, package: Package) -> float:
     )
 
 
-def _needs_telling(target: Path, saver: Saver, row: Convention) -> bool:
+def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
     """Whether a reader that is told nothing takes the new file for another layout, or refuses."""
-    if not saver.reads_back or saver.convention:
+    if not saver.reads or saver.convention:
         return False
     contents = read_contents(target)
     try:
@@ -273,7 +273,7 @@ def _needs_telling(target: Path, saver: Saver, row: Convention) -> bool:
 
 
 def _read_back(
-    model: Model, target: Path, saver: Saver, row: Convention
+    model: Model, target: Path, saver: Format, row: Convention
 ) -> tuple[float | None, float | None]:
     """Return the largest differences of weights and of h between a model and its new file."""
     convention = None if row.by_name or saver.convention else row.name

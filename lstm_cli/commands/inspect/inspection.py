@@ -14,7 +14,8 @@ from lstm_cli.cell.cells import describe_edit
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.formats.conventions import convention_named
 from lstm_cli.formats.detect import Found, find_lstms
-from lstm_cli.formats.read import assemble, format_of, read_contents, refuse_strangers
+from lstm_cli.formats.read import assemble, read_contents, refuse_strangers
+from lstm_cli.formats.registry import format_of
 
 SCHEMA = "lstm-step/1"
 

@@ -70,23 +70,14 @@ def _conventions() -> list[Row]:
 
 
 def _formats() -> list[Row]:
-    from lstm_cli.formats.read import FORMATS
-    from lstm_cli.formats.save import SAVERS
+    from lstm_cli.formats.registry import FORMATS
 
-    written = {suffix for saver in SAVERS for suffix in saver.suffixes}
-    rows = [
-        {"name": each.name, "read": " ".join(each.suffixes), "what": each.title,
-         "written": " ".join(suffix for suffix in each.suffixes if suffix in written),
-         "missing": each.missing}
+    return [
+        {"name": each.name, "read": " ".join(each.suffixes) if each.reads else "",
+         "what": each.title, "written": " ".join(each.writes), "missing": each.missing}
         for each in FORMATS
+        if each.reads or each.writes
     ]  # fmt: skip
-    rows += [
-        {"name": saver.name, "read": "", "what": saver.title, "written": " ".join(saver.suffixes),
-         "missing": ""}
-        for saver in SAVERS
-        if not saver.reads_back
-    ]  # fmt: skip
-    return rows
 
 
 def _activations() -> list[Row]:
