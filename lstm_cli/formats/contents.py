@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,6 +164,12 @@ NO_OPERATOR = (
     "no operator of the graph is an LSTM: tensors are read by their names alone, whatever the "
     "graph does with them"
 )
+
+
+def numbered(name: str, taken: Counter[str]) -> str:
+    """Return a name with #2, #3 … where it has been taken before (names need not be unique)."""
+    taken[name] += 1
+    return f"{name}#{taken[name]}" if taken[name] > 1 else name
 
 
 def in_memory(arrays: Mapping[str, Any]) -> Contents:

@@ -117,7 +117,7 @@ def _unpacked(path: Path, array: _MatArray, place: str) -> bytes:
     with open_checked(path) as stream:
         try:
             # A little more than the array, so that the checksum behind it is reached and checked.
-            data = _Unpacked(_source_of(stream), start, size, [0])(array.start, array.count + 16)
+            data = _Inflated(_source_of(stream), start, size, [0])(array.start, array.count + 16)
         except zlib.error as error:
             raise _damaged(str(error), place) from None
     if len(data) < array.count:
@@ -190,7 +190,7 @@ def _source_of(stream: IO[bytes]) -> _ReadAt:
     return read
 
 
-class _Unpacked:
+class _Inflated:
     """A source over what a compressed element unpacks to, no further than is asked for.
 
     Args:
@@ -263,7 +263,7 @@ class _ElementWalker:
 
     def inside(self, element: tuple[int, int, int]) -> _ElementWalker:
         """Return a walker through what a compressed element unpacks to; limits are shared."""
-        unpacked = _Unpacked(self._source, *element[:2], self._unpacked)
+        unpacked = _Inflated(self._source, *element[:2], self._unpacked)
         inner = _ElementWalker(unpacked, 2**33, self._order, self._place)
         inner.origin, inner._seen = element, self._seen
         return inner

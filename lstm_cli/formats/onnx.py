@@ -41,6 +41,7 @@ from lstm_cli.formats.contents import (
     Variant,
     check_readable,
     decoded,
+    numbered,
     read_whole,
     shape_from,
     size_of,
@@ -131,7 +132,7 @@ def _contents(model: Any, source: _TensorSource, size: int) -> Contents:
     refused: dict[str, str] = {}
     taken = Counter[str]()
     for scope, node in walk.nodes():
-        name = _numbered(scope.path + _own_name(node), taken)
+        name = numbered(scope.path + _own_name(node), taken)
         if node.op_type == "LSTM" and node.domain in _STANDARD:
             try:
                 blocks.append(_LstmNode(scope, node, source).block(name))
@@ -155,12 +156,6 @@ def _origin(model: Any) -> str:
     maker = f"{model.producer_name} {model.producer_version}".strip() or "an unnamed program"
     opset = "/".join(versions) or "not given"
     return f"ONNX opset {opset}, IR {model.ir_version}, by {safe(maker)[:100]}"
-
-
-def _numbered(name: str, taken: Counter[str]) -> str:
-    """Return a name with #2, #3 … where it has been taken before (names need not be unique)."""
-    taken[name] += 1
-    return f"{name}#{taken[name]}" if taken[name] > 1 else name
 
 
 def _own_name(node: Any) -> str:
@@ -210,7 +205,7 @@ class _GraphWalk:
         for tensor in graph.initializer:
             self._count(1 + len(scope.path) // 50)
             scope.made[tensor.name] = tensor
-            self.initializers[_numbered(scope.path + tensor.name, self.taken)] = tensor
+            self.initializers[numbered(scope.path + tensor.name, self.taken)] = tensor
         yield from self._body(graph.node, scope, functions, depth)
 
     def _body(

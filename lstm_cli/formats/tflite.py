@@ -34,6 +34,7 @@ from lstm_cli.formats.contents import (
     Variant,
     check_readable,
     decoded,
+    numbered,
     read_whole,
     shape_from,
     size_of,
@@ -73,8 +74,8 @@ class _SubgraphTensor:
 
     name: str
     info: Info
-    table: Table
-    quantization: Table | None
+    table: FlatTable
+    quantization: FlatTable | None
 
     @property
     def scales(self) -> bool:
@@ -98,7 +99,7 @@ class _Model:
     def __init__(self, data: bytes, place: str) -> None:
         self.data = data
         self.place = place
-        self.bytes = Bytes(data, place)
+        self.bytes = FlatBuffer(data, place)
         self.root = self.bytes.root(b"TFL3")
         self.budget = Budget(len(data), place)
         self.codes = [
@@ -117,9 +118,9 @@ class _Model:
             graph = _Subgraph(self, table, f"subgraph{number}/" if number else "")
             for tensor in graph.tensors:
                 if self.raw(tensor) is not None:
-                    tensors[_numbered(tensor.name, taken)] = tensor
+                    tensors[numbered(tensor.name, taken)] = tensor
             for operator in graph.lstms():
-                name = _numbered(operator.name, names)
+                name = numbered(operator.name, names)
                 try:
                     blocks.append(operator.block(name))
                 except _NotRead as reason:
@@ -207,37 +208,31 @@ class _Model:
             return np.asarray((values - (zero if zero.size else 0.0)) * scale)
 
 
-def _numbered(name: str, taken: Counter[str]) -> str:
-    """Return a name with #2, #3 … where it has been taken before."""
-    taken[name] += 1
-    return f"{name}#{taken[name]}" if taken[name] > 1 else name
-
-
 class _Subgraph:
     """A subgraph: its tensors, its operators, and which of them restore or reverse a tensor."""
 
-    def __init__(self, model: _Model, table: Table, path: str) -> None:
+    def __init__(self, model: _Model, table: FlatTable, path: str) -> None:
         self.model = model
         self.tensors = [
             self._tensor(each, f"{path}{each.text(3) or f'tensor{number}'}")
             for number, each in enumerate(table.tables(0))
         ]
         self.operators = table.tables(3)
-        self.restored: dict[int, Table] = {}
-        self.reversed: dict[int, Table] = {}
+        self.restored: dict[int, FlatTable] = {}
+        self.reversed: dict[int, FlatTable] = {}
         for operator in self.operators:
             made = {_DEQUANTIZE: self.restored, _REVERSE: self.reversed}.get(self.code(operator))
             if made is not None:
                 made.update(dict.fromkeys(operator.numbers(2, "<i4", 1), operator))
 
-    def _tensor(self, table: Table, name: str) -> _SubgraphTensor:
+    def _tensor(self, table: FlatTable, name: str) -> _SubgraphTensor:
         place = f"{self.model.place}, tensor {safe(name)[:200]}"
         kind = table.number(1, "<b")
         shape = shape_from(table.numbers(0, "<i4", MAX_AXES), place)
         info = Info(shape, _TYPES.get(kind, f"TFLite type {kind}"))
         return _SubgraphTensor(name, info, table, table.table(4))
 
-    def code(self, operator: Table) -> int:
+    def code(self, operator: FlatTable) -> int:
         """Return which builtin an operator is."""
         index = operator.number(0, "<I")
         if index >= len(self.model.codes):
@@ -287,10 +282,10 @@ class _LstmOperator:
 
     graph: _Subgraph
     code: int
-    table: Table
+    table: FlatTable
     inputs: list[int]
     outputs: list[int]
-    options: Table | None
+    options: FlatTable | None
 
     @property
     def title(self) -> str:
@@ -435,7 +430,7 @@ class _LstmOperator:
 MAX_TEXT = 100_000
 
 
-class Bytes:
+class FlatBuffer:
     """A file in memory, read by position.
 
     Args:
@@ -449,7 +444,7 @@ class Bytes:
         # Each byte is looked at once by honest files; a few are shared between tables.
         self._left = 10_000 + 4 * len(data)
 
-    def root(self, identifier: bytes) -> Table:
+    def root(self, identifier: bytes) -> FlatTable:
         """Return the root table of a file with this identifier.
 
         Raises:
@@ -457,7 +452,7 @@ class Bytes:
         """
         if self.data[4:8] != identifier:
             self.refuse(f"the identifier is {self.data[4:8]!r}, not {identifier!r}")
-        return Table(self, self.number(0, "<I"))
+        return FlatTable(self, self.number(0, "<I"))
 
     def number(self, position: int, kind: str) -> Any:
         """Return one number of a `struct` kind."""
@@ -491,10 +486,10 @@ class Bytes:
         )  # fmt: skip
 
 
-class Table:
+class FlatTable:
     """A table: fields by their number in the schema, with the schema's defaults."""
 
-    def __init__(self, source: Bytes, position: int) -> None:
+    def __init__(self, source: FlatBuffer, position: int) -> None:
         source.count(1)
         self._source = source
         self._position = position
@@ -519,12 +514,12 @@ class Table:
         field = self._field(number)
         return self._source.number(field, kind) if field else default
 
-    def table(self, number: int) -> Table | None:
+    def table(self, number: int) -> FlatTable | None:
         """Return a table (or the value of a union); None where it is absent."""
         position = self._follow(number)
-        return Table(self._source, position) if position else None
+        return FlatTable(self._source, position) if position else None
 
-    def tables(self, number: int) -> list[Table]:
+    def tables(self, number: int) -> list[FlatTable]:
         """Return a vector of tables; [] where it is absent."""
         position = self._follow(number)
         if not position:
@@ -532,7 +527,7 @@ class Table:
         start, count = self._source.vector(position, 4)
         self._source.count(count)
         places = range(start, start + 4 * count, 4)
-        return [Table(self._source, at + self._source.number(at, "<I")) for at in places]
+        return [FlatTable(self._source, at + self._source.number(at, "<I")) for at in places]
 
     def numbers(self, number: int, dtype: str, limit: int) -> list[Any]:
         """Return a vector of at most `limit` numbers; [] where it is absent."""

@@ -13,7 +13,7 @@ from lstm_cli.base.errors import InputError
 from lstm_cli.formats import tflite as tflite_
 from lstm_cli.formats.contents import Variant
 from lstm_cli.formats.read import model_from
-from lstm_cli.formats.tflite import Bytes, Table
+from lstm_cli.formats.tflite import FlatBuffer, FlatTable
 from tests.formats.graphs import FILES, assert_golden, golden, goldens
 
 PEEPHOLES = {"p_i", "p_f", "p_o"}
@@ -26,9 +26,9 @@ def one_block(name: str) -> Any:
     return block
 
 
-def operator(data: bytes) -> Table:
+def operator(data: bytes) -> FlatTable:
     """Return the first LSTM operator of a file that has one."""
-    (graph,) = Bytes(data, "file").root(b"TFL3").tables(2)
+    (graph,) = FlatBuffer(data, "file").root(b"TFL3").tables(2)
     return graph.tables(3)[-1]
 
 
@@ -160,7 +160,7 @@ def test_options_that_are_refused(tmp_path: Path, number: int, new: bytes, reaso
 def test_layer_normalisation_is_refused(tmp_path: Path) -> None:
     """An operator with layer normalisation is named in the notes, not read without it."""
     data = (FILES / "tflite_keras_one_way.tflite").read_bytes()
-    start, count = Bytes(data, "file").vector(operator(data)._follow(1), 4)
+    start, count = FlatBuffer(data, "file").vector(operator(data)._follow(1), 4)
     assert count == 24
     weight = data[start + 4 * 12 : start + 4 * 13]
     contents = tflite_.read(patched(tmp_path, "tflite_keras_one_way", {start + 4 * 21: weight}))
@@ -171,7 +171,7 @@ def test_layer_normalisation_is_refused(tmp_path: Path) -> None:
 def test_weights_that_are_computed(tmp_path: Path) -> None:
     """A weight that is no constant is named in the notes, and so is one that is missing."""
     data = (FILES / "tflite_one_way.tflite").read_bytes()
-    start, _ = Bytes(data, "file").vector(operator(data)._follow(1), 4)
+    start, _ = FlatBuffer(data, "file").vector(operator(data)._follow(1), 4)
     for new, reason in ((0, "'x' is computed when the model runs"), (-1, "it has no W_f")):
         path = patched(tmp_path, "tflite_one_way", {start + 4 * 2: struct.pack("<i", new)})
         assert tflite_.read(path).notes[1].endswith(reason)
@@ -180,7 +180,7 @@ def test_weights_that_are_computed(tmp_path: Path) -> None:
 def test_half_an_input_gate(tmp_path: Path) -> None:
     """An input gate of which only a part is there is not taken for a coupled one."""
     data = (FILES / "tflite_one_way.tflite").read_bytes()
-    start, _ = Bytes(data, "file").vector(operator(data)._follow(1), 4)
+    start, _ = FlatBuffer(data, "file").vector(operator(data)._follow(1), 4)
     path = patched(tmp_path, "tflite_one_way", {start + 4: struct.pack("<i", -1)})
     assert "it has no W_i, but other parts" in tflite_.read(path).notes[1]
 
