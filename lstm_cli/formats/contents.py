@@ -22,6 +22,7 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, open_checked
+from lstm_cli.formats.cursor import Span
 
 
 @dataclass(frozen=True)
@@ -309,7 +310,6 @@ CODES: Mapping[str, str] = {
 }  # fmt: skip
 
 Leaf = TypeVar("Leaf")
-Span = tuple[int, int]  # first byte, number of bytes
 
 
 def item_size(dtype: str) -> int:

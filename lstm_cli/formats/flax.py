@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, safe
+from lstm_cli.base.errors import safe
 from lstm_cli.files.safe import open_checked
 from lstm_cli.formats.contents import (
     CODES,
     MAX_DEPTH,
     Contents,
     Info,
-    Span,
     Tensors,
     flatten,
     read_numbers,
@@ -31,13 +30,13 @@ from lstm_cli.formats.contents import (
     shaped,
     size_of,
 )
+from lstm_cli.formats.cursor import Cursor, Span, read_from
 
 MAX_TEXT = 4096
 MAX_VALUES = 1_000_000
 
 _CHUNKED = "__msgpack_chunked_array__"
 _ARRAY, _SCALAR = 1, 3
-_HINT = "write it with open(path, 'wb').write(flax.serialization.to_bytes(params))"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,22 +77,20 @@ def read(path: Path) -> Contents:
     return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
 
 
-class _Walker:
+class _Walker(Cursor):
     """Goes through a file once, value by value; long things are passed over."""
 
+    fault = "not Flax's msgpack"
+    hint = "write it with open(path, 'wb').write(flax.serialization.to_bytes(params))"
+    order = "big"
+
     def __init__(self, stream: IO[bytes], place: str) -> None:
-        self.size = stream.seek(0, io.SEEK_END)
-        self.at = 0
-        self._stream = stream
-        self._place = place
+        super().__init__(read_from(stream), stream.seek(0, io.SEEK_END), place)
         self._count = 0
-        stream.seek(0)
 
     def fail(self, reason: str) -> NoReturn:
         """Raise the error for a fault at this byte."""
-        raise InputError(
-            f"not Flax's msgpack: {reason}", where=f"{self._place}, byte {self.at:,}", hint=_HINT
-        )
+        self.refuse(reason, self.at)
 
     def value(self, depth: int) -> Any:
         """Return the next value: dict, list, number, text, None, `_Bytes` or `_Tensor`."""
@@ -102,7 +99,7 @@ class _Walker:
             self.fail(f"nested more than {MAX_DEPTH} deep")
         if self._count > MAX_VALUES:
             self.fail(f"more than {MAX_VALUES:,} values")
-        code = self._take(1)[0]
+        code = self.take(1)[0]
         if code <= 0x7F or code >= 0xE0:
             return code if code <= 0x7F else code - 256
         if code <= 0x8F:
@@ -118,42 +115,27 @@ class _Walker:
         if code in _CONSTANTS:
             return _CONSTANTS[code]
         if code in _PLAIN:
-            return struct.unpack(_PLAIN[code], self._take(struct.calcsize(_PLAIN[code])))[0]
+            return struct.unpack(_PLAIN[code], self.take(struct.calcsize(_PLAIN[code])))[0]
         if code in _FIXED_EXTENSIONS:
             return self._extension(_FIXED_EXTENSIONS[code], depth)
         if code not in _LENGTHS:
             self.fail(f"0x{code:02x} begins no value")
         kind, width = _LENGTHS[code]
-        length = int.from_bytes(self._take(width), "big")
+        length = self.whole(self.take(width))
         if kind == "bytes":
-            return self._skip(length)
+            return _Bytes(self.skip(length))
         if kind == "text":
             return self._text(length)
         if kind == "extension":
             return self._extension(length, depth)
         return self._list(length, depth) if kind == "list" else self._map(length, depth)
 
-    def _take(self, count: int) -> bytes:
-        data = self._stream.read(count)
-        if len(data) < count:
-            self.fail("cut short")
-        self.at += count
-        return data
-
-    def _skip(self, count: int) -> _Bytes:
-        if count > self.size - self.at:
-            self.fail(f"cut short: {count:,} bytes are said to follow")
-        passed = _Bytes((self.at, count))
-        self.at += count
-        self._stream.seek(self.at)
-        return passed
-
     def _text(self, length: int) -> str | _Bytes:
         """Return text, or pass over what is too long for a name."""
         if length > MAX_TEXT:
-            return self._skip(length)
+            return _Bytes(self.skip(length))
         try:
-            return self._take(length).decode()
+            return self.take(length).decode()
         except UnicodeDecodeError:
             self.fail("text that is not UTF-8")
 
@@ -173,9 +155,9 @@ class _Walker:
         return self._joined(members) if _CHUNKED in members else members
 
     def _extension(self, length: int, depth: int) -> Any:
-        kind = self._take(1)[0]
+        kind = self.take(1)[0]
         if kind not in (_ARRAY, _SCALAR):
-            return self._skip(length)
+            return _Bytes(self.skip(length))
         end = self.at + length
         parts = self.value(depth + 1)
         if not isinstance(parts, list) or len(parts) != 3 or self.at != end:
@@ -183,7 +165,7 @@ class _Walker:
         shape, dtype, numbers = parts
         if not isinstance(dtype, str) or not isinstance(numbers, _Bytes):
             self.fail("an array is not (shape, dtype, bytes)")
-        return self._tensor(shape_from(shape, self._place), dtype, (numbers.span,))
+        return self._tensor(shape_from(shape, self.place), dtype, (numbers.span,))
 
     def _joined(self, chunked: dict[Any, Any]) -> _Tensor:
         """Return the array that Flax cut because it takes more than 1 GiB."""
@@ -194,7 +176,7 @@ class _Walker:
         if len(dtypes) > 1:
             self.fail("the chunks of an array differ in dtype")
         spans = tuple(span for chunk in chunks for span in chunk.spans)
-        return self._tensor(shape_from(shape, self._place), dtypes.pop(), spans)
+        return self._tensor(shape_from(shape, self.place), dtypes.pop(), spans)
 
     def _in_order(self, numbered: Any) -> list[Any]:
         """Return the values of {"0": …, "1": …}."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import Info
+from lstm_cli.formats.cursor import Cursor, read_from
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 64
@@ -291,20 +292,26 @@ _MAX_HEADER_BYTES = 16 * 2**20
 _MAX_BLOCKS = 1000
 
 
-class Texts:
+class Texts(Cursor):
     """The texts of one file; every ValueError it raises is a damaged or unusual file.
 
     Args:
         stream: the file, open; only used while a method runs.
     """
 
+    cut = "the file ends too early"
+
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        super().__init__(read_from(stream), stream.seek(0, io.SEEK_END), "")
         self._heaps: dict[int, dict[int, bytes]] = {}
-        head = self._read(0, 16)
+        head = self.peek(0, 16)
         sizes = head[13:15] if head[8] < 2 else head[9:11]
         if head[:8] != b"\x89HDF\r\n\x1a\n" or sizes != b"\x08\x08":
-            raise ValueError("texts are read where addresses have 8 bytes and no block is in front")
+            self.refuse("texts are read where addresses have 8 bytes and no block is in front")
+
+    def refuse(self, reason: str, at: int | None = None) -> NoReturn:
+        """Raise the fault that `faults` tells of."""
+        raise ValueError(reason)
 
     def read(self, header: int, name: str, count: int) -> list[str]:
         """Return the texts of an attribute.
@@ -319,23 +326,16 @@ class Texts:
         """
         data = self._attribute(header, name.encode())
         if len(data) < 16 * count:
-            raise ValueError(f"attribute {name} is cut")
+            self.refuse(f"attribute {name} is cut")
         left = MAX_TEXT_BYTES
         found: list[str] = []
         for length, heap, index in struct.iter_unpack("<IQI", data[: 16 * count]):
             text = self._heap(heap).get(index, b"") if length else b""
             left -= length
             if len(text) != length or left < 0:
-                raise ValueError(f"a text of {length:,} bytes, {len(text):,} are there")
+                self.refuse(f"a text of {length:,} bytes, {len(text):,} are there")
             found.append(text.decode("utf-8", "surrogateescape"))
         return found
-
-    def _read(self, at: int, size: int) -> bytes:
-        self._stream.seek(at)
-        data = self._stream.read(size)
-        if len(data) < size:
-            raise ValueError("the file ends too early")
-        return data
 
     def _attribute(self, header: int, name: bytes) -> bytes:
         """Return an attribute's data: for texts of any length, references into a heap."""
@@ -350,16 +350,16 @@ class Texts:
                     at += _padded(size) if version == 1 else size
                 if parts[0].rstrip(b"\0") == name:
                     return message[at:]
-        raise ValueError(f"attribute {name.decode()} is not in the header of its object")
+        self.refuse(f"attribute {name.decode()} is not in the header of its object")
 
     def _messages(self, header: int) -> Iterator[tuple[int, bool, bytes]]:
         """Yield (type, whether it is shared, data) of an object's messages."""
-        start = self._read(header, 16)
+        start = self.peek(header, 16)
         if start[:4] == b"OHDR":
             flags = start[5]
             at = 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
             width = 1 << (flags & 3)
-            size = int.from_bytes(self._read(header + at, width), "little")
+            size = int.from_bytes(self.peek(header + at, width), "little")
             blocks = [(header + at + width, size)]
             layout = struct.Struct("<BHBxx" if flags & 0x04 else "<BHB")
         else:
@@ -370,8 +370,8 @@ class Texts:
         for place, size in blocks:  # grows while it is gone through
             left -= size
             if left < 0 or len(blocks) > _MAX_BLOCKS:
-                raise ValueError("the header of an object is too large")
-            data, at = self._read(place, size), 0
+                self.refuse("the header of an object is too large")
+            data, at = self.peek(place, size), 0
             while at + layout.size <= len(data):
                 kind, length, shared = layout.unpack_from(data, at)
                 message = data[at + layout.size : at + layout.size + length]
@@ -386,17 +386,17 @@ class Texts:
         """Return index -> text of a heap."""
         if at in self._heaps:
             return self._heaps[at]
-        signature, version, size = struct.unpack("<4sB3xQ", self._read(at, 16))
+        signature, version, size = struct.unpack("<4sB3xQ", self.peek(at, 16))
         if signature != b"GCOL" or version != 1 or size > MAX_TEXT_BYTES:
-            raise ValueError(f"no heap of texts at byte {at:,}")
-        data, place = self._read(at, size), 16
+            self.refuse(f"no heap of texts at byte {at:,}")
+        data, place = self.peek(at, size), 16
         found: dict[int, bytes] = {}
         while place + 16 <= size:
             index, length = struct.unpack_from("<H6xQ", data, place)
             # The size of the free block, 0, counts its head; that of others does not.
             step = length if index == 0 else 16 + _padded(length)
             if step < 16 or place + step > size:
-                raise ValueError(f"the heap of texts at byte {at:,} is damaged")
+                self.refuse(f"the heap of texts at byte {at:,} is damaged")
             if index:
                 found[index] = data[place + 16 : place + 16 + length]
             place += step

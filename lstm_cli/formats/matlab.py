@@ -12,10 +12,10 @@ import io
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from lstm_cli.formats.contents import (
     shape_from,
     shaped,
 )
+from lstm_cli.formats.cursor import Cursor, Order, ReadAt, read_from
 
 _SAVE_ARRAYS = (
     "in MATLAB, with the number of the LSTM layer:\n"
@@ -70,7 +71,7 @@ def read(path: Path) -> Contents:
     return Contents(Tensors(infos, load), notes=notes)
 
 
-def _byte_order(head: bytes, place: str) -> _Order:
+def _byte_order(head: bytes, place: str) -> Order:
     """Return the byte order, or say what to do with a file of another version."""
     if b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520]) or head.startswith(b"MATLAB 7.3"):
         raise InputError(
@@ -86,7 +87,7 @@ def _byte_order(head: bytes, place: str) -> _Order:
     return "little" if mark == b"IM" else "big"
 
 
-def _numbers_of(path: Path, array: _MatArray, order: _Order, place: str) -> Array:
+def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array:
     """Return an array's numbers in its class and shape."""
     size = math.prod(array.info.shape) * 8
     if array.info.dtype.startswith("object"):
@@ -117,7 +118,7 @@ def _unpacked(path: Path, array: _MatArray, place: str) -> bytes:
     with open_checked(path) as stream:
         try:
             # A little more than the array, so that the checksum behind it is reached and checked.
-            data = _Inflated(_source_of(stream), start, size, [0])(array.start, array.count + 16)
+            data = _Inflated(read_from(stream), start, size, [0])(array.start, array.count + 16)
         except zlib.error as error:
             raise _damaged(str(error), place) from None
     if len(data) < array.count:
@@ -157,9 +158,6 @@ _CLASSES = {
 }  # fmt: skip
 _MATRIX, _COMPRESSED, _OPAQUE, _COMPLEX = 14, 15, 17, 0x800
 
-_Order = Literal["little", "big"]
-_ReadAt = Callable[[int, int], bytes]  # (first byte, number of bytes) -> them, or fewer at the end
-
 
 @dataclass(frozen=True, eq=False)
 class _MatArray:
@@ -180,16 +178,6 @@ class _MatArray:
     count: int = 0
 
 
-def _source_of(stream: IO[bytes]) -> _ReadAt:
-    """Return a source over a file."""
-
-    def read(start: int, count: int) -> bytes:
-        stream.seek(start)
-        return stream.read(count)
-
-    return read
-
-
 class _Inflated:
     """A source over what a compressed element unpacks to, no further than is asked for.
 
@@ -200,7 +188,7 @@ class _Inflated:
         used: how much has been unpacked, which several may share.
     """
 
-    def __init__(self, packed: _ReadAt, start: int, count: int, used: list[int]) -> None:
+    def __init__(self, packed: ReadAt, start: int, count: int, used: list[int]) -> None:
         self._packed = packed
         self._at, self._end = start, start + count
         self._engine = zlib.decompressobj()
@@ -227,10 +215,10 @@ class _Inflated:
         return bool(data) or (bool(chunk) and wanted > 0)
 
 
-def _variables(stream: IO[bytes], size: int, order: _Order, place: str) -> dict[str, Any]:
+def _variables(stream: IO[bytes], size: int, order: Order, place: str) -> dict[str, Any]:
     """Return the variables by name, structs and cells as dicts."""
     found: dict[str, Any] = {}
-    walker, at = _ElementWalker(_source_of(stream), size, order, place), 128
+    walker, at = _ElementWalker(read_from(stream), size, order, place), 128
     while at < size:
         kind, start, count, following = walker.element(at, size)
         if kind == _COMPRESSED:
@@ -239,62 +227,60 @@ def _variables(stream: IO[bytes], size: int, order: _Order, place: str) -> dict[
         elif kind == _MATRIX:
             name, value = walker.matrix(start, count, 0)
         else:
-            walker.fail(f"an element of type {kind}", at)
+            walker.refuse(f"an element of type {kind}", at)
         at = following
         if not name:
             continue  # MATLAB's own, behind objects
         if name in found:
-            walker.fail(f"variable '{safe(name)}' is there twice", at)
+            walker.refuse(f"variable '{safe(name)}' is there twice", at)
         found[name] = value
     return found
 
 
-class _ElementWalker:
+class _ElementWalker(Cursor):
     """Goes through elements, noting where numbers lie without reading them."""
 
-    def __init__(self, source: _ReadAt, size: int, order: _Order, place: str) -> None:
+    cut = f"cut short, or more than {MAX_UNPACKED:,} bytes unpacked"
+
+    def __init__(self, source: ReadAt, size: int, order: Order, place: str) -> None:
+        super().__init__(source, size, place)
         self.origin = (0, 0, 0)
-        self._source = source
-        self._size = size
-        self._order = order
-        self._place = place
+        self.order = order
+        self._read_at = source
         self._seen: Iterator[int] = itertools.count()
         self._unpacked = [0]
 
     def inside(self, element: tuple[int, int, int]) -> _ElementWalker:
         """Return a walker through what a compressed element unpacks to; limits are shared."""
-        unpacked = _Inflated(self._source, *element[:2], self._unpacked)
-        inner = _ElementWalker(unpacked, 2**33, self._order, self._place)
+        unpacked = _Inflated(self._read_at, *element[:2], self._unpacked)
+        inner = _ElementWalker(unpacked, 2**33, self.order, self.place)
         inner.origin, inner._seen = element, self._seen
         return inner
 
-    def fail(self, reason: str, at: int) -> NoReturn:
+    def refuse(self, reason: str, at: int | None = None) -> NoReturn:
         """Raise the error for a fault at a byte of the file or of an unpacked element."""
         within = f" of what byte {self.origin[0]:,} unpacks to" if self.origin[2] else ""
-        raise InputError(
-            f"a damaged MAT-file: {reason}", where=f"{self._place}, byte {at:,}{within}",
-            hint="save it again, in MATLAB: save('lstm.mat', …, '-v7')",
-        )  # fmt: skip
+        raise _damaged(reason, f"{self.place}, byte {at or 0:,}{within}")
 
     def top(self) -> tuple[str, Any]:
         """Return the name and value of the one matrix in a compressed element."""
-        kind, start, count, _ = self.element(0, self._size)
+        kind, start, count, _ = self.element(0, self.size)
         if kind != _MATRIX:
-            self.fail(f"an element of type {kind} where a matrix is needed", 0)
+            self.refuse(f"an element of type {kind} where a matrix is needed", 0)
         return self.matrix(start, count, 0)
 
     def element(self, at: int, end: int) -> tuple[int, int, int, int]:
         """Return (type, first byte, bytes, where the next begins) of the element at a byte."""
         if next(self._seen) > MAX_ELEMENTS:
-            self.fail(f"more than {MAX_ELEMENTS:,} elements", at)
-        tag = self._bytes(at, 8)
-        kind, count = self._whole(tag[:4]), self._whole(tag[4:])
+            self.refuse(f"more than {MAX_ELEMENTS:,} elements", at)
+        tag = self.peek(at, 8)
+        kind, count = self.whole(tag[:4]), self.whole(tag[4:])
         start, following = at + 8, at + 8 + count + -count % 8
         if kind >> 16:
             # The small form: up to 4 bytes of data lie in the tag itself.
             kind, count, start, following = kind & 0xFFFF, kind >> 16, at + 4, at + 8
         if start + count > end or (start == at + 4 and count > 4):
-            self.fail(f"an element of {count:,} bytes, where {end - start:,} are left", at)
+            self.refuse(f"an element of {count:,} bytes, where {end - start:,} are left", at)
         return kind, start, count, following
 
     def matrix(self, start: int, count: int, depth: int) -> tuple[str, Any]:
@@ -302,12 +288,12 @@ class _ElementWalker:
         if count == 0:
             return "", None
         if depth > MAX_LEVELS:
-            self.fail(f"nested more than {MAX_LEVELS} deep", start)
+            self.refuse(f"nested more than {MAX_LEVELS} deep", start)
         end = start + count
         _, flags_at, flags_size, at = self.element(start, end)
         if flags_size != 8:
-            self.fail("no flags", start)
-        flags = self._whole(self._bytes(flags_at, 4))
+            self.refuse("no flags", start)
+        flags = self.whole(self.peek(flags_at, 4))
         if flags & 0xFF == _OPAQUE:
             return self._opaque(at, end)
         shape, at = self._dimensions(at, end)
@@ -340,13 +326,13 @@ class _ElementWalker:
         stored, start, count, _ = self.element(at, end)
         dtype = _STORED_TYPES.get(stored)
         if dtype is None or count != math.prod(shape) * np.dtype(CODES[dtype]).itemsize:
-            self.fail(f"shape {list(shape)} is not {count:,} bytes of type {stored}", at)
+            self.refuse(f"shape {list(shape)} is not {count:,} bytes of type {stored}", at)
         return _MatArray(Info(shape, kind), dtype, self.origin, start, count)
 
     def _child(self, at: int, end: int, depth: int) -> tuple[Any, int]:
         kind, start, count, following = self.element(at, end)
         if kind != _MATRIX:
-            self.fail(f"an element of type {kind} where a matrix is needed", at)
+            self.refuse(f"an element of type {kind} where a matrix is needed", at)
         return self.matrix(start, count, depth + 1)[1], following
 
     def _opaque(self, at: int, end: int) -> tuple[str, Any]:
@@ -358,46 +344,41 @@ class _ElementWalker:
     def _dimensions(self, at: int, end: int) -> tuple[tuple[int, ...], int]:
         _, start, count, following = self.element(at, end)
         if count > 4 * 32:
-            self.fail("too many dimensions", at)
-        data = self._bytes(start, count)
-        sizes = [self._whole(data[k : k + 4]) for k in range(0, count - count % 4, 4)]
-        return shape_from(sizes, self._place), following
+            self.refuse("too many dimensions", at)
+        data = self.peek(start, count)
+        sizes = [self.whole(data[k : k + 4]) for k in range(0, count - count % 4, 4)]
+        return shape_from(sizes, self.place), following
 
     def _text(self, at: int, end: int) -> tuple[str, int]:
         _, start, count, following = self.element(at, end)
         if count > 4096:
-            self.fail("a name of more than 4,096 letters", at)
-        return self._bytes(start, count).decode("latin-1"), following
+            self.refuse("a name of more than 4,096 letters", at)
+        return self.peek(start, count).decode("latin-1"), following
 
     def _fields(self, at: int, end: int) -> tuple[list[str], int]:
         """Return a struct's field names, each in as many bytes as the longest."""
         _, start, count, at = self.element(at, end)
-        width = self._whole(self._bytes(start, count))
+        width = self.whole(self.peek(start, count))
         _, start, count, at = self.element(at, end)
         if not 0 < width <= 4096 or count > MAX_ELEMENTS:
-            self.fail("field names without length", at)
-        names = self._bytes(start, count).decode("latin-1")
+            self.refuse("field names without length", at)
+        names = self.peek(start, count).decode("latin-1")
         fields = [names[k : k + width].split("\0")[0] for k in range(0, count, width)]
         if len(set(fields)) < len(fields):
-            self.fail("a struct with a field twice", at)
+            self.refuse("a struct with a field twice", at)
         return fields, at
 
     def _counted(self, count: int, at: int) -> range:
         if count > MAX_ELEMENTS:
-            self.fail(f"more than {MAX_ELEMENTS:,} elements", at)
+            self.refuse(f"more than {MAX_ELEMENTS:,} elements", at)
         return range(count)
 
-    def _bytes(self, start: int, count: int) -> bytes:
+    def peek(self, start: int, count: int) -> bytes:
+        """Return bytes at a place; errors as `Cursor.peek`, and what does not unpack."""
         try:
-            data = self._source(start, count)
+            return super().peek(start, count)
         except zlib.error as error:
-            self.fail(f"it does not unpack: {error}", start)
-        if len(data) < count:
-            self.fail(f"cut short, or more than {MAX_UNPACKED:,} bytes unpacked", start)
-        return data
-
-    def _whole(self, data: bytes) -> int:
-        return int.from_bytes(data, self._order)
+            self.refuse(f"it does not unpack: {error}", start)
 
 
 def _numbered(values: list[Any]) -> dict[str, Any]:

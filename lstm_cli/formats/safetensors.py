@@ -26,13 +26,13 @@ from lstm_cli.formats.contents import (
     Contents,
     Info,
     Package,
-    Span,
     Tensors,
     read_numbers,
     shape_from,
     shaped,
     size_of,
 )
+from lstm_cli.formats.cursor import Span
 
 MAX_HEADER_BYTES = 10_000_000
 MAX_TENSORS = 10_000

@@ -39,6 +39,7 @@ from lstm_cli.formats.contents import (
     shape_from,
     size_of,
 )
+from lstm_cli.formats.cursor import Cursor
 
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
@@ -430,7 +431,7 @@ class _LstmOperator:
 MAX_TEXT = 100_000
 
 
-class FlatBuffer:
+class FlatBuffer(Cursor):
     """A file in memory, read by position.
 
     Args:
@@ -438,9 +439,13 @@ class FlatBuffer:
         place: the file, for messages.
     """
 
+    fault = "not a readable TensorFlow Lite model"
+    hint = "the file is cut, damaged or of another kind; convert the model again"
+    cut = "byte {at} is asked for, there are {size}"
+
     def __init__(self, data: bytes, place: str) -> None:
+        super().__init__(data, len(data), place)
         self.data = data
-        self.place = place
         # Each byte is looked at once by honest files; a few are shared between tables.
         self._left = 10_000 + 4 * len(data)
 
@@ -456,9 +461,7 @@ class FlatBuffer:
 
     def number(self, position: int, kind: str) -> Any:
         """Return one number of a `struct` kind."""
-        if not 0 <= position <= len(self.data) - struct.calcsize(kind):
-            self.refuse(f"byte {position:,} is asked for, there are {len(self.data):,}")
-        return struct.unpack_from(kind, self.data, position)[0]
+        return struct.unpack(kind, self.peek(position, struct.calcsize(kind)))[0]
 
     def vector(self, position: int, item: int) -> tuple[int, int]:
         """Return the start and the number of entries, of `item` bytes each, of a vector."""
@@ -478,12 +481,9 @@ class FlatBuffer:
         if self._left < 0:
             self.refuse("tables share their parts without end")
 
-    def refuse(self, reason: str) -> NoReturn:
-        """Raise an InputError with this reason."""
-        raise InputError(
-            f"not a readable TensorFlow Lite model: {reason}", where=self.place,
-            hint="the file is cut, damaged or of another kind; convert the model again",
-        )  # fmt: skip
+    def refuse(self, reason: str, at: int | None = None) -> NoReturn:
+        """Raise the error for a fault; its byte tells nobody anything."""
+        super().refuse(reason)
 
 
 class FlatTable:

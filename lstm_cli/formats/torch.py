@@ -26,7 +26,6 @@ from lstm_cli.formats.contents import (
     CODES,
     Contents,
     Info,
-    Span,
     Tensors,
     check_readable,
     flatten,
@@ -34,6 +33,7 @@ from lstm_cli.formats.contents import (
     read_numbers,
     shaped,
 )
+from lstm_cli.formats.cursor import Span
 
 # The magic number of files before PyTorch 1.6, pickled on its own (torch/serialization.py).
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
