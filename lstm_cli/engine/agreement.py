@@ -9,7 +9,7 @@ least eight units of float32's last place. `diagnose`, `batch --check`, `vet` an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -60,6 +60,7 @@ class Precision:
         units: one unit of each number's last printed place, the shape of the numbers.
         decimals: how many were printed; None where significant digits or a type tell.
         cut: whether digits are cut off, not rounded, as far as a comparison with ours tells.
+        fitting: the narrow types that can print all numbers -> the evidence that they are of it.
     """
 
     words: str
@@ -67,6 +68,7 @@ class Precision:
     units: Array
     decimals: int | None = None
     cut: bool = False
+    fitting: Mapping[str, float] = field(default_factory=dict)
 
 
 def rounding_of(units: Array) -> Array:
@@ -128,20 +130,27 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
     open_ = np.ptp(left_out) <= UNDECIDED and (decimals is None or min(left_out) > 0)
     if by_digits or (possible and open_):
         own = np.where(numbers != 0, 10.0 ** (magnitudes + 1.0 - count), 10.0**-places)
-        own = np.maximum(own, 10.0**-places) if open_ else own
+        if open_:
+            own[some] = np.maximum(own[some], 10.0**-places)
+            own[~some] = own[~some] if by_digits else 10.0**-places
         # No number is coarser than its own text: 100.0 is not 1e2.
         units[known] = own if decimals is None else np.minimum(own, 10.0**-written)
-    kind = _kind_of(numbers, units[known])
+    fitting = {
+        narrow: _evidence(narrow, numbers, units[known])
+        for narrow in NARROWEST
+        if can_print(narrow, numbers, units[known])
+    }
+    kind = _kind_of(numbers, units[known], fitting)
+    words, whole = f"{places} decimal" + "s" * (places != 1), None if by_digits else places
     if places == 0:
-        words = f"whole numbers, read as {WHOLE_DECIMALS} decimals"
-        return Precision(words, kind, units, WHOLE_DECIMALS)
-    if kind in NARROWEST or (kind == "float32" and count > FLOAT32_DIGITS):
-        return Precision(kind, kind, units)
-    if count >= FULL_DIGITS:
-        return Precision("full precision", kind, units)
-    if by_digits:
-        return Precision(f"{count} significant digits", kind, units)
-    return Precision(f"{places} decimal" + "s" * (places != 1), kind, units, places)
+        words, whole = f"whole numbers, read as {WHOLE_DECIMALS} decimals", WHOLE_DECIMALS
+    elif kind in NARROWEST or (kind == "float32" and count > FLOAT32_DIGITS):
+        words, whole = kind, None
+    elif count >= FULL_DIGITS:
+        words, whole = "full precision", None
+    elif by_digits:
+        words = f"{count} significant digits"
+    return Precision(words, kind, units, whole, fitting=fitting)
 
 
 def precisions_of(
@@ -159,17 +168,12 @@ def precisions_of(
     found = {
         name: precision_of(values, (decimals or {}).get(name)) for name, values in numbers.items()
     }
-    flat = {
-        name: (values[np.isfinite(values)], found[name].units[np.isfinite(values)])
-        for name, values in numbers.items()
-    }
     for kind in NARROWEST:
-        fitting = [name for name, each in flat.items() if can_print(kind, *each)]
-        if sum(_evidence(kind, *flat[name]) for name in fitting) < LEAST_EVIDENCE:
+        if sum(each.fitting.get(kind, 0.0) for each in found.values()) < LEAST_EVIDENCE:
             continue
-        for name in fitting:
-            if found[name].kind not in NARROWEST and _evidence(kind, *flat[name]) > 0:
-                found[name] = replace(found[name], kind=kind, words=kind, decimals=None)
+        for name, each in found.items():
+            if each.kind not in NARROWEST and each.fitting.get(kind, 0.0) > 0:
+                found[name] = replace(each, kind=kind, words=kind, decimals=None)
     return found
 
 
@@ -191,11 +195,11 @@ def _magnitudes(numbers: Array) -> Array:
     return np.floor(np.log10(np.where(size > 0, size, 1.0)) + 1e-12).astype(int)
 
 
-def _kind_of(numbers: Array, units: Array) -> str:
+def _kind_of(numbers: Array, units: Array, fitting: Mapping[str, float]) -> str:
     """Return the narrowest type that numbers show, float32 where they may be of it, or float64."""
-    for kind in NARROWEST:
-        if can_print(kind, numbers, units) and _evidence(kind, numbers, units) >= LEAST_EVIDENCE:
-            return kind
+    shown = [kind for kind, evidence in fitting.items() if evidence >= LEAST_EVIDENCE]
+    if shown:
+        return shown[0]
     return "float32" if can_print("float32", numbers, units) else "float64"
 
 

@@ -234,7 +234,8 @@ def test_text_says_which_print_it_is() -> None:
     texts = ["-1.044", "0.9061", "0.0634"]
     values, places = np.array(list(map(float, texts))), np.array([3, 4, 5])
     assert precision_of(values, places).words == "4 significant digits"
-    assert precision_of(np.array([100.0, 12.5]), np.array([1, 1])).units.max() < 0.11
+    for decimals in (None, np.array([1, 1])):
+        assert precision_of(np.array([100.0, 12.5]), decimals).units.max() < 0.11
 
 
 @pytest.mark.parametrize("decimals", [4, 6, 7, 8, 9, 10])
