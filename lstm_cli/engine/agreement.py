@@ -22,8 +22,8 @@ from lstm_cli.engine.run import LayerTrace, Trace, run
 TYPES = {"float64": (53, -1022), "float32": (24, -126), "float16": (11, -14), "bfloat16": (8, -126)}
 # These are told only where numbers would hardly fit them by chance: once in so many powers of ten.
 NARROWEST, LEAST_EVIDENCE = ("bfloat16", "float16"), 6.0
-# Bits that numbers of a type leave unused on average: one, by chance. 0.375 is of any type.
-MOST_UNUSED = 3.0
+# Bits that numbers of a type leave unused on average by chance: one, and hardly more than two.
+UNUSED_BITS = 2.0
 # Units of the type's last place that are allowed at least, and how many times what was measured.
 LEAST_UNITS, TIMES_MEASURED = 8.0, 4.0
 # Units of the narrowest types are so large that as many would hide mistakes.
@@ -226,15 +226,15 @@ def can_print(kind: str, numbers: Array, units: Array) -> bool:
 def _evidence(kind: str, numbers: Array, units: Array) -> float:
     """Return one in how many powers of ten any other numbers would print like this.
 
-    Whole numbers, and such as people choose because they are short in binary, say nothing.
+    Whole numbers say nothing; and the shorter numbers are in binary, the more likely they were
+    chosen: 0.375 is of any type.
     """
     told = numbers != np.rint(numbers)
     gap = spacing(numbers, kind)[told]
     steps = np.rint(numbers[told] / gap).astype(int)
-    unused = np.log2(np.maximum(steps & -steps, 1))
-    if unused.size and unused.mean() > MOST_UNUSED:
-        return 0.0
-    return -float(np.log10(np.minimum(1.0, units[told] / gap)).sum())
+    chosen = (np.log2(np.maximum(steps & -steps, 1)) - UNUSED_BITS).sum() * np.log10(2)
+    fit = -np.log10(np.minimum(1.0, units[told] / gap)).sum()
+    return max(0.0, float(fit - max(0.0, chosen)))
 
 
 def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:

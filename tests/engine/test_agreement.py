@@ -62,6 +62,8 @@ def test_right_numbers_match_in_every_print(case: Case, how: str) -> None:
     ([12.0, 7.0, 250.0, 100.0, 33.0, 21.0], "whole numbers, read as 2 decimals", "float32"),
     ([0.125, 0.375, 0.625, 0.875] * 5, "3 decimals", "float32"),  # as people choose them
     ([10.375, 2.625, 0.125, 5.5, 0.875, 7.25], "3 decimals", "float32"),
+    ([0.0625, 0.5, 0.75, 0.5, 0.625, 0.25] * 3, "3 significant digits", "float32"),
+    ([0.0020751953125, -0.7275390625, 0.9345703125, -0.3203125], "float16", "float16"),
     ([-1.0441112, 0.3440911, 0.0865629], "7 decimals", "float32"),  # of which the first is cut off
     ([0.179457589, 0.049009956, 0.344000011], "9 decimals", "float32"),  # all are
     ([0.179457589, 0.049009955, 0.344000021], "9 decimals", "float64"),
