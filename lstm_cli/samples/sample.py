@@ -97,14 +97,15 @@ def extra_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> Sample:
-    check_keys(tuple(document), place)
     if is_answer(document.get("schema")):
         raise InputError(
-            "an answer of ours is no sample: its h and c are what came out", where=place,
+            "this is an answer of lstm-step, not a sample: its h and c are results", where=place,
             hint="give x, h and c without 'schema'; what should come out goes under 'expected'",
         )  # fmt: skip
-    if "x" not in document:
+    # Said first of what is no sample at all, such as a file of weights.
+    if not any(key == "x" or _meaning(key)[0] == "x" for key in document):
         raise InputError("'x' is missing", where=place, hint="a sample needs at least x")
+    check_keys(tuple(document), place)
     expected = document.get("expected", {})
     if not isinstance(expected, dict):
         raise InputError("'expected' is not an object", where=place, hint='{"h": […], "f": […]}')

@@ -361,7 +361,7 @@ def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
     contents = read(path)
     assert [block.name for block in contents.blocks] == ["two"]
     assert "'one' has more weights than a plain LSTM; left alone" in contents.notes
-    with pytest.raises(InputError, match="some LSTMs of the file are not read") as caught:
+    with pytest.raises(InputError, match="some LSTMs in the file cannot be read") as caught:
         read_weights(path)
     assert "'one' has more weights" in caught.value.where
     assert caught.value.hint == "choose one: --layer two"
@@ -614,13 +614,17 @@ def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: in
 
 
 def test_vet_says_of_a_mask(tmp_path: Path) -> None:
-    """Numbers that do not match may be those of a run that heeds it."""
+    """On stderr and in JSON: numbers that do not match may be those of a run that heeds it."""
     path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
     sample = tmp_path / "sample.json"
     sample.write_text(json.dumps({"x": [[2, 2]], "expected": {"h": [0, 0]}}))
     answer = call("vet", sample, "--weights", path)
     assert answer.code == 1
     assert answer.err.count("equal its mask_value 2.0") == 1
+    right = call("--x", "2,2", "--weights", path, "--json").json["h"]
+    sample.write_text(json.dumps({"x": [[2, 2]], "expected": {"h": right}}))
+    (suite,) = call("vet", sample, "--weights", path, "--json", "--quiet").json["suites"]
+    assert sum("equal its mask_value 2.0" in each for each in suite["assumptions"]) == 1
 
 
 def test_two_directions_of_two_classes_are_refused(tmp_path: Path) -> None:

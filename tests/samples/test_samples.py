@@ -262,7 +262,7 @@ def test_an_answer_of_ours_is_no_sample() -> None:
     assert again.code == 4
     first, second = (each["error"]["message"] for each in again.lines)
     assert "'h_prev' looks like 'h'" in first
-    assert "an answer of ours is no sample" in second
+    assert "this is an answer of lstm-step, not a sample" in second
 
 
 @pytest.mark.parametrize("column", ["h_prev", "H_0", "h0", "c1", "expected_h", "Weights", "Mask"])
