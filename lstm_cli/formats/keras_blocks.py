@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from lstm_cli.base.errors import InputError, safe
@@ -21,7 +21,7 @@ from lstm_cli.formats.keras_activations import (
     version_of,
 )
 from lstm_cli.formats.keras_config import Cell, Layer, layers_of
-from lstm_cli.formats.keras_masks import masking_beside, masks_of
+from lstm_cli.formats.keras_masks import masking_beside, masking_layers, masks_of
 from lstm_cli.formats.keras_stored import Stored, find, passed_by
 
 # Layers are compared with weights one by one.
@@ -217,6 +217,9 @@ def _activation_phrases(
     for (key, value), what in phrases[_two_defaults(cell, stored, told) is not None :]:
         if key:
             known.append(f"{told.source}: {key} = {shown(value)}")
+        elif told.model and not told.source:
+            # Of a class of the user's own, the configuration may well say it.
+            opened.append(f"{what} is taken to be {shown(value)}, the default")
         else:
             opened.append(f"{told.source or 'the file'} does not say {what}: {shown(value)}")
     return tuple(known), tuple(opened)
@@ -253,8 +256,9 @@ def _untold_blocks(file: Hdf5, told: Told, rest: Sequence[Stored]) -> Iterator[B
         if told.model else
         "the file has no configuration: directions and order are those of names and of writing"
     )  # fmt: skip
-    masking = next((path for path in file.groups if _MASKING.search(path)), "")
-    masked = (masking_beside(masking.rpartition("/")[2]),) if masking else ()
+    in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
+    masking = next(chain(masking_layers(told.model), in_file), "")
+    masked = (masking_beside(masking),) if masking else ()
     for name, found in layers.items():
         ways = {way: (found[way], unknown) for way in _WAYS if way in found}
         layer = Layer(name, dict.fromkeys(ways, unknown), open=(source, *masked))

@@ -35,8 +35,15 @@ def masks_of(model: Any) -> Mapping[int, Sources]:
     return reached
 
 
+def masking_layers(model: Any) -> Iterator[str]:
+    """Yield the names of all layers of a configuration that make masks."""
+    for each in _parts(model):
+        if isinstance(each, dict) and _leaving(each, (), {}, MAX_DEPTH):
+            yield name_of(each)
+
+
 def masking_beside(name: str) -> str:
-    """Return the sentence on a layer of which a file without a configuration tells the name."""
+    """Return the sentence on a layer that makes masks, where it is not known whom they reach."""
     return f"a layer '{safe(name)[:80]}' is in the file: steps that it masks {_SKIPPED}"
 
 

@@ -23,7 +23,7 @@ from lstm_cli.cell.cells import LSTM, Settings
 from lstm_cli.cell.traits import traits_of
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.inspect.inspection import inspect_file
-from lstm_cli.engine import run as engine
+from lstm_cli.engine.run import run as engine
 from lstm_cli.formats import hdf5
 from lstm_cli.formats.contents import Block, Contents, Part
 from lstm_cli.formats.conventions import convention_named
@@ -254,6 +254,19 @@ def test_a_class_of_the_users_own_is_read_as_a_plain_lstm_and_said(tmp_path: Pat
     (block,) = read(edited(tmp_path, "keras3_sequential.keras", rename)).blocks
     assert block.name == "the_lstm"
     assert "the configuration names no LSTM for these weights" in block.open[0]
+    assert "the activation is taken to be tanh, the default" in block.open
+
+
+def test_a_mask_beside_a_class_of_the_users_own_is_told(tmp_path: Path) -> None:
+    """What lies in a wrapper that is not known is not followed: any mask of the model may reach it."""
+    wrapped = {"class_name": "Mine>Wrapper", "config": {"name": "w", "inner": IT}}
+    for mask, said in ((MASKING, ["a layer 'mask' is in the file: steps that it masks are run"]),
+                       (EMBEDDING, ["a layer 'words' is in the file"]), (DENSE, [])):  # fmt: skip
+        path = new_file(tmp_path, mask, wrapped, paths=["lstm/cell"])
+        (block,) = read(path).blocks
+        told = [each for each in block.open if "is in the file" in each]
+        assert len(told) == len(said)
+        assert all(each.startswith(start) for each, start in zip(told, said, strict=True))
 
 
 def test_a_layer_without_weights_is_refused_and_so_are_weights_that_may_be_its(
