@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import Any
 
-from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError, indented
+from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError, indented, shell_word
 from lstm_cli.base.version import __version__
 
 # What a shell sets when it asks, through Typer, what a word could become.
@@ -89,7 +89,7 @@ def _guarded(arguments: list[str]) -> int:
         if os.environ.get("LSTM_STEP_DEBUG"):
             raise
         record = {"code": "bug", "message": f"this is a bug: {type(error).__name__}: {error}",
-                  "where": "lstm-step " + " ".join(arguments)[:300],
+                  "where": _command(arguments, 300),
                   "try": "LSTM_STEP_DEBUG=1 shows where; please report it"}  # fmt: skip
         _report(record, arguments)
         return ExitCode.BUG
@@ -190,10 +190,7 @@ def _usage_hint(message: str, command: str) -> str:
 
 def _report(record: dict[str, str], arguments: list[str]) -> None:
     """Write an error to stderr: JSON where JSON was asked for, else three lines."""
-    import textwrap
-
-    command = textwrap.shorten(" ".join(["lstm-step", *arguments]), 80, placeholder=" …")
-    record = record | {"where": record["where"] or command}
+    record = record | {"where": record["where"] or _command(arguments, 80)}
     try:
         if _wants_json(arguments):
             import json
@@ -205,6 +202,16 @@ def _report(record: dict[str, str], arguments: list[str]) -> None:
         print(f"try:   {indented(record['try'])}", file=sys.stderr)
     except OSError:
         pass  # stderr is closed: the exit code still tells
+
+
+def _command(arguments: list[str], width: int) -> str:
+    """Return the command line that was given, to be pasted as it is as far as it is shown."""
+    shown = "lstm-step"
+    for word in map(shell_word, arguments):
+        if len(shown) + 1 + len(word) > width:
+            return f"{shown} …"
+        shown += f" {word}"
+    return shown
 
 
 def _wants_json(arguments: list[str]) -> bool:

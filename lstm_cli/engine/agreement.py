@@ -3,13 +3,13 @@
 A printed number is known to half a unit of its last place. Honest arithmetic adds its own: the same
 model run in float32, by the table, by the fast engine and with each weight nudged as another order
 of adding would, strays from the exact run by so much; a small multiple of that is allowed, and at
-least eight units of the type's last place. `diagnose`, `batch --check`, `vet` and grading ask here.
+least eight units of float32's last place. `diagnose`, `batch --check`, `vet` and grading ask here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,20 +22,28 @@ from lstm_cli.engine.run import LayerTrace, Trace, run
 TYPES = {"float64": (53, -1022), "float32": (24, -126), "float16": (11, -14), "bfloat16": (8, -126)}
 # These are told only where numbers would hardly fit them by chance: once in so many powers of ten.
 NARROWEST, LEAST_EVIDENCE = ("bfloat16", "float16"), 6.0
+# Bits that numbers of a type leave unused on average by chance: one, and hardly more than two.
+UNUSED_BITS = 2.0
 # Units of the type's last place that are allowed at least, and how many times what was measured.
 LEAST_UNITS, TIMES_MEASURED = 8.0, 4.0
+# Units of the narrowest types are so large that as many would hide mistakes.
+LEAST_UNITS_NARROW, TIMES_MEASURED_NARROW = 2.0, 2.0
 # Two double-precision programs agree at least so well over a sequence.
 LEAST_ROOM = 1e-9
 # A print of so many significant digits is a whole double.
 FULL_DIGITS = 15
 # More digits than a float32 needs to be told from all others.
 FLOAT32_DIGITS = 9
+# Of units and steps that stray so many times less than others, each is taken for itself.
+TIMES_OWN = 8.0
 # Nobody prints fewer significant digits and means it.
 LEAST_DIGITS = 3
 # 0 and 1 are whole whatever was meant: no number says how exactly.
 WHOLE_DECIMALS = 2
 # The comparison itself is in binary: a hair more than half a unit is half a unit.
 HAIR = 1 + 1e-6
+# Between readings of a print of which one needs so many more zeros left out, nobody can decide.
+UNDECIDED = 2
 # So many numbers of as many decimals that all end in a zero were filled up with zeros.
 LEAST_PADDED = 3
 # How many models with nudged weights are run beside the right one.
@@ -52,6 +60,7 @@ class Precision:
         units: one unit of each number's last printed place, the shape of the numbers.
         decimals: how many were printed; None where significant digits or a type tell.
         cut: whether digits are cut off, not rounded, as far as a comparison with ours tells.
+        fitting: the narrow types that can print all numbers -> the evidence that they are of it.
     """
 
     words: str
@@ -59,6 +68,7 @@ class Precision:
     units: Array
     decimals: int | None = None
     cut: bool = False
+    fitting: Mapping[str, float] = field(default_factory=dict)
 
 
 def rounding_of(units: Array) -> Array:
@@ -96,7 +106,8 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
 
     They are taken for one print: `%f` has as many decimals in each, `%e` and `%g` as many
     significant digits; `%g` and most languages leave out zeros at the end. Of the two it is the one
-    by which fewer zeros were left out, since each is one chance in ten.
+    by which fewer zeros were left out, since each is one chance in ten; where both are as likely,
+    a number is taken to be as coarse as either has it.
 
     Args:
         values: any shape; nan where nothing is claimed.
@@ -112,24 +123,34 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
     digits = written + magnitudes + 1
     places, count = (max(int(each[some].max(initial=0)), 0) for each in (written, digits))
     units = np.full(values.shape, 10.0 ** -(places or WHOLE_DECIMALS))
-    by_digits = bool(
-        places and count >= LEAST_DIGITS
-        and (count - digits[some]).sum() < (places - written[some]).sum()
-    )  # fmt: skip
-    if by_digits:
-        own = 10.0 ** (magnitudes + 1.0 - count)
-        units[known] = np.where(numbers != 0, own, 10.0**-places)
-    kind = _kind_of(numbers, units[known])
+    left_out = (count - digits[some]).sum(), (places - written[some]).sum()
+    possible = bool(places and count >= LEAST_DIGITS)
+    by_digits = possible and bool(left_out[0] < left_out[1])
+    # Text that leaves out no zero decides: it is how it was printed.
+    open_ = np.ptp(left_out) <= UNDECIDED and (decimals is None or min(left_out) > 0)
+    if by_digits or (possible and open_):
+        own = np.where(numbers != 0, 10.0 ** (magnitudes + 1.0 - count), 10.0**-places)
+        if open_:
+            own[some] = np.maximum(own[some], 10.0**-places)
+            own[~some] = own[~some] if by_digits else 10.0**-places
+        # No number is coarser than its own text: 100.0 is not 1e2.
+        units[known] = own if decimals is None else np.minimum(own, 10.0**-written)
+    fitting = {
+        narrow: _evidence(narrow, numbers, units[known])
+        for narrow in NARROWEST
+        if can_print(narrow, numbers, units[known])
+    }
+    kind = _kind_of(numbers, units[known], fitting)
+    words, whole = f"{places} decimal" + "s" * (places != 1), None if by_digits else places
     if places == 0:
-        words = f"whole numbers, read as {WHOLE_DECIMALS} decimals"
-        return Precision(words, kind, units, WHOLE_DECIMALS)
-    if kind in NARROWEST or (kind == "float32" and count > FLOAT32_DIGITS):
-        return Precision(kind, kind, units)
-    if count >= FULL_DIGITS:
-        return Precision("full precision", kind, units)
-    if by_digits:
-        return Precision(f"{count} significant digits", kind, units)
-    return Precision(f"{places} decimal" + "s" * (places != 1), kind, units, places)
+        words, whole = f"whole numbers, read as {WHOLE_DECIMALS} decimals", WHOLE_DECIMALS
+    elif kind in NARROWEST or (kind == "float32" and count > FLOAT32_DIGITS):
+        words, whole = kind, None
+    elif count >= FULL_DIGITS:
+        words, whole = "full precision", None
+    elif by_digits:
+        words = f"{count} significant digits"
+    return Precision(words, kind, units, whole, fitting=fitting)
 
 
 def precisions_of(
@@ -147,17 +168,12 @@ def precisions_of(
     found = {
         name: precision_of(values, (decimals or {}).get(name)) for name, values in numbers.items()
     }
-    flat = {
-        name: (values[np.isfinite(values)], found[name].units[np.isfinite(values)])
-        for name, values in numbers.items()
-    }
     for kind in NARROWEST:
-        fitting = [name for name, each in flat.items() if can_print(kind, *each)]
-        if sum(_evidence(kind, *flat[name]) for name in fitting) < LEAST_EVIDENCE:
+        if sum(each.fitting.get(kind, 0.0) for each in found.values()) < LEAST_EVIDENCE:
             continue
-        for name in fitting:
-            if found[name].kind not in NARROWEST and _evidence(kind, *flat[name]) > 0:
-                found[name] = replace(found[name], kind=kind, words=kind, decimals=None)
+        for name, each in found.items():
+            if each.kind not in NARROWEST and each.fitting.get(kind, 0.0) > 0:
+                found[name] = replace(each, kind=kind, words=kind, decimals=None)
     return found
 
 
@@ -179,25 +195,27 @@ def _magnitudes(numbers: Array) -> Array:
     return np.floor(np.log10(np.where(size > 0, size, 1.0)) + 1e-12).astype(int)
 
 
-def _kind_of(numbers: Array, units: Array) -> str:
+def _kind_of(numbers: Array, units: Array, fitting: Mapping[str, float]) -> str:
     """Return the narrowest type that numbers show, float32 where they may be of it, or float64."""
-    for kind in NARROWEST:
-        if can_print(kind, numbers, units) and _evidence(kind, numbers, units) >= LEAST_EVIDENCE:
-            return kind
+    shown = [kind for kind, evidence in fitting.items() if evidence >= LEAST_EVIDENCE]
+    if shown:
+        return shown[0]
     return "float32" if can_print("float32", numbers, units) else "float64"
 
 
 def can_print(kind: str, numbers: Array, units: Array) -> bool:
-    """Return whether all numbers are prints of numbers of a type.
+    """Return whether all numbers are prints of numbers of a type, all rounded or all cut off.
 
     Args:
         kind: a name in `TYPES`.
         numbers: `(n,)`, finite.
         units: one unit of each one's last printed place, `(n,)`.
     """
-    gap = spacing(numbers, kind)
+    gap, size = spacing(numbers, kind), np.abs(numbers)
     with np.errstate(over="ignore", invalid="ignore"):  # a double of 1e308 over its own last place
-        off = np.abs(np.rint(numbers / gap) * gap - numbers)
+        if (np.ceil(size / gap) * gap - size <= HAIR * units).all():
+            return True  # cut off
+        off = np.abs(np.rint(size / gap) * gap - size)
         fine = off <= rounding_of(units)
         if kind in ("float16", "float32"):  # or as few digits as tell it from others, as NumPy has
             narrow = numbers[~fine].astype(kind)
@@ -206,9 +224,17 @@ def can_print(kind: str, numbers: Array, units: Array) -> bool:
 
 
 def _evidence(kind: str, numbers: Array, units: Array) -> float:
-    """Return one in how many powers of ten any other numbers would print like this."""
-    there = numbers != 0
-    return -float(np.log10(np.minimum(1.0, units / spacing(numbers, kind))[there]).sum())
+    """Return one in how many powers of ten any other numbers would print like this.
+
+    Whole numbers say nothing; and the shorter numbers are in binary, the more likely they were
+    chosen: 0.375 is of any type.
+    """
+    told = numbers != np.rint(numbers)
+    gap = spacing(numbers, kind)[told]
+    steps = np.rint(numbers[told] / gap).astype(int)
+    chosen = (np.log2(np.maximum(steps & -steps, 1)) - UNUSED_BITS).sum() * np.log10(2)
+    fit = -np.log10(np.minimum(1.0, units[told] / gap)).sum()
+    return max(0.0, float(fit - max(0.0, chosen)))
 
 
 def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
@@ -221,7 +247,10 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
     """
     size = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
     coarser = 2.0 ** (TYPES["float32"][0] - TYPES[kind][0])
-    own = np.maximum(LEAST_UNITS * spacing(size, kind), TIMES_MEASURED * coarser * spread)
+    narrow = kind in NARROWEST
+    least = LEAST_UNITS_NARROW if narrow else LEAST_UNITS
+    times = TIMES_MEASURED_NARROW if narrow else TIMES_MEASURED
+    own = np.maximum(least * spacing(size, kind), times * coarser * spread)
     return np.asarray(np.maximum(own, LEAST_ROOM * np.maximum(1.0, size)))
 
 
@@ -236,28 +265,43 @@ class Arithmetic:
         self.trace = trace
 
     def spread(self, place: int, symbol: str) -> Array:
-        """Return the largest distance of any unit so far, `(…, T, 1)`.
+        """Return the largest distance of any unit so far, `(…, T, n)`.
+
+        It is no more than some times that of the unit at any step and of the step in any unit: a
+        unit of 1e5, or an outlier of the input, makes the others no less exact.
 
         Args:
             place: the number of the layer and direction, as in `Model.runs`.
             symbol: a row of the cell, or `x`, `h_prev`, `c_prev`.
         """
-        return self._spreads[place, symbol]
+        if (place, symbol) not in self._known:
+            steps, units = self._largest[place, symbol]
+            backward = self.trace.layers[place].direction == "backward"
+            order = slice(None, None, -1) if backward else slice(None)
+            so_far = np.maximum.accumulate(steps[..., order, :], axis=-2)[..., order, :]
+            own = TIMES_OWN * np.minimum(steps, units)
+            self._known[place, symbol] = np.minimum(so_far, own)
+        return self._known[place, symbol]
 
     @cached_property
-    def _spreads(self) -> dict[tuple[int, str], Array]:
-        found: dict[tuple[int, str], Array] = {}
+    def _known(self) -> dict[tuple[int, str], Array]:
+        return {}
+
+    @cached_property
+    def _largest(self) -> dict[tuple[int, str], tuple[Array, Array]]:
+        """The largest distance of any run: of each step `(…, T, 1)`, of each unit `(…, 1, n)`."""
+        found: dict[tuple[int, str], tuple[Array, Array]] = {}
         for other in self._runs():
             for place, own in enumerate(self.trace.layers):
                 for symbol, values in own.values.items():
                     off = _distance(values, other.layers[place].values[symbol])
-                    found[place, symbol] = np.maximum(found.get((place, symbol), 0.0), off)
-        for place, own in enumerate(self.trace.layers):
-            order = slice(None) if own.direction == "forward" else slice(None, None, -1)
-            for symbol in own.values:
-                taken = found[place, symbol][..., order, :]
-                found[place, symbol] = np.maximum.accumulate(taken, axis=-2)[..., order, :]
-        return found
+                    largest = off.max(axis=-1, keepdims=True), off.max(axis=-2, keepdims=True)
+                    before = found.get((place, symbol), largest)
+                    found[place, symbol] = (
+                        np.maximum(before[0], largest[0]), np.maximum(before[1], largest[1])
+                    )  # fmt: skip
+        return {key: (_rounded_up(steps), _rounded_up(units))
+                for key, (steps, units) in found.items()}  # fmt: skip
 
     def _runs(self) -> Iterator[Trace]:
         """Yield the same run by other arithmetic, one after the other: each may be large."""
@@ -272,12 +316,15 @@ class Arithmetic:
 
 
 def _distance(own: Array, theirs: Array) -> Array:
-    """Return the largest distance of any unit, `(…, T, 1)`; none where both are not finite."""
+    """Return the distance of each number; none where both are not finite."""
     with np.errstate(invalid="ignore"):  # inf - inf
         off = np.abs(np.asarray(theirs, dtype=float) - own)
-    largest = np.nan_to_num(off, nan=0.0, posinf=0.0).max(axis=-1, keepdims=True)
-    # Up to a power of two: machines add in different orders, and should say the same tolerance.
-    mantissa, exponent = np.frexp(largest)
+    return np.asarray(np.nan_to_num(off, nan=0.0, posinf=0.0))
+
+
+def _rounded_up(distance: Array) -> Array:
+    """Return the next power of two: machines add in different orders, and should say the same."""
+    mantissa, exponent = np.frexp(distance)
     return np.asarray(np.ldexp(np.where(mantissa == 0.5, 0.5, np.sign(mantissa)), exponent))
 
 

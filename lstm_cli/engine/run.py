@@ -71,6 +71,10 @@ class _BySymbol:
         """Return each symbol with its values."""
         return ItemsView(self)
 
+    def get(self, symbol: str, default: Any = None) -> Any:
+        """Return the values of a symbol, or what is given where there is none."""
+        return next((self[each] for each in self if each == symbol), default)
+
 
 @record
 class LayerTrace(_BySymbol):

@@ -42,7 +42,20 @@ def note_stdin() -> None:
         note_read(sys.stdin.fileno(), "stdin")
 
 
-def check_unread(target: Path) -> None:
+def check_stdout_unread() -> None:
+    """Refuse to append answers to what they are made from: `batch in.jsonl >> in.jsonl`.
+
+    Raises:
+        OutputError: as `check_unread`.
+    """
+    try:
+        stdout = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or not of the system
+        return
+    check_unread(stdout, "stdout")
+
+
+def check_unread(target: Path | int, called: str = "") -> None:
     """Refuse to write a file that this command reads, whatever links or spellings lead to it.
 
     Raises:
@@ -51,7 +64,7 @@ def check_unread(target: Path) -> None:
     name = _noted.get(_identity(target)) if _noted else None
     if name is None:
         return
-    shown = safe(target)
+    shown = safe(called or target)
     also = "is also read" if name == shown else f"is the same file as {name}, which is read"
     raise OutputError(f"cannot write: {shown} {also}", where=shown, hint="name another file")
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import OutputError, safe
-from lstm_cli.files.inputs_read import check_unread
+from lstm_cli.files.inputs_read import check_stdout_unread, check_unread
 
 
 def plain_list(array: Array, dtype: Any = np.float64) -> Any:
@@ -88,6 +88,7 @@ def write_out(pieces: Iterable[str | bytes], output: str = "-") -> None:
 
 
 def _to_stdout(pieces: Iterable[str | bytes]) -> None:
+    check_stdout_unread()
     try:
         for piece in pieces:
             if isinstance(piece, str):

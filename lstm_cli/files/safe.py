@@ -116,7 +116,7 @@ def _cannot_read(path: Path, error: Exception) -> InputError:
     return InputError(
         f"cannot read {safe(path)}: {reason.lower()}",
         where=safe(path),
-        hint="check the path; in a sample it starts at the folder of the sample's file",
+        hint="check the path; in a sample it is relative to the folder of the sample's file",
     )
 
 

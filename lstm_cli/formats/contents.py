@@ -184,7 +184,7 @@ def in_memory(arrays: Mapping[str, Any]) -> Contents:
 
     def load(name: str) -> Array:
         if found[name].dtype.kind in _NOT_REAL:
-            raise _no_array(name, f"it holds {found[name].dtype.name}, no real numbers")
+            raise _no_array(name, f"it holds {found[name].dtype.name}, not real numbers")
         return found[name]
 
     return Contents(Tensors(infos, load))
@@ -219,7 +219,7 @@ def _numpy(value: Any) -> Array:
 
 def _no_array(name: str, why: str) -> InputError:
     return InputError(
-        f"'{safe(name)}' is no array: {safe(why)[:200]}",
+        f"'{safe(name)}' is not an array: {safe(why)[:200]}",
         where=safe(name),
         hint="give arrays by name: numpy.asarray(value)",
     )

@@ -14,7 +14,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -335,6 +335,9 @@ def _activation_phrases(
     for (key, value), what in phrases[_two_defaults(cell, stored, told) is not None :]:
         if key:
             known.append(f"{told.source}: {key} = {_shown_activation(value)}")
+        elif told.model and not told.source:
+            # Of a class of the user's own, the configuration may well say it.
+            opened.append(f"{what} is taken to be {_shown_activation(value)}, the default")
         else:
             opened.append(
                 f"{told.source or 'the file'} does not say {what}: {_shown_activation(value)}"
@@ -373,8 +376,9 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
         if told.model else
         "the file has no configuration: directions and order are those of names and of writing"
     )  # fmt: skip
-    masking = next((path for path in file.groups if _MASKING.search(path)), "")
-    masked = (_masking_beside(masking.rpartition("/")[2]),) if masking else ()
+    in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
+    masking = next(chain(_masking_layers(told.model), in_file), "")
+    masked = (_masking_beside(masking),) if masking else ()
     for name, found in layers.items():
         ways = {way: (found[way], unknown) for way in _WAYS if way in found}
         layer = _LayerConfig(name, dict.fromkeys(ways, unknown), open=(source, *masked))
@@ -891,8 +895,15 @@ def masks_of(model: Any) -> Mapping[int, _MaskSources]:
     return reached
 
 
+def _masking_layers(model: Any) -> Iterator[str]:
+    """Yield the names of all layers of a configuration that make masks."""
+    for each in _branches_in(model):
+        if isinstance(each, dict) and _leaving(each, (), {}, MAX_DEPTH):
+            yield _name_of(each)
+
+
 def _masking_beside(name: str) -> str:
-    """Return the sentence on a layer of which a file without a configuration tells the name."""
+    """Return the sentence on a layer that makes masks, where it is not known whom they reach."""
     return f"a layer '{safe(name)[:80]}' is in the file: steps that it masks {_SKIPPED}"
 
 

@@ -26,7 +26,7 @@ from lstm_cli.formats.registry import format_of
 
 Edit = Callable[[Cell], Cell]
 
-_LOOK = "`lstm-step inspect` shows what is there; export the model again without what is named here"
+_LOOK = "`lstm-step inspect` shows what is there; re-export the model without what is named here"
 
 
 def read_contents(path: Path, *, external: bool = False) -> Contents:
@@ -220,7 +220,7 @@ def choose_lstm(
     if layer in refused or (len(unread) == 1 and not ending):
         what = refused.get(layer) or unread[0]
     elif refused and not layer:
-        what = "some LSTMs of the file are not read: say which is meant"
+        what = "some LSTMs in the file cannot be read: say which one you mean"
     # A name of signs that cannot be typed, or that looks like an option, is called by its number.
     plain = names[0] == safe(names[0]).rstrip("._/") and not names[0].startswith("-")
     raise InputError(

@@ -97,14 +97,15 @@ def extra_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> Sample:
-    check_keys(tuple(document), place)
     if is_answer(document.get("schema")):
         raise InputError(
-            "an answer of ours is no sample: its h and c are what came out", where=place,
+            "this is an answer of lstm-step, not a sample: its h and c are results", where=place,
             hint="give x, h and c without 'schema'; what should come out goes under 'expected'",
         )  # fmt: skip
-    if "x" not in document:
+    # Said first of what is no sample at all, such as a file of weights.
+    if not any(key == "x" or _meaning(key)[0] == "x" for key in document):
         raise InputError("'x' is missing", where=place, hint="a sample needs at least x")
+    check_keys(tuple(document), place)
     expected = document.get("expected", {})
     if not isinstance(expected, dict):
         raise InputError("'expected' is not an object", where=place, hint='{"h": […], "f": […]}')
@@ -136,34 +137,44 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
 _OF_STATES = (
     "$_prev $_previous prev_$ previous_$ $_init $_initial init_$ initial_$ $_in $_start start_$ "
     "$_before $_t_1 $_t_minus_1 $_tm1 $t_1 $x $_state state_$ %_state %_states %_prev %_init %_0 "
-    "prev_% previous_% init_% initial_% prev_%_state previous_%_state init_%_state initial_%_state"
+    "prev_% previous_% init_% initial_% prev_%_state previous_%_state init_%_state initial_%_state "
+    "$_old old_$ $_prev_state $_init_state $_initial_state %_state_prev %_state_init %_state_0"
 )
 _SPELLINGS = {
     "x": "x_t input inputs input_x x_in x_input input_seq input_sequence x_seq x_sequence",
     "h": _OF_STATES.replace("$", "h").replace("%", "hidden") + " hidden initial_state "
-         "initial_states init_state init_states",
+         "initial_states init_state init_states prev_state prev_states previous_state "
+         "previous_states start_state starting_state zero_state rnn_state lstm_state init_carry "
+         "initial_carry",
     "c": _OF_STATES.replace("$", "c").replace("%", "cell"),
     "weights": "weight model models weights_file weight_file weights_path weight_path model_file "
-               "model_path model_weights checkpoint state_dict preset hidden_size output_size "
+               "model_path model_weights checkpoint checkpoint_path checkpoint_file ckpt ckpt_path "
+               "pretrained_weights state_dict preset hidden_size output_size weight_ih weight_hh "
+               "bias_ih bias_hh w_ih w_hh "
                "W_f W_i W_g W_c W_o U_f U_i U_g U_c U_o b_f b_i b_g b_c b_o weight_ih_l0 "
                "weight_hh_l0 bias_ih_l0 bias_hh_l0 recurrent_kernel",
     "cell": "cells cell_type cell_kind cell_file rnn_cell lstm_cell rnn_type lstm_type",
     "convention": "conventions gate_order weight_convention",
-    "forget_bias": "f_bias bias_forget",
+    "forget_bias": "f_bias bias_forget forget_gate_bias",
     "clip": "clips clipping clip_value gate_clip",
-    "cell_clip": "c_clip clip_c clip_cell cell_clipping cell_clip_value",
-    "activations": "activation recurrent_activation activation_function activation_functions",
+    "cell_clip": "c_clip clip_c clip_cell clip_cell_state cell_state_clip cell_clipping "
+                 "cell_clip_value",
+    "activations": "activation recurrent_activation gate_activation activation_function "
+                   "activation_functions",
     "steps": "step n_steps num_steps number_of_steps timesteps n_timesteps num_timesteps",
     "expected": "expect expects expectation expectations target targets target_h target_c h_target "
                 "c_target h_expected c_expected expected_h expected_c expected_f expected_i "
                 "expected_g expected_o expected_output expected_outputs ground_truth y_true h_t "
-                "c_t h_n c_n h_out c_out h_next c_next h_new c_new h_final c_final final_h final_c",
+                "c_t h_n c_n h_out c_out h_next c_next h_new c_new h_final c_final final_h final_c "
+                "h_last c_last last_h last_c",
     "atol": "tol tols rtol tolerance tolerances abs_tol absolute_tolerance",
     "length": "lengths len seq_len seq_lens seq_length seq_lengths sequence_len sequence_lens "
               "sequence_length sequence_lengths input_len input_lens input_length input_lengths "
-              "x_len x_lens x_length x_lengths valid_len valid_length valid_lengths true_length",
+              "x_len x_lens x_length x_lengths valid_len valid_length valid_lengths valid_steps "
+              "n_valid true_len true_length real_len real_length actual_len actual_length",
     "mask": "masks masking mask_value attention_mask seq_mask sequence_mask input_mask x_mask "
-            "pad_mask padding_mask padding",
+            "pad_mask padding_mask key_padding_mask src_mask src_key_padding_mask valid_mask "
+            "padding padding_value pad_value",
     "dtype": "dtypes x_dtype",
 }  # fmt: skip
 _INSTEAD = {
@@ -171,9 +182,11 @@ _INSTEAD = {
     "mask": 'leave padded rows out of x; "steps": 3 runs its first three rows alone',
     "dtype": "--dtype holds for all samples",
 }
-_BETWEEN = re.compile(r"[\s_.\-()\[\]{}]+")
+_BETWEEN = re.compile(r"[\s_.\-−^()\[\]{}]+")
 # One number of a state (h0, c_1), a value of a step (z_f).
 _STATE, _VALUE = re.compile(r"([hc])_?[0-9]{1,6}"), re.compile(r"z_[a-z]")
+# In length_s or weight_g the last letter is a unit: it is no slip for `lengths`, `weights`.
+_UNIT = re.compile("_[a-z]$")
 # Those that may be misspelt: others are too near to words of other people (`mode`, `experts`).
 _MISSPELT = (
     *(key for key in KEYS if len(key) > 3 and key != "note"), "h_prev", "c_prev", "hidden",
@@ -226,7 +239,7 @@ def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
         what, hint = f"{word} '{safe(key)}' looks like '{meaning}', which is there too", "keep one"
         if meaning in ("h", "c"):
             hint = f"'{meaning}' is the state before; what should come out goes under 'expected'"
-    own = f"a {word} of your own needs another name"
+    own = f"{'an' if word == 'array' else 'a'} {word} of your own needs another name"
     raise InputError(what, where=place, hint=f"{hint}{'' if hint[-1] == '?' else ';'} {own}")
 
 
@@ -247,14 +260,16 @@ def _meaning(key: str) -> tuple[str, bool]:
     if len(key) > _MOST_LETTERS:
         return "", False
     name = _BETWEEN.sub("_", unicodedata.normalize("NFKC", key).casefold()).strip("_")
-    for spelling in (name, _in_one(name)):
+    measured = _UNIT.search(name)
+    for spelling in (name,) if measured else (name, _in_one(name)):
         if spelling in _MEANINGS:
             return _MEANINGS[spelling], False
     if state := _STATE.fullmatch(name):
         return state[1], False
     if _VALUE.fullmatch(name):
         return "expected", False
-    near = next((word for word in _MISSPELT if _is_slip(_in_one(name), _in_one(word))), "")
+    words = () if measured else _MISSPELT
+    near = next((word for word in words if _is_slip(_in_one(name), _in_one(word))), "")
     return _MEANINGS.get(near, ""), bool(near)
 
 

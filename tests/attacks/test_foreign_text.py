@@ -455,6 +455,17 @@ def test_a_file_called_like_a_preset_is_quoted_too(
     assert not Path("PWNED").exists()
 
 
+@pytest.mark.parametrize("name", WORDS)
+def test_the_command_in_an_error_is_the_one_that_was_given(name: str, tmp_path: Path) -> None:
+    """`where: lstm-step …` is pasted as it stands, and runs that and nothing else."""
+    said = call("--x", "1,2", "--cell", name).err
+    command = said.split("\nwhere: ")[1].split("\ntry: ")[0]
+    words = words_of(command, tmp_path)
+    assert words in (["lstm-step", "--x", "1,2", "--cell", name],
+                     ["lstm-step", "--x", "1,2", "--cell", "…"])  # fmt: skip
+    assert not (tmp_path / "PWNED").exists()
+
+
 @pytest.mark.parametrize("preset", ["ones", "identity"])
 def test_the_command_of_a_preset_runs(preset: str) -> None:
     """A preset that draws no numbers is proposed without a seed, so that the line can be pasted."""

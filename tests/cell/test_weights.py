@@ -358,8 +358,8 @@ def test_tensors_that_are_not_numpys_are_taken() -> None:
 
 def test_what_cannot_be_an_array_of_real_numbers_is_refused() -> None:
     """Ragged lists, and complex weights whose imaginary part would be lost."""
-    with pytest.raises(InputError, match="'weight_ih_l0' is no array"):
+    with pytest.raises(InputError, match="'weight_ih_l0' is not an array"):
         model_from_arrays({"weight_ih_l0": [[1.0], [1.0, 2.0]]})
     complex_ = {key: array + 1j for key, array in as_pytorch(torch_case("torch-1-layer")).items()}
-    with pytest.raises(InputError, match="holds complex128, no real numbers"):
+    with pytest.raises(InputError, match="holds complex128, not real numbers"):
         model_from_arrays(complex_)

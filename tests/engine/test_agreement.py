@@ -12,7 +12,7 @@ import pytest
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.engine.agreement import Arithmetic, precision_of, room_of
+from lstm_cli.engine.agreement import Arithmetic, precision_of, room_of, rounding_of
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.mistakes.diagnosis import diagnose
 from lstm_cli.mistakes.expected import read_claims
@@ -59,6 +59,14 @@ def test_right_numbers_match_in_every_print(case: Case, how: str) -> None:
     ([0.57471, 0.33252, 0.25098, 0.71484], "float16", "float16"),  # of five decimals each
     ([0.57471, 0.33252, 0.25098, 0.71487], "5 decimals", "float32"),  # the last is none
     ([0.0, 0.5, 1.0], "1 decimal", "float32"),  # bfloat16 too, which says nothing
+    ([12.0, 7.0, 250.0, 100.0, 33.0, 21.0], "whole numbers, read as 2 decimals", "float32"),
+    ([0.125, 0.375, 0.625, 0.875] * 5, "3 decimals", "float32"),  # as people choose them
+    ([10.375, 2.625, 0.125, 5.5, 0.875, 7.25], "3 decimals", "float32"),
+    ([0.0625, 0.5, 0.75, 0.5, 0.625, 0.25] * 3, "3 significant digits", "float32"),
+    ([0.0020751953125, -0.7275390625, 0.9345703125, -0.3203125], "float16", "float16"),
+    ([-1.0441112, 0.3440911, 0.0865629], "7 decimals", "float32"),  # of which the first is cut off
+    ([0.179457589, 0.049009956, 0.344000011], "9 decimals", "float32"),  # all are
+    ([0.179457589, 0.049009955, 0.344000021], "9 decimals", "float64"),
 ])  # fmt: skip
 def test_numbers_tell_their_precision(numbers: list[float], words: str, kind: str) -> None:
     """As many digits as were written are compared; a narrower type is told where it can be seen."""
@@ -216,6 +224,55 @@ def test_batch_and_diagnose_give_one_verdict(how: str, wrong: float, tmp_path: P
         assert (abs(worst["got"] - worst["expected"]) <= check["tolerance"]) == check["matched"]
 
 
+def test_a_print_that_may_be_two_is_held_to_the_coarser() -> None:
+    """Without its zeros %.3e of few numbers looks like %.4f: each is as coarse as either has it."""
+    exact = np.array([-1.0441113, -0.5196854, 0.6235923, -0.6799526, -0.0250033])
+    told = np.array([float(f"{each:.3e}") for each in exact])
+    assert (np.abs(told - exact) <= rounding_of(precision_of(told).units)).all()
+
+
+def test_text_says_which_print_it_is() -> None:
+    """Where zeros are written, %.3e is no %.4f; 100.0 is known to one decimal."""
+    texts = ["-1.044", "0.9061", "0.0634"]
+    values, places = np.array(list(map(float, texts))), np.array([3, 4, 5])
+    assert precision_of(values, places).words == "4 significant digits"
+    for decimals in (None, np.array([1, 1])):
+        assert precision_of(np.array([100.0, 12.5]), decimals).units.max() < 0.11
+
+
+@pytest.mark.parametrize("decimals", [4, 6, 7, 8, 9, 10])
+def test_cut_float32_is_float32(decimals: int) -> None:
+    """Numbers of a float32 program match with their digits cut off, wherever that is."""
+    for seed in range(5):
+        _, weights, inputs = lab(seed=seed)
+        trace = run(Model.single(weights), *inputs)
+        narrow = run(Model.single(weights), *inputs, dtype=np.float32)
+        exact = narrow.output.astype(np.float32).astype(float)
+        cut = [[float(f"{v:.30f}"[: decimals - 30]) for v in row] for row in exact]
+        assert diagnose(trace, {"output": np.array(cut)}, departures=1).verdict == "match"
+
+
+def test_one_large_number_hides_no_fault_in_others() -> None:
+    """A unit or a step of large numbers, which stray more, makes no room for a fault elsewhere."""
+    _, weights, (x, h, c) = lab(steps=8)
+    model, large, outlier = Model.single(weights), c.copy(), x.copy()
+    large[0], outlier[0] = 1e5, 1e6
+    for start, inputs in ((large, x), (c, outlier)):
+        trace = run(model, inputs, h, start)
+        for symbol in ("z_f", "z_g", "c"):
+            theirs = run(model, inputs, h, start, dtype=np.float32)[symbol].astype(float)
+            assert diagnose(trace, {symbol: theirs}, departures=1).verdict == "match"
+            theirs[-1, -1] = np.float32(theirs[-1, -1] + 1e-3)
+            assert diagnose(trace, {symbol: theirs}, departures=1).verdict != "match"
+
+
+def test_whole_numbers_are_no_narrow_type() -> None:
+    """An integer that is off by one is wrong, although bfloat16 has no better ones."""
+    ours = np.array([250.0, 131.0, 7.0, 12.0, 33.0, 100.0])
+    found = precision_of(ours + np.eye(6)[0])
+    assert (room_of(ours, found.kind) + found.units < 0.1).all()
+
+
 def test_a_cut_print_is_one_verdict_too() -> None:
     """`batch --check` takes digits that are cut off as diagnose does."""
     trace, weights, (x, h, c) = lab()
@@ -251,10 +308,10 @@ def test_what_float32_strays_is_measured_alike_each_time() -> None:
     assert (first <= 2 * both[0]).all()
 
 
-def test_at_least_eight_units_of_the_last_place() -> None:
-    """A number of each type has room for eight units of that type's last place."""
-    for kind, unit in (("float32", 2.0**-24), ("float16", 2.0**-11), ("bfloat16", 2.0**-8)):
-        assert room_of(np.array([0.75]), kind)[0] == 8 * unit
+def test_at_least_some_units_of_the_last_place() -> None:
+    """A number has room for eight units of float32's last place, for two of a narrower type's."""
+    for kind, room in (("float32", 8 * 2.0**-24), ("float16", 2 * 2.0**-11), ("bfloat16", 2.0**-7)):
+        assert room_of(np.array([0.75]), kind)[0] == room
     assert room_of(np.array([0.75]), "float64")[0] == 1e-9
 
 

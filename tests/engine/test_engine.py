@@ -255,6 +255,8 @@ def test_a_trace_is_a_mapping_from_symbols() -> None:
         assert dict(each).keys() == set(each)
         with pytest.raises(KeyError):
             each["q"]
+        assert each.get("q") is None
+        assert np.array_equal(each.get("f"), each["f"])
     assert [v.shape for v in trace.values()] == [trace[symbol].shape for symbol in trace]
     assert trace["f"].shape == (5, 8)
     assert trace.layers[0]["f"] is trace.layers[0].values["f"]

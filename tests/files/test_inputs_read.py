@@ -200,6 +200,28 @@ def test_stdin_may_be_the_file(folder: Path) -> None:
         assert content(folder) == before
 
 
+def test_stdout_may_be_the_file(folder: Path) -> None:
+    """Answers that a shell appends to their own samples would be read as samples, without end."""
+    env = {"PYTHONPATH": str(ROOT)}
+    for words, name in (
+        (["batch", "s.jsonl"], "s.jsonl"),
+        (["batch", "s.jsonl", "-j", "2"], "s.jsonl"),
+        ([*RUN, "-f", "csv"], "x.csv"),
+    ):
+        before = content(folder)
+        with open(name, "ab") as stdout:
+            done = subprocess.run([sys.executable, "-m", "lstm_cli", *words], stdout=stdout,
+                                  stderr=subprocess.PIPE, env={**os.environ, **env})  # fmt: skip
+        assert done.returncode == 5, done.stderr
+        assert f"stdout is the same file as {name}, which is read" in done.stderr.decode()
+        assert content(folder) == before
+        with open("log.txt", "ab") as stdout:  # any other file is appended to
+            done = subprocess.run([sys.executable, "-m", "lstm_cli", *words], stdout=stdout,
+                                  env={**os.environ, **env})  # fmt: skip
+        assert done.returncode == 0
+        Path("log.txt").unlink()
+
+
 @pytest.mark.parametrize("suffix", ["npz", "safetensors", "weights.h5", "onnx"])
 def test_weights_of_all_formats_are_seen(suffix: str, folder: Path) -> None:
     """Whichever reader opens a weight file, it is known to have been read."""

@@ -251,6 +251,19 @@ def test_a_class_of_the_users_own_is_read_as_a_plain_lstm_and_said(tmp_path: Pat
     (block,) = read(edited(tmp_path, "keras3_sequential.keras", rename)).blocks
     assert block.name == "the_lstm"
     assert "the configuration names no LSTM for these weights" in block.open[0]
+    assert "the activation is taken to be tanh, the default" in block.open
+
+
+def test_a_mask_beside_a_class_of_the_users_own_is_told(tmp_path: Path) -> None:
+    """What lies in a wrapper that is not known is not followed: any mask of the model may reach it."""
+    wrapped = {"class_name": "Mine>Wrapper", "config": {"name": "w", "inner": IT}}
+    for mask, said in ((MASKING, ["a layer 'mask' is in the file: steps that it masks are run"]),
+                       (EMBEDDING, ["a layer 'words' is in the file"]), (DENSE, [])):  # fmt: skip
+        path = new_file(tmp_path, mask, wrapped, paths=["lstm/cell"])
+        (block,) = read(path).blocks
+        told = [each for each in block.open if "is in the file" in each]
+        assert len(told) == len(said)
+        assert all(each.startswith(start) for each, start in zip(told, said, strict=True))
 
 
 def test_a_layer_without_weights_is_refused_and_so_are_weights_that_may_be_its(
@@ -358,7 +371,7 @@ def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
     contents = read(path)
     assert [block.name for block in contents.blocks] == ["two"]
     assert "'one' has more weights than a plain LSTM; left alone" in contents.notes
-    with pytest.raises(InputError, match="some LSTMs of the file are not read") as caught:
+    with pytest.raises(InputError, match="some LSTMs in the file cannot be read") as caught:
         read_weights(path)
     assert "'one' has more weights" in caught.value.where
     assert caught.value.hint == "choose one: --layer two"
@@ -611,13 +624,17 @@ def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: in
 
 
 def test_vet_says_of_a_mask(tmp_path: Path) -> None:
-    """Numbers that do not match may be those of a run that heeds it."""
+    """On stderr and in JSON: numbers that do not match may be those of a run that heeds it."""
     path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
     sample = tmp_path / "sample.json"
     sample.write_text(json.dumps({"x": [[2, 2]], "expected": {"h": [0, 0]}}))
     answer = call("vet", sample, "--weights", path)
     assert answer.code == 1
     assert answer.err.count("equal its mask_value 2.0") == 1
+    right = call("--x", "2,2", "--weights", path, "--json").json["h"]
+    sample.write_text(json.dumps({"x": [[2, 2]], "expected": {"h": right}}))
+    (suite,) = call("vet", sample, "--weights", path, "--json", "--quiet").json["suites"]
+    assert sum("equal its mask_value 2.0" in each for each in suite["assumptions"]) == 1
 
 
 def test_two_directions_of_two_classes_are_refused(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_an_lstm_beside_one_that_is_not_read_is_read_by_its_name(save: Save) -> 
         lstm("X", "W2", "R2", name="bad", outputs=["Z"]),
     ]
     contents = save(nodes, tensors(arrays))
-    with pytest.raises(InputError, match="some LSTMs of the file are not read") as caught:
+    with pytest.raises(InputError, match="some LSTMs in the file cannot be read") as caught:
         model_from(contents, "test")
     assert "LSTM 'bad' is not read: its W is" in caught.value.where
     assert caught.value.hint == "choose one: --layer good"

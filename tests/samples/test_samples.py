@@ -184,21 +184,23 @@ def test_keys_of_ones_own_are_let_be(tmp_path: Path) -> None:
 
 MEANT = {
     "x": "X inputs input x_t Input-Sequence",
-    "h": "H h_prev H_PREV h-prev hPrev h0 H0 h_0 h_{t-1} h₀ h[0] h1 hx hidden hiden hidden_state initial_h",
-    "c": "C c_prev c0 c_0 cx CX c.prev cell_state initial-c",
-    "weights": "Weights weigths weight model Model state_dict W_f preset hidden-size",
+    "h": "H h_prev H_PREV h-prev hPrev h0 H0 h_0 h_{t-1} h₀ h[0] h1 hx hidden hiden hidden_state initial_h "
+    "hₜ₋₁ h^0 h_old h_prev_state h_prev_0 hidden_sate prev_state initial_carry",
+    "c": "C c_prev c0 c_0 cx CX c.prev cell_state initial-c cₜ₋₁ cell_state_prev",
+    "weights": "Weights weigths weight model Model state_dict W_f preset hidden-size w_hh "
+    "checkpoint_path",
     "cell": "Cell CELL cell_type cells",
     "convention": "Convention gate_order convetion",
     "steps": "Steps step n_steps timeSteps",
-    "expected": "expect Expected target targets tragets expected_h z_f y_true h_n",
-    "cell_clip": "cell-clip CellClip",
-    "forget_bias": "forgetBias forget-bias",
+    "expected": "expect Expected target targets tragets expected_h z_f y_true h_n h_last",
+    "cell_clip": "cell-clip CellClip clip_cell_state",
+    "forget_bias": "forgetBias forget-bias forget_gate_bias",
     "activations": "activation Activations",
     "atol": "ATOL tol rtol tolerance",
 }
 INSTEAD = {
-    "steps": "length Length lengths lenght seq_len seqLen sequence-length",
-    "padded rows": "mask Mask attention_mask padding_mask",
+    "steps": "length Length lengths lenght seq_len seqLen sequence-length n_valid",
+    "padded rows": "mask Mask attention_mask padding_mask src_key_padding_mask",
     "--dtype": "dtype DType",
 }
 
@@ -232,7 +234,8 @@ OWN = (
     "label speaker split name date hour temperature category cost height heights weekday humidity "
     "t T N y f g i o layer direction group source class ID ids notes state states initials final "
     "mode mass task conversion expert timestamp run_type HT CN x1 call calls price value feature "
-    "seed epoch country state_of_health url channel character chapter labels length_unit the_mask"
+    "seed epoch country state_of_health url channel character chapter labels length_unit the_mask "
+    "weight_kg weight_g length_m length_s h2o hr co2 c_reactive cellar chip model_year clip_id"
 )
 
 
@@ -259,7 +262,7 @@ def test_an_answer_of_ours_is_no_sample() -> None:
     assert again.code == 4
     first, second = (each["error"]["message"] for each in again.lines)
     assert "'h_prev' looks like 'h'" in first
-    assert "an answer of ours is no sample" in second
+    assert "this is an answer of lstm-step, not a sample" in second
 
 
 @pytest.mark.parametrize("column", ["h_prev", "H_0", "h0", "c1", "expected_h", "Weights", "Mask"])
@@ -277,8 +280,9 @@ def test_arrays_and_tables_that_mean_ours_are_refused_at_once(tmp_path: Path) ->
     np.savez(tmp_path / "s.npz", **arrays)
     assert good(read(tmp_path / "s.npz")[0]).extra == {"label": 1.0}
     np.savez(tmp_path / "s.npz", **arrays, h0=np.ones((2, 3)))
-    with pytest.raises(InputError, match="unknown array 'h0'"):
+    with pytest.raises(InputError, match="unknown array 'h0'") as caught:
         read(tmp_path / "s.npz")
+    assert caught.value.hint == "did you mean 'h'? an array of your own needs another name"
     table, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     columns = {"x": [[1.0]], "expected_h": [[1.0]], "label": ["a"]}
     parquet.write_table(table.table(columns), tmp_path / "s.parquet")

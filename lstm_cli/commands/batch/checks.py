@@ -11,7 +11,14 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
 from lstm_cli.commands.batch.blocks import Block
 from lstm_cli.commands.batch.texts import column_texts, number_texts
-from lstm_cli.engine.agreement import LEAST_ROOM, Arithmetic, allowed, precisions_of, room_of
+from lstm_cli.engine.agreement import (
+    LEAST_ROOM,
+    Arithmetic,
+    Precision,
+    allowed,
+    precisions_of,
+    room_of,
+)
 from lstm_cli.engine.run import Trace
 from lstm_cli.samples.settings import Settings
 
@@ -52,11 +59,17 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
         symbol: np.where(np.isnan(own), LEAST_ROOM * np.maximum(1.0, np.abs(numbers)), own)
         for symbol, numbers in expected.items()
     })  # fmt: skip
+    precisions: dict[int, dict[str, Precision]] = {}
     for measured in (False, True):
         apart = np.flatnonzero(np.isnan(given) & ~(found.excess <= 1))
         if len(apart):
             part, numbers = _part(trace, apart), {k: each[apart] for k, each in expected.items()}
-            limits = _limits(block, numbers, part, measured)
+            precisions = {
+                place: precisions.get(place)
+                or precisions_of({symbol: each[place] for symbol, each in expected.items()})
+                for place in apart.tolist()
+            }
+            limits = _limits(block, numbers, part, list(precisions.values()), measured)
             found.put(apart, _worst_of(block, numbers, part, limits))
     return _written(found, list(block.expected))
 
@@ -69,7 +82,11 @@ def _given(block: Block, settings: Settings) -> Array:
 
 
 def _limits(
-    block: Block, expected: Mapping[str, Array], trace: Trace, measured: bool
+    block: Block,
+    expected: Mapping[str, Array],
+    trace: Trace,
+    samples: Sequence[Mapping[str, Precision]],
+    measured: bool,
 ) -> dict[str, Array]:
     """Return how far each number may be off by its print and the arithmetic of its run.
 
@@ -82,10 +99,6 @@ def _limits(
         own = arithmetic.spread(place, name) if measured else np.zeros(1)
         return np.broadcast_to(own, values.shape)
 
-    samples = [
-        precisions_of({symbol: numbers[number] for symbol, numbers in expected.items()})
-        for number in range(len(trace.h))
-    ]
     for symbol, numbers in expected.items():
         strays = _taken(symbol, block.expected[symbol].ndim - 1, trace, spread)
         got, rows = _ours(symbol, block.expected[symbol], trace), []

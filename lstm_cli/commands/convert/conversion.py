@@ -221,7 +221,7 @@ def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Format, source:
     beyond = np.abs(array) > np.finfo(least).max
     if beyond.any():
         raise InputError(
-            f"{safe(key)} has {array[beyond][0]:.6g}, and {least} ends at "
+            f"{safe(key)} has {array[beyond][0]:.6g}, and {least} goes up to "
             f"{np.finfo(least).max:.6g}",
             where=source,
             hint="--dtype float64, in a format that has it (npz, safetensors, keras, json)",

@@ -6,7 +6,6 @@ A page's equations are rows of the word's own table, its numbers are computed wh
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -64,7 +63,7 @@ def page(
     for part in word.meaning:
         yield paragraph(writer, part)
     if word.picture:
-        yield writer.verbatim(textwrap.dedent(word.picture))
+        yield writer.verbatim(word.picture)
     if word.functions and word.functions != ("clip",):
         yield writer.heading("Its values")
         yield value_table(writer, word.functions)

@@ -217,10 +217,8 @@ def _refuse_alone(suites: Sequence[Suite]) -> None:
 
 def _say_assumed(suites: Sequence[Suite], model: Model | None) -> None:
     """Say on stderr what the weights leave open, once."""
-    models = [subject.model for suite in suites for subject in suite.subjects]
-    if model is not None:
-        models.insert(0, model)
-    for each in dict.fromkeys(each for model in models for each in model.assumptions):
+    own = (each for suite in suites for each in suite.assumptions)
+    for each in dict.fromkeys((*(model.assumptions if model else ()), *own)):
         print(f"assumed: {safe(each)}", file=sys.stderr)
 
 

@@ -43,6 +43,7 @@ def suite_record(suite: Suite, *, every: bool = False) -> Json:
     record: Json = {
         "file": suite.file,
         "samples": len(suite.subjects),
+        "assumptions": suite.assumptions,
         "applicable": suite.applicable,
         "seen": suite.seen,
         "strength": suite.strength,

@@ -80,6 +80,12 @@ class Suite:
     unchecked: tuple[str, ...] = ()
 
     @property
+    def assumptions(self) -> list[str]:
+        """What the weights of its samples leave open, each once."""
+        models = [subject.model for subject in self.subjects]
+        return list(dict.fromkeys(each for model in models for each in model.assumptions))
+
+    @property
     def blind(self) -> list[Verdict]:
         """The mistakes that pass in every sample where they can be made."""
         return [each for each in self.verdicts if each.word == "blind"]

@@ -90,6 +90,12 @@ def test_an_unknown_word_gets_a_proposal() -> None:
 # ---- the rows of data
 
 
+def test_every_file_is_a_word() -> None:
+    """No page lies in the folder that the index does not list."""
+    folder = ROOT / "lstm_cli" / "commands" / "explain" / "glossary" / "words"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(f"{w}.md" for w in WORDS)
+
+
 @pytest.mark.parametrize("word", ALL, ids=ids)
 def test_a_word_points_at_what_exists(word: Word) -> None:
     """Rows, functions, facts, presets, mistakes and other words that a page names are there."""

@@ -1,32 +1,69 @@
-"""The words of the LSTM: rows of data, a page each; `render.glossary` prints them.
+"""The words of the LSTM, a page each: `words/NAME.md` has the prose, `glossary_page` prints it.
 
-No equation is typed here: a word names the rows of the table that it is about.
+A file's front matter is TOML between two lines `+++`: the attributes of a `Word` (`try` for `try_`)
+and a table `[example]`. Below it stand the paragraphs of its meaning, then its drawing. No equation
+is typed there: a word names the rows of the table that it is about.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
 
 from lstm_cli.base.errors import UsageError, safe, suggest
-from lstm_cli.commands.explain.glossary import (
-    files,
-    gates,
-    inside,
-    learning,
-    over_time,
-    states,
-    variants,
-)
-from lstm_cli.commands.explain.glossary import numbers as numbers_
+from lstm_cli.cell.cells import Settings
 from lstm_cli.commands.explain.glossary.word import Example, Word
 
-__all__ = ["WORDS", "Example", "Word", "word_named"]
+__all__ = ["GROUPS", "WORDS", "Example", "Word", "word_named"]
+
+# What the index shows, in its order.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "gates": ("gate", "forget-gate", "input-gate", "candidate", "output-gate"),
+    "states": ("cell-state", "hidden-state", "initial-state"),
+    "inside a gate": (
+        "pre-activation", "concatenation", "weights", "bias", "sigmoid", "tanh", "unit",
+    ),
+    "over time": ("step", "sequence", "layers", "directions", "batch", "padding"),
+    "variants": (
+        "peephole", "projection", "coupled-gates", "forget-bias", "clip", "cell-clip",
+        "hard-sigmoid",
+    ),
+    "files and frameworks": ("gate-order", "convention"),
+    "learning": ("gradient", "vanishing-gradient"),
+    "numbers": ("precision", "fixed-point"),
+}  # fmt: skip
+
+
+def _read(name: str, group: str) -> Word:
+    """Read the file of a word."""
+    text = (files(__name__) / "words" / f"{name}.md").read_text(encoding="utf-8")
+    _, front, body = text.split("+++\n", 2)
+    meaning, _, picture = body.partition("```text\n")
+    rows = {key: _frozen(value) for key, value in tomllib.loads(front).items()}
+    if "settings" in rows:
+        rows["settings"] = Settings(**rows["settings"])
+    if "example" in rows:
+        rows["example"] = Example(**rows["example"])
+    return Word(
+        name=name, group=group, meaning=_frozen(meaning.strip().split("\n\n")),
+        picture=picture.removesuffix("```\n"), try_=rows.pop("try"), **rows,
+    )  # fmt: skip
+
+
+def _frozen(value: Any) -> Any:
+    """Turn lists into tuples, and the lines of a text into one."""
+    if isinstance(value, dict):
+        return {key: _frozen(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return " ".join(value.split()) if isinstance(value, str) else value
+
 
 WORDS: Mapping[str, Word] = {
-    word.name: word
-    for home in (gates, states, inside, over_time, variants, files, learning, numbers_)
-    for word in home.ROWS
+    name: _read(name, group) for group, names in GROUPS.items() for name in names
 }
 
 

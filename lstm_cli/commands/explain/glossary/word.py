@@ -54,10 +54,10 @@ class Word:
         settings: what is added to that cell.
         functions: functions whose definitions and values are shown.
         example: a run with numbers; None for none.
-        facts: tables of `render.glossary_facts.FACTS` that the page shows.
+        facts: tables of `glossary_facts.FACTS` that the page shows.
         habits: those of its `HABITS`, which some frameworks have and others do not.
         aliases: other names, as `word_named` compares them.
-        mistakes: ids of `mistakes.MISTAKES`.
+        mistakes: ids of `mistakes.catalogue.MISTAKES`.
         see: names of other words.
         try_: command lines that show it.
     """
