@@ -44,8 +44,15 @@ def main(arguments: list[str] | None = None) -> None:
     from lstm_cli.commands._stopping import Stopping, exit_code
 
     with Stopping(at_once=True):
-        code = _guarded(arguments)
-    sys.exit(exit_code(code))
+        code = exit_code(_guarded(arguments))
+    if code == ExitCode.INTERRUPTED:
+        # Where Ctrl-C came in the middle of an exec(), as dataclasses use, Python remembers it and
+        # would end this process by the signal after all, whatever exit code it is told.
+        with contextlib.suppress(OSError, ValueError):  # gone, or closed
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _guarded(arguments: list[str]) -> int:

@@ -205,3 +205,12 @@ def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
         assert len(out.splitlines()) == 599
     finally:
         process.kill()
+
+
+def test_ctrl_c_in_the_middle_of_an_exec_is_130() -> None:
+    """Python remembers such an interrupt, and would end by the signal whatever it is told."""
+    code = "from lstm_cli.commands import _main; " \
+           "_main.program = lambda words: exec('raise KeyboardInterrupt'); " \
+           "_main.main(['batch', '-'])"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"interrupted\n")

@@ -90,9 +90,10 @@ def assert_same_layer(trace: LayerTrace, output: Array, atol: float, framework: 
 
 
 def assert_near(what: str, ours: Array, theirs: Any, atol: float, framework: str) -> None:
+    """Hold numbers against a framework's: `atol` is for numbers up to 1, and in proportion above."""
     theirs = np.asarray(theirs, dtype=np.float64)
     assert ours.shape == theirs.shape, what
-    worst = float(np.max(np.abs(ours - theirs)))
+    worst = float(np.max(np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))))
     count, before, place = MARGINS.get((framework, atol), (0, 0.0, what))
     MARGINS[framework, atol] = (count + 1, max(before, worst), what if worst > before else place)
     assert worst <= atol, f"{what} differs by {worst:.2e}, allowed is {atol:.0e}"
