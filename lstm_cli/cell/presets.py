@@ -19,7 +19,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import is_matrix
 from lstm_cli.cell.weights import LstmWeights, Model
 
-Fill = Callable[["Draft"], None]
+Fill = Callable[["PresetArrays"], None]
 
 # So large that sigmoid gives exactly 0 or 1 in double precision, and tanh exactly 1.
 FULL = 1000.0
@@ -27,7 +27,7 @@ MAX_BYTES = 2 * 2**30
 
 
 @dataclass
-class Draft:
+class PresetArrays:
     """Parameters being filled: zeros of the right shapes, and the sizes behind them."""
 
     cell: Cell
@@ -51,7 +51,7 @@ class Preset:
     needs: tuple[str, ...] = ()
 
 
-def _identity(draft: Draft) -> None:
+def _identity(draft: PresetArrays) -> None:
     for name, array in draft.arrays.items():
         if is_matrix(name):
             column = 0
@@ -61,12 +61,12 @@ def _identity(draft: Draft) -> None:
                 column += width
 
 
-def _ones(draft: Draft) -> None:
+def _ones(draft: PresetArrays) -> None:
     for name, array in draft.arrays.items():
         array[...] = 1.0 if is_matrix(name) else 0.0
 
 
-def _random(draft: Draft) -> None:
+def _random(draft: PresetArrays) -> None:
     generator = np.random.default_rng(draft.seed)
     bound = 1.0 / np.sqrt(draft.sizes[draft.cell.shapes["c"][0][0]])
     for array in draft.arrays.values():
@@ -74,25 +74,25 @@ def _random(draft: Draft) -> None:
 
 
 def _biases(**biases: float) -> Fill:
-    def fill(draft: Draft) -> None:
+    def fill(draft: PresetArrays) -> None:
         for gate, bias in biases.items():
             draft.arrays[f"b_{gate}"][...] = bias
 
     return fill
 
 
-def _forget(draft: Draft) -> None:
+def _forget(draft: PresetArrays) -> None:
     _identity(draft)
     draft.arrays["b_f"][...] = -FULL
 
 
-def _count(draft: Draft) -> None:
+def _count(draft: PresetArrays) -> None:
     _biases(f=FULL, i=-FULL, g=FULL, o=FULL)(draft)
     inputs = draft.inputs("i")
     inputs[...] = 2 * FULL * np.eye(*inputs.shape)
 
 
-def _add(draft: Draft) -> None:
+def _add(draft: PresetArrays) -> None:
     _biases(f=FULL, i=FULL, o=FULL)(draft)
     inputs = draft.inputs("g")
     inputs[...] = 0.01 * np.eye(*inputs.shape)
@@ -166,7 +166,7 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
         parameter: np.zeros([sum(known[atom] for atom in size) for size in shape])
         for parameter, shape in cell.parameters.items()
     }
-    preset.fill(Draft(cell, arrays, known, seed))
+    preset.fill(PresetArrays(cell, arrays, known, seed))
     source = f"preset:{name}" + (f" (seed {seed})" if name == "random" else "")
     return Model.single(LstmWeights(cell, arrays, source), source=source)
 

@@ -16,7 +16,7 @@ from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage
 
 
 @dataclass(frozen=True)
-class Row:
+class ProductRow:
     """`out = state @ h_prev + given @ x + constant`: some rows of a joined product."""
 
     state: Piece
@@ -35,7 +35,7 @@ class Joined:
     """
 
     vector: int
-    pieces: tuple[Row, ...]
+    pieces: tuple[ProductRow, ...]
 
 
 def joined_matrix(
@@ -45,7 +45,7 @@ def joined_matrix(
     return np.concatenate([_row(row, arrays, constants) for row in joined.pieces])
 
 
-def _row(row: Row, arrays: Mapping[str, Array], constants: Mapping[int, Array]) -> Array:
+def _row(row: ProductRow, arrays: Mapping[str, Array], constants: Mapping[int, Array]) -> Array:
     state, given = (
         arrays[each.parameter][:, each.begin : each.end] for each in (row.state, row.given)
     )
@@ -56,7 +56,7 @@ def _row(row: Row, arrays: Mapping[str, Array], constants: Mapping[int, Array]) 
 
 def joined_entries(plan: Plan) -> tuple[Entry | Joined, ...]:
     """Return the entries of inputs and steps in one program, joined where they can be."""
-    search = _Search(plan, (*plan.inputs, *plan.steps))
+    search = _SumSearch(plan, (*plan.inputs, *plan.steps))
     for entry in plan.steps:
         if isinstance(entry, Product) and entry.vector == plan.rows["h_prev"]:
             rows = [search.row(piece) for piece in entry.pieces]
@@ -67,14 +67,14 @@ def joined_entries(plan: Plan) -> tuple[Entry | Joined, ...]:
 
 
 @dataclass
-class _Search:
+class _SumSearch:
     """Looks for the sums that a product of h_prev is part of."""
 
     plan: Plan
     entries: tuple[Entry, ...]
     gone: set[int] = field(default_factory=set)
 
-    def row(self, piece: Piece) -> Row | None:
+    def row(self, piece: Piece) -> ProductRow | None:
         """Return the row that a piece becomes; None where its value is needed by itself."""
         total = self._only_reader(piece.out)
         if total is None or total.function != "+" or total.arguments[0] != piece.out:
@@ -91,7 +91,7 @@ class _Search:
         if given is None or self._only_reader(base) is not total:
             return None
         self.gone.add(base)
-        return Row(piece, given, constant, self._total_of(piece))
+        return ProductRow(piece, given, constant, self._total_of(piece))
 
     def without(self, product: Product, joined: Joined) -> tuple[Entry | Joined, ...]:
         """Return the entries with the joined product in place of all that it does."""

@@ -44,7 +44,7 @@ class Layout:
     buffers: Mapping[str, int]
 
 
-class Runner(ABC):
+class NumbaRunner(ABC):
     """A cell of given weights made ready to run, as often as wanted.
 
     Args:

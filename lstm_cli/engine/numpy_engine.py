@@ -29,9 +29,9 @@ from lstm_cli.engine.schedule import (
     H_SLAB,
     X_SLAB,
     Call,
-    Run,
     Schedule,
     Slab,
+    SlabRun,
     Stack,
     schedule,
 )
@@ -145,7 +145,7 @@ class _Engine:
         fitting = EARLY_BYTES // max(1, early * self.dtype.itemsize)
         self.block = self.steps if self.made.joined else max(1, min(fitting, MOST_EARLY))
         used = {run.slab for call in (*self.made.early, *self.made.steps)
-                for run in (*call.arguments, call.out) if isinstance(run, Run)}  # fmt: skip
+                for run in (*call.arguments, call.out) if isinstance(run, SlabRun)}  # fmt: skip
         for place, slab in enumerate(self.made.slabs):
             if place in used or place in (H_SLAB, C_SLAB, X_SLAB):
                 self.memory[place] = empty(self._shape(place, slab), self.dtype)
@@ -197,7 +197,7 @@ class _Engine:
 
     def _product(self, call: Call, begin: int, end: int) -> Primitive:
         (vector,) = call.arguments
-        assert isinstance(vector, Run)
+        assert isinstance(vector, SlabRun)
         operands = (self._view(vector, begin, end), self._view(call.out, begin, end))
         multiply = np.matmul if self.tail else np.dot
         return multiply, ((self._matrix(call), False), *operands)
@@ -212,7 +212,7 @@ class _Engine:
         """Yield the primitives of a call for all steps of a block at once, one sample."""
         if call.function == "@":
             (vector,) = call.arguments
-            assert isinstance(vector, Run)
+            assert isinstance(vector, SlabRun)
             given, out = self._view(vector, begin, end), self._view(call.out, begin, end)
             yield np.matmul, (given, (self._matrix(call).T, False), out)
             return
@@ -263,7 +263,7 @@ class _Engine:
         return self.scratch[depth][:size].reshape(shape)
 
     def _array(
-        self, each: Run | Stack | float, begin: int, end: int, count: int, cut: slice | None
+        self, each: SlabRun | Stack | float, begin: int, end: int, count: int, cut: slice | None
     ) -> Operand:
         """Return the array of an argument, in groups of `count` where it has as many."""
         if isinstance(each, float):
@@ -281,7 +281,7 @@ class _Engine:
             array = array[..., cut, :] if self.tail else array[..., cut]
         return array, kept
 
-    def _view(self, run: Run, begin: int, end: int) -> Operand:
+    def _view(self, run: SlabRun, begin: int, end: int) -> Operand:
         """Return a run `(steps, units, …)`, or `(units, …)` where it has no place for each step."""
         slab, array = self.made.slabs[run.slab], self.memory[run.slab]
         units = slice(run.begin, run.begin + run.rows)
@@ -295,7 +295,7 @@ class _Engine:
         for symbol, value in self.plan.rows.items():
             width = self.plan.values[value].width
             if symbol in ("h", "c"):
-                run = Run(H_SLAB if symbol == "h" else C_SLAB, 0, width, after=1)
+                run = SlabRun(H_SLAB if symbol == "h" else C_SLAB, 0, width, after=1)
             elif self.plan.values[value].stage == Stage.ONCE:
                 shape = (len(self.x), self.steps, width)
                 values[symbol] = np.broadcast_to(self.constants[value], shape)

@@ -20,7 +20,7 @@ _LONG = frozenset(MEASURED_ULP)
 
 
 @dataclass(frozen=True)
-class Group:
+class UnitLoop:
     """A loop over units.
 
     Attributes:
@@ -38,7 +38,7 @@ class Group:
 
 
 # What a step does one after another; an Operation alone is a concatenation.
-Phase = Group | Product | Operation
+Phase = UnitLoop | Product | Operation
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +66,9 @@ class Program:
     crossing: tuple[int, ...]
 
     @property
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[UnitLoop, ...]:
         """The phases that are loops over units."""
-        return tuple(phase for phase in self.phases if isinstance(phase, Group))
+        return tuple(phase for phase in self.phases if isinstance(phase, UnitLoop))
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -135,7 +135,7 @@ def _split_products(
 def reads(phase: Phase) -> tuple[int, ...]:
     """Return the values that a phase reads from memory."""
     match phase:
-        case Group():
+        case UnitLoop():
             return phase.loads
         case Product():
             return (phase.vector,)
@@ -144,7 +144,7 @@ def reads(phase: Phase) -> tuple[int, ...]:
 
 
 def _memory(phase: Phase) -> tuple[int, ...]:
-    return phase.stores if isinstance(phase, Group) else outs(phase)
+    return phase.stores if isinstance(phase, UnitLoop) else outs(phase)
 
 
 @dataclass
@@ -210,18 +210,20 @@ class _Arranger:
         }  # fmt: skip
         rows = [(value, slot) for slot, value in enumerate(self.slots) if value in made]
         stores = tuple(sorted((made & wanted) - set(self.slots)))
-        return Group(self._width(entries[0]), tuple(operations), tuple(loads), stores, tuple(rows))
+        return UnitLoop(
+            self._width(entries[0]), tuple(operations), tuple(loads), stores, tuple(rows)
+        )
 
     def _is_number(self, value: int) -> bool:
         return self.plan.values[value].number is not None
 
-    def _copies(self, made: Iterable[Phase]) -> Iterator[Group]:
+    def _copies(self, made: Iterable[Phase]) -> Iterator[UnitLoop]:
         """Yield a group for each row that is a product, an input or a parameter as it is."""
-        done = {slot for phase in made if isinstance(phase, Group) for _, slot in phase.rows}
+        done = {slot for phase in made if isinstance(phase, UnitLoop) for _, slot in phase.rows}
         for slot, value in enumerate(self.slots):
             if slot not in done:
                 width = self.plan.values[value].width
-                yield Group(width, (), (value,), (), ((value, slot),))
+                yield UnitLoop(width, (), (value,), (), ((value, slot),))
 
 
 def _functions_ahead(operations: Sequence[Operation]) -> dict[int, int]:

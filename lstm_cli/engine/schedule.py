@@ -37,7 +37,7 @@ class Slab:
 
 
 @dataclass(frozen=True)
-class Run:
+class SlabRun:
     """`count` values of one width, one after another in a slab.
 
     `after` is 1 where the place is that of the next step: the states that a step makes.
@@ -74,8 +74,8 @@ class Call:
     """
 
     function: str
-    arguments: tuple[Run | Stack | float, ...]
-    out: Run
+    arguments: tuple[SlabRun | Stack | float, ...]
+    out: SlabRun
     matrix: Product | Joined | None = None
 
 
@@ -93,7 +93,7 @@ class Schedule:
     slabs: tuple[Slab, ...]
     early: tuple[Call, ...]
     steps: tuple[Call, ...]
-    places: Mapping[int, Run]
+    places: Mapping[int, SlabRun]
     joined: bool
 
 
@@ -116,7 +116,7 @@ class _Scheduler:
     plan: Plan
     joined: bool
     slabs: list[Slab] = field(default_factory=list)
-    places: dict[int, Run] = field(default_factory=dict)
+    places: dict[int, SlabRun] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
 
     def schedule(self) -> Schedule:
@@ -137,8 +137,8 @@ class _Scheduler:
         self.slabs = [Slab(high, True), Slab(deep, True), Slab(wide, True)]
         if self.joined:
             self.slabs[H_SLAB] = Slab(high + wide + ones, True)
-        self.places[h], self.places[c] = Run(H_SLAB, 0, high), Run(C_SLAB, 0, deep)
-        self.places[x] = Run(H_SLAB, high, wide) if self.joined else Run(X_SLAB, 0, wide)
+        self.places[h], self.places[c] = SlabRun(H_SLAB, 0, high), SlabRun(C_SLAB, 0, deep)
+        self.places[x] = SlabRun(H_SLAB, high, wide) if self.joined else SlabRun(X_SLAB, 0, wide)
 
     def _gathered(self, entries: Sequence[Entry | Joined], *, early: bool) -> tuple[Call, ...]:
         """Return the calls of a program; operations that can run together are one."""
@@ -198,7 +198,7 @@ class _Scheduler:
     def _is_state(self, value: int) -> bool:
         return value in self.state_values.values()
 
-    def _argument(self, column: Sequence[int]) -> Run | Stack | float | None:
+    def _argument(self, column: Sequence[int]) -> SlabRun | Stack | float | None:
         """Return what a call reads for one argument of all its operations; None: no one place."""
         first = self.plan.values[column[0]]
         if first.number is not None:
@@ -236,24 +236,24 @@ class _Scheduler:
         out = self._new(outs, early)
         vector = self.places[product.vector]
         if isinstance(product, Joined):
-            whole = Run(H_SLAB, 0, self.slabs[H_SLAB].rows)
+            whole = SlabRun(H_SLAB, 0, self.slabs[H_SLAB].rows)
             self.calls.append(Call("@", (whole,), out, product))
         else:
             self.calls.append(Call("@", (vector,), out, product))
 
-    def _new(self, outs: list[int], early: bool) -> Run:
+    def _new(self, outs: list[int], early: bool) -> SlabRun:
         """Place values one after another in memory of their own; a new state in its slab."""
         widths = [self.plan.values[out].width for out in outs]
         if len(outs) == 1 and self._is_state(outs[0]) and not early:
             slab = H_SLAB if outs[0] == self.state_values["h"] else C_SLAB
-            self.places[outs[0]] = Run(slab, 0, widths[0], after=1)
+            self.places[outs[0]] = SlabRun(slab, 0, widths[0], after=1)
             return self.places[outs[0]]
         self.slabs.append(Slab(sum(widths), any(out in self.recorded for out in outs), early))
         begin = 0
         for out, width in zip(outs, widths, strict=True):
-            self.places[out] = Run(len(self.slabs) - 1, begin, width)
+            self.places[out] = SlabRun(len(self.slabs) - 1, begin, width)
             begin += width
-        return Run(len(self.slabs) - 1, 0, begin) if len(set(widths)) > 1 else Run(
+        return SlabRun(len(self.slabs) - 1, 0, begin) if len(set(widths)) > 1 else SlabRun(
             len(self.slabs) - 1, 0, widths[0], len(outs)
         )  # fmt: skip
 
@@ -261,7 +261,7 @@ class _Scheduler:
         """Yield copies of new states that were not made in their own place."""
         for slab, name in ((H_SLAB, "h"), (C_SLAB, "c")):
             value = self.state_values[name]
-            own = Run(slab, 0, self.plan.values[self.plan.rows[f"{name}_prev"]].width, after=1)
+            own = SlabRun(slab, 0, self.plan.values[self.plan.rows[f"{name}_prev"]].width, after=1)
             if self.places.get(value) != own:
                 given = self._argument([value])
                 assert given is not None
@@ -296,13 +296,13 @@ def _sharing_memory(slabs: Sequence[Slab], calls: Sequence[Call]) -> tuple[Call,
     return tuple(shared)
 
 
-def _runs_of(call: Call) -> list[Run]:
-    return [each for each in (*call.arguments, call.out) if isinstance(each, Run)]
+def _runs_of(call: Call) -> list[SlabRun]:
+    return [each for each in (*call.arguments, call.out) if isinstance(each, SlabRun)]
 
 
 def _moved(call: Call, taken: Mapping[int, int]) -> Call:
-    def moved(run: Run) -> Run:
+    def moved(run: SlabRun) -> SlabRun:
         return replace(run, slab=taken.get(run.slab, run.slab))
 
-    given = tuple(moved(each) if isinstance(each, Run) else each for each in call.arguments)
+    given = tuple(moved(each) if isinstance(each, SlabRun) else each for each in call.arguments)
     return replace(call, arguments=given, out=moved(call.out))

@@ -15,7 +15,7 @@ from lstm_cli.mistakes import equations as tables
 from lstm_cli.mistakes import states
 from lstm_cli.mistakes import weights as weights_
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Change, Draft, Redraft
+from lstm_cli.mistakes.variant_run import Cache, Change, Redraft, VariantRun
 
 UNITS_PERMUTED = Mistake(
     "units-permuted", "the units stand in another order",
@@ -57,7 +57,7 @@ def primary_mistakes() -> list[Mistake]:
     return [row for row in MISTAKES.values() if row.tier == 1]
 
 
-def secondary_mistakes(draft: Draft) -> list[Mistake]:
+def secondary_mistakes(draft: VariantRun) -> list[Mistake]:
     """Return what is searched where nothing else fits: mistakes in one gate or one layer alone."""
     rows = list(IN_ONE_GATE)
     if len(draft.layout) > 1:
@@ -86,7 +86,7 @@ class OnlyGate:
     change: Change
     gate: str
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the draft changed in that gate; None where the gate does not change."""
         changed = self.change(draft, cache)
         if changed is None or any(f"W_{self.gate}" not in own.arrays for own in draft.parts):
@@ -126,7 +126,7 @@ class OnlyRun:
     change: Change
     number: int
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the draft changed there."""
         changed = self.change(draft, cache)
         if changed is None or changed.rounding is not draft.rounding:

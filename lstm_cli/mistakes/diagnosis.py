@@ -24,7 +24,7 @@ from lstm_cli.mistakes.catalogue import MISTAKES
 from lstm_cli.mistakes.expected import Claim, Claims, read_claims
 from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
 from lstm_cli.mistakes.states import NARROW_TYPES
-from lstm_cli.mistakes.variant_run import Cache, Draft, draft_of
+from lstm_cli.mistakes.variant_run import Cache, VariantRun, draft_of
 
 Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
 
@@ -103,7 +103,7 @@ class Diagnosis:
     findings: tuple[Finding, ...] = ()
     separation: Separation | None = None
     tried: int = 0
-    right: Draft | None = field(default=None, repr=False)
+    right: VariantRun | None = field(default=None, repr=False)
 
 
 def diagnose(
@@ -156,7 +156,7 @@ def diagnose(
                    tried=search.tried, right=right)  # fmt: skip
 
 
-def right_draft(trace: Trace) -> Draft:
+def right_draft(trace: Trace) -> VariantRun:
     """Return the run of an unbatched trace as a draft."""
     first = trace.layers[0]
     states = [[_start(each, symbol) for each in trace.layers] for symbol in ("h", "c")]
@@ -312,7 +312,7 @@ def _of_a_match(compared: Diagnosis) -> list[Finding]:
     return [Finding((MISTAKES[words],), compared.difference, compared.excess)]
 
 
-def separate(findings: Sequence[Finding], right: Draft) -> Separation | None:
+def separate(findings: Sequence[Finding], right: VariantRun) -> Separation | None:
     """Return short inputs on which findings differ, as many of them as these weights allow.
 
     Args:
@@ -323,7 +323,7 @@ def separate(findings: Sequence[Finding], right: Draft) -> Separation | None:
         return _separated(findings, right)
 
 
-def _separated(findings: Sequence[Finding], right: Draft) -> Separation | None:
+def _separated(findings: Sequence[Finding], right: VariantRun) -> Separation | None:
     rng, best, told = np.random.default_rng(7), None, -1.0
     for trial in range(TRIALS):
         steps = 1 + trial // 10
@@ -344,7 +344,7 @@ def _separated(findings: Sequence[Finding], right: Draft) -> Separation | None:
     return best if len(best.groups) != 1 or len(best.groups[0]) < len(findings) else None
 
 
-def _answers(findings: Sequence[Finding], probe: Draft) -> dict[str, Array]:
+def _answers(findings: Sequence[Finding], probe: VariantRun) -> dict[str, Array]:
     """Return finding id -> final h of the last layer `(D·P,)`; "" is the right one."""
     cache = Cache()
     drafts = {"": probe, **{each.id: each.draft(probe, cache) for each in findings}}
@@ -367,7 +367,7 @@ def _apart(answers: dict[str, Array]) -> float:
     return len(clear) + (min(1.0, min(clear)) * 0.5 if clear else 0.0)
 
 
-def _separation(probe: Draft, answers: dict[str, Array]) -> Separation:
+def _separation(probe: VariantRun, answers: dict[str, Array]) -> Separation:
     answers, right = dict(answers), answers[""]
     del answers[""]
     groups: list[list[str]] = []

@@ -15,7 +15,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.agreement import (
-    Arithmetic,
+    Float32Noise,
     Precision,
     allowed,
     precisions_of,
@@ -131,7 +131,7 @@ def read_claims(
         ShapeError: numbers that do not fit the run.
     """
     precision, claims = precisions_of(expected, decimals), list[Claim]()
-    arithmetic = Arithmetic(trace)
+    arithmetic = Float32Noise(trace)
     for name, values in expected.items():
         symbol, runs = runs_of(name, trace.model, place)
         own = precision[name]
@@ -149,7 +149,7 @@ def read_claims(
 
 
 def _compared(
-    claims: Sequence[Claim], precision: Precision, arithmetic: Arithmetic, atol: float | None
+    claims: Sequence[Claim], precision: Precision, arithmetic: Float32Noise, atol: float | None
 ) -> tuple[list[Claim], Precision]:
     """Return claims of one print with their tolerances, and how precise the print is.
 
@@ -284,7 +284,7 @@ def claims_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = Non
                 every[symbol].append(values)
                 found.append(Claim(run, symbol, step.t, values, values))
     precision = precisions_of({symbol: np.concatenate(rows) for symbol, rows in every.items()})
-    arithmetic, claims = Arithmetic(trace), list[Claim]()
+    arithmetic, claims = Float32Noise(trace), list[Claim]()
     for symbol, own in precision.items():
         rows = [each for each in found if each.symbol == symbol]
         units = np.split(own.units, np.cumsum([len(each.values) for each in rows])[:-1])

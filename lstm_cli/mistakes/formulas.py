@@ -8,7 +8,7 @@ from lstm_cli.cell.cells import Cell, cell_named, with_clip, with_forget_bias
 from lstm_cli.cell.notation import PLAIN, Style, write_equation
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Draft, draft_of
+from lstm_cli.mistakes.variant_run import Cache, VariantRun, draft_of
 
 
 def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[tuple[str, str, str]]:
@@ -42,7 +42,7 @@ def _bases() -> list[Cell]:
     return [lstm, *map(cell_named, names), with_forget_bias(lstm, 1), with_clip(lstm, 1)]
 
 
-def _small(cell: Cell) -> Draft:
+def _small(cell: Cell) -> VariantRun:
     """Return a run of two units, enough for a change to show in the table."""
     arrays = {
         name: np.zeros([2 * len(size) for size in shape]) for name, shape in cell.parameters.items()

@@ -11,7 +11,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Change, Draft, Parts, Reweigh, edits
+from lstm_cli.mistakes.variant_run import Cache, Change, Parts, Reweigh, VariantRun, edits
 from lstm_cli.mistakes.weights import STACK, permuted
 
 # Whose names come first where many share a layout.
@@ -180,8 +180,8 @@ class _Steps:
 
     steps: tuple[Change, ...]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        made: Draft | None = draft
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
+        made: VariantRun | None = draft
         for step in self.steps:
             made = made and step(made, cache)
         return made

@@ -20,7 +20,7 @@ from lstm_cli.mistakes.expected import Claims
 from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
-from lstm_cli.mistakes.variant_run import Cache, Draft, Parts
+from lstm_cli.mistakes.variant_run import Cache, Parts, VariantRun
 
 # What is called with the number of readings done and of all that are to be tried.
 Progress = Callable[[int, int], None]
@@ -58,9 +58,9 @@ class Finding:
         """The departures' ids, joined by `+`."""
         return "+".join(row.id for row in self.departures)
 
-    def draft(self, right: Draft, cache: Cache) -> Draft | None:
+    def draft(self, right: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the right run with the departures made."""
-        made: Draft | None = right
+        made: VariantRun | None = right
         for row in self.departures:
             made = made and row.change(made, cache)
         return made
@@ -90,7 +90,7 @@ class Search:
         singles: all single departures tried, fitting or not, once `one_departure` was called.
     """
 
-    right: Draft
+    right: VariantRun
     claims: Claims
     convention: str | None = None
     progress: Progress = lambda done, total: None
@@ -238,7 +238,7 @@ def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None
     return order, float(np.max(np.abs(ours[:, order] - theirs)))
 
 
-def merge_aliases(findings: list[Finding], right: Draft) -> list[Finding]:
+def merge_aliases(findings: list[Finding], right: VariantRun) -> list[Finding]:
     """Return findings without those that compute the same as an earlier one on any weights.
 
     Whether two do is tried on two runs of the same sizes with random weights: one mild, one that
@@ -265,7 +265,7 @@ def _same(one: Array | None, other: Array | None) -> bool:
     return bool(np.allclose(one, other, rtol=1e-10, atol=1e-12, equal_nan=True))
 
 
-def _probe_values(findings: list[Finding], right: Draft, scale: float) -> list[Array | None]:
+def _probe_values(findings: list[Finding], right: VariantRun, scale: float) -> list[Array | None]:
     """Return h and c `(2, T·n)` of each finding on a random run; None where it does not apply."""
     probe, cache = random_probe(right, scale), Cache()
     drafts = [finding.draft(probe, cache) for finding in findings]
@@ -277,7 +277,7 @@ def _probe_values(findings: list[Finding], right: Draft, scale: float) -> list[A
     return [None if draft is None else next(flat) for draft in drafts]
 
 
-def random_probe(right: Draft, scale: float, steps: int = 4, seed: int = 20) -> Draft:
+def random_probe(right: VariantRun, scale: float, steps: int = 4, seed: int = 20) -> VariantRun:
     """Return a draft of the same tables and sizes with random weights, inputs and states."""
     rng = np.random.default_rng(seed)
 

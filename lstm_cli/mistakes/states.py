@@ -11,12 +11,12 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import (
     Cache,
-    Draft,
     Edits,
     Redraft,
     Resequence,
     Restate,
     Rounded,
+    VariantRun,
     edits,
 )
 
@@ -37,7 +37,7 @@ def _axes(x: Array) -> Array:
     return np.ascontiguousarray(x.T).reshape(x.shape)
 
 
-def _pairs(draft: Draft) -> list[tuple[int, int]] | None:
+def _pairs(draft: VariantRun) -> list[tuple[int, int]] | None:
     """Return (forward, backward) run numbers of each layer, or None where a direction lacks."""
     if any((d == "backward") != bool(n % 2) for n, (_, d) in enumerate(draft.layout)):
         return None
@@ -46,7 +46,7 @@ def _pairs(draft: Draft) -> list[tuple[int, int]] | None:
     return [(n, n + 1) for n in range(0, len(draft.layout), 2)]
 
 
-def _directions_exchanged(draft: Draft, cache: Cache) -> Draft | None:
+def _directions_exchanged(draft: VariantRun, cache: Cache) -> VariantRun | None:
     pairs = _pairs(draft)
     if pairs is None:
         return None
@@ -55,12 +55,12 @@ def _directions_exchanged(draft: Draft, cache: Cache) -> Draft | None:
                    cells=tuple(draft.cells[n] for n in order))  # fmt: skip
 
 
-def _not_turned_back(draft: Draft, cache: Cache) -> Draft | None:
+def _not_turned_back(draft: VariantRun, cache: Cache) -> VariantRun | None:
     backward = any(direction == "backward" for _, direction in draft.layout)
     return replace(draft, turned_back=False) if backward else None
 
 
-def _states_by_direction(draft: Draft, cache: Cache) -> Draft | None:
+def _states_by_direction(draft: VariantRun, cache: Cache) -> VariantRun | None:
     """Return the draft whose rows of states, by (direction, layer), go by (layer, direction)."""
     pairs = _pairs(draft)
     if pairs is None or len(pairs) < 2:
@@ -122,11 +122,11 @@ def _cell_clip(limit: float) -> Edits:
     return edits(("c", "any", f"clip(any, -{limit:g}, {limit:g})"))
 
 
-def _without_clips(draft: Draft, cache: Cache) -> Draft | None:
+def _without_clips(draft: VariantRun, cache: Cache) -> VariantRun | None:
     return _exchange_clips(draft, "none")
 
 
-def _exchange_clips(draft: Draft, into: str) -> Draft | None:
+def _exchange_clips(draft: VariantRun, into: str) -> VariantRun | None:
     """Return the draft whose clips are gone, or cut the other thing: "none", "cell", "gates"."""
     from lstm_cli.cell.cells import with_cell_clip, with_clip
     from lstm_cli.cell.traits import build_cell, traits_of
@@ -147,7 +147,7 @@ def _exchange_clips(draft: Draft, into: str) -> Draft | None:
     return replace(draft, cells=tuple(cells))
 
 
-def _clip_c_too(draft: Draft, cache: Cache) -> Draft | None:
+def _clip_c_too(draft: VariantRun, cache: Cache) -> VariantRun | None:
     """Return the draft that cuts c before its activation as well, as ONNX's text can be read."""
     from lstm_cli.cell.traits import traits_of
 

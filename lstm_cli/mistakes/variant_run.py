@@ -1,8 +1,8 @@
 """A run on its way to becoming somebody's mistake: what changes act on.
 
-A `Draft` is all that decides a run's numbers, taken apart; a change returns another draft, or None
-where it does not apply (no peepholes to exchange, no square matrix to transpose). Changes share
-what they do not touch, so that members of an ensemble share their matrix products.
+A `VariantRun` is all that decides a run's numbers, taken apart; a change returns another one, or
+None where it does not apply (no peepholes to exchange, no square matrix to transpose). Changes
+share what they do not touch, so that batched variants share their matrix products.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, Number, parse
 from lstm_cli.cell.rewriting import rewrite
 from lstm_cli.cell.weights import Direction, Model
-from lstm_cli.engine.batched_variants import CARRY, START, Member, Rounding, Run
+from lstm_cli.engine.batched_variants import CARRY, START, Member, MemberRun, Rounding
 
 Made = TypeVar("Made")
 
@@ -71,7 +71,7 @@ class Parts:
 
 
 @dataclass(frozen=True, eq=False)
-class Draft:
+class VariantRun:
     """All that decides the numbers of a run.
 
     Attributes:
@@ -122,17 +122,17 @@ class Draft:
     def member(self) -> Member:
         """Return the draft as an ensemble takes it."""
         runs = tuple(
-            Run(cell.equations, parts.arrays, h, c)
+            MemberRun(cell.equations, parts.arrays, h, c)
             for cell, parts, h, c in zip(self.cells, self.parts, self.h, self.c, strict=True)
         )
         return Member(runs, self.x, self.start, self.carry, self.rounding, self.turned_back)
 
-    def with_inputs(self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...]) -> Draft:
+    def with_inputs(self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...]) -> VariantRun:
         """Return the draft on other inputs and states of the same sizes."""
         return replace(self, x=x, h=h, c=c)
 
 
-def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Draft:
+def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> VariantRun:
     """Return the right run as a draft.
 
     Args:
@@ -161,7 +161,7 @@ def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Draft:
             letters * (joined and len(letters) >= 3),
         )  # fmt: skip
         parts.append(own)
-    return Draft(
+    return VariantRun(
         tuple(weights.cell for weights in runs),
         tuple(parts),
         tuple((level, direction) for level, direction, _ in model.runs),
@@ -174,13 +174,13 @@ def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Draft:
 class Change(Protocol):
     """What makes another draft of a draft; None where it does not apply."""
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the changed draft."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class RowEdit:
     """Rows of the table rewritten: in each of `rows`, what fits `find` becomes `put`.
 
     `{k}` in the texts is the letter of the row's gate; wildcards as in `rewriting`.
@@ -212,10 +212,10 @@ class Edits:
         equal: letters of the sizes that must be equal, as in "IHP".
     """
 
-    edits: tuple[Edit, ...]
+    edits: tuple[RowEdit, ...]
     equal: str = ""
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the draft with edited tables; None where sizes that must be equal are not."""
         if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in draft.sizes):
             return None
@@ -287,7 +287,7 @@ def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:
     """Return a change of the table from (rows, find, put)."""
-    return Edits(tuple(Edit(*each) for each in changes), equal)
+    return Edits(tuple(RowEdit(*each) for each in changes), equal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,7 +296,7 @@ class FirstOf:
 
     changes: tuple[Change, ...]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the changed draft."""
         made = (change(draft, cache) for change in self.changes)
         return next((each for each in made if each is not None), None)
@@ -308,7 +308,7 @@ class Reweigh:
 
     change: Callable[[Parts, Cache], Parts | None]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the draft with changed weights."""
 
         def change(own: Parts) -> Parts | None:
@@ -326,7 +326,7 @@ class Restate:
     start: Mapping[str, str] = field(default_factory=dict)
     carry: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the draft with other states handed on; None where their sizes differ."""
         texts = [*self.start.items(), *self.carry.items()]
         crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
@@ -348,7 +348,7 @@ class Resequence:
 
     change: Callable[[Array], Array]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the draft with another sequence."""
         return replace(draft, x=cache.get(self, self.change, draft.x))
 
@@ -357,9 +357,9 @@ class Resequence:
 class Redraft:
     """Any other change of the whole draft."""
 
-    change: Callable[[Draft, Cache], Draft | None]
+    change: Callable[[VariantRun, Cache], VariantRun | None]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the changed draft."""
         return self.change(draft, cache)
 
@@ -371,7 +371,7 @@ class Rounded:
     rounding: Rounding
     inputs: bool = True
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
+    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the draft in that arithmetic."""
         if draft.rounding is not None:
             return None

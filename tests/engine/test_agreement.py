@@ -12,7 +12,7 @@ import pytest
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.engine.agreement import Arithmetic, precision_of, room_of
+from lstm_cli.engine.agreement import Float32Noise, precision_of, room_of
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.mistakes.diagnosis import diagnose
 from lstm_cli.mistakes.expected import read_claims
@@ -242,10 +242,10 @@ def test_a_chaotic_run_is_allowed_more() -> None:
 def test_what_float32_strays_is_measured_alike_each_time() -> None:
     """The same run has the same tolerance; samples together have those that they have alone."""
     trace, weights, (x, h, c) = lab()
-    first, again = (Arithmetic(trace).spread(0, "h") for _ in range(2))
+    first, again = (Float32Noise(trace).spread(0, "h") for _ in range(2))
     assert (first == again).all()
     together = run(Model.single(weights), np.stack([x, 2 * x]), np.stack([h, h]), np.stack([c, c]))
-    both = Arithmetic(together).spread(0, "h")
+    both = Float32Noise(together).spread(0, "h")
     assert both.shape == (2, *first.shape)
     assert (both[0] <= 2 * first).all()
     assert (first <= 2 * both[0]).all()

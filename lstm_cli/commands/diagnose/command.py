@@ -255,10 +255,10 @@ def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Tr
     """Yield the samples of files, each with its right run."""
     from lstm_cli.samples import BadSample, find_files, read_samples
     from lstm_cli.samples.models import sample_trace
-    from lstm_cli.samples.settings import Settings
+    from lstm_cli.samples.settings import SampleSettings
 
     model = inputs.file_model() if inputs.weights else None
-    settings = Settings(
+    settings = SampleSettings(
         model=model, weights=inputs.weights, layer=inputs.layer, cell=inputs.cell.cell(),
         edit=inputs.cell.edit, convention=inputs.convention, steps=inputs.steps,
         dtype=inputs.dtype.value,

@@ -13,10 +13,10 @@ from lstm_cli.engine.run import Trace
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
 from lstm_cli.mistakes.diagnosis import right_draft
 from lstm_cli.mistakes.expected import Claim, Claims, read_claims
-from lstm_cli.mistakes.variant_run import Draft
+from lstm_cli.mistakes.variant_run import VariantRun
 from lstm_cli.samples import Sample
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 # Two ways to add the same sum differ in the last bits: nobody's tolerance can be less.
 LEAST_TOLERANCE = 1e-14
@@ -43,10 +43,10 @@ class Subject:
     sample: Sample
     model: Model
     claims: Claims
-    right: Draft
+    right: VariantRun
 
 
-def read_subject(sample: Sample, settings: Settings, atol: float | None = None) -> Subject:
+def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = None) -> Subject:
     """Return a sample with its run.
 
     Args:
@@ -66,7 +66,7 @@ def read_subject(sample: Sample, settings: Settings, atol: float | None = None) 
     return Subject(sample, trace.model, claims, right)
 
 
-def right_run(sample: Sample, settings: Settings) -> tuple[Trace, Draft]:
+def right_run(sample: Sample, settings: SampleSettings) -> tuple[Trace, VariantRun]:
     """Return a sample's run, and the same as mistakes take it; errors as `read_subject`."""
     trace = sample_trace(sample, settings)
     return trace, _with_second_bias(right_draft(trace), trace.model)
@@ -77,7 +77,7 @@ def _bounded(claim: Claim) -> Claim:
     return replace(claim, tolerance=np.maximum(claim.tolerance, least))
 
 
-def _with_second_bias(right: Draft, model: Model) -> Draft:
+def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
     """Return the run with zeros for the second bias of a layout that has two, where it lacks."""
     row = CONVENTIONS.get(model.convention or "")
     if row is None or _biases_of_a_gate(row) < 2:
@@ -96,7 +96,7 @@ def _biases_of_a_gate(row: Convention) -> int:
     return sum(gates.count("o") if gates else 1 for gates in held)
 
 
-def _check(sample: Sample, right: Draft, claims: Claims) -> None:
+def _check(sample: Sample, right: VariantRun, claims: Claims) -> None:
     symbols = claims.symbols
     kept = evaluate_members([right.member()], right.layout, keep=symbols).values
     for claim in claims.claims:

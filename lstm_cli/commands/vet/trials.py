@@ -15,7 +15,7 @@ from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes
 from lstm_cli.mistakes.expected import Claim, Claims
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
-from lstm_cli.mistakes.variant_run import Cache, Draft, Rounded
+from lstm_cli.mistakes.variant_run import Cache, Rounded, VariantRun
 
 # The right run's own numbers are known this well.
 EXACT = 1e-9
@@ -80,7 +80,7 @@ class Outcome:
 
 
 def outcomes(
-    right: Draft, claims: Claims, rows: Iterable[Mistake], cache: Cache | None = None
+    right: VariantRun, claims: Claims, rows: Iterable[Mistake], cache: Cache | None = None
 ) -> list[Outcome]:
     """Return what comes of each mistake that can be made in a run."""
     cache, found = cache or Cache(), list[Outcome]()
@@ -100,14 +100,14 @@ def outcomes(
     return found
 
 
-def can_permute(right: Draft) -> bool:
+def can_permute(right: VariantRun) -> bool:
     """Return whether a run has units that could change places."""
     last = max(level for level, _ in right.layout)
     sizes = [len(c) for c, (level, _) in zip(right.c, right.layout, strict=True) if level == last]
     return max(sizes) > 1
 
 
-def _nearest_exchange(right: Draft, claims: Claims) -> Outcome:
+def _nearest_exchange(right: VariantRun, claims: Claims) -> Outcome:
     """Return what comes of exchanging the two units that are most alike."""
     kept = evaluate_members([right.member()], right.layout, keep=claims.symbols).values
     best = Outcome(UNITS_PERMUTED, np.inf, np.inf)
@@ -131,13 +131,13 @@ def _nearest_exchange(right: Draft, claims: Claims) -> Outcome:
     return best
 
 
-def symbols_of(right: Draft) -> list[str]:
+def symbols_of(right: VariantRun) -> list[str]:
     """Return every symbol that some run computes."""
     return list(dict.fromkeys(symbol for cell in right.cells for symbol in cell.symbols))
 
 
 def own_claims(
-    right: Draft,
+    right: VariantRun,
     symbols: Sequence[str],
     *,
     every: bool = True,
@@ -177,7 +177,7 @@ class Applicability:
     def __init__(self) -> None:
         self._same: dict[object, dict[str, bool]] = {}
 
-    def reasons(self, right: Draft, rows: Iterable[Mistake]) -> dict[str, str]:
+    def reasons(self, right: VariantRun, rows: Iterable[Mistake]) -> dict[str, str]:
         """Return id -> why not, for each mistake that cannot be made in a run."""
         rows = list(rows)
         why = self.by_kind(right, rows)
@@ -188,7 +188,7 @@ class Applicability:
             why |= {row.id: UNREACHED for row in limits if row.id not in met}
         return why
 
-    def by_kind(self, right: Draft, rows: Iterable[Mistake]) -> dict[str, str]:
+    def by_kind(self, right: VariantRun, rows: Iterable[Mistake]) -> dict[str, str]:
         """Return id -> why not, as far as the cell and its sizes decide."""
         rows = list(rows)
         cache, why = Cache(), dict[str, str]()
@@ -202,7 +202,7 @@ class Applicability:
         return why | {row.id: SAME for row in rows if known.get(row.id) and row.id not in why}
 
 
-def kind_of(right: Draft) -> object:
+def kind_of(right: VariantRun) -> object:
     """Return what two runs share whose cells, sizes and kept biases are the same."""
     return (
         tuple(cell.equations for cell in right.cells),
@@ -213,7 +213,7 @@ def kind_of(right: Draft) -> object:
     )
 
 
-def _the_same(right: Draft, rows: Sequence[Mistake]) -> dict[str, bool]:
+def _the_same(right: VariantRun, rows: Sequence[Mistake]) -> dict[str, bool]:
     """Return id -> whether a mistake changes nothing on any of the random numbers tried."""
     waiting = {row.id: row for row in rows if not is_limit(row)}
     for scale, seed in product(_SCALES, _SEEDS):

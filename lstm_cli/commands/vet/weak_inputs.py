@@ -12,12 +12,12 @@ from lstm_cli.cell.equations import names_in
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.commands.vet.subjects import Subject
 from lstm_cli.commands.vet.weakness import Find, Impose, Weakness, filled, is_flat
-from lstm_cli.mistakes.variant_run import Draft
+from lstm_cli.mistakes.variant_run import VariantRun
 
 _STEPS = "give x numbers of their own at every step"
 
 
-def _holds(test: Callable[[Draft], bool], sentence: str, gateless: str = "") -> Find:
+def _holds(test: Callable[[VariantRun], bool], sentence: str, gateless: str = "") -> Find:
     """Return what finds that something holds, in other words of a table without a forget gate."""
 
     def find(subject: Subject) -> str:
@@ -29,35 +29,35 @@ def _holds(test: Callable[[Draft], bool], sentence: str, gateless: str = "") -> 
     return find
 
 
-def _zero_h(draft: Draft) -> bool:
+def _zero_h(draft: VariantRun) -> bool:
     return not any(h.any() for h in draft.h)
 
 
-def _zero_c(draft: Draft) -> bool:
+def _zero_c(draft: VariantRun) -> bool:
     return not any(c.any() for c in draft.c)
 
 
-def _zero_both(draft: Draft) -> bool:
+def _zero_both(draft: VariantRun) -> bool:
     return _zero_h(draft) and _zero_c(draft)
 
 
-def _without_h(strong: Draft, subject: Subject) -> Draft:
+def _without_h(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, h=tuple(map(np.zeros_like, strong.h)))
 
 
-def _without_c(strong: Draft, subject: Subject) -> Draft:
+def _without_c(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, c=tuple(map(np.zeros_like, strong.c)))
 
 
-def _without_both(strong: Draft, subject: Subject) -> Draft:
+def _without_both(strong: VariantRun, subject: Subject) -> VariantRun:
     return _without_h(_without_c(strong, subject), subject)
 
 
-def _one_step(draft: Draft) -> bool:
+def _one_step(draft: VariantRun) -> bool:
     return len(draft.x) == 1
 
 
-def _cut(strong: Draft, subject: Subject) -> Draft:
+def _cut(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, x=strong.x[:1])
 
 
@@ -66,12 +66,12 @@ def _first_of(change: Impose) -> Impose:
     return lambda strong, subject: _cut(change(strong, subject), subject)
 
 
-def _same_states(draft: Draft) -> bool:
+def _same_states(draft: VariantRun) -> bool:
     pairs = list(zip(draft.h, draft.c, strict=True))
     return not _zero_both(draft) and all(np.array_equal(h, c) for h, c in pairs)
 
 
-def _make_states_same(strong: Draft, subject: Subject) -> Draft:
+def _make_states_same(strong: VariantRun, subject: Subject) -> VariantRun:
     pairs = zip(strong.h, strong.c, strict=True)
     return replace(strong, h=tuple(c if h.shape == c.shape else h for h, c in pairs))
 
@@ -80,7 +80,7 @@ def _on_x(change: Callable[[Array], Array]) -> Impose:
     return lambda strong, subject: replace(strong, x=change(strong.x))
 
 
-def _still(draft: Draft) -> bool:
+def _still(draft: VariantRun) -> bool:
     return len(draft.x) > 1 and bool((draft.x == draft.x[:1]).all())
 
 
@@ -88,7 +88,7 @@ def _hold_still(x: Array) -> Array:
     return np.repeat(x[:1], len(x), axis=0)
 
 
-def _palindrome(draft: Draft) -> bool:
+def _palindrome(draft: VariantRun) -> bool:
     return len(draft.x) > 1 and np.array_equal(draft.x, draft.x[::-1])
 
 

@@ -10,7 +10,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.commands.vet.subjects import Subject
 from lstm_cli.commands.vet.weakness import Weakness, listed, of_family
 from lstm_cli.engine.batched_variants import evaluate_members
-from lstm_cli.mistakes.variant_run import Draft, Parts
+from lstm_cli.mistakes.variant_run import Parts, VariantRun
 
 # A gate this near to 0 or 1 passes nothing, or everything.
 NEAR = 1e-9
@@ -41,7 +41,7 @@ def _find_stuck(subject: Subject) -> str:
     return f"{named} shut or wide open at every step"
 
 
-def _with_gates(strong: Draft, subject: Subject, gates: str) -> Draft:
+def _with_gates(strong: VariantRun, subject: Subject, gates: str) -> VariantRun:
     """Return strong numbers with some gates' weights and biases from a sample."""
 
     def changed(own: Parts, weak: Parts) -> Parts:
@@ -58,7 +58,7 @@ def _find_no_candidate(subject: Subject) -> str:
     return "the candidate is 0 at every step: nothing is ever written" if empty else ""
 
 
-def _without_candidate(strong: Draft, subject: Subject) -> Draft:
+def _without_candidate(strong: VariantRun, subject: Subject) -> VariantRun:
     def changed(own: Parts) -> Parts:
         zeros = {name: np.zeros_like(own.arrays[name]) for name in ("W_g", "b_g")}
         recurrent = {k: 0 * part if k == "g" else part for k, part in own.recurrent.items()}

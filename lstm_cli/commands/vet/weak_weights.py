@@ -24,7 +24,7 @@ from lstm_cli.commands.vet.weakness import (
     on_kernels,
     on_parts,
 )
-from lstm_cli.mistakes.variant_run import Draft, Parts
+from lstm_cli.mistakes.variant_run import Parts, VariantRun
 
 _DISTINCT = "give every weight a number of its own"
 
@@ -142,7 +142,7 @@ def _find_alike(subject: Subject) -> str:
     return "; ".join(f"gates {listed(each)} have the same weights and biases" for each in groups)
 
 
-def _make_alike(strong: Draft, subject: Subject) -> Draft:
+def _make_alike(strong: VariantRun, subject: Subject) -> VariantRun:
     source = {k: group[0] for group in _groups(subject) for k in group}
 
     def changed(own: Parts) -> Parts:
@@ -178,7 +178,7 @@ def _find_same_units(subject: Subject) -> str:
     return "all units have the same weights, biases and cell state" if same else ""
 
 
-def _make_units_same(strong: Draft, subject: Subject) -> Draft:
+def _make_units_same(strong: VariantRun, subject: Subject) -> VariantRun:
     def changed(own: Parts) -> Parts:
         arrays = {name: np.repeat(array[:1], len(array), axis=0)
                   for name, array in _of_units(own).items()}  # fmt: skip
@@ -201,7 +201,7 @@ def _find_same_directions(subject: Subject) -> str:
     return "forward and backward have the same weights" if same else ""
 
 
-def _make_directions_same(strong: Draft, subject: Subject) -> Draft:
+def _make_directions_same(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, parts=tuple(own for own in strong.parts[::2] for _ in range(2)))
 
 

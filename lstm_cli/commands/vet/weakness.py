@@ -13,10 +13,10 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.commands.vet.subjects import Subject
-from lstm_cli.mistakes.variant_run import Draft, Parts
+from lstm_cli.mistakes.variant_run import Parts, VariantRun
 
 Find = Callable[[Subject], str]
-Impose = Callable[[Draft, Subject], Draft]
+Impose = Callable[[VariantRun, Subject], VariantRun]
 PartTest = Callable[[Parts], bool]
 PartChange = Callable[[Parts], Parts]
 

@@ -34,7 +34,7 @@ from lstm_cli.commands.vet.trials import (
 )
 from lstm_cli.mistakes.variant_run import draft_of
 from lstm_cli.samples import read_sample
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 from tests.cases import GOLDEN
 from tests.commands.test_schemas import validator
 from tests.tools import ROOT, SAMPLES, assert_refused, assert_tame, call
@@ -303,7 +303,7 @@ SUITES: dict[str, Callable[[], list[Json]]] = {
 
 def vetted(given: list[Json], **how: Any) -> Suite:
     samples = [read_sample(each, f"{n}", Path(), f"{n}") for n, each in enumerate(given)]
-    return vet_suite("given", samples, Settings(), **how)
+    return vet_suite("given", samples, SampleSettings(), **how)
 
 
 # ---- blind is blind, seen is seen
@@ -720,7 +720,7 @@ def test_two_weaknesses_can_hide_together() -> None:
 
 
 def made_stronger(given: list[Json]) -> Stronger:
-    return strengthen(vetted(given, explain=False), Settings(), Path("better.json"))
+    return strengthen(vetted(given, explain=False), SampleSettings(), Path("better.json"))
 
 
 @cache
