@@ -19,7 +19,7 @@ from lstm_cli.engine.run import run, step
 from lstm_cli.engine.schedule import schedule
 from tests.cases import OWN_TABLE, WITNESS_SPECS, as_witness, golden_cases, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
-from tests.engine.test_backpropagation import deep
+from tests.engine.test_grad import deep
 from tests.tools import call
 
 ENGINES = ["numpy"]

@@ -16,7 +16,7 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 from lstm_cli.cell.equations import FUNCTIONS, Name, evaluate, parse  # noqa: E402
 from lstm_cli.cell.gradient import local  # noqa: E402
 from lstm_cli.cell.weights import Model  # noqa: E402
-from lstm_cli.engine.grad import Gradients, backward, through_time  # noqa: E402
+from lstm_cli.engine.grad import Gradients, grad, through_time  # noqa: E402
 from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.oracle.compare import Case, H, I, N, P, T, assert_near, draw, named  # noqa: E402
 
@@ -84,7 +84,7 @@ def test_a_stack(tmp_path: Path, layers: int, both: bool, proj: int) -> None:
         draw(970 + n, *each.shape) for n, each in enumerate((trace.h, trace.c, trace.output))
     ]
     x, h0, c0 = autograd(module, case, weights)
-    ours = backward(trace, *weights)
+    ours = grad(trace, *weights)
     assert_parameters(ours, module)
     assert_near("d_x", ours.x, x.grad.numpy(), ALLOWED, TORCH)
     assert ours.x.shape == (N, T, I)
@@ -115,7 +115,7 @@ def test_every_value_of_a_step(tmp_path: Path) -> None:
             value.retain_grad()
         kept.append(made_ | {"hx": joined})
     h.sum().backward()
-    ours = backward(trace).layers[0]
+    ours = grad(trace).layers[0]
     for t, step in enumerate(kept, 1):
         for symbol, value in step.items():
             assert_near(f"d_{symbol}, t = {t}", ours.at(t)[f"d_{symbol}"], value.grad.numpy(),

@@ -16,7 +16,7 @@ from lstm_cli.commands.explain.glossary import Word
 from lstm_cli.commands.explain.glossary.runs import trace_of
 from lstm_cli.commands.explain.glossary_text import equations
 from lstm_cli.engine.fixed_point import FixedSettings, beside
-from lstm_cli.engine.grad import backward, through_time
+from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.run import run
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention
 from lstm_cli.show.rows import equation_text, number
@@ -139,7 +139,7 @@ def _parameters(writer: Writer, word: Word, notation: Notation) -> Iterator[str]
 
 def _gradients(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     yield writer.paragraph("The gradient of h with respect to each of these numbers:")
-    (layer,) = backward(trace_of(word)).layers
+    (layer,) = grad(trace_of(word)).layers
     values, style = layer.at(1), gradient_style(writer.style)
     rows = [
         (writer.math(style.name(row.symbol)), row.label,

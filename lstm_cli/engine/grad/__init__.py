@@ -2,7 +2,7 @@
 
 from lstm_cli.engine.grad.differences import Margin, check
 from lstm_cli.engine.grad.gradient_flow import Fading, through_time
-from lstm_cli.engine.grad.steps import Gradients, LayerGradient, Loss, backward
+from lstm_cli.engine.grad.steps import Gradients, LayerGradient, Loss, grad
 
 __all__ = [
     "Fading",
@@ -10,7 +10,9 @@ __all__ = [
     "LayerGradient",
     "Loss",
     "Margin",
-    "backward",
     "check",
+    "grad",
     "through_time",
 ]
+
+backward = grad  # deprecated: its name in 0.1
