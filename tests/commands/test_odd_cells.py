@@ -221,9 +221,9 @@ def test_what_is_dropped_is_told_in_numbers() -> None:
     (name, told), *_ = sentences(cell, each.at(1))
     assert name == "forget gate"
     assert told.startswith("of the old cell state, drops most in unit ")
-    fading = through_time(trace)[0]
-    assert fading.kept is not None
-    np.testing.assert_allclose(fading.kept[0], (1 - trace["f"][1]) * (1 - trace["f"][2]))
+    flow = through_time(trace)[0]
+    assert flow.kept is not None
+    np.testing.assert_allclose(flow.kept[0], (1 - trace["f"][1]) * (1 - trace["f"][2]))
 
 
 def test_a_table_without_labels_goes_by_its_symbols() -> None:

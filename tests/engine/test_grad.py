@@ -141,12 +141,12 @@ def test_float32() -> None:
         check(trace, found)
 
 
-def test_fading_is_the_jacobian() -> None:
+def test_gradient_flow_is_the_jacobian() -> None:
     """Lengths of columns and diagonals are those of Jacobians measured by differences."""
     weights = random_weights(cell_named("peephole+projection"), seed=21)
     x, h, c = random_inputs(weights, 4, seed=22)
     trace = run(Model.single(weights), x, h, c)
-    fading = through_time(trace)[0]
+    flow = through_time(trace)[0]
     t = 2  # perturb the state after step 2, through the rest of the run
     values = trace.layers[0].at(t)
     jacobian_h = np.empty((2, 2))
@@ -157,9 +157,9 @@ def test_fading_is_the_jacobian() -> None:
             moved[unit] += way * 1e-6
             ends.append(run(Model.single(weights), x[t:], moved, values["c"]).h)
         jacobian_h[:, unit] = (ends[0] - ends[1]) / 2e-6
-    assert np.allclose(fading.h[t - 1], np.linalg.norm(jacobian_h, axis=0), rtol=1e-6)
-    assert np.array_equal(fading.c[-1], np.ones(4))
-    assert np.allclose(fading.kept[1], trace["f"][2] * trace["f"][3])
+    assert np.allclose(flow.h[t - 1], np.linalg.norm(jacobian_h, axis=0), rtol=1e-6)
+    assert np.array_equal(flow.c[-1], np.ones(4))
+    assert np.allclose(flow.kept[1], trace["f"][2] * trace["f"][3])
 
 
 def test_the_cell_alone_keeps_by_its_forget_gates() -> None:

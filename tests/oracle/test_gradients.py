@@ -125,7 +125,7 @@ def test_every_value_of_a_step(tmp_path: Path) -> None:
 def test_jacobians_through_time(tmp_path: Path) -> None:
     """How a gradient fades: columns of ∂c_T/∂c_t by autograd, from every step."""
     module, model, case = made(tmp_path, 1, False, 0)
-    fading = through_time(case.run(model))[0]
+    flow = through_time(case.run(model))[0]
     trace = case.run(model).layers[0]
     for t in range(1, T):
         # c_t reaches the end through h_t = o_t tanh(c_t) too, o_t held.
@@ -135,8 +135,8 @@ def test_jacobians_through_time(tmp_path: Path) -> None:
             return module(rest, (h[None, None], c[None, None]))[1][1][0, 0]
 
         found = torch.autograd.functional.jacobian(end, torch.tensor(trace.values["c"][0, t - 1]))
-        assert_near(f"dc_T/dc_{t}", fading.c[0, t - 1], found.norm(dim=0).numpy(), ALLOWED, TORCH)
-        assert_near(f"diagonal {t}", fading.diagonal[0, t - 1], found.diagonal().numpy(), ALLOWED, TORCH)  # fmt: skip
+        assert_near(f"dc_T/dc_{t}", flow.c[0, t - 1], found.norm(dim=0).numpy(), ALLOWED, TORCH)
+        assert_near(f"diagonal {t}", flow.diagonal[0, t - 1], found.diagonal().numpy(), ALLOWED, TORCH)  # fmt: skip
 
 
 ACTIVATIONS = {

@@ -174,8 +174,8 @@ def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
     from lstm_cli.engine import grad as b
 
     margin = b.check(gradients.trace, gradients) if check else None
-    fading = b.through_time(gradients.trace) if through_time else ()
-    return Report(gradients, margin, fading)
+    flow = b.through_time(gradients.trace) if through_time else ()
+    return Report(gradients, margin, flow)
 
 
 def _emit(report: Report, view: View, chosen: str, output: str, color: o.Color) -> None:

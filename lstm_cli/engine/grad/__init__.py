@@ -1,11 +1,11 @@
 """The gradient of a run: backward through time, checked by differences, and how it fades."""
 
 from lstm_cli.engine.grad.differences import Margin, check
-from lstm_cli.engine.grad.gradient_flow import Fading, through_time
+from lstm_cli.engine.grad.gradient_flow import GradientFlow, through_time
 from lstm_cli.engine.grad.steps import Gradients, LayerGradient, Loss, grad
 
 __all__ = [
-    "Fading",
+    "GradientFlow",
     "Gradients",
     "LayerGradient",
     "Loss",
