@@ -51,50 +51,50 @@ class Preset:
     needs: tuple[str, ...] = ()
 
 
-def _identity(draft: PresetArrays) -> None:
-    for name, array in draft.arrays.items():
+def _identity(preset: PresetArrays) -> None:
+    for name, array in preset.arrays.items():
         if is_matrix(name):
             column = 0
-            for atom in draft.cell.shapes[name][1]:
-                width = draft.sizes[atom]
+            for atom in preset.cell.shapes[name][1]:
+                width = preset.sizes[atom]
                 array[:, column : column + width] = np.eye(array.shape[0], width)
                 column += width
 
 
-def _ones(draft: PresetArrays) -> None:
-    for name, array in draft.arrays.items():
+def _ones(preset: PresetArrays) -> None:
+    for name, array in preset.arrays.items():
         array[...] = 1.0 if is_matrix(name) else 0.0
 
 
-def _random(draft: PresetArrays) -> None:
-    generator = np.random.default_rng(draft.seed)
-    bound = 1.0 / np.sqrt(draft.sizes[draft.cell.shapes["c"][0][0]])
-    for array in draft.arrays.values():
+def _random(preset: PresetArrays) -> None:
+    generator = np.random.default_rng(preset.seed)
+    bound = 1.0 / np.sqrt(preset.sizes[preset.cell.shapes["c"][0][0]])
+    for array in preset.arrays.values():
         array[...] = generator.uniform(-bound, bound, array.shape)
 
 
 def _biases(**biases: float) -> Fill:
-    def fill(draft: PresetArrays) -> None:
+    def fill(preset: PresetArrays) -> None:
         for gate, bias in biases.items():
-            draft.arrays[f"b_{gate}"][...] = bias
+            preset.arrays[f"b_{gate}"][...] = bias
 
     return fill
 
 
-def _forget(draft: PresetArrays) -> None:
-    _identity(draft)
-    draft.arrays["b_f"][...] = -FULL
+def _forget(preset: PresetArrays) -> None:
+    _identity(preset)
+    preset.arrays["b_f"][...] = -FULL
 
 
-def _count(draft: PresetArrays) -> None:
-    _biases(f=FULL, i=-FULL, g=FULL, o=FULL)(draft)
-    inputs = draft.inputs("i")
+def _count(preset: PresetArrays) -> None:
+    _biases(f=FULL, i=-FULL, g=FULL, o=FULL)(preset)
+    inputs = preset.inputs("i")
     inputs[...] = 2 * FULL * np.eye(*inputs.shape)
 
 
-def _add(draft: PresetArrays) -> None:
-    _biases(f=FULL, i=FULL, o=FULL)(draft)
-    inputs = draft.inputs("g")
+def _add(preset: PresetArrays) -> None:
+    _biases(f=FULL, i=FULL, o=FULL)(preset)
+    inputs = preset.inputs("g")
     inputs[...] = 0.01 * np.eye(*inputs.shape)
 
 

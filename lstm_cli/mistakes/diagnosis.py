@@ -24,7 +24,7 @@ from lstm_cli.mistakes.catalogue import MISTAKES
 from lstm_cli.mistakes.expected import Claim, Claims, read_claims
 from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
 from lstm_cli.mistakes.states import NARROW_TYPES
-from lstm_cli.mistakes.variant_run import Cache, VariantRun, draft_of
+from lstm_cli.mistakes.variant_run import Cache, VariantRun, variant_of
 
 Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
 
@@ -130,7 +130,7 @@ def diagnose(
         numbers = {name: np.asarray(rows, dtype=float) for name, rows in claims.items()}
         claims = read_claims(numbers, trace, place="claims")
     compared = _compare(trace, claims)
-    right = right_draft(trace)
+    right = right_variant(trace)
     search = Search(right, claims, trace.model.convention, progress, judge)
     if compared.verdict == "match":
         return replace(compared, findings=tuple(_of_a_match(compared)), right=right)
@@ -156,12 +156,12 @@ def diagnose(
                    tried=search.tried, right=right)  # fmt: skip
 
 
-def right_draft(trace: Trace) -> VariantRun:
-    """Return the run of an unbatched trace as a draft."""
+def right_variant(trace: Trace) -> VariantRun:
+    """Return the run of an unbatched trace as a variant."""
     first = trace.layers[0]
     states = [[_start(each, symbol) for each in trace.layers] for symbol in ("h", "c")]
-    draft = draft_of(trace.model, first.values["x"], None, None)
-    return draft.with_inputs(first.values["x"], *(tuple(rows) for rows in states))
+    variant = variant_of(trace.model, first.values["x"], None, None)
+    return variant.with_inputs(first.values["x"], *(tuple(rows) for rows in states))
 
 
 def _start(each: Any, symbol: str) -> Array:
@@ -347,8 +347,8 @@ def _separated(findings: Sequence[Finding], right: VariantRun) -> Separation | N
 def _answers(findings: Sequence[Finding], probe: VariantRun) -> dict[str, Array]:
     """Return finding id -> final h of the last layer `(D·P,)`; "" is the right one."""
     cache = Cache()
-    drafts = {"": probe, **{each.id: each.draft(probe, cache) for each in findings}}
-    made = {name: draft for name, draft in drafts.items() if draft is not None}
+    variants = {"": probe, **{each.id: each.variant(probe, cache) for each in findings}}
+    made = {name: variant for name, variant in variants.items() if variant is not None}
     kept = evaluate_members([d.member() for d in made.values()], probe.layout, keep=("h",)).values
     last = max(level for level, _ in probe.layout)
     ends = [kept[n, "h"][:, -1 if direction == "forward" else 0]

@@ -71,7 +71,7 @@ class Claims:
 
     @property
     def targets(self) -> Targets:
-        """The claims as an ensemble compares with them."""
+        """The claims as batched variants are compared with them."""
         grouped: dict[tuple[int, int], list[Target]] = defaultdict(list)
         for claim in self.claims:
             target = Target(claim.symbol, claim.values, claim.tolerance)

@@ -31,12 +31,12 @@ class Correction:
 def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Correction]:
     """Return the rows that a finding changes, each as right and as mistaken equation."""
     assert diagnosis.right is not None
-    draft = finding.draft(diagnosis.right, Cache())
-    if draft is None:
+    variant = finding.variant(diagnosis.right, Cache())
+    if variant is None:
         return []
     found = {
         (symbol, theirs): Correction(symbol, right, theirs)
-        for own, other in zip(diagnosis.right.cells, draft.cells, strict=True)
+        for own, other in zip(diagnosis.right.cells, variant.cells, strict=True)
         for symbol, right, theirs in rows_changed(own, other, style)
     }
     return list(found.values())

@@ -180,8 +180,8 @@ class _Steps:
 
     steps: tuple[Change, ...]
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        made: VariantRun | None = draft
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        made: VariantRun | None = variant
         for step in self.steps:
             made = made and step(made, cache)
         return made

@@ -58,7 +58,7 @@ class Finding:
         """The departures' ids, joined by `+`."""
         return "+".join(row.id for row in self.departures)
 
-    def draft(self, right: VariantRun, cache: Cache) -> VariantRun | None:
+    def variant(self, right: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the right run with the departures made."""
         made: VariantRun | None = right
         for row in self.departures:
@@ -154,23 +154,23 @@ class Search:
         if judged is not None:
             self.tried += len(judged)
             return judged
-        findings, drafts = [], []
+        findings, variants = [], []
         for departures in candidates:
             finding = Finding(departures, np.inf, np.inf)
-            draft = finding.draft(self.right, self.cache)
-            if draft is not None:
+            variant = finding.variant(self.right, self.cache)
+            if variant is not None:
                 findings.append(finding)
-                drafts.append(draft)
-        if not drafts:
+                variants.append(variant)
+        if not variants:
             return []
         before = self.tried
 
         def told(done: int) -> None:
             self.tried += done
-            self.progress(self.tried - before, len(drafts))
+            self.progress(self.tried - before, len(variants))
 
         verdicts = evaluate_members(
-            [draft.member() for draft in drafts], self.right.layout, self.claims.targets,
+            [variant.member() for variant in variants], self.right.layout, self.claims.targets,
             give_up=give_up, progress=told,
         )  # fmt: skip
         return [
@@ -268,17 +268,17 @@ def _same(one: Array | None, other: Array | None) -> bool:
 def _probe_values(findings: list[Finding], right: VariantRun, scale: float) -> list[Array | None]:
     """Return h and c `(2, T·n)` of each finding on a random run; None where it does not apply."""
     probe, cache = random_probe(right, scale), Cache()
-    drafts = [finding.draft(probe, cache) for finding in findings]
-    made = [draft.member() for draft in drafts if draft is not None]
+    variants = [finding.variant(probe, cache) for finding in findings]
+    made = [variant.member() for variant in variants if variant is not None]
     if not made:
         return [None] * len(findings)
     kept = evaluate_members(made, probe.layout, keep=("h", "c")).values
     flat = iter(np.concatenate([v.reshape(len(made), -1) for v in kept.values()], axis=1))
-    return [None if draft is None else next(flat) for draft in drafts]
+    return [None if variant is None else next(flat) for variant in variants]
 
 
 def random_probe(right: VariantRun, scale: float, steps: int = 4, seed: int = 20) -> VariantRun:
-    """Return a draft of the same tables and sizes with random weights, inputs and states."""
+    """Return a variant of the same tables and sizes with random weights, inputs and states."""
     rng = np.random.default_rng(seed)
 
     def draw(array: Array) -> Array:

@@ -78,7 +78,7 @@ class VariantRun:
         cells, parts, h, c: one for each layer and direction, in the order of `Model.runs`.
         layout: (layer, direction) of each.
         x: the input, `(T, I)`.
-        start, carry, rounding, turned_back: as `ensemble.Member`.
+        start, carry, rounding, turned_back: as `batched_variants.Member`.
     """
 
     cells: tuple[Cell, ...]
@@ -120,7 +120,7 @@ class VariantRun:
         return sum(len(h) for h, (own, _) in zip(self.h, self.layout, strict=True) if own == level)
 
     def member(self) -> Member:
-        """Return the draft as an ensemble takes it."""
+        """Return the variant as a member of a batch of variants."""
         runs = tuple(
             MemberRun(cell.equations, parts.arrays, h, c)
             for cell, parts, h, c in zip(self.cells, self.parts, self.h, self.c, strict=True)
@@ -128,12 +128,12 @@ class VariantRun:
         return Member(runs, self.x, self.start, self.carry, self.rounding, self.turned_back)
 
     def with_inputs(self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...]) -> VariantRun:
-        """Return the draft on other inputs and states of the same sizes."""
+        """Return the variant with other inputs and states of the same sizes."""
         return replace(self, x=x, h=h, c=c)
 
 
-def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> VariantRun:
-    """Return the right run as a draft.
+def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> VariantRun:
+    """Return the right run, as the variant that changes nothing.
 
     Args:
         model: the layers.
@@ -172,10 +172,10 @@ def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Varian
 
 
 class Change(Protocol):
-    """What makes another draft of a draft; None where it does not apply."""
+    """Makes another variant of a variant; None where it does not apply."""
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the changed draft."""
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the changed variant."""
         ...
 
 
@@ -215,16 +215,16 @@ class Edits:
     edits: tuple[RowEdit, ...]
     equal: str = ""
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the draft with edited tables; None where sizes that must be equal are not."""
-        if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in draft.sizes):
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant with edited tables; None where sizes that must be equal are not."""
+        if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in variant.sizes):
             return None
-        cells = tuple(_edited(self, cell) for cell in draft.cells)
+        cells = tuple(_edited(self, cell) for cell in variant.cells)
         kept = tuple(
-            cell for cell, shapes in zip(cells, draft.shapes, strict=True)
+            cell for cell, shapes in zip(cells, variant.shapes, strict=True)
             if cell is not None and _computes(cell, shapes)
         )  # fmt: skip
-        return replace(draft, cells=kept) if len(kept) == len(cells) else None
+        return replace(variant, cells=kept) if len(kept) == len(cells) else None
 
     def on(self, cell: Cell) -> Cell | None:
         """Return the edited cell; None where an edit finds nothing, or makes a circle."""
@@ -296,9 +296,9 @@ class FirstOf:
 
     changes: tuple[Change, ...]
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the changed draft."""
-        made = (change(draft, cache) for change in self.changes)
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the changed variant."""
+        made = (change(variant, cache) for change in self.changes)
         return next((each for each in made if each is not None), None)
 
 
@@ -308,15 +308,15 @@ class Reweigh:
 
     change: Callable[[Parts, Cache], Parts | None]
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the draft with changed weights."""
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant with changed weights."""
 
         def change(own: Parts) -> Parts | None:
             return self.change(own, cache)
 
-        made = [cache.get(self, change, own) for own in draft.parts if own.letters]
+        made = [cache.get(self, change, own) for own in variant.parts if own.letters]
         kept = tuple(own for own in made if own is not None)
-        return replace(draft, parts=kept) if len(kept) == len(draft.parts) else None
+        return replace(variant, parts=kept) if len(kept) == len(variant.parts) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,16 +326,16 @@ class Restate:
     start: Mapping[str, str] = field(default_factory=dict)
     carry: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the draft with other states handed on; None where their sizes differ."""
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant with other states handed on; None where their sizes differ."""
         texts = [*self.start.items(), *self.carry.items()]
         crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
-        if crossed and any(h.shape != c.shape for h, c in zip(draft.h, draft.c, strict=True)):
+        if crossed and any(h.shape != c.shape for h, c in zip(variant.h, variant.c, strict=True)):
             return None
         start, carry = (
             cache.get("expressions", _parsed, each) for each in (self.start, self.carry)
         )
-        return replace(draft, start={**draft.start, **start}, carry={**draft.carry, **carry})
+        return replace(variant, start={**variant.start, **start}, carry={**variant.carry, **carry})
 
 
 def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
@@ -348,20 +348,20 @@ class Resequence:
 
     change: Callable[[Array], Array]
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the draft with another sequence."""
-        return replace(draft, x=cache.get(self, self.change, draft.x))
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant with another sequence."""
+        return replace(variant, x=cache.get(self, self.change, variant.x))
 
 
 @dataclass(frozen=True, eq=False)
-class Redraft:
-    """Any other change of the whole draft."""
+class OtherChange:
+    """Any other change of the whole variant."""
 
     change: Callable[[VariantRun, Cache], VariantRun | None]
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the changed draft."""
-        return self.change(draft, cache)
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the changed variant."""
+        return self.change(variant, cache)
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,19 +371,19 @@ class Rounded:
     rounding: Rounding
     inputs: bool = True
 
-    def __call__(self, draft: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the draft in that arithmetic."""
-        if draft.rounding is not None:
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant in that arithmetic."""
+        if variant.rounding is not None:
             return None
         how = self.rounding
         if not self.inputs:
-            return replace(draft, rounding=how)
+            return replace(variant, rounding=how)
 
         def rounded(own: Parts) -> Parts:
             return own.with_arrays({name: how(array) for name, array in own.arrays.items()})
 
-        parts = tuple(cache.get(self, rounded, own) for own in draft.parts)
+        parts = tuple(cache.get(self, rounded, own) for own in variant.parts)
         return replace(
-            draft, parts=parts, x=how(draft.x), h=tuple(map(how, draft.h)),
-            c=tuple(map(how, draft.c)), rounding=how,
+            variant, parts=parts, x=how(variant.x), h=tuple(map(how, variant.h)),
+            c=tuple(map(how, variant.c)), rounding=how,
         )  # fmt: skip

@@ -120,11 +120,11 @@ def _places(claims: Claims) -> tuple[frozenset[int], tuple[str, ...], bool]:
     return frozenset(_runs(claims)), tuple(sorted(claims.symbols)), every
 
 
-def _passing(draft: VariantRun, subject: Subject, rows: Iterable[Mistake]) -> set[str]:
+def _passing(variant: VariantRun, subject: Subject, rows: Iterable[Mistake]) -> set[str]:
     """Return ids of the mistakes that pass where the same is compared as in the sample."""
     runs, symbols, every = _places(subject.claims)
-    claims = own_claims(draft, symbols, every=every, runs=runs)
-    return {each.row.id for each in outcomes(draft, claims, rows) if each.passes}
+    claims = own_claims(variant, symbols, every=every, runs=runs)
+    return {each.row.id for each in outcomes(variant, claims, rows) if each.passes}
 
 
 def _strong(subject: Subject) -> list[VariantRun]:

@@ -159,7 +159,7 @@ class _Grade:
     """How well a candidate does; the greater, the better."""
 
     order: tuple[int, int, int, float]
-    draft: VariantRun
+    variant: VariantRun
 
     @property
     def sees_all(self) -> bool:
@@ -261,11 +261,11 @@ class _StrongerSearch:
                     if best is None or grade.order > best.order:
                         best = grade
                     if best.is_enough(never):
-                        return best.draft
+                        return best.variant
             if best is not None and best.sees_all:
                 break
         assert best is not None
-        return best.draft
+        return best.variant
 
     def _drawn(
         self, right: VariantRun, steps: int, loudness: tuple[float, float, float]
@@ -281,16 +281,16 @@ class _StrongerSearch:
         half = len(right.h)
         return right.with_inputs(x, tuple(h_and_c[:half]), tuple(h_and_c[half:]))
 
-    def _grade(self, draft: VariantRun) -> _Grade:
-        in_h = _seen(draft, self.rows, ["h"], self.cache)
+    def _grade(self, variant: VariantRun) -> _Grade:
+        in_h = _seen(variant, self.rows, ["h"], self.cache)
         rest = [row for row in self.rows if row.id not in in_h]
-        seen = in_h | _seen(draft, rest, symbols_of(draft), self.cache)
-        limits = _seen(draft, self.limits, symbols_of(draft), self.cache)
+        seen = in_h | _seen(variant, rest, symbols_of(variant), self.cache)
+        limits = _seen(variant, self.limits, symbols_of(variant), self.cache)
         order = (
             len(seen) - len(self.rows), len(in_h) - len(self.rows),
             len(limits) - len(self.limits), min([*seen.values(), CLEAR]),
         )  # fmt: skip
-        return _Grade(order, draft)
+        return _Grade(order, variant)
 
 
 def _inputs_of(right: VariantRun) -> Json:

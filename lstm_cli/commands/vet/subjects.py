@@ -11,7 +11,7 @@ from lstm_cli.cell.weights import Model
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
-from lstm_cli.mistakes.diagnosis import right_draft
+from lstm_cli.mistakes.diagnosis import right_variant
 from lstm_cli.mistakes.expected import Claim, Claims, read_claims
 from lstm_cli.mistakes.variant_run import VariantRun
 from lstm_cli.samples import Sample
@@ -69,7 +69,7 @@ def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = 
 def right_run(sample: Sample, settings: SampleSettings) -> tuple[Trace, VariantRun]:
     """Return a sample's run, and the same as mistakes take it; errors as `read_subject`."""
     trace = sample_trace(sample, settings)
-    return trace, _with_second_bias(right_draft(trace), trace.model)
+    return trace, _with_second_bias(right_variant(trace), trace.model)
 
 
 def _bounded(claim: Claim) -> Claim:

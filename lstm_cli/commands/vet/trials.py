@@ -84,8 +84,8 @@ def outcomes(
 ) -> list[Outcome]:
     """Return what comes of each mistake that can be made in a run."""
     cache, found = cache or Cache(), list[Outcome]()
-    drafts = [(row, row.change(right, cache)) for row in rows if row is not UNITS_PERMUTED]
-    made = [(row, draft.member()) for row, draft in drafts if draft is not None]
+    variants = [(row, row.change(right, cache)) for row in rows if row is not UNITS_PERMUTED]
+    made = [(row, variant.member()) for row, variant in variants if variant is not None]
     if made:
         members = [member for _, member in made]
         verdicts = evaluate_members(members, right.layout, claims.targets)

@@ -29,16 +29,16 @@ def _holds(test: Callable[[VariantRun], bool], sentence: str, gateless: str = ""
     return find
 
 
-def _zero_h(draft: VariantRun) -> bool:
-    return not any(h.any() for h in draft.h)
+def _zero_h(variant: VariantRun) -> bool:
+    return not any(h.any() for h in variant.h)
 
 
-def _zero_c(draft: VariantRun) -> bool:
-    return not any(c.any() for c in draft.c)
+def _zero_c(variant: VariantRun) -> bool:
+    return not any(c.any() for c in variant.c)
 
 
-def _zero_both(draft: VariantRun) -> bool:
-    return _zero_h(draft) and _zero_c(draft)
+def _zero_both(variant: VariantRun) -> bool:
+    return _zero_h(variant) and _zero_c(variant)
 
 
 def _without_h(strong: VariantRun, subject: Subject) -> VariantRun:
@@ -53,8 +53,8 @@ def _without_both(strong: VariantRun, subject: Subject) -> VariantRun:
     return _without_h(_without_c(strong, subject), subject)
 
 
-def _one_step(draft: VariantRun) -> bool:
-    return len(draft.x) == 1
+def _one_step(variant: VariantRun) -> bool:
+    return len(variant.x) == 1
 
 
 def _cut(strong: VariantRun, subject: Subject) -> VariantRun:
@@ -66,9 +66,9 @@ def _first_of(change: Impose) -> Impose:
     return lambda strong, subject: _cut(change(strong, subject), subject)
 
 
-def _same_states(draft: VariantRun) -> bool:
-    pairs = list(zip(draft.h, draft.c, strict=True))
-    return not _zero_both(draft) and all(np.array_equal(h, c) for h, c in pairs)
+def _same_states(variant: VariantRun) -> bool:
+    pairs = list(zip(variant.h, variant.c, strict=True))
+    return not _zero_both(variant) and all(np.array_equal(h, c) for h, c in pairs)
 
 
 def _make_states_same(strong: VariantRun, subject: Subject) -> VariantRun:
@@ -80,16 +80,16 @@ def _on_x(change: Callable[[Array], Array]) -> Impose:
     return lambda strong, subject: replace(strong, x=change(strong.x))
 
 
-def _still(draft: VariantRun) -> bool:
-    return len(draft.x) > 1 and bool((draft.x == draft.x[:1]).all())
+def _still(variant: VariantRun) -> bool:
+    return len(variant.x) > 1 and bool((variant.x == variant.x[:1]).all())
 
 
 def _hold_still(x: Array) -> Array:
     return np.repeat(x[:1], len(x), axis=0)
 
 
-def _palindrome(draft: VariantRun) -> bool:
-    return len(draft.x) > 1 and np.array_equal(draft.x, draft.x[::-1])
+def _palindrome(variant: VariantRun) -> bool:
+    return len(variant.x) > 1 and np.array_equal(variant.x, variant.x[::-1])
 
 
 def _mirror(x: Array) -> Array:
@@ -99,21 +99,21 @@ def _mirror(x: Array) -> Array:
 INPUTS: tuple[Weakness, ...] = (
     Weakness(
         "one-step-from-zero",
-        _holds(lambda draft: _one_step(draft) and _zero_both(draft),
+        _holds(lambda variant: _one_step(variant) and _zero_both(variant),
                "one step from h = 0 and c = 0: U, the forget gate and what is handed on never act",
                "one step from h = 0 and c = 0: U and what is handed on never act"),
         _first_of(_without_both), "take 2 steps or more, and states other than 0",
     ),
     Weakness(
         "one-step-zero-c",
-        _holds(lambda draft: _one_step(draft) and _zero_c(draft),
+        _holds(lambda variant: _one_step(variant) and _zero_c(variant),
                "one step from c = 0: the forget gate has nothing to keep",
                "one step from c = 0: the old cell state never acts"),
         _first_of(_without_c), "take 2 steps or more, and a c other than 0",
     ),
     Weakness(
         "one-step-zero-h",
-        _holds(lambda draft: _one_step(draft) and _zero_h(draft),
+        _holds(lambda variant: _one_step(variant) and _zero_h(variant),
                "one step from h = 0: U is multiplied by 0"),
         _first_of(_without_h), "take 2 steps or more, and an h other than 0",
     ),
@@ -138,12 +138,14 @@ INPUTS: tuple[Weakness, ...] = (
         _make_states_same, "start from an h and a c that differ",
     ),
     Weakness(
-        "zero-x", _holds(lambda draft: not draft.x.any(), "x is 0"), _on_x(np.zeros_like),
+        "zero-x", _holds(lambda variant: not variant.x.any(), "x is 0"), _on_x(np.zeros_like),
         "take an x other than 0",
     ),
     Weakness(
         "one-number-x",
-        _holds(lambda draft: draft.x.size > 1 and is_flat(draft.x), "x is one number throughout"),
+        _holds(
+            lambda variant: variant.x.size > 1 and is_flat(variant.x), "x is one number throughout"
+        ),
         _on_x(filled), _STEPS,
     ),
     Weakness("still-x", _holds(_still, "x is the same at every step"), _on_x(_hold_still), _STEPS),

@@ -22,7 +22,7 @@ from lstm_cli.mistakes.formulas import formula_of
 from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.named import rows_named
 from lstm_cli.mistakes.states import rounding_to_decimals
-from lstm_cli.mistakes.variant_run import draft_of
+from lstm_cli.mistakes.variant_run import variant_of
 from tests.commands.test_schemas import validator
 from tests.conftest import random_inputs, random_weights
 from tests.mistakes.test_diagnose_witness import Laboratory, Setting, as_lists, permuted
@@ -384,8 +384,8 @@ def test_every_id_that_can_be_printed_has_a_page() -> None:
     made += [rounding_to_decimals(3).id]
     stack = Model(tuple(Layer({d: random_weights(LSTM, i, 4, seed=i) for d in ("forward", "backward")})
                         for i in (3, 8)))  # fmt: skip
-    draft = draft_of(stack, np.ones((2, 3)), None, None)
-    made += [row.id for row in secondary_mistakes(draft)]
+    variant = variant_of(stack, np.ones((2, 3)), None, None)
+    made += [row.id for row in secondary_mistakes(variant)]
     for name in dict.fromkeys(made):
         assert [row.id for row in rows_named(name)] == [name]
     for name in (

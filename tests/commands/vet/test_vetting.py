@@ -32,7 +32,7 @@ from lstm_cli.commands.vet.trials import (
     symbols_of,
     vetted_mistakes,
 )
-from lstm_cli.mistakes.variant_run import draft_of
+from lstm_cli.mistakes.variant_run import variant_of
 from lstm_cli.samples import read_sample
 from lstm_cli.samples.settings import SampleSettings
 from tests.cases import GOLDEN
@@ -1126,7 +1126,7 @@ def test_every_mistake_can_be_made_in_every_cell() -> None:
     for name in names:
         sizes = {"I": 2, "H": 3, "P": 2 if "projection" in name else 3}
         model = preset_model("random", cell_named(name), sizes=sizes)
-        right = draft_of(model, np.array([[0.5, -0.25], [0.125, 1.0]]), None, None)
+        right = variant_of(model, np.array([[0.5, -0.25], [0.125, 1.0]]), None, None)
         claims = own_claims(right, symbols_of(right))
         made = outcomes(right, claims, vetted_mistakes())
         assert len(made) > 50

@@ -10,7 +10,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
-from lstm_cli.mistakes.diagnosis import right_draft
+from lstm_cli.mistakes.diagnosis import right_variant
 from lstm_cli.mistakes.expected import Claim, Claims
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
@@ -32,7 +32,7 @@ class Bank:
     """Judges candidates as `Search` does, from values that are kept between the searches."""
 
     def __init__(self, trace: Trace) -> None:
-        self.right = right_draft(trace)
+        self.right = right_variant(trace)
         self.symbols = list(dict.fromkeys(s for each in trace.layers for s in each.cell.symbols))
         self.size = 8 * sum(v.size for each in trace.layers for v in each.values.values())
         self.blocks: dict[tuple[str, ...], _Block] = {}
@@ -80,10 +80,10 @@ class Bank:
         cache, findings, members = Cache(), [], []
         for departures in candidates:
             finding = Finding(departures, np.inf, np.inf)
-            draft = finding.draft(self.right, cache)
-            if draft is not None:
+            variant = finding.variant(self.right, cache)
+            if variant is not None:
                 findings.append(finding)
-                members.append(draft.member())
+                members.append(variant.member())
         if not members:
             return _Block((), {})
         kept = evaluate_members(members, self.right.layout, keep=self.symbols).values
