@@ -89,24 +89,24 @@ class OnlyGate:
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the variant changed in that gate; None where the gate does not change."""
         changed = self.change(variant, cache)
-        if changed is None or any(f"W_{self.gate}" not in own.arrays for own in variant.parts):
+        if changed is None or any(f"W_{self.gate}" not in own.arrays for own in variant.weights):
             return None
         cells = tuple(
             cache.get(self, self._cell, a, b)
             for a, b in zip(variant.cells, changed.cells, strict=True)
         )
-        parts = tuple(
+        weights = tuple(
             before if before is after else before.with_arrays(
                 {name: after.arrays[name] for name in (f"W_{self.gate}", f"b_{self.gate}")
                  if name in after.arrays}
             )
-            for before, after in zip(variant.parts, changed.parts, strict=True)
+            for before, after in zip(variant.weights, changed.weights, strict=True)
         )  # fmt: skip
         if all(a is b for a, b in zip(variant.cells, cells, strict=True)) and all(
-            a is b for a, b in zip(variant.parts, parts, strict=True)
+            a is b for a, b in zip(variant.weights, weights, strict=True)
         ):
             return None
-        return replace(variant, cells=cells, parts=parts)
+        return replace(variant, cells=cells, weights=weights)
 
     def _cell(self, before: Cell, after: Cell) -> Cell:
         rows: dict[str, str | Node] = {
@@ -132,9 +132,9 @@ class OnlyRun:
         if changed is None or changed.rounding is not variant.rounding:
             return None
         here = self.number
-        cells, parts = list(variant.cells), list(variant.parts)
-        cells[here], parts[here] = changed.cells[here], changed.parts[here]
-        return replace(variant, cells=tuple(cells), parts=tuple(parts))
+        cells, weights = list(variant.cells), list(variant.weights)
+        cells[here], weights[here] = changed.cells[here], changed.weights[here]
+        return replace(variant, cells=tuple(cells), weights=tuple(weights))
 
 
 # What is also made in one gate alone.

@@ -20,7 +20,7 @@ from lstm_cli.mistakes.expected import Claims
 from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
-from lstm_cli.mistakes.variant_run import Cache, Parts, VariantRun
+from lstm_cli.mistakes.variant_run import Cache, GateWeights, VariantRun
 
 # What is called with the number of readings done and of all that are to be tried.
 Progress = Callable[[int, int], None]
@@ -122,7 +122,7 @@ class Search:
     @property
     def is_large(self) -> bool:
         """Whether two changes of matrices together would take gigabytes: each keeps copies."""
-        sizes = (array.nbytes for own in self.right.parts for array in own.arrays.values())
+        sizes = (array.nbytes for own in self.right.weights for array in own.arrays.values())
         return sum(sizes) > MAX_SHARED_BYTES
 
     def two_departures(self) -> list[Finding]:
@@ -284,11 +284,11 @@ def random_probe(right: VariantRun, scale: float, steps: int = 4, seed: int = 20
     def draw(array: Array) -> Array:
         return rng.uniform(-scale, scale, array.shape)
 
-    parts = tuple(
-        Parts({name: draw(array) for name, array in own.arrays.items()},
+    weights = tuple(
+        GateWeights({name: draw(array) for name, array in own.arrays.items()},
               {k: draw(array) for k, array in own.recurrent.items()}, own.wide, own.letters)
-        for own in right.parts
+        for own in right.weights
     )  # fmt: skip
     x = rng.uniform(-scale, scale, (steps, right.x.shape[1]))
-    return replace(right, parts=parts, x=x, h=tuple(map(draw, right.h)),
+    return replace(right, weights=weights, x=x, h=tuple(map(draw, right.h)),
                    c=tuple(2 * draw(c) for c in right.c))  # fmt: skip

@@ -51,7 +51,7 @@ def _directions_exchanged(variant: VariantRun, cache: Cache) -> VariantRun | Non
     if pairs is None:
         return None
     order = [n for forward, backward in pairs for n in (backward, forward)]
-    return replace(variant, parts=tuple(variant.parts[n] for n in order),
+    return replace(variant, weights=tuple(variant.weights[n] for n in order),
                    cells=tuple(variant.cells[n] for n in order))  # fmt: skip
 
 

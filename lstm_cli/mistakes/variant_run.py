@@ -45,7 +45,7 @@ class Cache:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class GateWeights:
     """The weights of one layer in one direction.
 
     Attributes:
@@ -65,8 +65,8 @@ class Parts:
         """I, how many columns of `W_k` meet x."""
         return int(self.arrays[f"W_{self.letters[0]}"].shape[1]) - self.wide
 
-    def with_arrays(self, arrays: Mapping[str, Array]) -> Parts:
-        """Return parts with some arrays replaced."""
+    def with_arrays(self, arrays: Mapping[str, Array]) -> GateWeights:
+        """Return weights with some arrays replaced."""
         return replace(self, arrays={**self.arrays, **arrays})
 
 
@@ -75,14 +75,14 @@ class VariantRun:
     """All that decides the numbers of a run.
 
     Attributes:
-        cells, parts, h, c: one for each layer and direction, in the order of `Model.runs`.
+        cells, weights, h, c: one for each layer and direction, in the order of `Model.runs`.
         layout: (layer, direction) of each.
         x: the input, `(T, I)`.
         start, carry, rounding, turned_back: as `batched_variants.Member`.
     """
 
     cells: tuple[Cell, ...]
-    parts: tuple[Parts, ...]
+    weights: tuple[GateWeights, ...]
     layout: tuple[tuple[int, Direction], ...]
     x: Array
     h: tuple[Array, ...]
@@ -99,7 +99,7 @@ class VariantRun:
             {"I": own.inputs, "H": len(c), "P": own.wide}
             if own.letters
             else {"I": 1, "H": 2, "P": 3}
-            for own, c in zip(self.parts, self.c, strict=True)
+            for own, c in zip(self.weights, self.c, strict=True)
         ]
 
     @property
@@ -112,7 +112,7 @@ class VariantRun:
                 ("h_prev", h.shape),
                 ("c_prev", c.shape),
             )
-            for own, (level, _), h, c in zip(self.parts, self.layout, self.h, self.c, strict=True)
+            for own, (level, _), h, c in zip(self.weights, self.layout, self.h, self.c, strict=True)
         ]
 
     def _wide(self, level: int) -> int:
@@ -122,8 +122,8 @@ class VariantRun:
     def member(self) -> Member:
         """Return the variant as a member of a batch of variants."""
         runs = tuple(
-            MemberRun(cell.equations, parts.arrays, h, c)
-            for cell, parts, h, c in zip(self.cells, self.parts, self.h, self.c, strict=True)
+            MemberRun(cell.equations, weights.arrays, h, c)
+            for cell, weights, h, c in zip(self.cells, self.weights, self.h, self.c, strict=True)
         )
         return Member(runs, self.x, self.start, self.carry, self.rounding, self.turned_back)
 
@@ -147,7 +147,7 @@ def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Vari
             return tuple(np.zeros(weights.size(symbol)) for weights in runs)
         return tuple(np.atleast_2d(given)[: len(runs)])
 
-    parts = []
+    found = []
     for weights in runs:
         letters = "".join(k for k in "ifgo" if f"W_{k}" in weights.arrays)
         wide = weights.output_size + weights.input_size
@@ -156,14 +156,14 @@ def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Vari
             and f"b_{k}" in weights.arrays
             for k in letters
         )
-        own = Parts(
+        own = GateWeights(
             dict(weights.arrays), weights.recurrent_biases, weights.output_size,
             letters * (joined and len(letters) >= 3),
         )  # fmt: skip
-        parts.append(own)
+        found.append(own)
     return VariantRun(
         tuple(weights.cell for weights in runs),
-        tuple(parts),
+        tuple(found),
         tuple((level, direction) for level, direction, _ in model.runs),
         np.asarray(x, dtype=np.float64),
         states("h", h),
@@ -306,17 +306,17 @@ class FirstOf:
 class Reweigh:
     """A change of the weights, the same in every layer and direction."""
 
-    change: Callable[[Parts, Cache], Parts | None]
+    change: Callable[[GateWeights, Cache], GateWeights | None]
 
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the variant with changed weights."""
 
-        def change(own: Parts) -> Parts | None:
+        def change(own: GateWeights) -> GateWeights | None:
             return self.change(own, cache)
 
-        made = [cache.get(self, change, own) for own in variant.parts if own.letters]
+        made = [cache.get(self, change, own) for own in variant.weights if own.letters]
         kept = tuple(own for own in made if own is not None)
-        return replace(variant, parts=kept) if len(kept) == len(variant.parts) else None
+        return replace(variant, weights=kept) if len(kept) == len(variant.weights) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,11 +379,11 @@ class Rounded:
         if not self.inputs:
             return replace(variant, rounding=how)
 
-        def rounded(own: Parts) -> Parts:
+        def rounded(own: GateWeights) -> GateWeights:
             return own.with_arrays({name: how(array) for name, array in own.arrays.items()})
 
-        parts = tuple(cache.get(self, rounded, own) for own in variant.parts)
+        weights = tuple(cache.get(self, rounded, own) for own in variant.weights)
         return replace(
-            variant, parts=parts, x=how(variant.x), h=tuple(map(how, variant.h)),
+            variant, weights=weights, x=how(variant.x), h=tuple(map(how, variant.h)),
             c=tuple(map(how, variant.c)), rounding=how,
         )  # fmt: skip

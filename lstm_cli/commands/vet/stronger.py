@@ -300,9 +300,11 @@ def _inputs_of(right: VariantRun) -> Json:
 
 
 def _same_weights(one: VariantRun, other: VariantRun) -> bool:
-    pairs = [(a.arrays[name], b.arrays[name]) for a, b in zip(one.parts, other.parts, strict=True)
-             for name in a.arrays]  # fmt: skip
-    return all(np.array_equal(a, b) for a, b in pairs)
+    return all(
+        np.array_equal(a.arrays[name], b.arrays[name])
+        for a, b in zip(one.weights, other.weights, strict=True)
+        for name in a.arrays
+    )
 
 
 def _rich(right: VariantRun, scale: float) -> VariantRun:

@@ -82,12 +82,12 @@ def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
     row = CONVENTIONS.get(model.convention or "")
     if row is None or _biases_of_a_gate(row) < 2:
         return right
-    parts = tuple(
+    weights = tuple(
         replace(own, recurrent={k: np.zeros_like(own.arrays[f"b_{k}"]) for k in own.letters})
         if own.letters and not own.recurrent else own
-        for own in right.parts
+        for own in right.weights
     )  # fmt: skip
-    return replace(right, parts=parts)
+    return replace(right, weights=weights)
 
 
 def _biases_of_a_gate(row: Convention) -> int:

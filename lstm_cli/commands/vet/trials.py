@@ -209,7 +209,7 @@ def kind_of(right: VariantRun) -> object:
         right.layout,
         right.x.shape[1],
         tuple((len(h), len(c)) for h, c in zip(right.h, right.c, strict=True)),
-        tuple((own.letters, frozenset(own.recurrent)) for own in right.parts),
+        tuple((own.letters, frozenset(own.recurrent)) for own in right.weights),
     )
 
 
