@@ -89,7 +89,7 @@ def batch(
     """
     from lstm_cli.commands.batch.output import (  # fmt: skip
         BatchProgress,
-        Keeping,
+        ResumableOutput,
         answered_lines,
         answers_of,
         check_cluster_options,
@@ -152,8 +152,10 @@ def batch(
         if parted:
             tally = run_in_parts(runner, work, found, output, retry_failed, progress, quiet)
         elif kept:
-            keep = Keeping(Path(output), settings.digest(), resume or retry_failed, retry_failed)
-            tally = keep.run(runner, work, chunks, progress, quiet)
+            resumable = ResumableOutput(
+                Path(output), settings.digest(), resume or retry_failed, retry_failed
+            )
+            tally = resumable.run(runner, work, chunks, progress, quiet)
         else:
             tally = Tally()
             lines = answered_lines(answers_of(runner, work, chunks), tally, progress)

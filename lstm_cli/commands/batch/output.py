@@ -173,7 +173,7 @@ def answered_lines(
         yield from answer.lines
 
 
-class Keeping:
+class ResumableOutput:
     """A batch whose answers are kept as they come, in a file that a later run can go on with.
 
     Args:

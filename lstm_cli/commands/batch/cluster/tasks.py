@@ -152,5 +152,5 @@ def _in_child(name: str, packed: bytes, message: Message) -> Message:
         input=pickle.dumps((name, packed, message)), stdout=subprocess.PIPE, check=True,
         env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
-    answer: Message = pickle.loads(done.stdout)  # what `alone` wrote: our own process
+    answer: Message = pickle.loads(done.stdout)  # what `subprocess` wrote: our own process
     return answer
