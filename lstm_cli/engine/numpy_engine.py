@@ -21,7 +21,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import FUNCTIONS, Apply, Name, Node, Number, function_named
-from lstm_cli.engine.fused_product import Joined, joined_matrix
+from lstm_cli.engine.fused_product import FusedProduct, fused_matrix
 from lstm_cli.engine.memory import empty
 from lstm_cli.engine.plan import Entry, Operation, Plan, Stage, stacked_matrix
 from lstm_cli.engine.schedule import (
@@ -66,7 +66,7 @@ def run_numpy(
     """
     narrow = {name: array.astype(dtype) for name, array in arrays.items()}
     constants = constant_values(plan, narrow, dtype)
-    made = schedule(plan, joined=len(x) > 1)
+    made = schedule(plan, fused=len(x) > 1)
     for exact in (False, True):
         engine = _Engine(plan, made, narrow, constants, x, h, c, dtype, exact)
         with np.errstate(all="ignore", over="ignore" if exact else "raise"):
@@ -123,7 +123,7 @@ class _Engine:
     def run(self) -> None:
         """Fill the memory, block after block of steps."""
         self.steps = self.x.shape[1]
-        self.tail = (len(self.x),) if self.made.joined else ()
+        self.tail = (len(self.x),) if self.made.fused else ()
         self._allocate()
         for begin in range(0, self.steps, self.block):
             end = min(begin + self.block, self.steps)
@@ -143,14 +143,14 @@ class _Engine:
     def _allocate(self) -> None:
         early = sum(slab.rows for slab in self.made.slabs if slab.early)
         fitting = EARLY_BYTES // max(1, early * self.dtype.itemsize)
-        self.block = self.steps if self.made.joined else max(1, min(fitting, MOST_EARLY))
+        self.block = self.steps if self.made.fused else max(1, min(fitting, MOST_EARLY))
         used = {run.slab for call in (*self.made.early, *self.made.steps)
                 for run in (*call.arguments, call.out) if isinstance(run, SlabRun)}  # fmt: skip
         for place, slab in enumerate(self.made.slabs):
             if place in used or place in (H_SLAB, C_SLAB, X_SLAB):
                 self.memory[place] = empty(self._shape(place, slab), self.dtype)
         high, wide = self.h.shape[1], self.x.shape[2]
-        if self.made.joined:
+        if self.made.fused:
             self.memory[H_SLAB][:-1, high : high + wide] = self.x.transpose(1, 2, 0)
             self.memory[H_SLAB][:, high + wide :] = 1
         else:
@@ -161,7 +161,7 @@ class _Engine:
     def _shape(self, place: int, slab: Slab) -> tuple[int, ...]:
         if place in (H_SLAB, C_SLAB):
             return (self.steps + 1, slab.rows, *self.tail)
-        if place == X_SLAB and self.made.joined:
+        if place == X_SLAB and self.made.fused:
             return (0, slab.rows, *self.tail)
         if slab.kept:
             return (self.steps, slab.rows, *self.tail)
@@ -203,8 +203,8 @@ class _Engine:
         return multiply, ((self._matrix(call), False), *operands)
 
     def _matrix(self, call: Call) -> Array:
-        if isinstance(call.matrix, Joined):
-            return joined_matrix(call.matrix, self.arrays, self.constants).astype(self.dtype)
+        if isinstance(call.matrix, FusedProduct):
+            return fused_matrix(call.matrix, self.arrays, self.constants).astype(self.dtype)
         assert call.matrix is not None
         return stacked_matrix(call.matrix, self.arrays)
 

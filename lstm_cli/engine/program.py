@@ -84,17 +84,17 @@ class Program:
 @lru_cache(maxsize=64)
 def program_of(plan: Plan) -> Program:
     """Return a plan arranged for loops."""
-    prelude, later = _split_inputs(plan)
+    projection, later = _split_inputs(plan)
     slots = [plan.rows["h"], plan.rows["c"]]
     inputs = {plan.rows[name] for name in ("x", "h_prev", "c_prev")}
     for value in plan.rows.values():
         kept = value not in slots and value not in inputs
         if kept and plan.values[value].stage != Stage.ONCE:
             slots.append(value)
-    made = {out for entry in prelude for out in outs(entry)} | {plan.rows["x"]}
+    made = {out for entry in projection for out in outs(entry)} | {plan.rows["x"]}
     arranger = _Arranger(plan, [*later, *plan.steps], slots, known=made | inputs)
     phases = arranger.phases()
-    before, early = _split_products(prelude)
+    before, early = _split_products(projection)
     read = {value for phase in (*early, *phases) for value in reads(phase)}
     given = tuple(sorted((made & read) - {out for product in early for out in outs(product)}))
     crossing = {out for phase in phases for out in _memory(phase)}
@@ -122,14 +122,16 @@ def _split_inputs(plan: Plan) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
 
 
 def _split_products(
-    prelude: tuple[Entry, ...],
+    projection: tuple[Entry, ...],
 ) -> tuple[tuple[Entry, ...], tuple[Product, ...]]:
-    """Return what products of the prelude need, and the products that none of it needs."""
-    needed = {value for entry in prelude for value in reads(entry)}
+    """Split the input projection: what its products need, and products that none of it needs."""
+    needed = {value for entry in projection for value in reads(entry)}
     early = tuple(
-        entry for entry in prelude if isinstance(entry, Product) and not needed & set(outs(entry))
+        entry
+        for entry in projection
+        if isinstance(entry, Product) and not needed & set(outs(entry))
     )
-    return tuple(entry for entry in prelude if entry not in early), early
+    return tuple(entry for entry in projection if entry not in early), early
 
 
 def reads(phase: Phase) -> tuple[int, ...]:

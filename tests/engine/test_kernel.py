@@ -266,7 +266,7 @@ def test_a_users_names_are_no_part_of_a_plan() -> None:
 
 def test_the_lstm_is_one_product_a_step() -> None:
     """With samples a step of the LSTM is one product, two calls for its gates, and what follows."""
-    made = schedule(plan_of(random_weights(LSTM)), joined=True)
+    made = schedule(plan_of(random_weights(LSTM)), fused=True)
     assert made.early == ()
     assert [call.function for call in made.steps] == [
         "@", "sigmoid", "tanh", "*", "*", "+", "tanh", "*",
