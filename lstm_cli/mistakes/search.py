@@ -16,7 +16,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes, secondary_mistakes
-from lstm_cli.mistakes.expected import Claims
+from lstm_cli.mistakes.expected import Expected
 from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
@@ -67,10 +67,10 @@ class Finding:
 
 
 class Judge(Protocol):
-    """What compares candidates with claims; None where it will not, and each search computes."""
+    """Compares candidates with the expected; None where it will not, and each search computes."""
 
     def __call__(
-        self, candidates: Sequence[tuple[Mistake, ...]], claims: Claims
+        self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
     ) -> list[Finding] | None:
         """Return what `Search` finds on evaluating the candidates: those that apply."""
         ...
@@ -82,7 +82,7 @@ class Search:
 
     Attributes:
         right: the right run.
-        claims: what was said.
+        expected: what was said.
         convention: of the weights, where it is known.
         progress: told how many readings are done.
         judge: what compares readings, where many searches of one run share them.
@@ -91,7 +91,7 @@ class Search:
     """
 
     right: VariantRun
-    claims: Claims
+    expected: Expected
     convention: str | None = None
     progress: Progress = lambda done, total: None
     judge: Judge | None = None
@@ -115,7 +115,7 @@ class Search:
 
         A few digits off are within reach of a type's rounding whatever is wrong.
         """
-        shown = {each.words for each in self.claims.precision.values()}
+        shown = {each.words for each in self.expected.precision.values()}
         return [row for row in primary_mistakes()
                 if row.id not in NARROW_TYPES or shown == {row.id}]  # fmt: skip
 
@@ -143,14 +143,14 @@ class Search:
         if not fits:
             return []
         best = min(each.difference for each in fits)
-        precise = all(p.kind == "float64" for p in self.claims.precision.values())
+        precise = all(p.kind == "float64" for p in self.expected.precision.values())
         limit = max(WORSE * best, NOISE) if precise else np.inf
         return [each for each in fits if each.difference <= limit]
 
     def _evaluate(
         self, candidates: Sequence[tuple[Mistake, ...]], give_up: float = np.inf
     ) -> list[Finding]:
-        judged = self.judge(candidates, self.claims) if self.judge else None
+        judged = self.judge(candidates, self.expected) if self.judge else None
         if judged is not None:
             self.tried += len(judged)
             return judged
@@ -170,7 +170,7 @@ class Search:
             self.progress(self.tried - before, len(variants))
 
         verdicts = evaluate_members(
-            [variant.member() for variant in variants], self.right.layout, self.claims.targets,
+            [variant.member() for variant in variants], self.right.layout, self.expected.targets,
             give_up=give_up, progress=told,
         )  # fmt: skip
         return [
@@ -182,24 +182,24 @@ class Search:
 
     def _rounding(self) -> list[Mistake]:
         """Return the row of numbers rounded at every step, where they have few decimals."""
-        decimals = self.claims.decimals
+        decimals = self.expected.decimals
         return [] if decimals is None or decimals > 6 else [rounding_to_decimals(decimals)]
 
     def _permuted(self) -> list[Finding]:
         """Return the finding that units stand in another order, where one order fits all."""
         kept = evaluate_members(
-            [self.right.member()], self.right.layout, keep=self.claims.symbols
+            [self.right.member()], self.right.layout, keep=self.expected.symbols
         ).values
         details, worst = [], 0.0
-        for run in sorted({claim.run for claim in self.claims.claims}):
-            mine = [claim for claim in self.claims.claims if claim.run == run
-                    and len(claim.values) == len(self.right.c[run])]  # fmt: skip
+        for run in sorted({vector.run for vector in self.expected.vectors}):
+            mine = [vector for vector in self.expected.vectors if vector.run == run
+                    and len(vector.values) == len(self.right.c[run])]  # fmt: skip
             if not mine:
                 continue
-            ours = np.stack([kept[run, claim.symbol][0, claim.t - 1] for claim in mine])
+            ours = np.stack([kept[run, vector.symbol][0, vector.t - 1] for vector in mine])
             order, off = matching(
-                ours, np.stack([claim.values for claim in mine]),
-                np.stack([claim.tolerance for claim in mine]),
+                ours, np.stack([vector.values for vector in mine]),
+                np.stack([vector.tolerance for vector in mine]),
             )  # fmt: skip
             if order is None:
                 return []
@@ -217,7 +217,7 @@ def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None
     """Return the order of our units that gives theirs, and the largest difference it leaves.
 
     Args:
-        ours, theirs, tolerance: `(rows, n)`; nan in theirs claims nothing.
+        ours, theirs, tolerance: `(rows, n)`; nan in theirs expected nothing.
 
     Returns:
         `order` with `ours[:, order]` equal to `theirs`, or None where there is none.

@@ -15,7 +15,7 @@ from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.agreement import Float32Noise, precision_of, room_of
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.mistakes.diagnosis import diagnose
-from lstm_cli.mistakes.expected import read_claims
+from lstm_cli.mistakes.expected import read_expected
 from lstm_cli.mistakes.states import NARROW_TYPES
 from tests.cases import Case, golden_cases
 from tests.conftest import random_inputs, random_weights
@@ -235,8 +235,8 @@ def test_a_chaotic_run_is_allowed_more() -> None:
     narrow = run(Model.single(large), x, h, c, dtype=np.float32)
     assert np.abs(narrow.output - trace.output).max() > 1e-5
     assert diagnose(trace, {"output": np.round(narrow.output.astype(float), 6)}).verdict == "match"
-    claims = read_claims({"output": np.round(trace.output, 6)}, trace)
-    assert claims.claims[0].tolerance.max() < 1e-5 < claims.claims[-1].tolerance.max()
+    expected = read_expected({"output": np.round(trace.output, 6)}, trace)
+    assert expected.vectors[0].tolerance.max() < 1e-5 < expected.vectors[-1].tolerance.max()
 
 
 def test_what_float32_strays_is_measured_alike_each_time() -> None:

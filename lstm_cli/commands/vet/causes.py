@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from lstm_cli.commands.vet.subjects import Subject
-from lstm_cli.commands.vet.trials import kind_of, outcomes, own_claims, symbols_of
+from lstm_cli.commands.vet.trials import kind_of, outcomes, own_expected, symbols_of
 from lstm_cli.commands.vet.weak_biases import BIASES
 from lstm_cli.commands.vet.weak_inputs import INPUTS
 from lstm_cli.commands.vet.weak_values import VALUES
 from lstm_cli.commands.vet.weak_weights import WEIGHTS
 from lstm_cli.commands.vet.weakness import Weakness
-from lstm_cli.mistakes.expected import Claims
+from lstm_cli.mistakes.expected import Expected
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
 from lstm_cli.mistakes.variant_run import VariantRun
@@ -45,7 +45,7 @@ class Blindness:
 def profile(subject: Subject) -> object:
     """Return what two samples share whose mistakes pass for the same causes."""
     found = tuple((each.id, each.find(subject)) for each in WEAKNESSES)
-    return kind_of(subject.right), found, _places(subject.claims)
+    return kind_of(subject.right), found, _places(subject.expected)
 
 
 def causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
@@ -87,14 +87,16 @@ def _needed(found: Sequence[Blindness]) -> list[Blindness]:
 
 def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
     """Return what needs no other numbers to be tried: tolerance, clips, what is compared."""
-    right, claimed = subject.right, subject.claims.symbols
-    exact = own_claims(right, claimed, runs=_runs(subject.claims))
-    exact = Claims(tuple(c for c in exact.claims if (c.run, c.symbol, c.t) in _points(subject)), {})
+    right, claimed = subject.right, subject.expected.symbols
+    exact = own_expected(right, claimed, runs=_runs(subject.expected))
+    exact = Expected(
+        tuple(c for c in exact.vectors if (c.run, c.symbol, c.t) in _points(subject)), {}
+    )
     coarse = {each.row.id for each in outcomes(right, exact, blind) if not each.passes}
     clips = [row for row in blind if row.kind == "numbers"]
-    every = own_claims(right, symbols_of(right))
+    every = own_expected(right, symbols_of(right))
     idle = {each.row.id for each in outcomes(right, every, clips) if each.passes}
-    limit = f"{subject.claims.tolerance:.2g}"
+    limit = f"{subject.expected.tolerance:.2g}"
     return [
         Blindness("tolerance", f"the tolerance ({limit}) is wider than what they change",
               "give more digits, or larger numbers", _ids(blind, coarse)),
@@ -104,27 +106,27 @@ def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
 
 
 def _points(subject: Subject) -> set[tuple[int, str, int]]:
-    return {(claim.run, claim.symbol, claim.t) for claim in subject.claims.claims}
+    return {(vector.run, vector.symbol, vector.t) for vector in subject.expected.vectors}
 
 
-def _runs(claims: Claims) -> set[int]:
-    return {claim.run for claim in claims.claims}
+def _runs(expected: Expected) -> set[int]:
+    return {vector.run for vector in expected.vectors}
 
 
 # ---- what is tried on strong numbers
 
 
-def _places(claims: Claims) -> tuple[frozenset[int], tuple[str, ...], bool]:
+def _places(expected: Expected) -> tuple[frozenset[int], tuple[str, ...], bool]:
     """Return what is compared: which runs, which symbols, and whether at several steps."""
-    every = len({claim.t for claim in claims.claims}) > 1
-    return frozenset(_runs(claims)), tuple(sorted(claims.symbols)), every
+    every = len({vector.t for vector in expected.vectors}) > 1
+    return frozenset(_runs(expected)), tuple(sorted(expected.symbols)), every
 
 
 def _passing(variant: VariantRun, subject: Subject, rows: Iterable[Mistake]) -> set[str]:
     """Return ids of the mistakes that pass where the same is compared as in the sample."""
-    runs, symbols, every = _places(subject.claims)
-    claims = own_claims(variant, symbols, every=every, runs=runs)
-    return {each.row.id for each in outcomes(variant, claims, rows) if each.passes}
+    runs, symbols, every = _places(subject.expected)
+    expected = own_expected(variant, symbols, every=every, runs=runs)
+    return {each.row.id for each in outcomes(variant, expected, rows) if each.passes}
 
 
 def _strong(subject: Subject) -> list[VariantRun]:
@@ -155,9 +157,9 @@ def _compared(
 ) -> list[Blindness]:
     """Return that too little is compared, where strong numbers hide the same."""
     hidden = set.intersection(*(_passing(each, subject, rest) for each in _strong(subject)))
-    names = subject.claims.symbols
+    names = subject.expected.symbols
     listed = ", ".join(names[:MOST_SYMBOLS]) + ", …" * (len(names) > MOST_SYMBOLS)
-    _, _, every = _places(subject.claims)
+    _, _, every = _places(subject.expected)
     sentence = f"only {listed} {'is' if len(names) == 1 else 'are'} compared"
     sentence += "" if every else ", at one step"
     change = "compare c and every gate as well, at every step"

@@ -24,7 +24,7 @@ from lstm_cli.commands.vet.trials import (
     is_limit,
     kind_of,
     outcomes,
-    own_claims,
+    own_expected,
     symbols_of,
     vetted_mistakes,
 )
@@ -140,8 +140,8 @@ def _seen(
     """Return id -> difference of the mistakes that show in some symbols of the last layer."""
     if not rows:
         return {}
-    claims = own_claims(right, symbols, runs=_last_runs(right), tolerance=ATOL)
-    made = outcomes(right, claims, rows, cache)
+    expected = own_expected(right, symbols, runs=_last_runs(right), tolerance=ATOL)
+    made = outcomes(right, expected, rows, cache)
     return {each.row.id: each.difference for each in made if not each.passes}
 
 
@@ -185,7 +185,7 @@ class _StrongerSearch:
         self.rows = [row for row in rows if not is_limit(row)]
         limits = [row for row in rows if is_limit(row)]
         seen = {each.row.id for subject in self.subjects
-                for each in outcomes(subject.right, subject.claims, limits)
+                for each in outcomes(subject.right, subject.expected, limits)
                 if not each.passes}  # fmt: skip
         self.limits = [row for row in limits if row.id in seen]
         self.rng = np.random.default_rng(2)

@@ -124,7 +124,7 @@ class _Tally:
         for name, reason in why.items():
             self.reasons.setdefault(name, set()).add(reason)
         rows = [row for row in self.waiting.values() if row.id not in why]
-        for each in outcomes(subject.right, subject.claims, rows):
+        for each in outcomes(subject.right, subject.expected, rows):
             before = self.best.get(each.row.id)
             if before is None or each.excess > before.excess:
                 self.best[each.row.id] = each

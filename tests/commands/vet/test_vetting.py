@@ -28,7 +28,7 @@ from lstm_cli.commands.vet.trials import (
     is_limit,
     is_order,
     outcomes,
-    own_claims,
+    own_expected,
     symbols_of,
     vetted_mistakes,
 )
@@ -1127,7 +1127,7 @@ def test_every_mistake_can_be_made_in_every_cell() -> None:
         sizes = {"I": 2, "H": 3, "P": 2 if "projection" in name else 3}
         model = preset_model("random", cell_named(name), sizes=sizes)
         right = variant_of(model, np.array([[0.5, -0.25], [0.125, 1.0]]), None, None)
-        claims = own_claims(right, symbols_of(right))
+        claims = own_expected(right, symbols_of(right))
         made = outcomes(right, claims, vetted_mistakes())
         assert len(made) > 50
         assert all(each.excess * EXACT >= 0 for each in made)

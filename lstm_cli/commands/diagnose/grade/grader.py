@@ -27,7 +27,7 @@ from lstm_cli.commands.diagnose.grade.sheet import Sheet, SheetPlace, sheet_of
 from lstm_cli.engine.agreement import HAIR, Precision
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
-from lstm_cli.mistakes.expected import Claim, Claims, in_order
+from lstm_cli.mistakes.expected import Expected, ExpectedVector, in_order
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.states import NARROW_TYPES
 
@@ -165,23 +165,25 @@ class Grader:
     ) -> tuple[tuple[LikelyMistake, ...], bool]:
         """Return the mistakes that give these numbers, and whether rounding on the way does."""
         trace = self.sheet.trace
-        claims = _claims(marked, trace, self.settings.atol)
+        expected = _expected(marked, trace, self.settings.atol)
         diagnosis = diagnose(
-            trace, claims, departures=self.settings.departures, judge=self.bank, separating=False
+            trace, expected, departures=self.settings.departures, judge=self.bank, separating=False
         )
         if diagnosis.verdict not in ("explained", "ambiguous"):
             return (), False
         real = [each for each in diagnosis.findings if not _only_rounds(each)]
         # Frameworks' mix-ups matter to those who have nothing simpler to confess.
         plain = [each for each in real if any(row.kind != "convention" for row in each.departures)]
-        causes = self._grouped(plain or real, claims)
+        causes = self._grouped(plain or real, expected)
         return causes, len(real) < len(diagnosis.findings)
 
-    def _grouped(self, findings: Sequence[Finding], claims: Claims) -> tuple[LikelyMistake, ...]:
+    def _grouped(
+        self, findings: Sequence[Finding], expected: Expected
+    ) -> tuple[LikelyMistake, ...]:
         """Return a cause for each, but one for all that give the same numbers in this exercise."""
         groups: list[tuple[Array | None, list[Finding]]] = []
         for finding in findings:
-            numbers = self.bank.numbers(finding, claims)
+            numbers = self.bank.numbers(finding, expected)
             for first, group in groups:
                 if first is not None and numbers is not None and np.allclose(
                     first, numbers, rtol=0, atol=1e-12, equal_nan=True
@@ -211,22 +213,24 @@ def _cause(finding: Finding, same: Sequence[Finding]) -> LikelyMistake:
     )  # fmt: skip
 
 
-def _claims(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | None) -> Claims:
+def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | None) -> Expected:
     """Return an answer's numbers as a diagnosis takes them."""
-    claims, decimals = [], dict[str, int]()
+    expected, decimals = [], dict[str, int]()
     for place, each in marked.items():
         there = each.marks != Mark.BLANK
         if there.any():
             own = int(each.decimals[there].min())
             decimals[place.symbol] = min(own, decimals.get(place.symbol, own))
-            claims.append(
-                Claim(place.run, place.symbol, place.t, each.got, np.maximum(each.tolerance, 1e-15))
+            expected.append(
+                ExpectedVector(
+                    place.run, place.symbol, place.t, each.got, np.maximum(each.tolerance, 1e-15)
+                )
             )
     precision = {
         symbol: Precision(f"{count} decimals", "float32", np.array([10.0**-count]), count)
         for symbol, count in decimals.items()
     }
-    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
+    return Expected(tuple(in_order(expected, trace.model, trace.steps)), precision)
 
 
 def grade(
