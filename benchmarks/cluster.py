@@ -31,7 +31,7 @@ from lstm_cli.commands.batch.cluster.tasks import evaluate, look, make_part
 from lstm_cli.commands.batch.runners import Serial
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import CHUNK, all_chunks
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 SAMPLES = 2 * PART_CHUNKS * CHUNK
 TASKS = 2000
@@ -64,7 +64,7 @@ def measure_samples(folder: Path, steps: int, width: int) -> dict[str, float]:
     """Return what a sample costs a worker and the client, in µs and bytes."""
     path = folder / "s.jsonl"
     write_samples(path, steps, width)
-    work = Work(Settings(check=False))
+    work = Work(SampleSettings(check=False))
     question = Batch(None, work, Folder(str(folder)))._question(str(path))  # type: ignore[arg-type]
     assert question is not None
     found = look(work, question, Serial())
@@ -139,7 +139,7 @@ def measure_tasks(size: int) -> dict[str, float]:
     with scheduler() as (address, pid), Client(address) as client:
         client.wait_for_workers(1)
         cluster = Cluster(client, address)
-        work = Work(Settings())
+        work = Work(SampleSettings())
         # A look at a file that is not there is over at once.
         message = {"file": "/none", "origin": ["", "", ""], "size": 0, "filling": os.urandom(size)}
         for _ in range(TURNS):

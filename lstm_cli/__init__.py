@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lstm_cli.cell.cells import Cell
     from lstm_cli.cell.presets import preset_model
     from lstm_cli.cell.weights import Layer, LstmWeights, Model
-    from lstm_cli.engine.grad import Gradients, backward
+    from lstm_cli.engine.grad import Gradients, grad
     from lstm_cli.engine.run import Trace, run, step
     from lstm_cli.files.cell_files import read_cell
     from lstm_cli.formats.read import model_from_arrays, read_weights
@@ -35,8 +35,9 @@ _HOME = {
     "LstmWeights": "cell.weights",
     "Model": "cell.weights",
     "Trace": "engine.run",
-    "backward": "engine.grad",
+    "backward": "engine.grad",  # deprecated: what `grad` was called
     "diagnose": "mistakes.diagnosis",
+    "grad": "engine.grad",
     "model_from_arrays": "formats.read",
     "preset_model": "cell.presets",
     "read_cell": "files.cell_files",
@@ -55,8 +56,8 @@ __all__ = [
     "Model",
     "Trace",
     "__version__",
-    "backward",
     "diagnose",
+    "grad",
     "model_from_arrays",
     "preset_model",
     "read_cell",

@@ -19,7 +19,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import is_matrix
 from lstm_cli.cell.weights import LstmWeights, Model
 
-Fill = Callable[["Draft"], None]
+Fill = Callable[["PresetArrays"], None]
 
 # So large that sigmoid gives exactly 0 or 1 in double precision, and tanh exactly 1.
 FULL = 1000.0
@@ -27,7 +27,7 @@ MAX_BYTES = 2 * 2**30
 
 
 @dataclass
-class Draft:
+class PresetArrays:
     """Parameters being filled: zeros of the right shapes, and the sizes behind them."""
 
     cell: Cell
@@ -51,50 +51,50 @@ class Preset:
     needs: tuple[str, ...] = ()
 
 
-def _identity(draft: Draft) -> None:
-    for name, array in draft.arrays.items():
+def _identity(preset: PresetArrays) -> None:
+    for name, array in preset.arrays.items():
         if is_matrix(name):
             column = 0
-            for atom in draft.cell.shapes[name][1]:
-                width = draft.sizes[atom]
+            for atom in preset.cell.shapes[name][1]:
+                width = preset.sizes[atom]
                 array[:, column : column + width] = np.eye(array.shape[0], width)
                 column += width
 
 
-def _ones(draft: Draft) -> None:
-    for name, array in draft.arrays.items():
+def _ones(preset: PresetArrays) -> None:
+    for name, array in preset.arrays.items():
         array[...] = 1.0 if is_matrix(name) else 0.0
 
 
-def _random(draft: Draft) -> None:
-    generator = np.random.default_rng(draft.seed)
-    bound = 1.0 / np.sqrt(draft.sizes[draft.cell.shapes["c"][0][0]])
-    for array in draft.arrays.values():
+def _random(preset: PresetArrays) -> None:
+    generator = np.random.default_rng(preset.seed)
+    bound = 1.0 / np.sqrt(preset.sizes[preset.cell.shapes["c"][0][0]])
+    for array in preset.arrays.values():
         array[...] = generator.uniform(-bound, bound, array.shape)
 
 
 def _biases(**biases: float) -> Fill:
-    def fill(draft: Draft) -> None:
+    def fill(preset: PresetArrays) -> None:
         for gate, bias in biases.items():
-            draft.arrays[f"b_{gate}"][...] = bias
+            preset.arrays[f"b_{gate}"][...] = bias
 
     return fill
 
 
-def _forget(draft: Draft) -> None:
-    _identity(draft)
-    draft.arrays["b_f"][...] = -FULL
+def _forget(preset: PresetArrays) -> None:
+    _identity(preset)
+    preset.arrays["b_f"][...] = -FULL
 
 
-def _count(draft: Draft) -> None:
-    _biases(f=FULL, i=-FULL, g=FULL, o=FULL)(draft)
-    inputs = draft.inputs("i")
+def _count(preset: PresetArrays) -> None:
+    _biases(f=FULL, i=-FULL, g=FULL, o=FULL)(preset)
+    inputs = preset.inputs("i")
     inputs[...] = 2 * FULL * np.eye(*inputs.shape)
 
 
-def _add(draft: Draft) -> None:
-    _biases(f=FULL, i=FULL, o=FULL)(draft)
-    inputs = draft.inputs("g")
+def _add(preset: PresetArrays) -> None:
+    _biases(f=FULL, i=FULL, o=FULL)(preset)
+    inputs = preset.inputs("g")
     inputs[...] = 0.01 * np.eye(*inputs.shape)
 
 
@@ -166,7 +166,7 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
         parameter: np.zeros([sum(known[atom] for atom in size) for size in shape])
         for parameter, shape in cell.parameters.items()
     }
-    preset.fill(Draft(cell, arrays, known, seed))
+    preset.fill(PresetArrays(cell, arrays, known, seed))
     source = f"preset:{name}" + (f" (seed {seed})" if name == "random" else "")
     return Model.single(LstmWeights(cell, arrays, source), source=source)
 

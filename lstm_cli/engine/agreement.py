@@ -243,7 +243,7 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
     Args:
         values: the numbers, any shape; nan counts as 0.
         kind: a name in `TYPES`.
-        spread: of float32 in this run, as `Arithmetic` measures it.
+        spread: of float32 in this run, as `Float32Noise` measures it.
     """
     size = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
     coarser = 2.0 ** (TYPES["float32"][0] - TYPES[kind][0])
@@ -254,7 +254,7 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
     return np.asarray(np.maximum(own, LEAST_ROOM * np.maximum(1.0, size)))
 
 
-class Arithmetic:
+class Float32Noise:
     """How far float32 arithmetic strays from a run: measured on that very run, once it is asked.
 
     Attributes:

@@ -32,7 +32,7 @@ CHUNK = 768
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class MemberRun:
     """One layer in one direction of a member.
 
     Attributes:
@@ -59,7 +59,7 @@ class Member:
         turned_back: whether a backward direction's outputs are put back into input time.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[MemberRun, ...]
     x: Array
     start: Mapping[str, Node] = field(default_factory=lambda: START)
     carry: Mapping[str, Node] = field(default_factory=lambda: CARRY)
@@ -137,7 +137,7 @@ def evaluate_members(
     )
 
 
-def _arrays(node: Node, run: Run) -> tuple[tuple[str, int], ...]:
+def _arrays(node: Node, run: MemberRun) -> tuple[tuple[str, int], ...]:
     """Return which arrays a node's parameters are in a run."""
     used = (name for name in names_in(node) if is_parameter(name))
     return tuple((name, id(run.parameters[name])) for name in used)

@@ -36,7 +36,7 @@ MEASURED_ULP: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class Format:
+class FloatFormat:
     """A binary floating-point format and the constants that are fitted to it.
 
     Attributes:
@@ -68,8 +68,8 @@ class Format:
     log1p: tuple[float, ...]
 
 
-FORMATS: Mapping[str, Format] = {
-    "float64": Format(
+FORMATS: Mapping[str, FloatFormat] = {
+    "float64": FloatFormat(
         np.float64, np.int64, bits=52, bias=1023, low=-746.0, high=710.0, lift=64, flat=40.0,
         tiny=2.0**-54,
         ln2=(0.693147180559890330, 5.4979230187083712e-14),
@@ -84,7 +84,7 @@ FORMATS: Mapping[str, Format] = {
             0.0878898473594503, 0.1618757452483668,
         ),
     ),
-    "float32": Format(
+    "float32": FloatFormat(
         np.float32, np.int32, bits=23, bias=127, low=-105.0, high=89.0, lift=32, flat=20.0,
         tiny=2.0**-25,
         ln2=(0.693359375, -2.12194440054690583e-4),
@@ -113,7 +113,7 @@ def functions(dtype: str, compile_: Compile) -> dict[str, Scalar]:
     return {name: code for name, code in made.items() if not name.startswith("_")}
 
 
-def _comparing(form: Format, compile_: Compile) -> dict[str, Scalar]:
+def _comparing(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
     """Return what only compares; each passes nan on, as NumPy's does."""
     zero, one = form.number(0), form.number(1)
 
@@ -137,7 +137,7 @@ def _comparing(form: Format, compile_: Compile) -> dict[str, Scalar]:
     }
 
 
-def _exponential(form: Format, compile_: Compile) -> dict[str, Scalar]:
+def _exponential(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
     """Return what is made of exp; all of it stands on `reduce` and powers of two."""
     number, integer = form.number, form.integer
     zero, half, one, two = (number(value) for value in (0, 0.5, 1, 2))

@@ -16,8 +16,8 @@ from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage
 
 
 @dataclass(frozen=True)
-class Row:
-    """`out = state @ h_prev + given @ x + constant`: some rows of a joined product."""
+class ProductRow:
+    """`out = state @ h_prev + given @ x + constant`: some rows of a fused product."""
 
     state: Piece
     given: Piece
@@ -26,7 +26,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Joined:
+class FusedProduct:
     """A product of `[h_prev, x, 1]` with all its rows, stacked.
 
     Attributes:
@@ -35,17 +35,17 @@ class Joined:
     """
 
     vector: int
-    pieces: tuple[Row, ...]
+    pieces: tuple[ProductRow, ...]
 
 
-def joined_matrix(
-    joined: Joined, arrays: Mapping[str, Array], constants: Mapping[int, Array]
+def fused_matrix(
+    fused: FusedProduct, arrays: Mapping[str, Array], constants: Mapping[int, Array]
 ) -> Array:
     """Return `(rows, P + I + 1)`: what meets h_prev, what meets x, and what is added."""
-    return np.concatenate([_row(row, arrays, constants) for row in joined.pieces])
+    return np.concatenate([_row(row, arrays, constants) for row in fused.pieces])
 
 
-def _row(row: Row, arrays: Mapping[str, Array], constants: Mapping[int, Array]) -> Array:
+def _row(row: ProductRow, arrays: Mapping[str, Array], constants: Mapping[int, Array]) -> Array:
     state, given = (
         arrays[each.parameter][:, each.begin : each.end] for each in (row.state, row.given)
     )
@@ -54,27 +54,27 @@ def _row(row: Row, arrays: Mapping[str, Array], constants: Mapping[int, Array]) 
     return np.concatenate([state, given, added[:, None]], axis=1)
 
 
-def joined_entries(plan: Plan) -> tuple[Entry | Joined, ...]:
-    """Return the entries of inputs and steps in one program, joined where they can be."""
-    search = _Search(plan, (*plan.inputs, *plan.steps))
+def fused_entries(plan: Plan) -> tuple[Entry | FusedProduct, ...]:
+    """Return the entries of inputs and steps in one program, fused where they can be."""
+    search = _SumSearch(plan, (*plan.inputs, *plan.steps))
     for entry in plan.steps:
         if isinstance(entry, Product) and entry.vector == plan.rows["h_prev"]:
             rows = [search.row(piece) for piece in entry.pieces]
             found = tuple(row for row in rows if row is not None)
             if len(found) == len(rows):
-                return search.without(entry, Joined(entry.vector, found))
+                return search.without(entry, FusedProduct(entry.vector, found))
     return search.entries
 
 
 @dataclass
-class _Search:
+class _SumSearch:
     """Looks for the sums that a product of h_prev is part of."""
 
     plan: Plan
     entries: tuple[Entry, ...]
     gone: set[int] = field(default_factory=set)
 
-    def row(self, piece: Piece) -> Row | None:
+    def row(self, piece: Piece) -> ProductRow | None:
         """Return the row that a piece becomes; None where its value is needed by itself."""
         total = self._only_reader(piece.out)
         if total is None or total.function != "+" or total.arguments[0] != piece.out:
@@ -91,15 +91,17 @@ class _Search:
         if given is None or self._only_reader(base) is not total:
             return None
         self.gone.add(base)
-        return Row(piece, given, constant, self._total_of(piece))
+        return ProductRow(piece, given, constant, self._total_of(piece))
 
-    def without(self, product: Product, joined: Joined) -> tuple[Entry | Joined, ...]:
-        """Return the entries with the joined product in place of all that it does."""
-        return tuple(each for entry in self.entries for each in self._kept(entry, product, joined))
+    def without(self, product: Product, fused: FusedProduct) -> tuple[Entry | FusedProduct, ...]:
+        """Return the entries with the fused product in place of all that it does."""
+        return tuple(each for entry in self.entries for each in self._kept(entry, product, fused))
 
-    def _kept(self, entry: Entry, product: Product, joined: Joined) -> tuple[Entry | Joined, ...]:
+    def _kept(
+        self, entry: Entry, product: Product, fused: FusedProduct
+    ) -> tuple[Entry | FusedProduct, ...]:
         if entry is product:
-            return (joined,)
+            return (fused,)
         if isinstance(entry, Operation):
             return () if entry.out in self.gone else (entry,)
         pieces = tuple(piece for piece in entry.pieces if piece.out not in self.gone)

@@ -11,7 +11,7 @@ from lstm_cli.cell.equations import function_named
 from lstm_cli.engine.plan import Entry, Operation, Plan, stacked_matrix
 
 
-def given_values(
+def input_projection(
     plan: Plan,
     entries: Iterable[Entry],
     x: Array,

@@ -30,7 +30,7 @@ from lstm_cli.base.errors import InputError
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.engine import numba_cache as compiled_cache
 from lstm_cli.engine.numba_forms import samples_form, units_form
-from lstm_cli.engine.numba_run import Runner
+from lstm_cli.engine.numba_run import NumbaRunner
 from lstm_cli.engine.numba_samples import Samples
 from lstm_cli.engine.numba_source import source_of
 from lstm_cli.engine.numba_units import Units
@@ -107,11 +107,11 @@ def form_for(units: int, samples: int) -> Form:
 # What has been called, and so compiled, in this process.
 _called: set[tuple[Plan, str]] = set()
 # Weights are frozen: what was made ready for them stays right as long as they live.
-_ready: WeakKeyDictionary[LstmWeights, dict[tuple[str, Form], Runner]]
+_ready: WeakKeyDictionary[LstmWeights, dict[tuple[str, Form], NumbaRunner]]
 _ready = WeakKeyDictionary()
 
 
-def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Runner:
+def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> NumbaRunner:
     """Return what runs a cell's weights in a form, made at the first call."""
     known = _ready.setdefault(weights, {})
     if (dtype.char, form) not in known:  # of a dtype's texts, name alone takes microseconds
@@ -119,7 +119,7 @@ def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Runner:
     return known[dtype.char, form]
 
 
-def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Runner:
+def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> NumbaRunner:
     plan = plan_of(weights)
     program = program_of(plan)
     module: Any = _module(program, dtype.name)

@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 from lstm_cli.engine.plan import Operation, Product, Stage
-from lstm_cli.engine.program import Group, Phase, Program, reads
+from lstm_cli.engine.program import Phase, Program, UnitLoop, reads
 
 # An array and where a value stands in it.
 Place = tuple[str, str]
@@ -23,7 +23,7 @@ Place = tuple[str, str]
 Source = tuple[Literal["state", "given", "kept", "row", "early", "product", "parameter"], int]
 
 
-def group_arrays(group: Group) -> list[tuple[str, int]]:
+def group_arrays(group: UnitLoop) -> list[tuple[str, int]]:
     """Return what a group's function takes: ("load" | "store", value) and ("row", slot)."""
     given = [("load", value) for value in group.loads]
     given += [("store", value) for value in group.stores]
@@ -116,8 +116,8 @@ class Form(ABC):
         before: Phase | None = None
         for phase in self.program.phases:
             match phase:
-                case Group(width):
-                    if not isinstance(before, Group) or before.width != width:
+                case UnitLoop(width):
+                    if not isinstance(before, UnitLoop) or before.width != width:
                         yield self._loop(groups)
                     yield f"    {self._group(phase, groups)}"
                     groups += 1
@@ -133,7 +133,7 @@ class Form(ABC):
         """Return the head of the loop in which the group of that number, and others, stand."""
 
     @abstractmethod
-    def _group(self, group: Group, number: int) -> str:
+    def _group(self, group: UnitLoop, number: int) -> str:
         """Return the call of the group of that number."""
 
     @abstractmethod
@@ -161,7 +161,7 @@ class Form(ABC):
     def _row(self, slot: int, index: str, *, after: bool) -> Place:
         """Return where a slot's row stands; new states one step later, behind the given ones."""
 
-    def _group_places(self, group: Group, index: str) -> str:
+    def _group_places(self, group: UnitLoop, index: str) -> str:
         """Return the arrays and places that a group's function takes."""
         places = (
             self._row(each, index, after=each < 2) if kind == "row" else self._place(each, index)
@@ -216,7 +216,7 @@ class UnitsForm(Form):
     def _loop(self, number: int) -> str:
         return "for s in range(count):"
 
-    def _group(self, group: Group, number: int) -> str:
+    def _group(self, group: UnitLoop, number: int) -> str:
         return f"along_{number}(n{number}, {self._group_places(group, 's')})"
 
     def _step_product(self, k: int, vector: int) -> str:
@@ -291,7 +291,7 @@ class SamplesForm(Form):
     def _loop(self, number: int) -> str:
         return f"for q in range(n{number}):"
 
-    def _group(self, group: Group, number: int) -> str:
+    def _group(self, group: UnitLoop, number: int) -> str:
         return f"across_{number}(count, {self._group_places(group, 'q')})"
 
     def _concatenation(self, operation: Operation) -> Iterator[str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine import memory
-from lstm_cli.engine.input_projection import given_values
+from lstm_cli.engine.input_projection import input_projection
 from lstm_cli.engine.numba_forms import Form
 from lstm_cli.engine.plan import Plan, Product
 
@@ -44,7 +44,7 @@ class Layout:
     buffers: Mapping[str, int]
 
 
-class Runner(ABC):
+class NumbaRunner(ABC):
     """A cell of given weights made ready to run, as often as wanted.
 
     Args:
@@ -155,7 +155,7 @@ class Runner(ABC):
         """Return value -> `(N, T, n)` of x and of what it alone decides before the first step."""
         if not self.program.before:
             return {self.plan.rows["x"]: x}
-        return given_values(self.plan, self.program.before, x, self.arrays, self.constants)
+        return input_projection(self.plan, self.program.before, x, self.arrays, self.constants)
 
     @abstractmethod
     def _parameters(self) -> dict[str, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine import products
 from lstm_cli.engine.numba_forms import parameters_read
-from lstm_cli.engine.numba_run import Layout, Runner
+from lstm_cli.engine.numba_run import Layout, NumbaRunner
 from lstm_cli.engine.plan import Product, stacked_matrix
 from lstm_cli.engine.products import rounded_up
 
@@ -18,7 +18,7 @@ from lstm_cli.engine.products import rounded_up
 BLOCK_BYTES = 2**16
 
 
-class Samples(Runner):
+class Samples(NumbaRunner):
     """A cell of given weights made ready for the form `samples`."""
 
     def _parameters(self) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from lstm_cli.engine.numba_forms import group_arrays, parameters_read, samples_form, units_form
 from lstm_cli.engine.plan import Operation
 from lstm_cli.engine.products import MULTIPLY
-from lstm_cli.engine.program import Group, Program
+from lstm_cli.engine.program import Program, UnitLoop
 
 _OPERATORS = ("+", "-", "*", "/")
 
@@ -58,7 +58,7 @@ def spread(n, source, begin, out, start):
 """
 
 
-def _group(name: str, group: Group, program: Program, *, across: bool) -> Iterator[str]:
+def _group(name: str, group: UnitLoop, program: Program, *, across: bool) -> Iterator[str]:
     """Yield a group's loop over units, or `across` samples, which share a parameter's number."""
     arrays = group_arrays(group)
     alike = parameters_read(program) if across else ()

@@ -13,7 +13,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine import products
 from lstm_cli.engine.numba_forms import parameters_read
-from lstm_cli.engine.numba_run import Layout, Runner
+from lstm_cli.engine.numba_run import Layout, NumbaRunner
 from lstm_cli.engine.plan import Product, stacked_matrix
 from lstm_cli.engine.products import rounded_up
 
@@ -26,7 +26,7 @@ CHUNK_BYTES, BLOCK_BYTES = 2**17, 2**18
 LEAST_BLOCK = 6
 
 
-class Units(Runner):
+class Units(NumbaRunner):
     """A cell of given weights made ready for the form `units`."""
 
     def _parameters(self) -> dict[str, Array]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import FUNCTIONS, Apply, Name, Node, Number, function_named
-from lstm_cli.engine.fused_product import Joined, joined_matrix
+from lstm_cli.engine.fused_product import FusedProduct, fused_matrix
 from lstm_cli.engine.memory import empty
 from lstm_cli.engine.plan import Entry, Operation, Plan, Stage, stacked_matrix
 from lstm_cli.engine.schedule import (
@@ -29,9 +29,9 @@ from lstm_cli.engine.schedule import (
     H_SLAB,
     X_SLAB,
     Call,
-    Run,
     Schedule,
     Slab,
+    SlabRun,
     Stack,
     schedule,
 )
@@ -66,7 +66,7 @@ def run_numpy(
     """
     narrow = {name: array.astype(dtype) for name, array in arrays.items()}
     constants = constant_values(plan, narrow, dtype)
-    made = schedule(plan, joined=len(x) > 1)
+    made = schedule(plan, fused=len(x) > 1)
     for exact in (False, True):
         engine = _Engine(plan, made, narrow, constants, x, h, c, dtype, exact)
         with np.errstate(all="ignore", over="ignore" if exact else "raise"):
@@ -123,7 +123,7 @@ class _Engine:
     def run(self) -> None:
         """Fill the memory, block after block of steps."""
         self.steps = self.x.shape[1]
-        self.tail = (len(self.x),) if self.made.joined else ()
+        self.tail = (len(self.x),) if self.made.fused else ()
         self._allocate()
         for begin in range(0, self.steps, self.block):
             end = min(begin + self.block, self.steps)
@@ -143,14 +143,14 @@ class _Engine:
     def _allocate(self) -> None:
         early = sum(slab.rows for slab in self.made.slabs if slab.early)
         fitting = EARLY_BYTES // max(1, early * self.dtype.itemsize)
-        self.block = self.steps if self.made.joined else max(1, min(fitting, MOST_EARLY))
+        self.block = self.steps if self.made.fused else max(1, min(fitting, MOST_EARLY))
         used = {run.slab for call in (*self.made.early, *self.made.steps)
-                for run in (*call.arguments, call.out) if isinstance(run, Run)}  # fmt: skip
+                for run in (*call.arguments, call.out) if isinstance(run, SlabRun)}  # fmt: skip
         for place, slab in enumerate(self.made.slabs):
             if place in used or place in (H_SLAB, C_SLAB, X_SLAB):
                 self.memory[place] = empty(self._shape(place, slab), self.dtype)
         high, wide = self.h.shape[1], self.x.shape[2]
-        if self.made.joined:
+        if self.made.fused:
             self.memory[H_SLAB][:-1, high : high + wide] = self.x.transpose(1, 2, 0)
             self.memory[H_SLAB][:, high + wide :] = 1
         else:
@@ -161,7 +161,7 @@ class _Engine:
     def _shape(self, place: int, slab: Slab) -> tuple[int, ...]:
         if place in (H_SLAB, C_SLAB):
             return (self.steps + 1, slab.rows, *self.tail)
-        if place == X_SLAB and self.made.joined:
+        if place == X_SLAB and self.made.fused:
             return (0, slab.rows, *self.tail)
         if slab.kept:
             return (self.steps, slab.rows, *self.tail)
@@ -197,14 +197,14 @@ class _Engine:
 
     def _product(self, call: Call, begin: int, end: int) -> Primitive:
         (vector,) = call.arguments
-        assert isinstance(vector, Run)
+        assert isinstance(vector, SlabRun)
         operands = (self._view(vector, begin, end), self._view(call.out, begin, end))
         multiply = np.matmul if self.tail else np.dot
         return multiply, ((self._matrix(call), False), *operands)
 
     def _matrix(self, call: Call) -> Array:
-        if isinstance(call.matrix, Joined):
-            return joined_matrix(call.matrix, self.arrays, self.constants).astype(self.dtype)
+        if isinstance(call.matrix, FusedProduct):
+            return fused_matrix(call.matrix, self.arrays, self.constants).astype(self.dtype)
         assert call.matrix is not None
         return stacked_matrix(call.matrix, self.arrays)
 
@@ -212,7 +212,7 @@ class _Engine:
         """Yield the primitives of a call for all steps of a block at once, one sample."""
         if call.function == "@":
             (vector,) = call.arguments
-            assert isinstance(vector, Run)
+            assert isinstance(vector, SlabRun)
             given, out = self._view(vector, begin, end), self._view(call.out, begin, end)
             yield np.matmul, (given, (self._matrix(call).T, False), out)
             return
@@ -263,7 +263,7 @@ class _Engine:
         return self.scratch[depth][:size].reshape(shape)
 
     def _array(
-        self, each: Run | Stack | float, begin: int, end: int, count: int, cut: slice | None
+        self, each: SlabRun | Stack | float, begin: int, end: int, count: int, cut: slice | None
     ) -> Operand:
         """Return the array of an argument, in groups of `count` where it has as many."""
         if isinstance(each, float):
@@ -281,7 +281,7 @@ class _Engine:
             array = array[..., cut, :] if self.tail else array[..., cut]
         return array, kept
 
-    def _view(self, run: Run, begin: int, end: int) -> Operand:
+    def _view(self, run: SlabRun, begin: int, end: int) -> Operand:
         """Return a run `(steps, units, …)`, or `(units, …)` where it has no place for each step."""
         slab, array = self.made.slabs[run.slab], self.memory[run.slab]
         units = slice(run.begin, run.begin + run.rows)
@@ -295,7 +295,7 @@ class _Engine:
         for symbol, value in self.plan.rows.items():
             width = self.plan.values[value].width
             if symbol in ("h", "c"):
-                run = Run(H_SLAB if symbol == "h" else C_SLAB, 0, width, after=1)
+                run = SlabRun(H_SLAB if symbol == "h" else C_SLAB, 0, width, after=1)
             elif self.plan.values[value].stage == Stage.ONCE:
                 shape = (len(self.x), self.steps, width)
                 values[symbol] = np.broadcast_to(self.constants[value], shape)

@@ -20,7 +20,7 @@ _LONG = frozenset(MEASURED_ULP)
 
 
 @dataclass(frozen=True)
-class Group:
+class UnitLoop:
     """A loop over units.
 
     Attributes:
@@ -38,7 +38,7 @@ class Group:
 
 
 # What a step does one after another; an Operation alone is a concatenation.
-Phase = Group | Product | Operation
+Phase = UnitLoop | Product | Operation
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +66,9 @@ class Program:
     crossing: tuple[int, ...]
 
     @property
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[UnitLoop, ...]:
         """The phases that are loops over units."""
-        return tuple(phase for phase in self.phases if isinstance(phase, Group))
+        return tuple(phase for phase in self.phases if isinstance(phase, UnitLoop))
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -84,17 +84,17 @@ class Program:
 @lru_cache(maxsize=64)
 def program_of(plan: Plan) -> Program:
     """Return a plan arranged for loops."""
-    prelude, later = _split_inputs(plan)
+    projection, later = _split_inputs(plan)
     slots = [plan.rows["h"], plan.rows["c"]]
     inputs = {plan.rows[name] for name in ("x", "h_prev", "c_prev")}
     for value in plan.rows.values():
         kept = value not in slots and value not in inputs
         if kept and plan.values[value].stage != Stage.ONCE:
             slots.append(value)
-    made = {out for entry in prelude for out in outs(entry)} | {plan.rows["x"]}
+    made = {out for entry in projection for out in outs(entry)} | {plan.rows["x"]}
     arranger = _Arranger(plan, [*later, *plan.steps], slots, known=made | inputs)
     phases = arranger.phases()
-    before, early = _split_products(prelude)
+    before, early = _split_products(projection)
     read = {value for phase in (*early, *phases) for value in reads(phase)}
     given = tuple(sorted((made & read) - {out for product in early for out in outs(product)}))
     crossing = {out for phase in phases for out in _memory(phase)}
@@ -122,20 +122,22 @@ def _split_inputs(plan: Plan) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
 
 
 def _split_products(
-    prelude: tuple[Entry, ...],
+    projection: tuple[Entry, ...],
 ) -> tuple[tuple[Entry, ...], tuple[Product, ...]]:
-    """Return what products of the prelude need, and the products that none of it needs."""
-    needed = {value for entry in prelude for value in reads(entry)}
+    """Split the input projection: what its products need, and products that none of it needs."""
+    needed = {value for entry in projection for value in reads(entry)}
     early = tuple(
-        entry for entry in prelude if isinstance(entry, Product) and not needed & set(outs(entry))
+        entry
+        for entry in projection
+        if isinstance(entry, Product) and not needed & set(outs(entry))
     )
-    return tuple(entry for entry in prelude if entry not in early), early
+    return tuple(entry for entry in projection if entry not in early), early
 
 
 def reads(phase: Phase) -> tuple[int, ...]:
     """Return the values that a phase reads from memory."""
     match phase:
-        case Group():
+        case UnitLoop():
             return phase.loads
         case Product():
             return (phase.vector,)
@@ -144,7 +146,7 @@ def reads(phase: Phase) -> tuple[int, ...]:
 
 
 def _memory(phase: Phase) -> tuple[int, ...]:
-    return phase.stores if isinstance(phase, Group) else outs(phase)
+    return phase.stores if isinstance(phase, UnitLoop) else outs(phase)
 
 
 @dataclass
@@ -210,18 +212,20 @@ class _Arranger:
         }  # fmt: skip
         rows = [(value, slot) for slot, value in enumerate(self.slots) if value in made]
         stores = tuple(sorted((made & wanted) - set(self.slots)))
-        return Group(self._width(entries[0]), tuple(operations), tuple(loads), stores, tuple(rows))
+        return UnitLoop(
+            self._width(entries[0]), tuple(operations), tuple(loads), stores, tuple(rows)
+        )
 
     def _is_number(self, value: int) -> bool:
         return self.plan.values[value].number is not None
 
-    def _copies(self, made: Iterable[Phase]) -> Iterator[Group]:
+    def _copies(self, made: Iterable[Phase]) -> Iterator[UnitLoop]:
         """Yield a group for each row that is a product, an input or a parameter as it is."""
-        done = {slot for phase in made if isinstance(phase, Group) for _, slot in phase.rows}
+        done = {slot for phase in made if isinstance(phase, UnitLoop) for _, slot in phase.rows}
         for slot, value in enumerate(self.slots):
             if slot not in done:
                 width = self.plan.values[value].width
-                yield Group(width, (), (value,), (), ((value, slot),))
+                yield UnitLoop(width, (), (value,), (), ((value, slot),))
 
 
 def _functions_ahead(operations: Sequence[Operation]) -> dict[int, int]:

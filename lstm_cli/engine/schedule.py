@@ -4,7 +4,7 @@ Values stand in slabs of `rows` units: one row a unit, so that the gates of one 
 neighbours and are computed by one call. What a trace records stands in slabs with a place for each
 step; the rest in a few temporaries that are used again and again.
 
-With samples (`joined`), `h_prev`, `x` and a row of ones share a slab, so that a cell's `W @
+With samples (`fused`), `h_prev`, `x` and a row of ones share a slab, so that a cell's `W @
 [h_prev, x] + b` is a single product that puts the pre-activations where the trace keeps them.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from lstm_cli.engine.fused_product import Joined, joined_entries
+from lstm_cli.engine.fused_product import FusedProduct, fused_entries
 from lstm_cli.engine.plan import Entry, Operation, Plan, Product, Stage
 
 # Slabs that every schedule has: h and c before the first step and after every one, and x.
@@ -37,7 +37,7 @@ class Slab:
 
 
 @dataclass(frozen=True)
-class Run:
+class SlabRun:
     """`count` values of one width, one after another in a slab.
 
     `after` is 1 where the place is that of the next step: the states that a step makes.
@@ -74,9 +74,9 @@ class Call:
     """
 
     function: str
-    arguments: tuple[Run | Stack | float, ...]
-    out: Run
-    matrix: Product | Joined | None = None
+    arguments: tuple[SlabRun | Stack | float, ...]
+    out: SlabRun
+    matrix: Product | FusedProduct | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Schedule:
     """The calls of a plan, and the memory they need.
 
     Attributes:
-        joined: whether `h_prev`, x and a row of ones stand in one slab.
+        fused: whether `h_prev`, x and a row of ones stand in one slab.
         early: run for many steps at once.
         steps: run for each step.
         places: value -> where a trace finds it, for the values of rows.
@@ -93,20 +93,20 @@ class Schedule:
     slabs: tuple[Slab, ...]
     early: tuple[Call, ...]
     steps: tuple[Call, ...]
-    places: Mapping[int, Run]
-    joined: bool
+    places: Mapping[int, SlabRun]
+    fused: bool
 
 
 @lru_cache(maxsize=128)
-def schedule(plan: Plan, *, joined: bool) -> Schedule:
+def schedule(plan: Plan, *, fused: bool) -> Schedule:
     """Return the calls of a plan; they are worked out once.
 
     Args:
         plan: what to run.
-        joined: whether there are samples: then everything that needs x is done with its step, else
+        fused: whether there are samples: then everything that needs x is done with its step, else
             for many steps at once.
     """
-    return _Scheduler(plan, joined).schedule()
+    return _Scheduler(plan, fused).schedule()
 
 
 @dataclass
@@ -114,9 +114,9 @@ class _Scheduler:
     """Places values and gathers operations, greedily, in an order in which they can be run."""
 
     plan: Plan
-    joined: bool
+    fused: bool
     slabs: list[Slab] = field(default_factory=list)
-    places: dict[int, Run] = field(default_factory=dict)
+    places: dict[int, SlabRun] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
 
     def schedule(self) -> Schedule:
@@ -124,28 +124,30 @@ class _Scheduler:
         self.state_values = {name: self.plan.rows[name] for name in ("h", "c")}
         self.recorded = set(self.plan.rows.values())
         self._place_inputs()
-        early = () if self.joined else self._gathered(self.plan.inputs, early=True)
-        steps = joined_entries(self.plan) if self.joined else self.plan.steps
+        early = () if self.fused else self._gathered(self.plan.inputs, early=True)
+        steps = fused_entries(self.plan) if self.fused else self.plan.steps
         calls = self._gathered(steps, early=False)
         calls = _sharing_memory(self.slabs, (*calls, *self._state_copies()))
-        return Schedule(tuple(self.slabs), early, calls, self.places, self.joined)
+        return Schedule(tuple(self.slabs), early, calls, self.places, self.fused)
 
     def _place_inputs(self) -> None:
         h, c, x = (self.plan.rows[name] for name in ("h_prev", "c_prev", "x"))
         high, deep, wide = (self.plan.values[value].width for value in (h, c, x))
-        ones = 1 if self.joined else 0
+        ones = 1 if self.fused else 0
         self.slabs = [Slab(high, True), Slab(deep, True), Slab(wide, True)]
-        if self.joined:
+        if self.fused:
             self.slabs[H_SLAB] = Slab(high + wide + ones, True)
-        self.places[h], self.places[c] = Run(H_SLAB, 0, high), Run(C_SLAB, 0, deep)
-        self.places[x] = Run(H_SLAB, high, wide) if self.joined else Run(X_SLAB, 0, wide)
+        self.places[h], self.places[c] = SlabRun(H_SLAB, 0, high), SlabRun(C_SLAB, 0, deep)
+        self.places[x] = SlabRun(H_SLAB, high, wide) if self.fused else SlabRun(X_SLAB, 0, wide)
 
-    def _gathered(self, entries: Sequence[Entry | Joined], *, early: bool) -> tuple[Call, ...]:
+    def _gathered(
+        self, entries: Sequence[Entry | FusedProduct], *, early: bool
+    ) -> tuple[Call, ...]:
         """Return the calls of a program; operations that can run together are one."""
         self.calls, waiting = [], list(entries)
         while waiting:
             ready = [each for each in waiting if self._is_ready(each)]
-            products = [each for each in ready if isinstance(each, Product | Joined)]
+            products = [each for each in ready if isinstance(each, Product | FusedProduct)]
             if products:
                 self._product(products[0], early)
                 waiting.remove(products[0])
@@ -156,14 +158,14 @@ class _Scheduler:
             waiting = [each for each in waiting if each not in together]
         return tuple(self.calls)
 
-    def _is_ready(self, entry: Entry | Joined) -> bool:
+    def _is_ready(self, entry: Entry | FusedProduct) -> bool:
         needed = entry.arguments if isinstance(entry, Operation) else (entry.vector,)
         return all(self._is_constant(each) or each in self.places for each in needed)
 
     def _is_constant(self, value: int) -> bool:
         return self.plan.values[value].stage == Stage.ONCE
 
-    def _largest_kind(self, ready: Iterable[Entry | Joined]) -> list[Operation]:
+    def _largest_kind(self, ready: Iterable[Entry | FusedProduct]) -> list[Operation]:
         """Return the largest set of ready operations that differ in their values alone."""
         kinds: dict[object, list[Operation]] = {}
         for each in ready:
@@ -198,7 +200,7 @@ class _Scheduler:
     def _is_state(self, value: int) -> bool:
         return value in self.state_values.values()
 
-    def _argument(self, column: Sequence[int]) -> Run | Stack | float | None:
+    def _argument(self, column: Sequence[int]) -> SlabRun | Stack | float | None:
         """Return what a call reads for one argument of all its operations; None: no one place."""
         first = self.plan.values[column[0]]
         if first.number is not None:
@@ -231,29 +233,29 @@ class _Scheduler:
         given_all = tuple(each for each in map(self._argument, columns) if each is not None)
         self.calls.append(Call(run[0].function, given_all, out))
 
-    def _product(self, product: Product | Joined, early: bool) -> None:
+    def _product(self, product: Product | FusedProduct, early: bool) -> None:
         outs = [piece.out for piece in product.pieces]
         out = self._new(outs, early)
         vector = self.places[product.vector]
-        if isinstance(product, Joined):
-            whole = Run(H_SLAB, 0, self.slabs[H_SLAB].rows)
+        if isinstance(product, FusedProduct):
+            whole = SlabRun(H_SLAB, 0, self.slabs[H_SLAB].rows)
             self.calls.append(Call("@", (whole,), out, product))
         else:
             self.calls.append(Call("@", (vector,), out, product))
 
-    def _new(self, outs: list[int], early: bool) -> Run:
+    def _new(self, outs: list[int], early: bool) -> SlabRun:
         """Place values one after another in memory of their own; a new state in its slab."""
         widths = [self.plan.values[out].width for out in outs]
         if len(outs) == 1 and self._is_state(outs[0]) and not early:
             slab = H_SLAB if outs[0] == self.state_values["h"] else C_SLAB
-            self.places[outs[0]] = Run(slab, 0, widths[0], after=1)
+            self.places[outs[0]] = SlabRun(slab, 0, widths[0], after=1)
             return self.places[outs[0]]
         self.slabs.append(Slab(sum(widths), any(out in self.recorded for out in outs), early))
         begin = 0
         for out, width in zip(outs, widths, strict=True):
-            self.places[out] = Run(len(self.slabs) - 1, begin, width)
+            self.places[out] = SlabRun(len(self.slabs) - 1, begin, width)
             begin += width
-        return Run(len(self.slabs) - 1, 0, begin) if len(set(widths)) > 1 else Run(
+        return SlabRun(len(self.slabs) - 1, 0, begin) if len(set(widths)) > 1 else SlabRun(
             len(self.slabs) - 1, 0, widths[0], len(outs)
         )  # fmt: skip
 
@@ -261,7 +263,7 @@ class _Scheduler:
         """Yield copies of new states that were not made in their own place."""
         for slab, name in ((H_SLAB, "h"), (C_SLAB, "c")):
             value = self.state_values[name]
-            own = Run(slab, 0, self.plan.values[self.plan.rows[f"{name}_prev"]].width, after=1)
+            own = SlabRun(slab, 0, self.plan.values[self.plan.rows[f"{name}_prev"]].width, after=1)
             if self.places.get(value) != own:
                 given = self._argument([value])
                 assert given is not None
@@ -296,13 +298,13 @@ def _sharing_memory(slabs: Sequence[Slab], calls: Sequence[Call]) -> tuple[Call,
     return tuple(shared)
 
 
-def _runs_of(call: Call) -> list[Run]:
-    return [each for each in (*call.arguments, call.out) if isinstance(each, Run)]
+def _runs_of(call: Call) -> list[SlabRun]:
+    return [each for each in (*call.arguments, call.out) if isinstance(each, SlabRun)]
 
 
 def _moved(call: Call, taken: Mapping[int, int]) -> Call:
-    def moved(run: Run) -> Run:
+    def moved(run: SlabRun) -> SlabRun:
         return replace(run, slab=taken.get(run.slab, run.slab))
 
-    given = tuple(moved(each) if isinstance(each, Run) else each for each in call.arguments)
+    given = tuple(moved(each) if isinstance(each, SlabRun) else each for each in call.arguments)
     return replace(call, arguments=given, out=moved(call.out))

@@ -22,7 +22,7 @@ def read_from(stream: IO[bytes]) -> ReadAt:
     return read
 
 
-class Cursor:
+class BoundedCursor:
     """Bytes of a file, taken in turn or at a place, and never past their end.
 
     A format's reader is a kind of cursor, which says how its faults are told.

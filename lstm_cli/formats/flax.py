@@ -30,7 +30,7 @@ from lstm_cli.formats.contents import (
     shaped,
     size_of,
 )
-from lstm_cli.formats.cursor import Cursor, Span, read_from
+from lstm_cli.formats.cursor import BoundedCursor, Span, read_from
 
 MAX_TEXT = 4096
 MAX_VALUES = 1_000_000
@@ -77,7 +77,7 @@ def read(path: Path) -> Contents:
     return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
 
 
-class _Walker(Cursor):
+class _Walker(BoundedCursor):
     """Goes through a file once, value by value; long things are passed over."""
 
     fault = "not Flax's msgpack"

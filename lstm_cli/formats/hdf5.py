@@ -23,7 +23,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import Info
-from lstm_cli.formats.cursor import Cursor, read_from
+from lstm_cli.formats.cursor import BoundedCursor, read_from
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 64
@@ -292,7 +292,7 @@ _MAX_HEADER_BYTES = 16 * 2**20
 _MAX_BLOCKS = 1000
 
 
-class Texts(Cursor):
+class Texts(BoundedCursor):
     """The texts of one file; every ValueError it raises is a damaged or unusual file.
 
     Args:

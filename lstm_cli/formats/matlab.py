@@ -34,7 +34,7 @@ from lstm_cli.formats.contents import (
     shape_from,
     shaped,
 )
-from lstm_cli.formats.cursor import Cursor, Order, ReadAt, read_from
+from lstm_cli.formats.cursor import BoundedCursor, Order, ReadAt, read_from
 
 _SAVE_ARRAYS = (
     "in MATLAB, with the number of the LSTM layer:\n"
@@ -237,7 +237,7 @@ def _variables(stream: IO[bytes], size: int, order: Order, place: str) -> dict[s
     return found
 
 
-class _ElementWalker(Cursor):
+class _ElementWalker(BoundedCursor):
     """Goes through elements, noting where numbers lie without reading them."""
 
     cut = f"cut short, or more than {MAX_UNPACKED:,} bytes unpacked"
@@ -374,7 +374,7 @@ class _ElementWalker(Cursor):
         return range(count)
 
     def peek(self, start: int, count: int) -> bytes:
-        """Return bytes at a place; errors as `Cursor.peek`, and what does not unpack."""
+        """Return bytes at a place; errors as `BoundedCursor.peek`, and what does not unpack."""
         try:
             return super().peek(start, count)
         except zlib.error as error:

@@ -39,7 +39,7 @@ from lstm_cli.formats.contents import (
     shape_from,
     size_of,
 )
-from lstm_cli.formats.cursor import Cursor
+from lstm_cli.formats.cursor import BoundedCursor
 
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
@@ -431,7 +431,7 @@ class _LstmOperator:
 MAX_TEXT = 100_000
 
 
-class FlatBuffer(Cursor):
+class FlatBuffer(BoundedCursor):
     """A file in memory, read by position.
 
     Args:

@@ -15,11 +15,11 @@ from lstm_cli.mistakes import equations as tables
 from lstm_cli.mistakes import states
 from lstm_cli.mistakes import weights as weights_
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Change, Draft, Redraft
+from lstm_cli.mistakes.variant_run import Cache, Change, OtherChange, VariantRun
 
 UNITS_PERMUTED = Mistake(
     "units-permuted", "the units stand in another order",
-    Redraft(lambda draft, cache: None),
+    OtherChange(lambda variant, cache: None),
     "Each number is there, at another unit's place; the network computes the same.",
     "Units have no order of their own: a converter, a sort or a pruning moved them.",
     "bring both sides into one order before comparing",
@@ -57,12 +57,12 @@ def primary_mistakes() -> list[Mistake]:
     return [row for row in MISTAKES.values() if row.tier == 1]
 
 
-def secondary_mistakes(draft: Draft) -> list[Mistake]:
+def secondary_mistakes(variant: VariantRun) -> list[Mistake]:
     """Return what is searched where nothing else fits: mistakes in one gate or one layer alone."""
     rows = list(IN_ONE_GATE)
-    if len(draft.layout) > 1:
+    if len(variant.layout) > 1:
         local = [row for row in primary_mistakes() if row.kind not in ("states", "sequence")]
-        for number, (level, direction) in enumerate(draft.layout):
+        for number, (level, direction) in enumerate(variant.layout):
             where = f"layer {level} {direction}"
             rows += [_in_run(row, number, where) for row in local]
     return rows
@@ -86,27 +86,27 @@ class OnlyGate:
     change: Change
     gate: str
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the draft changed in that gate; None where the gate does not change."""
-        changed = self.change(draft, cache)
-        if changed is None or any(f"W_{self.gate}" not in own.arrays for own in draft.parts):
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant changed in that gate; None where the gate does not change."""
+        changed = self.change(variant, cache)
+        if changed is None or any(f"W_{self.gate}" not in own.arrays for own in variant.weights):
             return None
         cells = tuple(
             cache.get(self, self._cell, a, b)
-            for a, b in zip(draft.cells, changed.cells, strict=True)
+            for a, b in zip(variant.cells, changed.cells, strict=True)
         )
-        parts = tuple(
+        weights = tuple(
             before if before is after else before.with_arrays(
                 {name: after.arrays[name] for name in (f"W_{self.gate}", f"b_{self.gate}")
                  if name in after.arrays}
             )
-            for before, after in zip(draft.parts, changed.parts, strict=True)
+            for before, after in zip(variant.weights, changed.weights, strict=True)
         )  # fmt: skip
-        if all(a is b for a, b in zip(draft.cells, cells, strict=True)) and all(
-            a is b for a, b in zip(draft.parts, parts, strict=True)
+        if all(a is b for a, b in zip(variant.cells, cells, strict=True)) and all(
+            a is b for a, b in zip(variant.weights, weights, strict=True)
         ):
             return None
-        return replace(draft, cells=cells, parts=parts)
+        return replace(variant, cells=cells, weights=weights)
 
     def _cell(self, before: Cell, after: Cell) -> Cell:
         rows: dict[str, str | Node] = {
@@ -126,15 +126,15 @@ class OnlyRun:
     change: Change
     number: int
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the draft changed there."""
-        changed = self.change(draft, cache)
-        if changed is None or changed.rounding is not draft.rounding:
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant changed there."""
+        changed = self.change(variant, cache)
+        if changed is None or changed.rounding is not variant.rounding:
             return None
         here = self.number
-        cells, parts = list(draft.cells), list(draft.parts)
-        cells[here], parts[here] = changed.cells[here], changed.parts[here]
-        return replace(draft, cells=tuple(cells), parts=tuple(parts))
+        cells, weights = list(variant.cells), list(variant.weights)
+        cells[here], weights[here] = changed.cells[here], changed.weights[here]
+        return replace(variant, cells=tuple(cells), weights=tuple(weights))
 
 
 # What is also made in one gate alone.

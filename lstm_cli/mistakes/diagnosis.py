@@ -21,10 +21,10 @@ from lstm_cli.engine.agreement import spacing
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.catalogue import MISTAKES
-from lstm_cli.mistakes.expected import Claim, Claims, read_claims
+from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
 from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
 from lstm_cli.mistakes.states import NARROW_TYPES
-from lstm_cli.mistakes.variant_run import Cache, Draft, draft_of
+from lstm_cli.mistakes.variant_run import Cache, VariantRun, variant_of
 
 Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
 
@@ -92,7 +92,7 @@ class Diagnosis:
 
     verdict: Verdict
     trace: Trace
-    claims: Claims
+    claims: Expected
     difference: float
     excess: float
     first: Difference | None
@@ -103,12 +103,12 @@ class Diagnosis:
     findings: tuple[Finding, ...] = ()
     separation: Separation | None = None
     tried: int = 0
-    right: Draft | None = field(default=None, repr=False)
+    right: VariantRun | None = field(default=None, repr=False)
 
 
 def diagnose(
     trace: Trace,
-    claims: Claims | Mapping[str, Any],
+    claims: Expected | Mapping[str, Any],
     *,
     departures: int = 2,
     progress: Progress = lambda done, total: None,
@@ -119,18 +119,18 @@ def diagnose(
 
     Args:
         trace: the right run, unbatched.
-        claims: what somebody says came out: `Claims`, or symbol -> `(n,)` at the last step (for h
+        claims: what somebody says came out: `Expected`, or symbol -> `(n,)` at the last step (for h
             and c the final state) or `(T, n)` at all.
         departures: how many mistakes may have been made together, 1 or 2.
         progress: told how many readings are done, of how many.
         judge: as `Search`, where many diagnoses of one run share their readings.
         separating: whether inputs are sought that would tell several findings apart.
     """
-    if not isinstance(claims, Claims):
+    if not isinstance(claims, Expected):
         numbers = {name: np.asarray(rows, dtype=float) for name, rows in claims.items()}
-        claims = read_claims(numbers, trace, place="claims")
+        claims = read_expected(numbers, trace, place="claims")
     compared = _compare(trace, claims)
-    right = right_draft(trace)
+    right = right_variant(trace)
     search = Search(right, claims, trace.model.convention, progress, judge)
     if compared.verdict == "match":
         return replace(compared, findings=tuple(_of_a_match(compared)), right=right)
@@ -156,12 +156,12 @@ def diagnose(
                    tried=search.tried, right=right)  # fmt: skip
 
 
-def right_draft(trace: Trace) -> Draft:
-    """Return the run of an unbatched trace as a draft."""
+def right_variant(trace: Trace) -> VariantRun:
+    """Return the run of an unbatched trace as a variant."""
     first = trace.layers[0]
     states = [[_start(each, symbol) for each in trace.layers] for symbol in ("h", "c")]
-    draft = draft_of(trace.model, first.values["x"], None, None)
-    return draft.with_inputs(first.values["x"], *(tuple(rows) for rows in states))
+    variant = variant_of(trace.model, first.values["x"], None, None)
+    return variant.with_inputs(first.values["x"], *(tuple(rows) for rows in states))
 
 
 def _start(each: Any, symbol: str) -> Array:
@@ -169,64 +169,66 @@ def _start(each: Any, symbol: str) -> Array:
     return np.asarray(each.values[f"{symbol}_prev"][first])
 
 
-def _compare(trace: Trace, claims: Claims) -> Diagnosis:
+def _compare(trace: Trace, expected: Expected) -> Diagnosis:
     """Return the diagnosis before any search."""
-    rows = [(claim, claim.ours(trace)) for claim in claims.claims]
-    excess = [_excess(claim, ours) for claim, ours in rows]
+    rows = [(vector, vector.ours(trace)) for vector in expected.vectors]
+    excess = [_excess(vector, ours) for vector, ours in rows]
     first = next((_difference(trace, *row) for row, over in zip(rows, excess, strict=True)
                   if over.max() > 1), None)  # fmt: skip
-    worst = int(np.argmax([_off(claim, ours).max() for claim, ours in rows]))
+    worst = int(np.argmax([_off(vector, ours).max() for vector, ours in rows]))
     agree: dict[str, bool] = {}
-    for (claim, _), over in zip(rows, excess, strict=True):
-        agree[claim.symbol] = agree.get(claim.symbol, True) and bool(over.max() <= 1)
+    for (vector, _), over in zip(rows, excess, strict=True):
+        agree[vector.symbol] = agree.get(vector.symbol, True) and bool(over.max() <= 1)
     largest = max(float(over.max()) for over in excess)
     return Diagnosis(
         "match" if largest <= 1 else "unexplained",
-        trace, claims,
-        difference=max(float(_off(claim, ours).max()) for claim, ours in rows),
+        trace, expected,
+        difference=max(float(_off(vector, ours).max()) for vector, ours in rows),
         excess=largest,
         first=first,
         worst=_difference(trace, *rows[worst], most=True),
         agree=agree,
-        follows=_follows(trace, claims) if first else {},
+        follows=_follows(trace, expected) if first else {},
         signature=tuple(_signature(trace, rows, excess)) if first else (),
     )  # fmt: skip
 
 
-def _off(claim: Claim, ours: Array) -> Array:
+def _off(vector: ExpectedVector, ours: Array) -> Array:
     with np.errstate(all="ignore"):  # what is too far off for a number is infinitely far
-        off = np.abs(ours - claim.values)
+        off = np.abs(ours - vector.values)
     off[np.isnan(off)] = np.inf
-    off[(ours == claim.values) | np.isnan(claim.values)] = 0.0
+    off[(ours == vector.values) | np.isnan(vector.values)] = 0.0
     return np.asarray(off)
 
 
-def _excess(claim: Claim, ours: Array) -> Array:
+def _excess(vector: ExpectedVector, ours: Array) -> Array:
     with np.errstate(over="ignore"):
-        return np.asarray(_off(claim, ours) / claim.tolerance)
+        return np.asarray(_off(vector, ours) / vector.tolerance)
 
 
-def _difference(trace: Trace, claim: Claim, ours: Array, *, most: bool = False) -> Difference:
-    """Return the first number of a claim that departs, or the one that departs most."""
-    over = _excess(claim, ours)
-    unit = int(np.argmax(_off(claim, ours)) if most else np.argmax(over > 1))
-    layer = trace.layers[claim.run]
-    return Difference(claim.symbol, layer.layer, layer.direction, claim.t, unit,
-                      float(ours[unit]), float(claim.values[unit]))  # fmt: skip
+def _difference(
+    trace: Trace, vector: ExpectedVector, ours: Array, *, most: bool = False
+) -> Difference:
+    """Return the first number of a vector that departs, or the one that departs most."""
+    over = _excess(vector, ours)
+    unit = int(np.argmax(_off(vector, ours)) if most else np.argmax(over > 1))
+    layer = trace.layers[vector.run]
+    return Difference(vector.symbol, layer.layer, layer.direction, vector.t, unit,
+                      float(ours[unit]), float(vector.values[unit]))  # fmt: skip
 
 
 def _signature(
-    trace: Trace, rows: Sequence[tuple[Claim, Array]], excess: Sequence[Array]
+    trace: Trace, rows: Sequence[tuple[ExpectedVector, Array]], excess: Sequence[Array]
 ) -> list[str]:
     """Return what the pattern of differences says: where it starts, and what agrees there."""
-    wrong = [claim for (claim, _), over in zip(rows, excess, strict=True) if over.max() > 1]
+    wrong = [vector for (vector, _), over in zip(rows, excess, strict=True) if over.max() > 1]
     first, sentences = wrong[0], []
     here = [
-        (claim, bool(over.max() <= 1)) for (claim, _), over in zip(rows, excess, strict=True)
-        if (claim.run, claim.t) == (first.run, first.t)
+        (vector, bool(over.max() <= 1)) for (vector, _), over in zip(rows, excess, strict=True)
+        if (vector.run, vector.t) == (first.run, first.t)
     ]  # fmt: skip
-    before = [claim for (claim, _) in rows if claim.run == first.run
-              and _processed(trace, claim) < _processed(trace, first)]  # fmt: skip
+    before = [vector for (vector, _) in rows if vector.run == first.run
+              and _processed(trace, vector) < _processed(trace, first)]  # fmt: skip
     if before and _processed(trace, before[0]) == 1 and _processed(trace, first) == 2:
         kept = kept_factor(trace.layers[first.run].cell)
         gate = ", the forget gate, its bias" if kept and names_in(kept) else ""
@@ -235,8 +237,8 @@ def _signature(
         )
     elif before:
         sentences.append(f"right up to t = {before[-1].t}, wrong from t = {first.t}")
-    agreeing = [claim.symbol for claim, fine in here if fine]
-    departing = [claim.symbol for claim, fine in here if not fine]
+    agreeing = [vector.symbol for vector, fine in here if fine]
+    departing = [vector.symbol for vector, fine in here if not fine]
     if agreeing and departing:
         label = trace.layers[first.run].cell
         names = {row.symbol: row.label for row in label.equations}
@@ -245,48 +247,48 @@ def _signature(
             f"{_listed(departing)} depart{'s' * (len(departing) == 1)}: "
             f"look at the {names.get(first.symbol) or first.symbol}"
         )
-    several = {claim.run for claim, _ in rows}
-    clean = several - {claim.run for claim in wrong}
+    several = {vector.run for vector, _ in rows}
+    clean = several - {vector.run for vector in wrong}
     if clean and len(several) > 1:
         places = [f"layer {trace.layers[n].layer} {trace.layers[n].direction}" for n in clean]
         sentences.append(f"{_listed(places)} agree{'s' * (len(places) == 1)}")
     return sentences
 
 
-def _processed(trace: Trace, claim: Claim) -> int:
-    """Return which step of the direction's own order a claim is of, from 1."""
-    forward = trace.layers[claim.run].direction == "forward"
-    return claim.t if forward else trace.steps + 1 - claim.t
+def _processed(trace: Trace, vector: ExpectedVector) -> int:
+    """Return which step of the direction's own order a vector is of, from 1."""
+    forward = trace.layers[vector.run].direction == "forward"
+    return vector.t if forward else trace.steps + 1 - vector.t
 
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _follows(trace: Trace, claims: Claims) -> dict[str, bool]:
+def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
     """Return which claimed rows hold for their own numbers: claimed where they are, else ours."""
-    claimed = {(c.run, c.t, c.symbol): c for c in claims.claims}
+    claimed = {(c.run, c.t, c.symbol): c for c in expected.vectors}
     holds: dict[str, bool] = {}
-    for claim in claims.claims:
-        layer = trace.layers[claim.run]
-        if claim.symbol not in layer.cell.symbols:
+    for vector in expected.vectors:
+        layer = trace.layers[vector.run]
+        if vector.symbol not in layer.cell.symbols:
             continue
-        known = {name: value[claim.t - 1] for name, value in layer.values.items()}
-        last = claim.t - 1 if layer.direction == "forward" else claim.t + 1
+        known = {name: value[vector.t - 1] for name, value in layer.values.items()}
+        last = vector.t - 1 if layer.direction == "forward" else vector.t + 1
         for name in list(known):
-            own = claimed.get((claim.run, claim.t, name))
-            earlier = claimed.get((claim.run, last, name.removesuffix("_prev")))
+            own = claimed.get((vector.run, vector.t, name))
+            earlier = claimed.get((vector.run, last, name.removesuffix("_prev")))
             if name.endswith("_prev") and own is None:
                 own = earlier
             if own is not None:
                 known[name] = np.where(np.isnan(own.values), known[name], own.values)
-        row = layer.cell[claim.symbol]
+        row = layer.cell[vector.symbol]
         parameters = {n: layer.weights.arrays[n] for n in names_in(row.expression)
                       if is_parameter(n)}  # fmt: skip
         with np.errstate(all="ignore"):
             value = evaluate(row.expression, {**known, **parameters})
-        fine = bool(_excess(claim, np.broadcast_to(value, claim.values.shape)).max() <= FOLLOWS)
-        holds[claim.symbol] = holds.get(claim.symbol, True) and fine
+        fine = bool(_excess(vector, np.broadcast_to(value, vector.values.shape)).max() <= FOLLOWS)
+        holds[vector.symbol] = holds.get(vector.symbol, True) and fine
     return holds
 
 
@@ -302,9 +304,9 @@ def _of_a_match(compared: Diagnosis) -> list[Finding]:
     if more or words not in NARROW_TYPES or compared.difference <= NOISE:
         return []
     off = [
-        _off(claim, ours) <= 0.5 * spacing(ours, words)
-        for claim in compared.claims.claims
-        for ours in [claim.ours(compared.trace)]
+        _off(vector, ours) <= 0.5 * spacing(ours, words)
+        for vector in compared.claims.vectors
+        for ours in [vector.ours(compared.trace)]
     ]
     rounded = np.concatenate(off)
     if len(rounded) >= ENOUGH and rounded.mean() > STORED:
@@ -312,7 +314,7 @@ def _of_a_match(compared: Diagnosis) -> list[Finding]:
     return [Finding((MISTAKES[words],), compared.difference, compared.excess)]
 
 
-def separate(findings: Sequence[Finding], right: Draft) -> Separation | None:
+def separate(findings: Sequence[Finding], right: VariantRun) -> Separation | None:
     """Return short inputs on which findings differ, as many of them as these weights allow.
 
     Args:
@@ -323,7 +325,7 @@ def separate(findings: Sequence[Finding], right: Draft) -> Separation | None:
         return _separated(findings, right)
 
 
-def _separated(findings: Sequence[Finding], right: Draft) -> Separation | None:
+def _separated(findings: Sequence[Finding], right: VariantRun) -> Separation | None:
     rng, best, told = np.random.default_rng(7), None, -1.0
     for trial in range(TRIALS):
         steps = 1 + trial // 10
@@ -344,11 +346,11 @@ def _separated(findings: Sequence[Finding], right: Draft) -> Separation | None:
     return best if len(best.groups) != 1 or len(best.groups[0]) < len(findings) else None
 
 
-def _answers(findings: Sequence[Finding], probe: Draft) -> dict[str, Array]:
+def _answers(findings: Sequence[Finding], probe: VariantRun) -> dict[str, Array]:
     """Return finding id -> final h of the last layer `(D·P,)`; "" is the right one."""
     cache = Cache()
-    drafts = {"": probe, **{each.id: each.draft(probe, cache) for each in findings}}
-    made = {name: draft for name, draft in drafts.items() if draft is not None}
+    variants = {"": probe, **{each.id: each.variant(probe, cache) for each in findings}}
+    made = {name: variant for name, variant in variants.items() if variant is not None}
     kept = evaluate_members([d.member() for d in made.values()], probe.layout, keep=("h",)).values
     last = max(level for level, _ in probe.layout)
     ends = [kept[n, "h"][:, -1 if direction == "forward" else 0]
@@ -367,7 +369,7 @@ def _apart(answers: dict[str, Array]) -> float:
     return len(clear) + (min(1.0, min(clear)) * 0.5 if clear else 0.0)
 
 
-def _separation(probe: Draft, answers: dict[str, Array]) -> Separation:
+def _separation(probe: VariantRun, answers: dict[str, Array]) -> Separation:
     answers, right = dict(answers), answers[""]
     del answers[""]
     groups: list[list[str]] = []

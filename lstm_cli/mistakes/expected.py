@@ -15,7 +15,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.agreement import (
-    Arithmetic,
+    Float32Noise,
     Precision,
     allowed,
     precisions_of,
@@ -31,14 +31,14 @@ OUTPUT = "output"
 
 
 @dataclass(frozen=True, eq=False)
-class Claim:
+class ExpectedVector:
     """Numbers of one symbol in one layer and direction at one input time.
 
     Attributes:
         run: the number of the run, as in `Model.runs`.
         symbol: a row of the cell, or `x`, `h_prev`, `c_prev`.
         t: input time, from 1.
-        values: `(n,)`; nan where nothing is claimed.
+        values: `(n,)`; nan where nothing is expected.
         tolerance: `(n,)`, the largest difference that counts as equal.
         room: the part of it that is for the arithmetic, `(n,)`; None where a tolerance was given.
         units: one unit of the last printed place, `(n,)`; None likewise.
@@ -58,45 +58,45 @@ class Claim:
 
 
 @dataclass(frozen=True, eq=False)
-class Claims:
-    """All that somebody says.
+class Expected:
+    """All numbers that somebody expects.
 
     Attributes:
-        claims: in the order of computation: by run, time as the run takes it, row of the table.
+        vectors: in the order of computation: by run, time as the run takes it, row of the table.
         precision: symbol -> how precisely it is given.
     """
 
-    claims: tuple[Claim, ...]
+    vectors: tuple[ExpectedVector, ...]
     precision: Mapping[str, Precision]
 
     @property
     def targets(self) -> Targets:
-        """The claims as an ensemble compares with them."""
+        """The vectors by run and time, as batched variants are compared with them."""
         grouped: dict[tuple[int, int], list[Target]] = defaultdict(list)
-        for claim in self.claims:
-            target = Target(claim.symbol, claim.values, claim.tolerance)
-            grouped[claim.run, claim.t].append(target)
+        for vector in self.vectors:
+            target = Target(vector.symbol, vector.values, vector.tolerance)
+            grouped[vector.run, vector.t].append(target)
         return grouped
 
     @property
     def symbols(self) -> list[str]:
-        """The symbols claimed, each once."""
-        return list(dict.fromkeys(claim.symbol for claim in self.claims))
+        """The symbols, each once."""
+        return list(dict.fromkeys(vector.symbol for vector in self.vectors))
 
     @property
     def tolerance(self) -> float:
-        """The largest tolerance of a claim."""
-        return max(float(np.max(claim.tolerance)) for claim in self.claims)
+        """The largest tolerance of any vector."""
+        return max(float(np.max(vector.tolerance)) for vector in self.vectors)
 
     def allowed(self) -> tuple[float, float] | None:
         """Return the most that is allowed for the print and for the arithmetic of any number.
 
         None where a tolerance was given in place of both.
         """
-        rooms = [each.room for each in self.claims if each.room is not None]
-        if len(rooms) < len(self.claims):
+        rooms = [each.room for each in self.vectors if each.room is not None]
+        if len(rooms) < len(self.vectors):
             return None
-        prints = [each.tolerance - room for each, room in zip(self.claims, rooms, strict=True)]
+        prints = [each.tolerance - room for each, room in zip(self.vectors, rooms, strict=True)]
         return float(np.max(np.concatenate(prints))), float(np.max(np.concatenate(rooms)))
 
     @property
@@ -106,20 +106,20 @@ class Claims:
         return min(counted, default=None)
 
 
-def read_claims(
+def read_expected(
     expected: Mapping[str, Array],
     trace: Trace,
     *,
     atol: float | Mapping[str, float] | None = None,
     decimals: Mapping[str, Array] | None = None,
     place: str = "",
-) -> Claims:
-    """Return the claims that a sample's `expected` makes.
+) -> Expected:
+    """Read a sample's `expected` as vectors, each with its place and tolerance.
 
     Args:
         expected: symbol -> `(n,)` at the last step (for `h` and `c`, the final state) or `(T, n)`
             at all of them; directions of the last layer side by side. `output` is h at all steps.
-            `layer0_forward_f` is a symbol of one layer and direction. nan claims nothing.
+            `layer0_forward_f` is a symbol of one layer and direction. nan expects nothing.
         trace: the right run, unbatched.
         atol: the tolerance, where it is given, for all or by name: in place of what follows from
             the print of the numbers and from the arithmetic.
@@ -127,77 +127,82 @@ def read_claims(
         place: the file, for messages.
 
     Raises:
-        InputError: nothing is claimed, or of a symbol that the cell does not compute.
+        InputError: nothing is expected, or of a symbol that the cell does not compute.
         ShapeError: numbers that do not fit the run.
     """
-    precision, claims = precisions_of(expected, decimals), list[Claim]()
-    arithmetic = Arithmetic(trace)
+    precision, vectors = precisions_of(expected, decimals), list[ExpectedVector]()
+    arithmetic = Float32Noise(trace)
     for name, values in expected.items():
         symbol, runs = runs_of(name, trace.model, place)
         own = precision[name]
         given = atol[name] if isinstance(atol, Mapping) else atol
         placed = _placed(name, symbol, values, own.units, runs, trace, place)
         compared, precision[name] = _compared(placed, own, arithmetic, given)
-        claims += compared
-    claims = [claim for claim in claims if not np.isnan(claim.values).all()]
-    if not claims:
+        vectors += compared
+    vectors = [vector for vector in vectors if not np.isnan(vector.values).all()]
+    if not vectors:
         raise InputError(
             "there are no numbers to compare with", where=place,
             hint='"expected": {"h": […]}, or --expect h=0.1,0.2',
         )  # fmt: skip
-    return _claims_of(claims, precision, trace)
+    return _expected_of(vectors, precision, trace)
 
 
 def _compared(
-    claims: Sequence[Claim], precision: Precision, arithmetic: Arithmetic, atol: float | None
-) -> tuple[list[Claim], Precision]:
-    """Return claims of one print with their tolerances, and how precise the print is.
+    vectors: Sequence[ExpectedVector],
+    precision: Precision,
+    arithmetic: Float32Noise,
+    atol: float | None,
+) -> tuple[list[ExpectedVector], Precision]:
+    """Return vectors of one print with their tolerances, and how precise the print is.
 
     The tolerance is the one given, or what the print and this run allow.
     """
     if atol is not None:
         limit = max(atol, np.finfo(float).tiny)  # of 0 too: nothing is divided by 0
         return [replace(each, tolerance=np.full_like(each.values, limit), units=None)
-                for each in claims], precision  # fmt: skip
+                for each in vectors], precision  # fmt: skip
     rooms = [
         room_of(each.values, precision.kind, arithmetic.spread(each.run, each.symbol)[each.t - 1])
-        for each in claims
+        for each in vectors
     ]
-    ours = np.concatenate([each.ours(arithmetic.trace) for each in claims])
-    theirs = np.concatenate([each.values for each in claims])
-    units = np.concatenate([each.tolerance for each in claims])
+    ours = np.concatenate([each.ours(arithmetic.trace) for each in vectors])
+    theirs = np.concatenate([each.values for each in vectors])
+    units = np.concatenate([each.tolerance for each in vectors])
     tolerance, cut = allowed(ours, theirs, units, np.concatenate(rooms))
     limits = np.split(tolerance, np.cumsum([len(room) for room in rooms])[:-1])
     found = [
         replace(each, tolerance=limit, room=room)
-        for each, limit, room in zip(claims, limits, rooms, strict=True)
+        for each, limit, room in zip(vectors, limits, rooms, strict=True)
     ]
     return found, replace(precision, cut=cut)
 
 
-def _claims_of(claims: Sequence[Claim], precision: Mapping[str, Precision], trace: Trace) -> Claims:
-    """Return claims in order; digits of one symbol are cut only where the others are right, too."""
-    wrong = any((np.abs(each.ours(trace) - each.values) > each.tolerance).any() for each in claims)
+def _expected_of(
+    vectors: Sequence[ExpectedVector], precision: Mapping[str, Precision], trace: Trace
+) -> Expected:
+    """Return vectors in order; digits of a symbol are cut only where all others are right."""
+    wrong = any((np.abs(each.ours(trace) - each.values) > each.tolerance).any() for each in vectors)
     if wrong and any(each.cut for each in precision.values()):
-        claims = [
+        vectors = [
             each if each.room is None or each.units is None
             else replace(each, tolerance=rounding_of(each.units) + each.room)
-            for each in claims
+            for each in vectors
         ]  # fmt: skip
         precision = {name: replace(each, cut=False) for name, each in precision.items()}
-    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
+    return Expected(tuple(in_order(vectors, trace.model, trace.steps)), precision)
 
 
-def in_order(claims: Iterable[Claim], model: Model, steps: int) -> list[Claim]:
-    """Return claims in the order of computation."""
+def in_order(vectors: Iterable[ExpectedVector], model: Model, steps: int) -> list[ExpectedVector]:
+    """Return vectors in the order of computation."""
 
-    def key(claim: Claim) -> tuple[int, int, int]:
-        _, direction, weights = model.runs[claim.run]
+    def key(vector: ExpectedVector) -> tuple[int, int, int]:
+        _, direction, weights = model.runs[vector.run]
         rows = ("x", "h_prev", "c_prev", *weights.cell.symbols)
-        time = claim.t if direction == "forward" else steps - claim.t
-        return claim.run, time, rows.index(claim.symbol)
+        time = vector.t if direction == "forward" else steps - vector.t
+        return vector.run, time, rows.index(vector.symbol)
 
-    return sorted(claims, key=key)
+    return sorted(vectors, key=key)
 
 
 def runs_of(name: str, model: Model, place: str) -> tuple[str, list[int]]:
@@ -230,8 +235,8 @@ def _placed(
     runs: Sequence[int],
     trace: Trace,
     place: str,
-) -> list[Claim]:
-    """Cut numbers into one claim for each run and step; the tolerance is still to come."""
+) -> list[ExpectedVector]:
+    """Cut numbers into one vector for each run and step; the tolerance is still to come."""
     steps = trace.steps
     widths = [trace.layers[n].values[symbol].shape[-1] for n in runs]
     rows, places = np.atleast_2d(values), np.atleast_2d(units)
@@ -243,15 +248,15 @@ def _placed(
             where=place,
             hint="give (n,) for the last step or (T, n) for all of them",
         )
-    claims, start = [], 0
+    vectors, start = [], 0
     for number, width in zip(runs, widths, strict=True):
         direction = trace.layers[number].direction
         times = range(1, steps + 1) if every else [_final(symbol, direction, steps)]
         for row, unit, t in zip(rows, places, times, strict=True):
             own = slice(start, start + width)
-            claims.append(Claim(number, symbol, t, row[own], unit[own], units=unit[own]))
+            vectors.append(ExpectedVector(number, symbol, t, row[own], unit[own], units=unit[own]))
         start += width
-    return claims
+    return vectors
 
 
 def _final(symbol: str, direction: Direction, steps: int) -> int:
@@ -259,8 +264,8 @@ def _final(symbol: str, direction: Direction, steps: int) -> int:
     return 1 if direction == "backward" and symbol in ("h", "c") else steps
 
 
-def claims_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Claims:
-    """Return the claims that a whole trace makes: every value that our run has too.
+def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Expected:
+    """Return what a whole trace expects: every value that our run has too.
 
     Raises:
         InputError: the traces have no value in common.
@@ -282,18 +287,18 @@ def claims_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = Non
                         where=theirs.place, hint="compare runs of the same sizes",
                     )  # fmt: skip
                 every[symbol].append(values)
-                found.append(Claim(run, symbol, step.t, values, values))
+                found.append(ExpectedVector(run, symbol, step.t, values, values))
     precision = precisions_of({symbol: np.concatenate(rows) for symbol, rows in every.items()})
-    arithmetic, claims = Arithmetic(trace), list[Claim]()
+    arithmetic, vectors = Float32Noise(trace), list[ExpectedVector]()
     for symbol, own in precision.items():
         rows = [each for each in found if each.symbol == symbol]
         units = np.split(own.units, np.cumsum([len(each.values) for each in rows])[:-1])
         placed = [replace(each, tolerance=u, units=u) for each, u in zip(rows, units, strict=True)]
         compared, precision[symbol] = _compared(placed, own, arithmetic, atol)
-        claims += compared
-    if not claims:
+        vectors += compared
+    if not vectors:
         raise InputError(
             "the traces have no value in common", where=theirs.place,
             hint="steps need layer, direction, t and symbols such as f, i, g, o, c, h",
         )  # fmt: skip
-    return _claims_of(claims, precision, trace)
+    return _expected_of(vectors, precision, trace)

@@ -31,12 +31,12 @@ class Correction:
 def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Correction]:
     """Return the rows that a finding changes, each as right and as mistaken equation."""
     assert diagnosis.right is not None
-    draft = finding.draft(diagnosis.right, Cache())
-    if draft is None:
+    variant = finding.variant(diagnosis.right, Cache())
+    if variant is None:
         return []
     found = {
         (symbol, theirs): Correction(symbol, right, theirs)
-        for own, other in zip(diagnosis.right.cells, draft.cells, strict=True)
+        for own, other in zip(diagnosis.right.cells, variant.cells, strict=True)
         for symbol, right, theirs in rows_changed(own, other, style)
     }
     return list(found.values())
@@ -73,14 +73,14 @@ def title(finding: Finding, diagnosis: Diagnosis) -> str:
 
 
 @dataclass(frozen=True)
-class Command:
+class FixCommand:
     """A line to run, and what it does: "mends" the weights, or "reproduces" their numbers."""
 
     does: str
     line: str
 
 
-def commands(finding: Finding, diagnosis: Diagnosis) -> list[Command]:
+def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
     """Return lines to run: the conversion that mends, and the options that make their numbers."""
     lines = []
     source = diagnosis.trace.model.source
@@ -88,13 +88,13 @@ def commands(finding: Finding, diagnosis: Diagnosis) -> list[Command]:
     if readers and not source.startswith(("preset:", "inline", "arrays")):
         where = shell_word(source.split(", ")[0], file=True)
         mended = f"lstm-step convert {where} fixed.npz --to {readers[0]}"
-        lines.append(Command("mends", mended))
+        lines.append(FixCommand("mends", mended))
     options = [row.options for row in finding.departures]
     # The numbers of preset random depend on the cell that they fill.
     drawn = source.startswith("preset:random") and any("--cell " in each for each in options)
     if all(options) and not drawn:
         start = _own_run(diagnosis)
-        lines.append(Command("reproduces", " ".join([start, *options])))
+        lines.append(FixCommand("reproduces", " ".join([start, *options])))
     return lines
 
 

@@ -8,7 +8,7 @@ from lstm_cli.cell.cells import Cell, cell_named, with_clip, with_forget_bias
 from lstm_cli.cell.notation import PLAIN, Style, write_equation
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Draft, draft_of
+from lstm_cli.mistakes.variant_run import Cache, VariantRun, variant_of
 
 
 def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[tuple[str, str, str]]:
@@ -29,8 +29,8 @@ def formula_of(row: Mistake) -> list[str]:
     if row.formula:
         return [row.formula]
     for cell in _bases():
-        draft = _small(cell)
-        changed = row.change(draft, Cache())
+        variant = _small(cell)
+        changed = row.change(variant, Cache())
         if changed is not None and changed.cells[0] is not cell:
             return [theirs for _, _, theirs in rows_changed(cell, changed.cells[0])]
     return []
@@ -42,9 +42,9 @@ def _bases() -> list[Cell]:
     return [lstm, *map(cell_named, names), with_forget_bias(lstm, 1), with_clip(lstm, 1)]
 
 
-def _small(cell: Cell) -> Draft:
+def _small(cell: Cell) -> VariantRun:
     """Return a run of two units, enough for a change to show in the table."""
     arrays = {
         name: np.zeros([2 * len(size) for size in shape]) for name, shape in cell.parameters.items()
     }
-    return draft_of(Model.single(LstmWeights(cell, arrays)), np.zeros((1, 2)), None, None)
+    return variant_of(Model.single(LstmWeights(cell, arrays)), np.zeros((1, 2)), None, None)

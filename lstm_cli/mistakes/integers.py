@@ -1,4 +1,4 @@
-"""Integers of a fixed-point port as claims: exactly those of its arithmetic, or off by more."""
+"""Integers of a fixed-point port as expected numbers: exactly its arithmetic's, or off by more."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.engine.fixed_point import FixedFormat, FixedSettings, beside, compare_symbols
 from lstm_cli.engine.run import Trace
-from lstm_cli.mistakes.expected import Claims, read_claims, runs_of
+from lstm_cli.mistakes.expected import Expected, read_expected, runs_of
 
 
 def read_integers(
     expected: Mapping[str, Array], trace: Trace, settings: FixedSettings, place: str = ""
-) -> tuple[Trace, Claims]:
-    """Return what to compare a port's integers with, and the integers as claims.
+) -> tuple[Trace, Expected]:
+    """Return what to compare a port's integers with, and the integers as expected numbers.
 
     That is the run in the port's own arithmetic where it gives just these integers; else the float
     run, to a tolerance of twice the worst error that such arithmetic makes on this very run.
 
     Args:
-        expected: as `read_claims` takes it, in raw integers.
+        expected: as `read_expected` takes it, in raw integers.
         trace: the float run.
         settings: the port's formats.
         place: the file, for messages.
@@ -34,7 +34,7 @@ def read_integers(
     reals = {name: _real(values, name, formats[name], place) for name, values in expected.items()}
     fixed = beside(trace, settings)
     half = {name: 0.5 * own.lsb for name, own in formats.items()}
-    exact = read_claims(reals, fixed.reals, atol=half, place=place)
+    exact = read_expected(reals, fixed.reals, atol=half, place=place)
     if _equal(exact, fixed.reals):
         return fixed.reals, exact
     errors = {report.symbol: report.worst.error for report in compare_symbols(fixed)}
@@ -42,7 +42,7 @@ def read_integers(
         name: 2 * errors.get(runs_of(name, trace.model, place)[0], 0.0) + own.lsb
         for name, own in formats.items()
     }
-    return trace, read_claims(reals, trace, atol=allowed, place=place)
+    return trace, read_expected(reals, trace, atol=allowed, place=place)
 
 
 def _format(name: str, trace: Trace, settings: FixedSettings, place: str) -> FixedFormat:
@@ -66,9 +66,9 @@ def _real(values: Array, name: str, own: FixedFormat, place: str) -> Array:
     return values * own.lsb
 
 
-def _equal(claims: Claims, trace: Trace) -> bool:
-    pairs = ((claim, claim.ours(trace)) for claim in claims.claims)
+def _equal(expected: Expected, trace: Trace) -> bool:
+    pairs = ((vector, vector.ours(trace)) for vector in expected.vectors)
     return all(
-        bool(np.all(np.isnan(claim.values) | (np.abs(ours - claim.values) <= claim.tolerance)))
-        for claim, ours in pairs
+        bool(np.all(np.isnan(vector.values) | (np.abs(ours - vector.values) <= vector.tolerance)))
+        for vector, ours in pairs
     )

@@ -11,7 +11,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Change, Draft, Parts, Reweigh, edits
+from lstm_cli.mistakes.variant_run import Cache, Change, GateWeights, Reweigh, VariantRun, edits
 from lstm_cli.mistakes.weights import STACK, permuted
 
 # Whose names come first where many share a layout.
@@ -79,17 +79,17 @@ class _ReadAs:
     reader: Convention
     reshaped: bool = False
 
-    def __call__(self, parts: Parts, cache: Cache) -> Parts | None:
-        if set(parts.letters) != set(STACK):
+    def __call__(self, weights: GateWeights, cache: Cache) -> GateWeights | None:
+        if set(weights.letters) != set(STACK):
             return None
         arrays: dict[str, Array] = {}
         for kind in "Wb":
-            blocks = [parts.arrays[f"{kind}_{k}"] for k in self.source.order]
-            cut = self._cut(blocks, parts.wide)
+            blocks = [weights.arrays[f"{kind}_{k}"] for k in self.source.order]
+            cut = self._cut(blocks, weights.wide)
             arrays |= {
                 f"{kind}_{k}": block for k, block in zip(self.reader.order, cut, strict=True)
             }
-        return replace(parts.with_arrays(arrays), recurrent={})
+        return replace(weights.with_arrays(arrays), recurrent={})
 
     def _cut(self, blocks: list[Array], wide: int) -> list[Array]:
         if _stacking(self.source) == "interleaved":
@@ -180,8 +180,8 @@ class _Steps:
 
     steps: tuple[Change, ...]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        made: Draft | None = draft
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        made: VariantRun | None = variant
         for step in self.steps:
             made = made and step(made, cache)
         return made

@@ -16,11 +16,11 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes, secondary_mistakes
-from lstm_cli.mistakes.expected import Claims
+from lstm_cli.mistakes.expected import Expected
 from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
-from lstm_cli.mistakes.variant_run import Cache, Draft, Parts
+from lstm_cli.mistakes.variant_run import Cache, GateWeights, VariantRun
 
 # What is called with the number of readings done and of all that are to be tried.
 Progress = Callable[[int, int], None]
@@ -58,19 +58,19 @@ class Finding:
         """The departures' ids, joined by `+`."""
         return "+".join(row.id for row in self.departures)
 
-    def draft(self, right: Draft, cache: Cache) -> Draft | None:
+    def variant(self, right: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the right run with the departures made."""
-        made: Draft | None = right
+        made: VariantRun | None = right
         for row in self.departures:
             made = made and row.change(made, cache)
         return made
 
 
 class Judge(Protocol):
-    """What compares candidates with claims; None where it will not, and each search computes."""
+    """Compares candidates with the expected; None where it will not, and each search computes."""
 
     def __call__(
-        self, candidates: Sequence[tuple[Mistake, ...]], claims: Claims
+        self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
     ) -> list[Finding] | None:
         """Return what `Search` finds on evaluating the candidates: those that apply."""
         ...
@@ -82,7 +82,7 @@ class Search:
 
     Attributes:
         right: the right run.
-        claims: what was said.
+        expected: what was said.
         convention: of the weights, where it is known.
         progress: told how many readings are done.
         judge: what compares readings, where many searches of one run share them.
@@ -90,8 +90,8 @@ class Search:
         singles: all single departures tried, fitting or not, once `one_departure` was called.
     """
 
-    right: Draft
-    claims: Claims
+    right: VariantRun
+    expected: Expected
     convention: str | None = None
     progress: Progress = lambda done, total: None
     judge: Judge | None = None
@@ -115,14 +115,14 @@ class Search:
 
         A few digits off are within reach of a type's rounding whatever is wrong.
         """
-        shown = {each.words for each in self.claims.precision.values()}
+        shown = {each.words for each in self.expected.precision.values()}
         return [row for row in primary_mistakes()
                 if row.id not in NARROW_TYPES or shown == {row.id}]  # fmt: skip
 
     @property
     def is_large(self) -> bool:
         """Whether two changes of matrices together would take gigabytes: each keeps copies."""
-        sizes = (array.nbytes for own in self.right.parts for array in own.arrays.values())
+        sizes = (array.nbytes for own in self.right.weights for array in own.arrays.values())
         return sum(sizes) > MAX_SHARED_BYTES
 
     def two_departures(self) -> list[Finding]:
@@ -143,34 +143,34 @@ class Search:
         if not fits:
             return []
         best = min(each.difference for each in fits)
-        precise = all(p.kind == "float64" for p in self.claims.precision.values())
+        precise = all(p.kind == "float64" for p in self.expected.precision.values())
         limit = max(WORSE * best, NOISE) if precise else np.inf
         return [each for each in fits if each.difference <= limit]
 
     def _evaluate(
         self, candidates: Sequence[tuple[Mistake, ...]], give_up: float = np.inf
     ) -> list[Finding]:
-        judged = self.judge(candidates, self.claims) if self.judge else None
+        judged = self.judge(candidates, self.expected) if self.judge else None
         if judged is not None:
             self.tried += len(judged)
             return judged
-        findings, drafts = [], []
+        findings, variants = [], []
         for departures in candidates:
             finding = Finding(departures, np.inf, np.inf)
-            draft = finding.draft(self.right, self.cache)
-            if draft is not None:
+            variant = finding.variant(self.right, self.cache)
+            if variant is not None:
                 findings.append(finding)
-                drafts.append(draft)
-        if not drafts:
+                variants.append(variant)
+        if not variants:
             return []
         before = self.tried
 
         def told(done: int) -> None:
             self.tried += done
-            self.progress(self.tried - before, len(drafts))
+            self.progress(self.tried - before, len(variants))
 
         verdicts = evaluate_members(
-            [draft.member() for draft in drafts], self.right.layout, self.claims.targets,
+            [variant.member() for variant in variants], self.right.layout, self.expected.targets,
             give_up=give_up, progress=told,
         )  # fmt: skip
         return [
@@ -182,24 +182,24 @@ class Search:
 
     def _rounding(self) -> list[Mistake]:
         """Return the row of numbers rounded at every step, where they have few decimals."""
-        decimals = self.claims.decimals
+        decimals = self.expected.decimals
         return [] if decimals is None or decimals > 6 else [rounding_to_decimals(decimals)]
 
     def _permuted(self) -> list[Finding]:
         """Return the finding that units stand in another order, where one order fits all."""
         kept = evaluate_members(
-            [self.right.member()], self.right.layout, keep=self.claims.symbols
+            [self.right.member()], self.right.layout, keep=self.expected.symbols
         ).values
         details, worst = [], 0.0
-        for run in sorted({claim.run for claim in self.claims.claims}):
-            mine = [claim for claim in self.claims.claims if claim.run == run
-                    and len(claim.values) == len(self.right.c[run])]  # fmt: skip
+        for run in sorted({vector.run for vector in self.expected.vectors}):
+            mine = [vector for vector in self.expected.vectors if vector.run == run
+                    and len(vector.values) == len(self.right.c[run])]  # fmt: skip
             if not mine:
                 continue
-            ours = np.stack([kept[run, claim.symbol][0, claim.t - 1] for claim in mine])
+            ours = np.stack([kept[run, vector.symbol][0, vector.t - 1] for vector in mine])
             order, off = matching(
-                ours, np.stack([claim.values for claim in mine]),
-                np.stack([claim.tolerance for claim in mine]),
+                ours, np.stack([vector.values for vector in mine]),
+                np.stack([vector.tolerance for vector in mine]),
             )  # fmt: skip
             if order is None:
                 return []
@@ -217,7 +217,7 @@ def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None
     """Return the order of our units that gives theirs, and the largest difference it leaves.
 
     Args:
-        ours, theirs, tolerance: `(rows, n)`; nan in theirs claims nothing.
+        ours, theirs, tolerance: `(rows, n)`; nan in theirs expected nothing.
 
     Returns:
         `order` with `ours[:, order]` equal to `theirs`, or None where there is none.
@@ -238,7 +238,7 @@ def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None
     return order, float(np.max(np.abs(ours[:, order] - theirs)))
 
 
-def merge_aliases(findings: list[Finding], right: Draft) -> list[Finding]:
+def merge_aliases(findings: list[Finding], right: VariantRun) -> list[Finding]:
     """Return findings without those that compute the same as an earlier one on any weights.
 
     Whether two do is tried on two runs of the same sizes with random weights: one mild, one that
@@ -265,30 +265,30 @@ def _same(one: Array | None, other: Array | None) -> bool:
     return bool(np.allclose(one, other, rtol=1e-10, atol=1e-12, equal_nan=True))
 
 
-def _probe_values(findings: list[Finding], right: Draft, scale: float) -> list[Array | None]:
+def _probe_values(findings: list[Finding], right: VariantRun, scale: float) -> list[Array | None]:
     """Return h and c `(2, T·n)` of each finding on a random run; None where it does not apply."""
     probe, cache = random_probe(right, scale), Cache()
-    drafts = [finding.draft(probe, cache) for finding in findings]
-    made = [draft.member() for draft in drafts if draft is not None]
+    variants = [finding.variant(probe, cache) for finding in findings]
+    made = [variant.member() for variant in variants if variant is not None]
     if not made:
         return [None] * len(findings)
     kept = evaluate_members(made, probe.layout, keep=("h", "c")).values
     flat = iter(np.concatenate([v.reshape(len(made), -1) for v in kept.values()], axis=1))
-    return [None if draft is None else next(flat) for draft in drafts]
+    return [None if variant is None else next(flat) for variant in variants]
 
 
-def random_probe(right: Draft, scale: float, steps: int = 4, seed: int = 20) -> Draft:
-    """Return a draft of the same tables and sizes with random weights, inputs and states."""
+def random_probe(right: VariantRun, scale: float, steps: int = 4, seed: int = 20) -> VariantRun:
+    """Return a variant of the same tables and sizes with random weights, inputs and states."""
     rng = np.random.default_rng(seed)
 
     def draw(array: Array) -> Array:
         return rng.uniform(-scale, scale, array.shape)
 
-    parts = tuple(
-        Parts({name: draw(array) for name, array in own.arrays.items()},
+    weights = tuple(
+        GateWeights({name: draw(array) for name, array in own.arrays.items()},
               {k: draw(array) for k, array in own.recurrent.items()}, own.wide, own.letters)
-        for own in right.parts
+        for own in right.weights
     )  # fmt: skip
     x = rng.uniform(-scale, scale, (steps, right.x.shape[1]))
-    return replace(right, parts=parts, x=x, h=tuple(map(draw, right.h)),
+    return replace(right, weights=weights, x=x, h=tuple(map(draw, right.h)),
                    c=tuple(2 * draw(c) for c in right.c))  # fmt: skip

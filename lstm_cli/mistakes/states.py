@@ -11,12 +11,12 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import (
     Cache,
-    Draft,
     Edits,
-    Redraft,
+    OtherChange,
     Resequence,
     Restate,
     Rounded,
+    VariantRun,
     edits,
 )
 
@@ -37,36 +37,38 @@ def _axes(x: Array) -> Array:
     return np.ascontiguousarray(x.T).reshape(x.shape)
 
 
-def _pairs(draft: Draft) -> list[tuple[int, int]] | None:
+def _pairs(variant: VariantRun) -> list[tuple[int, int]] | None:
     """Return (forward, backward) run numbers of each layer, or None where a direction lacks."""
-    if any((d == "backward") != bool(n % 2) for n, (_, d) in enumerate(draft.layout)):
+    if any((d == "backward") != bool(n % 2) for n, (_, d) in enumerate(variant.layout)):
         return None
-    if len(draft.layout) % 2:
+    if len(variant.layout) % 2:
         return None
-    return [(n, n + 1) for n in range(0, len(draft.layout), 2)]
+    return [(n, n + 1) for n in range(0, len(variant.layout), 2)]
 
 
-def _directions_exchanged(draft: Draft, cache: Cache) -> Draft | None:
-    pairs = _pairs(draft)
+def _directions_exchanged(variant: VariantRun, cache: Cache) -> VariantRun | None:
+    pairs = _pairs(variant)
     if pairs is None:
         return None
     order = [n for forward, backward in pairs for n in (backward, forward)]
-    return replace(draft, parts=tuple(draft.parts[n] for n in order),
-                   cells=tuple(draft.cells[n] for n in order))  # fmt: skip
+    return replace(variant, weights=tuple(variant.weights[n] for n in order),
+                   cells=tuple(variant.cells[n] for n in order))  # fmt: skip
 
 
-def _not_turned_back(draft: Draft, cache: Cache) -> Draft | None:
-    backward = any(direction == "backward" for _, direction in draft.layout)
-    return replace(draft, turned_back=False) if backward else None
+def _not_turned_back(variant: VariantRun, cache: Cache) -> VariantRun | None:
+    backward = any(direction == "backward" for _, direction in variant.layout)
+    return replace(variant, turned_back=False) if backward else None
 
 
-def _states_by_direction(draft: Draft, cache: Cache) -> Draft | None:
-    """Return the draft whose rows of states, by (direction, layer), go by (layer, direction)."""
-    pairs = _pairs(draft)
+def _states_by_direction(variant: VariantRun, cache: Cache) -> VariantRun | None:
+    """Return the variant whose rows of states, by (direction, layer), go by (layer, direction)."""
+    pairs = _pairs(variant)
     if pairs is None or len(pairs) < 2:
         return None
     order = [n for pair in zip(*pairs, strict=True) for n in pair]
-    return replace(draft, h=tuple(draft.h[n] for n in order), c=tuple(draft.c[n] for n in order))
+    return replace(
+        variant, h=tuple(variant.h[n] for n in order), c=tuple(variant.c[n] for n in order)
+    )
 
 
 def round_float32(values: Array) -> Array:
@@ -106,7 +108,7 @@ NARROW_TYPES = ("float32", "float16", "bfloat16")
 
 DIGITS_CUT = Mistake(
     "digits-cut", "digits are cut off, not rounded",
-    Redraft(lambda draft, cache: None),
+    OtherChange(lambda variant, cache: None),
     "The last digit is one too small, in about half of the numbers.",
     "Numbers are copied from a screen as far as they fit.",
     "nothing: to these digits the numbers are right",
@@ -122,17 +124,17 @@ def _cell_clip(limit: float) -> Edits:
     return edits(("c", "any", f"clip(any, -{limit:g}, {limit:g})"))
 
 
-def _without_clips(draft: Draft, cache: Cache) -> Draft | None:
-    return _exchange_clips(draft, "none")
+def _without_clips(variant: VariantRun, cache: Cache) -> VariantRun | None:
+    return _exchange_clips(variant, "none")
 
 
-def _exchange_clips(draft: Draft, into: str) -> Draft | None:
-    """Return the draft whose clips are gone, or cut the other thing: "none", "cell", "gates"."""
+def _exchange_clips(variant: VariantRun, into: str) -> VariantRun | None:
+    """Return the variant whose clips are gone, or cut the other thing: "none", "cell", "gates"."""
     from lstm_cli.cell.cells import with_cell_clip, with_clip
     from lstm_cli.cell.traits import build_cell, traits_of
 
     cells = []
-    for cell in draft.cells:
+    for cell in variant.cells:
         traits = traits_of(cell)
         if traits is None or not (traits.clip or traits.cell_clip):
             return None
@@ -144,18 +146,18 @@ def _exchange_clips(draft: Draft, into: str) -> Draft | None:
         elif into == "gates":
             bare = with_clip(bare, traits.cell_clip)
         cells.append(bare)
-    return replace(draft, cells=tuple(cells))
+    return replace(variant, cells=tuple(cells))
 
 
-def _clip_c_too(draft: Draft, cache: Cache) -> Draft | None:
-    """Return the draft that cuts c before its activation as well, as ONNX's text can be read."""
+def _clip_c_too(variant: VariantRun, cache: Cache) -> VariantRun | None:
+    """Return the variant that cuts c before its activation as well, as ONNX's text can be read."""
     from lstm_cli.cell.traits import traits_of
 
-    limits = {traits.clip if (traits := traits_of(cell)) else 0.0 for cell in draft.cells}
+    limits = {traits.clip if (traits := traits_of(cell)) else 0.0 for cell in variant.cells}
     (limit, *more) = limits
     if more or not limit:
         return None
-    return edits(("h", "act(c)", f"act(clip(c, -{limit:g}, {limit:g}))"))(draft, cache)
+    return edits(("h", "act(c)", f"act(clip(c, -{limit:g}, {limit:g}))"))(variant, cache)
 
 
 def _clip_rows() -> list[Mistake]:
@@ -288,7 +290,7 @@ ROWS = (
     ),
     Mistake(
         "directions-exchanged", "forward and backward weights are exchanged",
-        Redraft(_directions_exchanged),
+        OtherChange(_directions_exchanged),
         "No shape complains.", "_reverse tensors are set on the forward layer.",
         "exchange them", "NVIDIA/TensorRT issue 2492", numbers=(72,), kind="sequence",
         formula="W = W_reverse",
@@ -296,7 +298,7 @@ ROWS = (
     Mistake(
         "backward-not-reversed-back",
         "the backward direction's outputs stay in its own order of time",
-        Redraft(_not_turned_back),
+        OtherChange(_not_turned_back),
         "Its final state is right, its sequence runs the other way.",
         "Keras's go_backwards does not turn the output back; Bidirectional does.",
         "reverse the backward output along time", "shyamupa/snli-entailment issue 2",
@@ -304,7 +306,7 @@ ROWS = (
     ),
     Mistake(
         "states-by-direction", "rows of states run over directions first, then layers",
-        Redraft(_states_by_direction),
+        OtherChange(_states_by_direction),
         "No shape complains, and nothing shows from a zero state.",
         "(layers, directions) reshaped as (directions, layers).",
         "order rows: layer 0 forward, layer 0 backward, layer 1 forward, …",
@@ -332,7 +334,7 @@ ROWS = (
         "mixed precision", kind="numbers", formula="every value rounded to 8 bits", certain=False,
     ),
     Mistake(
-        "clips-ignored", "the model's clip is not applied", Redraft(_without_clips),
+        "clips-ignored", "the model's clip is not applied", OtherChange(_without_clips),
         "Nothing until a value passes the limit.",
         "A target without clips (PyTorch, Keras) is given such weights.",
         "apply the clip", "Core ML, ONNX and TensorFlow Lite clip; others do not", numbers=(68,),
@@ -340,7 +342,7 @@ ROWS = (
     ),
     Mistake(
         "cell-clip-for-clip", "the cell state is cut where pre-activations should be",
-        Redraft(lambda draft, cache: _exchange_clips(draft, "cell")),
+        OtherChange(lambda variant, cache: _exchange_clips(variant, "cell")),
         "Nothing until a value passes the limit.",
         "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
         "cut what the model's own framework cuts", "tracel-ai/burn's ONNX importer", numbers=(68,),
@@ -348,14 +350,14 @@ ROWS = (
     ),
     Mistake(
         "clip-for-cell-clip", "pre-activations are cut where the cell state should be",
-        Redraft(lambda draft, cache: _exchange_clips(draft, "gates")),
+        OtherChange(lambda variant, cache: _exchange_clips(variant, "gates")),
         "Nothing until a value passes the limit.",
         "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
         "cut what the model's own framework cuts", "onnxruntime issue 27224", numbers=(68,),
         kind="numbers", formula="σ(clip(z)) for c = clip(c)",
     ),
     Mistake(
-        "clip-c-too", "c is cut as well before its activation", Redraft(_clip_c_too),
+        "clip-c-too", "c is cut as well before its activation", OtherChange(_clip_c_too),
         "Nothing until |c| passes the limit.",
         "ONNX: 'clip is applied to the input of activations'; onnxruntime leaves c out.",
         "agree on one reading", "onnxruntime issue 27224, pull 27239", numbers=(68,),

@@ -1,8 +1,8 @@
 """A run on its way to becoming somebody's mistake: what changes act on.
 
-A `Draft` is all that decides a run's numbers, taken apart; a change returns another draft, or None
-where it does not apply (no peepholes to exchange, no square matrix to transpose). Changes share
-what they do not touch, so that members of an ensemble share their matrix products.
+A `VariantRun` is all that decides a run's numbers, taken apart; a change returns another one, or
+None where it does not apply (no peepholes to exchange, no square matrix to transpose). Changes
+share what they do not touch, so that batched variants share their matrix products.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, Number, parse
 from lstm_cli.cell.rewriting import rewrite
 from lstm_cli.cell.weights import Direction, Model
-from lstm_cli.engine.batched_variants import CARRY, START, Member, Rounding, Run
+from lstm_cli.engine.batched_variants import CARRY, START, Member, MemberRun, Rounding
 
 Made = TypeVar("Made")
 
@@ -45,7 +45,7 @@ class Cache:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class GateWeights:
     """The weights of one layer in one direction.
 
     Attributes:
@@ -65,24 +65,24 @@ class Parts:
         """I, how many columns of `W_k` meet x."""
         return int(self.arrays[f"W_{self.letters[0]}"].shape[1]) - self.wide
 
-    def with_arrays(self, arrays: Mapping[str, Array]) -> Parts:
-        """Return parts with some arrays replaced."""
+    def with_arrays(self, arrays: Mapping[str, Array]) -> GateWeights:
+        """Return weights with some arrays replaced."""
         return replace(self, arrays={**self.arrays, **arrays})
 
 
 @dataclass(frozen=True, eq=False)
-class Draft:
+class VariantRun:
     """All that decides the numbers of a run.
 
     Attributes:
-        cells, parts, h, c: one for each layer and direction, in the order of `Model.runs`.
+        cells, weights, h, c: one for each layer and direction, in the order of `Model.runs`.
         layout: (layer, direction) of each.
         x: the input, `(T, I)`.
-        start, carry, rounding, turned_back: as `ensemble.Member`.
+        start, carry, rounding, turned_back: as `batched_variants.Member`.
     """
 
     cells: tuple[Cell, ...]
-    parts: tuple[Parts, ...]
+    weights: tuple[GateWeights, ...]
     layout: tuple[tuple[int, Direction], ...]
     x: Array
     h: tuple[Array, ...]
@@ -99,7 +99,7 @@ class Draft:
             {"I": own.inputs, "H": len(c), "P": own.wide}
             if own.letters
             else {"I": 1, "H": 2, "P": 3}
-            for own, c in zip(self.parts, self.c, strict=True)
+            for own, c in zip(self.weights, self.c, strict=True)
         ]
 
     @property
@@ -112,7 +112,7 @@ class Draft:
                 ("h_prev", h.shape),
                 ("c_prev", c.shape),
             )
-            for own, (level, _), h, c in zip(self.parts, self.layout, self.h, self.c, strict=True)
+            for own, (level, _), h, c in zip(self.weights, self.layout, self.h, self.c, strict=True)
         ]
 
     def _wide(self, level: int) -> int:
@@ -120,20 +120,20 @@ class Draft:
         return sum(len(h) for h, (own, _) in zip(self.h, self.layout, strict=True) if own == level)
 
     def member(self) -> Member:
-        """Return the draft as an ensemble takes it."""
+        """Return the variant as a member of a batch of variants."""
         runs = tuple(
-            Run(cell.equations, parts.arrays, h, c)
-            for cell, parts, h, c in zip(self.cells, self.parts, self.h, self.c, strict=True)
+            MemberRun(cell.equations, weights.arrays, h, c)
+            for cell, weights, h, c in zip(self.cells, self.weights, self.h, self.c, strict=True)
         )
         return Member(runs, self.x, self.start, self.carry, self.rounding, self.turned_back)
 
-    def with_inputs(self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...]) -> Draft:
-        """Return the draft on other inputs and states of the same sizes."""
+    def with_inputs(self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...]) -> VariantRun:
+        """Return the variant with other inputs and states of the same sizes."""
         return replace(self, x=x, h=h, c=c)
 
 
-def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Draft:
-    """Return the right run as a draft.
+def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> VariantRun:
+    """Return the right run, as the variant that changes nothing.
 
     Args:
         model: the layers.
@@ -147,7 +147,7 @@ def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Draft:
             return tuple(np.zeros(weights.size(symbol)) for weights in runs)
         return tuple(np.atleast_2d(given)[: len(runs)])
 
-    parts = []
+    found = []
     for weights in runs:
         letters = "".join(k for k in "ifgo" if f"W_{k}" in weights.arrays)
         wide = weights.output_size + weights.input_size
@@ -156,14 +156,14 @@ def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Draft:
             and f"b_{k}" in weights.arrays
             for k in letters
         )
-        own = Parts(
+        own = GateWeights(
             dict(weights.arrays), weights.recurrent_biases, weights.output_size,
             letters * (joined and len(letters) >= 3),
         )  # fmt: skip
-        parts.append(own)
-    return Draft(
+        found.append(own)
+    return VariantRun(
         tuple(weights.cell for weights in runs),
-        tuple(parts),
+        tuple(found),
         tuple((level, direction) for level, direction, _ in model.runs),
         np.asarray(x, dtype=np.float64),
         states("h", h),
@@ -172,15 +172,15 @@ def draft_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Draft:
 
 
 class Change(Protocol):
-    """What makes another draft of a draft; None where it does not apply."""
+    """Makes another variant of a variant; None where it does not apply."""
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the changed draft."""
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the changed variant."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class RowEdit:
     """Rows of the table rewritten: in each of `rows`, what fits `find` becomes `put`.
 
     `{k}` in the texts is the letter of the row's gate; wildcards as in `rewriting`.
@@ -212,19 +212,19 @@ class Edits:
         equal: letters of the sizes that must be equal, as in "IHP".
     """
 
-    edits: tuple[Edit, ...]
+    edits: tuple[RowEdit, ...]
     equal: str = ""
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the draft with edited tables; None where sizes that must be equal are not."""
-        if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in draft.sizes):
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant with edited tables; None where sizes that must be equal are not."""
+        if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in variant.sizes):
             return None
-        cells = tuple(_edited(self, cell) for cell in draft.cells)
+        cells = tuple(_edited(self, cell) for cell in variant.cells)
         kept = tuple(
-            cell for cell, shapes in zip(cells, draft.shapes, strict=True)
+            cell for cell, shapes in zip(cells, variant.shapes, strict=True)
             if cell is not None and _computes(cell, shapes)
         )  # fmt: skip
-        return replace(draft, cells=kept) if len(kept) == len(cells) else None
+        return replace(variant, cells=kept) if len(kept) == len(cells) else None
 
     def on(self, cell: Cell) -> Cell | None:
         """Return the edited cell; None where an edit finds nothing, or makes a circle."""
@@ -287,7 +287,7 @@ def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:
     """Return a change of the table from (rows, find, put)."""
-    return Edits(tuple(Edit(*each) for each in changes), equal)
+    return Edits(tuple(RowEdit(*each) for each in changes), equal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,9 +296,9 @@ class FirstOf:
 
     changes: tuple[Change, ...]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the changed draft."""
-        made = (change(draft, cache) for change in self.changes)
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the changed variant."""
+        made = (change(variant, cache) for change in self.changes)
         return next((each for each in made if each is not None), None)
 
 
@@ -306,17 +306,17 @@ class FirstOf:
 class Reweigh:
     """A change of the weights, the same in every layer and direction."""
 
-    change: Callable[[Parts, Cache], Parts | None]
+    change: Callable[[GateWeights, Cache], GateWeights | None]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the draft with changed weights."""
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant with changed weights."""
 
-        def change(own: Parts) -> Parts | None:
+        def change(own: GateWeights) -> GateWeights | None:
             return self.change(own, cache)
 
-        made = [cache.get(self, change, own) for own in draft.parts if own.letters]
+        made = [cache.get(self, change, own) for own in variant.weights if own.letters]
         kept = tuple(own for own in made if own is not None)
-        return replace(draft, parts=kept) if len(kept) == len(draft.parts) else None
+        return replace(variant, weights=kept) if len(kept) == len(variant.weights) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,16 +326,16 @@ class Restate:
     start: Mapping[str, str] = field(default_factory=dict)
     carry: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the draft with other states handed on; None where their sizes differ."""
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant with other states handed on; None where their sizes differ."""
         texts = [*self.start.items(), *self.carry.items()]
         crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
-        if crossed and any(h.shape != c.shape for h, c in zip(draft.h, draft.c, strict=True)):
+        if crossed and any(h.shape != c.shape for h, c in zip(variant.h, variant.c, strict=True)):
             return None
         start, carry = (
             cache.get("expressions", _parsed, each) for each in (self.start, self.carry)
         )
-        return replace(draft, start={**draft.start, **start}, carry={**draft.carry, **carry})
+        return replace(variant, start={**variant.start, **start}, carry={**variant.carry, **carry})
 
 
 def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
@@ -348,20 +348,20 @@ class Resequence:
 
     change: Callable[[Array], Array]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the draft with another sequence."""
-        return replace(draft, x=cache.get(self, self.change, draft.x))
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant with another sequence."""
+        return replace(variant, x=cache.get(self, self.change, variant.x))
 
 
 @dataclass(frozen=True, eq=False)
-class Redraft:
-    """Any other change of the whole draft."""
+class OtherChange:
+    """Any other change of the whole variant."""
 
-    change: Callable[[Draft, Cache], Draft | None]
+    change: Callable[[VariantRun, Cache], VariantRun | None]
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the changed draft."""
-        return self.change(draft, cache)
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the changed variant."""
+        return self.change(variant, cache)
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,19 +371,19 @@ class Rounded:
     rounding: Rounding
     inputs: bool = True
 
-    def __call__(self, draft: Draft, cache: Cache) -> Draft | None:
-        """Return the draft in that arithmetic."""
-        if draft.rounding is not None:
+    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+        """Return the variant in that arithmetic."""
+        if variant.rounding is not None:
             return None
         how = self.rounding
         if not self.inputs:
-            return replace(draft, rounding=how)
+            return replace(variant, rounding=how)
 
-        def rounded(own: Parts) -> Parts:
+        def rounded(own: GateWeights) -> GateWeights:
             return own.with_arrays({name: how(array) for name, array in own.arrays.items()})
 
-        parts = tuple(cache.get(self, rounded, own) for own in draft.parts)
+        weights = tuple(cache.get(self, rounded, own) for own in variant.weights)
         return replace(
-            draft, parts=parts, x=how(draft.x), h=tuple(map(how, draft.h)),
-            c=tuple(map(how, draft.c)), rounding=how,
+            variant, weights=weights, x=how(variant.x), h=tuple(map(how, variant.h)),
+            c=tuple(map(how, variant.c)), rounding=how,
         )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Parts, Reweigh
+from lstm_cli.mistakes.variant_run import Cache, GateWeights, Reweigh
 
 # Our canonical stack: PyTorch's and Keras's order, and that of most others.
 STACK = "ifgo"
@@ -21,7 +21,7 @@ Block = Callable[[Array], Array]
 
 def each_matrix(
     recurrent: Block | None, inputs: Block | None, square: str = ""
-) -> Callable[[Parts, Cache], Parts | None]:
+) -> Callable[[GateWeights, Cache], GateWeights | None]:
     """Return a change of every gate's U_k and W_k, each by itself.
 
     Args:
@@ -29,15 +29,15 @@ def each_matrix(
         square: "U" or "W": which must be square, or both.
     """
 
-    def change(parts: Parts, cache: Cache) -> Parts | None:
+    def change(weights: GateWeights, cache: Cache) -> GateWeights | None:
         made = {}
-        for k in parts.letters:
-            joined = parts.arrays[f"W_{k}"]
-            sides = {"U": parts.wide, "W": joined.shape[1] - parts.wide}
+        for k in weights.letters:
+            joined = weights.arrays[f"W_{k}"]
+            sides = {"U": weights.wide, "W": joined.shape[1] - weights.wide}
             if any(sides[each] != len(joined) for each in square):
                 return None
-            made[f"W_{k}"] = cache.get(change, partial(_both, parts.wide), joined)
-        return parts.with_arrays(made)
+            made[f"W_{k}"] = cache.get(change, partial(_both, weights.wide), joined)
+        return weights.with_arrays(made)
 
     def _both(wide: int, joined: Array) -> Array:
         u, w = joined[:, :wide], joined[:, wide:]
@@ -52,18 +52,18 @@ def _reread(block: Array) -> Array:
 
 
 def each_bias(change: Callable[[Array, Array | None], Array | None]
-              ) -> Callable[[Parts, Cache], Parts | None]:  # fmt: skip
+              ) -> Callable[[GateWeights, Cache], GateWeights | None]:  # fmt: skip
     """Return a change of every gate's bias, of the sum and its recurrent part."""
 
-    def changed(parts: Parts, cache: Cache) -> Parts | None:
+    def changed(weights: GateWeights, cache: Cache) -> GateWeights | None:
         made = {}
-        for k in parts.letters:
-            whole, part = parts.arrays[f"b_{k}"], parts.recurrent.get(k)
+        for k in weights.letters:
+            whole, part = weights.arrays[f"b_{k}"], weights.recurrent.get(k)
             new = cache.get(changed, change, whole, part)
             if new is None:
                 return None
             made[f"b_{k}"] = new
-        return parts.with_arrays(made)
+        return weights.with_arrays(made)
 
     return changed
 
@@ -75,30 +75,34 @@ def with_two(
     return lambda whole, part: None if part is None else change(whole - part, part)
 
 
-def permuted(order: str, parts: Parts, cache: Cache) -> Parts | None:
-    """Return parts whose stack i f g o was read in another order."""
-    if set(parts.letters) != set(STACK):
+def permuted(order: str, weights: GateWeights, cache: Cache) -> GateWeights | None:
+    """Return weights whose stack i f g o was read in another order."""
+    if set(weights.letters) != set(STACK):
         return None
     moved = dict(zip(order, STACK, strict=True))
-    arrays = {f"{kind}_{to}": parts.arrays[f"{kind}_{own}"]
+    arrays = {f"{kind}_{to}": weights.arrays[f"{kind}_{own}"]
               for to, own in moved.items() for kind in "Wb"}  # fmt: skip
-    recurrent = {to: parts.recurrent[own] for to, own in moved.items() if own in parts.recurrent}
-    return replace(parts.with_arrays(arrays), recurrent=recurrent)
+    recurrent = {
+        to: weights.recurrent[own] for to, own in moved.items() if own in weights.recurrent
+    }
+    return replace(weights.with_arrays(arrays), recurrent=recurrent)
 
 
-def restacked(cut: Callable[[Array], list[Array]], parts: Parts, cache: Cache) -> Parts | None:
-    """Return parts whose stacks (4H, …) of gates i f g o were cut into gates otherwise."""
-    if set(parts.letters) != set(STACK):
+def restacked(
+    cut: Callable[[Array], list[Array]], weights: GateWeights, cache: Cache
+) -> GateWeights | None:
+    """Return weights whose stacks (4H, …) of gates i f g o were cut into gates otherwise."""
+    if set(weights.letters) != set(STACK):
         return None
-    stacks = {kind: np.concatenate([parts.arrays[f"{kind}_{k}"] for k in STACK]) for kind in "Wb"}
+    stacks = {kind: np.concatenate([weights.arrays[f"{kind}_{k}"] for k in STACK]) for kind in "Wb"}
     arrays = {f"{kind}_{k}": block
               for kind, stack in stacks.items()
               for k, block in zip(STACK, cut(stack), strict=True)}  # fmt: skip
     recurrent = {}
-    if len(parts.recurrent) == len(STACK):
-        stack = np.concatenate([parts.recurrent[k] for k in STACK])
+    if len(weights.recurrent) == len(STACK):
+        stack = np.concatenate([weights.recurrent[k] for k in STACK])
         recurrent = dict(zip(STACK, cut(stack), strict=True))
-    return replace(parts.with_arrays(arrays), recurrent=recurrent)
+    return replace(weights.with_arrays(arrays), recurrent=recurrent)
 
 
 def _every_fourth(stack: Array) -> list[Array]:
@@ -112,29 +116,29 @@ def _unit_major(stack: Array) -> list[Array]:
     return np.split(stack[order], 4)
 
 
-def _whole_stack_reread(both: bool) -> Callable[[Parts, Cache], Parts | None]:
+def _whole_stack_reread(both: bool) -> Callable[[GateWeights, Cache], GateWeights | None]:
     """Return a change that reads the buffer of the transposed stack without turning it."""
 
-    def change(parts: Parts, cache: Cache) -> Parts | None:
+    def change(weights: GateWeights, cache: Cache) -> GateWeights | None:
         def cut(stack: Array) -> list[Array]:
             if stack.ndim == 1:
                 return np.split(stack, 4)
-            u, w = stack[:, : parts.wide], stack[:, parts.wide :]
+            u, w = stack[:, : weights.wide], stack[:, weights.wide :]
             return np.split(np.hstack([_reread(u) if both else u, _reread(w)]), 4)
 
-        return restacked(cut, parts, cache)
+        return restacked(cut, weights, cache)
 
     return change
 
 
-def _peepholes(exchange: str) -> Callable[[Parts, Cache], Parts | None]:
+def _peepholes(exchange: str) -> Callable[[GateWeights, Cache], GateWeights | None]:
     one, other = (f"p_{k}" for k in exchange)
 
-    def change(parts: Parts, cache: Cache) -> Parts | None:
-        there = parts.arrays
+    def change(weights: GateWeights, cache: Cache) -> GateWeights | None:
+        there = weights.arrays
         if one not in there or other not in there:
             return None
-        return parts.with_arrays({one: there[other], other: there[one]})
+        return weights.with_arrays({one: there[other], other: there[one]})
 
     return change
 

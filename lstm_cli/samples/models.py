@@ -22,7 +22,7 @@ from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.formats.json import arrays_from
 from lstm_cli.formats.read import model_from_arrays, read_weights
 from lstm_cli.samples import Sample
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 MAX_MODELS = 64
 
@@ -36,7 +36,7 @@ class Models:
             be built: path -> digest.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SampleSettings) -> None:
         self.settings = settings
         self.built: dict[str, tuple[Model, dict[str, str]]] = {}
         self.used: dict[str, str] = {}
@@ -168,7 +168,7 @@ def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
     return dict(options)
 
 
-def sample_trace(sample: Sample, settings: Settings) -> Trace:
+def sample_trace(sample: Sample, settings: SampleSettings) -> Trace:
     """Return the run of one sample; errors as those of a record."""
     try:
         model = Models(settings).of(sample)

@@ -20,7 +20,7 @@ import numpy as np
 
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.files.safe import decode, parse_json
-from lstm_cli.samples.tables import VECTORS, Table, Tables, Uncertain
+from lstm_cli.samples.tables import VECTORS, SampleTable, Tables, Uncertain
 
 _BRACKET = ord("[")
 # So many kinds of lines get a pattern, in one chunk, and lines of so many members.
@@ -230,7 +230,7 @@ class _Kind:
     fullmatch: Callable[[bytes], re.Match[bytes] | None]
     reading: Sequence[Callable[[_Columns, Sequence[bytes]], Any]]
 
-    def put(self, table: Table, positions: Sequence[int], columns: Iterator[Any]) -> None:
+    def put(self, table: SampleTable, positions: Sequence[int], columns: Iterator[Any]) -> None:
         """Put columns that were read into their table."""
         table.positions += positions
         for key in self.keys:

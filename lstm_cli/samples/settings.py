@@ -26,7 +26,7 @@ def unchanged(cell: Cell) -> Cell:
 
 
 @dataclass(frozen=True)
-class Settings:
+class SampleSettings:
     """What holds for samples that do not say otherwise.
 
     Attributes:

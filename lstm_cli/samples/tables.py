@@ -157,7 +157,7 @@ def _widths(counts: list[int], widths: list[int]) -> list[int]:
 
 
 @dataclass
-class Table:
+class SampleTable:
     """Samples that have the same members.
 
     Attributes:
@@ -216,13 +216,13 @@ class Tables:
         single: positions of samples that only `Chunk.read` can judge.
     """
 
-    tables: dict[Any, Table] = field(default_factory=dict)
+    tables: dict[Any, SampleTable] = field(default_factory=dict)
     single: list[int] = field(default_factory=list)
 
-    def table(self, keys: tuple[str, ...], symbols: tuple[str, ...]) -> Table:
+    def table(self, keys: tuple[str, ...], symbols: tuple[str, ...]) -> SampleTable:
         """Return the table of samples with these members."""
         if (keys, symbols) not in self.tables:
-            self.tables[keys, symbols] = Table(keys, symbols)
+            self.tables[keys, symbols] = SampleTable(keys, symbols)
         return self.tables[keys, symbols]
 
     def add(self, start: int, documents: Sequence[Any], booleans: bool = True) -> None:

@@ -35,7 +35,7 @@ from lstm_cli.show.circuit_parts import (
     Wire,
 )
 from lstm_cli.show.circuit_reading import (
-    Column,
+    GateColumn,
     columns_of,
     depth_of,
     face_of,
@@ -114,7 +114,7 @@ class _Builder:
             column.out = self.box_y - (BOX_HEIGHT + 12) * above - BOX_HEIGHT / 2
             self.labels += self._column_labels(column)
 
-    def _column_labels(self, column: Column) -> Iterator[Label]:
+    def _column_labels(self, column: GateColumn) -> Iterator[Label]:
         last = column.rows[-1].symbol
         yield Label(last, self._name(last), (column.x + 9, column.out - 34))
         if column.layer is not None and column.layer != Name(last):
@@ -122,7 +122,7 @@ class _Builder:
             shown = self._name(key) if isinstance(column.layer, Name) else ""
             yield Label(key, shown, (column.x + 9, self.box_y + 50), chips=False)
 
-    def _column(self, column: Column) -> None:
+    def _column(self, column: GateColumn) -> None:
         """Draw a column from the bus up to the top of its highest box."""
         foot = self.bus_y if self._reads_bus(column) else self.box_y + 44
         last = column.rows[-1].symbol
@@ -141,13 +141,13 @@ class _Builder:
             self._operation(Name(row.symbol), row.expression, middle)
         self._feeds(column, foot)
 
-    def _reads(self, column: Column) -> set[str]:
+    def _reads(self, column: GateColumn) -> set[str]:
         return {name for row in column.rows for name in names_in(row.expression)}
 
-    def _reads_bus(self, column: Column) -> bool:
+    def _reads_bus(self, column: GateColumn) -> bool:
         return bool(self._reads(column) & {"x", "h_prev"})
 
-    def _feeds(self, column: Column, foot: float) -> None:
+    def _feeds(self, column: GateColumn, foot: float) -> None:
         """Draw what a column's rows read beside the bus: states and other columns."""
         own = {row.symbol for row in column.rows}
         for row in column.rows:

@@ -19,7 +19,7 @@ from lstm_cli.cell.notation import UNICODE, function_name, is_parameter, write
 
 
 @dataclass(eq=False)
-class Column:
+class GateColumn:
     """Rows that follow each other and nothing else: a pre-activation and its gate."""
 
     rows: list[Equation]
@@ -85,10 +85,10 @@ def inlined_rows(cell: Cell) -> dict[str, Node]:
     return trees
 
 
-def columns_of(cell: Cell, inlined: Mapping[str, Node]) -> list[Column]:
+def columns_of(cell: Cell, inlined: Mapping[str, Node]) -> list[GateColumn]:
     """Return the other rows as columns, each with the rows that read nothing but the one before."""
     readers = _readers(cell.equations)
-    columns: list[Column] = []
+    columns: list[GateColumn] = []
     for row in cell.equations:
         if row.symbol in ("c", "h", *inlined):
             continue
@@ -97,11 +97,13 @@ def columns_of(cell: Cell, inlined: Mapping[str, Node]) -> list[Column]:
         if home and readers[reads[0]] == [row.symbol] and not is_layer(row.expression):
             home[0].rows.append(row)
         else:
-            columns.append(Column([row]))
+            columns.append(GateColumn([row]))
     return columns
 
 
-def rank(column: Column, states: tuple[Node, Node], place: Mapping[str, int]) -> tuple[int, int]:
+def rank(
+    column: GateColumn, states: tuple[Node, Node], place: Mapping[str, int]
+) -> tuple[int, int]:
     """Return the order of columns: as c reads them, then as h does, then the others.
 
     A column that only others read stands before the first of them, by its place in the table.

@@ -35,7 +35,7 @@ _ASCII = str.maketrans({"→": "->", "−": "-", "·": "*", "…": "...", "≈":
 
 
 @record
-class Look:
+class RowStyles:
     """Colours by the kind of row, as data: one for colour and the same shape without."""
 
     heading: str = "bold"
@@ -58,10 +58,10 @@ class Look:
 class Page:
     """A console and how to write on it: Unicode where it can be encoded, plain text elsewhere."""
 
-    def __init__(self, console: Console, view: View, look: Look | None = None) -> None:
+    def __init__(self, console: Console, view: View, look: RowStyles | None = None) -> None:
         self.console = console
         self.view = view
-        self.look = look or Look()
+        self.look = look or RowStyles()
         self.pretty = "utf" in (console.encoding or "").lower()
         self.style: Style = UNICODE if self.pretty else PLAIN
 

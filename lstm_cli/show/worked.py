@@ -42,7 +42,7 @@ class Ask:
 
 
 @dataclass(frozen=True, eq=False)
-class Vector:
+class JoinedVector:
     """A vector that a row multiplies: its name, and the parts that are joined in it."""
 
     shown: str
@@ -50,12 +50,12 @@ class Vector:
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class WorkedGroup:
     """A gate or a state: what it is called, the vectors it needs, its rows, its sentence."""
 
     symbol: str
     label: str
-    vectors: tuple[Vector, ...]
+    vectors: tuple[JoinedVector, ...]
     workings: tuple[Working, ...]
     sentence: str
 
@@ -65,7 +65,7 @@ class UnitWork:
     """One unit of one step; `missing` are rows that have no such unit, with their sizes."""
 
     unit: int
-    groups: tuple[Group, ...]
+    groups: tuple[WorkedGroup, ...]
     missing: tuple[tuple[str, int], ...]
 
 
@@ -75,7 +75,7 @@ class StepWork:
 
     trace: LayerTrace
     t: int
-    vectors: tuple[Vector, ...]
+    vectors: tuple[JoinedVector, ...]
     chosen: str
     units: tuple[UnitWork, ...]
 
@@ -149,7 +149,7 @@ def known_at(each: LayerTrace, t: int) -> dict[str, Array]:
 
 def _vectors(
     cell: Cell, ask: Ask, style: Style, known: Mapping[str, Array]
-) -> Iterator[tuple[Vector, set[str]]]:
+) -> Iterator[tuple[JoinedVector, set[str]]]:
     """Yield each vector that a shown row multiplies by a matrix, once, and the names in it."""
     done: list[Node] = []
     for row in cell.equations:
@@ -161,7 +161,7 @@ def _vectors(
             if node not in done and (parts or isinstance(node, Name)):
                 done.append(node)
                 shown = tuple((write(p, style), evaluate(p, known)) for p in parts or (node,))
-                yield Vector(write(node, style), shown), set(names_in(node))
+                yield JoinedVector(write(node, style), shown), set(names_in(node))
 
 
 def _multiplied(node: Node) -> Iterator[Node]:
@@ -179,7 +179,7 @@ def _multiplied(node: Node) -> Iterator[Node]:
 
 def _unit(
     each: LayerTrace, t: int, unit: int, ask: Ask, style: Style, known: Mapping[str, Array],
-    late: list[tuple[Vector, set[str]]],
+    late: list[tuple[JoinedVector, set[str]]],
 ) -> UnitWork:  # fmt: skip
     teller = Teller(each.cell, known, unit, style)
     groups, missing, left = [], [], list(late)
@@ -199,7 +199,9 @@ def _unit(
         )  # fmt: skip
         last = each.cell[there[-1]]
         groups.append(
-            Group(last.symbol, last.label or last.symbol, tuple(own), works, teller.say(there[-1]))
+            WorkedGroup(
+                last.symbol, last.label or last.symbol, tuple(own), works, teller.say(there[-1])
+            )
         )
     return UnitWork(unit, tuple(groups), tuple(missing))
 
@@ -231,7 +233,7 @@ def grouped(cell: Cell) -> list[list[str]]:
     return groups
 
 
-def called(vector: Vector, style: Style) -> str:
+def called(vector: JoinedVector, style: Style) -> str:
     """Return what a vector is called: an input's label, or that it is joined of several."""
     if len(vector.parts) > 1:
         return "one vector"

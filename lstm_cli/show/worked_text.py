@@ -15,8 +15,16 @@ from lstm_cli.engine.run import Trace
 from lstm_cli.show.arithmetic import Working
 from lstm_cli.show.rows import View, definitions
 from lstm_cli.show.sheets import WRITERS
-from lstm_cli.show.terminal import Look, Page, place_of, print_head
-from lstm_cli.show.worked import Ask, Group, StepWork, UnitWork, Vector, as_sentence, worked
+from lstm_cli.show.terminal import Page, RowStyles, place_of, print_head
+from lstm_cli.show.worked import (
+    Ask,
+    JoinedVector,
+    StepWork,
+    UnitWork,
+    WorkedGroup,
+    as_sentence,
+    worked,
+)
 from lstm_cli.show.worked_vectors import vector_lines, vector_title
 
 MARKDOWN_WIDTH = 96
@@ -60,7 +68,7 @@ def _print_step(page: Page, trace: Trace, step: StepWork, ask: Ask) -> None:
             page.print(page.text(line, page.look.note))
 
 
-def _print_vector(page: Page, vector: Vector, ask: Ask) -> None:
+def _print_vector(page: Page, vector: JoinedVector, ask: Ask) -> None:
     page.print()
     page.print(page.text(vector_title(vector, page.style), page.look.heading))
     for line in vector_lines(vector, page.console.width - 2, page.style, ask.digits):
@@ -68,7 +76,7 @@ def _print_vector(page: Page, vector: Vector, ask: Ask) -> None:
                              page.look.given))  # fmt: skip
 
 
-def _print_group(page: Page, group: Group, ask: Ask) -> None:
+def _print_group(page: Page, group: WorkedGroup, ask: Ask) -> None:
     for vector in group.vectors:
         _print_vector(page, vector, ask)
     page.print()
@@ -87,7 +95,7 @@ def _print_group(page: Page, group: Group, ask: Ask) -> None:
 
 def _coloured(page: Page, work: Working, line: str, style: str, first: bool, last: bool) -> Text:
     """Return a line with its name as the table has it and its result in bold."""
-    text = page.text(f"  {line}", Look.equation)
+    text = page.text(f"  {line}", RowStyles.equation)
     if first:
         text.stylize(style or "not dim", 2, 2 + len(page.text(work.shown)))
     if last:
@@ -180,7 +188,7 @@ def title(trace: Trace, count: int, name: str) -> str:
     return what if trace.model.cell.name == "lstm" else f"{what} ({name})"
 
 
-def _vector_blocks(vectors: Sequence[Vector], ask: Ask) -> Iterator[str]:
+def _vector_blocks(vectors: Sequence[JoinedVector], ask: Ask) -> Iterator[str]:
     for vector in vectors:
         lines = vector_lines(vector, MARKDOWN_WIDTH, UNICODE, ask.digits)
         yield f"`{vector_title(vector, UNICODE)}`\n\n"

@@ -10,22 +10,22 @@ from rich.cells import cell_len
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.notation import LATEX, Style
 from lstm_cli.show.hand import Hand
-from lstm_cli.show.worked import Vector, called
+from lstm_cli.show.worked import JoinedVector, called
 
 # So many numbers of a part are drawn; what enters a sum stands in the sum.
 MOST_DRAWN = 16
 
 
-def vector_title(vector: Vector, style: Style) -> str:
+def vector_title(vector: JoinedVector, style: Style) -> str:
     """Return what stands over a drawn vector."""
     label = called(vector, style)
     return f"{vector.shown}, {label}" if label else vector.shown
 
 
-def vector_lines(vector: Vector, width: int, style: Style, digits: int) -> list[str]:
+def vector_lines(vector: JoinedVector, width: int, style: Style, digits: int) -> list[str]:
     """Return a vector as a line of numbers under their places, a bar between its parts."""
     columns = [
-        Column(part, name if len(vector.parts) > 1 else "", place, text)
+        VectorEntry(part, name if len(vector.parts) > 1 else "", place, text)
         for part, (name, array) in enumerate(vector.parts)
         for place, text in entries(array, style, digits)
     ]
@@ -38,7 +38,7 @@ def vector_lines(vector: Vector, width: int, style: Style, digits: int) -> list[
 
 
 @dataclass(frozen=True)
-class Column:
+class VectorEntry:
     """One number of a drawn vector: which part it is in, that part's name, its place, its text."""
 
     part: int
@@ -58,7 +58,7 @@ def entries(array: Array, style: Style, digits: int) -> list[tuple[str, str]]:
     return texts
 
 
-def _fitting(columns: Sequence[Column], width: int) -> int:
+def _fitting(columns: Sequence[VectorEntry], width: int) -> int:
     """Return how many columns a line takes, at least one; it ends with a part where it can."""
     count = len(columns)
     while count > 1 and max(map(cell_len, _block(columns[:count]))) > width:
@@ -68,7 +68,7 @@ def _fitting(columns: Sequence[Column], width: int) -> int:
     return ends[-1] if cut and ends else count
 
 
-def _block(columns: Sequence[Column]) -> list[str]:
+def _block(columns: Sequence[VectorEntry]) -> list[str]:
     """Return the lines of some columns: names of parts, places, numbers."""
     sides: dict[int, tuple[list[str], list[str]]] = {}
     names: dict[int, str] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lstm_cli.commands.report.page import Look, page
+from lstm_cli.commands.report.page import PageView, page
 from lstm_cli.engine.run import Trace
 
 # Without these a Chromium as root does not start, or asks the network for its own updates.
@@ -38,9 +38,9 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     complaints: list[str] = []
     tabs: list[Any] = []
 
-    def open_(trace: Trace, look: Look | None = None, *, scheme: str = "light") -> Any:
+    def open_(trace: Trace, look: PageView | None = None, *, scheme: str = "light") -> Any:
         path = tmp_path / f"page-{len(tabs)}.html"
-        path.write_text(page(trace, look or Look(), "0"), encoding="utf-8")
+        path.write_text(page(trace, look or PageView(), "0"), encoding="utf-8")
         tab = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))

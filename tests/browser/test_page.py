@@ -14,7 +14,7 @@ from lstm_cli.cell.cells import LSTM, Cell, parse_table
 from lstm_cli.cell.equations import evaluate
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.commands.report.page import Look
+from lstm_cli.commands.report.page import PageView
 from lstm_cli.engine.run import LayerTrace, Trace, run
 from lstm_cli.formats.read import read_weights
 from lstm_cli.show.circuit import draw
@@ -146,7 +146,7 @@ def test_a_projection_to_one_number_is_unit_0s_alone(opened: Open) -> None:
     """Where h has one number and c has many, the other units have no h to show."""
     cell = spec_cell("projection")
     weights = LstmWeights(cell, random_arrays(cell, {"I": 2, "H": 4, "P": 1}, seed=3))
-    tab = opened(trace_of(weights), Look(unit=3))
+    tab = opened(trace_of(weights), PageView(unit=3))
     assert tab.locator("#rows tr[data-symbol=h] .value").inner_text() == "–"
     assert tab.locator(".circuit [data-number=h]").text_content() == "–"
     assert tab.locator("#worked li").all_inner_texts() == ["nothing: it ends at 0"]
@@ -181,7 +181,7 @@ def assert_circuit(tab: Any, each: LayerTrace, t: int, unit: int) -> None:
 def test_the_drawing_shows_this_runs_values(opened: Open) -> None:
     """Each label of the circuit, and each row of the table, has the number of unit and step."""
     trace = trace_of(random_weights(spec_cell("peephole"), seed=5))
-    tab = opened(trace, Look(unit=2, t=3))
+    tab = opened(trace, PageView(unit=2, t=3))
     each = trace.layers[0]
     assert_circuit(tab, each, 3, 2)
     for line in tab.locator("#rows tbody tr").all():
@@ -214,7 +214,7 @@ def test_time_and_unit_move_by_slider_key_and_strip(opened: Open) -> None:
 
 def test_play_goes_on_and_stops(opened: Open) -> None:
     """The space bar plays the run from the step in view, and stops it."""
-    tab = opened(trace_of(random_weights(spec_cell("lstm")), steps=3), Look(t=2))
+    tab = opened(trace_of(random_weights(spec_cell("lstm")), steps=3), PageView(t=2))
     tab.keyboard.press("Space")
     tab.get_by_text("3 of 3").wait_for()
     tab.locator("#play[aria-label=play]").wait_for()
@@ -226,7 +226,7 @@ def test_sliders_recompute_the_step(opened: Open, name: str) -> None:
     weights = random_weights(spec_cell("peephole+projection"), seed=7)
     trace = trace_of(weights)
     unit, t = 1, 3
-    tab = opened(trace, Look(unit=unit, t=t))
+    tab = opened(trace, PageView(unit=unit, t=t))
     tab.locator(f"#sliders [data-moves={name}]").click()
     box = tab.locator("#sliders input[type=number]").nth(
         1 if name != "b_o" and name != "p_i" else 0
@@ -255,7 +255,7 @@ def test_sliders_recompute_the_step(opened: Open, name: str) -> None:
 
 def test_a_slider_that_is_dragged_is_a_number_too(opened: Open) -> None:
     """The range and the box beside it say the same, and the keyboard moves the range."""
-    tab = opened(question(), Look(unit=1))
+    tab = opened(question(), PageView(unit=1))
     ranged = tab.locator("#sliders input[type=range]").nth(1)
     ranged.fill("1.5")
     assert tab.locator("#sliders input[type=number]").nth(1).input_value() == "1.5"
@@ -266,7 +266,7 @@ def test_a_slider_that_is_dragged_is_a_number_too(opened: Open) -> None:
 
 def test_what_was_moved_stays_on_its_slider(opened: Open) -> None:
     """Another unit, or other sliders in between: an edit in force is the number that is shown."""
-    tab = opened(question(), Look(unit=1))
+    tab = opened(question(), PageView(unit=1))
     tab.locator("#sliders input[type=number]").nth(2).fill("0.75")
     tab.locator("#sliders [data-moves=h_prev]").click()
     tab.locator("#sliders [data-moves=x]").click()
@@ -289,7 +289,7 @@ def test_what_was_moved_stays_on_its_slider(opened: Open) -> None:
 
 def test_the_pointer_shows_an_equation_with_its_numbers(opened: Open) -> None:
     """What is under the pointer is worked out: the row, its numbers put in, the textbook's σ."""
-    tab = opened(question(), Look(unit=1))
+    tab = opened(question(), PageView(unit=1))
     tab.locator("#rows tr[data-symbol=f]").hover()
     panel = tab.locator("#worked")
     assert panel.locator("h2").inner_text() == "ft[1] · forget gate"
@@ -345,7 +345,7 @@ def test_every_row_is_worked_out(opened: Open, table: str, notation: Any) -> Non
     made = {"own": own_weights, "deep": deep_weights}
     weights = made[table]() if table in made else random_weights(spec_cell(table), seed=6)
     trace = trace_of(weights)
-    tab, unit, t = opened(trace, Look(unit=1, t=2, notation=notation)), 1, 2
+    tab, unit, t = opened(trace, PageView(unit=1, t=2, notation=notation)), 1, 2
     each, panel = trace.layers[0], tab.locator("#worked")
     known = {**weights.arrays, **each.at(t)}
     for line in tab.locator("#rows tbody tr").all():
@@ -367,7 +367,7 @@ def assert_worked(stages: list[str], value: float) -> None:
 
 def test_a_part_that_fails_stops_no_other(opened: Open) -> None:
     """Where one expression cannot be worked out, that is said, and the page goes on."""
-    tab = opened(question(), Look(unit=1))
+    tab = opened(question(), PageView(unit=1))
     tab.evaluate("console.error = () => {}")  # the fault below is ours
     tab.evaluate("lstmStep.parts()['i * g'].stages = [[{ product: ['none', 'x', 'all'] }]]")
     tab.locator("#rows tr[data-symbol=f]").hover()

@@ -18,7 +18,7 @@ from lstm_cli.cell.equations import DERIVED, FUNCTIONS, Apply, Name, Node, evalu
 from lstm_cli.cell.gradient import backward_table, local, simplified
 from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE, gradient_style, write, write_equation
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.engine.grad import backward
+from lstm_cli.engine.grad import grad
 from lstm_cli.engine.run import run
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_inputs, random_weights
@@ -256,7 +256,7 @@ def test_every_cell_against_the_witness(name: str) -> None:
     weights = random_weights(spec_cell(name), inputs=2, hidden=3, output=2, seed=5)
     x, h, c = random_inputs(weights, 4, seed=6)
     by = loss_weights(7, 4, weights.output_size, 3)
-    found = backward(run(Model.single(weights), x, h, c), *by)
+    found = grad(run(Model.single(weights), x, h, c), *by)
 
     def with_(symbol: str, value: Array) -> float:
         if symbol in ("x", "h", "c"):
@@ -322,7 +322,7 @@ def test_the_equations_of_greff_and_others(name: str) -> None:
     x, h, c = random_inputs(weights, 6, seed=12)
     delta = np.random.default_rng(13).normal(size=(6, 4))
     trace = run(Model.single(weights), x, h, c)
-    found = backward(trace, d_output=delta).layers[0]
+    found = grad(trace, d_output=delta).layers[0]
     for symbol, expected in greff(weights, trace.layers[0].values, delta).items():
         if symbol in found.parameters:
             assert np.allclose(found.parameters[symbol], expected, rtol=1e-12, atol=1e-14), symbol

@@ -31,7 +31,7 @@ from lstm_cli.commands.explore.grid import fitted, table
 from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
 from lstm_cli.commands.explore.scene import Scene, meets, origin, rows_of, sentence
 from lstm_cli.commands.explore.state import (
-    Place,
+    EditablePlace,
     Session,
     edited_run,
     number_at,
@@ -87,8 +87,8 @@ def test_an_edit_of_x_and_of_the_states_is_a_run_from_them(name: str) -> None:
     trace = traced(name)
     session = Session(trace)
     for place, value in [
-        (Place(0, "x", (2, 1)), 0.77), (Place(0, "h_prev", (1, 0)), -0.31),
-        (Place(0, "c_prev", (1, 3)), 1.9),
+        (EditablePlace(0, "x", (2, 1)), 0.77), (EditablePlace(0, "h_prev", (1, 0)), -0.31),
+        (EditablePlace(0, "c_prev", (1, 3)), 1.9),
     ]:  # fmt: skip
         session = session.edited(place, value)
     x, h, c = (np.array(trace.layers[0].values[s]) for s in ("x", "h_prev", "c_prev"))
@@ -102,9 +102,9 @@ def test_an_edit_of_a_weight_is_a_run_with_it(name: str) -> None:
     """A recurrent weight, an input weight and a bias, edited, give the witness's run with them."""
     trace = traced(name)
     wide = trace.model.first.output_size
-    session = Session(trace).edited(Place(0, "W_i", (2, 1)), 0.6)
-    session = session.edited(Place(0, "W_o", (0, wide + 2)), -0.8)
-    session = session.edited(Place(0, "b_f", (3,)), 1.2)
+    session = Session(trace).edited(EditablePlace(0, "W_i", (2, 1)), 0.6)
+    session = session.edited(EditablePlace(0, "W_o", (0, wide + 2)), -0.8)
+    session = session.edited(EditablePlace(0, "b_f", (3,)), 1.2)
     witness = as_witness(trace.model.first, **WITNESS_SPECS[name])
     witness.U["i"][2][1], witness.W["o"][0][2], witness.b["f"][3] = 0.6, -0.8, 1.2
     each = trace.layers[0]
@@ -119,9 +119,9 @@ def test_an_edit_of_a_weight_is_a_run_with_it(name: str) -> None:
 def test_a_state_overridden_in_the_middle_goes_on_from_there(name: str) -> None:
     """Steps before an override stay, and those from it on are the witness's from the new state."""
     trace = traced(name, steps=6)
-    session = Session(trace).edited(Place(0, "c_prev", (4, 2)), -1.4)
-    session = session.edited(Place(0, "h_prev", (4, 1)), 0.9)
-    session = session.edited(Place(0, "c_prev", (6, 0)), 0.05)
+    session = Session(trace).edited(EditablePlace(0, "c_prev", (4, 2)), -1.4)
+    session = session.edited(EditablePlace(0, "h_prev", (4, 1)), 0.9)
+    session = session.edited(EditablePlace(0, "c_prev", (6, 0)), 0.05)
     witness = as_witness(trace.model.first, **WITNESS_SPECS[name])
     each = trace.layers[0]
     x, first = each.values["x"].tolist(), each.at(1)
@@ -143,7 +143,7 @@ def test_an_override_of_a_backward_direction_reaches_the_steps_before_it() -> No
     weights = random_weights(LSTM, seed=8)
     x, h, c = random_inputs(weights, 4, seed=9)
     trace = run(Model((Layer({"backward": weights}),)), x, h, c)
-    now = Session(trace).edited(Place(0, "c_prev", (3, 1)), 2.5).trace.layers[0]
+    now = Session(trace).edited(EditablePlace(0, "c_prev", (3, 1)), 2.5).trace.layers[0]
     witness = as_witness(weights)
     last = witness.run(x[3:].tolist(), h.tolist(), c.tolist())
     state = list(last[0]["c"])
@@ -168,7 +168,7 @@ def test_an_edit_below_runs_every_layer_above() -> None:
     h, c = ([e.at(1 if e.direction == "forward" else 4)[s] for e in trace.layers]
             for s in ("h_prev", "c_prev"))  # fmt: skip
     expected = run(trace.model, x, h, c)
-    now = Session(trace).edited(Place(0, "x", (3, 0)), -3.0).trace
+    now = Session(trace).edited(EditablePlace(0, "x", (3, 0)), -3.0).trace
     for got, wanted in zip(now.layers, expected.layers, strict=True):
         assert (got.layer, got.direction) == (wanted.layer, wanted.direction)
         for symbol, values in wanted.values.items():
@@ -179,7 +179,7 @@ def test_an_edit_below_runs_every_layer_above() -> None:
 def test_an_edit_above_leaves_the_layers_below() -> None:
     """An override in layer 1 backward changes that run alone."""
     trace = stacked()
-    now = Session(trace).edited(Place(3, "h_prev", (2, 1)), 0.4).trace
+    now = Session(trace).edited(EditablePlace(3, "h_prev", (2, 1)), 0.4).trace
     for place in range(3):
         assert np.array_equal(now.layers[place].values["h"], trace.layers[place].values["h"])
     assert now.layers[3].at(2)["h_prev"][1] == 0.4
@@ -192,10 +192,12 @@ def test_a_run_that_is_cut_is_the_same_to_the_bit(dtype: str) -> None:
     """An edit that puts back what stood there, anywhere, gives the given run to the bit."""
     weights = random_weights(cell_named("peephole"), seed=4)
     trace = run(Model.single(weights), *random_inputs(weights, 5), dtype=dtype)
-    again = Session(trace).edited(Place(0, "x", (1, 0)), 9.0)
-    again = again.edited(Place(0, "x", (1, 0)), number_at(trace, Place(0, "x", (1, 0))))
+    again = Session(trace).edited(EditablePlace(0, "x", (1, 0)), 9.0)
+    again = again.edited(
+        EditablePlace(0, "x", (1, 0)), number_at(trace, EditablePlace(0, "x", (1, 0)))
+    )
     assert again.edits == ()
-    session = Session(trace).edited(Place(0, "c_prev", (3, 1)), 7.0)
+    session = Session(trace).edited(EditablePlace(0, "c_prev", (3, 1)), 7.0)
     edit = session.edits[0]
     kept = type(edit)(edit.place, number_at(trace, edit.place))
     joined = edited_run(trace, [kept])
@@ -207,8 +209,8 @@ def test_a_run_that_is_cut_is_the_same_to_the_bit(dtype: str) -> None:
 def test_the_given_number_is_an_edit_where_another_would_follow() -> None:
     """A state set to what it was at first is held there, when an earlier edit has moved it."""
     trace = traced()
-    place = Place(0, "c_prev", (3, 0))
-    moved = Session(trace).edited(Place(0, "x", (1, 0)), 5.0)
+    place = EditablePlace(0, "c_prev", (3, 0))
+    moved = Session(trace).edited(EditablePlace(0, "x", (1, 0)), 5.0)
     held = moved.edited(place, number_at(trace, place))
     assert number_at(moved.trace, place) != number_at(trace, place)
     assert number_at(held.trace, place) == number_at(trace, place)
@@ -223,8 +225,8 @@ def test_what_is_computed_cannot_be_edited() -> None:
     assert "w for the weights" in refused.value.hint
     with pytest.raises(LstmStepError, match="x of layer 1 is what layer 0 puts out"):
         place_of(trace, 2, "x", (1, 0))
-    assert place_of(trace, 1, "x", (2, 1)) == Place(0, "x", (2, 1))
-    assert place_of(trace, 1, "W_f", (2, 1)) == Place(1, "W_f", (2, 1))
+    assert place_of(trace, 1, "x", (2, 1)) == EditablePlace(0, "x", (2, 1))
+    assert place_of(trace, 1, "W_f", (2, 1)) == EditablePlace(1, "W_f", (2, 1))
 
 
 @pytest.mark.parametrize("text", ["", "1,2", "nan", "inf", "1e999", "0x10", "١", "@file", "-", "a"])
@@ -482,7 +484,7 @@ def test_a_number_says_where_it_is_from() -> None:
     trace = traced()
     assert origin(scene(trace, symbol="c_prev")).endswith("the initial state")
     assert origin(scene(trace, symbol="h_prev", t=3)).endswith("h_t of step 2")
-    session = Session(trace).edited(Place(0, "c_prev", (3, 0)), 2.0)
+    session = Session(trace).edited(EditablePlace(0, "c_prev", (3, 0)), 2.0)
     said = origin(Scene(session, Cursor(symbol="c_prev", t=3)))
     assert said.startswith("C_{t−1}[0] = 2 · put here by you · was ")
     upper = scene(stacked(), run=2, symbol="x")
@@ -641,7 +643,7 @@ def test_a_weight_is_edited_among_the_weights() -> None:
             return app.scene.session, _text(app)
 
     session, _ = asyncio.run(edits())
-    assert [(e.place, e.value) for e in session.edits] == [(Place(0, "W_i", (2, 1)), 0.125)]
+    assert [(e.place, e.value) for e in session.edits] == [(EditablePlace(0, "W_i", (2, 1)), 0.125)]
     witness = as_witness(trace.model.first)
     witness.U["i"][2][1] = 0.125
     each = trace.layers[0]
@@ -667,7 +669,7 @@ def test_what_is_no_number_is_said_and_can_be_mended() -> None:
             assert app.scene.cursor == cursor
             await _press(pilot, *["backspace"] * 5, "=1.5", "enter")
             assert not app.editing
-            assert number_at(app.trace, Place(0, "c_prev", (1, 0))) == 1.5
+            assert number_at(app.trace, EditablePlace(0, "c_prev", (1, 0))) == 1.5
 
     asyncio.run(edits())
 
@@ -846,8 +848,8 @@ def test_what_is_printed_runs_again(arguments: list[str], monkeypatch: pytest.Mo
     kept: list[Session] = []
 
     def edit(app: ExploreApp) -> Session:
-        session = app.scene.session.edited(Place(0, "x", (1, 0)), -0.7)
-        kept.append(session.edited(Place(0, "c_prev", (1, 1)), 0.3))
+        session = app.scene.session.edited(EditablePlace(0, "x", (1, 0)), -0.7)
+        kept.append(session.edited(EditablePlace(0, "c_prev", (1, 1)), 0.3))
         return kept[-1]
 
     monkeypatch.setattr(explore, "_need_terminal", lambda: None)
@@ -877,25 +879,25 @@ def test_a_missing_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_edits_are_told() -> None:
     """Each edit is a line with the number before and after it."""
-    session = Session(_hand()).edited(Place(0, "x", (2, 1)), 0.5)
-    session = session.edited(Place(0, "b_o", (1,)), -2.0)
+    session = Session(_hand()).edited(EditablePlace(0, "x", (2, 1)), 0.5)
+    session = session.edited(EditablePlace(0, "b_o", (1,)), -2.0)
     lines = list(edit_lines(session))
     assert lines[0] == "edited: x_t[1] of step 2: 5 → 0.5"
     assert lines[1].startswith("edited: b_o[1]: ")
     assert lines[1].endswith(" → -2")
     assert repeated_vectors(session) is None
-    stack = Session(stacked()).edited(Place(3, "c_prev", (4, 2)), 0.25)
+    stack = Session(stacked()).edited(EditablePlace(3, "c_prev", (4, 2)), 0.25)
     assert "(layer 1 backward)" in next(iter(edit_lines(stack)))
 
 
 def test_a_state_in_the_middle_is_no_option() -> None:
     """Only x and initial states can be said by options; those of a stack are its rows."""
-    middle = Session(_hand()).edited(Place(0, "c_prev", (2, 0)), 0.5)
+    middle = Session(_hand()).edited(EditablePlace(0, "c_prev", (2, 0)), 0.5)
     assert repeated_vectors(middle) is None
-    first = Session(_hand()).edited(Place(0, "c_prev", (1, 0)), 0.25)
+    first = Session(_hand()).edited(EditablePlace(0, "c_prev", (1, 0)), 0.25)
     assert repeated_vectors(first) == {"--c": "0.25,-0.4,0.3,-0.2,0.1"}
     trace = stacked()
-    rows = repeated_vectors(Session(trace).edited(Place(3, "c_prev", (4, 2)), 0.25))
+    rows = repeated_vectors(Session(trace).edited(EditablePlace(3, "c_prev", (4, 2)), 0.25))
     assert rows is not None
     assert rows["--c"].count(";") == 3
     assert rows["--c"].split(";")[3].split(",")[2] == "0.25"

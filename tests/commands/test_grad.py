@@ -66,14 +66,14 @@ def test_the_check_is_printed_and_decides_the_exit(monkeypatch: pytest.MonkeyPat
     assert "agrees with central differences: largest relative difference" in answer.out
     from lstm_cli.engine import grad as b
 
-    right = b.backward
+    right = b.grad
 
     def wrong(trace: Any, *by: Any) -> Gradients:
         found = right(trace, *by)
         other = right(trace, 1.01 * found.loss.h)
         return Gradients(found.trace, found.loss, other.layers)
 
-    monkeypatch.setattr(b, "backward", wrong)
+    monkeypatch.setattr(b, "grad", wrong)
     answer = call(*given)
     assert answer.code == 1
     assert "DIFFERS from" in answer.out

@@ -17,7 +17,7 @@ from lstm_cli.commands.explore import drawing, equation, grid
 from lstm_cli.commands.explore.cursor import Cursor, symbols_of
 from lstm_cli.commands.explore.scene import Scene
 from lstm_cli.commands.explore.state import Session
-from lstm_cli.engine.grad import backward, through_time
+from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.grad.differences import check as check_gradients
 from lstm_cli.engine.run import run
 from lstm_cli.files.cell_files import read_cell
@@ -178,7 +178,7 @@ def test_a_gradient_of_nothing_is_a_vector() -> None:
     weights = own("z = W_f @ [h_prev, x] + b_f\nh = tanh(z)\nc = W_p @ tanh(W_q @ z)",
                   **{"rows of W_q": 4})  # fmt: skip
     trace = run(Model.single(weights), *random_inputs(weights, 3))
-    assert check_gradients(trace, backward(trace)).passed
+    assert check_gradients(trace, grad(trace)).passed
     assert through_time(trace)[0].kept is None
 
 
@@ -221,9 +221,9 @@ def test_what_is_dropped_is_told_in_numbers() -> None:
     (name, told), *_ = sentences(cell, each.at(1))
     assert name == "forget gate"
     assert told.startswith("of the old cell state, drops most in unit ")
-    fading = through_time(trace)[0]
-    assert fading.kept is not None
-    np.testing.assert_allclose(fading.kept[0], (1 - trace["f"][1]) * (1 - trace["f"][2]))
+    flow = through_time(trace)[0]
+    assert flow.kept is not None
+    np.testing.assert_allclose(flow.kept[0], (1 - trace["f"][1]) * (1 - trace["f"][2]))
 
 
 def test_a_table_without_labels_goes_by_its_symbols() -> None:

@@ -12,10 +12,10 @@ import pytest
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.engine.agreement import Arithmetic, precision_of, room_of, rounding_of
+from lstm_cli.engine.agreement import Float32Noise, precision_of, room_of, rounding_of
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.mistakes.diagnosis import diagnose
-from lstm_cli.mistakes.expected import read_claims
+from lstm_cli.mistakes.expected import read_expected
 from lstm_cli.mistakes.states import NARROW_TYPES
 from tests.cases import Case, golden_cases
 from tests.conftest import random_inputs, random_weights
@@ -292,17 +292,17 @@ def test_a_chaotic_run_is_allowed_more() -> None:
     narrow = run(Model.single(large), x, h, c, dtype=np.float32)
     assert np.abs(narrow.output - trace.output).max() > 1e-5
     assert diagnose(trace, {"output": np.round(narrow.output.astype(float), 6)}).verdict == "match"
-    claims = read_claims({"output": np.round(trace.output, 6)}, trace)
-    assert claims.claims[0].tolerance.max() < 1e-5 < claims.claims[-1].tolerance.max()
+    expected = read_expected({"output": np.round(trace.output, 6)}, trace)
+    assert expected.vectors[0].tolerance.max() < 1e-5 < expected.vectors[-1].tolerance.max()
 
 
 def test_what_float32_strays_is_measured_alike_each_time() -> None:
     """The same run has the same tolerance; samples together have those that they have alone."""
     trace, weights, (x, h, c) = lab()
-    first, again = (Arithmetic(trace).spread(0, "h") for _ in range(2))
+    first, again = (Float32Noise(trace).spread(0, "h") for _ in range(2))
     assert (first == again).all()
     together = run(Model.single(weights), np.stack([x, 2 * x]), np.stack([h, h]), np.stack([c, c]))
-    both = Arithmetic(together).spread(0, "h")
+    both = Float32Noise(together).spread(0, "h")
     assert both.shape == (2, *first.shape)
     assert (both[0] <= 2 * first).all()
     assert (first <= 2 * both[0]).all()

@@ -19,7 +19,7 @@ from lstm_cli.engine.run import run, step
 from lstm_cli.engine.schedule import schedule
 from tests.cases import OWN_TABLE, WITNESS_SPECS, as_witness, golden_cases, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
-from tests.engine.test_backpropagation import deep
+from tests.engine.test_grad import deep
 from tests.tools import call
 
 ENGINES = ["numpy"]
@@ -266,7 +266,7 @@ def test_a_users_names_are_no_part_of_a_plan() -> None:
 
 def test_the_lstm_is_one_product_a_step() -> None:
     """With samples a step of the LSTM is one product, two calls for its gates, and what follows."""
-    made = schedule(plan_of(random_weights(LSTM)), joined=True)
+    made = schedule(plan_of(random_weights(LSTM)), fused=True)
     assert made.early == ()
     assert [call.function for call in made.steps] == [
         "@", "sigmoid", "tanh", "*", "*", "+", "tanh", "*",

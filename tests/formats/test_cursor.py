@@ -7,12 +7,12 @@ import io
 import pytest
 
 from lstm_cli.base.errors import InputError
-from lstm_cli.formats.cursor import Cursor, ReadAt, read_from
+from lstm_cli.formats.cursor import BoundedCursor, ReadAt, read_from
 
 DATA = bytes(range(10))
 
 
-class Damaged(Cursor):
+class Damaged(BoundedCursor):
     fault = "a damaged file"
     hint = "write it again"
     cut = "byte {at} of {size}"

@@ -12,7 +12,7 @@ from lstm_cli.cell.cells import LSTM, cell_named
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.mistakes.diagnosis import Diagnosis, diagnose
-from lstm_cli.mistakes.expected import read_claims
+from lstm_cli.mistakes.expected import read_expected
 from tests.witness_mistakes import (
     SLUGS,
     STACK_SLUGS,
@@ -104,7 +104,7 @@ def same(one: dict[str, Array], other: dict[str, Array]) -> bool:
 
 
 def explain(trace: Trace, expected: dict[str, Array]) -> Diagnosis:
-    return diagnose(trace, read_claims(expected, trace))
+    return diagnose(trace, read_expected(expected, trace))
 
 
 def first(found: Diagnosis) -> set[str]:

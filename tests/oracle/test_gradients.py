@@ -16,7 +16,7 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 from lstm_cli.cell.equations import FUNCTIONS, Name, evaluate, parse  # noqa: E402
 from lstm_cli.cell.gradient import local  # noqa: E402
 from lstm_cli.cell.weights import Model  # noqa: E402
-from lstm_cli.engine.grad import Gradients, backward, through_time  # noqa: E402
+from lstm_cli.engine.grad import Gradients, grad, through_time  # noqa: E402
 from lstm_cli.formats.read import read_weights  # noqa: E402
 from tests.oracle.compare import Case, H, I, N, P, T, assert_near, draw, named  # noqa: E402
 
@@ -84,7 +84,7 @@ def test_a_stack(tmp_path: Path, layers: int, both: bool, proj: int) -> None:
         draw(970 + n, *each.shape) for n, each in enumerate((trace.h, trace.c, trace.output))
     ]
     x, h0, c0 = autograd(module, case, weights)
-    ours = backward(trace, *weights)
+    ours = grad(trace, *weights)
     assert_parameters(ours, module)
     assert_near("d_x", ours.x, x.grad.numpy(), ALLOWED, TORCH)
     assert ours.x.shape == (N, T, I)
@@ -115,7 +115,7 @@ def test_every_value_of_a_step(tmp_path: Path) -> None:
             value.retain_grad()
         kept.append(made_ | {"hx": joined})
     h.sum().backward()
-    ours = backward(trace).layers[0]
+    ours = grad(trace).layers[0]
     for t, step in enumerate(kept, 1):
         for symbol, value in step.items():
             assert_near(f"d_{symbol}, t = {t}", ours.at(t)[f"d_{symbol}"], value.grad.numpy(),
@@ -125,7 +125,7 @@ def test_every_value_of_a_step(tmp_path: Path) -> None:
 def test_jacobians_through_time(tmp_path: Path) -> None:
     """How a gradient fades: columns of ∂c_T/∂c_t by autograd, from every step."""
     module, model, case = made(tmp_path, 1, False, 0)
-    fading = through_time(case.run(model))[0]
+    flow = through_time(case.run(model))[0]
     trace = case.run(model).layers[0]
     for t in range(1, T):
         # c_t reaches the end through h_t = o_t tanh(c_t) too, o_t held.
@@ -135,8 +135,8 @@ def test_jacobians_through_time(tmp_path: Path) -> None:
             return module(rest, (h[None, None], c[None, None]))[1][1][0, 0]
 
         found = torch.autograd.functional.jacobian(end, torch.tensor(trace.values["c"][0, t - 1]))
-        assert_near(f"dc_T/dc_{t}", fading.c[0, t - 1], found.norm(dim=0).numpy(), ALLOWED, TORCH)
-        assert_near(f"diagonal {t}", fading.diagonal[0, t - 1], found.diagonal().numpy(), ALLOWED, TORCH)  # fmt: skip
+        assert_near(f"dc_T/dc_{t}", flow.c[0, t - 1], found.norm(dim=0).numpy(), ALLOWED, TORCH)
+        assert_near(f"diagonal {t}", flow.diagonal[0, t - 1], found.diagonal().numpy(), ALLOWED, TORCH)  # fmt: skip
 
 
 ACTIVATIONS = {

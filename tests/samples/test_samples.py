@@ -17,7 +17,7 @@ from lstm_cli.cell.presets import preset_model
 from lstm_cli.commands.batch.evaluate import evaluate_samples
 from lstm_cli.engine.run import run
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_samples
-from lstm_cli.samples.settings import Settings as BatchSettings
+from lstm_cli.samples.settings import SampleSettings as BatchSettings
 from tests.tools import call
 
 ROWS: list[dict[str, Any]] = [

@@ -11,7 +11,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError
 from lstm_cli.cell.weights import Model
-from lstm_cli.commands.batch.blocks import Block
+from lstm_cli.commands.batch.blocks import SampleBlock
 from lstm_cli.commands.batch.checks import check_block
 from lstm_cli.commands.batch.texts import as_json, joined_texts, quoted, row_texts
 from lstm_cli.engine.choice import choose_engine
@@ -26,7 +26,7 @@ from lstm_cli.engine.run import (  # fmt: skip
 )
 from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.samples.models import Models
-from lstm_cli.samples.settings import SCHEMA, Settings
+from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
 # So many samples run together that their trace stays near the processor, but some at least, so
 # that arrays pay, unless these would take too much memory.
@@ -52,7 +52,7 @@ class Answered:
     assumed: Sequence[str] = ()
 
 
-def answer_block(block: Block, models: Models, beside: int = 0) -> Answered | LstmStepError:
+def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answered | LstmStepError:
     """Return the answers to a block, or the error that all of its samples meet.
 
     Args:
@@ -95,10 +95,10 @@ def as_states(states: Array | None) -> Array | None:
 
 
 def _answer(
-    block: Block,
+    block: SampleBlock,
     x: Array,
     model: Model,
-    settings: Settings,
+    settings: SampleSettings,
     engine: str,
     assumed: Sequence[str],
 ) -> tuple[list[str], Sequence[bool], str]:

@@ -23,7 +23,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.commands.batch.texts import as_json, joined_texts, quoted, value_texts
 from lstm_cli.files.safe import MAX_EXACT_INT
 from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys, is_answer
-from lstm_cli.samples.tables import UNSURE, VECTORS, Table
+from lstm_cli.samples.tables import UNSURE, VECTORS, SampleTable
 
 # What samples of a block share.
 _SHARED = tuple(key for key in KEYS if key not in (*VECTORS, "id", "expected", "atol", "note"))
@@ -33,7 +33,7 @@ _NUMBERS = ({int}, {float})
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class SampleBlock:
     """Samples that run together.
 
     Attributes:
@@ -62,16 +62,16 @@ class Block:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def part(self, start: int, stop: int) -> Block:
+    def part(self, start: int, stop: int) -> SampleBlock:
         """Return some of the samples."""
         here = slice(start, stop)
         h, c = (None if state is None else state[here] for state in (self.h, self.c))
         expected = {symbol: values[here] for symbol, values in self.expected.items()}
-        return Block(self.like, self.positions[here], self.ids[here], self.x[here], h, c,
+        return SampleBlock(self.like, self.positions[here], self.ids[here], self.x[here], h, c,
                      expected, self.atols[here], self.extras[here])  # fmt: skip
 
 
-def blocks_of(chunk: Chunk) -> tuple[list[Block], dict[int, BadSample]]:
+def blocks_of(chunk: Chunk) -> tuple[list[SampleBlock], dict[int, BadSample]]:
     """Return a chunk's samples as blocks, and those that are none by position."""
     found = chunk.tables()
     single = list(found.single)
@@ -84,7 +84,7 @@ def blocks_of(chunk: Chunk) -> tuple[list[Block], dict[int, BadSample]]:
     return blocks + stack_samples(samples), bad
 
 
-def stack_samples(samples: Mapping[int, Sample]) -> list[Block]:
+def stack_samples(samples: Mapping[int, Sample]) -> list[SampleBlock]:
     """Return samples by position as blocks."""
     groups: dict[Any, list[int]] = {}
     for position, sample in samples.items():
@@ -101,14 +101,14 @@ def _sample_likeness(sample: Sample) -> Any:
             sample.steps, str(sample.folder))  # fmt: skip
 
 
-def _block(samples: Sequence[Sample], positions: Sequence[int]) -> Block:
+def _block(samples: Sequence[Sample], positions: Sequence[int]) -> SampleBlock:
     like = samples[0]
     h, c = (
         None if getattr(like, state) is None else np.stack([getattr(s, state) for s in samples])
         for state in "hc"
     )
     expected = {each: np.stack([s.expected[each] for s in samples]) for each in like.expected}
-    return Block(
+    return SampleBlock(
         like, positions, [s.id for s in samples], np.stack([s.x for s in samples]), h, c, expected,
         [s.atol for s in samples], [members_text(s.extra) for s in samples],
         Counter(key for s in samples for key in s.extra),
@@ -134,7 +134,7 @@ def _jsonable(value: Any) -> Any:
 # ---- many at once
 
 
-def _table_blocks(table: Table, chunk: Chunk, single: list[int]) -> Iterator[Block]:
+def _table_blocks(table: SampleTable, chunk: Chunk, single: list[int]) -> Iterator[SampleBlock]:
     """Yield the blocks of a table; positions of samples that are not certain go to `single`."""
     for likeness, rows in _alike(list(_likenesses(table)), len(table.positions)).items():
         positions = _chosen(table.positions, rows)
@@ -150,7 +150,7 @@ def _table_blocks(table: Table, chunk: Chunk, single: list[int]) -> Iterator[Blo
         expected = {symbol: each.stacked(rows) for symbol, each in table.expected.items()}
         own = {key: each for key, each in table.members.items() if key not in _SHARED}
         members = {key: _chosen(values, rows) for key, values in own.items()}
-        yield Block(like, positions, _ids(members, chunk, positions), x, h, c, expected,
+        yield SampleBlock(like, positions, _ids(members, chunk, positions), x, h, c, expected,
                     _atols(members, len(rows)), _extras(members, len(rows)),
                     dict.fromkeys(extra_keys(tuple(members)), len(rows)))  # fmt: skip
 
@@ -177,7 +177,7 @@ def _alike(columns: Sequence[Sequence[Any]], count: int) -> dict[Any, Array]:
     return dict(zip(codes, np.split(np.argsort(own, kind="stable"), ends), strict=True))
 
 
-def _likenesses(table: Table) -> Iterator[Sequence[Any]]:
+def _likenesses(table: SampleTable) -> Iterator[Sequence[Any]]:
     """Yield columns of what decides whether samples of the same members can be stacked.
 
     A column is made by a few calls for all samples, not by a few for each.

@@ -9,18 +9,18 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
-from lstm_cli.commands.batch.blocks import Block
+from lstm_cli.commands.batch.blocks import SampleBlock
 from lstm_cli.commands.batch.texts import column_texts, number_texts
 from lstm_cli.engine.agreement import (
     LEAST_ROOM,
-    Arithmetic,
+    Float32Noise,
     Precision,
     allowed,
     precisions_of,
     room_of,
 )
 from lstm_cli.engine.run import Trace
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Checks:
     matched: Sequence[bool]
 
 
-def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
+def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> Checks:
     """Return each sample's `check`; null where samples expect nothing.
 
     Numbers are compared to the tolerance given; or else, as `agreement` decides, to what their
@@ -74,7 +74,7 @@ def check_block(block: Block, trace: Trace, settings: Settings) -> Checks:
     return _written(found, list(block.expected))
 
 
-def _given(block: Block, settings: Settings) -> Array:
+def _given(block: SampleBlock, settings: SampleSettings) -> Array:
     """Return the tolerance given for each sample `(N,)`; nan where there is none."""
     if settings.atol is not None:
         return np.full(len(block), settings.atol)
@@ -82,7 +82,7 @@ def _given(block: Block, settings: Settings) -> Array:
 
 
 def _limits(
-    block: Block,
+    block: SampleBlock,
     expected: Mapping[str, Array],
     trace: Trace,
     samples: Sequence[Mapping[str, Precision]],
@@ -92,7 +92,7 @@ def _limits(
 
     What the arithmetic of a run strays at least needs no measuring of that run.
     """
-    arithmetic, limits = Arithmetic(trace), {}
+    arithmetic, limits = Float32Noise(trace), {}
 
     def spread(place: int, name: str) -> Array:
         values = trace.layers[place].values[name]
@@ -110,7 +110,7 @@ def _limits(
 
 
 def _worst_of(
-    block: Block, expected: Mapping[str, Array], trace: Trace, limits: Mapping[str, Array]
+    block: SampleBlock, expected: Mapping[str, Array], trace: Trace, limits: Mapping[str, Array]
 ) -> _Worst:
     """Return what departs most in each sample of a trace, in units of what is allowed."""
     found = _Worst.none_of(len(trace.h))

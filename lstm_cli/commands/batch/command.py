@@ -88,8 +88,8 @@ def batch(
     One record a sample, in their order; none is ever dropped.
     """
     from lstm_cli.commands.batch.output import (  # fmt: skip
-        Keeping,
-        Progress,
+        BatchProgress,
+        ResumableOutput,
         answered_lines,
         answers_of,
         check_cluster_options,
@@ -103,7 +103,7 @@ def batch(
     from lstm_cli.files.remote import at_hand, place_of
     from lstm_cli.formats.read import read_weights
     from lstm_cli.samples import all_chunks, find_files
-    from lstm_cli.samples.settings import Settings, Tally
+    from lstm_cli.samples.settings import SampleSettings, Tally
 
     o.check_atol(atol)
     chosen = o.pick_format(
@@ -120,7 +120,7 @@ def batch(
             model = read_weights(
                 near, layer=layer, cell=own, convention=convention or None, edit=table.edit
             )
-    settings = Settings(
+    settings = SampleSettings(
         model=model,
         weights=weights,
         layer=layer,
@@ -145,12 +145,17 @@ def batch(
     chunks = all_chunks(found)
     parted = in_parts(output, dask)
     kept = parted or (output != "-" and chosen == "jsonl" and not is_device(output))
-    with make_runner(jobs, not quiet, dask) as runner, Progress(quiet or output == "-") as progress:
+    with (
+        make_runner(jobs, not quiet, dask) as runner,
+        BatchProgress(quiet or output == "-") as progress,
+    ):
         if parted:
             tally = run_in_parts(runner, work, found, output, retry_failed, progress, quiet)
         elif kept:
-            keep = Keeping(Path(output), settings.digest(), resume or retry_failed, retry_failed)
-            tally = keep.run(runner, work, chunks, progress, quiet)
+            resumable = ResumableOutput(
+                Path(output), settings.digest(), resume or retry_failed, retry_failed
+            )
+            tally = resumable.run(runner, work, chunks, progress, quiet)
         else:
             tally = Tally()
             lines = answered_lines(answers_of(runner, work, chunks), tally, progress)

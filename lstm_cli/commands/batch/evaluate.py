@@ -10,10 +10,10 @@ from typing import Any
 
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import CHUNK, Read, Sample, Tables
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 
-def evaluate_samples(samples: Iterable[Read], settings: Settings) -> Iterator[dict[str, Any]]:
+def evaluate_samples(samples: Iterable[Read], settings: SampleSettings) -> Iterator[dict[str, Any]]:
     """Yield one record a sample, in their order.
 
     A record is `{"schema", "id", "ok": true, "engine", "assumptions", "h", "c", "check"}`, with

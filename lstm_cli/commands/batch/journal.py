@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lstm_cli.base.errors import OutputError, safe
-from lstm_cli.commands.batch.work import Answer
+from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.digests import Digests
 from lstm_cli.files.inputs_read import check_unread
 from lstm_cli.samples.settings import Tally
@@ -120,7 +120,7 @@ class Journal:
             self.texts.seek(entry.start)
             return self.texts.read(entry.size)
 
-    def append(self, key: str, answer: Answer) -> Entry:
+    def append(self, key: str, answer: ChunkAnswers) -> Entry:
         """Keep a chunk's answers.
 
         Raises:
@@ -138,7 +138,7 @@ class Journal:
         self.end = entry.end
         return entry
 
-    def amended(self, entry: Entry, answer: Answer) -> Answer:
+    def amended(self, entry: Entry, answer: ChunkAnswers) -> ChunkAnswers:
         """Return a chunk's answers with those to its failed samples replaced."""
         lines = self.read(entry).decode().splitlines(keepends=True)
         for position, line in zip(entry.failed, answer.lines, strict=True):
@@ -146,7 +146,7 @@ class Journal:
         failed = [entry.failed[each] for each in answer.failed]
         tally = replace(entry.tally, failed=0)
         tally.add(replace(answer.tally, samples=0))
-        return Answer(lines, tally, failed, answer.notes, {**entry.files, **answer.files})
+        return ChunkAnswers(lines, tally, failed, answer.notes, {**entry.files, **answer.files})
 
     def finish(self, plan: Sequence[Entry]) -> None:
         """Make the file of these answers, in this order, and leave nothing else behind.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.commands.batch.journal import Entry, Journal
-from lstm_cli.commands.batch.runners import Processes, Runner, Serial
-from lstm_cli.commands.batch.work import Answer
+from lstm_cli.commands.batch.runners import ChunkRunner, Processes, Serial
+from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.remote import is_remote
 from lstm_cli.samples import Chunk, key_of
@@ -29,7 +29,7 @@ MAX_KINDS = 100
 
 
 @contextlib.contextmanager
-def make_runner(jobs: int | None, notes: bool, dask: str) -> Iterator[Runner]:
+def make_runner(jobs: int | None, notes: bool, dask: str) -> Iterator[ChunkRunner]:
     """Give what runs chunks: so many processes (0 is one for each core), or a cluster."""
     if dask:
         from lstm_cli.commands.batch.cluster import connected
@@ -68,7 +68,7 @@ def check_cluster_options(dask: str, jobs: int | None, output: str, form: str) -
 
 
 def run_in_parts(
-    cluster: Any, work: Work, files: list[str], output: str, retry: bool, progress: Progress,
+    cluster: Any, work: Work, files: list[str], output: str, retry: bool, progress: BatchProgress,
     quiet: bool,
 ) -> Tally:  # fmt: skip
     """Write a batch's answers as a folder of parts; return how it went."""
@@ -101,7 +101,7 @@ def is_device(output: str) -> bool:
         return False  # whoever opens it says why not
 
 
-class Progress:
+class BatchProgress:
     """What is said on stderr while a batch runs: failures, and on a terminal how many are done."""
 
     def __init__(self, off: bool) -> None:
@@ -134,7 +134,7 @@ class Progress:
             if more:
                 print(f"{more:,} more failed like {first}", file=sys.stderr)
 
-    def say(self, answer: Answer) -> None:
+    def say(self, answer: ChunkAnswers) -> None:
         """Say which samples failed or differ: of failures that are alike the first alone."""
         for kind, note in answer.notes:
             if kind in self.alike:
@@ -154,7 +154,7 @@ class Progress:
             self.bar.update(self.task, description=text)
 
 
-def answers_of(runner: Runner, work: Work, chunks: Iterable[Chunk]) -> Iterator[Answer]:
+def answers_of(runner: ChunkRunner, work: Work, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
     """Yield the answers to chunks; the files that samples name may be read by other processes."""
     for answer in runner.map(work, chunks):
         for name in answer.files:
@@ -162,7 +162,9 @@ def answers_of(runner: Runner, work: Work, chunks: Iterable[Chunk]) -> Iterator[
         yield answer
 
 
-def answered_lines(answers: Iterable[Answer], tally: Tally, progress: Progress) -> Iterator[str]:
+def answered_lines(
+    answers: Iterable[ChunkAnswers], tally: Tally, progress: BatchProgress
+) -> Iterator[str]:
     """Yield the lines of answers, counting them and saying what went wrong."""
     for answer in answers:
         tally.add(answer.tally)
@@ -171,7 +173,7 @@ def answered_lines(answers: Iterable[Answer], tally: Tally, progress: Progress) 
         yield from answer.lines
 
 
-class Keeping:
+class ResumableOutput:
     """A batch whose answers are kept as they come, in a file that a later run can go on with.
 
     Args:
@@ -193,7 +195,12 @@ class Keeping:
         self.waiting: deque[tuple[int, str, Entry | None]] = deque()
 
     def run(
-        self, runner: Runner, work: Work, chunks: Iterable[Chunk], progress: Progress, quiet: bool
+        self,
+        runner: ChunkRunner,
+        work: Work,
+        chunks: Iterable[Chunk],
+        progress: BatchProgress,
+        quiet: bool,
     ) -> Tally:
         """Answer what is not answered yet, and make the file; return how it went."""
         if self.journal.discarded and not quiet:
@@ -233,7 +240,7 @@ class Keeping:
             self.plan.append(None)
             yield chunk if known is None else chunk.take(known.failed)
 
-    def _keep(self, answer: Answer) -> None:
+    def _keep(self, answer: ChunkAnswers) -> None:
         place, key, amended = self.waiting.popleft()
         if amended is not None:
             answer = self.journal.amended(amended, answer)

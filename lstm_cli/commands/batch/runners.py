@@ -19,7 +19,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.batch.work import Answer
+    from lstm_cli.commands.batch.work import ChunkAnswers
     from lstm_cli.samples import Chunk
 
 # Chunks handed to each process beside the one it works on, so that it never waits.
@@ -28,10 +28,12 @@ AHEAD = 2
 LOOK_SECONDS = 0.1
 
 
-class Runner(Protocol):
+class ChunkRunner(Protocol):
     """Maps a function over chunks."""
 
-    def map(self, work: Callable[[Chunk], Answer], chunks: Iterable[Chunk]) -> Iterator[Answer]:
+    def map(
+        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
+    ) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
         ...
 
@@ -39,7 +41,9 @@ class Runner(Protocol):
 class Serial:
     """Runs them here, one after the other."""
 
-    def map(self, work: Callable[[Chunk], Answer], chunks: Iterable[Chunk]) -> Iterator[Answer]:
+    def map(
+        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
+    ) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk."""
         return map(work, chunks)
 
@@ -61,11 +65,13 @@ class Processes:
         self.jobs = jobs
         self.notes = notes
 
-    def map(self, work: Callable[[Chunk], Answer], chunks: Iterable[Chunk]) -> Iterator[Answer]:
+    def map(
+        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
+    ) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
         packed, source = pickle.dumps(work), iter(chunks)
         pool = _Pool(packed, self.jobs)
-        running: deque[tuple[Chunk, Future[Answer]]] = deque()
+        running: deque[tuple[Chunk, Future[ChunkAnswers]]] = deque()
         try:
             while True:
                 while len(running) < self.jobs * (1 + AHEAD):
@@ -114,7 +120,7 @@ class Processes:
         finally:
             pool.let_go()
 
-    def _carefully(self, packed: bytes, chunk: Chunk) -> Answer:
+    def _carefully(self, packed: bytes, chunk: Chunk) -> ChunkAnswers:
         """Return the answer of a chunk that may bring its process down."""
         from lstm_cli.commands.batch.work import WorkerError, joined, lost
 
@@ -155,11 +161,11 @@ class _Pool(ProcessPoolExecutor):
         self._ours.close()
 
 
-def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[Answer]:
+def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[ChunkAnswers]:
     try:
         return pool.submit(_run, chunk)
     except BrokenProcessPool as error:  # it broke between two chunks
-        broken: Future[Answer] = Future()
+        broken: Future[ChunkAnswers] = Future()
         broken.set_exception(error)
         return broken
 

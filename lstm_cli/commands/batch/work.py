@@ -17,10 +17,10 @@ from typing import Any
 
 from lstm_cli.base.errors import LstmStepError, indented, safe
 from lstm_cli.commands.batch.answers import Answered, answer_block, failure
-from lstm_cli.commands.batch.blocks import Block, blocks_of, members_text
+from lstm_cli.commands.batch.blocks import SampleBlock, blocks_of, members_text
 from lstm_cli.samples import Chunk
 from lstm_cli.samples.models import Models
-from lstm_cli.samples.settings import Settings, Tally
+from lstm_cli.samples.settings import SampleSettings, Tally
 
 # What a chunk of samples takes, several times over; glibc follows up to 32 MB.
 _KEPT_BYTES = 2**24
@@ -41,7 +41,7 @@ class WorkerError(LstmStepError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChunkAnswers:
     """The answers of a chunk.
 
     Attributes:
@@ -69,7 +69,7 @@ class Work:
         notes: whether answers come with what is said on stderr.
     """
 
-    settings: Settings
+    settings: SampleSettings
     notes: bool = False
 
     @cached_property
@@ -77,7 +77,7 @@ class Work:
         """The models met so far, kept from chunk to chunk."""
         return Models(self.settings)
 
-    def __call__(self, chunk: Chunk) -> Answer:
+    def __call__(self, chunk: Chunk) -> ChunkAnswers:
         """Return a chunk's answers; whatever one sample brings up costs only its own."""
         _keep_memory()
         # A chunk makes many lists and dicts, none in a circle: the search for circles would take
@@ -100,7 +100,7 @@ class Work:
             if collecting:
                 gc.enable()
 
-    def _evaluate(self, blocks: Sequence[Block], bad: Any, chunk: Chunk) -> Answer:
+    def _evaluate(self, blocks: Sequence[SampleBlock], bad: Any, chunk: Chunk) -> ChunkAnswers:
         filled = _Filling(len(chunk), self.notes)
         self.models.used.clear()
         for position, one in bad.items():
@@ -139,7 +139,7 @@ class _Filling:
         self.lines = [""] * self.size
         self.tally = Tally(self.size)
 
-    def put(self, block: Block, answered: Answered) -> None:
+    def put(self, block: SampleBlock, answered: Answered) -> None:
         """Take the answers of a block that was run."""
         positions = block.positions
         self.tally.add(Tally(
@@ -171,10 +171,10 @@ class _Filling:
             note = f"failed: {safe(record['id'])}: {message}\nwhere: {where}\ntry:   {hint}"
             self.said[position] = f"{_DETAILS.sub('', message)}\n{hint}", note
 
-    def answer(self) -> Answer:
+    def answer(self) -> ChunkAnswers:
         """Return it all, in order."""
         said = [self.said[position] for position in sorted(self.said)]
-        return Answer(self.lines, self.tally, sorted(self.failed), said)
+        return ChunkAnswers(self.lines, self.tally, sorted(self.failed), said)
 
 
 def _worst(check: dict[str, Any]) -> str:
@@ -194,7 +194,7 @@ def short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def joined(answers: Sequence[Answer]) -> Answer:
+def joined(answers: Sequence[ChunkAnswers]) -> ChunkAnswers:
     """Return the answers of the parts of a chunk as those of the whole."""
     lines: list[str] = []
     failed: list[int] = []
@@ -207,10 +207,10 @@ def joined(answers: Sequence[Answer]) -> Answer:
         notes += each.notes
         files |= each.files
         tally.add(each.tally)
-    return Answer(lines, tally, failed, notes, files)
+    return ChunkAnswers(lines, tally, failed, notes, files)
 
 
-def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> Answer:
+def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> ChunkAnswers:
     """Return the answer of a chunk of one sample that cannot be evaluated, for this reason."""
     filled = _Filling(1, notes)
     try:
@@ -247,7 +247,7 @@ class _Pickler(pickle.Pickler):
     dispatch_table[MappingProxyType] = lambda each: (_frozen, (dict(each),))
 
 
-def _dumped(parts: tuple[Settings, bool]) -> bytes:
+def _dumped(parts: tuple[SampleSettings, bool]) -> bytes:
     buffer = io.BytesIO()
     _Pickler(buffer).dump(parts)
     return buffer.getvalue()

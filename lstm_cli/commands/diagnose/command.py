@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lstm_cli.engine.fixed_point import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.mistakes.diagnosis import Diagnosis
-    from lstm_cli.mistakes.expected import Claims
+    from lstm_cli.mistakes.expected import Expected
     from lstm_cli.samples import Sample
 
 EXAMPLES = """\b
@@ -130,14 +130,14 @@ def diagnose(
     known = ["table", "jsonl", "json", "markdown"]
     chosen = "jsonl" if as_json else o.pick_format(format_ or "table", False, known, terminal=True)
     cases = _cases(files or [], inputs, expect, _Reading(atol, integers.settings("table")))
-    diagnosed = ((name, _with_progress(trace, claims, departures or 2))
-                 for name, trace, claims in cases)  # fmt: skip
+    diagnosed = ((name, _with_progress(trace, expected, departures or 2))
+                 for name, trace, expected in cases)  # fmt: skip
     verdicts = _emit(diagnosed, digits, chosen, output, color)
     if any(verdict != "match" for verdict in verdicts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
-Case = tuple[str, "Trace", "Claims"]
+Case = tuple[str, "Trace", "Expected"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,19 +147,19 @@ class _Reading:
     atol: float | None
     integers: FixedSettings | None
 
-    def claims(
+    def read(
         self, expected: dict[str, Any], trace: Trace, place: str, *,
         atol: float | None = None, decimals: dict[str, Any] | None = None,
-    ) -> tuple[Trace, Claims]:  # fmt: skip
+    ) -> tuple[Trace, Expected]:  # fmt: skip
         """Return what to compare with, and what is claimed."""
-        from lstm_cli.mistakes.expected import read_claims
+        from lstm_cli.mistakes.expected import read_expected
 
         if self.integers is not None:
             from lstm_cli.mistakes.integers import read_integers
 
             return read_integers(expected, trace, self.integers, place)
         limit = atol if self.atol is None else self.atol
-        return trace, read_claims(expected, trace, atol=limit, decimals=decimals, place=place)
+        return trace, read_expected(expected, trace, atol=limit, decimals=decimals, place=place)
 
 
 def _exercise(files: list[str], inputs: i.RunInputs) -> tuple[str, Trace]:
@@ -203,7 +203,7 @@ def _cases(
                     hint='give their numbers: "expected": {"h": […]}',
                 )  # fmt: skip
             expected = dict(sample.expected)
-            yield sample.id, *reading.claims(expected, trace, sample.place, atol=sample.atol)
+            yield sample.id, *reading.read(expected, trace, sample.place, atol=sample.atol)
 
 
 def _holds_trace(name: str) -> bool:
@@ -234,7 +234,7 @@ def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> 
         expected[name], written = _expected_rows(numbers, name)
         if written is not None:
             decimals[name] = written
-    return "the numbers given", *reading.claims(expected, trace, "--expect", decimals=decimals)
+    return "the numbers given", *reading.read(expected, trace, "--expect", decimals=decimals)
 
 
 def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
@@ -255,10 +255,10 @@ def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Tr
     """Yield the samples of files, each with its right run."""
     from lstm_cli.samples import BadSample, find_files, read_samples
     from lstm_cli.samples.models import sample_trace
-    from lstm_cli.samples.settings import Settings
+    from lstm_cli.samples.settings import SampleSettings
 
     model = inputs.file_model() if inputs.weights else None
-    settings = Settings(
+    settings = SampleSettings(
         model=model, weights=inputs.weights, layer=inputs.layer, cell=inputs.cell.cell(),
         edit=inputs.cell.edit, convention=inputs.convention, steps=inputs.steps,
         dtype=inputs.dtype.value,
@@ -272,12 +272,12 @@ def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Tr
 
 def _from_traces(ours: Path, theirs: Path, inputs: i.RunInputs, reading: _Reading) -> Case:
     from lstm_cli.files.traces import read_trace
-    from lstm_cli.mistakes.expected import claims_of_trace
+    from lstm_cli.mistakes.expected import expected_of_trace
 
     mine, other = read_trace(ours), read_trace(theirs)
     trace = _rebuilt(mine, inputs)
     _check_same(mine, trace)
-    return theirs.name, trace, claims_of_trace(other, trace, atol=reading.atol)
+    return theirs.name, trace, expected_of_trace(other, trace, atol=reading.atol)
 
 
 def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
@@ -339,12 +339,12 @@ def _check_same(mine: Any, trace: Trace) -> None:
             )  # fmt: skip
 
 
-def _with_progress(trace: Trace, claims: Claims, departures: int) -> Diagnosis:
+def _with_progress(trace: Trace, expected: Expected, departures: int) -> Diagnosis:
     """Diagnose, with a bar on stderr where that is a terminal."""
     from lstm_cli.mistakes.diagnosis import diagnose as explain
 
     if not sys.stderr.isatty():
-        return explain(trace, claims, departures=departures)
+        return explain(trace, expected, departures=departures)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -352,7 +352,7 @@ def _with_progress(trace: Trace, claims: Claims, departures: int) -> Diagnosis:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
         return explain(
-            trace, claims, departures=departures,
+            trace, expected, departures=departures,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from lstm_cli.base.errors import markdown
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.files.output import plain_list
 from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation
-from lstm_cli.mistakes.expected import Claim
+from lstm_cli.mistakes.expected import ExpectedVector
 from lstm_cli.mistakes.fixes import commands, corrections, frameworks, title, typed
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.show.rows import View, number
@@ -137,7 +137,7 @@ def markdown_rows(diagnosed: Iterable[tuple[str, Diagnosis]]) -> Iterator[str]:
 def print_diagnosis(console: Console, diagnosis: Diagnosis, name: str, view: View) -> None:
     """Print a diagnosis."""
     page = Page(console, view)
-    count = sum(int((~np.isnan(claim.values)).sum()) for claim in diagnosis.claims.claims)
+    count = sum(int((~np.isnan(vector.values)).sum()) for vector in diagnosis.claims.vectors)
     precision = ", ".join(dict.fromkeys(p.words for p in diagnosis.claims.precision.values()))
     page.print(page.text(f"{name} · {count} number{'s' * (count != 1)} compared, {precision}",
                          page.look.heading))  # fmt: skip
@@ -325,21 +325,21 @@ def _numbers(values: Array, view: View) -> str:
 
 def _print_numbers(page: Page, diagnosis: Diagnosis) -> None:
     """Print theirs beside the right numbers, at the first place that departs and for the end."""
-    wrong = [claim for claim in diagnosis.claims.claims if _departs(claim, diagnosis)]
+    wrong = [vector for vector in diagnosis.claims.vectors if _departs(vector, diagnosis)]
     chosen = {id(wrong[0]): wrong[0], id(wrong[-1]): wrong[-1]}
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, style=page.look.note)
     table.add_column(overflow="fold")
-    for claim in chosen.values():
-        where = f"{claim.symbol}, t = {claim.t}"
-        right = claim.ours(diagnosis.trace)
+    for vector in chosen.values():
+        where = f"{vector.symbol}, t = {vector.t}"
+        right = vector.ours(diagnosis.trace)
         table.add_row(page.text(where), page.text("theirs"),
-                      page.text(_numbers(claim.values, page.view)))  # fmt: skip
+                      page.text(_numbers(vector.values, page.view)))  # fmt: skip
         table.add_row("", page.text("right"), page.text(_numbers(right, page.view)))
     page.print(table)
 
 
-def _departs(claim: Claim, diagnosis: Diagnosis) -> bool:
-    off = np.abs(claim.ours(diagnosis.trace) - claim.values)
-    return bool(np.any(off[~np.isnan(claim.values)] > claim.tolerance[~np.isnan(claim.values)]))
+def _departs(vector: ExpectedVector, diagnosis: Diagnosis) -> bool:
+    off = np.abs(vector.ours(diagnosis.trace) - vector.values)
+    return bool(np.any(off[~np.isnan(vector.values)] > vector.tolerance[~np.isnan(vector.values)]))

@@ -1,4 +1,4 @@
-"""What pages of the glossary tell from data and runs: frameworks' habits, fading, rounding."""
+"""What the glossary tells from data and runs: frameworks' habits, gradient flow, rounding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lstm_cli.commands.explain.glossary import Word
 from lstm_cli.commands.explain.glossary.runs import trace_of
 from lstm_cli.commands.explain.glossary_text import equations
 from lstm_cli.engine.fixed_point import FixedSettings, beside
-from lstm_cli.engine.grad import backward, through_time
+from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.run import run
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention
 from lstm_cli.show.rows import equation_text, number
@@ -139,7 +139,7 @@ def _parameters(writer: Writer, word: Word, notation: Notation) -> Iterator[str]
 
 def _gradients(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     yield writer.paragraph("The gradient of h with respect to each of these numbers:")
-    (layer,) = backward(trace_of(word)).layers
+    (layer,) = grad(trace_of(word)).layers
     values, style = layer.at(1), gradient_style(writer.style)
     rows = [
         (writer.math(style.name(row.symbol)), row.label,
@@ -150,18 +150,18 @@ def _gradients(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     yield writer.table(("", "", "gradient"), rows)
 
 
-def _fading(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
+def _gradient_flow(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     yield writer.paragraph(
         "What is left, at the last step, of a small change of the cell state at step t: along the "
         "cell state alone (the product of the later forget gates), and by all ways together."
     )
-    (fading,) = through_time(trace_of(word))
-    assert fading.kept is not None
+    (flow,) = through_time(trace_of(word))
+    assert flow.kept is not None
     rows = [
-        ("along the cell state", "", *_numbers(fading.kept)),
-        ("by all ways", "", *_numbers(fading.c)),
+        ("along the cell state", "", *_numbers(flow.kept)),
+        ("by all ways", "", *_numbers(flow.c)),
     ]
-    yield writer.table(("", "", *(f"t = {t + 1}" for t in range(len(fading.c)))), rows)
+    yield writer.table(("", "", *(f"t = {t + 1}" for t in range(len(flow.c)))), rows)
 
 
 def _numbers(values: Array) -> list[str]:
@@ -203,7 +203,7 @@ FACTS: Mapping[str, Fact] = {
     "coupled-input": _coupled_input,
     "parameters": _parameters,
     "gradients": _gradients,
-    "fading": _fading,
+    "fading": _gradient_flow,
     "rounding": _rounding,
     "fixed": _fixed,
 }

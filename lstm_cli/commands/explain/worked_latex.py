@@ -11,9 +11,17 @@ from lstm_cli.show.arithmetic import Working
 from lstm_cli.show.rows import definitions
 from lstm_cli.show.sheets import WRITERS
 from lstm_cli.show.terminal import place_of
-from lstm_cli.show.worked import Ask, Group, StepWork, Vector, as_sentence, called, worked
+from lstm_cli.show.worked import (
+    Ask,
+    JoinedVector,
+    StepWork,
+    WorkedGroup,
+    as_sentence,
+    called,
+    worked,
+)
 from lstm_cli.show.worked_text import missing_lines, title
-from lstm_cli.show.worked_vectors import Column, entries
+from lstm_cli.show.worked_vectors import VectorEntry, entries
 
 # About so many letters fit in a line of the page.
 LINE = 78
@@ -51,7 +59,7 @@ def _step(step: StepWork, ask: Ask) -> Iterator[str]:
             yield writer.paragraph(f"${name}${line.removeprefix(name)}.")
 
 
-def _group(group: Group, ask: Ask) -> Iterator[str]:
+def _group(group: WorkedGroup, ask: Ask) -> Iterator[str]:
     writer = WRITERS["latex"]()
     for vector in group.vectors:
         yield from _vector(vector, ask)
@@ -105,16 +113,16 @@ def _length(text: str) -> int:
     return len(re.sub(r"[{}^_]", "", re.sub(r"\\[a-zA-Z]+ ?", "x", plain)))
 
 
-def _vector(vector: Vector, ask: Ask) -> Iterator[str]:
+def _vector(vector: JoinedVector, ask: Ask) -> Iterator[str]:
     """Yield a drawn vector: names of its parts, places, numbers, a rule between the parts."""
     label = called(vector, LATEX)
     yield f"${vector.shown}$" + (f", {label}:" if label else ":") + "\n"
     columns = [
-        Column(part, name, place, text)
+        VectorEntry(part, name, place, text)
         for part, (name, array) in enumerate(vector.parts)
         for place, text in entries(array, LATEX, ask.digits)
     ]
-    lines: list[list[Column]] = [[]]
+    lines: list[list[VectorEntry]] = [[]]
     for column in columns:
         if sum(_width(own) for own in lines[-1]) + _width(column) > LINE:
             lines.append([])
@@ -124,11 +132,11 @@ def _vector(vector: Vector, ask: Ask) -> Iterator[str]:
     yield "\n"
 
 
-def _width(column: Column) -> int:
+def _width(column: VectorEntry) -> int:
     return max(_length(column.text), 2) + 2
 
 
-def _array(columns: Sequence[Column]) -> str:
+def _array(columns: Sequence[VectorEntry]) -> str:
     parts = {column.part: column.name for column in columns}
     counts = [sum(column.part == part for column in columns) for part in parts]
     heads = " & ".join(

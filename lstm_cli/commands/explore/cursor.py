@@ -8,7 +8,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import names_in
 from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.weights import LstmWeights
-from lstm_cli.commands.explore.state import Place, number_at, place_of
+from lstm_cli.commands.explore.state import EditablePlace, number_at, place_of
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 
 
@@ -137,21 +137,21 @@ def _at_line(each: LayerTrace, cursor: Cursor, place: int, column: int) -> Curso
 
 
 def selected(trace: Trace, cursor: Cursor) -> tuple[str, tuple[int, ...]]:
-    """Return the name and the indices of the number that the cursor is on (see `Place`)."""
+    """Return the name and the indices of the number that the cursor is on (see `EditablePlace`)."""
     if not cursor.weights:
         return cursor.symbol, (cursor.t, cursor.unit)
     line = lines_of(trace.layers[cursor.run].weights, cursor.symbol)[cursor.line]
     return line.name, line.index(cursor.column)
 
 
-def selected_place(trace: Trace, cursor: Cursor) -> Place:
+def selected_place(trace: Trace, cursor: Cursor) -> EditablePlace:
     """Return the place of the number that the cursor is on; errors as `place_of`."""
     return place_of(trace, cursor.run, *selected(trace, cursor))
 
 
 def selected_number(trace: Trace, cursor: Cursor) -> float:
     """Return the number that the cursor is on."""
-    return number_at(trace, Place(cursor.run, *selected(trace, cursor)))
+    return number_at(trace, EditablePlace(cursor.run, *selected(trace, cursor)))
 
 
 def _within(place: int, count: int) -> int:

@@ -26,7 +26,7 @@ LAST_KEYS = (("?", "help"), ("q", "quit"))
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScreenPlan:
     """How many lines each part of the screen has, and how many stand empty above each."""
 
     table: int
@@ -36,7 +36,7 @@ class Plan:
     gap: int
 
 
-def plan(scene: Scene, width: int, height: int) -> Plan:
+def plan(scene: Scene, width: int, height: int) -> ScreenPlan:
     """Return how the lines of a screen are shared out; nothing jumps from row to row.
 
     First the table and an equation, then air between the parts, then the strip over more units.
@@ -55,7 +55,7 @@ def plan(scene: Scene, width: int, height: int) -> Plan:
     left = height - 2 - strip - words - (4 if strip else 3) * gap
     table = rows if rows <= left - 4 else left - (ROOM_TO_WORK if height >= 24 else 4)
     table = max(2, table)
-    return Plan(table, strip, words, max(0, left - table), gap)
+    return ScreenPlan(table, strip, words, max(0, left - table), gap)
 
 
 def head(scene: Scene, width: int) -> Text:

@@ -16,12 +16,12 @@ from rich.text import Text
 from lstm_cli.base.errors import safe
 from lstm_cli.cell.notation import number
 from lstm_cli.commands.explore.pieces import SELECTED, padded, page, window
-from lstm_cli.commands.explore.scene import Row, Scene, rows_of, signed
+from lstm_cli.commands.explore.scene import Scene, SceneRow, rows_of, signed
 from lstm_cli.engine.run import INPUT_SYMBOLS
 from lstm_cli.show.colours import Scale, ink_on
-from lstm_cli.show.terminal import Look, aligned
+from lstm_cli.show.terminal import RowStyles, aligned
 
-LOOK = Look()
+LOOK = RowStyles()
 FLOW = {"in": "→", "out": "←", "": " "}
 EDITED, CHANGED = "◆", "*"
 # A green that neither ramp of colours has.
@@ -63,7 +63,7 @@ class _Shape:
     of: int
 
 
-def _shape(scene: Scene, rows: Sequence[Row], column: int, width: int) -> _Shape:
+def _shape(scene: Scene, rows: Sequence[SceneRow], column: int, width: int) -> _Shape:
     widest = max(len(row.values) for row in rows)
     room = scene.digits + 4
     lead = max(cell_len(row.shown) for row in rows) + 3
@@ -83,7 +83,7 @@ def _heading(scene: Scene, shape: _Shape) -> str:
     return ("Δ " if scene.differences else "") + said
 
 
-def _row_head(row: Row, shape: _Shape) -> Text:
+def _row_head(row: SceneRow, shape: _Shape) -> Text:
     """Return what stands before the numbers: its place in the circuit, symbol, what it is."""
     style = "bold" if row.column is not None else LOOK.of(row.symbol, row.symbol in INPUT_SYMBOLS)
     mark = SELECTED if row.column is not None else FLOW[row.flow]
@@ -95,7 +95,7 @@ def _row_head(row: Row, shape: _Shape) -> Text:
     return line
 
 
-def _texts(scene: Scene, rows: Sequence[Row], unit: int, room: int) -> list[str]:
+def _texts(scene: Scene, rows: Sequence[SceneRow], unit: int, room: int) -> list[str]:
     """Return a column's heading and its numbers, points under each other where there is room."""
     texts = [_text(scene, row, unit, room) for row in rows]
     # "-0" keeps the points of all columns in one place while numbers are small.
@@ -104,7 +104,7 @@ def _texts(scene: Scene, rows: Sequence[Row], unit: int, room: int) -> list[str]
     return [heading, *column] if fits else [str(unit), *texts]
 
 
-def _text(scene: Scene, row: Row, unit: int, room: int) -> str:
+def _text(scene: Scene, row: SceneRow, unit: int, room: int) -> str:
     if unit >= len(row.values):
         return ""
     value, before = float(row.values[unit]), float(row.before[unit])
@@ -126,7 +126,7 @@ def fitted(value: float, digits: int, room: int, *, plus: bool = False) -> str:
     return text
 
 
-def _cell(row: Row, unit: int, text: str, scene: Scene) -> Text:
+def _cell(row: SceneRow, unit: int, text: str, scene: Scene) -> Text:
     """Return a number with its marks, on its colour."""
     if unit >= len(row.values):
         return Text(f" {text}  ")

@@ -13,7 +13,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, names_in
 from lstm_cli.cell.notation import UNICODE, Notation, number, number_text, write
 from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
-from lstm_cli.commands.explore.state import Place, Session, first_step, number_at
+from lstm_cli.commands.explore.state import EditablePlace, Session, first_step, number_at
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
@@ -58,7 +58,7 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class SceneRow:
     """One row of numbers on the screen.
 
     Attributes:
@@ -88,7 +88,7 @@ class Row:
         return ~np.isclose(self.values, self.before, rtol=0, atol=0, equal_nan=True)
 
 
-def rows_of(scene: Scene) -> list[Row]:
+def rows_of(scene: Scene) -> list[SceneRow]:
     """Return the rows to show: those of the step, or those of the parameters."""
     return _weight_rows(scene) if scene.cursor.weights else _step_rows(scene)
 
@@ -98,11 +98,11 @@ def label_of(cell: Cell, symbol: str) -> str:
     return INPUT_LABELS[symbol] if symbol in INPUT_SYMBOLS else cell[symbol].label
 
 
-def _step_rows(scene: Scene) -> list[Row]:
+def _step_rows(scene: Scene) -> list[SceneRow]:
     each, cursor = scene.each, scene.cursor
     before = scene.given.at(cursor.t)
     return [
-        Row(
+        SceneRow(
             symbol,
             _with_letter(symbol),
             label_of(each.cell, symbol),
@@ -117,7 +117,7 @@ def _step_rows(scene: Scene) -> list[Row]:
     ]
 
 
-def _weight_rows(scene: Scene) -> list[Row]:
+def _weight_rows(scene: Scene) -> list[SceneRow]:
     cursor, now, before = scene.cursor, scene.each.weights, scene.given.weights
     rows = []
     for place, line in enumerate(lines_of(now, cursor.symbol)):
@@ -125,7 +125,7 @@ def _weight_rows(scene: Scene) -> list[Row]:
         lead = () if line.row is None else (line.row,)
         shown = line.name if line.row is None else f"{line.name}[{line.row}]"
         rows.append(
-            Row(
+            SceneRow(
                 line.name, shown, "", "", array[lead], old[lead],
                 _edited(scene, line.name, *lead), scale_of(array),
                 cursor.column if place == cursor.line else None,
@@ -180,7 +180,7 @@ def selected_name(scene: Scene) -> str:
 def origin(scene: Scene) -> str:
     """Return a line on the number that the cursor is on: where it is from, what it was."""
     name, index = selected(scene.session.trace, scene.cursor)
-    place = Place(scene.cursor.run, name, index)
+    place = EditablePlace(scene.cursor.run, name, index)
     now, before = (number_at(t, place) for t in (scene.session.trace, scene.session.given))
     parts = [f"{selected_name(scene)} = {number_text(now)}", _from(scene, name, index)]
     if now != before and not (np.isnan(now) and np.isnan(before)):

@@ -23,7 +23,7 @@ from lstm_cli.files.vectors import parse_rows
 
 
 @dataclass(frozen=True)
-class Place:
+class EditablePlace:
     """Where a number stands that can be edited.
 
     Attributes:
@@ -38,10 +38,10 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Edit:
+class NumberEdit:
     """A number put in the place of another."""
 
-    place: Place
+    place: EditablePlace
     value: float
 
 
@@ -50,14 +50,14 @@ class Session:
     """A run as it was given, and the edits on top of it, the last of one place in force."""
 
     given: Trace
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[NumberEdit, ...] = ()
 
     @cached_property
     def trace(self) -> Trace:
         """The run with the edits."""
         return edited_run(self.given, self.edits) if self.edits else self.given
 
-    def edited(self, place: Place, value: float) -> Session:
+    def edited(self, place: EditablePlace, value: float) -> Session:
         """Return the session with one more edit; a number that would stand there anyway is none.
 
         That number need not be the given one: a state follows from the edits before it.
@@ -68,10 +68,10 @@ class Session:
         without = self if rest == self.edits else replace(self, edits=rest)
         if value == number_at(without.trace, place):
             return without
-        return replace(self, edits=(*rest, Edit(place, value)))
+        return replace(self, edits=(*rest, NumberEdit(place, value)))
 
 
-def number_at(trace: Trace, place: Place) -> float:
+def number_at(trace: Trace, place: EditablePlace) -> float:
     """Return the number that stands in a place."""
     if is_parameter(place.name):
         return float(trace.model.runs[place.run][2].arrays[place.name][place.index])
@@ -79,7 +79,7 @@ def number_at(trace: Trace, place: Place) -> float:
     return float(trace.layers[place.run].values[place.name][t - 1, unit])
 
 
-def place_of(trace: Trace, run: int, name: str, index: tuple[int, ...]) -> Place:
+def place_of(trace: Trace, run: int, name: str, index: tuple[int, ...]) -> EditablePlace:
     """Return the place of a number of a run.
 
     Raises:
@@ -97,7 +97,7 @@ def place_of(trace: Trace, run: int, name: str, index: tuple[int, ...]) -> Place
             hint="edit x, h_prev or c_prev, or press w for the weights that enter this row",
         )
     # Both directions of layer 0 read one x.
-    return Place(0 if name == "x" else run, name, index)
+    return EditablePlace(0 if name == "x" else run, name, index)
 
 
 def read_number(text: str, name: str) -> float:
@@ -112,7 +112,7 @@ def read_number(text: str, name: str) -> float:
     return float(rows[0, 0])
 
 
-def edited_run(given: Trace, edits: Sequence[Edit]) -> Trace:
+def edited_run(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
     """Return the run that follows from edits of one that was given.
 
     Args:
@@ -136,7 +136,7 @@ def edited_run(given: Trace, edits: Sequence[Edit]) -> Trace:
     return replace(given, model=model, layers=tuple(traces))
 
 
-def _edited_model(model: Model, edits: Sequence[Edit]) -> Model:
+def _edited_model(model: Model, edits: Sequence[NumberEdit]) -> Model:
     """Return the model with its edited parameters; weights without an edit are the same object."""
     changed = [edit for edit in edits if is_parameter(edit.place.name)]
     places = iter(range(len(model.runs)))
@@ -152,7 +152,7 @@ def _edited_model(model: Model, edits: Sequence[Edit]) -> Model:
     return replace(model, layers=layers)
 
 
-def _edited_weights(weights: LstmWeights, edits: Sequence[Edit], run: int) -> LstmWeights:
+def _edited_weights(weights: LstmWeights, edits: Sequence[NumberEdit], run: int) -> LstmWeights:
     own = [edit for edit in edits if edit.place.run == run]
     if not own:
         return weights
@@ -163,7 +163,11 @@ def _edited_weights(weights: LstmWeights, edits: Sequence[Edit], run: int) -> Ls
 
 
 def _run_direction(
-    given: LayerTrace, weights: LstmWeights, x: Array, edits: Sequence[Edit], dtype: np.dtype[Any]
+    given: LayerTrace,
+    weights: LstmWeights,
+    x: Array,
+    edits: Sequence[NumberEdit],
+    dtype: np.dtype[Any],
 ) -> LayerTrace:
     """Return one layer and direction run from its states, cut where an edit overrides one."""
     alone = Model((Layer({given.direction: weights}),))
@@ -200,7 +204,7 @@ def _parts(each: LayerTrace, cuts: set[int]) -> Iterator[tuple[int, slice]]:
         yield t, slice(following, t)
 
 
-def _overridden(state: str, values: Array, t: int, edits: Sequence[Edit]) -> Array:
+def _overridden(state: str, values: Array, t: int, edits: Sequence[NumberEdit]) -> Array:
     changed = np.array(values, dtype=np.float64)
     for edit in edits:
         if edit.place.name == f"{state}_prev" and edit.place.index[0] == t:

@@ -127,10 +127,10 @@ def grad(
 
 def _gradients(trace: Trace, dh: str, dc: str, d_output: str) -> Gradients:
     """Return the gradients of the loss that the options describe."""
-    from lstm_cli.engine.grad import backward
+    from lstm_cli.engine.grad import grad
 
     final_h, final_c = _one_row(dh, "--dh"), _one_row(dc, "--dc")
-    return backward(trace, final_h, final_c, _rows(d_output, "--d-output", trace))
+    return grad(trace, final_h, final_c, _rows(d_output, "--d-output", trace))
 
 
 def _one_row(text: str, name: str) -> Array | None:
@@ -174,8 +174,8 @@ def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
     from lstm_cli.engine import grad as b
 
     margin = b.check(gradients.trace, gradients) if check else None
-    fading = b.through_time(gradients.trace) if through_time else ()
-    return Report(gradients, margin, fading)
+    flow = b.through_time(gradients.trace) if through_time else ()
+    return Report(gradients, margin, flow)
 
 
 def _emit(report: Report, view: View, chosen: str, output: str, color: o.Color) -> None:

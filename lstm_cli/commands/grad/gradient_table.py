@@ -14,13 +14,13 @@ from lstm_cli.commands.grad.gradients import (
     Report,
     backward_definitions,
     column_names,
-    fading_arrays,
-    fading_name,
+    flow_arrays,
+    flow_name,
     margin_text,
     parameter_rows,
     value_rows,
 )
-from lstm_cli.engine.grad import Fading, LayerGradient
+from lstm_cli.engine.grad import GradientFlow, LayerGradient
 from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, number
 from lstm_cli.show.terminal import (
     MANY_STEPS,
@@ -60,8 +60,8 @@ def print_gradients(console: Console, report: Report, view: View) -> None:
         _print_ends(page, report)
     for line in backward_definitions(trace.model.cell, page.style):
         page.print(page.text(line, page.look.note))
-    for fading in report.fading:
-        _print_fading(page, report, fading)
+    for flow in report.flow:
+        _print_flow(page, report, flow)
     if report.margin:
         page.print()
         page.print(page.text(margin_text(report.margin), page.look.heading))
@@ -82,7 +82,7 @@ def _shown(report: Report, view: View) -> list[tuple[LayerGradient, int]]:
     return [(each, t) for each in report.gradients.layers for t in wanted]
 
 
-def _where(report: Report, each: LayerGradient | Fading) -> str:
+def _where(report: Report, each: LayerGradient | GradientFlow) -> str:
     several = len(report.gradients.layers) > 1
     return f" of layer {each.layer} {each.direction}" if several else ""
 
@@ -174,23 +174,21 @@ def _print_ends(page: Page, report: Report) -> None:
         print_rows(page, [row for row in rows if row.symbol in ("d_h_prev", "d_c_prev")])
 
 
-def _print_fading(page: Page, report: Report, fading: Fading) -> None:
+def _print_flow(page: Page, report: Report, flow: GradientFlow) -> None:
     """Print for each unit how much of a change is left at the end, beside its forget gates."""
-    _heading(page, f"left at the last step of a change at step t{_where(report, fading)}")
+    _heading(page, f"left at the last step of a change at step t{_where(report, flow)}")
     wanted = sorted(chosen_steps(page.view, report.gradients.trace))
     # The steps next to the end, where most is left, are the most telling of many.
-    times = wanted[-MOST_LISTED:] if fading.direction == "forward" else wanted[:MOST_LISTED]
-    arrays = fading_arrays(fading)
-    own = {} if fading.h.shape == fading.c.shape else {"h": arrays.pop("h")}
-    units = chosen_units(page.view, fading.c.shape[-1])
+    times = wanted[-MOST_LISTED:] if flow.direction == "forward" else wanted[:MOST_LISTED]
+    arrays = flow_arrays(flow)
+    own = {} if flow.h.shape == flow.c.shape else {"h": arrays.pop("h")}
+    units = chosen_units(page.view, flow.c.shape[-1])
     for unit in units[: None if page.view.units else MOST_UNITS]:
         page.print(page.text(f"unit {unit}", page.look.note))
-        columns = [
-            (_fading_name(page, fading, name), array[:, unit]) for name, array in arrays.items()
-        ]
+        columns = [(_flow_name(page, flow, name), array[:, unit]) for name, array in arrays.items()]
         _print_columns(page, times, columns)
     for name, array in own.items():  # a projected h has units of its own
-        _print_over_time(page, times, _fading_name(page, fading, name), array)
+        _print_over_time(page, times, _flow_name(page, flow, name), array)
     if len(times) < len(wanted) or (len(units) > MOST_UNITS and not page.view.units):
         page.print(page.text("more steps: --at; more units: --unit; all: --json", page.look.note))
 
@@ -207,8 +205,8 @@ def _print_columns(page: Page, times: Sequence[int], columns: Sequence[tuple[str
     _print_columns(page, times, columns[half:])
 
 
-def _fading_name(page: Page, fading: Fading, name: str) -> str:
-    words, heading = fading_name(fading, name)
+def _flow_name(page: Page, flow: GradientFlow, name: str) -> str:
+    words, heading = flow_name(flow, name)
     return heading if page.pretty else words
 
 

@@ -23,7 +23,7 @@ from lstm_cli.cell.notation import (
     write_definition,
     write_equation,
 )
-from lstm_cli.engine.grad import Fading, Gradients, LayerGradient, Margin
+from lstm_cli.engine.grad import GradientFlow, Gradients, LayerGradient, Margin
 from lstm_cli.files.output import json_text, plain_list, step_record
 from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, metadata, number
 
@@ -37,7 +37,7 @@ class Report:
 
     gradients: Gradients
     margin: Margin | None = None
-    fading: tuple[Fading, ...] = ()
+    flow: tuple[GradientFlow, ...] = ()
 
 
 @lru_cache(maxsize=64)
@@ -153,8 +153,8 @@ def to_json(report: Report, view: View, version: str) -> Iterator[str]:
     ]  # fmt: skip
     if report.margin:
         document["check"] = margin_record(report.margin)
-    if report.fading:
-        document["through_time"] = list(_fading_records(report, view))
+    if report.flow:
+        document["through_time"] = list(_flow_records(report, view))
     yield json_text(document, indent=1) + "\n"
 
 
@@ -211,7 +211,7 @@ def margin_text(margin: Margin) -> str:
 
 
 # What `through_time` gives: its name in data formats, in words, and as a heading.
-FADING = {
+FLOW_LABELS = {
     "forget": ("forget gate", "f_t"),
     "kept": ("product of the forget gates after t", "Π f after t"),
     "diagonal": ("diagonal of dc_T/dc_t", "∂c_T/∂c_t"),
@@ -220,29 +220,29 @@ FADING = {
 }
 
 
-def fading_name(fading: Fading, name: str) -> tuple[str, str]:
+def flow_name(flow: GradientFlow, name: str) -> tuple[str, str]:
     """Return what a part of it is called, in words and as a heading; a forget gate as it is."""
-    if name not in ("forget", "kept") or fading.factor in (None, Name("f")):
-        return FADING[name]
-    assert fading.factor is not None
-    plain, shown = write(fading.factor), write(fading.factor, UNICODE)
+    if name not in ("forget", "kept") or flow.factor in (None, Name("f")):
+        return FLOW_LABELS[name]
+    assert flow.factor is not None
+    plain, shown = write(flow.factor), write(flow.factor, UNICODE)
     if name == "forget":
         return plain, shown
     return f"product of {plain} after t", f"Π ({shown}) after t"
 
 
-def _fading_records(report: Report, view: View) -> Iterator[dict[str, Any]]:
+def _flow_records(report: Report, view: View) -> Iterator[dict[str, Any]]:
     dtype = report.gradients.trace.dtype
-    for each in report.fading:
+    for each in report.flow:
         for t in sorted(chosen_steps(view, report.gradients.trace)):
             values = {name: chosen(name, array[..., t - 1, :], view)
-                      for name, array in fading_arrays(each).items()}  # fmt: skip
+                      for name, array in flow_arrays(each).items()}  # fmt: skip
             yield step_record(each.layer, each.direction, t, values, dtype)
 
 
-def fading_arrays(each: Fading) -> dict[str, Array]:
+def flow_arrays(each: GradientFlow) -> dict[str, Array]:
     """Return name -> `(…, T, n)`, what the cell has of it."""
-    found = {name: getattr(each, name) for name in FADING}
+    found = {name: getattr(each, name) for name in FLOW_LABELS}
     return {name: array for name, array in found.items() if array is not None}
 
 
@@ -270,12 +270,12 @@ def _lines(report: Report, view: View, style: Style) -> Iterator[_Line]:
             else:
                 for place, values in enumerate(row.values):
                     yield _Line(each.layer, each.direction, "", row, str(place), values)
-    for fading in report.fading:
+    for flow in report.flow:
         for t in sorted(chosen_steps(view, gradients.trace)):
-            for name, array in fading_arrays(fading).items():
-                label, shown = fading_name(fading, name)
+            for name, array in flow_arrays(flow).items():
+                label, shown = flow_name(flow, name)
                 row = Row(f"through_time_{name}", shown, label, "", array[t - 1])
-                yield _Line(fading.layer, fading.direction, str(t), row, "", row.values)
+                yield _Line(flow.layer, flow.direction, str(t), row, "", row.values)
 
 
 def _units(line: _Line, view: View) -> list[int]:

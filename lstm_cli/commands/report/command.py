@@ -275,14 +275,14 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
 
 def _page(trace: Trace, view: View) -> str:
     from lstm_cli.base.version import __version__
-    from lstm_cli.commands.report.page import Look, page
+    from lstm_cli.commands.report.page import PageView, page
     from lstm_cli.show.rows import choose, chosen_units, strongest_unit
 
     # A page starts with the first of what is chosen; its reader goes on from there.
     first = trace.layers[0]
     t = choose(view.at, trace.steps, "--at", first=1)[0] if view.at else 1
     unit = chosen_units(view, view.widest)[0] if view.units else strongest_unit(first, t)
-    return page(trace, Look(unit, t, view.digits, view.notation), __version__)
+    return page(trace, PageView(unit, t, view.digits, view.notation), __version__)
 
 
 def _circuit(trace: Trace, seen: _Seen, digits: int, theme: Theme, width: float) -> str:

@@ -18,7 +18,7 @@ LETTER = 0.125  # about the width of a letter of a title
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class PicturePanel:
     """A course, the box that its values fill, and how wide its title may be."""
 
     course: Course
@@ -31,15 +31,15 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class PicturePlan:
     """Where everything stands: panels, headings, and where the panels end."""
 
-    panels: tuple[Panel, ...]
+    panels: tuple[PicturePanel, ...]
     headings: tuple[tuple[float, float, str], ...]
     bottom: float
 
 
-def plan_page(drawn: Sequence[Course], what: What, width: float) -> Plan:
+def plan_page(drawn: Sequence[Course], what: What, width: float) -> PicturePlan:
     """Put layers under each other, directions side by side, and in each as many as fit a row."""
     layers: dict[int, dict[str, list[Course]]] = {}
     for each in drawn:
@@ -52,7 +52,7 @@ def plan_page(drawn: Sequence[Course], what: What, width: float) -> Plan:
         max(-(-len(own) // across) for own in directions.values()) for directions in layers.values()
     )
     high = min(MOST_HIGH, max(LEAST_HIGH, (PAGE_HIGH - rows * (TITLE + BETWEEN)) / rows))
-    panels: list[Panel] = []
+    panels: list[PicturePanel] = []
     headings: list[tuple[float, float, str]] = []
     top = 0.15
     for layer, directions in layers.items():
@@ -66,7 +66,7 @@ def plan_page(drawn: Sequence[Course], what: What, width: float) -> Plan:
             panels += made
             ends.append(made[-1].top + max(each.height for each in made[-across:]) + STEPS)
         top = max(ends) + (BETWEEN if several else 0)
-    return Plan(tuple(panels), tuple(headings), top)
+    return PicturePlan(tuple(panels), tuple(headings), top)
 
 
 def _across(drawn: Sequence[Course], what: What, column: float) -> int:
@@ -88,9 +88,9 @@ def _flow(
     column: float,
     across: int,
     most_high: float,
-) -> list[Panel]:
+) -> list[PicturePanel]:
     """Return the panels of one layer and direction, row after row."""
-    panels: list[Panel] = []
+    panels: list[PicturePanel] = []
     slot = column / across
     room = slot - LEFT - RIGHT
     width = room if what == "lines" else min(room, CELL_WIDE * len(own[0].steps))
@@ -104,7 +104,7 @@ def _flow(
             for each in row
         ]  # fmt: skip
         panels += [
-            Panel(
+            PicturePanel(
                 each, left + place * slot + LEFT, top + TITLE, width, height, slot - LEFT, numbered
             )
             for place, (each, height) in enumerate(zip(row, heights, strict=True))

@@ -20,7 +20,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, safe, suggest
 from lstm_cli.cell.notation import LATEX
 from lstm_cli.commands.report.picture_files import Kind, saved
-from lstm_cli.commands.report.picture_plan import LETTER, Panel, What, plan_page
+from lstm_cli.commands.report.picture_plan import LETTER, PicturePanel, What, plan_page
 from lstm_cli.commands.report.svg import check_width
 from lstm_cli.engine.run import Trace
 from lstm_cli.show.colours import NOT_FINITE, RAMPS, Scale, ink_on, mix, rgb
@@ -236,7 +236,7 @@ def _characters() -> frozenset[int]:
     return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
 
 
-def _title(page: _Page, panel: Panel) -> None:
+def _title(page: _Page, panel: PicturePanel) -> None:
     """Write the symbol and what it is called over a panel."""
     base = panel.top - 0.1
     used = page.write_symbol(panel.left, base, panel.course.symbol) + 0.15
@@ -248,7 +248,7 @@ def _title(page: _Page, panel: Panel) -> None:
         page.write(panel.left + used, base, label, color=page.paper.ink)
 
 
-def _steps(page: _Page, axes: Axes, panel: Panel) -> None:
+def _steps(page: _Page, axes: Axes, panel: PicturePanel) -> None:
     """Write input times under the last panel of those that stand over each other."""
     steps = panel.course.steps
     axes.set_xlim(-0.5, len(steps) - 0.5)
@@ -264,7 +264,7 @@ def _steps(page: _Page, axes: Axes, panel: Panel) -> None:
         )
 
 
-def _strip(page: _Page, axes: Axes, panel: Panel) -> None:
+def _strip(page: _Page, axes: Axes, panel: PicturePanel) -> None:
     """Draw values as colours, a row a unit and a column a step."""
     course = panel.course
     values, units = course.values.T, course.units
@@ -315,7 +315,7 @@ def _enlarged(image: Array) -> Array:
     return np.asarray(image.repeat(times, axis=0).repeat(times, axis=1))
 
 
-def _lines(page: _Page, axes: Axes, panel: Panel) -> None:
+def _lines(page: _Page, axes: Axes, panel: PicturePanel) -> None:
     """Draw a line a unit; a run of few steps has marks too."""
     course = panel.course
     axes.patch.set_linewidth(0.5)  # no strip covers its inner half

@@ -15,7 +15,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.c_text import array_lines, comment, guard, identifier
 from lstm_cli.cell.notation import PLAIN
-from lstm_cli.engine.agreement import Arithmetic, room_of
+from lstm_cli.engine.agreement import Float32Noise, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
 from lstm_cli.show.rows import (
     INPUT_LABELS,
@@ -129,7 +129,7 @@ def _power(trace: Trace, values: list[Array]) -> int:
 
 def _stray(trace: Trace) -> float:
     """Return how far a right answer in float32 may be from any number of a run."""
-    arithmetic = Arithmetic(trace)
+    arithmetic = Float32Noise(trace)
     return max(
         float(room_of(values, "float32", arithmetic.spread(place, symbol)).max())
         for place, each in enumerate(trace.layers)

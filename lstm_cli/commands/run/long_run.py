@@ -13,7 +13,7 @@ from lstm_cli.commands import _inputs as i
 
 if TYPE_CHECKING:
     from lstm_cli.commands.run.streaming.blocks import LongRun
-    from lstm_cli.commands.run.streaming.progress import Progress
+    from lstm_cli.commands.run.streaming.progress import RunProgress
     from lstm_cli.show.rows import View
 
 
@@ -47,11 +47,11 @@ def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: 
     """
     from lstm_cli.commands._stopping import Stopping
     from lstm_cli.commands.run.streaming.blocks import LongRun
-    from lstm_cli.commands.run.streaming.progress import Progress
+    from lstm_cli.commands.run.streaming.progress import RunProgress
 
     run = LongRun(*given, dtype=inputs.dtype.value, engine=inputs.engine.value)
     with Stopping() as stopping:
-        progress = Progress(stop=lambda: stopping.asked)
+        progress = RunProgress(stop=lambda: stopping.asked)
         with _shown(progress, output):
             _write(run, view, chosen, output, progress)
     if chosen != "json":
@@ -65,7 +65,7 @@ def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: 
     return ExitCode.DONE
 
 
-def _write(run: LongRun, view: View, chosen: str, output: str, progress: Progress) -> None:
+def _write(run: LongRun, view: View, chosen: str, output: str, progress: RunProgress) -> None:
     """Write the answer: an archive at its places in the file, all else from start to end."""
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.run.streaming import npz
@@ -88,7 +88,7 @@ def _folder(output: str) -> Path | None:
 
 
 @contextmanager
-def _shown(progress: Progress, output: str) -> Iterator[None]:
+def _shown(progress: RunProgress, output: str) -> Iterator[None]:
     """Show a bar on stderr, where that is a terminal and the answer goes elsewhere."""
     if not sys.stderr.isatty() or (output == "-" and sys.stdout.isatty()):
         yield

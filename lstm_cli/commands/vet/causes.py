@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from lstm_cli.commands.vet.subjects import Subject
-from lstm_cli.commands.vet.trials import kind_of, outcomes, own_claims, symbols_of
+from lstm_cli.commands.vet.trials import kind_of, outcomes, own_expected, symbols_of
 from lstm_cli.commands.vet.weak_biases import BIASES
 from lstm_cli.commands.vet.weak_inputs import INPUTS
 from lstm_cli.commands.vet.weak_values import VALUES
 from lstm_cli.commands.vet.weak_weights import WEIGHTS
 from lstm_cli.commands.vet.weakness import Weakness
-from lstm_cli.mistakes.expected import Claims
+from lstm_cli.mistakes.expected import Expected
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
-from lstm_cli.mistakes.variant_run import Draft
+from lstm_cli.mistakes.variant_run import VariantRun
 
 WEAKNESSES: tuple[Weakness, ...] = (*WEIGHTS, *BIASES, *VALUES, *INPUTS)
 
@@ -26,7 +26,7 @@ MOST_SYMBOLS = 4
 
 
 @dataclass(frozen=True)
-class Cause:
+class Blindness:
     """Why some mistakes pass in a sample.
 
     Attributes:
@@ -45,10 +45,10 @@ class Cause:
 def profile(subject: Subject) -> object:
     """Return what two samples share whose mistakes pass for the same causes."""
     found = tuple((each.id, each.find(subject)) for each in WEAKNESSES)
-    return kind_of(subject.right), found, _places(subject.claims)
+    return kind_of(subject.right), found, _places(subject.expected)
 
 
-def causes(subject: Subject, blind: Sequence[Mistake]) -> list[Cause]:
+def causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
     """Return why mistakes pass in a sample, the cause that hides most first.
 
     A cause is left out where others before it hide all that it hides.
@@ -68,9 +68,9 @@ def _ids(rows: Iterable[Mistake], wanted: Iterable[str]) -> tuple[str, ...]:
     return tuple(row.id for row in rows if row.id in wanted)
 
 
-def _needed(found: Sequence[Cause]) -> list[Cause]:
+def _needed(found: Sequence[Blindness]) -> list[Blindness]:
     """Return causes that each hide something which none before them hides."""
-    kept, told = list[Cause](), set[str]()
+    kept, told = list[Blindness](), set[str]()
     waiting = [each for each in found if each.hides]
     while waiting:
         best = max(waiting, key=lambda each: len(set(each.hides) - told))  # the first of equals
@@ -85,53 +85,57 @@ def _needed(found: Sequence[Cause]) -> list[Cause]:
 # ---- what a sample tells of itself
 
 
-def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Cause]:
+def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
     """Return what needs no other numbers to be tried: tolerance, clips, what is compared."""
-    right, claimed = subject.right, subject.claims.symbols
-    exact = own_claims(right, claimed, runs=_runs(subject.claims))
-    exact = Claims(tuple(c for c in exact.claims if (c.run, c.symbol, c.t) in _points(subject)), {})
+    right, claimed = subject.right, subject.expected.symbols
+    exact = own_expected(right, claimed, runs=_runs(subject.expected))
+    exact = Expected(
+        tuple(c for c in exact.vectors if (c.run, c.symbol, c.t) in _points(subject)), {}
+    )
     coarse = {each.row.id for each in outcomes(right, exact, blind) if not each.passes}
     clips = [row for row in blind if row.kind == "numbers"]
-    every = own_claims(right, symbols_of(right))
+    every = own_expected(right, symbols_of(right))
     idle = {each.row.id for each in outcomes(right, every, clips) if each.passes}
-    limit = f"{subject.claims.tolerance:.2g}"
+    limit = f"{subject.expected.tolerance:.2g}"
     return [
-        Cause("tolerance", f"the tolerance ({limit}) is wider than what they change",
+        Blindness("tolerance", f"the tolerance ({limit}) is wider than what they change",
               "give more digits, or larger numbers", _ids(blind, coarse)),
-        Cause("clip-unreached", "no value reaches what they cut",
+        Blindness("clip-unreached", "no value reaches what they cut",
               "take numbers that pass the clip", _ids(blind, idle)),
     ]  # fmt: skip
 
 
 def _points(subject: Subject) -> set[tuple[int, str, int]]:
-    return {(claim.run, claim.symbol, claim.t) for claim in subject.claims.claims}
+    return {(vector.run, vector.symbol, vector.t) for vector in subject.expected.vectors}
 
 
-def _runs(claims: Claims) -> set[int]:
-    return {claim.run for claim in claims.claims}
+def _runs(expected: Expected) -> set[int]:
+    return {vector.run for vector in expected.vectors}
 
 
 # ---- what is tried on strong numbers
 
 
-def _places(claims: Claims) -> tuple[frozenset[int], tuple[str, ...], bool]:
+def _places(expected: Expected) -> tuple[frozenset[int], tuple[str, ...], bool]:
     """Return what is compared: which runs, which symbols, and whether at several steps."""
-    every = len({claim.t for claim in claims.claims}) > 1
-    return frozenset(_runs(claims)), tuple(sorted(claims.symbols)), every
+    every = len({vector.t for vector in expected.vectors}) > 1
+    return frozenset(_runs(expected)), tuple(sorted(expected.symbols)), every
 
 
-def _passing(draft: Draft, subject: Subject, rows: Iterable[Mistake]) -> set[str]:
+def _passing(variant: VariantRun, subject: Subject, rows: Iterable[Mistake]) -> set[str]:
     """Return ids of the mistakes that pass where the same is compared as in the sample."""
-    runs, symbols, every = _places(subject.claims)
-    claims = own_claims(draft, symbols, every=every, runs=runs)
-    return {each.row.id for each in outcomes(draft, claims, rows) if each.passes}
+    runs, symbols, every = _places(subject.expected)
+    expected = own_expected(variant, symbols, every=every, runs=runs)
+    return {each.row.id for each in outcomes(variant, expected, rows) if each.passes}
 
 
-def _strong(subject: Subject) -> list[Draft]:
+def _strong(subject: Subject) -> list[VariantRun]:
     return [random_probe(subject.right, scale) for scale in SCALES]
 
 
-def _tried(subject: Subject, there: Sequence[Weakness], blind: Sequence[Mistake]) -> list[Cause]:
+def _tried(
+    subject: Subject, there: Sequence[Weakness], blind: Sequence[Mistake]
+) -> list[Blindness]:
     """Return what each weakness hides in strong numbers, which else show it."""
     hidden: dict[str, set[str]] = {row.id: set() for row in there}
     waiting = list(blind)
@@ -143,25 +147,28 @@ def _tried(subject: Subject, there: Sequence[Weakness], blind: Sequence[Mistake]
             weak = weakness.impose(strong, subject)
             hidden[weakness.id] |= _passing(weak, subject, shown)
     return [
-        Cause(row.id, row.find(subject), row.change, _ids(blind, hidden[row.id])) for row in there
+        Blindness(row.id, row.find(subject), row.change, _ids(blind, hidden[row.id]))
+        for row in there
     ]
 
 
-def _compared(subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]) -> list[Cause]:
+def _compared(
+    subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]
+) -> list[Blindness]:
     """Return that too little is compared, where strong numbers hide the same."""
     hidden = set.intersection(*(_passing(each, subject, rest) for each in _strong(subject)))
-    names = subject.claims.symbols
+    names = subject.expected.symbols
     listed = ", ".join(names[:MOST_SYMBOLS]) + ", …" * (len(names) > MOST_SYMBOLS)
-    _, _, every = _places(subject.claims)
+    _, _, every = _places(subject.expected)
     sentence = f"only {listed} {'is' if len(names) == 1 else 'are'} compared"
     sentence += "" if every else ", at one step"
     change = "compare c and every gate as well, at every step"
-    return [Cause("compared", sentence, change, _ids(rest, hidden))]
+    return [Blindness("compared", sentence, change, _ids(rest, hidden))]
 
 
-def _pairs(subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]) -> list[Cause]:
+def _pairs(subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]) -> list[Blindness]:
     """Return what two weaknesses hide together and neither alone: the first pair for each."""
-    found, waiting = list[Cause](), list(rest)
+    found, waiting = list[Blindness](), list(rest)
     for pair in combinations(there, 2):
         if waiting:
             found += _tried(subject, [_both(*pair)], waiting)
@@ -181,21 +188,22 @@ def _both(one: Weakness, other: Weakness) -> Weakness:
 
 def _all_at_once(
     subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]
-) -> list[Cause]:
+) -> list[Blindness]:
     """Return what more weaknesses hide together, and what passes for none of them."""
     together = set.intersection(
         *(_passing(_all_imposed(each, subject, there), subject, rest) for each in _strong(subject))
     )
     by_chance = {row.id for row in rest} - together
     change = "take a vector of short distinct numbers: -o better.json"
+    several = "several weaknesses hide them together"
+    chance = "these numbers happen to come out the same"
     return [
-        Cause("together", "several weaknesses hide them together", change, _ids(rest, together)),
-        Cause("these-numbers", "these numbers happen to come out the same", change,
-              _ids(rest, by_chance)),
-    ]  # fmt: skip
+        Blindness("together", several, change, _ids(rest, together)),
+        Blindness("these-numbers", chance, change, _ids(rest, by_chance)),
+    ]
 
 
-def _all_imposed(strong: Draft, subject: Subject, there: Sequence[Weakness]) -> Draft:
+def _all_imposed(strong: VariantRun, subject: Subject, there: Sequence[Weakness]) -> VariantRun:
     for weakness in there:
         strong = weakness.impose(strong, subject)
     return strong

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lstm_cli.commands.vet.stronger import Stronger
     from lstm_cli.commands.vet.suites import Suite
     from lstm_cli.samples import Read
-    from lstm_cli.samples.settings import Settings
+    from lstm_cli.samples.settings import SampleSettings
 
 EXAMPLES = """\b
 Every known mistake is made on purpose; those whose numbers still pass are what the vector cannot
@@ -147,9 +147,9 @@ def _check_weights(weights: str, layer: str, preset: str, seed: int) -> None:
 
 def _settings(
     table: o.CellOptions, weights: str, layer: str, convention: str, steps: int
-) -> Settings:
+) -> SampleSettings:
     from lstm_cli.formats.read import read_weights
-    from lstm_cli.samples.settings import Settings
+    from lstm_cli.samples.settings import SampleSettings
 
     own = table.cell()
     model = (
@@ -157,7 +157,7 @@ def _settings(
         if weights
         else None
     )
-    return Settings(model=model, weights=weights, layer=layer, cell=own, edit=table.edit,
+    return SampleSettings(model=model, weights=weights, layer=layer, cell=own, edit=table.edit,
                     convention=convention, steps=steps)  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def _naming(preset: str, seed: int) -> Callable[[Read], Read]:
 
 def _vetted(
     name: str,
-    settings: Settings,
+    settings: SampleSettings,
     named: Callable[[Read], Read],
     atol: float | None,
     explain: bool,
@@ -236,7 +236,7 @@ def _note(suites: Sequence[Suite]) -> None:
                   f"expect{'s' * (count == 1)} nothing", file=sys.stderr)  # fmt: skip
 
 
-def _strengthened(suite: Suite, settings: Settings, output: str) -> Stronger | None:
+def _strengthened(suite: Suite, settings: SampleSettings, output: str) -> Stronger | None:
     """Write a stronger vector; `-` is stdout, with paths relative to where we are."""
     from lstm_cli.commands.vet.documents import document_text
     from lstm_cli.commands.vet.stronger import strengthen

@@ -21,7 +21,7 @@ from lstm_cli.formats.contents import Variant
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
 from lstm_cli.formats.layouts import pack
 from lstm_cli.formats.read import file_traits
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ def expected_numbers(trace: Trace) -> Json:
     return {name: plain_list(trace[name]) for name in shown}
 
 
-def own_documents(subject: Subject, settings: Settings, target: Path) -> Iterator[Json]:
+def own_documents(subject: Subject, settings: SampleSettings, target: Path) -> Iterator[Json]:
     """Yield what names a sample's own weights and cell, told as it tells them, then in full.
 
     The first may lack what the command line said.
@@ -53,7 +53,7 @@ def own_documents(subject: Subject, settings: Settings, target: Path) -> Iterato
         yield {"weights": weights, **_keys(named), **_trait_keys(subject.model, row)}
 
 
-def _named_weights(subject: Subject, settings: Settings, target: Path) -> Any:
+def _named_weights(subject: Subject, settings: SampleSettings, target: Path) -> Any:
     """Return what a sample says of its weights, paths as seen from the new file's folder."""
     weights = subject.sample.weights
     if isinstance(weights, str):

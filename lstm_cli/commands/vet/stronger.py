@@ -24,15 +24,15 @@ from lstm_cli.commands.vet.trials import (
     is_limit,
     kind_of,
     outcomes,
-    own_claims,
+    own_expected,
     symbols_of,
     vetted_mistakes,
 )
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Draft
+from lstm_cli.mistakes.variant_run import Cache, VariantRun
 from lstm_cli.samples import Sample, read_sample
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 Json = dict[str, Any]
 
@@ -70,7 +70,7 @@ class Stronger:
     new_weights: bool
 
 
-def strengthen(suite: Suite, settings: Settings, target: Path) -> Stronger:
+def strengthen(suite: Suite, settings: SampleSettings, target: Path) -> Stronger:
     """Return a vector that sees what a suite should see, with as few samples as can be.
 
     Args:
@@ -86,13 +86,13 @@ def strengthen(suite: Suite, settings: Settings, target: Path) -> Stronger:
                          hint="a sample with 'expected' that matches")  # fmt: skip
     documents, hidden, renewed = list[Json](), dict[str, None](), False
     for number, (subjects, rows) in enumerate(_kinds(suite)):
-        made = _Search(subjects, rows, settings, target).made()
+        made = _StrongerSearch(subjects, rows, settings, target).made()
         name = subjects[0].sample.id + "-strong" + f"-{number + 1}" * (number > 0)
         documents.append({"id": name, **made.document})
         hidden |= dict.fromkeys(made.hidden)
         renewed = renewed or made.new_weights
     again = [read_sample(each, "", target.parent, safe(target)) for each in _as_read(documents)]
-    vetted = vet_suite(str(target), again, Settings())
+    vetted = vet_suite(str(target), again, SampleSettings())
     return Stronger(tuple(documents), vetted, _told_by_h(vetted), tuple(hidden), renewed)
 
 
@@ -129,19 +129,19 @@ def _told_by_h(suite: Suite) -> int:
     return len(told & seen)
 
 
-def _last_runs(right: Draft) -> list[int]:
+def _last_runs(right: VariantRun) -> list[int]:
     last = max(level for level, _ in right.layout)
     return [n for n, (level, _) in enumerate(right.layout) if level == last]
 
 
 def _seen(
-    right: Draft, rows: Sequence[Mistake], symbols: Sequence[str], cache: Cache | None = None
+    right: VariantRun, rows: Sequence[Mistake], symbols: Sequence[str], cache: Cache | None = None
 ) -> dict[str, float]:
     """Return id -> difference of the mistakes that show in some symbols of the last layer."""
     if not rows:
         return {}
-    claims = own_claims(right, symbols, runs=_last_runs(right), tolerance=ATOL)
-    made = outcomes(right, claims, rows, cache)
+    expected = own_expected(right, symbols, runs=_last_runs(right), tolerance=ATOL)
+    made = outcomes(right, expected, rows, cache)
     return {each.row.id: each.difference for each in made if not each.passes}
 
 
@@ -159,7 +159,7 @@ class _Grade:
     """How well a candidate does; the greater, the better."""
 
     order: tuple[int, int, int, float]
-    draft: Draft
+    variant: VariantRun
 
     @property
     def sees_all(self) -> bool:
@@ -171,21 +171,21 @@ class _Grade:
         return unseen == 0 and in_h >= -by_h and limits == 0 and clear >= CLEAR
 
 
-class _Search:
+class _StrongerSearch:
     """The search for one sample."""
 
     def __init__(
         self,
         subjects: Sequence[Subject],
         rows: Sequence[Mistake],
-        settings: Settings,
+        settings: SampleSettings,
         target: Path,
     ) -> None:
         self.subjects, self.settings, self.target = subjects[:MOST_SUBJECTS], settings, target
         self.rows = [row for row in rows if not is_limit(row)]
         limits = [row for row in rows if is_limit(row)]
         seen = {each.row.id for subject in self.subjects
-                for each in outcomes(subject.right, subject.claims, limits)
+                for each in outcomes(subject.right, subject.expected, limits)
                 if not each.passes}  # fmt: skip
         self.limits = [row for row in limits if row.id in seen]
         self.rng = np.random.default_rng(2)
@@ -205,7 +205,7 @@ class _Search:
 
     def _renewed(self, subject: Subject) -> Json:
         """Return a sample with new weights: the first that hide nothing, else the best."""
-        best: tuple[int, Json, Draft] | None = None
+        best: tuple[int, Json, VariantRun] | None = None
         for document in fresh_documents(subject, self.target, FRESH_SEEDS):
             right = self._right(document, subject)
             untold = len(self._untold(right)) if right is not None else 0
@@ -220,7 +220,7 @@ class _Search:
             )  # fmt: skip
         return self._with_inputs(*best[1:])
 
-    def _untold(self, right: Draft) -> list[Mistake]:
+    def _untold(self, right: VariantRun) -> list[Mistake]:
         """Return the mistakes that no input tells with these weights, as far as was tried."""
         waiting = {row.id: row for row in self.rows}
         for scale in RICH_SCALES:
@@ -228,29 +228,29 @@ class _Search:
                 del waiting[name]
         return list(waiting.values())
 
-    def _right(self, document: Mapping[str, Any], subject: Subject) -> Draft | None:
+    def _right(self, document: Mapping[str, Any], subject: Subject) -> VariantRun | None:
         """Return the run of a document's weights; None where they are not what was asked for."""
         given = {**_inputs_of(subject.right), **document}
         sample = read_sample(given, "", self.target.parent, safe(self.target))
         if not isinstance(sample, Sample):
             return None
         try:
-            _, right = right_run(sample, Settings())
+            _, right = right_run(sample, SampleSettings())
         except LstmStepError:
             return None
         same = kind_of(right) == kind_of(subject.right)
         return right if same else None
 
-    def _with_inputs(self, document: Json, right: Draft) -> Json:
+    def _with_inputs(self, document: Json, right: VariantRun) -> Json:
         """Return a document with x, h, c and the numbers to expect."""
         chosen = self._inputs(right)
         made = {"note": _NOTE, **_inputs_of(chosen), **document}
         sample = read_sample(made, "", self.target.parent, safe(self.target))
         assert isinstance(sample, Sample)
-        expected = expected_numbers(sample_trace(sample, Settings()))
+        expected = expected_numbers(sample_trace(sample, SampleSettings()))
         return {**made, "expected": expected, "atol": ATOL}
 
-    def _inputs(self, right: Draft) -> Draft:
+    def _inputs(self, right: VariantRun) -> VariantRun:
         """Return the run on the fewest steps and the best numbers found."""
         never = len(self.rows) - len(_seen(_rich(right, 1.0), self.rows, ["h"]))
         best: _Grade | None = None
@@ -261,13 +261,15 @@ class _Search:
                     if best is None or grade.order > best.order:
                         best = grade
                     if best.is_enough(never):
-                        return best.draft
+                        return best.variant
             if best is not None and best.sees_all:
                 break
         assert best is not None
-        return best.draft
+        return best.variant
 
-    def _drawn(self, right: Draft, steps: int, loudness: tuple[float, float, float]) -> Draft:
+    def _drawn(
+        self, right: VariantRun, steps: int, loudness: tuple[float, float, float]
+    ) -> VariantRun:
         first, last, states = loudness
         inputs = right.x.shape[1]
         x = cut(short_numbers(self.rng, steps * inputs, first), (steps, inputs))[0]
@@ -279,31 +281,33 @@ class _Search:
         half = len(right.h)
         return right.with_inputs(x, tuple(h_and_c[:half]), tuple(h_and_c[half:]))
 
-    def _grade(self, draft: Draft) -> _Grade:
-        in_h = _seen(draft, self.rows, ["h"], self.cache)
+    def _grade(self, variant: VariantRun) -> _Grade:
+        in_h = _seen(variant, self.rows, ["h"], self.cache)
         rest = [row for row in self.rows if row.id not in in_h]
-        seen = in_h | _seen(draft, rest, symbols_of(draft), self.cache)
-        limits = _seen(draft, self.limits, symbols_of(draft), self.cache)
+        seen = in_h | _seen(variant, rest, symbols_of(variant), self.cache)
+        limits = _seen(variant, self.limits, symbols_of(variant), self.cache)
         order = (
             len(seen) - len(self.rows), len(in_h) - len(self.rows),
             len(limits) - len(self.limits), min([*seen.values(), CLEAR]),
         )  # fmt: skip
-        return _Grade(order, draft)
+        return _Grade(order, variant)
 
 
-def _inputs_of(right: Draft) -> Json:
+def _inputs_of(right: VariantRun) -> Json:
     """Return x, h and c as a sample gives them: a row of states each layer and direction."""
     h, c = ([each.tolist() for each in states] for states in (right.h, right.c))
     return {"x": right.x.tolist(), "h": h if len(h) > 1 else h[0], "c": c if len(c) > 1 else c[0]}
 
 
-def _same_weights(one: Draft, other: Draft) -> bool:
-    pairs = [(a.arrays[name], b.arrays[name]) for a, b in zip(one.parts, other.parts, strict=True)
-             for name in a.arrays]  # fmt: skip
-    return all(np.array_equal(a, b) for a, b in pairs)
+def _same_weights(one: VariantRun, other: VariantRun) -> bool:
+    return all(
+        np.array_equal(a.arrays[name], b.arrays[name])
+        for a, b in zip(one.weights, other.weights, strict=True)
+        for name in a.arrays
+    )
 
 
-def _rich(right: Draft, scale: float) -> Draft:
+def _rich(right: VariantRun, scale: float) -> VariantRun:
     """Return the run on many steps of numbers of any length."""
     rng = np.random.default_rng(5)
     x = rng.uniform(-scale, scale, (RICH_STEPS, right.x.shape[1]))

@@ -11,12 +11,12 @@ from lstm_cli.cell.weights import Model
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
-from lstm_cli.mistakes.diagnosis import right_draft
-from lstm_cli.mistakes.expected import Claim, Claims, read_claims
-from lstm_cli.mistakes.variant_run import Draft
+from lstm_cli.mistakes.diagnosis import right_variant
+from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
+from lstm_cli.mistakes.variant_run import VariantRun
 from lstm_cli.samples import Sample
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 # Two ways to add the same sum differ in the last bits: nobody's tolerance can be less.
 LEAST_TOLERANCE = 1e-14
@@ -36,17 +36,17 @@ class Subject:
     Attributes:
         sample: as it was read.
         model: what it runs.
-        claims: its expected numbers, each with its tolerance.
+        expected: its expected numbers, each with its tolerance.
         right: the run as mistakes take it.
     """
 
     sample: Sample
     model: Model
-    claims: Claims
-    right: Draft
+    expected: Expected
+    right: VariantRun
 
 
-def read_subject(sample: Sample, settings: Settings, atol: float | None = None) -> Subject:
+def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = None) -> Subject:
     """Return a sample with its run.
 
     Args:
@@ -60,34 +60,34 @@ def read_subject(sample: Sample, settings: Settings, atol: float | None = None) 
     """
     trace, right = right_run(sample, settings)
     tolerance = sample.atol if atol is None else atol
-    claims = read_claims(sample.expected, trace, atol=tolerance, place=sample.place)
-    claims = replace(claims, claims=tuple(map(_bounded, claims.claims)))
-    _check(sample, right, claims)
-    return Subject(sample, trace.model, claims, right)
+    expected = read_expected(sample.expected, trace, atol=tolerance, place=sample.place)
+    expected = replace(expected, vectors=tuple(map(_bounded, expected.vectors)))
+    _check(sample, right, expected)
+    return Subject(sample, trace.model, expected, right)
 
 
-def right_run(sample: Sample, settings: Settings) -> tuple[Trace, Draft]:
+def right_run(sample: Sample, settings: SampleSettings) -> tuple[Trace, VariantRun]:
     """Return a sample's run, and the same as mistakes take it; errors as `read_subject`."""
     trace = sample_trace(sample, settings)
-    return trace, _with_second_bias(right_draft(trace), trace.model)
+    return trace, _with_second_bias(right_variant(trace), trace.model)
 
 
-def _bounded(claim: Claim) -> Claim:
-    least = LEAST_TOLERANCE * np.maximum(1.0, np.abs(np.nan_to_num(claim.values)))
-    return replace(claim, tolerance=np.maximum(claim.tolerance, least))
+def _bounded(vector: ExpectedVector) -> ExpectedVector:
+    least = LEAST_TOLERANCE * np.maximum(1.0, np.abs(np.nan_to_num(vector.values)))
+    return replace(vector, tolerance=np.maximum(vector.tolerance, least))
 
 
-def _with_second_bias(right: Draft, model: Model) -> Draft:
+def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
     """Return the run with zeros for the second bias of a layout that has two, where it lacks."""
     row = CONVENTIONS.get(model.convention or "")
     if row is None or _biases_of_a_gate(row) < 2:
         return right
-    parts = tuple(
+    weights = tuple(
         replace(own, recurrent={k: np.zeros_like(own.arrays[f"b_{k}"]) for k in own.letters})
         if own.letters and not own.recurrent else own
-        for own in right.parts
+        for own in right.weights
     )  # fmt: skip
-    return replace(right, parts=parts)
+    return replace(right, weights=weights)
 
 
 def _biases_of_a_gate(row: Convention) -> int:
@@ -96,18 +96,18 @@ def _biases_of_a_gate(row: Convention) -> int:
     return sum(gates.count("o") if gates else 1 for gates in held)
 
 
-def _check(sample: Sample, right: Draft, claims: Claims) -> None:
-    symbols = claims.symbols
+def _check(sample: Sample, right: VariantRun, expected: Expected) -> None:
+    symbols = expected.symbols
     kept = evaluate_members([right.member()], right.layout, keep=symbols).values
-    for claim in claims.claims:
-        ours = kept[claim.run, claim.symbol][0, claim.t - 1]
-        off = np.abs(ours - claim.values)
-        wrong = ~(off <= claim.tolerance) & ~np.isnan(claim.values)
+    for vector in expected.vectors:
+        ours = kept[vector.run, vector.symbol][0, vector.t - 1]
+        off = np.abs(ours - vector.values)
+        wrong = ~(off <= vector.tolerance) & ~np.isnan(vector.values)
         if wrong.any():
             unit = int(np.argmax(wrong))
             raise MismatchError(
-                f"the expected numbers do not match: {claim.symbol}[{unit}] at t = {claim.t} is "
-                f"{ours[unit]:.10g}, expected {claim.values[unit]:.10g}",
+                f"the expected numbers do not match: {vector.symbol}[{unit}] at t = {vector.t} is "
+                f"{ours[unit]:.10g}, expected {vector.values[unit]:.10g}",
                 where=f"{sample.place}, sample {safe(sample.id)}",
                 hint=f"lstm-step diagnose {_file(sample)}, then vet what matches",
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lstm_cli.base.errors import LstmStepError
-from lstm_cli.commands.vet.causes import Cause, causes, profile
+from lstm_cli.commands.vet.causes import Blindness, causes, profile
 from lstm_cli.commands.vet.subjects import MismatchError, Subject, read_subject
 from lstm_cli.commands.vet.trials import (
     NO_PLACE,
@@ -23,7 +23,7 @@ from lstm_cli.commands.vet.trials import (
 )
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.samples import BadSample, Read
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 # What is said of a mistake that samples leave out for different reasons: the one nearest to them.
 _NEAREST = (UNREACHED, SAME, NO_PLACE, ROUNDING)
@@ -53,7 +53,7 @@ class Verdict:
 class SuiteCause:
     """Why mistakes pass in a suite, and in how many of its samples."""
 
-    cause: Cause
+    cause: Blindness
     samples: int
 
 
@@ -130,7 +130,7 @@ class _Tally:
         for name, reason in why.items():
             self.reasons.setdefault(name, set()).add(reason)
         rows = [row for row in self.waiting.values() if row.id not in why]
-        for each in outcomes(subject.right, subject.claims, rows):
+        for each in outcomes(subject.right, subject.expected, rows):
             before = self.best.get(each.row.id)
             if before is None or each.excess > before.excess:
                 self.best[each.row.id] = each
@@ -149,7 +149,7 @@ class _Tally:
 def vet_suite(
     file: str,
     samples: Iterable[Read],
-    settings: Settings,
+    settings: SampleSettings,
     *,
     atol: float | None = None,
     explain: bool = True,
@@ -187,7 +187,7 @@ _Failures = list[tuple[str, LstmStepError]]
 
 
 def _sorted(
-    samples: Iterable[Read], settings: Settings, atol: float | None
+    samples: Iterable[Read], settings: SampleSettings, atol: float | None
 ) -> tuple[list[Subject], _Failures, _Failures, list[str]]:
     """Return samples that can be vetted, those that cannot be run or do not match, and the rest."""
     subjects, failed, mismatched = list[Subject](), _Failures(), _Failures()
@@ -211,8 +211,8 @@ def _suite_causes(
     subjects: Sequence[Subject], blind: Sequence[Mistake], applicability: Applicability
 ) -> list[SuiteCause]:
     """Return why mistakes pass, put together over the samples in which they can be made."""
-    known: dict[object, list[Cause]] = {}
-    found: dict[str, Cause] = {}
+    known: dict[object, list[Blindness]] = {}
+    found: dict[str, Blindness] = {}
     counts: dict[str, int] = {}
     for subject in subjects:
         key = profile(subject)
@@ -223,7 +223,7 @@ def _suite_causes(
             mine = (found[each.id].hides if each.id in found else ()) + each.hides
             hides = tuple(row.id for row in blind if row.id in mine)
             first = found.get(each.id, each)
-            found[each.id] = Cause(each.id, first.sentence, each.change, hides)
+            found[each.id] = Blindness(each.id, first.sentence, each.change, hides)
             counts[each.id] = counts.get(each.id, 0) + 1
     ordered = sorted(found.values(), key=lambda each: -len(each.hides))
     return [SuiteCause(each, counts[each.id]) for each in ordered]

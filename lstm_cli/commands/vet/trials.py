@@ -12,10 +12,10 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes
-from lstm_cli.mistakes.expected import Claim, Claims
+from lstm_cli.mistakes.expected import Expected, ExpectedVector
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
-from lstm_cli.mistakes.variant_run import Cache, Draft, Rounded
+from lstm_cli.mistakes.variant_run import Cache, Rounded, VariantRun
 
 # The right run's own numbers are known this well.
 EXACT = 1e-9
@@ -80,15 +80,15 @@ class Outcome:
 
 
 def outcomes(
-    right: Draft, claims: Claims, rows: Iterable[Mistake], cache: Cache | None = None
+    right: VariantRun, expected: Expected, rows: Iterable[Mistake], cache: Cache | None = None
 ) -> list[Outcome]:
     """Return what comes of each mistake that can be made in a run."""
     cache, found = cache or Cache(), list[Outcome]()
-    drafts = [(row, row.change(right, cache)) for row in rows if row is not UNITS_PERMUTED]
-    made = [(row, draft.member()) for row, draft in drafts if draft is not None]
+    variants = [(row, row.change(right, cache)) for row in rows if row is not UNITS_PERMUTED]
+    made = [(row, variant.member()) for row, variant in variants if variant is not None]
     if made:
         members = [member for _, member in made]
-        verdicts = evaluate_members(members, right.layout, claims.targets)
+        verdicts = evaluate_members(members, right.layout, expected.targets)
         found += [
             Outcome(row, float(difference), float(excess))
             for (row, _), difference, excess in zip(
@@ -96,32 +96,32 @@ def outcomes(
             )
         ]
     if UNITS_PERMUTED in rows and can_permute(right):
-        found.append(_nearest_exchange(right, claims))
+        found.append(_nearest_exchange(right, expected))
     return found
 
 
-def can_permute(right: Draft) -> bool:
+def can_permute(right: VariantRun) -> bool:
     """Return whether a run has units that could change places."""
     last = max(level for level, _ in right.layout)
     sizes = [len(c) for c, (level, _) in zip(right.c, right.layout, strict=True) if level == last]
     return max(sizes) > 1
 
 
-def _nearest_exchange(right: Draft, claims: Claims) -> Outcome:
+def _nearest_exchange(right: VariantRun, expected: Expected) -> Outcome:
     """Return what comes of exchanging the two units that are most alike."""
-    kept = evaluate_members([right.member()], right.layout, keep=claims.symbols).values
+    kept = evaluate_members([right.member()], right.layout, keep=expected.symbols).values
     best = Outcome(UNITS_PERMUTED, np.inf, np.inf)
-    for run in sorted({claim.run for claim in claims.claims}):
+    for run in sorted({vector.run for vector in expected.vectors}):
         size = len(right.c[run])
         off, excess = np.zeros((2, size, size))  # [place, unit that is put there]
-        for claim in claims.claims:
-            if claim.run != run or claim.symbol == "x" or len(claim.values) != size:
+        for vector in expected.vectors:
+            if vector.run != run or vector.symbol == "x" or len(vector.values) != size:
                 continue
-            ours = kept[run, claim.symbol][0, claim.t - 1]
-            away = np.abs(ours[None, :] - claim.values[:, None])
-            away[np.isnan(claim.values)] = 0.0
+            ours = kept[run, vector.symbol][0, vector.t - 1]
+            away = np.abs(ours[None, :] - vector.values[:, None])
+            away[np.isnan(vector.values)] = 0.0
             off = np.maximum(off, away)
-            excess = np.maximum(excess, away / claim.tolerance[:, None])
+            excess = np.maximum(excess, away / vector.tolerance[:, None])
         both = np.maximum(excess, excess.T) + np.diag(np.full(size, np.inf))
         one, other = divmod(int(np.argmin(both)), size)
         if size > 1 and both[one, other] < best.excess:
@@ -131,30 +131,30 @@ def _nearest_exchange(right: Draft, claims: Claims) -> Outcome:
     return best
 
 
-def symbols_of(right: Draft) -> list[str]:
+def symbols_of(right: VariantRun) -> list[str]:
     """Return every symbol that some run computes."""
     return list(dict.fromkeys(symbol for cell in right.cells for symbol in cell.symbols))
 
 
-def own_claims(
-    right: Draft,
+def own_expected(
+    right: VariantRun,
     symbols: Sequence[str],
     *,
     every: bool = True,
     runs: Collection[int] | None = None,
     tolerance: float = EXACT,
-) -> Claims:
-    """Return a run's own numbers as if somebody claimed them.
+) -> Expected:
+    """A run's own numbers, as if somebody expected them.
 
     Args:
         right: the run.
-        symbols: of which; a run without one of them claims nothing of it.
+        symbols: of which; a run without one of them expects nothing of it.
         every: at all steps, or after the last one alone.
         runs: numbers of layers and directions; None takes all.
         tolerance: for numbers up to 1, and in proportion above.
     """
     kept = evaluate_members([right.member()], right.layout, keep=symbols).values
-    claims = []
+    vectors = []
     for (run, symbol), values in sorted(kept.items()):
         if runs is not None and run not in runs:
             continue
@@ -163,8 +163,8 @@ def own_claims(
         for t in range(1, steps + 1) if every else [final]:
             numbers = _finite(values[0, t - 1])
             limits = tolerance * np.maximum(1.0, np.abs(np.nan_to_num(numbers)))
-            claims.append(Claim(run, symbol, t, numbers, limits))
-    return Claims(tuple(claims), {})
+            vectors.append(ExpectedVector(run, symbol, t, numbers, limits))
+    return Expected(tuple(vectors), {})
 
 
 def _finite(values: Array) -> Array:
@@ -177,18 +177,18 @@ class Applicability:
     def __init__(self) -> None:
         self._same: dict[object, dict[str, bool]] = {}
 
-    def reasons(self, right: Draft, rows: Iterable[Mistake]) -> dict[str, str]:
+    def reasons(self, right: VariantRun, rows: Iterable[Mistake]) -> dict[str, str]:
         """Return id -> why not, for each mistake that cannot be made in a run."""
         rows = list(rows)
         why = self.by_kind(right, rows)
         limits = [row for row in rows if is_limit(row) and row.id not in why]
         if limits:
-            claims = own_claims(right, symbols_of(right))
-            met = {each.row.id for each in outcomes(right, claims, limits) if not each.passes}
+            expected = own_expected(right, symbols_of(right))
+            met = {each.row.id for each in outcomes(right, expected, limits) if not each.passes}
             why |= {row.id: UNREACHED for row in limits if row.id not in met}
         return why
 
-    def by_kind(self, right: Draft, rows: Iterable[Mistake]) -> dict[str, str]:
+    def by_kind(self, right: VariantRun, rows: Iterable[Mistake]) -> dict[str, str]:
         """Return id -> why not, as far as the cell and its sizes decide."""
         rows = list(rows)
         cache, why = Cache(), dict[str, str]()
@@ -202,26 +202,26 @@ class Applicability:
         return why | {row.id: SAME for row in rows if known.get(row.id) and row.id not in why}
 
 
-def kind_of(right: Draft) -> object:
+def kind_of(right: VariantRun) -> object:
     """Return what two runs share whose cells, sizes and kept biases are the same."""
     return (
         tuple(cell.equations for cell in right.cells),
         right.layout,
         right.x.shape[1],
         tuple((len(h), len(c)) for h, c in zip(right.h, right.c, strict=True)),
-        tuple((own.letters, frozenset(own.recurrent)) for own in right.parts),
+        tuple((own.letters, frozenset(own.recurrent)) for own in right.weights),
     )
 
 
-def _the_same(right: Draft, rows: Sequence[Mistake]) -> dict[str, bool]:
+def _the_same(right: VariantRun, rows: Sequence[Mistake]) -> dict[str, bool]:
     """Return id -> whether a mistake changes nothing on any of the random numbers tried."""
     waiting = {row.id: row for row in rows if not is_limit(row)}
     for scale, seed in product(_SCALES, _SEEDS):
         if not waiting:
             break
         probe = random_probe(right, scale, seed=seed)
-        claims = own_claims(probe, symbols_of(right))
-        for each in outcomes(probe, claims, list(waiting.values())):
+        expected = own_expected(probe, symbols_of(right))
+        for each in outcomes(probe, expected, list(waiting.values())):
             if not each.passes:
                 del waiting[each.row.id]
     return {row.id: row.id in waiting for row in rows}

@@ -12,12 +12,12 @@ from lstm_cli.cell.equations import names_in
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.commands.vet.subjects import Subject
 from lstm_cli.commands.vet.weakness import Find, Impose, Weakness, filled, is_flat
-from lstm_cli.mistakes.variant_run import Draft
+from lstm_cli.mistakes.variant_run import VariantRun
 
 _STEPS = "give x numbers of their own at every step"
 
 
-def _holds(test: Callable[[Draft], bool], sentence: str, gateless: str = "") -> Find:
+def _holds(test: Callable[[VariantRun], bool], sentence: str, gateless: str = "") -> Find:
     """Return what finds that something holds, in other words of a table without a forget gate."""
 
     def find(subject: Subject) -> str:
@@ -29,35 +29,35 @@ def _holds(test: Callable[[Draft], bool], sentence: str, gateless: str = "") -> 
     return find
 
 
-def _zero_h(draft: Draft) -> bool:
-    return not any(h.any() for h in draft.h)
+def _zero_h(variant: VariantRun) -> bool:
+    return not any(h.any() for h in variant.h)
 
 
-def _zero_c(draft: Draft) -> bool:
-    return not any(c.any() for c in draft.c)
+def _zero_c(variant: VariantRun) -> bool:
+    return not any(c.any() for c in variant.c)
 
 
-def _zero_both(draft: Draft) -> bool:
-    return _zero_h(draft) and _zero_c(draft)
+def _zero_both(variant: VariantRun) -> bool:
+    return _zero_h(variant) and _zero_c(variant)
 
 
-def _without_h(strong: Draft, subject: Subject) -> Draft:
+def _without_h(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, h=tuple(map(np.zeros_like, strong.h)))
 
 
-def _without_c(strong: Draft, subject: Subject) -> Draft:
+def _without_c(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, c=tuple(map(np.zeros_like, strong.c)))
 
 
-def _without_both(strong: Draft, subject: Subject) -> Draft:
+def _without_both(strong: VariantRun, subject: Subject) -> VariantRun:
     return _without_h(_without_c(strong, subject), subject)
 
 
-def _one_step(draft: Draft) -> bool:
-    return len(draft.x) == 1
+def _one_step(variant: VariantRun) -> bool:
+    return len(variant.x) == 1
 
 
-def _cut(strong: Draft, subject: Subject) -> Draft:
+def _cut(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, x=strong.x[:1])
 
 
@@ -66,12 +66,12 @@ def _first_of(change: Impose) -> Impose:
     return lambda strong, subject: _cut(change(strong, subject), subject)
 
 
-def _same_states(draft: Draft) -> bool:
-    pairs = list(zip(draft.h, draft.c, strict=True))
-    return not _zero_both(draft) and all(np.array_equal(h, c) for h, c in pairs)
+def _same_states(variant: VariantRun) -> bool:
+    pairs = list(zip(variant.h, variant.c, strict=True))
+    return not _zero_both(variant) and all(np.array_equal(h, c) for h, c in pairs)
 
 
-def _make_states_same(strong: Draft, subject: Subject) -> Draft:
+def _make_states_same(strong: VariantRun, subject: Subject) -> VariantRun:
     pairs = zip(strong.h, strong.c, strict=True)
     return replace(strong, h=tuple(c if h.shape == c.shape else h for h, c in pairs))
 
@@ -80,16 +80,16 @@ def _on_x(change: Callable[[Array], Array]) -> Impose:
     return lambda strong, subject: replace(strong, x=change(strong.x))
 
 
-def _still(draft: Draft) -> bool:
-    return len(draft.x) > 1 and bool((draft.x == draft.x[:1]).all())
+def _still(variant: VariantRun) -> bool:
+    return len(variant.x) > 1 and bool((variant.x == variant.x[:1]).all())
 
 
 def _hold_still(x: Array) -> Array:
     return np.repeat(x[:1], len(x), axis=0)
 
 
-def _palindrome(draft: Draft) -> bool:
-    return len(draft.x) > 1 and np.array_equal(draft.x, draft.x[::-1])
+def _palindrome(variant: VariantRun) -> bool:
+    return len(variant.x) > 1 and np.array_equal(variant.x, variant.x[::-1])
 
 
 def _mirror(x: Array) -> Array:
@@ -99,21 +99,21 @@ def _mirror(x: Array) -> Array:
 INPUTS: tuple[Weakness, ...] = (
     Weakness(
         "one-step-from-zero",
-        _holds(lambda draft: _one_step(draft) and _zero_both(draft),
+        _holds(lambda variant: _one_step(variant) and _zero_both(variant),
                "one step from h = 0 and c = 0: U, the forget gate and what is handed on never act",
                "one step from h = 0 and c = 0: U and what is handed on never act"),
         _first_of(_without_both), "take 2 steps or more, and states other than 0",
     ),
     Weakness(
         "one-step-zero-c",
-        _holds(lambda draft: _one_step(draft) and _zero_c(draft),
+        _holds(lambda variant: _one_step(variant) and _zero_c(variant),
                "one step from c = 0: the forget gate has nothing to keep",
                "one step from c = 0: the old cell state never acts"),
         _first_of(_without_c), "take 2 steps or more, and a c other than 0",
     ),
     Weakness(
         "one-step-zero-h",
-        _holds(lambda draft: _one_step(draft) and _zero_h(draft),
+        _holds(lambda variant: _one_step(variant) and _zero_h(variant),
                "one step from h = 0: U is multiplied by 0"),
         _first_of(_without_h), "take 2 steps or more, and an h other than 0",
     ),
@@ -138,12 +138,14 @@ INPUTS: tuple[Weakness, ...] = (
         _make_states_same, "start from an h and a c that differ",
     ),
     Weakness(
-        "zero-x", _holds(lambda draft: not draft.x.any(), "x is 0"), _on_x(np.zeros_like),
+        "zero-x", _holds(lambda variant: not variant.x.any(), "x is 0"), _on_x(np.zeros_like),
         "take an x other than 0",
     ),
     Weakness(
         "one-number-x",
-        _holds(lambda draft: draft.x.size > 1 and is_flat(draft.x), "x is one number throughout"),
+        _holds(
+            lambda variant: variant.x.size > 1 and is_flat(variant.x), "x is one number throughout"
+        ),
         _on_x(filled), _STEPS,
     ),
     Weakness("still-x", _holds(_still, "x is the same at every step"), _on_x(_hold_still), _STEPS),

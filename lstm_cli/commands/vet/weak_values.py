@@ -10,7 +10,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.commands.vet.subjects import Subject
 from lstm_cli.commands.vet.weakness import Weakness, listed, of_family
 from lstm_cli.engine.batched_variants import evaluate_members
-from lstm_cli.mistakes.variant_run import Draft, Parts
+from lstm_cli.mistakes.variant_run import GateWeights, VariantRun
 
 # A gate this near to 0 or 1 passes nothing, or everything.
 NEAR = 1e-9
@@ -29,7 +29,7 @@ def _stuck(subject: Subject) -> str:
     def at_an_end(values: Array) -> bool:
         return bool((np.minimum(np.abs(values), np.abs(values - 1.0)) < NEAR).all())
 
-    there = subject.right.parts[0].letters if of_family(subject) else ""
+    there = subject.right.weights[0].letters if of_family(subject) else ""
     return "".join(k for k in "fio" if k in there and all(map(at_an_end, _values(subject, k))))
 
 
@@ -41,16 +41,16 @@ def _find_stuck(subject: Subject) -> str:
     return f"{named} shut or wide open at every step"
 
 
-def _with_gates(strong: Draft, subject: Subject, gates: str) -> Draft:
+def _with_gates(strong: VariantRun, subject: Subject, gates: str) -> VariantRun:
     """Return strong numbers with some gates' weights and biases from a sample."""
 
-    def changed(own: Parts, weak: Parts) -> Parts:
+    def changed(own: GateWeights, weak: GateWeights) -> GateWeights:
         arrays = {name: weak.arrays[name] for k in gates for name in (f"W_{k}", f"b_{k}")}
         recurrent = {**own.recurrent, **{k: weak.recurrent[k] for k in gates if weak.recurrent}}
         return replace(own.with_arrays(arrays), recurrent=recurrent)
 
-    parts = map(changed, strong.parts, subject.right.parts)
-    return replace(strong, parts=tuple(parts))
+    weights = map(changed, strong.weights, subject.right.weights)
+    return replace(strong, weights=tuple(weights))
 
 
 def _find_no_candidate(subject: Subject) -> str:
@@ -58,13 +58,13 @@ def _find_no_candidate(subject: Subject) -> str:
     return "the candidate is 0 at every step: nothing is ever written" if empty else ""
 
 
-def _without_candidate(strong: Draft, subject: Subject) -> Draft:
-    def changed(own: Parts) -> Parts:
+def _without_candidate(strong: VariantRun, subject: Subject) -> VariantRun:
+    def changed(own: GateWeights) -> GateWeights:
         zeros = {name: np.zeros_like(own.arrays[name]) for name in ("W_g", "b_g")}
         recurrent = {k: 0 * part if k == "g" else part for k, part in own.recurrent.items()}
         return replace(own.with_arrays(zeros), recurrent=recurrent)
 
-    return replace(strong, parts=tuple(map(changed, strong.parts)))
+    return replace(strong, weights=tuple(map(changed, strong.weights)))
 
 
 VALUES: tuple[Weakness, ...] = (

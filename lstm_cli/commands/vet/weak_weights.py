@@ -11,9 +11,9 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.commands.vet.subjects import Subject
 from lstm_cli.commands.vet.weak_biases import has_no_bias, without_bias
 from lstm_cli.commands.vet.weakness import (
-    PartChange,
-    PartTest,
     Weakness,
+    WeightsChange,
+    WeightsTest,
     each_gate,
     filled,
     in_all,
@@ -22,29 +22,29 @@ from lstm_cli.commands.vet.weakness import (
     listed,
     of_family,
     on_kernels,
-    on_parts,
+    on_weights,
 )
-from lstm_cli.mistakes.variant_run import Draft, Parts
+from lstm_cli.mistakes.variant_run import GateWeights, VariantRun
 
 _DISTINCT = "give every weight a number of its own"
 
 # ---- one number for many weights
 
 
-def _stack(own: Parts, places: tuple[int, ...]) -> Array:
+def _stack(own: GateWeights, places: tuple[int, ...]) -> Array:
     """Return all of U (0), of W (1), or of both, in all gates, as one vector."""
     return np.concatenate([kernels(own, k)[n].ravel() for k in own.letters for n in places])
 
 
-def _one_number(*places: int) -> PartTest:
+def _one_number(*places: int) -> WeightsTest:
     """Return whether all numbers in some kernels of all gates are one and the same."""
     return lambda own: is_flat(_stack(own, places))
 
 
-def _make_one(*places: int) -> PartChange:
+def _make_one(*places: int) -> WeightsChange:
     """Return what puts one number into all of U (0), and one into all of W (1)."""
 
-    def changed(own: Parts) -> Parts:
+    def changed(own: GateWeights) -> GateWeights:
         first = kernels(own, own.letters[0])
 
         def fill(*pair: Array) -> tuple[Array, Array]:
@@ -57,19 +57,19 @@ def _make_one(*places: int) -> PartChange:
     return changed
 
 
-def _make_all_one(own: Parts) -> Parts:
+def _make_all_one(own: GateWeights) -> GateWeights:
     number = own.arrays[f"W_{own.letters[0]}"].flat[0]
     return own.with_arrays(
         {f"W_{k}": np.full_like(own.arrays[f"W_{k}"], number) for k in own.letters}
     )
 
 
-def _rows_flat(own: Parts) -> bool:
+def _rows_flat(own: GateWeights) -> bool:
     joined = [own.arrays[f"W_{k}"] for k in own.letters]
     return all(bool((each == each[:, :1]).all()) for each in joined)
 
 
-def _flatten_rows(own: Parts) -> Parts:
+def _flatten_rows(own: GateWeights) -> GateWeights:
     def flatten(u: Array, w: Array) -> tuple[Array, Array]:
         return np.repeat(u[:, :1], u.shape[1], axis=1), np.repeat(u[:, :1], w.shape[1], axis=1)
 
@@ -104,18 +104,18 @@ def _is_eye(array: Array) -> bool:
     return _square(array) and bool((array == np.eye(len(array))).all())
 
 
-def _is_identity(own: Parts) -> bool:
+def _is_identity(own: GateWeights) -> bool:
     return has_no_bias(own) and all(_is_eye(each) for k in own.letters for each in kernels(own, k))
 
 
-def _as_identity(own: Parts) -> Parts:
+def _as_identity(own: GateWeights) -> GateWeights:
     return without_bias(on_kernels(lambda u, w: (np.eye(*u.shape), np.eye(*w.shape)))(own))
 
 
 # ---- gates, units and directions that are alike
 
 
-def _same_gates(own: Parts, one: str, other: str) -> bool:
+def _same_gates(own: GateWeights, one: str, other: str) -> bool:
     pairs = [(own.arrays[f"{kind}_{one}"], own.arrays[f"{kind}_{other}"]) for kind in "Wb"]
     if own.recurrent:
         pairs.append((own.recurrent[one], own.recurrent[other]))
@@ -125,9 +125,9 @@ def _same_gates(own: Parts, one: str, other: str) -> bool:
 def _groups(subject: Subject) -> list[str]:
     """Return the letters of gates with the same weights and biases, group by group."""
     groups: list[str] = []
-    for k in subject.right.parts[0].letters if of_family(subject) else "":
+    for k in subject.right.weights[0].letters if of_family(subject) else "":
         for place, group in enumerate(groups):
-            if all(_same_gates(own, group[0], k) for own in subject.right.parts):
+            if all(_same_gates(own, group[0], k) for own in subject.right.weights):
                 groups[place] += k
                 break
         else:
@@ -137,34 +137,34 @@ def _groups(subject: Subject) -> list[str]:
 
 def _find_alike(subject: Subject) -> str:
     groups = _groups(subject)
-    if groups and len(groups[0]) == len(subject.right.parts[0].letters):
+    if groups and len(groups[0]) == len(subject.right.weights[0].letters):
         return "all gates have the same weights and biases"
     return "; ".join(f"gates {listed(each)} have the same weights and biases" for each in groups)
 
 
-def _make_alike(strong: Draft, subject: Subject) -> Draft:
+def _make_alike(strong: VariantRun, subject: Subject) -> VariantRun:
     source = {k: group[0] for group in _groups(subject) for k in group}
 
-    def changed(own: Parts) -> Parts:
+    def changed(own: GateWeights) -> GateWeights:
         arrays = {f"{kind}_{k}": own.arrays[f"{kind}_{first}"]
                   for k, first in source.items() for kind in "Wb"}  # fmt: skip
         recurrent = {k: own.recurrent[source.get(k, k)] for k in own.recurrent}
         return replace(own.with_arrays(arrays), recurrent=recurrent)
 
-    return replace(strong, parts=tuple(map(changed, strong.parts)))
+    return replace(strong, weights=tuple(map(changed, strong.weights)))
 
 
-def _mirrored(own: Parts) -> bool:
+def _mirrored(own: GateWeights) -> bool:
     return {"f", "i"} <= set(own.letters) and all(
         np.array_equal(own.arrays[f"{kind}_i"], -own.arrays[f"{kind}_f"]) for kind in "Wb"
     )
 
 
-def _mirror(own: Parts) -> Parts:
+def _mirror(own: GateWeights) -> GateWeights:
     return own.with_arrays({f"{kind}_i": -own.arrays[f"{kind}_f"] for kind in "Wb"})
 
 
-def _of_units(own: Parts) -> dict[str, Array]:
+def _of_units(own: GateWeights) -> dict[str, Array]:
     """Return the parameters that have a row a unit."""
     return {name: array for name, array in own.arrays.items() if name != "W_hr"}
 
@@ -173,20 +173,22 @@ def _find_same_units(subject: Subject) -> str:
     right = subject.right
     several = of_family(subject) and all(len(c) > 1 and is_flat(c) for c in right.c)
     same = several and all(
-        bool((array == array[:1]).all()) for own in right.parts for array in _of_units(own).values()
+        bool((array == array[:1]).all())
+        for own in right.weights
+        for array in _of_units(own).values()
     )
     return "all units have the same weights, biases and cell state" if same else ""
 
 
-def _make_units_same(strong: Draft, subject: Subject) -> Draft:
-    def changed(own: Parts) -> Parts:
+def _make_units_same(strong: VariantRun, subject: Subject) -> VariantRun:
+    def changed(own: GateWeights) -> GateWeights:
         arrays = {name: np.repeat(array[:1], len(array), axis=0)
                   for name, array in _of_units(own).items()}  # fmt: skip
         recurrent = {k: filled(array) for k, array in own.recurrent.items()}
         return replace(own.with_arrays(arrays), recurrent=recurrent)
 
-    parts = tuple(map(changed, strong.parts))
-    return replace(strong, parts=parts, c=tuple(map(filled, strong.c)))
+    weights = tuple(map(changed, strong.weights))
+    return replace(strong, weights=weights, c=tuple(map(filled, strong.c)))
 
 
 def _find_same_directions(subject: Subject) -> str:
@@ -195,14 +197,14 @@ def _find_same_directions(subject: Subject) -> str:
         return ""
     same = all(
         np.array_equal(array, back.arrays[name])
-        for ahead, back in zip(right.parts[::2], right.parts[1::2], strict=True)
+        for ahead, back in zip(right.weights[::2], right.weights[1::2], strict=True)
         for name, array in ahead.arrays.items()
     )
     return "forward and backward have the same weights" if same else ""
 
 
-def _make_directions_same(strong: Draft, subject: Subject) -> Draft:
-    return replace(strong, parts=tuple(own for own in strong.parts[::2] for _ in range(2)))
+def _make_directions_same(strong: VariantRun, subject: Subject) -> VariantRun:
+    return replace(strong, weights=tuple(own for own in strong.weights[::2] for _ in range(2)))
 
 
 def _kernel_row(
@@ -213,7 +215,7 @@ def _kernel_row(
     what_to_do: str,
 ) -> Weakness:
     """Return a weakness of every gate's U_k and W_k."""
-    return Weakness(name, in_all(each_gate(test), sentence), on_parts(on_kernels(change)),
+    return Weakness(name, in_all(each_gate(test), sentence), on_weights(on_kernels(change)),
                     what_to_do)  # fmt: skip
 
 
@@ -221,36 +223,36 @@ WEIGHTS: tuple[Weakness, ...] = (
     Weakness(
         "one-weight", in_all(_one_number(0, 1),
                              "all weights are one and the same number"),
-        on_parts(_make_all_one), _DISTINCT,
+        on_weights(_make_all_one), _DISTINCT,
     ),
     Weakness(
         "one-weight-a-kernel",
         in_all(lambda own: _one_number(0)(own) and _one_number(1)(own),
                "all input weights are one number, all recurrent ones another"),
-        on_parts(_make_one(0, 1)), _DISTINCT,
+        on_weights(_make_one(0, 1)), _DISTINCT,
     ),
     Weakness(
         "one-input-weight", in_all(_one_number(1), "all input weights are one number"),
-        on_parts(_make_one(1)), _DISTINCT,
+        on_weights(_make_one(1)), _DISTINCT,
     ),
     Weakness(
         "one-recurrent-weight", in_all(_one_number(0), "all recurrent weights are one number"),
-        on_parts(_make_one(0)), _DISTINCT,
+        on_weights(_make_one(0)), _DISTINCT,
     ),
     Weakness("gates-alike", _find_alike, _make_alike, "give every gate numbers of its own"),
     Weakness(
         "gates-mirrored",
         in_all(_mirrored, "the input gate's weights are the forget gate's with the sign changed, "
                "so i = 1 - f"),
-        on_parts(_mirror), "give every gate numbers of its own",
+        on_weights(_mirror), "give every gate numbers of its own",
     ),
     Weakness(
         "identity", in_all(_is_identity, "every W_k is [I | I] and every bias 0"),
-        on_parts(_as_identity), "take weights that are not the identity",
+        on_weights(_as_identity), "take weights that are not the identity",
     ),
     Weakness(
         "flat-rows", in_all(_rows_flat, "within a gate each unit weighs all of h and x alike"),
-        on_parts(_flatten_rows), _DISTINCT,
+        on_weights(_flatten_rows), _DISTINCT,
     ),
     _kernel_row(
         "same-kernels", "input weights and recurrent weights are the same",

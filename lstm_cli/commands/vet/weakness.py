@@ -13,12 +13,12 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.commands.vet.subjects import Subject
-from lstm_cli.mistakes.variant_run import Draft, Parts
+from lstm_cli.mistakes.variant_run import GateWeights, VariantRun
 
 Find = Callable[[Subject], str]
-Impose = Callable[[Draft, Subject], Draft]
-PartTest = Callable[[Parts], bool]
-PartChange = Callable[[Parts], Parts]
+Impose = Callable[[VariantRun, Subject], VariantRun]
+WeightsTest = Callable[[GateWeights], bool]
+WeightsChange = Callable[[GateWeights], GateWeights]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,38 +40,38 @@ class Weakness:
 
 def of_family(subject: Subject) -> bool:
     """Return whether all runs have gates with a W_k each."""
-    return all(own.letters for own in subject.right.parts)
+    return all(own.letters for own in subject.right.weights)
 
 
-def in_all(test: PartTest, sentence: str) -> Find:
+def in_all(test: WeightsTest, sentence: str) -> Find:
     """Return what finds that something holds of the weights of every layer and direction."""
 
     def find(subject: Subject) -> str:
-        return sentence if of_family(subject) and all(map(test, subject.right.parts)) else ""
+        return sentence if of_family(subject) and all(map(test, subject.right.weights)) else ""
 
     return find
 
 
-def on_parts(change: PartChange) -> Impose:
+def on_weights(change: WeightsChange) -> Impose:
     """Return what changes the weights of every layer and direction."""
-    return lambda strong, subject: replace(strong, parts=tuple(map(change, strong.parts)))
+    return lambda strong, subject: replace(strong, weights=tuple(map(change, strong.weights)))
 
 
-def kernels(own: Parts, k: str) -> tuple[Array, Array]:
+def kernels(own: GateWeights, k: str) -> tuple[Array, Array]:
     """Return a gate's U_k (H, P) and W_k (H, I)."""
     joined = own.arrays[f"W_{k}"]
     return joined[:, : own.wide], joined[:, own.wide :]
 
 
-def each_gate(test: Callable[[Array, Array], bool]) -> PartTest:
+def each_gate(test: Callable[[Array, Array], bool]) -> WeightsTest:
     """Return whether something holds of every gate's U_k and W_k."""
     return lambda own: all(test(*kernels(own, k)) for k in own.letters)
 
 
-def on_kernels(change: Callable[[Array, Array], tuple[Array, Array]]) -> PartChange:
+def on_kernels(change: Callable[[Array, Array], tuple[Array, Array]]) -> WeightsChange:
     """Return what changes every gate's U_k and W_k."""
 
-    def changed(own: Parts) -> Parts:
+    def changed(own: GateWeights) -> GateWeights:
         return own.with_arrays(
             {f"W_{k}": np.hstack(change(*kernels(own, k))) for k in own.letters}
         )  # fmt: skip

@@ -92,7 +92,7 @@ def transcendental(name: str, z: Exact) -> Exact:
     return Exact(np.asarray(computed, dtype=object), _BITS)
 
 
-class Table:
+class LookupTable:
     """A look-up table of σ or tanh: `entries` values in a format, evenly spaced, 0 among them.
 
     Entry k stands for `-R + k · 2R / entries` with R = 8 for σ and 4 for tanh. Outside the table

@@ -24,7 +24,7 @@ from lstm_cli.cell.notation import write
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
 from lstm_cli.engine.fixed_point.arithmetic import Exact, rounded
 from lstm_cli.engine.fixed_point.formats import FixedFormat
-from lstm_cli.engine.fixed_point.rows import Arithmetic
+from lstm_cli.engine.fixed_point.rows import FixedEvaluator
 from lstm_cli.engine.fixed_point.settings import FixedSettings
 from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace, run
 
@@ -146,7 +146,7 @@ def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
             where="--x",
             hint="run the samples one by one: --sample 0",
         )
-    arithmetic = Arithmetic(settings)
+    arithmetic = FixedEvaluator(settings)
     layers: list[FixedLayer] = []
     first: Overflow | None = None
     for each in trace.layers:
@@ -161,7 +161,9 @@ def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
 class _Runner:
     """Runs one layer in one direction and counts what does not fit."""
 
-    def __init__(self, floats: LayerTrace, arithmetic: Arithmetic, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, floats: LayerTrace, arithmetic: FixedEvaluator, dtype: np.dtype[Any]
+    ) -> None:
         self.floats = floats
         self.arithmetic = arithmetic
         self.settings = arithmetic.settings

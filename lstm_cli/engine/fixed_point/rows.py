@@ -14,7 +14,7 @@ from lstm_cli.cell.equations import (
     bind_arguments,
     is_activation,
 )
-from lstm_cli.engine.fixed_point.activations import HARD, Table, transcendental
+from lstm_cli.engine.fixed_point.activations import HARD, LookupTable, transcendental
 from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant
 from lstm_cli.engine.fixed_point.settings import FixedSettings
 
@@ -23,7 +23,7 @@ Known = Mapping[str, Exact]
 Keep = Callable[[Node, Exact], Exact]
 
 
-class Arithmetic:
+class FixedEvaluator:
     """Evaluates the trees of a cell with the settings' kind of σ and tanh."""
 
     def __init__(self, settings: FixedSettings) -> None:
@@ -69,12 +69,13 @@ class Arithmetic:
         return self._value(body, bind_arguments(name, given, constant), None)
 
     @cached_property
-    def _tables(self) -> dict[str, Table]:
+    def _tables(self) -> dict[str, LookupTable]:
         """The tables of σ and tanh, in the gates' format."""
         settings, entries = self.settings, self.activation.entries
         gates = settings.formats["gates"]
         return {
-            name: Table(name, entries, gates, settings.rounding, settings.overflow) for name in HARD
+            name: LookupTable(name, entries, gates, settings.rounding, settings.overflow)
+            for name in HARD
         }
 
     def _is_exact(self, name: str) -> bool:

@@ -1,16 +1,18 @@
 """The gradient of a run: backward through time, checked by differences, and how it fades."""
 
 from lstm_cli.engine.grad.differences import Margin, check
-from lstm_cli.engine.grad.gradient_flow import Fading, through_time
-from lstm_cli.engine.grad.steps import Gradients, LayerGradient, Loss, backward
+from lstm_cli.engine.grad.gradient_flow import GradientFlow, through_time
+from lstm_cli.engine.grad.steps import Gradients, LayerGradient, Loss, grad
 
 __all__ = [
-    "Fading",
+    "GradientFlow",
     "Gradients",
     "LayerGradient",
     "Loss",
     "Margin",
-    "backward",
     "check",
+    "grad",
     "through_time",
 ]
+
+backward = grad  # deprecated: its name in 0.1

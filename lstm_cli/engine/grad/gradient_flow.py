@@ -22,7 +22,7 @@ from lstm_cli.engine.run import LayerTrace, Trace, check_trace_size
 
 
 @dataclass(frozen=True, eq=False)
-class Fading:
+class GradientFlow:
     """What is left at the end of a change at each step, of one layer in one direction.
 
     Attributes:
@@ -47,8 +47,8 @@ class Fading:
     factor: Node | None = None
 
 
-def through_time(trace: Trace) -> tuple[Fading, ...]:
-    """Return how gradients fade in every layer and direction, each by its own recurrence.
+def through_time(trace: Trace) -> tuple[GradientFlow, ...]:
+    """Gradient flow of every layer and direction, each by its own recurrence.
 
     It takes H (and P) backward passes at once: memory grows with H² per row.
 
@@ -58,19 +58,19 @@ def through_time(trace: Trace) -> tuple[Fading, ...]:
     for each in trace.layers:
         lead = trace.output.shape[:-2]
         check_trace_size(trace.model, (2, each.weights.hidden_size, *lead))
-    return tuple(_fading(each) for each in trace.layers)
+    return tuple(_gradient_flow(each) for each in trace.layers)
 
 
-def _fading(each: LayerTrace) -> Fading:
+def _gradient_flow(each: LayerTrace) -> GradientFlow:
     c = _jacobian_columns(each, "c")
     h = _jacobian_columns(each, "h")
     factor = kept_factor(each.cell)
     if factor is None or not names_in(factor):
-        return Fading(each.layer, each.direction, c[0], c[1], h[0], None, None)
+        return GradientFlow(each.layer, each.direction, c[0], c[1], h[0], None, None)
     known = {**each.weights.arrays, **each.values}
     forget = np.broadcast_to(evaluate(factor, known), each.values["c"].shape)
     kept = _product_after(forget, each.direction)
-    return Fading(each.layer, each.direction, c[0], c[1], h[0], forget, kept, factor)
+    return GradientFlow(each.layer, each.direction, c[0], c[1], h[0], forget, kept, factor)
 
 
 def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:

@@ -137,7 +137,7 @@ class Gradients:
         return f"Gradients({self.trace!r}, {self.loss.describe()})"
 
 
-def backward(
+def grad(
     trace: Trace,
     dh: Array | Sequence[Any] | None = None,
     dc: Array | Sequence[Any] | None = None,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_cli.commands.batch.work import Answer, Work
+from lstm_cli.commands.batch.work import ChunkAnswers, Work
 from lstm_cli.samples import Chunk
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 
 def pids(cluster: Any) -> list[int]:
@@ -57,10 +57,10 @@ class Deadly:
     notes: bool = False
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> SampleSettings:
         return self.work.settings
 
-    def __call__(self, chunk: Chunk) -> Answer:
+    def __call__(self, chunk: Chunk) -> ChunkAnswers:
         if any("poison" in chunk.read(p).id for p in range(len(chunk))):
             os.kill(os.getpid(), signal.SIGKILL)
         return self.work(chunk)

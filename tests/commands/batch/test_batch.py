@@ -18,7 +18,7 @@ from lstm_cli.commands.batch.evaluate import evaluate_samples
 from lstm_cli.engine.run import Trace, run, trace_bytes
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import Sample
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 from tests.conftest import random_weights
 from tests.tools import SAMPLES, Answer, assert_refused, call
 
@@ -58,7 +58,7 @@ def assert_equal_alone(
 def test_a_batch_gives_what_single_runs_give(model: Model) -> None:
     """Mixed lengths, with and without states, over more than one chunk: as each alone."""
     samples = [sample(n, 1 + n % 5, model, states=n % 3 > 0) for n in range(1100)]
-    assert_equal_alone(samples, list(evaluate_samples(samples, Settings(model))), model)
+    assert_equal_alone(samples, list(evaluate_samples(samples, SampleSettings(model))), model)
 
 
 def test_large_samples_run_in_smaller_groups(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,14 +67,14 @@ def test_large_samples_run_in_smaller_groups(model: Model, monkeypatch: pytest.M
     alone = trace_bytes(model, (6,))
     monkeypatch.setattr("lstm_cli.commands.batch.answers.MAX_GROUP_BYTES", 2 * alone)
     monkeypatch.setattr("lstm_cli.engine.run.MAX_TRACE_BYTES", 3 * alone)
-    assert_equal_alone(samples, list(evaluate_samples(samples, Settings(model))), model)
+    assert_equal_alone(samples, list(evaluate_samples(samples, SampleSettings(model))), model)
 
 
 def test_a_sample_too_large_fails_alone(model: Model) -> None:
     """A sample that asks for too many steps is one failed record."""
     good, large = sample(1, 1, model), sample(2, 1, model)
     huge = Sample("huge", large.x, steps=10**9)
-    records = list(evaluate_samples([good, huge, large], Settings(model)))
+    records = list(evaluate_samples([good, huge, large], SampleSettings(model)))
     assert [each["ok"] for each in records] == [True, False, True]
     assert "would take" in records[1]["error"]["message"]
 
@@ -91,7 +91,7 @@ def test_stacks_take_a_row_for_each_layer_and_direction(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type] # keys are names of arrays
     model = read_weights(tmp_path / "w.npz")
     samples = [sample(n, 1 + n % 3, model) for n in range(12)]
-    assert_equal_alone(samples, list(evaluate_samples(samples, Settings(model))), model)
+    assert_equal_alone(samples, list(evaluate_samples(samples, SampleSettings(model))), model)
     lines = [
         {"id": s.id, "x": s.x.tolist(), "h": s.h.tolist(), "c": s.c.tolist(), "weights": "w.npz"}
         for s in samples

@@ -27,12 +27,12 @@ from lstm_cli.cell.weights import Model
 from lstm_cli.commands.batch import work
 from lstm_cli.commands.batch.runners import Processes
 from lstm_cli.commands.batch.texts import _fast_dumps, number_texts, row_texts
-from lstm_cli.commands.batch.work import Answer, Work
+from lstm_cli.commands.batch.work import ChunkAnswers, Work
 from lstm_cli.files.output import plain_list
 from lstm_cli.samples import Chunk, all_chunks, chunks, files, read_samples
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.samples.parquet import column_values
-from lstm_cli.samples.settings import Settings, Tally
+from lstm_cli.samples.settings import SampleSettings, Tally
 from tests.conftest import random_weights
 from tests.tools import ROOT, call, shell
 
@@ -170,10 +170,10 @@ def test_lines_are_read_as_the_strict_parser_reads_them(data: st.DataObject) -> 
             line = line[:at] + new + line[at + data.draw(st.integers(0, 3)) :]
         changed.append(line)
     chunk = chunks.Lines(chunks.Origin("s.jsonl", "s", Path()), range(len(changed)), changed)
-    quick = Work(Settings(check=True))(chunk)
+    quick = Work(SampleSettings(check=True))(chunk)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "simdjson", None)
-        slow = Work(Settings(check=True))(chunk)
+        slow = Work(SampleSettings(check=True))(chunk)
     assert quick.lines == slow.lines
 
 
@@ -579,7 +579,7 @@ def test_processes_take_the_same_engines(
 def test_work_can_be_sent_away(cell: Any, tmp_path: Path) -> None:
     """A pickled copy of the work, with its weights, gives the same answers."""
     model = Model.single(random_weights(cell, inputs=2, hidden=2))
-    here = Work(Settings(model, trace=True), notes=True)
+    here = Work(SampleSettings(model, trace=True), notes=True)
     (chunk,) = all_chunks([str(jsonl(tmp_path / "s.jsonl", [{"x": [1, 0.5]}, {"x": []}]))])
     there = pickle.loads(pickle.dumps(here))
     assert there(pickle.loads(pickle.dumps(chunk))) == here(chunk)
@@ -590,11 +590,11 @@ def test_work_can_be_sent_away(cell: Any, tmp_path: Path) -> None:
 class Counting:
     """Work that answers with how many threads its process may use and has, after a product."""
 
-    def __call__(self, chunk: Chunk) -> Answer:
+    def __call__(self, chunk: Chunk) -> ChunkAnswers:
         square = np.ones((512, 512))
         assert (square @ square)[0, 0] == 512
         asked = os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"]
-        return Answer([*asked, str(len(os.listdir("/proc/self/task")))], Tally())
+        return ChunkAnswers([*asked, str(len(os.listdir("/proc/self/task")))], Tally())
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells the threads")
@@ -613,7 +613,7 @@ class Deadly:
     work: Work
     once: str = ""
 
-    def __call__(self, chunk: Chunk) -> Answer:
+    def __call__(self, chunk: Chunk) -> ChunkAnswers:
         first = self.once and not os.path.exists(self.once)
         if any("poison" in chunk.read(p).id for p in range(len(chunk))):
             if first:
@@ -630,7 +630,7 @@ def test_a_process_that_dies_costs_one_sample_at_most(once: bool, tmp_path: Path
     documents = [{"id": "poison" if n == 5 else f"s{n}", "x": [n + 0.5]} for n in range(12)]
     path = str(jsonl(tmp_path / "s.jsonl", documents))
     chunks = [c.take(range(s, s + 4)) for c in all_chunks([path]) for s in (0, 4, 8)]
-    evaluate = Work(Settings())
+    evaluate = Work(SampleSettings())
     wanted = [line for chunk in chunks for line in evaluate(chunk).lines]
     deadly = Deadly(evaluate, str(tmp_path / "met") if once else "")
     answers = list(Processes(2).map(deadly, chunks))

@@ -33,7 +33,7 @@ from lstm_cli.commands.batch.cluster.connection import local_cluster
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import all_chunks, chunks, files
 from lstm_cli.samples.ranges import Range, line_ranges, read_range
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 from tests.commands.batch.test_batch_scale import as_parquet, jsonl, packed, rows
 from tests.commands.test_schemas import validator
 from tests.tools import ROOT, SAMPLES, assert_refused, call, shell
@@ -300,7 +300,7 @@ def test_a_name_that_leads_elsewhere_is_not_kept(tmp_path: Path) -> None:
 
 def test_a_chunk_says_the_same_after_it_was_sent(tmp_path: Path) -> None:
     """Chunks of every kind give the same answers when they are packed as texts and unpacked."""
-    work, kinds = Work(Settings(), notes=True), set()
+    work, kinds = Work(SampleSettings(), notes=True), set()
     for chunk in all_chunks(files.find_files([str(fill(tmp_path / "in"))])):
         message = messages.pack(chunk)
         kinds.add(message["kind"])
@@ -446,7 +446,7 @@ def test_weights_of_a_batch_are_read_from_a_url(bucket: str, tmp_path: Path) -> 
 def test_parts_are_written_to_a_url(bucket: str, near: Cluster) -> None:
     """Inputs and parts elsewhere: the answers of one process, resumed and finished as here."""
     serial = call("batch", bucket)
-    work = Work(Settings(check=False))
+    work = Work(SampleSettings(check=False))
     names = files.find_files([bucket])
 
     def run() -> Batch:

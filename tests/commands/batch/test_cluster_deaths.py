@@ -21,7 +21,7 @@ from lstm_cli.commands.batch.cluster import Batch, Cluster, ClusterError, Folder
 from lstm_cli.commands.batch.cluster.connection import local_cluster
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import all_chunks, files
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 from tests.commands.batch.clusters import Deadly, Killer, pids
 from tests.tools import ROOT, call
 
@@ -174,7 +174,7 @@ def test_a_scheduler_may_die_at_any_moment(
     ):
         client.wait_for_workers(1)
         answers = Cluster(client, address).map(
-            Work(Settings(check=False)), all_chunks([str(samples)])
+            Work(SampleSettings(check=False)), all_chunks([str(samples)])
         )
         next(answers)
         while not all(each.done() for each in list(client.futures.values())):
@@ -202,7 +202,7 @@ def test_a_poison_sample_costs_its_own_record(
     path = tmp_path / "s.jsonl"
     path.write_text("".join(json.dumps(each) + "\n" for each in documents))
     wanted = call("batch", path).out.splitlines()
-    deadly: Any = Deadly(Work(Settings(check=False)))
+    deadly: Any = Deadly(Work(SampleSettings(check=False)))
     with local_cluster(2) as cluster, Client(cluster) as client:
         machines = Cluster(client, cluster.scheduler_address)
         if gathered:

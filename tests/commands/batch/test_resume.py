@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.commands.batch.work import Answer, Work
+from lstm_cli.commands.batch.work import ChunkAnswers, Work
 from lstm_cli.files import digests
 from lstm_cli.samples import Chunk, files, settings
 from tests.tools import ROOT, assert_refused, call
@@ -34,7 +34,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     honest = Work.__call__
 
-    def counted(self: Work, chunk: Chunk) -> Answer:
+    def counted(self: Work, chunk: Chunk) -> ChunkAnswers:
         sizes.append(len(chunk))
         return honest(self, chunk)
 
@@ -55,7 +55,7 @@ def cut_off(path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, after: int) 
     """Interrupt a batch after so many chunks."""
     honest, done = Work.__call__, [0]
 
-    def interrupted(self: Work, chunk: Chunk) -> Answer:
+    def interrupted(self: Work, chunk: Chunk) -> ChunkAnswers:
         if done[0] == after:
             raise KeyboardInterrupt
         done[0] += 1

@@ -17,12 +17,12 @@ from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes import search
 from lstm_cli.mistakes.catalogue import IN_ONE_GATE, MISTAKES, secondary_mistakes
 from lstm_cli.mistakes.diagnosis import diagnose
-from lstm_cli.mistakes.expected import read_claims
+from lstm_cli.mistakes.expected import read_expected
 from lstm_cli.mistakes.formulas import formula_of
 from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.named import rows_named
 from lstm_cli.mistakes.states import rounding_to_decimals
-from lstm_cli.mistakes.variant_run import draft_of
+from lstm_cli.mistakes.variant_run import variant_of
 from tests.commands.test_schemas import validator
 from tests.conftest import random_inputs, random_weights
 from tests.mistakes.test_diagnose_witness import Laboratory, Setting, as_lists, permuted
@@ -175,7 +175,7 @@ def test_the_first_value_that_departs_is_in_the_order_of_computation() -> None:
     trace, told = lab.trace(), lab.right()
     for symbol, size in (("g", 0.01), ("c", 0.3), ("h", 0.9)):
         told[symbol][2:, 1] += size
-    found = diagnose(trace, read_claims(told, trace))
+    found = diagnose(trace, read_expected(told, trace))
     assert found.first is not None
     assert (found.first.symbol, found.first.t, found.first.unit) == ("g", 3, 1)
     assert found.verdict == "unexplained"
@@ -191,7 +191,7 @@ def test_rows_that_follow_from_their_own_numbers_are_told_from_the_broken_one() 
     trace, told = lab.trace(), lab.right()
     told["c"] = told["c"] + np.array([0.2, -0.1, 0.3])
     told["h"] = told["o"] * np.tanh(told["c"])
-    found = diagnose(trace, read_claims(told, trace), departures=1)
+    found = diagnose(trace, read_expected(told, trace), departures=1)
     assert found.follows["h"]
     assert not found.follows["c"]
     assert found.follows["f"]
@@ -200,7 +200,7 @@ def test_rows_that_follow_from_their_own_numbers_are_told_from_the_broken_one() 
 def test_equal_at_the_first_step_only_is_a_signature() -> None:
     """What departs from the second step on is said to be U, the forget gate or the carry."""
     lab = Laboratory(Setting(3, 2, 4, True, "h"))
-    found = diagnose(lab.trace(), read_claims(lab.mistaken("u-transposed"), lab.trace()))
+    found = diagnose(lab.trace(), read_expected(lab.mistaken("u-transposed"), lab.trace()))
     assert "the first step is right and the second is not" in found.signature[0]
 
 
@@ -208,7 +208,7 @@ def test_inputs_that_tell_ties_apart_do_so() -> None:
     """The h, c and x given for an ambiguous case: the witness gives the answers foretold."""
     lab = Laboratory(Setting(4, 3, 1, True, "h"))
     trace = lab.trace()
-    found = diagnose(trace, read_claims(lab.mistaken("x-ignored"), trace))
+    found = diagnose(trace, read_expected(lab.mistaken("x-ignored"), trace))
     assert found.verdict == "ambiguous"
     separation = found.separation
     assert separation is not None
@@ -226,7 +226,7 @@ def test_inputs_that_tell_ties_apart_do_so() -> None:
 def test_units_in_another_order_are_found() -> None:
     """The order itself is said."""
     lab = Laboratory(Setting(5, 3, 4, False, "gates"))
-    found = diagnose(lab.trace(), read_claims(lab.mistaken("units-permuted"), lab.trace()))
+    found = diagnose(lab.trace(), read_expected(lab.mistaken("units-permuted"), lab.trace()))
     assert [each.id for each in found.findings] == ["units-permuted"]
     assert "their unit 0 is 4, 1 is 3, 2 is 2, 3 is 1, 4 is 0" in found.findings[0].detail
 
@@ -384,8 +384,8 @@ def test_every_id_that_can_be_printed_has_a_page() -> None:
     made += [rounding_to_decimals(3).id]
     stack = Model(tuple(Layer({d: random_weights(LSTM, i, 4, seed=i) for d in ("forward", "backward")})
                         for i in (3, 8)))  # fmt: skip
-    draft = draft_of(stack, np.ones((2, 3)), None, None)
-    made += [row.id for row in secondary_mistakes(draft)]
+    variant = variant_of(stack, np.ones((2, 3)), None, None)
+    made += [row.id for row in secondary_mistakes(variant)]
     for name in dict.fromkeys(made):
         assert [row.id for row in rows_named(name)] == [name]
     for name in (
@@ -424,7 +424,7 @@ def test_a_large_search_asks_for_no_more_than_a_few_runs() -> None:
     arrays = {f"{kind}_{new}": weights.arrays[f"{kind}_{old}"]
               for old, new in swapped.items() for kind in "Wb"}  # fmt: skip
     other = run(Model.single(type(weights)(LSTM, arrays)), x, h, c)
-    found = diagnose(trace, read_claims({"h": other.h}, trace), departures=1)
+    found = diagnose(trace, read_expected({"h": other.h}, trace), departures=1)
     assert found.findings[0].id == "gates-iofg"
     assert as_lists({"h": other.h})
 

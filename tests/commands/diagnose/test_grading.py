@@ -36,7 +36,7 @@ from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
 from lstm_cli.samples import read_samples
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 from tests.commands.test_schemas import validator
 from tests.tools import SAMPLES, Answer, assert_refused, assert_tame, call
 from tests.witness_mistakes import SLUGS, Made, Program, Wrong, right_gate, right_run, wrong_run
@@ -61,7 +61,7 @@ class Classroom:
     @property
     def trace(self) -> Trace:
         (sample,) = read_samples(str(self.path))
-        return sample_trace(sample, Settings())  # type: ignore[arg-type] # it is a good one
+        return sample_trace(sample, SampleSettings())  # type: ignore[arg-type] # it is a good one
 
     def mistaken(self, slug: str) -> list[Made]:
         return wrong_run(slug, self.weights, self.x, self.h, self.c)

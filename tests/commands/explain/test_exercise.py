@@ -21,7 +21,7 @@ from lstm_cli.commands.explain.exercise.exercise import fresh_model, fresh_vecto
 from lstm_cli.engine.run import Trace
 from lstm_cli.samples import read_samples
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 from lstm_cli.show.sheets import WRITERS
 from tests.tools import ROOT, Answer, assert_refused, assert_tame, call
 from tests.witness import Witness
@@ -44,7 +44,7 @@ def assert_tame_but_for_pages(answer: Answer) -> None:
 
 def saved(path: Path) -> Trace:
     (sample,) = read_samples(str(path))
-    return sample_trace(sample, Settings())  # type: ignore[arg-type] # it is a good one
+    return sample_trace(sample, SampleSettings())  # type: ignore[arg-type] # it is a good one
 
 
 # ---- what is on the sheet

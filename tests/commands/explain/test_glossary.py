@@ -332,7 +332,7 @@ def test_sentences_have_their_numbers(name: str, said: str) -> None:
     assert said in " ".join(text_of(name).split())
 
 
-def test_fading_is_the_product_of_the_forget_gates() -> None:
+def test_gradient_flow_is_the_product_of_the_forget_gates() -> None:
     """What the page on vanishing gradients says is left of c_t is the product of the later f."""
     gates = [f for f, _, _ in course(6)]
     left = [math.prod(gates[t + 1 :]) for t in range(6)]

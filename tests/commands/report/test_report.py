@@ -17,7 +17,7 @@ from lstm_cli.base.errors import InputError, UsageError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.equations import FUNCTIONS
 from lstm_cli.cell.presets import preset_model
-from lstm_cli.commands.report.page import SCRIPTS, Look, _file, page
+from lstm_cli.commands.report.page import SCRIPTS, PageView, _file, page
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.show.colours import NOT_FINITE
 from tests.tools import ROOT
@@ -44,7 +44,7 @@ def data_of(html: str) -> dict:
 
 def test_a_page_is_one_file_that_asks_for_nothing() -> None:
     """No address, no import, no picture from elsewhere; its policy lets in its own script alone."""
-    html = page(random_trace(3, 4, 5), Look(), "1")
+    html = page(random_trace(3, 4, 5), PageView(), "1")
     shown = html.replace("http://www.w3.org/2000/svg", "")
     assert not re.findall(r"https?:|//\w|@import|url\(|\bsrc=|\bhref=", shown)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
@@ -58,7 +58,7 @@ def test_a_page_is_one_file_that_asks_for_nothing() -> None:
 
 def test_sixty_four_units_over_two_hundred_steps_are_small() -> None:
     """64 inputs, 64 units, 200 steps: below 1.5 MB."""
-    assert len(page(random_trace(64, 64, 200), Look(), "1").encode()) < 1_500_000
+    assert len(page(random_trace(64, 64, 200), PageView(), "1").encode()) < 1_500_000
 
 
 def test_the_page_holds_no_formula() -> None:
@@ -67,7 +67,7 @@ def test_the_page_holds_no_formula() -> None:
     computed = {name for name, function in FUNCTIONS.items()
                 if function.body is not None or function.formula is not None}  # fmt: skip
     assert not [name for name in computed if re.search(rf"\b{name}\b", script)]
-    rows = data_of(page(random_trace(2, 3, 1), Look(), "1"))["cells"][0]["rows"]
+    rows = data_of(page(random_trace(2, 3, 1), PageView(), "1"))["cells"][0]["rows"]
     trees = {row["symbol"]: row["tree"] for row in rows}
     assert trees["c"] == ["+", ["*", "f", "c_prev"], ["*", "i", "g"]]
     assert trees["z_o"] == ["+", ["@", "W_o", ["concat", "h_prev", "x"]], "b_o"]
@@ -76,13 +76,13 @@ def test_the_page_holds_no_formula() -> None:
 def test_numbers_that_are_single_take_half_the_room() -> None:
     """Weights that float32 holds exactly are stored so, and others keep every bit."""
     trace = random_trace(8, 32, 4)
-    whole = page(trace, Look(), "1")
+    whole = page(trace, PageView(), "1")
     halves = {name: np.float32(array).astype(float)
               for name, array in trace.model.first.arrays.items()}  # fmt: skip
     from lstm_cli.cell.weights import LstmWeights, Model
 
     narrow = run(Model.single(LstmWeights(LSTM, halves)), trace["x"])
-    stored = data_of(page(narrow, Look(), "1"))["runs"][0]["parameters"]["W_f"]
+    stored = data_of(page(narrow, PageView(), "1"))["runs"][0]["parameters"]["W_f"]
     assert stored["single"]
     assert not data_of(whole)["runs"][0]["parameters"]["W_f"]["single"]
     raw = base64.b64decode(data_of(whole)["runs"][0]["parameters"]["W_f"]["data"])
@@ -94,7 +94,7 @@ def test_a_page_that_no_browser_would_open_is_refused(monkeypatch: pytest.Monkey
     """The size is known before memory is taken, and the message says what helps."""
     monkeypatch.setattr("lstm_cli.commands.report.page.MAX_BYTES", 10_000)
     with pytest.raises(UsageError, match="more than 0") as caught:
-        page(random_trace(8, 16, 20), Look(), "1")
+        page(random_trace(8, 16, 20), PageView(), "1")
     assert "--steps" in caught.value.hint
 
 
@@ -102,7 +102,7 @@ def test_without_jinja2_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatc
     """A missing extra is named with its command."""
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(InputError) as caught:
-        page(random_trace(1, 1, 1), Look(), "1")
+        page(random_trace(1, 1, 1), PageView(), "1")
     assert caught.value.hint == "pip install 'lstm-cli[report]'"
 
 
@@ -113,7 +113,7 @@ def test_hostile_names_are_escaped() -> None:
     evil = "</script><script>alert(1)</script><!--\"'"
     trace = random_trace(1, 2, 2)
     hostile = replace(trace, model=replace(trace.model, source=evil, assumptions=(evil,)))
-    html = page(replace(hostile, assumptions=(evil,)), Look(), "1")
+    html = page(replace(hostile, assumptions=(evil,)), PageView(), "1")
     assert "<script>alert" not in html
     assert html.count("<script") == 2
     assert "<!--" not in html.replace("<!DOCTYPE", "")

@@ -29,7 +29,7 @@ from lstm_cli.commands.run.streaming import blocks, output
 from lstm_cli.commands.run.streaming.archive import GrowingNpz
 from lstm_cli.commands.run.streaming.blocks import LongRun
 from lstm_cli.commands.run.streaming.output import pieces
-from lstm_cli.commands.run.streaming.progress import Progress
+from lstm_cli.commands.run.streaming.progress import RunProgress
 from lstm_cli.commands.run.streaming.spool import Spool
 from lstm_cli.commands.run.text import FORMATS as WHOLE
 from lstm_cli.engine.run import LayerTrace, run
@@ -66,9 +66,9 @@ def in_blocks(model: Model, x: Any, h: Any, c: Any, dtype: str = "float64") -> L
     return LongRun(model, x, h, c, dtype, "table")
 
 
-def written(long: LongRun, view: View, chosen: str, progress: Progress | None = None) -> bytes:
+def written(long: LongRun, view: View, chosen: str, progress: RunProgress | None = None) -> bytes:
     """Return the file of a run in blocks."""
-    made = pieces(long, view, chosen, "0", progress or Progress(), None)
+    made = pieces(long, view, chosen, "0", progress or RunProgress(), None)
     return b"".join(each.encode() if isinstance(each, str) else each for each in made)
 
 
@@ -188,7 +188,7 @@ def test_what_overflows_is_written_as_ever(chosen: str) -> None:
 @pytest.mark.parametrize("chosen", ["plain", "csv", "jsonl", "npz"])
 def test_what_follows_the_last_chosen_step_is_not_run(chosen: str) -> None:
     """A format without a final state runs only up to the last step that is shown."""
-    progress = Progress()
+    progress = RunProgress()
     written(in_blocks(*stack(1)), View(at="2,4"), chosen, progress)
     assert (progress.done, progress.total, progress.interrupted) == (4, 4, False)
 
@@ -197,16 +197,16 @@ def test_what_follows_the_last_chosen_step_is_not_run(chosen: str) -> None:
 def test_a_choice_that_is_not_there_is_refused_before_anything_is_written(view: View) -> None:
     """No such unit or step: an error at the first piece."""
     with pytest.raises(UsageError):
-        next(pieces(in_blocks(*stack(1)), view, "csv", "0", Progress(), None))
+        next(pieces(in_blocks(*stack(1)), view, "csv", "0", RunProgress(), None))
 
 
 def test_a_misfit_is_refused_before_anything_is_written() -> None:
     """Shapes that disagree are an error at the first piece, as in a whole run."""
     model, x, h, c = stack(1)
     with pytest.raises(ShapeError, match="--x has 2 numbers"):
-        next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", "0", Progress(), None))
+        next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", "0", RunProgress(), None))
     with pytest.raises(ShapeError, match="--h has"):
-        next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", "0", Progress(), None))
+        next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", "0", RunProgress(), None))
 
 
 # ---- samples
@@ -275,7 +275,7 @@ def test_stopped_samples_are_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2500)  # less than two samples
     for block, done in ((1, 0), (2, 1), (5, 2)):
         calls: list[int] = []
-        progress = Progress()
+        progress = RunProgress()
         progress.tell, progress.stop = lambda: calls.append(1), lambda: len(calls) == block  # noqa: B023
         found = arrays(written(in_blocks(model, x, h, c), View(), "npz", progress))
         assert (progress.done, progress.total, progress.unit) == (done, 7, "samples")
@@ -289,7 +289,7 @@ def test_stopped_samples_in_json_are_steps_of_all(monkeypatch: pytest.MonkeyPatc
     """Stopped JSON of samples has the steps that are done, of every sample."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 6000)
     model, x, h, c = samples(2)
-    progress = Progress(stop=lambda: True)
+    progress = RunProgress(stop=lambda: True)
     document = json.loads(written(in_blocks(model, x, h, c), View(), "json", progress))
     assert document.pop("interrupted") is True
     shorter = in_blocks(model, x[:, : progress.done], h, c)
@@ -303,7 +303,7 @@ def stopped(chosen: str, view: View, levels: int = 2) -> tuple[bytes, LongRun, i
     """Return what a run leaves that was stopped after its second block, the run, and its steps."""
     model, x, h, c = stack(levels)
     calls: list[int] = []
-    progress = Progress(stop=lambda: len(calls) >= 2, tell=lambda: calls.append(progress.done))
+    progress = RunProgress(stop=lambda: len(calls) >= 2, tell=lambda: calls.append(progress.done))
     long = in_blocks(model, x, h, c)
     data = written(long, view, chosen, progress)
     assert progress.interrupted
@@ -777,7 +777,7 @@ def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch)
     long = LongRun(model, np.broadcast_to([0.5, -1.0], (*shape, 2)), engine="table")
     tracemalloc.start()
     try:
-        for _ in pieces(long, View(), chosen, "0", Progress(), None):
+        for _ in pieces(long, View(), chosen, "0", RunProgress(), None):
             pass
         return tracemalloc.get_traced_memory()[1]
     finally:

@@ -11,7 +11,7 @@ import pytest
 
 from lstm_cli.commands.batch.evaluate import evaluate_samples
 from lstm_cli.samples import read_sample, read_samples
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 from tests.cases import GOLDEN
 from tests.golden.vectors.make import CONVERTED, by_witness, converted
 
@@ -27,7 +27,7 @@ def documents(name: str) -> list[dict[str, Any]]:
 
 def matches(document: dict[str, Any]) -> bool:
     sample = read_sample(document, "", Path(), "")
-    return bool(next(evaluate_samples([sample], Settings()))["check"]["matched"])
+    return bool(next(evaluate_samples([sample], SampleSettings()))["check"]["matched"])
 
 
 def test_every_project_has_its_file() -> None:
@@ -40,7 +40,7 @@ def test_every_project_has_its_file() -> None:
 def test_every_line_matches(path: Path) -> None:
     """Each line says whose it is, is taken by `batch`, and comes out within its own tolerance."""
     lines = documents(path.stem)
-    records = list(evaluate_samples(read_samples(str(path)), Settings()))
+    records = list(evaluate_samples(read_samples(str(path)), SampleSettings()))
     assert [each["id"] for each in records] == [each["id"] for each in lines]
     assert len({each["id"] for each in lines}) == len(lines)
     assert all(each["note"] and each["expected"] and "atol" in each for each in lines)

@@ -28,13 +28,13 @@ from lstm_cli.commands.vet.trials import (
     is_limit,
     is_order,
     outcomes,
-    own_claims,
+    own_expected,
     symbols_of,
     vetted_mistakes,
 )
-from lstm_cli.mistakes.variant_run import draft_of
+from lstm_cli.mistakes.variant_run import variant_of
 from lstm_cli.samples import read_sample
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 from tests.cases import GOLDEN
 from tests.commands.test_schemas import validator
 from tests.tools import ROOT, SAMPLES, assert_refused, assert_tame, call
@@ -303,7 +303,7 @@ SUITES: dict[str, Callable[[], list[Json]]] = {
 
 def vetted(given: list[Json], **how: Any) -> Suite:
     samples = [read_sample(each, f"{n}", Path(), f"{n}") for n, each in enumerate(given)]
-    return vet_suite("given", samples, Settings(), **how)
+    return vet_suite("given", samples, SampleSettings(), **how)
 
 
 # ---- blind is blind, seen is seen
@@ -720,7 +720,7 @@ def test_two_weaknesses_can_hide_together() -> None:
 
 
 def made_stronger(given: list[Json]) -> Stronger:
-    return strengthen(vetted(given, explain=False), Settings(), Path("better.json"))
+    return strengthen(vetted(given, explain=False), SampleSettings(), Path("better.json"))
 
 
 @cache
@@ -1126,8 +1126,8 @@ def test_every_mistake_can_be_made_in_every_cell() -> None:
     for name in names:
         sizes = {"I": 2, "H": 3, "P": 2 if "projection" in name else 3}
         model = preset_model("random", cell_named(name), sizes=sizes)
-        right = draft_of(model, np.array([[0.5, -0.25], [0.125, 1.0]]), None, None)
-        claims = own_claims(right, symbols_of(right))
+        right = variant_of(model, np.array([[0.5, -0.25], [0.125, 1.0]]), None, None)
+        claims = own_expected(right, symbols_of(right))
         made = outcomes(right, claims, vetted_mistakes())
         assert len(made) > 50
         assert all(each.excess * EXACT >= 0 for each in made)

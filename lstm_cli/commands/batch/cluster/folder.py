@@ -20,7 +20,7 @@ from typing import Any
 
 from lstm_cli.base.errors import LstmStepError, OutputError, safe
 from lstm_cli.base.version import __version__
-from lstm_cli.commands.batch.work import Answer
+from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import check_unread, note_read
 from lstm_cli.files.remote import is_remote, place_of
 from lstm_cli.samples.settings import Tally
@@ -239,7 +239,7 @@ class Folder:
 
 
 def write_part(
-    folder: Folder, name: str, key: str, answers: Iterable[Answer]
+    folder: Folder, name: str, key: str, answers: Iterable[ChunkAnswers]
 ) -> tuple[Record, list[str]]:
     """Write a part while its answers come; return its record and what is said of them.
 

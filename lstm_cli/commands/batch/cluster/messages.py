@@ -15,7 +15,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import LstmStepError
-from lstm_cli.commands.batch.work import Answer
+from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.remote import place_of
 from lstm_cli.samples import Chunk, Columns, Lines, Objects, Origin, Rows
 from lstm_cli.samples.settings import Tally
@@ -95,17 +95,17 @@ def _unpack_array(packed: tuple[str, tuple[int, ...], bytes]) -> Array:
     return np.ndarray(shape, dtype, data)
 
 
-def pack_answer(answer: Answer) -> Message:
+def pack_answer(answer: ChunkAnswers) -> Message:
     """Return a chunk's answers as text and numbers."""
     return {"text": "".join(answer.lines).encode(), "tally": asdict(answer.tally),
             "failed": list(answer.failed), "notes": list(answer.notes),
             "files": dict(answer.files)}  # fmt: skip
 
 
-def unpack_answer(message: Mapping[str, Any]) -> Answer:
+def unpack_answer(message: Mapping[str, Any]) -> ChunkAnswers:
     """Return the answers that were packed."""
     lines = message["text"].decode().splitlines(keepends=True)
-    return Answer(lines, Tally(**message["tally"]), message["failed"], message["notes"],
+    return ChunkAnswers(lines, Tally(**message["tally"]), message["failed"], message["notes"],
                   message["files"])  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from lstm_cli.commands.batch.cluster import tasks
 from lstm_cli.commands.batch.cluster.messages import Message, pack, unpack_answer, unpack_error
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.batch.work import Answer
+    from lstm_cli.commands.batch.work import ChunkAnswers
     from lstm_cli.samples import Chunk
 
 # Tasks for each thread of the cluster, beside the one it works on: none waits for the client, and
@@ -57,7 +57,9 @@ class Cluster:
         self.shared: tuple[bytes, Any] = (b"", None)
         self.threads = (0.0, 0)
 
-    def map(self, work: Callable[[Chunk], Answer], chunks: Iterable[Chunk]) -> Iterator[Answer]:
+    def map(
+        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
+    ) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
         messages = ({"chunk": pack(chunk)} for chunk in chunks)
         return map(unpack_answer, self.run("evaluate", work, messages))

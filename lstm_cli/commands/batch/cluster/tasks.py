@@ -21,7 +21,7 @@ from lstm_cli.commands.batch.cluster.messages import (
     unpack,
     unpack_origin,
 )
-from lstm_cli.commands.batch.runners import Runner, Serial
+from lstm_cli.commands.batch.runners import ChunkRunner, Serial
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.files.digests import Digests, content_of
 from lstm_cli.files.remote import place_of
@@ -29,7 +29,7 @@ from lstm_cli.files.safe import open_checked
 from lstm_cli.samples import Chunk, all_chunks
 from lstm_cli.samples.ranges import Range, line_ranges, read_range
 
-Task = Callable[[Work, Message, Runner], Message]
+Task = Callable[[Work, Message, ChunkRunner], Message]
 
 # A worker with several threads gives its samples one of them: what is computed is Python, mostly,
 # and so its memory is that of one task.
@@ -71,13 +71,13 @@ def unpacked_work(packed: bytes) -> Work:
     return work
 
 
-def evaluate(work: Work, message: Message, runner: Runner) -> Message:
+def evaluate(work: Work, message: Message, runner: ChunkRunner) -> Message:
     """Return the answers to one chunk."""
     (answer,) = runner.map(work, [unpack(message["chunk"])])
     return pack_answer(answer)
 
 
-def make_part(work: Work, message: Message, runner: Runner) -> Message:
+def make_part(work: Work, message: Message, runner: ChunkRunner) -> Message:
     """Write the answers to some chunks as a part, unless it is there already; return its record."""
     folder = Folder(message["folder"], message["root"])
     name, known = message["name"], message["known"]
@@ -106,7 +106,7 @@ def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
         yield from all_chunks([unit["file"]], root)
 
 
-def look(work: Work, message: Message, runner: Runner) -> Message:
+def look(work: Work, message: Message, runner: ChunkRunner) -> Message:
     """Return how a file is cut: ranges of lines, or the digest of a file that is read whole.
 
     `{}` where it is not the client's own file: not here, or of another size.
@@ -152,5 +152,5 @@ def _in_child(name: str, packed: bytes, message: Message) -> Message:
         input=pickle.dumps((name, packed, message)), stdout=subprocess.PIPE, check=True,
         env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
-    answer: Message = pickle.loads(done.stdout)  # what `alone` wrote: our own process
+    answer: Message = pickle.loads(done.stdout)  # what `subprocess` wrote: our own process
     return answer

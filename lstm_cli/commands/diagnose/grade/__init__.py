@@ -7,35 +7,35 @@ A number is compared to as many digits as were written. What is wrong is searche
 that gives it; what is right for the answer's own earlier numbers is told apart from what is wrong.
 """
 
-from lstm_cli.commands.diagnose.grade.answers import Answer, Column, column_of
+from lstm_cli.commands.diagnose.grade.answers import Answer, AnswerColumn, column_of
 from lstm_cli.commands.diagnose.grade.grader import Grader, grade, grade_sheet
 from lstm_cli.commands.diagnose.grade.marking import Mark, Marked, mark
 from lstm_cli.commands.diagnose.grade.reading import read_answers
 from lstm_cli.commands.diagnose.grade.results import (
     RESULTS,
-    Cause,
     Grade,
     GradeSettings,
+    LikelyMistake,
     SymbolMark,
     WrongNumber,
 )
-from lstm_cli.commands.diagnose.grade.sheet import Asked, Place, Sheet, sheet_of, symbols_of
+from lstm_cli.commands.diagnose.grade.sheet import Asked, Sheet, SheetPlace, sheet_of, symbols_of
 from lstm_cli.commands.diagnose.grade.summary import Gradebook, Summary
 
 __all__ = [
     "RESULTS",
     "Answer",
+    "AnswerColumn",
     "Asked",
-    "Cause",
-    "Column",
     "Grade",
     "GradeSettings",
     "Gradebook",
     "Grader",
+    "LikelyMistake",
     "Mark",
     "Marked",
-    "Place",
     "Sheet",
+    "SheetPlace",
     "Summary",
     "SymbolMark",
     "WrongNumber",

@@ -18,7 +18,7 @@ MAX_COLUMNS = 5000
 NAMES = ("name", "student", "id")
 
 
-class Column(NamedTuple):
+class AnswerColumn(NamedTuple):
     """What a column holds.
 
     Attributes:
@@ -46,8 +46,8 @@ class Answer:
     """
 
     name: str
-    cells: Mapping[Column, str]
-    columns: tuple[Column, ...] = ()
+    cells: Mapping[AnswerColumn, str]
+    columns: tuple[AnswerColumn, ...] = ()
     other: Mapping[str, str] = field(default_factory=dict)
     line: int = 0
     notes: tuple[str, ...] = ()
@@ -59,20 +59,20 @@ _COLUMN = re.compile(
 )
 
 
-def column_of(heading: str, symbols: Sequence[str]) -> Column | None:
+def column_of(heading: str, symbols: Sequence[str]) -> AnswerColumn | None:
     """Return what a heading such as `h`, `f_0`, `f[0]`, `h@2` or `h_0@2` says; None for another.
 
     `F`, `f_t` and `C̃_t` are f, f and g, where no other symbol is meant.
     """
     if heading in symbols:
-        return Column(heading)
+        return AnswerColumn(heading)
     match = _COLUMN.fullmatch(heading.strip())
     assert match is not None  # everything in it may be absent
     symbol = _symbol(match["symbol"], symbols)
     if symbol is None or (match["t"] and match["late"]):
         return None
     unit, t = match["unit"] or match["index"], match["t"] or match["late"]
-    return Column(symbol, None if unit is None else int(unit), None if t is None else int(t))
+    return AnswerColumn(symbol, None if unit is None else int(unit), None if t is None else int(t))
 
 
 def _symbol(text: str, symbols: Sequence[str]) -> str | None:

@@ -10,8 +10,8 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
-from lstm_cli.mistakes.diagnosis import right_draft
-from lstm_cli.mistakes.expected import Claim, Claims
+from lstm_cli.mistakes.diagnosis import right_variant
+from lstm_cli.mistakes.expected import Expected, ExpectedVector
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.variant_run import Cache
@@ -32,13 +32,13 @@ class Bank:
     """Judges candidates as `Search` does, from values that are kept between the searches."""
 
     def __init__(self, trace: Trace) -> None:
-        self.right = right_draft(trace)
+        self.right = right_variant(trace)
         self.symbols = list(dict.fromkeys(s for each in trace.layers for s in each.cell.symbols))
         self.size = 8 * sum(v.size for each in trace.layers for v in each.values.values())
         self.blocks: dict[tuple[str, ...], _Block] = {}
 
     def __call__(
-        self, candidates: Sequence[tuple[Mistake, ...]], claims: Claims
+        self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
     ) -> list[Finding] | None:
         """Return the candidates that apply with their differences; None where they are too many."""
         if len(candidates) * self.size > MAX_BYTES:
@@ -49,41 +49,41 @@ class Bank:
             self.blocks[key] = self._compute(candidates)
         block = self.blocks[key]
         excess, difference = np.zeros((2, len(block.findings)))
-        for claim in claims.claims:
-            off = self._off(claim, block)
+        for vector in expected.vectors:
+            off = self._off(vector, block)
             difference = np.maximum(difference, off.max(axis=1))
-            excess = np.maximum(excess, (off / claim.tolerance).max(axis=1))
+            excess = np.maximum(excess, (off / vector.tolerance).max(axis=1))
         return [
             replace(finding, difference=float(far), excess=float(over))
             for finding, far, over in zip(block.findings, difference, excess, strict=True)
         ]
 
-    def numbers(self, finding: Finding, claims: Claims) -> Array | None:
-        """Return what a reading gives for claims, flat; None where it is not kept."""
+    def numbers(self, finding: Finding, expected: Expected) -> Array | None:
+        """Flat numbers of a finding in place of the expected; None where not kept."""
         for block in self.blocks.values():
             for place, each in enumerate(block.findings):
                 if each.id == finding.id:
-                    rows = (block.values[c.run, c.symbol][place, c.t - 1] for c in claims.claims)
+                    rows = (block.values[c.run, c.symbol][place, c.t - 1] for c in expected.vectors)
                     return np.concatenate(list(rows))
         return None
 
-    def _off(self, claim: Claim, block: _Block) -> Array:
-        """Return how far each reading is from a claim, `(K, n)`."""
-        if (claim.run, claim.symbol) not in block.values:
-            return np.full((len(block.findings), len(claim.values)), np.inf)
-        off = np.abs(block.values[claim.run, claim.symbol][:, claim.t - 1] - claim.values)
+    def _off(self, vector: ExpectedVector, block: _Block) -> Array:
+        """Return how far each reading is from a vector, `(K, n)`."""
+        if (vector.run, vector.symbol) not in block.values:
+            return np.full((len(block.findings), len(vector.values)), np.inf)
+        off = np.abs(block.values[vector.run, vector.symbol][:, vector.t - 1] - vector.values)
         off[np.isnan(off)] = np.inf
-        off[:, np.isnan(claim.values)] = 0.0
+        off[:, np.isnan(vector.values)] = 0.0
         return np.asarray(off)
 
     def _compute(self, candidates: Sequence[tuple[Mistake, ...]]) -> _Block:
         cache, findings, members = Cache(), [], []
         for departures in candidates:
             finding = Finding(departures, np.inf, np.inf)
-            draft = finding.draft(self.right, cache)
-            if draft is not None:
+            variant = finding.variant(self.right, cache)
+            if variant is not None:
                 findings.append(finding)
-                members.append(draft.member())
+                members.append(variant.member())
         if not members:
             return _Block((), {})
         kept = evaluate_members(members, self.right.layout, keep=self.symbols).values

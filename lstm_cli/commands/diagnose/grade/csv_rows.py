@@ -17,7 +17,7 @@ from lstm_cli.commands.diagnose.grade.answers import (
     MAX_OTHER,
     NAMES,
     Answer,
-    Column,
+    AnswerColumn,
     column_of,
     shown_name,
 )
@@ -36,7 +36,7 @@ class _Header:
     """What each cell of a row is: a column of numbers, the name, the step, or passed on."""
 
     cells: tuple[str, ...]
-    columns: Mapping[int, Column]
+    columns: Mapping[int, AnswerColumn]
     name: int | None
     time: int | None
     delimiter: str
@@ -76,7 +76,7 @@ def _header(line: str, symbols: Sequence[str], told: str) -> _Header:
 
 def _header_with(delimiter: str, line: str, symbols: Sequence[str]) -> _Header:
     cells = tuple(cell.strip()[:MAX_NAME] for cell in _split(line, delimiter))[:MAX_COLUMNS]
-    found: dict[Column, int] = {}
+    found: dict[AnswerColumn, int] = {}
     for place, cell in enumerate(cells):
         column = column_of(cell, symbols)
         if column is not None:
@@ -208,7 +208,7 @@ def _merged(answers: Iterable[Answer]) -> Iterator[Answer]:
     for answer in answers:
         grouped.setdefault(answer.name, []).append(answer)
     for name, rows in grouped.items():
-        cells: dict[Column, str] = {}
+        cells: dict[AnswerColumn, str] = {}
         notes = [note for row in rows for note in row.notes]
         for row in rows:
             twice = [column for column in row.cells if column in cells]

@@ -16,18 +16,18 @@ from lstm_cli.commands.diagnose.grade.marking import Mark, Marked, mark
 from lstm_cli.commands.diagnose.grade.parse_numbers import LEAST_DECIMALS, unpadded
 from lstm_cli.commands.diagnose.grade.results import (
     MOST_DIGITS,
-    Cause,
     Grade,
     GradeSettings,
+    LikelyMistake,
     Result,
     SymbolMark,
     WrongNumber,
 )
-from lstm_cli.commands.diagnose.grade.sheet import Place, Sheet, sheet_of
+from lstm_cli.commands.diagnose.grade.sheet import Sheet, SheetPlace, sheet_of
 from lstm_cli.engine.agreement import HAIR, Precision
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
-from lstm_cli.mistakes.expected import Claim, Claims, in_order
+from lstm_cli.mistakes.expected import Expected, ExpectedVector, in_order
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.states import NARROW_TYPES
 
@@ -43,7 +43,7 @@ class _Verdict:
 
     result: Result
     digits: int | None
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[LikelyMistake, ...] = ()
 
 
 @dataclass(eq=False)
@@ -88,7 +88,9 @@ class Grader:
             tuple(dict.fromkeys((*answer.notes, *notes))),
         )  # fmt: skip
 
-    def _symbols(self, marked: Mapping[Place, Marked], forgiving: bool) -> dict[str, SymbolMark]:
+    def _symbols(
+        self, marked: Mapping[SheetPlace, Marked], forgiving: bool
+    ) -> dict[str, SymbolMark]:
         """Return name -> marks; `forgiving` takes all that is written as right."""
         counts: dict[str, Counter[Mark]] = {name: Counter() for name in self.sheet.names}
         for place, asked in self.sheet.asked.items():
@@ -100,7 +102,7 @@ class Grader:
             for name, own in counts.items()
         }
 
-    def _wrong(self, marked: Mapping[Place, Marked]) -> Iterator[WrongNumber]:
+    def _wrong(self, marked: Mapping[SheetPlace, Marked]) -> Iterator[WrongNumber]:
         for place, each in marked.items():
             layer = self.sheet.trace.layers[place.run]
             asked = self.sheet.asked.get(place)
@@ -110,7 +112,7 @@ class Grader:
                     unit, float(each.got[unit]), float(each.right[unit]), float(each.own[unit]),
                 )  # fmt: skip
 
-    def _verdict(self, marked: Mapping[Place, Marked], padded: bool) -> _Verdict:
+    def _verdict(self, marked: Mapping[SheetPlace, Marked], padded: bool) -> _Verdict:
         there = np.concatenate([each.marks for each in self._asked(marked)] or [np.zeros(0)])
         if not (there != Mark.BLANK).any():
             return _Verdict("blank", None)
@@ -128,7 +130,7 @@ class Grader:
         alone = wrong == 1 and (there == Mark.RIGHT).any()
         return _Verdict("slip" if alone else "unexplained", None)
 
-    def _asked(self, marked: Mapping[Place, Marked]) -> Iterator[Marked]:
+    def _asked(self, marked: Mapping[SheetPlace, Marked]) -> Iterator[Marked]:
         """Yield what is asked, cut to the units that are."""
         for place, asked in self.sheet.asked.items():
             each = marked[place]
@@ -139,12 +141,12 @@ class Grader:
                 )
             )
 
-    def _digits(self, marked: Mapping[Place, Marked]) -> int:
+    def _digits(self, marked: Mapping[SheetPlace, Marked]) -> int:
         """Return how many decimals were compared at least, where that is not many."""
         every = [each.decimals[each.marks != Mark.BLANK] for each in self._asked(marked)]
         return max(LEAST_DECIMALS, min(MOST_DIGITS, int(np.concatenate(every).min())))
 
-    def _rough_digits(self, marked: Mapping[Place, Marked]) -> int | None:
+    def _rough_digits(self, marked: Mapping[SheetPlace, Marked]) -> int | None:
         """Return to how many decimals all numbers are right by rounding; None if to none."""
         if self.settings.atol is not None:
             return None
@@ -158,26 +160,30 @@ class Grader:
                     return None
         return math.floor(-math.log10(2 * worst / HAIR)) if worst else MOST_DIGITS
 
-    def _causes(self, marked: Mapping[Place, Marked]) -> tuple[tuple[Cause, ...], bool]:
+    def _causes(
+        self, marked: Mapping[SheetPlace, Marked]
+    ) -> tuple[tuple[LikelyMistake, ...], bool]:
         """Return the mistakes that give these numbers, and whether rounding on the way does."""
         trace = self.sheet.trace
-        claims = _claims(marked, trace, self.settings.atol)
+        expected = _expected(marked, trace, self.settings.atol)
         diagnosis = diagnose(
-            trace, claims, departures=self.settings.departures, judge=self.bank, separating=False
+            trace, expected, departures=self.settings.departures, judge=self.bank, separating=False
         )
         if diagnosis.verdict not in ("explained", "ambiguous"):
             return (), False
         real = [each for each in diagnosis.findings if not _only_rounds(each)]
         # Frameworks' mix-ups matter to those who have nothing simpler to confess.
         plain = [each for each in real if any(row.kind != "convention" for row in each.departures)]
-        causes = self._grouped(plain or real, claims)
+        causes = self._grouped(plain or real, expected)
         return causes, len(real) < len(diagnosis.findings)
 
-    def _grouped(self, findings: Sequence[Finding], claims: Claims) -> tuple[Cause, ...]:
+    def _grouped(
+        self, findings: Sequence[Finding], expected: Expected
+    ) -> tuple[LikelyMistake, ...]:
         """Return a cause for each, but one for all that give the same numbers in this exercise."""
         groups: list[tuple[Array | None, list[Finding]]] = []
         for finding in findings:
-            numbers = self.bank.numbers(finding, claims)
+            numbers = self.bank.numbers(finding, expected)
             for first, group in groups:
                 if first is not None and numbers is not None and np.allclose(
                     first, numbers, rtol=0, atol=1e-12, equal_nan=True
@@ -189,7 +195,7 @@ class Grader:
         return tuple(_cause(group[0], group[1:]) for _, group in groups)
 
 
-def _wrong_numbers(marked: Mapping[Place, Marked]) -> int:
+def _wrong_numbers(marked: Mapping[SheetPlace, Marked]) -> int:
     return sum(int((each.marks == Mark.WRONG).sum()) for each in marked.values())
 
 
@@ -198,31 +204,33 @@ def _only_rounds(finding: Finding) -> bool:
     return all(row.id in ROUNDINGS for row in finding.departures)
 
 
-def _cause(finding: Finding, same: Sequence[Finding]) -> Cause:
+def _cause(finding: Finding, same: Sequence[Finding]) -> LikelyMistake:
     rows = finding.departures
     also = (*finding.aliases, *(name for each in same for name in (each.id, *each.aliases)))
-    return Cause(
+    return LikelyMistake(
         finding.id, "; and ".join(row.title for row in rows),
         tuple((row.id, row.title) for row in rows), also,
     )  # fmt: skip
 
 
-def _claims(marked: Mapping[Place, Marked], trace: Trace, atol: float | None) -> Claims:
+def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | None) -> Expected:
     """Return an answer's numbers as a diagnosis takes them."""
-    claims, decimals = [], dict[str, int]()
+    expected, decimals = [], dict[str, int]()
     for place, each in marked.items():
         there = each.marks != Mark.BLANK
         if there.any():
             own = int(each.decimals[there].min())
             decimals[place.symbol] = min(own, decimals.get(place.symbol, own))
-            claims.append(
-                Claim(place.run, place.symbol, place.t, each.got, np.maximum(each.tolerance, 1e-15))
+            expected.append(
+                ExpectedVector(
+                    place.run, place.symbol, place.t, each.got, np.maximum(each.tolerance, 1e-15)
+                )
             )
     precision = {
         symbol: Precision(f"{count} decimals", "float32", np.array([10.0**-count]), count)
         for symbol, count in decimals.items()
     }
-    return Claims(tuple(in_order(claims, trace.model, trace.steps)), precision)
+    return Expected(tuple(in_order(expected, trace.model, trace.steps)), precision)
 
 
 def grade(

@@ -15,7 +15,7 @@ from lstm_cli.commands.diagnose.grade.answers import (
     MAX_OTHER,
     NAMES,
     Answer,
-    Column,
+    AnswerColumn,
     column_of,
     shown_name,
 )
@@ -63,8 +63,8 @@ def _document_answer(document: Any, symbols: Sequence[str], line: int) -> Answer
         fields = {**fields, **inner}
     key = next((key for key in NAMES if _is_text(fields.get(key))), "")
     name = str(fields.pop(key, "")).strip()
-    cells: dict[Column, str] = {}
-    columns: list[Column] = []
+    cells: dict[AnswerColumn, str] = {}
+    columns: list[AnswerColumn] = []
     other: dict[str, str] = {}
     for heading, value in list(fields.items())[:MAX_COLUMNS]:
         column = column_of(heading, symbols)
@@ -85,7 +85,7 @@ def _nested(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(each, list) for each in value)
 
 
-def _json_cells(column: Column, value: Any) -> Iterator[tuple[Column, str]]:
+def _json_cells(column: AnswerColumn, value: Any) -> Iterator[tuple[AnswerColumn, str]]:
     """Yield what a member holds: a text, a number, a list of them, or one list for each step."""
     if not isinstance(value, list):
         if _is_text(value):
@@ -96,4 +96,4 @@ def _json_cells(column: Column, value: Any) -> Iterator[tuple[Column, str]]:
         for unit, each in enumerate(row if isinstance(row, list) else []):
             if _is_text(each):
                 when = t if nested else column.t
-                yield Column(column.symbol, unit, when), each[:MAX_CELL]
+                yield AnswerColumn(column.symbol, unit, when), each[:MAX_CELL]

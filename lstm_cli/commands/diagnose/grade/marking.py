@@ -12,8 +12,8 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import Node, evaluate, names_in
 from lstm_cli.cell.notation import is_parameter
-from lstm_cli.commands.diagnose.grade.parse_numbers import Vector
-from lstm_cli.commands.diagnose.grade.sheet import Place, Sheet
+from lstm_cli.commands.diagnose.grade.parse_numbers import ParsedVector
+from lstm_cli.commands.diagnose.grade.sheet import Sheet, SheetPlace
 from lstm_cli.engine.agreement import HAIR, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
 
@@ -52,8 +52,8 @@ class Marked:
 
 
 def mark(
-    numbers: Mapping[Place, Vector], sheet: Sheet, atol: float | None = None
-) -> dict[Place, Marked]:
+    numbers: Mapping[SheetPlace, ParsedVector], sheet: Sheet, atol: float | None = None
+) -> dict[SheetPlace, Marked]:
     """Return the marks of all places that are asked or answered, in the order of computation.
 
     A number is right within one unit of the last digit written, so that cutting digits off passes
@@ -76,12 +76,12 @@ def mark(
     return marked
 
 
-def _nothing(size: int) -> Vector:
-    return Vector(np.full(size, np.nan), np.ones(size), np.full(size, -1))
+def _nothing(size: int) -> ParsedVector:
+    return ParsedVector(np.full(size, np.nan), np.ones(size), np.full(size, -1))
 
 
 def _marked(
-    given: Vector, right: Array, own: Array, spread: Array, limit: Array, *, forgiving: bool
+    given: ParsedVector, right: Array, own: Array, spread: Array, limit: Array, *, forgiving: bool
 ) -> Marked:
     """Return marks of the numbers at a place.
 
@@ -111,13 +111,13 @@ def _off(one: Array, other: Array) -> Array:
 class _OwnRun:
     """The run as it goes on from an answer's own numbers, each where it is written."""
 
-    def __init__(self, trace: Trace, numbers: Mapping[Place, Vector]) -> None:
+    def __init__(self, trace: Trace, numbers: Mapping[SheetPlace, ParsedVector]) -> None:
         self.trace = trace
         self.numbers = numbers
         # place -> (the number that follows, how far rounding of what is before it may move it)
-        self.made: dict[Place, tuple[Array, Array]] = {}
+        self.made: dict[SheetPlace, tuple[Array, Array]] = {}
 
-    def run(self) -> dict[Place, tuple[Array, Array]]:
+    def run(self) -> dict[SheetPlace, tuple[Array, Array]]:
         """Return what follows at every place, in the order of computation."""
         inputs = self.trace.layers[0].values["x"]
         known = inputs, np.zeros_like(inputs)
@@ -139,7 +139,7 @@ class _OwnRun:
         outputs = np.zeros_like(layer.values["h"]), np.zeros_like(layer.values["h"])
         for t in order:
             self._step(run, layer, t, known | {"x": x[t]}, spread | {"x": x_spread[t]})
-            ends = {name: self._carried(Place(run, name, t + 1)) for name in ("h", "c")}
+            ends = {name: self._carried(SheetPlace(run, name, t + 1)) for name in ("h", "c")}
             known = {f"{name}_prev": value for name, (value, _) in ends.items()}
             spread = {f"{name}_prev": value for name, (_, value) in ends.items()}
             outputs[0][t], outputs[1][t] = ends["h"]
@@ -149,11 +149,11 @@ class _OwnRun:
         self, run: int, layer: LayerTrace, t: int, known: dict[str, Array], spread: dict[str, Array]
     ) -> None:
         for row in layer.cell.equations:
-            place = Place(run, row.symbol, t + 1)
+            place = SheetPlace(run, row.symbol, t + 1)
             self.made[place] = _follow(row.expression, layer, known, spread)
             known[row.symbol], spread[row.symbol] = self._carried(place)
 
-    def _carried(self, place: Place) -> tuple[Array, Array]:
+    def _carried(self, place: SheetPlace) -> tuple[Array, Array]:
         """Return what later rows go on from: the written number where there is one."""
         value, spread = self.made[place]
         given = self.numbers.get(place)

@@ -30,7 +30,7 @@ _AROUND = re.compile(r"^['≈~]\s*|\s*\.\.\.$")
 
 
 @dataclass(frozen=True)
-class Number:
+class ParsedNumber:
     """One number somebody wrote.
 
     Attributes:
@@ -53,7 +53,7 @@ class Number:
         return float(10.0**-decimals * HAIR)
 
 
-def read_number(text: str, *, comma: bool = True) -> Number | None:
+def read_number(text: str, *, comma: bool = True) -> ParsedNumber | None:
     """Return the number that a text says, or None where it says none.
 
     Args:
@@ -69,7 +69,7 @@ def read_number(text: str, *, comma: bool = True) -> Number | None:
     value = float(f"{match['sign']}{match['whole'] or 0}.{part or 0}e{exponent}")
     if not math.isfinite(value):
         return None
-    return Number(value, min(len(part) - exponent, 300), match["point"] == ",")
+    return ParsedNumber(value, min(len(part) - exponent, 300), match["point"] == ",")
 
 
 def tidied(text: str) -> str:
@@ -84,7 +84,7 @@ def tidied(text: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Vector:
+class ParsedVector:
     """The numbers of one symbol at one step.
 
     Attributes:
@@ -103,9 +103,9 @@ class Vector:
         return ~np.isnan(self.values)
 
 
-def vector(numbers: list[Number | None]) -> Vector:
+def vector(numbers: list[ParsedNumber | None]) -> ParsedVector:
     """Return numbers, and None for each that is missing, as arrays."""
-    return Vector(
+    return ParsedVector(
         np.array([np.nan if each is None else each.value for each in numbers]),
         np.array([1.0 if each is None else each.tolerance for each in numbers]),
         np.array([-1 if each is None else max(each.decimals, 0) for each in numbers]),
@@ -115,7 +115,7 @@ def vector(numbers: list[Number | None]) -> Vector:
 Key = TypeVar("Key")
 
 
-def unpadded(vectors: Mapping[Key, Vector]) -> dict[Key, Vector] | None:
+def unpadded(vectors: Mapping[Key, ParsedVector]) -> dict[Key, ParsedVector] | None:
     """Return an answer's numbers without the zeros that all of them end in; None without such."""
     values = np.concatenate([each.values[each.there] for each in vectors.values()])
     written = np.concatenate([each.decimals[each.there] for each in vectors.values()])
@@ -124,7 +124,7 @@ def unpadded(vectors: Mapping[Key, Vector]) -> dict[Key, Vector] | None:
     if not filling:
         return None
     return {
-        key: vector([Number(value, count - filling) if there else None
+        key: vector([ParsedNumber(value, count - filling) if there else None
                      for value, count, there in zip(each.values, each.decimals, each.there,
                                                     strict=True)])
         for key, each in vectors.items()
@@ -140,7 +140,7 @@ _READINGS = (
 )
 
 
-def read_cell(text: str, width: int, steps: int) -> list[list[Number | None]] | None:
+def read_cell(text: str, width: int, steps: int) -> list[list[ParsedNumber | None]] | None:
     """Return the rows of a vector in a cell: one row, or one for each step; None if it is neither.
 
     Args:

@@ -34,7 +34,7 @@ class GradeSettings:
 
 
 @dataclass(frozen=True)
-class Cause:
+class LikelyMistake:
     """A mistake that gives the answer's numbers.
 
     Attributes:
@@ -112,7 +112,7 @@ class Grade:
     points: float
     digits: int | None
     symbols: Mapping[str, SymbolMark]
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[LikelyMistake, ...] = ()
     wrong: tuple[WrongNumber, ...] = ()
     notes: tuple[str, ...] = ()
 

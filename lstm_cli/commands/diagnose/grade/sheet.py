@@ -12,22 +12,22 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
-from lstm_cli.commands.diagnose.grade.answers import Answer, Column
+from lstm_cli.commands.diagnose.grade.answers import Answer, AnswerColumn
 from lstm_cli.commands.diagnose.grade.parse_numbers import (
-    Number,
-    Vector,
+    ParsedNumber,
+    ParsedVector,
     read_cell,
     read_number,
     vector,
 )
-from lstm_cli.engine.agreement import Arithmetic
+from lstm_cli.engine.agreement import Float32Noise
 from lstm_cli.engine.run import Trace
 
 # So many cells that say no number are told of an answer.
 MOST_NOTES = 3
 
 
-class Place(NamedTuple):
+class SheetPlace(NamedTuple):
     """Where numbers stand in a run: layer and direction by number, symbol, input time from 1."""
 
     run: int
@@ -67,20 +67,20 @@ class Sheet:
     """
 
     trace: Trace
-    asked: Mapping[Place, Asked]
+    asked: Mapping[SheetPlace, Asked]
     bases: Mapping[str, int]
 
     @cached_property
-    def arithmetic(self) -> Arithmetic:
+    def arithmetic(self) -> Float32Noise:
         """What float32 arithmetic strays in the right run."""
-        return Arithmetic(self.trace)
+        return Float32Noise(self.trace)
 
     @property
     def names(self) -> list[str]:
         """The names of what is asked, each once."""
         return list(dict.fromkeys(each.name for each in self.asked.values()))
 
-    def numbers(self, answer: Answer) -> tuple[dict[Place, Vector], list[str]]:
+    def numbers(self, answer: Answer) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
         """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
         return _Taking(self.trace, self.bases).take(answer)
 
@@ -108,7 +108,7 @@ def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -
     taking = _Taking(trace, bases)
     room = [taking.room(answer) for answer in answers]
     count = Counter(place for own in room for place in own)
-    asked: dict[Place, Asked] = {}
+    asked: dict[SheetPlace, Asked] = {}
     for own in room:
         for place, each in own.items():
             if 2 * count[place] >= len(answers) and (not ask or each.name in ask):
@@ -116,12 +116,12 @@ def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -
                 asked[place] = Asked(each.name, units)
     for name in ask:
         if all(each.name != name for each in asked.values()):
-            asked |= taking.whole(Column(name))
+            asked |= taking.whole(AnswerColumn(name))
     order = sorted(asked, key=lambda place: _order(place, trace))
     return Sheet(trace, {place: asked[place] for place in order}, bases)
 
 
-def _order(place: Place, trace: Trace) -> tuple[int, int, int]:
+def _order(place: SheetPlace, trace: Trace) -> tuple[int, int, int]:
     layer = trace.layers[place.run]
     time = place.t if layer.direction == "forward" else -place.t
     return place.run, time, layer.cell.symbols.index(place.symbol)
@@ -161,14 +161,14 @@ class _Taking:
     trace: Trace
     bases: Mapping[str, int]
 
-    def places(self, name: str, t: int | None) -> list[tuple[Place, int]]:
+    def places(self, name: str, t: int | None) -> list[tuple[SheetPlace, int]]:
         """Return the places that a name means at a step, with their sizes; none past the end."""
         found = []
         for run in symbols_of(self.trace)[name]:
             symbol = _symbol(self.trace, run, name)
             when = self._last(run, symbol) if t is None else t
             if 1 <= when <= self.trace.steps:
-                found.append((Place(run, symbol, when), _size(self.trace, run, name)))
+                found.append((SheetPlace(run, symbol, when), _size(self.trace, run, name)))
         return found
 
     def _last(self, run: int, symbol: str) -> int:
@@ -176,7 +176,7 @@ class _Taking:
         backward = self.trace.layers[run].direction == "backward"
         return 1 if backward and symbol in ("h", "c") else self.trace.steps
 
-    def whole(self, column: Column) -> dict[Place, Asked]:
+    def whole(self, column: AnswerColumn) -> dict[SheetPlace, Asked]:
         """Return what a column asks that holds a vector, or one number of it."""
         asked, start = {}, 0
         for place, size in self.places(column.symbol, column.t):
@@ -188,12 +188,12 @@ class _Taking:
             start += size
         return {place: each for place, each in asked.items() if each.units.any()}
 
-    def _index(self, column: Column) -> int | None:
+    def _index(self, column: AnswerColumn) -> int | None:
         return None if column.unit is None else column.unit - self.bases.get(column.symbol, 0)
 
-    def room(self, answer: Answer) -> dict[Place, Asked]:
+    def room(self, answer: Answer) -> dict[SheetPlace, Asked]:
         """Return what an answer has room for, filled or not."""
-        asked: dict[Place, Asked] = {}
+        asked: dict[SheetPlace, Asked] = {}
         for column in answer.columns or answer.cells:
             for place, each in self.whole(column).items():
                 known = asked[place].units if place in asked else False
@@ -205,14 +205,14 @@ class _Taking:
                     asked |= self.whole(column._replace(t=t))
         return asked
 
-    def _rows(self, column: Column, text: str) -> list[list[Number | None]] | None:
+    def _rows(self, column: AnswerColumn, text: str) -> list[list[ParsedNumber | None]] | None:
         runs = symbols_of(self.trace)[column.symbol]
         steps = self.trace.steps if column.t is None else 1
         return read_cell(text, _width(self.trace, runs, column.symbol), steps)
 
-    def take(self, answer: Answer) -> tuple[dict[Place, Vector], list[str]]:
+    def take(self, answer: Answer) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
         """Return place -> numbers, and notes."""
-        filled: dict[Place, list[Number | None]] = {}
+        filled: dict[SheetPlace, list[ParsedNumber | None]] = {}
         bad: list[str] = []
         for column, text in answer.cells.items():
             rows = [[read_number(text)]] if column.unit is not None else self._rows(column, text)
@@ -229,8 +229,8 @@ class _Taking:
         return {place: own for place, own in vectors.items() if own.there.any()}, notes
 
     def _fill(
-        self, filled: dict[Place, list[Number | None]], column: Column,
-        rows: list[list[Number | None]],
+        self, filled: dict[SheetPlace, list[ParsedNumber | None]], column: AnswerColumn,
+        rows: list[list[ParsedNumber | None]],
     ) -> bool:  # fmt: skip
         """Put numbers in their places; return whether there are such places."""
         found = False
@@ -249,6 +249,6 @@ class _Taking:
         return found
 
 
-def _heading(column: Column) -> str:
+def _heading(column: AnswerColumn) -> str:
     unit = "" if column.unit is None else f"_{column.unit}"
     return column.symbol + unit + (f"@{column.t}" if column.t is not None else "")

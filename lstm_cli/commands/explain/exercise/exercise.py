@@ -17,7 +17,7 @@ from lstm_cli.cell.weights import Layer, LstmWeights, Model
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.samples import Sample, read_sample
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import Settings
+from lstm_cli.samples.settings import SampleSettings
 
 
 def _short(generator: np.random.Generator, shape: tuple[int, ...], most: float = 0.9) -> Array:
@@ -118,7 +118,7 @@ def _gives(document: dict[str, Any], trace: Trace) -> bool:
         sample = read_sample(document, "", Path(), "")
         if not isinstance(sample, Sample):
             return False
-        again = sample_trace(sample, Settings())
+        again = sample_trace(sample, SampleSettings())
     except LstmStepError:
         return False
     return len(trace.layers) == 1 and all(

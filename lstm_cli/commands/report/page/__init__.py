@@ -41,7 +41,7 @@ SCRIPTS = ("arithmetic.js", "model.js", "words.js", "circuit.js", "strips.js", "
 
 
 @dataclass(frozen=True)
-class Look:
+class PageView:
     """What a page starts with: the unit and the step in view (from 0 and from 1), how it writes."""
 
     unit: int = 0
@@ -50,7 +50,7 @@ class Look:
     notation: Notation = "joined"
 
 
-def page(trace: Trace, look: Look, version: str) -> str:
+def page(trace: Trace, look: PageView, version: str) -> str:
     """Return the page of an unbatched run, HTML.
 
     Raises:
@@ -178,7 +178,7 @@ def _circuit(each: LayerTrace) -> Any:
 # ---- data
 
 
-def _data(trace: Trace, kinds: Sequence[LayerTrace], look: Look) -> dict[str, Any]:
+def _data(trace: Trace, kinds: Sequence[LayerTrace], look: PageView) -> dict[str, Any]:
     """Return what the script computes from, as JSON."""
     return {
         "view": {"unit": look.unit, "t": look.t, "digits": look.digits},

@@ -9,12 +9,12 @@ from typing import IO
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.streaming.archive import GrowingNpz
 from lstm_cli.commands.run.streaming.blocks import LongRun
-from lstm_cli.commands.run.streaming.progress import Progress, chosen_steps, times_in, widened
+from lstm_cli.commands.run.streaming.progress import RunProgress, chosen_steps, times_in, widened
 from lstm_cli.engine.run import Trace
 from lstm_cli.show.rows import View
 
 
-def fill(run: LongRun, view: View, progress: Progress, stream: IO[bytes]) -> None:
+def fill(run: LongRun, view: View, progress: RunProgress, stream: IO[bytes]) -> None:
     """Compute a run and write its archive.
 
     A run that is stopped leaves its first steps, or the samples that are done.

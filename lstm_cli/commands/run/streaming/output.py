@@ -19,7 +19,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.streaming import npz
 from lstm_cli.commands.run.streaming.blocks import LongRun
-from lstm_cli.commands.run.streaming.progress import Progress, chosen_steps, times_in, widened
+from lstm_cli.commands.run.streaming.progress import RunProgress, chosen_steps, times_in, widened
 from lstm_cli.commands.run.streaming.spool import Spool
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import json_text, plain_list
@@ -46,7 +46,7 @@ class _Writing:
     at: Array | None
     first: Trace
     blocks: Iterable[tuple[int, Trace]]
-    progress: Progress
+    progress: RunProgress
     spool: Spool
     version: str
     states: Trace = field(init=False)
@@ -61,7 +61,7 @@ class _Writing:
 
 
 def pieces(
-    run: LongRun, view: View, chosen: str, version: str, progress: Progress, folder: Path | None
+    run: LongRun, view: View, chosen: str, version: str, progress: RunProgress, folder: Path | None
 ) -> Iterator[Piece]:
     """Yield the file of a run, computing it on the way.
 

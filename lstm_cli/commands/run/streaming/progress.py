@@ -13,7 +13,7 @@ from lstm_cli.show.rows import View, choose, chosen_units
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """How far a run is; its driver looks at it, and may ask it to stop.
 
     Attributes:

@@ -11,7 +11,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.grad import Gradients, LayerGradient, backward, check, through_time
+from lstm_cli.engine.grad import Gradients, LayerGradient, check, grad, through_time
 from lstm_cli.engine.run import run
 from tests.cases import OWN_TABLE
 from tests.conftest import random_arrays, random_inputs, random_weights
@@ -42,7 +42,7 @@ def test_layers_directions_and_batches_agree_with_differences(lead: tuple[int, .
     trace = run(model, x, h, c)
     generator = np.random.default_rng(8)
     by = [generator.normal(size=each.shape) for each in (trace.h, trace.c, trace.output)]
-    margin = check(trace, backward(trace, *by), most=150)
+    margin = check(trace, grad(trace, *by), most=150)
     assert margin.largest < 1e-7, margin
     assert margin.checked < margin.total
 
@@ -50,10 +50,9 @@ def test_layers_directions_and_batches_agree_with_differences(lead: tuple[int, .
 def test_a_batch_is_the_sum_of_its_samples() -> None:
     """Parameters gather over samples; what belongs to a sample stays with it."""
     model, x, h, c = deep((2,))
-    whole = backward(run(model, x, h, c))
+    whole = grad(run(model, x, h, c))
     alone = [
-        backward(run(model, x[n], [each[n] for each in h], [each[n] for each in c]))
-        for n in range(2)
+        grad(run(model, x[n], [each[n] for each in h], [each[n] for each in c])) for n in range(2)
     ]
     for place, each in enumerate(whole.layers):
         for name, gradient in each.parameters.items():
@@ -65,7 +64,7 @@ def test_a_batch_is_the_sum_of_its_samples() -> None:
 def test_what_each_step_adds_to_a_parameter() -> None:
     """The gradients of the steps add up to the parameter's."""
     model, x, h, c = deep((2,))
-    for each in backward(run(model, x, h, c)).layers:
+    for each in grad(run(model, x, h, c)).layers:
         for name, gradient in each.parameters.items():
             added = sum(each.parameters_at(t)[name] for t in range(1, 6))
             assert np.allclose(gradient, added, rtol=1e-12, atol=1e-14)
@@ -75,18 +74,18 @@ def test_the_default_loss_is_the_sum_of_the_final_h() -> None:
     """Without weights the gradient is that of Σ h; with them, theirs alone."""
     model, x, h, c = deep()
     trace = run(model, x, h, c)
-    ones = backward(trace, dh=np.ones(6))
-    assert np.array_equal(backward(trace).x, ones.x)
-    assert not np.any(backward(trace, dc=np.zeros(6)).x)
+    ones = grad(trace, dh=np.ones(6))
+    assert np.array_equal(grad(trace).x, ones.x)
+    assert not np.any(grad(trace, dc=np.zeros(6)).x)
 
 
 def test_wrong_shapes_are_refused() -> None:
     """A weight of the loss that does not fit is named with both shapes."""
     model, x, h, c = deep()
     with pytest.raises(ShapeError, match=r"dh has shape \(5,\)"):
-        backward(run(model, x, h, c), dh=np.ones(5))
+        grad(run(model, x, h, c), dh=np.ones(5))
     with pytest.raises(ShapeError, match="d_output has shape"):
-        backward(run(model, x, h, c), d_output=np.ones((4, 6)))
+        grad(run(model, x, h, c), d_output=np.ones((4, 6)))
 
 
 def test_a_cell_of_ones_own() -> None:
@@ -96,7 +95,7 @@ def test_a_cell_of_ones_own() -> None:
     weights = LstmWeights(cell, random_arrays(cell, sizes, seed=9))
     x, h, c = random_inputs(weights, 4, (2,))
     trace = run(Model.single(weights), x, h, c)
-    found = backward(trace, dc=[1.0, -2.0, 0.5], dh=[0.3, 0.2, 1.0])
+    found = grad(trace, dc=[1.0, -2.0, 0.5], dh=[0.3, 0.2, 1.0])
     assert not np.any(found.layers[0].values["d_dead"])
     assert check(trace, found).largest < 1e-7
 
@@ -105,7 +104,7 @@ def test_a_cell_that_ignores_what_it_is_given() -> None:
     """What the cell does not use has a gradient of zeros, in the right shape."""
     cell = Cell("still", "", parse_table("c = W_c @ x\nh = c"))
     weights = LstmWeights(cell, {"W_c": np.ones((2, 3))})
-    found = backward(run(Model.single(weights), np.ones((4, 3)), [1.0, 2.0], [3.0, 4.0]))
+    found = grad(run(Model.single(weights), np.ones((4, 3)), [1.0, 2.0], [3.0, 4.0]))
     assert found.layers[0].h0.tolist() == [0, 0]
     assert found.layers[0].values["d_c_prev"].shape == (4, 2)
     assert found.x.tolist() == [[0] * 3] * 3 + [[2] * 3]
@@ -117,7 +116,7 @@ def test_the_check_finds_a_wrong_gradient(wrong: float) -> None:
     weights = random_weights(cell_named("peephole"), 2, 3)
     model = Model((Layer({"backward": weights}),))
     trace = run(model, *random_inputs(weights, 2))
-    found = backward(trace)
+    found = grad(trace)
     (layer,) = found.layers
     arrays = dict(layer.parameters)
     arrays["p_o"] = arrays["p_o"] * np.array([1, wrong, 1])
@@ -133,21 +132,21 @@ def test_float32() -> None:
     """A float32 run has float32 gradients near the others; differences would drown in it."""
     weights = random_weights(LSTM)
     x, h, c = random_inputs(weights)
-    exact = backward(run(Model.single(weights), x, h, c))
+    exact = grad(run(Model.single(weights), x, h, c))
     trace = run(Model.single(weights), x, h, c, dtype=np.float32)
-    found = backward(trace)
+    found = grad(trace)
     assert found.x.dtype == found.layers[0].parameters["W_f"].dtype == np.float32
     assert np.allclose(found.x, exact.x, atol=1e-6)
     with pytest.raises(InputError, match="too coarse"):
         check(trace, found)
 
 
-def test_fading_is_the_jacobian() -> None:
+def test_gradient_flow_is_the_jacobian() -> None:
     """Lengths of columns and diagonals are those of Jacobians measured by differences."""
     weights = random_weights(cell_named("peephole+projection"), seed=21)
     x, h, c = random_inputs(weights, 4, seed=22)
     trace = run(Model.single(weights), x, h, c)
-    fading = through_time(trace)[0]
+    flow = through_time(trace)[0]
     t = 2  # perturb the state after step 2, through the rest of the run
     values = trace.layers[0].at(t)
     jacobian_h = np.empty((2, 2))
@@ -158,9 +157,9 @@ def test_fading_is_the_jacobian() -> None:
             moved[unit] += way * 1e-6
             ends.append(run(Model.single(weights), x[t:], moved, values["c"]).h)
         jacobian_h[:, unit] = (ends[0] - ends[1]) / 2e-6
-    assert np.allclose(fading.h[t - 1], np.linalg.norm(jacobian_h, axis=0), rtol=1e-6)
-    assert np.array_equal(fading.c[-1], np.ones(4))
-    assert np.allclose(fading.kept[1], trace["f"][2] * trace["f"][3])
+    assert np.allclose(flow.h[t - 1], np.linalg.norm(jacobian_h, axis=0), rtol=1e-6)
+    assert np.array_equal(flow.c[-1], np.ones(4))
+    assert np.allclose(flow.kept[1], trace["f"][2] * trace["f"][3])
 
 
 def test_the_cell_alone_keeps_by_its_forget_gates() -> None:
