@@ -41,17 +41,16 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     if _is_front(arguments):  # nothing heavy here either, and nothing to clean up
         sys.exit(_guarded(arguments))
+    import signal  # not at the head: `--help` needs none
+
     from lstm_cli.commands._stopping import Stopping, exit_code
 
     with Stopping(at_once=True):
         code = exit_code(_guarded(arguments))
-    if code == ExitCode.INTERRUPTED:
+    if code == ExitCode.INTERRUPTED and hasattr(signal, "pthread_sigmask"):
         # Where Ctrl-C came in the middle of an exec(), as dataclasses use, Python remembers it and
-        # would end this process by the signal after all, whatever exit code it is told.
-        with contextlib.suppress(OSError, ValueError):  # gone, or closed
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
+        # would send this process the signal at its end, whatever exit code it is told.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     sys.exit(code)
 
 
