@@ -65,7 +65,7 @@ def decode(data: bytes, place: str) -> str:
 
 
 def read_stdin(place: str) -> str:
-    """Return what stdin holds; says so on stderr where a person would have to type it.
+    """Read stdin; say so on stderr where a person would have to type it.
 
     Raises:
         InputError: too large, or not UTF-8.

@@ -53,7 +53,7 @@ def work_out(
     digits: int = 6,
     most_terms: int = 8,
 ) -> Working:
-    """Return how one number of an unbatched trace comes about.
+    """Work out how one number of an unbatched trace is computed.
 
     Args:
         each: the layer and direction, values `(T, n)`.

@@ -227,7 +227,7 @@ class ResumableOutput:
         return self.tally
 
     def _unanswered(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Yield what is to be run: chunks that no answer is known to, or their failed samples."""
+        """Yield the chunks still to run: those without a known answer, or their failed samples."""
         for chunk in chunks:
             key = key_of(chunk, self.key)
             known = self.journal.find(key)

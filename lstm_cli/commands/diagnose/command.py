@@ -151,7 +151,7 @@ class _Reading:
         self, expected: dict[str, Any], trace: Trace, place: str, *,
         atol: float | None = None, decimals: dict[str, Any] | None = None,
     ) -> tuple[Trace, Expected]:  # fmt: skip
-        """Return what to compare with, and what is claimed."""
+        """Return the run to compare with, and the expected numbers."""
         from lstm_cli.mistakes.expected import read_expected
 
         if self.integers is not None:

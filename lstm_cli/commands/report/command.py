@@ -194,7 +194,7 @@ def _kind(output: str, format_: str) -> str:
 
 
 def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
-    """Return what a picture shows: as asked, or by the file's name, or by the run."""
+    """Choose the kind of picture: as asked, by the file's name, or by the run."""
     if picture is not None:
         return picture
     word = re.match(r"[a-z]*", PurePath(output).stem.lower())

@@ -162,7 +162,7 @@ def _settings(
 
 
 def _naming(preset: str, seed: int) -> Callable[[Read], Read]:
-    """Return what gives samples without weights those of a preset."""
+    """Return a function that gives samples without weights those of a preset."""
     from lstm_cli.samples import Sample
 
     named = {"preset": preset, **({"seed": seed} if seed else {})}

@@ -65,7 +65,7 @@ class Cluster:
         return map(unpack_answer, self.run("evaluate", work, messages))
 
     def run(self, task: str, work: Any, messages: Iterable[Message]) -> Iterator[Message]:
-        """Yield what a task makes of each message, in order.
+        """Yield the result of a task for each message, in order.
 
         Only so many messages are taken ahead as the cluster can work on.
 
@@ -113,7 +113,7 @@ class Cluster:
             raise
 
     def threads_by_worker(self) -> dict[str, int]:
-        """Return how many threads each worker has; none where the scheduler does not answer."""
+        """Number of threads of each worker; empty if the scheduler does not answer."""
         if self.client.status == "closed":
             return {}
         try:
@@ -166,7 +166,7 @@ class _UnderWay:
         self.sent += zip(messages, self._futures(messages), strict=True)
 
     def first(self) -> Message:
-        """Return what the first one comes to, however often it takes.
+        """Wait for the result of the first message; it is sent again where a worker is lost.
 
         Raises:
             LstmStepError: as `Cluster.run`.

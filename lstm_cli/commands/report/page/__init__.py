@@ -103,7 +103,7 @@ def _script() -> str:
 
 
 def _hash(text: str) -> str:
-    """Return what a content security policy allows a script or a style by."""
+    """Hash by which a content security policy allows a script or a style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -179,7 +179,7 @@ def _circuit(each: LayerTrace) -> Any:
 
 
 def _data(trace: Trace, kinds: Sequence[LayerTrace], look: PageView) -> dict[str, Any]:
-    """Return what the script computes from, as JSON."""
+    """Data that the page's script computes from, as JSON."""
     return {
         "view": {"unit": look.unit, "t": look.t, "digits": look.digits},
         "single": trace.dtype == np.float32,
