@@ -211,7 +211,7 @@ class Trace(_BySymbol):
             ) from None
         if self.output.ndim > 3:
             raise InputError(
-                f"a run with batch axes {self.output.shape[:-2]} has no one row a step",
+                f"a run with batch axes {self.output.shape[:-2]} does not have one row a step",
                 where="Trace.to_dataframe",
                 hint="run with one batch axis",
             )

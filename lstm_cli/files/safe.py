@@ -244,7 +244,7 @@ def _list_shape(
             )
         return ()
     if axes == 0:
-        raise InputError(f"{safe(name)} is nested too deep", where=place, hint="use fewer lists")
+        raise InputError(f"{safe(name)} is nested too deeply", where=place, hint="use fewer lists")
     # The common case, a plain row, without a call for each number.
     if value and all(type(each) is float or type(each) is int for each in value):
         return (len(value),)

@@ -95,7 +95,7 @@ def parameters(each: LayerTrace) -> dict[str, Array]:
 def _chosen(values: Mapping[str, Array], symbol: str, unit: int) -> Array:
     if symbol not in values:
         raise UsageError(
-            f"'{safe(symbol)}' is nothing that the cell computes",
+            f"the cell does not compute '{safe(symbol)}'",
             where="a symbol to work out",
             hint=suggest(symbol, values),
         )

@@ -102,7 +102,7 @@ def check(trace: Trace, ask: Ask) -> None:
     for symbol in ask.only:
         if symbol not in known:
             raise UsageError(
-                f"'{safe(symbol)}' is nothing that the cell computes", where="--only",
+                f"the cell does not compute '{safe(symbol)}'", where="--only",
                 hint=suggest(symbol, known),
             )  # fmt: skip
     for each in trace.layers:

@@ -54,12 +54,12 @@ def check_cluster_options(dask: str, jobs: int | None, output: str, form: str) -
     """
     if in_parts(output, dask) and not dask:
         raise UsageError(
-            "a folder of parts is what a cluster writes",
+            "only a cluster writes a folder of parts",
             where=f"-o {safe(output)}",
             hint="--dask local, --dask tcp://host:8786, or -o answers.jsonl",
         )
     if in_parts(output, dask) and form != "jsonl":
-        raise UsageError("parts are JSONL", where=f"-f {safe(form)}", hint="leave -f away")
+        raise UsageError("parts are JSONL", where=f"-f {safe(form)}", hint="leave -f out")
     if dask and dask != "local" and jobs is not None:
         raise UsageError(
             "--jobs counts processes of this machine; a cluster counts its own",

@@ -60,7 +60,7 @@ class Activation:
         entries = int(match[1])
         if not 2 <= entries <= MOST_ENTRIES:
             raise UsageError(
-                f"a table of {entries} entries: between 2 and {MOST_ENTRIES} are possible",
+                f"a table of {entries} entries: 2 to {MOST_ENTRIES} are possible",
                 where=f"{place}\n{caret(text, match.start(1), len(match[1]))}",
                 hint=hint,
             )

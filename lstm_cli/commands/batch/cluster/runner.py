@@ -125,7 +125,7 @@ class Cluster:
     def silent(self) -> ClusterError:
         """Return the error of a cluster whose scheduler is gone."""
         return ClusterError(
-            "the scheduler does not answer any more",
+            "the scheduler no longer answers",
             where=safe(self.address),
             hint="start it again; what is finished stays",
         )
@@ -188,7 +188,7 @@ class _UnderWay:
         raise ClusterError(
             f"workers died {ATTEMPTS} times over one task",
             where=safe(self.cluster.address),
-            hint="look at the workers' logs: out of memory, or machines that are taken back?",
+            hint="look at the workers' logs: out of memory, or machines that were reclaimed?",
         )
 
     def cancel(self) -> None:

@@ -101,7 +101,7 @@ def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
         if content_of(place_of(unit["file"], root)) != unit["digest"]:
             raise InputError(
                 "the file was changed while it was read", where=safe(unit["file"]),
-                hint="the same command once more: what is finished and unchanged stays",
+                hint="run the same command again: what is finished and unchanged stays",
             )  # fmt: skip
         yield from all_chunks([unit["file"]], root)
 

@@ -101,7 +101,7 @@ def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -
     for name in ask:
         if name not in known:
             raise UsageError(
-                f"'{safe(name)}' is nothing that the cell computes", where="--ask",
+                f"the cell does not compute '{safe(name)}'", where="--ask",
                 hint=suggest(name, known),
             )  # fmt: skip
     bases = _bases(trace, answers)

@@ -116,7 +116,7 @@ def _check_size(trace: Trace) -> None:
     size = numbers * 11  # eight bytes in base64
     if size > MAX_BYTES:
         raise UsageError(
-            f"the page would have some {size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}",
+            f"the page would take about {size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}",
             where="report",
             hint="--steps cuts a long run; --layer chooses in a file; a picture (.svg, .png) has "
             "no such limit",
