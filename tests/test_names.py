@@ -24,3 +24,8 @@ def test_a_class_name_stands_for_one_class() -> None:
     for name in SHARED & set(twice):
         assert sum(not home.startswith("formats/") for home in twice.pop(name)) <= 1
     assert not twice
+
+
+def test_the_earlier_name_of_grad_still_works() -> None:
+    """`backward`, as `grad` was called, is the same function."""
+    assert lstm_cli.backward is lstm_cli.grad

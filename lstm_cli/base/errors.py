@@ -176,7 +176,7 @@ def caret(text: str, start: int, length: int = 1, *, width: int = 68) -> str:
 
 
 def _columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: wide characters two, accents none."""
+    """Width of a text in terminal columns: wide characters take two, accents none."""
     import unicodedata  # as above
 
     return sum(

@@ -38,7 +38,7 @@ def element(tag: str, *inner: str, style: str = "") -> Html:
 
 
 def page(*parts: Html) -> Html:
-    """Return what a notebook shows of one object."""
+    """Return the HTML that a notebook shows for one object."""
     return element("div", *parts, style="overflow-x: auto")
 
 

@@ -103,7 +103,7 @@ class Cell:
         needs a later one moves behind it (a peephole's `z_o` follows `c`).
 
         Raises:
-            CellError: a row to edit does not exist, or the rows need each other in a circle.
+            CellError: a row to edit does not exist, or the rows depend on each other in a circle.
         """
         changed = dict(rows)
         table: dict[str, Equation] = {row.symbol: row for row in self.equations}
@@ -142,7 +142,7 @@ def _in_order(table: Mapping[str, Equation], name: str) -> tuple[Equation, ...]:
         ready = next((row for row in waiting if not uses[row.symbol] & left), None)
         if ready is None:
             raise CellError(
-                f"rows {', '.join(row.symbol for row in waiting)} need each other in a circle",
+                f"rows {', '.join(row.symbol for row in waiting)} depend on each other in a circle",
                 where=name,
                 hint="a row may use the last step through h_prev and c_prev",
             )

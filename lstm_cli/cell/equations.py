@@ -272,7 +272,7 @@ _OPERATORS = {ast.Pow: "**", ast.Mod: "%", ast.FloorDiv: "//", ast.BitXor: "^", 
 
 
 def _kind(node: ast.expr) -> str:
-    """Return what a node is, as its author wrote it where that is an operator."""
+    """Kind of a node: an operator by its sign, else the name of its type."""
     if isinstance(node, ast.BinOp):
         return _OPERATORS.get(type(node.op), "this operator")
     return type(node).__name__

@@ -255,7 +255,7 @@ def write_equation(
 
 
 def write_definition(name: str, style: Style = PLAIN) -> str:
-    """Return what a function with a body stands for, constants at their defaults.
+    """Write out a function that has a body, constants at their defaults.
 
     For example `hard_sigmoid(z) = min(max(0.2 * z + 0.5, 0), 1)`; "" for a primitive.
     """

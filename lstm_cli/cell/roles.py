@@ -36,7 +36,7 @@ class Role:
 
 
 def kept_factor(cell: Cell) -> Node | None:
-    """Return what multiplies c_prev in c: `f`, `1 - u`, 1; None where c is not such a sum."""
+    """Factor of c_prev in c: `f`, `1 - u` or 1; None where c is not such a sum."""
     found = [_factors(term) for term, _ in _terms(cell["c"].expression) if _reads(term, "c_prev")]
     if len(found) != 1 or Name("c_prev") not in found[0]:
         return None
@@ -80,7 +80,7 @@ def roles_of(cell: Cell) -> dict[str, Role]:
 
 
 def _terms(node: Node, mixed: str = "") -> Iterator[tuple[Node, str]]:
-    """Yield what a state is the sum of, before any clip, with the matrix that it goes through."""
+    """Yield the terms that a state is the sum of, before any clip, and the matrix applied to it."""
     match node:
         case Apply("+", (one, other)):
             yield from _terms(one, mixed)

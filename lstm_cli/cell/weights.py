@@ -257,7 +257,7 @@ class Model:
         return f"Model({inner})"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: layers, sizes, source, each parameter's shape and range."""
+        """HTML for a notebook: layers, sizes, source, each parameter's shape and range."""
         convention = f" ({self.convention})" if self.convention else ""
         count = sum(array.size for _, _, each in self.runs for array in each.arrays.values())
         facts = f"{len(self.layers)} layer{'s' * (len(self.layers) > 1)} · {count:,} parameters"

@@ -97,7 +97,7 @@ class FixedOptions:
 
         if form not in FORMATS:
             raise UsageError(
-                f"{form} has no form for integers",
+                f"{form} cannot show integers",
                 where="--fixed",
                 hint=f"-f {', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
             )

@@ -29,9 +29,9 @@ H = Annotated[
 C = Annotated[
     str, option("--c", "--c-prev", metavar="ROWS", help=f"The cell state before: {_VECTOR}.")
 ]
-AllowNonfinite = Annotated[bool, option("--allow-nonfinite", help="Let nan and inf be numbers.")]
+AllowNonfinite = Annotated[bool, option("--allow-nonfinite", help="Accept nan and inf as numbers.")]
 SampleNumber = Annotated[
-    int | None, option("--sample", min=0, metavar="K", help="Which, where --x has many.")
+    int | None, option("--sample", min=0, metavar="K", help="Which sample, where --x has many.")
 ]
 
 # A layer of so many units, or a file of so many bytes, has no matrix that is worth two threads.
@@ -230,7 +230,7 @@ def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
     if sample is not None:
         if sample >= len(x):
             raise UsageError(
-                f"--sample {sample}: there are 0 to {len(x) - 1}", where="--sample",
+                f"--sample {sample} is outside 0 to {len(x) - 1}", where="--sample",
                 hint="samples count from 0",
             )  # fmt: skip
         chosen_rows: Array = x[sample]

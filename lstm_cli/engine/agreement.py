@@ -72,7 +72,7 @@ class Precision:
 
 
 def rounding_of(units: Array) -> Array:
-    """Return how far rounding moves a number at most: half a unit of its last printed place."""
+    """Largest rounding error of a printed number: half a unit of its last place."""
     return 0.5 * HAIR * units
 
 
@@ -89,7 +89,7 @@ def spacing(values: Array, kind: str) -> Array:
 
 
 def decimals_of(values: Array) -> Array:
-    """Return how many decimals the shortest text of each number has, `(n,)`; below 0 for 1e20."""
+    """Decimals of each number's shortest text, `(n,)`; below 0 for 1e20."""
     return np.array([_decimals(float(value)) for value in np.ravel(values)], dtype=int)
 
 
@@ -102,7 +102,7 @@ def _decimals(value: float) -> int:
 
 
 def precision_of(values: Array, decimals: Array | None = None) -> Precision:
-    """Return how precisely numbers are given.
+    """Precision with which numbers are given.
 
     They are taken for one print: `%f` has as many decimals in each, `%e` and `%g` as many
     significant digits; `%g` and most languages leave out zeros at the end. Of the two it is the one
@@ -156,7 +156,7 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
 def precisions_of(
     numbers: Mapping[str, Array], decimals: Mapping[str, Array] | None = None
 ) -> dict[str, Precision]:
-    """Return how precisely somebody's numbers of each name are given.
+    """Precision with which somebody's numbers are given, by name.
 
     A narrow type is one of the program that made them: what all names show together counts for each
     whose numbers it can print.
@@ -238,7 +238,7 @@ def _evidence(kind: str, numbers: Array, units: Array) -> float:
 
 
 def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
-    """Return how far honest arithmetic of a type may be from each number.
+    """Error that honest arithmetic of a type may have at each number.
 
     Args:
         values: the numbers, any shape; nan counts as 0.
@@ -357,7 +357,7 @@ def _nudged(model: Model, rng: np.random.Generator) -> Model:
 
 
 def allowed(ours: Array, theirs: Array, units: Array, room: Array) -> tuple[Array, bool]:
-    """Return how far each of their numbers may be from ours, and whether digits were cut off.
+    """Allowed difference of each of their numbers from ours, and whether digits were cut off.
 
     That is taken for granted only where rounding does not explain them all, and cutting does.
 

@@ -138,7 +138,7 @@ def evaluate_members(
 
 
 def _arrays(node: Node, run: MemberRun) -> tuple[tuple[str, int], ...]:
-    """Return which arrays a node's parameters are in a run."""
+    """Names and identities of the arrays that a node uses in a run."""
     used = (name for name in names_in(node) if is_parameter(name))
     return tuple((name, id(run.parameters[name])) for name in used)
 
@@ -163,7 +163,7 @@ def _products_lifted(node: Node) -> tuple[Node, tuple[tuple[str, Node], ...]]:
 def _mapped(
     evaluated: Callable[[Sequence[Member]], Verdicts], chunks: Sequence[Sequence[Member]]
 ) -> Iterator[Verdicts]:
-    """Yield what each chunk gives; numpy lets go of the interpreter, so threads share the work."""
+    """Yield the result of each chunk; NumPy releases the interpreter, so threads share the work."""
     if len(chunks) == 1:
         yield evaluated(chunks[0])
         return

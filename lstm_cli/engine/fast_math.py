@@ -114,7 +114,7 @@ def functions(dtype: str, compile_: Compile) -> dict[str, Scalar]:
 
 
 def _comparing(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
-    """Return what only compares; each passes nan on, as NumPy's does."""
+    """Functions that only compare; each passes nan on, as NumPy's does."""
     zero, one = form.number(0), form.number(1)
 
     def absolute(z: Any) -> Any:
@@ -138,7 +138,7 @@ def _comparing(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
 
 
 def _exponential(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
-    """Return what is made of exp; all of it stands on `reduce` and powers of two."""
+    """Functions made of exp, all built on `reduce` and powers of two."""
     number, integer = form.number, form.integer
     zero, half, one, two = (number(value) for value in (0, 0.5, 1, 2))
     low, high, flat, tiny = (number(value) for value in (form.low, form.high, form.flat, form.tiny))

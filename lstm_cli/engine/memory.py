@@ -46,7 +46,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def waiting_bytes() -> int:
-    """Return how much memory waits to be used again."""
+    """Bytes of memory waiting to be reused."""
     return sum(block.nbytes for block in list(_waiting.values()))
 
 

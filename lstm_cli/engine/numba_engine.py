@@ -99,7 +99,7 @@ def run_compiled(
 
 
 def form_for(units: int, samples: int) -> Form:
-    """Return how to run so many samples."""
+    """Choose the form for so many samples."""
     few = samples < FEW_SAMPLES or samples * units < FEW_NUMBERS
     return "units" if few or units >= MANY_UNITS else "samples"
 
@@ -112,7 +112,7 @@ _ready = WeakKeyDictionary()
 
 
 def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> NumbaRunner:
-    """Return what runs a cell's weights in a form, made at the first call."""
+    """Return the runner of a cell's weights in a form, made at the first call."""
     known = _ready.setdefault(weights, {})
     if (dtype.char, form) not in known:  # of a dtype's texts, name alone takes microseconds
         known[dtype.char, form] = _new_runner(weights, dtype, form)

@@ -24,7 +24,7 @@ Source = tuple[Literal["state", "given", "kept", "row", "early", "product", "par
 
 
 def group_arrays(group: UnitLoop) -> list[tuple[str, int]]:
-    """Return what a group's function takes: ("load" | "store", value) and ("row", slot)."""
+    """Arguments of a loop's function: ("load" | "store", value) and ("row", slot)."""
     given = [("load", value) for value in group.loads]
     given += [("store", value) for value in group.stores]
     return given + [("row", slot) for _, slot in group.rows]
@@ -145,7 +145,7 @@ class Form(ABC):
         """Yield the lines of a concatenation."""
 
     def _place(self, value: int, index: str) -> Place:
-        """Return where a value stands at step t, for sample or unit `index`."""
+        """Address of a value at step t, for sample or unit `index`."""
         match self.sources[value]:
             case "state", slot:
                 return self._row(slot, index, after=False)
@@ -155,11 +155,11 @@ class Form(ABC):
 
     @abstractmethod
     def _place_beside(self, value: int, index: str) -> Place:
-        """Return where a value stands that is in no row of the trace."""
+        """Address of a value that is in no row of the trace."""
 
     @abstractmethod
     def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        """Return where a slot's row stands; new states one step later, behind the given ones."""
+        """Address of a slot's row; new states stand one step later, behind the given ones."""
 
     def _group_places(self, group: UnitLoop, index: str) -> str:
         """Return the arrays and places that a group's function takes."""
@@ -244,7 +244,7 @@ class UnitsForm(Form):
         return f"p{value}", "U0"
 
     def _apart(self, value: int) -> str:
-        """Return how far apart the samples of a product's vector are."""
+        """Stride between the samples of a product's vector."""
         kind, number = self.sources[value]
         names = {
             "state": "sample_row", "row": "sample_row", "given": "sample", "kept": "length",

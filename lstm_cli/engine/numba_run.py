@@ -127,7 +127,7 @@ class NumbaRunner(ABC):
         self.code(sizes, *[every[name] for name in self.form.arrays])
 
     def width(self, value: int) -> int:
-        """Return how many units a value has."""
+        """Number of units of a value."""
         return self.plan.values[value].width
 
     def _layout(self, samples: int, steps: int) -> Layout:
@@ -171,11 +171,11 @@ class NumbaRunner(ABC):
 
     @abstractmethod
     def _new_layout(self, samples: int, steps: int) -> Layout:
-        """Return where everything stands."""
+        """Lay out all arrays."""
 
 
 def threads() -> int:
-    """Return how many threads may run: `OMP_NUM_THREADS`, as for BLAS, else all processors."""
+    """Number of threads that may run: `OMP_NUM_THREADS`, as for BLAS, else all processors."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if asked.isascii() and asked.isdigit():
         return max(1, int(asked))

@@ -85,7 +85,7 @@ class Units(NumbaRunner):
         return Layout(given, block, total, views, buffers)
 
     def _rows(self, samples: int, steps: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
-        """Return where each slot's rows begin, their strides, and the length of all."""
+        """Offsets of each slot's rows, their strides, and the total length."""
         places, total = [], 0
         for slot, value in enumerate(self.program.slots):
             width = self.width(value)
@@ -95,7 +95,7 @@ class Units(NumbaRunner):
         return tuple(places), total
 
     def _cut(self, samples: int, steps: int, lines: Sequence[int]) -> tuple[int, int]:
-        """Return how many samples are a block, and for how many steps early products are done."""
+        """Samples in a block, and steps for which early products are done."""
         if samples == 1:
             early = sum(lines[: len(self.program.early)]) * self.dtype.itemsize
             return 1, max(1, min(steps, CHUNK_BYTES // max(1, early)))

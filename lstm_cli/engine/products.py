@@ -74,7 +74,7 @@ def multiply(rows, inner, panels, a, a0, lda, b, b0, ldb, between, c, c0, ldc):
 
 @lru_cache(maxsize=2)
 def width(dtype: str) -> int:
-    """Return how many columns a panel has here: `VECTORS` of the processor's vectors."""
+    """Columns of a panel here: `VECTORS` of the processor's vectors."""
     from llvmlite.binding import get_host_cpu_features  # type: ignore[import-untyped]
 
     wide = get_host_cpu_features().get("avx512f", False)

@@ -186,7 +186,7 @@ class Trace(_BySymbol):
         return f"Trace({self.model!r}, T={self.steps}, {self.dtype.name})"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: what was run, and first and last steps as tables."""
+        """HTML for a notebook: what was run, and the first and last steps as tables."""
         shown = self.layers[:SHOWN_RUNS]
         parts = [html_text.element("b", _facts(self))]
         parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
@@ -215,7 +215,7 @@ class Trace(_BySymbol):
             ) from None
         if self.output.ndim > 3:
             raise InputError(
-                f"a run with batch axes {self.output.shape[:-2]} has no one row a step",
+                f"a run with batch axes {self.output.shape[:-2]} does not have one row a step",
                 where="Trace.to_dataframe",
                 hint="run with one batch axis",
             )
@@ -226,7 +226,7 @@ class Trace(_BySymbol):
 
 
 def _facts(trace: Trace) -> str:
-    """Return what was run, in a line."""
+    """Describe the run in a line."""
     lead = trace.output.shape[:-2]
     facts = [f"{len(trace.layers)} layers and directions"] if len(trace.layers) > 1 else []
     facts += [f"T = {trace.steps}", trace.dtype.name]
@@ -327,7 +327,7 @@ def run(
 
 
 def assumed_states(h: Any, c: Any) -> tuple[str, ...]:
-    """Return what is assumed of states before the first step that are None."""
+    """Assumptions made for initial states that are None."""
     given = zip(STATES, (h, c), strict=True)
     return tuple(f"{state}0 not given: zeros" for state, value in given if value is None)
 
@@ -496,7 +496,7 @@ def initial_states(
 def _state_rows(
     model: Model, symbol: str, given: Array | Sequence[Any], lead: tuple[int, ...]
 ) -> list[Array]:
-    """Return what is given as one array for each layer and direction."""
+    """Split the given states into one array for each layer and direction."""
     if len(model.runs) == 1 and isinstance(given, np.ndarray) and given.ndim == len(lead) + 1:
         return [given.astype(np.float64)]  # not row by row: there may be many samples
     try:

@@ -201,7 +201,7 @@ class _Scheduler:
         return value in self.state_values.values()
 
     def _argument(self, column: Sequence[int]) -> SlabRun | Stack | float | None:
-        """Return what a call reads for one argument of all its operations; None: no one place."""
+        """Source of one argument for all operations of a call; None if they share no one place."""
         first = self.plan.values[column[0]]
         if first.number is not None:
             return first.number

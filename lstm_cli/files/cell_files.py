@@ -94,7 +94,7 @@ def _parse_toml(text: str, place: str) -> dict[str, Any]:
             hint="a cell file holds the table of one cell",
         )  # fmt: skip
     if _LONG_KEY.search(text):
-        raise InputError("nested too deep", where=place, hint="a cell file is flat")
+        raise InputError("nested too deeply", where=place, hint="a cell file is flat")
     try:
         document = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and int() on thousands of digits
@@ -104,7 +104,7 @@ def _parse_toml(text: str, place: str) -> dict[str, Any]:
             hint="texts stand in quotes, tables in '''",
         ) from None
     except RecursionError:
-        raise InputError("nested too deep", where=place, hint="a cell file is flat") from None
+        raise InputError("nested too deeply", where=place, hint="a cell file is flat") from None
     for key in document:
         if key not in _KEYS:
             raise CellError(f"unknown key '{safe(key)}'", where=place, hint=suggest(key, _KEYS))

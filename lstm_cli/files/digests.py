@@ -46,7 +46,7 @@ class Digests:
 
 
 def _told_of(path: Path) -> object:
-    """Return what changes when a file does; of one that is elsewhere nothing is asked twice.
+    """Fingerprint that changes when a file does; a remote file is not looked at again.
 
     Raises:
         OSError: there is no such file.

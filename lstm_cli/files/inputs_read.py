@@ -70,7 +70,7 @@ def check_unread(target: Path | int, called: str = "") -> None:
 
 
 def _identity(file: str | Path | int) -> object:
-    """Return what all names of a file have in common; None where there is no such file to lose."""
+    """Identity that all names of a file share; None where there is no such file to lose."""
     try:
         status = os.stat(file)
     except TypeError:

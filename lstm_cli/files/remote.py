@@ -52,7 +52,7 @@ def place_of(name: str, root: str = "") -> Path:
 
 
 def beside(folder: Path, name: str) -> Path:
-    """Return what a name in a file is that lies in this folder.
+    """Resolve a name written in a file that lies in this folder.
 
     Raises:
         InputError: the file is elsewhere, and the name does not stay there.

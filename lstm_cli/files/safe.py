@@ -65,7 +65,7 @@ def decode(data: bytes, place: str) -> str:
 
 
 def read_stdin(place: str) -> str:
-    """Return what stdin holds; says so on stderr where a person would have to type it.
+    """Read stdin; say so on stderr where a person would have to type it.
 
     Raises:
         InputError: too large, or not UTF-8.
@@ -244,7 +244,7 @@ def _list_shape(
             )
         return ()
     if axes == 0:
-        raise InputError(f"{safe(name)} is nested too deep", where=place, hint="use fewer lists")
+        raise InputError(f"{safe(name)} is nested too deeply", where=place, hint="use fewer lists")
     # The common case, a plain row, without a call for each number.
     if value and all(type(each) is float or type(each) is int for each in value):
         return (len(value),)

@@ -34,7 +34,7 @@ _PASTED = re.compile(
 def read_vector(
     text: str, name: str, *, allow_nonfinite: bool = False, most_axes: int = 2
 ) -> Array:
-    """Return what a vector option means, as rows `(rows, n)`.
+    """Parse a vector option into rows `(rows, n)`.
 
     Args:
         text: numbers, `@file`, `@file:key`, or `-` for stdin.
@@ -255,7 +255,7 @@ def _even(rows: list[list[float]], name: str, place: str) -> Array:
 
 
 def _decimals(word: str) -> int:
-    """Return how many decimals a number is written to; 0 for nan and inf."""
+    """Decimals that a number is written to; 0 for nan and inf."""
     digits, _, exponent = word.lower().partition("e")
     part = digits.partition(".")[2]
     return len(part) - int(exponent) if exponent else len(part)

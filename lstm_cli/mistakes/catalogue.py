@@ -58,7 +58,7 @@ def primary_mistakes() -> list[Mistake]:
 
 
 def secondary_mistakes(variant: VariantRun) -> list[Mistake]:
-    """Return what is searched where nothing else fits: mistakes in one gate or one layer alone."""
+    """Mistakes that are searched where nothing else fits: those in one gate or one layer alone."""
     rows = list(IN_ONE_GATE)
     if len(variant.layout) > 1:
         local = [row for row in primary_mistakes() if row.kind not in ("states", "sequence")]

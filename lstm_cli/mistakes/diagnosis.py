@@ -220,7 +220,7 @@ def _difference(
 def _signature(
     trace: Trace, rows: Sequence[tuple[ExpectedVector, Array]], excess: Sequence[Array]
 ) -> list[str]:
-    """Return what the pattern of differences says: where it starts, and what agrees there."""
+    """Describe the pattern of differences: where it starts, and what agrees there."""
     wrong = [vector for (vector, _), over in zip(rows, excess, strict=True) if over.max() > 1]
     first, sentences = wrong[0], []
     here = [
@@ -256,7 +256,7 @@ def _signature(
 
 
 def _processed(trace: Trace, vector: ExpectedVector) -> int:
-    """Return which step of the direction's own order a vector is of, from 1."""
+    """Step of a vector in the direction's own order, from 1."""
     forward = trace.layers[vector.run].direction == "forward"
     return vector.t if forward else trace.steps + 1 - vector.t
 
@@ -266,7 +266,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
-    """Return which claimed rows hold for their own numbers: claimed where they are, else ours."""
+    """Whether each row holds for their own numbers; where they gave none, ours are taken."""
     claimed = {(c.run, c.t, c.symbol): c for c in expected.vectors}
     holds: dict[str, bool] = {}
     for vector in expected.vectors:
@@ -293,7 +293,7 @@ def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
 
 
 def _of_a_match(compared: Diagnosis) -> list[Finding]:
-    """Return what explains the rest of a match: cut digits, or the type that it was computed in.
+    """Explain what differences are left in a match: cut digits, or the type it was computed in.
 
     A type is told where all are numbers of it and many are not what the exact ones round to in it:
     these would be computed in another, and only stored in this one.
@@ -363,7 +363,7 @@ _APART = 2e-3
 
 
 def _apart(answers: dict[str, Array]) -> float:
-    """Return how many pairs of answers differ, and by a fraction how clearly the nearest do."""
+    """Number of pairs of answers that differ, plus a fraction for how clearly the nearest do."""
     gaps = [float(np.max(np.abs(a - b))) for a, b in combinations(answers.values(), 2)]
     clear = [gap for gap in gaps if gap > _APART]
     return len(clear) + (min(1.0, min(clear)) * 0.5 if clear else 0.0)

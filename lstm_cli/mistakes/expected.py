@@ -221,7 +221,7 @@ def runs_of(name: str, model: Model, place: str) -> tuple[str, list[int]]:
     known = ["x", "h_prev", "c_prev", *model.runs[runs[0]][2].cell.symbols]
     if symbol != OUTPUT and symbol not in known:
         raise InputError(
-            f"'{safe(name)}' is nothing that the cell computes", where=place,
+            f"the cell does not compute '{safe(name)}'", where=place,
             hint=suggest(symbol, [OUTPUT, *known]),
         )  # fmt: skip
     return "h" if symbol == OUTPUT else symbol, runs

@@ -57,7 +57,7 @@ def _stacked(diagnosis: Diagnosis) -> str | None:
 
 
 def title(finding: Finding, diagnosis: Diagnosis) -> str:
-    """Return what was done, in a line; two frameworks by name, where the weights' own is known."""
+    """Title of a finding, in a line; two frameworks by name, where the weights' own is known."""
     words = []
     for row in finding.departures:
         pairs = frameworks(finding, diagnosis) if row.kind == "order" else []

@@ -25,7 +25,7 @@ def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[tuple[str
 
 
 def formula_of(row: Mistake) -> list[str]:
-    """Return what a mistake computes, a line each: the rows it changes, or its own words."""
+    """Lines on what a mistake computes: the rows it changes, or its own words."""
     if row.formula:
         return [row.formula]
     for cell in _bases():

@@ -16,7 +16,7 @@ from lstm_cli.mistakes.expected import Expected, read_expected, runs_of
 def read_integers(
     expected: Mapping[str, Array], trace: Trace, settings: FixedSettings, place: str = ""
 ) -> tuple[Trace, Expected]:
-    """Return what to compare a port's integers with, and the integers as expected numbers.
+    """Read a port's integers: the run to compare them with, and the expected numbers.
 
     That is the run in the port's own arithmetic where it gives just these integers; else the float
     run, to a tolerance of twice the worst error that such arithmetic makes on this very run.

@@ -126,7 +126,7 @@ def convention_mistakes(convention: str | None) -> tuple[Mistake, ...]:
 
 
 def _effect(source: Convention, reader: Convention, reshaped: bool) -> object | None:
-    """Return what tells this mix-up from others; None where it is nothing, or only an order."""
+    """Key that tells this mix-up from others; None where it changes nothing, or only an order."""
     if not reshaped and _plain(source, reader):
         return None
     change = reader.forget_bias - source.forget_bias

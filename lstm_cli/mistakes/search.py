@@ -72,7 +72,7 @@ class Judge(Protocol):
     def __call__(
         self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
     ) -> list[Finding] | None:
-        """Return what `Search` finds on evaluating the candidates: those that apply."""
+        """Evaluate the candidates as `Search` does; return those that apply."""
         ...
 
 

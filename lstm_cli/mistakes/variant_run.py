@@ -116,7 +116,7 @@ class VariantRun:
         ]
 
     def _wide(self, level: int) -> int:
-        """Return how many numbers a layer hands on, of all its directions."""
+        """Numbers that a layer hands on, over all its directions."""
         return sum(len(h) for h, (own, _) in zip(self.h, self.layout, strict=True) if own == level)
 
     def member(self) -> Member:
@@ -264,7 +264,7 @@ class _SizesDiffer(Exception):
 
 
 def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Return how many numbers an expression gives; 0 for a plain number, which fits any size."""
+    """Size of an expression's value; 0 for a plain number, which fits any size."""
     match node:
         case Number():
             return 0

@@ -34,7 +34,7 @@ class Chunk(Protocol):
     """Samples of one file, in order, by their positions from 0."""
 
     def __len__(self) -> int:
-        """Return how many samples there are."""
+        """Number of samples."""
         ...
 
     def place(self, position: int) -> str:
@@ -42,7 +42,7 @@ class Chunk(Protocol):
         ...
 
     def name(self, position: int) -> str:
-        """Return what a sample is called that has no id."""
+        """Name of a sample that has no id."""
         ...
 
     def read(self, position: int) -> Read:
@@ -58,7 +58,7 @@ class Chunk(Protocol):
         ...
 
     def content(self) -> Iterable[bytes]:
-        """Yield what the answers depend on, for a key."""
+        """Yield the content that answers depend on, for a key."""
         ...
 
 
@@ -86,7 +86,7 @@ class Origin:
     folder: Path
 
     def content(self) -> bytes:
-        """Return what answers depend on: places and default ids show the file's name."""
+        """Content that answers depend on: places and default ids show the file's name."""
         return repr((self.file, self.stem, str(self.folder))).encode(errors="surrogateescape")
 
 

@@ -242,7 +242,7 @@ def cut_lines(lists: Iterable[list[bytes]], size: int) -> Iterator[tuple[int, li
 
 
 def _full(lines: list[bytes], held: int, size: int) -> int:
-    """Return how many of the lines, of `held` bytes, fill a chunk; 0 where they do not yet."""
+    """Number of the lines, `held` bytes in all, that fill a chunk; 0 while they do not."""
     total = 0
     if held >= CHUNK_BYTES:
         for number, line in enumerate(lines[:size], 1):

@@ -41,7 +41,7 @@ _MAX_DEPTH = 6
 
 
 def strictly(line: bytes) -> Any:
-    """Return what the strict parser makes of a line, or None."""
+    """Parse a line strictly; None if it is not valid."""
     try:
         return parse_json(decode(line, ""), "")
     except LstmStepError:
@@ -49,7 +49,7 @@ def strictly(line: bytes) -> Any:
 
 
 def quick_reader(tables: Tables) -> Reader | None:
-    """Return what fills tables with lines, or None where simdjson is not installed."""
+    """Return a reader that fills tables with lines, or None where simdjson is not installed."""
     try:
         import simdjson
     except ImportError:

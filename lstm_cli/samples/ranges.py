@@ -78,7 +78,7 @@ def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
         raise InputError(
             "the file was changed while it was read",
             where=safe(origin.file),
-            hint="the same command once more: what is finished and unchanged stays",
+            hint="run the same command again: what is finished and unchanged stays",
         )
     return found
 

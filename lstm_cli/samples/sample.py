@@ -256,7 +256,7 @@ def _lookalike(keys: tuple[str, ...]) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=4096)
 def _meaning(key: str) -> tuple[str, bool]:
-    """Return which of ours a key looks like, or "", and whether it is misspelt."""
+    """Find the key of ours that a key looks like, or "", and whether it is a misspelling."""
     if len(key) > _MOST_LETTERS:
         return "", False
     name = _BETWEEN.sub("_", unicodedata.normalize("NFKC", key).casefold()).strip("_")

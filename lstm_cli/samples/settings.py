@@ -60,7 +60,7 @@ class SampleSettings:
     root: str = ""
 
     def digest(self) -> bytes:
-        """Return what tells this batch from one whose answers would differ, as 16 bytes.
+        """Digest of all settings that answers depend on, as 16 bytes.
 
         Weights count by their numbers, cells by their rows, edits by what they do to a cell.
         """

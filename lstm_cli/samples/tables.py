@@ -116,7 +116,7 @@ class Vectors:
 
 
 def _size(shape: Any) -> int:
-    """Return how many numbers a vector of this shape has."""
+    """Size of a vector of this shape."""
     if isinstance(shape, tuple):
         return int(shape[0] * shape[1])
     return shape if isinstance(shape, int) else 0
@@ -237,7 +237,7 @@ class Tables:
             self.table(*kind).add(positions, chosen, booleans)
 
     def judged(self) -> Tables:
-        """Return it with everything UNSURE that is, and without tables that have no sample."""
+        """Mark every value that is UNSURE, and drop tables without samples."""
         self.tables = {kind: table for kind, table in self.tables.items() if table.positions}
         for table in self.tables.values():
             for each in table.vectors.values():

@@ -53,7 +53,7 @@ def work_out(
     digits: int = 6,
     most_terms: int = 8,
 ) -> Working:
-    """Return how one number of an unbatched trace comes about.
+    """Work out how one number of an unbatched trace is computed.
 
     Args:
         each: the layer and direction, values `(T, n)`.
@@ -95,7 +95,7 @@ def parameters(each: LayerTrace) -> dict[str, Array]:
 def _chosen(values: Mapping[str, Array], symbol: str, unit: int) -> Array:
     if symbol not in values:
         raise UsageError(
-            f"'{safe(symbol)}' is nothing that the cell computes",
+            f"the cell does not compute '{safe(symbol)}'",
             where="a symbol to work out",
             hint=suggest(symbol, values),
         )

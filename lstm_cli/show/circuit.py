@@ -256,7 +256,7 @@ class _Builder:
         self.labels.append(Label("h", self._name("h"), (edge, end - 52), "end"))
 
     def _operands(self, apply: Apply, index: int) -> list[Node]:
-        """Return what comes from the side: all arguments that are drawn but the one on the way."""
+        """Side inputs of an operation: all drawn arguments but the one on the path."""
         others = [each for place, each in enumerate(apply.arguments) if place != index]
         return [each for each in others if flows(each)]
 

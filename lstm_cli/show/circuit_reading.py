@@ -139,7 +139,7 @@ def _path(node: Node, leaf: Node) -> list[tuple[Apply, int]] | None:
 
 
 def leaf_of(node: Node, way: Sequence[tuple[Apply, int]]) -> Node:
-    """Return where a way begins: the argument by which its first operation is entered."""
+    """Start of a path: the argument by which its first operation is entered."""
     return way[0][0].arguments[way[0][1]] if way else node
 
 
@@ -169,7 +169,7 @@ def _elementwise(node: Node) -> bool:
 
 
 def depth_of(node: Node) -> int:
-    """Return how many operations stand above each other."""
+    """Number of operations stacked above each other."""
     if isinstance(node, Apply):
         return 1 + max((depth_of(each) for each in node.arguments), default=0)
     return 0
@@ -179,7 +179,7 @@ _SIGNS = {"*": "×", "+": "+", "-": "−", "/": "÷", "neg": "−"}
 
 
 def face_of(node: Node, spine: int) -> tuple[str, str]:
-    """Return what is written on an operation, and what kind of box it has."""
+    """Label of an operation, and the kind of its box."""
     if not isinstance(node, Apply):  # a parameter alone
         return write(node, UNICODE), "function"
     if node.function == "@":

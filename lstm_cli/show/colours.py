@@ -35,7 +35,7 @@ class Scale:
     high: float
 
     def place(self, value: float) -> float:
-        """Return where a number stands on the ramp, 0 … 1; outside it takes the nearest end."""
+        """Position of a number on the colour ramp, 0 … 1; outside it takes the nearest end."""
         # In halves, since the width of a scale may be more than the largest float.
         share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
         return min(1.0, max(0.0, share))

@@ -57,7 +57,7 @@ class Course:
 def courses(
     trace: Trace, view: View, symbols: Sequence[str] = (), *, most: int = 0, fewer: int = 0
 ) -> list[Course]:
-    """Return what to draw of a run: by layer, direction, then symbol.
+    """Courses to draw of a run: by layer, direction, then symbol.
 
     Args:
         trace: a run of one sequence.
@@ -178,7 +178,7 @@ def binned(values: Array, most: int) -> tuple[Array, int]:
 
 
 def notes(drawn: Iterable[Course], size: int, style: Style = UNICODE) -> list[str]:
-    """Return what a reader must know of a drawing: units left out, steps taken together.
+    """Notes on a drawing: units left out, steps averaged together.
 
     Args:
         drawn: all that is drawn.

@@ -102,7 +102,7 @@ def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> StepRows:
 
 
 def definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
-    """Return what each function stands for that the cell uses and a reader may not know."""
+    """Definitions of the cell's functions that a reader may not know."""
     return [text for name in cell.functions if (text := write_definition(name, style))]
 
 

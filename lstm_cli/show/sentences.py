@@ -49,7 +49,7 @@ def sentences(cell: Cell, values: Values, style: Style = UNICODE) -> list[tuple[
 
 
 def name_of(cell: Cell, symbol: str, style: Style) -> str:
-    """Return what a row is called: by its label where that is short, else by its symbol."""
+    """Name of a row: its label where that is short, else its symbol."""
     label = cell[symbol].label
     if label == LSTM["g"].label:
         return "candidate"

@@ -28,11 +28,11 @@ class Writer(Protocol):
     width: int  # of lines of plain text; the others have none
 
     def begin(self, title: str) -> str:
-        """Return what a page starts with."""
+        """Opening of a page."""
         ...
 
     def end(self) -> str:
-        """Return what a page ends with."""
+        """End of a page."""
         ...
 
     def heading(self, text: str) -> str:
@@ -48,7 +48,7 @@ class Writer(Protocol):
         ...
 
     def code(self, text: str) -> str:
-        """Return what is typed into a shell, for running text."""
+        """Shell input, set in running text."""
         ...
 
     def verbatim(self, text: str) -> str:
@@ -76,7 +76,7 @@ class Writer(Protocol):
         ...
 
     def page_break(self) -> str:
-        """Return what starts a new page."""
+        """Page break."""
         ...
 
 

@@ -248,7 +248,7 @@ def aligned(heading: str, texts: list[str]) -> list[str]:
 
 
 def _bar(values: Array, pretty: bool) -> str:
-    """Return how the units are spread between their min and max: a histogram of eight bins."""
+    """Histogram of the units between their min and max, in eight bins."""
     finite = values[np.isfinite(values)]
     if not len(finite) or finite.min() == finite.max():
         return "all equal" if len(finite) == len(values) else "not finite"

@@ -81,7 +81,7 @@ class StepWork:
 
 
 def worked(trace: Trace, ask: Ask, style: Style) -> Iterator[StepWork]:
-    """Yield what is asked for, by layer, direction, then t.
+    """Yield the chosen steps worked out, by layer, direction, then t.
 
     Raises:
         UsageError: no such unit, step or symbol; before the first is yielded.
@@ -102,7 +102,7 @@ def check(trace: Trace, ask: Ask) -> None:
     for symbol in ask.only:
         if symbol not in known:
             raise UsageError(
-                f"'{safe(symbol)}' is nothing that the cell computes", where="--only",
+                f"the cell does not compute '{safe(symbol)}'", where="--only",
                 hint=suggest(symbol, known),
             )  # fmt: skip
     for each in trace.layers:
@@ -234,7 +234,7 @@ def grouped(cell: Cell) -> list[list[str]]:
 
 
 def called(vector: JoinedVector, style: Style) -> str:
-    """Return what a vector is called: an input's label, or that it is joined of several."""
+    """Name of a vector: an input's label, or that it is several joined."""
     if len(vector.parts) > 1:
         return "one vector"
     labels = {style.name(name): label for name, label in INPUT_LABELS.items()}

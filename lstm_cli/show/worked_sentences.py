@@ -58,7 +58,7 @@ class Teller:
         return self.unit < len(vector) and math.isfinite(vector[self.unit])
 
     def _scales(self, symbol: str, role: Role) -> str:
-        """Return what a factor does to its partner; of 1 less a factor, what it takes away."""
+        """Say what a factor does to its partner; of 1 less a factor, what it takes away."""
         verb = (
             "writes" if (role.deed, role.rest) == ("write", False) else VERBS[role.deed][role.rest]
         )
@@ -73,7 +73,7 @@ class Teller:
         return self._part(verb, share, self._whole(role, value), value) + tail * bool(role.mixed)
 
     def _whole(self, role: Role, value: float) -> str:
-        """Return what a share is of, with its number."""
+        """Name what a share is taken of, with its number."""
         number = self._number(value)
         if role.deed == "keep":
             return f"the old {number}"

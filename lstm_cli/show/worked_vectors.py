@@ -17,7 +17,7 @@ MOST_DRAWN = 16
 
 
 def vector_title(vector: JoinedVector, style: Style) -> str:
-    """Return what stands over a drawn vector."""
+    """Title of a drawn vector."""
     label = called(vector, style)
     return f"{vector.shown}, {label}" if label else vector.shown
 
@@ -59,7 +59,7 @@ def entries(array: Array, style: Style, digits: int) -> list[tuple[str, str]]:
 
 
 def _fitting(columns: Sequence[VectorEntry], width: int) -> int:
-    """Return how many columns a line takes, at least one; it ends with a part where it can."""
+    """Number of columns that fit on a line, at least one; it ends with a part where it can."""
     count = len(columns)
     while count > 1 and max(map(cell_len, _block(columns[:count]))) > width:
         count -= 1

@@ -105,7 +105,7 @@ def test_the_caret_stands_in_the_row_of_the_file(expression: str, tmp_path: Path
     ("text", "words"),
     [
         ("x = " + "9" * 5000, "not TOML"),
-        ("x = " + "[" * 5000 + "]" * 5000, "nested too deep"),
+        ("x = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("x = 1", "unknown key 'x'"),
         ('"\\u001b[31m" = 1', "unknown key '\\x1b[31m'"),
         ("equations = 3", "'equations' must be text"),

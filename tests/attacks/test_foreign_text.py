@@ -520,7 +520,7 @@ def test_a_key_of_many_parts_is_refused_before_it_is_read(
     """A key of thousands of parts, over which Python's reader takes minutes, never reaches it."""
     monkeypatch.setattr("tomllib.loads", lambda text: pytest.fail("it was parsed"))
     path = tmp_path / "cell.toml"
-    for own, words in ((text, "nested too deep"), ("# " + "x" * 2**17, "the limit for a cell")):
+    for own, words in ((text, "nested too deeply"), ("# " + "x" * 2**17, "the limit for a cell")):
         path.write_text(own if len(own) < 2**16 or "x" * 9 in own else own[: 2**16])
         answer = call("--x", "1", "--cell", path)
         assert answer.code == 3

@@ -209,7 +209,7 @@ def test_a_file_that_does_not_do_is_refused(
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ([[[[1.0]]]], "nested too deep"),
+        ([[[[1.0]]]], "nested too deeply"),
         ([], "empty"),
         ([[1, 2], [3]], "ragged: [1] has 1 numbers, [0] has 2 numbers"),
         (["1"], 'x[0] is "1", not a number'),

@@ -342,7 +342,7 @@ def test_what_overflows_is_shown() -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "unit", "words"),
-    [("q", 0, "'q' is nothing that the cell computes"), ("f", 5, "f has no unit 5"), ("x", -1, "0 to 4")],
+    [("q", 0, "the cell does not compute 'q'"), ("f", 5, "f has no unit 5"), ("x", -1, "0 to 4")],
 )  # fmt: skip
 def test_what_is_not_there_is_refused(symbol: str, unit: int, words: str) -> None:
     """An unknown symbol and a unit outside its vector are usage errors."""

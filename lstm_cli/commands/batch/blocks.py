@@ -93,7 +93,7 @@ def stack_samples(samples: Mapping[int, Sample]) -> list[SampleBlock]:
 
 
 def _sample_likeness(sample: Sample) -> Any:
-    """Return what samples of a block have in common."""
+    """Key that samples must share to run in one block."""
     shapes = [None if s is None else s.shape for s in (sample.x, sample.h, sample.c)]
     expected = [(symbol, values.shape) for symbol, values in sample.expected.items()]
     own = json.dumps(sample.weights)
@@ -165,7 +165,7 @@ def _sequences(vectors: Array) -> Array:
 
 
 def _alike(columns: Sequence[Sequence[Any]], count: int) -> dict[Any, Array]:
-    """Return what samples have in common -> their rows, in order."""
+    """Group rows by what their samples have in common, in order."""
     differ = [each.count(each[0]) < count for each in columns]
     common = tuple(each[0] for each, differs in zip(columns, differ, strict=True) if not differs)
     if UNSURE in common or not any(differ):
@@ -198,7 +198,7 @@ def _likenesses(table: SampleTable) -> Iterator[Sequence[Any]]:
 
 
 def _shared_keys(values: Sequence[Any]) -> Sequence[Any]:
-    """Return what is equal for values that samples of a block may share: the same, of one type."""
+    """Keys that are equal for values which samples of a block may share: equal and of one type."""
     if {str} == set(map(type, values)):
         return values
     different = dict(zip(map(id, values), values, strict=True))

@@ -88,7 +88,7 @@ def _limits(
     samples: Sequence[Mapping[str, Precision]],
     measured: bool,
 ) -> dict[str, Array]:
-    """Return how far each number may be off by its print and the arithmetic of its run.
+    """Tolerance of each number, from its printed digits and the arithmetic of its run.
 
     What the arithmetic of a run strays at least needs no measuring of that run.
     """
@@ -112,7 +112,7 @@ def _limits(
 def _worst_of(
     block: SampleBlock, expected: Mapping[str, Array], trace: Trace, limits: Mapping[str, Array]
 ) -> _Worst:
-    """Return what departs most in each sample of a trace, in units of what is allowed."""
+    """Largest deviation in each sample of a trace, in units of what is allowed."""
     found = _Worst.none_of(len(trace.h))
     for number, (symbol, numbers) in enumerate(expected.items()):
         got = _ours(symbol, block.expected[symbol], trace)
@@ -155,7 +155,7 @@ class _Worst:
 
     @classmethod
     def none_of(cls, count: int) -> _Worst:
-        """Return that nothing is compared yet: anything is worse."""
+        """Start with nothing compared: any number is worse."""
         symbol, t, unit = np.zeros((3, count), int)
         difference, tolerance, got, expected = np.zeros((4, count))
         return cls(np.full(count, -1.0), difference, tolerance, symbol, t, unit, got, expected)

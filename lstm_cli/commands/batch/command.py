@@ -218,7 +218,7 @@ def _cells(record: dict[str, Any], check: bool) -> list[str]:
 
 
 def _left_open(tally: Tally) -> Iterator[str]:
-    """Yield what samples that were run left to be assumed, and which of their keys are not ours."""
+    """Yield the assumptions made for samples that were run, and their keys that are not ours."""
     from lstm_cli.samples.settings import MOST_OF_A_KEY, MOST_TEXTS
 
     for text, count in islice(sorted(tally.assumed.items()), MOST_SAID):

@@ -40,19 +40,19 @@ class _Reads:
         return one.place if isinstance(one, Sample) else one.error.where
 
     def name(self, position: int) -> str:
-        """Return its id."""
+        """Return the sample's id."""
         return self.reads[position].id
 
     def read(self, position: int) -> Read:
-        """Return it."""
+        """Return the sample that was read."""
         return self.reads[position]
 
     def tables(self) -> Tables:
-        """Return that only `read` can tell."""
+        """Leave every sample to `read`."""
         return Tables(single=list(range(len(self))))
 
     def take(self, positions: Sequence[int]) -> _Reads:
-        """Return some of them."""
+        """Return some of the samples."""
         return _Reads([self.reads[each] for each in positions])
 
     def content(self) -> Iterator[bytes]:

@@ -291,7 +291,7 @@ _NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Rec
 
 
 def _entries(path: Path) -> tuple[str, list[Entry]]:
-    """Return what a journal is of ("" for none of ours) and its whole lines."""
+    """Return the run that a journal belongs to ("" if it is not ours) and its complete lines."""
     *lines, _ = path.read_bytes().split(b"\n")
     try:
         head = json.loads(lines[0]) if lines else {}

@@ -54,12 +54,12 @@ def check_cluster_options(dask: str, jobs: int | None, output: str, form: str) -
     """
     if in_parts(output, dask) and not dask:
         raise UsageError(
-            "a folder of parts is what a cluster writes",
+            "only a cluster writes a folder of parts",
             where=f"-o {safe(output)}",
             hint="--dask local, --dask tcp://host:8786, or -o answers.jsonl",
         )
     if in_parts(output, dask) and form != "jsonl":
-        raise UsageError("parts are JSONL", where=f"-f {safe(form)}", hint="leave -f away")
+        raise UsageError("parts are JSONL", where=f"-f {safe(form)}", hint="leave -f out")
     if dask and dask != "local" and jobs is not None:
         raise UsageError(
             "--jobs counts processes of this machine; a cluster counts its own",
@@ -227,7 +227,7 @@ class ResumableOutput:
         return self.tally
 
     def _unanswered(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Yield what is to be run: chunks that no answer is known to, or their failed samples."""
+        """Yield the chunks still to run: those without a known answer, or their failed samples."""
         for chunk in chunks:
             key = key_of(chunk, self.key)
             known = self.journal.find(key)

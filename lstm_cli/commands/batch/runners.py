@@ -114,7 +114,7 @@ class Processes:
             raise WorkerError(
                 "no process can be started: each dies before its first sample",
                 where="--jobs",
-                hint="leave --jobs away, or see what each says above; a script that calls us needs "
+                hint="leave --jobs out, or see what each says above; a script that calls us needs "
                 "`if __name__ == '__main__':`",
             ) from None
         finally:

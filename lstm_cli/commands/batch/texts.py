@@ -90,7 +90,7 @@ def _cut_rows(text: bytes, width: int) -> list[str]:
 
 
 def _alike(numbers: Array) -> Array:
-    """Return which numbers orjson writes as Python does."""
+    """Mask of the numbers that orjson writes as Python does."""
     sizes = np.abs(numbers)
     found: Array = (sizes >= _LEAST) & (sizes < _LIMITS[numbers.dtype]) | (sizes == 0)
     return found

@@ -172,7 +172,7 @@ class _Filling:
             self.said[position] = f"{_DETAILS.sub('', message)}\n{hint}", note
 
     def answer(self) -> ChunkAnswers:
-        """Return it all, in order."""
+        """Return all answers, in order."""
         said = [self.said[position] for position in sorted(self.said)]
         return ChunkAnswers(self.lines, self.tally, sorted(self.failed), said)
 

@@ -162,7 +162,7 @@ def _fold(
 def _cannot_hold(
     own: Traits, row: Convention, saver: Format, arrays: Mapping[str, Array]
 ) -> list[str]:
-    """Return what a reader of the target would not know, a phrase each."""
+    """Return the properties that the target format cannot hold, a phrase each."""
     read_back = file_traits(row, Variant(), arrays)
     differing = replace(own, forget_bias=read_back.forget_bias).differences(read_back)
     lost = [name for name in differing if name not in saver.holds]

@@ -151,7 +151,7 @@ class _Reading:
         self, expected: dict[str, Any], trace: Trace, place: str, *,
         atol: float | None = None, decimals: dict[str, Any] | None = None,
     ) -> tuple[Trace, Expected]:  # fmt: skip
-        """Return what to compare with, and what is claimed."""
+        """Return the run to compare with, and the expected numbers."""
         from lstm_cli.mistakes.expected import read_expected
 
         if self.integers is not None:
@@ -169,7 +169,7 @@ def _exercise(files: list[str], inputs: i.RunInputs) -> tuple[str, Trace]:
     samples = list(_samples(files, inputs))
     if len(samples) != 1:
         raise UsageError(
-            f"{len(samples)} exercises are given, and answers are to one",
+            f"{len(samples)} exercises are given; answers belong to one",
             where=inputs.command, hint="name a file with one sample",
         )  # fmt: skip
     (sample, trace), *_ = samples
@@ -227,7 +227,7 @@ def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> 
         name, sign, numbers = text.partition("=")
         if not sign or not name.strip():
             raise UsageError(
-                f"'{text}' does not say of what the numbers are", where="--expect",
+                f"'{text}' does not say what the numbers are of", where="--expect",
                 hint="--expect h=0.1,0.2",
             )  # fmt: skip
         name = name.strip()
@@ -310,7 +310,7 @@ def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
         path = mine.source.split(", ")[0]
         if not Path(path).is_file():
             raise InputError(
-                f"the weights of {mine.place} are not at hand: {safe(mine.source) or 'not named'}",
+                f"cannot find the weights of {mine.place}: {safe(mine.source) or 'not named'}",
                 where=mine.place, hint="--weights FILE",
             )  # fmt: skip
         convention = inputs.convention or mine.convention

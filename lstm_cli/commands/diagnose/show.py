@@ -59,7 +59,7 @@ def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str,
 
 
 def _allowed_record(diagnosis: Diagnosis) -> dict[str, Any] | None:
-    """Return what the tolerance is made of; None where it was given."""
+    """Break the tolerance into its parts; None where it was given."""
     allowed = diagnosis.claims.allowed()
     if allowed is None:
         return None
@@ -182,7 +182,7 @@ def _verdict_words(diagnosis: Diagnosis, view: View) -> str:
 
 
 def _allowed_words(printed: float, arithmetic: float, diagnosis: Diagnosis) -> str:
-    """Return what the tolerance is made of, as far as it is seen in the sum."""
+    """Describe the parts of the tolerance that are visible in the sum."""
     types = sorted({each.kind for each in diagnosis.claims.precision.values()})
     parts = []
     if printed > SEEN * arithmetic:

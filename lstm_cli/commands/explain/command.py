@@ -57,7 +57,7 @@ def explain(
     external: o.External = False,
     preset: o.Preset = "",
     seed: Annotated[
-        int, option("--seed", min=0, help="Which random numbers.")
+        int, option("--seed", min=0, help="The seed of the random numbers.")
     ] = 0,
     hidden_size: o.HiddenSize = 0,
     output_size: o.OutputSize = 0,

@@ -89,7 +89,7 @@ HABITS: Mapping[str, Callable[[Convention], object]] = {
 
 
 def habits(writer: Writer, chosen: tuple[str, ...]) -> str:
-    """Return which frameworks have each of some habits, by the names of `list conventions`."""
+    """Group frameworks by habit, by their names in `list conventions`."""
     every = list(CONVENTIONS.values())
     rows = [(said, [row for row in every if HABITS[said](row)]) for said in chosen]
     return writer.heading("Among frameworks") + _named(writer, rows)
@@ -105,7 +105,7 @@ def _orders(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
 
 
 def _biases_of_a_gate(row: Convention) -> int:
-    """Return how many biases a framework keeps for a gate."""
+    """Number of biases that a framework keeps for a gate."""
     held = [tensor.gates for tensor in row.tensors if tensor.holds == "b"]
     return max(sum(gates.count(gate) for gates in held) for gate in GATE_LETTERS)
 

@@ -120,7 +120,7 @@ def _own_rows(word: Word, style: Style, notation: Notation) -> list[tuple[str, s
 
 
 def _definitions(word: Word, style: Style) -> Iterator[tuple[str, str]]:
-    """Yield what a word's functions stand for: a body, or the textbook's form and the computed."""
+    """Yield what a word's functions are: a body, or the textbook form and the computed one."""
     forms = {"as textbooks have it": "textbook"}
     if len(word.functions) == 1:
         forms["as it is computed"] = "formula"

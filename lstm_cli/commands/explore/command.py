@@ -98,7 +98,9 @@ def _need_terminal() -> None:
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None or not stream.isatty():
-            raise UsageError(f"explore needs a terminal, and {name} is none", where=name, hint=hint)
+            raise UsageError(
+                f"explore needs a terminal, and {name} is not one", where=name, hint=hint
+            )
     if os.environ.get("TERM") == "dumb":
         raise UsageError("explore needs a terminal that can draw", where="TERM=dumb", hint=hint)
 

@@ -52,7 +52,7 @@ def symbols_of(cell: Cell) -> tuple[str, ...]:
 
 
 def start(trace: Trace) -> Cursor:
-    """Return where one looks first: the first row that is computed, at the first step."""
+    """Initial cursor: the first computed row, at the first step."""
     return Cursor(symbol=trace.layers[0].cell.symbols[0])
 
 
@@ -78,7 +78,7 @@ def lines_of(weights: LstmWeights, symbol: str) -> tuple[Line, ...]:
 
 
 def size_of(each: LayerTrace, symbol: str) -> int:
-    """Return how many units a row has."""
+    """Number of units of a row."""
     return int(each.values[symbol].shape[-1])
 
 

@@ -37,7 +37,7 @@ class ScreenPlan:
 
 
 def plan(scene: Scene, width: int, height: int) -> ScreenPlan:
-    """Return how the lines of a screen are shared out; nothing jumps from row to row.
+    """Divide the lines of a screen among its parts, so that nothing jumps from row to row.
 
     First the table and an equation, then air between the parts, then the strip over more units.
     """

@@ -84,7 +84,7 @@ def _heading(scene: Scene, shape: _Shape) -> str:
 
 
 def _row_head(row: SceneRow, shape: _Shape) -> Text:
-    """Return what stands before the numbers: its place in the circuit, symbol, what it is."""
+    """Return the head of a row: its place in the circuit, its symbol, its label."""
     style = "bold" if row.column is not None else LOOK.of(row.symbol, row.symbol in INPUT_SYMBOLS)
     mark = SELECTED if row.column is not None else FLOW[row.flow]
     line = padded(Text.assemble((mark, "bold"), (f" {row.shown}", style)), shape.lead)

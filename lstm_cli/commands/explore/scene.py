@@ -94,7 +94,7 @@ def rows_of(scene: Scene) -> list[SceneRow]:
 
 
 def label_of(cell: Cell, symbol: str) -> str:
-    """Return what a symbol is called."""
+    """Label of a symbol."""
     return INPUT_LABELS[symbol] if symbol in INPUT_SYMBOLS else cell[symbol].label
 
 
@@ -141,7 +141,7 @@ def _with_letter(symbol: str) -> str:
 
 
 def _flow(cell: Cell, symbol: str, chosen: str) -> str:
-    """Return where a row stands in the circuit, seen from the chosen one."""
+    """Position of a row in the circuit relative to the chosen one."""
     if chosen in cell.symbols and symbol in names_in(cell[chosen].expression):
         return "in"
     if symbol in cell.symbols and chosen in names_in(cell[symbol].expression):
@@ -160,7 +160,7 @@ def _edited(scene: Scene, name: str, *lead: int) -> frozenset[int]:
 
 
 def sentence(scene: Scene) -> str:
-    """Return what the selected gate or state does to its unit, in words; "" where none says it.
+    """Describe in words what the selected gate or state does to its unit, "" if nothing does.
 
     A pre-activation has the sentence of its gate.
     """
@@ -205,7 +205,7 @@ def signed(difference: float, digits: int) -> str:
 
 
 def _from(scene: Scene, name: str, index: Sequence[int]) -> str:
-    """Return where a number that no row computes is from."""
+    """Origin of a number that no row computes."""
     if scene.cursor.weights:
         return meets(scene, name, index)
     each = scene.each
@@ -222,7 +222,7 @@ def _from(scene: Scene, name: str, index: Sequence[int]) -> str:
 
 
 def meets(scene: Scene, name: str, index: Sequence[int]) -> str:
-    """Return which number a weight is multiplied by, such as `meets x_t[1] = 0.5`."""
+    """Name the number that a weight multiplies, such as `meets x_t[1] = 0.5`."""
     if len(index) < 2:
         return f"the bias of unit {index[0]}" if name.startswith("b_") else ""
     for row in scene.each.cell.equations:

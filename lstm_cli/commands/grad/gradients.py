@@ -50,7 +50,7 @@ def backward_rows(cell: Cell, notation: Notation) -> tuple[Equation, ...]:
 
 
 def value_rows(each: LayerGradient, t: int, view: View, style: Style) -> list[Row]:
-    """Return what came from outside and every `d_` row of input time `t` (from 1), unbatched."""
+    """Rows of input time `t` (from 1), unbatched: gradients from outside, then every `d_` row."""
     values = each.at(t)
     told = _told(each.trace.cell, view.notation, style)
     return [Row(name, *told[name], values[name]) for name in told if not parameter_of(name)]
@@ -87,7 +87,7 @@ def _parameters(each: LayerGradient, notation: Notation) -> dict[str, Array]:
 
 
 def column_names(each: LayerGradient, symbol: str, view: View) -> list[str]:
-    """Return what each column of a matrix meets: `h[0]`, `x[2]`; [] where a sum meets it."""
+    """Name the input of each column of a matrix: `h[0]`, `x[2]`; [] where it is a sum."""
     rows = {row.symbol: row.expression for row in backward_rows(each.trace.cell, view.notation)}
     match rows[symbol]:
         case Apply("outer", (_, Apply("concat", parts))):
@@ -104,7 +104,7 @@ def column_names(each: LayerGradient, symbol: str, view: View) -> list[str]:
 
 
 def backward_definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
-    """Return what each function stands for that the backward rows use."""
+    """Definitions of the functions that the backward rows use."""
     used = [name for row in backward_table(cell) for name in functions_in(row.expression)]
     return [text for name in dict.fromkeys(used) if (text := write_definition(name, style))]
 
@@ -221,7 +221,7 @@ FLOW_LABELS = {
 
 
 def flow_name(flow: GradientFlow, name: str) -> tuple[str, str]:
-    """Return what a part of it is called, in words and as a heading; a forget gate as it is."""
+    """Name of an array of the gradient flow, in words and as a heading."""
     if name not in ("forget", "kept") or flow.factor in (None, Name("f")):
         return FLOW_LABELS[name]
     assert flow.factor is not None

@@ -21,7 +21,7 @@ SCHEMA = "lstm-step/1"
 
 
 def inspect_file(path: Path, convention: str = "", *, external: bool = False) -> dict[str, Any]:
-    """Return what a file holds as a JSON document.
+    """Describe the contents of a file as a JSON document.
 
     Args:
         path: a weight file.

@@ -94,7 +94,7 @@ def report(
     unit: Annotated[
         str,
         option("--unit", "-u", metavar="UNITS",
-               help="Those of strips and lines: 3, 0:8; the one of a circuit, and of a page "
+               help="Units of strips and lines: 3, 0:8; the one of a circuit, and of a page "
                "at first. Else the one with the largest |h|."),
     ] = "",
     at: Annotated[
@@ -106,7 +106,7 @@ def report(
     which: Annotated[
         int | None,
         option("--which", min=0, metavar="K",
-               help="Of which run of a stack a circuit is: 0 is layer 0 forward, then its "
+               help="The run of a stack that a circuit shows: 0 is layer 0 forward, then its "
                "backward or the next layer …; else the last."),
     ] = None,
     theme: Annotated[
@@ -188,13 +188,13 @@ def _kind(output: str, format_: str) -> str:
         )  # fmt: skip
     if output == "-" and kind in ("png", "pdf") and sys.stdout.isatty():
         raise UsageError(
-            f"{kind} is not for a terminal", where=f"-f {kind}", hint=f"-o gates.{kind}"
+            f"{kind} cannot be shown on a terminal", where=f"-f {kind}", hint=f"-o gates.{kind}"
         )
     return kind
 
 
 def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
-    """Return what a picture shows: as asked, or by the file's name, or by the run."""
+    """Choose the kind of picture: as asked, by the file's name, or by the run."""
     if picture is not None:
         return picture
     word = re.match(r"[a-z]*", PurePath(output).stem.lower())
@@ -227,7 +227,7 @@ def _refuse_idle(what: str, given: dict[str, object]) -> None:
 def _refuse_kind(kind: str) -> None:
     if kind != "svg":
         raise UsageError(
-            f"a circuit is not written as {kind}", where="--output",
+            f"a circuit cannot be written as {kind}", where="--output",
             hint="-o cell.svg, or --picture strips",
         )  # fmt: skip
 
@@ -252,7 +252,7 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
 
     if which is not None and which >= len(trace.layers):
         raise UsageError(
-            f"--which {which}: there are 0 to {len(trace.layers) - 1}", where="--which",
+            f"--which {which} is outside 0 to {len(trace.layers) - 1}", where="--which",
             hint="runs count from 0: each layer's forward, then its backward",
         )  # fmt: skip
     each = trace.last_layer[0] if which is None else trace.layers[which]
@@ -304,7 +304,7 @@ def _over_time(
 
     if theme is Theme.AUTO:
         raise UsageError(
-            "only a circuit can be of both themes", where="--theme", hint="--theme light or dark"
+            "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
         )
     names = [name for name in re.split(r"[\s,]+", symbols) if name]
     return draw_over_time(

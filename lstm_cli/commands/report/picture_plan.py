@@ -70,7 +70,7 @@ def plan_page(drawn: Sequence[Course], what: What, width: float) -> PicturePlan:
 
 
 def _across(drawn: Sequence[Course], what: What, column: float) -> int:
-    """Return how many panels stand side by side: several where a run has few steps."""
+    """Number of panels side by side: several where a run has few steps."""
     if what == "lines":
         return 1
     wide = LEFT + RIGHT + min(column, CELL_WIDE * len(drawn[0].steps))

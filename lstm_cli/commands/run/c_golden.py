@@ -103,7 +103,7 @@ def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
 
 
 def _tolerances(trace: Trace, values: list[Array]) -> Iterator[str]:
-    """Yield how far right ports may be off, in double and in float, and which of both is ours."""
+    """Yield the tolerances of a correct port in double and in float, and which of them is ours."""
     narrow = trace.dtype == np.float32
     in_float = _rounded_up(_stray(trace))
     in_double = in_float if narrow else f"1e{_power(trace, values)}"
@@ -121,14 +121,14 @@ def _tolerances(trace: Trace, values: list[Array]) -> Iterator[str]:
 
 
 def _power(trace: Trace, values: list[Array]) -> int:
-    """Return how far apart two right answers in double may be: they add in another order."""
+    """Power of ten that two right answers in double stay within, adding in any order."""
     terms = 8 + max(each.weights.input_size + each.weights.output_size for each in trace.layers)
     largest = max(float(np.max(np.abs(v), where=np.isfinite(v), initial=1.0)) for v in values)
     return math.ceil(math.log10(float(np.finfo(np.float64).eps) * terms * largest))
 
 
 def _stray(trace: Trace) -> float:
-    """Return how far a right answer in float32 may be from any number of a run."""
+    """Largest error of a right answer in float32, over all numbers of a run."""
     arithmetic = Float32Noise(trace)
     return max(
         float(room_of(values, "float32", arithmetic.spread(place, symbol)).max())

@@ -99,7 +99,7 @@ def run(
     known = ["table", "plain", "json", "jsonl", "csv", "markdown", "latex", "npz", "c"]
     chosen = o.pick_format(format_, as_json, known, terminal=output == "-" and sys.stdout.isatty())
     if chosen == "npz" and output == "-" and sys.stdout.isatty():
-        raise UsageError("npz is not for a terminal", where="-f npz", hint="-o trace.npz")
+        raise UsageError("npz cannot be shown on a terminal", where="-f npz", hint="-o trace.npz")
     if strip:
         _check_strip(chosen, fixed)
     integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)

@@ -67,7 +67,7 @@ def _step_records(trace: FixedTrace, view: View) -> Iterator[dict[str, Any]]:
 
 
 def _place(index: tuple[int, ...]) -> dict[str, Any]:
-    """Return where in a vector, or in a matrix, a number stands."""
+    """Place of a number in a vector or a matrix, as members of JSON."""
     return {"unit": index[0]} if len(index) == 1 else {"unit": index[0], "column": index[1]}
 
 

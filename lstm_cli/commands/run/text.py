@@ -85,7 +85,7 @@ def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
 
 
 def _every(lines: Lines, trace: Trace, view: View) -> Iterator[str]:
-    """Yield what `lines` makes of the steps asked for, by layer, direction, then t."""
+    """Yield the output of `lines` for the chosen steps, by layer, direction, then t."""
     wanted = sorted(chosen_steps(view, trace))
     for each in trace.layers:
         yield from lines(each, wanted, view, trace.dtype, 0)

@@ -43,7 +43,7 @@ class Blindness:
 
 
 def profile(subject: Subject) -> object:
-    """Return what two samples share whose mistakes pass for the same causes."""
+    """Key shared by samples whose mistakes pass for the same causes."""
     found = tuple((each.id, each.find(subject)) for each in WEAKNESSES)
     return kind_of(subject.right), found, _places(subject.expected)
 
@@ -86,7 +86,7 @@ def _needed(found: Sequence[Blindness]) -> list[Blindness]:
 
 
 def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
-    """Return what needs no other numbers to be tried: tolerance, clips, what is compared."""
+    """Causes that show without trying other numbers: tolerance, clips, what is compared."""
     right, claimed = subject.right, subject.expected.symbols
     exact = own_expected(right, claimed, runs=_runs(subject.expected))
     exact = Expected(
@@ -117,7 +117,7 @@ def _runs(expected: Expected) -> set[int]:
 
 
 def _places(expected: Expected) -> tuple[frozenset[int], tuple[str, ...], bool]:
-    """Return what is compared: which runs, which symbols, and whether at several steps."""
+    """Runs and symbols that are compared, and whether at several steps."""
     every = len({vector.t for vector in expected.vectors}) > 1
     return frozenset(_runs(expected)), tuple(sorted(expected.symbols)), every
 
@@ -136,7 +136,7 @@ def _strong(subject: Subject) -> list[VariantRun]:
 def _tried(
     subject: Subject, there: Sequence[Weakness], blind: Sequence[Mistake]
 ) -> list[Blindness]:
-    """Return what each weakness hides in strong numbers, which else show it."""
+    """Mistakes that each weakness hides in numbers which are strong otherwise."""
     hidden: dict[str, set[str]] = {row.id: set() for row in there}
     waiting = list(blind)
     for strong in _strong(subject):
@@ -155,7 +155,7 @@ def _tried(
 def _compared(
     subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]
 ) -> list[Blindness]:
-    """Return that too little is compared, where strong numbers hide the same."""
+    """Blame comparing too little, where strong numbers hide the same mistakes."""
     hidden = set.intersection(*(_passing(each, subject, rest) for each in _strong(subject)))
     names = subject.expected.symbols
     listed = ", ".join(names[:MOST_SYMBOLS]) + ", …" * (len(names) > MOST_SYMBOLS)
@@ -167,7 +167,7 @@ def _compared(
 
 
 def _pairs(subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]) -> list[Blindness]:
-    """Return what two weaknesses hide together and neither alone: the first pair for each."""
+    """Mistakes that two weaknesses hide together and neither alone: the first pair for each."""
     found, waiting = list[Blindness](), list(rest)
     for pair in combinations(there, 2):
         if waiting:
@@ -189,7 +189,7 @@ def _both(one: Weakness, other: Weakness) -> Weakness:
 def _all_at_once(
     subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]
 ) -> list[Blindness]:
-    """Return what more weaknesses hide together, and what passes for none of them."""
+    """Mistakes that several weaknesses hide together, and those that none of them explains."""
     together = set.intersection(
         *(_passing(_all_imposed(each, subject, there), subject, rest) for each in _strong(subject))
     )

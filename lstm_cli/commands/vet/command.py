@@ -70,7 +70,7 @@ def vet(
         float | None, option("--atol", help="Tolerance, in place of the samples' own.")
     ] = None,
     every: Annotated[
-        bool, option("--list", help="Show every mistake, those that are seen too.")
+        bool, option("--list", help="Show every mistake, also those that are seen.")
     ] = False,
     min_strength: Annotated[
         float,
@@ -125,7 +125,7 @@ def _check_output(output: str, names: Sequence[str]) -> None:
         return
     if len(names) > 1:
         raise UsageError(
-            f"-o writes a vector for one file, here are {len(names)}", where="-o",
+            f"-o writes a vector for one file, and there are {len(names)}", where="-o",
             hint=f"lstm-step vet {shell_word(names[0], file=True)} -o better.json",
         )  # fmt: skip
     if output != "-" and not output.lower().endswith(SUFFIXES):
@@ -162,7 +162,7 @@ def _settings(
 
 
 def _naming(preset: str, seed: int) -> Callable[[Read], Read]:
-    """Return what gives samples without weights those of a preset."""
+    """Return a function that gives samples without weights those of a preset."""
     from lstm_cli.samples import Sample
 
     named = {"preset": preset, **({"seed": seed} if seed else {})}

@@ -36,7 +36,7 @@ def expected_numbers(trace: Trace) -> Json:
 
 
 def own_documents(subject: Subject, settings: SampleSettings, target: Path) -> Iterator[Json]:
-    """Yield what names a sample's own weights and cell, told as it tells them, then in full.
+    """Yield the keys for a sample's own weights and cell: first as it writes them, then in full.
 
     The first may lack what the command line said.
     """
@@ -54,7 +54,7 @@ def own_documents(subject: Subject, settings: SampleSettings, target: Path) -> I
 
 
 def _named_weights(subject: Subject, settings: SampleSettings, target: Path) -> Any:
-    """Return what a sample says of its weights, paths as seen from the new file's folder."""
+    """Return a sample's `weights`, paths relative to the new file's folder."""
     weights = subject.sample.weights
     if isinstance(weights, str):
         return _from(target, subject.sample.folder / weights)
@@ -73,7 +73,7 @@ def _keys(convention: str) -> Json:
 
 
 def _own_keys(subject: Subject, target: Path) -> Json:
-    """Return what the sample itself says of its cell."""
+    """Keys by which the sample itself describes its cell."""
     sample, keys = subject.sample, Json()
     if sample.convention:
         keys["convention"] = sample.convention
@@ -89,7 +89,7 @@ def _own_keys(subject: Subject, target: Path) -> Json:
 
 
 def _trait_keys(model: Model, row: Convention | None) -> Json:
-    """Return what a sample must say of a cell beyond what a layout's reader takes for granted."""
+    """Keys a sample needs for its cell beyond what the layout's reader assumes."""
     own = traits_of(model.cell)
     if own is None:
         return {}
@@ -146,7 +146,7 @@ def _tensors(model: Model, row: Convention | None) -> dict[str, tuple[int, ...]]
 
 
 def _tensor_name(row: Convention, key: str, level: int, direction: str, several: bool) -> str:
-    """Return what a tensor of one layer and direction is called among all of them."""
+    """Name of a tensor of one layer and direction, as a stack has it."""
     reverse = "_reverse" if direction == "backward" else ""
     named = any("{layer}" in tensor.key for tensor in row.tensors)
     lead = "" if named or not (several or reverse) else f"layer{level}_{direction}_"

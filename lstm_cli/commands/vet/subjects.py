@@ -91,7 +91,7 @@ def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
 
 
 def _biases_of_a_gate(row: Convention) -> int:
-    """Return how many biases a layout keeps for the output gate, which every cell has."""
+    """Number of biases that a layout keeps for the output gate, which every cell has."""
     held = (tensor.gates for tensor in row.tensors if tensor.holds == "b")
     return sum(gates.count("o") if gates else 1 for gates in held)
 

@@ -112,7 +112,7 @@ class Suite:
         return words.count("blind"), len(words) - words.count("not applicable")
 
     def same(self) -> list[Verdict]:
-        """Return what no numbers of these sizes tell from the right run."""
+        """Mistakes that no numbers of these sizes tell from the right run."""
         return [each for each in self.verdicts if each.reason == SAME]
 
 

@@ -82,7 +82,7 @@ class Outcome:
 def outcomes(
     right: VariantRun, expected: Expected, rows: Iterable[Mistake], cache: Cache | None = None
 ) -> list[Outcome]:
-    """Return what comes of each mistake that can be made in a run."""
+    """Outcome of each mistake that can be made in a run."""
     cache, found = cache or Cache(), list[Outcome]()
     variants = [(row, row.change(right, cache)) for row in rows if row is not UNITS_PERMUTED]
     made = [(row, variant.member()) for row, variant in variants if variant is not None]
@@ -108,7 +108,7 @@ def can_permute(right: VariantRun) -> bool:
 
 
 def _nearest_exchange(right: VariantRun, expected: Expected) -> Outcome:
-    """Return what comes of exchanging the two units that are most alike."""
+    """Outcome of exchanging the two units that are most alike."""
     kept = evaluate_members([right.member()], right.layout, keep=expected.symbols).values
     best = Outcome(UNITS_PERMUTED, np.inf, np.inf)
     for run in sorted({vector.run for vector in expected.vectors}):
@@ -203,7 +203,7 @@ class Applicability:
 
 
 def kind_of(right: VariantRun) -> object:
-    """Return what two runs share whose cells, sizes and kept biases are the same."""
+    """Key shared by runs of the same cells, sizes and kept biases."""
     return (
         tuple(cell.equations for cell in right.cells),
         right.layout,

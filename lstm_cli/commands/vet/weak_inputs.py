@@ -18,7 +18,7 @@ _STEPS = "give x numbers of their own at every step"
 
 
 def _holds(test: Callable[[VariantRun], bool], sentence: str, gateless: str = "") -> Find:
-    """Return what finds that something holds, in other words of a table without a forget gate."""
+    """Return a test that something holds, with other words for a table without a forget gate."""
 
     def find(subject: Subject) -> str:
         if not test(subject.right):

@@ -42,7 +42,7 @@ def _one_number(*places: int) -> WeightsTest:
 
 
 def _make_one(*places: int) -> WeightsChange:
-    """Return what puts one number into all of U (0), and one into all of W (1)."""
+    """Return a change that puts one number into all of U (0), and one into all of W (1)."""
 
     def changed(own: GateWeights) -> GateWeights:
         first = kernels(own, own.letters[0])

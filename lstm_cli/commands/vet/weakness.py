@@ -44,7 +44,7 @@ def of_family(subject: Subject) -> bool:
 
 
 def in_all(test: WeightsTest, sentence: str) -> Find:
-    """Return what finds that something holds of the weights of every layer and direction."""
+    """Return a test that something holds of the weights of every layer and direction."""
 
     def find(subject: Subject) -> str:
         return sentence if of_family(subject) and all(map(test, subject.right.weights)) else ""
@@ -53,7 +53,7 @@ def in_all(test: WeightsTest, sentence: str) -> Find:
 
 
 def on_weights(change: WeightsChange) -> Impose:
-    """Return what changes the weights of every layer and direction."""
+    """Return a change of the weights of every layer and direction."""
     return lambda strong, subject: replace(strong, weights=tuple(map(change, strong.weights)))
 
 
@@ -69,7 +69,7 @@ def each_gate(test: Callable[[Array, Array], bool]) -> WeightsTest:
 
 
 def on_kernels(change: Callable[[Array, Array], tuple[Array, Array]]) -> WeightsChange:
-    """Return what changes every gate's U_k and W_k."""
+    """Return a change of every gate's U_k and W_k."""
 
     def changed(own: GateWeights) -> GateWeights:
         return own.with_arrays(

@@ -121,7 +121,7 @@ class LookupTable:
         return self._entry(rounded(self._place(z), 0, "nearest"))
 
     def between(self, z: Exact) -> Exact:
-        """Return what lies on the lines between the entries, exactly."""
+        """Interpolate linearly between the entries, exactly."""
         place = self._place(z)
         index = rounded(place, 0, "floor")
         first, rest = self._entry(index), _MINUS(place, Exact(index, 0))
@@ -132,7 +132,7 @@ class LookupTable:
         return Exact(self.integers[index.astype(np.int64)], self.format.fraction_bits)
 
     def _place(self, z: Exact) -> Exact:
-        """Return where numbers `(…)` are in the table, 0 to `entries - 1`."""
+        """Positions of numbers `(…)` in the table, 0 to `entries - 1`."""
         shifted = OPERATIONS["+"](z, constant(2.0**self.reach))
         place = OPERATIONS["*"](shifted, constant(self.entries / 2.0 ** (self.reach + 1)))
         return OPERATIONS["min"](

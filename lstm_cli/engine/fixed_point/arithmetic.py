@@ -54,7 +54,7 @@ def constant(value: float) -> Exact:
 
 
 def _array(value: Any) -> Array:
-    """Return what NumPy made of arrays without axes as an array again, of one of our two types."""
+    """Turn a NumPy scalar back into an array, of one of our two types."""
     if isinstance(value, int | Fraction):
         small = isinstance(value, int) and abs(value) < _INT64
         return np.array(value, dtype=np.int64 if small else object)

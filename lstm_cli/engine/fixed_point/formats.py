@@ -45,7 +45,7 @@ class FixedFormat:
             raise UsageError(f"{self} has a negative number of bits", where=str(self), hint=_HINT)
         if not LEAST_BITS <= self.bits <= MOST_BITS:
             raise UsageError(
-                f"{self} has {self.bits} bits, between {LEAST_BITS} and {MOST_BITS} are possible",
+                f"{self} has {self.bits} bits; {LEAST_BITS} to {MOST_BITS} are possible",
                 where=str(self),
                 hint=_HINT,
             )

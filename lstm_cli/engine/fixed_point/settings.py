@@ -45,7 +45,7 @@ class Activation:
 
     @classmethod
     def parse(cls, text: str, place: str = "--fixed-activation") -> Activation:
-        """Return what `exact`, `hard`, `table:256` or `table:256:linear` means.
+        """Parse `exact`, `hard`, `table:256` or `table:256:linear`.
 
         Raises:
             UsageError: none of these, or a table too short or too long; with a caret.
@@ -60,7 +60,7 @@ class Activation:
         entries = int(match[1])
         if not 2 <= entries <= MOST_ENTRIES:
             raise UsageError(
-                f"a table of {entries} entries: between 2 and {MOST_ENTRIES} are possible",
+                f"a table of {entries} entries: 2 to {MOST_ENTRIES} are possible",
                 where=f"{place}\n{caret(text, match.start(1), len(match[1]))}",
                 hint=hint,
             )
@@ -130,7 +130,7 @@ class FixedSettings:
 
 
 def kind_of(symbol: str, cell: Cell) -> str:
-    """Return which of `KINDS` a symbol, an input or a parameter of a cell is."""
+    """Kind, one of `KINDS`, of a symbol, an input or a parameter of a cell."""
     state = {"x": "input", "h": "state", "h_prev": "state", "c": "cell", "c_prev": "cell"}
     if symbol in state:
         return state[symbol]

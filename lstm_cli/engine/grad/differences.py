@@ -171,7 +171,7 @@ def initial_states(trace: Trace) -> dict[str, list[Array]]:
 
 
 def _chosen(sizes: list[int], most: int, seed: int) -> list[list[int]]:
-    """Return which numbers of each array are looked at."""
+    """Choose the numbers of each array that are checked."""
     total = sum(sizes)
     if total <= most:
         return [list(range(size)) for size in sizes]

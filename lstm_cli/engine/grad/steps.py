@@ -86,7 +86,7 @@ class LayerGradient:
         return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
 
     def parameters_at(self, t: int) -> dict[str, Array]:
-        """Return what the step at input time `t` adds to each parameter's gradient."""
+        """Contribution of the step at input time `t` to each parameter's gradient."""
         return _parameter_gradients(self.trace, self.rows, self.at(t), slice(t - 1, t))
 
     @property
@@ -258,7 +258,7 @@ def steps_back(
 
 
 def _vectors(each: LayerTrace, dh: Array, dc: Array) -> dict[str, Array]:
-    """Return what the step before is given: a bare 0 as a vector, for a matrix may multiply it."""
+    """Gradients handed to the step before: a bare 0 as a vector, for a matrix may multiply it."""
     sizes = each.weights.output_size, each.weights.hidden_size
     dh, dc = (
         np.broadcast_to(d, (size,)) if d.ndim == 0 else d

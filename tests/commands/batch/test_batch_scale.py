@@ -658,7 +658,7 @@ def test_processes_that_cannot_start_are_an_error_of_the_batch(tmp_path: Path) -
     assert done.returncode == 3
     said = done.stderr[done.stderr.rindex("error: ") :]
     assert said.startswith("error: no process can be started: each dies before its first sample\n")
-    assert "where: --jobs\ntry:   leave --jobs away" in said
+    assert "where: --jobs\ntry:   leave --jobs out" in said
     assert "__main__" in said
 
 

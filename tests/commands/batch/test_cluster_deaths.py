@@ -150,7 +150,7 @@ def test_a_scheduler_that_dies_is_an_error(samples: Path, tmp_path: Path) -> Non
             process.kill()
             process.wait()
     assert process.returncode == 3
-    assert said.decode().startswith("error: the scheduler does not answer any more\n")
+    assert said.decode().startswith("error: the scheduler no longer answers\n")
     assert len(said.decode().splitlines()) == 3
     assert not (out / "_SUCCESS").exists()
 
@@ -184,7 +184,7 @@ def test_a_scheduler_may_die_at_any_moment(
         states = {"done": "running", "noticed": "connecting", "closed": "closed"}
         while client.status != states[moment]:
             time.sleep(0.01)
-        with pytest.raises(ClusterError, match=r"^the scheduler does not answer any more\n"):
+        with pytest.raises(ClusterError, match=r"^the scheduler no longer answers\n"):
             list(answers)
 
 

@@ -670,7 +670,7 @@ def test_files_without_answers_are_refused(room: Classroom, data: bytes, words: 
 def test_options_that_cannot_be(room: Classroom) -> None:
     """Unknown symbols and formats, files that are not there, options without --grade."""
     text = table([room.header(), room.row("Ann", room.steps, decimals(4))])
-    assert_refused(graded(room, text, "--ask", "q"), 2, "'q' is nothing that the cell computes")
+    assert_refused(graded(room, text, "--ask", "q"), 2, "the cell does not compute 'q'")
     assert_refused(graded(room, text, "-f", "html"), 2, "unknown format")
     assert_refused(
         call("diagnose", room.path, "--grade", room.path.parent / "no.csv"), 3, "cannot read"

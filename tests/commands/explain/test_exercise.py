@@ -366,12 +366,12 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "size of a file": (
         ["--exercise", "--weights", "samples/weights/hand.json", "--hidden-size", "3"], 2, "no effect",
     ),
-    "unknown symbol": (["--exercise", "--ask", "f,q"], 2, "'q' is nothing that the cell computes"),
+    "unknown symbol": (["--exercise", "--ask", "f,q"], 2, "the cell does not compute 'q'"),
     "unknown format": (["--exercise", "-f", "html"], 2, "unknown format"),
     "template on stdout": (["--exercise", "--template", "-"], 2, "--template needs a file"),
     "one file for two": (["--exercise", "--key", "a", "--save", "a"], 2, "name the same file"),
     "no such folder": (["--exercise", "--key", "/no/such/key"], 5, "cannot write"),
-    "too many steps": (["--exercise", "--steps", "1000000000"], 2, "not for paper"),
+    "too many steps": (["--exercise", "--steps", "1000000000"], 2, "too many for paper"),
     "too large": (["--exercise", "--hidden-size", "100000"], 3, "GiB"),
 }  # fmt: skip
 

@@ -385,7 +385,7 @@ def test_a_projection_mixes_what_is_shown() -> None:
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {
     "nothing": ([], 2, "--x is missing"),
-    "unknown row": (["--x", "1", "--only", "f,q"], 2, "'q' is nothing that the cell computes"),
+    "unknown row": (["--x", "1", "--only", "f,q"], 2, "the cell does not compute 'q'"),
     "unknown unit": (["--x", "1,2", "--unit", "2"], 2, "'2' is outside 0 to 1"),
     "unknown step": (["--x", "1;2", "--at", "3"], 2, "'3' is outside 1 to 2"),
     "an exercise's option": (["--x", "1", "--show-key"], 2, "--show-key has no effect without --exercise"),

@@ -171,7 +171,7 @@ def test_a_stack_has_a_circuit_for_each_of_its_runs(tmp_path: Path) -> None:
     assert "layer 0 backward" in path.read_text()
     assert cli(*common).code == 0
     assert "layer 1 forward" in path.read_text()
-    assert cli(*common, "--which", "4").err.startswith("error: --which 4: there are 0 to 3")
+    assert cli(*common, "--which", "4").err.startswith("error: --which 4 is outside 0 to 3")
     page_ = tmp_path / "page.html"
     assert cli("report", "--x", "1,2;3,4", "-w", str(weights), "-o", str(page_)).code == 0
     runs = data_of(page_.read_text())["runs"]
@@ -185,11 +185,11 @@ def test_a_stack_has_a_circuit_for_each_of_its_runs(tmp_path: Path) -> None:
         ([], "needs a file"),
         (["-o", "x.gif"], "unknown format 'gif'"),
         (["-o", "x"], "'x' tells no format"),
-        (["-o", "cell.png"], "a circuit is not written as png"),
+        (["-o", "cell.png"], "a circuit cannot be written as png"),
         (["-o", "page.html", "--picture", "lines"], "--picture has no effect on a page"),
         (["-o", "cell.svg", "--symbols", "f"], "--symbols has no effect on a circuit"),
         (["-o", "gates.svg", "--which", "0"], "--which has no effect on strips"),
-        (["-o", "gates.svg", "--theme", "auto"], "only a circuit can be of both themes"),
+        (["-o", "gates.svg", "--theme", "auto"], "only a circuit can have both themes"),
         (["-o", "cell.svg", "--unit", "0,1"], "--unit chooses 2, a circuit shows one"),
         (["-o", "cell.svg", "--unit", "9"], "'9' is outside 0 to 4"),
         (["-o", "cell.svg", "--width", "1"], "a picture 1 cm wide\nwhere: --width"),

@@ -86,8 +86,8 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "rounding alone": (["--fixed-rounding", "floor"], "has no effect without --fixed"),
     "overflow alone": (["--fixed-overflow", "wrap"], "has no effect without --fixed"),
     "activation alone": (["--fixed-activation", "hard"], "has no effect without --fixed"),
-    "no such form": (["--fixed", "Q3.12", "-f", "latex"], "latex has no form for integers"),
-    "markdown": (["--fixed", "Q3.12", "-f", "markdown"], "markdown has no form for integers"),
+    "no such form": (["--fixed", "Q3.12", "-f", "latex"], "latex cannot show integers"),
+    "markdown": (["--fixed", "Q3.12", "-f", "markdown"], "markdown cannot show integers"),
 }  # fmt: skip
 
 

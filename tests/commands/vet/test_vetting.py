@@ -1010,7 +1010,11 @@ REFUSED: list[tuple[list[object], int, str]] = [
     ([SAMPLES / "hand.json", "--atol", "nan"], 2, "--atol is nan"),
     ([SAMPLES / "hand.json", "--min-strength", "101"], 2, "not in the range"),
     ([SAMPLES / "hand.json", "-o", "better.npz"], 2, "-o better.json"),
-    ([SAMPLES / "hand.json", SAMPLES / "parity.json", "-o", "b.json"], 2, "one file, here are 2"),
+    (
+        [SAMPLES / "hand.json", SAMPLES / "parity.json", "-o", "b.json"],
+        2,
+        "one file, and there are 2",
+    ),
     ([SAMPLES / "hand.json", "--layer", "1"], 2, "--weights"),
     ([SAMPLES / "hand.json", "--seed", "1"], 2, "--preset"),
     ([SAMPLES / "hand.json", "--preset", "ones", "--weights", "x.npz"], 2, "both given"),

@@ -89,7 +89,7 @@ def local_cluster(workers: int, allowed_failures: int = 0) -> Iterator[Any]:
 
 
 def _timeout() -> float:
-    """Return how long to wait for an answer: Dask's own setting, 30 seconds by default."""
+    """Seconds to wait for an answer: Dask's own setting, 30 by default."""
     import dask
 
     return float(dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect")))

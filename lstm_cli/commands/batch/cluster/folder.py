@@ -58,7 +58,7 @@ class Record:
     handed_on: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the record as a JSON object."""
         return asdict(self)
 
     @property
@@ -98,7 +98,7 @@ class Folder:
             (self.path / SUCCESS).unlink(missing_ok=True)
 
     def finished(self) -> dict[str, Record]:
-        """Return what earlier runs finished, by key; what is damaged is as if it were not there."""
+        """Return the parts that earlier runs finished, by key; damaged ones are left out."""
         with self._writing():
             records = [_record(text) for text in self._texts()]
             manifest = _json(self._text(self.path / MANIFEST))

@@ -110,7 +110,7 @@ def unpack_answer(message: Mapping[str, Any]) -> ChunkAnswers:
 
 
 def refused(error: LstmStepError) -> Message:
-    """Return what stands for the answer of a task that cannot be done."""
+    """Return the message that a refused task sends in place of an answer."""
     return {"refused": error.as_record(), "exit_code": int(error.exit_code)}
 
 

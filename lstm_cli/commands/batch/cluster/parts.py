@@ -114,7 +114,7 @@ class Batch:
             yield from _units_of(file, question, {} if question is None else next(answers))
 
     def _question(self, file: str) -> Message | None:
-        """Return what to ask workers about a file; None for what only this process can read."""
+        """Question to ask workers about a file; None if only this process can read it."""
         if file == "-":
             return None
         try:

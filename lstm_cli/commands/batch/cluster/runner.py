@@ -65,7 +65,7 @@ class Cluster:
         return map(unpack_answer, self.run("evaluate", work, messages))
 
     def run(self, task: str, work: Any, messages: Iterable[Message]) -> Iterator[Message]:
-        """Yield what a task makes of each message, in order.
+        """Yield the result of a task for each message, in order.
 
         Only so many messages are taken ahead as the cluster can work on.
 
@@ -113,7 +113,7 @@ class Cluster:
             raise
 
     def threads_by_worker(self) -> dict[str, int]:
-        """Return how many threads each worker has; none where the scheduler does not answer."""
+        """Number of threads of each worker; empty if the scheduler does not answer."""
         if self.client.status == "closed":
             return {}
         try:
@@ -125,7 +125,7 @@ class Cluster:
     def silent(self) -> ClusterError:
         """Return the error of a cluster whose scheduler is gone."""
         return ClusterError(
-            "the scheduler does not answer any more",
+            "the scheduler no longer answers",
             where=safe(self.address),
             hint="start it again; what is finished stays",
         )
@@ -166,7 +166,7 @@ class _UnderWay:
         self.sent += zip(messages, self._futures(messages), strict=True)
 
     def first(self) -> Message:
-        """Return what the first one comes to, however often it takes.
+        """Wait for the result of the first message; it is sent again where a worker is lost.
 
         Raises:
             LstmStepError: as `Cluster.run`.
@@ -188,7 +188,7 @@ class _UnderWay:
         raise ClusterError(
             f"workers died {ATTEMPTS} times over one task",
             where=safe(self.cluster.address),
-            hint="look at the workers' logs: out of memory, or machines that are taken back?",
+            hint="look at the workers' logs: out of memory, or machines that were reclaimed?",
         )
 
     def cancel(self) -> None:

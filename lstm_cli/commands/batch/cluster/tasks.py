@@ -37,7 +37,7 @@ _turn = threading.Lock()
 
 
 def do(name: str, packed: bytes, message: Message, careful: bool = False) -> Message:
-    """Return what a task makes of a message, or why it is refused.
+    """Run a task on a message; return its result, or the refusal.
 
     Args:
         name: of the task.
@@ -101,13 +101,13 @@ def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
         if content_of(place_of(unit["file"], root)) != unit["digest"]:
             raise InputError(
                 "the file was changed while it was read", where=safe(unit["file"]),
-                hint="the same command once more: what is finished and unchanged stays",
+                hint="run the same command again: what is finished and unchanged stays",
             )  # fmt: skip
         yield from all_chunks([unit["file"]], root)
 
 
 def look(work: Work, message: Message, runner: ChunkRunner) -> Message:
-    """Return how a file is cut: ranges of lines, or the digest of a file that is read whole.
+    """Return the ranges of lines a file is cut into, or the digest of a file that is read whole.
 
     `{}` where it is not the client's own file: not here, or of another size.
     """
@@ -125,7 +125,7 @@ def look(work: Work, message: Message, runner: ChunkRunner) -> Message:
 
 
 def size_of(path: Path) -> int:
-    """Return how many bytes a file has.
+    """Size of a file in bytes.
 
     Raises:
         InputError: it cannot be opened.
@@ -142,7 +142,7 @@ TASKS: dict[str, Task] = {"evaluate": evaluate, "make_part": make_part, "look": 
 
 
 def _in_child(name: str, packed: bytes, message: Message) -> Message:
-    """Return what a task comes to in a process of its own, which finds the sample that kills.
+    """Run a task in a process of its own, so that a sample that crashes it can be found.
 
     A worker is a daemon, and a daemon may start no processes but in this way.
     """

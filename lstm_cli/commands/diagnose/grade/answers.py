@@ -60,7 +60,7 @@ _COLUMN = re.compile(
 
 
 def column_of(heading: str, symbols: Sequence[str]) -> AnswerColumn | None:
-    """Return what a heading such as `h`, `f_0`, `f[0]`, `h@2` or `h_0@2` says; None for another.
+    """Parse a heading such as `h`, `f_0`, `f[0]`, `h@2` or `h_0@2`; None if it is none.
 
     `F`, `f_t` and `C̃_t` are f, f and g, where no other symbol is meant.
     """

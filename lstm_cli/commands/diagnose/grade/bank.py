@@ -68,7 +68,7 @@ class Bank:
         return None
 
     def _off(self, vector: ExpectedVector, block: _Block) -> Array:
-        """Return how far each reading is from a vector, `(K, n)`."""
+        """Distance of each reading from a vector, `(K, n)`."""
         if (vector.run, vector.symbol) not in block.values:
             return np.full((len(block.findings), len(vector.values)), np.inf)
         off = np.abs(block.values[vector.run, vector.symbol][:, vector.t - 1] - vector.values)

@@ -131,7 +131,7 @@ class Grader:
         return _Verdict("slip" if alone else "unexplained", None)
 
     def _asked(self, marked: Mapping[SheetPlace, Marked]) -> Iterator[Marked]:
-        """Yield what is asked, cut to the units that are."""
+        """Yield the marks at each place that is asked for, restricted to the units asked."""
         for place, asked in self.sheet.asked.items():
             each = marked[place]
             yield Marked(
@@ -142,7 +142,7 @@ class Grader:
             )
 
     def _digits(self, marked: Mapping[SheetPlace, Marked]) -> int:
-        """Return how many decimals were compared at least, where that is not many."""
+        """Fewest decimals that were compared, kept between LEAST_DECIMALS and MOST_DIGITS."""
         every = [each.decimals[each.marks != Mark.BLANK] for each in self._asked(marked)]
         return max(LEAST_DECIMALS, min(MOST_DIGITS, int(np.concatenate(every).min())))
 

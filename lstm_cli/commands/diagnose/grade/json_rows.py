@@ -86,7 +86,7 @@ def _nested(value: Any) -> bool:
 
 
 def _json_cells(column: AnswerColumn, value: Any) -> Iterator[tuple[AnswerColumn, str]]:
-    """Yield what a member holds: a text, a number, a list of them, or one list for each step."""
+    """Yield the cells of a member: a text, a number, a list of them, or a list per step."""
     if not isinstance(value, list):
         if _is_text(value):
             yield column, value[:MAX_CELL]

@@ -118,7 +118,7 @@ class _OwnRun:
         self.made: dict[SheetPlace, tuple[Array, Array]] = {}
 
     def run(self) -> dict[SheetPlace, tuple[Array, Array]]:
-        """Return what follows at every place, in the order of computation."""
+        """Compute the numbers that follow at every place, in the order of computation."""
         inputs = self.trace.layers[0].values["x"]
         known = inputs, np.zeros_like(inputs)
         for level in range(self.trace.layers[-1].layer + 1):
@@ -154,7 +154,7 @@ class _OwnRun:
             known[row.symbol], spread[row.symbol] = self._carried(place)
 
     def _carried(self, place: SheetPlace) -> tuple[Array, Array]:
-        """Return what later rows go on from: the written number where there is one."""
+        """Return the numbers that later rows build on: the written one where there is one."""
         value, spread = self.made[place]
         given = self.numbers.get(place)
         if given is None:

@@ -44,7 +44,7 @@ class Asked:
 
 
 def symbols_of(trace: Trace) -> dict[str, list[int]]:
-    """Return what a column may be called, with the runs that it means: `h`, `layer0_forward_h`."""
+    """Names that a column may have, each with the runs it refers to: `h`, `layer0_forward_h`."""
     last = [n for n, each in enumerate(trace.layers) if each.layer == trace.layers[-1].layer]
     known = dict.fromkeys(trace.layers[last[0]].cell.symbols, last)
     if len(trace.layers) > 1:
@@ -86,7 +86,7 @@ class Sheet:
 
 
 def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -> Sheet:
-    """Return what is asked: what at least half of the answers have room for.
+    """Infer what is asked: the columns that at least half of the answers have room for.
 
     Args:
         trace: the right run, unbatched.
@@ -101,7 +101,7 @@ def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -
     for name in ask:
         if name not in known:
             raise UsageError(
-                f"'{safe(name)}' is nothing that the cell computes", where="--ask",
+                f"the cell does not compute '{safe(name)}'", where="--ask",
                 hint=suggest(name, known),
             )  # fmt: skip
     bases = _bases(trace, answers)
@@ -128,7 +128,7 @@ def _order(place: SheetPlace, trace: Trace) -> tuple[int, int, int]:
 
 
 def _bases(trace: Trace, answers: Sequence[Answer]) -> dict[str, int]:
-    """Return what each name's first unit is called: 1 where they are numbered 1 to n, else 0."""
+    """Number of each name's first unit: 1 where units are numbered 1 to n, else 0."""
     known = symbols_of(trace)
     numbered: dict[str, set[int]] = {name: set() for name in known}
     for columns in {answer.columns or tuple(answer.cells) for answer in answers}:
@@ -177,7 +177,7 @@ class _Taking:
         return 1 if backward and symbol in ("h", "c") else self.trace.steps
 
     def whole(self, column: AnswerColumn) -> dict[SheetPlace, Asked]:
-        """Return what a column asks that holds a vector, or one number of it."""
+        """Places and units that a column asks for: a whole vector, or one number of it."""
         asked, start = {}, 0
         for place, size in self.places(column.symbol, column.t):
             units = np.arange(start, start + size)
@@ -192,7 +192,7 @@ class _Taking:
         return None if column.unit is None else column.unit - self.bases.get(column.symbol, 0)
 
     def room(self, answer: Answer) -> dict[SheetPlace, Asked]:
-        """Return what an answer has room for, filled or not."""
+        """Places and units that an answer has room for, filled or not."""
         asked: dict[SheetPlace, Asked] = {}
         for column in answer.columns or answer.cells:
             for place, each in self.whole(column).items():

@@ -59,7 +59,7 @@ def wrong_words(each: WrongNumber, sheet: Sheet, digits: int) -> str:
 
 
 def _guess(each: WrongNumber) -> str:
-    """Return how a single number goes wrong on paper, "" where it does not show.
+    """Guess the slip behind a single wrong number, "" if none shows.
 
     Exchanged digits are told only of three or more decimals, where they are no chance.
     """

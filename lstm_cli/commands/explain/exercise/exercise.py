@@ -74,7 +74,7 @@ def rounded(trace: Trace, decimals: int) -> Trace:
 
 
 def given(trace: Trace) -> tuple[Array, Array, Array]:
-    """Return what an unbatched run was given: x `(T, I)` and the rows of states h, c."""
+    """Inputs of an unbatched run: x `(T, I)` and the rows of the states h and c."""
     starts = [
         [each.values[name][0 if each.direction == "forward" else -1] for each in trace.layers]
         for name in ("h_prev", "c_prev")

@@ -75,7 +75,7 @@ def _trace(given: i.RunInputs, input_size: int) -> Trace:
         return given.trace()
     if given.steps > MOST_STEPS:
         raise UsageError(
-            f"{given.steps} steps are not for paper", where="--steps",
+            f"{given.steps} steps are too many for paper", where="--steps",
             hint=f"at most {MOST_STEPS} steps of fresh numbers",
         )  # fmt: skip
     from lstm_cli.commands.explain.exercise.exercise import fresh_vectors
@@ -117,7 +117,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             raise UsageError(
-                f"'{safe(name)}' is nothing that the cell computes", where="--ask",
+                f"the cell does not compute '{safe(name)}'", where="--ask",
                 hint=suggest(name, known),
             )  # fmt: skip
     return names or tuple(usually_asked(trace))

@@ -44,12 +44,12 @@ class Task:
 
 
 def askable(trace: Trace) -> list[str]:
-    """Return what can be asked, by the names that an answer's columns have."""
+    """Names that can be asked for, as an answer's columns have them."""
     return [name for each in trace.layers for name in _names(trace, each).values()]
 
 
 def usually_asked(trace: Trace) -> list[str]:
-    """Return what is asked where nothing is said: all but the pre-activations."""
+    """Names asked for by default: all but the pre-activations."""
     return [name for each in trace.layers for symbol, name in _names(trace, each).items()
             if not symbol.startswith("z_")]  # fmt: skip
 

@@ -103,7 +103,7 @@ def _script() -> str:
 
 
 def _hash(text: str) -> str:
-    """Return what a content security policy allows a script or a style by."""
+    """Hash by which a content security policy allows a script or a style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -116,7 +116,7 @@ def _check_size(trace: Trace) -> None:
     size = numbers * 11  # eight bytes in base64
     if size > MAX_BYTES:
         raise UsageError(
-            f"the page would have some {size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}",
+            f"the page would take about {size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}",
             where="report",
             hint="--steps cuts a long run; --layer chooses in a file; a picture (.svg, .png) has "
             "no such limit",
@@ -179,7 +179,7 @@ def _circuit(each: LayerTrace) -> Any:
 
 
 def _data(trace: Trace, kinds: Sequence[LayerTrace], look: PageView) -> dict[str, Any]:
-    """Return what the script computes from, as JSON."""
+    """Data that the page's script computes from, as JSON."""
     return {
         "view": {"unit": look.unit, "t": look.t, "digits": look.digits},
         "single": trace.dtype == np.float32,
