@@ -15,7 +15,7 @@ from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import run
 from lstm_cli.formats.read import read_weights
 from lstm_cli.mistakes.catalogue import MISTAKES, secondary_mistakes
-from lstm_cli.mistakes.diagnosis import right_draft
+from lstm_cli.mistakes.diagnosis import right_variant
 from lstm_cli.mistakes.variant_run import Cache
 from tests.ports.bench import CC, FAULTS, Bench, Fault, Score, numbers
 
@@ -111,10 +111,10 @@ def test_half_the_faults_are_named_first(score: Callable[[Fault], Score]) -> Non
 def test_the_names_are_of_what_the_ports_compute(bench: Bench, fault: Fault) -> None:
     """The rows that are taken for a fault's name compute what the port does, in double."""
     trace = run(read_weights(bench.folder / "model.npz"), bench.x, bench.h, bench.c)
-    right, exact = right_draft(trace), numbers(bench.faulty(fault.name, "%.17g", "double"))
+    right, exact = right_variant(trace), numbers(bench.faulty(fault.name, "%.17g", "double"))
     rows = MISTAKES | {row.id: row for row in secondary_mistakes(right)}
     for name in fault.ids:
-        draft = rows[name].change(right, Cache())
-        assert draft is not None
-        kept = evaluate_members([draft.member()], draft.layout, keep=("h",)).values
+        variant = rows[name].change(right, Cache())
+        assert variant is not None
+        kept = evaluate_members([variant.member()], variant.layout, keep=("h",)).values
         np.testing.assert_allclose(kept[1, "h"][0], exact, rtol=0, atol=1e-12)
