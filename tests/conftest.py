@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -13,6 +14,10 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import Shape
 from lstm_cli.cell.weights import LstmWeights
+
+# How long an example takes is a matter of the machine.
+hypothesis.settings.register_profile("calm", deadline=None)
+hypothesis.settings.load_profile("calm")
 
 
 def random_arrays(cell: Cell, sizes: Mapping[str, int], seed: int = 0) -> dict[str, Array]:

@@ -20,9 +20,7 @@ from lstm_cli.formats import tflite as tflite_
 from lstm_cli.formats.contents import Contents
 from tests.formats.graphs import FILES
 
-CALM = settings(
-    deadline=5000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+CALM = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SMALL = 64 * 2**20
 
 

@@ -9,7 +9,6 @@ import resource
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -202,15 +201,14 @@ def nothing(file: Any) -> None:
 def test_a_dataset_is_checked_before_memory_is_taken(
     tmp_path: Path, make: Callable[[Any], None], words: str
 ) -> None:
-    """It is listed, and refused when asked for: in no time, whatever it declares."""
+    """It is listed, and refused when asked for, in no memory, whatever it declares."""
     path = written(tmp_path / "evil.h5", make)
     tensors = read(path).tensors
     assert list(tensors) == ["w"]
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError) as caught:
         tensors["w"]
     assert words in caught.value.what
-    assert time.perf_counter() - start < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 
@@ -492,9 +490,9 @@ def test_a_zip_bomb_is_refused_by_its_directory(tmp_path: Path, name: str) -> No
     members = {"config.json": json.dumps(MODEL).encode(), "model.weights.h5": WEIGHTS}
     members[name] = bytes(64 * 2**20)
     path = keras_file(tmp_path / "evil.keras", *members.items(), deflate=True)
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refusal(path, f"{name} declares 67,108,864 bytes")
-    assert time.perf_counter() - start < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
 
 
 def test_a_member_larger_than_it_declares_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import io
 import os
 import pickle
 import struct
-import time
+import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -45,7 +45,7 @@ from tests.formats.build import (
 from tests.formats.tensors import FILES, refusal
 
 Read = Callable[[Path], Contents]
-MAX_SECONDS = 15.0
+MAX_CALLS = 40_000_000
 
 
 def refused(read: Read, folder: Path, data: bytes, *, ask: bool = False) -> InputError:
@@ -469,7 +469,7 @@ READERS: dict[str, tuple[Read, bytes]] = {
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 @pytest.mark.few(1)
 def test_damaged_files_are_refused_or_read_but_never_crash(
@@ -507,8 +507,24 @@ MANY_KEYS = b",".join(b'"%d":0' % number for number in range(500_000))
 
 
 @pytest.mark.full
+def calls_of(action: Callable[[], object]) -> int:
+    """How many functions an action calls, Python's and C's: its cost on any machine."""
+    count = 0
+
+    def note(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
 def test_the_slowest_attacks_are_quick(tmp_path: Path) -> None:
-    """The costliest refusals take seconds at most, and no more memory than a small multiple."""
+    """The costliest refusals take some calls for each byte or operation, never their square."""
     costly: list[tuple[Read, bytes]] = [
         (torch_.read, torch_zip(PICKLES["2,000,001 operations"][0])),
         (torch_.read, torch_zip(PICKLES["laughs"][0], {"0": bytes(16)})),
@@ -519,9 +535,7 @@ def test_the_slowest_attacks_are_quick(tmp_path: Path) -> None:
         (safetensors_.read, safetensors(b"{" + MANY_KEYS + b',"0":0}')),
     ]
     for read, data in costly:
-        start = time.process_time()
-        refused(read, tmp_path, data)
-        assert time.process_time() - start < MAX_SECONDS
+        assert calls_of(lambda: refused(read, tmp_path, data)) < MAX_CALLS  # noqa: B023 - called at once
 
 
 def test_numbers_in_a_pickle_do_not_overflow(tmp_path: Path) -> None:

@@ -706,8 +706,9 @@ def test_what_cannot_be_edited_says_so() -> None:
     assert "z_f is computed: edit x, h_prev or c_prev, or press w" in asyncio.run(edits())
 
 
-def test_play_steps_to_the_end_and_stops() -> None:
+def test_play_steps_to_the_end_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each tick is a step; at the last one the clock stops, and play starts again from the first."""
+    monkeypatch.setattr("lstm_cli.commands.explore.app.SECONDS_A_STEP", 3600.0)  # only by hand
 
     async def plays() -> None:
         app = ExploreApp(traced(steps=3))

@@ -25,7 +25,7 @@ def model_of(name: str, seed: int, **sizes: int) -> Model:
     return Model.single(random_weights(cell_named(name), seed=seed, **sizes))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cells, seeds, st.integers(1, 6))
 def test_a_sequence_is_the_fold_of_its_steps(name: str, seed: int, steps: int) -> None:
     """Running T steps at once equals handing h and c on by hand, step after step."""
@@ -39,7 +39,7 @@ def test_a_sequence_is_the_fold_of_its_steps(name: str, seed: int, steps: int) -
             assert np.array_equal(single[symbol][0], whole[symbol][t])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cells, seeds, st.integers(1, 4), st.integers(1, 5))
 def test_a_batch_is_the_stack_of_singles(name: str, seed: int, steps: int, count: int) -> None:
     """A leading batch axis changes nothing but the rounding of sums."""
@@ -52,7 +52,7 @@ def test_a_batch_is_the_stack_of_singles(name: str, seed: int, steps: int, count
         assert np.allclose(batch.c[n], single.c, rtol=0, atol=1e-14)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(["lstm", "peephole", "coupled-forget", "hard-sigmoid"]), seeds)
 def test_permuting_units_permutes_the_answer(name: str, seed: int) -> None:
     """Units have no order: renaming them in weights and states renames them in h and c."""
@@ -91,7 +91,7 @@ def test_forgetting_everything_leaves_only_the_new_input(seed: int) -> None:
     assert np.array_equal(trace["c"], trace["i"] * trace["g"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(["lstm", "peephole", "coupled-input"]), seeds, st.floats(0.1, 50))
 def test_h_is_a_share(name: str, seed: int, scale: float) -> None:
     """|h| never passes 1 without a projection, and gates lie between 0 and 1."""

@@ -211,7 +211,7 @@ MATHEMATICS = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(sorted(MATHEMATICS)), st.integers(-(2**18), 2**18), st.integers(8, 28),
     st.integers(0, 31), roundings,

@@ -342,7 +342,7 @@ def test_backward_is_forward_on_the_reversed_input() -> None:
         assert np.array_equal(there, forward.layers[0].integers.values[symbol][::-1])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, st.sampled_from(["lstm", "peephole", "coupled-forget", "projection"]), roundings)
 def test_a_stored_row_is_within_its_rounding(seed: int, name: str, rounding: Rounding) -> None:
     """Each row, computed anew from the stored values it reads, is off by less than a bit."""
@@ -444,7 +444,7 @@ def test_an_activation_within_a_row_is_named() -> None:
     assert trace.layers[0].integers.values["h"][0, 0] == (64 * 127 * 1024 + 8192) // 16384
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seeds, formats, st.sampled_from(["saturate", "wrap"]))
 def test_nothing_leaves_its_format(seed: int, each: FixedFormat, overflow: str) -> None:
     """Whatever the format, every integer of a run is within it."""

@@ -31,7 +31,7 @@ def parameters_for(row: Convention, inputs: int, hidden: int, seed: int) -> dict
     return random_arrays(cell_named(variants or "lstm"), sizes, seed)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 999))
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_unpack_undoes_pack(row: Convention, inputs: int, hidden: int, seed: int) -> None:
