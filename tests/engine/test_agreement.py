@@ -11,7 +11,7 @@ import pytest
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.cells import LSTM
-from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
 from lstm_cli.engine.agreement import Float32Noise, precision_of, room_of, rounding_of
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.mistakes.diagnosis import diagnose
@@ -330,3 +330,30 @@ def test_grading_has_room_for_float32(tmp_path: Path) -> None:
         answer = call("diagnose", exercise, "--grade", tmp_path / "a.csv", "-f", "jsonl")
         graded = [each for each in answer.lines if each.get("name") == "Ann"]
         assert graded[0]["result"] in (result, "rounded" if shift else result)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1e-2], ids=["right", "wrong"])
+def test_layers_below_are_expected_by_name_in_both(wrong: float) -> None:
+    """`layer0_forward_f` is a gate of that layer to batch as to diagnose."""
+    below, above = (random_weights(LSTM, 5, 5, seed=seed).arrays for seed in (4, 6))
+    stacked = Model(tuple(Layer({"forward": LstmWeights(LSTM, each)}) for each in (below, above)))
+    x, h, c = random_inputs(stacked.first, 3)
+    states = {"h": [h.tolist(), (h / 2).tolist()], "c": [c.tolist(), (c / 3).tolist()]}
+    trace = run(stacked, x, np.array(states["h"]), np.array(states["c"]))
+    weights = {
+        f"{name}_l{layer}": np.concatenate([arrays[f"W_{k}"][:, cut] for k in "ifgo"]).tolist()
+        for layer, arrays in enumerate((below, above))
+        for name, cut in (("weight_hh", slice(0, 5)), ("weight_ih", slice(5, None)))
+    }
+    for layer, arrays in enumerate((below, above)):
+        bias = np.concatenate([arrays[f"b_{k}"] for k in "ifgo"])
+        weights |= {f"bias_ih_l{layer}": bias.tolist(), f"bias_hh_l{layer}": (0 * bias).tolist()}
+    told = np.round(trace.layers[0].values["f"], 5) + wrong
+    sample = {"x": x.tolist(), **states, "weights": weights,
+              "expected": {"layer0_forward_f": told.tolist(), "c": np.round(trace.c, 5).tolist()}}  # fmt: skip
+    code = 1 if wrong else 0
+    answer = call("batch", "-", "--check", "-q", stdin=json.dumps(sample))
+    assert answer.code == code, answer.out
+    worst = answer.lines[0]["check"]["worst"]["symbol"]
+    assert worst == "layer0_forward_f" or not wrong
+    assert call("diagnose", "-", "--departures", "1", stdin=json.dumps(sample)).code == code

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.base.errors import InputError, ShapeError, safe
 from lstm_cli.commands.batch.blocks import SampleBlock
 from lstm_cli.commands.batch.texts import column_texts, number_texts
 from lstm_cli.engine.agreement import (
@@ -20,6 +20,7 @@ from lstm_cli.engine.agreement import (
     room_of,
 )
 from lstm_cli.engine.run import Trace
+from lstm_cli.mistakes.expected import OUTPUT, runs_of
 from lstm_cli.samples.settings import SampleSettings
 
 
@@ -199,28 +200,29 @@ def _taken(symbol: str, axes: int, trace: Trace, values: Callable[[int, str], Ar
     """Return `(N, rows, n)` of an expected symbol, directions side by side.
 
     Args:
-        symbol: a row of the cell, `x`, `h_prev`, `c_prev` or `output`.
+        symbol: a row of the cell, `x`, `h_prev`, `c_prev` or `output`; of another layer or one
+            direction alone with that before it, as `layer0_forward_f`.
         axes: 2 for all steps; 1 for the last one, which of h and c is the last one taken.
         trace: of the block.
         values: layer and direction by number, symbol -> `(N, T, n)`.
     """
-    name, parts = "h" if symbol == "output" else symbol, []
-    for place, each in enumerate(trace.layers):
-        if each.layer == trace.layers[-1].layer:
-            rows = values(place, name)
-            backward = symbol in ("h", "c") and each.direction == "backward"
-            parts.append(rows if axes == 2 else rows[:, :1] if backward else rows[:, -1:])
+    name, runs = runs_of(symbol, trace.model, "")
+    parts = []
+    for place in runs:
+        rows, backward = values(place, name), trace.layers[place].direction == "backward"
+        ends_first = backward and name in ("h", "c") and symbol != OUTPUT
+        parts.append(rows if axes == 2 else rows[:, :1] if ends_first else rows[:, -1:])
     return np.concatenate(parts, axis=-1)
 
 
 def _ours(symbol: str, expected: Array, trace: Trace) -> Array:
     """Return our numbers `(N, rows, n)` for what is expected, `(N, n)` or `(N, T, n)`."""
-    known = ["output", *trace.last_layer[0].values]
-    if symbol not in known:
+    try:
+        runs_of(symbol, trace.model, "")
+    except InputError as error:
         raise InputError(
-            f"expected has '{safe(symbol)}', which the cell does not compute",
-            hint=suggest(symbol, known),
-        )
+            f"expected has '{safe(symbol)}', which the cell does not compute", hint=error.hint
+        ) from None
     axes = expected.ndim - 1
     got = _taken(symbol, axes, trace, lambda place, name: trace.layers[place].values[name])
     own = got.shape[1:] if axes == 2 else got.shape[2:]
