@@ -204,7 +204,7 @@ def test_four_digits_are_four_digits() -> None:
             assert slug in listed(found), (slug, found.verdict, listed(found))
             allowed = found.claims.allowed()
             assert allowed is not None
-            assert allowed[0] < 5.1e-5
+            assert allowed[0] < 5.1e-4  # 1.128 may be 1.1280, or four digits: the coarser is taken
 
 
 def permuted(weights: Wrong, order: str) -> Wrong:

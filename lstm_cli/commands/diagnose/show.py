@@ -173,7 +173,10 @@ def _verdict_words(diagnosis: Diagnosis, view: View) -> str:
         if findings and findings[0].id == "digits-cut":
             return f"{title(findings[0], diagnosis)}; the largest difference is {off}"
         typed = f", as {findings[0].departures[0].id} numbers are" if findings else ""
-        return f"the largest difference is {off}, so a tolerance of {off} would still pass{typed}"
+        passing = _short_up(diagnosis.difference)
+        return (
+            f"the largest difference is {off}, so a tolerance of {passing} would still pass{typed}"
+        )
     if diagnosis.verdict == "explained":
         return title(findings[0], diagnosis)
     if diagnosis.verdict == "ambiguous":
@@ -199,6 +202,15 @@ def _rough(value: float) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.3g}"
+
+
+def _short_up(value: float) -> str:
+    """Format to three digits a number that is no smaller than this one."""
+    shown = _short(value)
+    if float(shown) >= value:
+        return shown
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return _short(float(f"{float(digits) + 0.01:.2f}e{exponent}"))
 
 
 def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
