@@ -207,10 +207,12 @@ def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
         process.kill()
 
 
-def test_ctrl_c_in_the_middle_of_an_exec_is_130() -> None:
-    """Python remembers such an interrupt, and would end by the signal whatever it is told."""
+@pytest.mark.parametrize("number", ENDING, ids=lambda each: each.name)
+def test_a_signal_in_the_middle_of_an_exec_is_heard_as_any_other(number: int) -> None:
+    """Python remembers such an interrupt, and would end by SIGINT whatever it is told."""
+    send = f"import os; os.kill(os.getpid(), {int(number)}); [None for _ in range(9)]"
     code = "from lstm_cli.commands import _main; " \
-           "_main.program = lambda words: exec('raise KeyboardInterrupt'); " \
+           f"_main.program = lambda words: exec({send!r}); " \
            "_main.main(['batch', '-'])"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (130, b"interrupted\n")
+    assert (done.returncode, done.stderr) == (128 + number, b"interrupted\n")
