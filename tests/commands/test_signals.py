@@ -208,11 +208,16 @@ def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ENDING, ids=lambda each: each.name)
-def test_a_signal_in_the_middle_of_an_exec_is_heard_as_any_other(number: int) -> None:
-    """Python remembers such an interrupt, and would end by SIGINT whatever it is told."""
+def test_a_signal_in_the_middle_of_an_exec_is_heard(number: int, tmp_path: Path) -> None:
+    """Python remembers such an interrupt, and under -m would end by SIGINT whatever it is told."""
     send = f"import os; os.kill(os.getpid(), {int(number)}); [None for _ in range(9)]"
-    code = "from lstm_cli.commands import _main; " \
-           f"_main.program = lambda words: exec({send!r}); " \
-           "_main.main(['batch', '-'])"  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    (tmp_path / "prog.py").write_text(
+        "from lstm_cli.commands import _main\n"
+        f"_main.program = lambda words: exec({send!r})\n"
+        "_main.main(['batch', '-'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "prog"], cwd=tmp_path, capture_output=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (128 + number, b"interrupted\n")
