@@ -47,9 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     with Stopping(at_once=True):
         code = exit_code(_guarded(arguments))
-    if code >= 128 and hasattr(signal, "pthread_sigmask"):
-        # Where a signal came in the middle of an exec(), as dataclasses use, Python remembers an
-        # interrupt and would send this process SIGINT at its end, whatever exit code it is told.
+    if code == ExitCode.INTERRUPTED and hasattr(signal, "pthread_sigmask"):
+        # Python would send this process SIGINT at its end (see `_stopping.Ended`).
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     sys.exit(code)
 

@@ -14,6 +14,14 @@ from typing import Any
 ENDING = (signal.SIGTERM, *(each for each in signal.Signals if each.name == "SIGHUP"))
 
 
+class Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP was heard; all that cleans up after Ctrl-C does so after these.
+
+    A plain KeyboardInterrupt that leaves an exec(), as dataclasses use, is remembered by Python,
+    which under `-m` then ends by SIGINT whatever exit code it is told; one of another class is not.
+    """
+
+
 class Stopping:
     """Whether somebody asked to stop, while `with Stopping() as stopping:` lasts.
 
@@ -49,7 +57,7 @@ class Stopping:
         Stopping.last = number
         if self.asked or self._at_once:
             Stopping.ended = number in ENDING
-            raise KeyboardInterrupt
+            raise Ended if number in ENDING else KeyboardInterrupt
         self.asked = True
 
     def __exit__(
