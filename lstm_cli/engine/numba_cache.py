@@ -7,6 +7,7 @@ nobody else may write; with any doubt everything is compiled again, in memory.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import os
@@ -65,11 +66,12 @@ def is_safe(folder: Path) -> bool:
         return True  # Windows keeps other users out of a profile by itself
     try:
         real = folder.resolve()
-        held = [
-            os.lstat(folder),
-            *(each.stat(follow_symlinks=False) for each in os.scandir(folder)),
-        ]
-        way = [os.stat(each) for each in (real, *real.parents)]
+        held = [os.lstat(folder)]
+        with os.scandir(folder) as entries:
+            for each in entries:
+                with contextlib.suppress(FileNotFoundError):  # another process has just renamed it
+                    held.append(each.stat(follow_symlinks=False))
+        way = [os.stat(above) for above in (real, *real.parents)]
     except OSError:
         return False
     closed = any(each.st_uid == os.getuid() and not each.st_mode & 0o077 for each in way)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import tempfile
@@ -285,3 +286,16 @@ def test_an_unsafe_folder_means_compiling_in_memory(
     agrees(own_weights(STILL), "units", 2, "float64")
     compiled._module.cache_clear()
     assert not list(shared.rglob("*.nbi"))
+
+
+def test_a_file_that_another_process_renames_is_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code is put in its place by a rename while others look through the folder."""
+    (tmp_path / "gone.tmp").touch()
+    (tmp_path / "kept.nbc").touch()
+    with os.scandir(tmp_path) as found:
+        listed = list(found)
+    monkeypatch.setattr(os, "scandir", lambda folder: contextlib.nullcontext(listed))
+    (tmp_path / "gone.tmp").unlink()
+    assert compiled_cache.is_safe(tmp_path)
