@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from lstm_cli.base.errors import UsageError
+from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.records import record
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -187,6 +189,12 @@ class RunInputs:
             sizes=sizes_of(x, h, c) | asked, seed=self.seed,
         )  # fmt: skip
         return model if self.preset else replace(model, assumptions=(NO_WEIGHTS,))
+
+
+def say_assumed(assumptions: Iterable[str]) -> None:
+    """Say on stderr what was not given or left open, a line each, and how it was taken."""
+    for each in assumptions:
+        print(f"assumed: {safe(each)}", file=sys.stderr)
 
 
 def refuse_two_pipes(texts: dict[str, str]) -> None:

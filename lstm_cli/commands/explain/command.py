@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -266,5 +266,4 @@ def _emit(trace: Trace, ask: Ask, chosen: str, output: str, color: o.Color) -> N
     from lstm_cli.show.worked_text import to_markdown
 
     write_out((to_latex if chosen == "latex" else to_markdown)(trace, ask), output)
-    for assumption in trace.assumptions:
-        print(f"assumed: {safe(assumption)}", file=sys.stderr)
+    i.say_assumed(trace.assumptions)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, UsageError, safe
+from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -194,7 +194,6 @@ def _emit(report: Report, view: View, chosen: str, output: str, color: o.Color) 
         return
     loss = report.gradients.loss
     assumed = (*report.gradients.trace.assumptions, *([] if loss.given else [loss.describe()]))
-    for assumption in assumed:
-        print(f"assumed: {safe(assumption)}", file=sys.stderr)
+    i.say_assumed(assumed)
     if report.margin:
         print(margin_text(report.margin), file=sys.stderr)

@@ -166,8 +166,7 @@ def report(
     else:
         made = _over_time(trace, view, kind, what, symbols, theme, width)
     write_out([made], output)
-    for assumption in trace.assumptions:
-        print(f"assumed: {safe(assumption)}", file=sys.stderr)
+    i.say_assumed(trace.assumptions)
 
 
 def _kind(output: str, format_: str) -> str:

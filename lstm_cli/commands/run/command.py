@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-from lstm_cli.base.errors import ExitCode, UsageError, safe
+from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
@@ -174,8 +174,7 @@ def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color, st
 def _say_assumptions(trace: Trace, chosen: str) -> None:
     """Say on stderr what had to be assumed, where the format has no place for it."""
     if chosen != "json":
-        for assumption in trace.assumptions:
-            print(f"assumed: {safe(assumption)}", file=sys.stderr)
+        i.say_assumed(trace.assumptions)
 
 
 def _emit_fixed(

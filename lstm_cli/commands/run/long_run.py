@@ -55,8 +55,7 @@ def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: 
         with _shown(progress, output):
             _write(run, view, chosen, output, progress)
     if chosen != "json":
-        for assumption in progress.assumptions:
-            print(f"assumed: {safe(assumption)}", file=sys.stderr)
+        i.say_assumed(progress.assumptions)
     if progress.interrupted:
         place = "on stdout" if output == "-" else f"in {safe(output)}"
         done = f"{progress.unit} 1 to {progress.done:,}" if progress.done else f"no {progress.unit}"

@@ -218,8 +218,7 @@ def _refuse_alone(suites: Sequence[Suite]) -> None:
 def _say_assumed(suites: Sequence[Suite], model: Model | None) -> None:
     """Say on stderr what the weights leave open, once."""
     own = (each for suite in suites for each in suite.assumptions)
-    for each in dict.fromkeys((*(model.assumptions if model else ()), *own)):
-        print(f"assumed: {safe(each)}", file=sys.stderr)
+    i.say_assumed(dict.fromkeys((*(model.assumptions if model else ()), *own)))
 
 
 def _note(suites: Sequence[Suite]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,8 +61,7 @@ class Exercise:
         task = Task(_asked(self.ask, trace), kind, digits, notation.value, source)
         files = _Files(output, self.key, self.show_key, self.template, self.save)
         files.write(trace, task, given.cell)
-        for assumption in trace.assumptions:
-            print(f"assumed: {safe(assumption)}", file=sys.stderr)
+        i.say_assumed(trace.assumptions)
 
 
 def _trace(given: i.RunInputs, input_size: int) -> Trace:
