@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import markdown, safe
+from lstm_cli.base.numbers import latex
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
 
@@ -320,13 +321,8 @@ class _LatexWriter:
 def _bmatrix(name: str, array: Array) -> str:
     """Return a matrix; a vector stands upright."""
     rows = number_texts(array if array.ndim > 1 else array[:, None])
-    body = r" \\ ".join(" & ".join(_latex_number(n) for n in row) for row in rows)
+    body = r" \\ ".join(" & ".join(latex(n) for n in row) for row in rows)
     return f"{name} = \\begin{{bmatrix}} {body} \\end{{bmatrix}}"
-
-
-def _latex_number(text: str) -> str:
-    mantissa, _, exponent = text.partition("e")
-    return mantissa + (rf" \cdot 10^{{{int(exponent)}}}" if exponent else "")
 
 
 WRITERS: dict[str, type[Writer]] = {

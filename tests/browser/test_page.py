@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.cells import LSTM, Cell, parse_table
 from lstm_cli.cell.equations import evaluate
 from lstm_cli.cell.presets import preset_model
@@ -18,7 +19,6 @@ from lstm_cli.commands.report.page import PageView
 from lstm_cli.engine.run import LayerTrace, Trace, run
 from lstm_cli.formats.read import read_weights
 from lstm_cli.show.circuit import draw
-from lstm_cli.show.rows import number
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 
@@ -175,7 +175,7 @@ def assert_circuit(tab: Any, each: LayerTrace, t: int, unit: int) -> None:
             continue
         value = np.atleast_1d(evaluate(drawing.nodes[key], known))
         if unit < len(value):
-            assert text.text_content() == number(float(value[unit]), 4), key
+            assert text.text_content() == decimals(float(value[unit]), 4), key
 
 
 def test_the_drawing_shows_this_runs_values(opened: Open) -> None:
@@ -186,7 +186,7 @@ def test_the_drawing_shows_this_runs_values(opened: Open) -> None:
     assert_circuit(tab, each, 3, 2)
     for line in tab.locator("#rows tbody tr").all():
         symbol = line.get_attribute("data-symbol")
-        assert line.locator(".value").inner_text() == number(each.at(3)[symbol][2], 6)
+        assert line.locator(".value").inner_text() == decimals(each.at(3)[symbol][2], 6)
 
 
 # ---- what one does to it
@@ -245,8 +245,8 @@ def test_sliders_recompute_the_step(opened: Open, name: str) -> None:
 
     moved = tab.locator("#rows tr[data-symbol=h]")
     if expected["h"][unit] != now["h"][unit]:
-        assert moved.locator(".value").inner_text() == number(expected["h"][unit], 6)
-        assert moved.locator(".was").inner_text() == number(now["h"][unit], 6)
+        assert moved.locator(".value").inner_text() == decimals(expected["h"][unit], 6)
+        assert moved.locator(".was").inner_text() == decimals(now["h"][unit], 6)
     assert tab.locator("#edited").is_visible()
     tab.locator("#reset").click()
     assert_same(tab.evaluate("lstmStep.now()"), now)
@@ -360,7 +360,7 @@ def test_every_row_is_worked_out(opened: Open, table: str, notation: Any) -> Non
 
 
 def assert_worked(stages: list[str], value: float) -> None:
-    assert stages[-1] == number(float(value), 6)
+    assert stages[-1] == decimals(float(value), 6)
     for stage in stages:
         assert worth(stage) == pytest.approx(value, abs=2e-5), stages
 

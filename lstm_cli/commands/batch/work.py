@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lstm_cli.base.errors import LstmStepError, indented, safe
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands.batch.answers import Answered, answer_block, failure
 from lstm_cli.commands.batch.blocks import SampleBlock, blocks_of, members_text
 from lstm_cli.samples import Chunk
@@ -191,7 +192,7 @@ def _worst(check: dict[str, Any]) -> str:
 
 def short(value: Any) -> str:
     """Return a number with three digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return significant(value) if isinstance(value, float) else str(value)
 
 
 def joined(answers: Sequence[ChunkAnswers]) -> ChunkAnswers:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lstm_cli.base.errors import safe
-from lstm_cli.cell.notation import UNICODE, is_parameter, number_text
+from lstm_cli.base.numbers import shortest
+from lstm_cli.cell.notation import UNICODE, is_parameter
 from lstm_cli.commands.explore.state import Session, first_step, number_at
 from lstm_cli.files.output import plain_list
 
@@ -25,7 +26,7 @@ def edit_lines(session: Session) -> Iterator[str]:
         where = f" (layer {each.layer} {each.direction})" if several and name != "x" else ""
         shown = f"{UNICODE.name(safe(name))}[{', '.join(map(str, inside))}]{step}{where}"
         before = number_at(session.given, edit.place)
-        yield f"edited: {shown}: {number_text(before)} → {number_text(edit.value)}"
+        yield f"edited: {shown}: {shortest(before)} → {shortest(edit.value)}"
 
 
 def repeated_vectors(session: Session) -> dict[str, str] | None:

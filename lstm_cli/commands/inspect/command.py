@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.base.errors import ExitCode, safe
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
@@ -113,6 +114,6 @@ def _print_ranges(console: Console, lstm: dict[str, Any]) -> None:
     for each in lstm["ranges"]:
         where = [f"{each['layer']} {each['direction']}"] if several else []
         shape = " × ".join(map(str, each["shape"]))
-        numbers = [f"{each[key]:.4g}" for key in ("min", "mean", "max")]
+        numbers = [significant(each[key], 4) for key in ("min", "mean", "max")]
         table.add_row(*(Text(text) for text in [*where, each["parameter"], shape, *numbers]))
     console.print(table)

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from lstm_cli.base.errors import LstmStepError, markdown
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands.vet.stronger import Stronger
 from lstm_cli.commands.vet.suites import Suite, SuiteCause, Verdict
 from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order
@@ -243,7 +244,7 @@ def _print_every(page: Page, suite: Suite) -> None:
     table.add_column("largest difference", justify="right")
     for each in _by_kind(suite.verdicts):
         style = page.look.note if each.reason else "bold" if each.word == "blind" else ""
-        difference = "" if each.reason else f"{each.difference:.3g}"
+        difference = "" if each.reason else significant(each.difference)
         cells = (each.row.kind, each.row.id, _WORDS.get(each.reason, each.word), difference)
         table.add_row(*(page.text(cell, style) for cell in cells))
     for column in table.columns if page.console.width < NARROW else ():

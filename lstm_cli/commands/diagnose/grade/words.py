@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lstm_cli.base.numbers import decimals, fixed
 from lstm_cli.commands.diagnose.grade import Grade, Gradebook, Sheet, SymbolMark, WrongNumber
 from lstm_cli.commands.diagnose.grade.results import MOST_DIGITS
 from lstm_cli.engine.agreement import decimals_of
-from lstm_cli.show.rows import number
 
 # So many mistakes are named where several fit.
 MOST_CAUSES = 3
@@ -53,8 +53,8 @@ def wrong_words(each: WrongNumber, sheet: Sheet, digits: int) -> str:
     means = "right is" if math.isclose(each.own, each.right, abs_tol=1e-9) else "what follows is"
     guess = _guess(each)
     return (
-        f"{each.name}[{unit}]{when} is {number(each.got, digits)}, {means} "
-        f"{number(each.own, digits)}" + (f" ({guess})" if guess else "")
+        f"{each.name}[{unit}]{when} is {decimals(each.got, digits)}, {means} "
+        f"{decimals(each.own, digits)}" + (f" ({guess})" if guess else "")
     )
 
 
@@ -79,7 +79,7 @@ def _guess(each: WrongNumber) -> str:
 def _digits(value: float, like: float) -> list[str]:
     """Return the digits of a number, sorted, to as many decimals as `like` has; none if few."""
     places = min(max(int(decimals_of(np.array([like]))[0]), 0), MOST_DIGITS)
-    return sorted(f"{value:.{places}f}") if places > 2 else [str(value)]
+    return sorted(fixed(value, places)) if places > 2 else [str(value)]
 
 
 def mark_text(own: SymbolMark, pretty: bool) -> str:
@@ -97,7 +97,7 @@ def count_words(book: Gradebook) -> str:
     summary = book.summary
     parts = [_COUNTS[result].format(count) for result, count in summary.counts.items()]
     head = f"{summary.answers} answer{'s' * (summary.answers != 1)}"
-    return f"{head}, mean {number(summary.mean, 1)} %: {', '.join(parts)}" if parts else head
+    return f"{head}, mean {decimals(summary.mean, 1)} %: {', '.join(parts)}" if parts else head
 
 
 _COUNTS = {
