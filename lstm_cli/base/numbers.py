@@ -1,12 +1,19 @@
 """How a number is shown: digits, ties, signs, exponents. Every number that is read comes from here.
 
-Python's own `format` is the rule for ties: the exact value of the double, a half to even.
+Python's own `format` is the rule for ties: the exact value of the double, a half to even. Zeros at
+the end are left out where what is left is the number: 1 is 1, 0.99999996 is 1.000000.
+`commands/report/page/numbers.js` writes the same texts.
 """
 
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Context
 from typing import SupportsFloat
+
+import numpy as np
+
+# A double is off a decimal such as 0.3 by so much of its size for the sums that made it, no more.
+_NOISE = 2.0**-48
 
 
 def shortest(value: SupportsFloat) -> str:
@@ -15,7 +22,7 @@ def shortest(value: SupportsFloat) -> str:
 
 
 def decimals(value: SupportsFloat, digits: int) -> str:
-    """Return a number for a table: at most `digits` decimals, no zeros at the end.
+    """Return a number for a table: at most `digits` decimals, all of them where it has more.
 
     A number that would come out as 0 so, or be endless, is written with an exponent.
     """
@@ -23,14 +30,18 @@ def decimals(value: SupportsFloat, digits: int) -> str:
     fixed = f"{number:.{digits}f}"
     if number and (abs(number) >= 1e9 or float(fixed) == 0):
         short, full = repr(number), scientific(number, max(digits - 1, 0))
-        return short if len(short) <= min(len(full), digits + 2) else _bare(full)
-    text = _bare(fixed)
+        fits = len(short) <= min(len(full), digits + 2)
+        return short.removesuffix(".0") if fits else _bare(full, value)
+    text = _bare(fixed, value)
     return "0" if text == "-0" else text
 
 
 def significant(value: SupportsFloat, digits: int = 3) -> str:
-    """Return a number with at most so many digits, no zeros at the end: 0.25, 1e-05."""
-    return f"{float(value):.{digits}g}"
+    """Return a number with at most so many digits, all of them where it has more: 0.25, 1e-05."""
+    text = f"{float(value):.{digits}g}"
+    if _is_exact(text, value):
+        return text
+    return f"{float(value):#.{digits}g}".replace(".e", "e").removesuffix(".")
 
 
 def scientific(value: SupportsFloat, digits: int) -> str:
@@ -66,7 +77,20 @@ def latex(text: str) -> str:
     return mantissa + (rf" \cdot 10^{{{int(exponent)}}}" if exponent else "")
 
 
-def _bare(text: str) -> str:
-    """Return a number's text without the zeros that end its decimals."""
+def _bare(text: str, value: SupportsFloat) -> str:
+    """Return a number's text without the zeros that end its decimals, where it is that number."""
     mantissa, sign, power = text.partition("e")
-    return (mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa) + sign + power
+    short = (mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa) + sign + power
+    return short if _is_exact(short, value) else text
+
+
+def _is_exact(text: str, value: SupportsFloat) -> bool:
+    """Return whether a text is the number: a float32 as it reads back, a double but for noise.
+
+    A whole number is no other's text: 1 - 1e-16 is not 1.
+    """
+    shown, number = float(text), float(value)
+    if shown == number or (not shown.is_integer() and abs(shown - number) <= _NOISE * abs(number)):
+        return True
+    with np.errstate(over="ignore"):
+        return float(np.float32(shown)) == number

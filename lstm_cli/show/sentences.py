@@ -61,8 +61,8 @@ def percent(share: float) -> str:
     """Return a share as `69 %`, with more digits near 0 and 1; only 1 itself is `100 %`."""
     if 0.005 <= abs(share) < 0.995:
         return f"{fixed(100 * share, 0)} %"
-    text = f"{significant(100 * share, 4 if 0.995 <= share < 1.005 else 3)} %"
-    return f"nearly {text}" if text == "100 %" and share != 1 else text
+    text = significant(100 * share, 4 if 0.995 <= share < 1.005 else 3)
+    return "nearly 100 %" if float(text) == 100 and share != 1 else f"{text} %"
 
 
 def _extremes(array: Array) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, safe, suggest
-from lstm_cli.base.numbers import decimals, typeset
+from lstm_cli.base.numbers import decimals, fixed, typeset
 from lstm_cli.cell.notation import LATEX
 from lstm_cli.commands.report.picture_files import Kind, saved
 from lstm_cli.commands.report.picture_plan import LETTER, PicturePanel, What, plan_page
@@ -152,7 +152,7 @@ def _drawn(drawn: Sequence[Course], kind: Kind, what: What, width: float, paper:
     high = plan.bottom + legend + 0.3 * len(said) + 0.15
     if high > HIGHEST:
         raise UsageError(
-            f"{len(plan.panels)} panels make a picture {high / 100:.1f} m high",
+            f"{len(plan.panels)} panels make a picture {fixed(high / 100, 1)} m high",
             where="report",
             hint="choose fewer symbols, or draw a model of fewer layers",
         )

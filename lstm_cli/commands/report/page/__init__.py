@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 # A page past this is slow to open; a browser holds its numbers twice.
 MAX_BYTES = 64 * 2**20
 # The script's files, in the order in which each uses those before it.
-SCRIPTS = ("arithmetic.js", "model.js", "words.js", "circuit.js", "strips.js", "sliders.js",
-           "page.js")  # fmt: skip
+SCRIPTS = ("numbers.js", "arithmetic.js", "model.js", "words.js", "circuit.js", "strips.js",
+           "sliders.js", "page.js")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,4 @@
-// Numbers and equations as people read them.
-
-function number(value, digits) {
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
-  const size = Math.abs(value);
-  if (size >= 1e9 || (size > 0 && Number(size.toFixed(digits)) === 0)) {
-    const text = value.toExponential(Math.max(digits - 1, 0)).replace(/\.?0+e/, "e");
-    return text.replace(/e([+-])(\d)$/, (_, sign, digit) => `e${sign}0${digit}`);
-  }
-  const fixed = value.toFixed(digits);
-  const short = fixed.includes(".") ? fixed.replace(/\.?0+$/, "") : fixed;
-  return short === "-0" ? "0" : short;
-}
+// Equations as people read them, with their numbers.
 
 // So many terms of a long sum are written out; the rest are counted and summed.
 const MOST_TERMS = 6;
