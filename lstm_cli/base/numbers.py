@@ -7,10 +7,8 @@ the end are left out where what is left is the number: 1 is 1, 0.99999996 is 1.0
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Context
+from array import array
 from typing import SupportsFloat
-
-import numpy as np
 
 # A double is off a decimal such as 0.3 by so much of its size for the sums that made it, no more.
 _NOISE = 2.0**-48
@@ -56,6 +54,8 @@ def fixed(value: SupportsFloat, digits: int) -> str:
 
 def rounded_up(value: float, digits: int = 3) -> str:
     """Return a number to so many digits that is no smaller: 6.2e-07 to one digit is 7e-07."""
+    from decimal import ROUND_CEILING, Context  # few outputs need it
+
     above = Context(digits, ROUND_CEILING).create_decimal(repr(float(value)))
     return significant(above, digits)
 
@@ -92,5 +92,4 @@ def _is_exact(text: str, value: SupportsFloat) -> bool:
     shown, number = float(text), float(value)
     if shown == number or (not shown.is_integer() and abs(shown - number) <= _NOISE * abs(number)):
         return True
-    with np.errstate(over="ignore"):
-        return float(np.float32(shown)) == number
+    return array("f", [shown])[0] == number  # without NumPy, which `--help` has no need of

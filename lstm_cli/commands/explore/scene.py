@@ -16,9 +16,9 @@ from lstm_cli.cell.notation import UNICODE, Notation, write
 from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
 from lstm_cli.commands.explore.state import EditablePlace, Session, first_step, number_at
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
+from lstm_cli.show.arithmetic import known_at
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
-from lstm_cli.show.worked import known_at
 from lstm_cli.show.worked_sentences import Teller
 
 

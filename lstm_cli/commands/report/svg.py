@@ -20,7 +20,7 @@ from lstm_cli.cell.equations import evaluate
 from lstm_cli.cell.notation import UNICODE
 from lstm_cli.engine.run import LayerTrace
 from lstm_cli.show.circuit import draw
-from lstm_cli.show.circuit_parts import BOX_HEIGHT, LETTER, RADIUS, Box, Drawing, Label, Wire
+from lstm_cli.show.circuit_parts import BOX_HEIGHT, RADIUS, Box, Drawing, Label, Wire, width_of
 from lstm_cli.show.colours import scale_of
 from lstm_cli.show.rows import equation_text
 
@@ -238,7 +238,7 @@ class _Writer:
                  width=box.width, height=BOX_HEIGHT, rx=6)  # fmt: skip
         face = _add(group, "text", "face", x=x, y=y + 8)
         _named(face, box.text)
-        if LETTER * len(box.text) > box.width:  # a long name is set narrower
+        if width_of(box.text) > box.width:  # a long name is set narrower
             face.set("textLength", f"{box.width - 10:g}")
             face.set("lengthAdjust", "spacingAndGlyphs")
 
