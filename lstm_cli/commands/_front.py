@@ -31,11 +31,18 @@ COMMANDS = {
     ),
     "diagnose": Command("diagnose", "Say why two sets of numbers differ.", "Check"),
     "vet": Command("vet", "Find the mistakes that a test vector cannot see.", "Check"),
+    "grade": Command("grade", "Grade many answers to one exercise.", "Check"),
     "batch": Command("batch", "Evaluate files of samples.", "Check"),
     "inspect": Command("inspect_", "Show the LSTMs in a weight file.", "Files"),
     "convert": Command("convert", "Write weights in another layout.", "Files"),
+    "exercise": Command(
+        "exercise", "Make an exercise sheet, its key, and a file to grade against.", "Look up"
+    ),
     "list": Command("list_", "Show what there is: cells, presets, ….", "Look up"),
 }  # fmt: skip
+
+# Options that became commands of their own: (command, option) -> the command.
+MOVED = {("diagnose", "--grade"): "grade", ("explain", "--exercise"): "exercise"}
 
 TITLE = "The reference calculator for the LSTM: every gate value beside its equation."
 

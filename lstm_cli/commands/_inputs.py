@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
     from lstm_cli.cell.weights import Model
     from lstm_cli.engine.run import Trace
+    from lstm_cli.samples import Sample
 
 _VECTOR = "numbers, @file or -"
 
@@ -53,7 +54,7 @@ class StepOptions:
 
 
 @options("Input")
-class Vectors:
+class VectorOptions:
     """What the cell is given, as typed; "" is not given."""
 
     x: str = option("--x", "-x", default="", metavar="ROWS", help=f"The input: {_VECTOR}.")
@@ -81,7 +82,7 @@ class RunOptions:
     """
 
     command: str = "lstm-step run"
-    vectors: Vectors = Vectors()
+    vectors: VectorOptions = VectorOptions()
     file: o.WeightFile = o.WeightFile()
     side: o.SideOptions = o.SideOptions()
     preset: o.PresetOptions = o.PresetOptions()
@@ -127,6 +128,31 @@ class RunOptions:
     def file_model(self) -> Model:
         """Return the model that the options choose in `--weights`; errors as `read_weights`."""
         return self.side.only(self.file.layout.read(self.file.weights, self.cell))
+
+    def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace]]:
+        """Yield the samples in files, each with its run; the options fill what they leave out.
+
+        Raises:
+            UsageError: an option that a sample leaves no room for.
+            LstmStepError: as the readers of samples and weights, and the engine.
+        """
+        from lstm_cli.samples import BadSample, find_files, read_samples
+        from lstm_cli.samples.models import sample_trace
+
+        others = differing(self.vectors, self.preset).keys() - {"--x", "--steps"}
+        refuse_beside("the file of samples", sorted(others), self.command)
+        if not self.file.weights:
+            refuse_idle(differing(self.side), "--weights", self.command)
+        settings = self.file.sample_settings(
+            self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype.value
+        )
+        if settings.model is not None:
+            settings = replace(settings, model=self.side.only(settings.model))
+        for file in find_files(files):
+            for sample in read_samples(file):
+                if isinstance(sample, BadSample):
+                    raise sample.error
+                yield sample, sample_trace(sample, settings)
 
     def _is_small(self) -> bool:
         """Whether no matrix product can be worth a second thread.
@@ -227,6 +253,19 @@ def refuse_idle(given: Iterable[str], owner: str, command: str) -> None:
             where=command,
             hint=f"give {owner} too, or leave {name} out",
         )
+
+
+def refuse_beside(what: str, given: Iterable[str], command: str) -> None:
+    """Refuse options that have no effect beside something else that is given.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for name in given:
+        raise UsageError(
+            f"{name} has no effect beside {what}", where=command,
+            hint=f"leave {name} out, or leave {what} out",
+        )  # fmt: skip
 
 
 def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:

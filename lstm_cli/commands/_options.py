@@ -136,9 +136,16 @@ class WeightFile:
         """The settings of samples that do not say otherwise; `others` as SampleSettings has them.
 
         Raises:
+            UsageError: `--allow-external-data` without `--weights`: it is not for samples' files.
             LstmStepError: as `read_weights`.
         """
         from lstm_cli.samples.settings import SampleSettings
+
+        if self.layout.external and not self.weights:
+            raise UsageError(
+                "--allow-external-data has no effect without --weights",
+                where="--allow-external-data", hint="give --weights, whose data it allows",
+            )  # fmt: skip
 
         return SampleSettings(
             model=self.model(cell), weights=self.weights, layer=self.layout.layer,
@@ -325,11 +332,13 @@ class FormatOptions:
     """The answer's form and place.
 
     Attributes:
-        formats: those of the command, the default on a terminal first, then that elsewhere.
+        formats: those of the command, its default first.
+        piped: the default where the answer does not go to a terminal, if that is another.
         json_is: the one that --json means.
     """
 
     formats: tuple[str, ...] = ()
+    piped: str = ""
     json_is: str = "json"
     format_: str = option(
         "--format",
@@ -362,7 +371,7 @@ class FormatOptions:
             )  # fmt: skip
         name = self.json_is if self.as_json else self.format_
         if not name:
-            return self.formats[0] if self.is_on_terminal() else self.formats[1]
+            return self.formats[0] if self.is_on_terminal() else self.piped or self.formats[0]
         if name not in self.formats:
             hint = suggest(name, self.formats)
             raise UsageError(f"unknown format '{name}'", where="-f", hint=hint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
@@ -17,6 +19,7 @@ from lstm_cli.commands import _declared as declared
 from lstm_cli.commands._front import COMMANDS
 from lstm_cli.commands._options import Dtype, Side
 from lstm_cli.commands.run.command import run
+from tests.tools import call
 
 OPTIONS = list(declared.declared_options(run))
 DEFAULTS = {each.name: each.option.default for each in OPTIONS}
@@ -143,3 +146,20 @@ def test_no_option_is_declared_twice(name: str) -> None:
     names = [each.name for each in told], [name for each in told for name in each.option.names]
     for each in names:
         assert len(set(each)) == len(each)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_options_in_groups(name: str) -> None:
+    """The three that people need come first; every option has its place in one group, described."""
+    page = call(name, "--help", env={"COLUMNS": "100"}).out
+    home = import_module(f"lstm_cli.commands.{name}.command")
+    sections = re.findall(r"^(\S[^\n]*):\n((?:  .*\n)+)", page, re.M)
+    rows = {title: re.findall(r"^  (-.*?)(?:  |$)", body, re.M) for title, body in sections}
+    told = list(declared.declared_options(getattr(home, COMMANDS[name].function)))
+    first = getattr(home, "FIRST", ())
+    most_used = [re.split(r"[ ,]+", row) for row in rows.get("Most used", [])]
+    assert all(name in row for name, row in zip(first, most_used, strict=True))
+    assert len(first) == 3 or len(told) < 5
+    for each in told:
+        assert each.option.names[0].split("/")[0] in " ".join(itertools.chain(*rows.values()))
+        assert each.option.settings.get("help") or each.option.settings.get("hidden")

@@ -40,6 +40,7 @@ Examples:
   lstm-step batch 's3://bucket/in/*.jsonl' -o s3://bucket/out/ --dask tcp://host:8786
   cat samples/question.json | lstm-step batch - --trace | jq '.steps[0].f'
 """
+FIRST = ("--weights", "--check", "--output")
 
 
 FORMATS = ("table", "jsonl")
@@ -75,7 +76,7 @@ def batch(
     cell: o.CellOptions = o.CellOptions(),
     numbers: o.NumberOptions = o.NumberOptions(),
     engine: o.EngineOptions = o.EngineOptions(),
-    form: o.FormatOptions = o.FormatOptions(FORMATS, "jsonl"),
+    form: o.FormatOptions = o.FormatOptions(FORMATS, "jsonl", "jsonl"),
     work: WorkOptions = WorkOptions(),
     quiet: bool = option("--quiet", "-q", default=False, help="No summary, no progress."),
     color: o.ColorOptions = o.ColorOptions(),

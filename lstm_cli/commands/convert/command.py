@@ -20,6 +20,7 @@ Examples:
   lstm-step convert samples/weights/hand.json /tmp/hand.safetensors --to pytorch
   lstm-step convert samples/weights/parity.npz /tmp/parity.h --to keras
 """
+FIRST = ("--to", "--dtype", "--convention")
 
 
 def convert(

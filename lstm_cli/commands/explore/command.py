@@ -28,6 +28,7 @@ Examples:
   lstm-step explore --x "1;0;1;1" --weights samples/weights/parity.npz --notation split
   lstm-step explore --x 0.5,1 --steps 20 --cell peephole --preset random --seed 3
 """
+FIRST = ("--x", "--weights", "--notation")
 
 COMMAND = "lstm-step explore"
 

@@ -33,6 +33,7 @@ Examples:
   lstm-step grad --x "1;0;1;1;0" -w samples/weights/parity.npz --through-time
   lstm-step grad --x 1,2 --json | jq '.parameters[0].d_W_f'
 """
+FIRST = ("--x", "--weights", "--check")
 
 COMMAND = "lstm-step grad"
 FORMATS = ("table", "plain", "json", "csv", "markdown", "latex")
@@ -59,7 +60,7 @@ def grad(
         "--through-time", default=False, help="How gradients fade or grow on their way back."
     ),
     view: o.ViewOptions = o.ViewOptions(),
-    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    form: o.FormatOptions = o.FormatOptions(FORMATS, "plain"),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Show the backward step of a run: every gradient.

@@ -19,6 +19,7 @@ Examples:
   lstm-step inspect samples/weights/parity.npz
   lstm-step inspect samples/weights/hand.json --json
 """
+FIRST = ("--layer", "--convention", "--json")
 SHOWN_TENSORS = 12
 
 

@@ -33,6 +33,7 @@ Examples:
   lstm-step report --x @x.npy -w model.npz -o gates.svg --symbols f,i,c --unit 0:16
   lstm-step report --x @x.npy -w model.npz -o lines.png --symbols f,c --unit 3,7 --theme dark
 """
+FIRST = ("--x", "--weights", "--output")
 
 COMMAND = "lstm-step report"
 FORMATS = ["html", "svg", "png", "pdf"]

@@ -36,6 +36,7 @@ Examples:
   lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -f c -o golden.h
   lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json --fixed Q3.12,sum=Q7.24
 """
+FIRST = ("--x", "--h", "--weights")
 
 
 FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "npz", "c")
@@ -49,7 +50,7 @@ def run(
     strip: bool = option(
         "--strip", default=False, help="Below the table, draw the whole run over time."
     ),
-    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    form: o.FormatOptions = o.FormatOptions(FORMATS, "plain"),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> ExitCode:
     """Show every gate of one step or many.

@@ -44,6 +44,7 @@ Examples:
   lstm-step vet samples/*.json samples/streams.jsonl --json | jq '.suites[].strength'
   lstm-step vet samples/parity.json --min-strength 90
 """
+FIRST = ("--weights", "--min-strength", "--output")
 
 COMMAND = "lstm-step vet"
 FORMATS = ("table", "json", "jsonl", "markdown")
@@ -94,10 +95,12 @@ def vet(
     from lstm_cli.samples import find_files
 
     atol = tolerance.checked()
-    chosen = o.FormatOptions((FORMATS[0], *FORMATS), format_=format_, as_json=as_json).pick()
+    chosen = o.FormatOptions(FORMATS, format_=format_, as_json=as_json).pick()
     names = find_files(files)
     _check_output(output, names)
-    i.check_source(file, preset, COMMAND)
+    if file.weights and preset.preset:
+        raise UsageError("--weights and --preset are both given", where=COMMAND,
+                         hint="keep one of them")  # fmt: skip
     if not preset.preset:
         i.refuse_idle(differing(preset), "--preset", COMMAND)
     settings = file.sample_settings(cell, steps=steps.steps)
