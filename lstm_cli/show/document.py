@@ -38,7 +38,7 @@ class Heading:
 
 
 @record
-class Line:
+class Paragraph:
     """A sentence, or words on a line of their own."""
 
     words: Words
@@ -102,7 +102,7 @@ class Grid:
     indent: int = 0
 
 
-Block = Heading | Line | Gap | Facts | Grid
+Block = Heading | Paragraph | Gap | Facts | Grid
 
 
 @record
@@ -138,7 +138,7 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
     match block:
         case Heading(words=words):
             yield writer.heading(_said(words, writer))
-        case Line(words=words):
+        case Paragraph(words=words):
             yield writer.paragraph(_said(words, writer))
         case Facts(rows=rows):
             yield writer.items([(writer.escape(name), _said(words, writer))

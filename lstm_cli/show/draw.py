@@ -14,7 +14,7 @@ from lstm_cli.show.document import (
     Gap,
     Grid,
     Heading,
-    Line,
+    Paragraph,
     Words,
     plain,
     spans,
@@ -37,7 +37,7 @@ def _print(page: Page, block: Block) -> None:
     match block:
         case Heading(words=words):
             page.print(_text(page, words, "heading"))
-        case Line(words=words, tone=tone, indent=indent):
+        case Paragraph(words=words, tone=tone, indent=indent):
             page.print(Padding(_text(page, words, tone), (0, 0, 0, indent)))
         case Gap():
             page.print()

@@ -7,14 +7,24 @@ import io
 import pytest
 from rich.console import Console
 
-from lstm_cli.show.document import Column, Document, Facts, Gap, Grid, Heading, Line, Span, write
+from lstm_cli.show.document import (
+    Column,
+    Document,
+    Facts,
+    Gap,
+    Grid,
+    Heading,
+    Paragraph,
+    Span,
+    write,
+)
 from lstm_cli.show.draw import draw
 
 HOSTILE = "a\x1b[2Jb|c<d>&e_f=1\u202e"
 DOCUMENT = Document(
     (
         Heading(HOSTILE),
-        Line(("ran ", Span("ls", code=True), " here"), "good"),
+        Paragraph(("ran ", Span("ls", code=True), " here"), "good"),
         Gap(),
         Facts((("known by", "names"), ("known by", HOSTILE), ("sizes", "I = 2"))),
         Heading("numbers"),

@@ -34,7 +34,7 @@ Examples:
 FIRST = ("--seed", "--save", "--key")
 
 COMMAND = "lstm-step exercise"
-FORMATS = ("text", "markdown", "latex")
+FORMATS = ("text", "markdown", "latex", "html")
 DIGITS = 4  # for paper and pencil
 MOST_STEPS = 100
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,8 +32,8 @@ Examples:
 FIRST = ("--x", "--weights", "--unit")
 
 COMMAND = "lstm-step explain"
-PAGES = ("text", "markdown", "latex")
-FORMATS = (*PAGES, "json")
+PAGES = ("text", "markdown", "latex", "html")
+FORMATS = ("text", "markdown", "latex", "json")
 TERMS = 8
 WIDEST_PAGE = 100  # longer lines of words are hard to read
 
@@ -74,7 +75,7 @@ def explain(
     beside = {**differing(given, choice, digits, color), **({"--only": only} if only else {}),
               **({"--terms": terms} if terms != TERMS else {})}  # fmt: skip
     i.refuse_beside("the word", beside, COMMAND)
-    _write_word(word, form.pick(), notation.notation, form.output)
+    _write_word(word, replace(form, formats=PAGES).pick(), notation.notation, form.output)
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:

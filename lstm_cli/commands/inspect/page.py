@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lstm_cli.show.document import Block, Column, Document, Facts, Gap, Grid, Heading, Line
+from lstm_cli.show.document import Block, Column, Document, Facts, Gap, Grid, Heading, Paragraph
 
 SHOWN_TENSORS = 12
 
@@ -20,13 +20,13 @@ def _blocks(found: dict[str, Any]) -> Iterator[Block]:
     kind = f"{found['format']}, {found['bytes']:,} bytes, {count} tensors"
     yield Heading(f"{found['file']} · {kind}")
     for note in found["notes"]:
-        yield Line(f"note: {note}", "note")
+        yield Paragraph(f"note: {note}", "note")
     if not found["lstms"]:
-        yield Line("no LSTM is recognised; its tensors:")
+        yield Paragraph("no LSTM is recognised; its tensors:")
         for each in found["tensors"][:SHOWN_TENSORS]:
-            yield Line(f"{each['name']} {tuple(each['shape'])} {each['dtype']}", indent=2)
+            yield Paragraph(f"{each['name']} {tuple(each['shape'])} {each['dtype']}", indent=2)
         if count > SHOWN_TENSORS:
-            yield Line(f"and {count - SHOWN_TENSORS} more: --json", "note", indent=2)
+            yield Paragraph(f"and {count - SHOWN_TENSORS} more: --json", "note", indent=2)
     for lstm in found["lstms"]:
         yield Gap()
         yield Heading(f"LSTM {lstm['number']}: {lstm['name'] or '(unnamed)'}")
