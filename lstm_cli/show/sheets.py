@@ -399,7 +399,8 @@ class _HtmlWriter:
         return f"<code>{escaped(text)}</code>"
 
     def verbatim(self, text: str) -> str:
-        return f"<pre>{escaped(text.strip(chr(10)))}</pre>\n"
+        lines = map(escaped, text.strip("\n").split("\n"))
+        return "<pre>" + "\n".join(lines) + "</pre>\n"
 
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
         return "<dl>\n" + "".join(f"<dt>{name}<dd>{said}\n" for name, said in rows) + "</dl>\n"
