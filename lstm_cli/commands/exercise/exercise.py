@@ -14,6 +14,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.cells import Settings as CellSettings
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.edits import RunDocument
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.samples import Sample, read_sample
 from lstm_cli.samples.models import sample_trace
@@ -69,17 +70,9 @@ def rounded(trace: Trace, decimals: int) -> Trace:
     note = f"weights and vectors are rounded to {decimals} decimals"
     model = Model(layers, trace.model.source, trace.model.convention,
                   (*trace.model.assumptions, note))  # fmt: skip
-    x, h, c = given(trace)
-    return run(model, *(np.round(each, decimals) for each in (x, h, c)))
-
-
-def given(trace: Trace) -> tuple[Array, Array, Array]:
-    """Inputs of an unbatched run: x `(T, I)` and the rows of the states h and c."""
-    starts = [
-        [each.values[name][0 if each.direction == "forward" else -1] for each in trace.layers]
-        for name in ("h_prev", "c_prev")
-    ]
-    return trace.layers[0].values["x"], np.array(starts[0]), np.array(starts[1])
+    document = RunDocument.of(trace)
+    h, c = ([np.round(state, decimals) for state in states] for states in (document.h, document.c))
+    return run(model, np.round(document.x, decimals), h, c)
 
 
 def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dict[str, Any]:
@@ -94,8 +87,9 @@ def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dic
     Raises:
         UsageError: a run that no such sample gives: several layers, a cell of a file's own.
     """
-    x, h, c = given(trace)
-    document: dict[str, Any] = {"id": name, "x": x.tolist(), "h": h.tolist(), "c": c.tolist()}
+    given = RunDocument.of(trace)
+    document: dict[str, Any] = {"id": name, "x": given.x.tolist()}
+    document |= {"h": [each.tolist() for each in given.h], "c": [each.tolist() for each in given.c]}
     if cell:
         document["cell"] = str(Path(cell).resolve()) if cell.lower().endswith(".toml") else cell
     if any("W_" + k in trace.model.first.arrays for k in "figo"):

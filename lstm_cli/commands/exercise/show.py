@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Notation, is_matrix
-from lstm_cli.commands.exercise.exercise import given
+from lstm_cli.engine.edits import RunDocument
 from lstm_cli.engine.run import LayerTrace, Trace
 from lstm_cli.show.rows import definitions, equation_text
 from lstm_cli.show.sheets import WRITERS, Writer
@@ -108,7 +108,8 @@ def _given(trace: Trace, task: Task, writer: Writer) -> Iterator[str]:
     if first.output_size != first.hidden_size:
         sizes += f", {_count(first.output_size, 'output')}"
     yield writer.paragraph(f"{sizes}." if len(trace.layers) == 1 else f"In layer 0: {sizes}.")
-    x, h, c = given(trace)
+    document = RunDocument.of(trace)
+    x, h, c = document.x, document.h, document.c
     name = writer.style.name("x")
     several = len(x) > 1
     inputs = [(_at_time(name, t + 1) if several else name, row) for t, row in enumerate(x)]

@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widgets import Input
 
-from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.errors import InputError, LstmStepError
 from lstm_cli.cell.notation import UNICODE, Notation
 from lstm_cli.commands.explore import cursor as go
 from lstm_cli.commands.explore import drawing
@@ -23,16 +23,17 @@ from lstm_cli.commands.explore.cursor import Cursor
 from lstm_cli.commands.explore.equation import working
 from lstm_cli.commands.explore.grid import table
 from lstm_cli.commands.explore.scene import Scene, selected_name
-from lstm_cli.commands.explore.state import Session, read_number
 from lstm_cli.commands.explore.strip import strip
 from lstm_cli.commands.explore.widgets import Editor, Help, Panel
+from lstm_cli.engine.edits import EditedRun, EditHistory
 from lstm_cli.engine.run import Trace
+from lstm_cli.files.vectors import parse_rows
 
 SECONDS_A_STEP = 0.7
 
 
-class ExploreApp(App[Session]):
-    """Looks at a run and lets it be edited; the session is what it returns.
+class ExploreApp(App[EditedRun]):
+    """Shows a run and lets it be edited; returns the edited run.
 
     Args:
         trace: an unbatched run.
@@ -64,6 +65,7 @@ class ExploreApp(App[Session]):
         Binding("d", "differences"),
         Binding("e,enter", "edit"),
         Binding("u", "undo"),
+        Binding("U", "redo"),
         Binding("r", "reset"),
         Binding("question_mark", "help"),
         Binding("escape", "leave"),
@@ -75,10 +77,8 @@ class ExploreApp(App[Session]):
         # Without colour the terminal's own is kept: no escape of a colour is written at all.
         plain = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if plain else None)
-        self.scene = Scene(
-            Session(trace), go.start(trace), notation, digits, colour=not plain
-        )  # fmt: skip
-        self.before: list[Session] = []
+        self.history = EditHistory(trace)
+        self.scene = Scene(self.history.now, go.start(trace), notation, digits, colour=not plain)
         self.said = ""
         self.clock: Timer | None = None
 
@@ -129,10 +129,10 @@ class ExploreApp(App[Session]):
         self.said = message
         self.draw()
 
-    def follow(self, session: Session, said: str) -> None:
-        """Show another session: what follows from an edit, or from one taken back."""
+    def follow(self, said: str) -> None:
+        """Show what follows from an edit, or from one taken back."""
         self.said = said
-        self.scene = replace(self.scene, session=session)
+        self.scene = replace(self.scene, session=self.history.now)
         self.draw()
 
     @property
@@ -258,34 +258,36 @@ class ExploreApp(App[Session]):
         try:
             place = go.selected_place(self.trace, scene.cursor)
             value = read_number(event.value, selected_name(scene))
-            session = scene.session.edited(place, value)
-            _ = session.trace  # run it here, where an error can still be said
+            edited = self.history.edit(place, value)
         except LstmStepError as error:
             self.say(f"{error.what}: {error.hint}")
             return
         self.query_one(Editor).close()
-        if session is scene.session:
+        if edited:
+            self.follow("")
+        else:
             self.say("the number is the same")
-            return
-        self.before.append(scene.session)
-        self.follow(session, "")
 
     def action_undo(self) -> None:
         """Take the last edit, or the last reset, back."""
-        if not self.before:
+        if self.history.undo():
+            self.follow("undone")
+        else:
             self.say("nothing to undo")
-            return
-        self.follow(self.before.pop(), "undone")
+
+    def action_redo(self) -> None:
+        """Make what was undone last once more."""
+        if self.history.redo():
+            self.follow("redone")
+        else:
+            self.say("nothing to redo")
 
     def action_reset(self) -> None:
         """Take all edits back."""
-        if not self.scene.session.edits:
+        if self.history.reset():
+            self.follow("as it was given; u brings the edits back")
+        else:
             self.say("nothing is edited")
-            return
-        self.before.append(self.scene.session)
-        self.follow(
-            replace(self.scene.session, edits=()), "as it was given; u brings the edits back"
-        )
 
     # ---- the end
 
@@ -300,3 +302,15 @@ class ExploreApp(App[Session]):
     def action_stop(self) -> None:
         """Leave the app, whatever is being done."""
         self.exit(self.scene.session)
+
+
+def read_number(text: str, name: str) -> float:
+    """Return the one number that was typed for `name`.
+
+    Raises:
+        InputError: not a plain finite number, or more than one.
+    """
+    rows = parse_rows(text, name, name)
+    if rows.size != 1:
+        raise InputError(f"{rows.size} numbers for one place", where=name, hint="type one number")
+    return float(rows[0, 0])

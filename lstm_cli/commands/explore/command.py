@@ -14,7 +14,7 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.explore.state import Session
+    from lstm_cli.engine.edits import EditedRun
 
 EXAMPLES = """\b
 Keys: arrows go to another row or unit, comma and full stop to another step, e edits x, h_prev,
@@ -120,7 +120,7 @@ def _need_textual() -> None:
         )  # fmt: skip
 
 
-def _say_edits(session: Session, inputs: i.RunInputs) -> None:
+def _say_edits(session: EditedRun, inputs: i.RunInputs) -> None:
     """Print what was edited, and the command that runs it again where options can say it."""
     from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
 

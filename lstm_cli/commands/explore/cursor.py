@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lstm_cli.base.errors import InputError
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import names_in
 from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.weights import LstmWeights
-from lstm_cli.commands.explore.state import EditablePlace, number_at, place_of
+from lstm_cli.engine.edits import EditablePlace, number_at, place_of
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 
 
@@ -145,8 +146,18 @@ def selected(trace: Trace, cursor: Cursor) -> tuple[str, tuple[int, ...]]:
 
 
 def selected_place(trace: Trace, cursor: Cursor) -> EditablePlace:
-    """Return the place of the number that the cursor is on; errors as `place_of`."""
-    return place_of(trace, cursor.run, *selected(trace, cursor))
+    """Return the place of the number that the cursor is on, to edit it.
+
+    Raises:
+        InputError: the number is computed, or comes from the layer below.
+    """
+    name, index = selected(trace, cursor)
+    if not (is_parameter(name) or name in INPUT_SYMBOLS):
+        raise InputError(
+            f"{name} is computed",
+            hint="edit x, h_prev or c_prev, or press w for the weights that enter this row",
+        )
+    return place_of(trace, cursor.run, name, index)
 
 
 def selected_number(trace: Trace, cursor: Cursor) -> float:

@@ -107,10 +107,10 @@ def _texts(scene: Scene, rows: Sequence[SceneRow], unit: int, room: int) -> list
 def _text(scene: Scene, row: SceneRow, unit: int, room: int) -> str:
     if unit >= len(row.values):
         return ""
-    value, before = float(row.values[unit]), float(row.before[unit])
     if not scene.differences:
-        return fitted(value, scene.digits, room)
-    return fitted(value - before, scene.digits, room, plus=True) if row.changed[unit] else "·"
+        return fitted(float(row.values[unit]), scene.digits, room)
+    difference = float(row.differences[unit])
+    return fitted(difference, scene.digits, room, plus=True) if row.changed[unit] else "·"
 
 
 def fitted(value: float, digits: int, room: int, *, plus: bool = False) -> str:

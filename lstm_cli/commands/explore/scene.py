@@ -13,7 +13,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, names_in
 from lstm_cli.cell.notation import UNICODE, Notation, number, number_text, write
 from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
-from lstm_cli.commands.explore.state import EditablePlace, Session, first_step, number_at
+from lstm_cli.engine.edits import EditablePlace, EditedRun, changed, differences, first_step
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
@@ -34,7 +34,7 @@ class Scene:
         colour: whether numbers are coloured; else heat strips are drawn as bars.
     """
 
-    session: Session
+    session: EditedRun
     cursor: Cursor
     notation: Notation = "joined"
     digits: int = 6
@@ -85,7 +85,12 @@ class SceneRow:
     @property
     def changed(self) -> Array:
         """Whether each number differs from the run as it was given; nan is equal to nan."""
-        return ~np.isclose(self.values, self.before, rtol=0, atol=0, equal_nan=True)
+        return changed(self.values, self.before)
+
+    @property
+    def differences(self) -> Array:
+        """How far each number is from the run as it was given."""
+        return differences(self.values, self.before)
 
 
 def rows_of(scene: Scene) -> list[SceneRow]:
@@ -181,7 +186,7 @@ def origin(scene: Scene) -> str:
     """Return a line on the number that the cursor is on: where it is from, what it was."""
     name, index = selected(scene.session.trace, scene.cursor)
     place = EditablePlace(scene.cursor.run, name, index)
-    now, before = (number_at(t, place) for t in (scene.session.trace, scene.session.given))
+    now, before = scene.session.now(place), scene.session.was(place)
     parts = [f"{selected_name(scene)} = {number_text(now)}", _from(scene, name, index)]
     if now != before and not (np.isnan(now) and np.isnan(before)):
         was = number(before, scene.digits)

@@ -24,7 +24,7 @@ Every number of a step, row by row, as the cell's table computes them.
 
   e, Enter   edit the number: x, h_{t−1}, C_{t−1}, a weight, a bias
   w          the weights that enter the row, and back
-  u          undo the last edit           r          undo all of them
+  u  U       undo the last edit, redo     r          undo all of them
   d          what the edits changed (Δ), and back to the values
 
   q          quit, as Escape and Ctrl-C, and print what was edited
