@@ -326,7 +326,7 @@ def test_a_number_says_where_it_is_from() -> None:
     assert origin(scene(trace, symbol="h_prev", t=3)).endswith("h_t of step 2")
     session = EditedRun(trace).edited(EditablePlace(0, "c_prev", (3, 0)), 2.0)
     said = origin(Scene(session, Cursor(symbol="c_prev", t=3)))
-    assert said.startswith("C_{t−1}[0] = 2 · put here by you · was ")
+    assert said.startswith("C_{t−1}[0] = 2 · set by you · was ")
     upper = scene(stacked(), run=2, symbol="x")
     assert origin(upper).endswith("what layer 0 puts out")
 

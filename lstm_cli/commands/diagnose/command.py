@@ -1,4 +1,4 @@
-"""`lstm-step diagnose`: given weights, inputs and somebody's numbers, which mistake makes them."""
+"""`lstm-step diagnose`: which mistake turns these weights and inputs into somebody's numbers."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def diagnose(
 ) -> None:  # fmt: skip
     """Say why two sets of numbers differ.
 
-    The first value that departs, and the mistake or convention that gives exactly them.
+    The first value that departs, and the mistake or convention that gives exactly these numbers.
     """
     o.one_blas_thread()
     o.check_atol(atol)
@@ -125,7 +125,7 @@ Case = tuple[str, "Trace", "Expected"]
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """How numbers in question are read: to what tolerance, and in what integers, if any."""
+    """How the numbers in question are read: to what tolerance, and as which integers, if any."""
 
     atol: float | None
     integers: FixedSettings | None
@@ -148,7 +148,7 @@ class _Reading:
 def _cases(
     files: list[str], inputs: i.RunInputs, expect: list[str], reading: _Reading
 ) -> Iterator[Case]:
-    """Yield (name, our run, their numbers) for what was given."""
+    """Yield (name, our run, their numbers) of everything given."""
     if not files:
         if not expect:
             raise UsageError(
@@ -207,9 +207,9 @@ def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> 
 
 
 def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
-    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number where they are text.
+    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number that was typed.
 
-    A `?` or nothing between commas claims nothing.
+    A `?` or an empty place between commas is not compared.
     """
     from lstm_cli.files.vectors import read_printed
 
@@ -231,7 +231,7 @@ def _from_traces(ours: Path, theirs: Path, inputs: i.RunInputs, reading: _Readin
 
 
 def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
-    """Return the run of a trace file again, from its inputs and its weights."""
+    """Run a trace file's inputs and weights again."""
     import numpy as np
 
     from lstm_cli.cell.cells import LSTM
@@ -276,7 +276,7 @@ def _start(mine: Any, place: tuple[int, str], state: str) -> Any:
 
 
 def _check_same(mine: Any, trace: Trace) -> None:
-    """Refuse a first trace that its own weights and inputs do not give again."""
+    """Refuse a first trace that its own weights and inputs do not reproduce."""
     import numpy as np
 
     for layer in trace.layers:
@@ -290,7 +290,7 @@ def _check_same(mine: Any, trace: Trace) -> None:
 
 
 def _with_progress(trace: Trace, expected: Expected, departures: int) -> Diagnosis:
-    """Diagnose, with a bar on stderr where that is a terminal."""
+    """Diagnose, with a progress bar if stderr is a terminal."""
     from lstm_cli.mistakes.diagnosis import diagnose as explain
 
     if not sys.stderr.isatty():
@@ -311,7 +311,7 @@ def _emit(
     diagnosed: Iterator[tuple[str, Diagnosis]], digits: int, chosen: str, output: str,
     color: o.Color,
 ) -> list[str]:  # fmt: skip
-    """Write the diagnoses; return their verdicts."""
+    """Write the diagnoses and return their verdicts."""
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.diagnose.show import diagnosis_record, markdown_rows, print_diagnosis
     from lstm_cli.files.output import json_text, write_out

@@ -128,7 +128,7 @@ def exercise(
 
 
 def _trace(given: i.RunInputs, input_size: int) -> Trace:
-    """Return the run of what is given, or of fresh random numbers where no --x is."""
+    """Run what is given, or fresh random numbers without --x."""
     if given.x or given.h or given.c:
         i.refuse_idle({"--input-size": input_size}, "an exercise without --x", COMMAND)
         seeded = given.preset == "random"
@@ -147,7 +147,7 @@ def _trace(given: i.RunInputs, input_size: int) -> Trace:
 
 
 def _model(given: i.RunInputs, input_size: int) -> Model:
-    """Return the model of a fresh exercise: a file's, a preset's, or one of short numbers."""
+    """Return the model of a fresh exercise: from a file, a preset, or short random numbers."""
     from lstm_cli.cell.cells import LSTM
     from lstm_cli.cell.presets import preset_model
     from lstm_cli.commands.exercise.exercise import fresh_model
@@ -166,7 +166,7 @@ def _model(given: i.RunInputs, input_size: int) -> Model:
 
 
 def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
-    """Return the names that are asked.
+    """Return the names asked for.
 
     Raises:
         UsageError: one that the cell does not compute.
@@ -186,7 +186,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the parts of an exercise go; "" is nowhere."""
+    """Where the parts of an exercise are written; "" is nowhere."""
 
     sheet: str
     key: str
@@ -218,7 +218,7 @@ class _Files:
         write_out(render.sheet(trace, task, with_key=behind), self.sheet)
 
     def _check(self) -> None:
-        """Refuse two parts of the same name: the second would take the first's place."""
+        """Refuse two parts in the same file: the second would replace the first."""
         named = {"-o": self.sheet, "--key": self.key, "--template": self.template,
                  "--save": self.sample}  # fmt: skip
         seen: dict[str, str] = {}

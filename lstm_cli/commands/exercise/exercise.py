@@ -1,4 +1,4 @@
-"""Exercises: numbers short enough for a sheet of paper, and runs as files to grade against."""
+"""Exercises: numbers short enough for paper, and runs as files to grade against."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from lstm_cli.samples.settings import SampleSettings
 
 
 def _short(generator: np.random.Generator, shape: tuple[int, ...], most: float = 0.9) -> Array:
-    """Return random numbers of one decimal up to `most`; a zero would hide mistakes."""
+    """Return random numbers with one decimal up to `most`; a zero would hide mistakes."""
     sizes = generator.integers(1, round(10 * most) + 1, shape) / 10
     return np.asarray(sizes * generator.choice([-1.0, 1.0], shape))
 
 
 def fresh_model(cell: Cell, sizes: Mapping[str, int], seed: int) -> Model:
-    """Return a model of one layer with random weights of one decimal.
+    """Return a model of one layer whose random weights have one decimal.
 
     Args:
         cell: the table.
@@ -53,7 +53,7 @@ def fresh_vectors(model: Model, steps: int, seed: int) -> tuple[Array, Array, Ar
 
 
 def rounded(trace: Trace, decimals: int) -> Trace:
-    """Return the run of the same model with all that is given rounded to so many decimals."""
+    """Run the same model with its weights and inputs rounded to so many decimals."""
     layers = tuple(
         Layer(
             {
@@ -76,16 +76,16 @@ def rounded(trace: Trace, decimals: int) -> Trace:
 
 
 def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dict[str, Any]:
-    """Return a run as a sample that stands alone: its weights are in it.
+    """Return a run as a self-contained sample, weights included.
 
     Args:
         trace: the run, unbatched.
         name: its id.
         cell: as `--cell` names it; "" is the LSTM.
-        settings: what was added to the cell.
+        settings: additions to the cell.
 
     Raises:
-        UsageError: a run that no such sample gives: several layers, a cell of a file's own.
+        UsageError: no such sample can give this run: several layers, or a file's own cell.
     """
     given = RunDocument.of(trace)
     document: dict[str, Any] = {"id": name, "x": given.x.tolist()}
@@ -107,7 +107,7 @@ def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dic
 
 
 def _gives(document: dict[str, Any], trace: Trace) -> bool:
-    """Whether a sample, read again, gives the very same run."""
+    """Whether a sample, read back, gives exactly the same run."""
     try:
         sample = read_sample(document, "", Path(), "")
         if not isinstance(sample, Sample):

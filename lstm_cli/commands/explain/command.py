@@ -1,4 +1,4 @@
-"""`lstm-step explain`: a step worked out, or a word of the LSTM."""
+"""`lstm-step explain`: a step worked out, or a page of the glossary."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _run_options(given: i.RunInputs) -> dict[str, object]:
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:
-    """Write the page of a word, or the list of all."""
+    """Write the page of a word, or the index."""
     import shutil
 
     from lstm_cli.commands.explain.glossary import word_named
@@ -161,7 +161,7 @@ def _work_out(
             "--x is missing: there is no step to explain", where=COMMAND,
             hint=f"{COMMAND} --h 0,0.5 --x 1,0.3, or {COMMAND} forget-gate",
         )  # fmt: skip
-    trace = given.trace("text")  # also in JSON: one sample at a time
+    trace = given.trace("text")  # one sample at a time, in JSON too
 
     from lstm_cli.show.worked import Ask, check
 

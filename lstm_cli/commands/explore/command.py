@@ -1,4 +1,4 @@
-"""`lstm-step explore`: the step in the terminal, to move about in and to edit."""
+"""`lstm-step explore`: a run in the terminal, to walk through and edit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Examples:
 """
 
 COMMAND = "lstm-step explore"
-# Options for which 0 is not the same as not given.
+# Options for which 0 is a value of its own, not the default.
 _ZERO_COUNTS = ("--sample", "--forget-bias", "--clip", "--cell-clip")
 
 
@@ -82,17 +82,17 @@ def explore(
 
     app = ExploreApp(trace, notation.value, digits)
     session = app.run()
-    if app.return_code:  # it broke, and has said how
+    if app.return_code:  # it crashed, and has printed why
         raise typer.Exit(ExitCode.BUG)
     if session is not None and session.edits:
         _say_edits(session, inputs)
 
 
 def _need_terminal() -> None:
-    """Refuse to start where nobody could see the screen or press a key.
+    """Refuse to start if nobody could see the screen or press a key.
 
     Raises:
-        UsageError: stdin, stdout or stderr (on which the screen is drawn) is no terminal.
+        UsageError: stdin, stdout or stderr (on which the screen is drawn) is not a terminal.
     """
     hint = "lstm-step run, with the same options, prints every value"
     for name in ("stdin", "stdout", "stderr"):
@@ -106,10 +106,10 @@ def _need_terminal() -> None:
 
 
 def _need_textual() -> None:
-    """Refuse to start without the package that draws.
+    """Refuse to start without Textual.
 
     Raises:
-        InputError: with the line that installs it.
+        InputError: with the command that installs it.
     """
     from importlib.util import find_spec
 
@@ -121,7 +121,7 @@ def _need_textual() -> None:
 
 
 def _say_edits(session: EditedRun, inputs: i.RunInputs) -> None:
-    """Print what was edited, and the command that runs it again where options can say it."""
+    """Print what was edited, and the command that repeats it if options can express it."""
     from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
 
     for line in edit_lines(session):
@@ -132,11 +132,11 @@ def _say_edits(session: EditedRun, inputs: i.RunInputs) -> None:
 
 
 def _options(inputs: i.RunInputs, vectors: dict[str, str]) -> list[str]:
-    """Return the options as they were given, with the edited vectors in place of the old ones."""
+    """Return the options as they were given, with the edited vectors filled in."""
     cell = inputs.cell
     given: dict[str, object] = {
         "--x": inputs.x, "--h": inputs.h, "--c": inputs.c,
-        # Edited, x has a row for every step; each sample is a sequence of its own.
+        # An edited x has a row for every step, of the one sample that was shown.
         "--steps": 0 if "--x" in vectors else inputs.steps,
         "--sample": None if "--x" in vectors else inputs.sample,
         "--weights": inputs.weights, "--layer": inputs.layer,

@@ -1,4 +1,4 @@
-"""What was edited, in words, and the vectors that run it again."""
+"""What was edited, in words, and the vectors that repeat the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lstm_cli.cell.notation import UNICODE, is_parameter, number_text
 from lstm_cli.engine.edits import EditedRun, RunDocument, first_step
 from lstm_cli.files.output import plain_list
 
-# A longer command is for nobody to read or to paste.
+# Nobody reads or pastes a longer command.
 MAX_COMMAND = 4000
 
 
@@ -30,10 +30,10 @@ def edit_lines(session: EditedRun) -> Iterator[str]:
 
 
 def repeated_vectors(session: EditedRun) -> dict[str, str] | None:
-    """Return `--x`, `--h`, `--c` of the edited run where they were edited.
+    """Return `--x`, `--h`, `--c` of the edited run, those that were edited.
 
-    None where options cannot say the edits: a weight, a state in the middle of the sequence, states
-    of layers that differ in size, or vectors too long for a line.
+    None if options cannot express the edits: a weight, a state in the middle of the sequence,
+    states of layers that differ in size, or vectors too long for a line.
     """
     document, dtype = RunDocument.of(session.trace), session.trace.dtype
     rows: dict[str, Sequence[Array]] = {
