@@ -54,7 +54,7 @@ def diagnose(
         "-e",
         default=(),
         metavar="SYMBOL=ROWS",
-        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place claims nothing.",
+        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place is not compared.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
     departures: int = option(
@@ -63,7 +63,7 @@ def diagnose(
         min=1,
         max=2,
         metavar="N",
-        help="How many mistakes at once are looked for: 1 or 2.",
+        help="How many mistakes to look for at once: 1 or 2.",
     ),
     fixed: f.FixedOptions = f.FixedOptions(),
     digits: o.DigitOptions = o.DigitOptions(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +41,7 @@ MOST_STEPS = 100
 def exercise(
     given: i.RunOptions = i.RunOptions(COMMAND),
     input_size: int = option(
-        "--input-size", default=0, min=0, metavar="I", help="I, where no --x tells it."
+        "--input-size", default=0, min=0, metavar="I", help="I, without --x to tell it."
     ),
     round_: int | None = option(
         "--round",
@@ -53,16 +52,16 @@ def exercise(
         help="Round weights and vectors to N decimals first.",
     ),
     ask: str = option(
-        "--ask", default="", metavar="SYMBOLS", help="What is asked; else f,i,g,o,c,h."
+        "--ask", default="", metavar="SYMBOLS", help="What to ask for; else f,i,g,o,c,h."
     ),
     key: str = option(
-        "--key", default="", metavar="FILE", help="Write the key here; - puts it behind."
+        "--key", default="", metavar="FILE", help="Write the key here; - appends it to the sheet."
     ),
     show_key: bool = option(
-        "--show-key", default=False, help="Put the key behind the sheet, on a new page."
+        "--show-key", default=False, help="Append the key to the sheet, on a new page."
     ),
     template: str = option(
-        "--template", default="", metavar="FILE", help="Write a CSV to fill in here."
+        "--template", default="", metavar="FILE", help="Write a CSV for the answers here."
     ),
     save: str = option(
         "--save", default="", metavar="FILE", help="Keep the exercise here, as a sample."
@@ -145,7 +144,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
     """
     from lstm_cli.commands.exercise.show import askable, usually_asked
 
-    names = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", ask) if name))
+    names = o.names_in(ask)
     known = askable(trace)
     for name in names:
         if name not in known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,7 +61,7 @@ def explain(
     does; or a page of the glossary.
     """
     if not word:
-        symbols = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", only) if name))
+        symbols = o.names_in(only)
         shown = choice.unit, choice.at, symbols, notation.notation.value, digits.number()
         _work_out(given, (*shown, terms), form, color)
         return
