@@ -250,48 +250,44 @@ class EditedRun:
 
 
 class EditHistory:
-    """The edits of a run in the order in which they were made, to undo and to redo.
-
-    Attributes:
-        now: the edited run as it stands.
-    """
+    """The edits of a run in the order in which they were made, to undo and redo."""
 
     def __init__(self, given: Trace) -> None:
-        self.now = EditedRun(given)
-        self._before: list[EditedRun] = []
-        self._after: list[EditedRun] = []
+        self._runs = [EditedRun(given)]
+        self._at = 0
+
+    @property
+    def now(self) -> EditedRun:
+        """The edited run as it stands."""
+        return self._runs[self._at]
 
     def edit(self, place: EditablePlace, value: float) -> bool:
         """Put a number in a place; return whether that changes anything. Errors as `engine.run`."""
-        return self._go_on(self.now.edited(place, value))
+        return self._add(self.now.edited(place, value))
 
     def reset(self) -> bool:
-        """Take all edits back, as one edit more; return whether there were any."""
-        return bool(self.now.edits) and self._go_on(replace(self.now, edits=()))
+        """Drop all edits, which can be undone like an edit; return whether there were any."""
+        return self._add(replace(self.now, edits=()) if self.now.edits else self.now)
 
     def undo(self) -> bool:
-        """Take the last edit or reset back; return whether there was one."""
-        return self._move(self._before, self._after)
+        """Undo the last edit or reset; return whether there was one."""
+        return self._move(-1)
 
     def redo(self) -> bool:
-        """Make what was undone last once more; return whether there was anything."""
-        return self._move(self._after, self._before)
+        """Redo what was undone last; return whether there was anything."""
+        return self._move(1)
 
-    def _go_on(self, following: EditedRun) -> bool:
+    def _add(self, following: EditedRun) -> bool:
         if following is self.now:
             return False
-        _ = following.trace  # where it cannot be computed, nothing is to change
-        self._before.append(self.now)
-        self._after.clear()
-        self.now = following
-        return True
+        _ = following.trace  # if it cannot be computed, nothing changes
+        self._runs[self._at + 1 :] = [following]
+        return self._move(1)
 
-    def _move(self, source: list[EditedRun], target: list[EditedRun]) -> bool:
-        if not source:
-            return False
-        target.append(self.now)
-        self.now = source.pop()
-        return True
+    def _move(self, by: int) -> bool:
+        possible = 0 <= self._at + by < len(self._runs)
+        self._at += by * possible
+        return possible
 
 
 def changed(now: Array, was: Array) -> Array:
