@@ -1,8 +1,7 @@
-"""`lstm-step explain`: a step worked out, or a word of the LSTM."""
+"""`lstm-step explain`: a step worked out, or a page of the glossary."""
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,7 +62,7 @@ def explain(
     does; or a page of the glossary.
     """
     if not word:
-        symbols = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", only) if name))
+        symbols = o.names_in(only)
         shown = choice.unit, choice.at, symbols, notation.notation.value, digits.number()
         _work_out(given, (*shown, terms), form, color)
         return
@@ -79,7 +78,7 @@ def explain(
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:
-    """Write the page of a word, or the list of all."""
+    """Write the page of a word, or the index."""
     import shutil
 
     from lstm_cli.commands.explain.glossary import word_named
@@ -104,7 +103,7 @@ def _work_out(
             hint=f"{COMMAND} --h 0,0.5 --x 1,0.3, or {COMMAND} forget-gate",
         )  # fmt: skip
     chosen = form.pick()
-    trace = given.trace("text")  # also in JSON: one sample at a time
+    trace = given.trace("text")  # one sample at a time, in JSON too
 
     from lstm_cli.show.worked import Ask, check
 

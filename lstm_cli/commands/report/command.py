@@ -265,8 +265,7 @@ def _over_time(
         raise UsageError(
             "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
         )
-    names = [name for name in re.split(r"[\s,]+", symbols) if name]
     return draw_over_time(
-        trace, view, cast("Kind", kind), what=cast("What", what), symbols=names,
+        trace, view, cast("Kind", kind), what=cast("What", what), symbols=o.names_in(symbols),
         width_cm=width, dark=theme is Theme.DARK,
     )  # fmt: skip

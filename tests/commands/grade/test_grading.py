@@ -793,6 +793,8 @@ MOVED = {
                "lstm-step grade 'my ex.json' -d 3 a.csv"),
     "options": (["diagnose", "--grade=a.csv", "--x", "1;2", "--json"],
                 "lstm-step grade --x '1;2' --json a.csv"),
+    "a name like an option": (["diagnose", "ex.json", "--grade", "-a;b"],
+                              "lstm-step grade ex.json './-a;b'"),
     "no value": (["diagnose", "ex.json", "--grade"], "lstm-step grade ex.json"),
     "a sheet": (["explain", "--exercise", "--seed", "7"], "lstm-step exercise --seed 7"),
     "help": (["explain", "--exercise", "-h"], "lstm-step exercise -h"),
