@@ -459,3 +459,12 @@ def test_numbers_too_large_for_a_type_warn_of_nothing() -> None:
     """x = 1e300 overflows float32 and bfloat16 without a word on stderr."""
     answer = call("diagnose", "--x", "1e300,-1e300", "--expect", "h=0.1,0.2")
     assert (answer.code, answer.err) == (1, "")
+
+
+def test_a_right_number_that_is_nan_agrees_with_none() -> None:
+    """Where our own run is nan no number of theirs matches, and the page shows both."""
+    answer = call("diagnose", "--x", "nan,1", "--h", "0.5,-0.25", "--allow-nonfinite",
+                  "--expect", "h=0.1,0.2")  # fmt: skip
+    assert answer.code == 1
+    assert "ours nan, theirs 0.1" in answer.out
+    assert "right   nan, nan" in answer.out

@@ -1,4 +1,4 @@
-"""Answers in CSV: each row read by itself, so that none can spoil another."""
+"""Answers in CSV: each row is read on its own, so that none can spoil another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lstm_cli.base.errors import InputError, safe
-from lstm_cli.commands.diagnose.grade.answers import (
+from lstm_cli.commands.grade.answers import (
     MAX_CELL,
     MAX_COLUMNS,
     MAX_LINE,
@@ -22,7 +22,7 @@ from lstm_cli.commands.diagnose.grade.answers import (
     shown_name,
 )
 
-# A cell in quotes may run over so many lines; past them the quote was a slip.
+# A quoted cell may span so many lines; beyond them the quote was a typo.
 MAX_QUOTED_LINES = 20
 TIMES = ("t", "step")
 HINT = (
@@ -33,7 +33,7 @@ HINT = (
 
 @dataclass(frozen=True, eq=False)
 class _Header:
-    """What each cell of a row is: a column of numbers, the name, the step, or passed on."""
+    """What each cell of a row is: a number, the name, the step, or only passed on."""
 
     cells: tuple[str, ...]
     columns: Mapping[int, AnswerColumn]
@@ -43,7 +43,7 @@ class _Header:
 
     @property
     def other(self) -> dict[int, str]:
-        """Place -> heading of what is passed on."""
+        """Place -> heading of what is only passed on."""
         own = {self.name, self.time, *self.columns}
         return {n: text for n, text in enumerate(self.cells) if n not in own and text}
 
@@ -69,7 +69,7 @@ def _cut(line: str) -> str:
 
 
 def _header(line: str, symbols: Sequence[str], told: str) -> _Header:
-    """Return the header read with the delimiter that gives it most columns."""
+    """Return the header, split at the delimiter that gives the most columns."""
     read = [_header_with(mark, line, symbols) for mark in (told or ",;\t|")]
     return max(read, key=lambda each: (len(each.columns), each.name is not None))
 
@@ -92,7 +92,7 @@ def _header_with(delimiter: str, line: str, symbols: Sequence[str]) -> _Header:
 
 
 def _place_of(names: Sequence[str], free: Mapping[int, str]) -> int | None:
-    """Return the first column that has one of the names, the first of them before the second."""
+    """Return the column that has one of the names, earlier names preferred."""
     return next((n for each in names for n, cell in free.items() if cell == each), None)
 
 
@@ -170,7 +170,7 @@ def _row_answer(cells: list[str], header: _Header, line: int, notes: list[str]) 
 
 
 def _fitted(cells: list[str], header: _Header) -> tuple[list[str], list[str]]:
-    """Return as many cells as the header has, and what was done to get them."""
+    """Return as many cells as the header has, and notes on what was done to get them."""
     wanted = len(header.cells)
     while len(cells) > wanted and not cells[-1].strip():
         cells = cells[:-1]
@@ -186,7 +186,7 @@ def _fitted(cells: list[str], header: _Header) -> tuple[list[str], list[str]]:
 
 
 def _halves_joined(cells: list[str], header: _Header) -> list[str] | None:
-    """Return cells with numbers whole again that decimal commas had cut in two; None if not."""
+    """Rejoin numbers that decimal commas had split over two cells; None if that does not fit."""
     numbers = [place for place, column in header.columns.items() if column.unit is not None]
     if header.delimiter != "," or len(cells) != len(header.cells) + len(numbers):
         return None
@@ -203,7 +203,7 @@ def _halves_joined(cells: list[str], header: _Header) -> list[str] | None:
 
 
 def _merged(answers: Iterable[Answer]) -> Iterator[Answer]:
-    """Yield one answer for all rows of a name, where each row is a step."""
+    """Yield one answer for all rows of a name, each row being a step."""
     grouped: dict[str, list[Answer]] = {}
     for answer in answers:
         grouped.setdefault(answer.name, []).append(answer)

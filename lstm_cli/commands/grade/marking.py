@@ -1,4 +1,4 @@
-"""What of an answer is right, what is right for its own earlier numbers, and what is wrong."""
+"""Which numbers of an answer are right, right for its own earlier numbers, or wrong."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import Node, evaluate, names_in
 from lstm_cli.cell.notation import is_parameter
-from lstm_cli.commands.diagnose.grade.parse_numbers import ParsedVector
-from lstm_cli.commands.diagnose.grade.sheet import Sheet, SheetPlace
+from lstm_cli.commands.grade.parse_numbers import ParsedVector
+from lstm_cli.commands.grade.sheet import Sheet, SheetPlace
 from lstm_cli.engine.agreement import HAIR, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
 
-# Past so many units what rounding does is followed for all of them at once.
+# Beyond so many units the effect of rounding is followed for all of them at once.
 MANY_UNITS = 64
 
 
 class Mark(IntEnum):
-    """What one number is."""
+    """The mark of one number."""
 
     BLANK = 0
     WRONG = 1
@@ -92,7 +92,7 @@ def _marked(
         limit: how far from right is right.
         forgiving: whether what such rounding explains is right, too.
     """
-    # Numbers written before are off by half a unit if they were rounded, by one if cut.
+    # Earlier numbers are off by half a unit if they were rounded, by one if truncated.
     tolerance = limit + spread / 2
     with np.errstate(invalid="ignore"):
         follows = _off(given.values, own) <= tolerance
@@ -109,12 +109,12 @@ def _off(one: Array, other: Array) -> Array:
 
 
 class _OwnRun:
-    """The run as it goes on from an answer's own numbers, each where it is written."""
+    """The run as it continues from an answer's own numbers, wherever they are written."""
 
     def __init__(self, trace: Trace, numbers: Mapping[SheetPlace, ParsedVector]) -> None:
         self.trace = trace
         self.numbers = numbers
-        # place -> (the number that follows, how far rounding of what is before it may move it)
+        # place -> (the number that follows, how far rounding before it may move it)
         self.made: dict[SheetPlace, tuple[Array, Array]] = {}
 
     def run(self) -> dict[SheetPlace, tuple[Array, Array]]:
@@ -132,7 +132,7 @@ class _OwnRun:
         return self.made
 
     def _layer(self, run: int, layer: LayerTrace, x: Array, x_spread: Array) -> tuple[Array, Array]:
-        """Go through one layer and direction; return its h `(T, P)` and their spread."""
+        """Go through one layer and direction; return its h `(T, P)` and its spread."""
         order = range(layer.steps) if layer.direction == "forward" else range(layer.steps)[::-1]
         known = {name: layer.values[name][order[0]] for name in ("h_prev", "c_prev")}
         spread = {name: np.zeros_like(value) for name, value in known.items()}
@@ -154,7 +154,7 @@ class _OwnRun:
             known[row.symbol], spread[row.symbol] = self._carried(place)
 
     def _carried(self, place: SheetPlace) -> tuple[Array, Array]:
-        """Return the numbers that later rows build on: the written one where there is one."""
+        """Return the numbers that later rows build on: those written, if any."""
         value, spread = self.made[place]
         given = self.numbers.get(place)
         if given is None:
@@ -168,7 +168,7 @@ class _OwnRun:
 def _follow(
     node: Node, layer: LayerTrace, known: Mapping[str, Array], spread: Mapping[str, Array]
 ) -> tuple[Array, Array]:
-    """Return a row's value, and how far it moves when what it reads moves by its spread."""
+    """Return a row's value, and how far it moves if its inputs move by their spread."""
     names = names_in(node)
     values: dict[str, Any] = {
         name: layer.weights.arrays[name] if is_parameter(name) else known[name] for name in names
@@ -184,5 +184,5 @@ def _follow(
 
 
 def _steps(spread: Array) -> Array:
-    """Return `(k, n)`: each unit's spread alone, or all at once where they are many."""
+    """Return `(k, n)`: each unit's spread alone, or all at once if there are many."""
     return np.diag(spread) if len(spread) <= MANY_UNITS else spread[None, :]

@@ -1,7 +1,7 @@
 """Grades as a table for a teacher, and as CSV, JSONL and JSON.
 
-Names and other foreign text are made harmless for the place where they go: no escape reaches a
-terminal, and no cell of the CSV is a formula.
+Names and other foreign text are escaped for where they go: no control sequence reaches a terminal,
+and no cell of the CSV is a formula.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from rich.table import Table
 
 from lstm_cli.base.errors import safe
 from lstm_cli.base.numbers import decimals, significant
-from lstm_cli.commands.diagnose.grade import RESULTS, Grade, Gradebook, WrongNumber
-from lstm_cli.commands.diagnose.grade.words import count_words, explanation, mark_text, often_wrong
+from lstm_cli.commands.grade.results import RESULTS, Grade, WrongNumber
+from lstm_cli.commands.grade.summary import Gradebook
+from lstm_cli.commands.grade.words import count_words, explanation, mark_text, often_wrong
 from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.show.rows import View
 from lstm_cli.show.terminal import Page, new_table
 
-# A name wider than this is broken over lines.
+# Wider names are wrapped.
 NAME_WIDTH = 24
 BAR_WIDTH = 20
-# What an explanation needs beside the marks; below it marks go under the explanation.
+# With less room beside the marks, explanations go below them.
 LEAST_EXPLANATION = 30
 
 
@@ -36,7 +37,7 @@ LEAST_EXPLANATION = 30
 
 
 def print_grades(console: Console, book: Gradebook, view: View) -> None:
-    """Print one row for each answer, then what the class did."""
+    """Print a row for each answer, then how the class did."""
     page = Page(console, view)
     trace = book.sheet.trace
     asked = " ".join(book.sheet.names)
@@ -183,15 +184,15 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]{1,15})?")
-# What a spreadsheet takes for the start of a cell: also a separator, where it splits by another.
+# Where a spreadsheet may start a cell: at a separator too, in case it splits by another one.
 _CELL_START = re.compile(r"(^|[,;|])(\s*)(?=(\S))")
 
 
 def text_cell(text: str, *, number: bool = False) -> str:
-    """Return foreign text for a spreadsheet: nothing that steers, and no formula.
+    """Escape foreign text for a spreadsheet: no control characters, no formula.
 
-    A cell that would start with = + - @ (full-width forms too) starts with an apostrophe, which
-    spreadsheets take for "this is text"; with `number` a plain number stays one.
+    A cell that would start with = + - @ (full-width forms too) gets an apostrophe in front, which
+    means "this is text" to spreadsheets; with `number` a plain number stays one.
     """
     shown = safe(text)
     if number and _PLAIN_NUMBER.fullmatch(shown):
@@ -283,7 +284,7 @@ def _wrong_record(each: WrongNumber) -> dict[str, Any]:
 
 
 def summary_record(book: Gradebook) -> dict[str, Any]:
-    """Return the JSON form of what the class did."""
+    """Return the JSON form of how the class did."""
     summary = book.summary
     return {
         "answers": summary.answers,

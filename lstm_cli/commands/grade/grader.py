@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.commands.diagnose.grade.answers import Answer
-from lstm_cli.commands.diagnose.grade.bank import Bank
-from lstm_cli.commands.diagnose.grade.marking import Mark, Marked, mark
-from lstm_cli.commands.diagnose.grade.parse_numbers import LEAST_DECIMALS, unpadded
-from lstm_cli.commands.diagnose.grade.results import (
+from lstm_cli.commands.grade.answers import Answer
+from lstm_cli.commands.grade.bank import Bank
+from lstm_cli.commands.grade.marking import Mark, Marked, mark
+from lstm_cli.commands.grade.parse_numbers import LEAST_DECIMALS, unpadded
+from lstm_cli.commands.grade.results import (
     MOST_DIGITS,
     Grade,
     GradeSettings,
@@ -23,7 +23,7 @@ from lstm_cli.commands.diagnose.grade.results import (
     SymbolMark,
     WrongNumber,
 )
-from lstm_cli.commands.diagnose.grade.sheet import Sheet, SheetPlace, sheet_of
+from lstm_cli.commands.grade.sheet import Sheet, SheetPlace, sheet_of
 from lstm_cli.engine.agreement import HAIR, Precision
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
@@ -31,15 +31,15 @@ from lstm_cli.mistakes.expected import Expected, ExpectedVector, in_order
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.states import NARROW_TYPES
 
-# Mistakes that are none on paper.
+# Not mistakes on paper.
 ROUNDINGS = ("rounded-on-the-way", *NARROW_TYPES)
-# A rougher answer than this share of the largest right number is wrong, not rounded.
+# An answer rougher than this share of the largest right number is wrong, not rounded.
 ROUGHEST = 0.05
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What follows from the numbers alone, the same for all who wrote the same."""
+    """What follows from the numbers alone, the same for all who wrote the same numbers."""
 
     result: Result
     digits: int | None
@@ -68,7 +68,7 @@ class Grader:
         marked = mark(numbers, self.sheet, self.settings.atol)
         padded = False
         if self.settings.atol is None and _wrong_numbers(marked):
-            # Zeros that a spreadsheet put behind every number are no digits that anybody found.
+            # Trailing zeros that a spreadsheet added to every number are not digits of the answer.
             shorter = unpadded(numbers)
             if shorter is not None:
                 marked, padded = mark(shorter, self.sheet), True
@@ -91,7 +91,7 @@ class Grader:
     def _symbols(
         self, marked: Mapping[SheetPlace, Marked], forgiving: bool
     ) -> dict[str, SymbolMark]:
-        """Return name -> marks; `forgiving` takes all that is written as right."""
+        """Return name -> marks; `forgiving` counts everything written as right."""
         counts: dict[str, Counter[Mark]] = {name: Counter() for name in self.sheet.names}
         for place, asked in self.sheet.asked.items():
             for each in marked[place].marks[asked.units].tolist():
@@ -147,7 +147,7 @@ class Grader:
         return max(LEAST_DECIMALS, min(MOST_DIGITS, int(np.concatenate(every).min())))
 
     def _rough_digits(self, marked: Mapping[SheetPlace, Marked]) -> int | None:
-        """Return to how many decimals all numbers are right by rounding; None if to none."""
+        """Return to how many decimals all numbers are right; None if to none."""
         if self.settings.atol is not None:
             return None
         worst = 0.0
@@ -172,7 +172,7 @@ class Grader:
         if diagnosis.verdict not in ("explained", "ambiguous"):
             return (), False
         real = [each for each in diagnosis.findings if not _only_rounds(each)]
-        # Frameworks' mix-ups matter to those who have nothing simpler to confess.
+        # Frameworks' mix-ups are reported only where nothing simpler fits.
         plain = [each for each in real if any(row.kind != "convention" for row in each.departures)]
         causes = self._grouped(plain or real, expected)
         return causes, len(real) < len(diagnosis.findings)
@@ -180,7 +180,7 @@ class Grader:
     def _grouped(
         self, findings: Sequence[Finding], expected: Expected
     ) -> tuple[LikelyMistake, ...]:
-        """Return a cause for each, but one for all that give the same numbers in this exercise."""
+        """Return the causes, one for all that give the same numbers in this exercise."""
         groups: list[tuple[Array | None, list[Finding]]] = []
         for finding in findings:
             numbers = self.bank.numbers(finding, expected)
@@ -200,7 +200,7 @@ def _wrong_numbers(marked: Mapping[SheetPlace, Marked]) -> int:
 
 
 def _only_rounds(finding: Finding) -> bool:
-    """Whether only the arithmetic is narrower: whoever rounds has understood."""
+    """Whether only the arithmetic is narrower: who rounds has understood the equations."""
     return all(row.id in ROUNDINGS for row in finding.departures)
 
 
@@ -214,7 +214,7 @@ def _cause(finding: Finding, same: Sequence[Finding]) -> LikelyMistake:
 
 
 def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | None) -> Expected:
-    """Return an answer's numbers as a diagnosis takes them."""
+    """Return an answer's numbers as `diagnose` takes them."""
     expected, decimals = [], dict[str, int]()
     for place, each in marked.items():
         there = each.marks != Mark.BLANK

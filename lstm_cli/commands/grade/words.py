@@ -8,16 +8,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from lstm_cli.base.numbers import decimals, fixed
-from lstm_cli.commands.diagnose.grade import Grade, Gradebook, Sheet, SymbolMark, WrongNumber
-from lstm_cli.commands.diagnose.grade.results import MOST_DIGITS
+from lstm_cli.commands.grade.results import MOST_DIGITS, Grade, SymbolMark, WrongNumber
+from lstm_cli.commands.grade.sheet import Sheet
+from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.engine.agreement import decimals_of
 
-# So many mistakes are named where several fit.
+# How many mistakes are named if several fit.
 MOST_CAUSES = 3
 
 
 def explanation(grade: Grade, sheet: Sheet, digits: int) -> str:
-    """Return a grade's result as a teacher reads it."""
+    """Return a grade's result in words, for a teacher."""
     match grade.result:
         case "right":
             return "right" + _to_digits(grade)
@@ -59,9 +60,9 @@ def wrong_words(each: WrongNumber, sheet: Sheet, digits: int) -> str:
 
 
 def _guess(each: WrongNumber) -> str:
-    """Guess the slip behind a single wrong number, "" if none shows.
+    """Guess the slip behind a single wrong number; "" if there is no sign of one.
 
-    Exchanged digits are told only of three or more decimals, where they are no chance.
+    Exchanged digits are reported only with three or more decimals, where they are no coincidence.
     """
     if not each.got or not each.own:
         return ""
@@ -77,13 +78,13 @@ def _guess(each: WrongNumber) -> str:
 
 
 def _digits(value: float, like: float) -> list[str]:
-    """Return the digits of a number, sorted, to as many decimals as `like` has; none if few."""
+    """Return the sorted digits of a number, to as many decimals as `like` has; none if few."""
     places = min(max(int(decimals_of(np.array([like]))[0]), 0), MOST_DIGITS)
     return sorted(fixed(value, places)) if places > 2 else [str(value)]
 
 
 def mark_text(own: SymbolMark, pretty: bool) -> str:
-    """Return a symbol's marks in a sign, or as `3/5` where some numbers are right."""
+    """Return a symbol's marks as one character, or as `3/5` if some numbers are right."""
     if own.blank == own.count:
         return "·" if pretty else "-"
     good = own.right + own.follows

@@ -1,4 +1,4 @@
-"""One person's answer: who, which numbers by their columns, and what the columns are called."""
+"""One person's answer: who, the numbers by column, and what the columns are called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# What is longer is cut: a line, a cell, a name, a cell that is only passed on.
+# Anything longer is cut off: a line, a cell, a name, a cell that is only passed on.
 MAX_LINE = 100_000
 MAX_CELL = 20_000
 MAX_NAME = 200
@@ -38,11 +38,11 @@ class Answer:
 
     Attributes:
         name: who.
-        cells: column -> text, only where something was written.
-        columns: what there was to fill in: the file's header, or in JSON the answer's own members.
-        other: what is passed on, by its heading.
+        cells: column -> text, of the cells that are not empty.
+        columns: what could be filled in: the file's header, or in JSON the answer's own members.
+        other: heading -> text, of what is only passed on.
         line: where it starts in the file, from 1.
-        notes: what had to be put right to read it.
+        notes: what had to be repaired to read it.
     """
 
     name: str
@@ -85,5 +85,5 @@ def _symbol(text: str, symbols: Sequence[str]) -> str | None:
 
 
 def shown_name(text: str, line: int) -> str:
-    """Return a name cut to `MAX_NAME`, or where the answer stands if it has none."""
+    """Return a name cut to `MAX_NAME`, or the line if there is none."""
     return text[:MAX_NAME] + "…" * (len(text) > MAX_NAME) if text else f"line {line}"

@@ -1,4 +1,4 @@
-"""Numbers as people write them: their value, and how many digits there are to compare."""
+"""Numbers as people write them: their values, and how many digits to compare."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.engine import agreement
 from lstm_cli.engine.agreement import HAIR
 
-# A number longer than this was not written for a reader, and is not read.
+# Nobody writes a longer number, so it is not read.
 MAX_NUMBER = 100
-# So many decimals are compared at least: "0.5" is not right for 0.475.
+# At least so many decimals are compared: "0.5" is not right for 0.475.
 LEAST_DECIMALS = 2
 
 _NUMBER = re.compile(
@@ -25,7 +25,7 @@ _NUMBER = re.compile(
     r"(?:[eE](?P<exponent>[+-]?[0-9]{1,4}))?"
 )
 _MINUS = str.maketrans(dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014", "-"))
-# A cell that a spreadsheet was told to take as text; "about"; digits that go on.
+# What marks a cell as text in a spreadsheet; "about"; digits that continue.
 _AROUND = re.compile(r"^['≈~]\s*|\s*\.\.\.$")
 
 
@@ -45,7 +45,7 @@ class ParsedNumber:
 
     @property
     def tolerance(self) -> float:
-        """One unit of the last digit written, or of the last that counts."""
+        """One unit of the last digit written, or of the last one that counts."""
         size = abs(self.value)
         # Two decimals of a small number, two digits of a large one.
         least = 0 if size < 1 else math.floor(math.log10(size)) + 1
@@ -54,7 +54,7 @@ class ParsedNumber:
 
 
 def read_number(text: str, *, comma: bool = True) -> ParsedNumber | None:
-    """Return the number that a text says, or None where it says none.
+    """Return the number in a text, or None if there is none.
 
     Args:
         text: a cell or a word of one.
@@ -73,7 +73,7 @@ def read_number(text: str, *, comma: bool = True) -> ParsedNumber | None:
 
 
 def tidied(text: str) -> str:
-    """Return a text without what surrounds a number, in plain digits and signs.
+    """Strip a text of what surrounds a number, with plain digits and signs.
 
     Full-width digits and typographic signs become plain ones; an endless text becomes none.
     """
@@ -104,7 +104,7 @@ class ParsedVector:
 
 
 def vector(numbers: list[ParsedNumber | None]) -> ParsedVector:
-    """Return numbers, and None for each that is missing, as arrays."""
+    """Return numbers, None for each missing one, as arrays."""
     return ParsedVector(
         np.array([np.nan if each is None else each.value for each in numbers]),
         np.array([1.0 if each is None else each.tolerance for each in numbers]),
@@ -116,7 +116,7 @@ Key = TypeVar("Key")
 
 
 def unpadded(vectors: Mapping[Key, ParsedVector]) -> dict[Key, ParsedVector] | None:
-    """Return an answer's numbers without the zeros that all of them end in; None without such."""
+    """Return an answer's numbers without the zeros that all of them end in; None if they do not."""
     values = np.concatenate([each.values[each.there] for each in vectors.values()])
     written = np.concatenate([each.decimals[each.there] for each in vectors.values()])
     shortest = agreement.decimals_of(values)
@@ -132,7 +132,7 @@ def unpadded(vectors: Mapping[Key, ParsedVector]) -> dict[Key, ParsedVector] | N
 
 
 _OUTSIDE = re.compile(r"(?:\w+\.)?(?:array|asarray|tensor)\s*\(|[\[\]()]", re.IGNORECASE)
-# How rows and words of a cell are told apart: points and commas as usual, then decimal commas.
+# How a cell is split into rows and numbers: with decimal points first, then decimal commas.
 _READINGS = (
     (r"[;\n]", r"[\s,]+", False),
     (r"[;\n]", r"\s+", True),
@@ -141,7 +141,7 @@ _READINGS = (
 
 
 def read_cell(text: str, width: int, steps: int) -> list[list[ParsedNumber | None]] | None:
-    """Return the rows of a vector in a cell: one row, or one for each step; None if it is neither.
+    """Return the rows of a vector in a cell: one row, or one per step; None if it is neither.
 
     Args:
         text: `0.1 0.2`, `[0.1, 0.2]`, `0,1; 0,2`; rows by `;`. A word that is no number is None.

@@ -1,4 +1,4 @@
-"""What a class did: how many were right, which mistakes were made, where most went wrong."""
+"""How a class did: how many were right, which mistakes were made, where most went wrong."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from lstm_cli.commands.diagnose.grade.results import RESULTS, Grade, GradeSettings
-from lstm_cli.commands.diagnose.grade.sheet import Sheet
+from lstm_cli.commands.grade.results import RESULTS, Grade, GradeSettings
+from lstm_cli.commands.grade.sheet import Sheet
 
 
 @dataclass
@@ -17,13 +17,13 @@ class Summary:
 
     Attributes:
         answers: how many there are.
-        points: their points in percent.
+        points: of each, in percent.
         results: result -> how many.
-        mistakes: id -> how many made it for certain.
-        possible: id -> of how many more it is one of several that fit.
-        titles: id -> in words.
-        wrong: (name, unit) -> how many got it wrong in itself.
-        follows: name -> how many have it right for their own earlier numbers only.
+        mistakes: id -> how many certainly made it.
+        possible: id -> for how many more it is one of several that fit.
+        titles: id -> what the mistake is, in words.
+        wrong: (name, unit) -> how many got this number itself wrong.
+        follows: name -> how many have it right only for their own earlier numbers.
         blank: name -> how many left all of it blank.
     """
 
@@ -62,12 +62,12 @@ class Summary:
 
     @property
     def mean(self) -> float:
-        """The mean of the points; 0 where there are none."""
+        """The mean of the points; 0 if there are none."""
         return sum(self.points) / len(self.points) if self.points else 0.0
 
     @property
     def counts(self) -> dict[str, int]:
-        """Result -> how many, in the order of `RESULTS`; without those that nobody has."""
+        """Result -> how many, in the order of `RESULTS`, zeros left out."""
         return {result: self.results[result] for result in RESULTS if self.results[result]}
 
     @property
@@ -82,10 +82,10 @@ class Gradebook:
     """All grades of an exercise.
 
     Attributes:
-        exercise: what it is called.
-        sheet: what was asked.
+        exercise: its name.
+        sheet: what was asked for.
         settings: how it was graded.
-        grades: one for each answer, in their order.
+        grades: one per answer, in order.
     """
 
     exercise: str
@@ -95,5 +95,5 @@ class Gradebook:
 
     @cached_property
     def summary(self) -> Summary:
-        """What the class did."""
+        """How the class did."""
         return Summary.of(self.grades)

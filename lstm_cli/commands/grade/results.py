@@ -1,4 +1,4 @@
-"""What a grade says: right, a known mistake, a slip, or not explained; points by symbol."""
+"""A grade: right, a known mistake, a slip, or unexplained; points by symbol."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lstm_cli.commands.diagnose.grade.answers import Answer
+from lstm_cli.commands.grade.answers import Answer
 
 Result = Literal["right", "rounded", "incomplete", "mistake", "slip", "unexplained", "blank"]
 # In the order of a summary. `rounded`: right to fewer digits than written; `incomplete`: right as
 # far as filled in; `slip`: one number wrong, the others right or following from it.
 RESULTS: tuple[Result, ...] = get_args(Result)
-# Nobody is told that six digits or more agree.
+# Agreement to six digits or more is not mentioned.
 MOST_DIGITS = 6
 
 
@@ -21,10 +21,10 @@ class GradeSettings:
     """How to grade.
 
     Attributes:
-        ask: names of what is asked; empty asks what the file has room for.
-        atol: the tolerance, in the place of what the digits written allow.
+        ask: the names asked for; empty means whatever the file has room for.
+        atol: the tolerance, in place of what the digits written allow.
         departures: how many mistakes may have been made together, 1 or 2.
-        follow_through: whether a number counts that is right for the answer's own earlier ones.
+        follow_through: whether a number that is right for the answer's own earlier ones counts.
     """
 
     ask: tuple[str, ...] = ()
@@ -39,9 +39,9 @@ class LikelyMistake:
 
     Attributes:
         id: of the finding; two mistakes at once are joined by `+`.
-        title: in words.
+        title: a sentence.
         departures: (id, title) of each single mistake.
-        also: ids of others that give the same numbers in this exercise.
+        also: ids of other mistakes that give the same numbers in this exercise.
     """
 
     id: str
@@ -66,7 +66,7 @@ class SymbolMark:
 
     @property
     def status(self) -> str:
-        """`right`, `follows`, `wrong` or `blank`: the worst that there is, blank only if all is."""
+        """`right`, `follows`, `wrong` or `blank`: the worst of all, blank only if all are blank."""
         if self.blank == self.count:
             return "blank"
         if self.wrong:
@@ -94,17 +94,17 @@ class WrongNumber:
 
 @dataclass(frozen=True, eq=False)
 class Grade:
-    """What one answer is worth, and why.
+    """The grade of one answer, and why.
 
     Attributes:
         answer: what was graded.
         result: one of `RESULTS`.
-        points: percent.
-        digits: to how many decimals it is right; None where it is not.
+        points: in percent.
+        digits: to how many decimals it is right; None if it is not.
         symbols: name -> how its numbers did.
         causes: the mistakes that give these numbers; several where they cannot be told apart.
         wrong: the numbers wrong in themselves, in the order of computation.
-        notes: what was hard to read, what is peculiar.
+        notes: what was hard to read or unusual.
     """
 
     answer: Answer

@@ -1,4 +1,4 @@
-"""Answers in JSON: an array of them, or one a line; numbers as they are written."""
+"""Answers in JSON: an array, or one per line; numbers keep their text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lstm_cli.commands.diagnose.grade.answers import (
+from lstm_cli.commands.grade.answers import (
     MAX_CELL,
     MAX_COLUMNS,
     MAX_LINE,
@@ -20,18 +20,18 @@ from lstm_cli.commands.diagnose.grade.answers import (
     shown_name,
 )
 
-# So many members that are no numbers are passed on.
+# How many members that are not numbers are passed on.
 MAX_OTHERS = 50
 
 
 class _Literal(str):
-    """A number of a JSON document as it is written, so that its digits can be counted."""
+    """A number of a JSON document as text, so that its digits can be counted."""
 
     __slots__ = ()
 
 
 def _loads(text: str) -> Any:
-    """Return a JSON document, numbers as they are written; None where it is none."""
+    """Parse a JSON document, numbers kept as text; None if it is not JSON."""
     try:
         return json.loads(text, parse_float=_Literal, parse_int=_Literal, parse_constant=_Literal)
     except (ValueError, RecursionError):
@@ -39,7 +39,7 @@ def _loads(text: str) -> Any:
 
 
 def from_json(text: str, symbols: Sequence[str]) -> Iterator[Answer]:
-    """Yield the answers of a JSON document, or else of one a line."""
+    """Yield the answers of a JSON document, or of one document per line."""
     whole = _loads(text)
     if isinstance(whole, dict):
         inner = whole.get("answers")

@@ -1,4 +1,4 @@
-"""Readings of one run, computed once and compared with everybody's numbers."""
+"""Readings of one run, computed once and compared with every answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.variant_run import Cache
 
-# Values kept of a list of readings; past this each diagnosis computes its own.
+# How many values are kept; beyond this each diagnosis computes its own.
 MAX_BYTES = 2**28
 
 
@@ -29,7 +29,7 @@ class _Block:
 
 
 class Bank:
-    """Judges candidates as `Search` does, from values that are kept between the searches."""
+    """Judges candidates as `Search` does, from values kept between searches."""
 
     def __init__(self, trace: Trace) -> None:
         self.right = right_variant(trace)
@@ -40,7 +40,7 @@ class Bank:
     def __call__(
         self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
     ) -> list[Finding] | None:
-        """Return the candidates that apply with their differences; None where they are too many."""
+        """Return the candidates that apply and their differences; None if there are too many."""
         if len(candidates) * self.size > MAX_BYTES:
             return None
         # A rounding row has the number of its decimals in its title alone.
@@ -59,7 +59,7 @@ class Bank:
         ]
 
     def numbers(self, finding: Finding, expected: Expected) -> Array | None:
-        """Flat numbers of a finding in place of the expected; None where not kept."""
+        """Flat numbers that a finding gives instead of the expected; None if not kept."""
         for block in self.blocks.values():
             for place, each in enumerate(block.findings):
                 if each.id == finding.id:

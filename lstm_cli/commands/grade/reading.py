@@ -1,7 +1,7 @@
 """Many people's answers from a file, whatever its bytes: CSV, JSONL or a JSON array.
 
-Whatever stands in a row costs at most that row: bytes that are no text, quotes that never close,
-cells too many or too few, lines without end.
+A bad row costs at most that row: bytes that are not text, unclosed quotes, too many or too few
+cells, endless lines.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.cells import LSTM
-from lstm_cli.commands.diagnose.grade.answers import Answer
-from lstm_cli.commands.diagnose.grade.csv_rows import HINT, from_csv
-from lstm_cli.commands.diagnose.grade.json_rows import from_json
+from lstm_cli.commands.grade.answers import Answer
+from lstm_cli.commands.grade.csv_rows import HINT, from_csv
+from lstm_cli.commands.grade.json_rows import from_json
 from lstm_cli.files.inputs_read import note_stdin
 from lstm_cli.files.safe import open_checked
 
@@ -27,10 +27,10 @@ def read_answers(path: str, symbols: Sequence[str] = LSTM.symbols) -> Iterator[A
 
     Args:
         path: CSV (commas, semicolons or tabs, as its header shows), JSONL, or a JSON array.
-        symbols: what a column may hold; columns of other names are passed on.
+        symbols: what a column may hold; columns with other names are only passed on.
 
     Raises:
-        InputError: the file as a whole cannot be read, or no column holds what is asked.
+        InputError: the file as a whole cannot be read, or no column holds what is asked for.
     """
     text, place = _text(path), safe(path)
     start = text.lstrip()[:1]
@@ -46,7 +46,7 @@ def read_answers(path: str, symbols: Sequence[str] = LSTM.symbols) -> Iterator[A
 
 
 def _text(path: str) -> str:
-    """Return a file's text, whatever its bytes are."""
+    """Return a file's text, whatever its bytes."""
     if path == "-":
         if sys.stdin is None:
             raise InputError("stdin is closed", where="stdin", hint="name a file")
@@ -67,14 +67,14 @@ def _text(path: str) -> str:
         raise InputError(
             f"more than {MAX_BYTES:,} bytes", where=safe(path), hint="split the file"
         )  # fmt: skip
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what spreadsheets call Unicode text
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what spreadsheets call "Unicode text"
         return data.decode("utf-16", errors="replace")
     data = data.removeprefix(b"\xef\xbb\xbf")
     return "".join(_line_text(line) for line in data.splitlines(keepends=True))
 
 
 def _line_text(line: bytes) -> str:
-    """Return a line as text: UTF-8, or else what an older spreadsheet writes."""
+    """Decode a line: UTF-8, or else what older spreadsheets write."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What an exercise asks: places in the right run, and where in an answer their numbers are."""
+"""What an exercise asks for: places in the right run, and their numbers in an answer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
-from lstm_cli.commands.diagnose.grade.answers import Answer, AnswerColumn
-from lstm_cli.commands.diagnose.grade.parse_numbers import (
+from lstm_cli.commands.grade.answers import Answer, AnswerColumn
+from lstm_cli.commands.grade.parse_numbers import (
     ParsedNumber,
     ParsedVector,
     read_cell,
@@ -23,12 +23,12 @@ from lstm_cli.commands.diagnose.grade.parse_numbers import (
 from lstm_cli.engine.agreement import Float32Noise
 from lstm_cli.engine.run import Trace
 
-# So many cells that say no number are told of an answer.
+# How many unreadable cells of an answer are listed.
 MOST_NOTES = 3
 
 
 class SheetPlace(NamedTuple):
-    """Where numbers stand in a run: layer and direction by number, symbol, input time from 1."""
+    """A place in a run: layer and direction by number, symbol, input time from 1."""
 
     run: int
     symbol: str
@@ -37,7 +37,7 @@ class SheetPlace(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What is asked at a place: under which name, and of which units `(n,)`."""
+    """What is asked for at a place: under which name, and which units `(n,)`."""
 
     name: str
     units: Array
@@ -58,7 +58,7 @@ def symbols_of(trace: Trace) -> dict[str, list[int]]:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """What is asked.
+    """What is asked for.
 
     Attributes:
         trace: the right run.
@@ -72,27 +72,27 @@ class Sheet:
 
     @cached_property
     def arithmetic(self) -> Float32Noise:
-        """What float32 arithmetic strays in the right run."""
+        """The noise of float32 arithmetic in the right run."""
         return Float32Noise(self.trace)
 
     @property
     def names(self) -> list[str]:
-        """The names of what is asked, each once."""
+        """The names asked for, each once."""
         return list(dict.fromkeys(each.name for each in self.asked.values()))
 
     def numbers(self, answer: Answer) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
-        """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
+        """Return the numbers of an answer, asked for or not, and notes on what was hard to read."""
         return _Taking(self.trace, self.bases).take(answer)
 
 
 def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -> Sheet:
-    """Infer what is asked: the columns that at least half of the answers have room for.
+    """Infer what is asked for: the columns that at least half of the answers have room for.
 
     Args:
         trace: the right run, unbatched.
         answers: all of them.
-        ask: names, where not everything in the file is asked; a name that nobody has is asked of
-            the last step.
+        ask: names, if not everything in the file is asked for; a name that nobody has is asked for
+            at the last step.
 
     Raises:
         UsageError: a name that the cell does not compute.
@@ -156,7 +156,7 @@ def _symbol(trace: Trace, run: int, name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Taking:
-    """Takes the numbers of answers to their places in a run."""
+    """Matches the numbers of answers with their places in a run."""
 
     trace: Trace
     bases: Mapping[str, int]
@@ -172,7 +172,7 @@ class _Taking:
         return found
 
     def _last(self, run: int, symbol: str) -> int:
-        """Return the time of a vector without one: the last step taken for a state, else T."""
+        """Return the time of a vector that names none: the last step taken for a state, else T."""
         backward = self.trace.layers[run].direction == "backward"
         return 1 if backward and symbol in ("h", "c") else self.trace.steps
 
@@ -232,7 +232,7 @@ class _Taking:
         self, filled: dict[SheetPlace, list[ParsedNumber | None]], column: AnswerColumn,
         rows: list[list[ParsedNumber | None]],
     ) -> bool:  # fmt: skip
-        """Put numbers in their places; return whether there are such places."""
+        """Put numbers in their places; return whether these places exist."""
         found = False
         for t, row in enumerate(rows, 1):
             when = t if len(rows) > 1 else column.t
