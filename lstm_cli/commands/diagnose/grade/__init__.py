@@ -1,10 +1,10 @@
-"""Grading: many people's answers to one exercise, each held against the right run.
+"""Grading: many people's answers to one exercise, each compared with the correct run.
 
     answers = list(read_answers("answers.csv"))
     for each in grade(answers, trace): print(each.name, each.result, each.points)
 
-A number is compared to as many digits as were written. What is wrong is searched for the mistake
-that gives it; what is right for the answer's own earlier numbers is told apart from what is wrong.
+A number is compared to as many digits as were written. Wrong numbers are searched for the mistake
+that produces them; numbers that follow from the answer's own earlier numbers are not wrong.
 """
 
 from lstm_cli.commands.diagnose.grade.answers import Answer, AnswerColumn, column_of
