@@ -248,7 +248,7 @@ def test_forget_biases_add_up() -> None:
 def test_a_users_table_cannot_be_converted(tmp_path: Path) -> None:
     """A cell outside the family has no place in any framework's file."""
     odd = cell_named("lstm").edit({"c": "f * c_prev + g"}, name="odd", title="")
-    with pytest.raises(LstmStepError, match="not of the LSTM's family"):
+    with pytest.raises(LstmStepError, match="not in the LSTM family"):
         convert(Model.single(random_weights(odd)), tmp_path / "out.npz", "split")
 
 

@@ -1,4 +1,4 @@
-"""`lstm-step convert`: weights from any readable layout to another, with the margin."""
+"""`lstm-step convert`: weights from any readable layout to another, read back and compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_cli.commands._declared import option
 
 EXAMPLES = """\b
 Formats by suffix: .npz, .json, .safetensors, .weights.h5 (Keras 3), .onnx (one node), .h (C).
-What the target cannot hold is refused, with what would be lost.
+A conversion that would lose something is refused; the error says what.
 
 \b
 Examples:
@@ -37,16 +37,16 @@ def convert(
     cell: o.CellName = "",
     forget_bias: o.ForgetBias = None,
     dtype: Annotated[
-        o.Dtype | None, option("--dtype", help="By default float32 where that is exact.")
+        o.Dtype | None, option("--dtype", help="Default: float32 if it is exact.")
     ] = None,
     force: Annotated[
-        bool, option("--force", help="Write even where the target cannot hold it all.")
+        bool, option("--force", help="Write even if the target cannot hold everything.")
     ] = False,
-    as_json: Annotated[bool, option("--json", help="Report as a JSON document.")] = False,
+    as_json: Annotated[bool, option("--json", help="Print the report as a JSON document.")] = False,
 ) -> None:  # fmt: skip
     """Write weights in another layout.
 
-    They are read back, and the largest difference is told.
+    They are read back, and the largest difference is reported.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
     from lstm_cli.files.output import json_text, write_out

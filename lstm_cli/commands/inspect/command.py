@@ -1,4 +1,4 @@
-"""`lstm-step inspect`: what a weight file holds, and how that is known."""
+"""`lstm-step inspect`: what a weight file holds, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def inspect_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A weight file; see `list formats`.")],
     convention: o.ConventionName = "",
     external: o.External = False,
-    as_json: Annotated[bool, option("--json", help="As a JSON document.")] = False,
+    as_json: Annotated[bool, option("--json", help="Print a JSON document.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:
     """Show the LSTMs in a weight file.
 
-    Sizes, layout and how it is known, ranges of the weights, and what the file leaves open.
+    Shows sizes, the layout and the evidence for it, ranges of the weights, and assumptions.
     """
     from lstm_cli.commands.inspect.inspection import inspect_file
     from lstm_cli.files.output import json_text, write_out
@@ -54,7 +54,7 @@ def _print(console: Console, document: dict[str, Any]) -> None:
     for note in document["notes"]:
         console.print(Text(f"note: {safe(note)}", style="dim"))
     if not document["lstms"]:
-        console.print(Text("no LSTM is recognised; its tensors:"))
+        console.print(Text("no LSTM was recognised; its tensors:"))
         for each in document["tensors"][:SHOWN_TENSORS]:
             console.print(Text(safe(f"  {each['name']} {tuple(each['shape'])} {each['dtype']}")))
         if count > SHOWN_TENSORS:
@@ -81,7 +81,7 @@ def _print_lstm(console: Console, lstm: dict[str, Any]) -> None:
 
 
 def _facts(lstm: dict[str, Any]) -> list[tuple[str, str]]:
-    confirmed = lstm["confirmed_by"] or "nothing yet: a rumour"
+    confirmed = lstm["confirmed_by"] or "nothing yet"
     order = f", gates {' '.join(lstm['gate_order'])}" if lstm["gate_order"] else ""
     facts = [("convention", lstm["convention"] + order)]
     facts += [("known by", text) for text in lstm["known_by"]]

@@ -303,7 +303,7 @@ def test_labels_are_shown_and_never_read(tmp_path: Path) -> None:
     [
         ({"symbols": ("f", "q")}, "no row 'q'"),
         ({"kind": "gif"}, "no kind of picture 'gif'"),
-        ({"what": "pie"}, "no form of picture 'pie'"),
+        ({"what": "pie"}, "unknown picture form 'pie'"),
         ({"width_cm": 0.5}, "0.5 cm wide"),
         ({"width_cm": float("nan")}, "nan cm wide"),
         ({"view": View(units="9")}, "outside 0 to 2"),

@@ -376,7 +376,7 @@ def test_units_that_are_alike_are_named() -> None:
     """What units could change places is said."""
     document = weakened("units-alike")
     (verdict,) = [v for v in vetted([document]).blind if v.row.id == "units-permuted"]
-    assert verdict.detail == "units 0 and 1 exchanged"
+    assert verdict.detail == "units 0 and 1 swapped"
 
 
 # ---- the score
