@@ -152,7 +152,7 @@ FUNCTIONS: dict[str, Function] = {
     "heaviside": Function(("z",), compute=lambda z: np.heaviside(z, 0.0), activation=False),
 }
 
-# Functions for rows derived from a cell (`gradient` adds to them) and for formulas of primitives;
+# Functions for rows derived from a cell (`grad` adds to them) and for formulas of primitives;
 # the parser accepts none of these in a user's row.
 DERIVED: dict[str, Function] = {
     "transpose": _operator(np.transpose, 1),

@@ -21,7 +21,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import ShapeError
 from lstm_cli.cell.equations import Equation
-from lstm_cli.cell.gradient import GIVEN, backward_table, parameter_of
+from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
 from lstm_cli.cell.weights import Direction, LstmWeights
 from lstm_cli.engine.run import LayerTrace, Trace, check_trace_size, evaluate_rows, rounded
 
@@ -213,7 +213,7 @@ def _through_layer(
     each: LayerTrace, d_output: Array, dh: Array, dc: Array, dtype: np.dtype[Any]
 ) -> LayerGradient:
     """Compute the gradients of one layer in one direction."""
-    rows = backward_table(each.cell)
+    rows = grad_table(each.cell)
     kept: dict[str, Array] = {}
     for t, values in steps_back(each, d_output, dh, dc, dtype):
         for symbol, value in values.items():
@@ -244,7 +244,7 @@ def steps_back(
 
     The gradients may have more leading axes than the trace.
     """
-    rows = [row for row in backward_table(each.cell) if not parameter_of(row.symbol)]
+    rows = [row for row in grad_table(each.cell) if not parameter_of(row.symbol)]
     parameters = {name: rounded(a, dtype) for name, a in each.weights.arrays.items()}
     following = _vectors(each, dh, dc)
     times = range(each.steps)

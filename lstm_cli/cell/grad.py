@@ -42,8 +42,8 @@ PREFIX = "d_"
 # Names that a backward row may use besides the values of the forward step, with their labels.
 GIVEN: Mapping[str, str] = {
     "d_output": "h, from the loss or the layer above",
-    "d_h_next": "h, from the step that follows",
-    "d_c_next": "c, from the step that follows",
+    "d_h_next": "h, from the next step",
+    "d_c_next": "c, from the next step",
 }
 _INPUTS = {"x": "input", "h_prev": "hidden state before", "c_prev": "cell state before"}
 _PARAMETERS = {"b": "bias", "p": "peephole"}
@@ -71,7 +71,7 @@ _RULES: Mapping[str, tuple[Node, ...]] = {
 
 
 @lru_cache(maxsize=64)  # every layer and direction of a model asks for the same table
-def backward_table(cell: Cell) -> tuple[Equation, ...]:
+def grad_table(cell: Cell) -> tuple[Equation, ...]:
     """Return the rows of the backward step, in evaluation order.
 
     First `d_` of every row of the cell, last row first, and of each concatenation `[a, b]` in
@@ -87,7 +87,7 @@ def backward_table(cell: Cell) -> tuple[Equation, ...]:
     Raises:
         CellError: a row of the cell has a name that the backward step needs.
     """
-    rows = _Backward(cell).rows()
+    rows = _Backprop(cell).rows()
     taken = {*GIVEN, *(row.symbol for row in rows)} & {*cell.symbols}
     if taken:
         raise CellError(
@@ -104,14 +104,14 @@ def parameter_of(symbol: str) -> str:
     return own if own != symbol and is_parameter(own) else ""
 
 
-class _Backward:
+class _Backprop:
     """Gradients accumulated for each name while walking the rows from last to first."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.handed: dict[str, list[Node]] = defaultdict(list)
-        self.handed["h"] = [Name("d_output"), Name("d_h_next")]
-        self.handed["c"] = [Name("d_c_next")]
+        self.grads: dict[str, list[Node]] = defaultdict(list)
+        self.grads["h"] = [Name("d_output"), Name("d_h_next")]
+        self.grads["c"] = [Name("d_c_next")]
         self.joined = _joined(cell)
 
     def rows(self) -> tuple[Equation, ...]:
@@ -119,48 +119,48 @@ class _Backward:
         for row in reversed(self.cell.equations):
             rows.append(self._row(row.symbol, row.label))
             if rows[-1].expression != Number(0.0):
-                self.hand_on(row.expression, Name(rows[-1].symbol), Name(row.symbol))
+                self.propagate(row.expression, Name(rows[-1].symbol), Name(row.symbol))
             rows += self._part_rows(row)
         rows += [self._row(p, _PARAMETERS.get(p[0], "weights")) for p in self.cell.parameters]
         return (*rows, *(self._row(name, label) for name, label in _INPUTS.items()))
 
     def _row(self, name: str, label: str) -> Equation:
-        handed = self.handed[name]
+        grads = self.grads[name]
         if name in ("x", "h_prev"):  # sums over the gates, in the order of the cell's rows
-            handed = handed[::-1]
-        return Equation(PREFIX + name, total(handed), label)
+            grads = grads[::-1]
+        return Equation(PREFIX + name, total(grads), label)
 
     def _part_rows(self, row: Equation) -> list[Equation]:
         """Return the rows of the concatenations first used in `row`, which are now complete."""
         rows = []
         for vector in _concats(row.expression):
             name, first = self.joined[vector]
-            handed = self.handed.pop(name, [])
-            if first == row.symbol and handed:
+            grads = self.grads.pop(name, [])
+            if first == row.symbol and grads:
                 # The rows were walked from last to first; the sum is written first to last.
-                rows.append(Equation(PREFIX + name, total(handed[::-1]), write(vector)))
+                rows.append(Equation(PREFIX + name, total(grads[::-1]), write(vector)))
                 for place, part in enumerate(vector.arguments):
                     whole = (Name(PREFIX + name), Number(float(place)), *vector.arguments)
-                    self.hand_on(part, Apply("part", whole), part)
-            elif handed:
-                self.handed[name] = handed
+                    self.propagate(part, Apply("part", whole), part)
+            elif grads:
+                self.grads[name] = grads
         return rows
 
-    def hand_on(self, node: Node, d: Node, y: Node) -> None:
+    def propagate(self, node: Node, d: Node, y: Node) -> None:
         """Propagate the gradient `d` of a node to every name in it; `y` is the node's value."""
         match node:
             case Name(name):
-                self.handed[name].append(d)
+                self.grads[name].append(d)
             case Apply("concat"):
-                self.handed[self.joined[node][0]].append(d)
+                self.grads[self.joined[node][0]].append(d)
             case Apply("@", (Name(matrix) as left, vector)):
-                self.handed[matrix].append(Apply("outer", (d, vector)))
+                self.grads[matrix].append(Apply("outer", (d, vector)))
                 back = Apply("@", (Apply("transpose", (left,)), d))
-                self.hand_on(vector, back, vector)
+                self.propagate(vector, back, vector)
             case Apply(_, arguments):
                 for argument, gradient in zip(arguments, local(node, d, y), strict=False):
                     if names_in(argument) and gradient != Number(0.0):
-                        self.hand_on(argument, gradient, argument)
+                        self.propagate(argument, gradient, argument)
 
 
 def local(node: Apply, d: Node, y: Node) -> tuple[Node, ...]:
@@ -192,9 +192,9 @@ def _define_derivative(name: str) -> str:
     own = FUNCTIONS[name]
     if name + "'" not in DERIVED:
         assert own.body is not None
-        walk = _Backward(Cell(name, "", ()))
-        walk.hand_on(own.body, Number(1.0), own.body)
-        body = total(walk.handed[own.parameters[0]])
+        walk = _Backprop(Cell(name, "", ()))
+        walk.propagate(own.body, Number(1.0), own.body)
+        body = total(walk.grads[own.parameters[0]])
         DERIVED[name + "'"] = Function(own.parameters, own.defaults, body=body, activation=False)
     return name + "'"
 
