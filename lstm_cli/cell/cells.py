@@ -252,7 +252,7 @@ def coupled_forget(cell: Cell) -> Cell:
     return cell.edit(
         {"f": "1 - i"},
         name=f"{cell.name}+coupled-forget",
-        title="no forget gate of its own: f = 1 - i (ONNX input_forget, Core ML)",
+        title="no separate forget gate: f = 1 - i (ONNX input_forget, Core ML)",
         source="Greff et al. 2017 (CIFG), doi 10.1109/TNNLS.2016.2582924",
     )
 
@@ -262,7 +262,7 @@ def coupled_input(cell: Cell) -> Cell:
     return cell.edit(
         {"i": "1 - f"},
         name=f"{cell.name}+coupled-input",
-        title="no input gate of its own: i = 1 - f (TensorFlow Lite's CIFG)",
+        title="no separate input gate: i = 1 - f (TensorFlow Lite's CIFG)",
         source="TensorFlow Lite, kernels/lstm_eval.cc",
     )
 
@@ -400,7 +400,7 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
     """
     if "z_f" not in cell.symbols:
         raise CellError(
-            f"cell {cell.name} has no forget gate of its own to add a bias to",
+            f"cell {cell.name} has no separate forget gate to add a bias to",
             where="--forget-bias",
             hint="leave out --forget-bias, or use coupled-input, which has its own f",
         )

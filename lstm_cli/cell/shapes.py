@@ -51,7 +51,7 @@ class _Inference:
         one, other = self.canonical(one), self.canonical(other)
         if len(one) != len(other):
             raise CellError(
-                f"sizes {' + '.join(one)} and {' + '.join(other)} meet in {write(node)}",
+                f"sizes {' + '.join(one)} and {' + '.join(other)} do not match in {write(node)}",
                 hint="elementwise operations need both sides to have the same size",
             )
         for left, right in zip(one, other, strict=True):

@@ -188,7 +188,7 @@ class Model:
             if below.output_size != above.input_size:
                 raise ShapeError(
                     f"layer {level + 1} reads {above.input_size} numbers, "
-                    f"layer {level} puts out {below.output_size}",
+                    f"but layer {level} outputs {below.output_size}",
                     where=self.source,
                     hint="check the order of the layers and whether both directions are there",
                 )

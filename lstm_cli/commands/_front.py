@@ -22,7 +22,7 @@ COMMANDS = {
     "grad": Command("grad", "Show the backward step of a run: every gradient."),
     "batch": Command("batch", "Evaluate files of samples."),
     "diagnose": Command("diagnose", "Say why two sets of numbers differ."),
-    "vet": Command("vet", "Find the mistakes that a test vector cannot see."),
+    "vet": Command("vet", "Find the mistakes that a test vector misses."),
     "explain": Command("explain", "Work a step out with its numbers, or say what a word means."),
     "explore": Command(
         "explore", "Explore the step in the terminal: move, edit a number, watch what follows."
@@ -30,7 +30,7 @@ COMMANDS = {
     "report": Command("report", "Make a page of a run, or a picture."),
     "inspect": Command("inspect_", "Show the LSTMs in a weight file."),
     "convert": Command("convert", "Write weights in another layout."),
-    "list": Command("list_", "Show what there is: cells, presets, …."),
+    "list": Command("list_", "List cells, presets, …."),
 }
 
 TITLE = "The reference calculator for the LSTM: every gate value beside its equation."

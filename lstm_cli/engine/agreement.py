@@ -48,7 +48,7 @@ UNDECIDED = 2
 # At least this many numbers with equal decimals, all ending in zero, count as zero-padded.
 LEAST_PADDED = 3
 # Number of runs with perturbed weights.
-NUDGED = 3
+PERTURBED_RUNS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,7 +309,7 @@ class Float32Noise:
         model, x = self.trace.model, self.trace.layers[0].values["x"]
         h, c = ([_start(each, state) for each in self.trace.layers] for state in ("h", "c"))
         rng = np.random.default_rng(3)
-        for each in (model, *(_nudged(model, rng) for _ in range(NUDGED))):
+        for each in (model, *(_perturbed(model, rng) for _ in range(PERTURBED_RUNS))):
             yield run(each, x, h, c, dtype=np.float32, engine="numpy")
         for dtype in (np.float32, np.float64):  # a float32 run deviates from the float64 one
             if self.trace.dtype != dtype:
@@ -335,20 +335,20 @@ def _start(layer: LayerTrace, state: str) -> Array:
     return np.asarray(layer.values[f"{state}_prev"][..., first, :])
 
 
-def _nudged(model: Model, rng: np.random.Generator) -> Model:
+def _perturbed(model: Model, rng: np.random.Generator) -> Model:
     """Perturb the weights of a model as much as another order of summation would.
 
     A sum of n terms computed in any order is the exact sum of terms each perturbed by at most n - 1
     roundings, and by about √n of them as a rule (Higham 2002, sections 3.1 and 4.2).
     """
 
-    def nudge(array: Array) -> Array:
+    def perturb(array: Array) -> Array:
         terms = array.shape[-1] if array.ndim > 1 else 1
         step = np.sqrt(terms) * 2.0 ** -TYPES["float32"][0]
         return np.asarray(array * (1 + step * rng.uniform(-1, 1, array.shape)))
 
     def changed(weights: LstmWeights) -> LstmWeights:
-        return replace(weights, arrays={k: nudge(each) for k, each in weights.arrays.items()})
+        return replace(weights, arrays={k: perturb(each) for k, each in weights.arrays.items()})
 
     layers = [
         Layer({direction: changed(weights) for direction, weights in layer.directions.items()})

@@ -31,7 +31,7 @@ class Digests:
         """Return the digest of a file's content; "" if it cannot be read."""
         try:
             path = place_of(name, self.root)
-            now = _told_of(path)
+            now = _fingerprint(path)
             before, digest = self.known.get(name, (None, ""))
             if now != before:
                 digest = content_of(path)
@@ -45,7 +45,7 @@ class Digests:
         return all(self.of(name) == digest for name, digest in files.items())
 
 
-def _told_of(path: Path) -> object:
+def _fingerprint(path: Path) -> object:
     """Fingerprint that changes when a file does; a remote file is not checked again.
 
     Raises:

@@ -227,7 +227,7 @@ def test_errors_count_rows_of_the_file(tmp_path: Path) -> None:
 
 def test_a_cell_without_forget_gate_takes_no_forget_bias() -> None:
     """An option that has nothing to act on is refused, not ignored."""
-    with pytest.raises(CellError, match="no forget gate"):
+    with pytest.raises(CellError, match="no separate forget gate"):
         with_forget_bias(cell_named("coupled-forget"), 1.0)
 
 

@@ -172,7 +172,7 @@ def test_a_number_too_large_for_the_type_is_refused(
     arrays["b_o"][0] = -1e39
     np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type] # keys are names of arrays
     answer = call("convert", tmp_path / "w.npz", tmp_path / target, *options)
-    assert_refused(answer, 3, "-1e+39", "float32 goes up to 3.40282e+38")
+    assert_refused(answer, 3, "-1e+39", "float32 only goes up to 3.40282e+38")
     assert not (tmp_path / target).exists()
 
 

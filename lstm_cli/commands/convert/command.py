@@ -66,7 +66,7 @@ def convert(
     lines = [f"{done.source} ({model.convention}) → {done.target} ({done.convention})"]
     lines += [f"assumed: {each}" for each in model.assumptions]
     if done.read_with:
-        lines.append(f"read it with {done.read_with}: its names alone do not tell the layout")
+        lines.append(f"read it with {done.read_with}: its names alone do not determine the layout")
     lines += [f"moved: {each}" for each in done.moved] + [f"lost: {each}" for each in done.lost]
     if done.weight_difference is None:
         lines.append("not compared: something was lost")

@@ -117,7 +117,7 @@ def vet(
     made = _strengthened(suites[0], settings, output) if output else None
     if output != "-":
         _emit(suites, made, chosen, output, every, color)
-    _leave(suites, min_strength)
+    _exit_if_failed(suites, min_strength)
 
 
 def _check_output(output: str, names: Sequence[str]) -> None:
@@ -292,7 +292,7 @@ def _draw(
         shown.print_stronger(console, made, output)
 
 
-def _leave(suites: Sequence[Suite], min_strength: float) -> None:
+def _exit_if_failed(suites: Sequence[Suite], min_strength: float) -> None:
     if any(suite.failed for suite in suites):
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     weak = any(suite.strength < min_strength for suite in suites)

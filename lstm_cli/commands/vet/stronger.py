@@ -93,7 +93,7 @@ def strengthen(suite: Suite, settings: SampleSettings, target: Path) -> Stronger
         renewed = renewed or made.new_weights
     again = [read_sample(each, "", target.parent, safe(target)) for each in _as_read(documents)]
     vetted = vet_suite(str(target), again, SampleSettings())
-    return Stronger(tuple(documents), vetted, _told_by_h(vetted), tuple(hidden), renewed)
+    return Stronger(tuple(documents), vetted, _count_seen_in_h(vetted), tuple(hidden), renewed)
 
 
 def _as_read(documents: Sequence[Json]) -> list[Json]:
@@ -121,7 +121,7 @@ def _kinds(suite: Suite) -> Iterator[tuple[list[Subject], list[Mistake]]]:
             yield subjects, mine
 
 
-def _told_by_h(suite: Suite) -> int:
+def _count_seen_in_h(suite: Suite) -> int:
     told = set[str]()
     for subject in suite.subjects:
         told |= set(_seen(subject.right, [each.row for each in suite.verdicts], ["h"]))
@@ -193,7 +193,7 @@ class _StrongerSearch:
 
     def made(self) -> _Made:
         """Return the best sample found."""
-        hidden = [self._untold(each.right) for each in self.subjects]
+        hidden = [self._unseen(each.right) for each in self.subjects]
         fewest = min(range(len(hidden)), key=lambda n: len(hidden[n]))
         subject, lost = self.subjects[fewest], hidden[fewest]
         if not lost:
@@ -208,10 +208,10 @@ class _StrongerSearch:
         best: tuple[int, Json, VariantRun] | None = None
         for document in fresh_documents(subject, self.target, FRESH_SEEDS):
             right = self._right(document, subject)
-            untold = len(self._untold(right)) if right is not None else 0
-            if right is not None and (best is None or untold < best[0]):
-                best = untold, document, right
-                if not untold:
+            unseen = len(self._unseen(right)) if right is not None else 0
+            if right is not None and (best is None or unseen < best[0]):
+                best = unseen, document, right
+                if not unseen:
                     break
         if best is None:
             raise InputError(
@@ -220,7 +220,7 @@ class _StrongerSearch:
             )  # fmt: skip
         return self._with_inputs(*best[1:])
 
-    def _untold(self, right: VariantRun) -> list[Mistake]:
+    def _unseen(self, right: VariantRun) -> list[Mistake]:
         """Return the mistakes that no input tried shows with these weights."""
         waiting = {row.id: row for row in self.rows}
         for scale in RICH_SCALES:

@@ -82,7 +82,7 @@ class Sheet:
 
     def numbers(self, answer: Answer) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
         """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
-        return _Taking(self.trace, self.bases).take(answer)
+        return _Placement(self.trace, self.bases).take(answer)
 
 
 def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -> Sheet:
@@ -105,7 +105,7 @@ def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -
                 hint=suggest(name, known),
             )  # fmt: skip
     bases = _bases(trace, answers)
-    taking = _Taking(trace, bases)
+    taking = _Placement(trace, bases)
     room = [taking.room(answer) for answer in answers]
     count = Counter(place for own in room for place in own)
     asked: dict[SheetPlace, Asked] = {}
@@ -155,7 +155,7 @@ def _symbol(trace: Trace, run: int, name: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Taking:
+class _Placement:
     """Maps the numbers in answers to their places in a run."""
 
     trace: Trace
