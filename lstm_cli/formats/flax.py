@@ -62,7 +62,7 @@ def read(path: Path) -> Contents:
     """
     place = safe(path)
     with open_checked(path) as stream:
-        walker = _Walker(stream, place)
+        walker = _MsgpackWalker(stream, place)
         tree = walker.value(0)
         if walker.at != walker.size:
             walker.fail(f"{walker.size - walker.at:,} bytes follow the end")
@@ -77,7 +77,7 @@ def read(path: Path) -> Contents:
     return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
 
 
-class _Walker(BoundedCursor):
+class _MsgpackWalker(BoundedCursor):
     """Goes through a file once, value by value; long things are passed over."""
 
     fault = "not Flax's msgpack"

@@ -24,6 +24,7 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import Info
 from lstm_cli.formats.cursor import BoundedCursor, read_from
+from lstm_cli.formats.registry import HDF5
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 64
@@ -70,7 +71,7 @@ class Hdf5:
         if self._file is not None:
             yield self._file
             return
-        h5py = _library(self._place)
+        h5py = library()
         source = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
         with faults(self._place):
             self._file = h5py.File(source, "r", locking="best-effort")
@@ -203,18 +204,12 @@ def _info(dataset: Any, place: str) -> Info:
     return Info(tuple(dataset.shape or ()), str(dataset.dtype))
 
 
-def _library(place: str) -> Any:
-    """Return h5py with HDF5's search for plugins (shared libraries) switched off."""
+def library() -> Any:
+    """Import h5py with HDF5's search for plugins (shared libraries) switched off."""
     before = os.environ.get("HDF5_PLUGIN_PRELOAD")
     os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
     try:
         return import_module("h5py")
-    except ImportError:
-        raise InputError(
-            "reading HDF5 and Keras files needs h5py, which is not installed",
-            where=place,
-            hint="pip install 'lstm-cli[keras]'",
-        ) from None
     finally:
         if before is None:
             del os.environ["HDF5_PLUGIN_PRELOAD"]
@@ -306,7 +301,7 @@ class Texts(BoundedCursor):
         self._heaps: dict[int, dict[int, bytes]] = {}
         head = self.peek(0, 16)
         sizes = head[13:15] if head[8] < 2 else head[9:11]
-        if head[:8] != b"\x89HDF\r\n\x1a\n" or sizes != b"\x08\x08":
+        if head[:8] != HDF5 or sizes != b"\x08\x08":
             self.refuse("texts are read where addresses have 8 bytes and no block is in front")
 
     def refuse(self, reason: str, at: int | None = None) -> NoReturn:

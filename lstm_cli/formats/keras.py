@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +32,8 @@ from lstm_cli.formats.contents import (
     Undecided,
     Variant,
 )
-from lstm_cli.formats.hdf5 import Hdf5
+from lstm_cli.formats.hdf5 import Hdf5, library
+from lstm_cli.formats.registry import ZIP
 
 # A member that packs better than this and is larger than a model's configuration is a bomb.
 MAX_ZIP_RATIO = 200
@@ -54,7 +54,7 @@ def read(path: Path) -> Contents:
     """
     place = safe(path)
     with open_checked(path) as stream:
-        zipped = stream.read(4) == b"PK\x03\x04"
+        zipped = stream.read(4) == ZIP
         file, told = _open_zip(stream, place) if zipped else (Hdf5(path, place), None)
     with file.opened():
         return _contents_of(file, told or _told_by(file, place))
@@ -1028,11 +1028,8 @@ def write(package: Package, path: Path) -> bytes:
     Raises:
         InputError: a layer that is only backward, which Keras has only as go_backwards.
     """
-    os.environ.setdefault("HDF5_PLUGIN_PRELOAD", "::")
-    import h5py  # type: ignore[import-untyped, unused-ignore] # ships no types
-
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with library().File(buffer, "w") as file:
         for level in sorted({level for level, _ in package.parts}):
             both = (level, "backward") in package.parts
             if both and (level, "forward") not in package.parts:

@@ -35,6 +35,7 @@ from lstm_cli.formats.contents import (
     shaped,
 )
 from lstm_cli.formats.cursor import BoundedCursor, Order, ReadAt, read_from
+from lstm_cli.formats.registry import HDF5, format_named
 
 _SAVE_ARRAYS = (
     "in MATLAB, with the number of the LSTM layer:\n"
@@ -73,18 +74,22 @@ def read(path: Path) -> Contents:
 
 def _byte_order(head: bytes, place: str) -> Order:
     """Return the byte order, or say what to do with a file of another version."""
-    if b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520]) or head.startswith(b"MATLAB 7.3"):
+    if HDF5 in (head[:8], head[512:520]) or head.startswith(b"MATLAB 7.3"):
         raise InputError(
             "a MAT-file of version 7.3, which is HDF5", where=place,
             hint="in MATLAB: load('old.mat'); save('lstm.mat', '-v7')",
         )  # fmt: skip
-    mark, version = head[126:128], head[124:126]
-    if mark not in (b"IM", b"MI") or version not in (b"\x00\x01", b"\x01\x00") or 0 in head[:4]:
+    version = head[124:126]
+    if (
+        not format_named("matlab").begins(head)
+        or version not in (b"\x00\x01", b"\x01\x00")
+        or 0 in head[:4]
+    ):
         raise InputError(
             "not a MAT-file of version 5 to 7 (version 4 has no header)", where=place,
             hint="in MATLAB: save('lstm.mat', 'InputWeights', 'RecurrentWeights', 'Bias', '-v7')",
         )  # fmt: skip
-    return "little" if mark == b"IM" else "big"
+    return "little" if head[126:128] == b"IM" else "big"
 
 
 def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array:

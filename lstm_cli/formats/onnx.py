@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NoReturn
 
@@ -104,12 +103,8 @@ def read(path: Path, *, allow_external_data: bool = False) -> Contents:
 
 
 def _parse(data: bytes, place: str) -> Any:
-    try:
-        onnx = import_module("onnx")
-    except ImportError:
-        raise InputError(
-            "ONNX files need the onnx package", where=place, hint="pip install 'lstm-cli[onnx]'"
-        ) from None
+    import onnx
+
     try:
         model = onnx.ModelProto.FromString(data)
     except Exception as error:  # DecodeError is protobuf's, which is not imported here

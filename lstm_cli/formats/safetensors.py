@@ -33,6 +33,7 @@ from lstm_cli.formats.contents import (
     size_of,
 )
 from lstm_cli.formats.cursor import Span
+from lstm_cli.formats.registry import format_named
 
 MAX_HEADER_BYTES = 10_000_000
 MAX_TENSORS = 10_000
@@ -83,7 +84,7 @@ def _read_header(stream: IO[bytes], size: int, place: str) -> bytes:
     stream.seek(0)
     start = stream.read(9)
     length = int.from_bytes(start[:8], "little")
-    if len(start) < 9 or start[8:] != b"{":
+    if not format_named("safetensors").begins(start):
         raise InputError(
             "not a safetensors file: its header does not begin with '{'", where=place,
             hint="write it with safetensors.numpy.save_file(tensors, path)",

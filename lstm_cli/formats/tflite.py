@@ -40,6 +40,7 @@ from lstm_cli.formats.contents import (
     size_of,
 )
 from lstm_cli.formats.cursor import BoundedCursor
+from lstm_cli.formats.registry import format_named
 
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
@@ -101,7 +102,7 @@ class _Model:
         self.data = data
         self.place = place
         self.bytes = FlatBuffer(data, place)
-        self.root = self.bytes.root(b"TFL3")
+        self.root = self.bytes.root()
         self.budget = Budget(len(data), place)
         self.codes = [
             max(code.number(0, "<b"), code.number(3, "<i")) for code in self.root.tables(1)
@@ -449,14 +450,14 @@ class FlatBuffer(BoundedCursor):
         # Each byte is looked at once by honest files; a few are shared between tables.
         self._left = 10_000 + 4 * len(data)
 
-    def root(self, identifier: bytes) -> FlatTable:
-        """Return the root table of a file with this identifier.
+    def root(self) -> FlatTable:
+        """Return the root table.
 
         Raises:
             InputError: another kind of file, or an offset that leads out of it.
         """
-        if self.data[4:8] != identifier:
-            self.refuse(f"the identifier is {self.data[4:8]!r}, not {identifier!r}")
+        if not format_named("tflite").begins(self.data):
+            self.refuse(f"the identifier is {self.data[4:8]!r}, not b'TFL3'")
         return FlatTable(self, self.number(0, "<I"))
 
     def number(self, position: int, kind: str) -> Any:

@@ -34,6 +34,7 @@ from lstm_cli.formats.contents import (
     shaped,
 )
 from lstm_cli.formats.cursor import Span
+from lstm_cli.formats.registry import ZIP, format_named
 
 # The magic number of files before PyTorch 1.6, pickled on its own (torch/serialization.py).
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -98,7 +99,7 @@ def _open(stream: IO[bytes], path: Path) -> _Archive:
 
 def _check_kind(start: bytes, path: Path) -> None:
     """Refuse what is no zip, with what to do for the two kinds that people have."""
-    if start.startswith(b"PK"):
+    if format_named("pytorch").begins(start):
         return
     if start.startswith(_LEGACY):
         raise InputError(
@@ -179,7 +180,7 @@ def _stored(member: zipfile.ZipInfo, stream: IO[bytes], size: int, place: str) -
     local = stream.read(30)
     start = member.header_offset + 30
     start += int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-    if member.header_offset < 0 or local[:4] != b"PK\x03\x04" or start + member.file_size > size:
+    if member.header_offset < 0 or local[:4] != ZIP or start + member.file_size > size:
         raise InputError(
             f"'{safe(member.filename)}' is not where the zip's table says", where=place,
             hint=_DAMAGED,

@@ -302,8 +302,8 @@ def test_without_h5py_the_error_says_how_to_install_it(monkeypatch: pytest.Monke
     """The exact line for pip is the hint."""
     monkeypatch.setitem(sys.modules, "h5py", None)
     for file in ("keras3_sequential.keras", "keras224.h5"):
-        with pytest.raises(InputError, match="needs h5py") as caught:
-            read(FILES / file)
+        with pytest.raises(InputError, match="needs the package h5py") as caught:
+            read_weights(FILES / file)
         assert caught.value.hint == "pip install 'lstm-cli[keras]'"
 
 
