@@ -416,6 +416,17 @@ def decoded(data: Array, dtype: str, *, big_endian: bool = False) -> Array:
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
+def dequantized(values: Array, scale: Array, zero: Array | None, axis: int) -> Array:
+    """The real numbers scale · (q - zero point), with one scale in all or one a row of an axis."""
+    along = [-1 if i == axis else 1 for i in range(values.ndim)] if scale.size > 1 else []
+    start = np.zeros(()) if zero is None else zero.astype(np.float64)
+    with np.errstate(all="ignore"):
+        offset = start.reshape(along if start.size > 1 else ())
+        return np.asarray(
+            (values.astype(np.float64) - offset) * scale.astype(np.float64).reshape(along)
+        )
+
+
 def shaped(row: Array, shape: Sequence[int], place: str, *, by_columns: bool = False) -> Array:
     """Reshape a flat array (an empty one may have axes too large for NumPy)."""
     try:

@@ -42,6 +42,7 @@ from lstm_cli.formats.contents import (
     Variant,
     checked_size,
     decoded,
+    dequantized,
     numbered,
     read_whole,
     shape_from,
@@ -57,21 +58,16 @@ _STANDARD = ("", "ai.onnx")
 _GRAPH = 5  # AttributeProto.AttributeType: one graph
 _GRAPHS = 10
 
-# ONNX's name in lower case (as onnxruntime compares) -> ours, and the operators' own defaults for
-# alpha and beta; docs/Operators.md.
+# Our name -> ONNX's, and the operator's defaults for alpha and beta (docs/Operators.md).
 _ACTIVATIONS: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    "sigmoid": ("sigmoid", ()),
-    "tanh": ("tanh", ()),
-    "relu": ("relu", ()),
-    "softsign": ("softsign", ()),
-    "softplus": ("softplus", ()),
-    "affine": ("affine", (1.0, 0.0)),
-    "leakyrelu": ("leaky_relu", (0.01,)),
-    "thresholdedrelu": ("thresholded_relu", (1.0,)),
-    "scaledtanh": ("scaled_tanh", (1.0, 1.0)),
-    "hardsigmoid": ("hard_sigmoid", (0.2, 0.5)),
-    "elu": ("elu", (1.0,)),
-}
+    "sigmoid": ("Sigmoid", ()), "tanh": ("Tanh", ()), "relu": ("Relu", ()),
+    "softsign": ("Softsign", ()), "softplus": ("Softplus", ()), "elu": ("Elu", (1.0,)),
+    "affine": ("Affine", (1.0, 0.0)), "leaky_relu": ("LeakyRelu", (0.01,)),
+    "thresholded_relu": ("ThresholdedRelu", (1.0,)), "scaled_tanh": ("ScaledTanh", (1.0, 1.0)),
+    "hard_sigmoid": ("HardSigmoid", (0.2, 0.5)),
+}  # fmt: skip
+# Lower-case, as onnxruntime compares names.
+_BY_ONNX_NAME = {name.lower(): ours for ours, (name, _) in _ACTIVATIONS.items()}
 # Where onnxruntime 1.32 takes 0 for an alpha or beta that is absent.
 _ZERO_IN_ONNXRUNTIME = ("affine", "scaled_tanh", "thresholded_relu")
 
@@ -363,9 +359,10 @@ class _LstmNode:
         alphas, betas = self._numbers("activation_alpha"), self._numbers("activation_beta")
         texts, assumed = [], list[str]()
         for word in words:
-            if word.lower() not in _ACTIVATIONS:
+            if word.lower() not in _BY_ONNX_NAME:
                 raise NotRead(f"its activation '{safe(word)[:40]}' is not known")
-            name, defaults = _ACTIVATIONS[word.lower()]
+            name = _BY_ONNX_NAME[word.lower()]
+            _, defaults = _ACTIVATIONS[name]
             lists = (alphas, betas)[: len(defaults)]
             values = [next(each, None) for each in lists]
             if name in _ZERO_IN_ONNXRUNTIME and None in values:
@@ -671,17 +668,9 @@ def _dequantize(call: _OperatorCall) -> list[Array]:
     if call.integer("block_size", 0):
         raise NotRead("it is dequantised in blocks")
     scale, zero = call.need(1), call.input(2)
-    zero = np.zeros((), dtype=np.int64) if zero is None else zero
+    axis = _axis(call.integer("axis", 1), call.x.ndim) if scale.size > 1 else 0
     call.budget.take(16 * call.x.size)
-    if scale.size > 1:
-        axis = _axis(call.integer("axis", 1), call.x.ndim)
-        along = [-1 if i == axis else 1 for i in range(call.x.ndim)]
-        scale = scale.reshape(along)
-        zero = zero.reshape(along) if zero.size > 1 else zero.reshape(())
-    else:
-        scale, zero = scale.reshape(()), zero.reshape(())
-    values = (call.x.astype(np.float64) - zero.astype(np.float64)) * scale
-    return [values.astype(np.float32)]
+    return [dequantized(call.x, scale, zero, axis).astype(np.float32)]
 
 
 _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
@@ -874,17 +863,7 @@ def _damaged(what: str, place: str) -> InputError:
 # Inputs X (T, N, I), initial_h and initial_c (D, N, H); outputs Y, Y_h, Y_c. Opset 14 and IR 8 are
 # read by every ONNX Runtime since 1.10.
 
-# Our name -> ONNX's, and the number of constants (alpha, beta) that it takes.
-_WRITTEN_ACTIVATIONS = {
-    "sigmoid": ("Sigmoid", 0), "tanh": ("Tanh", 0), "relu": ("Relu", 0), "affine": ("Affine", 2),
-    "leaky_relu": ("LeakyRelu", 1), "thresholded_relu": ("ThresholdedRelu", 1),
-    "scaled_tanh": ("ScaledTanh", 2), "hard_sigmoid": ("HardSigmoid", 2), "elu": ("Elu", 1),
-    "softsign": ("Softsign", 0), "softplus": ("Softplus", 0), "hard_sigmoid_6": ("HardSigmoid", 2),
-}  # fmt: skip
-_WRITTEN_DEFAULTS = {
-    "hard_sigmoid": (0.2, 0.5), "leaky_relu": (0.01,), "elu": (1.0,), "affine": (1.0, 0.0),
-    "scaled_tanh": (1.0, 1.0), "thresholded_relu": (1.0,), "hard_sigmoid_6": (1 / 6, 0.5),
-}  # fmt: skip
+_WRITTEN_ACTIVATIONS = {**_ACTIVATIONS, "hard_sigmoid_6": ("HardSigmoid", (1 / 6, 0.5))}
 
 
 def write(package: Package, path: Path) -> bytes:
@@ -956,11 +935,11 @@ def _activation_attributes(traits: list[Traits]) -> dict[str, Any]:
         assert match is not None
         if match[1] not in _WRITTEN_ACTIVATIONS:
             raise InputError(f"ONNX has no activation {text}", hint="`list activations` shows ours")
-        name, takes = _WRITTEN_ACTIVATIONS[match[1]]
+        name, defaults = _WRITTEN_ACTIVATIONS[match[1]]
         given = tuple(float(part) for part in match[2].split(",")) if match[2] else ()
-        constants = given + _WRITTEN_DEFAULTS.get(match[1], ())[len(given) :]
+        constants = given + defaults[len(given) :]
         names.append(name)
-        alphas += constants[:1] if takes >= 1 else ()
-        betas += constants[1:2] if takes == 2 else ()
+        alphas += constants[:1]
+        betas += constants[1:2]
     lists = {"activation_alpha": alphas, "activation_beta": betas}
     return {"activations": names} | {key: value for key, value in lists.items() if value}

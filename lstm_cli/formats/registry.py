@@ -214,14 +214,11 @@ def format_of(path: Path) -> Format:
         InputError: there is no reader; formats that are known and not read come with a way out.
     """
     name = path.name.lower()
-    for row in READ:
-        if name.endswith(row.suffixes):
-            return row
-    explained = explain_unreadable(path)
-    if explained is not None:
-        raise explained
+    row = next((row for row in READ if name.endswith(row.suffixes)), None)
+    if row is not None:
+        return row
     known = [suffix for row in READ for suffix in row.suffixes]
-    raise InputError(
+    raise explain_unreadable(path) or InputError(
         f"no reader for '{safe(path.suffix)}' files",
         where=safe(path),
         hint=suggest(path.suffix, known) + "; save with numpy.savez(path, **arrays)",
@@ -236,17 +233,17 @@ def format_to_write(path: Path) -> Format:
         InputError: the package that it needs is missing.
     """
     name = path.name.lower()
-    for row in WRITTEN:
-        if name.endswith(row.writes):
-            if row.missing:
-                raise row.lacks_package("writing", path)
-            return row
-    known = [suffix for row in WRITTEN for suffix in row.writes]
-    raise UsageError(
-        f"no way to write '{safe(path.suffix)}' files",
-        where=safe(path),
-        hint=suggest(path.suffix, known),
-    )
+    row = next((row for row in WRITTEN if name.endswith(row.writes)), None)
+    if row is None:
+        known = [suffix for row in WRITTEN for suffix in row.writes]
+        raise UsageError(
+            f"no way to write '{safe(path.suffix)}' files",
+            where=safe(path),
+            hint=suggest(path.suffix, known),
+        )
+    if row.missing:
+        raise row.lacks_package("writing", path)
+    return row
 
 
 def explain_unreadable(path: Path) -> InputError | None:

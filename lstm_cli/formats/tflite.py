@@ -34,6 +34,7 @@ from lstm_cli.formats.contents import (
     Variant,
     checked_size,
     decoded,
+    dequantized,
     numbered,
     read_whole,
     shape_from,
@@ -180,20 +181,13 @@ class _Model:
             raise NotRead(f"'{safe(tensor.name)[:80]}' is {tensor.info.dtype} without a scale")
         if table.number(4, "<B"):
             raise NotRead(f"'{safe(tensor.name)[:80]}' is quantised in a custom way")
-        scale = table.array(2, "<f4").astype(np.float64)
-        zero = table.array(3, "<i8").astype(np.float64)
-        axis = table.number(6, "<i")
-        if len(scale) > 1:
-            if not 0 <= axis < values.ndim or values.shape[axis] != len(scale):
-                raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(scale)} scales")
-            along = [-1 if i == axis else 1 for i in range(values.ndim)]
-            scale = scale.reshape(along)
-            zero = zero.reshape(along) if len(zero) == scale.size else zero
-        if zero.size not in (0, 1, scale.size):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' has {zero.size} zero points")
+        scale, zero, axis = table.array(2, "<f4"), table.array(3, "<i8"), table.number(6, "<i")
+        if len(scale) > 1 and not (0 <= axis < values.ndim and values.shape[axis] == len(scale)):
+            raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(scale)} scales")
+        if len(zero) not in (0, 1, len(scale)):
+            raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(zero)} zero points")
         self.budget.take(24 * values.size)
-        with np.errstate(all="ignore"):
-            return np.asarray((values - (zero if zero.size else 0.0)) * scale)
+        return dequantized(values, scale, zero if len(zero) else None, axis)
 
 
 class _Subgraph:

@@ -170,7 +170,7 @@ def test_activation_defaults(save: Save) -> None:
 
 def test_activations_are_ours(save: Save) -> None:
     """Every activation that a block may name is one that our cells can take."""
-    for name in onnx_._ACTIVATIONS:
+    for name in onnx_._BY_ONNX_NAME:
         node = lstm(activations=[name] * 3, activation_alpha=[1e-7], activation_beta=[1e7])
         (block,) = save([node], tensors(weights())).blocks
         for text in block.parts["forward"].variant.activations or ():
