@@ -87,8 +87,9 @@ class Hdf5:
             child = f"{path}/{name}" if path else name
             place = f"{self._place}, {safe(child)}"
             if len(self.infos) + len(self.groups) > MAX_OBJECTS or len(above) > MAX_DEPTH:
-                what = f"more than {MAX_OBJECTS:,} objects, or nested deeper than {MAX_DEPTH}"
-                raise InputError(what, where=place, hint=_SAVE_AGAIN)
+                raise _refused(
+                    f"more than {MAX_OBJECTS:,} objects, or nested deeper than {MAX_DEPTH}", place
+                )
             found = _member(group, name, place)
             match type(found).__name__:
                 case "Dataset":
@@ -97,9 +98,7 @@ class Hdf5:
                 case "Group":
                     address = _address(found)
                     if address in above:
-                        raise InputError(
-                            f"group '{safe(name)}' contains itself", where=place, hint=_SAVE_AGAIN
-                        )
+                        raise _refused(f"group '{safe(name)}' contains itself", place)
                     self.groups[child] = None
                     self._walk(found, child, (*above, address))
 
@@ -165,11 +164,12 @@ class Hdf5:
             return Texts(stream).read(_address(group), name, count)
 
 
-_LINKS = {
-    "ExternalLink": "a link into another file",
-    "SoftLink": "a soft link",
-}
+_LINKS = {"ExternalLink": "a link into another file", "SoftLink": "a soft link"}
 _SAVE_AGAIN = "save the weights again with Keras: model.save('model.keras')"
+
+
+def _refused(what: str, place: str) -> InputError:
+    return InputError(what, where=place, hint=_SAVE_AGAIN)
 
 
 def _stream(source: Path | bytes) -> IO[bytes]:
@@ -180,10 +180,10 @@ def _member(group: Any, name: str, place: str) -> Any:
     """The member of a group, refused if it is a link to elsewhere."""
     kind = type(group.get(name, getlink=True)).__name__
     if kind != "HardLink":
-        raise InputError(
-            f"'{safe(name)}' is {_LINKS.get(kind, kind)}; only what lies in the file itself is "
-            "read", where=place, hint=_SAVE_AGAIN,
-        )  # fmt: skip
+        link = _LINKS.get(kind, kind)
+        raise _refused(
+            f"'{safe(name)}' is {link}; only what lies in the file itself is read", place
+        )
     return group[name]
 
 
@@ -191,8 +191,7 @@ def _info(dataset: Any, place: str) -> Info:
     """A dataset's shape and dtype, refused if its numbers are in another file."""
     other = "virtual" if dataset.is_virtual else "external" if dataset.external else ""
     if other:
-        what = f"the numbers of this {other} dataset lie in another file"
-        raise InputError(what, where=place, hint=_SAVE_AGAIN)
+        raise _refused(f"the numbers of this {other} dataset lie in another file", place)
     return Info(tuple(dataset.shape or ()), str(dataset.dtype))
 
 
@@ -236,11 +235,11 @@ def _check_sizes(dataset: Any, place: str) -> None:
     # A chunk is unpacked as a whole, and may be larger than its dataset.
     needed = cell * max(math.prod(dataset.shape), math.prod(dataset.chunks or (0,)))
     if needed > MAX_ARRAY_BYTES or needed > MAX_RATIO * max(stored, 1):
-        raise InputError(
+        raise _refused(
             f"the dataset declares {needed:,} bytes {dataset.shape}, {stored:,} are stored; "
             f"the limits are {MAX_ARRAY_BYTES:,} and {MAX_RATIO} for each stored byte",
-            where=place, hint=_SAVE_AGAIN,
-        )  # fmt: skip
+            place,
+        )
     filters = [*_filters(dataset)]
     if filters and (
         len(set(filters)) < len(filters)

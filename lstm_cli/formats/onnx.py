@@ -161,6 +161,7 @@ class _GraphWalk:
 
     model: Any
     place: str
+    functions: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     initializers: dict[str, Any] = field(default_factory=dict)
     taken: Counter[str] = field(default_factory=Counter)
     visited: int = 0
@@ -168,29 +169,23 @@ class _GraphWalk:
 
     def nodes(self) -> Iterator[tuple[_Scope, Any]]:
         """Yield every node of an operator called LSTM with its scope, in order."""
-        functions = {
-            (each.domain, each.name, getattr(each, "overload", "")): each
-            for each in self.model.functions
-        }
-        for (domain, name, overload), each in functions.items():
-            self._check_names(domain, name, overload, *each.input)
+        for each in self.model.functions:
+            key = (each.domain, each.name, getattr(each, "overload", ""))
+            self._check_names(*key, *each.input)
             self._check_names(*(attribute.name for attribute in each.attribute_proto))
-        yield from self._graph(self.model.graph, _Scope(), functions, 0)
+            self.functions[key] = each
+        yield from self._graph(self.model.graph, _Scope(), 0)
 
-    def _graph(
-        self, graph: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
-    ) -> Iterator[tuple[_Scope, Any]]:
+    def _graph(self, graph: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
         self._check_names(*(each.name for each in (*graph.input, *graph.initializer)))
         scope.inputs.update({each.name: None for each in graph.input})
         for tensor in graph.initializer:
             self._count(1 + len(scope.path) // 50)
             scope.made[tensor.name] = tensor
             self.initializers[numbered(scope.path + tensor.name, self.taken)] = tensor
-        yield from self._body(graph.node, scope, functions, depth)
+        yield from self._body(graph.node, scope, depth)
 
-    def _body(
-        self, nodes: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
-    ) -> Iterator[tuple[_Scope, Any]]:
+    def _body(self, nodes: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
         if depth > MAX_DEPTH:
             raise _not_a_model(f"graphs and functions are {MAX_DEPTH} deep", self.place)
         self._count(len(nodes))
@@ -201,9 +196,11 @@ class _GraphWalk:
             for which, name in enumerate(node.output):
                 scope.made[name] = (node, which)
         for node in nodes:
-            key = (node.domain, node.op_type, getattr(node, "overload", ""))
-            if key in functions and not _is_lstm(node):
-                yield from self._call(node, functions[key], scope, functions, depth + 1)
+            function = self.functions.get(
+                (node.domain, node.op_type, getattr(node, "overload", ""))
+            )
+            if function is not None and not _is_lstm(node):
+                yield from self._call(node, function, scope, depth + 1)
                 continue
             if "LSTM" in node.op_type:
                 self._count(50)  # a block is larger than a node
@@ -213,10 +210,10 @@ class _GraphWalk:
                     for number, graph in enumerate([attribute.g, *attribute.graphs]):
                         path = self._path(scope, node, f"{attribute.name}{number or ''}")
                         inner = _Scope(path, parent=scope, attributes=scope.attributes)
-                        yield from self._graph(graph, inner, functions, depth + 1)
+                        yield from self._graph(graph, inner, depth + 1)
 
     def _call(
-        self, node: Any, function: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
+        self, node: Any, function: Any, scope: _Scope, depth: int
     ) -> Iterator[tuple[_Scope, Any]]:
         self.calls += 1
         if self.calls > MAX_CALLS:
@@ -231,7 +228,7 @@ class _GraphWalk:
             function=True,
             attributes=attributes,
         )
-        yield from self._body(function.node, inner, functions, depth)
+        yield from self._body(function.node, inner, depth)
 
     def _path(self, scope: _Scope, node: Any, *further: str) -> str:
         parts = (scope.path + _own_name(node), *further, "")
@@ -318,30 +315,21 @@ class _LstmNode:
         return stacks
 
     def _hidden(self, recurrent: Array) -> int:
-        found = self.scope.attribute(self.node, "hidden_size")
-        hidden = int(found.i) if found is not None else int((0, *recurrent.shape)[-1])
+        hidden = self.scope.integer(self.node, "hidden_size", (0, *recurrent.shape)[-1])
         if hidden < 1:
             raise NotRead(f"its hidden_size is {hidden}")
         return hidden
 
-    def _number(self, name: str) -> float | None:
-        found = self.scope.attribute(self.node, name)
-        return None if found is None else float(found.f)
-
-    def _flag(self, name: str) -> int:
-        found = self.scope.attribute(self.node, name)
-        return 0 if found is None else int(found.i)
-
     def _variants(self, count: int) -> tuple[list[Variant], list[str]]:
         """The variant of each direction, and the assumptions that were made."""
-        clip = self._number("clip")
-        if clip is not None and not (math.isfinite(clip) and clip > 0):
-            raise NotRead(f"its clip is {clip}")
-        coupled = ("coupled-forget",) if self._flag("input_forget") else ()
+        found = self.scope.attribute(self.node, "clip")
+        clip = 0.0 if found is None else _shortest(found.f)
+        if found is not None and not 0 < clip < math.inf:
+            raise NotRead(f"its clip is {float(found.f)}")
+        coupled = ("coupled-forget",) if self.scope.integer(self.node, "input_forget") else ()
         texts, assumed = self._activations(count)
-        plain = ("sigmoid", "tanh", "tanh")
         return [
-            Variant(None if each == plain else each, clip=_shortest(clip or 0.0), cells=coupled)
+            Variant(None if each == PLAIN_ACTIVATIONS else each, clip=clip, cells=coupled)
             for each in texts
         ], assumed
 
@@ -393,9 +381,9 @@ class _LstmNode:
                 yield f"attribute {name} = {_shown(found)}"
 
     def _open(self) -> Iterator[str]:
-        if self._number("clip") is not None:
+        if self.scope.attribute(self.node, "clip") is not None:
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
-        if self._flag("layout"):
+        if self.scope.integer(self.node, "layout"):
             yield "layout = 1: x, output and states have the batch first"
         if self._input(4):
             yield "sequence_lens: steps past a sample's length are for you to leave out"
@@ -466,6 +454,11 @@ class _Scope:
             if each.name == name:
                 return self.attributes.get(each.ref_attr_name) if each.ref_attr_name else each
         return None
+
+    def integer(self, node: Any, name: str, default: int = 0) -> int:
+        """A node's integer attribute."""
+        found = self.attribute(node, name)
+        return default if found is None else int(found.i)
 
 
 def _fold(scope: _Scope, name: str, source: _TensorSource, depth: int = 0) -> Array:
@@ -556,8 +549,7 @@ class _OperatorCall:
         return self.inputs[index] if index < len(self.inputs) else None
 
     def integer(self, name: str, default: int) -> int:
-        found = self.scope.attribute(self.node, name)
-        return default if found is None else int(found.i)
+        return self.scope.integer(self.node, name, default)
 
     def integers(self, name: str, index: int) -> list[int] | None:
         """Integers from an input or, in older opsets, from an attribute."""

@@ -33,7 +33,7 @@ from lstm_cli.formats.contents import (
     read_numbers,
     shaped,
 )
-from lstm_cli.formats.cursor import Span, read_from
+from lstm_cli.formats.cursor import BoundedCursor, Span, read_from
 from lstm_cli.formats.registry import ZIP, format_named
 
 # The magic number, itself a pickle, of files before PyTorch 1.6 (torch/serialization.py).
@@ -46,15 +46,6 @@ def _damaged(what: str, place: str) -> InputError:
     return InputError(what, where=place, hint=hint)
 
 
-@dataclass(frozen=True)
-class _Archive:
-    """The members of a zip, each with its place in the file."""
-
-    root: str
-    members: Mapping[str, Span]
-    size: int
-
-
 def read(path: Path) -> Contents:
     """Read the tensors of a state dict or checkpoint, dicts flattened to dotted names.
 
@@ -64,9 +55,9 @@ def read(path: Path) -> Contents:
     """
     place = safe(path)
     with open_checked(path) as stream:
-        archive = _open(stream, path)
-        big = _member(archive, "byteorder", 64, stream, place).strip() == b"big"
-        pickled = _member(archive, "data.pkl", MAX_PICKLE_BYTES, stream, place)
+        archive = _Archive(stream, path)
+        big = archive.read("byteorder", 64).strip() == b"big"
+        pickled = archive.read("data.pkl", MAX_PICKLE_BYTES)
     try:
         tree = _read_pickle(pickled, f"{place}, {safe(archive.root)}data.pkl")
     except _RefusedName as refused:
@@ -84,20 +75,68 @@ def read(path: Path) -> Contents:
     return Contents(Tensors(infos, load))
 
 
-def _open(stream: IO[bytes], path: Path) -> _Archive:
-    """Find an archive's members, all of which must be uncompressed and must not overlap."""
-    place, size = safe(path), stream.seek(0, io.SEEK_END)
-    stream.seek(0)
-    _check_kind(stream.read(64), path)
-    try:
-        members = zipfile.ZipFile(stream).infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise _damaged(f"not a readable zip: {safe(error)[:120]}", place) from None
-    names = [each.filename for each in members]
-    _check_names(names, path)
-    spans = {each.filename: _stored(each, stream, size, place) for each in members}
-    _check_apart(spans, place)
-    return _Archive(next(n for n in names if _is_pickle(n)).removesuffix("data.pkl"), spans, size)
+class _Archive(BoundedCursor):
+    """A zip of torch.save, whose members must be uncompressed and must not overlap.
+
+    Args:
+        stream: the open file, used only while a method runs.
+        path: the file.
+
+    Attributes:
+        members: name -> its bytes in the file.
+        root: the prefix of all names.
+    """
+
+    cut = "a member is not where the zip's table says"
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        super().__init__(read_from(stream), stream.seek(0, io.SEEK_END), safe(path))
+        _check_kind(self.peek(0, min(64, self.size)), path)
+        try:
+            members = zipfile.ZipFile(stream).infolist()
+        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+            self.refuse(f"not a readable zip: {safe(error)[:120]}")
+        names = [each.filename for each in members]
+        _check_names(names, path)
+        self.members = {each.filename: self._span(each) for each in members}
+        self._check_apart()
+        self.root = next(name for name in names if _is_pickle(name)).removesuffix("data.pkl")
+
+    def refuse(self, reason: str, at: int | None = None) -> NoReturn:
+        """Raise the error for a damaged file."""
+        raise _damaged(reason, self.place) from None
+
+    def _span(self, member: zipfile.ZipInfo) -> Span:
+        plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
+        if not plain or member.compress_size != member.file_size:
+            raise InputError(
+                f"'{safe(member.filename)}' is compressed or encrypted", where=self.place,
+                hint="torch.save stores plainly; the file was packed again: unpack it or save anew",
+            )  # fmt: skip
+        # A damaged table may point before the file (zipfile subtracts) or far behind it.
+        local = self.peek(member.header_offset, 30)
+        start = member.header_offset + 30 + self.whole(local[26:28]) + self.whole(local[28:30])
+        if local[:4] != ZIP or start + member.file_size > self.size:
+            self.refuse(f"'{safe(member.filename)}' is not where the zip's table says")
+        return start, member.file_size
+
+    def _check_apart(self) -> None:
+        """Refuse members that share bytes, so that together they are no larger than the file."""
+        end = 0
+        for name, (start, count) in sorted(self.members.items(), key=lambda each: each[1]):
+            if start < end:
+                self.refuse(f"'{safe(name)}' overlaps another member")
+            end = start + count
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Read a small member; empty where there is none."""
+        start, count = self.members.get(self.root + name, (0, 0))
+        if count > limit:
+            raise InputError(
+                f"{name} takes {count:,} bytes; the limit is {limit:,}", where=self.place,
+                hint=f"save the weights alone: {_SAVE_WEIGHTS}",
+            )  # fmt: skip
+        return self.peek(start, count)
 
 
 def _check_kind(start: bytes, path: Path) -> None:
@@ -164,44 +203,6 @@ def _check_names(names: list[str], path: Path) -> None:
             f"a zip, but not of torch.save: it holds {shown}, no data.pkl", where=safe(path),
             hint="npz and Keras files are zips too; give the file the suffix of its format",
         )  # fmt: skip
-
-
-def _stored(member: zipfile.ZipInfo, stream: IO[bytes], size: int, place: str) -> Span:
-    """Find the bytes of an uncompressed member."""
-    plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
-    if not plain or member.compress_size != member.file_size:
-        raise InputError(
-            f"'{safe(member.filename)}' is compressed or encrypted", where=place,
-            hint="torch.save stores plainly; the file was packed again: unpack it or save anew",
-        )  # fmt: skip
-    # A damaged table may point before the file (zipfile subtracts) or far behind it.
-    stream.seek(min(max(0, member.header_offset), size))
-    local = stream.read(30)
-    start = member.header_offset + 30
-    start += int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-    if member.header_offset < 0 or local[:4] != ZIP or start + member.file_size > size:
-        raise _damaged(f"'{safe(member.filename)}' is not where the zip's table says", place)
-    return start, member.file_size
-
-
-def _check_apart(spans: Mapping[str, Span], place: str) -> None:
-    """Refuse members that share bytes, so that together they are no larger than the file."""
-    end = 0
-    for name, (start, count) in sorted(spans.items(), key=lambda each: each[1]):
-        if start < end:
-            raise _damaged(f"'{safe(name)}' overlaps another member", place)
-        end = start + count
-
-
-def _member(archive: _Archive, name: str, limit: int, stream: IO[bytes], place: str) -> bytes:
-    """Read a small member; empty where there is none."""
-    start, count = archive.members.get(archive.root + name, (0, 0))
-    if count > limit:
-        raise InputError(
-            f"{name} takes {count:,} bytes; the limit is {limit:,}", where=place,
-            hint=f"save the weights alone: {_SAVE_WEIGHTS}",
-        )  # fmt: skip
-    return read_from(stream)(start, count)
 
 
 def _span(view: _View, archive: _Archive, place: str) -> Span:
