@@ -141,6 +141,10 @@ _PYTORCH_CELL = _stack("ifgo", "weight_ih weight_hh bias_ih bias_hh")
 _KERAS = _stack("ifgo", "kernel recurrent_kernel bias", stacking="columns")
 _ONNX_PEEPHOLE = (Tensor("P", "p", "iof", optional=True),)
 _TF1_BIAS = "TF1 adds a forget bias of 1 at run time by default; for 0 give --forget-bias -1"
+_DARKNET = (
+    Tensor("w{gate}", "h"), Tensor("u{gate}", "x"),
+    Tensor("bw{gate}", "b", optional=True), Tensor("bu{gate}", "b", optional=True),
+)  # fmt: skip
 _HARD = ("hard_sigmoid", "tanh", "tanh")
 
 _ROWS = (
@@ -403,14 +407,12 @@ _ROWS = (
     ),
     Convention(
         "darknet", "Darknet (pjreddie): w recurrent, u input; stream order wi wf wo wg ui uf uo ug",
-        (Tensor("w{gate}", "h"), Tensor("u{gate}", "x"), Tensor("bw{gate}", "b", optional=True),
-         Tensor("bu{gate}", "b", optional=True)),
+        _DARKNET,
         "pjreddie/darknet src/parser.c", by_name=False,
     ),
     Convention(
         "darknet-alexeyab", "Darknet (AlexeyAB): same names, stream order wf wi wg wo uf ui ug uo",
-        (Tensor("w{gate}", "h"), Tensor("u{gate}", "x"), Tensor("bw{gate}", "b", optional=True),
-         Tensor("bu{gate}", "b", optional=True)),
+        _DARKNET,
         "AlexeyAB/darknet src/parser.c", by_name=False,
     ),
 )  # fmt: skip

@@ -143,12 +143,10 @@ class _MsgpackWalker(BoundedCursor):
             return _Bytes(self.skip(length))
         end = self.at + length
         parts = self.value(depth + 1)
-        if not isinstance(parts, list) or len(parts) != 3 or self.at != end:
-            self.fail("an array is not (shape, dtype, bytes)")
-        shape, dtype, numbers = parts
-        if not isinstance(dtype, str) or not isinstance(numbers, _Bytes):
-            self.fail("an array is not (shape, dtype, bytes)")
-        return self._tensor(shape_from(shape, self.place), dtype, (numbers.span,))
+        match parts:
+            case [shape, str() as dtype, _Bytes() as numbers] if self.at == end:
+                return self._tensor(shape_from(shape, self.place), dtype, (numbers.span,))
+        self.fail("an array is not (shape, dtype, bytes)")
 
     def _joined(self, chunked: dict[Any, Any]) -> StoredTensor:
         """Join an array of more than 1 GiB, which Flax cuts into chunks."""

@@ -268,10 +268,8 @@ class _ElementWalker(BoundedCursor):
 
     def top(self) -> tuple[str, Any]:
         """Read the name and value of the one matrix in a compressed element."""
-        kind, start, count, _ = self.element(0, self.size)
-        if kind != _MATRIX:
-            self.refuse(f"an element of type {kind} where a matrix is needed", 0)
-        return self.matrix(start, count, 0)
+        name, value, _ = self._child(0, self.size, 0)
+        return name, value
 
     def element(self, at: int, end: int) -> tuple[int, int, int, int]:
         """Read an element's tag: (type, first byte, size, position of the next element)."""
@@ -314,12 +312,12 @@ class _ElementWalker(BoundedCursor):
             records = [dict[str, Any].fromkeys(fields) for _ in self._counted(math.prod(shape), at)]
             for record in records:
                 for field in fields:
-                    record[field], at = self._child(at, end, depth)
+                    _, record[field], at = self._child(at, end, depth + 1)
             return records[0] if len(records) == 1 else _numbered(records)
         if kind == "cell":
             cells = []
             for _ in self._counted(math.prod(shape), at):
-                value, at = self._child(at, end, depth)
+                _, value, at = self._child(at, end, depth + 1)
                 cells.append(value)
             return _numbered(cells)
         if kind not in CODES or flags & 0x800:
@@ -333,11 +331,12 @@ class _ElementWalker(BoundedCursor):
             self.refuse(f"shape {list(shape)} is not {count:,} bytes of type {stored}", at)
         return _MatArray(Info(shape, kind), dtype, self.origin, start, count)
 
-    def _child(self, at: int, end: int, depth: int) -> tuple[Any, int]:
+    def _child(self, at: int, end: int, depth: int) -> tuple[str, Any, int]:
+        """Read the matrix at a byte: its name, its value and the position of the next element."""
         kind, start, count, following = self.element(at, end)
         if kind != _MATRIX:
             self.refuse(f"an element of type {kind} where a matrix is needed", at)
-        return self.matrix(start, count, depth + 1)[1], following
+        return *self.matrix(start, count, depth), following
 
     def _opaque(self, at: int, end: int) -> tuple[str, Any]:
         name, at = self._text(at, end)
