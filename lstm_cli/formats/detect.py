@@ -348,8 +348,7 @@ def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
         )
         if row.name.startswith("keras"):
             yield (
-                "a Keras 2 file: opened in Keras 3 its gates change without a word "
-                "(keras issue 19898)"
+                "a Keras 2 file: opened in Keras 3 its gates change silently (keras issue 19898)"
             )
     if "hard_sigmoid_6" in names:
         yield (
@@ -364,7 +363,7 @@ def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
     if row.name == "tflite" and traits.cell_clip == 10.0:
         yield (
             "cell_clip 10 is what the TensorFlow Lite converter writes; the Keras model it came "
-            "from had no clip (seen in every converted file looked at)"
+            "from had no clip (as in every converted file examined)"
         )
     if traits.clip and row.name == "onnx":
         yield (

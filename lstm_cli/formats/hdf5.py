@@ -247,8 +247,9 @@ def _check_sizes(dataset: Any, place: str) -> None:
         or stored > MAX_DEFLATED_BYTES
     ):
         raise InputError(
-            f"the dataset is packed by {', '.join(filters)} into {stored:,} bytes; read are "
-            f"{', '.join(sorted(PLAIN_FILTERS))}, once each, up to {MAX_DEFLATED_BYTES:,} bytes",
+            f"the dataset is packed by {', '.join(filters)} into {stored:,} bytes; only "
+            f"{', '.join(sorted(PLAIN_FILTERS))} are read, once each, up to "
+            f"{MAX_DEFLATED_BYTES:,} bytes",
             where=place, hint="unpack it: h5repack -f NONE in.h5 out.h5",
         )  # fmt: skip
 

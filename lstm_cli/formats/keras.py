@@ -374,7 +374,7 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
     source = (
         "the configuration names no LSTM for these weights: read as a plain one"
         if told.model else
-        "the file has no configuration: directions and order are those of names and of writing"
+        "the file has no configuration: directions come from names, the order from that of writing"
     )  # fmt: skip
     in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
     masking = next(chain(_masking_layers(told.model), in_file), "")
@@ -522,7 +522,7 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
         merged = (f"merge_mode = {safe(mode)}: here the two directions are joined, not merged",)
     if len(forward) == len(backward) == 1:
         if forward[0].config.get("go_backwards"):
-            merged += ("Bidirectional around go_backwards = true: its directions stand exchanged",)
+            merged += ("Bidirectional around go_backwards = true: its directions are swapped",)
             forward, backward = backward, forward
         both: dict[Direction, _CellConfig] = {"forward": forward[0], "backward": backward[0]}
         yield _LayerConfig("/".join(at.names), both, known, merged)

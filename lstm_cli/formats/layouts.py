@@ -108,7 +108,7 @@ def _cut(
             f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates"
             + (f": {why}" if why else ""),
             where=place,
-            hint="a transposed or joined array wants another --convention",
+            hint="a transposed or joined array needs another --convention",
         )
     if tensor.stacking == "interleaved":
         parts = [array[k::count] for k in range(count)]
@@ -171,7 +171,7 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
         raise ShapeError(
             f"gate {letter}: the block for x is {inputs.shape}, for h_prev {recurrent.shape}",
             where=place,
-            hint="both need H rows; a transposed array wants another --convention",
+            hint="both need H rows; a transposed array needs another --convention",
         )
     wide = output or recurrent.shape[0]
     if recurrent.shape[1] != wide:
@@ -180,7 +180,7 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
             f"gate {letter}: the block for h_prev is {recurrent.shape}, needs "
             f"({recurrent.shape[0]}, {wide})",
             where=place,
-            hint="W is for x and U for h_prev: they look exchanged"
+            hint="W is for x and U for h_prev: they look swapped"
             if swapped
             else "is it a GRU or another layer? Or transposed: name a --convention",
         )

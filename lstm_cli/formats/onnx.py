@@ -187,7 +187,7 @@ class _GraphWalk:
 
     def _body(self, nodes: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
         if depth > MAX_DEPTH:
-            raise _not_a_model(f"graphs and functions are {MAX_DEPTH} deep", self.place)
+            raise _not_a_model(f"graphs and functions are more than {MAX_DEPTH} deep", self.place)
         self._count(len(nodes))
         for node in nodes:
             self._check_names(node.name, node.op_type, node.domain, *node.input, *node.output)
@@ -233,7 +233,7 @@ class _GraphWalk:
     def _path(self, scope: _Scope, node: Any, *further: str) -> str:
         parts = (scope.path + _own_name(node), *further, "")
         if sum(map(len, parts)) > MAX_PATH:
-            raise _not_a_model(f"names in it are {MAX_PATH:,} characters long", self.place)
+            raise _not_a_model(f"names in it are longer than {MAX_PATH:,} characters", self.place)
         return "/".join(parts)
 
     def _check_names(self, *names: object) -> None:
@@ -384,9 +384,9 @@ class _LstmNode:
         if self.scope.attribute(self.node, "clip") is not None:
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
         if self.scope.integer(self.node, "layout"):
-            yield "layout = 1: x, output and states have the batch first"
+            yield "layout = 1: x, output and states have the batch axis first"
         if self._input(4):
-            yield "sequence_lens: steps past a sample's length are for you to leave out"
+            yield "sequence_lens: leave out the steps past a sample's length yourself"
         for index, state in ((5, "initial_h"), (6, "initial_c")):
             if self._input(index):
                 yield f"{state}: {self._initial(index)}"
@@ -469,7 +469,7 @@ def _fold(scope: _Scope, name: str, source: _TensorSource, depth: int = 0) -> Ar
         InputError: a tensor is damaged or in a file that may not be opened.
     """
     if depth > MAX_CHAIN:
-        raise NotRead(f"it is made by a chain of more than {MAX_CHAIN} operators")
+        raise NotRead(f"it is the result of a chain of more than {MAX_CHAIN} operators")
     here: _Scope | None = scope
     while here is not None:
         if name in here.made:
@@ -480,7 +480,7 @@ def _fold(scope: _Scope, name: str, source: _TensorSource, depth: int = 0) -> Ar
                 raise NotRead(f"it depends on the input '{safe(name)[:80]}'")
             return _fold(here.parent, outer, source, depth + 1)
         here = None if here.function else here.parent
-    raise NotRead(f"nothing makes '{safe(name)[:80]}'")
+    raise NotRead(f"nothing produces '{safe(name)[:80]}'")
 
 
 def _made(scope: _Scope, name: str, source: _TensorSource, depth: int) -> Array:
@@ -498,7 +498,7 @@ def _made(scope: _Scope, name: str, source: _TensorSource, depth: int) -> Array:
             raise
     values = scope.known[key]
     if values is None:
-        raise NotRead(f"'{safe(name)[:80]}' is made from itself")
+        raise NotRead(f"'{safe(name)[:80]}' depends on itself")
     if which >= len(values):
         raise NotRead(f"{safe(node.op_type)[:40]} makes {len(values)} values here")
     return values[which]
@@ -517,7 +517,7 @@ def _applied(scope: _Scope, node: Any, source: _TensorSource, depth: int) -> tup
         raise
     except (ValueError, IndexError, TypeError, OverflowError, KeyError, ZeroDivisionError) as error:
         reason = safe(error)[:120]
-        raise NotRead(f"its {shown} does not work out: {reason}") from None
+        raise NotRead(f"its {shown} fails: {reason}") from None
 
 
 @dataclass(frozen=True)
@@ -556,7 +556,7 @@ class _OperatorCall:
         value = self.input(index)
         if value is not None:
             if value.dtype.kind not in "iu" or value.ndim > 1 or value.size > MAX_AXES:
-                raise ValueError(f"{name} are not a few whole numbers")
+                raise ValueError(f"{name} are not a short list of integers")
             return [int(each) for each in np.atleast_1d(value)]
         found = self.scope.attribute(self.node, name)
         return None if found is None else [int(each) for each in found.ints]
@@ -758,7 +758,7 @@ class _TensorSource:
         shown = safe(entries.get("location", ""))[:200]
         if not self.external:
             raise InputError(
-                f"the numbers are in another file, '{shown}', which is not opened unasked",
+                f"the numbers are in another file, '{shown}', which is not opened unless allowed",
                 where=place,
                 hint="--allow-external-data reads it if it lies beside the model; or save the "
                 "model as one file: onnx.save(onnx.load(path), new)",

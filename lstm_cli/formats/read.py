@@ -315,5 +315,5 @@ def _check_levels(layers: Mapping[int, Any], place: str) -> None:
         )
     if len({tuple(directions) for directions in layers.values()}) > 1:
         raise InputError(
-            "some layers have two directions, some one", where=place, hint="give all or none"
+            "some layers have two directions and some one", where=place, hint="give all or none"
         )

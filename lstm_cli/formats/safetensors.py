@@ -78,7 +78,7 @@ def _read_header(stream: IO[bytes], size: int, place: str) -> bytes:
         )  # fmt: skip
     if length > size - 8:
         raise _damaged(
-            f"the header is said to take {length:,} bytes, the file has {size - 8:,}", place
+            f"the header is declared as {length:,} bytes, the file has {size - 8:,}", place
         )
     if length > MAX_HEADER_BYTES:
         raise InputError(
@@ -129,7 +129,7 @@ def _check_layout(tensors: Mapping[str, StoredTensor], start: int, size: int, pl
     for name, tensor in sorted(tensors.items(), key=lambda each: each[1].spans):
         ((first, count),) = tensor.spans
         if first != end:
-            fault = "overlaps the tensor before it" if first < end else "leaves a hole before it"
+            fault = "overlaps the tensor before it" if first < end else "leaves a gap before it"
             raise _damaged(fault, f"{place}, key {safe(name)}")
         end += count
     if end != size:

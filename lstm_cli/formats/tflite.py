@@ -156,7 +156,9 @@ class _Model:
         place = f"{self.place}, tensor {safe(tensor.name)[:200]}"
         size = checked_size(tensor.info, place)
         if tensor.table.table(6) is not None:
-            raise InputError("a sparse tensor is not read", where=place, hint="store it densely")
+            raise InputError(
+                "a sparse tensor is not read", where=place, hint="store it as a dense tensor"
+            )
         data = self.raw(tensor)
         if data is None or len(data) != size:
             raise InputError(
@@ -350,7 +352,7 @@ class _LstmOperator:
         if tensor.scales:
             note += " are read as scale · (q - zero point)"
             if index not in self.graph.restored:
-                note += "; the model's own kernel also rounds what it computes"
+                note += "; the model's own kernel also rounds its results"
         return note
 
     def _part(self, start: int, quantised: list[str]) -> Part:
@@ -368,7 +370,7 @@ class _LstmOperator:
         found = self._tensors(2, ("W", "b"), [])
         weights, bias = found.get("W"), found.get("b")
         if weights is None or bias is None or len(weights) % 4 or bias.shape != weights.shape[:1]:
-            raise NotRead("the weights of its basic kernel do not make four gates")
+            raise NotRead("the weights of its basic kernel are not those of four gates")
         inputs = weights.shape[1] - len(weights) // 4
         if inputs < 1:
             raise NotRead(f"its weights are {weights.shape}, with no columns for x")
@@ -387,11 +389,11 @@ class _LstmOperator:
         if self._clip("cell_clip") == 10.0:
             yield "cell_clip: the TensorFlow converter writes 10.0, whatever the layer was"
         if self._clip("proj_clip"):
-            yield f"proj_clip = {self._clip('proj_clip')}: is not applied here"
+            yield f"proj_clip = {self._clip('proj_clip')}: not applied here"
         if self.inputs and self.inputs[0] in self.graph.reversed:
             yield "x reaches it reversed in time, by REVERSE_V2"
         if self._major():
-            yield "time_major: x and output have the steps first"
+            yield "time_major: x and output have the time axis first"
 
     def _major(self) -> bool:
         number, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
@@ -419,7 +421,7 @@ class FlatBuffer(BoundedCursor):
 
     fault = "not a readable TensorFlow Lite model"
     hint = "the file is cut, damaged or of another kind; convert the model again"
-    cut = "byte {at} is asked for, there are {size}"
+    cut = "byte {at} is needed, of {size}"
 
     def __init__(self, data: bytes, place: str) -> None:
         super().__init__(data, len(data), place)
@@ -457,7 +459,7 @@ class FlatBuffer(BoundedCursor):
         """
         self._left -= looked_at
         if self._left < 0:
-            self.refuse("tables share their parts without end")
+            self.refuse("its tables share their parts endlessly")
 
     def refuse(self, reason: str, at: int | None = None) -> NoReturn:
         """Raise the error for a fault, without its byte, which helps nobody."""
@@ -511,7 +513,9 @@ class FlatTable:
         """Read a vector of at most `limit` numbers; [] where it is absent."""
         array = self.array(number, dtype)
         if len(array) > limit:
-            self._source.refuse(f"a list of {len(array):,} numbers, at most {limit:,} make sense")
+            self._source.refuse(
+                f"a list of {len(array):,} numbers, where at most {limit:,} are plausible"
+            )
         self._source.count(len(array))
         return list(array.tolist())
 
@@ -527,6 +531,8 @@ class FlatTable:
         """Read a string, replacing what is not UTF-8 in it; "" where it is absent."""
         data = self.array(number, "u1")
         if len(data) > MAX_TEXT:
-            self._source.refuse(f"a name of {len(data):,} bytes, at most {MAX_TEXT:,} make sense")
+            self._source.refuse(
+                f"a name of {len(data):,} bytes, where at most {MAX_TEXT:,} are plausible"
+            )
         self._source.count(len(data))
         return data.tobytes().decode("utf-8", "replace")

@@ -111,7 +111,7 @@ class _Archive(BoundedCursor):
         if not plain or member.compress_size != member.file_size:
             raise InputError(
                 f"'{safe(member.filename)}' is compressed or encrypted", where=self.place,
-                hint="torch.save stores plainly; the file was packed again: unpack it or save anew",
+                hint="torch.save does not compress; the file was repacked: save it again",
             )  # fmt: skip
         # A damaged table may point before the file (zipfile subtracts) or far behind it.
         local = self.peek(member.header_offset, 30)
@@ -175,7 +175,7 @@ def _refusal(name: str, path: Path) -> InputError:
             hint=_lines(path, f"{load}.state_dict()", _TO_NPZ),
         )  # fmt: skip
     return InputError(
-        f"the pickle asks for {shown}, which no weights need; nothing of it was run",
+        f"the pickle asks for {shown}, which weights never need; none of it was run",
         where=safe(path),
         hint=_lines(path, load, "torch.save(data['state_dict'], path)  # or the key it has"),
     )
@@ -339,19 +339,19 @@ def _storage_of(key: Any) -> _Storage:
         _fail("a persistent id is not that of a storage")
     _, kind, name, _, count = key
     if not isinstance(kind, _Global) or kind.name not in _STORAGES or type(name) is not str:
-        _fail("a storage of no known type")
+        _fail("a storage of an unknown type")
     return _Storage(_STORAGES[kind.name], name, _whole(count))
 
 
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        _fail("a size, stride or offset is not a whole number from 0 on")
+        _fail("a size, stride or offset is not a non-negative integer")
     return value
 
 
 def _wholes(value: Any) -> tuple[int, ...]:
     if type(value) is not tuple or len(value) > 32:
-        _fail("a shape that is no short tuple")
+        _fail("a shape that is not a short tuple")
     return tuple(map(_whole, value))
 
 
@@ -369,24 +369,24 @@ def _rebuilt_v3(*arguments: Any) -> _View:
     """Make a tensor whose dtype is given apart from its untyped storage."""
     dtype = arguments[6]
     if not isinstance(dtype, _Global):
-        _fail("a tensor of no known dtype")
+        _fail("a tensor of an unknown dtype")
     return _rebuilt(*arguments[:4], dtype=dtype.name.removeprefix("torch."))
 
 
 def _parameter(data: Any, *rest: Any) -> _View:
-    return data if isinstance(data, _View) else _fail("a parameter that is no tensor")
+    return data if isinstance(data, _View) else _fail("a parameter that is not a tensor")
 
 
 def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
     if type(items) not in (list, tuple):
-        _fail("an OrderedDict of what are no pairs")
+        _fail("an OrderedDict of something other than pairs")
     if not all(type(each) in (list, tuple) and len(each) == 2 for each in items):
-        _fail("an OrderedDict of what are no pairs")
+        _fail("an OrderedDict of something other than pairs")
     return _dict_of([part for pair in items for part in pair])
 
 
 def _torch_size(items: Any = ()) -> tuple[Any, ...]:
-    return tuple(items) if type(items) in (list, tuple) else _fail("a Size of no sizes")
+    return tuple(items) if type(items) in (list, tuple) else _fail("a Size without sizes")
 
 
 _CALLS: Mapping[str, Callable[..., Any]] = {
@@ -500,7 +500,7 @@ class _Machine:
         if type(target) is list:
             target.extend(items)
         elif not isinstance(target, _Inert):
-            _fail("numbers are appended to what is no list")
+            _fail("an append to something that is not a list")
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -517,7 +517,7 @@ class _Machine:
         """Drop the state of a dict (`_metadata`) or of an inert value, which is not weights."""
         self.stack.pop()
         if not isinstance(self.stack[-1], dict | _Inert | _View):
-            _fail("a state is given to what has none")
+            _fail("a state for something that has none")
 
     def push_global(self, name: str) -> None:
         self.stack.append(_Global(_harmless(name)))
@@ -532,7 +532,7 @@ class _Machine:
         """Replace a call with an inert value; only names that passed `_harmless` come this far."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Global) or type(arguments) is not tuple:
-            _fail("a call of what is no function")
+            _fail("a call of something that is not a function")
         # Many calls may pass the same long list, so operands are counted.
         items = arguments[0] if len(arguments) == 1 else ()
         self._passed += len(arguments) + (len(items) if isinstance(items, list | tuple) else 0)

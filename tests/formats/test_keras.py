@@ -426,7 +426,7 @@ def test_bidirectional_around_go_backwards_is_exchanged_and_said(tmp_path: Path)
     paths = [f"bidirectional/{way}_layer/cell" for way in ("forward", "backward")]
     (block,) = read(new_file(tmp_path, bidirectional(inner), paths=paths)).blocks
     assert block.parts["backward"].tensors["bias"].tolist() == weights(0, 2)[2].tolist()
-    assert "directions stand exchanged" in block.open[0]
+    assert "directions are swapped" in block.open[0]
 
 
 def versioned(tmp_path: Path, version: str, source: str = "keras224_weights.h5") -> Path:

@@ -253,7 +253,7 @@ def test_computed_weights(save: Save) -> None:
     note = only_note(save([lstm("X", "W", "X")], tensors(weights())))
     assert "its R is not in the file: it depends on the input 'X'" in note
     note = only_note(save([lstm("X", "W", "absent")], tensors(weights())))
-    assert "nothing makes 'absent'" in note
+    assert "nothing produces 'absent'" in note
 
 
 def test_other_operators(save: Save) -> None:
@@ -268,7 +268,7 @@ def test_states_are_noted(save: Save) -> None:
     arrays = weights() | {"h": np.zeros((1, 1, H), "f4"), "c": np.ones((1, 1, H), "f4")}
     (block,) = save([lstm("X", "W", "R", "B", "X", "h", "c")], tensors(arrays)).blocks
     assert block.open == (
-        "sequence_lens: steps past a sample's length are for you to leave out",
+        "sequence_lens: leave out the steps past a sample's length yourself",
         "initial_h: a constant of the file, all zeros",
         "initial_c: a constant of the file [1, 1, 2], not zeros; give it by --h or --c",
     )
@@ -393,7 +393,7 @@ def test_function_sees_its_inputs_only(save: Save) -> None:
     made = helper.make_function("own", "F", ["x"], ["y"], body, [helper.make_opsetid("", 17)])
     call = helper.make_node("F", ["X"], ["a"], name="f", domain="own")
     note = only_note(save([call], tensors(weights()), functions=[made]))
-    assert "nothing makes 'W'" in note
+    assert "nothing produces 'W'" in note
 
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
