@@ -374,7 +374,7 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
     source = (
         "the configuration names no LSTM for these weights: read as a plain one"
         if told.model else
-        "the file has no configuration: directions come from names, the order from that of writing"
+        "the file has no configuration: directions are taken from names, the order from the file"
     )  # fmt: skip
     in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
     masking = next(chain(_masking_layers(told.model), in_file), "")
