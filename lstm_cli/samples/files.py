@@ -19,7 +19,7 @@ from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
 from lstm_cli.samples.csv_rows import members_of
 from lstm_cli.samples.parquet import parquet_chunks
-from lstm_cli.samples.sample import Read, check_keys
+from lstm_cli.samples.sample import BadSample, Read, check_keys
 
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
 TEXTS = FORMATS[:4]
@@ -94,7 +94,7 @@ def all_chunks(files: Iterable[str], root: str = "") -> Iterator[Chunk]:
         try:
             yield from read_chunks(name, root)
         except LstmStepError as error:
-            yield Objects(Origin(name, name, Path()), [name], [safe(name)], [error])
+            yield Objects(Origin(name, name, Path()), [0], [BadSample(name, error)])
 
 
 def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
@@ -211,7 +211,7 @@ def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk
     try:
         yield from _document_chunks(_whole(chain.from_iterable(lists), origin.file), origin)
     except LstmStepError as error:
-        yield Objects(origin, [f"{origin.stem}:{number}"], [safe(origin.file)], [error])
+        yield Objects(origin, [0], [BadSample(f"{origin.stem}:{number}", error)])
 
 
 def _grouped(lists: Iterator[list[bytes]], origin: Origin, size: int) -> Iterator[Lines]:
@@ -279,15 +279,12 @@ def _whole(lines: Iterable[bytes], name: str) -> Any:
 
 def _document_chunks(document: Any, origin: Origin) -> Iterator[Objects]:
     """Yield the chunks of one object, or of an array of them."""
-    place = safe(origin.file)
     if not isinstance(document, list):
-        yield Objects(origin, [origin.stem], [place], [document])
+        yield Objects(origin, [0], [document])
         return
     for start in range(0, len(document), CHUNK):
         objects = document[start : start + CHUNK]
-        numbers = range(start + 1, start + len(objects) + 1)
-        names = [f"{origin.stem}:{number}" for number in numbers]
-        yield Objects(origin, names, [f"{place}, sample {number}" for number in numbers], objects)
+        yield Objects(origin, range(start + 1, start + len(objects) + 1), objects)
 
 
 def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
@@ -312,17 +309,17 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
                 numbers.append(reader.line_num)
                 held += sum(map(len, row))
             if len(rows) == CHUNK or held >= CHUNK_BYTES:
-                yield Rows(origin, header, numbers, rows)
+                yield Rows(origin, numbers, rows, header)
                 rows, numbers, held = [], [], 0
     except (csv.Error, LstmStepError) as error:
         if rows:
-            yield Rows(origin, header, numbers, rows)
+            yield Rows(origin, numbers, rows, header)
         if isinstance(error, LstmStepError):
             raise
         where = f"{place}, line {reader.line_num}"
         raise InputError(f"not CSV: {error}", where=where, hint="check the quotes") from None
     if rows:
-        yield Rows(origin, header, numbers, rows)
+        yield Rows(origin, numbers, rows, header)
 
 
 def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:

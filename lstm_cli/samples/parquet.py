@@ -34,7 +34,7 @@ def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
             first = 1
             for batch in file.iter_batches(batch_size=size):
                 columns = {n: column_values(batch.column(i)) for i, n in enumerate(names)}
-                yield Columns(origin, range(first, first + len(batch)), columns, {})
+                yield Columns(origin, range(first, first + len(batch)), columns)
                 first += len(batch)
     except (OSError, ValueError, TypeError, NotImplementedError, ArithmeticError) as error:
         raise InputError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
 from lstm_cli.samples import chunks
-from lstm_cli.samples.chunks import Chunk, Lines, Origin, key_of
+from lstm_cli.samples.chunks import Chunk, Origin, key_of
 from lstm_cli.samples.files import CHUNK, cut_lines, line_lists, numbered, opens_document
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -81,6 +81,3 @@ def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
             hint="run the same command again: what is finished and unchanged stays",
         )
     return found
-
-
-__all__ = ["Lines", "Range", "line_ranges", "read_range"]

@@ -253,7 +253,7 @@ def _ids(
 ) -> Sequence[str]:
     given = members.get("id")
     if given is None:
-        return list(map(chunk.name, positions))
+        return chunk.names(positions)
     if {str} == set(map(type, given)):
         return given
     return [

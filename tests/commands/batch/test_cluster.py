@@ -339,7 +339,7 @@ def test_ranges_are_the_chunks(
     found = line_ranges(path, origin)
     assert found is not None
     read: list[Any] = [read_range(path, origin, each) for each in found]
-    assert [(list(c.numbers), c.lines) for c in read] == [(list(c.numbers), c.lines) for c in whole]
+    assert [(list(c.numbers), c.raw) for c in read] == [(list(c.numbers), c.raw) for c in whole]
 
 
 def test_documents_and_long_lines_are_no_ranges(

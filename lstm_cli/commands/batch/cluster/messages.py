@@ -17,7 +17,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.remote import place_of
-from lstm_cli.samples import Chunk, Columns, Lines, Objects, Origin, Rows
+from lstm_cli.samples import BadSample, Chunk, Columns, Lines, Objects, Origin, Rows
 from lstm_cli.samples.settings import Tally
 
 Message = dict[str, Any]
@@ -39,46 +39,45 @@ def pack(chunk: Chunk) -> Message:
     body: Message
     match chunk:
         case Lines():
-            body = {"numbers": list(chunk.numbers), "text": b"\n".join(chunk.lines)}
+            body = {"text": b"\n".join(chunk.raw)}
         case Rows():
-            body = {"numbers": list(chunk.numbers), "text": _text([chunk.header, chunk.rows])}
+            body = {"text": _text([chunk.header, chunk.raw])}
         case Objects():
-            errors = {n: e.as_record() for n, e in enumerate(chunk.objects)
-                      if isinstance(e, LstmStepError)}  # fmt: skip
-            objects = [None if n in errors else each for n, each in enumerate(chunk.objects)]
-            names = [list(chunk.names), list(chunk.places)]
-            body = {"names": names, "errors": errors, "text": _text(objects)}
+            errors = {n: (one.id, one.error.as_record()) for n, one in enumerate(chunk.raw)
+                      if isinstance(one, BadSample)}  # fmt: skip
+            objects = [None if n in errors else one for n, one in enumerate(chunk.raw)]
+            body = {"errors": errors, "text": _text(objects)}
         case Columns():
-            arrays = {n: v for n, v in chunk.columns.items() if not isinstance(v, list)}
-            lists = {n: v for n, v in chunk.columns.items() if isinstance(v, list)}
-            body = {"numbers": list(chunk.numbers), "order": list(chunk.columns),
-                    "arrays": {n: _pack_array(v) for n, v in arrays.items()},
-                    "text": _text([lists, chunk.common])}  # fmt: skip
+            arrays = {n: v for n, v in chunk.raw.items() if not isinstance(v, list)}
+            lists = {n: v for n, v in chunk.raw.items() if isinstance(v, list)}
+            body = {"order": list(chunk.raw), "text": _text([lists, chunk.common]),
+                    "arrays": {n: _pack_array(v) for n, v in arrays.items()}}  # fmt: skip
         case _:
             raise TypeError(f"a chunk of another kind: {type(chunk).__name__}")
-    return {"kind": type(chunk).__name__, "origin": pack_origin(chunk.origin), **body}
+    return {"kind": type(chunk).__name__, "origin": pack_origin(chunk.origin),
+            "numbers": list(chunk.numbers), **body}  # fmt: skip
 
 
 def unpack(message: Message) -> Chunk:
-    """Return the chunk that was packed."""
-    origin, text = unpack_origin(message["origin"]), message["text"]
+    """Unpack a chunk."""
+    origin, numbers = unpack_origin(message["origin"]), message["numbers"]
+    text = message["text"]
     match message["kind"]:
         case "Lines":
-            return Lines(origin, message["numbers"], text.split(b"\n"))
+            return Lines(origin, numbers, text.split(b"\n"))
         case "Rows":
             header, rows = json.loads(text)
-            return Rows(origin, header, message["numbers"], rows)
+            return Rows(origin, numbers, rows, header)
         case "Objects":
             objects = json.loads(text)
-            for number, record in message["errors"].items():
-                objects[number] = unpack_error(record)
-            names, places = message["names"]
-            return Objects(origin, names, places, objects)
+            for number, (name, record) in message["errors"].items():
+                objects[number] = BadSample(name, unpack_error(record))
+            return Objects(origin, numbers, objects)
         case _:
             lists, common = json.loads(text)
             columns = lists | {n: _unpack_array(each) for n, each in message["arrays"].items()}
             ordered = {name: columns[name] for name in message["order"]}
-            return Columns(origin, message["numbers"], ordered, common)
+            return Columns(origin, numbers, ordered, common)
 
 
 def _text(value: Any) -> bytes:
