@@ -3,8 +3,7 @@
 While a batch runs, its answers are appended to `FILE.partial`, and for each chunk of them a line
 to `FILE.journal`: the key of the chunk's content, where its answers lie, a checksum of them. When
 all are there they become FILE in one move. A later run of the same batch finds by key what is
-answered, and does the rest. A line counts only when it is whole and its answers have its checksum,
-so neither a torn line nor a torn answer is taken for one.
+answered, and does the rest.
 
 Where samples failed, the journal stays beside FILE, for a run that tries only these again.
 """
@@ -16,15 +15,21 @@ import io
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from lstm_cli.base.errors import OutputError, safe
+from lstm_cli.commands.batch.store import (
+    Keeping,
+    Kept,
+    Store,
+    parse_or_none,
+    read_files,
+    read_or_none,
+)
 from lstm_cli.commands.batch.work import ChunkAnswers
-from lstm_cli.files.digests import Digests
 from lstm_cli.files.inputs_read import check_unread
 from lstm_cli.samples.settings import Tally
 
@@ -32,25 +37,16 @@ FORM = "lstm-step/1"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Kept):
     """The answers of a chunk, in the file that the journal is of.
 
     Attributes:
-        key: of the chunk's content, and of the batch's settings.
-        start, size: where they lie, in bytes.
-        crc: their checksum.
-        tally: how many matched, differed, failed.
+        start: where they lie, in bytes.
         failed: positions in the chunk of those that could not be run.
-        files: weights and cells that its samples name: path -> digest of what was in them.
     """
 
-    key: str
     start: int
-    size: int
-    crc: int
-    tally: Tally
     failed: tuple[int, ...]
-    files: Mapping[str, str]
 
     @property
     def end(self) -> int:
@@ -58,11 +54,30 @@ class Entry:
         return self.start + self.size
 
     def line(self) -> bytes:
-        """Return its line of the journal."""
-        return json.dumps(asdict(self)).encode() + b"\n"
+        """The entry's line of the journal."""
+        record = {"key": self.key, "start": self.start, "size": self.size, "crc": self.crc,
+                  "tally": asdict(self.tally), "failed": self.failed,
+                  "files": self.files}  # fmt: skip
+        return json.dumps(record).encode() + b"\n"
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> Self:
+        """Read the entry of a line.
+
+        Raises:
+            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is none.
+        """
+        start, size, crc = (int(record[name]) for name in ("start", "size", "crc"))
+        if start < 0 or size < 0:
+            raise ValueError("not a place in a file")
+        failed = tuple(int(each) for each in record["failed"])
+        tally = Tally.read(record["tally"])
+        if any(not 0 <= each < tally.samples for each in failed):
+            raise ValueError("not a sample of the chunk")
+        return cls(str(record["key"]), size, crc, tally, read_files(record), start, failed)
 
 
-class Journal:
+class Journal(Store[Entry]):
     """The answers of a batch on their way into a file.
 
     Args:
@@ -75,20 +90,18 @@ class Journal:
 
     def __init__(self, output: Path, *, resume: bool) -> None:
         self.given, self.output = output, _resolved(output)
+        super().__init__(self.output)
         check_unread(output)
         for end in (".partial", ".journal", ".whole", ".partial.new", ".journal.new"):
             check_unread(self._beside(end))
         self.partial, self.path = self._beside(".partial"), self._beside(".journal")
-        self.known: dict[str, Entry] = {}
-        self.digests = Digests()
-        self.plan: list[Entry] = []
-        with self._writing():
+        with self.writing():
             # Whether an interrupted run is thrown away, to be said.
             self.discarded = not resume and self.partial.exists()
             # Opened without being emptied: another run may hold it.
             self.lines = _unbuffered(self.path, "a+b")
         try:
-            with self._writing():
+            with self.writing():
                 _lock(self.lines, self.output)
                 if not (resume and self._recover()):
                     self._start_over()
@@ -101,22 +114,13 @@ class Journal:
     def _beside(self, end: str) -> Path:
         return self.output.with_name(self.output.name + end)
 
-    def find(self, key: str) -> Entry | None:
-        """Return the answers to a chunk of this key, if they are there and still hold."""
-        entry = self.known.get(key)
-        if entry is not None and not self._holds(entry):
-            del self.known[key]
-            return None
-        return entry
-
-    def _holds(self, entry: Entry) -> bool:
-        """Whether answers are undamaged and come from files that are as they were."""
-        undamaged = zlib.crc32(self.read(entry)) == entry.crc
-        return undamaged and self.digests.unchanged(entry.files)
+    def pieces(self, entry: Entry) -> Iterator[bytes]:
+        """Yield the lines of a chunk's answers."""
+        yield self.read(entry)
 
     def read(self, entry: Entry) -> bytes:
-        """Return the lines of a chunk's answers."""
-        with self._writing():
+        """The lines of a chunk's answers."""
+        with self.writing():
             self.texts.seek(entry.start)
             return self.texts.read(entry.size)
 
@@ -127,10 +131,10 @@ class Journal:
             OutputError: one of its samples names the file that is written; or it cannot be.
         """
         self._check_unread()
-        data = "".join(answer.lines).encode()
-        entry = Entry(key, self.end, len(data), zlib.crc32(data), answer.tally,
-                      tuple(answer.failed), answer.files)  # fmt: skip
-        with self._writing():
+        keeping = Keeping()
+        data = keeping.data(answer)
+        entry = Entry(key, **vars(keeping), start=self.end, failed=tuple(answer.failed))
+        with self.writing():
             self.texts.seek(self.end)
             _write_all(self.texts, data)
             # Only now: a line in the journal says that its answers are there.
@@ -155,7 +159,7 @@ class Journal:
         """
         self._check_unread()
         moved = _moved(plan)
-        with self._writing(), self._removed(".whole") as assembled:
+        with self.writing(), self._removed(".whole") as assembled:
             whole = self.partial
             if list(plan) != moved or (plan and plan[-1].end != self.end) or not plan:
                 whole = assembled
@@ -183,7 +187,7 @@ class Journal:
             check_unread(self.given)
         except OutputError:
             if not self.known:
-                with self._writing():
+                with self.writing():
                     self.partial.unlink(missing_ok=True)
                     self.path.unlink(missing_ok=True)
             raise
@@ -243,17 +247,6 @@ class Journal:
         finally:
             temporary.unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(
-                f"cannot write: {(error.strerror or str(error)).lower()}",
-                where=safe(self.output),
-                hint="check the folder, its permissions, the space left, or name another -o FILE",
-            ) from None
-
 
 def _moved(plan: Sequence[Entry]) -> list[Entry]:
     """Return the entries as they are when one follows the other."""
@@ -286,35 +279,15 @@ def _write_all(stream: IO[bytes], data: bytes) -> None:
         view = view[stream.write(view) :]
 
 
-# What a damaged line raises: no JSON or nested without end, another form, a number of no place.
-_NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-
-
 def _entries(path: Path) -> tuple[str, list[Entry]]:
-    """Return the run that a journal belongs to ("" if it is not ours) and its complete lines."""
-    *lines, _ = path.read_bytes().split(b"\n")
-    try:
-        head = json.loads(lines[0]) if lines else {}
-        of = head["journal"] if head.get("schema") == FORM else ""
-    except _NOT_OURS:
+    """The run that a journal belongs to ("" if it is not ours) and its complete lines."""
+    head, *lines = path.read_bytes().split(b"\n")[:-1] or [b""]
+    found = parse_or_none(head)
+    if not isinstance(found, dict) or found.get("schema") != FORM:
         return "", []
-    entries = []
-    for line in lines[1:] if of else []:
-        with contextlib.suppress(*_NOT_OURS):  # as if it had not been: it is computed again
-            entries.append(_entry(json.loads(line)))
-    return of, entries
-
-
-def _entry(record: dict[str, Any]) -> Entry:
-    start, size, crc = (int(record[name]) for name in ("start", "size", "crc"))
-    if start < 0 or size < 0:
-        raise ValueError("not a place in a file")
-    failed = tuple(int(each) for each in record["failed"])
-    tally = Tally.read(record["tally"])
-    if any(not 0 <= each < tally.samples for each in failed):
-        raise ValueError("not a sample of the chunk")
-    files = {str(path): str(digest) for path, digest in record["files"].items()}
-    return Entry(str(record["key"]), start, size, crc, tally, failed, files)
+    # A damaged line is as if it had not been: it is computed again.
+    entries = (read_or_none(Entry.read, parse_or_none(line)) for line in lines)
+    return found.get("journal", ""), [entry for entry in entries if entry is not None]
 
 
 def _lock(stream: IO[bytes], output: Path) -> None:

@@ -22,6 +22,7 @@ from lstm_cli.samples import Chunk, key_of
 from lstm_cli.samples.settings import Tally
 
 if TYPE_CHECKING:
+    from lstm_cli.commands.batch.cluster import Batch
     from lstm_cli.commands.batch.work import Work
 
 # So many kinds of failures are told apart; of others each is said.
@@ -80,16 +81,22 @@ def run_in_parts(
             print(note, file=sys.stderr)
 
     batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
-    try:
+    with _saying_what_stays(batch, quiet, "the same command goes on from there"):
         batch.run(files, seen)
+    return batch.tally
+
+
+@contextlib.contextmanager
+def _saying_what_stays(batch: Batch | ResumableOutput, quiet: bool, then: str) -> Iterator[None]:
+    """Say how much of a batch is answered where Ctrl-C ends it, and how much was before."""
+    try:
+        yield
     except KeyboardInterrupt:
         if not quiet:
-            print(f"{batch.tally.samples:,} samples are answered; the same command goes on from "
-                  "there", file=sys.stderr)  # fmt: skip
+            print(f"{batch.tally.samples:,} samples are answered; {then}", file=sys.stderr)
         raise
     if batch.reused and not quiet:
         print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
-    return batch.tally
 
 
 def is_device(output: str) -> bool:
@@ -206,24 +213,13 @@ class ResumableOutput:
         if self.journal.discarded and not quiet:
             print("starting over: --resume would keep what an interrupted run answered",
                   file=sys.stderr)  # fmt: skip
-        try:
+        then = f"the same command with --resume goes on from there ({safe(self.journal.partial)})"
+        with contextlib.closing(self.journal), _saying_what_stays(self, quiet, then):
             for answer in answers_of(runner, work, self._unanswered(chunks)):
                 self._keep(answer)
                 progress.show(self.tally)
                 progress.say(answer)
             self.journal.finish([entry for entry in self.plan if entry is not None])
-        except KeyboardInterrupt:
-            if not quiet:
-                print(
-                    f"{self.tally.samples:,} samples are answered; the same command with --resume "
-                    f"goes on from there ({safe(self.journal.partial)})",
-                    file=sys.stderr,
-                )
-            raise
-        finally:
-            self.journal.close()
-        if self.reused and not quiet:
-            print(f"{self.reused:,} samples were answered before", file=sys.stderr)
         return self.tally
 
     def _unanswered(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:

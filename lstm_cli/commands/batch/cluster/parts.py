@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import LstmStepError
-from lstm_cli.commands.batch.cluster.folder import Folder, Record, part_name
+from lstm_cli.commands.batch.cluster.folder import FinishedPart, Folder, part_name
 from lstm_cli.commands.batch.cluster.messages import Message, pack, pack_origin
 from lstm_cli.commands.batch.cluster.tasks import size_of
 from lstm_cli.files.remote import place_of
@@ -77,17 +77,17 @@ class Batch:
             ClusterError: the cluster fails.
         """
         self.folder.begin()
-        records: list[Record] = []
+        parts: list[FinishedPart] = []
         for answer in self.cluster.run("make_part", self.work, self._messages(files)):
-            record = Record(**answer["record"])
-            if not records:
-                self.folder.check_seen([record])
-            records.append(record)
-            self.tally.add(record.tally)
-            self.reused += record.samples if answer["reused"] else 0
+            part = FinishedPart.read(answer["record"])
+            if not parts:
+                self.folder.check_seen([part])
+            parts.append(part)
+            self.tally.add(part.tally)
+            self.reused += part.tally.samples if answer["reused"] else 0
             seen(self.tally, answer["notes"])
-        self.folder.check_seen(records)
-        self.folder.finish(self.work.settings.digest().hex(), records)
+        self.folder.check_seen(parts)
+        self.folder.finish(self.work.settings.digest().hex(), parts)
         return self.tally
 
     def _messages(self, files: Sequence[str]) -> Iterator[Message]:
@@ -97,12 +97,12 @@ class Batch:
             for unit in units:
                 digest.update(unit.key.encode())
             key = digest.hexdigest()
-            record = known.get(key)
-            again = record is None or (self.retry and record.failed)
+            part = known.get(key)
+            again = part is None or (self.retry and part.tally.failed)
             yield {
                 "folder": self.folder.name, "root": self.work.settings.root,
                 "name": part_name(number, key), "key": key,
-                "known": None if again or record is None else record.as_dict(),
+                "known": None if again or part is None else part.as_dict(),
                 "units": [unit.message for unit in units],
             }  # fmt: skip
 

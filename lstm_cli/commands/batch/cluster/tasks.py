@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.base.version import __version__
-from lstm_cli.commands.batch.cluster.folder import Folder, Record, write_part
+from lstm_cli.commands.batch.cluster.folder import FinishedPart, Folder
 from lstm_cli.commands.batch.cluster.messages import (
     Message,
     pack_answer,
@@ -23,7 +23,7 @@ from lstm_cli.commands.batch.cluster.messages import (
 )
 from lstm_cli.commands.batch.runners import ChunkRunner, Serial
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.files.digests import Digests, content_of
+from lstm_cli.files.digests import content_of
 from lstm_cli.files.remote import place_of
 from lstm_cli.files.safe import open_checked
 from lstm_cli.samples import Chunk, all_chunks
@@ -81,13 +81,12 @@ def make_part(work: Work, message: Message, runner: ChunkRunner) -> Message:
     """Write the answers to some chunks as a part, unless it is there already; return its record."""
     folder = Folder(message["folder"], message["root"])
     name, known = message["name"], message["known"]
-    if known is not None and Digests(message["root"]).unchanged(known["files"]):
-        kept = folder.keep(Record(**known), name)
-        if kept is not None:
-            return {"record": kept.as_dict(), "reused": True, "notes": []}
+    kept = None if known is None else folder.keep(FinishedPart.read(known), name)
+    if kept is not None:
+        return {"record": kept.as_dict(), "reused": True, "notes": []}
     chunks = (c for unit in message["units"] for c in unit_chunks(unit, work.settings.root))
-    record, notes = write_part(folder, name, message["key"], runner.map(work, chunks))
-    return {"record": record.as_dict(), "reused": False, "notes": notes}
+    part, notes = folder.write_part(name, message["key"], runner.map(work, chunks))
+    return {"record": part.as_dict(), "reused": False, "notes": notes}
 
 
 def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
