@@ -113,7 +113,7 @@ class Chunk(ABC):
         return found
 
     def read(self, position: int) -> Read:
-        """Read a sample with every check, or say why it is none."""
+        """Read a sample with every check; a `BadSample` says why it cannot be."""
         place, name = self.place(position), self.name(position)
         try:
             document = self.document(position, place)
@@ -215,7 +215,7 @@ class Objects(Chunk):
         ]
 
     def read(self, position: int) -> Read:
-        """Read a sample with every check, or say why it is none."""
+        """Read a sample with every check; a `BadSample` says why it cannot be."""
         one = self.raw[position]
         return one if isinstance(one, Sample | BadSample) else super().read(position)
 

@@ -21,7 +21,7 @@ PIECE_BYTES = 1024
 
 
 def without_suffix(path: Path) -> Path:
-    """Return the path without `.gz` or `.zst`."""
+    """A path without `.gz` or `.zst`."""
     return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
 
 
@@ -56,7 +56,7 @@ class _Unpacked(io.RawIOBase):
         self.path = path
 
     def readable(self) -> bool:
-        """Return True: it is there to be read."""
+        """Whether it can be read: always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -89,7 +89,7 @@ class _Frames:
         self.ready = io.BytesIO()
 
     def read(self, size: int) -> bytes:
-        """Return up to so many bytes; none at the end.
+        """Read up to `size` bytes; none at the end.
 
         Raises:
             EOFError: the file ends inside a frame.

@@ -1,4 +1,4 @@
-"""Files of samples: which there are, and their chunks, one after the other."""
+"""Files of samples: find them, and read them chunk by chunk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BLOCK_BYTES = 2**17
 
 
 def find_files(arguments: Iterable[str]) -> list[str]:
-    """Return the sample files that arguments name: files, folders, globs, `-` for stdin.
+    """Find the sample files that arguments name: files, folders, globs, `-` for stdin.
 
     A folder gives its sample files, sorted, without those in folders below it.
 
@@ -206,18 +206,13 @@ def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk
         return
     lists = chain([before], lists)
     if not opens_document(first):
-        yield from _grouped(lists, origin, size)
+        for start, lines in cut_lines(lists, size):
+            yield from numbered(lines, start, origin)
         return
     try:
         yield from _document_chunks(_whole(chain.from_iterable(lists), origin.file), origin)
     except LstmStepError as error:
         yield Objects(origin, [0], [BadSample(f"{origin.stem}:{number}", error)])
-
-
-def _grouped(lists: Iterator[list[bytes]], origin: Origin, size: int) -> Iterator[Lines]:
-    """Yield chunks of so many lines, or of fewer where they are long."""
-    for first, lines in cut_lines(lists, size):
-        yield from numbered(lines, first, origin)
 
 
 def cut_lines(lists: Iterable[list[bytes]], size: int) -> Iterator[tuple[int, list[bytes]]]:

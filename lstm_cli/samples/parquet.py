@@ -45,7 +45,7 @@ def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
 
 
 def column_values(column: Any) -> list[Any] | Array:
-    """Return a column's values: floats of one shape as an array, which takes no object for each."""
+    """Values of a column: floats of one shape as an array, which needs no object for each."""
     inner, shape = column, [len(column)]
     while _is_list(inner.type) and not inner.null_count and len(inner):
         lengths = np.asarray(inner.value_lengths())

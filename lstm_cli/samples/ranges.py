@@ -32,7 +32,7 @@ class Range:
 
 
 def line_ranges(path: Path, origin: Origin) -> Iterator[Range] | None:
-    """Return the chunks that reading a file gives; None where it is not plain lines of JSON.
+    """Ranges of the chunks of a file; None if it is not plain lines of JSON.
 
     Raises:
         InputError: it cannot be opened; while the ranges are taken: it cannot be read.
@@ -65,7 +65,7 @@ def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
 
 
 def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
-    """Return the chunk that a range is.
+    """Read the chunk of a range.
 
     Raises:
         InputError: the file cannot be opened or read, or its lines are not what they were.

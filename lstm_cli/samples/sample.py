@@ -40,7 +40,7 @@ class Sample:
         steps: as `--steps`; 0 where not given.
         expected: symbol -> `(n,)` for the last step or `(T, n)` for all.
         atol: the largest difference that still counts as equal; None for the batch's own.
-        extra: members that are none of ours: the user's own, handed on to the answer.
+        extra: the user's own members, handed on to the answer.
         folder: what paths in it are relative to.
         place: file and line, for messages.
     """
@@ -74,7 +74,7 @@ Read = Sample | BadSample
 
 
 def read_sample(document: Any, default_id: str, folder: Path, place: str) -> Read:
-    """Return the sample a decoded JSON object describes, or the reason why it is none."""
+    """Build a sample from a decoded JSON object, or a `BadSample` with the reason why not."""
     if not isinstance(document, dict):
         error = InputError("not an object", where=place, hint='{"x": […], "weights": …}')
         return BadSample(default_id, error)
@@ -86,13 +86,13 @@ def read_sample(document: Any, default_id: str, folder: Path, place: str) -> Rea
 
 
 def extra_members(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members that are the user's own, and none that an answer has itself."""
+    """The user's own members, except those that an answer has itself."""
     return {key: document[key] for key in extra_keys(tuple(document))}
 
 
 @lru_cache(maxsize=256)
 def extra_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of the keys that are neither a sample's nor an answer's."""
+    """The keys that belong neither to a sample nor to an answer."""
     return tuple(key for key in keys if key not in KEYS and key not in ANSWERED)
 
 
@@ -198,7 +198,7 @@ _MOST_LETTERS = 40
 
 
 def _spellings() -> dict[str, str]:
-    """Return spelling -> meaning; those of five letters or more in one word too."""
+    """Map spellings to meanings; those of five letters or more also as one word."""
     found = {key: key for key in (*KEYS, *_INSTEAD) if key not in ("id", "note")}
     for meaning, words in _SPELLINGS.items():
         found |= dict.fromkeys(words.lower().split(), meaning)
@@ -206,7 +206,7 @@ def _spellings() -> dict[str, str]:
 
 
 def _in_one(name: str) -> str:
-    """Return a name in one word, if it is long enough to be known by it."""
+    """A name as one word, if that is long enough to be recognized."""
     whole = name.replace("_", "")
     return whole if len(whole) > 4 else name
 
@@ -245,7 +245,7 @@ def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
 
 @lru_cache(maxsize=256)  # samples of a file mostly have the same keys
 def _lookalike(keys: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return the first key that looks like one of ours, and which one."""
+    """The first key that looks like one of ours, and the one it looks like."""
     for key in keys:
         meaning, misspelt = _meaning(key)
         # Beside the right one, a word that is only near to it is another word.
@@ -274,7 +274,7 @@ def _meaning(key: str) -> tuple[str, bool]:
 
 
 def _is_slip(name: str, word: str) -> bool:
-    """Whether one letter too many, too few or wrong, or two changed over, makes a word a name."""
+    """Whether a name is a word with one letter added, dropped or changed, or two swapped."""
     if name[:1] != word[0] or abs(len(name) - len(word)) > 1:
         return False
     own, right = name, word
@@ -282,8 +282,8 @@ def _is_slip(name: str, word: str) -> bool:
         own, right = own[1:], right[1:]
     while own and right and own[-1] == right[-1]:
         own, right = own[:-1], right[:-1]
-    changed_over = len(own) == 2 and own == right[::-1]
-    slip = changed_over or max(len(own), len(right)) == 1
+    swapped = len(own) == 2 and own == right[::-1]
+    slip = swapped or max(len(own), len(right)) == 1
     return slip and difflib.SequenceMatcher(None, name, word).ratio() > 0.8
 
 

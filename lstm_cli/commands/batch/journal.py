@@ -65,7 +65,7 @@ class Entry(Kept):
         """Read the entry of a line.
 
         Raises:
-            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is none.
+            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is not an entry.
         """
         start, size, crc = (int(record[name]) for name in ("start", "size", "crc"))
         if start < 0 or size < 0:
@@ -96,7 +96,7 @@ class Journal(Store[Entry]):
             check_unread(self._beside(end))
         self.partial, self.path = self._beside(".partial"), self._beside(".journal")
         with self.writing():
-            # Whether an interrupted run is thrown away, to be said.
+            # Whether an interrupted run is thrown away, which the user is told.
             self.discarded = not resume and self.partial.exists()
             # Opened without being emptied: another run may hold it.
             self.lines = _unbuffered(self.path, "a+b")
@@ -125,7 +125,7 @@ class Journal(Store[Entry]):
             return self.texts.read(entry.size)
 
     def append(self, key: str, answer: ChunkAnswers) -> Entry:
-        """Keep a chunk's answers.
+        """Append a chunk's answers.
 
         Raises:
             OutputError: one of its samples names the file that is written; or it cannot be.
@@ -143,7 +143,7 @@ class Journal(Store[Entry]):
         return entry
 
     def amended(self, entry: Entry, answer: ChunkAnswers) -> ChunkAnswers:
-        """Return a chunk's answers with those to its failed samples replaced."""
+        """A chunk's answers, with those to its failed samples replaced."""
         lines = self.read(entry).decode().splitlines(keepends=True)
         for position, line in zip(entry.failed, answer.lines, strict=True):
             lines[position] = line
@@ -153,7 +153,7 @@ class Journal(Store[Entry]):
         return ChunkAnswers(lines, tally, failed, answer.notes, {**entry.files, **answer.files})
 
     def finish(self, plan: Sequence[Entry]) -> None:
-        """Make the file of these answers, in this order, and leave nothing else behind.
+        """Make the file from these answers, in this order, and leave nothing else behind.
 
         The journal stays where samples failed.
         """
@@ -193,12 +193,12 @@ class Journal(Store[Entry]):
             raise
 
     def close(self) -> None:
-        """Let go of the files; what is answered so far stays for a later run."""
+        """Close the files; what is answered so far stays for a later run."""
         self.lines.close()
         self.texts.close()
 
     def _recover(self) -> bool:
-        """Take up what an earlier run left; return whether there is something."""
+        """Take over what an earlier run left; return whether there was anything."""
         of, entries = _entries(self.path)
         if of == "final" or not self.partial.exists():
             if not entries or not self.output.is_file():
@@ -209,7 +209,7 @@ class Journal(Store[Entry]):
             self._write_journal("partial", entries)
         size = self.partial.stat().st_size
         kept = [entry for entry in entries if entry.end <= size]
-        # What a kill has cut in the middle, in either file, is as if it had not been.
+        # What a kill cut short, in either file, counts as absent.
         with open(self.partial, "r+b") as stream:
             stream.truncate(max((entry.end for entry in kept), default=0))
         self._write_journal("partial", kept)
@@ -249,7 +249,7 @@ class Journal(Store[Entry]):
 
 
 def _moved(plan: Sequence[Entry]) -> list[Entry]:
-    """Return the entries as they are when one follows the other."""
+    """The entries with their answers moved together, one after the other."""
     start, moved = 0, []
     for entry in plan:
         moved.append(replace(entry, start=start))
@@ -258,7 +258,7 @@ def _moved(plan: Sequence[Entry]) -> list[Entry]:
 
 
 def _resolved(path: Path) -> Path:
-    """Return the file that a link leads to, so that the link stays."""
+    """The file that a link leads to, so that the link stays."""
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL
@@ -285,7 +285,7 @@ def _entries(path: Path) -> tuple[str, list[Entry]]:
     found = parse_or_none(head)
     if not isinstance(found, dict) or found.get("schema") != FORM:
         return "", []
-    # A damaged line is as if it had not been: it is computed again.
+    # A damaged line counts as absent: its chunk is computed again.
     entries = (read_or_none(Entry.read, parse_or_none(line)) for line in lines)
     return found.get("journal", ""), [entry for entry in entries if entry is not None]
 

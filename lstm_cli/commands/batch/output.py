@@ -1,4 +1,4 @@
-"""Where the answers of a batch go while they come: to a stream, or to a file that can go on."""
+"""Where the answers of a batch go as they come: to a stream, or to a file that can be resumed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_KINDS = 100
 
 @contextlib.contextmanager
 def make_runner(jobs: int | None, notes: bool, dask: str) -> Iterator[ChunkRunner]:
-    """Give what runs chunks: so many processes (0 is one for each core), or a cluster."""
+    """Make what runs chunks: `jobs` processes (0 is one for each core), or a cluster."""
     if dask:
         from lstm_cli.commands.batch.cluster import connected
 
@@ -88,7 +88,7 @@ def run_in_parts(
 
 @contextlib.contextmanager
 def _saying_what_stays(batch: Batch | ResumableOutput, quiet: bool, then: str) -> Iterator[None]:
-    """Say how much of a batch is answered where Ctrl-C ends it, and how much was before."""
+    """Say how much is answered if Ctrl-C ends a batch, or how much was before it ran."""
     try:
         yield
     except KeyboardInterrupt:
@@ -100,7 +100,7 @@ def _saying_what_stays(batch: Batch | ResumableOutput, quiet: bool, then: str) -
 
 
 def is_device(output: str) -> bool:
-    """Whether an output is no file and could not be replaced by one: /dev/null, a FIFO."""
+    """Whether an output is not a file and cannot be replaced by one: /dev/null, a FIFO."""
     try:
         path = Path(output)
         return path.exists() and not path.is_file()
@@ -109,7 +109,7 @@ def is_device(output: str) -> bool:
 
 
 class BatchProgress:
-    """What is said on stderr while a batch runs: failures, and on a terminal how many are done."""
+    """Messages on stderr while a batch runs: failures and, on a terminal, how many are done."""
 
     def __init__(self, off: bool) -> None:
         # What failures that are alike have in common -> the first line on the first, how many more.
@@ -142,7 +142,7 @@ class BatchProgress:
                 print(f"{more:,} more failed like {first}", file=sys.stderr)
 
     def say(self, answer: ChunkAnswers) -> None:
-        """Say which samples failed or differ: of failures that are alike the first alone."""
+        """Say which samples failed or differ; of similar failures only the first."""
         for kind, note in answer.notes:
             if kind in self.alike:
                 self.alike[kind] += 1
@@ -153,7 +153,7 @@ class BatchProgress:
             print(note, file=sys.stderr)
 
     def show(self, tally: Tally) -> None:
-        """Show how many there are by now."""
+        """Show how many are done by now."""
         if self.bar is not None:
             rate = tally.samples / max(time.monotonic() - self.started, 1e-3)
             failed = f", {tally.failed:,} failed" if tally.failed else ""
@@ -181,11 +181,11 @@ def answered_lines(
 
 
 class ResumableOutput:
-    """A batch whose answers are kept as they come, in a file that a later run can go on with.
+    """A batch whose answers are kept as they come, in a file that a later run can resume.
 
     Args:
         output: the file.
-        run: what tells batches of other settings apart.
+        run: digest of the settings, which tells batches apart.
         resume: whether to take up what an earlier run left.
         retry: whether to try its failed samples again.
     """
@@ -209,7 +209,7 @@ class ResumableOutput:
         progress: BatchProgress,
         quiet: bool,
     ) -> Tally:
-        """Answer what is not answered yet, and make the file; return how it went."""
+        """Answer what is not answered yet, and write the file; return how it went."""
         if self.journal.discarded and not quiet:
             print("starting over: --resume would keep what an interrupted run answered",
                   file=sys.stderr)  # fmt: skip

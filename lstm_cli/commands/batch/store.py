@@ -72,7 +72,7 @@ class Store(ABC, Generic[KeptT]):
 
     Attributes:
         known: key -> answers that an earlier run kept.
-        refusals: what whoever writes there may raise.
+        refusals: exceptions that writing there may raise.
         another: what to name instead where nothing can be written.
     """
 
@@ -128,13 +128,13 @@ class Store(ABC, Generic[KeptT]):
             ) from None
 
 
-# What a damaged record raises: no JSON or nested without end, another form, a number of no place.
+# What a damaged record raises: not JSON, nested without end, another form, an infinite number.
 _NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 FoundT = TypeVar("FoundT")
 
 
 def read_or_none(read: Callable[[Any], FoundT], record: Any) -> FoundT | None:
-    """Read a record; None if it is damaged, or none of ours."""
+    """Read a record; None if it is damaged, or not one of ours."""
     try:
         return read(record)
     except _NOT_OURS:

@@ -1,4 +1,4 @@
-"""Rows of numbers as JSON, many at once: the same bytes with orjson, which is quick, as without."""
+"""Rows of numbers as JSON, many at once: the same bytes with orjson, which is fast, or without."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 
 
 def joined_texts(parts: Iterable[str | Sequence[str]], count: int) -> list[str]:
-    """Return so many texts made of parts: of a column each has its own, one text they share."""
+    """Join parts into `count` texts: a column has an entry for each, a text is for all."""
     columns = (repeat(part, count) if isinstance(part, str) else part for part in _merged(parts))
     return list(map("".join, zip(*columns, strict=True)))
 
 
 def _merged(parts: Iterable[str | Sequence[str]]) -> list[str | Sequence[str]]:
-    """Return the parts, shared texts that follow each other as one."""
+    """Merge shared texts that follow each other."""
     found: list[str | Sequence[str]] = []
     for part in parts:
         if isinstance(part, str) and found and isinstance(found[-1], str):
@@ -45,14 +45,14 @@ def _merged(parts: Iterable[str | Sequence[str]]) -> list[str | Sequence[str]]:
 
 
 def value_texts(values: Sequence[Any]) -> list[str]:
-    """Return each value, of which floats are finite, as JSON."""
+    """Each value as JSON; floats must be finite."""
     types = set(map(type, values))
     writer = _WRITERS.get(types.pop(), as_json) if len(types) == 1 else as_json
     return list(map(writer, values))
 
 
 def column_texts(values: Sequence[Any]) -> str | list[str]:
-    """Return values as `value_texts` does, or the one text that all of them have.
+    """As `value_texts`, but a single text where all values are equal.
 
     Values that are equal must have one text: 0.0 and -0.0, 1 and true have two.
     """
@@ -61,12 +61,12 @@ def column_texts(values: Sequence[Any]) -> str | list[str]:
 
 
 def number_texts(numbers: Array) -> list[str]:
-    """Return each number of `(N,)`, double precision, as `row_texts` writes it."""
+    """Each number of `(N,)`, in double precision, as `row_texts` writes it."""
     return row_texts(numbers[:, None], np.float64)
 
 
 def row_texts(rows: Array, dtype: Any) -> list[str]:
-    """Return each row of `(N, n)` as `0.5,0.25,…`: shortest numbers, nan and inf as texts."""
+    """Each row of `(N, n)` as `0.5,0.25,…`: shortest numbers; nan and inf as strings."""
     dumps = _fast_dumps()
     if dumps is None:
         return [_row_text(row, dtype) for row in rows]
@@ -79,7 +79,7 @@ def row_texts(rows: Array, dtype: Any) -> list[str]:
 
 
 def _cut_rows(text: bytes, width: int) -> list[str]:
-    """Return rows of so many numbers of `[0.5,0.25,1.0,2.0]`.
+    """Cut `[0.5,0.25,1.0,2.0]` into rows of `width` numbers.
 
     A comma is found and replaced several times as fast as `],[` is.
     """

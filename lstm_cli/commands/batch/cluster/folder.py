@@ -1,4 +1,4 @@
-"""A folder of parts: answers in files that are whole or not there, a manifest, and `_SUCCESS`.
+"""A folder of parts: answers in files that are whole or absent, a manifest, and `_SUCCESS`.
 
 A part's name has its number and the key of its content. When its answers are there,
 `_parts/KEY.json` says so, with their size and checksum: a part without it is not finished. When all
@@ -62,7 +62,7 @@ class FinishedPart(Kept):
         """Read a part from its JSON object.
 
         Raises:
-            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is none.
+            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is not a part.
         """
         name = str(record["name"])
         if not _OURS.fullmatch(name):
@@ -72,7 +72,7 @@ class FinishedPart(Kept):
 
 
 def part_name(number: int, key: str) -> str:
-    """Return the name of a part's file; names sort as parts do."""
+    """Name of a part's file; names sort in the order of parts."""
     return f"part-{number:06d}-{key[:16]}.jsonl"
 
 
@@ -94,7 +94,7 @@ class Folder(Store[FinishedPart]):
         self.remote = is_remote(name)
 
     def begin(self) -> None:
-        """Make the folder; from here on it is not finished.
+        """Make the folder, and mark it as unfinished.
 
         Raises:
             OutputError: it cannot be made or written; one of its files is also read.
@@ -168,7 +168,7 @@ class Folder(Store[FinishedPart]):
                 raise
 
     def _note(self, part: FinishedPart) -> None:
-        """Say that a part is there."""
+        """Record that a part is finished."""
         self.write(f"{FINISHED}/{part.key}.json", [json.dumps(part.as_dict()).encode()])
 
     def check_seen(self, parts: Sequence[FinishedPart]) -> None:
@@ -188,7 +188,7 @@ class Folder(Store[FinishedPart]):
             )
 
     def check_unread(self) -> None:
-        """Refuse to replace or to drop a file that is read.
+        """Refuse to replace or remove a file that is read.
 
         Raises:
             OutputError: names it.
@@ -202,7 +202,7 @@ class Folder(Store[FinishedPart]):
             check_unread(path)
 
     def _sizes(self) -> dict[str, int]:
-        """Return the size of each file, by one listing."""
+        """Size of each file, from one listing."""
         if self.remote:
             place: Any = self.path
             place.fs.invalidate_cache()  # others have written since
@@ -212,7 +212,7 @@ class Folder(Store[FinishedPart]):
             return {each.name: each.stat().st_size for each in found}
 
     def finish(self, run: str, parts: Sequence[FinishedPart]) -> None:
-        """List the parts, drop what belongs to none of them, and say that all is there."""
+        """List the parts, remove what belongs to none of them, and mark the folder as finished."""
         total = Tally()
         for each in parts:
             total.add(each.tally)

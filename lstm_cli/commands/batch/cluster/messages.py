@@ -1,4 +1,4 @@
-"""What goes to a worker and comes back: texts and numbers, never an object out of a file.
+"""Messages to and from workers: texts and numbers, never an object out of a file.
 
 A chunk goes as the text that its file has (`pack`), or by where it is (`ranges`); answers come
 back as text. Whoever unpacks a chunk reads the same samples as whoever packed it.
@@ -24,18 +24,18 @@ Message = dict[str, Any]
 
 
 def pack_origin(origin: Origin) -> list[str]:
-    """Return the names that an origin is."""
+    """An origin as names."""
     return [origin.file, origin.stem, str(origin.folder)]
 
 
 def unpack_origin(names: Sequence[str]) -> Origin:
-    """Return the origin of these names."""
+    """Unpack an origin."""
     file, stem, folder = names
     return Origin(file, stem, place_of(folder))
 
 
 def pack(chunk: Chunk) -> Message:
-    """Return a chunk as texts and numbers."""
+    """A chunk as texts and numbers."""
     body: Message
     match chunk:
         case Lines():
@@ -81,7 +81,7 @@ def unpack(message: Message) -> Chunk:
 
 
 def _text(value: Any) -> bytes:
-    """Return JSON; what JSON does not have (a date in Parquet) as the text that answers show."""
+    """JSON; what it cannot express (a date in Parquet) becomes the text that answers show."""
     return json.dumps(value, default=str).encode()
 
 
@@ -95,26 +95,26 @@ def _unpack_array(packed: tuple[str, tuple[int, ...], bytes]) -> Array:
 
 
 def pack_answer(answer: ChunkAnswers) -> Message:
-    """Return a chunk's answers as text and numbers."""
+    """A chunk's answers as text and numbers."""
     return {"text": "".join(answer.lines).encode(), "tally": asdict(answer.tally),
             "failed": list(answer.failed), "notes": list(answer.notes),
             "files": dict(answer.files)}  # fmt: skip
 
 
 def unpack_answer(message: Mapping[str, Any]) -> ChunkAnswers:
-    """Return the answers that were packed."""
+    """Unpack a chunk's answers."""
     lines = message["text"].decode().splitlines(keepends=True)
     return ChunkAnswers(lines, Tally(**message["tally"]), message["failed"], message["notes"],
                   message["files"])  # fmt: skip
 
 
 def refused(error: LstmStepError) -> Message:
-    """Return the message that a refused task sends in place of an answer."""
+    """The message that a refused task sends instead of an answer."""
     return {"refused": error.as_record(), "exit_code": int(error.exit_code)}
 
 
 def unpack_error(record: Mapping[str, str]) -> LstmStepError:
-    """Return the error of a record, with its code."""
+    """Unpack an error, with its code."""
     error = LstmStepError(record["message"], where=record["where"], hint=record["try"])
     error.code = record["code"]
     return error

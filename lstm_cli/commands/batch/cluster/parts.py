@@ -1,4 +1,4 @@
-"""A batch in parts: which there are, and which are finished already.
+"""A batch in parts: cut into them, and those that are finished skipped.
 
 Where workers see the same files as the client, a part tells them where its samples are: ranges of
 lines of JSON, or a whole file of another kind. What they do not see goes as text.
@@ -37,7 +37,7 @@ class Unit:
     """A piece of a part.
 
     Attributes:
-        message: what a worker is told.
+        message: for a worker.
         key: of its content.
         share: of a part, from 0.
     """
@@ -66,11 +66,11 @@ class Batch:
     reused: int = 0
 
     def run(self, files: Sequence[str], seen: Callable[[Tally, Sequence[str]], None]) -> Tally:
-        """Do what is not finished; return how it went.
+        """Run what is not finished; return how it went.
 
         Args:
             files: of samples.
-            seen: told after each part of all so far and of what is said on it.
+            seen: called after each part, with the tally so far and the messages on that part.
 
         Raises:
             OutputError: the folder cannot be written, or workers write another one.
@@ -114,7 +114,7 @@ class Batch:
             yield from _units_of(file, question, {} if question is None else next(answers))
 
     def _question(self, file: str) -> Message | None:
-        """Question to ask workers about a file; None if only this process can read it."""
+        """Question for workers about a file; None if only this process can read it."""
         if file == "-":
             return None
         try:

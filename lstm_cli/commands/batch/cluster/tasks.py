@@ -1,4 +1,4 @@
-"""What is done on a worker. Everything comes and goes as plain values (`messages`)."""
+"""Tasks that run on a worker. Everything comes and goes as plain values (`messages`)."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def _other_version(wanted: str) -> LstmStepError:
 
 @lru_cache(maxsize=2)
 def unpacked_work(packed: bytes) -> Work:
-    """Return the work that the client pickled; the same object for the same bytes."""
+    """Unpack the work that the client pickled; the same object for the same bytes."""
     work: Work = pickle.loads(packed)  # the client's own, through a scheduler that is trusted
     return work
 
 
 def evaluate(work: Work, message: Message, runner: ChunkRunner) -> Message:
-    """Return the answers to one chunk."""
+    """Answer one chunk."""
     (answer,) = runner.map(work, [unpack(message["chunk"])])
     return pack_answer(answer)
 
@@ -106,7 +106,7 @@ def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
 
 
 def look(work: Work, message: Message, runner: ChunkRunner) -> Message:
-    """Return the ranges of lines a file is cut into, or the digest of a file that is read whole.
+    """Find the ranges of lines of a file, or the digest of a file that is read whole.
 
     `{}` where it is not the client's own file: not here, or of another size.
     """
@@ -137,7 +137,7 @@ def size_of(path: Path) -> int:
 TASKS: dict[str, Task] = {"evaluate": evaluate, "make_part": make_part, "look": look}
 
 
-# ---- with care
+# ---- careful runs
 
 
 def _in_child(name: str, packed: bytes, message: Message) -> Message:
