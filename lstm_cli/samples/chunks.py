@@ -29,10 +29,10 @@ from lstm_cli.samples.quick_json import quick_reader, strictly
 from lstm_cli.samples.sample import BadSample, Read, Sample, read_sample
 from lstm_cli.samples.tables import VECTORS, Tables
 
-# One sample a line: a longer line is not a sample.
+# Longest line that counts as a sample.
 MAX_LINE_BYTES = 16 * 2**20
 KEY_DIGITS = 32
-# What is decoded at a time: its objects are to stay in the memory next to the processor.
+# How much is decoded at a time: its objects should stay in the processor's cache.
 PIECE_BYTES = 2**16
 PIECE_ROWS = 256
 
@@ -156,7 +156,7 @@ def _taken(values: Any, positions: Sequence[int]) -> Any:
 
 def key_of(chunk: Chunk, run: bytes) -> str:
     """Key of a chunk's content and of the run (its settings) that it is evaluated in."""
-    digest = hashlib.sha256(run)  # for which processors have instructions
+    digest = hashlib.sha256(run)  # processors have instructions for it
     for piece in chain([chunk.origin.content()], chunk.content()):
         digest.update(len(piece).to_bytes(8, "big"))
         digest.update(piece)

@@ -14,9 +14,9 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
 
 COMPRESSED = (".gz", ".zst")
-# What a frame may ask its reader to keep: the default of the zstd command.
+# The largest window that a frame may ask for: the zstd command's default.
 MAX_WINDOW_BYTES = 2**27
-# What is unpacked at a time: a block of zstd takes 4 bytes and makes up to 128 KiB of them.
+# How much is unpacked at a time: 4 bytes of zstd can expand to a block of 128 KiB.
 PIECE_BYTES = 1024
 
 
@@ -84,7 +84,7 @@ class _Frames:
         self.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
         self.stream = stream
         self.frame = self.decompressor.decompressobj()
-        self.inside = True  # a file of no frame at all is cut, too
+        self.inside = True  # a file without any frame is truncated, too
         self.left = b""
         self.ready = io.BytesIO()
 

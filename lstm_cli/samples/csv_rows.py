@@ -14,7 +14,7 @@ from lstm_cli.files.vectors import parse_rows
 _COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")
 
 
-# What plain numbers are written with; all that `float` reads of these is a number to `parse_rows`.
+# Characters of plain numbers: whatever `float` reads of them, `parse_rows` reads too.
 _NUMERIC = b"0123456789.eE+-"
 _VECTOR = _NUMERIC + b" ,;"
 _SCALARS = ("atol", "steps", "forget_bias", "clip", "cell_clip")
@@ -52,7 +52,7 @@ def _by_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list
     for column, cells in zip(header, columns, strict=True):
         own = _COLUMN.fullmatch(column)
         if column == "expected" or not all(map(str.strip, cells)):
-            raise ValueError("a blank cell, …")
+            raise ValueError("a blank cell, for one")
         if own and own["number"]:
             numbered.setdefault(own["vector"], {})[int(own["number"])] = cells
         elif own:
@@ -88,7 +88,7 @@ def _vectors(cells: Sequence[str]) -> list[list[list[float]]]:
     """Parse the vector, or rows of vectors, in each cell."""
     text = "".join(cells)
     if text.encode().translate(None, _VECTOR):
-        raise ValueError("brackets, a word, …")
+        raise ValueError("brackets or a word, for one")
     between = "," if "," in text else None
     if ";" not in text:
         found = [[list(map(float, cell.split(between)))] for cell in cells]
@@ -103,7 +103,7 @@ def _vectors(cells: Sequence[str]) -> list[list[list[float]]]:
 
 def _numbers(cells: Sequence[str]) -> list[float]:
     if "".join(cells).encode().translate(None, _NUMERIC):
-        raise ValueError("several numbers, a word, …")
+        raise ValueError("several numbers or a word, for one")
     return list(map(float, cells))
 
 

@@ -24,8 +24,8 @@ from lstm_cli.samples.sample import BadSample, Read, check_keys
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
 TEXTS = FORMATS[:4]
 SUFFIXES = (*FORMATS, *(text + packed for text in TEXTS for packed in COMPRESSED))
-# Samples that are read, evaluated and written together: enough that arrays pay, and so few that
-# memory stays flat. Someone who types or pipes samples waits for fewer.
+# Samples that are read, evaluated and written together: enough for arrays to pay off, and few
+# enough to keep memory flat. Someone who types or pipes samples waits for fewer.
 CHUNK = 2048
 STDIN_CHUNK = 512
 CHUNK_BYTES = 8 * 2**20
@@ -44,7 +44,7 @@ def find_files(arguments: Iterable[str]) -> list[str]:
     for argument in arguments:
         try:
             inside = _inside(argument)
-        except (OSError, ValueError):  # a name that no system takes, a folder we may not list
+        except (OSError, ValueError):  # a name the system refuses, a folder we may not list
             inside = [argument]
         if not inside:
             raise InputError(
@@ -229,7 +229,7 @@ def cut_lines(lists: Iterable[list[bytes]], size: int) -> Iterator[tuple[int, li
                 first += cut
                 del pending[:cut]
                 held = sum(map(len, pending))
-    except LstmStepError as error:  # a compressed file that is cut: what came before counts
+    except LstmStepError as error:  # a truncated compressed file: what came before counts
         failed = error
     yield first, pending
     if failed is not None:

@@ -143,11 +143,11 @@ class Models:
 def _check_regular(path: Path) -> None:
     """Refuse a device or FIFO: waiting for one would stop all other samples."""
     if is_remote(path):
-        return  # elsewhere there are none
+        return  # remote files are never devices
     try:
         irregular = path.exists() and not path.is_file() and not path.is_dir()
     except (OSError, ValueError):
-        return  # whoever opens it says why not
+        return  # opening it says why
     if irregular:
         raise InputError("not a regular file", where=safe(path), hint="name a weight file")
 

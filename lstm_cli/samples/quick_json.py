@@ -23,18 +23,18 @@ from lstm_cli.files.safe import decode, parse_json
 from lstm_cli.samples.tables import VECTORS, SampleTable, Tables, Uncertain
 
 _BRACKET = ord("[")
-# So many kinds of lines get a pattern, in one chunk, and lines of so many members.
+# At most so many kinds of lines in a chunk get a pattern, each of at most so many members.
 MAX_KINDS, MAX_MEMBERS = 64, 256
-# What simdjson and its proxies raise: not JSON, not UTF-8, too deep; no list, one with something
-# else than numbers in it, an empty one.
+# What simdjson and its proxies raise: for what is not JSON, not UTF-8 or too deep; for what is not
+# a list, or a list that is empty or has anything but numbers.
 _REFUSALS = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, Uncertain)
 
-# What is between a name and its value, and between members: as `json.dumps` writes it, nothing, or
-# any white space.
+# Separators of names and values, and of members: as `json.dumps` writes them, without spaces, or
+# with any white space.
 _SPACE = rb"[ \t\r]*"
 _STYLES = ((rb": ", rb", "), (rb":", rb","), (_SPACE + rb":" + _SPACE, _SPACE + rb"," + _SPACE))
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-# No text is in a list of numbers, so that it ends before the next name.
+# A list of numbers has no text in it, so it ends before the next name.
 _LIST_OF_NUMBERS = rb'(\[[^"]*\])'
 _SCALAR = rb"(" + _TEXT + rb'|[^"\[\]{},]+)'
 _MAX_DEPTH = 6
@@ -139,7 +139,7 @@ class _Columns:
         document = self._parsed(text, len(texts))
         numbers = document.as_buffer(of_type="d")
         shapes: Sequence[Any]
-        # Of many, NumPy counts ten times as fast as `bytes.count`.
+        # NumPy counts many ten times as fast as `bytes.count`.
         brackets = int(np.count_nonzero(np.frombuffer(text, np.uint8) == _BRACKET))
         if brackets == 1 + len(texts):
             shapes = list(map(len, document))
@@ -147,7 +147,7 @@ class _Columns:
                 raise Uncertain
             return shapes, numbers
         shapes = list(map(self._shape, document))
-        # A list in a list in a list has more.
+        # Lists nested three deep have more.
         if brackets != 1 + sum(1 if type(each) is int else 1 + each[0] for each in shapes):
             raise Uncertain
         return shapes, numbers
@@ -185,7 +185,7 @@ class _Columns:
         is_list = type(value) is self.list_type
         if text.count(b"{") > (0 if is_list else 1):
             found = strictly(text)
-        else:  # no object in it, in which a member could be there twice
+        else:  # it has no object with a member that could be there twice
             found = value.as_list() if is_list else value.as_dict()
         if found is None or len(found) != len(value):
             raise Uncertain
@@ -311,7 +311,7 @@ class _Members:
 def _name(key: str) -> bytes:
     """Pattern of a member's name, in either of the ways `json.dumps` writes it."""
     texts = (json.dumps(key), json.dumps(key, ensure_ascii=False))
-    # Half a character has no bytes of its own, and only its escape stands for it.
+    # A lone surrogate has no UTF-8 bytes: only its escape can stand for it.
     ways = {re.escape(text.encode(errors="backslashreplace")) for text in texts}
     return rb"(?:" + rb"|".join(sorted(ways)) + rb")" if len(ways) > 1 else ways.pop()
 

@@ -53,7 +53,7 @@ def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
     start = 0
     with open_checked(path) as stream:
         for first, lines in cut_lines(line_lists(stream), CHUNK):
-            # A line that is too long comes cut: its file cannot be counted in this way.
+            # A line that is too long arrives cut, so bytes cannot be counted.
             if any(len(line) > chunks.MAX_LINE_BYTES for line in lines):
                 raise InputError(
                     "a line is too long", where=safe(path), hint="at most 16 MiB a line"

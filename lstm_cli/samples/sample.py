@@ -102,7 +102,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
             "this is an answer of lstm-step, not a sample: its h and c are results", where=place,
             hint="give x, h and c without 'schema'; what should come out goes under 'expected'",
         )  # fmt: skip
-    # Said first of what is no sample at all, such as a file of weights.
+    # Checked first, for what is not a sample at all, such as a file of weights.
     if not any(key == "x" or _meaning(key)[0] == "x" for key in document):
         raise InputError("'x' is missing", where=place, hint="a sample needs at least x")
     check_keys(tuple(document), place)
@@ -130,10 +130,10 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
     )
 
 
-# What looks like one of ours: meaning -> spellings. Case makes no difference, nor what stands
-# between the parts of a name; one of five letters or more may be written in one word. `length`,
-# `mask` and `dtype` are no keys of a sample yet: passed over, they would change the numbers. What
-# changes no number (`ID`, `notes`) is in nobody's way. `$` is the state's letter, `%` its word.
+# Lookalikes of our keys: meaning -> spellings. Case makes no difference, nor does what separates
+# the parts of a name; a name of five letters or more may be written as one word. A sample has no
+# `length`, `mask` or `dtype` yet, and ignoring them would change the numbers. What changes no
+# number (`ID`, `notes`) is let through. `$` is the state's letter, `%` its word.
 _OF_STATES = (
     "$_prev $_previous prev_$ previous_$ $_init $_initial init_$ initial_$ $_in $_start start_$ "
     "$_before $_t_1 $_t_minus_1 $_tm1 $t_1 $x $_state state_$ %_state %_states %_prev %_init %_0 "
@@ -185,15 +185,15 @@ _INSTEAD = {
 _BETWEEN = re.compile(r"[\s_.\-−^()\[\]{}]+")
 # One number of a state (h0, c_1), a value of a step (z_f).
 _STATE, _VALUE = re.compile(r"([hc])_?[0-9]{1,6}"), re.compile(r"z_[a-z]")
-# In length_s or weight_g the last letter is a unit: it is no slip for `lengths`, `weights`.
+# In length_s or weight_g the last letter is a unit, not a slip for `lengths` or `weights`.
 _UNIT = re.compile("_[a-z]$")
-# Those that may be misspelt: others are too near to words of other people (`mode`, `experts`).
+# Keys that may be misspelt; others are too close to users' own words (`mode`, `experts`).
 _MISSPELT = (
     *(key for key in KEYS if len(key) > 3 and key != "note"), "h_prev", "c_prev", "hidden",
     "hidden_state", "cell_state", "initial_state", "inputs", "weight", "target", "targets",
     "length", "lengths", "seq_length", "sequence_length", "attention_mask",
 )  # fmt: skip
-# A longer key is nothing like ours.
+# A longer key cannot look like one of ours.
 _MOST_LETTERS = 40
 
 
@@ -232,7 +232,7 @@ def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
     if meaning in _INSTEAD:
         what, hint = f"{word} '{safe(key)}' is not supported", _INSTEAD[meaning]
     elif meaning not in keys:
-        in_table = meaning == "expected" and word != "key"  # there it is a column a symbol
+        in_table = meaning == "expected" and word != "key"  # a table has one column a symbol
         shown = "expected.h" if in_table else meaning
         what, hint = f"unknown {word} '{safe(key)}'", f"did you mean '{shown}'?"
     else:
@@ -248,7 +248,7 @@ def _lookalike(keys: tuple[str, ...]) -> tuple[str, str] | None:
     """The first key that looks like one of ours, and the one it looks like."""
     for key in keys:
         meaning, misspelt = _meaning(key)
-        # Beside the right one, a word that is only near to it is another word.
+        # If the right key is there too, one that only resembles it is another word.
         if meaning and key not in KEYS and not (misspelt and meaning in keys):
             return key, meaning
     return None

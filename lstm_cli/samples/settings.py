@@ -16,7 +16,7 @@ from lstm_cli.cell.weights import Model
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
 ANSWERS = 2
-# So many keys and assumptions are counted, by their first letters.
+# At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
 

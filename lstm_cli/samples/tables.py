@@ -20,7 +20,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.files.safe import MAX_EXACT_INT
 
 VECTORS = ("x", "h", "c")
-# Stands for a value that only `Chunk.read` can judge: a text where numbers should be, …
+# Stands for a value that only `Chunk.read` can judge, such as a text where numbers should be.
 UNSURE = object()
 _NUMBERS = frozenset((float, int))
 
@@ -54,7 +54,7 @@ class Vectors:
         try:
             shapes, numbers = _packed(values, booleans)
         except (Uncertain, TypeError, IndexError, struct.error):
-            if len(values) > 1:  # whichever it is, it costs the others nothing but time
+            if len(values) > 1:  # whichever it is, the others lose nothing but time
                 for value in values:
                     self.add([value], booleans)
                 return
@@ -108,7 +108,7 @@ class Vectors:
         if len(rows) == len(self.shapes):
             numbers = self.flat
         else:
-            # Rows of one width, mostly: so many numbers are taken by one index.
+            # Rows mostly have one width: one index then takes that many numbers.
             piece = self.piece
             indices = self.starts[rows][:, None] // piece + np.arange(_size(shape) // piece)
             numbers = self.flat.reshape(-1, piece)[indices]
@@ -191,7 +191,7 @@ class SampleTable:
             booleans: whether true and false may be where numbers should be.
         """
         self.positions += positions
-        # Each object is looked at once for all of its members.
+        # Each object is visited once, for all of its members.
         for key, values in zip(self.keys, _transposed(documents), strict=True):
             if key in VECTORS:
                 self.vectors[key].add(values, booleans)

@@ -28,8 +28,8 @@ from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.samples.models import Models
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
-# So many samples run together that their trace stays near the processor, but some at least, so
-# that arrays pay, unless these would take too much memory.
+# As many samples run together as keep their trace in the processor's cache, but enough for arrays
+# to pay off, unless these would take too much memory.
 CACHED_BYTES, LEAST_TOGETHER, MAX_GROUP_BYTES = 2**21, 64, 2**26
 REPEATED = "one vector x: repeated for all steps"
 _HEAD = f'{{"schema":{quoted(SCHEMA)},"id":'
@@ -68,7 +68,7 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         x = repeat_or_cut(block.x, block.like.steps or models.settings.steps, "")
         check_trace_size(model, x.shape[1:2])
         size = trace_bytes(model, x.shape[1:2])
-        # Of the whole block: alone, the samples left over would be too few for a fast one.
+        # For the whole block: the last samples alone would be too few for a fast engine.
         work = work_of(model, x.shape[:2])
         engine = choose_engine(models.settings.engine, work, models.settings.dtype, beside)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
@@ -81,7 +81,7 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
             own = _answer(part, x[start : start + each], model, models.settings, engine, assumed)
             lines += own[0]
             matched += own[1]
-            engine = own[2]  # of "fast" what it is: one for the whole block
+            engine = own[2]  # what "fast" stands for: one engine for the whole block
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # the engine speaks of the options of `run`

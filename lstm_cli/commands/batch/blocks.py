@@ -25,9 +25,9 @@ from lstm_cli.files.safe import MAX_EXACT_INT
 from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys, is_answer
 from lstm_cli.samples.tables import UNSURE, VECTORS, SampleTable
 
-# What samples of a block share.
+# Members that samples of a block share.
 _SHARED = tuple(key for key in KEYS if key not in (*VECTORS, "id", "expected", "atol", "note"))
-# The user's own lists and objects go out as they came if they are nested no deeper.
+# The user's own lists and objects are handed on as they are, up to this depth.
 _OWN_DEPTH = 8
 _NUMBERS = ({int}, {float})
 
@@ -209,7 +209,7 @@ def _shared_keys(values: Sequence[Any]) -> Sequence[Any]:
 def _shared_key(value: Any) -> Any:
     try:
         return marshal.dumps(value, 2)  # version 2 writes equal values as equal bytes
-    except ValueError:  # nothing that JSON has
+    except ValueError:  # nothing that JSON can express
         return UNSURE
 
 
@@ -218,7 +218,7 @@ def _judged(
 ) -> Sequence[Any]:
     """Judge values: None for each that is sure, by type or by value; UNSURE for others."""
     types = set(map(type, values))
-    # Numbers of one type that are equal are sure alike.
+    # Equal numbers of one type are judged alike.
     if types <= sure or (types in _NUMBERS and all(map(is_sure, set(values)))):
         return [None] * len(values)
     return [None if is_sure(value) else UNSURE for value in values]
@@ -266,7 +266,7 @@ def _atols(members: Mapping[str, Sequence[Any]], count: int) -> Sequence[float |
     given = members.get("atol")
     if given is None:
         return [None] * count
-    # What is at least 0 may be -0.0.
+    # It may be -0.0.
     values = {each: None if each is None else abs(float(each)) for each in set(given)}
     return list(map(values.__getitem__, given))
 

@@ -23,7 +23,7 @@ from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.expected import OUTPUT, runs_of
 from lstm_cli.samples.settings import SampleSettings
 
-# What `joined_texts` makes each sample's `check` of, and whether each is as expected.
+# Parts of each sample's `check`, for `joined_texts`, and whether each is as expected.
 Checks = tuple[Sequence[str | Sequence[str]], Sequence[bool]]
 
 
@@ -155,7 +155,7 @@ class _Worst:
         """Compare numbers `(N, rows, n)`, of which the first row is of step `first`."""
         ours, theirs = (each.reshape(len(got), -1) for each in (got, expected))
         limit = np.broadcast_to(limits, got.shape).reshape(len(got), -1)
-        with np.errstate(invalid="ignore"):  # inf - inf: no number, so no match
+        with np.errstate(invalid="ignore"):  # inf - inf is nan, so no match
             off = np.abs(ours - theirs)
         off[~np.isfinite(off)] = np.inf
         np.maximum(self.difference, off.max(axis=1), out=self.difference)

@@ -98,7 +98,7 @@ class Journal(Store[Entry]):
         with self.writing():
             # Whether an interrupted run is thrown away, which the user is told.
             self.discarded = not resume and self.partial.exists()
-            # Opened without being emptied: another run may hold it.
+            # Opened without truncation: another run may hold it.
             self.lines = _unbuffered(self.path, "a+b")
         try:
             with self.writing():
@@ -137,7 +137,7 @@ class Journal(Store[Entry]):
         with self.writing():
             self.texts.seek(self.end)
             _write_all(self.texts, data)
-            # Only now: a line in the journal says that its answers are there.
+            # Only now: a line in the journal promises that its answers are there.
             _write_all(self.lines, entry.line())
         self.end = entry.end
         return entry
@@ -169,7 +169,7 @@ class Journal(Store[Entry]):
             if self.output.exists():
                 shutil.copymode(self.output, whole)
             os.replace(whole, self.output)
-            # From here on the journal is of the file itself.
+            # From here on the journal describes the file itself.
             if any(entry.failed for entry in plan):
                 self._write_journal("final", moved)
             else:
@@ -294,7 +294,7 @@ def _lock(stream: IO[bytes], output: Path) -> None:
     """Refuse to write what another run is writing."""
     try:
         import fcntl
-    except ImportError:  # Windows: there a file that is open cannot be replaced
+    except ImportError:  # Windows, where an open file cannot be replaced
         return
     try:
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

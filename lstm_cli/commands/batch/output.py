@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lstm_cli.commands.batch.cluster import Batch
     from lstm_cli.commands.batch.work import Work
 
-# So many kinds of failures are told apart; of others each is said.
+# At most so many kinds of failures are told apart; others are reported one by one.
 MAX_KINDS = 100
 
 
@@ -105,14 +105,14 @@ def is_device(output: str) -> bool:
         path = Path(output)
         return path.exists() and not path.is_file()
     except (OSError, ValueError):
-        return False  # whoever opens it says why not
+        return False  # opening it says why
 
 
 class BatchProgress:
     """Messages on stderr while a batch runs: failures and, on a terminal, how many are done."""
 
     def __init__(self, off: bool) -> None:
-        # What failures that are alike have in common -> the first line on the first, how many more.
+        # What similar failures have in common -> the first line on the first, how many more.
         self.first: dict[str, str] = {}
         self.alike: dict[str, int] = {}
         self.off = off or not sys.stderr.isatty()
@@ -198,7 +198,7 @@ class ResumableOutput:
         self.plan: list[Entry | None] = []
         self.tally = Tally()
         self.reused = 0
-        # Chunks under way: their place in the plan, their key, and what they amend.
+        # Chunks under way: their place in the plan, their key, and the entry that they amend.
         self.waiting: deque[tuple[int, str, Entry | None]] = deque()
 
     def run(

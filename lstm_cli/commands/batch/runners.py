@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
     from lstm_cli.samples import Chunk
 
-# Chunks handed to each process beside the one it works on, so that it never waits.
+# Chunks queued for each process besides the one it works on, so that it never waits.
 AHEAD = 2
-# So often a process that is let go of looks whether it is still wanted for the rest of an answer.
+# How often a process that was let go checks whether the rest of its answer is still wanted.
 LOOK_SECONDS = 0.1
 
 
@@ -87,7 +87,7 @@ class Processes:
                 except BrokenProcessPool:
                     pool.let_go()
                     self._check_start(packed)
-                    # Those that were done before it broke keep their answers.
+                    # Chunks that were done before it broke keep their answers.
                     yield self._carefully(packed, chunk)
                     while running:
                         chunk, future = running.popleft()
@@ -171,8 +171,8 @@ def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[ChunkAnswers]:
 
 
 _work: Callable[[Any], Any]
-# Held but while a chunk is being worked on. A process that ended in the middle of an answer would
-# leave our side waiting for the rest of it.
+# Held except while a chunk is being worked on: a process that ended in the middle of an answer
+# would leave our side waiting for the rest of it.
 _between_chunks = Lock()
 
 

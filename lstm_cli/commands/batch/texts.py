@@ -13,14 +13,14 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.files.output import plain_list
 
-# Between these (and at 0) orjson writes a number as Python does; beyond, one of them has an
-# exponent or writes it in another way. Measured with orjson 3.13 over 100,000 powers of ten.
+# Between these (and at 0) orjson writes a number as Python does; beyond, one of the two uses an
+# exponent, or another form of it. Measured with orjson 3.13 over 100,000 powers of ten.
 _LEAST = 1e-4
 _LIMITS = {np.dtype(np.float64): 1e16, np.dtype(np.float32): 1e13}
 
-# JSON without spaces, as orjson writes it; what JSON does not have goes out as text.
+# JSON without spaces, as orjson writes it; what JSON lacks is written as text.
 as_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), default=str).encode
-# A text as JSON, by the function that `json.dumps` itself uses.
+# Quotes a text as JSON, with the function that `json.dumps` itself uses.
 quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
 _WRITERS: dict[type, Callable[[Any], str]] = {
     str: quoted, int: repr, float: repr, bool: {True: "true", False: "false"}.__getitem__,

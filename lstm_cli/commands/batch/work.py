@@ -22,9 +22,9 @@ from lstm_cli.samples import Chunk
 from lstm_cli.samples.models import Models
 from lstm_cli.samples.settings import SampleSettings, Tally
 
-# What a chunk of samples takes, several times over; glibc follows up to 32 MB.
+# Several times the memory of a chunk; glibc's threshold follows up to 32 MB.
 _KEPT_BYTES = 2**24
-# What errors that are alike differ in: what is quoted, numbers.
+# The details in which similar errors differ: quoted text and numbers.
 _DETAILS = re.compile(r"'[^']*'|\d+")
 
 
@@ -80,8 +80,8 @@ class Work:
     def __call__(self, chunk: Chunk) -> ChunkAnswers:
         """Answer a chunk; an error in one sample costs only its own answer."""
         _keep_memory()
-        # A chunk makes many lists and dicts, none in a circle: the search for circles would take
-        # a fifth of the time.
+        # A chunk makes many lists and dicts, none in a cycle: searching for cycles would take a
+        # fifth of the time.
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -105,7 +105,7 @@ class Work:
         self.models.used.clear()
         for position, one in bad.items():
             filled.fail(position, failure(one.id, one.error, members_text(one.extra)))
-        # The largest come first: what they are worth is there for the others.
+        # The largest come first: the engine they are worth is then ready for the others.
         beside = 0
         for block in sorted(blocks, key=lambda each: each.x.size, reverse=True):
             found = answer_block(block, self.models, beside)
@@ -215,7 +215,7 @@ def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> ChunkAnswers:
     filled = _Filling(1, notes)
     try:
         name = chunk.read(0).id
-    except Exception:  # a fault of ours in reading it
+    except Exception:  # a bug of ours in reading it
         name = chunk.name(0)
     filled.fail(0, failure(name, error))
     return filled.answer()

@@ -34,7 +34,7 @@ def connected(address: str, jobs: int = 0) -> Iterator[Cluster]:
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
-    # What goes wrong is said by us, once; Dask would show tracebacks of it.
+    # Errors are reported by us, once; Dask would show tracebacks.
     with contextlib.ExitStack() as stack:
         for logger in ("distributed", "distributed.client", "distributed.gc"):
             stack.enter_context(silence_logging_cmgr(logging.CRITICAL, logger))
@@ -74,8 +74,8 @@ def local_cluster(workers: int, allowed_failures: int = 0) -> Iterator[Any]:
 
     settings = {
         "distributed.scheduler.allowed-failures": allowed_failures,
-        # A process that died is started again. So much later Dask would end that one too: it
-        # looks for it in a list that is not brought up to date.
+        # A process that died is restarted. After this time Dask would end the new one too, since
+        # it looks for it in an outdated list.
         "distributed.deploy.lost-worker-timeout": "10000 days",
     }
     with (
@@ -144,7 +144,7 @@ def _check_workers(client: Any, address: str) -> None:
             where=f"--dask {safe(address)}",
             hint="start some: dask worker " + shell_word(address),
         ) from None
-    # Asked by a function of Python's own: it is there also where lstm-cli is not.
+    # Asked with a function of the standard library, which is there even without lstm-cli.
     found = client.run(pkgutil.resolve_name, VERSION, on_error="return")
     others = {worker: each for worker, each in found.items() if each != __version__}
     if others:

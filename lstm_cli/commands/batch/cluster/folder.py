@@ -34,7 +34,7 @@ from lstm_cli.samples.settings import Tally
 
 SCHEMA = "lstm-step/1"
 SUCCESS, MANIFEST, FINISHED = "_SUCCESS", "manifest.json", "_parts"
-# Of each part, so many samples that failed or differ are said on stderr; all are in the answers.
+# How many failures and differences of a part go to stderr; all are in the answers.
 MAX_NOTES = 5
 PIECE_BYTES = 2**20
 _OURS = re.compile(r"part-\d{6,}-[0-9a-f]{16}\.jsonl(\.[0-9a-f]{32})?")
@@ -150,7 +150,7 @@ class Folder(Store[FinishedPart]):
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
         """Write a file that is whole or not there, also where two workers write it at once."""
         with self.writing():
-            # Elsewhere, a file is there when it is closed; here, when it has its name.
+            # A remote file appears when it is closed; a local one when it gets its name.
             path = self.path / name
             temporary = path if self.remote else path.with_name(f"{path.name}.{uuid.uuid4().hex}")
             try:
@@ -205,7 +205,7 @@ class Folder(Store[FinishedPart]):
         """Size of each file, from one listing."""
         if self.remote:
             place: Any = self.path
-            place.fs.invalidate_cache()  # others have written since
+            place.fs.invalidate_cache()  # workers have written since
             entries = place.fs.ls(place.path, detail=True)
             return {each["name"].rsplit("/", 1)[-1]: each["size"] or 0 for each in entries}
         with os.scandir(self.path) as found:
@@ -230,7 +230,7 @@ class Folder(Store[FinishedPart]):
             if (self.path / FINISHED).is_dir():
                 for path in list((self.path / FINISHED).iterdir()):
                     path.unlink()
-                # Where folders are only names, it has gone with its files.
+                # Where folders are only prefixes, it is gone with its files.
                 with contextlib.suppress(OSError):
                     (self.path / FINISHED).rmdir()
         self.write(SUCCESS, [])

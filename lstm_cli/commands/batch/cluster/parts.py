@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from lstm_cli.commands.batch.cluster.runner import Cluster
     from lstm_cli.commands.batch.work import Work
 
-# A part is about a second of work: the scheduler is asked seldom, and little is done twice. It is
-# full with so many chunks, with so much text in its message, or with whole files of such a size.
+# A part is about a second of work: the scheduler is rarely asked, and little is done twice. So many
+# chunks fill it, or so much text in its message, or whole files of such a size.
 PART_CHUNKS = 16
 PART_TEXT_BYTES = 4 * 2**20
 PART_FILE_BYTES = 16 * 2**20

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
     from lstm_cli.samples import Chunk
 
-# Tasks for each thread of the cluster, beside the one it works on: none waits for the client, and
+# Tasks for each thread of the cluster, besides the one it works on: none waits for the client, and
 # a task that takes long (its worker died) does not hold up the others.
 AHEAD = 3
-# How often a task is tried: each time but the first with care.
+# How often a task is tried; after the first time, carefully.
 ATTEMPTS = 5
 # How long a cluster may be without any worker: a machine may start in that time.
 WORKERLESS_SECONDS = 60.0
@@ -180,7 +180,7 @@ class _UnderWay:
                 return self._answer(future)
             except KilledWorker:
                 self._again(_was_killed, careful=True)
-            # What it needs is gone, or the way to the scheduler, and so it is for the others.
+            # What it needs is lost, or the connection, and the other messages share that.
             except (CancelledError, CommClosedError):
                 self._share_again()
                 self._again(_was_cancelled)
@@ -202,11 +202,11 @@ class _UnderWay:
         repeated = ([each] * len(messages) for each in (self.task, self.shared, careful))
         names, works, cares = repeated
         with warnings.catch_warnings():
-            # Samples that no worker can read go as text; how many bytes is bounded by us.
+            # Samples that no worker can read go as text, whose size we limit.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             futures: list[Any] = self.cluster.client.map(
                 tasks.do, names, works, messages, cares, pure=False,
-                priority=1 if self.task == "look" else 0,  # many others wait for what it tells
+                priority=1 if self.task == "look" else 0,  # many others wait for its result
             )  # fmt: skip
         return futures
 

@@ -31,8 +31,8 @@ from lstm_cli.samples.ranges import Range, line_ranges, read_range
 
 Task = Callable[[Work, Message, ChunkRunner], Message]
 
-# A worker with several threads gives its samples one of them: what is computed is Python, mostly,
-# and so its memory is that of one task.
+# A worker with several threads runs one task at a time: the work is mostly Python, and so memory is
+# that of one task.
 _turn = threading.Lock()
 
 
@@ -130,7 +130,7 @@ def size_of(path: Path) -> int:
         InputError: it cannot be opened.
         OSError: its size is not known.
     """
-    with open_checked(path):  # a file that cannot be opened is as good as none
+    with open_checked(path):  # a file that cannot be opened counts as missing
         return int(path.stat().st_size)
 
 
