@@ -60,7 +60,7 @@ def parse_address(text: str, where: str) -> Address:
     """
     found: dict[str, str] = {}
     position, order = 0, ("layer", "direction", "symbol")
-    allowed = order
+    allowed: tuple[str, ...] = order
     while (part := _PART.match(text, position)) and part.lastgroup in allowed:
         found[part.lastgroup] = part[part.lastgroup]
         allowed = order[order.index(part.lastgroup) + 1 :]

@@ -524,6 +524,13 @@ def test_long_names_do_not_overprint(opened: Open) -> None:
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+# The strips are drawn anew for the width that the window has.
+PAINTED = """() => {
+  const { width, clientWidth } = document.querySelector(".strip canvas") ?? {};
+  return document.body.dataset.painted && width === clientWidth;
+}"""
+
+
 def pulse(steps: int, at: int) -> Trace:
     """Return a run whose input is 0, but for a single 1."""
     weights = random_weights(spec_cell("lstm"), inputs=1, seed=5)
@@ -538,7 +545,7 @@ def test_a_single_step_of_thousands_is_seen(opened: Open, at: int) -> None:
     tab = opened(pulse(2000, at))
     for width in (1280, 400):
         tab.set_viewport_size({"width": width, "height": 800})
-        tab.wait_for_function("document.body.dataset.painted")
+        tab.wait_for_function(PAINTED)
         canvas = tab.locator(".strip[data-symbol=x] canvas")
         wide, shown, found = canvas.evaluate("""(canvas) => {
           const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, 1);

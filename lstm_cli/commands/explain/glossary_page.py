@@ -12,7 +12,7 @@ from dataclasses import replace
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.equations import FUNCTIONS, evaluate, parse
-from lstm_cli.cell.gradient import backward_table
+from lstm_cli.cell.grad import grad_table
 from lstm_cli.cell.notation import (
     LATEX,
     Notation,
@@ -113,7 +113,7 @@ def _own_rows(word: Word, style: Style, notation: Notation) -> list[tuple[str, s
     forward = [symbol for symbol in word.symbols if symbol in cell.symbols]
     rows = cell_rows(cell, forward, style, notation)
     delta = gradient_style(style)
-    for row in backward_table(cell):
+    for row in grad_table(cell):
         if row.symbol in word.symbols:
             left, right = write_equation(row, delta, notation)
             rows.append((f"gradient: {row.label}", f"{left} = {right}"))

@@ -1,4 +1,4 @@
-"""`lstm-step inspect`: what a weight file holds, and how that is known."""
+"""`lstm-step inspect`: what a weight file holds, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FIRST = ("--layer", "--convention", "--json")
 def inspect_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A weight file; see `list formats`.")],
     layout: o.LayoutOptions = o.LayoutOptions(),
-    as_json: bool = option("--json", default=False, help="As a JSON document."),
+    as_json: bool = option("--json", default=False, help="Print a JSON document."),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Show the LSTMs in a weight file.
 
-    Sizes, layout and how it is known, ranges of the weights, and what the file leaves open.
+    Shows sizes, the layout and the evidence for it, ranges of the weights, and assumptions.
     """
     from lstm_cli.commands.inspect.inspection import inspect_file
     from lstm_cli.files.output import json_text, write_out

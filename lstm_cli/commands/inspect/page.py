@@ -23,7 +23,7 @@ def _blocks(found: dict[str, Any]) -> Iterator[Block]:
     for note in found["notes"]:
         yield Paragraph(f"note: {note}", "note")
     if not found["lstms"]:
-        yield Paragraph("no LSTM is recognised; its tensors:")
+        yield Paragraph("no LSTM was recognised; its tensors:")
         for each in found["tensors"][:SHOWN_TENSORS]:
             yield Paragraph(f"{each['name']} {tuple(each['shape'])} {each['dtype']}", indent=2)
         if count > SHOWN_TENSORS:
@@ -37,7 +37,7 @@ def _blocks(found: dict[str, Any]) -> Iterator[Block]:
 
 
 def _facts(lstm: dict[str, Any]) -> list[tuple[str, str]]:
-    confirmed = lstm["confirmed_by"] or "nothing yet: a rumour"
+    confirmed = lstm["confirmed_by"] or "nothing yet"
     order = f", gates {' '.join(lstm['gate_order'])}" if lstm["gate_order"] else ""
     facts = [("convention", lstm["convention"] + order)]
     facts += [("known by", text) for text in lstm["known_by"]]

@@ -313,7 +313,7 @@ def test_a_slip_costs_its_own_number_only(room: Classroom) -> None:
 SLIPS: list[tuple[Callable[[str], str], str]] = [
     (lambda text: "-" + text, "the sign"),
     (lambda text: str(float(text) * 10), "the decimal point"),
-    (lambda text: text[:3] + text[4] + text[3] + text[5:], "two digits exchanged"),
+    (lambda text: text[:3] + text[4] + text[3] + text[5:], "two digits swapped"),
     (lambda text: "0.9999", ""),
 ]
 
@@ -571,7 +571,7 @@ def test_evil_rows_cost_themselves_only(room: Classroom) -> None:
     named = [each for each in grades if each["name"].strip() == '=HYPERLINK("http://evil","x")']
     assert named[0]["result"] == "right"
     assert all(len(each["name"]) <= 201 for each in grades)
-    assert f"{len(ann)} answers of this name" in ann[0]["notes"]
+    assert f"{len(ann)} answers with this name" in ann[0]["notes"]
 
 
 @pytest.mark.parametrize("kind", ["table", "csv", "json", "jsonl"])
