@@ -7,14 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Protocol
 
 from lstm_cli.base.records import value_record
-from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Apply, Name, Node, Number, names_in
+from lstm_cli.cell.equations import Apply, Equation, Name, Node, Number, names_in
 
 Deed = Literal["keep", "write", "propose", "show"]
 DEEDS: tuple[Deed, ...] = ("keep", "write", "propose", "show")
+SUMS = ("+", "-", "neg")
+
+
+class Table(Protocol):
+    """What of a cell is read here: its rows, by symbol and in order."""
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """The rows."""
+        ...
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The rows' symbols."""
+        ...
+
+    def __getitem__(self, symbol: str) -> Equation: ...
 
 
 @value_record
@@ -35,7 +51,7 @@ class Role:
     mixed: str = ""
 
 
-def kept_factor(cell: Cell) -> Node | None:
+def kept_factor(cell: Table) -> Node | None:
     """Factor of c_prev in c: `f`, `1 - u` or 1; None where c is not such a sum."""
     found = [_factors(term) for term, _ in _terms(cell["c"].expression) if _reads(term, "c_prev")]
     if len(found) != 1 or Name("c_prev") not in found[0]:
@@ -51,7 +67,7 @@ def kept_factor(cell: Cell) -> Node | None:
 
 
 @lru_cache(maxsize=64)
-def roles_of(cell: Cell) -> dict[str, Role]:
+def roles_of(cell: Table) -> dict[str, Role]:
     """Return symbol -> role, of the rows whose role is plain from c and h; keepers first."""
     found: list[tuple[str, Role]] = []
     kept = kept_factor(cell)
@@ -77,6 +93,27 @@ def roles_of(cell: Cell) -> dict[str, Role]:
     for symbol, role in sorted(plain, key=lambda each: DEEDS.index(each[1].deed)):
         roles.setdefault(symbol, role)
     return roles
+
+
+def is_layer(node: Node) -> bool:
+    """Whether an expression reads x or h_prev through a matrix, as a pre-activation does."""
+    match node:
+        case Apply("@", (_, vector)):
+            return bool({"x", "h_prev"} & set(names_in(vector)))
+        case Apply(name, arguments) if name in SUMS:
+            return any(is_layer(each) for each in arguments)
+    return False
+
+
+def pre_activations(cell: Table) -> set[str]:
+    """Rows that are a layer, or add something to one; a state is none."""
+    found = set[str]()
+    for row in cell.equations:
+        added = row.expression
+        if is_layer(added) or (isinstance(added, Apply) and added.function in SUMS
+                               and found & set(names_in(added))):  # fmt: skip
+            found.add(row.symbol)
+    return found - {"c", "h"}
 
 
 def _terms(node: Node, mixed: str = "") -> Iterator[tuple[Node, str]]:
@@ -107,7 +144,7 @@ def _reads(node: Node, name: str) -> bool:
     return name in names_in(node)
 
 
-def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
+def _as_factor(cell: Table, factor: Node, role: Role) -> list[tuple[str, Role]]:
     """Return the role with its symbol, where a factor is a row's value or 1 less that."""
     match factor:
         case Name(symbol) if symbol in cell.symbols:
@@ -117,12 +154,12 @@ def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
     return []
 
 
-def _is_gate(cell: Cell, one: Node, other: Node) -> bool:
+def _is_gate(cell: Table, one: Node, other: Node) -> bool:
     """Return whether of two factors it is the first that looks like the gate of the second."""
     return _is_share(cell, one) and not _is_share(cell, other)
 
 
-def _is_share(cell: Cell, node: Node) -> bool:
+def _is_share(cell: Table, node: Node) -> bool:
     """Return whether an expression is made to lie between 0 and 1."""
     match node:
         case Name(symbol) if symbol in cell.symbols:
