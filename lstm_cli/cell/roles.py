@@ -66,7 +66,7 @@ def kept_factor(cell: Table) -> Node | None:
     return product
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)  # a diagnosis edits a cell in hundreds of ways
 def roles_of(cell: Table) -> dict[str, Role]:
     """Return symbol -> role, of the rows whose role is plain from c and h; keepers first."""
     found: list[tuple[str, Role]] = []
