@@ -29,7 +29,6 @@ from lstm_cli.cell.equations import (
     substitute,
 )
 from lstm_cli.cell.notation import is_parameter, write
-from lstm_cli.cell.roles import is_layer, pre_activations, roles_of
 from lstm_cli.cell.shapes import INPUTS, Shape, infer_shapes
 
 LSTM_TABLE = """
@@ -394,6 +393,12 @@ def _with_activation(cell: Cell, part: str, activation: Apply) -> dict[str, Node
     Raises:
         UsageError: no row has one.
     """
+    from lstm_cli.cell.roles import (  # a plain run has no need of it
+        is_layer,
+        pre_activations,
+        roles_of,
+    )
+
     words, letters, deeds = _PARTS[part]
     roles, layers = roles_of(cell), pre_activations(cell)
     rows: dict[str, Node] = {}
@@ -449,6 +454,8 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
 
 def _check_forget_gate(cell: Cell) -> None:
     """Refuse a forget bias where z_f makes what writes or shows, as in `i * c_prev + f * g`."""
+    from lstm_cli.cell.roles import roles_of  # a plain run has no need of it
+
     role = roles_of(cell).get("f")
     if role is not None and role.deed != "keep":
         keepers = [k for k, each in roles_of(cell).items() if each.deed == "keep"]
@@ -466,6 +473,8 @@ def with_clip(cell: Cell, limit: float) -> Cell:
     Raises:
         UsageError: the cell has no pre-activation.
     """
+    from lstm_cli.cell.roles import is_layer, pre_activations  # a plain run has no need of it
+
     layers = pre_activations(cell)
     cut = {symbol: _clip(Name(symbol), limit) for symbol in layers}
 
