@@ -32,6 +32,8 @@ class Table(Protocol):
 
     def __getitem__(self, symbol: str) -> Equation: ...
 
+    def __hash__(self) -> int: ...
+
 
 @value_record
 class Role:
@@ -114,6 +116,14 @@ def pre_activations(cell: Table) -> set[str]:
                                and found & set(names_in(added))):  # fmt: skip
             found.add(row.symbol)
     return found - {"c", "h"}
+
+
+def misnamed(cell: Table, base: Table) -> set[str]:
+    """Rows that an edit gave another part in c and h than their labels say, and their sums."""
+    roles = roles_of(cell)
+    other = {k for k, was in roles_of(base).items() if k in roles and roles[k].deed != was.deed}
+    sums = pre_activations(cell)
+    return other | {z for k in other for z in names_in(cell[k].expression) if z in sums}
 
 
 def _terms(node: Node, mixed: str = "") -> Iterator[tuple[Node, str]]:
