@@ -75,16 +75,20 @@ def roles_of(cell: Table) -> dict[str, Role]:
     kept = kept_factor(cell)
     if kept is not None:
         found += _as_factor(cell, kept, Role("keep", Name("c_prev")))
-    for term, _ in _terms(cell["c"].expression):
+    terms = [term for term, _ in _terms(cell["c"].expression)]
+    for term in terms:
         match _factors(term):
             case [one, other] if names_in(one) and names_in(other) and not _reads(term, "c_prev"):
                 gate, new = (other, one) if _is_gate(cell, other, one) else (one, other)
+                if _read_by(terms, new) > 1:
+                    continue
                 found += _as_factor(cell, gate, Role("write", new))
                 if isinstance(new, Name):
                     found += _as_factor(cell, new, Role("propose", gate))
-    for term, mixed in _terms(cell["h"].expression):
+    mixtures = list(_terms(cell["h"].expression))
+    for term, mixed in mixtures:
         match _factors(term):
-            case [one, other]:
+            case [one, other] if _read_by([each for each, _ in mixtures], Name("c")) == 1:
                 gate, shown = (other, one) if names_in(one) == ["c"] else (one, other)
                 if names_in(shown) == ["c"]:
                     found += _as_factor(cell, gate, Role("show", shown, mixed=mixed))
@@ -152,6 +156,11 @@ def _factors(node: Node) -> list[Node]:
 
 def _reads(node: Node, name: str) -> bool:
     return name in names_in(node)
+
+
+def _read_by(terms: list[Node], part: Node) -> int:
+    """Number of terms that read a part: a share of what another term adds too is no share."""
+    return sum(bool(set(names_in(part)) & set(names_in(term))) for term in terms)
 
 
 def _as_factor(cell: Table, factor: Node, role: Role) -> list[tuple[str, Role]]:
