@@ -384,3 +384,17 @@ def test_a_row_of_a_plain_number_is_refused(tmp_path: Path) -> None:
     for command in (["run"], ["explain"], ["report", "-o", tmp_path / "cell.svg"]):
         answer = call(*command, *STATES, "--cell", cell)
         assert_refused(answer, 3, "i is a plain number", "i = 1 + 0 * c_prev")
+
+
+def test_a_label_goes_with_its_part(tmp_path: Path) -> None:
+    """Where f writes and i keeps, neither is called what it was in the table that was edited."""
+    cell = tmp_path / "own.toml"
+    cell.write_text('base = "lstm"\n[edit]\nc = "i * c_prev + f * g"\n')
+    labels = {row.symbol: row.label for row in read_cell(str(cell)).equations}
+    assert [labels[k] for k in ("f", "z_f", "i", "z_i")] == [""] * 4
+    assert labels["o"] == "output gate"
+    told = call("run", *STATES, "-n", 1, "--cell", cell, "-f", "table").out
+    assert "i_t           of the old cell state, keeps most" in told
+    cell.write_text('base = "lstm"\n[edit]\nc = "(1 - f) * c_prev + i * g"\n')
+    told = call("run", *STATES, "-n", 1, "--cell", cell, "-f", "table").out
+    assert "forget gate   of the old cell state, drops most" in told
