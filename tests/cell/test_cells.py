@@ -245,7 +245,7 @@ def test_weights_must_be_the_cells(tmp_path: Path) -> None:
 # ---- settings on a table of one's own
 
 
-OWN = """
+UNUSUAL = """
 z_r = W_r @ [h_prev, x] + b_r
 z_u = z_r + b_u
 r = sigmoid(z_u)
@@ -263,7 +263,7 @@ def rows_of(cell: Cell) -> dict[str, str]:
 
 def test_activations_go_by_what_a_row_does() -> None:
     """Gates, candidate and output are found by their parts in c and h, whatever their letters."""
-    cell = Cell("own", "", parse_table(OWN))
+    cell = Cell("own", "", parse_table(UNUSUAL))
     rows = rows_of(with_activations(cell, gate="hard_sigmoid", candidate="relu", output="softsign"))
     assert (rows["r"], rows["u"]) == ("hard_sigmoid(z_u)", "hard_sigmoid(W_v @ x)")
     assert rows["n"] == "relu(W_n @ [h_prev, x] + b_n)"
@@ -277,7 +277,7 @@ def test_activations_go_by_what_a_row_does() -> None:
 
 def test_a_clip_cuts_every_pre_activation() -> None:
     """A sum is cut where it is whole, in a row of its own or inside one."""
-    rows = rows_of(with_clip(Cell("own", "", parse_table(OWN)), 0.5))
+    rows = rows_of(with_clip(Cell("own", "", parse_table(UNUSUAL)), 0.5))
     assert rows["z_u"] == "z_r + b_u"
     assert rows["r"] == "sigmoid(clip(z_u, -0.5, 0.5))"
     assert rows["u"] == "sigmoid(clip(W_v @ x, -0.5, 0.5))"

@@ -81,7 +81,7 @@ def answers(cell: Path) -> dict[str, Answer]:
     return {
         "run": call("run", *own, "-f", "table"),
         "explain": call("explain", *own),
-        "exercise": call("explain", *own, "--exercise"),
+        "exercise": call("exercise", *own),
         "grad": call("grad", *own, "--check"),
         "diagnose": call("diagnose", *own, "--expect", "h=0.1,0.2"),
         "picture": call("report", *own, "--at", 2, "-o", cell.with_name("cell.svg")),
@@ -122,16 +122,14 @@ def every_answer(cell: Path, right: dict[str, list[float]]) -> dict[str, Answer]
     said["run fixed"] = call("run", *own, "--fixed", "Q3.12")
     for form in ("markdown", "latex"):
         said[f"explain {form}"] = call("explain", *own, "-f", form)
-        said[f"exercise {form}"] = call("explain", *own, "--exercise", "-f", form)
+        said[f"exercise {form}"] = call("exercise", *own, "-f", form)
         said[f"grad {form}"] = call("grad", *own, "-f", form)
     said["explain json"] = call("explain", *own, "-f", "json")
     exercise, template, answers_ = (here / name for name in ("ex.json", "blank.csv", "answers.csv"))
-    said["exercise"] = call(
-        "explain", *own, "--exercise", "--save", exercise, "--template", template
-    )
+    said["exercise"] = call("exercise", *own, "--save", exercise, "--template", template)
     header = template.read_text().splitlines()[0]
     answers_.write_text(f"{header}\nAnn{',0.5' * header.count(',')}\n")
-    said["grade"] = call("diagnose", exercise, "--grade", answers_, "-f", "csv")
+    said["grade"] = call("grade", exercise, answers_, "-f", "csv")
     sample = {"id": "a", "x": [[0.1, 0.2], [-0.3, 0.4]], "h": [0.3, -0.5], "c": [0.2, 0.7],
               "cell": str(cell), "expected": right}  # fmt: skip
     (here / "sample.json").write_text(json.dumps(sample))

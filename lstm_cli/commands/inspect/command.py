@@ -19,15 +19,15 @@ Examples:
   lstm-step inspect samples/weights/parity.npz
   lstm-step inspect samples/weights/hand.json --json
 """
+FIRST = ("--layer", "--convention", "--json")
 SHOWN_TENSORS = 12
 
 
 def inspect_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A weight file; see `list formats`.")],
-    convention: o.ConventionName = "",
-    external: o.External = False,
-    as_json: Annotated[bool, option("--json", help="As a JSON document.")] = False,
-    color: o.ColorWhen = o.Color.AUTO,
+    layout: o.LayoutOptions = o.LayoutOptions(),
+    as_json: bool = option("--json", default=False, help="As a JSON document."),
+    color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Show the LSTMs in a weight file.
 
@@ -36,11 +36,13 @@ def inspect_(
     from lstm_cli.commands.inspect.inspection import inspect_file
     from lstm_cli.files.output import json_text, write_out
 
-    document = inspect_file(Path(file), convention, external=external)
+    document = inspect_file(
+        Path(file), layout.convention, layer=layout.layer, external=layout.external
+    )
     if as_json:
         write_out([json_text(document, indent=1) + "\n"])
     else:
-        o.show(lambda console: _print(console, document), color, "-")
+        color.show(lambda console: _print(console, document))
     if any("error" in lstm for lstm in document["lstms"]):
         raise typer.Exit(ExitCode.INPUT)
 

@@ -155,9 +155,9 @@ def list_(
     name: Annotated[
         str, typer.Argument(metavar="[ID]", help="One mistake, with all there is on it.")
     ] = "",
-    as_json: Annotated[bool, option("--json", help="As a JSON array.")] = False,
-    markdown: Annotated[bool, option("--markdown", help="As a Markdown table.")] = False,
-    color: o.ColorWhen = o.Color.AUTO,
+    as_json: bool = option("--json", default=False, help="As a JSON array."),
+    markdown: bool = option("--markdown", default=False, help="As a Markdown table."),
+    color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Show what there is: cells, presets, ….
 
@@ -183,7 +183,7 @@ def list_(
 
         write_out(line + "\n" for line in _markdown(rows))
         return
-    o.show(lambda console: _print_rows(console, rows), color)
+    color.show(lambda console: _print_rows(console, rows))
 
 
 def _markdown(rows: list[Row]) -> Iterator[str]:
