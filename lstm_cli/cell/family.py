@@ -65,7 +65,7 @@ def standard(weights: LstmWeights) -> LstmWeights:
         return _Reader(weights).standard()
     except _Other as reason:
         raise InputError(
-            f"cell {safe(weights.cell.name)} is not of the LSTM's family: {reason}",
+            f"cell {safe(weights.cell.name)} is not in the LSTM family: {reason}",
             where=safe(weights.source),
             hint="what can be converted is a table that computes what one of `list cells` does",
         ) from None

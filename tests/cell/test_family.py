@@ -117,7 +117,7 @@ def test_what_is_no_lstm_is_refused_with_its_reason(rows: dict[str, str], reason
     weights = LstmWeights(cell, random_arrays(cell, {"I": 3, "H": 4, "P": 4}))
     with pytest.raises(InputError, match=reason) as caught:
         standard(weights)
-    assert "cell own is not of the LSTM's family: " in str(caught.value)
+    assert "cell own is not in the LSTM family: " in str(caught.value)
 
 
 def test_a_table_of_sums_of_sums_is_refused_at_once() -> None:

@@ -1,6 +1,6 @@
-"""Grades as a table for a teacher, and as CSV, JSONL and JSON.
+"""Output of grades as a table, CSV, JSONL and JSON.
 
-Names and other foreign text are made harmless for the place where they go: no escape reaches a
+Names and other foreign text are sanitized for their destination: no escape sequence reaches a
 terminal, and no cell of the CSV is a formula.
 """
 
@@ -25,10 +25,10 @@ from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.show.rows import View, number
 from lstm_cli.show.terminal import Page, new_table
 
-# A name wider than this is broken over lines.
+# A name wider than this is wrapped.
 NAME_WIDTH = 24
 BAR_WIDTH = 20
-# What an explanation needs beside the marks; below it marks go under the explanation.
+# Minimum width of the explanation next to the marks; if narrower, marks go below it.
 LEAST_EXPLANATION = 30
 
 
@@ -36,7 +36,7 @@ LEAST_EXPLANATION = 30
 
 
 def print_grades(console: Console, book: Gradebook, view: View) -> None:
-    """Print one row for each answer, then what the class did."""
+    """Print one row per answer, then a summary of the class."""
     page = Page(console, view)
     trace = book.sheet.trace
     asked = " ".join(book.sheet.names)
@@ -89,7 +89,7 @@ def _grades_table(page: Page, book: Gradebook) -> Table:
 def _cells(
     page: Page, book: Gradebook, grade: Grade, marks: Sequence[str], apart: bool
 ) -> Iterator[Any]:
-    """Yield the marks, in columns of their own where there is room, and the explanation."""
+    """Yield the marks, in separate columns if there is room, and the explanation."""
     style = page.look.state if grade.result in ("right", "rounded") else ""
     text = page.text(explanation(grade, book.sheet, page.view.digits), style)
     if apart:
@@ -137,7 +137,7 @@ def _print_often_wrong(page: Page, book: Gradebook) -> None:
 
 
 def _bar(page: Page, count: int, most: int) -> str:
-    """Return a bar of a length in proportion, at least one mark for one."""
+    """Return a bar of proportional length, of at least one character."""
     width = min(BAR_WIDTH, page.console.width // 6)
     return ("█" if page.pretty else "#") * (-(-count * width // max(most, 1)))
 
@@ -146,7 +146,7 @@ def _bar(page: Page, count: int, most: int) -> str:
 
 
 def to_csv(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
-    """Yield a header, then a row for each answer; what the file had besides is passed on."""
+    """Yield a header, then one row per answer; other columns of the file are passed through."""
     names = book.sheet.names
     other = list(dict.fromkeys(heading for g in book.grades for heading in g.answer.other))
     own = ["name", "points", "result", "digits", "mistakes", "explanation", *names, "follows",
@@ -183,15 +183,15 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]{1,15})?")
-# What a spreadsheet takes for the start of a cell: also a separator, where it splits by another.
+# What may begin a cell in a spreadsheet, including separators, since it may split at another one.
 _CELL_START = re.compile(r"(^|[,;|])(\s*)(?=(\S))")
 
 
 def text_cell(text: str, *, number: bool = False) -> str:
-    """Return foreign text for a spreadsheet: nothing that steers, and no formula.
+    """Sanitize foreign text for a spreadsheet: no control characters, and no formula.
 
-    A cell that would start with = + - @ (full-width forms too) starts with an apostrophe, which
-    spreadsheets take for "this is text"; with `number` a plain number stays one.
+    A cell that would start with = + - @ (or full-width forms) gets a leading apostrophe, which
+    marks it as text in spreadsheets; with `number` a plain number is left alone.
     """
     shown = safe(text)
     if number and _PLAIN_NUMBER.fullmatch(shown):
@@ -209,13 +209,13 @@ def _as_text(match: re.Match[str]) -> str:
 
 
 def to_jsonl(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
-    """Yield one grade a line."""
+    """Yield one grade per line."""
     for grade in book.grades:
         yield json_text({"schema": "lstm-step/1", **grade_record(grade, book)}) + "\n"
 
 
 def to_json(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
-    """Yield one document: what was asked, the summary, and the grades, one a line."""
+    """Yield one document: what was asked, the summary, and the grades, one per line."""
     head = json_text(
         {
             "schema": "lstm-step/1",
@@ -283,7 +283,7 @@ def _wrong_record(each: WrongNumber) -> dict[str, Any]:
 
 
 def summary_record(book: Gradebook) -> dict[str, Any]:
-    """Return the JSON form of what the class did."""
+    """Return the JSON form of the summary of the class."""
     summary = book.summary
     return {
         "answers": summary.answers,

@@ -1,4 +1,4 @@
-"""Weak values: gates that are shut or wide open all the time, a candidate that is always 0."""
+"""Weak values: gates that are always closed or fully open, a candidate that is always 0."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lstm_cli.commands.vet.subjects import Subject
 from lstm_cli.commands.vet.weakness import Weakness, letters_that, listed, values_of
 from lstm_cli.mistakes.variant_run import GateWeights, VariantRun
 
-# A gate this near to 0 or 1 passes nothing, or everything.
+# A gate this close to 0 or 1 passes nothing or everything.
 NEAR = 1e-9
 
 
 def _stuck(subject: Subject) -> str:
-    """Return the letters of gates that are within a hair of 0 or 1 in every unit at every step."""
+    """Return the letters of gates that are saturated in every unit at every step."""
 
     def at_an_end(values: Array) -> bool:
         return bool((np.minimum(np.abs(values), np.abs(values - 1.0)) < NEAR).all())
@@ -30,11 +30,11 @@ def _find_stuck(subject: Subject) -> str:
     if not gates:
         return ""
     named = f"gates {listed(gates)} are" if len(gates) > 1 else f"gate {gates} is"
-    return f"{named} shut or wide open at every step"
+    return f"{named} closed or fully open at every step"
 
 
 def _with_gates(strong: VariantRun, subject: Subject, gates: str) -> VariantRun:
-    """Return strong numbers with some gates' weights and biases from a sample."""
+    """Copy some gates' weights and biases from a sample into strong numbers."""
 
     def changed(own: GateWeights, weak: GateWeights) -> GateWeights:
         arrays = {name: weak.arrays[name] for k in gates for name in (f"W_{k}", f"b_{k}")}
@@ -67,10 +67,10 @@ VALUES: tuple[Weakness, ...] = (
     Weakness(
         "stuck-gates", _find_stuck,
         lambda strong, subject: _with_gates(strong, subject, _stuck(subject)),
-        "take weights and biases of 2 or less, so that gates are half open",
+        "use weights and biases of at most 2, so that gates are half open",
     ),
     Weakness(
         "zero-candidate", _find_no_candidate, _without_candidate,
-        "take an x, weights and a bias that make a candidate other than 0",
+        "use x, weights and a bias that give a non-zero candidate",
     ),
 )  # fmt: skip
