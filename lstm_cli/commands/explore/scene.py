@@ -19,7 +19,7 @@ from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
 from lstm_cli.show.arithmetic import known_at
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
-from lstm_cli.show.worked_sentences import Teller
+from lstm_cli.show.sentences import Teller
 
 
 @dataclass(frozen=True, eq=False)
