@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lstm_cli.base.numbers import decimals
 from lstm_cli.show.document import (
+    BREAK,
     Block,
+    Brief,
+    Column,
+    Definitions,
     Document,
     Facts,
+    Fitting,
     Gap,
     Grid,
     Heading,
+    NumberColumn,
     Paragraph,
+    Sentences,
+    Series,
+    Span,
+    Values,
     Words,
     plain,
+    series_grid,
     spans,
 )
-from lstm_cli.show.rows import View
-from lstm_cli.show.terminal import Page, new_table
+from lstm_cli.show.rows import Row, View, chosen_units
+from lstm_cli.show.terminal import ASCII, MANY_UNITS, Page, aligned, fits, new_table, print_rows
 
 # Tones that are not kinds of rows.
 _STYLES = {"good": "bold green", "fair": "bold yellow", "bad": "bold red", "strong": "bold"}
@@ -28,8 +44,11 @@ _STYLES = {"good": "bold green", "fair": "bold yellow", "bad": "bold red", "stro
 
 def draw(console: Console, document: Document) -> None:
     """Print a document; a terminal without Unicode gets ASCII."""
-    page = Page(console, View())
-    for block in document.blocks:
+    _print_all(Page(console, View()), document.blocks)
+
+
+def _print_all(page: Page, blocks: Sequence[Block]) -> None:
+    for block in blocks:
         _print(page, block)
 
 
@@ -38,21 +57,43 @@ def _print(page: Page, block: Block) -> None:
         case Heading(words=words):
             page.print(_text(page, words, "heading"))
         case Paragraph(words=words, tone=tone, indent=indent):
-            page.print(Padding(_text(page, words, tone), (0, 0, 0, indent)))
+            _put(page, _text(page, words, tone), indent)
         case Gap():
             page.print()
         case Facts():
-            page.print(Padding(_facts(page, block), (0, 0, 0, block.indent)))
+            _put(page, _facts(page, block), block.indent)
         case Grid() if page.console.width < block.narrow:
             _print_stacked(page, block)
         case Grid():
-            page.print(Padding(_grid(page, block), (0, 0, 0, block.indent)))
+            _put(page, _grid(page, block), block.indent)
+        case Fitting():
+            _print_fitting(page, block)
+        case Values():
+            _print_values(Page(page.console, block.view, page.look), block)
+        case Series():
+            left_out = _print_series(page, block, block.groups)
+            if left_out:
+                page.print(page.text(block.more, page.look.note))
+        case Definitions(texts=texts):
+            for line in texts(page.style):
+                page.print(page.text(line, page.look.note))
+        case Sentences(rows=rows):
+            _print_sentences(page, rows(page.style))
+        case Brief(short=short):
+            _print_all(page, short)
+
+
+def _put(page: Page, renderable: RenderableType, indent: int) -> None:
+    page.print(Padding(renderable, (0, 0, 0, indent)) if indent else renderable)
 
 
 def _text(page: Page, words: Words, tone: str = "") -> Text:
+    if isinstance(words, str):
+        return page.text(words, _style(page, tone))
     line = Text()
     for each in spans(words):
-        line.append_text(page.text(each.text, _style(page, each.tone or tone)))
+        style = _style(page, each.tone or tone)
+        line.append_text(Text("\n") if each is BREAK else page.text(each.text, style))
     return line
 
 
@@ -72,19 +113,25 @@ def _facts(page: Page, block: Facts) -> Table:
 
 
 def _grid(page: Page, block: Grid) -> Table:
-    headed = any(column.head for column in block.columns)
-    table = (
-        new_table(page, (), gap=block.gap) if headed else Table.grid(padding=(0, block.gap, 0, 0))
-    )
-    for column in block.columns:
+    heads: list[Words] = [column.head for column in block.columns]
+    rows = [list(row) for row in block.rows]
+    for place, column in enumerate(block.columns):
+        if column.point:
+            texts = [plain(row[place]) for row in rows]
+            heads[place], *texts = aligned(plain(column.head), texts)
+            for row, text in zip(rows, texts, strict=True):
+                row[place] = text
+    bare = Table.grid(padding=(0, block.gap, 0, 0))
+    table = new_table(page, (), gap=block.gap) if any(heads) else bare
+    for head, column in zip(heads, block.columns, strict=True):
         table.add_column(
-            page.text(column.head), justify="right" if column.right else "left",
+            _text(page, head), justify="right" if column.right else "left",
             no_wrap=not column.fold, overflow="fold" if column.fold else "ellipsis",
             max_width=column.widest or None,
         )  # fmt: skip
-    for row in block.rows:
+    for row, tone in zip(rows, block.tones or [""] * len(rows), strict=True):
         cells = zip(row, block.columns, strict=True)
-        table.add_row(*(_text(page, words, column.tone) for words, column in cells))
+        table.add_row(*(_text(page, words, column.tone or tone) for words, column in cells))
     return table
 
 
@@ -95,3 +142,90 @@ def _print_stacked(page: Page, block: Grid) -> None:
             if plain(words):
                 page.print(_text(page, words, column.tone), overflow="fold")
         page.print(Padding(_text(page, row[-1]), (0, 0, 0, 2)))
+
+
+def _print_fitting(page: Page, block: Fitting) -> None:
+    for grid in block.grids:
+        table = _grid(page, grid)
+        if fits(page.console, table):
+            page.print(table)
+            return
+    _print_all(page, block.otherwise)
+
+
+def _print_series(page: Page, block: Series, groups: Sequence[Sequence[NumberColumn]]) -> bool:
+    """Print as many columns of each group as fit, in several tables where one of each does not.
+
+    Returns:
+        whether columns are left out.
+    """
+    longest = max(map(len, groups))
+    for count in range(min(longest, block.most), 0, -1):
+        table = _grid(page, series_grid(block, groups, page.style, count))
+        if fits(page.console, table):
+            break
+    else:
+        if len(groups) > 1:
+            half = len(groups) // 2
+            left_out = [_print_series(page, block, some) for some in (groups[:half], groups[half:])]
+            return any(left_out)
+    page.print(table)
+    return count < longest
+
+
+def _print_sentences(page: Page, rows: Sequence[tuple[str, str]]) -> None:
+    indent = max((len(name) for name, _ in rows), default=0) + 2
+    for name, sentence in rows:
+        lines = textwrap.wrap(sentence.replace(" %", "\xa0%"), max(20, page.console.width - indent))
+        text = ("\n" + " " * indent).join(lines).replace("\xa0", " ")
+        line = page.text(name.ljust(indent), page.look.heading)
+        page.print(line.append_text(Text(text if page.pretty else text.translate(ASCII))))
+
+
+def _print_values(page: Page, block: Values) -> None:
+    """Print vectors side by side, small matrices whole, and what is told of large ones."""
+    rows = block.rows(page.style)
+    vectors = [row for row in rows if row.values.ndim == 1]
+    if vectors:
+        print_rows(page, vectors)
+    large = [row for row in rows if row.values.ndim == 2 and not _print_matrix(page, row)]
+    if large:
+        page.print()
+        _print_fitting(page, _summaries(large, page.view.digits))
+        page.print(page.text("every number: -f csv, --json", page.look.note))
+
+
+def _print_matrix(page: Page, row: Row) -> bool:
+    """Print a small matrix, its rows by unit; False where it is large or too wide."""
+    units = chosen_units(page.view, len(row.values))
+    width = row.values.shape[1]
+    if max(len(units), width) > MANY_UNITS:
+        return False
+    names = row.columns if len(row.columns) == width else [*map(str, range(width))]
+    columns = [[(lambda _, name=name: name, row.values[units, place])]
+               for place, name in enumerate(names)]  # fmt: skip
+    series = Series("unit", units, columns, page.view.digits)
+    table = _grid(page, series_grid(series, columns, page.style))
+    if not fits(page.console, table):
+        return False
+    page.print()
+    page.print(page.text(f"{row.shown} = {row.equation}", page.look.equation))
+    page.print(table)
+    return True
+
+
+def _summaries(rows: Sequence[Row], digits: int) -> Fitting:
+    """Return the shape, range and length of large matrices."""
+    numbers = [Column(each, point=True) for each in ("min", "max", "norm")]
+    heads = (Column(), Column("shape"), *numbers)
+    grid: list[Sequence[Words]] = []
+    lines = []
+    for row in rows:
+        shape = " × ".join(map(str, row.values.shape))
+        found = (row.values.min(), row.values.max(), np.linalg.norm(row.values))
+        texts = [shape, *(decimals(number, digits) for number in found)]
+        equation = Span(f"= {row.equation}", "equation")
+        grid.append(((row.shown, BREAK, "  ", equation), *texts))
+        said = ", ".join(f"{head.head} {text}" for head, text in zip(heads[1:], texts, strict=True))
+        lines += [Paragraph(f"{row.shown} = {row.equation}", "equation"), Paragraph(f"  {said}")]
+    return Fitting([Grid(heads, grid, gap=1)], lines)

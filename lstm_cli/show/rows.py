@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, caret
+from lstm_cli.base.numbers import decimals
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import (
@@ -31,12 +32,18 @@ INPUT_LABELS = {
     "c_prev": "cell state before",
 }
 
+# More steps than this are shown over time on a terminal, and the last one whole.
+MANY_STEPS = 4
+RowKind = Literal["given", "pre_activation", "state", "gate"]
+Each = TypeVar("Each")
+
 
 @record
 class Row:
     """One named value of one step: symbol, what it is called, its equation, its numbers.
 
-    `shown` and `equation` are in the style asked for; `equation` is "" for an input.
+    `shown` and `equation` are in the style asked for; `equation` is "" for an input. `values`
+    may be a matrix, which has names of its columns. What has no units of the layer stays whole.
     """
 
     symbol: str
@@ -44,6 +51,13 @@ class Row:
     label: str
     equation: str
     values: Array
+    columns: Sequence[str] = ()
+    whole: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether `--unit` leaves every number."""
+        return self.whole or self.values.ndim > 1
 
 
 @record
@@ -98,6 +112,42 @@ def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> StepRows:
         for row in each.cell.equations
     ]  # fmt: skip
     return StepRows(each.layer, each.direction, t, tuple(rows))
+
+
+def row_kind(symbol: str, given: bool) -> RowKind:
+    """Return what kind of a row a symbol names, which has a colour of its own."""
+    if given:
+        return "given"
+    if symbol.startswith("z_"):
+        return "pre_activation"
+    return "state" if symbol in ("c", "h") else "gate"
+
+
+def run_title(trace: Trace) -> str:
+    """Return what is run, in one line."""
+    first = trace.model.first
+    sizes = f"I = {first.input_size}, H = {first.hidden_size}"
+    if first.output_size != first.hidden_size:
+        sizes += f", P = {first.output_size}"
+    convention = f" ({trace.model.convention})" if trace.model.convention else ""
+    facts = [trace.model.cell.name, sizes, f"weights {trace.model.source}{convention}",
+             trace.dtype.name]  # fmt: skip
+    if trace.engine != "table":
+        facts.append(f"engine {trace.engine}")
+    if len(trace.layers) > 1:
+        facts.insert(1, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
+    return " · ".join(facts)
+
+
+def last_step(each: LayerTrace) -> int:
+    """Return the input time of the step that is computed last."""
+    return each.steps if each.direction == "forward" else 1
+
+
+def place_of(each: LayerTrace, t: int, trace: Trace) -> str:
+    """Return `step 3 of 5`, with layer and direction where there are several."""
+    where = f"layer {each.layer} {each.direction}, " if len(trace.layers) > 1 else ""
+    return f"{where}step {t} of {each.steps}"
 
 
 def definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
@@ -181,6 +231,38 @@ def chosen_units(view: View, size: int) -> list[int]:
     return [unit for unit in units if unit < size]
 
 
+class ValueLine(NamedTuple):
+    """A vector, or a row of a matrix, with its numbers as text under the columns."""
+
+    shown: str
+    label: str
+    equation: str
+    numbers: Sequence[str]
+
+
+def value_lines(rows: Sequence[Row], view: View) -> tuple[Sequence[int], list[ValueLine]]:
+    """Return the columns' units, and a line a vector; a matrix has its equation on a line first."""
+    widest = max(row.values.shape[-1] for row in rows)
+    whole = any(row.is_whole for row in rows)
+    units = range(widest) if whole else chosen_units(view, widest)
+    lines = []
+    for row in rows:
+        if row.values.ndim == 1:
+            numbers = _numbers(row, row.values, units, view)
+            lines.append(ValueLine(row.shown, row.label, row.equation, numbers))
+            continue
+        lines.append(ValueLine(row.shown, row.label, row.equation, [""] * len(units)))
+        lines += [ValueLine(f"{row.shown}[{place}]", row.label, "", _numbers(row, v, units, view))
+                  for place, v in enumerate(row.values)]  # fmt: skip
+    return units, lines
+
+
+def _numbers(row: Row, values: Array, units: Sequence[int], view: View) -> list[str]:
+    """Return the numbers of some units as text, "" for those that are not there or not chosen."""
+    there = set(range(len(values)) if row.is_whole else chosen_units(view, len(values)))
+    return [decimals(values[unit], view.digits) if unit in there else "" for unit in units]
+
+
 def strongest_unit(each: LayerTrace, t: int) -> int:
     """Return the unit with the largest |h| at input time `t`: shown where none is chosen."""
     return int(np.argmax(np.abs(each.values["h"][t - 1])))
@@ -210,12 +292,25 @@ def chosen_steps(view: View, trace: Trace) -> set[int]:
     return set(choose(view.at, trace.steps, "--at", first=1)) if view.at else every
 
 
-def shown_steps(trace: Trace, view: View) -> Iterator[tuple[LayerTrace, int]]:
-    """Yield (layer trace, t) for the steps asked for, by layer, direction, then t."""
+def shown_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tuple[Each, int]]:
+    """Yield (layer, t) for the steps asked for, by layer, direction, then t.
+
+    Args:
+        trace: the run.
+        view: which of its steps.
+        layers: the trace's layers, or what stands for each of them.
+    """
     wanted = sorted(chosen_steps(view, trace))
-    for each in trace.layers:
+    for each in layers:
         for t in wanted:
             yield each, t
+
+
+def last_steps(trace: Trace, layers: Sequence[Each]) -> Iterator[tuple[Each, int]]:
+    """Yield (layer, t) for the last step of each direction on top; arguments as `shown_steps`."""
+    for each, own in zip(layers, trace.layers, strict=True):
+        if own in trace.last_layer:
+            yield each, last_step(own)
 
 
 def metadata(trace: Trace, notation: Notation, command: str, version: str) -> dict[str, Any]:

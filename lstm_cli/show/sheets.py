@@ -6,7 +6,7 @@ A `Writer` gives each part of a page as text; what is on the page is decided els
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from lstm_cli.base.html import escaped
 from lstm_cli.base.numbers import latex
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
+from lstm_cli.show.rows import ValueLine
 
 WIDTH = 80
 
@@ -85,9 +86,41 @@ class Writer(Protocol):
         """
         ...
 
+    def values(
+        self, heading: str, named: bool, units: Sequence[int], lines: Sequence[ValueLine]
+    ) -> str:
+        """Return vectors beside their equations.
+
+        Args:
+            heading: the place that they belong to; our own words.
+            named: whether there is a column for labels, which may be foreign.
+            units: heads of the columns of numbers.
+            lines: a line each.
+        """
+        ...
+
+    def definition(self, text: str) -> str:
+        """Return what a function in equations means, written in the writer's style."""
+        ...
+
     def page_break(self) -> str:
         """Page break."""
         ...
+
+
+def _value_table(
+    writer: Writer, named: bool, units: Sequence[int], lines: Sequence[ValueLine],
+    formula: Callable[[str], str],
+) -> tuple[list[str], list[list[str]], list[bool]]:  # fmt: skip
+    """Return the arguments of `Writer.table` for `Writer.values`."""
+    words = ["symbol", "name", "equation"] if named else ["symbol", "equation"]
+    rows = [
+        [formula(line.shown), *([writer.escape(line.label)] if named else []),
+         formula(line.equation), *line.numbers]
+        for line in lines
+    ]  # fmt: skip
+    right = [False] * len(words) + [True] * len(units)
+    return [*words, *map(str, units)], rows, right
 
 
 def number_texts(array: Array) -> list[list[str]]:
@@ -154,6 +187,14 @@ class _TextWriter:
         if any(head):
             lines.insert(1, "─" * (sum(widths) + 2 * len(widths) - 2))
         return "\n".join(lines) + "\n\n"
+
+    def values(
+        self, heading: str, named: bool, units: Sequence[int], lines: Sequence[ValueLine]
+    ) -> str:
+        return self.heading(heading) + self.table(*_value_table(self, named, units, lines, str))
+
+    def definition(self, text: str) -> str:
+        return f"{text}\n\n"
 
     def page_break(self) -> str:
         return "\f\n"
@@ -231,11 +272,21 @@ class _MarkdownWriter(_TextWriter):
         self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
     ) -> str:
         rule = ["---:" if each else "---" for each in right or [False] * len(head)]
-        lines = [head, rule, *rows]
-        return "".join(f"| {' | '.join(row)} |\n" for row in lines) + "\n"
+        return _markdown_lines([head, rule, *rows]) + "\n"
+
+    def values(
+        self, heading: str, named: bool, units: Sequence[int], lines: Sequence[ValueLine]
+    ) -> str:
+        head, rows, right = _value_table(self, named, units, lines, str)
+        rule = "".join("---:|" if each else "---|" for each in right)
+        return f"**{heading}**\n\n{_markdown_lines([head])}|{rule}\n{_markdown_lines(rows)}\n"
 
     def page_break(self) -> str:
         return '<div style="page-break-after: always"></div>\n\n'
+
+
+def _markdown_lines(rows: Sequence[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 _LATEX_HEAD = r"""\documentclass[11pt]{article}
@@ -338,6 +389,23 @@ class _LatexWriter:
             + " \\\\ \\hline\n\\rule{0pt}{14pt}" + "\n".join(lines) + "\n\\end{tabular}\n\n"
         )  # fmt: skip
 
+    def values(
+        self, heading: str, named: bool, units: Sequence[int], lines: Sequence[ValueLine]
+    ) -> str:
+        head = [*(["name"] if named else []), "equation", *map(str, units)]
+        places = "l" * (1 + named) + "r" * len(units)
+        made = f"% {heading}\n\\begin{{tabular}}{{{places}}}\n\\hline\n"
+        made += " & ".join(head) + r" \\ \hline" + "\n"
+        for line in lines:
+            label = [self.escape(line.label)] if named else []
+            equation = " = ".join(each for each in (line.shown, line.equation) if each)
+            numbers = [f"${latex(each)}$" if each else "" for each in line.numbers]
+            made += " & ".join([*label, f"${equation}$", *numbers]) + r" \\" + "\n"
+        return made + "\\hline\n\\end{tabular}\n\n"
+
+    def definition(self, text: str) -> str:
+        return f"% {text}\n"
+
     def page_break(self) -> str:
         return "\\newpage\n\n"
 
@@ -421,6 +489,15 @@ class _HtmlWriter:
             for tag, row in [*lines, *(("td", row) for row in rows)]
         )  # fmt: skip
         return f"<table>\n{made}</table>\n"
+
+    def values(
+        self, heading: str, named: bool, units: Sequence[int], lines: Sequence[ValueLine]
+    ) -> str:
+        table = self.table(*_value_table(self, named, units, lines, escaped))
+        return self.heading(escaped(heading)) + table
+
+    def definition(self, text: str) -> str:
+        return self.paragraph(escaped(text))
 
     def page_break(self) -> str:
         return '<hr style="break-after: page">\n'

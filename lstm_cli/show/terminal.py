@@ -6,7 +6,6 @@ equation one over the other; or, where even that is too wide, the numbers in lin
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -23,15 +22,13 @@ from lstm_cli.base.errors import safe
 from lstm_cli.base.numbers import decimals
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
-from lstm_cli.engine.run import LayerTrace, Trace
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, definitions, step_rows
-from lstm_cli.show.sentences import sentences
+from lstm_cli.engine.run import Trace
+from lstm_cli.show.rows import Row, View, chosen_units, row_kind, run_title
 
-# More units than this are summed up unless --unit chooses; more steps are shown over time.
+# More units than this are summed up unless --unit chooses.
 MANY_UNITS = 12
-MANY_STEPS = 4
 BARS = "▁▂▃▄▅▆▇█"
-_ASCII = str.maketrans({"→": "->", "−": "-", "·": "*", "…": "...", "≈": "~", "√": "sqrt ",
+ASCII = str.maketrans({"→": "->", "−": "-", "·": "*", "…": "...", "≈": "~", "√": "sqrt ",
                         "≠": "!=", "×": "x", "σ": "sigma", "⊙": "*"})  # fmt: skip
 
 
@@ -49,11 +46,8 @@ class RowStyles:
 
     def of(self, symbol: str, inputs: bool) -> str:
         """Return the style of a row."""
-        if inputs:
-            return self.given
-        if symbol.startswith("z_"):
-            return self.pre_activation
-        return self.state if symbol in ("c", "h") else self.gate
+        style: str = getattr(self, row_kind(symbol, inputs))
+        return style
 
 
 class Page:
@@ -68,79 +62,18 @@ class Page:
 
     def text(self, text: str, style: str = "") -> Text:
         """Return foreign or our own text as cells that no markup or escape can steer."""
-        return Text(safe(text) if self.pretty else safe(text).translate(_ASCII), style=style)
+        return Text(safe(text) if self.pretty else safe(text).translate(ASCII), style=style)
 
     def print(self, renderable: RenderableType = "", **how: Any) -> None:
         """Print without highlighting or markup."""
         self.console.print(renderable, highlight=False, markup=False, emoji=False, **how)
 
 
-def print_trace(console: Console, trace: Trace, view: View) -> None:
-    """Print a run: what went in, its steps (or the course of time and the last step), in words."""
-    page = Page(console, view)
-    print_head(page, trace)
-    total = trace.steps * len(trace.layers)
-    if total > MANY_STEPS and not view.at:
-        for each in trace.last_layer:
-            _print_course(page, each, len(trace.layers) > 1)
-        shown = [(each, last_step(each)) for each in trace.last_layer]
-    else:
-        wanted = sorted(chosen_steps(view, trace))
-        shown = [(each, t) for each in trace.layers for t in wanted]
-    for each, t in shown:
-        if total > 1:
-            page.print()
-            page.print(page.text(place_of(each, t, trace), page.look.heading))
-        _print_step(page, each, t)
-    for line in definitions(trace.model.cell, page.style):
-        page.print(page.text(line, page.look.note))
-    if total == 1:
-        _print_words(page, trace)
-
-
-def last_step(each: LayerTrace) -> int:
-    """Return the input time of the step that is computed last."""
-    return each.steps if each.direction == "forward" else 1
-
-
-def place_of(each: LayerTrace, t: int, trace: Trace) -> str:
-    """Return `step 3 of 5`, with layer and direction where there are several."""
-    where = f"layer {each.layer} {each.direction}, " if len(trace.layers) > 1 else ""
-    return f"{where}step {t} of {each.steps}"
-
-
 def print_head(page: Page, trace: Trace) -> None:
     """Print what is run, and what had to be assumed."""
-    first = trace.model.first
-    sizes = f"I = {first.input_size}, H = {first.hidden_size}"
-    if first.output_size != first.hidden_size:
-        sizes += f", P = {first.output_size}"
-    convention = f" ({trace.model.convention})" if trace.model.convention else ""
-    facts = [trace.model.cell.name, sizes, f"weights {trace.model.source}{convention}",
-             trace.dtype.name]  # fmt: skip
-    if trace.engine != "table":
-        facts.append(f"engine {trace.engine}")
-    if len(trace.layers) > 1:
-        facts.insert(1, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
-    page.print(page.text(" · ".join(facts), page.look.heading))
+    page.print(page.text(run_title(trace), page.look.heading))
     for assumption in trace.assumptions:
         page.print(page.text(f"assumed: {assumption}", page.look.note))
-
-
-def _print_words(page: Page, trace: Trace) -> None:
-    first = trace.layers[0]
-    said = sentences(first.cell, first.at(1), page.style)
-    indent = max((len(name) for name, _ in said), default=0) + 2
-    page.print()
-    for name, sentence in said:
-        lines = textwrap.wrap(sentence.replace(" %", "\xa0%"), max(20, page.console.width - indent))
-        text = ("\n" + " " * indent).join(lines).replace("\xa0", " ")
-        line = page.text(name.ljust(indent), page.look.heading)
-        page.print(line.append_text(Text(text if page.pretty else text.translate(_ASCII))))
-
-
-def _print_step(page: Page, each: LayerTrace, t: int) -> None:
-    print_rows(page, step_rows(each, t, page.view, page.style).rows)
 
 
 def print_rows(page: Page, rows: Sequence[Row]) -> None:
@@ -288,40 +221,3 @@ def _print_narrow(page: Page, rows: Sequence[Row], units: list[int], summary: bo
         for start in range(0, len(there), each):
             text = "".join(entry.ljust(width) for entry in there[start : start + each])
             page.print(page.text(f"  {text.rstrip()}", style), overflow="fold")
-
-
-def _print_course(page: Page, each: LayerTrace, several: bool) -> None:
-    """Print x, c and h over time, a line a step, as many units as the width takes."""
-    where = f" (layer {each.layer} {each.direction})" if several else ""
-    page.print()
-    page.print(page.text(f"over time{where}", page.look.heading))
-    limit = max(len(each.values[symbol][0]) for symbol in ("x", "c", "h"))
-    for count in range(min(limit, 8), 0, -1):
-        table, hidden = _course_table(page, each, count)
-        if fits(page.console, table) or count == 1:
-            break
-    page.print(table)
-    if hidden:
-        page.print(page.text("more units: --unit 0:8, -f plain", page.look.note))
-    page.print(page.text("every step as a table: --at all", page.look.note))
-
-
-def _course_table(page: Page, each: LayerTrace, count: int) -> tuple[Table, bool]:
-    table = new_table(page, ("t",), gap=1)
-    columns: list[list[str]] = []
-    hidden = False
-    for symbol in ("x", "c", "h"):
-        values = each.values[symbol]
-        units = chosen_units(page.view, values.shape[-1]) if symbol != "x" else [
-            *range(values.shape[-1])
-        ]  # fmt: skip
-        hidden = hidden or len(units) > count
-        for unit in units[:count]:
-            name = f"{page.style.name(symbol).removesuffix('_t')}[{unit}]"
-            texts = [decimals(v, page.view.digits) for v in values[:, unit]]
-            columns.append(aligned(name, texts))
-    for heading, *_ in columns:
-        table.add_column(page.text(heading), no_wrap=True)
-    for t in range(1, each.steps + 1):
-        table.add_row(str(t), *(page.text(column[t]) for column in columns))
-    return table, hidden

@@ -15,10 +15,9 @@ from lstm_cli.cell.equations import Apply, Name, Node, evaluate, names_in
 from lstm_cli.cell.notation import Notation, Style, split, write
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.show.arithmetic import Working, known_at, work_out
-from lstm_cli.show.rows import INPUT_LABELS, choose, strongest_unit
+from lstm_cli.show.rows import INPUT_LABELS, choose, last_step, strongest_unit
 from lstm_cli.show.scalars import MOST_TERMS
 from lstm_cli.show.sentences import Teller
-from lstm_cli.show.terminal import last_step
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from rich.text import Text
 from lstm_cli.cell.notation import UNICODE, Style
 from lstm_cli.engine.run import Trace
 from lstm_cli.show.arithmetic import Working
-from lstm_cli.show.rows import View, definitions
+from lstm_cli.show.rows import View, definitions, place_of
 from lstm_cli.show.sheets import WRITERS
-from lstm_cli.show.terminal import Page, RowStyles, place_of, print_head
+from lstm_cli.show.terminal import Page, RowStyles, print_head
 from lstm_cli.show.worked import (
     Ask,
     JoinedVector,

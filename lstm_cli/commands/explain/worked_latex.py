@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from lstm_cli.cell.notation import LATEX
 from lstm_cli.engine.run import Trace
 from lstm_cli.show.arithmetic import Working
-from lstm_cli.show.rows import definitions
+from lstm_cli.show.rows import definitions, place_of
 from lstm_cli.show.sheets import WRITERS
-from lstm_cli.show.terminal import place_of
 from lstm_cli.show.worked import (
     Ask,
     JoinedVector,

@@ -36,7 +36,7 @@ Examples:
 FIRST = ("--x", "--weights", "--check")
 
 COMMAND = "lstm-step grad"
-FORMATS = ("table", "plain", "json", "csv", "markdown", "latex")
+FORMATS = ("table", "plain", "json", "csv", "markdown", "latex", "text", "html")
 
 
 def grad(
@@ -137,9 +137,10 @@ def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
 
 def _emit(report: Report, view: View, chosen: str, output: str, color: o.ColorOptions) -> None:
     if chosen == "table":
-        from lstm_cli.commands.grad.gradient_table import print_gradients
+        from lstm_cli.commands.grad.page import grad_document
+        from lstm_cli.show.draw import draw
 
-        color.show(lambda console: print_gradients(console, report, view), output)
+        color.show(lambda console: draw(console, grad_document(report, view)), output)
         return
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.grad.gradients import FORMATS as TEXTS

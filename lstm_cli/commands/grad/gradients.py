@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.numbers import decimals, latex, scientific, significant
+from lstm_cli.base.numbers import scientific, significant
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Equation, Name, functions_in
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
@@ -54,7 +54,11 @@ def value_rows(each: LayerGradient, t: int, view: View, style: Style) -> list[Ro
     """Rows of input time `t` (from 1), unbatched: gradients from outside, then every `d_` row."""
     values = each.at(t)
     told = _told(each.trace.cell, view.notation, style)
-    return [Row(name, *told[name], values[name]) for name in told if not parameter_of(name)]
+    return [
+        Row(name, *told[name], values[name], whole=name.startswith(_WHOLE))
+        for name in told
+        if not parameter_of(name)
+    ]
 
 
 @lru_cache(maxsize=64)  # a long run asks for the same rows at every step
@@ -72,7 +76,11 @@ def parameter_rows(each: LayerGradient, view: View, style: Style) -> list[Row]:
     """Return the gradient of every parameter, summed over time; matrices are `(rows, columns)`."""
     found = _parameters(each, view.notation)
     told = _told(each.trace.cell, view.notation, style)
-    return [Row(name, *told[name], found[name]) for name in told if name in found]
+    return [
+        Row(name, *told[name], found[name], column_names(each, name, view))
+        for name in told
+        if name in found
+    ]
 
 
 def _parameters(each: LayerGradient, notation: Notation) -> dict[str, Array]:
@@ -320,57 +328,20 @@ def to_csv(report: Report, view: View, version: str) -> Iterator[str]:
             yield f"{start},{place},{value}\n"
 
 
-def to_markdown(report: Report, view: View, version: str) -> Iterator[str]:
-    """Yield a Markdown table a step, then one of the parameters of each layer and direction."""
-    for heading, rows in _tables(report, view, UNICODE):
-        count = max(len(values) for _, _, values in rows)
-        yield f"**{heading}**\n\n"
-        yield "| symbol | equation | " + " | ".join(map(str, range(count))) + " |\n"
-        yield "|---|---|" + "---:|" * count + "\n"
-        for shown, equation, values in rows:
-            cells = [decimals(value, view.digits) for value in values]
-            cells += [""] * (count - len(cells))
-            yield f"| {shown} | {equation} | {' | '.join(cells)} |\n"
-        yield "\n"
-    for text in backward_definitions(report.gradients.trace.model.cell, UNICODE):
-        yield f"{text}\n\n"
+def _written(form: str, report: Report, view: View, version: str) -> Iterator[str]:
+    """Yield a document as a page; in Markdown and LaTeX its tables, to put into one."""
+    from lstm_cli.commands.grad.page import grad_document, grad_tables
+    from lstm_cli.show.document import PARTS, write
 
-
-def to_latex(report: Report, view: View, version: str) -> Iterator[str]:
-    """Yield a `tabular` a step, then one of the parameters (needs only amsmath)."""
-    for heading, rows in _tables(report, view, LATEX):
-        count = max(len(values) for _, _, values in rows)
-        yield f"% {heading}\n\\begin{{tabular}}{{l{'r' * count}}}\n\\hline\n"
-        yield " & ".join(["equation", *map(str, range(count))]) + r" \\ \hline" + "\n"
-        for shown, equation, values in rows:
-            left = f"${shown} = {equation}$" if equation else f"${shown}$"
-            cells = [f"${latex(decimals(value, view.digits))}$" for value in values]
-            yield " & ".join([left, *cells, *[""] * (count - len(cells))]) + r" \\" + "\n"
-        yield "\\hline\n\\end{tabular}\n\n"
-    for text in backward_definitions(report.gradients.trace.model.cell, LATEX):
-        yield f"% {text}\n"
-
-
-def _tables(
-    report: Report, view: View, style: Style
-) -> Iterator[tuple[str, list[tuple[str, str, Array]]]]:
-    """Yield (heading, rows of symbol, equation, chosen numbers) for papers."""
-    tables: dict[str, list[tuple[str, str, Array]]] = {}
-    for line in _lines(Report(report.gradients), view, style):
-        when = f"t = {line.t}" if line.t else "parameters, summed over time"
-        rows = tables.setdefault(f"layer {line.layer}, {line.direction}, {when}", [])
-        mark = f"[{line.place}]" if line.place else ""
-        if line.place == "0":  # a matrix: its equation first, then a line a row
-            rows.append((line.row.shown, line.row.equation, line.values[:0]))
-        equation = "" if line.place else line.row.equation
-        rows.append((line.row.shown + mark, equation, line.values[_units(line, view)]))
-    yield from tables.items()
+    return write((grad_tables if form in PARTS else grad_document)(report, view), form)
 
 
 FORMATS: dict[str, Callable[[Report, View, str], Iterator[str]]] = {
     "plain": to_plain,
     "json": to_json,
     "csv": to_csv,
-    "markdown": to_markdown,
-    "latex": to_latex,
+    "markdown": partial(_written, "markdown"),
+    "latex": partial(_written, "latex"),
+    "text": partial(_written, "text"),
+    "html": partial(_written, "html"),
 }

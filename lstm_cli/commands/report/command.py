@@ -206,8 +206,7 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
     Raises:
         UsageError: several are selected, or `--which` is out of range.
     """
-    from lstm_cli.show.rows import choose, chosen_units, strongest_unit
-    from lstm_cli.show.terminal import last_step
+    from lstm_cli.show.rows import choose, chosen_units, last_step, strongest_unit
 
     if which is not None and which >= len(trace.layers):
         raise UsageError(

@@ -39,7 +39,8 @@ Examples:
 FIRST = ("--x", "--h", "--weights")
 
 
-FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "npz", "c")
+FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "text", "html", "npz",
+           "c")  # fmt: skip
 
 
 def run(
@@ -113,18 +114,17 @@ def _emit(
         write_out(FORMATS[chosen](trace, view, __version__), output)
         _say_assumptions(trace, chosen)
         return
-    from lstm_cli.show.terminal import print_trace
+    from lstm_cli.commands.run.page import run_document
+    from lstm_cli.show.draw import draw
 
-    if not strip:
-        color.show(lambda console: print_trace(console, trace, view), output)
-        return
-    from lstm_cli.commands.run.strip import print_strip
+    def show(console: Console) -> None:
+        draw(console, run_document(trace, view))
+        if strip:
+            from lstm_cli.commands.run.strip import print_strip
 
-    def both(console: Console) -> None:
-        print_trace(console, trace, view)
-        print_strip(console, trace, view)
+            print_strip(console, trace, view)
 
-    color.show(both, output)
+    color.show(show, output)
 
 
 def _say_assumptions(trace: Trace, chosen: str) -> None:
@@ -155,6 +155,7 @@ def _emit_fixed(
         if chosen != "json" and (said := overflow_text(fixed)):
             print(f"overflow: {said}", file=sys.stderr)
         return
-    from lstm_cli.commands.run.fixed_table import print_fixed
+    from lstm_cli.commands.run.fixed_page import fixed_document
+    from lstm_cli.show.draw import draw
 
-    color.show(lambda console: print_fixed(console, fixed, view), output)
+    color.show(lambda console: draw(console, fixed_document(fixed, view)), output)

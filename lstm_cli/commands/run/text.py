@@ -6,29 +6,23 @@ Every format but the table shows every unit and every step unless some are chose
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown
-from lstm_cli.base.numbers import decimals, latex
-from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE
+from lstm_cli.cell.notation import PLAIN
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
 from lstm_cli.show.rows import (
     INPUT_LABELS,
-    Row,
-    StepRows,
     View,
     chosen_steps,
     chosen_units,
     chosen_values,
-    definitions,
     equation_text,
     metadata,
-    shown_steps,
-    step_rows,
 )
 
 Piece = str | bytes
@@ -135,12 +129,6 @@ def jsonl_lines(
         yield record + "\n"
 
 
-def _steps(trace: Trace, view: View, **how: Any) -> Iterator[StepRows]:
-    style = how.pop("style", PLAIN)
-    for each, t in shown_steps(trace, view):
-        yield step_rows(each, t, view, style, **how)
-
-
 def _text_rows(
     each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any]
 ) -> Iterator[tuple[int, dict[str, dict[int, str]]]]:
@@ -202,52 +190,12 @@ def csv_lines(
                 yield f"{place},{symbol},{unit},{text}\n"
 
 
-def to_markdown(trace: Trace, view: View, version: str) -> Iterator[str]:
-    """Yield a Markdown table a step."""
-    for each in _steps(trace, view, style=UNICODE):
-        units = chosen_units(view, max(len(row.values) for row in each.rows))
-        yield f"**layer {each.layer}, {each.direction}, t = {each.t}**\n\n"
-        yield "| symbol | name | equation | " + " | ".join(map(str, units)) + " |\n"
-        yield "|---|---|---|" + "---:|" * len(units) + "\n"
-        for row in each.rows:
-            values = _rounded(row, units, lambda value: decimals(value, view.digits))
-            cells = [row.shown, markdown(row.label), row.equation, *values]
-            yield f"| {' | '.join(cells)} |\n"
-        yield "\n"
-    for text in definitions(trace.model.cell, UNICODE):
-        yield f"{text}\n\n"
+def _written(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
+    """Yield a document as a page; in Markdown and LaTeX its tables, to put into one."""
+    from lstm_cli.commands.run.page import run_document, run_tables
+    from lstm_cli.show.document import PARTS, write
 
-
-def _rounded(row: Row, units: Iterable[int], text: Callable[[float], str]) -> list[str]:
-    """Return a row's units for a reader, "" for those that it does not have."""
-    return [text(float(row.values[u])) if u < len(row.values) else "" for u in units]
-
-
-def to_latex(trace: Trace, view: View, version: str) -> Iterator[str]:
-    """Yield a `tabular` a step (needs only amsmath), values beside the equation used."""
-    for each in _steps(trace, view, style=LATEX):
-        units = chosen_units(view, max(len(row.values) for row in each.rows))
-        yield f"% layer {each.layer}, {each.direction}, t = {each.t}\n"
-        yield r"\begin{tabular}{ll" + "r" * len(units) + "}\n\\hline\n"
-        yield " & ".join(["name", "equation", *map(str, units)]) + r" \\ \hline" + "\n"
-        for row in each.rows:
-            equation = f"${row.shown} = {row.equation}$" if row.equation else f"${row.shown}$"
-            values = _rounded(row, units, lambda value: f"${latex(decimals(value, view.digits))}$")
-            yield " & ".join([_latex_text(row.label), equation, *values]) + r" \\" + "\n"
-        yield "\\hline\n\\end{tabular}\n\n"
-    for text in definitions(trace.model.cell, LATEX):
-        yield f"% {text}\n"
-
-
-# What means something to TeX: a label is a stranger's text, and \\input would read a file.
-_LATEX = str.maketrans(
-    {mark: f"\\{mark}" for mark in "{}$&#_%"}
-    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
-)
-
-
-def _latex_text(text: str) -> str:
-    return text.translate(_LATEX)
+    return write((run_tables if form in PARTS else run_document)(trace, view), form)
 
 
 def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
@@ -282,8 +230,10 @@ FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {
     "json": to_json,
     "jsonl": to_jsonl,
     "csv": to_csv,
-    "markdown": to_markdown,
-    "latex": to_latex,
+    "markdown": partial(_written, "markdown"),
+    "latex": partial(_written, "latex"),
+    "text": partial(_written, "text"),
+    "html": partial(_written, "html"),
     "npz": to_npz,
     "c": to_c,
 }
