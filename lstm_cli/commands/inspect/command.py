@@ -16,7 +16,7 @@ Examples:
   lstm-step inspect samples/weights/parity.npz
   lstm-step inspect samples/weights/hand.json --json
 """
-FIRST = ("--layer", "--convention", "--json")
+FIRST = ("--lstm", "--convention", "--json")
 
 
 def inspect_(
@@ -33,7 +33,7 @@ def inspect_(
     from lstm_cli.files.output import json_text, write_out
 
     found = inspect_file(
-        Path(file), layout.convention, layer=layout.layer, external=layout.external
+        Path(file), layout.convention, lstm=layout.lstm, external=layout.external
     )
     if as_json:
         write_out([json_text(found, indent=1) + "\n"])
