@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import shell_word
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.cell.notation import Style
 from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.diagnosis import Diagnosis

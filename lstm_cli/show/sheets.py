@@ -13,7 +13,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown, safe
+from lstm_cli.base.foreign import latex, markdown, markdown_code, safe
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
 
@@ -191,7 +191,7 @@ class _MarkdownWriter(_TextWriter):
         return f"`{text}`"
 
     def code(self, text: str) -> str:
-        return f"`{safe(text)}`"
+        return markdown_code(text)
 
     def verbatim(self, text: str) -> str:
         return f"```text\n{text.strip(chr(10))}\n```\n\n"
@@ -242,14 +242,8 @@ def in_ascii(drawing: str) -> str:
     return drawing.replace("C\u0303", "g").translate(_ASCII).encode("ascii", "replace").decode()
 
 
-_LETTERS = {chr(point) for point in range(0xC0, 0x100)} - set("ÐðÞþ×÷")
 # So many columns of matrices stand beside each other on the page.
 COLUMNS_A_LINE = 17
-_LATEX_MARKS = str.maketrans(
-    {mark: f"\\{mark}" for mark in "{}$&#_%"}
-    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "<": r"\textless{}",
-       ">": r"\textgreater{}", "|": r"\textbar{}"}
-)  # fmt: skip
 
 
 class _LatexWriter:
@@ -285,10 +279,7 @@ class _LatexWriter:
         return "\\begin{itemize}\n" + "".join(lines) + "\\end{itemize}\n\n"
 
     def escape(self, text: str) -> str:
-        # TeX stops at a letter that its first fonts lack.
-        shown = "".join(c if c.isascii() or c in _LETTERS else f"U+{ord(c):04X}"
-                        for c in safe(text))  # fmt: skip
-        return shown.translate(_LATEX_MARKS)
+        return latex(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
         lines: list[list[str]] = [[]]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, UsageError, safe, shell_word
+from lstm_cli.base.errors import ExitCode, UsageError, safe
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.foreign import sheet_cell
 from lstm_cli.commands.diagnose.grade import (
     Grade,
     GradeSettings,
@@ -30,7 +31,6 @@ from lstm_cli.commands.diagnose.grade import (
 )
 from lstm_cli.commands.diagnose.grade.answers import MAX_LINE, column_of
 from lstm_cli.commands.diagnose.grade.parse_numbers import read_cell, read_number
-from lstm_cli.commands.diagnose.grade.show import text_cell
 from lstm_cli.engine.agreement import room_of
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
@@ -603,7 +603,7 @@ def test_no_cell_of_the_csv_is_a_formula(room: Classroom) -> None:
 )
 def test_no_text_becomes_a_formula(text: str) -> None:
     """Whatever stands in a cell, what goes out starts no formula and steers nothing."""
-    out = text_cell(text)
+    out = sheet_cell(text)
     assert_no_formula(table([[out]]))
     assert not any(ord(c) < 32 for c in out)
 
