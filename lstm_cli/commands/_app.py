@@ -8,9 +8,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lstm_cli.base.errors import UsageError
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _front as front
 from lstm_cli.commands._declared import for_typer
-from lstm_cli.commands._front import COMMANDS
+from lstm_cli.commands._front import COMMANDS, MOVED
 
 
 def build_command(name: str) -> Any:
@@ -47,7 +49,13 @@ class RunByDefault(TyperGroup):
         return front.page()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `run` before arguments that start with one of its options."""
+        """Put `run` before arguments that start with one of its options.
+
+        Raises:
+            UsageError: an option that has become a command of its own.
+        """
+        if not ctx.resilient_parsing:
+            _refuse_moved(args)
         own = {name for param in self.get_params(ctx) for name in param.opts}
         if args and args[0].startswith("-") and args[0].split("=")[0] not in own:
             args = ["run", *args]
@@ -60,6 +68,26 @@ class RunByDefault(TyperGroup):
         if default is not None and incomplete.startswith("-"):
             offered += default.shell_complete(ctx, incomplete)
         return offered
+
+
+def _refuse_moved(args: list[str]) -> None:
+    """Refuse an option that has become a command, with the command line that does the same.
+
+    Raises:
+        UsageError: names both.
+    """
+    for place, word in enumerate(args[1:], 1):
+        option, _, value = word.partition("=")
+        command = MOVED.get((args[0], option))
+        if command is None:
+            continue
+        rest = [*args[1:place], *args[place + 1 :]]
+        if command == "grade" and value:
+            rest.append(value)
+        elif command == "grade" and place < len(args) - 1:
+            rest.append(rest.pop(place - 1))
+        line = " ".join(map(shell_word, ["lstm-step", command, *rest]))
+        raise UsageError(f"{args[0]} {option} is a command of its own now: {command}", hint=line)
 
 
 app = typer.Typer(

@@ -22,8 +22,12 @@ COMMANDS = {
     "grad": Command("grad", "Show the backward step of a run: every gradient."),
     "batch": Command("batch", "Evaluate files of samples."),
     "diagnose": Command("diagnose", "Say why two sets of numbers differ."),
+    "grade": Command("grade", "Grade many answers to one exercise."),
     "vet": Command("vet", "Find the mistakes that a test vector cannot see."),
     "explain": Command("explain", "Work a step out with its numbers, or say what a word means."),
+    "exercise": Command(
+        "exercise", "Make an exercise sheet, its key, and a file to grade against."
+    ),
     "explore": Command(
         "explore", "Explore the step in the terminal: move, edit a number, watch what follows."
     ),
@@ -32,6 +36,9 @@ COMMANDS = {
     "convert": Command("convert", "Write weights in another layout."),
     "list": Command("list_", "Show what there is: cells, presets, …."),
 }
+
+# Options that became commands of their own: (command, option) -> the command.
+MOVED = {("diagnose", "--grade"): "grade", ("explain", "--exercise"): "exercise"}
 
 TITLE = "The reference calculator for the LSTM: every gate value beside its equation."
 

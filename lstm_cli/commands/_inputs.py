@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
     from lstm_cli.cell.weights import Model
     from lstm_cli.engine.run import Trace
+    from lstm_cli.samples import Sample
 
 _VECTOR = "numbers, @file or -"
 
@@ -128,6 +129,38 @@ class RunInputs:
             self.weights, self.layer, self.direction, self.convention, self.cell, self.external
         )
 
+    def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace]]:
+        """Yield the samples in files, each with its run; the options fill what they leave out.
+
+        Raises:
+            UsageError: an option that a sample leaves no room for.
+            LstmStepError: as the readers of samples and weights, and the engine.
+        """
+        from lstm_cli.samples import BadSample, find_files, read_samples
+        from lstm_cli.samples.models import sample_trace
+        from lstm_cli.samples.settings import SampleSettings
+
+        refuse_beside(
+            "the file of samples",
+            {"--h": self.h, "--c": self.c, "--preset": self.preset, "--seed": self.seed,
+             "--hidden-size": self.hidden_size, "--output-size": self.output_size,
+             "--sample": self.sample is not None}, self.command,
+        )  # fmt: skip
+        model = self.file_model() if self.weights else None
+        if model is None:
+            refuse_idle({"--direction": self.direction, "--allow-external-data": self.external},
+                        "--weights", self.command)  # fmt: skip
+        settings = SampleSettings(
+            model=model, weights=self.weights, layer=self.layer, cell=self.cell.cell(),
+            edit=self.cell.edit, convention=self.convention, steps=self.steps,
+            dtype=self.dtype.value,
+        )  # fmt: skip
+        for file in find_files(files):
+            for sample in read_samples(file):
+                if isinstance(sample, BadSample):
+                    raise sample.error
+                yield sample, sample_trace(sample, settings)
+
     def _is_small(self) -> bool:
         """Whether no matrix product can be worth a second thread.
 
@@ -223,6 +256,20 @@ def refuse_idle(options: dict[str, object], owner: str, command: str) -> None:
                 where=command,
                 hint=f"give {owner} too, or leave {name} out",
             )
+
+
+def refuse_beside(what: str, options: dict[str, object], command: str) -> None:
+    """Refuse options that have no effect beside something else that is given.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for name, value in options.items():
+        if value:
+            raise UsageError(
+                f"{name} has no effect beside {what}", where=command,
+                hint=f"leave {name} out, or leave {what} out",
+            )  # fmt: skip
 
 
 def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:

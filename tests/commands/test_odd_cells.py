@@ -81,7 +81,7 @@ def answers(cell: Path) -> dict[str, Answer]:
     return {
         "run": call("run", *own, "-f", "table"),
         "explain": call("explain", *own),
-        "exercise": call("explain", *own, "--exercise"),
+        "exercise": call("exercise", *own),
         "grad": call("grad", *own, "--check"),
         "diagnose": call("diagnose", *own, "--expect", "h=0.1,0.2"),
         "picture": call("report", *own, "--at", 2, "-o", cell.with_name("cell.svg")),

@@ -327,7 +327,7 @@ def test_grading_has_room_for_float32(tmp_path: Path) -> None:
         row = [f"{float(text) + shift:.7f}" for _, text in cells]
         lines = [["name", *(name for name, _ in cells)], ["Ann", *row]]
         (tmp_path / "a.csv").write_text("".join(",".join(line) + "\n" for line in lines))
-        answer = call("diagnose", exercise, "--grade", tmp_path / "a.csv", "-f", "jsonl")
+        answer = call("grade", exercise, tmp_path / "a.csv", "-f", "jsonl")
         graded = [each for each in answer.lines if each.get("name") == "Ann"]
         assert graded[0]["result"] in (result, "rounded" if shift else result)
 

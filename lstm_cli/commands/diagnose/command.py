@@ -16,14 +16,12 @@ from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
-from lstm_cli.commands.diagnose import grade_options as g
 
 if TYPE_CHECKING:
     from lstm_cli.engine.fixed_point import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.mistakes.diagnosis import Diagnosis
     from lstm_cli.mistakes.expected import Expected
-    from lstm_cli.samples import Sample
 
 EXAMPLES = """\b
 FILES: a sample (or many) whose `expected` are the numbers in question, or two traces written by
@@ -38,7 +36,6 @@ Examples:
   lstm-step diagnose --x 1,2 --weights model.npz --expect f=0.7,0.2 --expect h=0.1,0.3
   lstm-step diagnose mine.json theirs.json --weights model.npz
   lstm-step diagnose port.json --fixed Q3.12
-  lstm-step diagnose samples/class/exercise.json --grade samples/class/answers.csv
 """
 
 Expect = Annotated[
@@ -81,13 +78,8 @@ def diagnose(
         option("--atol", help="Tolerance, in place of what the numbers' digits allow."),
     ] = None,
     departures: Annotated[
-        int | None,
-        option("--departures", min=1, max=2,
-               help="How many mistakes at once: 2, or 1 with --grade."),
-    ] = None,
-    grade: g.Grade = "",
-    ask: g.Ask = "",
-    follow_through: g.FollowThrough = True,
+        int, option("--departures", min=1, max=2, help="How many mistakes at once are looked for.")
+    ] = 2,
     fixed: f.Spec = "",
     fixed_rounding: f.Rounding = None,
     fixed_overflow: f.Overflow = None,
@@ -96,9 +88,7 @@ def diagnose(
         int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
     ] = 6,
     format_: Annotated[
-        str,
-        option("--format", "-f", metavar="FORMAT",
-               help="table, jsonl or markdown; csv too with --grade."),
+        str, option("--format", "-f", metavar="FORMAT", help="table, jsonl or markdown.")
     ] = "",
     as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
     output: o.Output = "-",
@@ -117,20 +107,13 @@ def diagnose(
         weights, layer, direction, convention, external,
         preset, seed, hidden_size, output_size, steps, sample, dtype, command="lstm-step diagnose",
     )  # fmt: skip
-    if grade:
-        name, trace = _exercise(files or [], inputs)
-        g.run_grading(grade, trace, ask=ask, follow_through=follow_through, atol=atol,
-                      departures=departures, format_=format_, as_json=as_json, output=output,
-                      digits=digits, color=color, exercise=name)  # fmt: skip
-        return
-    g.refuse_idle_ask(ask, follow_through)
     integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)
     if not fixed:
         i.refuse_idle(integers.named(), "--fixed", inputs.command)
     known = ["table", "jsonl", "json", "markdown"]
     chosen = "jsonl" if as_json else o.pick_format(format_ or "table", False, known, terminal=True)
     cases = _cases(files or [], inputs, expect, _Reading(atol, integers.settings("table")))
-    diagnosed = ((name, _with_progress(trace, expected, departures or 2))
+    diagnosed = ((name, _with_progress(trace, expected, departures))
                  for name, trace, expected in cases)  # fmt: skip
     verdicts = _emit(diagnosed, digits, chosen, output, color)
     if any(verdict != "match" for verdict in verdicts):
@@ -162,20 +145,6 @@ class _Reading:
         return trace, read_expected(expected, trace, atol=limit, decimals=decimals, place=place)
 
 
-def _exercise(files: list[str], inputs: i.RunInputs) -> tuple[str, Trace]:
-    """Return the name and the right run of the exercise to grade."""
-    if not files:
-        return "exercise", inputs.trace()
-    samples = list(_samples(files, inputs))
-    if len(samples) != 1:
-        raise UsageError(
-            f"{len(samples)} exercises are given; answers belong to one",
-            where=inputs.command, hint="name a file with one sample",
-        )  # fmt: skip
-    (sample, trace), *_ = samples
-    return sample.id, trace
-
-
 def _cases(
     files: list[str], inputs: i.RunInputs, expect: list[str], reading: _Reading
 ) -> Iterator[Case]:
@@ -196,7 +165,7 @@ def _cases(
                 f"{given} and a file are both given", where=inputs.command,
                 hint="a sample brings its own x and 'expected'",
             )  # fmt: skip
-        for sample, trace in _samples(files, inputs):
+        for sample, trace in inputs.sample_runs(files):
             if not sample.expected:
                 raise InputError(
                     f"sample '{safe(sample.id)}' expects nothing", where=sample.place,
@@ -249,25 +218,6 @@ def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
     if len(rows) == 1 and name != "output":
         return rows[0], None if decimals is None else decimals[0]
     return rows, decimals
-
-
-def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Trace]]:
-    """Yield the samples of files, each with its right run."""
-    from lstm_cli.samples import BadSample, find_files, read_samples
-    from lstm_cli.samples.models import sample_trace
-    from lstm_cli.samples.settings import SampleSettings
-
-    model = inputs.file_model() if inputs.weights else None
-    settings = SampleSettings(
-        model=model, weights=inputs.weights, layer=inputs.layer, cell=inputs.cell.cell(),
-        edit=inputs.cell.edit, convention=inputs.convention, steps=inputs.steps,
-        dtype=inputs.dtype.value,
-    )  # fmt: skip
-    for file in find_files(files):
-        for sample in read_samples(file):
-            if isinstance(sample, BadSample):
-                raise sample.error
-            yield sample, sample_trace(sample, settings)
 
 
 def _from_traces(ours: Path, theirs: Path, inputs: i.RunInputs, reading: _Reading) -> Case:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.cells import LSTM
-from lstm_cli.commands.diagnose.grade.answers import Answer
-from lstm_cli.commands.diagnose.grade.csv_rows import HINT, from_csv
-from lstm_cli.commands.diagnose.grade.json_rows import from_json
+from lstm_cli.commands.grade.answers import Answer
+from lstm_cli.commands.grade.csv_rows import HINT, from_csv
+from lstm_cli.commands.grade.json_rows import from_json
 from lstm_cli.files.inputs_read import note_stdin
 from lstm_cli.files.safe import open_checked
 

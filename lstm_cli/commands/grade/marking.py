@@ -12,8 +12,8 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import Node, evaluate, names_in
 from lstm_cli.cell.notation import is_parameter
-from lstm_cli.commands.diagnose.grade.parse_numbers import ParsedVector
-from lstm_cli.commands.diagnose.grade.sheet import Sheet, SheetPlace
+from lstm_cli.commands.grade.parse_numbers import ParsedVector
+from lstm_cli.commands.grade.sheet import Sheet, SheetPlace
 from lstm_cli.engine.agreement import HAIR, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
 

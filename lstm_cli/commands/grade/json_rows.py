@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lstm_cli.commands.diagnose.grade.answers import (
+from lstm_cli.commands.grade.answers import (
     MAX_CELL,
     MAX_COLUMNS,
     MAX_LINE,

@@ -12,8 +12,8 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
-from lstm_cli.commands.diagnose.grade.answers import Answer, AnswerColumn
-from lstm_cli.commands.diagnose.grade.parse_numbers import (
+from lstm_cli.commands.grade.answers import Answer, AnswerColumn
+from lstm_cli.commands.grade.parse_numbers import (
     ParsedNumber,
     ParsedVector,
     read_cell,

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 
 from lstm_cli.cell.cells import VARIANTS, cell_named
 from lstm_cli.cell.notation import LATEX, UNICODE, Notation, write_equation
-from lstm_cli.commands.explain.exercise.exercise import fresh_model, fresh_vectors
+from lstm_cli.commands.exercise.exercise import fresh_model, fresh_vectors
 from lstm_cli.engine.run import Trace
 from lstm_cli.samples import read_samples
 from lstm_cli.samples.models import sample_trace
@@ -31,7 +31,7 @@ CELLS = ["", *VARIANTS, "peephole+projection"]
 
 
 def sheet(*options: object, kind: str = "text") -> str:
-    answer = call("explain", "--exercise", "-f", kind, *options)
+    answer = call("exercise", "-f", kind, *options)
     assert answer.code == 0, answer.err
     assert_tame_but_for_pages(answer)
     return answer.out
@@ -300,7 +300,7 @@ def test_the_right_answer_comes_back_as_right(
     sheet(*options, "--save", exercise, "--template", template)
     answers = tmp_path / "answers.csv"
     answers.write_text(filled(template.read_text(), by_column(saved(exercise)), digits))
-    (own,) = call("diagnose", exercise, "--grade", answers, "-f", "jsonl").lines
+    (own,) = call("grade", exercise, answers, "-f", "jsonl").lines
     assert (own["name"], own["result"], own["points"]) == ("Ann", "right", 100)
     assert own["notes"] == []
 
@@ -320,9 +320,9 @@ def test_a_stack_is_graded_from_its_options(tmp_path: Path) -> None:
     }  # fmt: skip
     answers = tmp_path / "answers.csv"
     answers.write_text(filled(template.read_text(), numbers, 5))
-    (own,) = call("diagnose", *options, "--grade", answers, "-f", "jsonl").lines
+    (own,) = call("grade", *options, answers, "-f", "jsonl").lines
     assert (own["result"], own["points"], len(own["symbols"])) == ("right", 100, 24)
-    refused = call("explain", "--exercise", *options, "--save", tmp_path / "x.json")
+    refused = call("exercise", *options, "--save", tmp_path / "x.json")
     assert_refused(refused, 2, "cannot be kept as a sample")
     assert not (tmp_path / "x.json").exists()
 
@@ -359,20 +359,19 @@ def test_the_saved_exercise_is_the_one_on_the_sheet(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {
-    "no exercise": ([], 2, "lstm-step explain --exercise"),
-    "no x": (["--exercise", "--h", "1"], 2, "--x is missing"),
-    "seed with x": (["--exercise", "--x", "1", "--seed", "3"], 2, "--seed has no effect"),
-    "size with x": (["--exercise", "--x", "1", "--input-size", "3"], 2, "--input-size has no effect"),
+    "no x": (["--h", "1"], 2, "--x is missing"),
+    "seed with x": (["--x", "1", "--seed", "3"], 2, "--seed has no effect"),
+    "size with x": (["--x", "1", "--input-size", "3"], 2, "--input-size has no effect"),
     "size of a file": (
-        ["--exercise", "--weights", "samples/weights/hand.json", "--hidden-size", "3"], 2, "no effect",
+        ["--weights", "samples/weights/hand.json", "--hidden-size", "3"], 2, "no effect",
     ),
-    "unknown symbol": (["--exercise", "--ask", "f,q"], 2, "the cell does not compute 'q'"),
-    "unknown format": (["--exercise", "-f", "html"], 2, "unknown format"),
-    "template on stdout": (["--exercise", "--template", "-"], 2, "--template needs a file"),
-    "one file for two": (["--exercise", "--key", "a", "--save", "a"], 2, "name the same file"),
-    "no such folder": (["--exercise", "--key", "/no/such/key"], 5, "cannot write"),
-    "too many steps": (["--exercise", "--steps", "1000000000"], 2, "too many for paper"),
-    "too large": (["--exercise", "--hidden-size", "100000"], 3, "GiB"),
+    "unknown symbol": (["--ask", "f,q"], 2, "the cell does not compute 'q'"),
+    "unknown format": (["-f", "html"], 2, "unknown format"),
+    "template on stdout": (["--template", "-"], 2, "--template needs a file"),
+    "one file for two": (["--key", "a", "--save", "a"], 2, "name the same file"),
+    "no such folder": (["--key", "/no/such/key"], 5, "cannot write"),
+    "too many steps": (["--steps", "1000000000"], 2, "too many for paper"),
+    "too large": (["--hidden-size", "100000"], 3, "GiB"),
 }  # fmt: skip
 
 
@@ -382,14 +381,13 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     """Each error is three lines, says what is wrong, and writes no sheet."""
     monkeypatch.chdir(ROOT)
-    assert_refused(call("explain", *arguments), code, words)
+    assert_refused(call("exercise", *arguments), code, words)
 
 
-@pytest.mark.parametrize("arguments", [["--exercise", "--json"], ["--exercise", "-f", "json"],
-                                       ["forget-gate", "--json"]], ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize("arguments", [["--json"], ["-f", "json"]], ids=" ".join)
 def test_what_is_for_people_has_no_json(arguments: list[str]) -> None:
-    """A sheet and a page of the glossary say that they have no JSON, in JSON as it was asked for."""
-    answer = call("explain", *arguments)
+    """A sheet says that it has no JSON, in JSON as it was asked for."""
+    answer = call("exercise", *arguments)
     assert answer.code == 2
     error = json.loads(answer.err)["error"]
     assert "has no JSON" in error["message"]

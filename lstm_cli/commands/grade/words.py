@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lstm_cli.commands.diagnose.grade import Grade, Gradebook, Sheet, SymbolMark, WrongNumber
-from lstm_cli.commands.diagnose.grade.results import MOST_DIGITS
+from lstm_cli.commands.grade.results import MOST_DIGITS, Grade, SymbolMark, WrongNumber
+from lstm_cli.commands.grade.sheet import Sheet
+from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.engine.agreement import decimals_of
 from lstm_cli.show.rows import number
 

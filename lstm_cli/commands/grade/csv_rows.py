@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lstm_cli.base.errors import InputError, safe
-from lstm_cli.commands.diagnose.grade.answers import (
+from lstm_cli.commands.grade.answers import (
     MAX_CELL,
     MAX_COLUMNS,
     MAX_LINE,

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lstm_cli.base.foreign import csv_line, sheet_cell
-from lstm_cli.commands.diagnose.grade import RESULTS, Grade, Gradebook, WrongNumber
-from lstm_cli.commands.diagnose.grade.words import count_words, explanation, mark_text, often_wrong
+from lstm_cli.commands.grade.results import RESULTS, Grade, WrongNumber
+from lstm_cli.commands.grade.summary import Gradebook
+from lstm_cli.commands.grade.words import count_words, explanation, mark_text, often_wrong
 from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.show.rows import View, number
 from lstm_cli.show.terminal import Page, new_table

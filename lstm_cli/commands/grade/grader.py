@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.commands.diagnose.grade.answers import Answer
-from lstm_cli.commands.diagnose.grade.bank import Bank
-from lstm_cli.commands.diagnose.grade.marking import Mark, Marked, mark
-from lstm_cli.commands.diagnose.grade.parse_numbers import LEAST_DECIMALS, unpadded
-from lstm_cli.commands.diagnose.grade.results import (
+from lstm_cli.commands.grade.answers import Answer
+from lstm_cli.commands.grade.bank import Bank
+from lstm_cli.commands.grade.marking import Mark, Marked, mark
+from lstm_cli.commands.grade.parse_numbers import LEAST_DECIMALS, unpadded
+from lstm_cli.commands.grade.results import (
     MOST_DIGITS,
     Grade,
     GradeSettings,
@@ -23,7 +23,7 @@ from lstm_cli.commands.diagnose.grade.results import (
     SymbolMark,
     WrongNumber,
 )
-from lstm_cli.commands.diagnose.grade.sheet import Sheet, SheetPlace, sheet_of
+from lstm_cli.commands.grade.sheet import Sheet, SheetPlace, sheet_of
 from lstm_cli.engine.agreement import HAIR, Precision
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose

@@ -1,7 +1,7 @@
 """An exercise on paper: what is given, each row's equation, blanks for the answers, and the key.
 
 The equations come from the cell's table, the numbers from the run; the template that goes with
-the sheet is what `diagnose --grade` reads.
+the sheet is what `grade` reads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Notation, is_matrix
-from lstm_cli.commands.explain.exercise.exercise import given
+from lstm_cli.commands.exercise.exercise import given
 from lstm_cli.engine.run import LayerTrace, Trace
 from lstm_cli.show.rows import definitions, equation_text
 from lstm_cli.show.sheets import WRITERS, Writer

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from lstm_cli.commands.diagnose.grade.results import RESULTS, Grade, GradeSettings
-from lstm_cli.commands.diagnose.grade.sheet import Sheet
+from lstm_cli.commands.grade.results import RESULTS, Grade, GradeSettings
+from lstm_cli.commands.grade.sheet import Sheet
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What `explain --exercise` makes of its options: the run, what is asked, the files."""
+"""`lstm-step exercise`: a sheet with blanks, its key, a template for the answers."""
 
 from __future__ import annotations
 
@@ -6,62 +6,125 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
 from lstm_cli.files.inputs_read import check_unread
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
-    from lstm_cli.commands.explain.exercise.show import Task
+    from lstm_cli.commands.exercise.show import Task
     from lstm_cli.engine.run import Trace
 
+EXAMPLES = """\b
+Without --x it gets short random numbers: --seed tells which, --hidden-size and --input-size how
+many. `lstm-step grade EXERCISE.json ANSWERS.csv` grades what comes back.
+
+\b
+Examples:
+  lstm-step exercise --seed 7
+  lstm-step exercise --seed 7 --hidden-size 2 --input-size 3 --steps 2 -f latex
+  lstm-step exercise --x 1,2,3 --weights samples/weights/hand.json --ask c,h
+  lstm-step exercise --seed 7 --save ex.json --template answers.csv --key key.txt
+  lstm-step grade ex.json answers.csv
+"""
+
+COMMAND = "lstm-step exercise"
 FORMATS = ["text", "markdown", "latex"]
-COMMAND = "lstm-step explain"
+DIGITS = 4  # for paper and pencil
 MOST_STEPS = 100
 
 
-@dataclass(frozen=True, eq=False)
-class Exercise:
-    """The options that only an exercise has.
+def exercise(
+    x: i.X = "",
+    h: i.H = "",
+    c: i.C = "",
+    steps: o.Steps = 0,
+    weights: o.Weights = "",
+    layer: o.LayerName = "",
+    direction: o.DirectionName = None,
+    external: o.External = False,
+    preset: o.Preset = "",
+    seed: Annotated[
+        int, option("--seed", min=0, help="The seed of the random numbers.")
+    ] = 0,
+    hidden_size: o.HiddenSize = 0,
+    input_size: Annotated[
+        int, option("--input-size", min=0, metavar="I", help="I, where no --x tells it.")
+    ] = 0,
+    output_size: o.OutputSize = 0,
+    cell: o.CellName = "",
+    convention: o.ConventionName = "",
+    forget_bias: o.ForgetBias = None,
+    clip: o.Clip = None,
+    cell_clip: o.CellClip = None,
+    activations: o.Activations = "",
+    sample: i.SampleNumber = None,
+    round_: Annotated[
+        int | None,
+        option("--round", min=0, max=17, metavar="N",
+               help="Round weights and vectors to N decimals first."),
+    ] = None,
+    ask: Annotated[
+        str, option("--ask", metavar="SYMBOLS", help="What is asked; else f,i,g,o,c,h.")
+    ] = "",
+    key: Annotated[
+        str, option("--key", metavar="FILE", help="Write the key here; - puts it behind.")
+    ] = "",
+    show_key: Annotated[
+        bool, option("--show-key", help="Put the key behind the sheet, on a new page.")
+    ] = False,
+    template: Annotated[
+        str, option("--template", metavar="FILE", help="Write a CSV to fill in here.")
+    ] = "",
+    save: Annotated[
+        str, option("--save", metavar="FILE", help="Keep the exercise here, as a sample.")
+    ] = "",
+    notation: Annotated[
+        o.NotationName,
+        option("--notation",
+               help="joined: W_f · [h, x] (the default); split: W_f x + U_f h."),
+    ] = o.NotationName.JOINED,
+    digits: Annotated[
+        int, option("--digits", "-d", min=1, max=17, help="Decimals of the answers.")
+    ] = DIGITS,
+    format_: Annotated[
+        str, option("--format", "-f", metavar="FORMAT", help="text, markdown or latex.")
+    ] = "text",
+    as_json: Annotated[bool, option("--json", hidden=True)] = False,
+    output: o.Output = "-",
+) -> None:  # fmt: skip
+    """Make an exercise sheet, its key, and a file to grade against.
 
-    Attributes:
-        input_size, round_, ask: of its numbers and questions.
-        key, show_key, template, save: where its parts go.
+    The numbers given, the equations, and blanks for what is to be computed. The key is every row
+    of the cell, the template a CSV for the answers, the saved exercise what `grade` reads.
     """
+    if as_json or format_ == "json":
+        raise UsageError(
+            "an exercise's sheet is for people to read, and has no JSON",
+            where="--json" if as_json else "-f json",
+            hint=f"one of: {', '.join(FORMATS)}; "
+            "--save FILE keeps the exercise as a sample, in JSON",
+        )  # fmt: skip
+    kind = o.pick_format(format_, False, FORMATS, terminal=True)
+    given = i.RunInputs(
+        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
+        weights, layer, direction, convention, external, preset, seed, hidden_size, output_size,
+        steps, sample, command=COMMAND,
+    )  # fmt: skip
+    trace = _trace(given, input_size)
+    if round_ is not None:
+        from lstm_cli.commands.exercise.exercise import rounded
 
-    input_size: int = 0
-    round_: int | None = None
-    ask: str = ""
-    key: str = ""
-    show_key: bool = False
-    template: str = ""
-    save: str = ""
+        trace = rounded(trace, round_)
+    from lstm_cli.commands.exercise.show import Task
 
-    def named(self) -> dict[str, object]:
-        """Return option -> whether it was given."""
-        return {"--input-size": self.input_size, "--round": self.round_ is not None,
-                "--ask": self.ask, "--key": self.key, "--show-key": self.show_key,
-                "--template": self.template, "--save": self.save}  # fmt: skip
-
-    def write(
-        self, given: i.RunInputs, kind: str, digits: int, notation: o.NotationName, output: str
-    ) -> None:
-        """Write the exercise and its parts; errors as the readers, the engine and the writers."""
-        trace = _trace(given, self.input_size)
-        if self.round_ is not None:
-            from lstm_cli.commands.explain.exercise.exercise import rounded
-
-            trace = rounded(trace, self.round_)
-        from lstm_cli.commands.explain.exercise.show import Task
-
-        source = self.save or trace.model.source
-        task = Task(_asked(self.ask, trace), kind, digits, notation.value, source)
-        files = _Files(output, self.key, self.show_key, self.template, self.save)
-        files.write(trace, task, given.cell)
-        i.say_assumed(trace.assumptions)
+    task = Task(_asked(ask, trace), kind, digits, notation.value, save or trace.model.source)
+    _Files(output, key, show_key, template, save).write(trace, task, given.cell)
+    i.say_assumed(trace.assumptions)
 
 
 def _trace(given: i.RunInputs, input_size: int) -> Trace:
@@ -76,7 +139,7 @@ def _trace(given: i.RunInputs, input_size: int) -> Trace:
             f"{given.steps} steps are too many for paper", where="--steps",
             hint=f"at most {MOST_STEPS} steps of fresh numbers",
         )  # fmt: skip
-    from lstm_cli.commands.explain.exercise.exercise import fresh_vectors
+    from lstm_cli.commands.exercise.exercise import fresh_vectors
     from lstm_cli.engine.run import run
 
     model = _model(given, input_size)
@@ -87,7 +150,7 @@ def _model(given: i.RunInputs, input_size: int) -> Model:
     """Return the model of a fresh exercise: a file's, a preset's, or one of short numbers."""
     from lstm_cli.cell.cells import LSTM
     from lstm_cli.cell.presets import preset_model
-    from lstm_cli.commands.explain.exercise.exercise import fresh_model
+    from lstm_cli.commands.exercise.exercise import fresh_model
 
     if given.weights:
         idle = {"--hidden-size": given.hidden_size, "--input-size": input_size,
@@ -108,7 +171,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
     Raises:
         UsageError: one that the cell does not compute.
     """
-    from lstm_cli.commands.explain.exercise.show import askable, usually_asked
+    from lstm_cli.commands.exercise.show import askable, usually_asked
 
     names = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", ask) if name))
     known = askable(trace)
@@ -138,7 +201,7 @@ class _Files:
             UsageError: two parts go to one file, or the run cannot be kept as a sample.
             OutputError: a file cannot be written; before any is, one that is also read.
         """
-        from lstm_cli.commands.explain.exercise import show as render
+        from lstm_cli.commands.exercise import show as render
         from lstm_cli.files.output import write_out
 
         self._check()
@@ -159,26 +222,26 @@ class _Files:
         named = {"-o": self.sheet, "--key": self.key, "--template": self.template,
                  "--save": self.sample}  # fmt: skip
         seen: dict[str, str] = {}
-        for option, name in named.items():
-            if name == "-" and option in ("--template", "--save"):
+        for flag, name in named.items():
+            if name == "-" and flag in ("--template", "--save"):
                 raise UsageError(
-                    f"{option} needs a file: stdout has the sheet", where=option,
-                    hint=f"{option} FILE",
+                    f"{flag} needs a file: stdout has the sheet", where=flag,
+                    hint=f"{flag} FILE",
                 )  # fmt: skip
             place = os.path.realpath(name) if name not in ("", "-") else name
             if place not in ("", "-") and place in seen:
                 raise UsageError(
-                    f"{seen[place]} and {option} name the same file", where=option,
+                    f"{seen[place]} and {flag} name the same file", where=flag,
                     hint="give each a file of its own",
                 )  # fmt: skip
-            seen[place] = option
+            seen[place] = flag
 
 
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:
     from pathlib import PurePath
 
     from lstm_cli.cell.cells import Settings
-    from lstm_cli.commands.explain.exercise.exercise import as_sample
+    from lstm_cli.commands.exercise.exercise import as_sample
     from lstm_cli.files.output import json_text
 
     settings = Settings(cell.forget_bias, cell.clip, cell.cell_clip, cell.activations)

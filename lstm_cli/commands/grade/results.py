@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lstm_cli.commands.diagnose.grade.answers import Answer
+from lstm_cli.commands.grade.answers import Answer
 
 Result = Literal["right", "rounded", "incomplete", "mistake", "slip", "unexplained", "blank"]
 # In the order of a summary. `rounded`: right to fewer digits than written; `incomplete`: right as

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import random
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +22,13 @@ from rich.cells import cell_len
 
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.base.foreign import sheet_cell
-from lstm_cli.commands.diagnose.grade import (
-    Grade,
-    GradeSettings,
-    Summary,
-    grade,
-    grader,
-    read_answers,
-)
-from lstm_cli.commands.diagnose.grade.answers import MAX_LINE, column_of
-from lstm_cli.commands.diagnose.grade.parse_numbers import read_cell, read_number
+from lstm_cli.commands.grade import grader
+from lstm_cli.commands.grade.answers import MAX_LINE, column_of
+from lstm_cli.commands.grade.grader import grade
+from lstm_cli.commands.grade.parse_numbers import read_cell, read_number
+from lstm_cli.commands.grade.reading import read_answers
+from lstm_cli.commands.grade.results import Grade, GradeSettings
+from lstm_cli.commands.grade.summary import Summary
 from lstm_cli.engine.agreement import room_of
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
@@ -141,7 +139,7 @@ def graded(
     """Run the command on a file of answers."""
     file = room.path.with_name(name)
     file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return call("diagnose", room.path, "--grade", file, *options, **how)
+    return call("grade", room.path, file, *options, **how)
 
 
 def records(room: Classroom, text: str | bytes, *options: object, **how: Any) -> list[Any]:
@@ -668,15 +666,21 @@ def test_files_without_answers_are_refused(room: Classroom, data: bytes, words: 
 
 
 def test_options_that_cannot_be(room: Classroom) -> None:
-    """Unknown symbols and formats, files that are not there, options without --grade."""
+    """Unknown symbols and formats, files that are not there, options of a run beside a sample."""
     text = table([room.header(), room.row("Ann", room.steps, decimals(4))])
     assert_refused(graded(room, text, "--ask", "q"), 2, "the cell does not compute 'q'")
     assert_refused(graded(room, text, "-f", "html"), 2, "unknown format")
-    assert_refused(
-        call("diagnose", room.path, "--grade", room.path.parent / "no.csv"), 3, "cannot read"
-    )
-    assert_refused(call("diagnose", room.path, "--grade", room.path.parent), 3, "directory")
-    assert_refused(call("diagnose", room.path, "--ask", "f"), 2, "--grade")
+    assert_refused(call("grade", room.path, room.path.parent / "no.csv"), 3, "cannot read")
+    assert_refused(call("grade", room.path, room.path.parent), 3, "directory")
+    assert_refused(call("grade", room.path, _file(room), "--seed", "1"), 2, "--seed has no effect")
+    assert_refused(call("grade", room.path), 2, f"lstm-step grade {room.path} ANSWERS.csv")
+    assert_refused(call("grade"), 2, "there is no exercise")
+    assert_refused(call("grade", "--x", "1"), 2, "there are no answers to grade")
+    assert_refused(call("grade", "--h", "1", _file(room)), 2, "--x is missing")
+    assert_refused(call("grade", "-", "-"), 2, "- stands twice")
+    two = room.path.with_name("two.jsonl")
+    two.write_text(json.dumps(json.loads(room.path.read_text())) + "\n" + '{"x": [0.5, 2, 3]}\n')
+    assert_refused(call("grade", two, _file(room)), 2, "2 exercises are given")
 
 
 # ---- what goes out
@@ -712,7 +716,7 @@ def test_json_is_as_its_schema_says(room: Classroom) -> None:
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_the_table_fits(room: Classroom, width: int) -> None:
     """At any width every name, mistake and mark is there and no line is too long."""
-    answer = call("diagnose", room.path, "--grade", _file(room), env={"COLUMNS": str(width)})
+    answer = call("grade", room.path, _file(room), env={"COLUMNS": str(width)})
     assert answer.code == 0, answer.err
     assert all(cell_len(line) <= width for line in answer.out.splitlines())
     text = " ".join(answer.out.split())
@@ -728,7 +732,7 @@ def _file(room: Classroom) -> Path:
 
 def test_the_table_in_ascii(room: Classroom) -> None:
     """Where a terminal has no Unicode, marks and bars are plain."""
-    answer = call("diagnose", room.path, "--grade", _file(room), encoding="ascii")
+    answer = call("grade", room.path, _file(room), encoding="ascii")
     assert answer.code == 0
     assert answer.raw.isascii()
     assert "\\u" not in answer.out
@@ -750,7 +754,7 @@ def test_the_csv_is_for_a_spreadsheet(room: Classroom) -> None:
 def test_the_class_among_the_samples() -> None:
     """Nine answers, computed without the package: what each did is what is said."""
     folder = SAMPLES / "class"
-    answer = call("diagnose", folder / "exercise.json", "--grade", folder / "answers.csv", "--json")
+    answer = call("grade", folder / "exercise.json", folder / "answers.csv", "--json")
     said = {
         each["name"]: (each["result"], round(each["points"]), [m["id"] for m in each["mistakes"]])
         for each in answer.json["answers"]
@@ -767,11 +771,48 @@ def test_the_class_among_the_samples() -> None:
 def test_grading_from_options_and_stdin(room: Classroom) -> None:
     """The exercise may stand in options, the answers on stdin, the grades in a file."""
     out = room.path.with_name("grades.csv")
-    answer = call("diagnose", "--x", "0.5,1", "--h", "0.1,0.2", "--c", "1,-1", "--grade", "-",
+    answer = call("grade", "--x", "0.5,1", "--h", "0.1,0.2", "--c", "1,-1", "-",
                   "-f", "csv", "-o", out, stdin="name,h_0\nAnn,0.4337\n")  # fmt: skip
     assert answer.code == 0, answer.err
     assert answer.raw == b""
     assert out.read_text().startswith("name,points,result")
+
+
+def test_answers_of_several_files(room: Classroom) -> None:
+    """Files of answers are one class; each answer says which file it is from."""
+    files = [room.path.with_name(name) for name in ("monday.csv", "tuesday.csv")]
+    for file, name in zip(files, ("Ann", "Bea"), strict=True):
+        file.write_text(table([room.header(), room.row(name, room.steps, decimals(4))]))
+    lines = call("grade", room.path, *files, "-f", "jsonl").lines
+    assert [(own["name"], own["result"]) for own in lines] == [("Ann", "right"), ("Bea", "right")]
+    assert [own["other"] for own in lines] == [{"file": str(file)} for file in files]
+
+
+MOVED = {
+    "a file": (["diagnose", "my ex.json", "--grade", "a.csv", "-d", "3"],
+               "lstm-step grade 'my ex.json' -d 3 a.csv"),
+    "options": (["diagnose", "--grade=a.csv", "--x", "1;2", "--json"],
+                "lstm-step grade --x '1;2' --json a.csv"),
+    "no value": (["diagnose", "ex.json", "--grade"], "lstm-step grade ex.json"),
+    "a sheet": (["explain", "--exercise", "--seed", "7"], "lstm-step exercise --seed 7"),
+    "help": (["explain", "--exercise", "-h"], "lstm-step exercise -h"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "hint"), MOVED.values(), ids=MOVED)
+def test_an_option_that_became_a_command_says_so(arguments: list[str], hint: str) -> None:
+    """The old command line is refused with the new one, to be pasted as it is."""
+    answer = call(*arguments)
+    assert answer.code == 2
+    said = json.loads(answer.err)["error"]["try"] if "--json" in arguments else answer.err
+    assert said.splitlines()[-1].removeprefix("try:   ") == hint
+
+
+def test_the_old_command_line_in_new_words_grades(room: Classroom) -> None:
+    """The command proposed for `diagnose --grade` does what it did."""
+    answer = call("diagnose", "--grade", _file(room), room.path, "-f", "csv")
+    proposed = shlex.split(answer.err.split("try:   lstm-step ")[1])
+    assert call(*proposed).out.startswith("name,points,result")
 
 
 def test_errors_of_the_library_are_ours(room: Classroom) -> None:
