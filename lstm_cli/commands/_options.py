@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-from lstm_cli.base.errors import UsageError, suggest
+from lstm_cli.base.errors import UsageError
 from lstm_cli.base.records import record
 from lstm_cli.commands._declared import option
 
@@ -272,24 +272,6 @@ def one_blas_thread() -> None:
 
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-
-
-def pick_format(chosen: str, as_json: bool, known: list[str], *, terminal: bool) -> str:
-    """Return the output format: the one asked for, else a table on a terminal and text in a pipe.
-
-    Raises:
-        UsageError: unknown, or two that contradict each other.
-    """
-    if as_json and chosen not in ("", "json"):
-        raise UsageError(
-            f"--json and -f {chosen} contradict each other", where="-f", hint="keep one of them"
-        )
-    name = "json" if as_json else chosen
-    if not name:
-        return "table" if terminal else known[1]
-    if name not in known:
-        raise UsageError(f"unknown format '{name}'", where="-f", hint=suggest(name, known))
-    return name
 
 
 def show(draw: Callable[[Console], None], color: Color, output: str = "-") -> None:

@@ -32,8 +32,8 @@ def noting_reads() -> Iterator[None]:
 
 def note_read(file: str | Path | int, name: str = "") -> None:
     """Note a file that this command reads: one here, elsewhere, or an open descriptor."""
-    if _noted is not None and (identity := _identity(file)) is not None:
-        _noted.setdefault(identity, safe(name or file))
+    if _noted is not None and (place := identity(file)) is not None:
+        _noted.setdefault(place, safe(name or file))
 
 
 def note_stdin() -> None:
@@ -42,26 +42,22 @@ def note_stdin() -> None:
         note_read(sys.stdin.fileno(), "stdin")
 
 
-def check_stdout_unread() -> None:
-    """Refuse to append answers to what they are made from: `batch in.jsonl >> in.jsonl`.
-
-    Raises:
-        OutputError: as `check_unread`.
-    """
-    try:
-        stdout = sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or not of the system
-        return
-    check_unread(stdout, "stdout")
+def noted_reads() -> int:
+    """Return how many files have been noted."""
+    return len(_noted or ())
 
 
-def check_unread(target: Path | int, called: str = "") -> None:
+def check_unread(target: Path | int | None, called: str = "") -> None:
     """Refuse to write a file that this command reads, whatever links or spellings lead to it.
+
+    Args:
+        target: a path, an open file, or None for what is none of the system's.
+        called: its name in the message.
 
     Raises:
         OutputError: names both.
     """
-    name = _noted.get(_identity(target)) if _noted else None
+    name = _noted.get(identity(target)) if _noted else None
     if name is None:
         return
     shown = safe(called or target)
@@ -69,8 +65,10 @@ def check_unread(target: Path | int, called: str = "") -> None:
     raise OutputError(f"cannot write: {shown} {also}", where=shown, hint="name another file")
 
 
-def _identity(file: str | Path | int) -> object:
+def identity(file: str | Path | int | None) -> object:
     """Identity that all names of a file share; None where there is no such file to lose."""
+    if file is None:
+        return None
     try:
         status = os.stat(file)
     except TypeError:

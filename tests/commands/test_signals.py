@@ -168,7 +168,7 @@ def test_no_temporary_file_stays(number: int, tmp_path: Path) -> None:
 def test_each_command_hears(word: str, tmp_path: Path) -> None:
     """A command that waits for stdin is ended by SIGTERM with 143, and no trace of it."""
     words = {
-        "vet": ["vet", "-", "-o", "out.json"],
+        "vet": ["vet", "-", "--stronger", "out.json"],
         "batch": ["batch", "-", "-f", "table", "-o", "out.txt"],
         "run": ["--x", "-", "-o", "out.txt"],
     }[word]

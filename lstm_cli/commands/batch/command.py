@@ -16,12 +16,14 @@ from lstm_cli.base.errors import ExitCode, UsageError, safe
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lstm_cli.samples.settings import Tally
 
+FORMATS = ["table", "jsonl", "json", "csv", "tsv", "parquet", "npz"]
 # So many assumptions, and keys of the user's own, are said.
 MOST_SAID = 8
 
@@ -30,12 +32,14 @@ A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "exp
 JSON (one, or an array), JSONL (one a line), CSV (columns of these names, a vector a cell), each
 also .gz or .zst; npz (arrays over samples), Parquet (list columns). Only x is needed; paths are
 relative to the sample's file; members of your own are handed on to the answers.
+Answers are JSONL, or what the suffix of -o says: CSV, TSV, Parquet and npz have a row a sample.
 Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be run.
 
 \b
 Examples:
   lstm-step batch samples/ --check
   lstm-step batch 'data/*.jsonl' --weights model.npz > answers.jsonl
+  lstm-step batch data.csv --weights model.npz -o answers.csv
   lstm-step batch big.jsonl.gz -o answers.jsonl --jobs 8 --resume
   lstm-step batch 's3://bucket/in/*.jsonl' -o s3://bucket/out/ --dask tcp://host:8786
   cat samples/question.json | lstm-step batch - --trace | jq '.steps[0].f'
@@ -65,7 +69,7 @@ def batch(
     dtype: o.DtypeName = o.Dtype.FLOAT64,
     engine: o.EngineName = o.Engine.AUTO,
     format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help="table or jsonl.")
+        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
     ] = "",
     as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
     output: o.Output = "-",
@@ -88,29 +92,28 @@ def batch(
 
     One record a sample, in their order; none is ever dropped.
     """
+    from lstm_cli.commands.batch.columns import check_columns
     from lstm_cli.commands.batch.output import (  # fmt: skip
         BatchProgress,
         ResumableOutput,
         answered_lines,
         answers_of,
         check_cluster_options,
+        file_pieces,
         in_parts,
-        is_device,
         make_runner,
         run_in_parts,
     )
     from lstm_cli.commands.batch.work import Work
-    from lstm_cli.files.output import write_out
+    from lstm_cli.files.output import is_device, write_out
     from lstm_cli.files.remote import at_hand, place_of
     from lstm_cli.formats.read import read_weights
     from lstm_cli.samples import all_chunks, find_files
     from lstm_cli.samples.settings import SampleSettings, Tally
 
     o.check_atol(atol)
-    chosen = o.pick_format(
-        "jsonl" if as_json and not format_ else format_, False, ["table", "jsonl"],
-        terminal=output == "-" and sys.stdout.isatty(),
-    )  # fmt: skip
+    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "jsonl"), json_lines=True)
+    check_columns(chosen, output, trace=trace)
     check_cluster_options(dask, jobs, output, chosen)
     table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
     own = table.cell()
@@ -145,7 +148,7 @@ def batch(
     found = find_files(files)
     chunks = all_chunks(found)
     parted = in_parts(output, dask)
-    kept = parted or (output != "-" and chosen == "jsonl" and not is_device(output))
+    kept = parted or (output != "-" and chosen == "jsonl" and not is_device(Path(output)))
     with (
         make_runner(jobs, not quiet, dask) as runner,
         BatchProgress(quiet or output == "-") as progress,
@@ -161,9 +164,10 @@ def batch(
             tally = Tally()
             lines = answered_lines(answers_of(runner, work, chunks), tally, progress)
             if chosen == "table":
-                records = [json.loads(line) for line in lines]
+                records = [json.loads(line) for each in lines for line in each]
             else:
-                write_out(lines, output)
+                pieces = file_pieces(lines, chosen, output, settings, piped="-" in found)
+                write_out(pieces, output)
     if chosen == "table":
         o.show(lambda console: _print_table(console, records, check), color, output)
     if not quiet:

@@ -49,10 +49,11 @@ def convert(
     They are read back, and the largest difference is told.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
-    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.files.output import check_targets, json_text, write_out
 
     own = o.CellOptions(cell, forget_bias, None, None, "")
     model = o.file_model(source, layer, direction, convention, own, external)
+    check_targets({"OUT": target, "stdout": "-"})
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
     if as_json:
         document = {

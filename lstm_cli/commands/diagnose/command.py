@@ -16,6 +16,7 @@ from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.engine.fixed_point import FixedSettings
@@ -37,6 +38,8 @@ Examples:
   lstm-step diagnose mine.json theirs.json --weights model.npz
   lstm-step diagnose port.json --fixed Q3.12
 """
+
+FORMATS = ["table", "jsonl", "json", "markdown"]
 
 Expect = Annotated[
     list[str],
@@ -88,7 +91,7 @@ def diagnose(
         int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
     ] = 6,
     format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help="table, jsonl or markdown.")
+        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
     ] = "",
     as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
     output: o.Output = "-",
@@ -100,8 +103,6 @@ def diagnose(
     """
     o.one_blas_thread()
     o.check_atol(atol)
-    if as_json and format_ == "table":
-        raise UsageError("--json and -f table contradict each other", where="-f", hint="keep one")
     inputs = i.RunInputs(
         x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
         weights, layer, direction, convention, external,
@@ -110,8 +111,7 @@ def diagnose(
     integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)
     if not fixed:
         i.refuse_idle(integers.named(), "--fixed", inputs.command)
-    known = ["table", "jsonl", "json", "markdown"]
-    chosen = "jsonl" if as_json else o.pick_format(format_ or "table", False, known, terminal=True)
+    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"), json_lines=True)
     cases = _cases(files or [], inputs, expect, _Reading(atol, integers.settings("table")))
     diagnosed = ((name, _with_progress(trace, expected, departures))
                  for name, trace, expected in cases)  # fmt: skip
@@ -314,7 +314,7 @@ def _emit(
     """Write the diagnoses; return their verdicts."""
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.diagnose.show import diagnosis_record, markdown_rows, print_diagnosis
-    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.files.output import json_text, one_document, write_out
     from lstm_cli.show.rows import View
 
     verdicts: list[str] = []
@@ -325,7 +325,7 @@ def _emit(
             yield json_text(diagnosis_record(each, name, __version__)) + "\n"
 
     if chosen in ("json", "jsonl"):
-        write_out(records(), output)
+        write_out(one_document(records()) if chosen == "json" else records(), output)
         return verdicts
     listed = list(diagnosed)
     if chosen == "markdown":

@@ -12,6 +12,7 @@ from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.engine.run import Trace
@@ -104,8 +105,8 @@ def explain(
         steps, sample, dtype, allow_nonfinite, COMMAND,
     )  # fmt: skip
     if not word:
-        chosen = o.pick_format(format_ or "" if as_json else format_ or "text", as_json,
-                               [*FORMATS, "json"], terminal=True)  # fmt: skip
+        known = [*FORMATS, "json"]
+        chosen = choose_format(output, format_, as_json, known, ("text", "text"))
         _work_out(given, unit, at, only, notation, digits or DIGITS, terms, chosen, output, color)
         return
     if as_json or format_ == "json":
@@ -113,7 +114,7 @@ def explain(
             "a page of the glossary is for people to read, and has no JSON",
             where="--json" if as_json else "-f json", hint=f"one of: {', '.join(FORMATS)}",
         )  # fmt: skip
-    chosen = o.pick_format(format_ or "text", False, FORMATS, terminal=True)
+    chosen = choose_format(output, format_, False, FORMATS, ("text", "text"))
     of_a_step = {"--unit": unit, "--at": at, "--only": only, "--terms": terms != TERMS,
                  "--dtype": dtype is not o.Dtype.FLOAT64, "--allow-nonfinite": allow_nonfinite,
                  "--color": color is not o.Color.AUTO, "--digits": digits}  # fmt: skip

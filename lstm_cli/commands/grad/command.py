@@ -11,6 +11,7 @@ from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
@@ -104,8 +105,7 @@ def grad(
 
     The equations are derived from the cell's own table, of every variant and of a cell of yours.
     """
-    terminal = output == "-" and sys.stdout.isatty()
-    chosen = o.pick_format(format_, as_json, FORMATS, terminal=terminal)
+    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "plain"))
     i.refuse_two_pipes(
         {"--x": x, "--h": h, "--c": c, "--dh": dh, "--dc": dc, "--d-output": d_output}
     )

@@ -15,6 +15,7 @@ from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.commands.grade.answers import Answer
@@ -30,7 +31,7 @@ Numbers are compared to as many digits as were written. Answers that are wrong a
 \b
 Examples:
   lstm-step grade samples/class/exercise.json samples/class/answers.csv
-  lstm-step grade samples/class/exercise.json samples/class/answers.csv -o grades.csv -f csv
+  lstm-step grade samples/class/exercise.json samples/class/answers.csv -o grades.csv
   lstm-step grade exercise.json monday.csv tuesday.csv --ask c,h
   lstm-step grade --x 0.5,1 --h 0.1,0.2 --c 1,-1 answers.csv --no-follow-through
 """
@@ -99,7 +100,7 @@ def grade(
     """
     o.one_blas_thread()
     o.check_atol(atol)
-    chosen = o.pick_format(format_ or ("" if as_json else "table"), as_json, FORMATS, terminal=True)
+    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
     given = i.RunInputs(
         x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
         weights, layer, direction, convention, external,

@@ -19,6 +19,7 @@ Examples:
   lstm-step inspect samples/weights/parity.npz
   lstm-step inspect samples/weights/hand.json --json
 """
+FORMATS = ["table", "json"]
 SHOWN_TENSORS = 12
 
 
@@ -26,21 +27,26 @@ def inspect_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A weight file; see `list formats`.")],
     convention: o.ConventionName = "",
     external: o.External = False,
-    as_json: Annotated[bool, option("--json", help="As a JSON document.")] = False,
+    format_: Annotated[
+        str, option("--format", "-f", metavar="FORMAT", help="table or json.")
+    ] = "",
+    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
+    output: o.Output = "-",
     color: o.ColorWhen = o.Color.AUTO,
-) -> None:
+) -> None:  # fmt: skip
     """Show the LSTMs in a weight file.
 
     Sizes, layout and how it is known, ranges of the weights, and what the file leaves open.
     """
     from lstm_cli.commands.inspect.inspection import inspect_file
-    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.files.output import choose_format, json_text, write_out
 
+    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
     document = inspect_file(Path(file), convention, external=external)
-    if as_json:
-        write_out([json_text(document, indent=1) + "\n"])
+    if chosen == "json":
+        write_out([json_text(document, indent=1) + "\n"], output)
     else:
-        o.show(lambda console: _print(console, document), color, "-")
+        o.show(lambda console: _print(console, document), color, output)
     if any("error" in lstm for lstm in document["lstms"]):
         raise typer.Exit(ExitCode.INPUT)
 

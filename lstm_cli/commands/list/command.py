@@ -11,6 +11,7 @@ import typer
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import choose_format, write_out
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,8 @@ Examples:
   lstm-step list conventions --json
   lstm-step list mistakes forget-bias-omitted
 """
+
+FORMATS = ["table", "json", "markdown"]
 
 Row = dict[str, Any]
 
@@ -155,10 +158,14 @@ def list_(
     name: Annotated[
         str, typer.Argument(metavar="[ID]", help="One mistake, with all there is on it.")
     ] = "",
-    as_json: Annotated[bool, option("--json", help="As a JSON array.")] = False,
-    markdown: Annotated[bool, option("--markdown", help="As a Markdown table.")] = False,
+    format_: Annotated[
+        str, option("--format", "-f", metavar="FORMAT", help="table, json or markdown.")
+    ] = "",
+    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
+    markdown: Annotated[bool, option("--markdown", help="The same as -f markdown.")] = False,
+    output: o.Output = "-",
     color: o.ColorWhen = o.Color.AUTO,
-) -> None:
+) -> None:  # fmt: skip
     """Show what there is: cells, presets, ….
 
     Also conventions, file formats, activations, the functions of a cell's equations, and known
@@ -172,18 +179,15 @@ def list_(
         raise UsageError(
             f"{kind} have no pages of their own", where="ID", hint=f"lstm-step list {kind}"
         )
+    format_ = format_ or "markdown" * markdown
+    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
     rows = PAGES[kind](name) if name else KINDS[kind]()
-    if as_json:
-        from lstm_cli.files.output import write_out
-
-        write_out([json.dumps(rows, indent=1) + "\n"])
-        return
-    if markdown:
-        from lstm_cli.files.output import write_out
-
-        write_out(line + "\n" for line in _markdown(rows))
-        return
-    o.show(lambda console: _print_rows(console, rows), color)
+    if chosen == "json":
+        write_out([json.dumps(rows, indent=1) + "\n"], output)
+    elif chosen == "markdown":
+        write_out((line + "\n" for line in _markdown(rows)), output)
+    else:
+        o.show(lambda console: _print_rows(console, rows), color, output)
 
 
 def _markdown(rows: list[Row]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 from lstm_cli.commands.run import long_run
+from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,9 +32,9 @@ Examples:
   lstm-step --x 1,0 --preset count --steps 5 --at all
   lstm-step --x 0.5,1 --cell peephole --preset random --notation split
   lstm-step --x "1;0;1;1" -w samples/weights/parity.npz -f table --strip
-  lstm-step --x @x.npy --weights model.npz -f csv -o trace.csv
+  lstm-step --x @x.npy --weights model.npz -o trace.csv
   lstm-step --x 1,2 --json | jq '.steps[].f'
-  lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -f c -o golden.h
+  lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -o golden.h
   lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json --fixed Q3.12,sum=Q7.24
 """
 
@@ -97,9 +98,7 @@ def run(
     Options alone mean this command: `lstm-step --h … --x …`.
     """
     known = ["table", "plain", "json", "jsonl", "csv", "markdown", "latex", "npz", "c"]
-    chosen = o.pick_format(format_, as_json, known, terminal=output == "-" and sys.stdout.isatty())
-    if chosen == "npz" and output == "-" and sys.stdout.isatty():
-        raise UsageError("npz cannot be shown on a terminal", where="-f npz", hint="-o trace.npz")
+    chosen = choose_format(output, format_, as_json, known, ("table", "plain"))
     if strip:
         _check_strip(chosen, fixed)
     integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)

@@ -17,6 +17,7 @@ from lstm_cli.base.foreign import indented, shell_word
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import check_targets, choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
@@ -33,7 +34,7 @@ Exit codes: 0 done, 1 expected numbers do not match or a suite is too weak, 4 a 
 \b
 Examples:
   lstm-step vet samples/hand.json
-  lstm-step vet samples/question.json -o /tmp/stronger.json
+  lstm-step vet samples/question.json --stronger /tmp/stronger.json
   lstm-step vet samples/*.json samples/streams.jsonl --json | jq '.suites[].strength'
   lstm-step vet samples/parity.json --min-strength 90
 """
@@ -74,26 +75,26 @@ def vet(
         str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
     ] = "",
     as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    output: Annotated[
+    stronger: Annotated[
         str,
-        option("--output", "-o", metavar="FILE",
+        option("--stronger", metavar="FILE",
                help="Write a stronger vector here, .json or .jsonl; - is stdout, alone."),
     ] = "",
+    output: o.Output = "-",
     quiet: Annotated[bool, option("--quiet", "-q", help="No notes, no progress.")] = False,
     color: o.ColorWhen = o.Color.AUTO,
 ) -> None:  # fmt: skip
     """Find the mistakes that a test vector cannot see.
 
-    With -o write short numbers that see them all.
+    With --stronger write short numbers that see them all.
     """
     o.one_blas_thread()
     from lstm_cli.samples import find_files
 
     o.check_atol(atol)
-    known = format_ or ("" if as_json else "table")
-    chosen = o.pick_format(known, as_json, FORMATS, terminal=True)
+    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
     names = find_files(files)
-    _check_output(output, names)
+    _check_stronger(stronger, names)
     _check_weights(weights, layer, preset, seed)
     table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
     settings = _settings(table, weights, layer, convention, steps)
@@ -107,24 +108,27 @@ def vet(
     _refuse_alone(suites)
     if not quiet:
         _note(suites)
-    made = _strengthened(suites[0], settings, output) if output else None
-    if output != "-":
-        _emit(suites, made, chosen, output, every, color)
+    alone = stronger == output == "-"
+    check_targets({"-o": "" if alone else output, "--stronger": stronger})
+    made = _strengthened(suites[0], settings, stronger) if stronger else None
+    if not alone:
+        _emit(suites, made, chosen, stronger, output, every, color)
     _leave(suites, min_strength)
 
 
-def _check_output(output: str, names: Sequence[str]) -> None:
-    if not output:
+def _check_stronger(stronger: str, names: Sequence[str]) -> None:
+    if not stronger:
         return
     if len(names) > 1:
         raise UsageError(
-            f"-o writes a vector for one file, and there are {len(names)}", where="-o",
-            hint=f"lstm-step vet {shell_word(names[0], file=True)} -o better.json",
-        )  # fmt: skip
-    if output != "-" and not output.lower().endswith(SUFFIXES):
+            f"--stronger writes a vector for one file, and there are {len(names)}",
+            where="--stronger",
+            hint=f"lstm-step vet {shell_word(names[0], file=True)} --stronger better.json",
+        )
+    if stronger != "-" and not stronger.lower().endswith(SUFFIXES):
         raise UsageError(
-            f"'{safe(Path(output).suffix)}' is no suffix of a sample file written here",
-            where="-o", hint="-o better.json, or better.jsonl",
+            f"'{safe(Path(stronger).suffix)}' is no suffix of a sample file written here",
+            where="--stronger", hint="--stronger better.json, or better.jsonl",
         )  # fmt: skip
 
 
@@ -228,7 +232,7 @@ def _note(suites: Sequence[Suite]) -> None:
                   f"expect{'s' * (count == 1)} nothing", file=sys.stderr)  # fmt: skip
 
 
-def _strengthened(suite: Suite, settings: SampleSettings, output: str) -> Stronger | None:
+def _strengthened(suite: Suite, settings: SampleSettings, stronger: str) -> Stronger | None:
     """Write a stronger vector; `-` is stdout, with paths relative to where we are."""
     from lstm_cli.commands.vet.documents import document_text
     from lstm_cli.commands.vet.stronger import strengthen
@@ -236,9 +240,9 @@ def _strengthened(suite: Suite, settings: SampleSettings, output: str) -> Strong
 
     if not suite.subjects:
         return None  # what was wrong is said already
-    target = Path("stdout.json" if output == "-" else output)
+    target = Path("stdout.json" if stronger == "-" else stronger)
     made = strengthen(suite, settings, target)
-    write_out(document_text(made.documents, target), output)
+    write_out(document_text(made.documents, target), stronger)
     return made
 
 
@@ -246,6 +250,7 @@ def _emit(
     suites: Sequence[Suite],
     made: Stronger | None,
     chosen: str,
+    stronger: str,
     output: str,
     every: bool,
     color: o.Color,
@@ -261,19 +266,19 @@ def _emit(
             document: dict[str, Any] = {
                 "schema": "lstm-step/1", "command": "vet", "version": __version__,
                 "suites": list(records),
-                "stronger": None if made is None else shown.stronger_record(made, output),
+                "stronger": None if made is None else shown.stronger_record(made, stronger),
             }  # fmt: skip
-            write_out([json_text(document, indent=1) + "\n"])
+            write_out([json_text(document, indent=1) + "\n"], output)
         case "jsonl":
-            write_out(json_text(record) + "\n" for record in records)
+            write_out((json_text(record) + "\n" for record in records), output)
         case "markdown":
-            write_out(shown.to_markdown(there))
+            write_out(shown.to_markdown(there), output)
         case _:
-            o.show(lambda console: _draw(console, there, made, output, every), color)
+            o.show(lambda console: _draw(console, there, made, stronger, every), color, output)
 
 
 def _draw(
-    console: Any, suites: Sequence[Suite], made: Stronger | None, output: str, every: bool
+    console: Any, suites: Sequence[Suite], made: Stronger | None, stronger: str, every: bool
 ) -> None:
     from lstm_cli.commands.vet import show as shown
 
@@ -282,7 +287,7 @@ def _draw(
     elif suites:
         shown.print_suites(console, suites)
     if made is not None:
-        shown.print_stronger(console, made, output)
+        shown.print_stronger(console, made, stronger)
 
 
 def _leave(suites: Sequence[Suite], min_strength: float) -> None:
