@@ -105,6 +105,10 @@ class AnswerColumns:
         }  # fmt: skip
         return kinds | {name: _common(found) for name, found in self.own.items()}
 
+    def widths(self) -> dict[str, int]:
+        """Return column -> how many cells it takes in a row of text."""
+        return {name: self.sizes.get(name, 1) for name in self.kinds()}
+
 
 def column_pieces(
     chunks: Iterable[Sequence[str]], form: str, columns: AnswerColumns, dtype: str,
@@ -140,25 +144,22 @@ def column_pieces(
         elif form == "parquet":
             yield from _parquet(rows, columns, dtype)
         else:
-            yield _line(_headings(columns), form)
-            yield from (_line(_cells(row, columns), form) for row in rows)
+            widths = columns.widths()
+            yield _line(_headings(widths), form)
+            yield from (_line(_cells(row, widths), form) for row in rows)
 
 
 def _row(line: str) -> Row:
     """Return an answer as column -> value; a check's and an error's members are columns."""
     answer = json.loads(line)
-    found = {
-        f"{group}.{key}": value
-        for group in ("check", "error")
-        for key, value in _flat(answer.get(group) or {}).items()
-    }
-    kept = (key for key in answer if key not in _LEFT_OUT and not key.startswith(_OURS))
-    return {key: answer[key] for key in kept} | found
-
-
-def _flat(members: Row) -> dict[str, Any]:
-    nested = {f"worst.{key}": value for key, value in members.get("worst", {}).items()}
-    return {key: value for key, value in members.items() if key != "worst"} | nested
+    found = {k: v for k, v in answer.items() if k not in _LEFT_OUT and not k.startswith(_OURS)}
+    for group in ("check", "error"):
+        for key, value in (answer.get(group) or {}).items():
+            if key == "worst":
+                found |= {f"check.worst.{inner}": each for inner, each in value.items()}
+            else:
+                found[f"{group}.{key}"] = value
+    return found
 
 
 def _kind(value: Any) -> str:
@@ -206,16 +207,18 @@ def _live(chunks: Iterable[Sequence[str]], form: str, columns: AnswerColumns) ->
             begun.append(row)
         if any(row["ok"] for row in begun):
             break
-    yield _line(_headings(columns), form)
-    known, sizes = set(columns.own), dict(columns.sizes)
+    widths = columns.widths()
+    yield _line(_headings(widths), form)
     for row in chain(begun, map(_row, chain.from_iterable(source))):
-        _check_fits(row, known, sizes)
-        yield _line(_cells(row, columns), form)
+        _check_fits(row, widths)
+        yield _line(_cells(row, widths), form)
 
 
-def _check_fits(row: Row, known: set[str], sizes: Mapping[str, int]) -> None:
-    new = [name for name in row if name not in known and name not in _KINDS]
-    new += [f"{name}_{sizes[name]}" for name in VECTORS if len(row.get(name, ())) > sizes[name]]
+def _check_fits(row: Row, widths: Mapping[str, int]) -> None:
+    new = [name for name in row if name not in widths and name not in VECTORS]
+    for name in VECTORS:
+        if len(row.get(name, ())) > widths.get(name, 0):
+            new.append(f"{name}_{widths.get(name, 0)}")
     if new:
         raise InputError(
             f"sample '{safe(row['id'])}' has {safe(new[0])}, and the header went out without it",
@@ -227,19 +230,20 @@ def _line(cells: Iterable[str], form: str) -> str:
     return csv_line(cells) if form == "csv" else "\t".join(cells) + "\n"
 
 
-def _headings(columns: AnswerColumns) -> Iterator[str]:
-    for name in columns.kinds():
+def _headings(widths: Mapping[str, int]) -> Iterator[str]:
+    for name, width in widths.items():
         if name in VECTORS:
-            yield from (f"{name}_{unit}" for unit in range(columns.sizes[name]))
+            yield from (f"{name}_{unit}" for unit in range(width))
         else:
             yield sheet_cell(name)
 
 
-def _cells(row: Row, columns: AnswerColumns) -> Iterator[str]:
-    for name in columns.kinds():
+def _cells(row: Row, widths: Mapping[str, int]) -> Iterator[str]:
+    for name, width in widths.items():
         if name in VECTORS:
-            numbers = [_number(value) for value in row.get(name, ())]
-            yield from numbers + [""] * (columns.sizes[name] - len(numbers))
+            numbers = row.get(name, ())
+            yield from map(_number, numbers)
+            yield from [""] * (width - len(numbers))
         else:
             yield _cell(row.get(name))
 

@@ -179,7 +179,12 @@ def list_(
         raise UsageError(
             f"{kind} have no pages of their own", where="ID", hint=f"lstm-step list {kind}"
         )
-    format_ = format_ or "markdown" * markdown
+    if markdown and format_ not in ("", "markdown"):
+        raise UsageError(
+            f"--markdown and -f {safe(format_)} contradict each other", where="-f",
+            hint="keep one of them",
+        )  # fmt: skip
+    format_ = "markdown" if markdown else format_
     chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
     rows = PAGES[kind](name) if name else KINDS[kind]()
     if chosen == "json":
