@@ -109,8 +109,9 @@ class Models:
             case None if self.settings.weights:
                 with self._at_hand(place_of(self.settings.weights)) as place:
                     return read_weights(
-                        place, layer=layer, cell=cell, convention=convention, edit=edit
-                    )
+                        place, layer=layer, cell=cell, convention=convention, edit=edit,
+                        external=self.settings.external,
+                    )  # fmt: skip
             case None:
                 sizes = sizes_of(sample.x, sample.h, sample.c)
                 model = preset_model("identity", edit(cell or LSTM), sizes=sizes)

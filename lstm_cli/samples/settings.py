@@ -33,6 +33,7 @@ class SampleSettings:
         model: the weights of samples that name none; None is the preset identity.
         weights: the file of `model`, read again for samples that name another cell or convention.
         layer: which LSTM of a weight file, where it has several.
+        external: whether an ONNX model may have its weights in files beside it.
         cell: of samples that name none; None lets the weights decide.
         edit: a last edit of every table (a forget bias, a clip).
         convention: of samples that name none; "" lets the weights decide.
@@ -48,6 +49,7 @@ class SampleSettings:
     model: Model | None = None
     weights: str = ""
     layer: str = ""
+    external: bool = False
     cell: Cell | None = None
     edit: Callable[[Cell], Cell] = field(default=unchanged)
     convention: str = ""
@@ -66,7 +68,7 @@ class SampleSettings:
         """
         digest = hashlib.blake2b(f"{__version__} {ANSWERS}".encode(), digest_size=16)
         for each in fields(self):
-            if each.name not in ("model", "cell", "edit", "root"):
+            if each.name not in ("model", "cell", "edit", "root", "external"):
                 digest.update(repr((each.name, getattr(self, each.name))).encode())
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())

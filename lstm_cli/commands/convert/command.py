@@ -20,30 +20,31 @@ Examples:
   lstm-step convert samples/weights/hand.json /tmp/hand.safetensors --to pytorch
   lstm-step convert samples/weights/parity.npz /tmp/parity.h --to keras
 """
+FIRST = ("--to", "--dtype", "--convention")
 
 
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="A weight file.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write.")],
-    to: Annotated[
-        str,
-        option("--to", "-t", metavar="NAME", autocompletion=o.complete_convention,
-               help="The convention to write; see `list conventions`."),
-    ] = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    convention: o.ConventionName = "",
-    external: o.External = False,
-    cell: o.CellName = "",
-    forget_bias: o.ForgetBias = None,
-    dtype: Annotated[
-        o.Dtype | None, option("--dtype", help="By default float32 where that is exact.")
-    ] = None,
-    force: Annotated[
-        bool, option("--force", help="Write even where the target cannot hold it all.")
-    ] = False,
-    as_json: Annotated[bool, option("--json", help="Report as a JSON document.")] = False,
-) -> None:  # fmt: skip
+    to: str = option(
+        "--to",
+        "-t",
+        default="",
+        metavar="NAME",
+        autocompletion=o.complete_convention,
+        help="The convention to write; see `list conventions`.",
+    ),
+    layout: o.LayoutOptions = o.LayoutOptions(),
+    side: o.SideOptions = o.SideOptions(),
+    cell: o.CellOptions = o.CellOptions(),
+    dtype: o.Dtype | None = option(
+        "--dtype", default=None, help="By default float32 where that is exact."
+    ),
+    force: bool = option(
+        "--force", default=False, help="Write even where the target cannot hold it all."
+    ),
+    as_json: bool = option("--json", default=False, help="Report as a JSON document."),
+) -> None:
     """Write weights in another layout.
 
     They are read back, and the largest difference is told.
@@ -51,8 +52,7 @@ def convert(
     from lstm_cli.commands.convert.conversion import convert as convert_model
     from lstm_cli.files.output import check_targets, json_text, write_out
 
-    own = o.CellOptions(cell, forget_bias, None, None, "")
-    model = o.file_model(source, layer, direction, convention, own, external)
+    model = side.only(layout.read(source, cell))
     check_targets({"OUT": target, "stdout": "-"})
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
     if as_json:

@@ -16,7 +16,6 @@ from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
-from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.engine.fixed_point import FixedSettings
@@ -38,16 +37,10 @@ Examples:
   lstm-step diagnose mine.json theirs.json --weights model.npz
   lstm-step diagnose port.json --fixed Q3.12
 """
+FIRST = ("--x", "--expect", "--weights")
 
-FORMATS = ["table", "jsonl", "json", "markdown"]
-
-Expect = Annotated[
-    list[str],
-    option(
-        "--expect", "-e", metavar="SYMBOL=ROWS",
-        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place claims nothing.",
-    ),
-]  # fmt: skip
+COMMAND = "lstm-step diagnose"
+FORMATS = ("table", "jsonl", "json", "markdown")
 
 
 def diagnose(
@@ -55,67 +48,39 @@ def diagnose(
         list[str] | None,
         typer.Argument(metavar="[FILES…]", help="Samples, or two traces."),
     ] = None,
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    expect: Expect = [],  # noqa: B006 - Typer reads the default and copies it
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    sample: i.SampleNumber = None,
-    atol: Annotated[
-        float | None,
-        option("--atol", help="Tolerance, in place of what the numbers' digits allow."),
-    ] = None,
-    departures: Annotated[
-        int, option("--departures", min=1, max=2, help="How many mistakes at once are looked for.")
-    ] = 2,
-    fixed: f.Spec = "",
-    fixed_rounding: f.Rounding = None,
-    fixed_overflow: f.Overflow = None,
-    fixed_activation: f.Activation = "",
-    digits: Annotated[
-        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
-    ] = 6,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
-    output: o.Output = "-",
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    expect: list[str] = option(
+        "--expect",
+        "-e",
+        default=(),
+        metavar="SYMBOL=ROWS",
+        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place claims nothing.",
+    ),
+    tolerance: o.ToleranceOptions = o.ToleranceOptions(),
+    departures: int = option(
+        "--departures",
+        default=2,
+        min=1,
+        max=2,
+        metavar="N",
+        help="How many mistakes at once are looked for: 1 or 2.",
+    ),
+    fixed: f.FixedOptions = f.FixedOptions(),
+    digits: o.DigitOptions = o.DigitOptions(),
+    form: o.FormatOptions = o.FormatOptions(FORMATS, json_is="jsonl"),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Say why two sets of numbers differ.
 
     The first value that departs, and the mistake or convention that gives exactly them.
     """
     o.one_blas_thread()
-    o.check_atol(atol)
-    inputs = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, command="lstm-step diagnose",
-    )  # fmt: skip
-    integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)
-    if not fixed:
-        i.refuse_idle(integers.named(), "--fixed", inputs.command)
-    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"), json_lines=True)
-    cases = _cases(files or [], inputs, expect, _Reading(atol, integers.settings("table")))
+    chosen = form.pick()
+    reading = _Reading(tolerance.checked(), fixed.settings("table", COMMAND))
+    cases = _cases(files or [], given, expect, reading)
     diagnosed = ((name, _with_progress(trace, expected, departures))
                  for name, trace, expected in cases)  # fmt: skip
-    verdicts = _emit(diagnosed, digits, chosen, output, color)
+    verdicts = _emit(diagnosed, digits.number(), chosen, form.output, color)
     if any(verdict != "match" for verdict in verdicts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -146,7 +111,7 @@ class _Reading:
 
 
 def _cases(
-    files: list[str], inputs: i.RunInputs, expect: list[str], reading: _Reading
+    files: list[str], inputs: i.RunOptions, expect: list[str], reading: _Reading
 ) -> Iterator[Case]:
     """Yield (name, our run, their numbers) for what was given."""
     if not files:
@@ -159,7 +124,7 @@ def _cases(
     elif len(files) == 2 and any(map(_holds_trace, files)):
         yield _from_traces(Path(files[0]), Path(files[1]), inputs, reading)
     else:
-        if expect or inputs.x:
+        if expect or inputs.vectors.x:
             given = "--expect" if expect else "--x"
             raise UsageError(
                 f"{given} and a file are both given", where=inputs.command,
@@ -189,7 +154,7 @@ def _holds_trace(name: str) -> bool:
     return is_trace(document)
 
 
-def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> Case:
+def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) -> Case:
     trace = inputs.trace()
     expected, decimals = dict[str, Any](), dict[str, Any]()
     for text in expect:
@@ -220,7 +185,7 @@ def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
     return rows, decimals
 
 
-def _from_traces(ours: Path, theirs: Path, inputs: i.RunInputs, reading: _Reading) -> Case:
+def _from_traces(ours: Path, theirs: Path, inputs: i.RunOptions, reading: _Reading) -> Case:
     from lstm_cli.files.traces import read_trace
     from lstm_cli.mistakes.expected import expected_of_trace
 
@@ -230,7 +195,7 @@ def _from_traces(ours: Path, theirs: Path, inputs: i.RunInputs, reading: _Readin
     return theirs.name, trace, expected_of_trace(other, trace, atol=reading.atol)
 
 
-def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
+def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
     """Return the run of a trace file again, from its inputs and its weights."""
     import numpy as np
 
@@ -249,13 +214,13 @@ def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
         )  # fmt: skip
     h, c = starts
     name, _, rest = mine.source.removeprefix("preset:").partition(" (seed ")
-    if inputs.weights:
+    if inputs.file.weights:
         model = inputs.file_model()
-    elif inputs.preset or mine.source.startswith("preset:"):
+    elif inputs.preset.preset or mine.source.startswith("preset:"):
         base = inputs.cell.own_cell() or (read_cell(mine.cell) if mine.cell else LSTM)
         sizes = {"I": x.shape[1], "P": len(h[0]), "H": len(c[0])}
-        seed = inputs.seed or int(re.sub(r"\D", "", rest) or 0)
-        model = preset_model(inputs.preset or name, base, sizes=sizes, seed=seed)
+        seed = inputs.preset.seed or int(re.sub(r"\D", "", rest) or 0)
+        model = preset_model(inputs.preset.preset or name, base, sizes=sizes, seed=seed)
     else:
         path = mine.source.split(", ")[0]
         if not Path(path).is_file():
@@ -263,11 +228,13 @@ def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
                 f"cannot find the weights of {mine.place}: {safe(mine.source) or 'not named'}",
                 where=mine.place, hint="--weights FILE",
             )  # fmt: skip
-        convention = inputs.convention or mine.convention
-        model = replace(inputs, weights=path, convention=convention).file_model()
+        layout = replace(
+            inputs.file.layout, convention=inputs.file.layout.convention or mine.convention
+        )
+        model = inputs.side.only(layout.read(path, inputs.cell))
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]
-    return run(model, x, *states, dtype=inputs.dtype.value)
+    return run(model, x, *states, dtype=inputs.numbers.dtype.value)
 
 
 def _start(mine: Any, place: tuple[int, str], state: str) -> Any:
@@ -309,7 +276,7 @@ def _with_progress(trace: Trace, expected: Expected, departures: int) -> Diagnos
 
 def _emit(
     diagnosed: Iterator[tuple[str, Diagnosis]], digits: int, chosen: str, output: str,
-    color: o.Color,
+    color: o.ColorOptions,
 ) -> list[str]:  # fmt: skip
     """Write the diagnoses; return their verdicts."""
     from lstm_cli.base.version import __version__
@@ -338,5 +305,5 @@ def _emit(
                 console.print()
             print_diagnosis(console, each, name, View(digits=digits))
 
-    o.show(draw, color, output)
+    color.show(draw, output)
     return [each.verdict for _, each in listed]

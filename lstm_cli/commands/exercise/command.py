@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
-from lstm_cli.files.output import check_targets, choose_format
+from lstm_cli.commands._declared import differing, option
+from lstm_cli.files.output import check_targets
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
@@ -29,90 +29,60 @@ Examples:
   lstm-step exercise --seed 7 --save ex.json --template answers.csv --key key.txt
   lstm-step grade ex.json answers.csv
 """
+FIRST = ("--seed", "--save", "--key")
 
 COMMAND = "lstm-step exercise"
-FORMATS = ["text", "markdown", "latex"]
+FORMATS = ("text", "markdown", "latex")
 DIGITS = 4  # for paper and pencil
 MOST_STEPS = 100
 
 
 def exercise(
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: Annotated[
-        int, option("--seed", min=0, help="The seed of the random numbers.")
-    ] = 0,
-    hidden_size: o.HiddenSize = 0,
-    input_size: Annotated[
-        int, option("--input-size", min=0, metavar="I", help="I, where no --x tells it.")
-    ] = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    sample: i.SampleNumber = None,
-    round_: Annotated[
-        int | None,
-        option("--round", min=0, max=17, metavar="N",
-               help="Round weights and vectors to N decimals first."),
-    ] = None,
-    ask: Annotated[
-        str, option("--ask", metavar="SYMBOLS", help="What is asked; else f,i,g,o,c,h.")
-    ] = "",
-    key: Annotated[
-        str, option("--key", metavar="FILE", help="Write the key here; - puts it behind.")
-    ] = "",
-    show_key: Annotated[
-        bool, option("--show-key", help="Put the key behind the sheet, on a new page.")
-    ] = False,
-    template: Annotated[
-        str, option("--template", metavar="FILE", help="Write a CSV to fill in here.")
-    ] = "",
-    save: Annotated[
-        str, option("--save", metavar="FILE", help="Keep the exercise here, as a sample.")
-    ] = "",
-    notation: Annotated[
-        o.NotationName,
-        option("--notation",
-               help="joined: W_f · [h, x] (the default); split: W_f x + U_f h."),
-    ] = o.NotationName.JOINED,
-    digits: Annotated[
-        int, option("--digits", "-d", min=1, max=17, help="Decimals of the answers.")
-    ] = DIGITS,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help="text, markdown or latex.")
-    ] = "",
-    as_json: Annotated[bool, option("--json", hidden=True)] = False,
-    output: o.Output = "-",
-) -> None:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    input_size: int = option(
+        "--input-size", default=0, min=0, metavar="I", help="I, where no --x tells it."
+    ),
+    round_: int | None = option(
+        "--round",
+        default=None,
+        min=0,
+        max=17,
+        metavar="N",
+        help="Round weights and vectors to N decimals first.",
+    ),
+    ask: str = option(
+        "--ask", default="", metavar="SYMBOLS", help="What is asked; else f,i,g,o,c,h."
+    ),
+    key: str = option(
+        "--key", default="", metavar="FILE", help="Write the key here; - puts it behind."
+    ),
+    show_key: bool = option(
+        "--show-key", default=False, help="Put the key behind the sheet, on a new page."
+    ),
+    template: str = option(
+        "--template", default="", metavar="FILE", help="Write a CSV to fill in here."
+    ),
+    save: str = option(
+        "--save", default="", metavar="FILE", help="Keep the exercise here, as a sample."
+    ),
+    notation: o.NotationOptions = o.NotationOptions(),
+    digits: o.DigitOptions = o.DigitOptions(DIGITS),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+) -> None:
     """Make an exercise sheet, its key, and a file to grade against.
 
     The numbers given, the equations, and blanks for what is to be computed. The key is every row
     of the cell, the template a CSV for the answers, the saved exercise what `grade` reads.
     """
-    if as_json or format_ == "json":
+    if form.as_json or form.format_ == "json":
         raise UsageError(
             "an exercise's sheet is for people to read, and has no JSON",
-            where="--json" if as_json else "-f json",
+            where="--json" if form.as_json else "-f json",
             hint=f"one of: {', '.join(FORMATS)}; "
             "--save FILE keeps the exercise as a sample, in JSON",
         )  # fmt: skip
-    kind = choose_format(output, format_, False, FORMATS, ("text", "text"))
-    given = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external, preset, seed, hidden_size, output_size,
-        steps, sample, command=COMMAND,
-    )  # fmt: skip
+    i.refuse_beside("an exercise", differing(given.numbers), COMMAND)
+    kind, output = form.pick(), form.output
     trace = _trace(given, input_size)
     if round_ is not None:
         from lstm_cli.commands.exercise.exercise import rounded
@@ -120,47 +90,49 @@ def exercise(
         trace = rounded(trace, round_)
     from lstm_cli.commands.exercise.show import Task
 
-    task = Task(_asked(ask, trace), kind, digits, notation.value, save or trace.model.source)
+    source = save or trace.model.source
+    task = Task(_asked(ask, trace), kind, digits.number(), notation.notation.value, source)
     _Files(output, key, show_key, template, save).write(trace, task, given.cell)
     i.say_assumed(trace.assumptions)
 
 
-def _trace(given: i.RunInputs, input_size: int) -> Trace:
+def _trace(given: i.RunOptions, input_size: int) -> Trace:
     """Return the run of what is given, or of fresh random numbers where no --x is."""
-    if given.x or given.h or given.c:
-        i.refuse_idle({"--input-size": input_size}, "an exercise without --x", COMMAND)
-        seeded = given.preset == "random"
-        i.refuse_idle({"--seed": 0 if seeded else given.seed}, "--preset random", COMMAND)
+    vectors, sized = given.vectors, ["--input-size"] if input_size else []
+    if vectors.x or vectors.h or vectors.c:
+        i.refuse_idle(sized, "an exercise without --x", COMMAND)
+        if given.preset.preset != "random" and given.preset.seed:
+            i.refuse_idle(["--seed"], "--preset random", COMMAND)
         return given.trace()
-    if given.steps > MOST_STEPS:
+    steps, seed = vectors.length.steps, given.preset.seed
+    if steps > MOST_STEPS:
         raise UsageError(
-            f"{given.steps} steps are too many for paper", where="--steps",
+            f"{steps} steps are too many for paper", where="--steps",
             hint=f"at most {MOST_STEPS} steps of fresh numbers",
         )  # fmt: skip
     from lstm_cli.commands.exercise.exercise import fresh_vectors
     from lstm_cli.engine.run import run
 
     model = _model(given, input_size)
-    return run(model, *fresh_vectors(model, given.steps or 1, given.seed))
+    return run(model, *fresh_vectors(model, steps or 1, seed))
 
 
-def _model(given: i.RunInputs, input_size: int) -> Model:
+def _model(given: i.RunOptions, input_size: int) -> Model:
     """Return the model of a fresh exercise: a file's, a preset's, or one of short numbers."""
     from lstm_cli.cell.cells import LSTM
     from lstm_cli.cell.presets import preset_model
     from lstm_cli.commands.exercise.exercise import fresh_model
 
-    if given.weights:
-        idle = {"--hidden-size": given.hidden_size, "--input-size": input_size,
-                "--output-size": given.output_size, "--preset": given.preset}  # fmt: skip
-        i.refuse_idle(idle, "weights of its own", COMMAND)
-        return o.file_model(given.weights, given.layer, given.direction, given.convention,
-                            given.cell, given.external)  # fmt: skip
+    own = given.preset
+    if given.file.weights:
+        idle = differing(own).keys() - {"--seed"} | ({"--input-size"} if input_size else set())
+        i.refuse_idle(sorted(idle), "weights of its own", COMMAND)
+        return given.file_model()
     cell = given.cell.own_cell() or LSTM
-    sizes = {"I": input_size or 3, "H": given.hidden_size or 2, "P": given.output_size}
-    if given.preset:
-        return preset_model(given.preset, cell, sizes=sizes, seed=given.seed)
-    return fresh_model(cell, sizes, given.seed)
+    sizes = {"I": input_size or 3, "H": own.hidden_size or 2, "P": own.output_size}
+    if own.preset:
+        return preset_model(own.preset, cell, sizes=sizes, seed=own.seed)
+    return fresh_model(cell, sizes, own.seed)
 
 
 def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
@@ -223,12 +195,10 @@ class _Files:
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:
     from pathlib import PurePath
 
-    from lstm_cli.cell.cells import Settings
     from lstm_cli.commands.exercise.exercise import as_sample
     from lstm_cli.files.output import json_text
 
-    settings = Settings(cell.forget_bias, cell.clip, cell.cell_clip, cell.activations)
-    document = as_sample(trace, PurePath(name).stem, cell.name, settings)
+    document = as_sample(trace, PurePath(name).stem, cell.cell, cell.settings())
     members = ",\n ".join(
         f"{json_text(key)}: {json_text(value)}" for key, value in document.items()
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,7 +12,7 @@ from lstm_cli.base.errors import ExitCode, InputError, UsageError
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import as_words, differing
 
 if TYPE_CHECKING:
     from lstm_cli.commands.explore.state import Session
@@ -29,41 +29,15 @@ Examples:
   lstm-step explore --x "1;0;1;1" --weights samples/weights/parity.npz --notation split
   lstm-step explore --x 0.5,1 --steps 20 --cell peephole --preset random --seed 3
 """
+FIRST = ("--x", "--weights", "--notation")
 
 COMMAND = "lstm-step explore"
-# Options for which 0 is not the same as not given.
-_ZERO_COUNTS = ("--sample", "--forget-bias", "--clip", "--cell-clip")
 
 
 def explore(
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    allow_nonfinite: i.AllowNonfinite = False,
-    sample: i.SampleNumber = None,
-    notation: Annotated[
-        o.NotationName,
-        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
-    ] = o.NotationName.JOINED,
-    digits: Annotated[
-        int, option("--digits", "-d", min=1, max=17, help="Decimals on the screen.")
-    ] = 6,
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    notation: o.NotationOptions = o.NotationOptions(),
+    digits: o.DigitOptions = o.DigitOptions(),
 ) -> None:
     """Explore the step in the terminal: move, edit a number, watch what follows.
 
@@ -72,21 +46,15 @@ def explore(
     """
     _need_terminal()
     _need_textual()
-    inputs = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite,
-        command=COMMAND,
-    )  # fmt: skip
-    trace = inputs.trace()
+    trace = given.trace()
     from lstm_cli.commands.explore.app import ExploreApp
 
-    app = ExploreApp(trace, notation.value, digits)
+    app = ExploreApp(trace, notation.notation.value, digits.number())
     session = app.run()
     if app.return_code:  # it broke, and has said how
         raise typer.Exit(ExitCode.BUG)
     if session is not None and session.edits:
-        _say_edits(session, inputs)
+        _say_edits(session, given)
 
 
 def _need_terminal() -> None:
@@ -121,7 +89,7 @@ def _need_textual() -> None:
         )  # fmt: skip
 
 
-def _say_edits(session: Session, inputs: i.RunInputs) -> None:
+def _say_edits(session: Session, given: i.RunOptions) -> None:
     """Print what was edited, and the command that runs it again where options can say it."""
     from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
 
@@ -129,30 +97,13 @@ def _say_edits(session: Session, inputs: i.RunInputs) -> None:
         print(line)
     vectors = repeated_vectors(session)
     if vectors is not None:
-        print("again: lstm-step run " + " ".join(map(shell_word, _options(inputs, vectors))))
+        print("again: lstm-step run " + " ".join(map(shell_word, _options(given, vectors))))
 
 
-def _options(inputs: i.RunInputs, vectors: dict[str, str]) -> list[str]:
+def _options(given: i.RunOptions, vectors: dict[str, str]) -> list[str]:
     """Return the options as they were given, with the edited vectors in place of the old ones."""
-    cell = inputs.cell
-    given: dict[str, object] = {
-        "--x": inputs.x, "--h": inputs.h, "--c": inputs.c,
-        # Edited, x has a row for every step; each sample is a sequence of its own.
-        "--steps": 0 if "--x" in vectors else inputs.steps,
-        "--sample": None if "--x" in vectors else inputs.sample,
-        "--weights": inputs.weights, "--layer": inputs.layer,
-        "--direction": inputs.direction.value if inputs.direction else "",
-        "--convention": inputs.convention, "--preset": inputs.preset, "--seed": inputs.seed,
-        "--hidden-size": inputs.hidden_size, "--output-size": inputs.output_size,
-        "--cell": cell.name, "--forget-bias": cell.forget_bias, "--clip": cell.clip,
-        "--cell-clip": cell.cell_clip, "--activations": cell.activations,
-        "--dtype": "" if inputs.dtype is o.Dtype.FLOAT64 else inputs.dtype.value,
-    }  # fmt: skip
-    options = [
-        word
-        for name, value in (given | vectors).items()
-        if value not in (None, "") and (value or name in _ZERO_COUNTS)
-        for word in (name, str(value))
-    ]
-    flags = {"--allow-external-data": inputs.external, "--allow-nonfinite": inputs.allow_nonfinite}
-    return options + [name for name, set_ in flags.items() if set_]
+    options = differing(given)
+    if "--x" in vectors:  # edited, x has a row for every step; each sample is a sequence of its own
+        options = {name: value for name, value in options.items()
+                   if name not in ("--steps", "--sample")}  # fmt: skip
+    return as_words(options | vectors)

@@ -15,7 +15,6 @@ from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
-from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.commands.grade.answers import Answer
@@ -35,9 +34,10 @@ Examples:
   lstm-step grade exercise.json monday.csv tuesday.csv --ask c,h
   lstm-step grade --x 0.5,1 --h 0.1,0.2 --c 1,-1 answers.csv --no-follow-through
 """
+FIRST = ("--ask", "--departures", "--output")
 
 COMMAND = "lstm-step grade"
-FORMATS = ["table", "csv", "jsonl", "json"]
+FORMATS = ("table", "csv", "jsonl", "json")
 
 
 def grade(
@@ -45,84 +45,51 @@ def grade(
         list[str] | None,
         typer.Argument(metavar="[EXERCISE] ANSWERS…", help="The exercise, then the answers."),
     ] = None,
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    sample: i.SampleNumber = None,
-    ask: Annotated[
-        str,
-        option("--ask", metavar="SYMBOLS", help="What is asked: f,i,g,o,c,h."),
-    ] = "",
-    follow_through: Annotated[
-        bool,
-        option(
-            "--follow-through/--no-follow-through",
-            help="Whether a number counts that is right for the answer's own earlier numbers.",
-        ),
-    ] = True,
-    atol: Annotated[
-        float | None,
-        option("--atol", help="Tolerance, in place of what the numbers' digits allow."),
-    ] = None,
-    departures: Annotated[
-        int, option("--departures", min=1, max=2, help="How many mistakes at once are looked for.")
-    ] = 1,
-    digits: Annotated[
-        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
-    ] = 6,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help="table, csv, jsonl or json.")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    output: o.Output = "-",
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    ask: str = option("--ask", default="", metavar="SYMBOLS", help="What is asked: f,i,g,o,c,h."),
+    follow_through: bool = option(
+        "--follow-through/--no-follow-through",
+        default=True,
+        help="Whether a number counts that is right for the answer's own earlier numbers.",
+    ),
+    tolerance: o.ToleranceOptions = o.ToleranceOptions(),
+    departures: int = option(
+        "--departures",
+        default=1,
+        min=1,
+        max=2,
+        metavar="N",
+        help="How many mistakes at once are looked for: 1 or 2.",
+    ),
+    digits: o.DigitOptions = o.DigitOptions(),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Grade many answers to one exercise.
 
     Points for each answer and symbol, the known mistake behind wrong numbers, and what the class
     did. A wrong number costs itself, not what follows from it.
     """
     o.one_blas_thread()
-    o.check_atol(atol)
-    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
-    given = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, command=COMMAND,
-    )  # fmt: skip
+    atol, chosen = tolerance.checked(), form.pick()
     from lstm_cli.commands.grade.results import GradeSettings
 
     names = tuple(name for name in re.split(r"[\s,]+", ask) if name)
     settings = GradeSettings(names, atol, departures, follow_through)
     book = _graded(*_exercise(files or [], given), settings)
-    _write(book, chosen, output, digits, color)
+    _write(book, chosen, form.output, digits.number(), color)
 
 
-def _exercise(files: list[str], given: i.RunInputs) -> tuple[str, Trace, list[str]]:
+def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[str]]:
     """Return the exercise's name, its right run, and the files of answers.
 
     Raises:
         UsageError: a file is missing, or the exercise's file has several samples.
     """
-    in_options = bool(given.x or given.h or given.c)
+    vectors = given.vectors
+    in_options = bool(vectors.x or vectors.h or vectors.c)
     named, answers = ([], files) if in_options else (files[:1], files[1:])
-    if in_options and not given.x:
+    if in_options and not vectors.x:
         raise UsageError(
             "--x is missing: there is no exercise", where=COMMAND,
             hint=f"{COMMAND} --x 0.5,1 ANSWERS.csv, or {COMMAND} EXERCISE.json ANSWERS.csv",
@@ -197,14 +164,14 @@ def _with_progress(grades: Iterator[Grade], total: int) -> Iterator[Grade]:
         yield from progress.track(grades, total=total, description="answers graded")
 
 
-def _write(book: Gradebook, chosen: str, output: str, digits: int, color: o.Color) -> None:
+def _write(book: Gradebook, chosen: str, output: str, digits: int, color: o.ColorOptions) -> None:
     """Write the grades in the chosen format."""
     from lstm_cli.show.rows import View
 
     if chosen == "table":
         from lstm_cli.commands.grade.show import print_grades
 
-        o.show(lambda console: print_grades(console, book, View(digits=digits)), color, output)
+        color.show(lambda console: print_grades(console, book, View(digits=digits)), output)
         return
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.grade.show import FORMATS as WRITERS

@@ -9,7 +9,6 @@ import typer
 
 from lstm_cli.base.errors import ExitCode, safe
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,34 +18,32 @@ Examples:
   lstm-step inspect samples/weights/parity.npz
   lstm-step inspect samples/weights/hand.json --json
 """
-FORMATS = ["table", "json"]
+FIRST = ("--layer", "--convention", "--json")
+FORMATS = ("table", "json")
 SHOWN_TENSORS = 12
 
 
 def inspect_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A weight file; see `list formats`.")],
-    convention: o.ConventionName = "",
-    external: o.External = False,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help="table or json.")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    output: o.Output = "-",
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    layout: o.LayoutOptions = o.LayoutOptions(),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Show the LSTMs in a weight file.
 
     Sizes, layout and how it is known, ranges of the weights, and what the file leaves open.
     """
     from lstm_cli.commands.inspect.inspection import inspect_file
-    from lstm_cli.files.output import choose_format, json_text, write_out
+    from lstm_cli.files.output import json_text, write_out
 
-    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
-    document = inspect_file(Path(file), convention, external=external)
+    chosen = form.pick()
+    document = inspect_file(
+        Path(file), layout.convention, layer=layout.layer, external=layout.external
+    )
     if chosen == "json":
-        write_out([json_text(document, indent=1) + "\n"], output)
+        write_out([json_text(document, indent=1) + "\n"], form.output)
     else:
-        o.show(lambda console: _print(console, document), color, output)
+        color.show(lambda console: _print(console, document), form.output)
     if any("error" in lstm for lstm in document["lstms"]):
         raise typer.Exit(ExitCode.INPUT)
 

@@ -14,35 +14,39 @@ from lstm_cli.cell.cells import describe_edit
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.formats.conventions import convention_named
 from lstm_cli.formats.detect import Found, find_lstms
-from lstm_cli.formats.read import assemble, read_contents, refuse_strangers
+from lstm_cli.formats.read import assemble, choose_lstm, read_contents, refuse_strangers
 from lstm_cli.formats.registry import format_of
 
 SCHEMA = "lstm-step/1"
 
 
-def inspect_file(path: Path, convention: str = "", *, external: bool = False) -> dict[str, Any]:
+def inspect_file(
+    path: Path, convention: str = "", *, layer: str = "", external: bool = False
+) -> dict[str, Any]:
     """Describe the contents of a file as a JSON document.
 
     Args:
         path: a weight file.
         convention: the layout the user names, "" to let names and shapes decide.
+        layer: the one LSTM to describe, as `choose_lstm` takes it; "" describes all.
         external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
-        InputError: the file cannot be read, or its names are ambiguous.
+        InputError: the file cannot be read, its names are ambiguous, or it has no such layer.
     """
     contents = read_contents(path, external=external)
     place = safe(path)
     row = convention_named(convention) if convention else None
     found = find_lstms(contents, place, row)
     refuse_strangers(contents, found, place)
+    chosen = [choose_lstm(found, layer, place, contents.refused)] if layer else found
     return {
         "schema": SCHEMA,
         "command": "inspect",
         "file": str(path),
         "format": format_of(path).name,
         "bytes": path.stat().st_size,
-        "lstms": [_lstm(number, each, str(path)) for number, each in enumerate(found)],
+        "lstms": [_lstm(found.index(each), each, str(path)) for each in chosen],
         "tensors": [
             {"name": name, "shape": list(info.shape), "dtype": info.dtype}
             for name, info in contents.tensors.infos.items()

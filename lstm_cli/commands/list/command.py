@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,6 @@ import typer
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
-from lstm_cli.files.output import choose_format, write_out
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,8 @@ Examples:
   lstm-step list mistakes forget-bias-omitted
 """
 
-FORMATS = ["table", "json", "markdown"]
+FIRST = ("--json", "--markdown", "--output")
+FORMATS = ("table", "json", "markdown")
 
 Row = dict[str, Any]
 
@@ -158,14 +159,10 @@ def list_(
     name: Annotated[
         str, typer.Argument(metavar="[ID]", help="One mistake, with all there is on it.")
     ] = "",
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help="table, json or markdown.")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    markdown: Annotated[bool, option("--markdown", help="The same as -f markdown.")] = False,
-    output: o.Output = "-",
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    markdown: bool = option("--markdown", default=False, help="The same as -f markdown."),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Show what there is: cells, presets, ….
 
     Also conventions, file formats, activations, the functions of a cell's equations, and known
@@ -179,20 +176,21 @@ def list_(
         raise UsageError(
             f"{kind} have no pages of their own", where="ID", hint=f"lstm-step list {kind}"
         )
-    if markdown and format_ not in ("", "markdown"):
+    if markdown and form.format_ not in ("", "markdown"):
         raise UsageError(
-            f"--markdown and -f {safe(format_)} contradict each other", where="-f",
+            f"--markdown and -f {safe(form.format_)} contradict each other", where="-f",
             hint="keep one of them",
         )  # fmt: skip
-    format_ = "markdown" if markdown else format_
-    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
+    chosen = (replace(form, format_="markdown") if markdown else form).pick()
     rows = PAGES[kind](name) if name else KINDS[kind]()
-    if chosen == "json":
-        write_out([json.dumps(rows, indent=1) + "\n"], output)
-    elif chosen == "markdown":
-        write_out((line + "\n" for line in _markdown(rows)), output)
-    else:
-        o.show(lambda console: _print_rows(console, rows), color, output)
+    if chosen == "table":
+        color.show(lambda console: _print_rows(console, rows), form.output)
+        return
+    from lstm_cli.files.output import write_out
+
+    as_json = [json.dumps(rows, indent=1) + "\n"]
+    write_out(as_json if chosen == "json" else (f"{each}\n" for each in _markdown(rows)),
+              form.output)  # fmt: skip
 
 
 def _markdown(rows: list[Row]) -> Iterator[str]:

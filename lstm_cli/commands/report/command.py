@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.commands import _inputs as i
@@ -33,9 +33,11 @@ Examples:
   lstm-step report --x @x.npy -w model.npz -o gates.svg --symbols f,i,c --unit 0:16
   lstm-step report --x @x.npy -w model.npz -o lines.png --symbols f,c --unit 3,7 --theme dark
 """
+FIRST = ("--x", "--weights", "--output")
 
 COMMAND = "lstm-step report"
 FORMATS = ["html", "svg", "png", "pdf"]
+WIDTH_CM = 8.5
 
 
 class Picture(StrEnum):
@@ -62,107 +64,65 @@ _NAMES = {
 
 
 def report(
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    allow_nonfinite: i.AllowNonfinite = False,
-    sample: i.SampleNumber = None,
-    picture: Annotated[
-        Picture | None, option("--picture", help="What a picture shows.")
-    ] = None,
-    symbols: Annotated[
-        str,
-        option("--symbols", metavar="NAMES",
-               help="The rows of strips or lines: f,i,c; else the gates and states."),
-    ] = "",
-    unit: Annotated[
-        str,
-        option("--unit", "-u", metavar="UNITS",
-               help="Units of strips and lines: 3, 0:8; the one of a circuit, and of a page "
-               "at first. Else the one with the largest |h|."),
-    ] = "",
-    at: Annotated[
-        str,
-        option("--at", metavar="STEPS",
-               help="The steps of strips and lines: 1:50; the step of a circuit, and of a "
-               "page at first. Else the last."),
-    ] = "",
-    which: Annotated[
-        int | None,
-        option("--which", min=0, metavar="K",
-               help="The run of a stack that a circuit shows: 0 is layer 0 forward, then its "
-               "backward or the next layer …; else the last."),
-    ] = None,
-    theme: Annotated[
-        Theme | None,
-        option("--theme", help="Light, dark, or (a circuit) as the reader's system has it."),
-    ] = None,
-    width: Annotated[
-        float, option("--width", metavar="CM", help="A picture's width; 8.5 is a column.")
-    ] = 8.5,
-    notation: Annotated[
-        o.NotationName,
-        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
-    ] = o.NotationName.JOINED,
-    digits: Annotated[
-        int | None,
-        option("--digits", "-d", min=0, max=17,
-               help="Decimals: 6 on a page, 3 in a circuit."),
-    ] = None,
-    format_: Annotated[
-        str,
-        option("--format", "-f", metavar="FORMAT",
-               help="html, svg, png, pdf; else by the file's name."),
-    ] = "",
-    output: Annotated[
-        str,
-        option("--output", "-o", metavar="FILE", help="The page or picture; - is stdout."),
-    ] = "",
-) -> None:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    picture: Picture | None = option("--picture", default=None, help="What a picture shows."),
+    symbols: str = option(
+        "--symbols",
+        default="",
+        metavar="NAMES",
+        help="The rows of strips or lines: f,i,c; else the gates and states.",
+    ),
+    choice: o.ChoiceOptions = o.ChoiceOptions(),
+    which: int | None = option(
+        "--which",
+        default=None,
+        min=0,
+        metavar="K",
+        help="The run of a stack that a circuit shows: 0 is layer 0 forward, then its "
+        "backward or the next layer …; else the last.",
+    ),
+    theme: Theme | None = option(
+        "--theme", default=None, help="Light, dark, or (a circuit) as the reader's system has it."
+    ),
+    width: float = option(
+        "--width", default=WIDTH_CM, metavar="CM", help="A picture's width; 8.5 is a column."
+    ),
+    notation: o.NotationOptions = o.NotationOptions(),
+    digits: o.DigitOptions = o.DigitOptions(None),
+    format_: str = option(
+        "--format",
+        "-f",
+        default="",
+        metavar="FORMAT",
+        help="html, svg, png, pdf; else by the file's name.",
+    ),
+    output: str = option(
+        "--output", "-o", default="", metavar="FILE", help="The page or picture; - is stdout."
+    ),
+) -> None:
     """Make a page of a run, or a picture.
 
     The page shows the cell as a circuit with every number in it, strips of all steps, the equation
     of what is pointed at, and sliders that compute the step again.
     """
     kind = _kind(output, format_)
-    inputs = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite, COMMAND,
-    )  # fmt: skip
-    trace = inputs.trace("report")
+    trace = given.trace("report")
     what = "page" if kind == "html" else _what(picture, output, trace).value
     _refuse_idle(what, {
         "--picture": picture, "--symbols": symbols, "--which": which, "--theme": theme,
-        "--width": width if width != 8.5 else None,
+        "--width": width if width != WIDTH_CM else None,
     })  # fmt: skip
 
     from lstm_cli.files.output import write_out
-    from lstm_cli.show.rows import View, checked_view
+    from lstm_cli.show.rows import checked_view
 
-    view = checked_view(View(notation.value, 6 if digits is None else digits, unit, at), trace)
+    view = checked_view(o.ViewOptions(choice, notation, digits).view(), trace)
     if kind == "html":
         made: str | bytes = _page(trace, view)
     elif what == "circuit":
         _refuse_kind(kind)
         seen = _in_view(trace, view, which)
-        made = _circuit(trace, seen, 3 if digits is None else digits, theme or Theme.LIGHT, width)
+        made = _circuit(trace, seen, digits.number(3), theme or Theme.LIGHT, width)
     else:
         made = _over_time(trace, view, kind, what, symbols, theme, width)
     write_out([made], output)

@@ -16,8 +16,7 @@ from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, UsageError
 from lstm_cli.base.foreign import indented, shell_word
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
-from lstm_cli.files.output import check_targets, choose_format
+from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
@@ -38,8 +37,10 @@ Examples:
   lstm-step vet samples/*.json samples/streams.jsonl --json | jq '.suites[].strength'
   lstm-step vet samples/parity.json --min-strength 90
 """
+FIRST = ("--weights", "--min-strength", "--stronger")
 
-FORMATS = ["table", "json", "jsonl", "markdown"]
+COMMAND = "lstm-step vet"
+FORMATS = ("table", "json", "jsonl", "markdown")
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 # So long nobody waits for a sign of life.
 PATIENCE_SECONDS = 1.0
@@ -49,60 +50,53 @@ def vet(
     files: Annotated[
         list[str], typer.Argument(metavar="FILES…", help="Sample files, folders, globs, - (stdin).")
     ],
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    atol: Annotated[
-        float | None, option("--atol", help="Tolerance, in place of the samples' own.")
-    ] = None,
-    every: Annotated[
-        bool, option("--list", help="Show every mistake, also those that are seen.")
-    ] = False,
-    min_strength: Annotated[
-        float,
-        option("--min-strength", metavar="PERCENT", min=0, max=100,
-               show_default=False, help="Exit with 1 where a suite is weaker."),
-    ] = 0.0,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    stronger: Annotated[
-        str,
-        option("--stronger", metavar="FILE",
-               help="Write a stronger vector here, .json or .jsonl; - is stdout, alone."),
-    ] = "",
-    output: o.Output = "-",
-    quiet: Annotated[bool, option("--quiet", "-q", help="No notes, no progress.")] = False,
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    steps: i.StepOptions = i.StepOptions(),
+    file: o.WeightFile = o.WeightFile(),
+    preset: o.PresetOptions = o.PresetOptions(),
+    cell: o.CellOptions = o.CellOptions(),
+    tolerance: o.ToleranceOptions = o.ToleranceOptions(),
+    every: bool = option(
+        "--list", default=False, help="Show every mistake, also those that are seen."
+    ),
+    min_strength: float = option(
+        "--min-strength",
+        default=0.0,
+        metavar="PERCENT",
+        min=0,
+        max=100,
+        help="Exit with 1 where a suite is weaker.",
+    ),
+    stronger: str = option(
+        "--stronger",
+        default="",
+        metavar="FILE",
+        help="Write a stronger vector here, .json or .jsonl; - is stdout, alone.",
+    ),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    quiet: bool = option("--quiet", "-q", default=False, help="No notes, no progress."),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Find the mistakes that a test vector cannot see.
 
     With --stronger write short numbers that see them all.
     """
     o.one_blas_thread()
+    from lstm_cli.files.output import check_targets
     from lstm_cli.samples import find_files
 
-    o.check_atol(atol)
-    chosen = choose_format(output, format_, as_json, FORMATS, ("table", "table"))
+    atol = tolerance.checked()
+    chosen, output = form.pick(), form.output
     names = find_files(files)
     _check_stronger(stronger, names)
-    _check_weights(weights, layer, preset, seed)
-    table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
-    settings = _settings(table, weights, layer, convention, steps)
+    if file.weights and preset.preset:
+        raise UsageError("--weights and --preset are both given", where=COMMAND,
+                         hint="keep one of them")  # fmt: skip
+    if not preset.preset:
+        i.refuse_idle(differing(preset), "--preset", COMMAND)
+    settings = file.sample_settings(cell, steps=steps.steps)
     explain = chosen == "json" or chosen == "jsonl" or len(names) == 1
     with _ticking(quiet) as tick:
-        suites = [
-            _vetted(name, settings, _naming(preset, seed), atol, explain, tick) for name in names
-        ]
+        suites = [_vetted(name, settings, _naming(preset), atol, explain, tick) for name in names]
     if not quiet:
         _say_assumed(suites, settings.model)
     _refuse_alone(suites)
@@ -132,40 +126,16 @@ def _check_stronger(stronger: str, names: Sequence[str]) -> None:
         )  # fmt: skip
 
 
-def _check_weights(weights: str, layer: str, preset: str, seed: int) -> None:
-    if not weights:
-        i.refuse_idle({"--layer": layer}, "--weights", "lstm-step vet")
-    if not preset:
-        i.refuse_idle({"--seed": seed}, "--preset", "lstm-step vet")
-    if weights and preset:
-        raise UsageError("--weights and --preset are both given", where="lstm-step vet",
-                         hint="keep one of them")  # fmt: skip
-
-
-def _settings(
-    table: o.CellOptions, weights: str, layer: str, convention: str, steps: int
-) -> SampleSettings:
-    from lstm_cli.formats.read import read_weights
-    from lstm_cli.samples.settings import SampleSettings
-
-    own = table.cell()
-    model = (
-        read_weights(weights, layer=layer, cell=own, convention=convention or None, edit=table.edit)
-        if weights
-        else None
-    )
-    return SampleSettings(model=model, weights=weights, layer=layer, cell=own, edit=table.edit,
-                    convention=convention, steps=steps)  # fmt: skip
-
-
-def _naming(preset: str, seed: int) -> Callable[[Read], Read]:
+def _naming(preset: o.PresetOptions) -> Callable[[Read], Read]:
     """Return a function that gives samples without weights those of a preset."""
     from lstm_cli.samples import Sample
 
-    named = {"preset": preset, **({"seed": seed} if seed else {})}
+    own = {"seed": preset.seed, "hidden_size": preset.hidden_size,
+           "output_size": preset.output_size}  # fmt: skip
+    named = {"preset": preset.preset, **{name: number for name, number in own.items() if number}}
 
     def name(read: Read) -> Read:
-        if preset and isinstance(read, Sample) and read.weights is None:
+        if preset.preset and isinstance(read, Sample) and read.weights is None:
             return replace(read, weights=named)
         return read
 
@@ -253,7 +223,7 @@ def _emit(
     stronger: str,
     output: str,
     every: bool,
-    color: o.Color,
+    color: o.ColorOptions,
 ) -> None:
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.vet import show as shown
@@ -274,7 +244,7 @@ def _emit(
         case "markdown":
             write_out(shown.to_markdown(there), output)
         case _:
-            o.show(lambda console: _draw(console, there, made, stronger, every), color, output)
+            color.show(lambda console: _draw(console, there, made, stronger, every), output)
 
 
 def _draw(

@@ -1015,7 +1015,7 @@ REFUSED: list[tuple[list[object], int, str]] = [
         2,
         "one file, and there are 2",
     ),
-    ([SAMPLES / "hand.json", "--layer", "1"], 2, "--weights"),
+    ([SAMPLES / "hand.json", "--allow-external-data"], 2, "--weights"),
     ([SAMPLES / "hand.json", "--seed", "1"], 2, "--preset"),
     ([SAMPLES / "hand.json", "--preset", "ones", "--weights", "x.npz"], 2, "both given"),
     ([SAMPLES / "hand.json", "--stronger", "/no/such/folder/b.json"], 5, "cannot write"),
