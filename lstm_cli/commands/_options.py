@@ -388,7 +388,9 @@ class ColorOptions:
             return
         encoding = "utf-8" if output != "-" else sys.stdout.encoding
         buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
-        draw(make_console(self.color, buffer))
+        # What the environment says is of where people look, not of files.
+        in_file = output != "-" and self.color is Color.AUTO
+        draw(make_console(Color.NEVER if in_file else self.color, buffer))
         buffer.seek(0)
         write_out([line.rstrip() + "\n" for line in buffer], output)
 

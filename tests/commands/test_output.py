@@ -139,6 +139,18 @@ def test_a_name_without_suffix_is_as_a_pipe(command: str) -> None:
     assert call(*words, "-o", "/dev/null").raw == b""
 
 
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "CLICOLOR_FORCE"])
+def test_a_file_has_no_colour_by_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table in a file is plain text whatever the environment says of colours; --color always is not."""
+    call(*STEP, "-o", "plain.txt")
+    monkeypatch.setenv(name, "1")
+    call(*STEP, "-o", "o.txt")
+    assert Path("o.txt").read_bytes() == Path("plain.txt").read_bytes()
+    call(*STEP, "-o", "o.txt", "--color", "always")
+    assert b"\x1b[" in Path("o.txt").read_bytes()
+    assert b"\x1b[" in call(*STEP, "-f", "table").raw
+
+
 @pytest.mark.parametrize("command", ["batch", "diagnose"])
 def test_json_is_lines_or_a_document(command: str) -> None:
     """`--json` of many answers is a line each, and one document where the file is to be one."""
