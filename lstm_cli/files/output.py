@@ -263,6 +263,8 @@ def write_out(pieces: Iterable[str | bytes], output: str = "-") -> None:
     """
     if output == "-":
         _to_stdout(_unread(pieces, output))
+    elif output.endswith("/"):
+        raise _cannot_write(safe(output), IsADirectoryError("it is the name of a folder"))
     else:
         write_atomically(Path(output), pieces)
 

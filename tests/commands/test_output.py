@@ -120,7 +120,7 @@ def test_a_suffix_that_is_none_of_the_command_s(command: str) -> None:
     """A suffix that tells nothing, or another command's format, is refused without `-f`."""
     words, known = COMMANDS[command]
     assert_refused(call(*words, "-o", "o.dat"), 2, "'.dat' tells no format", "or a name that ends")
-    strange = next(each for each in (".png", ".csv", ".md") if SUFFIXES[each][0] not in
+    strange = next(each for each in (".json", ".png", ".csv", ".md") if SUFFIXES[each][0] not in
                    {*known.values(), "png" if command.startswith("report") else ""})  # fmt: skip
     assert_refused(call(*words, "-o", f"o{strange}"), 2, f"'{strange}' is for", "here are")
     assert not list(Path().glob("o.*"))
@@ -137,6 +137,12 @@ def test_a_name_without_suffix_is_as_a_pipe(command: str) -> None:
     assert (piped.code, piped.out) == (code, Path("o").read_text())
     assert call(*words, "-f", form).out == piped.out
     assert call(*words, "-o", "/dev/null").raw == b""
+
+
+def test_a_folder_s_name_is_no_file_s() -> None:
+    """A name that ends in a slash is refused, not written without it."""
+    assert_refused(call(*STEP, "-o", "new.csv/"), 5, "cannot write: it is the name of a folder")
+    assert not Path("new.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["FORCE_COLOR", "CLICOLOR_FORCE"])

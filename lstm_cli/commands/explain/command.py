@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,7 +75,8 @@ def explain(
     beside = {**differing(given, choice, digits, color), **({"--only": only} if only else {}),
               **({"--terms": terms} if terms != TERMS else {})}  # fmt: skip
     i.refuse_beside("the word", beside, COMMAND)
-    _write_word(word, form.pick(), notation.notation, form.output)
+    kind = replace(form, formats=PAGES).pick()
+    _write_word(word, kind, notation.notation, form.output)
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:
