@@ -1,6 +1,6 @@
-"""What the rows of a cell do to its states, read off the rows of c and h, never off a letter.
+"""What the rows of a cell do to its states, inferred from the rows of c and h, not from letters.
 
-In `c = i * c_prev + f * g` it is i that keeps, and f that writes.
+In `c = i * c_prev + f * g` it is i that keeps and f that writes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ DEEDS: tuple[Deed, ...] = ("keep", "write", "propose", "show")
 
 @value_record
 class Role:
-    """What a row's value is multiplied with, where that says what it is for.
+    """What a row's value is multiplied by, if that tells what the row is for.
 
     Attributes:
         deed: "keep": it multiplies c_prev in c; "write": it is a gate on something new in c;
-            "propose": it is that, by its own name; "show": it multiplies what h shows of c.
+            "propose": it is that new value itself; "show": it multiplies what h shows of c.
         partner: what it multiplies.
-        rest: whether 1 less the value is the factor: `(1 - f) * c_prev` keeps what f does not drop.
-        mixed: the matrix that then mixes the units, "" for none.
+        rest: whether the factor is 1 minus the value: `(1 - f) * c_prev` keeps what f leaves.
+        mixed: the matrix that then mixes the units, "" if none.
     """
 
     deed: Deed
@@ -36,7 +36,7 @@ class Role:
 
 
 def kept_factor(cell: Cell) -> Node | None:
-    """Factor of c_prev in c: `f`, `1 - u` or 1; None where c is not such a sum."""
+    """Factor of c_prev in c: `f`, `1 - u` or 1; None if c is not such a sum."""
     found = [_factors(term) for term, _ in _terms(cell["c"].expression) if _reads(term, "c_prev")]
     if len(found) != 1 or Name("c_prev") not in found[0]:
         return None
@@ -52,7 +52,7 @@ def kept_factor(cell: Cell) -> Node | None:
 
 @lru_cache(maxsize=64)
 def roles_of(cell: Cell) -> dict[str, Role]:
-    """Return symbol -> role, of the rows whose role is plain from c and h; keepers first."""
+    """Map symbols to roles for the rows whose role is clear from c and h; keepers first."""
     found: list[tuple[str, Role]] = []
     kept = kept_factor(cell)
     if kept is not None:
@@ -70,7 +70,7 @@ def roles_of(cell: Cell) -> dict[str, Role]:
                 gate, shown = (other, one) if names_in(one) == ["c"] else (one, other)
                 if names_in(shown) == ["c"]:
                     found += _as_factor(cell, gate, Role("show", shown, mixed=mixed))
-    # A row that does the same thing twice has no one partner to speak of.
+    # A row that does the same thing twice has no single partner.
     deeds = [(symbol, role.deed) for symbol, role in found]
     plain = [each for each in found if deeds.count((each[0], each[1].deed)) == 1]
     roles: dict[str, Role] = {}
@@ -80,7 +80,7 @@ def roles_of(cell: Cell) -> dict[str, Role]:
 
 
 def _terms(node: Node, mixed: str = "") -> Iterator[tuple[Node, str]]:
-    """Yield the terms that a state is the sum of, before any clip, and the matrix applied to it."""
+    """Yield the terms that sum to a state, before any clip, and the matrix applied to it."""
     match node:
         case Apply("+", (one, other)):
             yield from _terms(one, mixed)
@@ -108,7 +108,7 @@ def _reads(node: Node, name: str) -> bool:
 
 
 def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
-    """Return the role with its symbol, where a factor is a row's value or 1 less that."""
+    """Return the role with its symbol if a factor is a row's value or 1 minus that."""
     match factor:
         case Name(symbol) if symbol in cell.symbols:
             return [(symbol, role)]
@@ -118,12 +118,12 @@ def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
 
 
 def _is_gate(cell: Cell, one: Node, other: Node) -> bool:
-    """Return whether of two factors it is the first that looks like the gate of the second."""
+    """Whether the first of two factors looks like the gate of the second."""
     return _is_share(cell, one) and not _is_share(cell, other)
 
 
 def _is_share(cell: Cell, node: Node) -> bool:
-    """Return whether an expression is made to lie between 0 and 1."""
+    """Whether an expression always lies between 0 and 1 by construction."""
     match node:
         case Name(symbol) if symbol in cell.symbols:
             return _is_share(cell, cell[symbol].expression)

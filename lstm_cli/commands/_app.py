@@ -139,11 +139,11 @@ def _refuse_moved(args: list[str]) -> None:
         if command is None:
             continue
         rest = [*args[1:place], *args[place + 1 :]]
-        if command == "grade" and value:
-            rest.append(value)
-        elif command == "grade" and place < len(args) - 1:
-            rest.append(rest.pop(place - 1))
+        if not value and command == "grade" and rest[place - 1 :]:
+            value = rest.pop(place - 1)
         line = " ".join(map(shell_word, ["lstm-step", command, *rest]))
+        if command == "grade" and value:
+            line += f" {shell_word(value, file=True)}"  # the answers come last
         raise UsageError(f"{args[0]} {option} is a command of its own now: {command}", hint=line)
 
 

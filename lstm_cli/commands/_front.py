@@ -30,7 +30,7 @@ COMMANDS = {
         "See",
     ),
     "diagnose": Command("diagnose", "Say why two sets of numbers differ.", "Check"),
-    "vet": Command("vet", "Find the mistakes that a test vector cannot see.", "Check"),
+    "vet": Command("vet", "Find the mistakes that a test vector misses.", "Check"),
     "grade": Command("grade", "Grade many answers to one exercise.", "Check"),
     "batch": Command("batch", "Evaluate files of samples.", "Check"),
     "inspect": Command("inspect_", "Show the LSTMs in a weight file.", "Files"),
@@ -38,7 +38,7 @@ COMMANDS = {
     "exercise": Command(
         "exercise", "Make an exercise sheet, its key, and a file to grade against.", "Look up"
     ),
-    "list": Command("list_", "Show what there is: cells, presets, ….", "Look up"),
+    "list": Command("list_", "List cells, presets, ….", "Look up"),
 }  # fmt: skip
 
 # Options that became commands of their own: (command, option) -> the command.

@@ -417,6 +417,11 @@ class ToleranceOptions:
         return self.atol
 
 
+def names_in(text: str) -> tuple[str, ...]:
+    """Split a list such as `f,c,h` at commas and spaces; each name once."""
+    return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
 def one_blas_thread() -> None:
     """Keep NumPy's matrix products to a thread each, unless the environment says otherwise.
 

@@ -1,4 +1,4 @@
-"""What to do about a finding: the right equation beside the mistaken one, and lines to run."""
+"""What to do about a finding: the right equation next to the wrong one, and commands to run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ORDER = "gates-"
 
 @dataclass(frozen=True)
 class Correction:
-    """One row of the table as it is, and as it was computed."""
+    """One row of the table as it should be, and as it was computed."""
 
     symbol: str
     right: str
@@ -29,7 +29,7 @@ class Correction:
 
 
 def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Correction]:
-    """Return the rows that a finding changes, each as right and as mistaken equation."""
+    """Return the rows that a finding changes, each as the right and the wrong equation."""
     assert diagnosis.right is not None
     variant = finding.variant(diagnosis.right, Cache())
     if variant is None:
@@ -43,21 +43,21 @@ def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Co
 
 
 def frameworks(finding: Finding, diagnosis: Diagnosis) -> list[tuple[str, str]]:
-    """Return the (source, reader) conventions whose mixing up is a wrong order of gates."""
+    """Return the (source, reader) pairs of conventions whose mix-up gives this gate order."""
     orders = [row.id.removeprefix(_ORDER) for row in finding.departures
               if row.id.startswith(_ORDER) and len(row.id) == len(_ORDER) + 4]  # fmt: skip
     return readings_of_order(orders[0], _stacked(diagnosis)) if orders else []
 
 
 def _stacked(diagnosis: Diagnosis) -> str | None:
-    """Return the convention of the weights, where it is one that stacks gates."""
+    """Return the convention of the weights if it stacks gates."""
     name = diagnosis.trace.model.convention
     row = CONVENTIONS.get(name or "")
     return name if row and row.order else None
 
 
 def title(finding: Finding, diagnosis: Diagnosis) -> str:
-    """Title of a finding, in a line; two frameworks by name, where the weights' own is known."""
+    """One-line title of a finding; names both frameworks if that of the weights is known."""
     words = []
     for row in finding.departures:
         pairs = frameworks(finding, diagnosis) if row.kind == "order" else []
@@ -74,14 +74,14 @@ def title(finding: Finding, diagnosis: Diagnosis) -> str:
 
 @dataclass(frozen=True)
 class FixCommand:
-    """A line to run, and what it does: "mends" the weights, or "reproduces" their numbers."""
+    """A command to run, and what it does: "mends" the weights or "reproduces" their numbers."""
 
     does: str
     line: str
 
 
 def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
-    """Return lines to run: the conversion that mends, and the options that make their numbers."""
+    """Return commands to run: the conversion that fixes, and the run that reproduces."""
     lines = []
     source = diagnosis.trace.model.source
     readers = [pair[1] for pair in frameworks(finding, diagnosis)]
@@ -90,7 +90,7 @@ def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
         mended = f"lstm-step convert {where} fixed.npz --to {readers[0]}"
         lines.append(FixCommand("mends", mended))
     options = [row.options for row in finding.departures]
-    # The numbers of preset random depend on the cell that they fill.
+    # The numbers of the preset random depend on the cell that they fill.
     drawn = source.startswith("preset:random") and any("--cell " in each for each in options)
     if all(options) and not drawn:
         start = _own_run(diagnosis)
@@ -98,18 +98,18 @@ def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
     return lines
 
 
-# More numbers than this are not typed out in a line to run.
+# Commands do not spell out more numbers than this.
 _FEW = 24
 
 
 def _own_run(diagnosis: Diagnosis) -> str:
-    """Return the line that computes the right numbers, without vectors that are too long for it."""
+    """Return the command that computes the right numbers, leaving out vectors that are too long."""
     right, model = diagnosis.right, diagnosis.trace.model
     assert right is not None
     preset, _, seed = model.source.removeprefix("preset:").partition(" (seed ")
     weights = "--weights " + shell_word(model.source.split(", ")[0], file=True)
     if model.source.startswith("preset:"):
-        # A file, too, may be named `preset:…`.
+        # A file may also be named `preset:…`.
         seeded = f" --seed {shell_word(seed.rstrip(')'))}" if seed[:1] not in ("", "0") else ""
         weights = f"--preset {shell_word(preset)}{seeded}"
     elif model.source.startswith(("inline", "arrays")):
@@ -122,6 +122,6 @@ def _own_run(diagnosis: Diagnosis) -> str:
 
 
 def typed(rows: Array) -> str:
-    """Return rows as one types them: commas, and semicolons (in quotes) between rows."""
+    """Format rows as typed on a command line: commas, and (quoted) semicolons between rows."""
     text = ";".join(",".join(str(v).removesuffix(".0") for v in row) for row in rows.tolist())
     return f'"{text}"' if ";" in text else text

@@ -1,4 +1,4 @@
-"""What holds for a whole batch, and how it went."""
+"""Settings of a whole batch, and the tally of how it went."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lstm_cli.cell.weights import Model
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
 ANSWERS = 2
-# So many keys and assumptions are counted, by their first letters.
+# At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
 
 def unchanged(cell: Cell) -> Cell:
-    """Return a cell as it is: the edit of a batch that edits none."""
+    """Leave a cell as it is: the edit of a batch without one."""
     return cell
 
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """What holds for samples that do not say otherwise.
+    """Settings for samples that do not say otherwise.
 
     Attributes:
         model: the weights of samples that name none; None is the preset identity.
@@ -106,7 +106,7 @@ class Tally:
     handed_on: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
-        """Count what another counted."""
+        """Add the counts of another tally."""
         self.samples += other.samples
         self.failed += other.failed
         self.matched += other.matched
@@ -116,10 +116,10 @@ class Tally:
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Tally:
-        """Return the tally that a file has as JSON.
+        """Read a tally from its JSON object.
 
         Raises:
-            AttributeError, KeyError, TypeError, ValueError: it is none.
+            AttributeError, KeyError, TypeError, ValueError: it is not a tally.
         """
         samples, failed, matched, mismatched = (
             int(record[each]) for each in ("samples", "failed", "matched", "mismatched")
@@ -132,7 +132,7 @@ class Tally:
 
 
 def _together(some: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:
-    """Return counts added up: of the first texts alone, so that no user's keys fill memory.
+    """Add up counts, of the first texts only, so that no user's keys fill memory.
 
     Whatever is left out of a part is left out of the whole, too: the order of adding is the same.
     """

@@ -115,7 +115,7 @@ def test_bad_activations_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("table", "row", "column", "message"),
     [
-        ("f = sigmoid(z_f)\n", 1, 13, "'z_f' is used before it exists"),
+        ("f = sigmoid(z_f)\n", 1, 13, "'z_f' is used before it is defined"),
         ("\n# note\nz = x +\n", 3, 8, "not an equation"),
         ("c = c_prev + foo(x)", 1, 14, "unknown function 'foo'"),
         ("c = c_prev\nc = c_prev", 2, 1, "'c' is defined twice"),
@@ -200,8 +200,8 @@ def test_an_edit_from_a_file(tmp_path: Path) -> None:
         ("name = 3\nequations = ''", "must be text"),
         ("title = 'x'", "either 'equations' or 'base'"),
         ("base = 'lstm'\n[edit]\nq = '1'", "no row 'q'"),
-        ("base = 'lstm'\n[edit]\nf = 'i + zz'", "'zz' is used before it exists"),
-        ("base = 'lstm'\n[edit]\nf = 'h'", "circle"),
+        ("base = 'lstm'\n[edit]\nf = 'i + zz'", "'zz' is used before it is defined"),
+        ("base = 'lstm'\n[edit]\nf = 'h'", "cycle"),
         ("base = 'lstm'\nedits = 3", "unknown key"),
         ("= 3", "not TOML"),
         ("equations = '''\nc = c_prev + [x, x]\nh = c\n'''", "sizes"),
@@ -227,7 +227,7 @@ def test_errors_count_rows_of_the_file(tmp_path: Path) -> None:
 
 def test_a_cell_without_forget_gate_takes_no_forget_bias() -> None:
     """An option that has nothing to act on is refused, not ignored."""
-    with pytest.raises(CellError, match="no forget gate"):
+    with pytest.raises(CellError, match="no separate forget gate"):
         with_forget_bias(cell_named("coupled-forget"), 1.0)
 
 

@@ -172,7 +172,7 @@ def test_a_number_too_large_for_the_type_is_refused(
     arrays["b_o"][0] = -1e39
     np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type] # keys are names of arrays
     answer = call("convert", tmp_path / "w.npz", tmp_path / target, *options)
-    assert_refused(answer, 3, "-1e+39", "float32 goes up to 3.40282e+38")
+    assert_refused(answer, 3, "-1e+39", "float32 only goes up to 3.40282e+38")
     assert not (tmp_path / target).exists()
 
 
@@ -248,7 +248,7 @@ def test_forget_biases_add_up() -> None:
 def test_a_users_table_cannot_be_converted(tmp_path: Path) -> None:
     """A cell outside the family has no place in any framework's file."""
     odd = cell_named("lstm").edit({"c": "f * c_prev + g"}, name="odd", title="")
-    with pytest.raises(LstmStepError, match="not of the LSTM's family"):
+    with pytest.raises(LstmStepError, match="not in the LSTM family"):
         convert(Model.single(random_weights(odd)), tmp_path / "out.npz", "split")
 
 

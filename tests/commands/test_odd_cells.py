@@ -16,7 +16,7 @@ from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.commands.explore import drawing, equation, grid
 from lstm_cli.commands.explore.cursor import Cursor, symbols_of
 from lstm_cli.commands.explore.scene import Scene
-from lstm_cli.commands.explore.state import Session
+from lstm_cli.engine.edits import EditedRun
 from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.grad.differences import check as check_gradients
 from lstm_cli.engine.run import run
@@ -94,7 +94,7 @@ def explore(path: Path) -> None:
     model = preset_model("identity", read_cell(str(path)), sizes={"I": 2, "H": 2})
     trace = run(model, [[0.1, 0.2]], [0.3, -0.5], [0.2, 0.7])
     for symbol in symbols_of(trace.layers[0].cell):
-        scene = Scene(Session(trace), Cursor(symbol=symbol))
+        scene = Scene(EditedRun(trace), Cursor(symbol=symbol))
         for draw_ in (grid.table, equation.working, drawing.words):
             draw_(scene, 80, 20)
 

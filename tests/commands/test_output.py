@@ -119,7 +119,7 @@ def test_a_suffix_contradicts_another_format(command: str, suffix: str) -> None:
 def test_a_suffix_that_is_none_of_the_command_s(command: str) -> None:
     """A suffix that tells nothing, or another command's format, is refused without `-f`."""
     words, known = COMMANDS[command]
-    assert_refused(call(*words, "-o", "o.dat"), 2, "'.dat' tells no format", "or a name that ends")
+    assert_refused(call(*words, "-o", "o.dat"), 2, "unknown suffix '.dat'", "or a name that ends")
     strange = next(each for each in (".json", ".png", ".csv", ".md") if SUFFIXES[each][0] not in
                    {*known.values(), "png" if command.startswith("report") else ""})  # fmt: skip
     assert_refused(call(*words, "-o", f"o{strange}"), 2, f"'{strange}' is for", "here are")

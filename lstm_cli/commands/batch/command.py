@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lstm_cli.samples.settings import Tally
 
-# So many assumptions, and keys of the user's own, are said.
+# At most so many assumptions, and keys of the user's own, are listed.
 MOST_SAID = 8
 
 EXAMPLES = """\b
@@ -156,7 +156,7 @@ def batch(
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     if tally.mismatched or (check and not tally.matched):
-        # A check that compared nothing has not said yes.
+        # A check that compared nothing has not passed.
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 

@@ -1,4 +1,4 @@
-"""`lstm-step convert`: weights from any readable layout to another, with the margin."""
+"""`lstm-step convert`: weights from any readable layout to another, read back and compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_cli.commands._declared import option
 
 EXAMPLES = """\b
 Formats by suffix: .npz, .json, .safetensors, .weights.h5 (Keras 3), .onnx (one node), .h (C).
-What the target cannot hold is refused, with what would be lost.
+A conversion that would lose something is refused; the error says what.
 
 \b
 Examples:
@@ -38,16 +38,16 @@ def convert(
     side: o.SideOptions = o.SideOptions(),
     cell: o.CellOptions = o.CellOptions(),
     dtype: o.Dtype | None = option(
-        "--dtype", default=None, help="By default float32 where that is exact."
+        "--dtype", default=None, help="Default: float32 if it is exact."
     ),
     force: bool = option(
-        "--force", default=False, help="Write even where the target cannot hold it all."
+        "--force", default=False, help="Write even if the target cannot hold everything."
     ),
-    as_json: bool = option("--json", default=False, help="Report as a JSON document."),
+    as_json: bool = option("--json", default=False, help="Print the report as a JSON document."),
 ) -> None:
     """Write weights in another layout.
 
-    They are read back, and the largest difference is told.
+    They are read back, and the largest difference is reported.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
     from lstm_cli.files.output import check_targets, json_text, write_out
@@ -67,7 +67,7 @@ def convert(
     lines = [f"{done.source} ({model.convention}) → {done.target} ({done.convention})"]
     lines += [f"assumed: {each}" for each in model.assumptions]
     if done.read_with:
-        lines.append(f"read it with {done.read_with}: its names alone do not tell the layout")
+        lines.append(f"read it with {done.read_with}: its names alone do not determine the layout")
     lines += [f"moved: {each}" for each in done.moved] + [f"lost: {each}" for each in done.lost]
     if done.weight_difference is None:
         lines.append("not compared: something was lost")

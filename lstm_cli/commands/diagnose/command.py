@@ -1,4 +1,4 @@
-"""`lstm-step diagnose`: given weights, inputs and somebody's numbers, which mistake makes them."""
+"""`lstm-step diagnose`: which mistake turns these weights and inputs into somebody's numbers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def diagnose(
         "-e",
         default=(),
         metavar="SYMBOL=ROWS",
-        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place claims nothing.",
+        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place is not compared.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
     departures: int = option(
@@ -63,7 +63,7 @@ def diagnose(
         min=1,
         max=2,
         metavar="N",
-        help="How many mistakes at once are looked for: 1 or 2.",
+        help="How many mistakes to look for at once: 1 or 2.",
     ),
     fixed: f.FixedOptions = f.FixedOptions(),
     digits: o.DigitOptions = o.DigitOptions(),
@@ -72,7 +72,7 @@ def diagnose(
 ) -> None:
     """Say why two sets of numbers differ.
 
-    The first value that departs, and the mistake or convention that gives exactly them.
+    The first value that departs, and the mistake or convention that gives exactly these numbers.
     """
     o.one_blas_thread()
     chosen = form.pick()
@@ -90,7 +90,7 @@ Case = tuple[str, "Trace", "Expected"]
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """How numbers in question are read: to what tolerance, and in what integers, if any."""
+    """How the numbers in question are read: to what tolerance, and as which integers, if any."""
 
     atol: float | None
     integers: FixedSettings | None
@@ -113,7 +113,7 @@ class _Reading:
 def _cases(
     files: list[str], inputs: i.RunOptions, expect: list[str], reading: _Reading
 ) -> Iterator[Case]:
-    """Yield (name, our run, their numbers) for what was given."""
+    """Yield (name, our run, their numbers) of everything given."""
     if not files:
         if not expect:
             raise UsageError(
@@ -172,9 +172,9 @@ def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) ->
 
 
 def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
-    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number where they are text.
+    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number that was typed.
 
-    A `?` or nothing between commas claims nothing.
+    A `?` or an empty place between commas is not compared.
     """
     from lstm_cli.files.vectors import read_printed
 
@@ -196,7 +196,7 @@ def _from_traces(ours: Path, theirs: Path, inputs: i.RunOptions, reading: _Readi
 
 
 def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
-    """Return the run of a trace file again, from its inputs and its weights."""
+    """Run a trace file's inputs and weights again."""
     import numpy as np
 
     from lstm_cli.cell.cells import LSTM
@@ -243,7 +243,7 @@ def _start(mine: Any, place: tuple[int, str], state: str) -> Any:
 
 
 def _check_same(mine: Any, trace: Trace) -> None:
-    """Refuse a first trace that its own weights and inputs do not give again."""
+    """Refuse a first trace that its own weights and inputs do not reproduce."""
     import numpy as np
 
     for layer in trace.layers:
@@ -257,7 +257,7 @@ def _check_same(mine: Any, trace: Trace) -> None:
 
 
 def _with_progress(trace: Trace, expected: Expected, departures: int) -> Diagnosis:
-    """Diagnose, with a bar on stderr where that is a terminal."""
+    """Diagnose, with a progress bar if stderr is a terminal."""
     from lstm_cli.mistakes.diagnosis import diagnose as explain
 
     if not sys.stderr.isatty():
@@ -278,7 +278,7 @@ def _emit(
     diagnosed: Iterator[tuple[str, Diagnosis]], digits: int, chosen: str, output: str,
     color: o.ColorOptions,
 ) -> list[str]:  # fmt: skip
-    """Write the diagnoses; return their verdicts."""
+    """Write the diagnoses and return their verdicts."""
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.diagnose.show import diagnosis_record, markdown_rows, print_diagnosis
     from lstm_cli.files.output import json_text, one_document, write_out

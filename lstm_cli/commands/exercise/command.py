@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ Examples:
 FIRST = ("--seed", "--save", "--key")
 
 COMMAND = "lstm-step exercise"
-FORMATS = ("text", "markdown", "latex")
+FORMATS = ("text", "markdown", "latex", "html")
 DIGITS = 4  # for paper and pencil
 MOST_STEPS = 100
 
@@ -40,7 +39,7 @@ MOST_STEPS = 100
 def exercise(
     given: i.RunOptions = i.RunOptions(COMMAND),
     input_size: int = option(
-        "--input-size", default=0, min=0, metavar="I", help="I, where no --x tells it."
+        "--input-size", default=0, min=0, metavar="I", help="I, without --x to tell it."
     ),
     round_: int | None = option(
         "--round",
@@ -51,16 +50,16 @@ def exercise(
         help="Round weights and vectors to N decimals first.",
     ),
     ask: str = option(
-        "--ask", default="", metavar="SYMBOLS", help="What is asked; else f,i,g,o,c,h."
+        "--ask", default="", metavar="SYMBOLS", help="What to ask for; else f,i,g,o,c,h."
     ),
     key: str = option(
-        "--key", default="", metavar="FILE", help="Write the key here; - puts it behind."
+        "--key", default="", metavar="FILE", help="Write the key here; - appends it to the sheet."
     ),
     show_key: bool = option(
-        "--show-key", default=False, help="Put the key behind the sheet, on a new page."
+        "--show-key", default=False, help="Append the key to the sheet, on a new page."
     ),
     template: str = option(
-        "--template", default="", metavar="FILE", help="Write a CSV to fill in here."
+        "--template", default="", metavar="FILE", help="Write a CSV for the answers here."
     ),
     save: str = option(
         "--save", default="", metavar="FILE", help="Keep the exercise here, as a sample."
@@ -97,7 +96,7 @@ def exercise(
 
 
 def _trace(given: i.RunOptions, input_size: int) -> Trace:
-    """Return the run of what is given, or of fresh random numbers where no --x is."""
+    """Run what is given, or fresh random numbers without --x."""
     vectors, sized = given.vectors, ["--input-size"] if input_size else []
     if vectors.x or vectors.h or vectors.c:
         i.refuse_idle(sized, "an exercise without --x", COMMAND)
@@ -118,7 +117,7 @@ def _trace(given: i.RunOptions, input_size: int) -> Trace:
 
 
 def _model(given: i.RunOptions, input_size: int) -> Model:
-    """Return the model of a fresh exercise: a file's, a preset's, or one of short numbers."""
+    """Return the model of a fresh exercise: from a file, a preset, or short random numbers."""
     from lstm_cli.cell.cells import LSTM
     from lstm_cli.cell.presets import preset_model
     from lstm_cli.commands.exercise.exercise import fresh_model
@@ -136,14 +135,14 @@ def _model(given: i.RunOptions, input_size: int) -> Model:
 
 
 def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
-    """Return the names that are asked.
+    """Return the names asked for.
 
     Raises:
         UsageError: one that the cell does not compute.
     """
     from lstm_cli.commands.exercise.show import askable, usually_asked
 
-    names = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", ask) if name))
+    names = o.names_in(ask)
     known = askable(trace)
     for name in names:
         if name not in known:
@@ -156,7 +155,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the parts of an exercise go; "" is nowhere."""
+    """Where the parts of an exercise are written; "" is nowhere."""
 
     sheet: str
     key: str

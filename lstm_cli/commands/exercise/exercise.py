@@ -1,4 +1,4 @@
-"""Exercises: numbers short enough for a sheet of paper, and runs as files to grade against."""
+"""Exercises: numbers short enough for paper, and runs as files to grade against."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.cells import Settings as CellSettings
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.edits import RunDocument
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.samples import Sample, read_sample
 from lstm_cli.samples.models import sample_trace
@@ -21,13 +22,13 @@ from lstm_cli.samples.settings import SampleSettings
 
 
 def _short(generator: np.random.Generator, shape: tuple[int, ...], most: float = 0.9) -> Array:
-    """Return random numbers of one decimal up to `most`; a zero would hide mistakes."""
+    """Return random numbers with one decimal up to `most`; a zero would hide mistakes."""
     sizes = generator.integers(1, round(10 * most) + 1, shape) / 10
     return np.asarray(sizes * generator.choice([-1.0, 1.0], shape))
 
 
 def fresh_model(cell: Cell, sizes: Mapping[str, int], seed: int) -> Model:
-    """Return a model of one layer with random weights of one decimal.
+    """Return a model of one layer whose random weights have one decimal.
 
     Args:
         cell: the table.
@@ -52,7 +53,7 @@ def fresh_vectors(model: Model, steps: int, seed: int) -> tuple[Array, Array, Ar
 
 
 def rounded(trace: Trace, decimals: int) -> Trace:
-    """Return the run of the same model with all that is given rounded to so many decimals."""
+    """Run the same model with its weights and inputs rounded to so many decimals."""
     layers = tuple(
         Layer(
             {
@@ -69,33 +70,26 @@ def rounded(trace: Trace, decimals: int) -> Trace:
     note = f"weights and vectors are rounded to {decimals} decimals"
     model = Model(layers, trace.model.source, trace.model.convention,
                   (*trace.model.assumptions, note))  # fmt: skip
-    x, h, c = given(trace)
-    return run(model, *(np.round(each, decimals) for each in (x, h, c)))
-
-
-def given(trace: Trace) -> tuple[Array, Array, Array]:
-    """Inputs of an unbatched run: x `(T, I)` and the rows of the states h and c."""
-    starts = [
-        [each.values[name][0 if each.direction == "forward" else -1] for each in trace.layers]
-        for name in ("h_prev", "c_prev")
-    ]
-    return trace.layers[0].values["x"], np.array(starts[0]), np.array(starts[1])
+    document = RunDocument.of(trace)
+    h, c = ([np.round(state, decimals) for state in states] for states in (document.h, document.c))
+    return run(model, np.round(document.x, decimals), h, c)
 
 
 def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dict[str, Any]:
-    """Return a run as a sample that stands alone: its weights are in it.
+    """Return a run as a self-contained sample, weights included.
 
     Args:
         trace: the run, unbatched.
         name: its id.
         cell: as `--cell` names it; "" is the LSTM.
-        settings: what was added to the cell.
+        settings: additions to the cell.
 
     Raises:
-        UsageError: a run that no such sample gives: several layers, a cell of a file's own.
+        UsageError: no such sample can give this run: several layers, or a file's own cell.
     """
-    x, h, c = given(trace)
-    document: dict[str, Any] = {"id": name, "x": x.tolist(), "h": h.tolist(), "c": c.tolist()}
+    given = RunDocument.of(trace)
+    document: dict[str, Any] = {"id": name, "x": given.x.tolist()}
+    document |= {"h": [each.tolist() for each in given.h], "c": [each.tolist() for each in given.c]}
     if cell:
         document["cell"] = str(Path(cell).resolve()) if cell.lower().endswith(".toml") else cell
     if any("W_" + k in trace.model.first.arrays for k in "figo"):
@@ -113,7 +107,7 @@ def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dic
 
 
 def _gives(document: dict[str, Any], trace: Trace) -> bool:
-    """Whether a sample, read again, gives the very same run."""
+    """Whether a sample, read back, gives exactly the same run."""
     try:
         sample = read_sample(document, "", Path(), "")
         if not isinstance(sample, Sample):

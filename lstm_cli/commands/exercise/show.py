@@ -1,7 +1,7 @@
 """An exercise on paper: what is given, each row's equation, blanks for the answers, and the key.
 
-The equations come from the cell's table, the numbers from the run; the template that goes with
-the sheet is what `grade` reads.
+The equations come from the cell's table, the numbers from the run; `grade` reads the template that
+goes with the sheet.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from dataclasses import dataclass
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Notation, is_matrix
-from lstm_cli.commands.exercise.exercise import given
+from lstm_cli.engine.edits import RunDocument
 from lstm_cli.engine.run import LayerTrace, Trace
 from lstm_cli.show.rows import definitions, equation_text
 from lstm_cli.show.sheets import WRITERS, Writer
 
-# A matrix wider or higher than this is not for paper.
+# A wider or taller matrix is not printed.
 MOST_COLUMNS = 14
 MOST_ROWS = 12
-# So many units stand beside each other in a table.
+# Units side by side in a table.
 UNITS_A_TABLE = 5
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a sheet asks, and how it looks.
+    """What a sheet asks for, and how it looks.
 
     Attributes:
-        ask: the names of what is asked: `f`, `h`, or `layer0_forward_f` in a stack.
+        ask: the names asked for: `f`, `h`, or `layer0_forward_f` in a stack.
         kind: "text", "markdown" or "latex".
         digits: decimals of the answers.
         notation: joined or split.
-        source: where weights too large for the sheet are found.
+        source: where to find weights too large for the sheet.
     """
 
     ask: tuple[str, ...]
@@ -61,7 +61,7 @@ def _names(trace: Trace, each: LayerTrace) -> dict[str, str]:
 
 
 def sheet(trace: Trace, task: Task, *, with_key: bool = False) -> Iterator[str]:
-    """Yield the sheet; `with_key` puts the key on a page of its own behind it."""
+    """Yield the sheet; `with_key` adds the key on a page of its own."""
     writer = WRITERS[task.kind]()
     yield writer.begin(_title(trace, writer))
     yield from _given(trace, task, writer)
@@ -108,7 +108,8 @@ def _given(trace: Trace, task: Task, writer: Writer) -> Iterator[str]:
     if first.output_size != first.hidden_size:
         sizes += f", {_count(first.output_size, 'output')}"
     yield writer.paragraph(f"{sizes}." if len(trace.layers) == 1 else f"In layer 0: {sizes}.")
-    x, h, c = given(trace)
+    document = RunDocument.of(trace)
+    x, h, c = document.x, document.h, document.c
     name = writer.style.name("x")
     several = len(x) > 1
     inputs = [(_at_time(name, t + 1) if several else name, row) for t, row in enumerate(x)]
@@ -136,7 +137,7 @@ def _at_time(shown: str, t: int) -> str:
 
 
 def _before(shown: str, several: bool) -> str:
-    """Return the state before the first of several steps: `h_0` for `h_{t−1}`."""
+    """Return the name of the state before the first of several steps: `h_0` for `h_{t−1}`."""
     return shown.replace("{t−1}", "0").replace("{t-1}", "0") if several else shown
 
 
@@ -145,7 +146,7 @@ def _place(each: LayerTrace) -> str:
 
 
 def _reads(trace: Trace, each: LayerTrace, writer: Writer) -> Iterator[str]:
-    """Say what the input of a layer above is, and which way a backward layer goes."""
+    """Say what the input of an upper layer is, and which way a backward layer goes."""
     h, x = (writer.math(writer.style.name(name)) for name in ("h", "x"))
     if each.layer:
         below = [own.direction for own in trace.layers if own.layer == each.layer - 1]
@@ -156,7 +157,7 @@ def _reads(trace: Trace, each: LayerTrace, writer: Writer) -> Iterator[str]:
 
 
 def _weights(each: LayerTrace, task: Task, writer: Writer) -> Iterator[str]:
-    """Yield the parameters, a gate's matrix and vectors together."""
+    """Yield the parameters, grouped by gate."""
     arrays = _shown_parameters(each, task.notation)
     if any(not _small(array) for array in arrays.values()):
         yield writer.paragraph(f"The weights are in {writer.escape(task.source)}.")
@@ -169,7 +170,7 @@ def _weights(each: LayerTrace, task: Task, writer: Writer) -> Iterator[str]:
 
 
 def _shown_parameters(each: LayerTrace, notation: Notation) -> dict[str, Array]:
-    """Return the parameters as the notation has them: `W_k` whole, or cut into `U_k` and `W_k`."""
+    """Return the parameters for a notation: `W_k` whole, or split into `U_k` and `W_k`."""
     arrays = dict(each.weights.arrays)
     if notation == "split":
         wide = each.weights.output_size
@@ -204,7 +205,7 @@ def _cells(trace: Trace, task: Task, writer: Writer) -> Iterator[str]:
 
 
 def _reading(cell: Cell, task: Task, writer: Writer) -> Iterator[str]:
-    """Yield a sentence on each sign that a beginner may not know."""
+    """Yield a sentence on each symbol that a beginner may not know."""
     style = writer.style
     if task.notation == "joined":
         h, x = (writer.math(style.name(name)) for name in ("h_prev", "x"))
@@ -263,7 +264,7 @@ def _cell(values: Array, unit: int, task: Task, writer: Writer, filled: bool) ->
 
 
 def template(trace: Trace, ask: Sequence[str]) -> Iterator[str]:
-    """Yield the CSV that answers are filled in: a header, and a first row that is still empty."""
+    """Yield the CSV for the answers: a header and one empty row."""
     columns = ["name", *_columns(trace, ask)]
     yield ",".join(columns) + "\n"
     yield "," * (len(columns) - 1) + "\n"

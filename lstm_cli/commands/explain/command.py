@@ -1,8 +1,7 @@
-"""`lstm-step explain`: a step worked out, or a word of the LSTM."""
+"""`lstm-step explain`: a step worked out, or a page of the glossary."""
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,8 +31,8 @@ Examples:
 FIRST = ("--x", "--weights", "--unit")
 
 COMMAND = "lstm-step explain"
-PAGES = ("text", "markdown", "latex")
-FORMATS = (*PAGES, "json")
+PAGES = ("text", "markdown", "latex", "html")
+FORMATS = ("text", "markdown", "latex", "json")
 TERMS = 8
 WIDEST_PAGE = 100  # longer lines of words are hard to read
 
@@ -63,7 +62,7 @@ def explain(
     does; or a page of the glossary.
     """
     if not word:
-        symbols = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", only) if name))
+        symbols = o.names_in(only)
         shown = choice.unit, choice.at, symbols, notation.notation.value, digits.number()
         _work_out(given, (*shown, terms), form, color)
         return
@@ -75,12 +74,11 @@ def explain(
     beside = {**differing(given, choice, digits, color), **({"--only": only} if only else {}),
               **({"--terms": terms} if terms != TERMS else {})}  # fmt: skip
     i.refuse_beside("the word", beside, COMMAND)
-    kind = replace(form, formats=PAGES).pick()
-    _write_word(word, kind, notation.notation, form.output)
+    _write_word(word, replace(form, formats=PAGES).pick(), notation.notation, form.output)
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:
-    """Write the page of a word, or the list of all."""
+    """Write the page of a word, or the index."""
     import shutil
 
     from lstm_cli.commands.explain.glossary import word_named
@@ -105,7 +103,7 @@ def _work_out(
             hint=f"{COMMAND} --h 0,0.5 --x 1,0.3, or {COMMAND} forget-gate",
         )  # fmt: skip
     chosen = form.pick()
-    trace = given.trace("text")  # also in JSON: one sample at a time
+    trace = given.trace("text")  # one sample at a time, in JSON too
 
     from lstm_cli.show.worked import Ask, check
 

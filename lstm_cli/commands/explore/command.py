@@ -1,4 +1,4 @@
-"""`lstm-step explore`: the step in the terminal, to move about in and to edit."""
+"""`lstm-step explore`: a run in the terminal, to walk through and edit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import as_words, differing
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.explore.state import Session
+    from lstm_cli.engine.edits import EditedRun
 
 EXAMPLES = """\b
 Keys: arrows go to another row or unit, comma and full stop to another step, e edits x, h_prev,
@@ -51,17 +51,17 @@ def explore(
 
     app = ExploreApp(trace, notation.notation.value, digits.number())
     session = app.run()
-    if app.return_code:  # it broke, and has said how
+    if app.return_code:  # it crashed, and has printed why
         raise typer.Exit(ExitCode.BUG)
     if session is not None and session.edits:
         _say_edits(session, given)
 
 
 def _need_terminal() -> None:
-    """Refuse to start where nobody could see the screen or press a key.
+    """Refuse to start if nobody could see the screen or press a key.
 
     Raises:
-        UsageError: stdin, stdout or stderr (on which the screen is drawn) is no terminal.
+        UsageError: stdin, stdout or stderr (on which the screen is drawn) is not a terminal.
     """
     hint = "lstm-step run, with the same options, prints every value"
     for name in ("stdin", "stdout", "stderr"):
@@ -75,10 +75,10 @@ def _need_terminal() -> None:
 
 
 def _need_textual() -> None:
-    """Refuse to start without the package that draws.
+    """Refuse to start without Textual.
 
     Raises:
-        InputError: with the line that installs it.
+        InputError: with the command that installs it.
     """
     from importlib.util import find_spec
 
@@ -89,8 +89,8 @@ def _need_textual() -> None:
         )  # fmt: skip
 
 
-def _say_edits(session: Session, given: i.RunOptions) -> None:
-    """Print what was edited, and the command that runs it again where options can say it."""
+def _say_edits(session: EditedRun, given: i.RunOptions) -> None:
+    """Print what was edited, and the command that repeats it if options can express it."""
     from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
 
     for line in edit_lines(session):
@@ -101,9 +101,9 @@ def _say_edits(session: Session, given: i.RunOptions) -> None:
 
 
 def _options(given: i.RunOptions, vectors: dict[str, str]) -> list[str]:
-    """Return the options as they were given, with the edited vectors in place of the old ones."""
+    """Return the options as they were given, with the edited vectors filled in."""
     options = differing(given)
-    if "--x" in vectors:  # edited, x has a row for every step; each sample is a sequence of its own
+    if "--x" in vectors:  # an edited x has a row for every step, of the one sample shown
         options = {name: value for name, value in options.items()
                    if name not in ("--steps", "--sample")}  # fmt: skip
     return as_words(options | vectors)

@@ -1,4 +1,4 @@
-"""One person's answer: who, which numbers by their columns, and what the columns are called."""
+"""One person's answer: a name, the text of each column, and the meaning of the columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# What is longer is cut: a line, a cell, a name, a cell that is only passed on.
+# Maximum lengths: of a line, a cell, a name, a cell that is only passed through.
 MAX_LINE = 100_000
 MAX_CELL = 20_000
 MAX_NAME = 200
@@ -19,12 +19,12 @@ NAMES = ("name", "student", "id")
 
 
 class AnswerColumn(NamedTuple):
-    """What a column holds.
+    """Meaning of a column.
 
     Attributes:
         symbol: a row of the cell's table, or `layer0_forward_f`.
-        unit: as it is numbered, or None for a whole vector.
-        t: the step, or None for the last (for all, where the cell has a row for each).
+        unit: the unit as numbered in the file, or None for a whole vector.
+        t: the step, or None for the last (or for all, if the text has a row for each).
     """
 
     symbol: str
@@ -34,15 +34,15 @@ class AnswerColumn(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one person handed in.
+    """One person's submission.
 
     Attributes:
-        name: who.
-        cells: column -> text, only where something was written.
-        columns: what there was to fill in: the file's header, or in JSON the answer's own members.
-        other: what is passed on, by its heading.
+        name: the person.
+        cells: the text of each column that was filled in.
+        columns: the columns to fill in: the file's header, or in JSON the answer's own members.
+        other: data passed through, by heading.
         line: where it starts in the file, from 1.
-        notes: what had to be put right to read it.
+        notes: what had to be corrected to read it.
     """
 
     name: str
@@ -60,14 +60,14 @@ _COLUMN = re.compile(
 
 
 def column_of(heading: str, symbols: Sequence[str]) -> AnswerColumn | None:
-    """Parse a heading such as `h`, `f_0`, `f[0]`, `h@2` or `h_0@2`; None if it is none.
+    """Parse a heading such as `h`, `f_0`, `f[0]`, `h@2` or `h_0@2`; None if it is not one.
 
-    `F`, `f_t` and `C̃_t` are f, f and g, where no other symbol is meant.
+    `F`, `f_t` and `C̃_t` mean f, f and g, unless they name another symbol.
     """
     if heading in symbols:
         return AnswerColumn(heading)
     match = _COLUMN.fullmatch(heading.strip())
-    assert match is not None  # everything in it may be absent
+    assert match is not None  # all parts are optional
     symbol = _symbol(match["symbol"], symbols)
     if symbol is None or (match["t"] and match["late"]):
         return None
@@ -85,5 +85,5 @@ def _symbol(text: str, symbols: Sequence[str]) -> str | None:
 
 
 def shown_name(text: str, line: int) -> str:
-    """Return a name cut to `MAX_NAME`, or where the answer stands if it has none."""
+    """Return a name truncated to `MAX_NAME`, or the answer's line if it has none."""
     return text[:MAX_NAME] + "…" * (len(text) > MAX_NAME) if text else f"line {line}"

@@ -1,4 +1,4 @@
-"""Readings of one run, computed once and compared with everybody's numbers."""
+"""Candidate mistakes of one run, computed once and compared with everyone's numbers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.variant_run import Cache
 
-# Values kept of a list of readings; past this each diagnosis computes its own.
+# Limit on the cached values of a list of candidates; beyond it each diagnosis computes its own.
 MAX_BYTES = 2**28
 
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Readings that apply, and what they give: (run, symbol) -> `(K, T, n)`."""
+    """Candidates that apply, and their values: (run, symbol) -> `(K, T, n)`."""
 
     findings: Sequence[Finding]
     values: Mapping[tuple[int, str], Array]
 
 
 class Bank:
-    """Judges candidates as `Search` does, from values that are kept between the searches."""
+    """Judges candidates like `Search`, from values cached between searches."""
 
     def __init__(self, trace: Trace) -> None:
         self.right = right_variant(trace)
@@ -40,10 +40,10 @@ class Bank:
     def __call__(
         self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
     ) -> list[Finding] | None:
-        """Return the candidates that apply with their differences; None where they are too many."""
+        """Return the candidates that apply with their differences; None if there are too many."""
         if len(candidates) * self.size > MAX_BYTES:
             return None
-        # A rounding row has the number of its decimals in its title alone.
+        # The number of decimals of a rounding row is only in its title.
         key = tuple(row.id + row.formula for departures in candidates for row in departures)
         if key not in self.blocks:
             self.blocks[key] = self._compute(candidates)
@@ -59,7 +59,7 @@ class Bank:
         ]
 
     def numbers(self, finding: Finding, expected: Expected) -> Array | None:
-        """Flat numbers of a finding in place of the expected; None where not kept."""
+        """Flat numbers of a finding at the positions of the expected; None if not cached."""
         for block in self.blocks.values():
             for place, each in enumerate(block.findings):
                 if each.id == finding.id:
@@ -68,7 +68,7 @@ class Bank:
         return None
 
     def _off(self, vector: ExpectedVector, block: _Block) -> Array:
-        """Distance of each reading from a vector, `(K, n)`."""
+        """Absolute difference of each candidate from a vector, `(K, n)`."""
         if (vector.run, vector.symbol) not in block.values:
             return np.full((len(block.findings), len(vector.values)), np.inf)
         off = np.abs(block.values[vector.run, vector.symbol][:, vector.t - 1] - vector.values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,11 +45,16 @@ def grade(
         typer.Argument(metavar="[EXERCISE] ANSWERS…", help="The exercise, then the answers."),
     ] = None,
     given: i.RunOptions = i.RunOptions(COMMAND),
-    ask: str = option("--ask", default="", metavar="SYMBOLS", help="What is asked: f,i,g,o,c,h."),
+    ask: str = option(
+        "--ask",
+        default="",
+        metavar="SYMBOLS",
+        help="What was asked for; else what the answers have.",
+    ),
     follow_through: bool = option(
         "--follow-through/--no-follow-through",
         default=True,
-        help="Whether a number counts that is right for the answer's own earlier numbers.",
+        help="Count numbers that are right for the answer's own earlier ones.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
     departures: int = option(
@@ -59,7 +63,7 @@ def grade(
         min=1,
         max=2,
         metavar="N",
-        help="How many mistakes at once are looked for: 1 or 2.",
+        help="How many mistakes to look for at once: 1 or 2.",
     ),
     digits: o.DigitOptions = o.DigitOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
@@ -74,8 +78,7 @@ def grade(
     atol, chosen = tolerance.checked(), form.pick()
     from lstm_cli.commands.grade.results import GradeSettings
 
-    names = tuple(name for name in re.split(r"[\s,]+", ask) if name)
-    settings = GradeSettings(names, atol, departures, follow_through)
+    settings = GradeSettings(o.names_in(ask), atol, departures, follow_through)
     book = _graded(*_exercise(files or [], given), settings)
     _write(book, chosen, form.output, digits.number(), color)
 

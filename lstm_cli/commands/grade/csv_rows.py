@@ -1,4 +1,4 @@
-"""Answers in CSV: each row read by itself, so that none can spoil another."""
+"""Answers in CSV, with each row read independently, so that none can affect another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lstm_cli.commands.grade.answers import (
     shown_name,
 )
 
-# A cell in quotes may run over so many lines; past them the quote was a slip.
+# Most lines that a quoted cell may span; beyond that the quote is taken as a typo.
 MAX_QUOTED_LINES = 20
 TIMES = ("t", "step")
 HINT = (
@@ -33,7 +33,7 @@ HINT = (
 
 @dataclass(frozen=True, eq=False)
 class _Header:
-    """What each cell of a row is: a column of numbers, the name, the step, or passed on."""
+    """Meaning of each cell in a row: a column of numbers, the name, the step, or passed through."""
 
     cells: tuple[str, ...]
     columns: Mapping[int, AnswerColumn]
@@ -43,13 +43,13 @@ class _Header:
 
     @property
     def other(self) -> dict[int, str]:
-        """Place -> heading of what is passed on."""
+        """Headings of the columns that are passed through, by index."""
         own = {self.name, self.time, *self.columns}
         return {n: text for n, text in enumerate(self.cells) if n not in own and text}
 
 
 def from_csv(text: str, symbols: Sequence[str], place: str) -> Iterator[Answer]:
-    """Yield the answers of a CSV; arguments and errors as `read_answers`."""
+    """Yield the answers in a CSV; arguments and errors as for `read_answers`."""
     lines = [_cut(line) for line in io.StringIO(text, newline=None)]
     first = next(n for n, line in enumerate(lines) if line.strip())
     told = re.fullmatch(r"sep=(.)\s*", lines[first])
@@ -69,7 +69,7 @@ def _cut(line: str) -> str:
 
 
 def _header(line: str, symbols: Sequence[str], told: str) -> _Header:
-    """Return the header read with the delimiter that gives it most columns."""
+    """Parse the header with the delimiter that gives the most columns."""
     read = [_header_with(mark, line, symbols) for mark in (told or ",;\t|")]
     return max(read, key=lambda each: (len(each.columns), each.name is not None))
 
@@ -84,7 +84,7 @@ def _header_with(delimiter: str, line: str, symbols: Sequence[str]) -> _Header:
     columns = {place: column for column, place in found.items()}
     free = {n: cell.casefold() for n, cell in enumerate(cells) if n not in columns}
     name = _place_of(NAMES, free)
-    if name is None:  # "First name", "Student number": what learning platforms write
+    if name is None:  # "First name", "Student number": as written by learning platforms
         name = next(
             (n for n, cell in free.items() if any(each in cell for each in NAMES[:2])), None
         )
@@ -92,7 +92,7 @@ def _header_with(delimiter: str, line: str, symbols: Sequence[str]) -> _Header:
 
 
 def _place_of(names: Sequence[str], free: Mapping[int, str]) -> int | None:
-    """Return the first column that has one of the names, the first of them before the second."""
+    """Return the first column that has one of the names, in order of preference."""
     return next((n for each in names for n, cell in free.items() if cell == each), None)
 
 
@@ -108,8 +108,8 @@ def _records(
 ) -> Iterator[tuple[int, list[str], list[str]]]:
     """Yield (line number, cells, notes) of each row.
 
-    A quote that is not closed would swallow all that follows: it is taken as one only where the
-    row it makes has the right number of cells and no line in it is a row of its own.
+    An unclosed quote would swallow everything that follows: a quote is honoured only if the
+    resulting row has the right number of cells and no line in it is a row of its own.
     """
     place = start
     while place < len(lines):
@@ -170,7 +170,7 @@ def _row_answer(cells: list[str], header: _Header, line: int, notes: list[str]) 
 
 
 def _fitted(cells: list[str], header: _Header) -> tuple[list[str], list[str]]:
-    """Return as many cells as the header has, and what was done to get them."""
+    """Fit the cells to the header; return them with notes on what was done."""
     wanted = len(header.cells)
     while len(cells) > wanted and not cells[-1].strip():
         cells = cells[:-1]
@@ -182,11 +182,11 @@ def _fitted(cells: list[str], header: _Header) -> tuple[list[str], list[str]]:
     halves = _halves_joined(cells, header)
     if halves is not None:
         return halves, ["decimal commas"]
-    return cells[:wanted], [f"{len(cells)} cells, the header has {wanted}: the rest is not read"]
+    return cells[:wanted], [f"{len(cells)} cells, the header has {wanted}: the rest is ignored"]
 
 
 def _halves_joined(cells: list[str], header: _Header) -> list[str] | None:
-    """Return cells with numbers whole again that decimal commas had cut in two; None if not."""
+    """Rejoin numbers that were split at decimal commas; None if that does not fit."""
     numbers = [place for place, column in header.columns.items() if column.unit is not None]
     if header.delimiter != "," or len(cells) != len(header.cells) + len(numbers):
         return None
@@ -203,7 +203,7 @@ def _halves_joined(cells: list[str], header: _Header) -> list[str] | None:
 
 
 def _merged(answers: Iterable[Answer]) -> Iterator[Answer]:
-    """Yield one answer for all rows of a name, where each row is a step."""
+    """Merge the rows of each name into one answer, if each row is a step."""
     grouped: dict[str, list[Answer]] = {}
     for answer in answers:
         grouped.setdefault(answer.name, []).append(answer)
@@ -213,6 +213,6 @@ def _merged(answers: Iterable[Answer]) -> Iterator[Answer]:
         for row in rows:
             twice = [column for column in row.cells if column in cells]
             if twice:
-                notes.append(f"t = {twice[0].t} is there twice: the first counts")
+                notes.append(f"t = {twice[0].t} occurs twice: the first counts")
             cells = {**row.cells, **cells}
         yield Answer(name, cells, (), rows[0].other, rows[0].line, tuple(dict.fromkeys(notes)))

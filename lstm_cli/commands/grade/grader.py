@@ -1,4 +1,4 @@
-"""The grader: marks an answer, and looks for the mistake behind what is wrong."""
+"""The grader: marks an answer and looks for the mistake behind wrong numbers."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from lstm_cli.mistakes.expected import Expected, ExpectedVector, in_order
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.states import NARROW_TYPES
 
-# Mistakes that are none on paper.
+# Mistakes that do not count on paper.
 ROUNDINGS = ("rounded-on-the-way", *NARROW_TYPES)
-# A rougher answer than this share of the largest right number is wrong, not rounded.
+# An answer less precise than this share of the largest right number is wrong, not rounded.
 ROUGHEST = 0.05
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What follows from the numbers alone, the same for all who wrote the same."""
+    """The part of a grade that depends only on the numbers, shared by identical answers."""
 
     result: Result
     digits: int | None
@@ -48,11 +48,11 @@ class _Verdict:
 
 @dataclass(eq=False)
 class Grader:
-    """Grades answers to one exercise; the same numbers are diagnosed once.
+    """Grades answers to one exercise; identical numbers are diagnosed once.
 
     Attributes:
         sheet: what is asked.
-        settings: how.
+        settings: how to grade.
     """
 
     sheet: Sheet
@@ -68,7 +68,7 @@ class Grader:
         marked = mark(numbers, self.sheet, self.settings.atol)
         padded = False
         if self.settings.atol is None and _wrong_numbers(marked):
-            # Zeros that a spreadsheet put behind every number are no digits that anybody found.
+            # Zeros that a spreadsheet appended to every number are not digits of the answer.
             shorter = unpadded(numbers)
             if shorter is not None:
                 marked, padded = mark(shorter, self.sheet), True
@@ -91,7 +91,7 @@ class Grader:
     def _symbols(
         self, marked: Mapping[SheetPlace, Marked], forgiving: bool
     ) -> dict[str, SymbolMark]:
-        """Return name -> marks; `forgiving` takes all that is written as right."""
+        """Return the marks by name; `forgiving` counts everything written as right."""
         counts: dict[str, Counter[Mark]] = {name: Counter() for name in self.sheet.names}
         for place, asked in self.sheet.asked.items():
             for each in marked[place].marks[asked.units].tolist():
@@ -131,7 +131,7 @@ class Grader:
         return _Verdict("slip" if alone else "unexplained", None)
 
     def _asked(self, marked: Mapping[SheetPlace, Marked]) -> Iterator[Marked]:
-        """Yield the marks at each place that is asked for, restricted to the units asked."""
+        """Yield the marks at each place asked, restricted to the units asked."""
         for place, asked in self.sheet.asked.items():
             each = marked[place]
             yield Marked(
@@ -142,12 +142,12 @@ class Grader:
             )
 
     def _digits(self, marked: Mapping[SheetPlace, Marked]) -> int:
-        """Fewest decimals that were compared, kept between LEAST_DECIMALS and MOST_DIGITS."""
+        """Fewest decimals compared, clamped to LEAST_DECIMALS … MOST_DIGITS."""
         every = [each.decimals[each.marks != Mark.BLANK] for each in self._asked(marked)]
         return max(LEAST_DECIMALS, min(MOST_DIGITS, int(np.concatenate(every).min())))
 
     def _rough_digits(self, marked: Mapping[SheetPlace, Marked]) -> int | None:
-        """Return to how many decimals all numbers are right by rounding; None if to none."""
+        """Return the number of decimals to which all numbers are rounded correctly, or None."""
         if self.settings.atol is not None:
             return None
         worst = 0.0
@@ -163,7 +163,7 @@ class Grader:
     def _causes(
         self, marked: Mapping[SheetPlace, Marked]
     ) -> tuple[tuple[LikelyMistake, ...], bool]:
-        """Return the mistakes that give these numbers, and whether rounding on the way does."""
+        """Return the mistakes that give these numbers, and whether intermediate rounding does."""
         trace = self.sheet.trace
         expected = _expected(marked, trace, self.settings.atol)
         diagnosis = diagnose(
@@ -172,7 +172,7 @@ class Grader:
         if diagnosis.verdict not in ("explained", "ambiguous"):
             return (), False
         real = [each for each in diagnosis.findings if not _only_rounds(each)]
-        # Frameworks' mix-ups matter to those who have nothing simpler to confess.
+        # Mix-ups of frameworks matter only if nothing simpler fits.
         plain = [each for each in real if any(row.kind != "convention" for row in each.departures)]
         causes = self._grouped(plain or real, expected)
         return causes, len(real) < len(diagnosis.findings)
@@ -180,7 +180,7 @@ class Grader:
     def _grouped(
         self, findings: Sequence[Finding], expected: Expected
     ) -> tuple[LikelyMistake, ...]:
-        """Return a cause for each, but one for all that give the same numbers in this exercise."""
+        """Return the causes, merging those that give the same numbers in this exercise."""
         groups: list[tuple[Array | None, list[Finding]]] = []
         for finding in findings:
             numbers = self.bank.numbers(finding, expected)
@@ -200,7 +200,7 @@ def _wrong_numbers(marked: Mapping[SheetPlace, Marked]) -> int:
 
 
 def _only_rounds(finding: Finding) -> bool:
-    """Whether only the arithmetic is narrower: whoever rounds has understood."""
+    """Whether a finding is only about narrower arithmetic, which is not a misunderstanding."""
     return all(row.id in ROUNDINGS for row in finding.departures)
 
 
@@ -214,7 +214,7 @@ def _cause(finding: Finding, same: Sequence[Finding]) -> LikelyMistake:
 
 
 def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | None) -> Expected:
-    """Return an answer's numbers as a diagnosis takes them."""
+    """Convert an answer's numbers to expected values for a diagnosis."""
     expected, decimals = [], dict[str, int]()
     for place, each in marked.items():
         there = each.marks != Mark.BLANK
@@ -236,15 +236,15 @@ def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | N
 def grade(
     answers: Iterable[Answer], trace: Trace, settings: GradeSettings | None = None
 ) -> Iterator[Grade]:
-    """Yield the grade of each answer, in their order.
+    """Yield the grade of each answer, in order.
 
     Args:
-        answers: as `read_answers` yields them; all are read before the first is graded.
-        trace: the right run, unbatched.
+        answers: answers from `read_answers`; all are read before the first is graded.
+        trace: the correct run, unbatched.
         settings: how to grade.
 
     Raises:
-        UsageError: something is asked that the cell does not compute.
+        UsageError: the cell does not compute what is asked.
     """
     given, how = list(answers), settings or GradeSettings()
     yield from grade_sheet(given, sheet_of(trace, given, how.ask), how)
@@ -259,5 +259,5 @@ def grade_sheet(
     for answer in answers:
         own = grader.grade(answer)
         if times[answer.name] > 1:
-            own = replace(own, notes=(*own.notes, f"{times[answer.name]} answers of this name"))
+            own = replace(own, notes=(*own.notes, f"{times[answer.name]} answers with this name"))
         yield own

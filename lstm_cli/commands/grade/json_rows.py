@@ -1,4 +1,4 @@
-"""Answers in JSON: an array of them, or one a line; numbers as they are written."""
+"""Answers in JSON: an array, or one per line, with numbers kept as text."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from lstm_cli.commands.grade.answers import (
     shown_name,
 )
 
-# So many members that are no numbers are passed on.
+# Maximum number of other members that are passed through.
 MAX_OTHERS = 50
 
 
 class _Literal(str):
-    """A number of a JSON document as it is written, so that its digits can be counted."""
+    """A number in a JSON document as text, so that its digits can be counted."""
 
     __slots__ = ()
 
 
 def _loads(text: str) -> Any:
-    """Return a JSON document, numbers as they are written; None where it is none."""
+    """Parse a JSON document, keeping numbers as text; None if it is not JSON."""
     try:
         return json.loads(text, parse_float=_Literal, parse_int=_Literal, parse_constant=_Literal)
     except (ValueError, RecursionError):
@@ -39,7 +39,7 @@ def _loads(text: str) -> Any:
 
 
 def from_json(text: str, symbols: Sequence[str]) -> Iterator[Answer]:
-    """Yield the answers of a JSON document, or else of one a line."""
+    """Yield the answers in a JSON document, or in one document per line."""
     whole = _loads(text)
     if isinstance(whole, dict):
         inner = whole.get("answers")
@@ -56,7 +56,7 @@ def from_json(text: str, symbols: Sequence[str]) -> Iterator[Answer]:
 
 def _document_answer(document: Any, symbols: Sequence[str], line: int) -> Answer:
     if not isinstance(document, dict):
-        return Answer(shown_name("", line), {}, line=line, notes=("not a JSON object: not read",))
+        return Answer(shown_name("", line), {}, line=line, notes=("not a JSON object: skipped",))
     fields = dict(document)
     inner = fields.pop("answers", None)
     if isinstance(inner, dict):
@@ -86,7 +86,7 @@ def _nested(value: Any) -> bool:
 
 
 def _json_cells(column: AnswerColumn, value: Any) -> Iterator[tuple[AnswerColumn, str]]:
-    """Yield the cells of a member: a text, a number, a list of them, or a list per step."""
+    """Yield the cells of a member: a text, a number, a list of these, or a list per step."""
     if not isinstance(value, list):
         if _is_text(value):
             yield column, value[:MAX_CELL]

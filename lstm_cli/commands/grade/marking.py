@@ -1,4 +1,4 @@
-"""What of an answer is right, what is right for its own earlier numbers, and what is wrong."""
+"""Marking: which numbers are right, follow from the answer's own earlier numbers, or are wrong."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lstm_cli.commands.grade.sheet import Sheet, SheetPlace
 from lstm_cli.engine.agreement import HAIR, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
 
-# Past so many units what rounding does is followed for all of them at once.
+# With more units than this, the effect of rounding is followed for all of them at once.
 MANY_UNITS = 64
 
 
 class Mark(IntEnum):
-    """What one number is."""
+    """Mark of one number."""
 
     BLANK = 0
     WRONG = 1
@@ -37,9 +37,9 @@ class Marked:
     Attributes:
         marks: `(n,)` of `Mark`.
         got: the answer's numbers `(n,)`, nan where blank.
-        right: the right ones.
+        right: the right numbers.
         own: what follows from the answer's own earlier numbers.
-        tolerance: `(n,)`, with what rounding on the way may add.
+        tolerance: `(n,)`, including the effect of intermediate rounding.
         decimals: how many decimals were compared, `(n,)`; -1 where blank.
     """
 
@@ -54,12 +54,11 @@ class Marked:
 def mark(
     numbers: Mapping[SheetPlace, ParsedVector], sheet: Sheet, atol: float | None = None
 ) -> dict[SheetPlace, Marked]:
-    """Return the marks of all places that are asked or answered, in the order of computation.
+    """Return the marks of all places that are asked or answered, in order of computation.
 
-    A number is right within one unit of the last digit written, so that cutting digits off passes
-    as rounding does, and what float32 arithmetic strays in this run; or, where its row is right for
-    the numbers written before it, within what their rounding explains. `atol` stands in the place
-    of all that.
+    A number is right within one unit of the last digit written, so that truncation passes as well
+    as rounding, plus the float32 error in this run; or, if its row holds for the numbers written
+    before it, within what their rounding explains. `atol` overrides all of this.
     """
     made = _OwnRun(sheet.trace, numbers).run()
     marked = {}
@@ -83,16 +82,16 @@ def _nothing(size: int) -> ParsedVector:
 def _marked(
     given: ParsedVector, right: Array, own: Array, spread: Array, limit: Array, *, forgiving: bool
 ) -> Marked:
-    """Return marks of the numbers at a place.
+    """Mark the numbers at a place.
 
     Args:
         given: what was written.
         right, own: the right numbers, and those that follow from the answer's own earlier ones.
-        spread: how far rounding of those may move what follows.
-        limit: how far from right is right.
-        forgiving: whether what such rounding explains is right, too.
+        spread: how far rounding of the earlier numbers may move those that follow.
+        limit: largest difference that counts as right.
+        forgiving: whether numbers explained by such rounding also count as right.
     """
-    # Numbers written before are off by half a unit if they were rounded, by one if cut.
+    # Earlier numbers are off by half a unit if they were rounded, by one if truncated.
     tolerance = limit + spread / 2
     with np.errstate(invalid="ignore"):
         follows = _off(given.values, own) <= tolerance
@@ -109,16 +108,16 @@ def _off(one: Array, other: Array) -> Array:
 
 
 class _OwnRun:
-    """The run as it goes on from an answer's own numbers, each where it is written."""
+    """The run recomputed from an answer's own numbers, wherever they are written."""
 
     def __init__(self, trace: Trace, numbers: Mapping[SheetPlace, ParsedVector]) -> None:
         self.trace = trace
         self.numbers = numbers
-        # place -> (the number that follows, how far rounding of what is before it may move it)
+        # place -> (the number that follows, how far rounding of earlier numbers may move it)
         self.made: dict[SheetPlace, tuple[Array, Array]] = {}
 
     def run(self) -> dict[SheetPlace, tuple[Array, Array]]:
-        """Compute the numbers that follow at every place, in the order of computation."""
+        """Compute the numbers that follow at every place, in order of computation."""
         inputs = self.trace.layers[0].values["x"]
         known = inputs, np.zeros_like(inputs)
         for level in range(self.trace.layers[-1].layer + 1):
@@ -132,7 +131,7 @@ class _OwnRun:
         return self.made
 
     def _layer(self, run: int, layer: LayerTrace, x: Array, x_spread: Array) -> tuple[Array, Array]:
-        """Go through one layer and direction; return its h `(T, P)` and their spread."""
+        """Run one layer and direction; return its h `(T, P)` and their spread."""
         order = range(layer.steps) if layer.direction == "forward" else range(layer.steps)[::-1]
         known = {name: layer.values[name][order[0]] for name in ("h_prev", "c_prev")}
         spread = {name: np.zeros_like(value) for name, value in known.items()}
@@ -154,7 +153,7 @@ class _OwnRun:
             known[row.symbol], spread[row.symbol] = self._carried(place)
 
     def _carried(self, place: SheetPlace) -> tuple[Array, Array]:
-        """Return the numbers that later rows build on: the written one where there is one."""
+        """Return the numbers that later rows use: the written ones, if any."""
         value, spread = self.made[place]
         given = self.numbers.get(place)
         if given is None:
@@ -168,7 +167,7 @@ class _OwnRun:
 def _follow(
     node: Node, layer: LayerTrace, known: Mapping[str, Array], spread: Mapping[str, Array]
 ) -> tuple[Array, Array]:
-    """Return a row's value, and how far it moves when what it reads moves by its spread."""
+    """Return a row's value, and how far it moves if its inputs move by their spread."""
     names = names_in(node)
     values: dict[str, Any] = {
         name: layer.weights.arrays[name] if is_parameter(name) else known[name] for name in names
@@ -184,5 +183,5 @@ def _follow(
 
 
 def _steps(spread: Array) -> Array:
-    """Return `(k, n)`: each unit's spread alone, or all at once where they are many."""
+    """Return `(k, n)`: the spread of each unit alone, or of all at once if there are many."""
     return np.diag(spread) if len(spread) <= MANY_UNITS else spread[None, :]

@@ -1,4 +1,4 @@
-"""Numbers as people write them: their value, and how many digits there are to compare."""
+"""Numbers as people write them: their value and the digits to compare."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.engine import agreement
 from lstm_cli.engine.agreement import HAIR
 
-# A number longer than this was not written for a reader, and is not read.
+# A number longer than this was not written by hand, and is ignored.
 MAX_NUMBER = 100
-# So many decimals are compared at least: "0.5" is not right for 0.475.
+# Minimum number of decimals compared: "0.5" is not right for 0.475.
 LEAST_DECIMALS = 2
 
 _NUMBER = re.compile(
@@ -25,17 +25,17 @@ _NUMBER = re.compile(
     r"(?:[eE](?P<exponent>[+-]?[0-9]{1,4}))?"
 )
 _MINUS = str.maketrans(dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014", "-"))
-# A cell that a spreadsheet was told to take as text; "about"; digits that go on.
+# Removed: a spreadsheet's mark for text, signs for "about", dots for further digits.
 _AROUND = re.compile(r"^['≈~]\s*|\s*\.\.\.$")
 
 
 @dataclass(frozen=True)
 class ParsedNumber:
-    """One number somebody wrote.
+    """A number as written.
 
     Attributes:
-        value: what it says.
-        decimals: how many digits follow the point; negative where it ends before it (3e2).
+        value: its value.
+        decimals: number of digits after the point; negative if it ends before it (3e2).
         comma: whether it was written with a decimal comma.
     """
 
@@ -45,7 +45,7 @@ class ParsedNumber:
 
     @property
     def tolerance(self) -> float:
-        """One unit of the last digit written, or of the last that counts."""
+        """One unit in the last digit written, or in the last that counts."""
         size = abs(self.value)
         # Two decimals of a small number, two digits of a large one.
         least = 0 if size < 1 else math.floor(math.log10(size)) + 1
@@ -54,10 +54,10 @@ class ParsedNumber:
 
 
 def read_number(text: str, *, comma: bool = True) -> ParsedNumber | None:
-    """Return the number that a text says, or None where it says none.
+    """Parse a number; None if the text is not one.
 
     Args:
-        text: a cell or a word of one.
+        text: a cell or a word in one.
         comma: whether `0,475` is 0.475.
     """
     match = _NUMBER.fullmatch(tidied(text))
@@ -73,9 +73,9 @@ def read_number(text: str, *, comma: bool = True) -> ParsedNumber | None:
 
 
 def tidied(text: str) -> str:
-    """Return a text without what surrounds a number, in plain digits and signs.
+    """Strip what surrounds a number and convert it to plain digits and signs.
 
-    Full-width digits and typographic signs become plain ones; an endless text becomes none.
+    Full-width digits and typographic signs become plain ones; an overlong text becomes "".
     """
     if len(text) > MAX_NUMBER:
         return ""
@@ -88,7 +88,7 @@ class ParsedVector:
     """The numbers of one symbol at one step.
 
     Attributes:
-        values: `(n,)`; nan where nothing was written, or nothing that is a number.
+        values: `(n,)`; nan where nothing, or not a number, was written.
         tolerance: `(n,)`; 1 where nothing was written.
         decimals: `(n,)`; -1 where nothing was written.
     """
@@ -104,7 +104,7 @@ class ParsedVector:
 
 
 def vector(numbers: list[ParsedNumber | None]) -> ParsedVector:
-    """Return numbers, and None for each that is missing, as arrays."""
+    """Convert numbers, with None for missing ones, to arrays."""
     return ParsedVector(
         np.array([np.nan if each is None else each.value for each in numbers]),
         np.array([1.0 if each is None else each.tolerance for each in numbers]),
@@ -116,7 +116,7 @@ Key = TypeVar("Key")
 
 
 def unpadded(vectors: Mapping[Key, ParsedVector]) -> dict[Key, ParsedVector] | None:
-    """Return an answer's numbers without the zeros that all of them end in; None without such."""
+    """Drop the trailing zeros common to all of an answer's numbers; None if there are none."""
     values = np.concatenate([each.values[each.there] for each in vectors.values()])
     written = np.concatenate([each.decimals[each.there] for each in vectors.values()])
     shortest = agreement.decimals_of(values)
@@ -132,7 +132,7 @@ def unpadded(vectors: Mapping[Key, ParsedVector]) -> dict[Key, ParsedVector] | N
 
 
 _OUTSIDE = re.compile(r"(?:\w+\.)?(?:array|asarray|tensor)\s*\(|[\[\]()]", re.IGNORECASE)
-# How rows and words of a cell are told apart: points and commas as usual, then decimal commas.
+# Separators of the rows and words in a cell: with decimal points, then with decimal commas.
 _READINGS = (
     (r"[;\n]", r"[\s,]+", False),
     (r"[;\n]", r"\s+", True),
@@ -141,12 +141,12 @@ _READINGS = (
 
 
 def read_cell(text: str, width: int, steps: int) -> list[list[ParsedNumber | None]] | None:
-    """Return the rows of a vector in a cell: one row, or one for each step; None if it is neither.
+    """Parse the rows of a vector in a cell: one row, or one per step; None if it is neither.
 
     Args:
-        text: `0.1 0.2`, `[0.1, 0.2]`, `0,1; 0,2`; rows by `;`. A word that is no number is None.
-        width: how many numbers a row needs.
-        steps: how many rows there are where there are several.
+        text: `0.1 0.2`, `[0.1, 0.2]`, `0,1; 0,2`, with `;` between rows. Non-numbers become None.
+        width: numbers per row.
+        steps: number of rows if there are several.
     """
     if width == 1 and steps == 1:
         return [[read_number(text)]]

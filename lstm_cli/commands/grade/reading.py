@@ -1,7 +1,7 @@
-"""Many people's answers from a file, whatever its bytes: CSV, JSONL or a JSON array.
+"""Fault-tolerant reading of answers from a file: CSV, JSONL or a JSON array.
 
-Whatever stands in a row costs at most that row: bytes that are no text, quotes that never close,
-cells too many or too few, lines without end.
+A fault in a row costs at most that row: bytes that are not text, unclosed quotes, too many or too
+few cells, endless lines.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def read_answers(path: str, symbols: Sequence[str] = LSTM.symbols) -> Iterator[A
     """Yield the answers in a file, or on stdin for `-`.
 
     Args:
-        path: CSV (commas, semicolons or tabs, as its header shows), JSONL, or a JSON array.
-        symbols: what a column may hold; columns of other names are passed on.
+        path: CSV (with commas, semicolons or tabs, as in its header), JSONL, or a JSON array.
+        symbols: the symbols that a column may have; other columns are passed through.
 
     Raises:
-        InputError: the file as a whole cannot be read, or no column holds what is asked.
+        InputError: the file as a whole cannot be read, or no column holds an answer.
     """
     text, place = _text(path), safe(path)
     start = text.lstrip()[:1]
@@ -46,12 +46,12 @@ def read_answers(path: str, symbols: Sequence[str] = LSTM.symbols) -> Iterator[A
 
 
 def _text(path: str) -> str:
-    """Return a file's text, whatever its bytes are."""
+    """Read a file as text, whatever its bytes are."""
     if path == "-":
         if sys.stdin is None:
             raise InputError("stdin is closed", where="stdin", hint="name a file")
         if sys.stdin.isatty():
-            print("reading answers from the terminal, Ctrl-D ends them", file=sys.stderr)
+            print("reading answers from the terminal; end with Ctrl-D", file=sys.stderr)
         note_stdin()
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
     else:
@@ -67,14 +67,14 @@ def _text(path: str) -> str:
         raise InputError(
             f"more than {MAX_BYTES:,} bytes", where=safe(path), hint="split the file"
         )  # fmt: skip
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what spreadsheets call Unicode text
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # "Unicode text" in spreadsheets
         return data.decode("utf-16", errors="replace")
     data = data.removeprefix(b"\xef\xbb\xbf")
     return "".join(_line_text(line) for line in data.splitlines(keepends=True))
 
 
 def _line_text(line: bytes) -> str:
-    """Return a line as text: UTF-8, or else what an older spreadsheet writes."""
+    """Decode a line as UTF-8, or else in the encoding of older spreadsheets."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What a grade says: right, a known mistake, a slip, or not explained; points by symbol."""
+"""Grades: right, a known mistake, a slip, or unexplained; with points by symbol."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal, get_args
 from lstm_cli.commands.grade.answers import Answer
 
 Result = Literal["right", "rounded", "incomplete", "mistake", "slip", "unexplained", "blank"]
-# In the order of a summary. `rounded`: right to fewer digits than written; `incomplete`: right as
-# far as filled in; `slip`: one number wrong, the others right or following from it.
+# In summary order. `rounded`: right to fewer digits than written; `incomplete`: right as far as
+# filled in; `slip`: one number wrong, the others right or following from it.
 RESULTS: tuple[Result, ...] = get_args(Result)
-# Nobody is told that six digits or more agree.
+# Agreement to this many digits or more is not mentioned.
 MOST_DIGITS = 6
 
 
@@ -21,10 +21,10 @@ class GradeSettings:
     """How to grade.
 
     Attributes:
-        ask: names of what is asked; empty asks what the file has room for.
-        atol: the tolerance, in the place of what the digits written allow.
-        departures: how many mistakes may have been made together, 1 or 2.
-        follow_through: whether a number counts that is right for the answer's own earlier ones.
+        ask: names of what is asked; empty for whatever the file has columns for.
+        atol: a tolerance overriding the one from the digits written.
+        departures: how many mistakes may occur together, 1 or 2.
+        follow_through: whether numbers that follow from the answer's own earlier ones count.
     """
 
     ask: tuple[str, ...] = ()
@@ -38,10 +38,10 @@ class LikelyMistake:
     """A mistake that gives the answer's numbers.
 
     Attributes:
-        id: of the finding; two mistakes at once are joined by `+`.
+        id: id of the finding; two combined mistakes are joined by `+`.
         title: in words.
         departures: (id, title) of each single mistake.
-        also: ids of others that give the same numbers in this exercise.
+        also: ids of other mistakes that give the same numbers in this exercise.
     """
 
     id: str
@@ -52,7 +52,7 @@ class LikelyMistake:
 
 @dataclass(frozen=True)
 class SymbolMark:
-    """How many numbers of a symbol are right, follow, are wrong, are blank."""
+    """Counts of a symbol's numbers that are right, follow, are wrong or are blank."""
 
     right: int = 0
     follows: int = 0
@@ -61,12 +61,12 @@ class SymbolMark:
 
     @property
     def count(self) -> int:
-        """How many were asked."""
+        """Total of numbers asked."""
         return self.right + self.follows + self.wrong + self.blank
 
     @property
     def status(self) -> str:
-        """`right`, `follows`, `wrong` or `blank`: the worst that there is, blank only if all is."""
+        """The worst of `right`, `follows` and `wrong`, or `blank` if all are blank."""
         if self.blank == self.count:
             return "blank"
         if self.wrong:
@@ -74,13 +74,13 @@ class SymbolMark:
         return "follows" if self.follows else "right"
 
     def share(self, follow_through: bool) -> float:
-        """Return the share of points, 0 to 1."""
+        """Share of the points, 0 to 1."""
         return (self.right + self.follows * follow_through) / self.count
 
 
 @dataclass(frozen=True)
 class WrongNumber:
-    """One number that is neither right nor follows."""
+    """A number that is neither right nor follows from earlier ones."""
 
     name: str
     layer: int
@@ -94,17 +94,17 @@ class WrongNumber:
 
 @dataclass(frozen=True, eq=False)
 class Grade:
-    """What one answer is worth, and why.
+    """The grade of one answer, with the reasons.
 
     Attributes:
-        answer: what was graded.
+        answer: the answer.
         result: one of `RESULTS`.
         points: percent.
-        digits: to how many decimals it is right; None where it is not.
-        symbols: name -> how its numbers did.
-        causes: the mistakes that give these numbers; several where they cannot be told apart.
-        wrong: the numbers wrong in themselves, in the order of computation.
-        notes: what was hard to read, what is peculiar.
+        digits: number of decimals to which it is right; None if it is not.
+        symbols: marks by name.
+        causes: the mistakes that give these numbers; several if they cannot be distinguished.
+        wrong: the numbers that are wrong in themselves, in order of computation.
+        notes: remarks on what was hard to read or unusual.
     """
 
     answer: Answer
@@ -118,5 +118,5 @@ class Grade:
 
     @property
     def name(self) -> str:
-        """Whose answer it is."""
+        """Name of the person."""
         return self.answer.name

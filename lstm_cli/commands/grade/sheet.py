@@ -1,4 +1,4 @@
-"""What an exercise asks: places in the right run, and where in an answer their numbers are."""
+"""What an exercise asks: places in the correct run, and where an answer has their numbers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from lstm_cli.commands.grade.parse_numbers import (
 from lstm_cli.engine.agreement import Float32Noise
 from lstm_cli.engine.run import Trace
 
-# So many cells that say no number are told of an answer.
+# Maximum number of unreadable cells reported per answer.
 MOST_NOTES = 3
 
 
 class SheetPlace(NamedTuple):
-    """Where numbers stand in a run: layer and direction by number, symbol, input time from 1."""
+    """Place in a run: index of layer and direction, symbol, input time from 1."""
 
     run: int
     symbol: str
@@ -37,14 +37,14 @@ class SheetPlace(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What is asked at a place: under which name, and of which units `(n,)`."""
+    """What is asked at a place: the name it goes by, and which units `(n,)`."""
 
     name: str
     units: Array
 
 
 def symbols_of(trace: Trace) -> dict[str, list[int]]:
-    """Names that a column may have, each with the runs it refers to: `h`, `layer0_forward_h`."""
+    """Return valid column names, such as `h` or `layer0_forward_h`, with the runs they refer to."""
     last = [n for n, each in enumerate(trace.layers) if each.layer == trace.layers[-1].layer]
     known = dict.fromkeys(trace.layers[last[0]].cell.symbols, last)
     if len(trace.layers) > 1:
@@ -58,12 +58,12 @@ def symbols_of(trace: Trace) -> dict[str, list[int]]:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """What is asked.
+    """What is asked for.
 
     Attributes:
-        trace: the right run.
-        asked: place -> what is asked there, in the order of computation.
-        bases: name -> what the first unit is called in the file, 0 or 1.
+        trace: the correct run.
+        asked: what is asked at each place, in order of computation.
+        bases: by name, the number of the first unit in the file, 0 or 1.
     """
 
     trace: Trace
@@ -72,27 +72,27 @@ class Sheet:
 
     @cached_property
     def arithmetic(self) -> Float32Noise:
-        """What float32 arithmetic strays in the right run."""
+        """Deviation of float32 arithmetic in the correct run."""
         return Float32Noise(self.trace)
 
     @property
     def names(self) -> list[str]:
-        """The names of what is asked, each once."""
+        """Names of what is asked, without duplicates."""
         return list(dict.fromkeys(each.name for each in self.asked.values()))
 
     def numbers(self, answer: Answer) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
         """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
-        return _Taking(self.trace, self.bases).take(answer)
+        return _Placement(self.trace, self.bases).take(answer)
 
 
 def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -> Sheet:
-    """Infer what is asked: the columns that at least half of the answers have room for.
+    """Infer what is asked: the columns that at least half of the answers have.
 
     Args:
-        trace: the right run, unbatched.
-        answers: all of them.
-        ask: names, where not everything in the file is asked; a name that nobody has is asked of
-            the last step.
+        trace: the correct run, unbatched.
+        answers: all answers.
+        ask: names, if not everything in the file is asked; a name missing from the file is asked
+            at the last step.
 
     Raises:
         UsageError: a name that the cell does not compute.
@@ -105,7 +105,7 @@ def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -
                 hint=suggest(name, known),
             )  # fmt: skip
     bases = _bases(trace, answers)
-    taking = _Taking(trace, bases)
+    taking = _Placement(trace, bases)
     room = [taking.room(answer) for answer in answers]
     count = Counter(place for own in room for place in own)
     asked: dict[SheetPlace, Asked] = {}
@@ -128,7 +128,7 @@ def _order(place: SheetPlace, trace: Trace) -> tuple[int, int, int]:
 
 
 def _bases(trace: Trace, answers: Sequence[Answer]) -> dict[str, int]:
-    """Number of each name's first unit: 1 where units are numbered 1 to n, else 0."""
+    """Number of each name's first unit: 1 if units are numbered 1 to n, else 0."""
     known = symbols_of(trace)
     numbered: dict[str, set[int]] = {name: set() for name in known}
     for columns in {answer.columns or tuple(answer.cells) for answer in answers}:
@@ -155,14 +155,14 @@ def _symbol(trace: Trace, run: int, name: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Taking:
-    """Takes the numbers of answers to their places in a run."""
+class _Placement:
+    """Maps the numbers in answers to their places in a run."""
 
     trace: Trace
     bases: Mapping[str, int]
 
     def places(self, name: str, t: int | None) -> list[tuple[SheetPlace, int]]:
-        """Return the places that a name means at a step, with their sizes; none past the end."""
+        """Return the places that a name refers to at a step, with sizes; none past the end."""
         found = []
         for run in symbols_of(self.trace)[name]:
             symbol = _symbol(self.trace, run, name)
@@ -172,12 +172,12 @@ class _Taking:
         return found
 
     def _last(self, run: int, symbol: str) -> int:
-        """Return the time of a vector without one: the last step taken for a state, else T."""
+        """Time of a vector given without one: the last step processed for a state, else T."""
         backward = self.trace.layers[run].direction == "backward"
         return 1 if backward and symbol in ("h", "c") else self.trace.steps
 
     def whole(self, column: AnswerColumn) -> dict[SheetPlace, Asked]:
-        """Places and units that a column asks for: a whole vector, or one number of it."""
+        """Return the places and units of a column: a whole vector, or one number of it."""
         asked, start = {}, 0
         for place, size in self.places(column.symbol, column.t):
             units = np.arange(start, start + size)
@@ -192,7 +192,7 @@ class _Taking:
         return None if column.unit is None else column.unit - self.bases.get(column.symbol, 0)
 
     def room(self, answer: Answer) -> dict[SheetPlace, Asked]:
-        """Places and units that an answer has room for, filled or not."""
+        """Return the places and units that an answer has columns for, filled in or not."""
         asked: dict[SheetPlace, Asked] = {}
         for column in answer.columns or answer.cells:
             for place, each in self.whole(column).items():
@@ -211,7 +211,7 @@ class _Taking:
         return read_cell(text, _width(self.trace, runs, column.symbol), steps)
 
     def take(self, answer: Answer) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
-        """Return place -> numbers, and notes."""
+        """Return the numbers by place, and notes."""
         filled: dict[SheetPlace, list[ParsedNumber | None]] = {}
         bad: list[str] = []
         for column, text in answer.cells.items():
@@ -232,7 +232,7 @@ class _Taking:
         self, filled: dict[SheetPlace, list[ParsedNumber | None]], column: AnswerColumn,
         rows: list[list[ParsedNumber | None]],
     ) -> bool:  # fmt: skip
-        """Put numbers in their places; return whether there are such places."""
+        """Store numbers at their places; return whether these exist."""
         found = False
         for t, row in enumerate(rows, 1):
             when = t if len(rows) > 1 else column.t

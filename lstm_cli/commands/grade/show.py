@@ -1,6 +1,6 @@
-"""Grades as a table for a teacher, and as CSV, JSONL and JSON.
+"""Output of grades as a table, CSV, JSONL and JSON.
 
-Names and other foreign text are made harmless for the place where they go: no escape reaches a
+Names and other foreign text are sanitized for their destination: no escape sequence reaches a
 terminal, and no cell of the CSV is a formula.
 """
 
@@ -21,10 +21,10 @@ from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.show.rows import View, number
 from lstm_cli.show.terminal import Page, new_table
 
-# A name wider than this is broken over lines.
+# A name wider than this is wrapped.
 NAME_WIDTH = 24
 BAR_WIDTH = 20
-# What an explanation needs beside the marks; below it marks go under the explanation.
+# Minimum width of the explanation next to the marks; if narrower, marks go below it.
 LEAST_EXPLANATION = 30
 
 
@@ -32,7 +32,7 @@ LEAST_EXPLANATION = 30
 
 
 def print_grades(console: Console, book: Gradebook, view: View) -> None:
-    """Print one row for each answer, then what the class did."""
+    """Print one row per answer, then a summary of the class."""
     page = Page(console, view)
     trace = book.sheet.trace
     asked = " ".join(book.sheet.names)
@@ -85,7 +85,7 @@ def _grades_table(page: Page, book: Gradebook) -> Table:
 def _cells(
     page: Page, book: Gradebook, grade: Grade, marks: Sequence[str], apart: bool
 ) -> Iterator[Any]:
-    """Yield the marks, in columns of their own where there is room, and the explanation."""
+    """Yield the marks, in separate columns if there is room, and the explanation."""
     style = page.look.state if grade.result in ("right", "rounded") else ""
     text = page.text(explanation(grade, book.sheet, page.view.digits), style)
     if apart:
@@ -133,7 +133,7 @@ def _print_often_wrong(page: Page, book: Gradebook) -> None:
 
 
 def _bar(page: Page, count: int, most: int) -> str:
-    """Return a bar of a length in proportion, at least one mark for one."""
+    """Return a bar of proportional length, of at least one character."""
     width = min(BAR_WIDTH, page.console.width // 6)
     return ("█" if page.pretty else "#") * (-(-count * width // max(most, 1)))
 
@@ -142,7 +142,7 @@ def _bar(page: Page, count: int, most: int) -> str:
 
 
 def to_csv(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
-    """Yield a header, then a row for each answer; what the file had besides is passed on."""
+    """Yield a header, then one row per answer; other columns of the file are passed through."""
     names = book.sheet.names
     other = list(dict.fromkeys(heading for g in book.grades for heading in g.answer.other))
     own = ["name", "points", "result", "digits", "mistakes", "explanation", *names, "follows",
@@ -176,13 +176,13 @@ def _shares(book: Gradebook, grade: Grade) -> Iterator[str]:
 
 
 def to_jsonl(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
-    """Yield one grade a line."""
+    """Yield one grade per line."""
     for grade in book.grades:
         yield json_text({"schema": "lstm-step/1", **grade_record(grade, book)}) + "\n"
 
 
 def to_json(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
-    """Yield one document: what was asked, the summary, and the grades, one a line."""
+    """Yield one document: what was asked, the summary, and the grades, one per line."""
     head = json_text(
         {
             "schema": "lstm-step/1",
@@ -250,7 +250,7 @@ def _wrong_record(each: WrongNumber) -> dict[str, Any]:
 
 
 def summary_record(book: Gradebook) -> dict[str, Any]:
-    """Return the JSON form of what the class did."""
+    """Return the JSON form of the summary of the class."""
     summary = book.summary
     return {
         "answers": summary.answers,

@@ -1,4 +1,4 @@
-"""What a class did: how many were right, which mistakes were made, where most went wrong."""
+"""Summary of a class: how many were right, the mistakes made, and where most went wrong."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Summary:
     """Counts over grades.
 
     Attributes:
-        answers: how many there are.
+        answers: number of answers.
         points: their points in percent.
-        results: result -> how many.
-        mistakes: id -> how many made it for certain.
-        possible: id -> of how many more it is one of several that fit.
-        titles: id -> in words.
-        wrong: (name, unit) -> how many got it wrong in itself.
-        follows: name -> how many have it right for their own earlier numbers only.
-        blank: name -> how many left all of it blank.
+        results: number of answers with each result.
+        mistakes: by id, how many certainly made the mistake.
+        possible: by id, for how many more it is one of several that fit.
+        titles: titles by id.
+        wrong: by (name, unit), how many got it wrong in itself.
+        follows: by name, how many have it right only for their own earlier numbers.
+        blank: by name, how many left all of it blank.
     """
 
     answers: int = 0
@@ -40,7 +40,7 @@ class Summary:
 
     @classmethod
     def of(cls, grades: Iterable[Grade]) -> Summary:
-        """Return the summary of grades."""
+        """Summarize grades."""
         summary = cls()
         for each in grades:
             summary.add(each)
@@ -62,17 +62,17 @@ class Summary:
 
     @property
     def mean(self) -> float:
-        """The mean of the points; 0 where there are none."""
+        """Mean of the points; 0 if there are none."""
         return sum(self.points) / len(self.points) if self.points else 0.0
 
     @property
     def counts(self) -> dict[str, int]:
-        """Result -> how many, in the order of `RESULTS`; without those that nobody has."""
+        """Number of answers with each result that occurs, in the order of `RESULTS`."""
         return {result: self.results[result] for result in RESULTS if self.results[result]}
 
     @property
     def histogram(self) -> list[tuple[str, str, int, int]]:
-        """(id, title, certain, possible), the most frequent first."""
+        """List (id, title, certain, possible), most frequent first."""
         rows = [(n, title, self.mistakes[n], self.possible[n]) for n, title in self.titles.items()]
         return sorted(rows, key=lambda row: (-row[2], -row[3], row[0]))
 
@@ -82,10 +82,10 @@ class Gradebook:
     """All grades of an exercise.
 
     Attributes:
-        exercise: what it is called.
+        exercise: its name.
         sheet: what was asked.
         settings: how it was graded.
-        grades: one for each answer, in their order.
+        grades: one per answer, in order.
     """
 
     exercise: str
@@ -95,5 +95,5 @@ class Gradebook:
 
     @cached_property
     def summary(self) -> Summary:
-        """What the class did."""
+        """Summary of the class."""
         return Summary.of(self.grades)

@@ -1,4 +1,4 @@
-"""Grades in words: what a result says to a teacher, without colours or columns."""
+"""Grades in words, without colours or columns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.engine.agreement import decimals_of
 from lstm_cli.show.rows import number
 
-# So many mistakes are named where several fit.
+# Most mistakes to name if several fit.
 MOST_CAUSES = 3
 
 
 def explanation(grade: Grade, sheet: Sheet, digits: int) -> str:
-    """Return a grade's result as a teacher reads it."""
+    """Describe a grade's result for a teacher."""
     match grade.result:
         case "right":
             return "right" + _to_digits(grade)
         case "rounded":
-            return f"right to {grade.digits} digits, more are written"
+            return f"right to {grade.digits} digits, but more are written"
         case "incomplete":
             return f"right{_to_digits(grade)} as far as it goes"
         case "mistake":
@@ -48,7 +48,7 @@ def _causes(grade: Grade) -> str:
 
 
 def wrong_words(each: WrongNumber, sheet: Sheet, digits: int) -> str:
-    """Return `f[2] is 0.6, right is 0.549834`, with a guess at how one comes to it."""
+    """Return `f[2] is 0.6, right is 0.549834`, with a guess at the slip behind it."""
     when = f" at t = {each.t}" if sheet.trace.steps > 1 else ""
     unit = each.unit + sheet.bases.get(each.name, 0)
     means = "right is" if math.isclose(each.own, each.right, abs_tol=1e-9) else "what follows is"
@@ -60,14 +60,14 @@ def wrong_words(each: WrongNumber, sheet: Sheet, digits: int) -> str:
 
 
 def _guess(each: WrongNumber) -> str:
-    """Guess the slip behind a single wrong number, "" if none shows.
+    """Guess the slip behind a single wrong number; "" if there is no sign of one.
 
-    Exchanged digits are told only of three or more decimals, where they are no chance.
+    Swapped digits are reported only for three or more decimals, where chance is unlikely.
     """
     if not each.got or not each.own:
         return ""
     if _digits(each.got, each.got) == _digits(each.own, each.got):
-        return "two digits exchanged"
+        return "two digits swapped"
     ratio = each.got / each.own
     if math.isclose(ratio, -1, rel_tol=0.02):
         return "the sign"
@@ -78,13 +78,13 @@ def _guess(each: WrongNumber) -> str:
 
 
 def _digits(value: float, like: float) -> list[str]:
-    """Return the digits of a number, sorted, to as many decimals as `like` has; none if few."""
+    """Return the sorted digits of a number to the decimals of `like`; none if there are few."""
     places = min(max(int(decimals_of(np.array([like]))[0]), 0), MOST_DIGITS)
     return sorted(f"{value:.{places}f}") if places > 2 else [str(value)]
 
 
 def mark_text(own: SymbolMark, pretty: bool) -> str:
-    """Return a symbol's marks in a sign, or as `3/5` where some numbers are right."""
+    """Return a symbol's marks as a sign, or as `3/5` if some numbers are right."""
     if own.blank == own.count:
         return "·" if pretty else "-"
     good = own.right + own.follows
@@ -113,7 +113,7 @@ _COUNTS = {
 
 
 def often_wrong(book: Gradebook) -> Iterator[tuple[str, int, str]]:
-    """Yield (name, how many got it wrong, which units) for what went wrong, most often first."""
+    """Yield (name, how many got it wrong, which units), most frequent first."""
     summary = book.summary
     known = dict.fromkeys([*book.sheet.names, *sorted(summary.symbols)])
     for name in sorted(known, key=lambda name: -summary.symbols[name]):

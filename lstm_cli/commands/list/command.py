@@ -1,4 +1,4 @@
-"""`lstm-step list`: what there is, each with what it shows or where it comes from."""
+"""`lstm-step list`: cells, presets, conventions, formats, mistakes and more, with sources."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _conventions() -> list[Row]:
 
     return [
         {"name": row.name, "what": row.title, "source": row.source,
-         "gates": " ".join(row.order), "confirmed by": row.confirmed_by or "nothing yet: a rumour"}
+         "gates": " ".join(row.order), "confirmed by": row.confirmed_by or "nothing yet"}
         for row in CONVENTIONS.values()
     ]  # fmt: skip
 
@@ -130,14 +130,14 @@ def _mistake_page(row: Mistake) -> Row:
     return {
         "name": row.id, "what": row.title, "computes": formula_of(row), "meaning": row.meaning,
         "cause": row.cause, "fix": row.fix,
-        "certain": "the fix is sure once this is the mistake" if row.certain
-        else "the cause is likely, not sure",
+        "certain": "the fix is certain if this is the mistake" if row.certain
+        else "the cause is likely but not certain",
         "source": row.source, "options": row.options, "kind": row.kind,
         "numbers": list(row.numbers),
     }  # fmt: skip
 
 
-# Kinds whose rows have a page each: an id may stand for several.
+# Kinds whose rows have a page each; an id may refer to several.
 PAGES: dict[str, Callable[[str], list[Row]]] = {"mistakes": _mistake_pages}
 
 KINDS: dict[str, Callable[[], list[Row]]] = {
@@ -156,25 +156,21 @@ def list_(
         str,
         typer.Argument(metavar="KIND", help=", ".join(KINDS), autocompletion=lambda: list(KINDS)),
     ],
-    name: Annotated[
-        str, typer.Argument(metavar="[ID]", help="One mistake, with all there is on it.")
-    ] = "",
+    name: Annotated[str, typer.Argument(metavar="[ID]", help="A mistake to show in full.")] = "",
     form: o.FormatOptions = o.FormatOptions(FORMATS),
     markdown: bool = option("--markdown", default=False, help="The same as -f markdown."),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
-    """Show what there is: cells, presets, ….
+    """List cells, presets, ….
 
-    Also conventions, file formats, activations, the functions of a cell's equations, and known
+    Also conventions, file formats, activations, the functions for a cell's equations, and known
     mistakes.
     """
     if kind not in KINDS:
-        raise UsageError(
-            f"nothing to list called '{kind}'", where="KIND", hint=suggest(kind, KINDS)
-        )
+        raise UsageError(f"cannot list '{kind}'", where="KIND", hint=suggest(kind, KINDS))
     if name and kind not in PAGES:
         raise UsageError(
-            f"{kind} have no pages of their own", where="ID", hint=f"lstm-step list {kind}"
+            f"{kind} have no individual pages", where="ID", hint=f"lstm-step list {kind}"
         )
     if markdown and form.format_ not in ("", "markdown"):
         raise UsageError(
@@ -204,7 +200,7 @@ def _markdown(rows: list[Row]) -> Iterator[str]:
         yield "| " + " | ".join(safe(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-# What is printed with its name before it.
+# Fields that are printed with their names.
 _LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause", "fix", "options",
         "certain")  # fmt: skip
 

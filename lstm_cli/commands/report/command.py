@@ -1,4 +1,4 @@
-"""`lstm-step report`: a run as a page of its own, or as a picture."""
+"""`lstm-step report`: a run as a standalone HTML page or as a picture."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from lstm_cli.show.rows import View
 
 EXAMPLES = """\b
-A page (.html) needs no network and nothing beside it. A picture (.svg, .png, .pdf) is the circuit
-of one step with the numbers of one unit, or heat strips or lines over time: --picture says which,
-or else a file's name that starts with cell, strips (or gates) or lines, or else the run: one step
-is a circuit, more are strips. The circuit is written as .svg.
+A page (.html) is self-contained and needs no network. A picture (.svg, .png, .pdf) is the circuit
+of one step with the numbers of one unit, or heat strips or lines over time. --picture chooses;
+otherwise a file name that starts with cell, strips (or gates) or lines does; otherwise one step
+is drawn as a circuit and several as strips. A circuit is always .svg.
 
 \b
 Examples:
@@ -49,14 +49,14 @@ class Picture(StrEnum):
 
 
 class Theme(StrEnum):
-    """What a picture is drawn for."""
+    """Colour theme of a picture."""
 
     AUTO = "auto"
     LIGHT = "light"
     DARK = "dark"
 
 
-# How the names of files begin that say what is in them.
+# Prefixes of file names that choose the picture.
 _NAMES = {
     "cell": Picture.CIRCUIT, "circuit": Picture.CIRCUIT, "strips": Picture.STRIPS,
     "gates": Picture.STRIPS, "lines": Picture.LINES,
@@ -70,7 +70,7 @@ def report(
         "--symbols",
         default="",
         metavar="NAMES",
-        help="The rows of strips or lines: f,i,c; else the gates and states.",
+        help="Symbols in strips or lines: f,i,c; default: the gates and states.",
     ),
     choice: o.ChoiceOptions = o.ChoiceOptions(),
     which: int | None = option(
@@ -78,14 +78,14 @@ def report(
         default=None,
         min=0,
         metavar="K",
-        help="The run of a stack that a circuit shows: 0 is layer 0 forward, then its "
+        help="The run of a stack to show as a circuit: 0 is layer 0 forward, then its "
         "backward or the next layer …; else the last.",
     ),
     theme: Theme | None = option(
-        "--theme", default=None, help="Light, dark, or (a circuit) as the reader's system has it."
+        "--theme", default=None, help="auto (circuits only) follows the reader's system."
     ),
     width: float = option(
-        "--width", default=WIDTH_CM, metavar="CM", help="A picture's width; 8.5 is a column."
+        "--width", default=WIDTH_CM, metavar="CM", help="Width of a picture; 8.5 is one column."
     ),
     notation: o.NotationOptions = o.NotationOptions(),
     digits: o.DigitOptions = o.DigitOptions(None),
@@ -94,7 +94,7 @@ def report(
         "-f",
         default="",
         metavar="FORMAT",
-        help="html, svg, png, pdf; else by the file's name.",
+        help="html, svg, png, pdf; default: by the file name.",
     ),
     output: str = option(
         "--output", "-o", default="", metavar="FILE", help="The page or picture; - is stdout."
@@ -103,7 +103,7 @@ def report(
     """Make a page of a run, or a picture.
 
     The page shows the cell as a circuit with every number in it, strips of all steps, the equation
-    of what is pointed at, and sliders that compute the step again.
+    under the pointer, and sliders that recompute the step.
     """
     kind = _kind(output, format_)
     trace = given.trace("report")
@@ -130,10 +130,10 @@ def report(
 
 
 def _kind(output: str, format_: str) -> str:
-    """Return the format: as asked, or by the file's name.
+    """Return the format: the given one, or by the file name.
 
     Raises:
-        UsageError: no file, or a name that tells nothing.
+        UsageError: no file, or a name without a known suffix.
     """
     if not output:
         raise UsageError("a page or a picture needs a file", where=COMMAND, hint="-o page.html")
@@ -141,7 +141,7 @@ def _kind(output: str, format_: str) -> str:
 
 
 def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
-    """Choose the kind of picture: as asked, by the file's name, or by the run."""
+    """Choose the kind of picture: the given one, by the file name, or by the run."""
     if picture is not None:
         return picture
     word = re.match(r"[a-z]*", PurePath(output).stem.lower())
@@ -150,7 +150,7 @@ def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
     return Picture.CIRCUIT if trace.steps == 1 else Picture.STRIPS
 
 
-# Which pictures an option has an effect on.
+# The pictures that each option affects.
 _USES = {
     "--picture": ("circuit", "strips", "lines"),
     "--symbols": ("strips", "lines"),
@@ -166,7 +166,7 @@ def _refuse_idle(what: str, given: dict[str, object]) -> None:
             raise UsageError(
                 f"{name} has no effect on a {what}" if what in ("page", "circuit")
                 else f"{name} has no effect on {what}",
-                where=COMMAND, hint=f"leave {name} out, or make a picture that it belongs to: "
+                where=COMMAND, hint=f"leave out {name}, or make a picture that it applies to: "
                 + ", ".join(_USES[name]),
             )  # fmt: skip
 
@@ -181,7 +181,7 @@ def _refuse_kind(kind: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What a circuit shows: a run of the stack, its step (from 1) and its unit (from 0)."""
+    """What a circuit shows: a run of the stack, the step (from 1) and the unit (from 0)."""
 
     each: LayerTrace
     t: int
@@ -189,10 +189,10 @@ class _Seen:
 
 
 def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
-    """Return the one unit of the one step that is shown.
+    """Return the single unit and step to show.
 
     Raises:
-        UsageError: several are chosen, or `--which` is out of range.
+        UsageError: several are selected, or `--which` is out of range.
     """
     from lstm_cli.show.rows import choose, chosen_units, strongest_unit
     from lstm_cli.show.terminal import last_step
@@ -200,7 +200,7 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
     if which is not None and which >= len(trace.layers):
         raise UsageError(
             f"--which {which} is outside 0 to {len(trace.layers) - 1}", where="--which",
-            hint="runs count from 0: each layer's forward, then its backward",
+            hint="runs are counted from 0: each layer's forward, then its backward",
         )  # fmt: skip
     each = trace.last_layer[0] if which is None else trace.layers[which]
     times = choose(view.at, trace.steps, "--at", first=1) if view.at else [last_step(each)]
@@ -214,7 +214,7 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
     for name, chosen in (("--at", times), ("--unit", units)):
         if len(chosen) != 1:
             raise UsageError(
-                f"{name} chooses {len(chosen)}, a circuit shows one", where=name,
+                f"{name} selects {len(chosen)}, but a circuit shows one", where=name,
                 hint=f"{name} {chosen[0]}",
             )  # fmt: skip
     return _Seen(each, times[0], units[0])
@@ -225,7 +225,7 @@ def _page(trace: Trace, view: View) -> str:
     from lstm_cli.commands.report.page import PageView, page
     from lstm_cli.show.rows import choose, chosen_units, strongest_unit
 
-    # A page starts with the first of what is chosen; its reader goes on from there.
+    # A page starts with the first of the selection.
     first = trace.layers[0]
     t = choose(view.at, trace.steps, "--at", first=1)[0] if view.at else 1
     unit = chosen_units(view, view.widest)[0] if view.units else strongest_unit(first, t)
@@ -253,8 +253,7 @@ def _over_time(
         raise UsageError(
             "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
         )
-    names = [name for name in re.split(r"[\s,]+", symbols) if name]
     return draw_over_time(
-        trace, view, cast("Kind", kind), what=cast("What", what), symbols=names,
+        trace, view, cast("Kind", kind), what=cast("What", what), symbols=o.names_in(symbols),
         width_cm=width, dark=theme is Theme.DARK,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`lstm-step vet`: which mistakes a test vector cannot see, and a vector that sees them."""
+"""`lstm-step vet`: which mistakes a test vector misses, and a vector that catches them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from lstm_cli.samples.settings import SampleSettings
 
 EXAMPLES = """\b
-Every known mistake is made on purpose; those whose numbers still pass are what the vector cannot
-see. A file of samples is a suite: a mistake passes where all its samples let it pass.
+Every known mistake is made on purpose; those whose numbers still pass are what the vector misses.
+A file of samples is a suite: a mistake passes if all its samples let it pass.
 Exit codes: 0 done, 1 expected numbers do not match or a suite is too weak, 4 a sample failed.
 
 \b
@@ -42,7 +42,7 @@ FIRST = ("--weights", "--min-strength", "--stronger")
 COMMAND = "lstm-step vet"
 FORMATS = ("table", "json", "jsonl", "markdown")
 SUFFIXES = (".json", ".jsonl", ".ndjson")
-# So long nobody waits for a sign of life.
+# Seconds before progress is shown.
 PATIENCE_SECONDS = 1.0
 
 
@@ -56,7 +56,7 @@ def vet(
     cell: o.CellOptions = o.CellOptions(),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
     every: bool = option(
-        "--list", default=False, help="Show every mistake, also those that are seen."
+        "--list", default=False, help="List every mistake, including those that are caught."
     ),
     min_strength: float = option(
         "--min-strength",
@@ -64,21 +64,21 @@ def vet(
         metavar="PERCENT",
         min=0,
         max=100,
-        help="Exit with 1 where a suite is weaker.",
+        help="Exit with code 1 if a suite is weaker.",
     ),
     stronger: str = option(
         "--stronger",
         default="",
         metavar="FILE",
-        help="Write a stronger vector here, .json or .jsonl; - is stdout, alone.",
+        help="Write a stronger vector to this file, .json or .jsonl; - is stdout.",
     ),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
     quiet: bool = option("--quiet", "-q", default=False, help="No notes, no progress."),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
-    """Find the mistakes that a test vector cannot see.
+    """Find the mistakes that a test vector misses.
 
-    With --stronger write short numbers that see them all.
+    With --stronger, write a vector of short numbers that catches them all.
     """
     o.one_blas_thread()
     from lstm_cli.files.output import check_targets
@@ -107,7 +107,7 @@ def vet(
     made = _strengthened(suites[0], settings, stronger) if stronger else None
     if not alone:
         _emit(suites, made, chosen, stronger, output, every, color)
-    _leave(suites, min_strength)
+    _exit_if_failed(suites, min_strength)
 
 
 def _check_stronger(stronger: str, names: Sequence[str]) -> None:
@@ -115,19 +115,19 @@ def _check_stronger(stronger: str, names: Sequence[str]) -> None:
         return
     if len(names) > 1:
         raise UsageError(
-            f"--stronger writes a vector for one file, and there are {len(names)}",
+            f"--stronger writes a vector for one file, but there are {len(names)}",
             where="--stronger",
             hint=f"lstm-step vet {shell_word(names[0], file=True)} --stronger better.json",
         )
     if stronger != "-" and not stronger.lower().endswith(SUFFIXES):
         raise UsageError(
-            f"'{safe(Path(stronger).suffix)}' is no suffix of a sample file written here",
+            f"'{safe(Path(stronger).suffix)}' is not a suffix for a sample file",
             where="--stronger", hint="--stronger better.json, or better.jsonl",
         )  # fmt: skip
 
 
 def _naming(preset: o.PresetOptions) -> Callable[[Read], Read]:
-    """Return a function that gives samples without weights those of a preset."""
+    """Return a function that fills in a preset for samples without weights."""
     from lstm_cli.samples import Sample
 
     own = {"seed": preset.seed, "hidden_size": preset.hidden_size,
@@ -164,11 +164,11 @@ def _vetted(
 
 
 def _refuse_alone(suites: Sequence[Suite]) -> None:
-    """Raise what is wrong where there is nothing else to say.
+    """Raise the error if there is nothing else to report.
 
     Raises:
-        LstmStepError: the one sample could not be run, or does not match.
-        InputError: no sample expects anything.
+        LstmStepError: the only sample could not be run, or does not match.
+        InputError: no sample has expected numbers.
     """
     if any(suite.subjects for suite in suites):
         return
@@ -183,13 +183,13 @@ def _refuse_alone(suites: Sequence[Suite]) -> None:
 
 
 def _say_assumed(suites: Sequence[Suite], model: Model | None) -> None:
-    """Say on stderr what the weights leave open, once."""
+    """Report on stderr, once, the assumptions about the weights."""
     own = (each for suite in suites for each in suite.assumptions)
     i.say_assumed(dict.fromkeys((*(model.assumptions if model else ()), *own)))
 
 
 def _note(suites: Sequence[Suite]) -> None:
-    """Say on stderr what was left out, and why."""
+    """Report on stderr what was left out, and why."""
     for suite in suites:
         for word, pairs in (("failed", suite.failed), ("left out", suite.mismatched)):
             for name, error in pairs:
@@ -203,13 +203,13 @@ def _note(suites: Sequence[Suite]) -> None:
 
 
 def _strengthened(suite: Suite, settings: SampleSettings, stronger: str) -> Stronger | None:
-    """Write a stronger vector; `-` is stdout, with paths relative to where we are."""
+    """Write a stronger vector; `-` is stdout, with paths relative to the current folder."""
     from lstm_cli.commands.vet.documents import document_text
     from lstm_cli.commands.vet.stronger import strengthen
     from lstm_cli.files.output import write_out
 
     if not suite.subjects:
-        return None  # what was wrong is said already
+        return None  # the error has been reported already
     target = Path("stdout.json" if stronger == "-" else stronger)
     made = strengthen(suite, settings, target)
     write_out(document_text(made.documents, target), stronger)
@@ -260,7 +260,7 @@ def _draw(
         shown.print_stronger(console, made, stronger)
 
 
-def _leave(suites: Sequence[Suite], min_strength: float) -> None:
+def _exit_if_failed(suites: Sequence[Suite], min_strength: float) -> None:
     if any(suite.failed for suite in suites):
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     weak = any(suite.strength < min_strength for suite in suites)
@@ -270,7 +270,7 @@ def _leave(suites: Sequence[Suite], min_strength: float) -> None:
 
 @contextmanager
 def _ticking(quiet: bool) -> Iterator[Callable[[], None]]:
-    """Give a function to call after every sample; counts show on a terminal once it takes long."""
+    """Yield a function to call after every sample; on a terminal it shows a count after a while."""
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return

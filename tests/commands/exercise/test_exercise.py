@@ -366,7 +366,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
         ["--weights", "samples/weights/hand.json", "--hidden-size", "3"], 2, "no effect",
     ),
     "unknown symbol": (["--ask", "f,q"], 2, "the cell does not compute 'q'"),
-    "unknown format": (["-f", "html"], 2, "unknown format"),
+    "unknown format": (["-f", "docx"], 2, "unknown format"),
     "template on stdout": (["--template", "-"], 2, "--template needs a file"),
     "one file for two": (["--key", "a", "--save", "a"], 2, "name the same file"),
     "no such folder": (["--key", "/no/such/key"], 5, "cannot write"),

@@ -313,7 +313,7 @@ def test_a_slip_costs_its_own_number_only(room: Classroom) -> None:
 SLIPS: list[tuple[Callable[[str], str], str]] = [
     (lambda text: "-" + text, "the sign"),
     (lambda text: str(float(text) * 10), "the decimal point"),
-    (lambda text: text[:3] + text[4] + text[3] + text[5:], "two digits exchanged"),
+    (lambda text: text[:3] + text[4] + text[3] + text[5:], "two digits swapped"),
     (lambda text: "0.9999", ""),
 ]
 
@@ -571,7 +571,7 @@ def test_evil_rows_cost_themselves_only(room: Classroom) -> None:
     named = [each for each in grades if each["name"].strip() == '=HYPERLINK("http://evil","x")']
     assert named[0]["result"] == "right"
     assert all(len(each["name"]) <= 201 for each in grades)
-    assert f"{len(ann)} answers of this name" in ann[0]["notes"]
+    assert f"{len(ann)} answers with this name" in ann[0]["notes"]
 
 
 @pytest.mark.parametrize("kind", ["table", "csv", "json", "jsonl"])
@@ -793,6 +793,8 @@ MOVED = {
                "lstm-step grade 'my ex.json' -d 3 a.csv"),
     "options": (["diagnose", "--grade=a.csv", "--x", "1;2", "--json"],
                 "lstm-step grade --x '1;2' --json a.csv"),
+    "a name like an option": (["diagnose", "ex.json", "--grade", "-a;b"],
+                              "lstm-step grade ex.json './-a;b'"),
     "no value": (["diagnose", "ex.json", "--grade"], "lstm-step grade ex.json"),
     "a sheet": (["explain", "--exercise", "--seed", "7"], "lstm-step exercise --seed 7"),
     "help": (["explain", "--exercise", "-h"], "lstm-step exercise -h"),

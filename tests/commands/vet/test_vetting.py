@@ -376,7 +376,7 @@ def test_units_that_are_alike_are_named() -> None:
     """What units could change places is said."""
     document = weakened("units-alike")
     (verdict,) = [v for v in vetted([document]).blind if v.row.id == "units-permuted"]
-    assert verdict.detail == "units 0 and 1 exchanged"
+    assert verdict.detail == "units 0 and 1 swapped"
 
 
 # ---- the score
@@ -427,7 +427,7 @@ def test_what_sizes_make_the_same_is_no_mistake(
     told = {v.row.id for v in suite.same()}
     assert same_for_any <= told
     assert not told & {v.row.id for v in suite.blind}
-    assert "no numbers tell, in this cell and sizes: " in shown(answered(strong(inputs, units)))
+    assert "equivalent for this cell and these sizes: " in shown(answered(strong(inputs, units)))
 
 
 def shown(document: Json, *options: object) -> str:
@@ -1013,7 +1013,7 @@ REFUSED: list[tuple[list[object], int, str]] = [
     (
         [SAMPLES / "hand.json", SAMPLES / "parity.json", "--stronger", "b.json"],
         2,
-        "one file, and there are 2",
+        "one file, but there are 2",
     ),
     ([SAMPLES / "hand.json", "--allow-external-data"], 2, "--weights"),
     ([SAMPLES / "hand.json", "--seed", "1"], 2, "--preset"),

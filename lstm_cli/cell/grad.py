@@ -1,14 +1,14 @@
-"""The backward step of a cell, derived from its own table: a table of equations again.
+"""The backward step of a cell, derived from its equations as another table of equations.
 
 `d_f` is the gradient of the loss with respect to `f`. Reverse-mode differentiation of the rows
 (Griewank & Walther, "Evaluating Derivatives", 2008, chapter 3): from the last row to the first,
-each hands its gradient on to what it was made of. No cell is known by name; a variant's backward
-step follows from its edit.
+each passes its gradient on to its operands. No cell is special-cased by name; the backward step of
+a variant follows from its edit.
 
-It is the full gradient (Graves & Schmidhuber 2005, doi 10.1016/j.neunet.2005.06.042), not the one
-cut off at the gates with which the papers of 1997 and 2000 learn.
+It is the full gradient (Graves & Schmidhuber 2005, doi 10.1016/j.neunet.2005.06.042), not the
+gradient truncated at the gates that the papers of 1997 and 2000 learn with.
 
-At the corners, where a derivative does not exist: min and max take the derivative from the left,
+At corners, where no derivative exists: min and max use the left derivative,
 so that relu'(0) = 0, leaky_relu'(0) = alpha and elu'(0) = alpha as PyTorch has them; abs'(0) = 0;
 heaviside' = 0 everywhere.
 """
@@ -39,16 +39,16 @@ from lstm_cli.cell.equations import (
 from lstm_cli.cell.notation import is_parameter, write
 
 PREFIX = "d_"
-# What a backward row may use beside the forward step's values, and what it is.
+# Names that a backward row may use besides the values of the forward step, with their labels.
 GIVEN: Mapping[str, str] = {
     "d_output": "h, from the loss or the layer above",
-    "d_h_next": "h, from the step that follows",
-    "d_c_next": "c, from the step that follows",
+    "d_h_next": "h, from the next step",
+    "d_c_next": "c, from the next step",
 }
 _INPUTS = {"x": "input", "h_prev": "hidden state before", "c_prev": "cell state before"}
 _PARAMETERS = {"b": "bias", "p": "peephole"}
 
-# The gradient of each argument (a, b), from the gradient d of the result y.
+# The gradient of each argument (a, b) in terms of the gradient d of the result y.
 _RULES: Mapping[str, tuple[Node, ...]] = {
     name: tuple(parse(text) for text in rules)
     for name, rules in {
@@ -71,23 +71,23 @@ _RULES: Mapping[str, tuple[Node, ...]] = {
 
 
 @lru_cache(maxsize=64)  # every layer and direction of a model asks for the same table
-def backward_table(cell: Cell) -> tuple[Equation, ...]:
-    """Return the rows of the backward step, in the order in which they are computed.
+def grad_table(cell: Cell) -> tuple[Equation, ...]:
+    """Return the rows of the backward step, in evaluation order.
 
-    First `d_` of every row of the cell, last row first, and of each `[a, b]` that they join; then
-    of the parameters; then of `x`, `h_prev` and `c_prev`. They read the values of the forward
-    step, `d_output (…, P)` (the gradient that reaches h in this step from outside), and
-    `d_h_next (…, P)` and `d_c_next (…, H)`, which are `d_h_prev` and `d_c_prev` of the step that
-    follows in time.
+    First `d_` of every row of the cell, last row first, and of each concatenation `[a, b]` in
+    them; then of the parameters; then of `x`, `h_prev` and `c_prev`. They use the values of the
+    forward step, `d_output (…, P)` (the gradient that reaches h in this step from outside), and
+    `d_h_next (…, P)` and `d_c_next (…, H)`, which are `d_h_prev` and `d_c_prev` of the next step
+    in time.
 
-    A vector's row has the vector's shape, `(…, n)`. A parameter's row is the gradient of its own
-    shape, summed over batch axes where it is a matrix; where it is a vector the sum is left to
-    whoever evaluates the row.
+    The row of a vector has the vector's shape, `(…, n)`. The row of a parameter has the
+    parameter's shape, summed over batch axes for a matrix; for a vector parameter the caller that
+    evaluates the row does the sum.
 
     Raises:
         CellError: a row of the cell has a name that the backward step needs.
     """
-    rows = _Backward(cell).rows()
+    rows = _Backprop(cell).rows()
     taken = {*GIVEN, *(row.symbol for row in rows)} & {*cell.symbols}
     if taken:
         raise CellError(
@@ -99,19 +99,19 @@ def backward_table(cell: Cell) -> tuple[Equation, ...]:
 
 
 def parameter_of(symbol: str) -> str:
-    """Return the parameter whose gradient a symbol is: "W_f" of "d_W_f"; "" for another."""
+    """Return the parameter that a symbol is the gradient of: "W_f" for "d_W_f", "" if none."""
     own = symbol.removeprefix(PREFIX)
     return own if own != symbol and is_parameter(own) else ""
 
 
-class _Backward:
-    """What has been handed on to each name so far, while the rows are walked from last to first."""
+class _Backprop:
+    """Gradients accumulated for each name while walking the rows from last to first."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.handed: dict[str, list[Node]] = defaultdict(list)
-        self.handed["h"] = [Name("d_output"), Name("d_h_next")]
-        self.handed["c"] = [Name("d_c_next")]
+        self.grads: dict[str, list[Node]] = defaultdict(list)
+        self.grads["h"] = [Name("d_output"), Name("d_h_next")]
+        self.grads["c"] = [Name("d_c_next")]
         self.joined = _joined(cell)
 
     def rows(self) -> tuple[Equation, ...]:
@@ -119,57 +119,57 @@ class _Backward:
         for row in reversed(self.cell.equations):
             rows.append(self._row(row.symbol, row.label))
             if rows[-1].expression != Number(0.0):
-                self.hand_on(row.expression, Name(rows[-1].symbol), Name(row.symbol))
+                self.propagate(row.expression, Name(rows[-1].symbol), Name(row.symbol))
             rows += self._part_rows(row)
         rows += [self._row(p, _PARAMETERS.get(p[0], "weights")) for p in self.cell.parameters]
         return (*rows, *(self._row(name, label) for name, label in _INPUTS.items()))
 
     def _row(self, name: str, label: str) -> Equation:
-        handed = self.handed[name]
-        if name in ("x", "h_prev"):  # sums over the gates: in the order of the cell's own rows
-            handed = handed[::-1]
-        return Equation(PREFIX + name, total(handed), label)
+        grads = self.grads[name]
+        if name in ("x", "h_prev"):  # sums over the gates, in the order of the cell's rows
+            grads = grads[::-1]
+        return Equation(PREFIX + name, total(grads), label)
 
     def _part_rows(self, row: Equation) -> list[Equation]:
-        """Return the rows of the vectors joined in `row` for the first time: all is handed on."""
+        """Return the rows of the concatenations first used in `row`, which are now complete."""
         rows = []
         for vector in _concats(row.expression):
             name, first = self.joined[vector]
-            handed = self.handed.pop(name, [])
-            if first == row.symbol and handed:
-                # The rows of the cell were walked from the last; the sum reads from the first.
-                rows.append(Equation(PREFIX + name, total(handed[::-1]), write(vector)))
+            grads = self.grads.pop(name, [])
+            if first == row.symbol and grads:
+                # The rows were walked from last to first; the sum is written first to last.
+                rows.append(Equation(PREFIX + name, total(grads[::-1]), write(vector)))
                 for place, part in enumerate(vector.arguments):
                     whole = (Name(PREFIX + name), Number(float(place)), *vector.arguments)
-                    self.hand_on(part, Apply("part", whole), part)
-            elif handed:
-                self.handed[name] = handed
+                    self.propagate(part, Apply("part", whole), part)
+            elif grads:
+                self.grads[name] = grads
         return rows
 
-    def hand_on(self, node: Node, d: Node, y: Node) -> None:
-        """Hand the gradient `d` of a node on to every name in it; `y` is the node's value."""
+    def propagate(self, node: Node, d: Node, y: Node) -> None:
+        """Propagate the gradient `d` of a node to every name in it; `y` is the node's value."""
         match node:
             case Name(name):
-                self.handed[name].append(d)
+                self.grads[name].append(d)
             case Apply("concat"):
-                self.handed[self.joined[node][0]].append(d)
+                self.grads[self.joined[node][0]].append(d)
             case Apply("@", (Name(matrix) as left, vector)):
-                self.handed[matrix].append(Apply("outer", (d, vector)))
+                self.grads[matrix].append(Apply("outer", (d, vector)))
                 back = Apply("@", (Apply("transpose", (left,)), d))
-                self.hand_on(vector, back, vector)
+                self.propagate(vector, back, vector)
             case Apply(_, arguments):
                 for argument, gradient in zip(arguments, local(node, d, y), strict=False):
                     if names_in(argument) and gradient != Number(0.0):
-                        self.hand_on(argument, gradient, argument)
+                        self.propagate(argument, gradient, argument)
 
 
 def local(node: Apply, d: Node, y: Node) -> tuple[Node, ...]:
-    """Return the gradient of each argument of a function from that of its result.
+    """Return the gradient of each argument of a function, given that of its result.
 
     Args:
         node: a function applied to its arguments, neither `@` nor a concatenation.
         d: the gradient of its value.
-        y: its value: the node itself, or the name of a row that is just this.
+        y: its value: the node itself, or the name of the row that equals it.
     """
     rules = _RULES.get(node.function) or (_body_rule(node),)
     names = dict(zip("ab", node.arguments, strict=False)) | {"d": d, "y": y}
@@ -177,7 +177,7 @@ def local(node: Apply, d: Node, y: Node) -> tuple[Node, ...]:
 
 
 def _body_rule(node: Apply) -> Node:
-    """Return `d * name'(z, …)`, or with the number itself where the derivative is one."""
+    """Return `d * name'(z, …)`, with the number itself where the derivative is constant."""
     derivative = Apply(_define_derivative(node.function), node.arguments)
     body = function_named(derivative.function).body
     assert body is not None
@@ -188,19 +188,19 @@ def _body_rule(node: Apply) -> Node:
 
 
 def _define_derivative(name: str) -> str:
-    """Return the name of a function's derivative, by its argument; defined at its first use."""
+    """Return the name of a function's derivative by its argument, defining it on first use."""
     own = FUNCTIONS[name]
     if name + "'" not in DERIVED:
         assert own.body is not None
-        walk = _Backward(Cell(name, "", ()))
-        walk.hand_on(own.body, Number(1.0), own.body)
-        body = total(walk.handed[own.parameters[0]])
+        walk = _Backprop(Cell(name, "", ()))
+        walk.propagate(own.body, Number(1.0), own.body)
+        body = total(walk.grads[own.parameters[0]])
         DERIVED[name + "'"] = Function(own.parameters, own.defaults, body=body, activation=False)
     return name + "'"
 
 
 def _concats(node: Node) -> list[Apply]:
-    """Return every distinct concatenation in a tree, the outer before the inner."""
+    """Return the distinct concatenations in a tree, outermost first."""
     if not isinstance(node, Apply):
         return []
     own = [node] if node.function == "concat" else []
@@ -208,7 +208,7 @@ def _concats(node: Node) -> list[Apply]:
 
 
 def _joined(cell: Cell) -> dict[Node, tuple[str, str]]:
-    """Return concatenation -> its name in the backward rows and the first row that has it."""
+    """Map each concatenation to its name in the backward rows and the first row that uses it."""
     found: dict[Node, tuple[str, str]] = {}
     usual = Apply("concat", (Name("h_prev"), Name("x")))
     for row in cell.equations:
@@ -219,7 +219,7 @@ def _joined(cell: Cell) -> dict[Node, tuple[str, str]]:
 
 
 def total(terms: list[Node]) -> Node:
-    """Return the sum of terms, 0 for none, simplified."""
+    """Return the simplified sum of terms, 0 if there are none."""
     result: Node = Number(0.0)
     for term in terms:
         result = _sum(result, term)
@@ -227,9 +227,9 @@ def total(terms: list[Node]) -> Node:
 
 
 def simplified(rule: Node, names: Mapping[str, Node]) -> Node:
-    """Return a rule with trees for its names, without 0 + a, 1 * a, 0 * a, --a or a + -b.
+    """Substitute trees for the names of a rule and simplify 0 + a, 1 * a, 0 * a, --a and a + -b.
 
-    What a name stands for is left as it is: a cell's own `0 * c_prev` makes a vector of a number.
+    The substituted trees are left alone: `0 * c_prev` in a cell turns a number into a vector.
     """
     match rule:
         case Name(name):

@@ -15,7 +15,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import CellError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.cell.equations import DERIVED, FUNCTIONS, Apply, Name, Node, evaluate, parse
-from lstm_cli.cell.gradient import backward_table, local, simplified
+from lstm_cli.cell.grad import grad_table, local, simplified
 from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE, gradient_style, write, write_equation
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.grad import grad
@@ -46,7 +46,7 @@ PLAIN_BACKWARD = [
 def written(cell: Cell, style: Any = PLAIN) -> dict[str, str]:
     """Return `d_symbol` -> its row as text, by plain symbol."""
     style = gradient_style(style)
-    return {row.symbol: " = ".join(write_equation(row, style)) for row in backward_table(cell)}
+    return {row.symbol: " = ".join(write_equation(row, style)) for row in grad_table(cell)}
 
 
 def test_the_backward_step_of_the_lstm() -> None:
@@ -215,7 +215,7 @@ def test_derived_functions_take_batch_axes() -> None:
 )
 def test_a_users_cell_cannot_use_them(text: str) -> None:
     """What derived rows use is no part of the grammar of cell files."""
-    backward_table(cell_named("hard-sigmoid"))  # defines some of them
+    grad_table(cell_named("hard-sigmoid"))  # defines some of them
     assert DERIVED.keys() >= {"outer", "transpose", "part"}
     with pytest.raises(CellError):
         parse_table(f"c = {text}\nh = c")
@@ -226,7 +226,7 @@ def test_names_that_the_backward_step_needs_are_refused(symbol: str) -> None:
     """A user's row of such a name is an error that says so, not a wrong number."""
     cell = Cell("own", "", parse_table(f"{symbol} = W_a @ [h_prev, x]\nc = {symbol}\nh = c"))
     with pytest.raises(CellError, match=f"needs the name '{symbol}'"):
-        backward_table(cell)
+        grad_table(cell)
 
 
 # --- numbers of the second witness ---------------------------------------------------------------
