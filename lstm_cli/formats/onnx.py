@@ -875,6 +875,9 @@ def write(package: Package, path: Path) -> bytes:
     first = package.traits[(0, sides[0])]
     if any(package.traits[(0, side)].clip != first.clip for side in sides):
         raise InputError("the directions clip differently", hint="ONNX has one clip for both")
+    if any(package.traits[(0, side)].coupled != first.coupled for side in sides):
+        raise InputError("one direction alone couples its gates",
+                         hint="ONNX has one input_forget for both: --direction")  # fmt: skip
     inputs, hidden, _ = package.sizes[(0, sides[0])]
     count = len(sides)
     stacked = {

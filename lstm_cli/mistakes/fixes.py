@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.cell.notation import Style
+from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.diagnosis import Diagnosis
 from lstm_cli.mistakes.formulas import rows_changed
@@ -92,10 +93,25 @@ def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
     options = [row.options for row in finding.departures]
     # The numbers of the preset random depend on the cell that they fill.
     drawn = source.startswith("preset:random") and any("--cell " in each for each in options)
-    if all(options) and not drawn:
-        start = _own_run(diagnosis)
-        lines.append(FixCommand("reproduces", " ".join([start, *options])))
+    cell = _own_cell(diagnosis)
+    other = any("--cell " in each for each in options)
+    if all(options) and not drawn and cell is not None and not (cell and other):
+        lines.append(FixCommand("reproduces", " ".join([_own_run(diagnosis), *cell, *options])))
     return lines
+
+
+def _own_cell(diagnosis: Diagnosis) -> list[str] | None:
+    """Return the options that name the right run's cell; None where none does, as of a table."""
+    cell, source = diagnosis.trace.model.cell, diagnosis.trace.model.source
+    own = traits_of(cell)
+    if own is None:
+        return None
+    if not source.startswith("preset:"):
+        return []  # the file tells it
+    named = replace(Traits(), coupled=own.coupled, peephole=own.peephole, projection=own.projection)
+    if own != named:
+        return None
+    return [] if own == Traits() else ["--cell", build_cell(own).name]
 
 
 # Commands do not spell out more numbers than this.

@@ -17,8 +17,8 @@ from lstm_cli.engine.edits import EditablePlace, EditedRun, changed, differences
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
+from lstm_cli.show.sentences import Teller
 from lstm_cli.show.worked import known_at
-from lstm_cli.show.worked_sentences import Teller
 
 
 @dataclass(frozen=True, eq=False)

@@ -257,6 +257,24 @@ def test_the_line_that_gives_theirs_does() -> None:
     np.testing.assert_allclose(again, theirs, atol=1e-12)
 
 
+@pytest.mark.parametrize(("cell", "told"), [("peephole", True), ("own", False)])
+def test_the_line_that_gives_theirs_names_the_cell(cell: str, told: bool, tmp_path: Path) -> None:
+    """A cell that --cell names is in the line; for a table that no option makes there is none."""
+    own = tmp_path / "own.toml"
+    own.write_text('base = "lstm"\n[edit]\nc = "i * c_prev + f * g"\n')
+    given = ["--x", "0.5,1;-1,2", "--h", "0.1,0.2", "--c", "1,-1", "--preset", "random",
+             "--cell", str(own) if cell == "own" else cell]  # fmt: skip
+    theirs = call(*given, "--activations", "sigmoid,tanh,relu", "--json").json["h"]
+    told_numbers = "h=" + ",".join(map(repr, theirs))
+    (record,) = call("diagnose", *given, "--expect", told_numbers, "--json").lines
+    finding = next(each for each in record["findings"] if each["id"] == "relu-output")
+    lines = [each["run"] for each in finding["commands"] if each["does"] == "reproduces"]
+    assert bool(lines) == told
+    for line in lines:
+        again = call(*shlex.split(line)[1:], "--json").json["h"]
+        np.testing.assert_allclose(again, theirs, atol=1e-12)
+
+
 TRACE = ["--x", "0.5,1;0.2,-1", "--h", "0.1,0.2", "--c", "1,-1", "--preset", "random"]
 
 

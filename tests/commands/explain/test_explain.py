@@ -17,8 +17,8 @@ from lstm_cli.cell.cells import VARIANTS, Cell, cell_named, parse_table
 from lstm_cli.cell.notation import UNICODE
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
+from lstm_cli.show.sentences import Teller
 from lstm_cli.show.worked import grouped, known_at
-from lstm_cli.show.worked_sentences import Teller
 from tests.commands.exercise.test_exercise import EVIL, assert_balanced, evil_cell
 from tests.commands.test_schemas import validator
 from tests.conftest import random_arrays, random_inputs

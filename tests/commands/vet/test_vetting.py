@@ -1135,3 +1135,20 @@ def test_every_mistake_can_be_made_in_every_cell() -> None:
         made = outcomes(right, claims, vetted_mistakes())
         assert len(made) > 50
         assert all(each.excess * EXACT >= 0 for each in made)
+
+
+def test_gates_go_by_their_parts(tmp_path: Path) -> None:
+    """A candidate by the letter f is no gate that is shut, and none is told of by a bare letter."""
+    cell = tmp_path / "own.toml"
+    cell.write_text(
+        'base = "lstm"\n[edit]\nf = "tanh(z_f)"\ng = "sigmoid(z_g)"\nc = "i * c_prev + g * f"\n'
+    )
+    sample = tmp_path / "sample.json"
+    sample.write_text(json.dumps({
+        "id": "a", "x": [[0.1, 0.2]], "cell": str(cell), "weights": {"preset": "zeros"},
+        "expected": {"h": [0.0, 0.0], "c": [0.0, 0.0]},
+    }))  # fmt: skip
+    (suite,) = call("vet", sample, "--json").json["suites"]
+    told = " ".join(each["sentence"] for each in suite["causes"])
+    assert "the candidate is 0 at every step" in told
+    assert "shut or wide open" not in told
