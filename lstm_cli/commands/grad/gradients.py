@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.numbers import decimals, latex, scientific, significant
+from lstm_cli.base.numbers import decimals, latex_number, scientific, significant
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Equation, Name, functions_in
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
@@ -344,7 +344,7 @@ def to_latex(report: Report, view: View, version: str) -> Iterator[str]:
         yield " & ".join(["equation", *map(str, range(count))]) + r" \\ \hline" + "\n"
         for shown, equation, values in rows:
             left = f"${shown} = {equation}$" if equation else f"${shown}$"
-            cells = [f"${latex(decimals(value, view.digits))}$" for value in values]
+            cells = [f"${latex_number(decimals(value, view.digits))}$" for value in values]
             yield " & ".join([left, *cells, *[""] * (count - len(cells))]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in backward_definitions(report.gradients.trace.model.cell, LATEX):

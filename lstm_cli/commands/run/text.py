@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown
-from lstm_cli.base.numbers import decimals, latex
+from lstm_cli.base.foreign import latex, markdown, sheet_cell
+from lstm_cli.base.numbers import decimals, latex_number
 from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
@@ -177,7 +177,9 @@ def plain_lines(
     units = chosen_units(view, view.widest)
     written = equation_text(each.cell, PLAIN, view.notation)
     said = {symbol: (label, "") for symbol, label in INPUT_LABELS.items()}
-    said |= {row.symbol: (row.label, written[row.symbol][1]) for row in each.cell.equations}
+    said |= {
+        row.symbol: (sheet_cell(row.label), written[row.symbol][1]) for row in each.cell.equations
+    }
     for t, rows in _text_rows(each, times, view, dtype):
         place = [str(each.layer), each.direction, str(before + t)]
         for symbol, texts in rows.items():
@@ -232,22 +234,13 @@ def to_latex(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield " & ".join(["name", "equation", *map(str, units)]) + r" \\ \hline" + "\n"
         for row in each.rows:
             equation = f"${row.shown} = {row.equation}$" if row.equation else f"${row.shown}$"
-            values = _rounded(row, units, lambda value: f"${latex(decimals(value, view.digits))}$")
-            yield " & ".join([_latex_text(row.label), equation, *values]) + r" \\" + "\n"
+            values = _rounded(
+                row, units, lambda value: f"${latex_number(decimals(value, view.digits))}$"
+            )
+            yield " & ".join([latex(row.label), equation, *values]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in definitions(trace.model.cell, LATEX):
         yield f"% {text}\n"
-
-
-# What means something to TeX: a label is a stranger's text, and \\input would read a file.
-_LATEX = str.maketrans(
-    {mark: f"\\{mark}" for mark in "{}$&#_%"}
-    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
-)
-
-
-def _latex_text(text: str) -> str:
-    return text.translate(_LATEX)
 
 
 def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
