@@ -84,7 +84,6 @@ class RunOptions:
     command: str = "lstm-step run"
     vectors: VectorOptions = VectorOptions()
     file: o.WeightFile = o.WeightFile()
-    side: o.SideOptions = o.SideOptions()
     preset: o.PresetOptions = o.PresetOptions()
     cell: o.CellOptions = o.CellOptions()
     numbers: o.NumberOptions = o.NumberOptions()
@@ -127,7 +126,7 @@ class RunOptions:
 
     def file_model(self) -> Model:
         """Return the model that the options choose in `--weights`; errors as `read_weights`."""
-        return self.side.only(self.file.layout.read(self.file.weights, self.cell))
+        return self.file.layout.read(self.file.weights, self.cell)
 
     def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace]]:
         """Yield the samples in files, each with its run; the options fill what they leave out.
@@ -142,12 +141,9 @@ class RunOptions:
         others = differing(self.vectors, self.preset).keys() - {"--x", "--steps"}
         refuse_beside("the file of samples", sorted(others), self.command)
         if not self.file.weights:
-            refuse_idle(differing(self.side), "--weights", self.command)
-        settings = self.file.sample_settings(
-            self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype.value
-        )
-        if settings.model is not None:
-            settings = replace(settings, model=self.side.only(settings.model))
+            settings = self.file.sample_settings(
+                self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype.value
+            )
         for file in find_files(files):
             for sample in read_samples(file):
                 if isinstance(sample, BadSample):
@@ -184,7 +180,6 @@ class RunOptions:
         check_source(self.file, self.preset, self.command)
         if self.file.weights:
             return self.file_model()
-        refuse_idle(differing(self.side), "--weights", self.command)
         return self._preset_model(x, h, c)
 
     def _preset_model(self, x: Array, h: Array | None, c: Array | None) -> Model:

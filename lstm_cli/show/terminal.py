@@ -24,7 +24,15 @@ from lstm_cli.base.numbers import decimals
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
 from lstm_cli.engine.run import LayerTrace, Trace
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, definitions, step_rows
+from lstm_cli.show.rows import (
+    Row,
+    View,
+    chosen_steps,
+    chosen_units,
+    definitions,
+    shown_layers,
+    step_rows,
+)
 from lstm_cli.show.sentences import sentences
 
 # More units than this are summed up unless --unit chooses; more steps are shown over time.
@@ -79,14 +87,16 @@ def print_trace(console: Console, trace: Trace, view: View) -> None:
     """Print a run: what went in, its steps (or the course of time and the last step), in words."""
     page = Page(console, view)
     print_head(page, trace)
-    total = trace.steps * len(trace.layers)
+    layers = shown_layers(trace, view)
+    total = trace.steps * len(layers)
     if total > MANY_STEPS and not view.at:
-        for each in trace.last_layer:
+        layers = [each for each in layers if each.layer == layers[-1].layer]
+        for each in layers:
             _print_course(page, each, len(trace.layers) > 1)
-        shown = [(each, last_step(each)) for each in trace.last_layer]
+        shown = [(each, last_step(each)) for each in layers]
     else:
         wanted = sorted(chosen_steps(view, trace))
-        shown = [(each, t) for each in trace.layers for t in wanted]
+        shown = [(each, t) for each in layers for t in wanted]
     for each, t in shown:
         if total > 1:
             page.print()
@@ -94,7 +104,7 @@ def print_trace(console: Console, trace: Trace, view: View) -> None:
         _print_step(page, each, t)
     for line in definitions(trace.model.cell, page.style):
         page.print(page.text(line, page.look.note))
-    if total == 1:
+    if trace.steps * len(trace.layers) == 1 and not view.symbols:
         _print_words(page, trace)
 
 

@@ -231,7 +231,7 @@ def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
         layout = replace(
             inputs.file.layout, convention=inputs.file.layout.convention or mine.convention
         )
-        model = inputs.side.only(layout.read(path, inputs.cell))
+        model = layout.read(path, inputs.cell)
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]
     return run(model, x, *states, dtype=inputs.numbers.dtype.value)

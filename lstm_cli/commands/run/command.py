@@ -9,7 +9,7 @@ from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import differing, option
 from lstm_cli.commands.run import long_run
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ def run(
     if strip:
         _check_strip(chosen, fixed.fixed)
     settings = fixed.settings(chosen, given.command)
+    if settings is not None or chosen == "c":
+        whole = "--fixed" if settings is not None else "-f c"
+        parts = differing(view.choice).keys() & {"--layer", "--direction", "--only"}
+        i.refuse_beside(f"{whole}, which shows all of the run", sorted(parts), given.command)
     inputs = given.given(chosen)
 
     from lstm_cli.engine.run import run as run_model
