@@ -75,6 +75,11 @@ class View:
     symbols: tuple[str, ...] = ()
     terms: int = 8
 
+    @property
+    def chooses(self) -> bool:
+        """Whether only some layers, directions or rows are shown."""
+        return self.layer is not None or bool(self.direction or self.symbols)
+
     def covers(self, layer: int, direction: str) -> bool:
         """Whether a layer and direction are among those chosen."""
         return self.layer in (None, layer) and self.direction in ("", direction)

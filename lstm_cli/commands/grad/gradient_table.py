@@ -58,11 +58,11 @@ def print_gradients(console: Console, report: Report, view: View) -> None:
         page.print(page.text("every step as a table: --at all", page.look.note))
     for each in shown_of(report.gradients.layers, view):
         _print_parameters(page, report, each)
-    if len(shown) < trace.steps * len(trace.layers):
+    if len(shown) < trace.steps * len(trace.layers) and not view.chooses:
         _print_ends(page, report)
     for line in backward_definitions(trace.model.cell, page.style):
         page.print(page.text(line, page.look.note))
-    for flow in report.flow:
+    for flow in shown_of(report.flow, view):
         _print_flow(page, report, flow)
     if report.margin:
         page.print()
@@ -94,8 +94,10 @@ def _print_parameters(page: Page, report: Report, each: LayerGradient) -> None:
     """Print each parameter's gradient: vectors side by side, small matrices whole."""
     steps = report.gradients.trace.steps
     over = f", summed over {steps} steps" if steps > 1 else ""
-    _heading(page, f"gradients of the parameters{_where(report, each)}{over}")
     rows = parameter_rows(each, page.view, page.style)
+    if not rows:
+        return
+    _heading(page, f"gradients of the parameters{_where(report, each)}{over}")
     vectors = [row for row in rows if row.values.ndim == 1]
     if vectors:
         print_rows(page, vectors)
