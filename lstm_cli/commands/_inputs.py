@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.foreign import say
 from lstm_cli.base.records import record
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -194,7 +194,7 @@ class RunInputs:
 def say_assumed(assumptions: Iterable[str]) -> None:
     """Say on stderr what was not given or left open, a line each, and how it was taken."""
     for each in assumptions:
-        print(f"assumed: {safe(each)}", file=sys.stderr)
+        say(f"assumed: {safe(each)}")
 
 
 def refuse_two_pipes(texts: dict[str, str]) -> None:

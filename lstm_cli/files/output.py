@@ -19,6 +19,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import OutputError, safe
+from lstm_cli.base.foreign import tame
 from lstm_cli.files.inputs_read import check_stdout_unread, check_unread
 
 
@@ -89,10 +90,12 @@ def write_out(pieces: Iterable[str | bytes], output: str = "-") -> None:
 
 def _to_stdout(pieces: Iterable[str | bytes]) -> None:
     check_stdout_unread()
+    # What is drawn in colour does not come this way: nothing here may steer a terminal.
+    terminal = sys.stdout.isatty()
     try:
         for piece in pieces:
             if isinstance(piece, str):
-                sys.stdout.write(piece)
+                sys.stdout.write(tame(piece) if terminal else piece)
             else:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(piece)

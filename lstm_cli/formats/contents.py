@@ -19,6 +19,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, open_checked
@@ -30,7 +31,12 @@ class Info:
     """A tensor's shape and dtype, known without its numbers."""
 
     shape: tuple[int, ...]
-    dtype: str
+    dtype: Foreign
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], dtype: str) -> Info:
+        """Info of a shape and of what the file calls its type."""
+        return cls(shape, Foreign.of(dtype))
 
 
 class Tensors(Mapping[str, Array]):
@@ -180,7 +186,7 @@ def in_memory(arrays: Mapping[str, Any]) -> Contents:
         InputError: something that should be an array cannot be made one.
     """
     found = {name: _array(value, name) for name, value in arrays.items() if _is_array(value)}
-    infos = {name: Info(array.shape, array.dtype.name) for name, array in found.items()}
+    infos = {name: Info.of(array.shape, array.dtype.name) for name, array in found.items()}
 
     def load(name: str) -> Array:
         if found[name].dtype.kind in _NOT_REAL:

@@ -71,7 +71,7 @@ def read(path: Path) -> Contents:
     def load(name: str) -> Array:
         tensor = tensors[name]
         where = f"{place}, key {safe(name)}"
-        row = read_numbers(path, tensor.spans, tensor.info.dtype, where)
+        row = read_numbers(path, tensor.spans, tensor.info.dtype.text, where)
         return shaped(row, tensor.info.shape, where)
 
     return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
@@ -172,7 +172,7 @@ class _Walker(BoundedCursor):
         shape, chunks = (self._in_order(chunked.get(key)) for key in ("shape", "chunks"))
         if not chunks or not all(isinstance(chunk, _Tensor) for chunk in chunks):
             self.fail("a chunked array has no chunks")
-        dtypes = {chunk.info.dtype for chunk in chunks}
+        dtypes = {chunk.info.dtype.text for chunk in chunks}
         if len(dtypes) > 1:
             self.fail("the chunks of an array differ in dtype")
         spans = tuple(span for chunk in chunks for span in chunk.spans)
@@ -188,7 +188,7 @@ class _Walker(BoundedCursor):
         there = sum(count for _, count in spans)
         if dtype in CODES and size_of(shape, dtype) != there:
             self.fail(f"shape {list(shape)} of {dtype} is not {there:,} bytes")
-        return _Tensor(Info(shape, dtype), spans)
+        return _Tensor(Info.of(shape, dtype), spans)
 
 
 _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}

@@ -200,7 +200,7 @@ def _info(dataset: Any, place: str) -> Info:
             f"the numbers of this {other} dataset lie in another file",
             where=place, hint=_SAVE_AGAIN,
         )  # fmt: skip
-    return Info(tuple(dataset.shape or ()), str(dataset.dtype))
+    return Info.of(tuple(dataset.shape or ()), str(dataset.dtype))
 
 
 def _library(place: str) -> Any:

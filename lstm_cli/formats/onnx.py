@@ -761,14 +761,14 @@ class _TensorSource:
             raise _damaged("segmented tensors are not read", place)
         if tensor.data_location == _EXTERNAL:
             data = self._external(tensor, size, place)
-            return decoded(data, info.dtype).reshape(info.shape)
+            return decoded(data, info.dtype.text).reshape(info.shape)
         if tensor.HasField("raw_data"):
             raw = tensor.raw_data
             if len(raw) != size:
                 raise _mismatch(info, f"{len(raw):,} bytes", place)
             self.budget.take(size)  # protobuf hands out a copy
             data = np.frombuffer(raw, dtype=np.uint8)
-            return decoded(data, info.dtype).reshape(info.shape)
+            return decoded(data, info.dtype.text).reshape(info.shape)
         return self._typed(tensor, info, place)
 
     def _typed(self, tensor: Any, info: Info, place: str) -> Array:
@@ -777,10 +777,10 @@ class _TensorSource:
             raise _mismatch(info, f"{len(field):,} numbers", place)
         self.budget.take(8 * len(field))
         values = np.array(field)
-        if info.dtype in _BITS:
+        if info.dtype.text in _BITS:
             bits = values.astype(np.uint16).view(np.uint8)
-            return decoded(bits, info.dtype).reshape(info.shape)
-        return values.astype(info.dtype).reshape(info.shape)
+            return decoded(bits, info.dtype.text).reshape(info.shape)
+        return values.astype(info.dtype.text).reshape(info.shape)
 
     def _external(self, tensor: Any, size: int, place: str) -> Array:
         """Return the bytes of a tensor that lie in a file beside the model."""
@@ -820,14 +820,14 @@ def _info_of(tensor: Any, place: str) -> Info:
         InputError: a shape that is none.
     """
     dtype = _TYPES.get(tensor.data_type, (f"ONNX type {tensor.data_type}", ""))[0]
-    return Info(shape_from(list(tensor.dims), place), dtype)
+    return Info.of(shape_from(list(tensor.dims), place), dtype)
 
 
 def _size_in_file(info: Info, place: str) -> int:
     """Return the bytes that a tensor takes; a dtype that is not read is refused, and too many."""
-    check_readable(info.dtype, 0, place)
-    size = size_of(info.shape, info.dtype)
-    check_readable(info.dtype, size, place)
+    check_readable(info.dtype.text, 0, place)
+    size = size_of(info.shape, info.dtype.text)
+    check_readable(info.dtype.text, size, place)
     return size
 
 
@@ -879,7 +879,7 @@ def _unsafe(what: str, place: str) -> NoReturn:
 
 def _mismatch(info: Info, there: str, place: str) -> InputError:
     return _damaged(
-        f"the tensor is declared {info.dtype} {list(info.shape)}; it has {there}", place
+        f"the tensor is declared {safe(info.dtype)} {list(info.shape)}; it has {there}", place
     )
 
 

@@ -205,7 +205,7 @@ def choose_lstm(
             that is named cannot be read.
     """
     refused = refused or {}
-    names, layer = [each.name for each in found], layer.rstrip("._/")
+    names, layer = [each.name.text for each in found], layer.rstrip("._/")
     shown = ", ".join(f"{i}: {safe(name) or '(unnamed)'}" for i, name in enumerate(names))
     if not layer and len(found) == 1 and not refused:
         return found[0]
@@ -213,7 +213,7 @@ def choose_lstm(
         return found[names.index(layer)]
     if layer.isdecimal() and int(layer) < len(found):
         return found[int(layer)]
-    ending = [each for each in found if layer and each.name.endswith(layer)]
+    ending = [each for each in found if layer and each.name.text.endswith(layer)]
     unread = [why for name, why in refused.items() if layer and name.endswith(layer)]
     if len(ending) == 1 and not unread:
         return ending[0]
@@ -255,7 +255,7 @@ def assemble(
     stack = tuple(Layer(layers[level]) for level in sorted(layers))
     return Model(
         stack,
-        source=f"{source}, {found.name}" if found.name else source,
+        source=f"{source}, {found.name.text}" if found.name else source,
         convention=found.convention.name,
         assumptions=tuple(assumptions),
     )

@@ -73,7 +73,7 @@ def read(path: Path) -> Contents:
     def load(name: str) -> Array:
         entry = entries[name]
         where = f"{place}, key {safe(name)}"
-        row = read_numbers(path, [entry.span], entry.info.dtype, where)
+        row = read_numbers(path, [entry.span], entry.info.dtype.text, where)
         return shaped(row, entry.info.shape, where)
 
     return Contents(Tensors({name: entry.info for name, entry in entries.items()}, load))
@@ -131,7 +131,7 @@ def _entry(value: Any, start: int, place: str) -> _Entry:
             where=place, hint=_DAMAGED,
         )  # fmt: skip
     entry = _Entry(
-        Info(shape, DTYPES.get(stored, stored)), (start + offsets[0], offsets[1] - offsets[0])
+        Info.of(shape, DTYPES.get(stored, stored)), (start + offsets[0], offsets[1] - offsets[0])
     )
     _check_size(entry, stored, place)
     return entry
@@ -141,7 +141,7 @@ def _check_size(entry: _Entry, stored: str, place: str) -> None:
     """Refuse a tensor whose bytes are not those of its shape (other dtypes: when asked for)."""
     if stored not in DTYPES:
         return
-    needed = size_of(entry.info.shape, entry.info.dtype)
+    needed = size_of(entry.info.shape, entry.info.dtype.text)
     if needed != entry.span[1]:
         raise InputError(
             f"shape {list(entry.info.shape)} of {stored} needs {needed:,} bytes, "

@@ -74,7 +74,7 @@ def read(path: Path) -> Contents:
         where = f"{place}, key {safe(name)}"
         return _numbers(path, views[name], spans[name], where, big_endian=big)
 
-    infos = {name: Info(view.shape, view.dtype) for name, view in views.items()}
+    infos = {name: Info.of(view.shape, view.dtype) for name, view in views.items()}
     return Contents(Tensors(infos, load))
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.files.safe import decode, parse_json
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.samples.quick_json import quick_reader, strictly
@@ -117,7 +118,7 @@ class Lines:
                 raise InputError("the line is too long", where=place, hint="at most 16 MiB a line")
             document = parse_json(decode(raw, place), place)
         except LstmStepError as error:
-            return BadSample(name, error)
+            return BadSample(Foreign.of(name), error)
         return read_sample(document, name, self.origin.folder, place)
 
     def tables(self) -> Tables:
@@ -177,7 +178,7 @@ class Objects:
         """Return the sample of an object; an error stands for a sample that could not be read."""
         one, name = self.objects[position], self.names[position]
         if isinstance(one, LstmStepError):
-            return BadSample(name, one)
+            return BadSample(Foreign.of(name), one)
         return read_sample(one, name, self.origin.folder, self.places[position])
 
     def tables(self) -> Tables:
@@ -228,7 +229,7 @@ class Rows:
         try:
             document = csv_document(self.header, self.rows[position], place)
         except LstmStepError as error:
-            return BadSample(name, error)
+            return BadSample(Foreign.of(name), error)
         return read_sample(document, name, self.origin.folder, place)
 
     def tables(self) -> Tables:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.base.errors import ExitCode, UsageError, safe
-from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.foreign import say, shell_word
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
@@ -167,7 +167,7 @@ def batch(
     if chosen == "table":
         o.show(lambda console: _print_table(console, records, check), color, output)
     if not quiet:
-        print(_summary(tally, check), *_left_open(tally), sep="\n", file=sys.stderr)
+        say(_summary(tally, check), *_left_open(tally))
         if kept and tally.failed:
             print("the failed ones once more: the same command with --retry-failed",
                   file=sys.stderr)  # fmt: skip

@@ -41,7 +41,7 @@ class _Reads:
 
     def name(self, position: int) -> str:
         """Return the sample's id."""
-        return self.reads[position].id
+        return self.reads[position].id.text
 
     def read(self, position: int) -> Read:
         """Return the sample that was read."""

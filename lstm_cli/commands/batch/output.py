@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.foreign import say
 from lstm_cli.commands.batch.journal import Entry, Journal
 from lstm_cli.commands.batch.runners import ChunkRunner, Processes, Serial
 from lstm_cli.commands.batch.work import ChunkAnswers
@@ -77,7 +78,7 @@ def run_in_parts(
     def seen(tally: Tally, notes: Sequence[str]) -> None:
         progress.show(tally)
         for note in notes:
-            print(note, file=sys.stderr)
+            say(note)
 
     batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
     try:
@@ -132,7 +133,7 @@ class BatchProgress:
             self.bar.stop()
         for first, more in zip(self.first.values(), self.alike.values(), strict=True):
             if more:
-                print(f"{more:,} more failed like {first}", file=sys.stderr)
+                say(f"{more:,} more failed like {first}")
 
     def say(self, answer: ChunkAnswers) -> None:
         """Say which samples failed or differ: of failures that are alike the first alone."""
@@ -143,7 +144,7 @@ class BatchProgress:
             if kind and len(self.alike) < MAX_KINDS:
                 self.first[kind] = note.split("\n")[0].removeprefix("failed: ")
                 self.alike[kind] = 0
-            print(note, file=sys.stderr)
+            say(note)
 
     def show(self, tally: Tally) -> None:
         """Show how many there are by now."""
@@ -214,10 +215,9 @@ class ResumableOutput:
             self.journal.finish([entry for entry in self.plan if entry is not None])
         except KeyboardInterrupt:
             if not quiet:
-                print(
+                say(
                     f"{self.tally.samples:,} samples are answered; the same command with --resume "
-                    f"goes on from there ({safe(self.journal.partial)})",
-                    file=sys.stderr,
+                    f"goes on from there ({safe(self.journal.partial)})"
                 )
             raise
         finally:

@@ -105,7 +105,7 @@ class Work:
         filled = _Filling(len(chunk), self.notes)
         self.models.used.clear()
         for position, one in bad.items():
-            filled.fail(position, failure(one.id, one.error, members_text(one.extra)))
+            filled.fail(position, failure(one.id.text, one.error, members_text(one.extra)))
         # The largest come first: what they are worth is there for the others.
         beside = 0
         for block in sorted(blocks, key=lambda each: each.x.size, reverse=True):
@@ -215,7 +215,7 @@ def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> ChunkAnswers:
     """Return the answer of a chunk of one sample that cannot be evaluated, for this reason."""
     filled = _Filling(1, notes)
     try:
-        name = chunk.read(0).id
+        name = chunk.read(0).id.text
     except Exception:  # a fault of ours in reading it
         name = chunk.name(0)
     filled.fail(0, failure(name, error))

@@ -173,7 +173,7 @@ def _exercise(files: list[str], inputs: i.RunInputs) -> tuple[str, Trace]:
             where=inputs.command, hint="name a file with one sample",
         )  # fmt: skip
     (sample, trace), *_ = samples
-    return sample.id, trace
+    return sample.id.text, trace
 
 
 def _cases(
@@ -203,7 +203,7 @@ def _cases(
                     hint='give their numbers: "expected": {"h": […]}',
                 )  # fmt: skip
             expected = dict(sample.expected)
-            yield sample.id, *reading.read(expected, trace, sample.place, atol=sample.atol)
+            yield sample.id.text, *reading.read(expected, trace, sample.place, atol=sample.atol)
 
 
 def _holds_trace(name: str) -> bool:

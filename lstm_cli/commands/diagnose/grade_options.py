@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from lstm_cli.base.errors import InputError, safe
+from lstm_cli.base.foreign import say
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
@@ -108,7 +109,7 @@ def _emit(book: Gradebook, chosen: str, output: str, digits: int, color: o.Color
     from lstm_cli.files.output import write_out
 
     write_out(WRITERS[chosen](book, __version__, digits), output)
-    print(count_words(book), file=sys.stderr)
+    say(count_words(book))
 
 
 def _with_progress(grades: Iterator[Graded], total: int) -> Iterator[Graded]:

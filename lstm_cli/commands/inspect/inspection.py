@@ -44,7 +44,7 @@ def inspect_file(path: Path, convention: str = "", *, external: bool = False) ->
         "bytes": path.stat().st_size,
         "lstms": [_lstm(number, each, str(path)) for number, each in enumerate(found)],
         "tensors": [
-            {"name": name, "shape": list(info.shape), "dtype": info.dtype}
+            {"name": name, "shape": list(info.shape), "dtype": info.dtype.text}
             for name, info in contents.tensors.infos.items()
         ],
         "notes": list(contents.notes),
@@ -56,7 +56,7 @@ def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
     row = found.convention
     known: dict[str, Any] = {
         "number": number,
-        "name": found.name,
+        "name": found.name.text,
         "convention": row.name,
         "confirmed_by": row.confirmed_by,
         "known_by": list(found.known_by),
@@ -91,7 +91,7 @@ def _dtypes(tensors: Any) -> Iterator[str]:
     if infos is None:
         yield from (str(array.dtype) for array in tensors.values())
     else:
-        yield from (info.dtype for info in infos.values())
+        yield from (info.dtype.text for info in infos.values())
 
 
 def _ranges(weights: LstmWeights) -> Iterator[dict[str, Any]]:
