@@ -39,6 +39,8 @@ SampleNumber = Annotated[
 # A layer of so many units, or a file of so many bytes, has no matrix that is worth two threads.
 SMALL_UNITS = 64
 SMALL_BYTES = 256 * 2**10
+# More numbers than this are not typed.
+MOST_TYPED = 24
 # Formats that can hold many samples at once.
 _MANY = ("json", "jsonl", "npz")
 
@@ -115,18 +117,51 @@ class RunInputs:
             raise UsageError(
                 "--x is missing: there is no input",
                 where=self.command,
-                hint=f"{self.command.removesuffix(' run')} --h 0,0.5,0.1,0.2,0.6 "
-                "--x -0.1,0.3,0.1,-0.25,0.1",
+                hint=self._example(c if h is None else h),
             )
         x = _chosen_sample(x, self.sample, chosen)
         model = self._model(x, h, c)
         return Given(model, repeat_or_cut(x, self.steps, "--x"), h, c)
+
+    def _example(self, state: Array | None) -> str:
+        """Return the command with an input that fits, and for `diagnose` with numbers to explain.
+
+        Raises:
+            LstmStepError: the weights that say how many numbers it takes cannot be read.
+        """
+        from lstm_cli.base.paste import command, option_words
+
+        first = self.file_model().first if self.weights else None
+        inputs = first.input_size if first else 2
+        if inputs > MOST_TYPED:
+            return f"give --x @FILE, {inputs} numbers a step"
+        name = self.command.removeprefix("lstm-step ").removesuffix("run")
+        size = self.hidden_size or (inputs if state is None else state.shape[-1])
+        own: dict[str, object] = {"--x": ",".join(["0.5"] * inputs)}
+        if name == "diagnose":
+            own["--expect"] = "h=" + ",".join(["0.1"] * (first.output_size if first else size))
+        return command(name, *option_words({**self.options(), **own}))
 
     def file_model(self) -> Model:
         """Return the model that the options choose in `--weights`; errors as `read_weights`."""
         return o.file_model(
             self.weights, self.layer, self.direction, self.convention, self.cell, self.external
         )
+
+    def options(self) -> dict[str, object]:
+        """Return the options that decide the run as they were given, for a command to paste."""
+        from lstm_cli.base.paste import FileName
+
+        cell, path = self.cell, FileName(self.weights)
+        return {
+            "--x": self.x, "--h": self.h, "--c": self.c, "--steps": self.steps or None,
+            "--sample": self.sample, "--weights": path, "--layer": self.layer,
+            "--direction": self.direction.value if self.direction else "",
+            "--convention": self.convention, "--preset": self.preset, "--seed": self.seed or None,
+            "--hidden-size": self.hidden_size or None, "--output-size": self.output_size or None,
+            **cell.options(), "--dtype": "" if self.dtype is o.Dtype.FLOAT64 else self.dtype.value,
+            "--allow-external-data": self.external, "--allow-nonfinite": self.allow_nonfinite,
+        }  # fmt: skip
 
     def _is_small(self) -> bool:
         """Whether no matrix product can be worth a second thread.

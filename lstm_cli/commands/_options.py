@@ -212,6 +212,14 @@ class CellOptions:
 
         return read_cell(self.name)
 
+    def options(self) -> dict[str, object]:
+        """Return the options as they were given, for a command to paste."""
+        from lstm_cli.base.paste import FileName
+
+        cell = FileName(self.name) if self.name.lower().endswith(".toml") else self.name
+        return {"--cell": cell, "--forget-bias": self.forget_bias, "--clip": self.clip,
+                "--cell-clip": self.cell_clip, "--activations": self.activations}  # fmt: skip
+
     def edit(self, cell: Cell) -> Cell:
         """Return a cell with what the options add to it; errors as `cells.Settings.edit`."""
         from lstm_cli.cell.cells import Settings

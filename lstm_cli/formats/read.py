@@ -294,7 +294,8 @@ def _with_biases(
 ) -> tuple[dict[str, Array], list[str]]:
     """Return the parameters with zero biases where the file has none at all, and a word on it."""
     biases = [name for name in cell.parameters if name.startswith("b_")]
-    if not biases or any(name in parameters for name in biases):
+    others = cell.parameters.keys() - set(biases)
+    if not biases or any(name in parameters for name in biases) or others - parameters.keys():
         return parameters, []
     shapes = {name: dims for name, dims in cell.shapes.items() if name not in biases}
     try:

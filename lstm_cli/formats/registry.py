@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_cli.base.errors import InputError, UsageError, safe, suggest
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.formats.contents import Contents, Package
 
 
@@ -193,11 +194,13 @@ def format_to_write(path: Path) -> Format:
                 )
             return row
     known = [suffix for row in WRITTEN for suffix in row.writes]
+    longer = [each for each in known if path.suffix and each.endswith(path.suffix.lower())]
     raise UsageError(
         f"no way to write '{safe(path.suffix)}' files",
         where=safe(path),
-        hint=suggest(path.suffix, known),
-    )
+        hint=shell_word(path.with_suffix(longer[0]), file=True)
+        if longer else suggest(path.suffix, known),
+    )  # fmt: skip
 
 
 def explain_unreadable(path: Path) -> InputError | None:

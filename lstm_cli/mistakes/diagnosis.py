@@ -88,6 +88,7 @@ class Diagnosis:
         findings: readings that fit, best first; for `unexplained` the nearest.
         separation: inputs that would tell the findings apart; None where none do.
         tried: how many readings were computed.
+        given: the options that make our run, where options made it.
     """
 
     verdict: Verdict
@@ -104,6 +105,7 @@ class Diagnosis:
     separation: Separation | None = None
     tried: int = 0
     right: VariantRun | None = field(default=None, repr=False)
+    given: Mapping[str, object] | None = None
 
 
 def diagnose(

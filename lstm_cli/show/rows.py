@@ -137,6 +137,10 @@ def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
     Raises:
         UsageError: not a choice, or out of range; with the caret under it.
     """
+
+    def refuse(match: re.Match[str], what: str) -> UsageError:
+        return _bad_choice(text, match, option, what, first, last)
+
     chosen: list[int] = []
     for match in re.finditer(r"[^,]+", text):
         word, last = match[0].strip(), first + count - 1
@@ -145,16 +149,18 @@ def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
             chosen += range(first, last + 1) if word == "all" else [last]
             continue
         if not word or span is None or (span[1] and span[3] and not span[2]):
-            raise _bad_choice(text, match, option, f"'{word}' is not a choice")
+            raise refuse(match, f"'{word}' is not a choice")
         begin = _bound(span[1], first, count, first)
         end = _bound(span[3], last, count, first) if span[2] else begin
         if span[2] and span[3] and first == 0:
             end -= 1
         if not (first <= begin <= last and first <= end <= last):
-            raise _bad_choice(text, match, option, f"'{word}' is outside {first} to {last}")
+            raise _bad_choice(
+                text, match, option, f"'{word}' is outside {first} to {last}", first, last
+            )
         chosen += range(begin, end + 1)
     if not chosen:
-        raise UsageError(f"{option} chooses nothing", where=option, hint=f"{option} 0:3")
+        raise UsageError(f"{option} chooses nothing", where=option, hint=f"{option} all")
     return list(dict.fromkeys(chosen))
 
 
@@ -163,14 +169,19 @@ def _bound(text: str | None, default: int, count: int, first: int) -> int:
     return value + count + first if value < 0 else value
 
 
-def _bad_choice(text: str, match: re.Match[str], option: str, what: str) -> UsageError:
+def _bad_choice(
+    text: str, match: re.Match[str], option: str, what: str, first: int, last: int
+) -> UsageError:
+    few = ",".join(str(each) for each in (first, first + 2, 5) if each <= last)
+    end = min(8, last + 1 - first)
     return UsageError(
         f"{option}: {what}",
         where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
         hint=(
-            "--at 3, --at 1:8 (1 to 8), --at 1,5, --at last or --at all"
+            f"--at {min(3, last)}, --at 1:{end} (1 to {end}), --at last or --at all"
             if option == "--at"
-            else f"{option} 3, {option} 0:8 (0 to 7), {option} 0,2,5 or {option} all"
+            else f"{option} {min(3, last)}, {option} 0:{end} (0 to {end - 1}), "
+            f"{option} {few} or {option} all"
         ),
     )
 

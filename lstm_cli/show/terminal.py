@@ -20,6 +20,7 @@ from rich.text import Text
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Foreign, safe
+from lstm_cli.base.paste import CommandLine, wrapped
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
 from lstm_cli.engine.run import LayerTrace, Trace
@@ -68,6 +69,10 @@ class Page:
     def text(self, text: str | Foreign, style: str = "") -> Text:
         """Return foreign or our own text as cells that no markup or escape can steer."""
         return Text(safe(text) if self.pretty else safe(text).translate(_ASCII), style=style)
+
+    def command(self, line: CommandLine, indent: int) -> Text:
+        """Return a command to paste, in lines that fit where it stands."""
+        return Text("\n".join(map(safe, wrapped(line, self.console.width - indent))))
 
     def print(self, renderable: RenderableType = "", **how: Any) -> None:
         """Print without highlighting or markup."""

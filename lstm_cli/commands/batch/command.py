@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, UsageError, safe
-from lstm_cli.base.foreign import say, shell_word
+from lstm_cli.base.errors import ExitCode, UsageError
+from lstm_cli.base.foreign import safe, say
+from lstm_cli.base.paste import FileName, command, option_words
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # So many assumptions, and keys of the user's own, are said.
 MOST_SAID = 8
+# Of more files than this no command names all.
+MOST_NAMED = 8
 
 EXAMPLES = """\b
 A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol"}:
@@ -169,11 +172,14 @@ def batch(
     if not quiet:
         say(_summary(tally, check), *_left_open(tally))
         if kept and tally.failed:
-            print("the failed ones once more: the same command with --retry-failed",
-                  file=sys.stderr)  # fmt: skip
-        if tally.mismatched:
-            named = " ".join(shell_word(each, file=True) for each in files[:3])
-            print(f"why they differ: lstm-step diagnose {named}", file=sys.stderr)
+            say("the failed ones once more: the same command with --retry-failed")
+        if tally.mismatched and not tally.failed and "-" not in files and len(files) <= MOST_NAMED:
+            given = {"--steps": steps or None, "--weights": FileName(weights),
+                     "--layer": layer, "--convention": convention, **table.options(),
+                     "--dtype": "" if dtype is o.Dtype.FLOAT64 else dtype.value,
+                     "--atol": atol}  # fmt: skip
+            line = command("diagnose", *map(FileName, files), *option_words(given))
+            say(f"why they differ: {line}")
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     if tally.mismatched or (check and not tally.matched):

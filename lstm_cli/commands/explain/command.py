@@ -235,8 +235,8 @@ def _work_out(
     if not given.x:
         raise UsageError(
             "--x is missing: there is no step to explain", where=COMMAND,
-            hint=f"{COMMAND} --h 0,0.5 --x 1,0.3, {COMMAND} forget-gate, "
-            f"or {COMMAND} --exercise --seed 7",
+            hint=f"`{COMMAND} --h 0,0.5 --x 1,0.3`, `{COMMAND} forget-gate` "
+            f"or `{COMMAND} --exercise --seed 7`",
         )  # fmt: skip
     trace = given.trace("text")  # also in JSON: one sample at a time
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_cli.base.errors import ExitCode, InputError, UsageError
-from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.paste import command, option_words
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -31,8 +31,6 @@ Examples:
 """
 
 COMMAND = "lstm-step explore"
-# Options for which 0 is not the same as not given.
-_ZERO_COUNTS = ("--sample", "--forget-bias", "--clip", "--cell-clip")
 
 
 def explore(
@@ -129,30 +127,6 @@ def _say_edits(session: Session, inputs: i.RunInputs) -> None:
         print(line)
     vectors = repeated_vectors(session)
     if vectors is not None:
-        print("again: lstm-step run " + " ".join(map(shell_word, _options(inputs, vectors))))
-
-
-def _options(inputs: i.RunInputs, vectors: dict[str, str]) -> list[str]:
-    """Return the options as they were given, with the edited vectors in place of the old ones."""
-    cell = inputs.cell
-    given: dict[str, object] = {
-        "--x": inputs.x, "--h": inputs.h, "--c": inputs.c,
         # Edited, x has a row for every step; each sample is a sequence of its own.
-        "--steps": 0 if "--x" in vectors else inputs.steps,
-        "--sample": None if "--x" in vectors else inputs.sample,
-        "--weights": inputs.weights, "--layer": inputs.layer,
-        "--direction": inputs.direction.value if inputs.direction else "",
-        "--convention": inputs.convention, "--preset": inputs.preset, "--seed": inputs.seed,
-        "--hidden-size": inputs.hidden_size, "--output-size": inputs.output_size,
-        "--cell": cell.name, "--forget-bias": cell.forget_bias, "--clip": cell.clip,
-        "--cell-clip": cell.cell_clip, "--activations": cell.activations,
-        "--dtype": "" if inputs.dtype is o.Dtype.FLOAT64 else inputs.dtype.value,
-    }  # fmt: skip
-    options = [
-        word
-        for name, value in (given | vectors).items()
-        if value not in (None, "") and (value or name in _ZERO_COUNTS)
-        for word in (name, str(value))
-    ]
-    flags = {"--allow-external-data": inputs.external, "--allow-nonfinite": inputs.allow_nonfinite}
-    return options + [name for name, set_ in flags.items() if set_]
+        own: dict[str, object] = {"--steps": 0, "--sample": None} if "--x" in vectors else {}
+        print("again: " + command("run", *option_words(inputs.options() | vectors | own)))

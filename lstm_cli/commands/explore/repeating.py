@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lstm_cli.base.errors import safe
+from lstm_cli.base.paste import rows_text
 from lstm_cli.cell.notation import UNICODE, is_parameter, number_text
 from lstm_cli.commands.explore.state import Session, first_step, number_at
 from lstm_cli.files.output import plain_list
@@ -50,8 +51,3 @@ def repeated_vectors(session: Session) -> dict[str, str] | None:
                 [plain_list(state, trace.dtype) for state in states]
             )
     return vectors if sum(map(len, vectors.values())) <= MAX_COMMAND else None
-
-
-def rows_text(rows: list[list[float]]) -> str:
-    """Return rows of numbers as an option takes them: `1,2;3,4`."""
-    return ";".join(",".join(str(each).removesuffix(".0") for each in row) for row in rows)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, UsageError, safe
-from lstm_cli.base.foreign import Foreign, indented, say, shell_word
+from lstm_cli.base.foreign import Foreign, indented, say
+from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -119,7 +120,7 @@ def _check_output(output: str, names: Sequence[str]) -> None:
     if len(names) > 1:
         raise UsageError(
             f"-o writes a vector for one file, and there are {len(names)}", where="-o",
-            hint=f"lstm-step vet {shell_word(names[0], file=True)} -o better.json",
+            hint=command("vet", FileName(names[0]), "-o", "better.json"),
         )  # fmt: skip
     if output != "-" and not output.lower().endswith(SUFFIXES):
         raise UsageError(
