@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.paste import CommandLine, FileName, command, option_words, rows_text
+from lstm_cli.base.paste import PROGRAM, CommandLine, FileName, command, option_words, rows_text
 from lstm_cli.cell.notation import Style
 from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.diagnosis import Diagnosis
 from lstm_cli.mistakes.formulas import rows_changed
 from lstm_cli.mistakes.misread_layouts import readings_of_order
+from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.variant_run import Cache
 
 _ORDER = "gates-"
+# What a row of the catalogue says of files that it does not know.
+_UNNAMED = "convert FILE OUT"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,13 @@ def title(finding: Finding, diagnosis: Diagnosis) -> str:
         else:
             words.append(row.title)
     return ", and ".join(words)
+
+
+def fix_of(row: Mistake, diagnosis: Diagnosis) -> str:
+    """Return how a mistake is mended, the weights' own file named where they have one."""
+    file = own_run(diagnosis).get("--weights")
+    start, mark, rest = row.fix.partition(f"{PROGRAM} {_UNNAMED}")
+    return f"{start}{command('convert', file, 'fixed.npz')}{rest}" if mark and file else row.fix
 
 
 @dataclass(frozen=True)

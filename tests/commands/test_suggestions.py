@@ -237,3 +237,19 @@ def test_missing_weights_are_named(folder: Path) -> None:
     assert "which has W_f, W_i\n" in error
     assert "add W_g, W_o" in error
     assert "did you mean" not in error
+
+
+def test_a_conversion_that_mends_names_the_file(folder: Path) -> None:
+    """Where the catalogue says FILE, a diagnosis of a file says which, and the command runs."""
+    from types import SimpleNamespace
+
+    from lstm_cli import diagnose, read_weights
+    from lstm_cli import run as run_model
+    from lstm_cli.mistakes.fixes import fix_of
+
+    trace = run_model(read_weights("my weights.npz"), np.array([[0.5, -1.0, 0.25]]))
+    found = diagnose(trace, {"h": trace.h + 0.25})
+    row = SimpleNamespace(fix="read them so, or `lstm-step convert FILE OUT --to onnx`")
+    line = fix_of(row, found).split("`")[1]  # type: ignore[arg-type] # a row has more than that
+    assert run(line).code == 0
+    assert Path("fixed.npz").exists()

@@ -17,7 +17,7 @@ from lstm_cli.cell.notation import PLAIN
 from lstm_cli.files.output import plain_list
 from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation
 from lstm_cli.mistakes.expected import ExpectedVector
-from lstm_cli.mistakes.fixes import commands, corrections, frameworks, run_of, title
+from lstm_cli.mistakes.fixes import commands, corrections, fix_of, frameworks, run_of, title
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.show.rows import View, number
 from lstm_cli.show.terminal import Page
@@ -89,7 +89,7 @@ def _finding_record(finding: Finding, diagnosis: Diagnosis) -> dict[str, Any]:
         "tolerance_needed": _plain(finding.difference),
         "meaning": " ".join(row.meaning for row in rows),
         "cause": " ".join(row.cause for row in rows),
-        "fix": "; ".join(row.fix for row in rows),
+        "fix": "; ".join(fix_of(row, diagnosis) for row in rows),
         "certain": all(row.certain for row in rows),
         "source": "; ".join(row.source for row in rows),
         "formula": [row.formula for row in rows if row.formula],
@@ -309,7 +309,8 @@ def _finding_facts(page: Page, finding: Finding, diagnosis: Diagnosis) -> Iterat
         if not brief:
             yield "what it does", row.meaning
             yield "how it comes", row.cause
-        yield "fix", row.fix + ("" if row.certain else " (a likely cause, not a sure one)")
+        likely = "" if row.certain else " (a likely cause, not a sure one)"
+        yield "fix", fix_of(row, diagnosis) + likely
         if not brief:
             yield "seen", row.source
     for command in commands(finding, diagnosis):
