@@ -407,6 +407,24 @@ def test_samples_and_answers_cannot_steer_a_terminal(tmp_path: Path) -> None:
         assert_tame(answer)
 
 
+# ---- spreadsheets
+
+
+@pytest.mark.parametrize(
+    "command", [("run",), ("grad",), ("run", "--fixed", "Q3.12"), ("run", "--steps", "3")]
+)
+def test_a_label_is_no_formula_in_tab_separated_text(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """What a stranger calls a row is text where a spreadsheet opens it; numbers stay numbers."""
+    cell = write_cell(tmp_path / "cell.toml", "=cmd|' /C calc'!A0")
+    answer = call(*command, "--x", "-0.5,1", "--cell", cell, "--preset", "random", "-f", "plain")
+    cells = [each for line in answer.out.splitlines() for each in line.split("\t")]
+    assert any(each.startswith("'=cmd|") for each in cells)
+    assert not any(each.startswith(("=", "@", "+")) for each in cells)
+    assert "-0.5" in cells or command != ("run",)
+
+
 # ---- Markdown
 
 

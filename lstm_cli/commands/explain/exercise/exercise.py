@@ -107,7 +107,7 @@ def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dic
     if not _gives(document, trace):
         raise UsageError(
             "this run cannot be kept as a sample of its own", where="--save",
-            hint="grade with the same options: lstm-step diagnose --x … --weights … --grade FILE",
+            hint="grade with the same options and --grade: see `lstm-step diagnose --help`",
         )  # fmt: skip
     return document
 
