@@ -106,10 +106,12 @@ def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
     if all(row.options for row in finding.departures):
         words = shlex.split(" ".join(row.options for row in finding.departures))
         options = dict(zip(words[::2], words[1::2], strict=True))
-        # The numbers of preset random depend on the cell that they fill.
-        drawn = given.get("--preset") == "random" and "--cell" in options
+        # Weights that have a gate are refused for a cell without it; those of preset random
+        # depend on the cell that they fill.
+        own = file or "--weights" in given or given.get("--preset") == "random"
+        unfit = own and "--cell" in options
         again = given.keys() & options.keys()
-        if (file or "--x" in given) and not drawn and not again:
+        if (file or "--x" in given) and not unfit and not again:
             start = ("batch", file) if file else ()
             line = command(*start, *option_words(given | options))
             lines.append(FixCommand("reproduces", line))

@@ -253,3 +253,28 @@ def test_a_conversion_that_mends_names_the_file(folder: Path) -> None:
     line = fix_of(row, found).split("`")[1]  # type: ignore[arg-type] # a row has more than that
     assert run(line).code == 0
     assert Path("fixed.npz").exists()
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, ("--preset", "remember")])
+def test_a_cell_is_proposed_only_for_weights_that_fit(
+    folder: Path, weights: tuple[str, ...]
+) -> None:
+    """Weights of an input gate are refused by a cell without one, so that none is proposed."""
+    given = ("--x", "0.5,-1,0.25", "--c", "1,-1,0.5,0.2,0.3"[: 8 if "--preset" in weights else 99])
+    steps = call(*given, *weights, "--json").json["steps"][0]
+    told = [f"i={','.join(str(1 - n) for n in steps['f'])}"]
+    (record,) = call("diagnose", *given, *weights, "--expect", *told, "--json").lines
+    lines = [each["run"] for finding in record["findings"] for each in finding["commands"]]
+    assert all(run(line).code == 0 for line in lines)
+    assert not any("--cell" in line for line in lines) or "--preset" in weights
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("file", sorted((SAMPLES / "threads").glob("*.json")), ids=lambda p: p.stem)
+def test_what_is_proposed_for_threads_runs(file: Path) -> None:
+    """Each command for a question that was asked on the web runs and ends well."""
+    for record in call("diagnose", file, "--json").lines:
+        for finding in record["findings"]:
+            for each in finding["commands"]:
+                answer = run(each["run"])
+                assert answer.code == 0, (each["run"], answer.err)
