@@ -4,8 +4,8 @@
     trace = run(read_weights("model.npz"), x)      # x (T, I)
     trace["f"], trace.h, trace.c                   # every named value is kept
 
-The names below are the public API; they load when first used, so that `lstm-step --help` starts
-without numpy.
+The names below are the public API. They are loaded on first use, so that `lstm-step --help` does
+not import NumPy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HOME = {
     "LstmWeights": "cell.weights",
     "Model": "cell.weights",
     "Trace": "engine.run",
-    "backward": "engine.grad",  # deprecated: what `grad` was called
+    "backward": "engine.grad",  # deprecated: the former name of `grad`
     "diagnose": "mistakes.diagnosis",
     "grad": "engine.grad",
     "model_from_arrays": "formats.read",

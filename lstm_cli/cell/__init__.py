@@ -1,5 +1,5 @@
-"""What a cell is: a table of equations, its notation, shapes, weights and gradient.
+"""Cells: a table of equations, its notation, shapes, weights and gradient.
 
-`equations` parses a row, `cells` has the tables and their edits; `traits` and `roles` read off a
-table what it is. Nothing here runs: numbers are made in `engine`.
+Start with `equations`, which parses a row, and `cells`, which holds the tables and their edits;
+`traits` and `roles` classify a table. Nothing here runs a cell: that is the job of `engine`.
 """

@@ -1,4 +1,4 @@
-"""LSTM cells as tables of equations, and every variant as an edit of the one table.
+"""LSTM cells as tables of equations, and every variant as an edit of one table.
 
 x (…, I), h_prev (…, P), c_prev (…, H)  ->  h (…, P), c (…, H); P = H without a projection.
 
@@ -47,12 +47,12 @@ h = o * tanh(c)                  # hidden state
 
 @record
 class Cell:
-    """A table of equations, checked: every name exists before its use, `c` and `h` are there.
+    """A checked table of equations: names are defined before use, and `c` and `h` are present.
 
     Attributes:
-        name: what `--cell` takes.
-        title: one line on what it is.
-        equations: the rows, in the order in which they are computed.
+        name: the name to give to `--cell`.
+        title: a one-line description.
+        equations: the rows, in evaluation order.
         sources: the papers or framework files it follows.
     """
 
@@ -69,7 +69,7 @@ class Cell:
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
-        """The rows' symbols, in order."""
+        """Symbols of the rows, in order."""
         return tuple(equation.symbol for equation in self.equations)
 
     @cached_property
@@ -79,12 +79,12 @@ class Cell:
 
     @property
     def parameters(self) -> dict[str, Shape]:
-        """Parameter -> symbolic shape, in the order in which the rows use them."""
+        """Mapping of parameter to symbolic shape, in order of first use."""
         return {name: dims for name, dims in self.shapes.items() if is_parameter(name)}
 
     @property
     def functions(self) -> list[str]:
-        """The named functions that the rows use, each once."""
+        """Named functions used by the rows, without duplicates."""
         used = [name for row in self.equations for name in functions_in(row.expression)]
         return list(dict.fromkeys(used))
 
@@ -97,13 +97,13 @@ class Cell:
         source: str = "",
         keep_all: bool = False,
     ) -> Cell:
-        """Return a cell with some rows replaced; in an edit's text, `old` is the row it replaces.
+        """Return a cell with some rows replaced; `old` in an edit stands for the replaced row.
 
-        Rows that no longer reach `c` or `h` are left out unless `keep_all`, and a row that now
-        needs a later one moves behind it (a peephole's `z_o` follows `c`).
+        Rows that `c` and `h` no longer depend on are dropped unless `keep_all`, and a row that now
+        depends on a later one moves after it (a peephole's `z_o` follows `c`).
 
         Raises:
-            CellError: a row to edit does not exist, or the rows depend on each other in a circle.
+            CellError: a row to edit does not exist, or the rows form a cycle.
         """
         changed = dict(rows)
         table: dict[str, Equation] = {row.symbol: row for row in self.equations}
@@ -123,7 +123,7 @@ class Cell:
 
 
 def _reachable(table: Mapping[str, Equation]) -> dict[str, Equation]:
-    """Return the rows that `c` and `h` need, in the order of the table."""
+    """Return the rows that `c` and `h` depend on, in table order."""
     needed, queue = set[str](), ["c", "h"]
     while queue:
         symbol = queue.pop()
@@ -134,7 +134,7 @@ def _reachable(table: Mapping[str, Equation]) -> dict[str, Equation]:
 
 
 def _in_order(table: Mapping[str, Equation], name: str) -> tuple[Equation, ...]:
-    """Return the rows so that each follows those it uses, otherwise in the order given."""
+    """Sort the rows so that each follows those it depends on, keeping the given order otherwise."""
     waiting, done = list(table.values()), list[Equation]()
     uses = {row.symbol: set(names_in(row.expression)) for row in waiting}
     while waiting:
@@ -142,32 +142,32 @@ def _in_order(table: Mapping[str, Equation], name: str) -> tuple[Equation, ...]:
         ready = next((row for row in waiting if not uses[row.symbol] & left), None)
         if ready is None:
             raise CellError(
-                f"rows {', '.join(row.symbol for row in waiting)} depend on each other in a circle",
+                f"rows {', '.join(row.symbol for row in waiting)} depend on each other in a cycle",
                 where=name,
-                hint="a row may use the last step through h_prev and c_prev",
+                hint="a row may use the previous step through h_prev and c_prev",
             )
         waiting.remove(ready)
         done.append(ready)
     return tuple(done)
 
 
-# An LSTM has ten rows, its backward table some forty.
+# An LSTM has ten rows, its gradient table about forty.
 MAX_ROWS = 300
 
 _ROW = re.compile(r"(?P<lead>\s*(?P<symbol>[A-Za-z]\w*)\s*=)(?P<text>[^#]*)(#\s*(?P<label>.*))?")
 
 
 def parse_table(text: str, place: str = "", first_line: int = 1) -> tuple[Equation, ...]:
-    """Return the rows of a table written as `symbol = expression  # label`, one a line.
+    """Parse a table written as one `symbol = expression  # label` per line.
 
     Args:
-        text: the table; empty lines and lines of comment are passed over.
-        place: the file, for errors.
-        first_line: the number of the text's first line in that file.
+        text: the table; blank lines and comment lines are skipped.
+        place: the file name, for error messages.
+        first_line: line number of the text's first line in that file.
 
     Raises:
-        CellError: with row and column: outside the grammar, a name used before it exists, a
-            symbol defined twice or one that names an input or a parameter.
+        CellError: text outside the grammar, a name used before it is defined, a symbol defined
+            twice, or one that names an input or a parameter; the error has the row and column.
     """
     rows: list[Equation] = []
     for number, line in enumerate(text.splitlines(), first_line):
@@ -190,7 +190,7 @@ def _parse_row(line: str, where: str, above: Iterable[Equation]) -> Equation:
     match = _ROW.fullmatch(line)
     if match is None:
         raise CellError(
-            "not a row of a table",
+            "not a row of a cell table",
             where=f"{where}, column 1\n{caret(line, len(line) - len(line.lstrip()))}",
             hint="write: symbol = expression  # label",
         )
@@ -202,15 +202,15 @@ def _parse_row(line: str, where: str, above: Iterable[Equation]) -> Equation:
             f"'{symbol}' {reason}",
             where=f"{where}, column {match.start('symbol') + 1}\n"
             f"{caret(line, match.start('symbol'), len(symbol))}",
-            hint="a name is given once; parameters are W_…, U_…, b_… and p_…",
+            hint="each name is defined once; W_…, U_…, b_… and p_… are parameters",
         )
-    # Blanks in place of `symbol =` keep the columns of errors those of the line.
+    # Spaces in place of `symbol =` make the columns in errors match those of the line.
     expression = parse(" " * lead + match["text"], where)
     for name in names_in(expression):
         if name not in known and name not in INPUTS and not is_parameter(name):
             start = next(m.start() for m in re.finditer(rf"\b{name}\b", line) if m.start() >= lead)
             raise CellError(
-                f"'{name}' is used before it exists",
+                f"'{name}' is used before it is defined",
                 where=f"{where}, column {start + 1}\n{caret(line, start, len(name))}",
                 hint=f"define {name} in a row above; inputs are x, h_prev, c_prev; parameters "
                 "are W_…, U_…, b_…, p_…",
@@ -232,37 +232,37 @@ GATES = ("f", "i", "o")
 
 
 def _gate_edit(cell: Cell, gates: Iterable[str], edit: str) -> dict[str, str]:
-    """Return `edit`, with `{k}` for the gate's letter, for each gate that the cell has."""
+    """Return `edit` for each of the gates that the cell has, with the gate's letter for `{k}`."""
     return {f"z_{k}": edit.replace("{k}", k) for k in gates if f"z_{k}" in cell.symbols}
 
 
 def peephole(cell: Cell) -> Cell:
-    """Let the gates see the cell state: f and i the old one, o the new one."""
+    """Let the gates see the cell state: the old one in f and i, the new one in o."""
     rows = _gate_edit(cell, "fi", "old + p_{k} * c_prev") | _gate_edit(cell, "o", "old + p_o * c")
     return cell.edit(
         rows,
         name=f"{cell.name}+peephole",
-        title="the gates also see the cell state through a weight a unit",
+        title="the gates also see the cell state, through one weight per unit",
         source="Gers, Schraudolph & Schmidhuber 2002, JMLR 3:115-143",
     )
 
 
 def coupled_forget(cell: Cell) -> Cell:
-    """Forget just what is written over: f = 1 - i."""
+    """Forget exactly as much as is written: f = 1 - i."""
     return cell.edit(
         {"f": "1 - i"},
         name=f"{cell.name}+coupled-forget",
-        title="no forget gate of its own: f = 1 - i (ONNX input_forget, Core ML)",
+        title="no separate forget gate: f = 1 - i (ONNX input_forget, Core ML)",
         source="Greff et al. 2017 (CIFG), doi 10.1109/TNNLS.2016.2582924",
     )
 
 
 def coupled_input(cell: Cell) -> Cell:
-    """Write just where something was forgotten: i = 1 - f."""
+    """Write exactly as much as is forgotten: i = 1 - f."""
     return cell.edit(
         {"i": "1 - f"},
         name=f"{cell.name}+coupled-input",
-        title="no input gate of its own: i = 1 - f (TensorFlow Lite's CIFG)",
+        title="no separate input gate: i = 1 - f (TensorFlow Lite's CIFG)",
         source="TensorFlow Lite, kernels/lstm_eval.cc",
     )
 
@@ -283,7 +283,7 @@ def hard_sigmoid(cell: Cell) -> Cell:
         cell,
         gate="hard_sigmoid",
         name=f"{cell.name}+hard-sigmoid",
-        title="gates by 0.2 z + 0.5, cut to 0 … 1 (Keras 1 and 2.0-2.2, ONNX HardSigmoid)",
+        title="gates are 0.2 z + 0.5, clipped to 0 … 1 (Keras 1 and 2.0-2.2, ONNX HardSigmoid)",
     )
 
 
@@ -293,7 +293,7 @@ def hard_sigmoid_6(cell: Cell) -> Cell:
         cell,
         gate="hard_sigmoid_6",
         name=f"{cell.name}+hard-sigmoid-6",
-        title="gates by z / 6 + 0.5, cut to 0 … 1 (Keras 3, PyTorch hardsigmoid)",
+        title="gates are z / 6 + 0.5, clipped to 0 … 1 (Keras 3, PyTorch hardsigmoid)",
     )
 
 
@@ -311,7 +311,7 @@ def cell_named(name: str) -> Cell:
     """Return a cell by name; variants combine with `+`, as in `peephole+projection`.
 
     Raises:
-        UsageError: an unknown name; the message proposes the nearest.
+        UsageError: an unknown name; the hint suggests the closest one.
     """
     parts = [part for part in name.split("+") if part != "lstm"]
     for part in parts:
@@ -325,7 +325,7 @@ def cell_named(name: str) -> Cell:
         clash = ["coupled-forget", "coupled-input"]
     if clash:
         raise UsageError(
-            f"cell '{name}' asks for {' and '.join(dict.fromkeys(clash))} together",
+            f"cell '{name}' combines {' and '.join(dict.fromkeys(clash))}",
             hint="name each variant once, and one kind of coupling",
         )
     cell = reduce(lambda made, part: VARIANTS[part](made), parts, LSTM)
@@ -345,26 +345,25 @@ def with_activations(
 
     Args:
         cell: the cell to edit.
-        gate: in place of the gates' sigmoid; "" leaves them.
-        candidate: in place of the tanh that makes g.
-        output: in place of the tanh between c and h.
-        name: the new cell's name; by default the old one with the activations added.
-        title: the new cell's title; by default the old one.
+        gate: replaces the gates' sigmoid; "" leaves it unchanged.
+        candidate: replaces the tanh of g.
+        output: replaces the tanh between c and h.
+        name: name of the new cell; by default the old one with the activations appended.
+        title: title of the new cell; by default the old one.
 
     Raises:
-        UsageError: an unknown activation.
+        UsageError: an unknown activation, or one that the cell has no place for.
     """
     rows: dict[str, str | Node] = {}
-    for symbols, text in ((GATES, gate), (("g",), candidate), (("h",), output)):
-        for symbol in symbols if text else ():
-            if symbol in cell.symbols:
-                rows[symbol] = _replace_activation(cell[symbol].expression, parse_activation(text))
+    for part, text in (("gate", gate), ("candidate", candidate), ("output", output)):
+        if text:
+            rows |= _with_activation(cell, part, parse_activation(text))
     given = ",".join(text or "-" for text in (gate, candidate, output))
     return cell.edit(rows, name=name or f"{cell.name}({given})", title=title or cell.title)
 
 
 def parse_activation(text: str) -> Apply:
-    """Return an activation given as `tanh` or `hard_sigmoid(0.2, 0.5)`, applied to `z`.
+    """Parse an activation such as `tanh` or `hard_sigmoid(0.2, 0.5)`, applied to `z`.
 
     Raises:
         UsageError: not a known activation.
@@ -380,32 +379,72 @@ def parse_activation(text: str) -> Apply:
     return node
 
 
-def _replace_activation(expression: Node, activation: Apply) -> Node:
-    def change(node: Node) -> Node:
-        if isinstance(node, Apply) and is_activation(node.function):
-            return Apply(activation.function, (node.arguments[0], *activation.arguments[1:]))
-        return node
+# Where an activation stands, and the letters of rows whose part in c and h is not plain.
+_PARTS = {
+    "gate": ("on a gate", GATES, ("keep", "write", "show")),
+    "candidate": ("on the candidate", ("g",), ("propose",)),
+    "output": ("between c and h", (), ()),
+}
 
-    return rebuild(expression, change)
+
+def _with_activation(cell: Cell, part: str, activation: Apply) -> dict[str, Node]:
+    """Return the rows that have an activation of that part, with another in its place.
+
+    Raises:
+        UsageError: no row has one.
+    """
+    from lstm_cli.cell.roles import (  # a plain run has no need of it
+        is_layer,
+        pre_activations,
+        roles_of,
+    )
+
+    words, letters, deeds = _PARTS[part]
+    roles, layers = roles_of(cell), pre_activations(cell)
+    rows: dict[str, Node] = {}
+
+    def replaced(node: Node) -> Node:
+        if not isinstance(node, Apply) or not is_activation(node.function):
+            return node
+        read = set(names_in(node.arguments[0]))
+        of_c = "c" in read and not is_layer(node.arguments[0]) and not layers & read
+        if not (of_c if part == "output" else own):
+            return node
+        found.append(node)
+        return Apply(activation.function, (node.arguments[0], *activation.arguments[1:]))
+
+    for row in cell.equations:
+        role, found = roles.get(row.symbol), list[Node]()
+        own = role.deed in deeds if role else row.symbol in letters
+        made = rebuild(row.expression, replaced)
+        if found:
+            rows[row.symbol] = made
+    if not rows:
+        raise UsageError(
+            f"cell {safe(cell.name)} has no activation {words}",
+            where="--activations",
+            hint="leave that part empty: --activations 'hard_sigmoid,tanh,' names no third",
+        )
+    return rows
 
 
 def with_forget_bias(cell: Cell, bias: float) -> Cell:
     """Return the cell with a constant added to the forget gate's pre-activation at run time.
 
-    TF1, Haiku and DyNet add 1 in this way: the number is in no weight file, so it is a visible
-    term of its own.
+    TF1, Haiku and DyNet add 1 this way. No weight file stores the number, so it is a visible term
+    of its own.
 
     Raises:
         CellError: the cell has no forget gate of its own.
     """
     if "z_f" not in cell.symbols:
         raise CellError(
-            f"cell {cell.name} has no forget gate of its own to add a bias to",
+            f"cell {cell.name} has no separate forget gate to add a bias to",
             where="--forget-bias",
-            hint="leave --forget-bias out, or use coupled-input, whose f is free",
+            hint="leave out --forget-bias, or use coupled-input, which has its own f",
         )
     rest: Node = Name("old")
-    # A constant that is already there is added to, and a sum of 0 leaves no term.
+    # The new constant is merged with an existing one; a sum of 0 leaves no term.
     match cell["z_f"].expression:
         case Apply("+" | "-" as sign, (Apply() as inner, Number(value))):
             rest, bias = inner, bias + (value if sign == "+" else -value)
@@ -413,29 +452,64 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
     return cell.edit({"z_f": term}, name=cell.name, title=cell.title)
 
 
+def _check_forget_gate(cell: Cell) -> None:
+    """Refuse a forget bias where z_f makes what writes or shows, as in `i * c_prev + f * g`."""
+    from lstm_cli.cell.roles import roles_of  # a plain run has no need of it
+
+    role = roles_of(cell).get("f")
+    if role is not None and role.deed != "keep":
+        keepers = [k for k, each in roles_of(cell).items() if each.deed == "keep"]
+        kept = f", {keepers[0]} is" if keepers else ""
+        raise CellError(
+            f"f of cell {safe(cell.name)} is no forget gate: it is no share of c_prev{kept}",
+            where="--forget-bias",
+            hint="leave --forget-bias out, and write the number into the table",
+        )
+
+
 def with_clip(cell: Cell, limit: float) -> Cell:
-    """Return the cell with every pre-activation cut to ±limit before its activation (ONNX)."""
-    rows = {
-        k: substitute(cell[k].expression, {f"z_{k}": _clip(Name(f"z_{k}"), limit)})
-        for k in (*GATES, "g")
-        if k in cell.symbols
+    """Return the cell with every pre-activation cut to ±limit before its activation (ONNX).
+
+    Raises:
+        UsageError: the cell has no pre-activation.
+    """
+    from lstm_cli.cell.roles import is_layer, pre_activations  # a plain run has no need of it
+
+    layers = pre_activations(cell)
+    cut = {symbol: _clip(Name(symbol), limit) for symbol in layers}
+
+    def change(node: Node) -> Node:
+        if isinstance(node, Apply) and is_activation(node.function) and is_layer(node.arguments[0]):
+            return Apply(node.function, (_clip(node.arguments[0], limit), *node.arguments[1:]))
+        return node
+
+    changed = {
+        row.symbol: rebuild(substitute(row.expression, cut), change)
+        for row in cell.equations
+        if row.symbol not in layers
     }
+    rows = {symbol: made for symbol, made in changed.items() if made != cell[symbol].expression}
+    if not rows:
+        raise UsageError(
+            f"cell {safe(cell.name)} has no pre-activation to clip", where="--clip",
+            hint="leave --clip out, or write clip(…, -1, 1) into the table",
+        )  # fmt: skip
     return cell.edit(rows, name=cell.name, title=cell.title)
 
 
 def with_cell_clip(cell: Cell, limit: float) -> Cell:
-    """Return the cell with its new state cut to ±limit (TensorFlow, TensorFlow Lite)."""
+    """Return the cell with its new cell state clipped to ±limit (TensorFlow, TensorFlow Lite)."""
     return cell.edit({"c": _clip(Name("old"), limit)}, name=cell.name, title=cell.title)
 
 
 @value_record
 class Settings:
-    """What a caller adds to a cell: the options of the command line, the keys of a sample.
+    """Adjustments of a cell, from command-line options or from the keys of a sample.
 
     Attributes:
-        forget_bias: as `with_forget_bias`; None adds none.
-        clip, cell_clip: as `with_clip`, `with_cell_clip`; None cuts nothing.
-        activations: "gate,candidate,output" as `with_activations` takes them; "" leaves them.
+        forget_bias: see `with_forget_bias`; None adds nothing.
+        clip, cell_clip: see `with_clip` and `with_cell_clip`; None clips nothing.
+        activations: "gate,candidate,output" as in `with_activations`; "" leaves them unchanged.
     """
 
     forget_bias: float | None = None
@@ -444,11 +518,11 @@ class Settings:
     activations: str = ""
 
     def edit(self, cell: Cell) -> Cell:
-        """Return a cell with the settings added.
+        """Return a cell with the settings applied.
 
         Raises:
             UsageError: an unknown activation, a number that is not finite, or a limit that is
-                not above zero.
+                not positive.
         """
         if self.activations:
             gate, candidate, output = _three(self.activations)
@@ -456,6 +530,7 @@ class Settings:
                 cell, gate=gate, candidate=candidate, output=output, name=cell.name
             )
         if self.forget_bias is not None:
+            _check_forget_gate(cell)
             cell = with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))
         if self.clip is not None:
             cell = with_clip(cell, _positive("--clip", self.clip))
@@ -483,7 +558,7 @@ def _finite(option: str, value: float) -> float:
 
 def _positive(option: str, value: float) -> float:
     if not _finite(option, value) > 0:
-        raise UsageError(f"{option} is {value}", where=option, hint="a limit is above zero")
+        raise UsageError(f"{option} is {value}", where=option, hint="a limit must be positive")
     return value
 
 
@@ -492,7 +567,7 @@ def _clip(node: Node, limit: float) -> Node:
 
 
 def describe_edit(cell: Cell, base: Cell = LSTM) -> list[str]:
-    """Return the rows in which a cell differs from another, as plain text."""
+    """Describe the rows in which a cell differs from `base`, as plain text."""
     before = {row.symbol: write(row.expression) for row in base.equations}
     rows = [(row.symbol, write(row.expression)) for row in cell.equations]
     gone = [f"no {symbol}" for symbol in before if symbol not in cell.symbols]

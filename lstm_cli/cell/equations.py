@@ -1,8 +1,8 @@
-"""Equations as text: the grammar, the tree it parses to, and the tree's value.
+"""Equations as text: the grammar, the expression tree, and its evaluation.
 
 A row such as `f = sigmoid(z_f)` is parsed once, by Python's own parser, into three kinds of node
-(number, name, function applied to arguments). Anything outside the whitelist below is refused
-with its column, so a cell that a user wrote is data and never code.
+(number, name, function applied to arguments). Anything outside the whitelist below is rejected
+with its column, so a user-defined cell is data and never code.
 
     expression  := number | name | -e | e + e | e - e | e * e | e / e | e @ e | [e, e] | f(e, ...)
 
@@ -26,14 +26,14 @@ from lstm_cli.base.records import record, value_record
 
 Value = TypeVar("Value")
 
-# A row longer or deeper than any LSTM's is an attack on the parser, not a cell.
+# A row longer or more deeply nested than any LSTM's is an attack on the parser, not a cell.
 MAX_LENGTH = 1000
 MAX_DEPTH = 40
 
 
 @value_record
 class Number:
-    """A constant written in the row."""
+    """A constant."""
 
     value: float
 
@@ -47,7 +47,7 @@ class Name:
 
 @value_record
 class Apply:
-    """An operator or function applied to its arguments; operators go by their sign."""
+    """An operator or function applied to its arguments; operators are named by their sign."""
 
     function: str
     arguments: tuple[Node, ...]
@@ -58,7 +58,7 @@ Node: TypeAlias = Number | Name | Apply
 
 @value_record
 class Equation:
-    """One row of a cell: `symbol = expression`, and what the symbol is called."""
+    """One row of a cell, `symbol = expression`, with a label for the symbol."""
 
     symbol: str
     expression: Node
@@ -69,9 +69,9 @@ class Equation:
 class Function:
     """A function of the grammar: a primitive with NumPy code, or a body in the same grammar.
 
-    `parameters[0]` is the argument; the others are constants with `defaults`. A primitive may have
-    its `compute` as a `formula` of the grammar too, for those who cannot call NumPy, and the form
-    in which a `textbook` has it, which is for reading and loses digits in computing.
+    `parameters[0]` is the argument; the others are constants with `defaults`. A primitive may also
+    have its `compute` as a `formula` in the grammar, for code that cannot call NumPy, and its
+    `textbook` form, which is meant for reading and is numerically less accurate.
     """
 
     parameters: tuple[str, ...]
@@ -85,10 +85,10 @@ class Function:
 
 
 def sigmoid(z: Array) -> Array:
-    """Return the logistic function of `z (…)`.
+    """Logistic function of `z (…)`.
 
-    `exp(min(z, 0)) / (1 + exp(-|z|))`: at most 2.3 ULP from the exact value over the whole range,
-    where `1 / (1 + exp(-z))` is 0 below -709 and the tanh form loses 750 ULP at -8.
+    Computed as `exp(min(z, 0)) / (1 + exp(-|z|))`, which is within 2.3 ULP over the whole range,
+    whereas `1 / (1 + exp(-z))` is 0 below -709 and the tanh form is off by 750 ULP at -8.
     """
     return np.asarray(np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(-np.abs(z))))
 
@@ -98,7 +98,7 @@ def _softplus(z: Array) -> Array:
 
 
 def _matmul(matrix: Array, vector: Array) -> Array:
-    # (rows, n) @ (…, n) -> (…, rows); written this way round so that batch axes may lead.
+    # (rows, n) @ (…, n) -> (…, rows); transposed so that batch axes can lead.
     return np.asarray(vector @ matrix.T)
 
 
@@ -113,7 +113,7 @@ def _concatenate(*parts: Array) -> Array:
 
 
 def _outer(column: Array, row: Array) -> Array:
-    # (…, m), (…, n) -> (m, n), summed over batch axes: what one parameter gets from all of them.
+    # (…, m), (…, n) -> (m, n), summed over batch axes: the gradient of one shared parameter.
     lead = np.broadcast_shapes(column.shape[:-1], row.shape[:-1])
     columns, rows = (
         np.broadcast_to(each, (*lead, each.shape[-1])).reshape(-1, each.shape[-1])
@@ -123,7 +123,7 @@ def _outer(column: Array, row: Array) -> Array:
 
 
 def _part(joined: Array, place: Array, *parts: Array) -> Array:
-    # (…, sum of n) -> (…, n of parts[place]): what `concat` of these parts put there.
+    # (…, sum of n) -> (…, n of parts[place]): the slice that holds that part of a `concat`.
     begin = sum(part.shape[-1] for part in parts[: int(place)])
     return joined[..., begin : begin + parts[int(place)].shape[-1]]
 
@@ -148,12 +148,12 @@ FUNCTIONS: dict[str, Function] = {
     "abs": Function(("z",), compute=np.abs, activation=False),
     "min": Function(("a", "b"), compute=np.minimum, activation=False),
     "max": Function(("a", "b"), compute=np.maximum, activation=False),
-    # 1 where z > 0, else 0: at 0 itself it is 0, as ONNX's ThresholdedRelu.
+    # 1 where z > 0, else 0; 0 at 0 itself, as in ONNX's ThresholdedRelu.
     "heaviside": Function(("z",), compute=lambda z: np.heaviside(z, 0.0), activation=False),
 }
 
-# What rows derived from a cell (`gradient` adds to it) and formulas of primitives may use, and no
-# user's row can name: the parser reads none of these.
+# Functions for rows derived from a cell (`grad` adds to them) and for formulas of primitives;
+# the parser accepts none of these in a user's row.
 DERIVED: dict[str, Function] = {
     "transpose": _operator(np.transpose, 1),
     "outer": _operator(_outer),
@@ -163,7 +163,7 @@ DERIVED: dict[str, Function] = {
 
 
 def function_named(name: str) -> Function:
-    """Return a function of the grammar, or one that only derived rows use."""
+    """Look up a function of the grammar or one reserved for derived rows."""
     return FUNCTIONS.get(name) or DERIVED[name]
 
 
@@ -172,21 +172,21 @@ _LITERAL = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def parse(text: str, place: str = "") -> Node:
-    """Return the tree of one expression.
+    """Parse one expression into a tree.
 
     Args:
         text: an expression of the grammar above.
-        place: what to call the text in an error (file and row).
+        place: file and row, for error messages.
 
     Raises:
-        CellError: outside the grammar, an unknown function, a wrong number of arguments; with the
-            column and a caret under the fault.
+        CellError: text outside the grammar, an unknown function or a wrong number of arguments;
+            the error has the column and a caret.
     """
     return _Parser(text, place).parse()
 
 
 class _Parser:
-    """Turns Python's syntax tree of one expression into ours, refusing all that we do not know."""
+    """Converts Python's syntax tree of an expression into ours, rejecting anything unknown."""
 
     def __init__(self, text: str, place: str) -> None:
         self.text = text
@@ -196,7 +196,7 @@ class _Parser:
     def parse(self) -> Node:
         bad = re.search(r"[^\x20-\x7e]", self.text)
         if bad:
-            raise self._error("only plain ASCII characters are read here", bad.start())
+            raise self._error("only ASCII characters are allowed here", bad.start())
         if not self.text.strip():
             raise self._error("the expression is empty", 0)
         if len(self.text) > MAX_LENGTH:
@@ -204,7 +204,7 @@ class _Parser:
         try:
             tree = ast.parse(self.text.strip(), mode="eval").body
         except SyntaxError as error:
-            # An offset of 0 means that the text ends too early.
+            # An offset of 0 means that the text ended too early.
             column = error.offset - 1 if error.offset else len(self.text.strip())
             raise self._error(f"not an equation: {error.msg}", self.indent + column) from None
         except (RecursionError, MemoryError):
@@ -250,7 +250,7 @@ class _Parser:
         constants = converted[1:] if named[name].body is not None else ()
         for given, constant in zip(args[1:], constants, strict=False):
             if not isinstance(constant, Number):
-                raise self._refuse(given, f"{name}'s second and later arguments are plain numbers")
+                raise self._refuse(given, f"{name} takes plain numbers after its first argument")
         return Apply(name, converted)
 
     def _refuse(self, node: ast.expr, what: str, hint: str = "") -> CellError:
@@ -263,7 +263,7 @@ class _Parser:
             what,
             where=f"{place}\n{caret(self.text, column, length)}",
             hint=hint
-            or "use names, numbers, + - * / @, [a, b] and what `lstm-step list functions` has",
+            or "use names, numbers, + - * / @, [a, b] and functions: `lstm-step list functions`",
         )
 
 
@@ -272,7 +272,7 @@ _OPERATORS = {ast.Pow: "**", ast.Mod: "%", ast.FloorDiv: "//", ast.BitXor: "^", 
 
 
 def _kind(node: ast.expr) -> str:
-    """Kind of a node: an operator by its sign, else the name of its type."""
+    """Describe a node: the sign of an operator, otherwise the name of its type."""
     if isinstance(node, ast.BinOp):
         return _OPERATORS.get(type(node.op), "this operator")
     return type(node).__name__
@@ -296,9 +296,9 @@ FUNCTIONS["softplus"] = replace(
     formula=Apply("+", (parse("max(z, 0)"), Apply("log1p", (parse("exp(-abs(z))"),)))),
 )
 
-# Each of these is a row of the same grammar, so whatever can read a cell (the arithmetic, the
-# gradient, a compiler) can read them; only the primitives above need code of their own.
-# alpha and beta and their defaults: ONNX operator LSTM, attribute `activations`.
+# Each of these is written in the same grammar, so whatever handles a cell (evaluation, gradient,
+# compiler) handles them; only the primitives above need code of their own.
+# Names and defaults of alpha and beta: ONNX operator LSTM, attribute `activations`.
 _define("affine", "alpha * z + beta", "z alpha beta", 1.0, 0.0)
 _define("relu", "max(z, 0)")
 _define("leaky_relu", "max(z, 0) + alpha * min(z, 0)", "z alpha", 0.01)
@@ -315,16 +315,16 @@ _define("hard_sigmoid_6", "min(max(z / 6 + 0.5, 0), 1)")
 
 
 def is_activation(name: str) -> bool:
-    """Return whether `name` is a function that can stand for a gate's σ or tanh."""
+    """Whether `name` is a function that can replace a gate's σ or tanh."""
     return name in FUNCTIONS and FUNCTIONS[name].activation
 
 
 def evaluate(node: Node, values: Mapping[str, Array]) -> Array:
-    """Return the value of a tree, every name taken from `values`.
+    """Evaluate a tree, looking up every name in `values`.
 
     Args:
         node: a parsed expression.
-        values: name -> array; vectors `(…, n)`, matrices `(rows, columns)`.
+        values: mapping of name to array; vectors `(…, n)`, matrices `(rows, columns)`.
     """
     match node:
         case Number(value):
@@ -343,7 +343,7 @@ def evaluate(node: Node, values: Mapping[str, Array]) -> Array:
 def bind_arguments(
     name: str, given: list[Value], constant: Callable[[float], Value]
 ) -> dict[str, Value]:
-    """Return parameter -> value for a function with a body, defaults filled in by `constant`."""
+    """Map a body's parameters to their values, filling in defaults by `constant`."""
     function = function_named(name)
     missing = len(function.parameters) - len(given)
     defaults = function.defaults[len(function.defaults) - missing :] if missing else ()
@@ -351,21 +351,21 @@ def bind_arguments(
 
 
 def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:
-    """Return the tree with `change` applied to every node, leaves first."""
+    """Apply `change` to every node of a tree, leaves first."""
     if isinstance(node, Apply):
         node = Apply(node.function, tuple(rebuild(each, change) for each in node.arguments))
     return change(node)
 
 
 def substitute(node: Node, replacements: Mapping[str, Node]) -> Node:
-    """Return the tree with each name in `replacements` replaced by its tree."""
+    """Replace each name in `replacements` by its tree."""
     return rebuild(
         node, lambda each: replacements.get(each.id, each) if isinstance(each, Name) else each
     )
 
 
 def names_in(node: Node) -> list[str]:
-    """Return every name a tree uses, in the order met, each once."""
+    """List the names used in a tree, in order of first use."""
     match node:
         case Name(name):
             return [name]
@@ -375,7 +375,7 @@ def names_in(node: Node) -> list[str]:
 
 
 def functions_in(node: Node) -> list[str]:
-    """Return every named function a tree uses (not the operators), each once."""
+    """List the named functions used in a tree (not the operators), without duplicates."""
     if not isinstance(node, Apply):
         return []
     own = [] if function_named(node.function).operator else [node.function]

@@ -1,7 +1,7 @@
-"""Equations as people write them: plain text, Unicode, LaTeX; joined or split.
+"""Equations in plain text, Unicode and LaTeX, in joined or split notation.
 
 The only file that knows how a symbol looks. Plain text is the grammar itself and parses back to
-the same tree; what only derived rows have (`W.T`, `outer`, `f'`, a part `v[x]`) does not parse.
+the same tree, except for syntax found only in derived rows (`W.T`, `outer`, `f'`, a part `v[x]`).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from lstm_cli.cell.equations import (
 
 Notation = Literal["joined", "split"]
 
-# A parameter by its name: a matrix starts with a capital (W_f, U_f, W_hr), a vector with b or p.
+# Parameter names: a matrix starts with a capital (W_f, U_f, W_hr), a vector with b or p.
 _PARAMETER = re.compile(r"[A-Z]\w*|[bp]_\w+")
 
 
 def is_parameter(name: str) -> bool:
-    """Return whether a name is a weight, a bias or a peephole rather than a row or an input."""
+    """Whether a name is a weight, a bias or a peephole rather than a row or an input."""
     return _PARAMETER.fullmatch(name) is not None
 
 
 def is_matrix(name: str) -> bool:
-    """Return whether a parameter's name says that it is a matrix."""
+    """Whether a parameter is a matrix, judging by its name."""
     return is_parameter(name) and name[0].isupper()
 
 
@@ -47,22 +47,22 @@ class Style:
     functions: Mapping[str, str]
     name: Callable[[str], str]
     number: Callable[[float], str]
-    scale: str  # `*` beside a plain number
+    scale: str  # `*` next to a plain number
     apply: str  # `@` before a plain name
     transposed: str = ".T"
-    prime: str = "'"  # behind a function's name: its derivative
+    prime: str = "'"  # after a function's name: its derivative
     bracket: tuple[str, str] = ("(", ")")
 
 
 def number_text(value: float) -> str:
-    """Return the shortest text of a constant: 6, 0.2, -1e-05."""
+    """Format a constant as the shortest text: 6, 0.2, -1e-05."""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
 def number(value: float, digits: int) -> str:
-    """Return a number for a table: at most `digits` decimals, no zeros at the end.
+    """Format a number for a table with at most `digits` decimals and no trailing zeros.
 
-    A number that would come out as 0 so, or be endless, is written with an exponent.
+    A number that would be shown as 0, or be too long, is written with an exponent.
     """
     if value and (abs(value) >= 1e9 or round(abs(value), digits) == 0):
         short = repr(float(value))
@@ -95,7 +95,7 @@ def _latex_name(name: str) -> str:
 
 
 def gradient_style(style: Style) -> Style:
-    """Return a style in which `d_f`, the gradient of f, is δf (Greff et al. 2017 write it so).
+    """Return a style that writes `d_f`, the gradient of f, as δf (as in Greff et al. 2017).
 
     Plain text keeps `d_f`.
     """
@@ -167,12 +167,12 @@ _ATOM = 4
 
 
 def write(node: Node, style: Style = PLAIN) -> str:
-    """Return an expression as text in a style."""
+    """Write an expression as text in a style."""
     return _write(node, style)[0]
 
 
 def _write(node: Node, style: Style) -> tuple[str, int]:
-    """Return the text of a node and how tightly its outermost operator binds."""
+    """Return the text of a node and the precedence of its outermost operator."""
     match node:
         case Number(value):
             return style.number(value), _PRECEDENCE["neg"] if value < 0 else _ATOM
@@ -188,7 +188,7 @@ def _write(node: Node, style: Style) -> tuple[str, int]:
             return f"{_side(joined, style, _ATOM)}[{write(parts[int(place)], style)}]", _ATOM
         case Apply(sign, (left, right)) if sign in style.operators:
             level = _PRECEDENCE[sign]
-            # Left-associative, so an equal level on the right keeps its parentheses.
+            # Left-associative, so equal precedence on the right keeps its parentheses.
             sides = _side(left, style, level), _side(right, style, level + 1)
             return _between(sign, left, right, style).join(sides), level
         case Apply(name, arguments):
@@ -219,8 +219,8 @@ def _side(node: Node, style: Style, level: int) -> str:
 
 
 def write_row(matrix: str, row: int, vector: Node, style: Style = PLAIN) -> str:
-    """Return the product of one row of a matrix with a vector: `W_f[2] · [h_{t−1}, x_t]`."""
-    place = f"[{row}]"  # no name of the grammar has a bracket
+    """Write the product of one row of a matrix with a vector: `W_f[2] · [h_{t−1}, x_t]`."""
+    place = f"[{row}]"  # no name in the grammar contains a bracket
     marked = replace(
         style,
         name=lambda name: style.name(name.removesuffix(place)) + place * name.endswith(place),
@@ -230,10 +230,10 @@ def write_row(matrix: str, row: int, vector: Node, style: Style = PLAIN) -> str:
 
 
 def split(node: Node) -> Node:
-    """Return the tree with each `W_k @ [h_prev, x]` written as `W_k @ x + U_k @ h_prev`.
+    """Rewrite each `W_k @ [h_prev, x]` in a tree as `W_k @ x + U_k @ h_prev`.
 
-    The same value in the notation that gives each input a matrix of its own; `U_k` are the first
-    columns of the joined `W_k`, those that meet `h_prev`.
+    This is the same value in the notation that gives each input its own matrix; `U_k` is the
+    leading columns of the joined `W_k`, those that multiply `h_prev`.
     """
     return rebuild(node, _split_product)
 
@@ -249,13 +249,13 @@ def _split_product(node: Node) -> Node:
 def write_equation(
     equation: Equation, style: Style = PLAIN, notation: Notation = "joined"
 ) -> tuple[str, str]:
-    """Return a row's two sides, `("f_t", "σ(z_f)")`, in a style and notation."""
+    """Write the two sides of a row, `("f_t", "σ(z_f)")`, in a style and notation."""
     expression = split(equation.expression) if notation == "split" else equation.expression
     return style.name(equation.symbol), write(expression, style)
 
 
 def write_definition(name: str, style: Style = PLAIN) -> str:
-    """Write out a function that has a body, constants at their defaults.
+    """Write out a function that has a body, with constants at their defaults.
 
     For example `hard_sigmoid(z) = min(max(0.2 * z + 0.5, 0), 1)`; "" for a primitive.
     """

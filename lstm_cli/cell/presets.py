@@ -1,7 +1,7 @@
-"""Small weights with a lesson: each preset is a row with a line on what it shows.
+"""Presets: small, instructive weights, each with a line on what it shows.
 
-A preset fills any cell's parameters by the shapes that the table asks for. Sizes: `W_k` is
-(H, P + I), its first P columns meet `h_prev`, its last I columns meet `x`.
+A preset fills the parameters of any cell according to the shapes in its table. Sizes: `W_k` is
+(H, P + I); its first P columns multiply `h_prev`, its last I columns multiply `x`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from lstm_cli.cell.weights import LstmWeights, Model
 
 Fill = Callable[["PresetArrays"], None]
 
-# So large that sigmoid gives exactly 0 or 1 in double precision, and tanh exactly 1.
+# Large enough for sigmoid to be exactly 0 or 1 in double precision, and tanh exactly 1.
 FULL = 1000.0
 MAX_BYTES = 2 * 2**30
 
 
 @dataclass
 class PresetArrays:
-    """Parameters being filled: zeros of the right shapes, and the sizes behind them."""
+    """Parameters to be filled: zero arrays of the right shapes, with the underlying sizes."""
 
     cell: Cell
     arrays: dict[str, Array]
@@ -36,14 +36,14 @@ class PresetArrays:
     seed: int
 
     def inputs(self, gate: str) -> Array:
-        """Return the columns of `W_gate` that meet `x`, `(H, I)`, to write into."""
+        """Return a writable view of the columns of `W_gate` that multiply `x`, `(H, I)`."""
         count = self.sizes[self.cell.shapes["x"][0][0]]
         return self.arrays[f"W_{gate}"][:, -count:]
 
 
 @record
 class Preset:
-    """A named way to fill parameters, and what a reader should see in it."""
+    """A named way to fill parameters, and what it demonstrates."""
 
     name: str
     shows: str
@@ -105,17 +105,17 @@ PRESETS: Mapping[str, Preset] = {
     for preset in (
         Preset(
             "identity",
-            "W_k = [I | I], b = 0, so every z = h_prev + x; for I ≠ H unit j sees x_j while there "
-            "is one, and inputs past the H-th are unseen",
+            "W_k = [I | I], b = 0, so every z = h_prev + x; for I ≠ H unit j sees x_j if there "
+            "is one, and inputs past the H-th are ignored",
             _identity,
         ),
         Preset("zeros", "every z is 0: gates half open, nothing written, c halves each step",
                lambda _: None),
         Preset("ones", "W_k all 1, b = 0: every unit sees the sum of all of h_prev and x", _ones),
-        Preset("random", "uniform in ±1/√H as PyTorch starts, from --seed", _random),
+        Preset("random", "uniform in ±1/√H, as PyTorch initializes; drawn from --seed", _random),
         Preset("forget", "b_f = -1000: f = 0, the old cell state is gone after one step", _forget,
                ("b_f",)),
-        Preset("remember", "b_f = 1000, b_i = -1000: f = 1, i = 0, c holds its value whatever x is",
+        Preset("remember", "b_f = 1000, b_i = -1000: f = 1, i = 0, c keeps its value whatever x is",
                _biases(f=FULL, i=-FULL), ("b_f", "b_i")),
         Preset("count", "f = 1, g = 1, i = 1 where x_j = 1 and 0 where x_j = 0: c_j counts the "
                "ones seen", _count, _GATED),
@@ -125,17 +125,17 @@ PRESETS: Mapping[str, Preset] = {
 }  # fmt: skip
 
 
-# What is assumed where neither weights nor a preset are given.
+# The assumption made if neither weights nor a preset are given.
 NO_WEIGHTS = "no weights given: preset identity (W_k = [I | I], b = 0)"
 
 
 def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int = 0) -> Model:
-    """Return a model of one layer filled by a preset.
+    """Build a one-layer model filled by a preset.
 
     Args:
         name: a row of `PRESETS`.
         cell: the table to fill.
-        sizes: "I", "H", "P" as far as they are known; H defaults to I, P to H, I to P.
+        sizes: the known ones of "I", "H" and "P"; H defaults to I, P to H, I to P.
         seed: for `random`.
 
     Raises:
@@ -158,7 +158,7 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
     if missing:
         raise UsageError(
             f"preset {name} sets {missing[0]}, which cell {cell.name} does not have",
-            hint="take a preset that fits any cell: identity, zeros, ones, random",
+            hint="choose a preset that fits any cell: identity, zeros, ones, random",
         )
     known = _all_sizes(cell, sizes)
     _check_size(cell, known, name)
@@ -180,12 +180,12 @@ def _check_size(cell: Cell, known: Mapping[str, int], name: str) -> None:
         raise InputError(
             f"preset {name} would take {8 * numbers / 2**30:,.0f} GiB",
             where=f"H = {known[cell.shapes['c'][0][0]]}, I = {known[cell.shapes['x'][0][0]]}",
-            hint="smaller sizes; the limit is 2 GiB",
+            hint="use smaller sizes; the limit is 2 GiB",
         )
 
 
 def _all_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return atom -> number for every atom of the cell's shapes."""
+    """Map every atom of the cell's shapes to a number."""
     given = {key: value for key, value in sizes.items() if value}
     output, hidden = given.get("P"), given.get("H")
     wide = hidden or output or given.get("I") or 1
@@ -199,14 +199,14 @@ def _all_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def width(array: Array | None) -> int:
-    """Return the size of a vector's last axis, 0 where there is none."""
+    """Size of a vector's last axis, 0 if there is no vector."""
     return 0 if array is None else int(array.shape[-1])
 
 
 def sizes_of(
     x: Array, h: Array | None, c: Array | None, given: Mapping[str, int] | None = None
 ) -> dict[str, int]:
-    """Return the sizes I, P, H that vectors tell, for a preset; `given` may add the last two."""
+    """Infer the sizes I, P, H of a preset from vectors; `given` may add the last two."""
     own = given or {}
     return {
         "I": width(x),

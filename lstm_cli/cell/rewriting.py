@@ -1,8 +1,8 @@
-"""Rows rewritten by pattern: find a part of an equation, put another in its place.
+"""Pattern-based rewriting: find a subexpression and replace it with another.
 
-A pattern is an expression of the grammar with two wildcards: `any` stands for any part, `act(…)`
-for any activation with its constants. What a wildcard met may be used again in the replacement:
-`o * act(c)` -> `o + act(c)` fits a cell with another output activation too.
+A pattern is an expression of the grammar with two wildcards: `any` matches any subexpression,
+`act(…)` any activation with its constants. The replacement may reuse what a wildcard matched:
+`o * act(c)` -> `o + act(c)` also fits a cell with another output activation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ANY, ACT = "any", "act"
 
 @dataclass
 class _Bound:
-    """What the wildcards of a pattern met."""
+    """What the wildcards of a pattern have matched."""
 
     part: Node | None = None
     activation: Apply | None = None
@@ -25,7 +25,7 @@ class _Bound:
 
 @lru_cache(maxsize=1024)
 def _pattern(text: str) -> Node:
-    # `act` is no function of the grammar: softsign, which no pattern needs, is parsed in its place.
+    # `act` is not a function of the grammar: softsign, which no pattern needs, stands in for it.
     return rebuild(parse(text.replace(f"{ACT}(", "softsign("), text), _as_wildcard)
 
 
@@ -36,9 +36,9 @@ def _as_wildcard(node: Node) -> Node:
 
 
 def rewrite(node: Node, find: str, put: str) -> Node | None:
-    """Return a tree with every part that fits `find` replaced by `put`; None where none fits.
+    """Replace every subtree that matches `find` by `put`; return None if nothing matches.
 
-    The outermost parts are taken, and nothing inside a replacement is looked at again.
+    Outermost matches win, and replacements are not searched again.
     """
     pattern, replacement = _pattern(find), _pattern(put)
     found = False

@@ -1,32 +1,50 @@
-"""What the rows of a cell do to its states, read off the rows of c and h, never off a letter.
+"""What the rows of a cell do to its states, inferred from the rows of c and h, not from letters.
 
-In `c = i * c_prev + f * g` it is i that keeps, and f that writes.
+In `c = i * c_prev + f * g` it is i that keeps and f that writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Protocol
 
 from lstm_cli.base.records import value_record
-from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Apply, Name, Node, Number, names_in
+from lstm_cli.cell.equations import Apply, Equation, Name, Node, Number, names_in
 
 Deed = Literal["keep", "write", "propose", "show"]
 DEEDS: tuple[Deed, ...] = ("keep", "write", "propose", "show")
+SUMS = ("+", "-", "neg")
+
+
+class Table(Protocol):
+    """What of a cell is read here: its rows, by symbol and in order."""
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """The rows."""
+        ...
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The rows' symbols."""
+        ...
+
+    def __getitem__(self, symbol: str) -> Equation: ...
+
+    def __hash__(self) -> int: ...
 
 
 @value_record
 class Role:
-    """What a row's value is multiplied with, where that says what it is for.
+    """What a row's value is multiplied by, if that tells what the row is for.
 
     Attributes:
         deed: "keep": it multiplies c_prev in c; "write": it is a gate on something new in c;
-            "propose": it is that, by its own name; "show": it multiplies what h shows of c.
+            "propose": it is that new value itself; "show": it multiplies what h shows of c.
         partner: what it multiplies.
-        rest: whether 1 less the value is the factor: `(1 - f) * c_prev` keeps what f does not drop.
-        mixed: the matrix that then mixes the units, "" for none.
+        rest: whether the factor is 1 minus the value: `(1 - f) * c_prev` keeps what f leaves.
+        mixed: the matrix that then mixes the units, "" if none.
     """
 
     deed: Deed
@@ -35,8 +53,8 @@ class Role:
     mixed: str = ""
 
 
-def kept_factor(cell: Cell) -> Node | None:
-    """Factor of c_prev in c: `f`, `1 - u` or 1; None where c is not such a sum."""
+def kept_factor(cell: Table) -> Node | None:
+    """Factor of c_prev in c: `f`, `1 - u` or 1; None if c is not such a sum."""
     found = [_factors(term) for term, _ in _terms(cell["c"].expression) if _reads(term, "c_prev")]
     if len(found) != 1 or Name("c_prev") not in found[0]:
         return None
@@ -50,27 +68,31 @@ def kept_factor(cell: Cell) -> Node | None:
     return product
 
 
-@lru_cache(maxsize=64)
-def roles_of(cell: Cell) -> dict[str, Role]:
-    """Return symbol -> role, of the rows whose role is plain from c and h; keepers first."""
+@lru_cache(maxsize=1024)  # a diagnosis edits a cell in hundreds of ways
+def roles_of(cell: Table) -> dict[str, Role]:
+    """Map symbols to roles for the rows whose role is clear from c and h; keepers first."""
     found: list[tuple[str, Role]] = []
     kept = kept_factor(cell)
     if kept is not None:
         found += _as_factor(cell, kept, Role("keep", Name("c_prev")))
-    for term, _ in _terms(cell["c"].expression):
+    terms = [term for term, _ in _terms(cell["c"].expression)]
+    for term in terms:
         match _factors(term):
             case [one, other] if names_in(one) and names_in(other) and not _reads(term, "c_prev"):
                 gate, new = (other, one) if _is_gate(cell, other, one) else (one, other)
+                if _read_by(terms, new) > 1:
+                    continue
                 found += _as_factor(cell, gate, Role("write", new))
                 if isinstance(new, Name):
                     found += _as_factor(cell, new, Role("propose", gate))
-    for term, mixed in _terms(cell["h"].expression):
+    mixtures = list(_terms(cell["h"].expression))
+    for term, mixed in mixtures:
         match _factors(term):
-            case [one, other]:
+            case [one, other] if _read_by([each for each, _ in mixtures], Name("c")) == 1:
                 gate, shown = (other, one) if names_in(one) == ["c"] else (one, other)
                 if names_in(shown) == ["c"]:
                     found += _as_factor(cell, gate, Role("show", shown, mixed=mixed))
-    # A row that does the same thing twice has no one partner to speak of.
+    # A row that does the same thing twice has no single partner.
     deeds = [(symbol, role.deed) for symbol, role in found]
     plain = [each for each in found if deeds.count((each[0], each[1].deed)) == 1]
     roles: dict[str, Role] = {}
@@ -79,8 +101,37 @@ def roles_of(cell: Cell) -> dict[str, Role]:
     return roles
 
 
+def is_layer(node: Node) -> bool:
+    """Whether an expression reads x or h_prev through a matrix, as a pre-activation does."""
+    match node:
+        case Apply("@", (_, vector)):
+            return bool({"x", "h_prev"} & set(names_in(vector)))
+        case Apply(name, arguments) if name in SUMS:
+            return any(is_layer(each) for each in arguments)
+    return False
+
+
+def pre_activations(cell: Table) -> set[str]:
+    """Rows that are a layer, or add something to one; a state is none."""
+    found = set[str]()
+    for row in cell.equations:
+        added = row.expression
+        if is_layer(added) or (isinstance(added, Apply) and added.function in SUMS
+                               and found & set(names_in(added))):  # fmt: skip
+            found.add(row.symbol)
+    return found - {"c", "h"}
+
+
+def misnamed(cell: Table, base: Table) -> set[str]:
+    """Rows that an edit gave another part in c and h than their labels say, and their sums."""
+    roles = roles_of(cell)
+    other = {k for k, was in roles_of(base).items() if k in roles and roles[k].deed != was.deed}
+    sums = pre_activations(cell)
+    return other | {z for k in other for z in names_in(cell[k].expression) if z in sums}
+
+
 def _terms(node: Node, mixed: str = "") -> Iterator[tuple[Node, str]]:
-    """Yield the terms that a state is the sum of, before any clip, and the matrix applied to it."""
+    """Yield the terms that sum to a state, before any clip, and the matrix applied to it."""
     match node:
         case Apply("+", (one, other)):
             yield from _terms(one, mixed)
@@ -107,8 +158,13 @@ def _reads(node: Node, name: str) -> bool:
     return name in names_in(node)
 
 
-def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
-    """Return the role with its symbol, where a factor is a row's value or 1 less that."""
+def _read_by(terms: list[Node], part: Node) -> int:
+    """Number of terms that read a part: a share of what another term adds too is no share."""
+    return sum(bool(set(names_in(part)) & set(names_in(term))) for term in terms)
+
+
+def _as_factor(cell: Table, factor: Node, role: Role) -> list[tuple[str, Role]]:
+    """Return the role with its symbol if a factor is a row's value or 1 minus that."""
     match factor:
         case Name(symbol) if symbol in cell.symbols:
             return [(symbol, role)]
@@ -117,13 +173,13 @@ def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
     return []
 
 
-def _is_gate(cell: Cell, one: Node, other: Node) -> bool:
-    """Return whether of two factors it is the first that looks like the gate of the second."""
+def _is_gate(cell: Table, one: Node, other: Node) -> bool:
+    """Whether the first of two factors looks like the gate of the second."""
     return _is_share(cell, one) and not _is_share(cell, other)
 
 
-def _is_share(cell: Cell, node: Node) -> bool:
-    """Return whether an expression is made to lie between 0 and 1."""
+def _is_share(cell: Table, node: Node) -> bool:
+    """Whether an expression always lies between 0 and 1 by construction."""
     match node:
         case Name(symbol) if symbol in cell.symbols:
             return _is_share(cell, cell[symbol].expression)

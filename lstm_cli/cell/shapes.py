@@ -1,9 +1,9 @@
-"""The sizes a table of equations asks for, read off the table itself.
+"""Shape inference: the sizes that a table of equations requires, derived from the table itself.
 
-`x` is `(…, I)`, `h_prev` and `h` are `(…, P)`, `c_prev` and `c` are `(…, H)`. What is added or
-multiplied elementwise has one size, and `W @ v` has as many rows as W; from that every
-parameter's shape follows. A table whose `h` is `o * tanh(c)` makes P equal H; one that projects
-leaves P free. Nothing here knows any cell by name.
+`x` is `(…, I)`, `h_prev` and `h` are `(…, P)`, `c_prev` and `c` are `(…, H)`. Operands of an
+elementwise operation have the same size, and `W @ v` has as many rows as W; every parameter's
+shape follows from that. A table with `h = o * tanh(c)` makes P equal H; one with a projection
+leaves P free. Nothing here depends on the name of a cell.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Size = tuple[str, ...]
 Shape = tuple[Size, ...]
 
 INPUTS: Mapping[str, Size] = {"x": ("I",), "h_prev": ("P",), "c_prev": ("H",)}
-# A row that joins itself with itself thirty times over would take all memory.
+# A row concatenated with itself thirty times over would exhaust memory.
 MAX_ATOMS = 256
 
-# Which name stands for a class of equal sizes: H first, so that P = H prints as H.
+# Order of preference for naming a class of equal sizes: H first, so that P = H prints as H.
 _ORDER = {"H": 0, "P": 1, "I": 2}
 
 
 @dataclass
 class _Inference:
-    """Union-find over atoms while the rows of one table are read."""
+    """Union-find over the atoms of one table."""
 
     parent: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=lambda: dict(INPUTS))
@@ -45,14 +45,14 @@ class _Inference:
         return tuple(self.find(atom) for atom in size)
 
     def unify(self, one: Size | None, other: Size | None, node: Node) -> Size | None:
-        """Make two sizes equal; None is a plain number, which fits any size."""
+        """Make two sizes equal; None stands for a plain number, which fits any size."""
         if one is None or other is None:
             return one or other
         one, other = self.canonical(one), self.canonical(other)
         if len(one) != len(other):
             raise CellError(
-                f"sizes {' + '.join(one)} and {' + '.join(other)} meet in {write(node)}",
-                hint="elementwise operations need both sides to be of one size",
+                f"sizes {' + '.join(one)} and {' + '.join(other)} do not match in {write(node)}",
+                hint="elementwise operations need both sides to have the same size",
             )
         for left, right in zip(one, other, strict=True):
             keep, drop = sorted((left, right), key=lambda atom: (_ORDER.get(atom, 9), atom))
@@ -70,14 +70,14 @@ class _Inference:
             case Apply("@", _):
                 raise CellError(
                     f"the left side of @ must be a matrix parameter in {write(node)}",
-                    hint="name matrices with a capital: W_f, U_f, W_hr",
+                    hint="names of matrices start with a capital: W_f, U_f, W_hr",
                 )
             case Apply("concat", arguments):
                 parts = [self.size_of(each) for each in arguments]
                 if sum(len(part or ()) for part in parts) > MAX_ATOMS:
                     raise CellError(
-                        f"more than {MAX_ATOMS} vectors are joined",
-                        hint="joining what is joined doubles the size with every row",
+                        f"more than {MAX_ATOMS} vectors are concatenated",
+                        hint="concatenating a concatenation doubles the size with every row",
                     )
                 return tuple(atom for part in parts for atom in part or ())
             case Apply(_, arguments):
@@ -89,7 +89,7 @@ class _Inference:
     def _size_of_name(self, name: str) -> Size:
         if is_matrix(name):
             raise CellError(
-                f"{name} is a matrix and can only stand left of @",
+                f"{name} is a matrix and can only be used to the left of @",
                 hint=f"write {name} @ x, or call a vector parameter b_… or p_…",
             )
         if is_parameter(name) and name not in self.sizes:
@@ -108,7 +108,7 @@ class _Inference:
 
 
 def infer_shapes(equations: Iterable[Equation]) -> dict[str, Shape]:
-    """Return parameter -> symbolic shape, plus `x`, `h`, `c` -> their canonical sizes.
+    """Map the parameters to symbolic shapes, and `x`, `h`, `c` to their canonical sizes.
 
     Raises:
         CellError: two sizes that cannot be equal meet, or a matrix is used as a vector.
@@ -131,7 +131,7 @@ def infer_shapes(equations: Iterable[Equation]) -> dict[str, Shape]:
 
 
 def describe(shape: Shape) -> str:
-    """Return a symbolic shape as text: `(H, P + I)`."""
+    """Format a symbolic shape as text: `(H, P + I)`."""
     inner = ", ".join(" + ".join(size) for size in shape)
     return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
@@ -139,16 +139,16 @@ def describe(shape: Shape) -> str:
 def solve_sizes(
     shapes: Mapping[str, Shape], arrays: Mapping[str, Array], place: str
 ) -> dict[str, int]:
-    """Return atom -> number, from parameters that must all fit their symbolic shapes.
+    """Solve for the value of each atom, given arrays that must fit their symbolic shapes.
 
     Raises:
         ShapeError: a parameter's shape disagrees with the others; the message has both sides.
-        InputError: the parameters leave a size open.
+        InputError: the parameters do not determine every size.
     """
     solver = _Solver({}, {}, place)
     for name in arrays:
         solver.check_rank(name, shapes[name], arrays[name].shape)
-    # Vectors first: where a matrix is transposed, the biases tell the truth about H.
+    # Vectors first: if a matrix is transposed, the biases still give the right H.
     equations = [
         (name, size, actual)
         for name, array in sorted(arrays.items(), key=lambda each: each[1].ndim)
@@ -163,7 +163,7 @@ def solve_sizes(
     missing = sorted(wanted - solver.sizes.keys())
     if missing:
         raise InputError(
-            f"the parameters do not tell {' and '.join(missing)}",
+            f"the parameters do not determine {' and '.join(missing)}",
             where=place,
             hint="give all parameters of the cell; `lstm-step list cells` shows their shapes",
         )
@@ -208,5 +208,5 @@ class _Solver:
         return ShapeError(
             f"{name} has shape {actual}, needs {wanted}{because}",
             where=self.place,
-            hint="check for a transposed or cut array, or another layout: --convention",
+            hint="check for a transposed or truncated array, or another layout: --convention",
         )

@@ -1,7 +1,7 @@
-"""What makes a cell what it is: its variants and settings, read off its table and back.
+"""Traits of a cell: its variants and settings, derived from its table and turned back into one.
 
-A file format or a convention can hold some of these and not others; whether two cells compute the
-same is decided here, by building the table again from its traits and comparing the rows.
+A file format or a convention can express some of these and not others. Whether two cells compute
+the same is decided here, by rebuilding the table from its traits and comparing the rows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLAIN_ACTIVATIONS = ("sigmoid", "tanh", "tanh")
 
 @dataclass(frozen=True)
 class Traits:
-    """A cell of the LSTM's family, described.
+    """Description of a cell of the LSTM family.
 
     Attributes:
         coupled: "coupled-forget" (f = 1 - i), "coupled-input" (i = 1 - f) or "".
@@ -32,9 +32,9 @@ class Traits:
         projection: whether h is projected.
         projection_bias: whether the projection has a bias.
         activations: gate, candidate, output, as `--activations` takes them.
-        forget_bias: what is added to z_f at run time.
-        clip: the clip of pre-activations, 0 for none.
-        cell_clip: the clip of the cell state, 0 for none.
+        forget_bias: constant added to z_f at run time.
+        clip: the limit on pre-activations, 0 for none.
+        cell_clip: the limit on the cell state, 0 for none.
     """
 
     coupled: str = ""
@@ -60,11 +60,11 @@ def build_cell(traits: Traits, base: Cell | None = None) -> Cell:
 
     Args:
         traits: what to build.
-        base: a cell whose variants and activations hold in place of the traits' own; only forget
-            bias, projection bias and clips are then added, where it has rows for them.
+        base: a cell whose variants and activations override those of the traits; only forget
+            bias, projection bias and clips are then added, if it has rows for them.
 
     Raises:
-        CellError: traits that exclude each other (a forget bias without a forget gate).
+        CellError: incompatible traits (a forget bias without a forget gate).
     """
     there = (traits.coupled, "peephole" * traits.peephole, "projection" * traits.projection)
     cell = base or cell_named("+".join(name for name in there if name) or "lstm")
@@ -83,7 +83,7 @@ def build_cell(traits: Traits, base: Cell | None = None) -> Cell:
 
 
 def traits_of(cell: Cell) -> Traits | None:
-    """Return a cell's traits; None for a table that is not of the LSTM's family."""
+    """Return a cell's traits; None for a table outside the LSTM family."""
     if not {"f", "i", "g", "o", "c", "h"} <= set(cell.symbols):
         return None
     gate = _activation(cell["o"].expression)
@@ -110,7 +110,7 @@ def _rows(cell: Cell) -> dict[str, Node]:
 
 
 def _activation(node: Node) -> str:
-    """Return the outermost activation of a row as `--activations` takes it, "" for none."""
+    """Return the outermost activation of a row in the syntax of `--activations`, "" for none."""
     found = _find(node)
     if found is None:
         return ""
@@ -133,7 +133,7 @@ def _argument(node: Node) -> Node:
 
 
 def _clip(node: Node) -> tuple[float, Node]:
-    """Return the limit of a clip and what is clipped; 0 and the node itself where there is none."""
+    """Return the limit of a clip and its argument; 0 and the node itself if there is no clip."""
     match node:
         case Apply("clip", (inner, Number(), Number(high))):
             return high, inner

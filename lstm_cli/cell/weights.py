@@ -1,8 +1,8 @@
-"""Weights as frozen arrays: the parameters of one cell, a layer of them, a model of layers.
+"""Weights as read-only arrays: the parameters of one cell, a layer, a model of layers.
 
 Sizes: input I, hidden (cell) H, output P (= H without a projection). `W_k (H, P + I)` joins the
-columns that meet `h_prev` (first P) and those that meet `x` (last I); `b_k (H,)`, `p_k (H,)`,
-`W_hr (P, H)`. No behaviour here beyond checking.
+columns that multiply `h_prev` (first P) and those that multiply `x` (last I); `b_k (H,)`,
+`p_k (H,)`, `W_hr (P, H)`. No behaviour here beyond checking.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import describe, solve_sizes
 
 Direction = Literal["forward", "backward"]
-# A notebook shows so many layers and directions; a stack of hundreds would fill it.
+# Most layers and directions shown in a notebook; a stack of hundreds would fill it.
 MOST_SHOWN = 8
 
 
 @record
 class LstmWeights:
-    """The parameters of one cell, checked against the shapes that its table asks for.
+    """The parameters of one cell, checked against the shapes that its table requires.
 
     Args:
         cell: the table that the parameters belong to.
-        arrays: parameter -> array, exactly those of `cell.parameters`.
+        arrays: mapping of parameter to array, with exactly the names of `cell.parameters`.
         source: where they come from, for messages.
-        recurrent_biases: gate letter -> the part of `b_k (H,)` that the file keeps beside `h_prev`,
-            where it keeps two; `arrays` has their sum.
+        recurrent_biases: mapping of gate letter to the recurrent part of `b_k (H,)`, for files
+            that store two biases; `arrays` has their sum.
 
     Raises:
         InputError: a parameter missing, unknown, or not finite.
@@ -59,13 +59,13 @@ class LstmWeights:
                 raise InputError(
                     f"{name}{list(where)} is {array[where]}",
                     where=self.source,
-                    hint="weights must be finite numbers; look at what wrote the file",
+                    hint="weights must be finite numbers; check the program that wrote the file",
                 )
         object.__setattr__(self, "arrays", MappingProxyType(arrays))
         object.__setattr__(self, "sizes", MappingProxyType(sizes))
 
     def size(self, symbol: str) -> int:
-        """Return the number of units of `x`, `h` or `c`."""
+        """Size of `x`, `h` or `c`."""
         return sum(self.sizes[atom] for atom in self.cell.shapes[symbol][0])
 
     @cached_property
@@ -85,14 +85,14 @@ class LstmWeights:
 
     @property
     def described(self) -> str:
-        """The cell and its sizes in a line."""
+        """The cell and its sizes, on one line."""
         sizes = f"I = {self.input_size}, H = {self.hidden_size}"
         if self.output_size != self.hidden_size:
             sizes += f", P = {self.output_size}"
         return f"{self.cell.name}, {sizes}"
 
     def table_rows(self) -> list[tuple[str, str, str]]:
-        """Return each parameter's name, shape and range as texts."""
+        """Return each parameter's name, shape and range as text."""
         return [
             (name, " × ".join(map(str, array.shape)), html_text.range_text(array))
             for name, array in self.arrays.items()
@@ -106,7 +106,7 @@ class LstmWeights:
 
 
 def _frozen(array: Array) -> Array:
-    with np.errstate(invalid="ignore"):  # a signalling nan is refused by name, as every nan
+    with np.errstate(invalid="ignore"):  # a signalling nan is rejected by name, like any nan
         copy = np.array(array, dtype=np.float64)
     copy.flags.writeable = False
     return copy
@@ -135,7 +135,7 @@ def _check_names(cell: Cell, arrays: Mapping[str, Array], source: str) -> None:
 
 @record
 class Layer:
-    """One layer: one or two directions, each with weights (and so a cell) of its own.
+    """One layer: one or two directions, each with its own weights (and hence its own cell).
 
     Raises:
         ShapeError: the two directions do not read the same input.
@@ -155,27 +155,27 @@ class Layer:
 
     @cached_property
     def input_size(self) -> int:
-        """I, the size of what the layer reads."""
+        """I, the size of the layer's input."""
         return next(iter(self.directions.values())).input_size
 
     @cached_property
     def output_size(self) -> int:
-        """The sum of the directions' P: what the next layer reads."""
+        """Sum of P over the directions: the input size of the next layer."""
         return sum(weights.output_size for weights in self.directions.values())
 
 
 @record
 class Model:
-    """A stack of layers with a word on where it comes from and what had to be assumed.
+    """A stack of layers, with its origin and the assumptions made in reading it.
 
     Attributes:
-        layers: from the input upwards.
+        layers: from input to output.
         source: `preset:identity`, a file, `arrays`.
-        convention: the layout the weights were read in; None where there is none.
-        assumptions: sentences on what was not given and had to be chosen.
+        convention: the layout that the weights were read in; None if there is none.
+        assumptions: sentences on choices made for what was not given.
 
     Raises:
-        ShapeError: a layer does not read what the one below puts out.
+        ShapeError: a layer's input size differs from the output size of the one below.
     """
 
     layers: tuple[Layer, ...]
@@ -190,22 +190,23 @@ class Model:
             if below.output_size != above.input_size:
                 raise ShapeError(
                     f"layer {level + 1} reads {above.input_size} numbers, "
-                    f"layer {level} puts out {below.output_size}",
+                    f"but layer {level} outputs {below.output_size}",
                     where=self.source,
                     hint="check the order of the layers and whether both directions are there",
                 )
 
     @classmethod
     def single(cls, weights: LstmWeights, **described: object) -> Model:
-        """Return a model of one layer in forward direction."""
+        """Return a model of one forward layer."""
         source = described.pop("source", weights.source or "arrays")
         return cls((Layer({"forward": weights}),), source=source, **described)  # type: ignore[arg-type] # the fields of this class, by name
 
     def only(self, direction: Direction) -> Model:
-        """Return a model of one layer with one of its directions.
+        """Return a one-layer model with one direction of this one.
 
         Raises:
-            InputError: there are several layers, whose upper ones need both, or no such direction.
+            InputError: there are several layers, and the upper ones need both directions, or there
+                is no such direction.
         """
         there = self.layers[0].directions
         if len(self.layers) > 1 or direction not in there:
@@ -213,13 +214,13 @@ class Model:
                 f"cannot take the {direction} direction alone: {len(self.layers)} layers, "
                 f"{' and '.join(there)}",
                 where=self.source,
-                hint="a layer above reads both directions; one layer may be split",
+                hint="the layer above reads both directions; only a single layer can be split",
             )
         return replace(self, layers=(Layer({direction: there[direction]}),))
 
     @cached_property
     def runs(self) -> tuple[tuple[int, Direction, LstmWeights], ...]:
-        """Every (layer, direction, weights), in the order of states and steps."""
+        """Every (layer, direction, weights), in the order of the states and of execution."""
         return tuple(
             (level, name, weights)
             for level, layer in enumerate(self.layers)
@@ -228,12 +229,12 @@ class Model:
 
     @cached_property
     def units(self) -> int:
-        """The sum of all layers' and directions' H."""
+        """Sum of H over all layers and directions."""
         return sum(weights.hidden_size for _, _, weights in self.runs)
 
     @cached_property
     def numbers_a_step(self) -> int:
-        """About how many numbers the values of a step are."""
+        """Approximate count of the numbers that one step computes."""
         return sum(
             len(weights.cell.symbols) * weights.hidden_size + weights.input_size
             for _, _, weights in self.runs
@@ -241,12 +242,12 @@ class Model:
 
     @property
     def first(self) -> LstmWeights:
-        """The weights of the first layer's first direction."""
+        """Weights of the first direction of the first layer."""
         return self.runs[0][2]
 
     @property
     def cell(self) -> Cell:
-        """The cell of the first layer."""
+        """Cell of the first layer."""
         return self.first.cell
 
     @cached_property

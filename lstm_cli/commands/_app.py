@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _front as front
 from lstm_cli.commands._declared import for_typer
-from lstm_cli.commands._front import COMMANDS
+from lstm_cli.commands._front import COMMANDS, MOVED
 
 
 def build_command(name: str) -> Any:
@@ -22,8 +24,64 @@ def build_command(name: str) -> Any:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    alone.command(name, epilog=home.EXAMPLES)(for_typer(getattr(home, COMMANDS[name].function)))
-    return typer.main.get_command(alone)
+    alone.command(name, cls=GroupedHelp, epilog=home.EXAMPLES)(
+        for_typer(getattr(home, COMMANDS[name].function))
+    )
+    made: Any = typer.main.get_command(alone)
+    made.first = getattr(home, "FIRST", ())  # what most people need
+    return made
+
+
+class GroupedHelp(TyperCommand):
+    """A command whose help shows its options in their groups, the most needed on top.
+
+    Attributes:
+        first: the most needed, by name.
+    """
+
+    first: Sequence[str] = ()
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], FIRST: []}
+        params = [*(each for name in self.first for each in self.params if name in each.opts)]
+        params += [each for each in self.get_params(ctx) if each not in params]
+        for place, each in enumerate(params):
+            row = (_names(each, ctx), _help(each, ctx))
+            if each.param_type_name == "argument":
+                title = "Arguments"
+            elif place < len(self.first):
+                title = FIRST
+            else:
+                title = getattr(each, "rich_help_panel", None) or OTHERS
+            sections.setdefault(title, []).append(row)
+        sections[OTHERS] = sections.pop(OTHERS, [])  # --help stands last
+        for title, rows in sections.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+FIRST, OTHERS = "Most used", "Options"
+
+
+def _names(param: Any, ctx: Any) -> str:
+    """Write an option's names, short ones first, and what follows them."""
+    if param.param_type_name == "argument":
+        return str(param.make_metavar(ctx=ctx))
+    names = ", ".join(sorted(param.opts, key=lambda name: len(name) - len(name.lstrip("-"))))
+    if param.secondary_opts:
+        names += " / " + ", ".join(param.secondary_opts)
+    return names if param.is_flag else f"{names} {param.make_metavar(ctx=ctx)}"
+
+
+def _help(param: Any, ctx: Any) -> str:
+    """Write what an option does, with a default that means something."""
+    default = param.get_default(ctx, call=False)
+    shown = getattr(default, "value", default)
+    if param.param_type_name == "argument" or shown in (None, "", 0, False, "-", ()):
+        return param.help or ""
+    return f"{param.help}  [default: {shown}]"
 
 
 class RunByDefault(TyperGroup):
@@ -47,7 +105,13 @@ class RunByDefault(TyperGroup):
         return front.page()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `run` before arguments that start with one of its options."""
+        """Put `run` before arguments that start with one of its options.
+
+        Raises:
+            UsageError: an option that has become a command of its own.
+        """
+        if not ctx.resilient_parsing:
+            _refuse_moved(args)
         own = {name for param in self.get_params(ctx) for name in param.opts}
         if args and args[0].startswith("-") and args[0].split("=")[0] not in own:
             args = ["run", *args]
@@ -60,6 +124,29 @@ class RunByDefault(TyperGroup):
         if default is not None and incomplete.startswith("-"):
             offered += default.shell_complete(ctx, incomplete)
         return offered
+
+
+def _refuse_moved(args: list[str]) -> None:
+    """Refuse an option that has become a command, with the command line that does the same.
+
+    Raises:
+        UsageError: names both.
+    """
+    from lstm_cli.base.paste import FileName, command
+
+    for place, word in enumerate(args[1:], 1):
+        option, _, value = word.partition("=")
+        name = MOVED.get((args[0], option))
+        if name is None:
+            continue
+        rest = [*args[1:place], *args[place + 1 :]]
+        if not value and name == "grade" and rest[place - 1 :]:
+            value = rest.pop(place - 1)
+        answers = [FileName(value)] if name == "grade" else []  # they come last
+        raise UsageError(
+            f"{args[0]} {option} is a command of its own now: {name}",
+            hint=command(name, *rest, *answers),
+        )
 
 
 app = typer.Typer(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import UsageError
-from lstm_cli.base.records import record
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import differing, option, options
+from lstm_cli.commands._inputs import refuse_idle
 
 if TYPE_CHECKING:
     from lstm_cli.engine.fixed_point import FixedSettings
@@ -37,61 +37,46 @@ class OverflowName(StrEnum):
     WRAP = "wrap"
 
 
-Spec = Annotated[
-    str,
-    option(
-        "--fixed", metavar="FORMATS",
-        help="Run in integers too: Q3.12, or Q3.12,weights=Q1.14,…; see below.",
-    ),
-]  # fmt: skip
-Rounding = Annotated[
-    RoundingName | None,
-    option(
-        "--fixed-rounding",
-        help="nearest (the default: halves up), even (halves to even), floor (>>) or zero (cut).",
-    ),
-]
-Overflow = Annotated[
-    OverflowName | None,
-    option("--fixed-overflow", help="saturate (the default), or keep the last bits: wrap."),
-]
-Activation = Annotated[
-    str,
-    option(
-        "--fixed-activation",
-        metavar="KIND",
-        help="σ and tanh: exact (the default: correctly rounded), table:256 (nearest entry, σ over "
-        "±8, tanh over ±4), table:256:linear (between entries), or hard (0.2 z + 0.5; cut z).",
-    ),
-]
-
 FORMATS = ("table", "plain", "json", "csv", "c")
 
 
-@record
+@options("Fixed point")
 class FixedOptions:
     """What the command line says of integers."""
 
-    formats: str
-    rounding: RoundingName | None
-    overflow: OverflowName | None
-    activation: str
+    fixed: str = option(
+        "--fixed",
+        default="",
+        metavar="FORMATS",
+        help="Run in integers too: Q3.12, or Q3.12,weights=Q1.14,…; see below.",
+    )
+    fixed_rounding: RoundingName | None = option(
+        "--fixed-rounding",
+        default=None,
+        help="nearest (the default: halves up), even (halves to even), floor (>>) or zero (cut).",
+    )
+    fixed_overflow: OverflowName | None = option(
+        "--fixed-overflow",
+        default=None,
+        help="saturate (the default), or keep the last bits: wrap.",
+    )
+    fixed_activation: str = option(
+        "--fixed-activation",
+        default="",
+        metavar="KIND",
+        help="σ and tanh: exact (the default: correctly rounded), table:256 (nearest entry, σ over "
+        "±8, tanh over ±4), table:256:linear (between entries), or hard (0.2 z + 0.5; cut z).",
+    )
 
-    def named(self) -> dict[str, object]:
-        """Return the options that mean nothing without `--fixed`."""
-        return {
-            "--fixed-rounding": self.rounding,
-            "--fixed-overflow": self.overflow,
-            "--fixed-activation": self.activation,
-        }
-
-    def settings(self, form: str) -> FixedSettings | None:
+    def settings(self, form: str, command: str) -> FixedSettings | None:
         """Return the settings for an output format; None where no integers are asked for.
 
         Raises:
-            UsageError: what cannot be read, or an output format that has no place for integers.
+            UsageError: what cannot be read, an output format that has no place for integers, or
+                options that mean nothing without `--fixed`.
         """
-        if not self.formats:
+        if not self.fixed:
+            refuse_idle(differing(self), "--fixed", command)
             return None
         from lstm_cli.engine.fixed_point import FixedSettings
 
@@ -102,8 +87,8 @@ class FixedOptions:
                 hint=f"-f {', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
             )
         return FixedSettings.parse(
-            self.formats,
-            (self.rounding or RoundingName.NEAREST).value,
-            (self.overflow or OverflowName.SATURATE).value,
-            self.activation or "exact",
+            self.fixed,
+            (self.fixed_rounding or RoundingName.NEAREST).value,
+            (self.fixed_overflow or OverflowName.SATURATE).value,
+            self.fixed_activation or "exact",
         )

@@ -11,27 +11,38 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """A command: its function in `commands/NAME/command.py`, and what it does."""
+    """A command: its function in `commands/NAME/command.py`, what it does, and what it is for."""
 
     function: str
     summary: str
+    section: str
 
 
 COMMANDS = {
-    "run": Command("run", "Show every gate of one step or many."),
-    "grad": Command("grad", "Show the backward step of a run: every gradient."),
-    "batch": Command("batch", "Evaluate files of samples."),
-    "diagnose": Command("diagnose", "Say why two sets of numbers differ."),
-    "vet": Command("vet", "Find the mistakes that a test vector cannot see."),
-    "explain": Command("explain", "Work a step out with its numbers, or say what a word means."),
-    "explore": Command(
-        "explore", "Explore the step in the terminal: move, edit a number, watch what follows."
+    "run": Command("run", "Show every gate of one step or many.", "See"),
+    "explain": Command(
+        "explain", "Work a step out with its numbers, or say what a word means.", "See"
     ),
-    "report": Command("report", "Make a page of a run, or a picture."),
-    "inspect": Command("inspect_", "Show the LSTMs in a weight file."),
-    "convert": Command("convert", "Write weights in another layout."),
-    "list": Command("list_", "Show what there is: cells, presets, …."),
-}
+    "grad": Command("grad", "Show the backward step of a run: every gradient.", "See"),
+    "report": Command("report", "Make a page of a run, or a picture.", "See"),
+    "explore": Command(
+        "explore", "Explore the step in the terminal: move, edit a number, watch what follows.",
+        "See",
+    ),
+    "diagnose": Command("diagnose", "Say why two sets of numbers differ.", "Check"),
+    "vet": Command("vet", "Find the mistakes that a test vector misses.", "Check"),
+    "grade": Command("grade", "Grade many answers to one exercise.", "Check"),
+    "batch": Command("batch", "Evaluate files of samples.", "Check"),
+    "inspect": Command("inspect_", "Show the LSTMs in a weight file.", "Files"),
+    "convert": Command("convert", "Write weights in another layout.", "Files"),
+    "exercise": Command(
+        "exercise", "Make an exercise sheet, its key, and a file to grade against.", "Look up"
+    ),
+    "list": Command("list_", "List cells, presets, ….", "Look up"),
+}  # fmt: skip
+
+# Options that became commands of their own: (command, option) -> the command.
+MOVED = {("diagnose", "--grade"): "grade", ("explain", "--exercise"): "exercise"}
 
 TITLE = "The reference calculator for the LSTM: every gate value beside its equation."
 
@@ -59,20 +70,18 @@ WIDEST = 100
 def page() -> str:
     """Return the front page, for the width of the terminal."""
     width = min(_columns(), WIDEST)
-    summaries = {name: command.summary for name, command in COMMANDS.items()}
-    parts = [
-        "Usage: lstm-step [OPTIONS] COMMAND [ARGS]...",
-        _wrapped(TITLE, "  ", "  ", width),
-        "Options:\n" + _rows(OPTIONS, width),
-        "Commands:\n" + _rows(summaries, width),
-        EXAMPLES,
-    ]
-    return "\n\n".join(parts)
+    margin = max(map(len, COMMANDS)) + 4
+    parts = ["Usage: lstm-step [OPTIONS] COMMAND [ARGS]...", _wrapped(TITLE, "  ", "  ", width)]
+    for section in dict.fromkeys(command.section for command in COMMANDS.values()):
+        summaries = {name: command.summary for name, command in COMMANDS.items()
+                     if command.section == section}  # fmt: skip
+        parts.append(f"{section}:\n" + _rows(summaries, margin, width))
+    options = _rows(OPTIONS, max(map(len, OPTIONS)) + 4, width)
+    return "\n\n".join([*parts, f"Options:\n{options}", EXAMPLES])
 
 
-def _rows(words: dict[str, str], width: int) -> str:
-    """Return a line for each word with its text in a column behind it."""
-    margin = max(map(len, words)) + 4
+def _rows(words: dict[str, str], margin: int, width: int) -> str:
+    """A line for each word with its text in a column behind it."""
     return "\n".join(
         _wrapped(text, f"  {word}".ljust(margin), " " * margin, width)
         for word, text in words.items()

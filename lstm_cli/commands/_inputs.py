@@ -1,40 +1,27 @@
 """What a run is given on the command line, and the run that it makes: for all commands that step.
 
-`RunInputs(...).trace()` reads vectors and weights and runs them; `X`, `H`, `C` are the options.
+`RunOptions().trace()` reads vectors and weights and runs them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import field, replace
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
-from lstm_cli.base.records import record
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
     from lstm_cli.cell.weights import Model
     from lstm_cli.engine.run import Trace
+    from lstm_cli.samples import Sample
 
 _VECTOR = "numbers, @file or -"
-
-X = Annotated[str, option("--x", "-x", metavar="ROWS", help=f"The input: {_VECTOR}.")]
-H = Annotated[
-    str,
-    option("--h", "--h-prev", metavar="ROWS", help=f"The hidden state before: {_VECTOR}."),
-]
-C = Annotated[
-    str, option("--c", "--c-prev", metavar="ROWS", help=f"The cell state before: {_VECTOR}.")
-]
-AllowNonfinite = Annotated[bool, option("--allow-nonfinite", help="Accept nan and inf as numbers.")]
-SampleNumber = Annotated[
-    int | None, option("--sample", min=0, metavar="K", help="Which sample, where --x has many.")
-]
 
 # A layer of so many units, or a file of so many bytes, has no matrix that is worth two threads.
 SMALL_UNITS = 64
@@ -54,39 +41,55 @@ class Given(NamedTuple):
     c: Array | None
 
 
-@record
-class RunInputs:
-    """The options that decide a run.
+@options("Input")
+class StepOptions:
+    """How many steps are run."""
+
+    steps: int = option(
+        "--steps",
+        "-n",
+        default=0,
+        min=0,
+        metavar="N",
+        help="Repeat a single x N times, or cut a sequence to N steps.",
+    )
+
+
+@options("Input")
+class VectorOptions:
+    """What the cell is given, as typed; "" is not given."""
+
+    x: str = option("--x", "-x", default="", metavar="ROWS", help=f"The input: {_VECTOR}.")
+    h: str = option(
+        "--h", "--h-prev", default="", metavar="ROWS", help=f"The hidden state before: {_VECTOR}."
+    )
+    c: str = option(
+        "--c", "--c-prev", default="", metavar="ROWS", help=f"The cell state before: {_VECTOR}."
+    )
+    length: StepOptions = StepOptions()
+    sample: int | None = option(
+        "--sample", default=None, min=0, metavar="K", help="Which sample, where --x has many."
+    )
+    allow_nonfinite: bool = option(
+        "--allow-nonfinite", default=False, help="Accept nan and inf as numbers."
+    )
+
+
+@options("Run")
+class RunOptions:
+    """The options that decide a run, in groups.
 
     Attributes:
-        x, h, c: as typed; "" is not given.
-        cell: the cell and its edits.
-        weights, layer, direction, convention, external: of a weight file.
-        preset, seed, hidden_size, output_size: of a preset.
-        steps, sample, dtype, allow_nonfinite: as the options of these names.
         command: the command line's own name, for messages.
-        engine: what computes the run.
     """
 
-    x: str = ""
-    h: str = ""
-    c: str = ""
-    cell: o.CellOptions = field(default_factory=lambda: o.CellOptions("", None, None, None, ""))
-    weights: str = ""
-    layer: str = ""
-    direction: o.Side | None = None
-    convention: str = ""
-    external: bool = False
-    preset: str = ""
-    seed: int = 0
-    hidden_size: int = 0
-    output_size: int = 0
-    steps: int = 0
-    sample: int | None = None
-    dtype: o.Dtype = o.Dtype.FLOAT64
-    allow_nonfinite: bool = False
     command: str = "lstm-step run"
-    engine: o.Engine = o.Engine.AUTO
+    vectors: VectorOptions = VectorOptions()
+    file: o.WeightFile = o.WeightFile()
+    side: o.SideOptions = o.SideOptions()
+    preset: o.PresetOptions = o.PresetOptions()
+    cell: o.CellOptions = o.CellOptions()
+    numbers: o.NumberOptions = o.NumberOptions()
 
     def trace(self, chosen: str = "table") -> Trace:
         """Read vectors and weights, and run.
@@ -101,7 +104,7 @@ class RunInputs:
         from lstm_cli.engine.run import run as run_model
 
         model, x, h, c = self.given(chosen)
-        return run_model(model, x, h, c, dtype=self.dtype.value, engine=self.engine.value)
+        return run_model(model, x, h, c, dtype=self.numbers.dtype.value)
 
     def given(self, chosen: str = "table") -> Given:
         """Read what is run, without running it; arguments and errors as `trace`, but the engine's.
@@ -119,9 +122,9 @@ class RunInputs:
                 where=self.command,
                 hint=self._example(c if h is None else h),
             )
-        x = _chosen_sample(x, self.sample, chosen)
+        x = _chosen_sample(x, self.vectors.sample, chosen)
         model = self._model(x, h, c)
-        return Given(model, repeat_or_cut(x, self.steps, "--x"), h, c)
+        return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)
 
     def _example(self, state: Array | None) -> str:
         """Return the command with an input that fits, and for `diagnose` with numbers to explain.
@@ -131,37 +134,51 @@ class RunInputs:
         """
         from lstm_cli.base.paste import command, option_words
 
-        first = self.file_model().first if self.weights else None
+        first = self.file_model().first if self.file.weights else None
         inputs = first.input_size if first else 2
         if inputs > MOST_TYPED:
             return f"give --x @FILE, {inputs} numbers a step"
         name = self.command.removeprefix("lstm-step ").removesuffix("run")
-        size = self.hidden_size or (inputs if state is None else state.shape[-1])
+        size = self.preset.hidden_size or (inputs if state is None else state.shape[-1])
         own: dict[str, object] = {"--x": ",".join(["0.5"] * inputs)}
         if name == "diagnose":
             own["--expect"] = "h=" + ",".join(["0.1"] * (first.output_size if first else size))
-        return command(name, *option_words({**self.options(), **own}))
+        return command(name, *option_words({**own, **self.options()}))
 
     def file_model(self) -> Model:
         """Return the model that the options choose in `--weights`; errors as `read_weights`."""
-        return o.file_model(
-            self.weights, self.layer, self.direction, self.convention, self.cell, self.external
+        return self.side.only(self.file.layout.read(self.file.weights, self.cell))
+
+    def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace, str]]:
+        """Yield the samples in files, each with its run and its file's name.
+
+        The options fill what the samples leave out.
+
+        Raises:
+            UsageError: an option that a sample leaves no room for.
+            LstmStepError: as the readers of samples and weights, and the engine.
+        """
+        from lstm_cli.samples import BadSample, find_files, read_samples
+        from lstm_cli.samples.models import sample_trace
+
+        others = differing(self.vectors, self.preset).keys() - {"--x", "--steps"}
+        refuse_beside("the file of samples", sorted(others), self.command)
+        if not self.file.weights:
+            refuse_idle(differing(self.side), "--weights", self.command)
+        settings = self.file.sample_settings(
+            self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype.value
         )
+        if settings.model is not None:
+            settings = replace(settings, model=self.side.only(settings.model))
+        for file in find_files(files):
+            for sample in read_samples(file):
+                if isinstance(sample, BadSample):
+                    raise sample.error
+                yield sample, sample_trace(sample, settings), file
 
     def options(self) -> dict[str, object]:
         """Return the options that decide the run as they were given, for a command to paste."""
-        from lstm_cli.base.paste import FileName
-
-        cell, path = self.cell, FileName(self.weights)
-        return {
-            "--x": self.x, "--h": self.h, "--c": self.c, "--steps": self.steps or None,
-            "--sample": self.sample, "--weights": path, "--layer": self.layer,
-            "--direction": self.direction.value if self.direction else "",
-            "--convention": self.convention, "--preset": self.preset, "--seed": self.seed or None,
-            "--hidden-size": self.hidden_size or None, "--output-size": self.output_size or None,
-            **cell.options(), "--dtype": "" if self.dtype is o.Dtype.FLOAT64 else self.dtype.value,
-            "--allow-external-data": self.external, "--allow-nonfinite": self.allow_nonfinite,
-        }  # fmt: skip
+        return o.pasteable(self)
 
     def _is_small(self) -> bool:
         """Whether no matrix product can be worth a second thread.
@@ -169,61 +186,61 @@ class RunInputs:
         To make one costs as much time as a step. What is typed is small, and so are the layers of
         a small file or of a preset of usual size.
         """
-        if self.x.startswith("@") or self.hidden_size > SMALL_UNITS:
+        if self.vectors.x.startswith("@") or self.preset.hidden_size > SMALL_UNITS:
             return False
         try:
-            return not self.weights or os.path.getsize(self.weights) <= SMALL_BYTES
+            return not self.file.weights or os.path.getsize(self.file.weights) <= SMALL_BYTES
         except (OSError, ValueError):
             return True  # whoever reads it says what is wrong
 
     def _vectors(self) -> tuple[Array | None, ...]:
         from lstm_cli.files.vectors import read_vector
 
-        texts = {"--x": self.x, "--h": self.h, "--c": self.c}
+        texts = {"--x": self.vectors.x, "--h": self.vectors.h, "--c": self.vectors.c}
         refuse_two_pipes(texts)
         return tuple(
             read_vector(
-                text, name, allow_nonfinite=self.allow_nonfinite,
+                text, name, allow_nonfinite=self.vectors.allow_nonfinite,
                 most_axes=3 if name == "--x" else 2,
             ) if text else None
             for name, text in texts.items()
         )  # fmt: skip
 
     def _model(self, x: Array, h: Array | None, c: Array | None) -> Model:
-        if self.weights and self.preset:
-            raise UsageError(
-                "--weights and --preset are both given",
-                where=self.command,
-                hint="keep one of them",
-            )
-        file_only: dict[str, object] = {
-            "--layer": self.layer,
-            "--direction": self.direction,
-            "--convention": self.convention,
-            "--allow-external-data": self.external,
-        }
-        preset_only: dict[str, object] = {
-            "--seed": self.seed,
-            "--hidden-size": self.hidden_size,
-            "--output-size": self.output_size,
-        }
-        if self.weights:
-            refuse_idle(preset_only, "--preset", self.command)
+        check_source(self.file, self.preset, self.command)
+        if self.file.weights:
             return self.file_model()
-        refuse_idle(file_only, "--weights", self.command)
+        refuse_idle(differing(self.side), "--weights", self.command)
         return self._preset_model(x, h, c)
 
     def _preset_model(self, x: Array, h: Array | None, c: Array | None) -> Model:
         from lstm_cli.cell.cells import LSTM
         from lstm_cli.cell.presets import NO_WEIGHTS, preset_model, sizes_of
 
-        asked = {letter: size for letter, size in
-                 (("H", self.hidden_size), ("P", self.output_size)) if size}  # fmt: skip
+        own = self.preset
+        asked = {"H": own.hidden_size, "P": own.output_size}
+        given = {letter: size for letter, size in asked.items() if size}
         model = preset_model(
-            self.preset or "identity", self.cell.own_cell() or LSTM,
-            sizes=sizes_of(x, h, c) | asked, seed=self.seed,
+            own.preset or "identity", self.cell.own_cell() or LSTM,
+            sizes=sizes_of(x, h, c) | given, seed=own.seed,
         )  # fmt: skip
-        return model if self.preset else replace(model, assumptions=(NO_WEIGHTS,))
+        return model if own.preset else replace(model, assumptions=(NO_WEIGHTS,))
+
+
+def check_source(file: o.WeightFile, preset: o.PresetOptions, command: str) -> None:
+    """Refuse weights from two places, and options of the place that is not named.
+
+    Raises:
+        UsageError: names the option.
+    """
+    if file.weights and preset.preset:
+        raise UsageError(
+            "--weights and --preset are both given", where=command, hint="keep one of them"
+        )
+    if file.weights:
+        refuse_idle(differing(preset), "--preset", command)
+    else:
+        refuse_idle(differing(file), "--weights", command)
 
 
 def say_assumed(assumptions: Iterable[str]) -> None:
@@ -245,19 +262,36 @@ def refuse_two_pipes(texts: dict[str, str]) -> None:
         )
 
 
-def refuse_idle(options: dict[str, object], owner: str, command: str) -> None:
+def refuse_idle(given: Iterable[str], owner: str, command: str) -> None:
     """Refuse options that would have no effect without another.
+
+    Args:
+        given: the options that are given.
+        owner: the one that they need.
+        command: where they are given.
 
     Raises:
         UsageError: names the first of them.
     """
-    for name, value in options.items():
-        if value:
-            raise UsageError(
-                f"{name} has no effect without {owner}",
-                where=command,
-                hint=f"give {owner} too, or leave {name} out",
-            )
+    for name in given:
+        raise UsageError(
+            f"{name} has no effect without {owner}",
+            where=command,
+            hint=f"give {owner} too, or leave {name} out",
+        )
+
+
+def refuse_beside(what: str, given: Iterable[str], command: str) -> None:
+    """Refuse options that have no effect beside something else that is given.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for name in given:
+        raise UsageError(
+            f"{name} has no effect beside {what}", where=command,
+            hint=f"leave {name} out, or leave {what} out",
+        )  # fmt: skip
 
 
 def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:

@@ -132,7 +132,7 @@ def _plain_run(arguments: list[str]) -> int | None:
     from lstm_cli.commands.run.command import run
 
     given = declared.read(run, arguments[arguments[0] == "run" :])
-    return None if given is None else _stopped(run(**given))
+    return None if given is None else _stopped(declared.call(run, given))
 
 
 def _by_typer(arguments: list[str]) -> int:

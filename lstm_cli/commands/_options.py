@@ -6,17 +6,18 @@ import math
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_cli.base.errors import UsageError, suggest
-from lstm_cli.base.records import record
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstm_cli.cell.cells import Cell
+    from lstm_cli.cell.cells import Cell, Settings
     from lstm_cli.cell.weights import Model
+    from lstm_cli.samples.settings import SampleSettings
+    from lstm_cli.show.rows import View
 
 
 class Dtype(StrEnum):
@@ -79,195 +80,367 @@ def complete_convention() -> list[str]:
     return list(CONVENTIONS)
 
 
-Weights = Annotated[
-    str,
-    option(
-        "--weights",
-        "-w",
-        metavar="FILE",
-        help="Any framework's weights; see `list formats`.",
-    ),
-]
-LayerName = Annotated[
-    str,
-    option(
+@options("Weights")
+class LayoutOptions:
+    """How a weight file is read: which LSTM of it, laid out how."""
+
+    layer: str = option(
         "--layer",
         "-l",
+        default="",
         metavar="NAME",
         help="Which LSTM of the file: its name or its number from 0; see `inspect`.",
-    ),
-]
-External = Annotated[
-    bool,
-    option("--allow-external-data", help="Let an ONNX model read files beside it."),
-]
-DirectionName = Annotated[
-    Side | None, option("--direction", help="One direction of a layer that has both.")
-]
-Preset = Annotated[
-    str,
-    option(
+    )
+    convention: str = option(
+        "--convention",
+        default="",
+        metavar="NAME",
+        autocompletion=complete_convention,
+        help="How the weights are laid out, where names do not tell; see `list conventions`.",
+    )
+    external: bool = option(
+        "--allow-external-data", default=False, help="Let an ONNX model read files beside it."
+    )
+
+    def read(self, path: str, cell: CellOptions) -> Model:
+        """Read the weights that the options choose in a file or URL; errors as `read_weights`."""
+        from lstm_cli.files.remote import at_hand, place_of
+        from lstm_cli.formats.read import read_weights
+
+        place = place_of(path)
+        with at_hand(place, place) as near:
+            return read_weights(
+                near, layer=self.layer, cell=cell.named(), convention=self.convention or None,
+                edit=cell.edit, external=self.external,
+            )  # fmt: skip
+
+
+@options("Weights")
+class WeightFile:
+    """A file of weights and how it is read."""
+
+    weights: str = option(
+        "--weights",
+        "-w",
+        default="",
+        metavar="FILE",
+        help="Any framework's weights; see `list formats`.",
+    )
+    layout: LayoutOptions = LayoutOptions()
+
+    def model(self, cell: CellOptions) -> Model | None:
+        """Read the file; None where none is named; errors as `read_weights`."""
+        return self.layout.read(self.weights, cell) if self.weights else None
+
+    def sample_settings(self, cell: CellOptions, **others: Any) -> SampleSettings:
+        """The settings of samples that do not say otherwise; `others` as SampleSettings has them.
+
+        Raises:
+            UsageError: `--allow-external-data` without `--weights`: it is not for samples' files.
+            LstmStepError: as `read_weights`.
+        """
+        from lstm_cli.samples.settings import SampleSettings
+
+        if self.layout.external and not self.weights:
+            raise UsageError(
+                "--allow-external-data has no effect without --weights",
+                where="--allow-external-data", hint="give --weights, whose data it allows",
+            )  # fmt: skip
+
+        return SampleSettings(
+            model=self.model(cell), weights=self.weights, layer=self.layout.layer,
+            cell=cell.named(), edit=cell.edit, convention=self.layout.convention,
+            external=self.layout.external, **others,
+        )  # fmt: skip
+
+
+@options("Weights")
+class SideOptions:
+    """Which direction of a layer is taken."""
+
+    direction: Side | None = option(
+        "--direction", default=None, help="One direction of a layer that has both."
+    )
+
+    def only(self, model: Model) -> Model:
+        """Return the model, or its one direction; errors as `Model.only`."""
+        return model.only(self.direction.value) if self.direction else model
+
+
+@options("Weights")
+class PresetOptions:
+    """Weights by name, and what they are made of."""
+
+    preset: str = option(
         "--preset",
         "-p",
+        default="",
         metavar="NAME",
         autocompletion=complete_preset,
         help="Weights by name: identity (the default), random, …; see `list presets`.",
-    ),
-]
-Seed = Annotated[int, option("--seed", min=0, help="The seed of preset random.")]
-HiddenSize = Annotated[
-    int, option("--hidden-size", min=0, metavar="H", help="H, where a preset cannot tell it.")
-]
-OutputSize = Annotated[
-    int, option("--output-size", min=0, metavar="P", help="P of a projection, for a preset.")
-]
-CellName = Annotated[
-    str,
-    option(
+    )
+    seed: int = option("--seed", default=0, min=0, metavar="N", help="The seed of preset random.")
+    hidden_size: int = option(
+        "--hidden-size", default=0, min=0, metavar="H", help="H, where a preset cannot tell it."
+    )
+    output_size: int = option(
+        "--output-size", default=0, min=0, metavar="P", help="P of a projection, for a preset."
+    )
+
+
+@options("Cell")
+class CellOptions:
+    """The cell's name, and edits on top of it or of a file's."""
+
+    cell: str = option(
         "--cell",
+        default="",
         metavar="NAME",
         autocompletion=complete_cell,
         help="lstm, peephole, peephole+projection, …, or a table of your own in FILE.toml; see "
         "`list cells`.",
-    ),
-]
-ConventionName = Annotated[
-    str,
-    option(
-        "--convention",
-        metavar="NAME",
-        autocompletion=complete_convention,
-        help="How the weights are laid out, where names do not tell; see `list conventions`.",
-    ),
-]
-ForgetBias = Annotated[
-    float | None,
-    option(
+    )
+    forget_bias: float | None = option(
         "--forget-bias",
+        default=None,
         metavar="NUMBER",
         help="Add this to z_f at run time, as TF1, Haiku and DyNet do.",
-    ),
-]
-Clip = Annotated[
-    float | None,
-    option("--clip", metavar="LIMIT", help="Cut pre-activations to ±LIMIT, as ONNX does."),
-]
-CellClip = Annotated[
-    float | None,
-    option(
-        "--cell-clip", metavar="LIMIT", help="Cut the cell state to ±LIMIT, as TensorFlow does."
-    ),
-]
-Activations = Annotated[
-    str,
-    option(
+    )
+    clip: float | None = option(
+        "--clip",
+        default=None,
+        metavar="LIMIT",
+        help="Cut pre-activations to ±LIMIT, as ONNX does.",
+    )
+    cell_clip: float | None = option(
+        "--cell-clip",
+        default=None,
+        metavar="LIMIT",
+        help="Cut the cell state to ±LIMIT, as TensorFlow does.",
+    )
+    activations: str = option(
         "--activations",
+        default="",
         metavar="GATE,CANDIDATE,OUTPUT",
         help="For example 'hard_sigmoid(0.2,0.5),tanh,tanh'; see `list activations`.",
-    ),
-]
-Steps = Annotated[
-    int,
-    option(
-        "--steps",
-        "-n",
-        min=0,
-        metavar="N",
-        help="Repeat a single x N times, or cut a sequence to N steps.",
-    ),
-]
-DtypeName = Annotated[
-    Dtype,
-    option("--dtype", help="float32: compute each row in float64 and round it."),
-]
-EngineName = Annotated[
-    Engine,
-    option(
-        "--engine",
-        help="table: row by row; numpy, numba: fast code made from the table, fast: the better "
-        "one; auto: the table for small runs and float32.",
-    ),
-]
-Output = Annotated[
-    str, option("--output", "-o", metavar="FILE", help="Write here, whole or not at all.")
-]
-ColorWhen = Annotated[Color, option("--color", help="Colour; auto heeds NO_COLOR.")]
+    )
 
+    def settings(self) -> Settings:
+        """The edits, as settings of a cell."""
+        from lstm_cli.cell.cells import Settings
 
-@record
-class CellOptions:
-    """What the command line says of the cell: its name, and edits on top of it or of a file's."""
+        return Settings(self.forget_bias, self.clip, self.cell_clip, self.activations)
 
-    name: str
-    forget_bias: float | None
-    clip: float | None
-    cell_clip: float | None
-    activations: str
-
-    def cell(self) -> Cell | None:
+    def named(self) -> Cell | None:
         """Return the cell that is named, without edits; None where none is."""
-        if not self.name:
+        if not self.cell:
             return None
         from lstm_cli.files.cell_files import read_cell
 
-        return read_cell(self.name)
-
-    def options(self) -> dict[str, object]:
-        """Return the options as they were given, for a command to paste."""
-        from lstm_cli.base.paste import FileName
-
-        cell = FileName(self.name) if self.name.lower().endswith(".toml") else self.name
-        return {"--cell": cell, "--forget-bias": self.forget_bias, "--clip": self.clip,
-                "--cell-clip": self.cell_clip, "--activations": self.activations}  # fmt: skip
+        return read_cell(self.cell)
 
     def edit(self, cell: Cell) -> Cell:
-        """Return a cell with what the options add to it; errors as `cells.Settings.edit`."""
-        from lstm_cli.cell.cells import Settings
-
-        own = Settings(self.forget_bias, self.clip, self.cell_clip, self.activations)
-        return own.edit(cell)
+        """Add to a cell what the options say; errors as `cells.Settings.edit`."""
+        return self.settings().edit(cell)
 
     def own_cell(self) -> Cell | None:
         """Return the named cell, or the LSTM, with the edits; None where nothing is said."""
-        named = self.cell()
-        edited = (self.forget_bias, self.clip, self.cell_clip) != (None, None, None)
-        if named is None and not edited and not self.activations:
+        if self == CellOptions():
             return None
         from lstm_cli.cell.cells import LSTM
 
-        return self.edit(named or LSTM)
+        return self.edit(self.named() or LSTM)
 
 
-def file_model(
-    path: str,
-    layer: str,
-    direction: Side | None,
-    convention: str,
-    cell: CellOptions,
-    external: bool,
-) -> Model:
-    """Return the model that the options choose in a weight file; errors as `read_weights`."""
-    from lstm_cli.formats.read import read_weights
+@options("Numbers")
+class NumberOptions:
+    """The type of the numbers."""
 
-    model = read_weights(
-        path,
-        layer=layer,
-        cell=cell.cell(),
-        convention=convention or None,
-        edit=cell.edit,
-        external=external,
+    dtype: Dtype = option(
+        "--dtype", default=Dtype.FLOAT64, help="float32: compute each row in float64 and round it."
     )
-    return model.only(direction.value) if direction else model
 
 
-def check_atol(atol: float | None) -> None:
-    """Refuse a tolerance that is no number from 0.
+@options("Numbers")
+class EngineOptions:
+    """What computes the numbers."""
 
-    Raises:
-        UsageError: it is negative, nan or inf.
+    engine: Engine = option(
+        "--engine",
+        default=Engine.AUTO,
+        help="table: row by row; numpy, numba: fast code made from the table, fast: the better "
+        "one; auto: the table for small runs and float32.",
+    )
+
+
+@options("Show")
+class ChoiceOptions:
+    """Which units and steps are shown."""
+
+    unit: str = option(
+        "--unit", "-u", default="", metavar="UNITS", help="Only these units: 3, 0:8, 0,2,5."
+    )
+    at: str = option(
+        "--at", default="", metavar="STEPS", help="Only these steps: 3, 1:10, last, all."
+    )
+
+
+@options("Show")
+class NotationOptions:
+    """How equations are written."""
+
+    notation: NotationName = option(
+        "--notation",
+        default=NotationName.JOINED,
+        help="joined: W_f · [h, x]; split: W_f x + U_f h.",
+    )
+
+
+@options("Show")
+class DigitOptions:
+    """How many digits are shown."""
+
+    digits: int | None = option(
+        "--digits", "-d", default=6, min=0, max=17, metavar="N", help="Decimals in tables, 0 to 17."
+    )
+
+    def number(self, usual: int = 6) -> int:
+        """How many; `usual` where they are not given."""
+        return usual if self.digits is None else self.digits
+
+
+@options("Show")
+class ViewOptions:
+    """What is shown of a run, and how."""
+
+    choice: ChoiceOptions = ChoiceOptions()
+    notation: NotationOptions = NotationOptions()
+    digits: DigitOptions = DigitOptions()
+
+    def view(self, target: str = "-") -> View:
+        """The choice, still to be checked against a run; `target` is where the answer goes."""
+        from lstm_cli.show.rows import View
+
+        return View(
+            self.notation.notation.value, self.digits.number(), self.choice.unit, self.choice.at,
+            target="" if target == "-" else target,
+        )  # fmt: skip
+
+
+@options("Output")
+class FormatOptions:
+    """The answer's form and place.
+
+    Attributes:
+        formats: those of the command, its default first.
+        piped: the default where the answer does not go to a terminal, if that is another.
+        json_is: the one that --json means.
     """
-    if atol is not None and not 0 <= atol < math.inf:
-        raise UsageError(f"--atol is {atol}", where="--atol", hint="--atol 1e-6")
+
+    formats: tuple[str, ...] = ()
+    piped: str = ""
+    json_is: str = "json"
+    format_: str = option(
+        "--format",
+        "-f",
+        default="",
+        metavar="FORMAT",
+        help=lambda own: f"{', '.join(own.formats)}.",
+    )
+    as_json: bool = option(
+        "--json", default=False, help=lambda own: f"The same as -f {own.json_is}."
+    )
+    output: str = option(
+        "--output", "-o", default="-", metavar="FILE", help="Write here, whole or not at all."
+    )
+
+    def is_on_terminal(self) -> bool:
+        """Whether the answer goes to somebody who looks at it."""
+        return self.output == "-" and sys.stdout.isatty()
+
+    def pick(self) -> str:
+        """Return the format: the one asked for, else the command's own for a terminal or a pipe.
+
+        Raises:
+            UsageError: unknown, or two that contradict each other.
+        """
+        if self.as_json and self.format_ not in ("", self.json_is):
+            raise UsageError(
+                f"--json and -f {self.format_} contradict each other", where="-f",
+                hint="keep one of them",
+            )  # fmt: skip
+        name = self.json_is if self.as_json else self.format_
+        if not name:
+            return self.formats[0] if self.is_on_terminal() else self.piped or self.formats[0]
+        if name not in self.formats:
+            hint = suggest(name, self.formats)
+            raise UsageError(f"unknown format '{name}'", where="-f", hint=hint)
+        return name
+
+
+@options("Output")
+class ColorOptions:
+    """When to colour."""
+
+    color: Color = option("--color", default=Color.AUTO, help="Colour; auto heeds NO_COLOR.")
+
+    def show(self, draw: Callable[[Console], None], output: str = "-") -> None:
+        """Draw on the terminal; for a pipe or a file draw into memory first.
+
+        A file is then written whole or not at all, and lines lose their padding.
+
+        Raises:
+            OutputError: stdout or the file cannot be written.
+        """
+        import io
+
+        from lstm_cli.files.output import write_out
+
+        if output == "-" and sys.stdout.isatty():
+            draw(make_console(self.color, sys.stdout))
+            return
+        encoding = "utf-8" if output != "-" else sys.stdout.encoding
+        buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+        draw(make_console(self.color, buffer))
+        buffer.seek(0)
+        write_out([line.rstrip() + "\n" for line in buffer], output)
+
+
+@options("Check")
+class ToleranceOptions:
+    """How far numbers may lie apart."""
+
+    atol: float | None = option(
+        "--atol",
+        default=None,
+        metavar="NUMBER",
+        help="Tolerance, in place of what the numbers' digits and types allow.",
+    )
+
+    def checked(self) -> float | None:
+        """Return the tolerance.
+
+        Raises:
+            UsageError: it is negative, nan or inf.
+        """
+        if self.atol is not None and not 0 <= self.atol < math.inf:
+            raise UsageError(f"--atol is {self.atol}", where="--atol", hint="--atol 1e-6")
+        return self.atol
+
+
+def pasteable(*groups: Any) -> dict[str, object]:
+    """Return the options that are not at their default, their values as a command has them."""
+    from lstm_cli.base.paste import FileName
+
+    given = differing(*groups)
+    table = given.get("--cell", "").lower().endswith(".toml")
+    files = ("--weights", "--cell") if table else ("--weights",)
+    return {name: FileName(value) if name in files else value for name, value in given.items()}
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Split a list such as `f,c,h` at commas and spaces; each name once."""
+    return tuple(dict.fromkeys(text.replace(",", " ").split()))
 
 
 def one_blas_thread() -> None:
@@ -280,46 +453,6 @@ def one_blas_thread() -> None:
 
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-
-
-def pick_format(chosen: str, as_json: bool, known: list[str], *, terminal: bool) -> str:
-    """Return the output format: the one asked for, else a table on a terminal and text in a pipe.
-
-    Raises:
-        UsageError: unknown, or two that contradict each other.
-    """
-    if as_json and chosen not in ("", "json"):
-        raise UsageError(
-            f"--json and -f {chosen} contradict each other", where="-f", hint="keep one of them"
-        )
-    name = "json" if as_json else chosen
-    if not name:
-        return "table" if terminal else known[1]
-    if name not in known:
-        raise UsageError(f"unknown format '{name}'", where="-f", hint=suggest(name, known))
-    return name
-
-
-def show(draw: Callable[[Console], None], color: Color, output: str = "-") -> None:
-    """Draw on the terminal; for a pipe or a file draw into memory first.
-
-    A file is then written whole or not at all, and lines lose their padding.
-
-    Raises:
-        OutputError: stdout or the file cannot be written.
-    """
-    import io
-
-    from lstm_cli.files.output import write_out
-
-    if output == "-" and sys.stdout.isatty():
-        draw(make_console(color, sys.stdout))
-        return
-    encoding = "utf-8" if output != "-" else sys.stdout.encoding
-    buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
-    draw(make_console(color, buffer))
-    buffer.seek(0)
-    write_out([line.rstrip() + "\n" for line in buffer], output)
 
 
 def make_console(color: Color, stream: Any) -> Console:

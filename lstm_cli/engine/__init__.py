@@ -1,5 +1,6 @@
-"""The numbers of a cell: runs, gradients, fixed point, and when two numbers agree.
+"""Computing with cells: runs, gradients, fixed point, and when two numbers agree.
 
-`run` first: it evaluates the table row by row. For long runs `plan` makes code of the table, which
-`numpy_engine` and `numba_engine` run; `choice` says which. `agreement` decides when numbers agree.
+Start with `run`, which evaluates the table row by row. For long runs `plan` lowers the table to
+array operations for `numpy_engine` or `numba_engine`; `choice` picks one. `agreement` decides
+when two numbers agree.
 """

@@ -1,9 +1,10 @@
-"""When two numbers agree: what the print of each says, and the rounding of its type in this run.
+"""When two numbers agree, given their printed precision and the rounding of their type.
 
-A printed number is known to half a unit of its last place. Honest arithmetic adds its own: the same
-model run in float32, by the table, by the fast engine and with each weight nudged as another order
-of adding would, strays from the exact run by so much; a small multiple of that is allowed, and at
-least eight units of float32's last place. `diagnose`, `batch --check`, `vet` and grading ask here.
+A printed number is known to half a unit in its last place. Rounding during the computation adds to
+that: it is measured by running the same model in float32 with the table, with the fast engine, and
+with weights perturbed as much as another order of summation would; a small multiple of the spread
+is allowed, and at least eight units in the last place of float32. Used by `diagnose`,
+`batch --check`, `vet` and grading.
 """
 
 from __future__ import annotations
@@ -18,49 +19,49 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
 from lstm_cli.engine.run import LayerTrace, Trace, run
 
-# The types that numbers can be of: bits of the significand, and the least exponent.
+# Supported types: significand bits and minimum exponent.
 TYPES = {"float64": (53, -1022), "float32": (24, -126), "float16": (11, -14), "bfloat16": (8, -126)}
-# These are told only where numbers would hardly fit them by chance: once in so many powers of ten.
+# Detected only if a chance fit is unlikely: at most one in this power of ten.
 NARROWEST, LEAST_EVIDENCE = ("bfloat16", "float16"), 6.0
-# Bits that numbers of a type leave unused on average by chance: one, and hardly more than two.
+# Trailing zero bits per number that occur by chance: one on average, rarely more than two.
 UNUSED_BITS = 2.0
-# Units of the type's last place that are allowed at least, and how many times what was measured.
+# Minimum allowance in units in the last place, and the multiple of the measured spread allowed.
 LEAST_UNITS, TIMES_MEASURED = 8.0, 4.0
-# Units of the narrowest types are so large that as many would hide mistakes.
+# For the narrowest types, such large units would hide mistakes.
 LEAST_UNITS_NARROW, TIMES_MEASURED_NARROW = 2.0, 2.0
-# Two double-precision programs agree at least so well over a sequence.
+# Two double-precision programs always agree this well over a sequence.
 LEAST_ROOM = 1e-9
-# A print of so many significant digits is a whole double.
+# This many significant digits represent a full double.
 FULL_DIGITS = 15
-# More digits than a float32 needs to be told from all others.
+# Digits that always identify a float32.
 FLOAT32_DIGITS = 9
-# Of units and steps that stray so many times less than others, each is taken for itself.
+# Units and steps whose spread is this many times smaller than that of others are judged separately.
 TIMES_OWN = 8.0
-# Nobody prints fewer significant digits and means it.
+# Fewer significant digits than this are never intended.
 LEAST_DIGITS = 3
-# 0 and 1 are whole whatever was meant: no number says how exactly.
+# Assumed if all numbers are integers such as 0 and 1, which say nothing about precision.
 WHOLE_DECIMALS = 2
-# The comparison itself is in binary: a hair more than half a unit is half a unit.
+# Slack for the binary comparison with half a decimal unit.
 HAIR = 1 + 1e-6
-# Between readings of a print of which one needs so many more zeros left out, nobody can decide.
+# Two interpretations of a print whose dropped zeros differ by at most this are equally likely.
 UNDECIDED = 2
-# So many numbers of as many decimals that all end in a zero were filled up with zeros.
+# At least this many numbers with equal decimals, all ending in zero, count as zero-padded.
 LEAST_PADDED = 3
-# How many models with nudged weights are run beside the right one.
-NUDGED = 3
+# Number of runs with perturbed weights.
+PERTURBED_RUNS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Precision:
-    """How precisely numbers are given: by their print, and by the type that they can be of.
+    """Precision of given numbers: that of their text, and the type they may come from.
 
     Attributes:
-        words: as a sentence has it: "4 decimals", "6 significant digits", "float32".
-        kind: a name in `TYPES`: the narrowest that the numbers show, or float32 where they may be.
-        units: one unit of each number's last printed place, the shape of the numbers.
-        decimals: how many were printed; None where significant digits or a type tell.
-        cut: whether digits are cut off, not rounded, as far as a comparison with ours tells.
-        fitting: the narrow types that can print all numbers -> the evidence that they are of it.
+        words: for use in a sentence: "4 decimals", "6 significant digits", "float32".
+        kind: a name in `TYPES`: the narrowest type in evidence, or float32 if possible.
+        units: one unit in the last printed place of each number, in the shape of the numbers.
+        decimals: how many were printed; None if significant digits or a type set the precision.
+        cut: whether digits are truncated instead of rounded, judging by a comparison with ours.
+        fitting: for each narrow type that could print as these numbers, the evidence for it.
     """
 
     words: str
@@ -72,12 +73,12 @@ class Precision:
 
 
 def rounding_of(units: Array) -> Array:
-    """Largest rounding error of a printed number: half a unit of its last place."""
+    """Largest rounding error of a printed number: half a unit in its last place."""
     return 0.5 * HAIR * units
 
 
 def spacing(values: Array, kind: str) -> Array:
-    """Return one unit of the last place of each number in a type.
+    """One unit in the last place of each number in a type.
 
     Args:
         values: any shape.
@@ -89,7 +90,7 @@ def spacing(values: Array, kind: str) -> Array:
 
 
 def decimals_of(values: Array) -> Array:
-    """Decimals of each number's shortest text, `(n,)`; below 0 for 1e20."""
+    """Decimals of each number's shortest text, `(n,)`; negative for 1e20."""
     return np.array([_decimals(float(value)) for value in np.ravel(values)], dtype=int)
 
 
@@ -102,23 +103,23 @@ def _decimals(value: float) -> int:
 
 
 def precision_of(values: Array, decimals: Array | None = None) -> Precision:
-    """Precision with which numbers are given.
+    """Infer the precision with which numbers are given.
 
-    They are taken for one print: `%f` has as many decimals in each, `%e` and `%g` as many
-    significant digits; `%g` and most languages leave out zeros at the end. Of the two it is the one
-    by which fewer zeros were left out, since each is one chance in ten; where both are as likely,
-    a number is taken to be as coarse as either has it.
+    All are assumed to use one format: `%f` prints the same number of decimals, `%e` and `%g` the
+    same number of significant digits; `%g` and most languages drop trailing zeros. The format with
+    fewer dropped zeros is chosen, since each has a chance of one in ten; if both are equally
+    likely, each number gets the coarser of the two precisions.
 
     Args:
         values: any shape; nan where nothing is claimed.
-        decimals: of each number as it was written, where the text is known: 0.4750 has four.
+        decimals: the decimals of each number as written, if known: 0.4750 has four.
     """
     known = np.isfinite(values)
     numbers = values[known]
     written = decimals_of(numbers)
     if decimals is not None:
         written = np.maximum(written, unpadded(decimals[known], written))
-    # Whole numbers, such as the 1 of a gate that is open, are exact in any print.
+    # Integers, such as the 1 of an open gate, are exact in any format.
     some, magnitudes = numbers != np.rint(numbers), _magnitudes(numbers)
     digits = written + magnitudes + 1
     places, count = (max(int(each[some].max(initial=0)), 0) for each in (written, digits))
@@ -126,7 +127,7 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
     left_out = (count - digits[some]).sum(), (places - written[some]).sum()
     possible = bool(places and count >= LEAST_DIGITS)
     by_digits = possible and bool(left_out[0] < left_out[1])
-    # Text that leaves out no zero decides: it is how it was printed.
+    # A format that drops no zeros is decisive.
     open_ = np.ptp(left_out) <= UNDECIDED and (decimals is None or min(left_out) > 0)
     if by_digits or (possible and open_):
         own = np.where(numbers != 0, 10.0 ** (magnitudes + 1.0 - count), 10.0**-places)
@@ -143,7 +144,7 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
     kind = _kind_of(numbers, units[known], fitting)
     words, whole = f"{places} decimal" + "s" * (places != 1), None if by_digits else places
     if places == 0:
-        words, whole = f"whole numbers, read as {WHOLE_DECIMALS} decimals", WHOLE_DECIMALS
+        words, whole = f"integers, read as {WHOLE_DECIMALS} decimals", WHOLE_DECIMALS
     elif kind in NARROWEST or (kind == "float32" and count > FLOAT32_DIGITS):
         words, whole = kind, None
     elif count >= FULL_DIGITS:
@@ -156,14 +157,14 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
 def precisions_of(
     numbers: Mapping[str, Array], decimals: Mapping[str, Array] | None = None
 ) -> dict[str, Precision]:
-    """Precision with which somebody's numbers are given, by name.
+    """Infer the precision of someone's numbers, by name.
 
-    A narrow type is one of the program that made them: what all names show together counts for each
-    whose numbers it can print.
+    A narrow type is a property of the program that made them: the combined evidence of all names
+    counts for each name whose numbers the type could print as.
 
     Args:
-        numbers: name -> values, as `precision_of` takes them.
-        decimals: name -> decimals of each number as written, where the text is known.
+        numbers: mapping of name to values, as for `precision_of`.
+        decimals: mapping of name to the decimals of each number as written, if known.
     """
     found = {
         name: precision_of(values, (decimals or {}).get(name)) for name, values in numbers.items()
@@ -178,7 +179,7 @@ def precisions_of(
 
 
 def unpadded(written: Array, shortest: Array) -> Array:
-    """Return decimals without the zeros that all numbers end in, where they can only be filling.
+    """Return decimals without the trailing zeros common to all numbers, if they must be padding.
 
     Args:
         written: decimals of each number as written, `(n,)`.
@@ -190,13 +191,13 @@ def unpadded(written: Array, shortest: Array) -> Array:
 
 
 def _magnitudes(numbers: Array) -> Array:
-    """Return the power of ten of each number's first digit; 0 for 0."""
+    """Power of ten of each number's leading digit; 0 for 0."""
     size = np.abs(numbers)
     return np.floor(np.log10(np.where(size > 0, size, 1.0)) + 1e-12).astype(int)
 
 
 def _kind_of(numbers: Array, units: Array, fitting: Mapping[str, float]) -> str:
-    """Return the narrowest type that numbers show, float32 where they may be of it, or float64."""
+    """Return the narrowest type in evidence, else float32 if possible, else float64."""
     shown = [kind for kind, evidence in fitting.items() if evidence >= LEAST_EVIDENCE]
     if shown:
         return shown[0]
@@ -204,30 +205,30 @@ def _kind_of(numbers: Array, units: Array, fitting: Mapping[str, float]) -> str:
 
 
 def can_print(kind: str, numbers: Array, units: Array) -> bool:
-    """Return whether all numbers are prints of numbers of a type, all rounded or all cut off.
+    """Whether numbers of a type could print as these, with all rounded or all truncated.
 
     Args:
         kind: a name in `TYPES`.
         numbers: `(n,)`, finite.
-        units: one unit of each one's last printed place, `(n,)`.
+        units: one unit in the last printed place of each, `(n,)`.
     """
     gap, size = spacing(numbers, kind), np.abs(numbers)
-    with np.errstate(over="ignore", invalid="ignore"):  # a double of 1e308 over its own last place
+    with np.errstate(over="ignore", invalid="ignore"):  # 1e308 divided by its last place
         if (np.ceil(size / gap) * gap - size <= HAIR * units).all():
-            return True  # cut off
+            return True  # truncated
         off = np.abs(np.rint(size / gap) * gap - size)
         fine = off <= rounding_of(units)
-        if kind in ("float16", "float32"):  # or as few digits as tell it from others, as NumPy has
+        if kind in ("float16", "float32"):  # or its shortest digits, as NumPy prints
             narrow = numbers[~fine].astype(kind)
             fine[~fine] = [float(str(each)) for each in narrow] == numbers[~fine]
     return bool(fine.all())
 
 
 def _evidence(kind: str, numbers: Array, units: Array) -> float:
-    """Return one in how many powers of ten any other numbers would print like this.
+    """Return the improbability, as a power of ten, that other numbers would print like this.
 
-    Whole numbers say nothing; and the shorter numbers are in binary, the more likely they were
-    chosen: 0.375 is of any type.
+    Integers carry no evidence, and numbers that are short in binary were probably chosen: 0.375 is
+    exact in any type.
     """
     told = numbers != np.rint(numbers)
     gap = spacing(numbers, kind)[told]
@@ -238,12 +239,12 @@ def _evidence(kind: str, numbers: Array, units: Array) -> float:
 
 
 def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
-    """Error that honest arithmetic of a type may have at each number.
+    """Error that correct arithmetic in a type may have at each number.
 
     Args:
         values: the numbers, any shape; nan counts as 0.
         kind: a name in `TYPES`.
-        spread: of float32 in this run, as `Float32Noise` measures it.
+        spread: the spread of float32 in this run, as measured by `Float32Noise`.
     """
     size = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
     coarser = 2.0 ** (TYPES["float32"][0] - TYPES[kind][0])
@@ -255,7 +256,7 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
 
 
 class Float32Noise:
-    """How far float32 arithmetic strays from a run: measured on that very run, once it is asked.
+    """Deviation of float32 arithmetic from a run, measured lazily on that run.
 
     Attributes:
         trace: the run, with any batch axes.
@@ -265,13 +266,13 @@ class Float32Noise:
         self.trace = trace
 
     def spread(self, place: int, symbol: str) -> Array:
-        """Return the largest distance of any unit so far, `(…, T, n)`.
+        """Return the largest deviation of any unit up to each step, `(…, T, n)`.
 
-        It is no more than some times that of the unit at any step and of the step in any unit: a
-        unit of 1e5, or an outlier of the input, makes the others no less exact.
+        It is limited to a multiple of that of the same unit at any step and of the same step in
+        any unit, so that a unit of 1e5 or an outlier in the input does not loosen the others.
 
         Args:
-            place: the number of the layer and direction, as in `Model.runs`.
+            place: index of the layer and direction, as in `Model.runs`.
             symbol: a row of the cell, or `x`, `h_prev`, `c_prev`.
         """
         if (place, symbol) not in self._known:
@@ -289,7 +290,7 @@ class Float32Noise:
 
     @cached_property
     def _largest(self) -> dict[tuple[int, str], tuple[Array, Array]]:
-        """The largest distance of any run: of each step `(…, T, 1)`, of each unit `(…, 1, n)`."""
+        """Largest deviation over all runs, per step `(…, T, 1)` and per unit `(…, 1, n)`."""
         found: dict[tuple[int, str], tuple[Array, Array]] = {}
         for other in self._runs():
             for place, own in enumerate(self.trace.layers):
@@ -304,50 +305,50 @@ class Float32Noise:
                 for key, (steps, units) in found.items()}  # fmt: skip
 
     def _runs(self) -> Iterator[Trace]:
-        """Yield the same run by other arithmetic, one after the other: each may be large."""
+        """Yield the same run in other arithmetic, one at a time since each may be large."""
         model, x = self.trace.model, self.trace.layers[0].values["x"]
         h, c = ([_start(each, state) for each in self.trace.layers] for state in ("h", "c"))
         rng = np.random.default_rng(3)
-        for each in (model, *(_nudged(model, rng) for _ in range(NUDGED))):
+        for each in (model, *(_perturbed(model, rng) for _ in range(PERTURBED_RUNS))):
             yield run(each, x, h, c, dtype=np.float32, engine="numpy")
-        for dtype in (np.float32, np.float64):  # a run of float32 strays from the one of float64
+        for dtype in (np.float32, np.float64):  # a float32 run deviates from the float64 one
             if self.trace.dtype != dtype:
                 yield run(model, x, h, c, dtype=dtype, engine="table")
 
 
 def _distance(own: Array, theirs: Array) -> Array:
-    """Return the distance of each number; none where both are not finite."""
+    """Absolute difference of each pair of numbers, 0 where both are not finite."""
     with np.errstate(invalid="ignore"):  # inf - inf
         off = np.abs(np.asarray(theirs, dtype=float) - own)
     return np.asarray(np.nan_to_num(off, nan=0.0, posinf=0.0))
 
 
 def _rounded_up(distance: Array) -> Array:
-    """Return the next power of two: machines add in different orders, and should say the same."""
+    """Round up to a power of two, so that the order of summation on a machine does not matter."""
     mantissa, exponent = np.frexp(distance)
     return np.asarray(np.ldexp(np.where(mantissa == 0.5, 0.5, np.sign(mantissa)), exponent))
 
 
 def _start(layer: LayerTrace, state: str) -> Array:
-    """Return the state before a layer's first step, `(…, n)`."""
+    """State before a layer's first step, `(…, n)`."""
     first = 0 if layer.direction == "forward" else -1
     return np.asarray(layer.values[f"{state}_prev"][..., first, :])
 
 
-def _nudged(model: Model, rng: np.random.Generator) -> Model:
-    """Return a model whose weights are off by what adding in another order comes to.
+def _perturbed(model: Model, rng: np.random.Generator) -> Model:
+    """Perturb the weights of a model as much as another order of summation would.
 
-    A sum of n terms computed in any order is the exact sum of terms each off by at most n - 1
-    roundings, by about √n of them as a rule (Higham 2002, sections 3.1 and 4.2).
+    A sum of n terms computed in any order is the exact sum of terms each perturbed by at most n - 1
+    roundings, and by about √n of them as a rule (Higham 2002, sections 3.1 and 4.2).
     """
 
-    def nudge(array: Array) -> Array:
+    def perturb(array: Array) -> Array:
         terms = array.shape[-1] if array.ndim > 1 else 1
         step = np.sqrt(terms) * 2.0 ** -TYPES["float32"][0]
         return np.asarray(array * (1 + step * rng.uniform(-1, 1, array.shape)))
 
     def changed(weights: LstmWeights) -> LstmWeights:
-        return replace(weights, arrays={k: nudge(each) for k, each in weights.arrays.items()})
+        return replace(weights, arrays={k: perturb(each) for k, each in weights.arrays.items()})
 
     layers = [
         Layer({direction: changed(weights) for direction, weights in layer.directions.items()})
@@ -357,14 +358,14 @@ def _nudged(model: Model, rng: np.random.Generator) -> Model:
 
 
 def allowed(ours: Array, theirs: Array, units: Array, room: Array) -> tuple[Array, bool]:
-    """Allowed difference of each of their numbers from ours, and whether digits were cut off.
+    """Allowed difference of each of their numbers from ours, and whether digits were truncated.
 
-    That is taken for granted only where rounding does not explain them all, and cutting does.
+    Truncation is assumed only if it explains all the numbers and rounding does not.
 
     Args:
         ours, theirs: any shape; nan in theirs claims nothing.
-        units: one unit of each one's last printed place.
-        room: for the arithmetic, as `room_of` gives it.
+        units: one unit in the last printed place of each.
+        room: the allowance for arithmetic, from `room_of`.
     """
     claimed, rounding = ~np.isnan(theirs), rounding_of(units) + room
     with np.errstate(invalid="ignore"):  # inf - inf

@@ -1,8 +1,8 @@
-"""Many ways to compute the same run, evaluated together: what a search for a mistake needs.
+"""Batched evaluation of many variants of one run, for the search for a mistake.
 
-Each member has tables, parameters, inputs and states of its own. Members mostly share their rows,
-so each step evaluates every distinct row once, on all members that have it: a thousand readings
-of one run cost about as much as a batch of a thousand samples.
+Each member has its own tables, parameters, inputs and states. Members mostly share their rows, so
+each step evaluates every distinct row once, on all members that have it: a thousand variants of
+one run cost about as much as a batch of a thousand samples.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from lstm_cli.cell.weights import Direction
 
 Rounding = Callable[[Array], Array]
 
-# What the first step starts from, and what a later one: from h_0, c_0 (given) and h, c (the last).
+# The states of the first step in terms of h_0, c_0 (given), and of later steps in terms of h, c.
 START: Mapping[str, Node] = {"h_prev": parse("h_0"), "c_prev": parse("c_0")}
 CARRY: Mapping[str, Node] = {"h_prev": parse("h"), "c_prev": parse("c")}
-# Members are evaluated so many at a time: their states then stay in the cache.
+# Members per chunk, so that their states fit in the cache.
 CHUNK = 768
 
 
@@ -37,7 +37,7 @@ class MemberRun:
 
     Attributes:
         rows: the table.
-        parameters: parameter -> array.
+        parameters: mapping of parameter to array.
         h, c: the states before the first step, `(P,)` and `(H,)`.
     """
 
@@ -54,9 +54,9 @@ class Member:
     Attributes:
         runs: every layer and direction, in the order of `Model.runs`.
         x: the input, `(T, I)`.
-        start, carry: `h_prev` and `c_prev` of the first and of every later step.
-        rounding: what every named value passes through; None keeps it.
-        turned_back: whether a backward direction's outputs are put back into input time.
+        start, carry: `h_prev` and `c_prev` of the first step and of every later step.
+        rounding: applied to every named value; None for no rounding.
+        turned_back: whether a backward direction's outputs are reversed to input time.
     """
 
     runs: tuple[MemberRun, ...]
@@ -69,10 +69,10 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Numbers to compare with: one symbol of one run at one input time.
+    """Numbers to compare with: one symbol of one run at one time step.
 
     Attributes:
-        symbol: a row's, or `x`, `h_prev`, `c_prev`.
+        symbol: that of a row, or `x`, `h_prev`, `c_prev`.
         values: `(n,)`; nan where nothing is claimed.
         tolerance: `(n,)`, the largest difference that counts as equal.
     """
@@ -82,19 +82,19 @@ class Target:
     tolerance: Array
 
 
-# (number of the run, t from 1) -> what is known there
+# (index of the run, t from 1) -> what is known there
 Targets = Mapping[tuple[int, int], Sequence[Target]]
 
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """How each member did.
+    """Results of the comparison for each member.
 
     Attributes:
-        excess: the largest difference over its tolerance, `(K,)`: at most 1 fits. A member that
-            was given up early has the excess that it was given up for.
-        difference: the largest difference itself, `(K,)`.
-        values: (run, symbol) -> `(K, T, n)` in input time, where they were asked for.
+        excess: the largest ratio of a difference to its tolerance, `(K,)`; at most 1 is a fit. For
+            a member dropped early, the excess at which it was dropped.
+        difference: the largest difference, `(K,)`.
+        values: (run, symbol) -> `(K, T, n)` in input time, if requested.
     """
 
     excess: Array
@@ -111,14 +111,14 @@ def evaluate_members(
     keep: Sequence[str] = (),
     progress: Callable[[int], None] = lambda done: None,
 ) -> Verdicts:
-    """Evaluate members and compare them with what is known.
+    """Evaluate members and compare them with the targets.
 
     Args:
-        members: all with the same number of runs, steps and sizes.
+        members: members with the same number of runs, steps and sizes.
         layout: (layer, direction) of each run.
-        targets: what to compare with; None compares nothing.
-        give_up: the excess past which a member is not computed further.
-        keep: symbols to return (needs `give_up` inf).
+        targets: what to compare with; None skips the comparison.
+        give_up: members with a larger excess are dropped.
+        keep: symbols to return (needs `give_up` to be inf).
         progress: called with the number of members done since the last call.
     """
 
@@ -145,14 +145,14 @@ def _arrays(node: Node, run: MemberRun) -> tuple[tuple[str, int], ...]:
 
 @lru_cache(maxsize=4096)
 def _products_lifted(node: Node) -> tuple[Node, tuple[tuple[str, Node], ...]]:
-    """Return a row with a name for each product of a matrix, and (name, product) of each."""
+    """Replace each matrix product in a row by a name; return the row and the (name, product)s."""
     lifted: dict[str, Node] = {}
 
     def lift(part: Node) -> Node:
         if not isinstance(part, Apply):
             return part
         if part.function == "@":
-            name = f"@{write(part)}"  # starts as no parameter does
+            name = f"@{write(part)}"  # no parameter starts with @
             lifted[name] = part
             return Name(name)
         return Apply(part.function, tuple(lift(each) for each in part.arguments))
@@ -163,7 +163,7 @@ def _products_lifted(node: Node) -> tuple[Node, tuple[tuple[str, Node], ...]]:
 def _mapped(
     evaluated: Callable[[Sequence[Member]], Verdicts], chunks: Sequence[Sequence[Member]]
 ) -> Iterator[Verdicts]:
-    """Yield the result of each chunk; NumPy releases the interpreter, so threads share the work."""
+    """Yield the result of each chunk, using threads since NumPy releases the interpreter lock."""
     if len(chunks) == 1:
         yield evaluated(chunks[0])
         return
@@ -172,7 +172,7 @@ def _mapped(
 
 
 class _Evaluation:
-    """A chunk of members on their way through layers and time."""
+    """Evaluation of a chunk of members through layers and time."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class _Evaluation:
             np.zeros((len(alive), steps, len(members[0].runs[number].h))) if needed else inputs
         )
         batch = _Batch(members, number)
-        places = np.arange(len(alive))  # of the members still computed, in `alive`
+        places = np.arange(len(alive))  # indices of the remaining members in `alive`
         turned = np.array([member.turned_back for member in members])
         order = range(steps) if direction == "forward" else range(steps - 1, -1, -1)
         for count, t in enumerate(order):
@@ -240,7 +240,7 @@ class _Evaluation:
             if target.symbol not in values:
                 self.excess[mine] = self.difference[mine] = np.inf
                 continue
-            with np.errstate(all="ignore"):  # what is too far off for a number is infinitely far
+            with np.errstate(all="ignore"):  # a difference that overflows counts as infinite
                 off = np.abs(values[target.symbol][own] - target.values)
                 off[np.isnan(off) & ~np.isnan(target.values)] = np.inf
                 off[:, np.isnan(target.values)] = 0.0
@@ -268,12 +268,12 @@ class _Task:
     node: Node
     names: tuple[str, ...]
     parameters: Mapping[str, Array]
-    own: Any  # a slice, or the numbers of the members
+    own: Any  # a slice, or the indices of the members
     rounding: Rounding | None = None
 
 
 class _Batch:
-    """The members of one run, their states, and the rows to evaluate each step."""
+    """The members of one run, their states, and the rows to evaluate at each step."""
 
     def __init__(self, members: list[Member], number: int) -> None:
         self.members, self.number = members, number
@@ -284,7 +284,7 @@ class _Batch:
         self._plan()
 
     def restrict(self, keep: Array) -> None:
-        """Go on with some of the members."""
+        """Keep only some of the members."""
         self.members = [member for member, kept in zip(self.members, keep, strict=True) if kept]
         self.given = {name: array[keep] for name, array in self.given.items()}
         self.last = {name: array[keep] for name, array in self.last.items()}
@@ -292,7 +292,7 @@ class _Batch:
         self._plan()
 
     def _plan(self) -> None:
-        """Group equal rows: first by the order of the table, then by what each row says."""
+        """Group equal rows, in table order and then by their expressions."""
         self.tasks: list[_Task] = []
         orders: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for k, member in enumerate(self.members):
@@ -304,7 +304,7 @@ class _Batch:
         self.carry = self._carries("carry")
 
     def _tasks(self, symbol: str, place: int, ks: list[int]) -> list[_Task]:
-        """Return the tasks of one row: its matrix products first, which most members share."""
+        """Return the tasks of one row, first its matrix products, which most members share."""
         products: dict[str, dict[Any, list[int]]] = defaultdict(lambda: defaultdict(list))
         rows: dict[Any, list[int]] = defaultdict(list)
         for k in ks:

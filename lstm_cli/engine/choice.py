@@ -1,9 +1,9 @@
-"""Which engine runs: the table itself, NumPy in place, or code compiled by numba.
+"""Choice of the engine: the table itself, in-place NumPy, or code compiled by numba.
 
-The table is evaluated for all that is small: a calculator's answers are then the rows' own values,
-bit for bit, whatever is installed. Past `SMALL` the time is worth another order of rounding. Not in
-float32: the fast engines round every operation to it, which shows, and what a step comes to must
-not depend on how many others are run with it.
+Small runs evaluate the table: the answers are then the values of the rows, bit for bit, whatever
+is installed. Above `SMALL`, speed justifies a different order of rounding. Not in float32: there
+the fast engines round every operation, which is visible, and the result of a step must not depend
+on how many others are run with it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, suggest
 from lstm_cli.cell.weights import LstmWeights
 
-if TYPE_CHECKING:  # small runs need no more of the kernel than this file
+if TYPE_CHECKING:  # small runs do not import the rest of the kernel
     from lstm_cli.engine.plan import Plan
 
-# The better one of numpy and numba, whichever that is when it runs.
+# The better of numpy and numba, decided at run time.
 FAST = "fast"
 ENGINES = ("auto", "table", "numpy", "numba", FAST)
-# Decides for `auto`; for trying an engine on a whole program.
+# Overrides `auto`, to try an engine on a whole program.
 ENVIRONMENT = "LSTM_STEP_ENGINE"
-# Steps × samples × units of all layers: the table takes about a tenth of a second for this.
+# Steps × samples × units of all layers: the table takes about a tenth of a second for this much.
 SMALL = 2**14
-# From here on NumPy in place is quicker than the table.
+# Above this, in-place NumPy is faster than the table.
 LITTLE = 2**11
-# About what the engine numpy takes for a step, and for each unit of each sample in it; and what a
-# cell takes to be compiled, which is done once on a machine.
+# Approximate times of the numpy engine per step and per unit and sample, and to compile a cell,
+# which is done once per machine.
 SECONDS_A_STEP, SECONDS_A_UNIT, SECONDS_TO_COMPILE = 1e-5, 5e-8, 10.0
 
 
@@ -40,13 +40,13 @@ def choose_engine(asked: str, work: int, dtype: Any, beside: int | None = None) 
     Args:
         asked: one of `ENGINES`.
         work: steps × samples × units.
-        dtype: float64 or float32; the table is all that `auto` takes for float32.
-        beside: the most work of a run before it, of many; None of one alone. Of many, NumPy does
-            small ones, too; or the fast engine, if a run before was worth it, so that it is there.
+        dtype: float64 or float32; `auto` always uses the table for float32.
+        beside: in a series of runs, the most work of an earlier run; None for a single run. In a
+            series NumPy also does small runs, or the fast engine if an earlier run has loaded it.
 
     Raises:
         UsageError: no such engine.
-        InputError: numba is asked for and missing.
+        InputError: numba is requested but missing.
     """
     where = "--engine"
     if asked == "auto" and os.environ.get(ENVIRONMENT):
@@ -67,12 +67,12 @@ def choose_engine(asked: str, work: int, dtype: Any, beside: int | None = None) 
             where=where,
             hint="pip install 'lstm-cli[fast]', or --engine numpy",
         )
-    # Without a sample there is nothing to be fast at.
+    # Without a sample there is nothing to speed up.
     return asked if work else "table"
 
 
 def numba_available() -> bool:
-    """Return whether the engine numba can be used here."""
+    """Whether the numba engine can be used here."""
     from lstm_cli.engine.numba_engine import available
 
     return available()
@@ -81,18 +81,18 @@ def numba_available() -> bool:
 def run_fast(
     engine: str, weights: LstmWeights, x: Array, h: Array, c: Array, dtype: np.dtype[Any]
 ) -> tuple[dict[str, Array], str]:
-    """Run one layer forward by a fast engine.
+    """Run one layer forward with a fast engine.
 
     Args:
         engine: `numpy`, `numba`, or `fast` for the better one.
-        weights: of the layer.
+        weights: those of the layer.
         x: `(…, T, I)`.
         h: `(…, P)`.
         c: `(…, H)`.
         dtype: float64 or float32.
 
     Returns:
-        symbol -> `(…, T, n)`, and the engine that ran.
+        A mapping of symbol to `(…, T, n)`, and the engine that ran.
     """
     from lstm_cli.engine.plan import plan_of
 
@@ -116,7 +116,7 @@ def run_fast(
 
 
 def _better(plan: Plan, samples: int, steps: int, dtype: np.dtype[Any]) -> str:
-    """Return numba where it is there, and compiled already or worth the seconds that this takes."""
+    """Return numba if it is available, and already compiled or worth the compile time."""
     if not numba_available():
         return "numpy"
     from lstm_cli.engine.numba_engine import is_ready

@@ -1,15 +1,15 @@
-"""exp, sigmoid, tanh and their like in arithmetic that a compiler can run on whole registers.
+"""Vectorizable exp, sigmoid, tanh and related functions.
 
-A call of the C library's `exp` stops a compiler from computing several units at once, so these
-are plain sums and products: no table, no branch, no loop. Each argument is reduced after Cody &
-Waite, "Software Manual for the Elementary Functions", 1980: `z = n ln 2 + r` with `|r| ≤ ln 2 / 2`,
-ln 2 subtracted in two parts, and `exp(z) = 2ⁿ (1 + p)` with `p = expm1(r)` from a polynomial; 2ⁿ is
-made by writing n into the exponent's bits (as Cephes' exp.c and expf.c, S. Moshier, do by ldexp).
-The coefficients are our own minimax fits; `benchmarks/coefficients.py` makes them.
+A call to the C library's `exp` keeps a compiler from vectorizing, so these are plain sums and
+products: no table, no branch, no loop. Arguments are reduced as in Cody & Waite, "Software Manual
+for the Elementary Functions", 1980: `z = n ln 2 + r` with `|r| ≤ ln 2 / 2`, ln 2 subtracted in two
+parts, and `exp(z) = 2ⁿ (1 + p)` with `p = expm1(r)` from a polynomial; 2ⁿ is formed by writing n
+into the exponent bits (Cephes' exp.c and expf.c, S. Moshier, use ldexp). The coefficients are our
+own minimax fits, made by `benchmarks/coefficients.py`.
 
-Errors against mpmath, measured by `tests/test_fast_math.py`, are below 4 ULP everywhere, results
-below the smallest normal number among them; `MEASURED_ULP` has each. Infinite arguments give
-the limits, nan gives nan, and zeros keep their sign where the function does.
+Errors against mpmath, measured by `tests/engine/test_fast_math.py`, are below 4 ULP everywhere,
+including subnormal results; `MEASURED_ULP` has each. Infinite arguments give the limits, nan gives
+nan, and zeros keep their sign where the function does.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-# A function of numbers of one type; what `compile_` makes of it is called alike.
+# A function of numbers of one type; the result of `compile_` has the same signature.
 Scalar: TypeAlias = Callable[..., Any]
 Compile: TypeAlias = Callable[[Scalar], Scalar]
 
-# What the largest errors met stay below, in ULP: (float64, float32).
+# Upper bounds on the measured errors in ULP: (float64, float32).
 MEASURED_ULP: Mapping[str, tuple[float, float]] = {
     "exp": (1.1, 1.1),
     "expm1": (2.4, 1.7),
@@ -37,19 +37,19 @@ MEASURED_ULP: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class FloatFormat:
-    """A binary floating-point format and the constants that are fitted to it.
+    """A binary floating-point format and the constants fitted to it.
 
     Attributes:
         number: NumPy's type.
-        integer: the signed whole number as wide.
-        bits: of the mantissa without the hidden one.
-        bias: the exponent of 1.0, as it is stored.
-        low: exp is 0 from here down.
-        high: exp is infinite from here up.
+        integer: the signed integer type of the same width.
+        bits: mantissa bits without the hidden one.
+        bias: the stored exponent of 1.0.
+        low: exp is 0 at and below this.
+        high: exp is infinite at and above this.
         lift: 2^lift times exp(low) is a normal number.
-        flat: expm1(-z) is -1 and tanh(z / 2) is 1 from here up.
-        tiny: tanh(z), expm1(z) and z are the same number up to here.
-        ln2: ln 2 in two parts, the first with so few bits that `n` times it is exact.
+        flat: expm1(-z) is -1 and tanh(z / 2) is 1 at and above this.
+        tiny: tanh(z), expm1(z) and z are equal up to this.
+        ln2: ln 2 in two parts, the first short enough for `n` times it to be exact.
         expm1: q in `expm1(r) = r + r² q(r)`, `|r| ≤ ln 2 / 2`, the constant term first.
         log1p: q in `log1p(e) = t + t/2 u q(u)`, `t = 2e / (2 + e)`, `u = t² / 4`, `0 ≤ e ≤ 1`.
     """
@@ -101,12 +101,12 @@ FORMATS: Mapping[str, FloatFormat] = {
 
 
 def functions(dtype: str, compile_: Compile) -> dict[str, Scalar]:
-    """Return name -> code of every function of `plan.ELEMENTWISE` that is no operator.
+    """Return the code of every function of `plan.ELEMENTWISE` that is not an operator, by name.
 
     Args:
         dtype: "float64" or "float32".
-        compile_: what is applied to each, such as `numba.njit`; the identity leaves plain Python
-            for scalars of NumPy.
+        compile_: applied to each, such as `numba.njit`; the identity gives plain Python functions
+            of NumPy scalars.
     """
     made = _comparing(FORMATS[dtype], compile_)
     made |= _exponential(FORMATS[dtype], compile_)
@@ -114,7 +114,7 @@ def functions(dtype: str, compile_: Compile) -> dict[str, Scalar]:
 
 
 def _comparing(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
-    """Functions that only compare; each passes nan on, as NumPy's does."""
+    """Functions that only compare; like NumPy's, they propagate nan."""
     zero, one = form.number(0), form.number(1)
 
     def absolute(z: Any) -> Any:
@@ -138,12 +138,12 @@ def _comparing(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
 
 
 def _exponential(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
-    """Functions made of exp, all built on `reduce` and powers of two."""
+    """Functions based on exp, all built from `reduce` and powers of two."""
     number, integer = form.number, form.integer
     zero, half, one, two = (number(value) for value in (0, 0.5, 1, 2))
     low, high, flat, tiny = (number(value) for value in (form.low, form.high, form.flat, form.tiny))
     log2_e, ln2_high, ln2_low = number(1 / math.log(2)), number(form.ln2[0]), number(form.ln2[1])
-    # Added to a number, it rounds it to a whole one, which then stands in its lowest bits.
+    # Adding this rounds a number to an integer, which is then in the lowest bits.
     rounder = number(1.5 * 2.0**form.bits)
     shift, unit = integer(form.bits), integer(form.bias << form.bits)
     lifted_unit = integer((form.bias + form.lift) << form.bits)
@@ -152,14 +152,14 @@ def _exponential(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
     log1p_q = compile_(_polynomial(form.log1p, number))
 
     def reduce(z: Any) -> Any:
-        # -> shifted, n, p with exp(z) = 2ⁿ (1 + p); n stands in the lowest bits of shifted
+        # -> shifted, n, p with exp(z) = 2ⁿ (1 + p); n is in the lowest bits of shifted
         shifted = z * log2_e + rounder
         n = shifted - rounder
         r = (z - n * ln2_high) - n * ln2_low
         return shifted, n, r + r * r * expm1_q(r)
 
     def power(shifted: Any) -> Any:
-        # 2ⁿ, for a whole n within the exponents of normal numbers
+        # 2ⁿ, for an integer n in the exponent range of normal numbers
         return integer((number(shifted).view(integer) << shift) + unit).view(number)
 
     def lifted(shifted: Any) -> Any:
@@ -169,14 +169,14 @@ def _exponential(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
     reduce, power, lifted = compile_(reduce), compile_(power), compile_(lifted)
 
     def scaled(z: Any) -> Any:
-        # exp(z) for low ≤ z ≤ high; 2ⁿ in two factors, since results reach past normal numbers
+        # exp(z) for low ≤ z ≤ high; 2ⁿ in two factors, since results may be subnormal
         _, n, p = reduce(z)
         first = n * half + rounder
         factor = power(first)
         return (p * factor + factor) * power(n - (first - rounder) + rounder)
 
     def falling(z: Any) -> Any:
-        # exp(-|z|), nan for nan; lifted past subnormal numbers, and put down again at the end
+        # exp(-|z|), nan for nan; scaled out of the subnormal range and scaled back at the end
         size = -abs(z)
         shifted, _, p = reduce(low if size < low else size)
         factor = lifted(shifted)
@@ -196,7 +196,7 @@ def _exponential(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
         first = n * half + rounder
         whole = first - rounder
         factor = power(n - whole + rounder)
-        # 2ⁿ (1 + p) - 1, the two whole powers subtracted exactly before p is added
+        # 2ⁿ (1 + p) - 1, with the exact difference 2ⁿ - 1 taken before p is added
         less = (p * factor + (factor - power(rounder - whole))) * power(first)
         return less if abs(z) > tiny else z
 
@@ -226,9 +226,9 @@ def _exponential(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
 
 
 def _polynomial(coefficients: tuple[float, ...], number: type[np.floating[Any]]) -> Scalar:
-    """Return code for a polynomial: pairs of terms side by side, then pairs of pairs (Estrin).
+    """Return code for a polynomial by Estrin's scheme: pairs of terms, then pairs of pairs.
 
-    Horner's rule would wait for each product in turn; the lists of 5 and 10 are what there is.
+    Horner's rule would wait for each product in turn; only lengths 5 and 10 occur.
     """
     c = tuple(number(each) for each in coefficients)
     if len(c) == 5:

@@ -1,7 +1,7 @@
-"""`U @ h_prev + (W @ x + b)` as one product of `[h_prev, x, 1]`, where a plan has it.
+"""Fusion of `U @ h_prev + (W @ x + b)` into one product with `[h_prev, x, 1]`.
 
-The joined form of the literature: with many samples one large product is faster than two and a
-sum, and its answer goes straight to where the trace keeps it.
+This is the joined form of the literature: with many samples one large product is faster than two
+and a sum, and its result goes straight into the trace.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage
 
 @dataclass(frozen=True)
 class ProductRow:
-    """`out = state @ h_prev + given @ x + constant`: some rows of a fused product."""
+    """Some rows of a fused product: `out = state @ h_prev + given @ x + constant`."""
 
     state: Piece
     given: Piece
@@ -27,7 +27,7 @@ class ProductRow:
 
 @dataclass(frozen=True)
 class FusedProduct:
-    """A product of `[h_prev, x, 1]` with all its rows, stacked.
+    """A product with `[h_prev, x, 1]`, with all its rows stacked.
 
     Attributes:
         vector: the value h_prev.
@@ -41,7 +41,7 @@ class FusedProduct:
 def fused_matrix(
     fused: FusedProduct, arrays: Mapping[str, Array], constants: Mapping[int, Array]
 ) -> Array:
-    """Return `(rows, P + I + 1)`: what meets h_prev, what meets x, and what is added."""
+    """Return `(rows, P + I + 1)`: columns that multiply h_prev, x, and 1."""
     return np.concatenate([_row(row, arrays, constants) for row in fused.pieces])
 
 
@@ -49,13 +49,13 @@ def _row(row: ProductRow, arrays: Mapping[str, Array], constants: Mapping[int, A
     state, given = (
         arrays[each.parameter][:, each.begin : each.end] for each in (row.state, row.given)
     )
-    # These zeros meet the row of ones alone, never a number of the user's.
+    # These zeros multiply only the row of ones, never a user's number.
     added = np.zeros(len(state)) if row.constant is None else constants[row.constant]
     return np.concatenate([state, given, added[:, None]], axis=1)
 
 
 def fused_entries(plan: Plan) -> tuple[Entry | FusedProduct, ...]:
-    """Return the entries of inputs and steps in one program, fused where they can be."""
+    """Return the entries of inputs and steps in one program, fused where possible."""
     search = _SumSearch(plan, (*plan.inputs, *plan.steps))
     for entry in plan.steps:
         if isinstance(entry, Product) and entry.vector == plan.rows["h_prev"]:
@@ -68,14 +68,14 @@ def fused_entries(plan: Plan) -> tuple[Entry | FusedProduct, ...]:
 
 @dataclass
 class _SumSearch:
-    """Looks for the sums that a product of h_prev is part of."""
+    """Finds the sums that contain a product with h_prev."""
 
     plan: Plan
     entries: tuple[Entry, ...]
     gone: set[int] = field(default_factory=set)
 
     def row(self, piece: Piece) -> ProductRow | None:
-        """Return the row that a piece becomes; None where its value is needed by itself."""
+        """Return the row that a piece becomes; None if its value is needed on its own."""
         total = self._only_reader(piece.out)
         if total is None or total.function != "+" or total.arguments[0] != piece.out:
             return None
@@ -94,7 +94,7 @@ class _SumSearch:
         return ProductRow(piece, given, constant, self._total_of(piece))
 
     def without(self, product: Product, fused: FusedProduct) -> tuple[Entry | FusedProduct, ...]:
-        """Return the entries with the fused product in place of all that it does."""
+        """Return the entries with the fused product replacing everything it computes."""
         return tuple(each for entry in self.entries for each in self._kept(entry, product, fused))
 
     def _kept(
@@ -113,7 +113,7 @@ class _SumSearch:
         return total.out
 
     def _only_reader(self, value: int) -> Operation | None:
-        """Return the one operation that reads a value that nothing else needs."""
+        """Return the only operation that reads a value; None if anything else needs it."""
         if value in self.plan.rows.values():
             return None
         readers = [
@@ -135,7 +135,7 @@ class _SumSearch:
         return operation.function == "+" and added.stage == Stage.ONCE and added.number is None
 
     def _given(self, value: int) -> Piece | None:
-        """Return the piece of a product with x that makes a value."""
+        """Return the piece of a product with x that computes a value."""
         maker = self._maker(value)
         if not isinstance(maker, Product) or maker.vector != self.plan.rows["x"]:
             return None

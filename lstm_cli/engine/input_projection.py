@@ -1,4 +1,4 @@
-"""What x alone decides, by NumPy, before the steps: for loops that go on from there."""
+"""Values that depend only on x, computed by NumPy before the loop over steps."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def input_projection(
     arrays: Mapping[str, Array],
     constants: Mapping[int, Array],
 ) -> dict[int, Array]:
-    """Return value -> `(…, n)` of x and of all entries.
+    """Return the values `(…, n)` of x and of all entries.
 
     Args:
-        plan: what the entries are of.
-        entries: in an order in which they can be run, none of which needs a state.
+        plan: the plan of the entries.
+        entries: entries in executable order, none of which needs a state.
         x: `(…, I)`.
-        arrays: parameter -> array.
-        constants: value -> `(n,)` of what needs parameters alone.
+        arrays: mapping of parameter to array.
+        constants: values `(n,)` that depend only on parameters.
     """
     known = {plan.rows["x"]: x}
     for entry in entries:

@@ -1,8 +1,8 @@
-"""Large memory that is used again: a new page of it costs as much as computing what goes there.
+"""Reuse of large blocks of memory: touching a new page costs as much as computing its content.
 
-The system gives memory that a trace let go back to others, and hands out new pages one by one,
-zeroed. A trace of a batch is rewritten from one group to the next; here its memory waits for the
-next trace of about its size instead.
+Memory freed by a trace goes back to the system, which hands out new pages one by one, zeroed. A
+batch produces one trace after another; here the memory of one waits for the next of about the
+same size.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 
-# Less than this is quick to get, and more than this is not kept waiting.
+# Smaller blocks are quick to allocate; no more than the second number is kept in reserve.
 LEAST_BYTES, MOST_BYTES = 2**20, 2**29
 
 _waiting: dict[int, Array] = {}
 
 
 class _Lease:
-    """A block of memory until the last array in it is gone; NumPy asks for its address."""
+    """A block of memory that lives until its last array is gone; gives NumPy its address."""
 
     def __init__(self, block: Array) -> None:
         self.block = block
         self.__array_interface__ = block.__array_interface__
 
     def __del__(self, waiting: dict[int, Array] = _waiting) -> None:
-        # Each step of this is whole by itself: threads, or a collection in the middle, do no harm.
+        # Each step is atomic: threads, or a garbage collection in the middle, do no harm.
         if self.block.nbytes > MOST_BYTES:
             return
         waiting[id(self.block)] = self.block
@@ -37,7 +37,7 @@ class _Lease:
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an array with any content, as `np.empty`, in memory that waited where some fits."""
+    """Return an uninitialized array, like `np.empty`, in reused memory if a block fits."""
     size = math.prod(shape) * dtype.itemsize
     if size < LEAST_BYTES:
         return np.empty(shape, dtype)
@@ -51,7 +51,7 @@ def waiting_bytes() -> int:
 
 
 def _taken(size: int) -> Array:
-    """Return a block of memory, one that waits and is at most twice as large if there is any."""
+    """Return a block of memory, reusing one at most twice as large if there is any."""
     for key, block in list(_waiting.items()):
         if size <= block.nbytes <= 2 * size and _waiting.pop(key, None) is not None:
             return block

@@ -1,8 +1,8 @@
-"""Compile a generated module once, and keep the machine code on disk where nobody else can write.
+"""Compile a generated module once, and cache the machine code where nobody else can write.
 
-numba keeps compiled code in files that it unpickles, so whoever can write them can run code as
-the user. They are used only below a folder that belongs to the user, in which, and above which,
-nobody else may write; with any doubt everything is compiled again, in memory.
+numba unpickles its cache files, so anyone who can write to them can run code as the user. They
+are used only in a folder that belongs to the user, if nobody else can write to it or to a folder
+above it; in any doubt everything is compiled again, in memory.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from lstm_cli.engine import fast_math, products
 from lstm_cli.engine import numba_forms as compiled_forms
 from lstm_cli.engine import numba_source as compiled_source
 
-# Sums may be fused with products (FMA) and nothing else is loosened: nan and inf stay what they
-# are; a division by zero is inf as in NumPy, no exception.
+# Only the fusion of sums and products (FMA) is relaxed: nan and inf are preserved, and a division
+# by zero gives inf as in NumPy, not an exception.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 
 def cache_folder() -> Path | None:
-    """Return the folder for compiled code, made if need be; None where it would not be safe.
+    """Return the folder for compiled code, creating it if needed; None if it is not safe.
 
-    `NUMBA_CACHE_DIR` names it, else it stands in the user's own cache folder.
+    `NUMBA_CACHE_DIR` names it; by default it is in the user's cache folder.
     """
     named = os.environ.get("NUMBA_CACHE_DIR", "")
     above = Path(named) if named else _user_cache() / "numba"
     folder = above.absolute() / "lstm-step"
     try:
-        # mkdir's mode does not reach the parents it makes; those are checked like all others.
+        # mkdir's mode does not apply to the parents it creates; they are checked like all others.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder if is_safe(folder) and is_safe(above) else None
     except OSError:
@@ -56,14 +56,14 @@ def _user_cache() -> Path:
 
 
 def is_safe(folder: Path) -> bool:
-    """Return whether nobody but the user (and root) can put a file into a folder.
+    """Whether only the user (and root) can put a file into a folder.
 
-    The folder is no link, and it and what it holds are the user's; no folder above it can be
-    exchanged by another: none is writable by others but sticky ones as /tmp. Where no folder on
-    the way is closed to others altogether, what it holds must not be writable by them either.
+    The folder is not a link, and it and its content belong to the user; no folder above it can be
+    replaced by others: none is writable by them except sticky ones such as /tmp. Unless a folder
+    on the path is closed to others, the content must not be writable by them either.
     """
     if not hasattr(os, "getuid"):
-        return True  # Windows keeps other users out of a profile by itself
+        return True  # Windows protects user profiles itself
     try:
         real = folder.resolve()
         held = [os.lstat(folder)]
@@ -95,7 +95,7 @@ def _keeps_its_entries(found: os.stat_result) -> bool:
 
 @lru_cache(maxsize=64)
 def module_name(source: str) -> str:
-    """Return the name of a generated module: its text and all that its code depends on, hashed."""
+    """Name a generated module by a hash of its text and everything its code depends on."""
     import numba
 
     parts = [source, numba.__version__, np.__version__, __version__, sys.version]
@@ -105,10 +105,10 @@ def module_name(source: str) -> str:
 
 
 def load(source: str, dtype: str) -> ModuleType:
-    """Return a generated module; its functions are compiled, or read, when they are first called.
+    """Load a generated module; its functions are compiled, or read from disk, on first call.
 
     Args:
-        source: what `source_of` wrote.
+        source: the output of `source_of`.
         dtype: "float64" or "float32".
     """
     name, folder = module_name(source), cache_folder()
@@ -120,39 +120,39 @@ def load(source: str, dtype: str) -> ModuleType:
 
 
 def is_cached(source: str) -> bool:
-    """Return whether the machine code of a generated module may be waiting on the disk."""
+    """Whether the machine code of a generated module may be cached on disk."""
     folder, name = cache_folder(), module_name(source)
     if folder is None:
         return False
-    # numba's own place beside the text, and the one it makes where NUMBA_CACHE_DIR is set
+    # numba's default location next to the text, and the one used if NUMBA_CACHE_DIR is set
     beside, apart = folder / "__pycache__", folder.parent.glob("lstm-step_*")
     return any(any(each.glob(f"{name}.*.nbi")) for each in (beside, *apart))
 
 
 def _placed(source: str, path: Path) -> str:
-    """Write the text where numba looks for it beside its own files; return the path."""
+    """Write the text where numba looks for it next to its cache files; return the path."""
     try:
         if path.read_text(encoding="utf-8") == source:
             return str(path)
     except (OSError, ValueError):
-        pass  # not there, or not ours: it is written anew
+        pass  # missing, or not ours: it is written again
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".py")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(source)
         os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too: it is taken for no module's text
+    except BaseException:  # including Ctrl-C: no partial text is left behind
         os.unlink(temporary)
         raise
     return str(path)
 
 
 def _executed(source: str, dtype: str, name: str, path: str, *, cached: bool) -> ModuleType:
-    """Return the module that the text makes.
+    """Execute the text of a module.
 
-    This is the one place where text is executed. It is safe because the text is `source_of`'s: it
-    is built from indices, numbers in hexadecimal and the names of our own functions; a file is
-    never executed, it only gives numba a place to keep its own.
+    This is the only place where text is executed. It is safe because the text comes from
+    `source_of`: it is built from indices, hexadecimal numbers and names of our own functions. The
+    file is never executed; it only tells numba where to keep its cache.
     """
     import numba
 
@@ -167,13 +167,13 @@ def _executed(source: str, dtype: str, name: str, path: str, *, cached: bool) ->
         unsigned=np.uint64,
         functions=fast_math.functions(dtype, numba.njit(forceinline=True, **_OPTIONS)),
     )
-    sys.modules[name] = module  # numba looks there when it reads machine code back
+    sys.modules[name] = module  # where numba looks when it loads machine code
     exec(compile(source, path, "exec"), module.__dict__)
     return module
 
 
 def _inner(function: Callable[..., Any]) -> Any:
-    """Compile a function that is put into its caller whole, and whose arrays do not overlap."""
+    """Compile a function that is always inlined and whose arrays do not overlap."""
     import numba
 
     made = numba.njit(forceinline=True, **_OPTIONS)(function)
@@ -182,8 +182,8 @@ def _inner(function: Callable[..., Any]) -> Any:
         flags.noalias = True
         return flags
 
-    # numba says so to LLVM for its own loops but has no option for it. Where a version of numba
-    # has no such hook, the loops are right as well, and several times slower.
+    # numba tells LLVM so for its own loops but has no option for it. If a version of numba lacks
+    # this hook, the loops are still correct, but several times slower.
     compiler: Any = getattr(made, "_compiler", None)
     if hasattr(compiler, "_customize_flags"):
         compiler._customize_flags = distinct
@@ -191,7 +191,7 @@ def _inner(function: Callable[..., Any]) -> Any:
 
 
 def _cache_paths(module: ModuleType) -> Iterable[str]:
-    """Yield the folders in which numba keeps a module's functions; they must exist to be safe."""
+    """Yield the folders where numba caches a module's functions; they must exist to be safe."""
     for each in vars(module).values():
         path = getattr(getattr(each, "stats", None), "cache_path", None)
         if path:

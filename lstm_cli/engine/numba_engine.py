@@ -1,15 +1,15 @@
-"""A plan run by loops that numba compiles: the engine of the `fast` extra.
+"""The numba engine (extra `fast`): runs a plan in compiled loops.
 
-Two ways over samples N, steps T and units n, each with the same loops over a cell's rows:
+There are two forms for samples N, steps T and units n, with the same loops over a cell's rows:
 
-- `units`: units side by side in a register. Memory is `(T, N, n)`.
-- `samples`: samples side by side, where they are many and units few. Memory is `(T, n, N)`.
+- `units`: vectorized over units. The memory layout is `(T, N, n)`.
+- `samples`: vectorized over samples, for many samples and few units; the layout is `(T, n, N)`.
 
-In both, one function runs all steps of a block of samples, its products too (`products`): nothing
-is called in between, and all that a step needs stays in the cache. Functions are those of
-`fast_math`, within 4 ULP, in the type asked for throughout. Values are computed where they are used
-and written once: a trace gets views of that memory. What a cell's weights need (matrices in the
-order in which they are read, constants) is made ready at their first run and kept with them.
+In both, one function runs all steps of a block of samples, including the products (`products`),
+without calls in between, and everything a step needs stays in the cache. Functions are those of
+`fast_math`, within 4 ULP, in the requested type throughout. Values are computed where they are
+used and written once: a trace gets views of that memory. What depends on a cell's weights (packed
+matrices, constants) is prepared on their first run and kept with them.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from lstm_cli.engine.program import Program, program_of
 
 Form = Literal["units", "samples"]
 
-# Below so many samples, or so many numbers a row, samples side by side do not pay.
+# With fewer samples, or fewer numbers per row, vectorizing over samples does not pay.
 FEW_SAMPLES, FEW_NUMBERS = 8, 1024
-# From here units fill a register by themselves.
+# At least this many units fill a register.
 MANY_UNITS = 24
 
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Return whether numba is installed, and not told to compile nothing."""
+    """Whether numba is installed and its compiler is not disabled."""
     disabled = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
     return find_spec("numba") is not None and not disabled
 
 
 def is_ready(plan: Plan, dtype: np.dtype[Any]) -> bool:
-    """Return whether a plan's code is compiled, here or on the disk, so that it starts quickly."""
+    """Whether a plan's code is compiled, in memory or on disk, so that it starts quickly."""
     if not available():
         return False
     program = program_of(plan)
@@ -72,15 +72,16 @@ def run_compiled(
     """Run a cell forward over a sequence.
 
     Args:
-        weights: of the cell.
+        weights: those of the cell.
         x: `(N, T, I)`.
         h: `(N, P)`.
         c: `(N, H)`.
         dtype: float64 or float32; everything is computed in it.
-        form: how to run; chosen by the sizes where it is not given.
+        form: how to run; by default chosen by the sizes.
 
     Returns:
-        symbol -> `(N, T, n)` of that type, in the order of `plan.rows`: views of shared memory.
+        A mapping of symbol to `(N, T, n)` of that type, in the order of `plan.rows`, as views of
+        shared memory.
 
     Raises:
         InputError: numba is not installed.
@@ -99,22 +100,22 @@ def run_compiled(
 
 
 def form_for(units: int, samples: int) -> Form:
-    """Choose the form for so many samples."""
+    """Choose the form for a number of units and samples."""
     few = samples < FEW_SAMPLES or samples * units < FEW_NUMBERS
     return "units" if few or units >= MANY_UNITS else "samples"
 
 
-# What has been called, and so compiled, in this process.
+# What has been called, and hence compiled, in this process.
 _called: set[tuple[Plan, str]] = set()
-# Weights are frozen: what was made ready for them stays right as long as they live.
+# Weights are immutable: what was prepared for them stays valid as long as they live.
 _ready: WeakKeyDictionary[LstmWeights, dict[tuple[str, Form], NumbaRunner]]
 _ready = WeakKeyDictionary()
 
 
 def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> NumbaRunner:
-    """Return the runner of a cell's weights in a form, made at the first call."""
+    """Return the runner for a cell's weights in a form, created on the first call."""
     known = _ready.setdefault(weights, {})
-    if (dtype.char, form) not in known:  # of a dtype's texts, name alone takes microseconds
+    if (dtype.char, form) not in known:  # dtype.name would take microseconds
         known[dtype.char, form] = _new_runner(weights, dtype, form)
     return known[dtype.char, form]
 
@@ -135,7 +136,7 @@ def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Numba
 def _module(program: Program, dtype: str) -> ModuleType:
     source = source_of(program, dtype)
     if sys.stderr.isatty() and not compiled_cache.is_cached(source):
-        print("compiling the cell for numba, once: some seconds", file=sys.stderr)
+        print("compiling the cell with numba (once; takes some seconds)", file=sys.stderr)
     return compiled_cache.load(source, dtype)
 
 
@@ -145,7 +146,7 @@ def _trace(
     x: Array,
     row: Callable[[int, bool], Array],
 ) -> dict[str, Array]:
-    """Return symbol -> `(N, T, n)`, from a slot's rows before or after each step."""
+    """Map symbols to `(N, T, n)`, from a slot's rows before or after each step."""
     values = dict[str, Array]()
     for symbol, (kind, place) in _sources(program):
         if kind == "input":
@@ -162,7 +163,7 @@ def _trace(
 
 @lru_cache(maxsize=64)
 def _sources(program: Program) -> tuple[tuple[str, tuple[str, int]], ...]:
-    """Return for each symbol whether it is the input, a constant, or a slot before or after."""
+    """Return the source of each symbol: the input, a constant, or a slot before or after a step."""
     plan = program.plan
     known = {plan.rows["x"]: ("input", 0)}
     known |= {value: ("before", slot) for slot, value in enumerate(program.states)}

@@ -1,10 +1,10 @@
-"""The text of the two functions that run all steps of a program: `units` and `samples`.
+"""Source text of the two functions that run all steps of a program: `units` and `samples`.
 
-Both take whole numbers (`sizes`, in the order of `Form.sizes`) and arrays (in the order of
-`Form.arrays`), and run samples from `first` to before `last`, a block of them at a time, step after
-step. Names of arrays: `p` is a parameter, `x` a value given for all steps, `matrix` and `out` a
-product's, `w` what lives from one phase to another, `rows` what a trace keeps. `base_row` and
-`step_row` say where a slot's rows begin and how far apart steps are.
+Both take integers (`sizes`, in the order of `Form.sizes`) and arrays (in the order of
+`Form.arrays`), and run samples `first` to `last` (exclusive), one block at a time, step by step.
+Names of arrays: `p` is a parameter, `x` a value given for all steps, `matrix` and `out` belong to a
+product, `w` is kept from one phase to another, `rows` is kept by the trace. `base_row` is the
+offset of a slot's rows and `step_row` the stride between steps.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Literal
 from lstm_cli.engine.plan import Operation, Product, Stage
 from lstm_cli.engine.program import Phase, Program, UnitLoop, reads
 
-# An array and where a value stands in it.
+# An array and the offset of a value in it.
 Place = tuple[str, str]
-# What makes a value, and its number there (of a slot, or of a product), or the value itself.
+# What provides a value, and its index there (slot or product), or the value itself.
 Source = tuple[Literal["state", "given", "kept", "row", "early", "product", "parameter"], int]
 
 
 def group_arrays(group: UnitLoop) -> list[tuple[str, int]]:
-    """Arguments of a loop's function: ("load" | "store", value) and ("row", slot)."""
+    """Array arguments of a loop's function: ("load" | "store", value) and ("row", slot)."""
     given = [("load", value) for value in group.loads]
     given += [("store", value) for value in group.stores]
     return given + [("row", slot) for _, slot in group.rows]
@@ -32,7 +32,7 @@ def group_arrays(group: UnitLoop) -> list[tuple[str, int]]:
 
 @lru_cache(maxsize=64)
 def parameters_read(program: Program) -> tuple[int, ...]:
-    """Return the values known once that the phases read."""
+    """Return the constant values that the phases read."""
     read = {value for phase in program.phases for value in reads(phase)}
     values = program.plan.values
     known = (v for v in read if values[v].stage == Stage.ONCE and values[v].number is None)
@@ -46,14 +46,14 @@ class Form(ABC):
         self.program = program
         self.products = (*program.early, *program.products)
         pieces = {piece.out for product in self.products for piece in product.pieces}
-        # What lives from one phase to another and is no product's.
+        # Values kept from one phase to another that no product holds.
         self.kept = tuple(value for value in program.crossing if value not in pieces)
         self.sources = self._sources()
         joins = (phase for phase in program.phases if isinstance(phase, Operation))
         self.joined = tuple(sorted({part for join in joins for part in join.arguments}))
 
     def _sources(self) -> dict[int, Source]:
-        """Return value -> where it comes from."""
+        """Map values to their sources."""
         found: dict[int, Source] = {}
         for value in parameters_read(self.program):
             found[value] = "parameter", value
@@ -72,7 +72,7 @@ class Form(ABC):
 
     @cached_property
     def arrays(self) -> list[str]:
-        """The names of the arrays, in order."""
+        """Names of the arrays, in order."""
         names = [f"p{value}" for value in parameters_read(self.program)]
         names += [f"x{value}" for value in self.program.given]
         for k in range(len(self.products)):
@@ -82,7 +82,7 @@ class Form(ABC):
     @cached_property
     @abstractmethod
     def sizes(self) -> list[str]:
-        """The names of the whole numbers, in order."""
+        """Names of the integer arguments, in order."""
 
     @abstractmethod
     def text(self) -> Iterator[str]:
@@ -107,10 +107,10 @@ class Form(ABC):
         yield "        count = min(block, last - s0)"
 
     def _phases(self) -> Iterator[str]:
-        """Yield a step's lines.
+        """Yield the lines of a step.
 
-        Groups of one width, one after another, share a loop: what one wrote of a sample, or of a
-        unit, is still in the nearest cache when the next reads it.
+        Consecutive groups of the same width share a loop: what one writes for a sample, or a unit,
+        is still in the L1 cache when the next reads it.
         """
         groups, products = 0, len(self.program.early)
         before: Phase | None = None
@@ -130,15 +130,15 @@ class Form(ABC):
 
     @abstractmethod
     def _loop(self, number: int) -> str:
-        """Return the head of the loop in which the group of that number, and others, stand."""
+        """Return the header of the loop that contains group `number` and possibly others."""
 
     @abstractmethod
     def _group(self, group: UnitLoop, number: int) -> str:
-        """Return the call of the group of that number."""
+        """Return the call of group `number`."""
 
     @abstractmethod
     def _step_product(self, k: int, vector: int) -> str:
-        """Return the call of a product that is done at each step."""
+        """Return the call of a product that is computed at each step."""
 
     @abstractmethod
     def _concatenation(self, operation: Operation) -> Iterator[str]:
@@ -155,14 +155,14 @@ class Form(ABC):
 
     @abstractmethod
     def _place_beside(self, value: int, index: str) -> Place:
-        """Address of a value that is in no row of the trace."""
+        """Address of a value that is not in a row of the trace."""
 
     @abstractmethod
     def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        """Address of a slot's row; new states stand one step later, behind the given ones."""
+        """Address of a slot's row; new states are one step later, after the given ones."""
 
     def _group_places(self, group: UnitLoop, index: str) -> str:
-        """Return the arrays and places that a group's function takes."""
+        """Return the arrays and offsets that a group's function takes."""
         places = (
             self._row(each, index, after=each < 2) if kind == "row" else self._place(each, index)
             for kind, each in group_arrays(group)
@@ -171,19 +171,19 @@ class Form(ABC):
 
 
 class UnitsForm(Form):
-    """Units side by side, sample after sample.
+    """Vectorized over units, one sample after another.
 
-    Either a block is one sample, and early products are done for a chunk of steps, or a chunk is
-    one step, and they are done for all samples of a block: one of `t - t0` and the sample is 0.
+    Either a block is one sample and early products are computed for a chunk of steps, or a chunk
+    is one step and they are computed for all samples of a block: `t - t0` or the sample is 0.
     """
 
     @cached_property
     def sizes(self) -> list[str]:
-        """The names of the whole numbers, in order.
+        """Names of the integer arguments, in order.
 
-        `n` is a group's width, `inner`, `panels` and `line` are a product's columns, panels, and
-        the length of a row of its answer; `apart` is how far apart the vectors of an early product
-        are; `begin` is where a piece stands in its product's answer; `step` and `sample` are
+        `n` is a group's width; `inner`, `panels` and `line` are a product's columns, panels, and
+        the row length of its result; `apart` is the stride between the vectors of an early product;
+        `begin` is the offset of a piece in the result of its product; `step` and `sample` are
         strides; `wide` is an exact and `length` a rounded width.
         """
         names = ["first", "last", "steps", "block", "chunk", *self._common_sizes()]
@@ -257,15 +257,15 @@ class UnitsForm(Form):
 
 
 class SamplesForm(Form):
-    """Samples side by side, unit after unit; all arrays over samples have rows of `lane`."""
+    """Vectorized over samples, one unit after another; arrays over samples have rows of `lane`."""
 
     @cached_property
     def sizes(self) -> list[str]:
-        """The names of the whole numbers, in order.
+        """Names of the integer arguments, in order.
 
-        `lane` is N in whole panels; `n` is a group's units, `units` and `inner` are a product's
-        rows and columns; `begin` is a piece's first row in its product's answer; `step` is how far
-        apart steps are; `wide` is a width.
+        `lane` is N rounded up to whole panels; `n` is a group's units; `units` and `inner` are a
+        product's rows and columns; `begin` is a piece's first row in the result of its product;
+        `step` is the stride between steps; `wide` is a width.
         """
         names = ["first", "last", "steps", "block", "lane", *self._common_sizes()]
         names += [f"units{k}" for k in range(len(self.products))]
@@ -320,11 +320,11 @@ class SamplesForm(Form):
 
 @lru_cache(maxsize=64)
 def units_form(program: Program) -> UnitsForm:
-    """Return the form with units side by side."""
+    """Return the form that is vectorized over units."""
     return UnitsForm(program)
 
 
 @lru_cache(maxsize=64)
 def samples_form(program: Program) -> SamplesForm:
-    """Return the form with samples side by side."""
+    """Return the form that is vectorized over samples."""
     return SamplesForm(program)

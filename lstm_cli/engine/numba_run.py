@@ -1,7 +1,7 @@
-"""What both compiled forms share: weights made ready, memory, threads.
+"""Code shared by both compiled forms: prepared weights, memory, threads.
 
-A run is one call of a compiled function for each thread, over a range of samples; what it needs is
-worked out once for sizes N and T, and kept.
+A run calls a compiled function once per thread, over a range of samples; its layout is computed
+once for sizes N and T, and kept.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from lstm_cli.engine.input_projection import input_projection
 from lstm_cli.engine.numba_forms import Form
 from lstm_cli.engine.plan import Plan, Product
 
-# From so many steps × samples × units, some milliseconds, a second thread is worth its start.
+# From this many steps × samples × units (some milliseconds), a second thread is worth starting.
 THREADED = 2**17
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything of a run of N samples and T steps stands.
+    """Memory layout of a run of N samples and T steps.
 
     Attributes:
-        sizes: the form's whole numbers, `first` and `last` (0 and N, in whole lanes) before all.
-        block: samples that are run together.
-        total: how many numbers the rows of a trace are.
-        views: for each slot where it begins, in bytes, its n, and the strides of `(N, T, n)`.
-        buffers: how many numbers each `out` and `w` is, by name.
+        sizes: the form's integer arguments, beginning with `first` and `last` (0 and N, in whole
+            lanes).
+        block: number of samples that are run together.
+        total: count of numbers in the rows of a trace.
+        views: for each slot its offset in bytes, its n, and the strides of `(N, T, n)`.
+        buffers: count of numbers in each `out` and `w`, by name.
     """
 
     sizes: Array
@@ -45,12 +46,12 @@ class Layout:
 
 
 class NumbaRunner(ABC):
-    """A cell of given weights made ready to run, as often as wanted.
+    """A cell with given weights, prepared for any number of runs.
 
     Args:
         form: how to run.
-        arrays: parameter -> array, of the type that is computed in.
-        constants: value -> `(n,)` of what needs parameters alone.
+        arrays: mapping of parameter to array, in the type used to compute.
+        constants: values `(n,)` that depend only on parameters.
         dtype: float64 or float32.
         code: the form's compiled function.
     """
@@ -72,19 +73,19 @@ class NumbaRunner(ABC):
 
     @property
     def plan(self) -> Plan:
-        """What the program is made of."""
+        """The plan of the program."""
         return self.program.plan
 
     def run(self, x: Array, h: Array, c: Array) -> Callable[[int, bool], Array]:
         """Run a cell forward over a sequence.
 
         Args:
-            x: `(N, T, I)`, of the type that is computed in.
+            x: `(N, T, I)`, in the type used to compute.
             h: `(N, P)`.
             c: `(N, H)`.
 
         Returns:
-            What gives a slot's `(N, T, n)`, before or after each step.
+            A function that returns a slot's `(N, T, n)` before or after each step.
         """
         samples, steps = x.shape[:2]
         layout = self._layout(samples, steps)
@@ -119,7 +120,7 @@ class NumbaRunner(ABC):
     def _run_samples(
         self, first: int, last: int, layout: Layout, arrays: Mapping[str, Array]
     ) -> None:
-        """Run some samples, with memory of their own for what is not kept."""
+        """Run some samples, with separate memory for values that are not kept."""
         own = {name: np.empty(count, self.dtype) for name, count in layout.buffers.items()}
         sizes = layout.sizes.copy()
         sizes[:2] = first, last
@@ -131,7 +132,7 @@ class NumbaRunner(ABC):
         return self.plan.values[value].width
 
     def _layout(self, samples: int, steps: int) -> Layout:
-        """Return the layout of a run; that of the last one is likely to be wanted again."""
+        """Return the layout of a run, reusing the last one if the sizes are the same."""
         found = self.layouts.get((samples, steps))
         if found is None:
             found = self._new_layout(samples, steps)
@@ -139,7 +140,7 @@ class NumbaRunner(ABC):
         return found
 
     def _common_sizes(self) -> dict[str, int]:
-        """Return the whole numbers that both forms have."""
+        """Return the integer arguments common to both forms."""
         sizes = {f"n{k}": group.width for k, group in enumerate(self.program.groups)}
         for k, product in enumerate(self.form.products):
             begin, sizes[f"inner{k}"] = 0, self.width(product.vector)
@@ -152,22 +153,22 @@ class NumbaRunner(ABC):
         return sum(self.width(piece.out) for piece in product.pieces)
 
     def _values(self, x: Array) -> dict[int, Array]:
-        """Return value -> `(N, T, n)` of x and of what it alone decides before the first step."""
+        """Return `(N, T, n)` of x and of values that depend only on it, before the first step."""
         if not self.program.before:
             return {self.plan.rows["x"]: x}
         return input_projection(self.plan, self.program.before, x, self.arrays, self.constants)
 
     @abstractmethod
     def _parameters(self) -> dict[str, Array]:
-        """Return each `p`."""
+        """Return the `p` arrays."""
 
     @abstractmethod
     def _matrix(self, product: Product) -> Array:
-        """Return a product's matrix, flat, in the order in which it is read."""
+        """Return a product's matrix, flattened in the order in which it is read."""
 
     @abstractmethod
     def _given(self, x: Array) -> dict[str, Array]:
-        """Return each `x`, flat."""
+        """Return the `x` arrays, flattened."""
 
     @abstractmethod
     def _new_layout(self, samples: int, steps: int) -> Layout:
@@ -175,7 +176,7 @@ class NumbaRunner(ABC):
 
 
 def threads() -> int:
-    """Number of threads that may run: `OMP_NUM_THREADS`, as for BLAS, else all processors."""
+    """Number of threads to use: `OMP_NUM_THREADS`, as for BLAS, or else all processors."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if asked.isascii() and asked.isdigit():
         return max(1, int(asked))

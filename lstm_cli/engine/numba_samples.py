@@ -1,6 +1,6 @@
-"""Compiled loops with samples side by side: for many samples of few units.
+"""Compiled loops vectorized over samples, for many samples and few units.
 
-A trace's rows are `(T, n, N)`, N rounded up to whole panels of a product.
+The rows of a trace are `(T, n, N)`, with N rounded up to whole panels of a product.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from lstm_cli.engine.numba_run import Layout, NumbaRunner
 from lstm_cli.engine.plan import Product, stacked_matrix
 from lstm_cli.engine.products import rounded_up
 
-# What the products of a block of samples may take, to stay in the cache.
+# Size limit of the products of a block of samples, so that they stay in the cache.
 BLOCK_BYTES = 2**16
 
 
 class Samples(NumbaRunner):
-    """A cell of given weights made ready for the form `samples`."""
+    """A cell with given weights, prepared for the form `samples`."""
 
     def _parameters(self) -> dict[str, Array]:
         read = parameters_read(self.program)

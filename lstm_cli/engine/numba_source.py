@@ -1,7 +1,7 @@
-"""A program as the text of a few loops, for numba to compile.
+"""Source text of a program as a few loops, for numba to compile.
 
 Only indices of the plan become identifiers (`v3`, `out1`), and only its numbers, written by
-`float.hex`, become literals: no text of a user's table reaches the source.
+`float.hex`, become literals: no text from a user's table reaches the source.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OPERATORS = ("+", "-", "*", "/")
 
 @lru_cache(maxsize=64)
 def source_of(program: Program, dtype: str) -> str:
-    """Return the text of the module: `units` and `samples`, and the loops that they are made of."""
+    """Return the text of the module: `units`, `samples` and the loops they consist of."""
     lines = [f"# {dtype}; made from a table of equations", *_HEAD.splitlines()]
     for place, value in enumerate(program.plan.values):
         if value.number is not None:
@@ -34,9 +34,9 @@ def source_of(program: Program, dtype: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-# `inner` compiles what is put into its caller whole and whose arrays do not overlap, `outer` what
-# Python or another loop calls. Places are unsigned, as numba looks for negative indices in all
-# others.
+# `inner` compiles functions that are inlined and whose arrays do not overlap, `outer` those that
+# Python or another loop calls. Offsets are unsigned, since numba checks all others for negative
+# indices.
 _HEAD = f"""
 zero = number(0)
 U = unsigned
@@ -59,7 +59,7 @@ def spread(n, source, begin, out, start):
 
 
 def _group(name: str, group: UnitLoop, program: Program, *, across: bool) -> Iterator[str]:
-    """Yield a group's loop over units, or `across` samples, which share a parameter's number."""
+    """Yield a group's loop over units, or `across` samples, where parameters are scalars."""
     arrays = group_arrays(group)
     alike = parameters_read(program) if across else ()
     yield "@inner"

@@ -1,7 +1,7 @@
-"""Compiled loops with units side by side: everything of a block of samples in one call.
+"""Compiled loops vectorized over units, with one call per block of samples.
 
-A trace's rows are `(T, N, n)`, each sample's n rounded up to whole registers; with one sample
-`(T, n)` and some room at the end, since what a loop writes past a row is written over by the next.
+The rows of a trace are `(T, N, n)`, with n rounded up to whole registers; with one sample they are
+`(T, n)` with padding at the end, since what a loop writes past a row is overwritten by the next.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from lstm_cli.engine.numba_run import Layout, NumbaRunner
 from lstm_cli.engine.plan import Product, stacked_matrix
 from lstm_cli.engine.products import rounded_up
 
-# So many numbers a loop may read or write past a row's end: it runs over whole registers.
+# A loop runs over whole registers and may access this many numbers past the end of a row.
 LANES = 8
-# What early products of the steps of one sample may take, and all products of a block of samples:
-# they stay in the cache.
+# Size limits of the early products for the steps of one sample, and of all products for a block of
+# samples, so that they stay in the cache.
 CHUNK_BYTES, BLOCK_BYTES = 2**17, 2**18
-# A block of fewer samples does not fill the tiles of a product.
+# Smaller blocks of samples do not fill the tiles of a product.
 LEAST_BLOCK = 6
 
 
 class Units(NumbaRunner):
-    """A cell of given weights made ready for the form `units`."""
+    """A cell with given weights, prepared for the form `units`."""
 
     def _parameters(self) -> dict[str, Array]:
         found = {}
@@ -85,7 +85,7 @@ class Units(NumbaRunner):
         return Layout(given, block, total, views, buffers)
 
     def _rows(self, samples: int, steps: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
-        """Offsets of each slot's rows, their strides, and the total length."""
+        """Offset and strides of each slot's rows, and the total length."""
         places, total = [], 0
         for slot, value in enumerate(self.program.slots):
             width = self.width(value)
@@ -95,7 +95,7 @@ class Units(NumbaRunner):
         return tuple(places), total
 
     def _cut(self, samples: int, steps: int, lines: Sequence[int]) -> tuple[int, int]:
-        """Samples in a block, and steps for which early products are done."""
+        """Number of samples in a block, and of steps per chunk of early products."""
         if samples == 1:
             early = sum(lines[: len(self.program.early)]) * self.dtype.itemsize
             return 1, max(1, min(steps, CHUNK_BYTES // max(1, early)))

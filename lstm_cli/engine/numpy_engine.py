@@ -1,12 +1,12 @@
-"""A schedule run by NumPy, in place: nothing is allocated in the loop over steps.
+"""The NumPy engine: runs a schedule in place, without allocation in the loop over steps.
 
-Values stand feature by feature, `(T, units, N)` for N samples and `(T, units)` for one, so that a
-call runs over neighbours; a trace gets views `(N, T, n)` of that memory and nothing is copied out.
-In float32 everything is computed in float32.
+The memory layout is feature-major, `(T, units, N)` for N samples and `(T, units)` for one, so that
+a call runs over contiguous memory; a trace gets views `(N, T, n)` of it and nothing is copied. In
+float32 everything is computed in float32.
 
-σ is computed as the textbook has it, 1 / (1 + exp(-z)), which is within 4 ULP as long as exp(-z)
-does not overflow (below -709; in float32 -88.7). NumPy reports an overflow; then the run is done
-again with the form that is right everywhere. Both forms are those of `equations.FUNCTIONS`.
+σ is computed in its textbook form, 1 / (1 + exp(-z)), which is within 4 ULP as long as exp(-z) does
+not overflow (below -709; in float32 -88.7). If NumPy reports an overflow, the run is repeated with
+the form that is accurate everywhere. Both forms are those of `equations.FUNCTIONS`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from lstm_cli.engine.schedule import (
     schedule,
 )
 
-# What the calls of one part of the units may touch, so that they find it in the cache.
+# Size limit of the memory touched by the calls for one part of the units, to fit in the cache.
 CACHE_BYTES = 2**19
-# So many steps are prepared at once where there is one sample.
+# Limits on what is computed at once, in bytes and steps, if there is a single sample.
 EARLY_BYTES = 2**22
 MOST_EARLY = 4096
 
-# An argument or an answer, and whether its first axis is steps.
+# An argument or a result, and whether its first axis is steps.
 Operand = tuple[Array, bool]
-# One call of NumPy: the function, its arguments, its answer.
+# One NumPy call: the function, its arguments, its result.
 Primitive = tuple[Callable[..., Any], tuple[Operand, ...]]
 
 
@@ -55,14 +55,15 @@ def run_numpy(
 
     Args:
         plan: the cell's plan.
-        arrays: parameter -> array.
+        arrays: mapping of parameter to array.
         x: `(N, T, I)`.
         h: `(N, P)`.
         c: `(N, H)`.
         dtype: float64 or float32; everything is computed in it.
 
     Returns:
-        symbol -> `(N, T, n)` of that type, in the order of `plan.rows`: views of shared memory.
+        A mapping of symbol to `(N, T, n)` of that type, in the order of `plan.rows`, as views of
+        shared memory.
     """
     narrow = {name: array.astype(dtype) for name, array in arrays.items()}
     constants = constant_values(plan, narrow, dtype)
@@ -81,7 +82,7 @@ def run_numpy(
 def constant_values(
     plan: Plan, arrays: Mapping[str, Array], dtype: np.dtype[Any]
 ) -> dict[int, Array]:
-    """Return value -> `(n,)` (a number: `()`) for all that needs parameters alone."""
+    """Return `(n,)` (`()` for a number) for each value that depends only on parameters."""
     known = {
         place: arrays[value.name] if value.number is None else np.asarray(value.number, dtype)
         for place, value in enumerate(plan.values)
@@ -106,7 +107,7 @@ def _computed_once(
 
 @dataclass
 class _Engine:
-    """One schedule with its memory, run once."""
+    """A schedule with its memory, for a single run."""
 
     plan: Plan
     made: Schedule
@@ -121,7 +122,7 @@ class _Engine:
     scratch: list[Array] = field(default_factory=list)
 
     def run(self) -> None:
-        """Fill the memory, block after block of steps."""
+        """Fill the memory, one block of steps after another."""
         self.steps = self.x.shape[1]
         self.tail = (len(self.x),) if self.made.fused else ()
         self._allocate()
@@ -133,7 +134,7 @@ class _Engine:
             self._run_steps(list(self._primitives(begin, end)))
 
     def _run_steps(self, calls: list[Primitive]) -> None:
-        """Make the calls of each step, one step after another."""
+        """Execute the calls of each step in turn."""
         functions = [function for function, _ in calls]
         each_step = zip(*(_arguments(operands) for _, operands in calls), strict=False)
         for step in each_step:
@@ -168,7 +169,7 @@ class _Engine:
         return (self.block, slab.rows, *self.tail) if slab.early else (slab.rows, *self.tail)
 
     def _primitives(self, begin: int, end: int) -> Iterator[Primitive]:
-        """Yield the calls of a step, those of some units after those of the units before them."""
+        """Yield the calls of a step, one part of the units after another."""
         for calls in _segments(self.made.steps):
             width = calls[0].out.width
             for units in self._parts(calls, width):
@@ -176,7 +177,7 @@ class _Engine:
                     yield from self._lowered(call, begin, end, units)
 
     def _parts(self, calls: Sequence[Call], width: int) -> Iterator[slice]:
-        """Yield the units whose calls are made together, so that what they touch is cached."""
+        """Yield the parts of the units whose calls are made together, to fit in the cache."""
         if calls[0].function == "@":
             yield slice(0, width)
             return
@@ -209,7 +210,7 @@ class _Engine:
         return stacked_matrix(call.matrix, self.arrays)
 
     def _early(self, call: Call, begin: int, end: int) -> Iterator[Primitive]:
-        """Yield the primitives of a call for all steps of a block at once, one sample."""
+        """Yield the primitives of a call for all steps of a block at once, for one sample."""
         if call.function == "@":
             (vector,) = call.arguments
             assert isinstance(vector, SlabRun)
@@ -237,7 +238,7 @@ class _Engine:
     def _tree(
         self, node: Node, z: Operand, out: Operand, shape: tuple[int, ...], depth: int
     ) -> Iterator[Primitive]:
-        """Yield the calls that put a tree in one name into `out`; it may use scratch memory."""
+        """Yield the calls that evaluate a tree of one variable into `out`, with scratch memory."""
         assert isinstance(node, Apply)
         given: list[Operand] = []
         for argument in node.arguments:
@@ -265,7 +266,7 @@ class _Engine:
     def _array(
         self, each: SlabRun | Stack | float, begin: int, end: int, count: int, cut: slice | None
     ) -> Operand:
-        """Return the array of an argument, in groups of `count` where it has as many."""
+        """Return the array of an argument, in groups of `count` if it has as many."""
         if isinstance(each, float):
             return self._constant(each)
         if isinstance(each, Stack):
@@ -282,7 +283,7 @@ class _Engine:
         return array, kept
 
     def _view(self, run: SlabRun, begin: int, end: int) -> Operand:
-        """Return a run `(steps, units, …)`, or `(units, …)` where it has no place for each step."""
+        """Return a run `(steps, units, …)`, or `(units, …)` if it is not stored per step."""
         slab, array = self.made.slabs[run.slab], self.memory[run.slab]
         units = slice(run.begin, run.begin + run.rows)
         if slab.kept:
@@ -290,7 +291,7 @@ class _Engine:
         return (array[: end - begin, units], True) if slab.early else (array[units], False)
 
     def trace(self) -> dict[str, Array]:
-        """Return symbol -> `(N, T, n)`."""
+        """Map symbols to `(N, T, n)`."""
         values = {}
         for symbol, value in self.plan.rows.items():
             width = self.plan.values[value].width
@@ -310,13 +311,13 @@ class _Engine:
 
 
 def _arguments(operands: Iterable[Operand]) -> Iterator[tuple[Array, ...]]:
-    """Yield a call's arguments step by step; without end where none of them is over steps."""
+    """Yield a call's arguments step by step; endlessly if none of them depends on the step."""
     arrays = (array if over_steps else repeat(array) for array, over_steps in operands)
     return zip(*arrays, strict=False)
 
 
 def _segments(calls: Sequence[Call]) -> Iterator[list[Call]]:
-    """Yield neighbouring calls over units of one width; products stand alone."""
+    """Yield runs of consecutive calls of the same width; each product is on its own."""
     segment: list[Call] = []
     for call in calls:
         alone = call.function == "@" or (segment and segment[-1].function == "@")
@@ -329,7 +330,7 @@ def _segments(calls: Sequence[Call]) -> Iterator[list[Call]]:
 
 
 def _minimum(a: Array, b: Array, out: Array) -> None:
-    np.minimum(a, b, out=out)  # by its name: NumPy is about to give a third place another meaning
+    np.minimum(a, b, out=out)  # by keyword: a third positional argument is deprecated
 
 
 def _maximum(a: Array, b: Array, out: Array) -> None:

@@ -1,31 +1,32 @@
-"""A cell's table as a straight line of array operations: what the fast engines run.
+"""A cell's table as straight-line array operations, which the fast engines run.
 
-The rows are read from the parsed table and lowered, whatever the cell, to three short programs
-over numbered values; a user's names become indices, and functions with a body in the grammar
-(hard_sigmoid, elu, clip, …) become the primitives they are made of.
+The rows of the parsed table of any cell are lowered to three short programs over numbered values.
+A user's names become indices, and functions with a body in the grammar (hard_sigmoid, elu, clip,
+…) are expanded into primitives.
 
-What an engine can rely on:
+Guarantees to an engine:
 
 - `plan.values[k]` describes value `k`: its width n, its stage, and where it comes from: a
   `number` (width 0, the only values of width 0), a `name` (a vector parameter, `x`, `h_prev`,
-  `c_prev`), or, where it has neither, an operation. Every value is made exactly once.
-- `plan.once`, `plan.inputs`, `plan.steps` are run in this order: what needs parameters alone is
-  done once, what needs x but no state is done for all steps at once, the rest step after step. Each
-  program is in an order in which it can be run; a value is read only by its own or a later stage.
-- An entry is an `Operation` or a `Product`. An operation's function is one of `ELEMENTWISE` or
-  "concat"; elementwise arguments are values of the operation's own width, or numbers, and at least
-  one of them is no number. A product has one vector and all matrices that meet it in that stage,
-  stacked: `stacked_matrix` has the rows of all its pieces, in their order. Pieces whose values
-  reach the same activation stand together, in one order for all products, so that `recurrent part +
-  input part` and `sigmoid` run over neighbours.
-- In a sum that has a product, the terms that do not need the state are added up first (`W_x @ x +
-  b`, for all steps): sums are rounded in another order than the table's. All else is the table's.
-- No zeros are put into a matrix: 0 · inf would be nan where the table has none.
-- `plan.rows` has the value of every symbol of a trace, `x`, `h_prev`, `c_prev` first, then the
-  rows in the table's order. Two rows may have one value; a row's value may be a parameter, an input
-  or of any stage. The next step's `h_prev` and `c_prev` are `rows["h"]` and `rows["c"]`.
+  `c_prev`), or, if it has neither, an operation. Every value is computed exactly once.
+- `plan.once`, `plan.inputs` and `plan.steps` are run in this order: what depends only on
+  parameters is computed once, what depends on x but no state is computed for all steps at once,
+  and the rest step by step. Each program is in executable order; a value is read only by its own
+  or a later stage.
+- An entry is an `Operation` or a `Product`. The function of an operation is one of `ELEMENTWISE`
+  or "concat"; elementwise arguments are values of the operation's own width, or numbers, and at
+  least one is not a number. A product has one vector and all matrices that multiply it in that
+  stage, stacked: `stacked_matrix` has the rows of all its pieces, in order. Pieces whose values
+  reach the same activation are adjacent, in the same order for all products, so that `recurrent
+  part + input part` and `sigmoid` run over contiguous memory.
+- In a sum with a product, the terms that do not depend on the state are added first (`W_x @ x +
+  b`, for all steps): rounding follows a different order than in the table. All else follows it.
+- Matrices are not padded with zeros: 0 · inf would be nan where the table has none.
+- `plan.rows` has the value of every symbol of a trace: `x`, `h_prev` and `c_prev`, then the rows in
+  table order. Two rows may share a value, and the value of a row may be a parameter, an input or
+  from any stage. The next step's `h_prev` and `c_prev` are `rows["h"]` and `rows["c"]`.
 
-`W (rows, columns)`, vectors `(n,)` here; engines add axes of samples and steps as they like.
+Here W is `(rows, columns)` and vectors are `(n,)`; engines add axes for samples and steps.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.shapes import Size
 from lstm_cli.cell.weights import LstmWeights
 
-# The functions an engine needs code for, each as `equations.FUNCTIONS` defines it.
+# The functions that an engine implements, as defined by `equations.FUNCTIONS`.
 ELEMENTWISE = ("+", "-", "*", "/", "neg", "sigmoid", "tanh", "softplus", "exp", "expm1", "abs",
                "min", "max", "heaviside")  # fmt: skip
 
 
 class Stage(IntEnum):
-    """When a value can be known."""
+    """When a value can be computed."""
 
     ONCE = 0
     INPUT = 1
@@ -59,13 +60,13 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True)
 class Value:
-    """A number, an input, a parameter, or what an operation makes.
+    """A number, an input, a parameter, or the result of an operation.
 
     Attributes:
         width: n; 0 for a number.
-        stage: when it is known.
-        number: its value, where it is a number.
-        name: the parameter or input that it is, else "".
+        stage: when it can be computed.
+        number: the value of a number.
+        name: the name of a parameter or input, otherwise "".
     """
 
     width: int
@@ -95,7 +96,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Product:
-    """All matrices that meet one vector, stacked."""
+    """All matrices that multiply one vector, stacked."""
 
     vector: int
     pieces: tuple[Piece, ...]
@@ -106,7 +107,7 @@ Entry = Operation | Product
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A cell of given sizes as three programs; see the top of this file."""
+    """A cell of given sizes as three programs; see the module docstring."""
 
     cell: Cell
     sizes: Mapping[str, int]
@@ -118,12 +119,12 @@ class Plan:
 
 
 def plan_of(weights: LstmWeights) -> Plan:
-    """Return the plan of a cell of these sizes; one that was made before is not made again."""
+    """Return the (cached) plan for a cell of these sizes."""
     return _plan(weights.cell, tuple(sorted(weights.sizes.items())))
 
 
 def stacked_matrix(product: Product, arrays: Mapping[str, Array]) -> Array:
-    """Return the matrices of a product, one above the other, `(rows of all pieces, n)`."""
+    """Stack the matrices of a product, `(rows of all pieces, n)`."""
     return np.concatenate([arrays[p.parameter][:, p.begin : p.end] for p in product.pieces])
 
 
@@ -137,7 +138,7 @@ def _plan(cell: Cell, sizes: tuple[tuple[str, int], ...]) -> Plan:
 
 @dataclass(frozen=True)
 class _Multiply:
-    """A product of one matrix, before it is stacked with its like."""
+    """A product with one matrix, before stacking."""
 
     vector: int
     piece: Piece
@@ -149,7 +150,7 @@ Term = tuple[int, int]
 
 @dataclass
 class _Lowering:
-    """Turns the rows of a table into operations, each made once however often it is written."""
+    """Lowers the rows of a table to operations, without repeating common subexpressions."""
 
     cell: Cell
     sizes: Mapping[str, int]
@@ -158,7 +159,7 @@ class _Lowering:
     known: dict[object, int] = field(default_factory=dict)
 
     def rows(self) -> dict[str, int]:
-        """Lower every row; return symbol -> value."""
+        """Lower every row; return the value of each symbol."""
         inputs = {"x": Stage.INPUT, "h": Stage.STEP, "c": Stage.STEP}
         rows = dict[str, int]()
         for symbol, stage in inputs.items():
@@ -169,7 +170,7 @@ class _Lowering:
         return rows
 
     def program(self, stage: Stage) -> Iterator[Entry]:
-        """Yield the entries of a stage, products stacked where the first of them stands."""
+        """Yield the entries of a stage, with products stacked at the position of the first."""
         own = [each for each in self.entries if self.values[_out(each)].stage == stage]
         pieces: dict[int, list[Piece]] = {}
         for each in own:
@@ -182,13 +183,13 @@ class _Lowering:
                 yield Product(each.vector, self._neighbours(pieces.pop(each.vector)))
 
     def _neighbours(self, pieces: list[Piece]) -> tuple[Piece, ...]:
-        """Return the pieces with those that reach the same function side by side."""
+        """Reorder pieces so that those that reach the same function are adjacent."""
         reached = [self._reaches(piece.out) for piece in pieces]
         order = sorted(range(len(pieces)), key=lambda k: (reached.index(reached[k]), k))
         return tuple(pieces[k] for k in order)
 
     def _reaches(self, value: int) -> tuple[object, ...]:
-        """Return the first function, other than a sum, on the way of a value, with its numbers."""
+        """Return the first function other than a sum that a value reaches, with its constants."""
         readers = [e for e in self.entries if isinstance(e, Operation) and value in e.arguments]
         for reader in readers:
             if reader.function not in ("+", "-"):
@@ -197,7 +198,7 @@ class _Lowering:
         return self._reaches(readers[0].out) if readers else ()
 
     def _lower(self, node: Node, names: Mapping[str, int]) -> int:
-        """Return the value of a tree."""
+        """Lower a tree to a value."""
         match node:
             case Number(number):
                 return self._number(number)
@@ -226,7 +227,7 @@ class _Lowering:
         return self._made(key, value, lambda out: Operation(function, tuple(given), out))
 
     def _terms(self, node: Node, names: Mapping[str, int]) -> list[Term]:
-        """Return the terms of a sum that has a product; a product of a joined vector is a sum."""
+        """Return the terms of a sum with a product; a product with a concatenation is a sum."""
         match node:
             case Apply("+" | "-" as sign, (left, right)):
                 factor = 1 if sign == "+" else -1
@@ -253,12 +254,12 @@ class _Lowering:
         )  # fmt: skip
 
     def _total(self, terms: list[Term]) -> int:
-        """Return the sum of terms, those of an earlier stage added up first."""
+        """Return the sum of terms, adding those of an earlier stage first."""
         total: list[Term] = []
         for stage in Stage:
             own = [term for term in terms if self.values[term[1]].stage == stage]
             if own:
-                # Products first: then all gates add their input part at once, peepholes after it.
+                # Products first: all gates then add their input parts in one call.
                 own.sort(key=lambda term: not self._is_product(term[1]))
                 count = sum(self._is_product(value) for _, value in own)
                 total = [self._added(own[:count] + total + own[count:])]
@@ -266,7 +267,7 @@ class _Lowering:
         return value if sign > 0 else self._apply("neg", [value])
 
     def _added(self, terms: Sequence[Term]) -> Term:
-        """Return a sum from left to right, begun with a term that is not subtracted if any is."""
+        """Return a sum from left to right, starting with a term that is not subtracted if any."""
         first = next((k for k, (sign, _) in enumerate(terms) if sign > 0), 0)
         overall, value = terms[first]
         for sign, other in (*terms[:first], *terms[first + 1 :]):
@@ -277,7 +278,7 @@ class _Lowering:
         return any(isinstance(e, _Multiply) and e.piece.out == value for e in self.entries)
 
     def _number(self, number: float) -> int:
-        # By its sign too: -0.0 == 0.0, and nan is equal to nothing.
+        # Keyed by sign as well: -0.0 == 0.0, and nan is not equal to itself.
         value = Value(0, Stage.ONCE, number=float(number))
         return self._made(("number", float(number).hex()), value)
 
@@ -310,7 +311,7 @@ def _sums_a_product(node: Node) -> bool:
 
 
 def _parts(vector: Node) -> Iterable[Node]:
-    """Yield the vectors that a tree joins."""
+    """Yield the vectors that a tree concatenates."""
     if isinstance(vector, Apply) and vector.function == "concat":
         for each in vector.arguments:
             yield from _parts(each)

@@ -1,13 +1,13 @@
-"""Matrix products of any size, in registers: the innermost loop of the compiled engine.
+"""Register-tiled matrix products: the innermost loop of the compiled engine.
 
-BLAS puts both matrices of a product in an order of its own each time it is called; here the
-weights' order is made once, and a step calls nothing. A *tile* of the answer, some rows by some
-panels of columns, stays in registers while the whole inner dimension goes by (Goto & van de Geijn,
+BLAS repacks both matrices of a product on every call; here the weights are packed once, and a step
+calls nothing. A *tile* of the result, some rows by some panels of columns, stays in registers
+while the loop runs over the whole inner dimension (Goto & van de Geijn,
 "Anatomy of High-Performance Matrix Multiplication", 2008, section 5, without the blocking for
 larger matrices: a panel of a cell's weights fits the cache as it is).
 
-The loops over tiles are text (`MULTIPLY`), compiled with a cell's own; a tile is built as LLVM's
-instructions, since no loop written in Python is sure to keep its sums in registers.
+The loops over tiles are source text (`MULTIPLY`), compiled together with the cell's loops; a tile
+is built from LLVM instructions, since a loop in Python may not keep its sums in registers.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 
-# Rows and panels of the tiles there are: sums enough to hide an addition's delay, and no more than
-# sixteen registers hold.
+# Rows and panels of the available tiles: enough sums to hide the latency of an addition, and few
+# enough for sixteen registers.
 TILES = ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (3, 1), (4, 1), (5, 1), (6, 1))
-# Vectors side by side in a panel.
+# SIMD vectors per panel.
 VECTORS = 2
 
-# out = rows of a · panels of b: `a[row, k]` stands at a0 + row · lda + k, `b[k, panel]` at
+# out = rows of a · panels of b: `a[row, k]` is at a0 + row · lda + k, `b[k, panel]` at
 # b0 + panel · between + k · ldb, and `out[row, panel]` at c0 + row · ldc + panel · WIDTH.
 MULTIPLY = """
 @outer
@@ -74,7 +74,7 @@ def multiply(rows, inner, panels, a, a0, lda, b, b0, ldb, between, c, c0, ldc):
 
 @lru_cache(maxsize=2)
 def width(dtype: str) -> int:
-    """Columns of a panel here: `VECTORS` of the processor's vectors."""
+    """Columns of a panel on this machine: `VECTORS` of the processor's SIMD vectors."""
     from llvmlite.binding import get_host_cpu_features  # type: ignore[import-untyped]
 
     wide = get_host_cpu_features().get("avx512f", False)
@@ -82,15 +82,15 @@ def width(dtype: str) -> int:
 
 
 def rounded_up(count: int, turn: int) -> int:
-    """Return the next whole number of turns."""
+    """Round up to a multiple of `turn`."""
     return -(-count // turn) * turn
 
 
 def packed(matrix: Array, dtype: str) -> Array:
-    """Return a matrix's transpose, cut into panels, `(panels · columns · width,)`.
+    """Pack the transpose of a matrix into panels, `(panels · columns · width,)`.
 
     Args:
-        matrix: `(rows, columns)`; rows that a panel lacks are zeros.
+        matrix: `(rows, columns)`; the last panel is padded with zeros.
         dtype: "float64" or "float32".
     """
     rows, columns = matrix.shape
@@ -101,7 +101,7 @@ def packed(matrix: Array, dtype: str) -> Array:
 
 
 def tiles(dtype: str) -> dict[str, Callable[..., None]]:
-    """Return name -> code of each tile; `tile_6_1` has six rows and one panel."""
+    """Return the code of each tile by name; `tile_6_1` has six rows and one panel."""
     return {f"tile_{rows}_{panels}": _tile(rows, panels, dtype) for rows, panels in TILES}
 
 
@@ -136,7 +136,7 @@ def _write_tile(
     builder: Any, rows: int, panels: int, dtype: str, inner: Any, a: Any, a0: Any, lda: Any,
     b: Any, b0: Any, ldb: Any, between: Any, c: Any, c0: Any, ldc: Any,
 ) -> None:  # fmt: skip
-    """Write a tile's instructions: its sums, a loop over the inner dimension, its stores."""
+    """Emit a tile's instructions: its sums, a loop over the inner dimension, its stores."""
     from llvmlite import ir  # type: ignore[import-untyped]
 
     number = ir.FloatType() if dtype == "float32" else ir.DoubleType()
@@ -150,7 +150,7 @@ def _write_tile(
         return builder.mul(stride, word(count))
 
     def vectors(base: Any, stride: Any) -> Iterator[Any]:
-        # Where each vector of all panels stands.
+        # The address of each vector of all panels.
         for panel in range(panels):
             for each in range(VECTORS):
                 place = builder.add(times(panel, stride), word(each * lanes))
@@ -176,7 +176,7 @@ def _write_tile(
         one = builder.load(builder.gep(line, [k]))
         first = builder.insert_element(nowhere, one, ir.IntType(32)(0))
         factor = builder.shuffle_vector(first, nowhere, everywhere)
-        # A product and its addition may be one instruction (FMA), as in the cell's own loops.
+        # A product and its addition may be fused (FMA), as in the cell's own loops.
         products = [builder.fmul(factor, column, flags=("contract",)) for column in columns]
         own = zip(sums[len(totals)], products, strict=True)
         totals.append([builder.fadd(old, new, flags=("contract",)) for old, new in own])

@@ -1,9 +1,10 @@
-"""A plan arranged for loops: what is computed in one go, and what stands in memory in between.
+"""A plan arranged into loops: what is computed together, and what is stored in memory in between.
 
 A *group* is computed unit by unit between two products: one loop, whose values stay in registers
-but for those that a trace keeps or a later part reads. A function of another's result, as the tanh
-of c is of the gates', waits for a loop of its own, with all that only it and what follows needs: a
-processor looks some two hundred instructions ahead, and there it sees several units' tanh at once.
+except those that a trace keeps or a later phase reads. A function of another function's result,
+such as the tanh of c, which depends on the gates, gets a loop of its own, with everything that only
+it and its successors need: a processor looks about two hundred instructions ahead, and so it
+overlaps the tanh of several units.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import lru_cache
 from lstm_cli.engine.fast_math import MEASURED_ULP
 from lstm_cli.engine.plan import Entry, Operation, Plan, Product, Stage
 
-# Functions of many instructions: those that are made of exp.
+# Functions of many instructions: those based on exp.
 _LONG = frozenset(MEASURED_ULP)
 
 
@@ -24,10 +25,10 @@ class UnitLoop:
     """A loop over units.
 
     Attributes:
-        operations: elementwise, of one width, in an order in which they can be computed.
-        loads: values that come from memory.
-        stores: values that a later part of the step reads, and no trace keeps.
-        rows: (value, slot) of what a trace keeps; a later part reads it there.
+        operations: elementwise operations of one width, in executable order.
+        loads: values read from memory.
+        stores: values that a later phase of the step reads and the trace does not keep.
+        rows: (value, slot) of what the trace keeps, where later phases read it.
     """
 
     width: int
@@ -37,24 +38,24 @@ class UnitLoop:
     rows: tuple[tuple[int, int], ...]
 
 
-# What a step does one after another; an Operation alone is a concatenation.
+# One part of a step; a bare Operation is a concatenation.
 Phase = UnitLoop | Product | Operation
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A plan arranged for loops.
+    """A plan arranged into loops.
 
     Attributes:
-        plan: what it is made of.
-        before: what needs x but no state, and what a product of `early` needs: done for all steps
-            before the first.
-        early: products that need x but no state, and that nothing of `before` needs: done for many
-            steps at once.
+        plan: the plan.
+        before: entries that depend on x but no state and that a product in `early` needs, computed
+            for all steps before the first.
+        early: products that depend on x but no state and that nothing in `before` needs, computed
+            for many steps at once.
         given: x and values of `before` that `early` or the phases read.
-        phases: what each step does.
+        phases: the parts of each step.
         slots: the value of each array that a trace keeps; 0 is h, 1 is c.
-        crossing: values that live from one phase to another, in memory of the step's own.
+        crossing: values passed from one phase to another, in memory private to the step.
     """
 
     plan: Plan
@@ -72,7 +73,7 @@ class Program:
 
     @property
     def products(self) -> tuple[Product, ...]:
-        """The phases that are products with a state, or with what is made of it."""
+        """The phases that are products with a state, or with a value derived from it."""
         return tuple(phase for phase in self.phases if isinstance(phase, Product))
 
     @property
@@ -83,7 +84,7 @@ class Program:
 
 @lru_cache(maxsize=64)
 def program_of(plan: Plan) -> Program:
-    """Return a plan arranged for loops."""
+    """Arrange a plan into loops."""
     projection, later = _split_inputs(plan)
     slots = [plan.rows["h"], plan.rows["c"]]
     inputs = {plan.rows[name] for name in ("x", "h_prev", "c_prev")}
@@ -102,12 +103,12 @@ def program_of(plan: Plan) -> Program:
 
 
 def outs(entry: Entry) -> tuple[int, ...]:
-    """Return the values that an entry makes."""
+    """Return the values that an entry computes."""
     return (entry.out,) if isinstance(entry, Operation) else tuple(p.out for p in entry.pieces)
 
 
 def _split_inputs(plan: Plan) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """Return the entries that products with x need, and those that can wait for their step."""
+    """Split the entries into those that products with x need and those that can wait."""
     needed = set[int]()
     early: list[Entry] = []
     for entry in reversed(plan.inputs):
@@ -124,7 +125,7 @@ def _split_inputs(plan: Plan) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
 def _split_products(
     projection: tuple[Entry, ...],
 ) -> tuple[tuple[Entry, ...], tuple[Product, ...]]:
-    """Split the input projection: what its products need, and products that none of it needs."""
+    """Split the input projection into what its products need and the products nothing needs."""
     needed = {value for entry in projection for value in reads(entry)}
     early = tuple(
         entry
@@ -151,7 +152,7 @@ def _memory(phase: Phase) -> tuple[int, ...]:
 
 @dataclass
 class _Arranger:
-    """Puts entries in an order with few and large groups: products as early as they can be."""
+    """Orders entries into few, large groups, with products as early as possible."""
 
     plan: Plan
     waiting: list[Entry]
@@ -160,7 +161,7 @@ class _Arranger:
     order: list[list[Entry]] = field(default_factory=list)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the phases, with copies at the end of what no group has made."""
+        """Return the phases, with final copies of the rows that no group computes."""
         while self.waiting:
             ready = [entry for entry in self.waiting if self._is_ready(entry)]
             alone = [entry for entry in ready if not _is_elementwise(entry)]
@@ -180,7 +181,7 @@ class _Arranger:
         self.known |= {out for entry in entries for out in outs(entry)}
 
     def _together(self, first: Entry) -> list[Entry]:
-        """Return operations of one width that can be computed in one go, and wait for no other."""
+        """Return the ready operations of one width that can be computed in the same loop."""
         width, before = self._width(first), set(self.known)
         taken: list[Operation] = []
         for entry in self.waiting:
@@ -190,7 +191,7 @@ class _Arranger:
                 self.known |= set(outs(entry))
         self.known = before
         ahead = _functions_ahead(taken)
-        # What follows the last function goes with it.
+        # Successors of the last function go with it.
         most = max(1, *ahead.values())
         return [entry for entry in taken if max(1, ahead[entry.out]) == most]
 
@@ -220,7 +221,7 @@ class _Arranger:
         return self.plan.values[value].number is not None
 
     def _copies(self, made: Iterable[Phase]) -> Iterator[UnitLoop]:
-        """Yield a group for each row that is a product, an input or a parameter as it is."""
+        """Yield a group for each row that is just a product, an input or a parameter."""
         done = {slot for phase in made if isinstance(phase, UnitLoop) for _, slot in phase.rows}
         for slot, value in enumerate(self.slots):
             if slot not in done:
@@ -229,7 +230,7 @@ class _Arranger:
 
 
 def _functions_ahead(operations: Sequence[Operation]) -> dict[int, int]:
-    """Return value -> how many functions stand one after another from it on, its own among them."""
+    """For each value, count the functions on the longest chain from it, including its own."""
     after = dict.fromkeys((operation.out for operation in operations), 0)
     ahead = dict[int, int]()
     for operation in reversed(operations):

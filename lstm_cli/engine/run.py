@@ -1,8 +1,8 @@
-"""One step, N steps, several layers, both directions, batches: the table evaluated over time.
+"""Evaluation of a table over time: steps, sequences, layers, both directions, batches.
 
-A sequence is a fold of steps; a layer reads the sequence that the layer below put out; the
-backward direction reads it from its end. Nothing here knows an equation: each row of the cell's
-table is evaluated in order and every named value is kept.
+A sequence is a fold over steps; a layer reads the output sequence of the layer below; the backward
+direction reads it from the end. No equation is hard-coded here: each row of the cell's table is
+evaluated in order and every named value is kept.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from lstm_cli.engine.choice import choose_engine
 
 STATES = ("h", "c")
 INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
-# A trace keeps every value; past this it would not fit a usual machine.
+# A trace keeps every value; a larger one would not fit in memory on a typical machine.
 MAX_TRACE_BYTES = 8 * 2**30
-# What a notebook shows of a run; the rest is counted.
+# How much of a run a notebook shows; the rest is only counted.
 SHOWN_RUNS, SHOWN_UNITS = 4, 12
 
 
 class _BySymbol:
-    """What makes a run a mapping from symbols to values.
+    """Makes a run a mapping from symbols to values.
 
     Not a `collections.abc.Mapping`, whose `==` would compare arrays.
     """
@@ -65,27 +65,27 @@ class _BySymbol:
         return True
 
     def keys(self) -> KeysView[str]:
-        """Return the symbols: `x`, `h_prev`, `c_prev`, then the rows of the table."""
+        """Symbols: `x`, `h_prev`, `c_prev`, then the rows of the table."""
         return KeysView(self)
 
     def items(self) -> ItemsView[str, Array]:
-        """Return each symbol with its values."""
+        """Pairs of a symbol and its values."""
         return ItemsView(self)
 
     def get(self, symbol: str, default: Any = None) -> Any:
-        """Return the values of a symbol, or what is given where there is none."""
+        """Return the values of a symbol, or `default` if there is no such symbol."""
         return next((self[each] for each in self if each == symbol), default)
 
 
 @record
 class LayerTrace(_BySymbol):
-    """Every named value of one layer in one direction: `layer["f"]`, as in `values`.
+    """Every named value of one layer in one direction; `layer["f"]` is short for `values["f"]`.
 
     Attributes:
-        layer: its number, from 0.
+        layer: its index, from 0.
         direction: "forward" or "backward".
-        weights: what it was run with.
-        values: symbol -> `(…, T, n)` with `x`, `h_prev`, `c_prev` and all rows, in input time.
+        weights: the weights it was run with.
+        values: symbol -> `(…, T, n)` for `x`, `h_prev`, `c_prev` and all rows, in input time.
     """
 
     layer: int
@@ -111,27 +111,27 @@ class LayerTrace(_BySymbol):
         return int(self.values["h"].shape[-2])
 
     def at(self, t: int) -> dict[str, Array]:
-        """Return symbol -> `(…, n)` at input time `t`, counted from 1."""
+        """Return the values `(…, n)` of every symbol at input time `t`, counted from 1."""
         return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
 
     def final(self, symbol: str) -> Array:
-        """Return `h` or `c` `(…, n)` after the last step taken, whichever end of time that is."""
+        """Return `h` or `c` `(…, n)` after the last step processed, which is t = 1 if backward."""
         last = -1 if self.direction == "forward" else 0
         return self.values[symbol][..., last, :]
 
 
 @record
 class Trace(_BySymbol):
-    """A run: every value of every layer and direction, and what was assumed.
+    """A run: every value of every layer and direction, and the assumptions made.
 
-    A mapping from the symbols of the last layer to their values, as `trace["f"]` has them.
+    It is a mapping from the symbols of the last layer to their values: `trace["f"]`.
 
     Attributes:
-        model: what was run.
-        layers: one LayerTrace for each layer and direction, in the order of `model.runs`.
-        dtype: the type every named value was rounded to.
-        assumptions: sentences on what was not given.
-        engine: what computed it: table, numpy or numba.
+        model: the model that was run.
+        layers: one LayerTrace per layer and direction, in the order of `model.runs`.
+        dtype: the type that every named value was rounded to.
+        assumptions: sentences on choices made for what was not given.
+        engine: the engine that computed it: table, numpy or numba.
     """
 
     model: Model
@@ -149,7 +149,7 @@ class Trace(_BySymbol):
         return (symbol for symbol in first if all(symbol in each for each in others))
 
     def values(self) -> ValuesView[Array]:
-        """Return the values of each symbol, in the order of `keys`."""
+        """Values of each symbol, in the order of `keys`."""
         return ValuesView(self)
 
     @property
@@ -187,21 +187,21 @@ class Trace(_BySymbol):
         return f"Trace({self.model!r}, T={self.steps}, {self.dtype.name})"
 
     def _repr_html_(self) -> str:
-        """HTML for a notebook: what was run, and the first and last steps as tables."""
+        """HTML for a notebook: a summary of the run, and the first and last steps as tables."""
         shown = self.layers[:SHOWN_RUNS]
         parts = [html_text.element("b", _facts(self))]
         parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
         for each in shown:
             parts += _layer_html(each)
         if len(self.layers) > len(shown):
-            parts.append(html_text.note(f"and {len(self.layers) - len(shown)} layers more"))
+            parts.append(html_text.note(f"and {len(self.layers) - len(shown)} more layers"))
         return html_text.page(*parts)
 
     def to_dataframe(self) -> Any:
-        """Return a pandas DataFrame with a row a step: `frame["f"]` is `(T, H)`.
+        """Convert to a pandas DataFrame with one row per step: `frame["f"]` is `(T, H)`.
 
-        Its index is layer, direction, the sample where there are many, and t from 1; its columns
-        are symbol and unit. Where layers differ, what one does not have is nan.
+        Its index is layer, direction, the sample if there are several, and t from 1; its columns
+        are symbol and unit. Columns that a layer does not have are nan.
 
         Raises:
             InputError: pandas is missing, or there are several batch axes.
@@ -216,7 +216,7 @@ class Trace(_BySymbol):
             ) from None
         if self.output.ndim > 3:
             raise InputError(
-                f"a run with batch axes {self.output.shape[:-2]} does not have one row a step",
+                f"a run with batch axes {self.output.shape[:-2]} does not have one row per step",
                 where="Trace.to_dataframe",
                 hint="run with one batch axis",
             )
@@ -227,7 +227,7 @@ class Trace(_BySymbol):
 
 
 def _facts(trace: Trace) -> str:
-    """Describe the run in a line."""
+    """Describe the run in one line."""
     lead = trace.output.shape[:-2]
     facts = [f"{len(trace.layers)} layers and directions"] if len(trace.layers) > 1 else []
     facts += [f"T = {trace.steps}", trace.dtype.name]
@@ -236,7 +236,7 @@ def _facts(trace: Trace) -> str:
 
 
 def _layer_html(each: LayerTrace) -> Iterator[Html]:
-    """Yield the first and last steps of a layer as tables, equations beside values."""
+    """Yield the first and last steps of a layer as tables of equations and values."""
     written = [(row, *write_equation(row, UNICODE)) for row in each.cell.equations]
     times = [t for t in range(1, each.steps + 1) if t <= 2 or t > each.steps - 2]
     for t in times:
@@ -250,7 +250,7 @@ def _layer_html(each: LayerTrace) -> Iterator[Html]:
 
 
 def _layer_frame(pandas: Any, each: LayerTrace, dtype: np.dtype[Any]) -> Any:
-    """Return the DataFrame of one layer and direction."""
+    """Build the DataFrame of one layer and direction."""
     columns = [(symbol, unit) for symbol, values in each.values.items()
                for unit in range(values.shape[-1])]  # fmt: skip
     joined = np.concatenate(list(each.values.values()), axis=-1).astype(dtype)
@@ -261,12 +261,12 @@ def _layer_frame(pandas: Any, each: LayerTrace, dtype: np.dtype[Any]) -> Any:
 
 
 def _frame_index(pandas: Any, trace: Trace) -> Any:
-    """Return a row's layer, direction, sample and t, for all rows of all layers."""
+    """Build the index of layer, direction, sample and t for the rows of all layers."""
     lead = trace.output.shape[:-1]
     rows = [(each.layer, each.direction, *place) for each in trace.layers
             for place in np.ndindex(lead)]  # fmt: skip
     layers, directions, *samples, times = (list(level) for level in zip(*rows, strict=True))
-    # Forward comes first here, not last as in the alphabet: pandas looks up faster in sorted rows.
+    # Categories sort forward before backward: lookups in pandas are faster in sorted rows.
     known = [name for name in ("forward", "backward") if name in directions]
     levels = [layers, pandas.Categorical(directions, known), *samples, [t + 1 for t in times]]
     names = ["layer", "direction", *["sample"] * len(samples), "t"]
@@ -287,15 +287,15 @@ def run(
     Args:
         model: the layers to run.
         x: the input, `(…, T, I)`.
-        h: the hidden state before the first step: `(…, P)`, or for a stack one for each layer and
+        h: the hidden state before the first step: `(…, P)`, or for a stack one per layer and
             direction, `(L·D, …, P)` (layer 0 forward, layer 0 backward, layer 1 forward, …).
-            None is zeros.
+            None means zeros.
         c: the cell state before the first step, likewise `(…, H)` or `(L·D, …, H)`.
-        dtype: float64, or float32: the table then computes each row in float64 and rounds it, the
-            fast engines compute in float32.
-        engine: "table" evaluates row by row; "numpy" and "numba" run code made from the table,
-            in another order of rounding, "fast" the better of them; "auto" takes the table for
-            small runs and for float32.
+        dtype: float64 or float32. In float32 the table computes each row in float64 and rounds it;
+            the fast engines compute in float32.
+        engine: "table" evaluates row by row; "numpy" and "numba" run code generated from the table,
+            with a different order of rounding; "fast" is the better of them; "auto" uses the table
+            for small runs and for float32.
 
     Raises:
         ShapeError: x, h or c do not fit the model.
@@ -342,23 +342,23 @@ def step(
     dtype: Any = np.float64,
     engine: str = "auto",
 ) -> Trace:
-    """Run one step on `x (…, I)`; otherwise as `run`."""
+    """Run one step on `x (…, I)`; otherwise like `run`."""
     single = np.atleast_1d(np.asarray(x, dtype=np.float64))
     return run(model, single[..., None, :], h, c, dtype=dtype, engine=engine)
 
 
 def trace_bytes(model: Model, lead: tuple[int, ...]) -> int:
-    """Return about how many bytes the trace of a run over `lead` (batch axes and steps) takes."""
+    """Approximate size in bytes of the trace of a run over `lead` (batch axes and steps)."""
     return 8 * model.numbers_a_step * math.prod(lead)
 
 
 def work_of(model: Model, lead: tuple[int, ...]) -> int:
-    """Return steps × samples × units of all layers and directions, for `choose_engine`."""
+    """Steps × samples × units over all layers and directions, for `choose_engine`."""
     return math.prod(lead) * model.units
 
 
 def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
-    """Refuse a run whose trace would not fit, before any memory is taken.
+    """Refuse a run whose trace would not fit, before allocating memory.
 
     Raises:
         InputError: more than `MAX_TRACE_BYTES`.
@@ -369,7 +369,7 @@ def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
             f"a trace of every value would take {size / 2**30:.0f} GiB, the limit is "
             f"{MAX_TRACE_BYTES // 2**30} GiB",
             where=" × ".join(map(str, lead)) + " steps",
-            hint="run fewer steps at a time and hand h and c on",
+            hint="run fewer steps at a time and pass on h and c",
         )
 
 
@@ -382,10 +382,10 @@ def _run_direction(
     dtype: np.dtype[Any],
     engine: str,
 ) -> tuple[dict[str, Array], str]:
-    """Return symbol -> `(…, T, n)` for one layer in one direction, and the engine that ran it."""
+    """Run one layer in one direction; return the values `(…, T, n)` and the engine used."""
     if engine == "table":
         return _run_table(weights, x, h, c, direction, dtype), engine
-    from lstm_cli.engine.choice import run_fast  # only here: a small run should not pay for it
+    from lstm_cli.engine.choice import run_fast  # imported late: a small run does not need it
 
     if direction == "forward":
         return run_fast(engine, weights, x, h, c, dtype)
@@ -407,8 +407,8 @@ def _run_table(
     x = x.astype(np.float64, copy=False)
     alone = dtype != np.float64
     if alone:
-        # An axis more makes each sample a product of its own. BLAS adds up those of many samples in
-        # another order, and the last bit of a float64 may decide which float32 it is rounded to.
+        # An extra axis makes each sample a product of its own. BLAS sums those of many samples in a
+        # different order, and the last bit of a float64 may decide which float32 it rounds to.
         x, h, c = map(np.ascontiguousarray, (x[..., None, :, :], h[..., None, :], c[..., None, :]))
     x = rounded(x, dtype)
     states = {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
@@ -430,12 +430,12 @@ def evaluate_step(
 
     Args:
         cell: the table.
-        parameters: parameter -> array, float64.
+        parameters: mapping of parameter to float64 array.
         inputs: `x (…, I)`, `h_prev (…, P)`, `c_prev (…, H)`, float64.
-        dtype: what each named value is rounded to before the next row reads it.
+        dtype: the type that each named value is rounded to before the next row uses it.
 
     Returns:
-        symbol -> `(…, n)`, float64: the inputs and every row, in the order of the table.
+        A mapping of symbol to `(…, n)`, float64: the inputs and every row, in table order.
     """
     return evaluate_rows(cell.equations, parameters, inputs, dtype)
 
@@ -446,9 +446,9 @@ def evaluate_rows(
     inputs: Mapping[str, Array],
     dtype: np.dtype[Any],
 ) -> dict[str, Array]:
-    """Evaluate rows in order, each from `known`, `inputs` and the rows above it; else as above."""
+    """Evaluate rows in order, like `evaluate_step`, from `known`, `inputs` and earlier rows."""
     known, values = {**known, **inputs}, dict(inputs)
-    with np.errstate(all="ignore"):  # an overflow shows in the answer, as inf, under its name
+    with np.errstate(all="ignore"):  # an overflow is visible in the result as inf
         for row in rows:
             value = rounded(evaluate(row.expression, known), dtype)
             known[row.symbol] = values[row.symbol] = value
@@ -456,7 +456,7 @@ def evaluate_rows(
 
 
 def rounded(array: Array, dtype: np.dtype[Any]) -> Array:
-    """Return the array rounded to `dtype` and held in float64, in which rows are computed."""
+    """Round an array to `dtype`, returned as float64, in which rows are computed."""
     if dtype == np.float64:
         return array
     with np.errstate(over="ignore"):
@@ -466,16 +466,16 @@ def rounded(array: Array, dtype: np.dtype[Any]) -> Array:
 def initial_states(
     model: Model, symbol: str, given: Array | Sequence[Any] | None, lead: tuple[int, ...]
 ) -> list[Array]:
-    """Return one initial state `(…, n)` for each layer and direction.
+    """Return one initial state `(…, n)` per layer and direction.
 
     Args:
         model: the layers to run.
         symbol: `h` or `c`.
-        given: as `run` takes it.
+        given: as in `run`.
         lead: the batch axes.
 
     Raises:
-        ShapeError: what is given does not fit the model.
+        ShapeError: the given state does not fit the model.
     """
     sizes = [weights.size(symbol) for _, _, weights in model.runs]
     if given is None:
@@ -497,9 +497,9 @@ def initial_states(
 def _state_rows(
     model: Model, symbol: str, given: Array | Sequence[Any], lead: tuple[int, ...]
 ) -> list[Array]:
-    """Split the given states into one array for each layer and direction."""
+    """Split the given states into one array per layer and direction."""
     if len(model.runs) == 1 and isinstance(given, np.ndarray) and given.ndim == len(lead) + 1:
-        return [given.astype(np.float64)]  # not row by row: there may be many samples
+        return [given.astype(np.float64)]  # all at once: there may be many samples
     try:
         rows = [np.asarray(row, dtype=np.float64) for row in given]
     except (TypeError, ValueError):
@@ -521,7 +521,7 @@ def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
         where=f"--{symbol}",
         hint=f"give {wanted}, separated by commas, or leave it out for zeros"
         if len(model.runs) == 1
-        else "one row for each layer and direction: layer 0 forward, layer 0 backward, layer 1 …",
+        else "one row per layer and direction: layer 0 forward, layer 0 backward, layer 1 …",
     )
 
 
@@ -533,5 +533,5 @@ def _input_error(x: Array, model: Model) -> InputError | ShapeError:
     return ShapeError(
         f"--x has {count} numbers, {parameter} needs {model.input_size}",
         where="--x",
-        hint="separate numbers by commas and steps by semicolons; a decimal comma is not read",
+        hint="separate numbers by commas and steps by semicolons; decimal commas are not supported",
     )

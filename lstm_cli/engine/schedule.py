@@ -1,11 +1,11 @@
-"""Where each value of a plan stands in memory, and which operations run as one call.
+"""Memory layout of a plan's values, and the grouping of operations into calls.
 
-Values stand in slabs of `rows` units: one row a unit, so that the gates of one activation are
-neighbours and are computed by one call. What a trace records stands in slabs with a place for each
-step; the rest in a few temporaries that are used again and again.
+Values are stored in slabs of `rows` units, one row per unit, so that the gates with the same
+activation are adjacent and are computed by one call. What a trace records is in slabs that keep
+every step; the rest is in a few temporaries that are reused.
 
 With samples (`fused`), `h_prev`, `x` and a row of ones share a slab, so that a cell's `W @
-[h_prev, x] + b` is a single product that puts the pre-activations where the trace keeps them.
+[h_prev, x] + b` is a single product that writes the pre-activations straight into the trace.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 from lstm_cli.engine.fused_product import FusedProduct, fused_entries
 from lstm_cli.engine.plan import Entry, Operation, Plan, Product, Stage
 
-# Slabs that every schedule has: h and c before the first step and after every one, and x.
+# Slabs in every schedule: h and c, before the first step and after each one, and x.
 H_SLAB, C_SLAB, X_SLAB = 0, 1, 2
 
 
@@ -26,9 +26,9 @@ class Slab:
     """Memory for some rows of units.
 
     Attributes:
-        rows: how many units.
-        kept: whether it has a place for each step.
-        early: whether it is filled for many steps at once, before they are run.
+        rows: number of units.
+        kept: whether it keeps every step.
+        early: whether it is filled for many steps at once, before they run.
     """
 
     rows: int
@@ -38,9 +38,9 @@ class Slab:
 
 @dataclass(frozen=True)
 class SlabRun:
-    """`count` values of one width, one after another in a slab.
+    """`count` consecutive values of one width in a slab.
 
-    `after` is 1 where the place is that of the next step: the states that a step makes.
+    `after` is 1 if the position is that of the next step, for the states that a step computes.
     """
 
     slab: int
@@ -51,13 +51,13 @@ class SlabRun:
 
     @property
     def rows(self) -> int:
-        """How many units it has."""
+        """Number of units."""
         return self.width * self.count
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Constants `(n,)` that one call reads one after another: values known once."""
+    """Constants `(n,)` that one call reads consecutively."""
 
     values: tuple[int, ...]
 
@@ -67,10 +67,10 @@ class Call:
     """One call over the units of a run.
 
     Attributes:
-        function: of `plan.ELEMENTWISE`, "copy", or "@".
-        arguments: runs, stacks of constants, or numbers; of a product the vector.
-        out: where it goes.
-        matrix: of a product.
+        function: one of `plan.ELEMENTWISE`, "copy", or "@".
+        arguments: runs, stacks of constants, or numbers; the vector of a product.
+        out: destination of the result.
+        matrix: the product whose matrix is used.
     """
 
     function: str
@@ -84,10 +84,10 @@ class Schedule:
     """The calls of a plan, and the memory they need.
 
     Attributes:
-        fused: whether `h_prev`, x and a row of ones stand in one slab.
-        early: run for many steps at once.
-        steps: run for each step.
-        places: value -> where a trace finds it, for the values of rows.
+        fused: whether `h_prev`, x and a row of ones share one slab.
+        early: calls for many steps at once.
+        steps: calls for each step.
+        places: where a trace finds the values of rows.
     """
 
     slabs: tuple[Slab, ...]
@@ -99,19 +99,19 @@ class Schedule:
 
 @lru_cache(maxsize=128)
 def schedule(plan: Plan, *, fused: bool) -> Schedule:
-    """Return the calls of a plan; they are worked out once.
+    """Return the (cached) calls of a plan.
 
     Args:
-        plan: what to run.
-        fused: whether there are samples: then everything that needs x is done with its step, else
-            for many steps at once.
+        plan: the plan to run.
+        fused: whether there are samples; if so, what depends on x is computed with its step,
+            otherwise for many steps at once.
     """
     return _Scheduler(plan, fused).schedule()
 
 
 @dataclass
 class _Scheduler:
-    """Places values and gathers operations, greedily, in an order in which they can be run."""
+    """Places values and groups operations, greedily, in executable order."""
 
     plan: Plan
     fused: bool
@@ -143,7 +143,7 @@ class _Scheduler:
     def _gathered(
         self, entries: Sequence[Entry | FusedProduct], *, early: bool
     ) -> tuple[Call, ...]:
-        """Return the calls of a program; operations that can run together are one."""
+        """Return the calls of a program, merging operations that can run together."""
         self.calls, waiting = [], list(entries)
         while waiting:
             ready = [each for each in waiting if self._is_ready(each)]
@@ -166,7 +166,7 @@ class _Scheduler:
         return self.plan.values[value].stage == Stage.ONCE
 
     def _largest_kind(self, ready: Iterable[Entry | FusedProduct]) -> list[Operation]:
-        """Return the largest set of ready operations that differ in their values alone."""
+        """Return the largest set of ready operations that differ only in their values."""
         kinds: dict[object, list[Operation]] = {}
         for each in ready:
             assert isinstance(each, Operation)
@@ -177,7 +177,7 @@ class _Scheduler:
         return max(kinds.values(), key=len)
 
     def _runs(self, together: list[Operation]) -> Iterator[list[Operation]]:
-        """Yield operations whose arguments follow each other in memory, or are the same."""
+        """Yield operations whose arguments are consecutive in memory, or the same."""
         run: list[Operation] = []
         for each in sorted(together, key=self._order):
             if run and not self._continues([*run, each]):
@@ -201,7 +201,7 @@ class _Scheduler:
         return value in self.state_values.values()
 
     def _argument(self, column: Sequence[int]) -> SlabRun | Stack | float | None:
-        """Source of one argument for all operations of a call; None if they share no one place."""
+        """Source of one argument for all operations of a call; None if there is no single one."""
         first = self.plan.values[column[0]]
         if first.number is not None:
             return first.number
@@ -244,7 +244,7 @@ class _Scheduler:
             self.calls.append(Call("@", (vector,), out, product))
 
     def _new(self, outs: list[int], early: bool) -> SlabRun:
-        """Place values one after another in memory of their own; a new state in its slab."""
+        """Place values consecutively in new memory, or new states in their slab."""
         widths = [self.plan.values[out].width for out in outs]
         if len(outs) == 1 and self._is_state(outs[0]) and not early:
             slab = H_SLAB if outs[0] == self.state_values["h"] else C_SLAB
@@ -260,7 +260,7 @@ class _Scheduler:
         )  # fmt: skip
 
     def _state_copies(self) -> Iterator[Call]:
-        """Yield copies of new states that were not made in their own place."""
+        """Yield copies of new states that were not computed in place."""
         for slab, name in ((H_SLAB, "h"), (C_SLAB, "c")):
             value = self.state_values[name]
             own = SlabRun(slab, 0, self.plan.values[self.plan.rows[f"{name}_prev"]].width, after=1)
@@ -270,12 +270,12 @@ class _Scheduler:
                 yield Call("copy", (given,), own)
 
 
-# What NumPy computes in one pass, so that the answer may take the place of an argument.
+# Functions that NumPy computes in one pass, so that the result may overwrite an argument.
 _ONE_PASS = ("+", "-", "*", "/", "neg", "tanh", "exp", "expm1", "abs", "min", "max")
 
 
 def _sharing_memory(slabs: Sequence[Slab], calls: Sequence[Call]) -> tuple[Call, ...]:
-    """Return the calls with temporaries that are done with used again."""
+    """Return the calls with dead temporaries reused."""
     last = {run.slab: place for place, call in enumerate(calls) for run in _runs_of(call)}
     taken: dict[int, int] = {}
     free: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Bytes in and out, safely: what strangers made is checked before memory is taken.
+"""Safe input and output: untrusted files are checked before memory is allocated.
 
-`safe` opens and reads, `output` writes, whole or not at all; `vectors` reads what people type.
+`safe` opens and reads, `output` writes atomically, and `vectors` reads what people type.
 """

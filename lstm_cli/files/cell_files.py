@@ -1,34 +1,36 @@
-"""A user's own cell, from a TOML file: a table of equations, which is data and never code.
+"""User-defined cells in TOML files: a table of equations, which is data and never code.
 
     name = "my-cell"
-    title = "one line on it"
+    title = "a one-line description"
     equations = '''
     z_f = W_f @ [h_prev, x] + b_f    # forget gate, pre-activation
     …
     '''
 
-or an edit of a cell there is: `base = "lstm"` with `[edit]` and `f = "1 - i"`, where `old` stands
-for the row that is replaced.
+or an edit of an existing cell: `base = "lstm"` with `[edit]` and `f = "1 - i"`, where `old` stands
+for the replaced row.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lstm_cli.base.errors import CellError, InputError, safe, suggest
 from lstm_cli.cell.cells import Cell, cell_named, parse_table
 from lstm_cli.cell.notation import write
+from lstm_cli.cell.roles import misnamed
 from lstm_cli.files.safe import read_text
 
 _KEYS = ("name", "title", "source", "equations", "base", "edit")
 
-# A table of hundreds of rows; the largest cell of the literature takes a thirtieth.
+# A table of hundreds of rows; the largest cell in the literature needs a thirtieth of that.
 MAX_CHARACTERS = 2**16
-# Python's reader takes time and memory by the square of a key's parts: a.a.a.a.a.a… Ours has two,
-# and no text or comment of a cell has so many words with nothing but dots between them.
+# Python's parser needs time and memory quadratic in the parts of a key: a.a.a.a.a.a… Ours have two,
+# and no text or comment in a cell has this many words separated by nothing but dots.
 _LONG_KEY = re.compile(
     r"""(?<![A-Za-z0-9_\\-])(?:(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
     r"[ \t]*\.[ \t]*){16}"
@@ -36,12 +38,12 @@ _LONG_KEY = re.compile(
 
 
 def read_cell(name: str) -> Cell:
-    """Return a cell by name, or from a file where `name` ends in `.toml`.
+    """Return a cell by name, or from a file if `name` ends in `.toml`.
 
     Raises:
         UsageError: no such cell.
         InputError: the file cannot be read or is not TOML.
-        CellError: the table is refused; row and column are those of the file.
+        CellError: the table is invalid; row and column are those of the file.
     """
     if not name.lower().endswith(".toml"):
         return cell_named(name)
@@ -63,7 +65,7 @@ def read_cell(name: str) -> Cell:
         source = _text(document, "source", place)
         cell = Cell(own or path.stem, title, rows, (source,) if source else ())
     try:
-        _ = cell.shapes  # sizes that cannot agree are refused here, where the file is known
+        _ = cell.shapes  # conflicting sizes are rejected here, where the file is known
     except CellError as error:
         raise error.within(place) from None
     return cell
@@ -72,15 +74,18 @@ def read_cell(name: str) -> Cell:
 def _edited(document: dict[str, Any], name: str, title: str, place: str) -> Cell:
     edit = document.get("edit", {})
     if not isinstance(edit, dict) or not all(isinstance(each, str) for each in edit.values()):
-        raise CellError("[edit] holds texts, one a row", where=place, hint='f = "1 - i"')
+        raise CellError("[edit] needs one text per row", where=place, hint='f = "1 - i"')
     base = cell_named(_text(document, "base", place))
     try:
         cell = base.edit(edit, name=name, title=title, source=_text(document, "source", place))
-        # Parsing the whole anew checks every name against the rows above it.
+        # Parsing the whole table again checks every name against the rows above it.
         parse_table("\n".join(f"{s} = {t}" for s, t in _plain(cell)), f"{place}, edited table")
     except CellError as error:
         raise error if place in error.where else error.within(place) from None
-    return cell
+    # In `c = i * c_prev + f * g` f is no forget gate, whatever it was called before.
+    other = misnamed(cell, base)
+    rows = (replace(row, label="") if row.symbol in other else row for row in cell.equations)
+    return replace(cell, equations=tuple(rows)) if other else cell
 
 
 def _plain(cell: Cell) -> list[tuple[str, str]]:
@@ -101,7 +106,7 @@ def _parse_toml(text: str, place: str) -> dict[str, Any]:
         raise InputError(
             f"not TOML: {safe(error)[:200]}",
             where=place,
-            hint="texts stand in quotes, tables in '''",
+            hint="put texts in quotes, tables in '''",
         ) from None
     except RecursionError:
         raise InputError("nested too deeply", where=place, hint="a cell file is flat") from None
@@ -119,6 +124,6 @@ def _text(document: dict[str, Any], key: str, place: str) -> str:
 
 
 def _first_line(text: str, table: str) -> int:
-    """Return the number in the file of the table's first line, so that errors point into it."""
+    """Return the line number of the table's first line, so that errors point into the file."""
     at = text.find(table) if table else -1
     return text.count("\n", 0, at) + 1 if at >= 0 else 1

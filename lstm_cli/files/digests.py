@@ -1,4 +1,4 @@
-"""The content of files as short texts, to tell whether what was computed from them still holds."""
+"""Digests of files, to tell whether results computed from them are still valid."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PIECE_BYTES = 2**20
 
 
 class Digests:
-    """Digests of files, each read once while what the system says of it stays the same.
+    """Digests of files, each read again only if its metadata changes.
 
     Args:
-        root: what paths are relative to, where that is not this process's folder.
+        root: the folder that paths are relative to, if not the current one.
     """
 
     def __init__(self, root: str = "") -> None:
@@ -28,28 +28,28 @@ class Digests:
         self.known: dict[str, tuple[object, str]] = {}
 
     def of(self, name: str) -> str:
-        """Return the digest of a file's content; "" where there is no such file to be read."""
+        """Return the digest of a file's content; "" if it cannot be read."""
         try:
             path = place_of(name, self.root)
-            now = _told_of(path)
+            now = _fingerprint(path)
             before, digest = self.known.get(name, (None, ""))
             if now != before:
                 digest = content_of(path)
                 self.known[name] = now, digest
-        except (OSError, ValueError, LstmStepError):  # whoever opens it says why not
+        except (OSError, ValueError, LstmStepError):  # opening it later reports why
             return ""
         return digest
 
     def unchanged(self, files: Mapping[str, str]) -> bool:
-        """Whether files (name -> digest) have the content that they had."""
+        """Whether the files still match their digests, given as name -> digest."""
         return all(self.of(name) == digest for name, digest in files.items())
 
 
-def _told_of(path: Path) -> object:
-    """Fingerprint that changes when a file does; a remote file is not looked at again.
+def _fingerprint(path: Path) -> object:
+    """Fingerprint that changes when a file does; a remote file is not checked again.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file does not exist.
     """
     if is_remote(path):
         return "elsewhere"
@@ -60,7 +60,7 @@ def _told_of(path: Path) -> object:
 
 
 def content_of(path: Path) -> str:
-    """Return the digest of what is in a file.
+    """Return the digest of a file's content.
 
     Raises:
         InputError: it cannot be opened.

@@ -1,7 +1,7 @@
-"""Which files a command reads: none of them may be what it writes.
+"""Keeps track of the files that a command reads, so that it overwrites none of them.
 
-Whoever opens a file notes it, and whoever is about to replace a file asks. Outside a command
-nothing is noted: a notebook may well write to the file that it has read.
+Code that opens a file records it, and code about to replace a file checks. Outside a command
+nothing is recorded: a notebook may well write to a file that it has read.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from lstm_cli.base.errors import OutputError, safe
 
-# What a file is, whatever it is called -> the name by which it is read; None outside a command.
+# File identity -> the name under which it was read; None outside a command.
 _noted: dict[object, str] | None = None
 
 
 @contextlib.contextmanager
 def noting_reads() -> Iterator[None]:
-    """Note the files that are read while this lasts, which is one command."""
+    """Record the files that are read within this context, which spans one command."""
     global _noted
     before, _noted = _noted, {}
     try:
@@ -31,35 +31,35 @@ def noting_reads() -> Iterator[None]:
 
 
 def note_read(file: str | Path | int, name: str = "") -> None:
-    """Note a file that this command reads: one here, elsewhere, or an open descriptor."""
+    """Record a file that this command reads: a local or remote path, or an open descriptor."""
     if _noted is not None and (identity := _identity(file)) is not None:
         _noted.setdefault(identity, safe(name or file))
 
 
 def note_stdin() -> None:
-    """Note the file that stdin is, where it is one."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or not of the system
+    """Record the file that stdin is redirected from, if any."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or not a real file
         note_read(sys.stdin.fileno(), "stdin")
 
 
 def check_stdout_unread() -> None:
-    """Refuse to append answers to what they are made from: `batch in.jsonl >> in.jsonl`.
+    """Refuse to append answers to their own input: `batch in.jsonl >> in.jsonl`.
 
     Raises:
-        OutputError: as `check_unread`.
+        OutputError: see `check_unread`.
     """
     try:
         stdout = sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or not of the system
+    except (AttributeError, OSError, ValueError):  # closed, or not a real file
         return
     check_unread(stdout, "stdout")
 
 
 def check_unread(target: Path | int, called: str = "") -> None:
-    """Refuse to write a file that this command reads, whatever links or spellings lead to it.
+    """Refuse to write to a file that this command reads, through any link or spelling.
 
     Raises:
-        OutputError: names both.
+        OutputError: the file is also read; the message has both names.
     """
     name = _noted.get(_identity(target)) if _noted else None
     if name is None:
@@ -70,11 +70,11 @@ def check_unread(target: Path | int, called: str = "") -> None:
 
 
 def _identity(file: str | Path | int) -> object:
-    """Identity that all names of a file share; None where there is no such file to lose."""
+    """Identity shared by all names of a file; None if there is no file to lose."""
     try:
         status = os.stat(file)
     except TypeError:
-        return str(file)  # elsewhere: only its URL tells
+        return str(file)  # remote: identified by its URL alone
     except (OSError, ValueError):
         return None
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

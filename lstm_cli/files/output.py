@@ -1,6 +1,6 @@
-"""Answers on their way out: numbers as text, JSON, and files that are whole or not there.
+"""Output: numbers as text, JSON, and atomically written files.
 
-A number in a data format is the shortest text that reads back as the same number of its type.
+A number in a data format is the shortest text that reads back as the same number in its type.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from lstm_cli.files.inputs_read import check_stdout_unread, check_unread
 
 
 def plain_list(array: Array, dtype: Any = np.float64) -> Any:
-    """Return an array as nested lists of the shortest numbers; nan and inf as text.
+    """Convert an array to nested lists of shortest round-trip numbers; nan and inf become text.
 
-    A float32 such as 0.1 comes out as 0.1 and not as the 0.10000000149011612 it is as a double.
+    A float32 such as 0.1 comes out as 0.1 rather than 0.10000000149011612, its value as a double.
     """
     values: Any
     if np.dtype(dtype) == np.float64:
@@ -39,7 +39,7 @@ def plain_list(array: Array, dtype: Any = np.float64) -> Any:
 
 
 def _name_nonfinite(value: Any) -> Any:
-    """JSON has no nan or inf: they go out as the texts NaN, Infinity, -Infinity."""
+    """Replace nan and inf, which JSON lacks, by the texts NaN, Infinity and -Infinity."""
     if isinstance(value, list):
         return [_name_nonfinite(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -55,7 +55,7 @@ def step_record(
     dtype: Any,
     index: Any = ...,
 ) -> dict[str, Any]:
-    """Return one element of `steps`: layer, direction, t, and every value as a list."""
+    """Build one element of `steps`: layer, direction, t, and every value as a list."""
     return {
         "layer": layer,
         "direction": direction,
@@ -65,22 +65,23 @@ def step_record(
 
 
 def json_text(document: Any, *, indent: int | None = None) -> str:
-    """Return one JSON document, on one line unless `indent` is given."""
+    """Serialize a JSON document, on one line unless `indent` is given."""
     return json.dumps(document, allow_nan=False, indent=indent)
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
-    """Return an npz archive of the arrays."""
+    """Serialize arrays as an npz archive."""
     buffer = io.BytesIO()
     np.savez(buffer, **dict(arrays))  # type: ignore[arg-type] # names are symbols, never 'file'
     return buffer.getvalue()
 
 
 def write_out(pieces: Iterable[str | bytes], output: str = "-") -> None:
-    """Write an answer to stdout (`-`) or, all or nothing, to a file.
+    """Write an answer to stdout (`-`) or atomically to a file.
 
     Raises:
-        OutputError: the disk is full, the folder missing, no permission; the file is also read.
+        OutputError: the disk is full, the folder is missing, permission is denied, or the file is
+            also read.
     """
     if output == "-":
         _to_stdout(pieces)
@@ -101,13 +102,13 @@ def _to_stdout(pieces: Iterable[str | bytes]) -> None:
                 sys.stdout.buffer.write(piece)
         sys.stdout.flush()
     except BrokenPipeError:
-        raise  # the reader has seen enough; `main` ends quietly
+        raise  # the reader has closed the pipe; `main` exits quietly
     except OSError as error:
         raise _cannot_write("stdout", error) from None
 
 
 def write_atomically(path: Path, pieces: Iterable[str | bytes]) -> None:
-    """Write a file beside its place and move it there when it is whole.
+    """Write a temporary file next to `path` and move it into place once it is complete.
 
     Raises:
         OutputError: as `write_out`; the old file, if there was one, is as before.
@@ -122,21 +123,21 @@ def write_atomically(path: Path, pieces: Iterable[str | bytes]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write and to read, beside `path`; it takes its place when all went well.
+    """Open a temporary file next to `path` that replaces it on success.
 
     Raises:
         OutputError: as `write_out`; the old file, if there was one, is as before.
     """
     check_unread(path)
     given, path = path, _target(path)
-    # Named before it is there: whatever interrupts this finds it to be removed.
+    # Named before it exists, so that it is removed after any interruption.
     temporary = path.with_name(f".{path.name[:80]}.{os.urandom(8).hex()}")
     try:
         with open(temporary, "x+b", opener=_private) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        check_unread(given)  # what was read since: samples come while their answers go
+        check_unread(given)  # again: samples are read while their answers are written
         os.chmod(temporary, _mode(path))
         os.replace(temporary, path)
     except BaseException as error:
@@ -152,12 +153,12 @@ def _private(name: str, flags: int) -> int:
 
 
 def is_device(path: Path) -> bool:
-    """Return whether a path is there and no file, so that no file may take its place.
+    """Whether a path exists and is not a regular file, so that it must not be replaced.
 
     Raises:
-        OutputError: what is there cannot be told.
+        OutputError: the path cannot be examined.
     """
-    # Not of what a link leads to by name: /dev/stdout leads to "pipe:[1234]".
+    # The link itself is not resolved by name: /dev/stdout leads to "pipe:[1234]".
     try:
         return path.exists() and not path.is_file()
     except OSError as error:
@@ -165,15 +166,15 @@ def is_device(path: Path) -> bool:
 
 
 def _target(path: Path) -> Path:
-    """Return the file that a link leads to, so that the link stays."""
+    """Return the target of a link, so that the link is kept."""
     try:
         return path.resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL
+    except (OSError, RuntimeError, ValueError) as error:  # a cycle of links, a NUL
         raise _cannot_write(safe(path), error) from None
 
 
 def _write_device(path: Path, pieces: Iterable[str | bytes]) -> None:
-    """Write to what is no file (/dev/null, a FIFO)."""
+    """Write to something other than a regular file (/dev/null, a FIFO)."""
     try:
         with path.open("wb") as stream:
             for piece in pieces:
@@ -183,7 +184,7 @@ def _write_device(path: Path, pieces: Iterable[str | bytes]) -> None:
 
 
 def _mode(path: Path) -> int:
-    """Return the old file's mode, or what the umask leaves of 0666."""
+    """Return the old file's mode, or 0666 less the umask."""
     with contextlib.suppress(OSError):
         return path.stat().st_mode & 0o7777
     mask = os.umask(0)
@@ -195,5 +196,5 @@ def _cannot_write(place: str, error: Exception) -> OutputError:
     return OutputError(
         f"cannot write: {(getattr(error, 'strerror', None) or str(error)).lower()}",
         where=place,
-        hint="check the folder, its permissions and the space left, or name another -o FILE",
+        hint="check the folder, its permissions and the free space, or choose another -o FILE",
     )

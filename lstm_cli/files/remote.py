@@ -1,7 +1,7 @@
-"""Files that are elsewhere: by a URL (`s3://…`, `memory://…`), or below another folder than ours.
+"""Remote files, given by a URL (`s3://…`, `memory://…`), and paths relative to another folder.
 
-fsspec opens them, with whichever backend the user has for the scheme. A path in a file that
-somebody else made stays in the file system of that file: it can name no URL of its own.
+fsspec opens them, with whichever backend the user has installed for the scheme. A path inside an
+untrusted file stays within the file system of that file: it cannot be a URL.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import IO, Any, cast
 from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.files.inputs_read import note_read
 
-# What is copied here to be read (weights, npz, Parquet) is at most so large.
+# Size limit of files copied here to be read (weights, npz, Parquet).
 MAX_COPY_BYTES = 8 * 2**30
 PIECE_BYTES = 2**20
 
 
 def is_remote(name: object) -> bool:
-    """Whether this is a URL."""
+    """Whether a name is a URL."""
     return "://" in str(name)
 
 
 def place_of(name: str, root: str = "") -> Path:
-    """Return the path of a name, or of a URL something that is used as a path is.
+    """Return the path for a name, or a path-like object for a URL.
 
     Args:
         name: a path or a URL.
-        root: what a path is relative to, where that is not this process's folder.
+        root: the folder that a path is relative to, if not the current one.
 
     Raises:
-        InputError: fsspec or the backend of the scheme is missing.
+        InputError: fsspec or the backend for the scheme is missing.
     """
     if not is_remote(name):
         return Path(root, name) if root else Path(name)
@@ -47,15 +47,15 @@ def place_of(name: str, root: str = "") -> Path:
         ) from None
     with _backend(name):
         path = UPath(name)
-        _ = path.fs  # this is where a missing backend shows
+        _ = path.fs  # fails if a backend is missing
     return cast(Path, path)
 
 
 def beside(folder: Path, name: str) -> Path:
-    """Resolve a name written in a file that lies in this folder.
+    """Resolve a name found in a file in this folder.
 
     Raises:
-        InputError: the file is elsewhere, and the name does not stay there.
+        InputError: the file is remote, and the name leads out of its file system.
     """
     if not is_remote(folder):
         return folder / name
@@ -63,16 +63,16 @@ def beside(folder: Path, name: str) -> Path:
         raise InputError(
             f"'{safe(name)}' is not relative to the sample's file",
             where=safe(folder),
-            hint="name a file beside it, or below",
+            hint="name a file in its folder or below",
         )
     return (folder / name).resolve()
 
 
 def find_remote(argument: str, suffixes: tuple[str, ...]) -> list[str]:
-    """Return the files that a URL names: itself, those of a folder or of a glob, sorted.
+    """Return the files that a URL names, sorted: itself, or those of a folder or glob.
 
     Raises:
-        InputError: the backend is missing, or cannot list it.
+        InputError: the backend is missing or cannot list the URL.
     """
     place: Any = place_of(argument)
     with _backend(argument):
@@ -91,10 +91,10 @@ def _bare(path: str) -> str:
 
 
 def open_remote(path: Path) -> IO[bytes]:
-    """Open a file that is elsewhere, so that whatever its backend raises is ours.
+    """Open a remote file, translating any exception of its backend to ours.
 
     Raises:
-        InputError: it cannot be opened; while it is read: its backend fails.
+        InputError: it cannot be opened, or the backend fails while it is read.
     """
     note_read(path)
     with _backend(path):
@@ -103,22 +103,22 @@ def open_remote(path: Path) -> IO[bytes]:
 
 
 class _Stream(io.RawIOBase):
-    """A stream of a backend, whose errors are ours."""
+    """A backend's stream with its errors translated to ours."""
 
     def __init__(self, source: IO[bytes], path: Path) -> None:
         self.source = source
         self.path = path
 
     def readable(self) -> bool:
-        """Return True: it is there to be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return whether a part in the middle can be read alone."""
+        """Whether the stream supports random access."""
         return self.source.seekable()
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a byte."""
+        """Move to a byte offset."""
         with _backend(self.path):
             return self.source.seek(offset, whence)
 
@@ -130,7 +130,7 @@ class _Stream(io.RawIOBase):
         return len(piece)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the underlying stream."""
         if not self.closed:
             self.source.close()
         super().close()
@@ -138,11 +138,11 @@ class _Stream(io.RawIOBase):
 
 @contextlib.contextmanager
 def at_hand(place: Path, shown: Path) -> Iterator[Path]:
-    """Give a file to readers that want one of this machine: itself, or a copy while it is read.
+    """Yield a local path: the file itself, or a temporary copy of a remote one.
 
     Args:
-        place: where it is.
-        shown: what it is called in errors.
+        place: the path or URL of the file.
+        shown: its name in errors.
 
     Raises:
         InputError: it cannot be opened or copied.
@@ -155,7 +155,7 @@ def at_hand(place: Path, shown: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def called(place: Path, shown: Path) -> Iterator[None]:
-    """Let errors call a file by the name it was given, wherever it is read."""
+    """Make errors refer to a file by the name it was given, wherever it is read."""
     try:
         yield
     except LstmStepError as error:
@@ -188,7 +188,7 @@ def _copy(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _backend(name: object) -> Iterator[None]:
-    """Say what a backend says; each raises exceptions of its own."""
+    """Translate a backend's exceptions, which differ between backends."""
     try:
         yield
     except (LstmStepError, MemoryError):
@@ -197,7 +197,7 @@ def _backend(name: object) -> Iterator[None]:
         raise InputError(
             f"this kind of URL needs another package: {safe(error)}"[:200],
             where=safe(name),
-            hint="pip install the package of the scheme: s3fs, gcsfs, adlfs, …",
+            hint="pip install the package for the scheme: s3fs, gcsfs, adlfs, …",
         ) from None
     except FileNotFoundError:
         raise InputError("no such file", where=safe(name), hint="check the URL") from None
@@ -206,5 +206,5 @@ def _backend(name: object) -> Iterator[None]:
         raise InputError(
             f"cannot read: {reason}"[:200],
             where=safe(name),
-            hint="check the URL, the credentials of its backend, and the network",
+            hint="check the URL, the credentials and the network",
         ) from None

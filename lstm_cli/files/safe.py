@@ -1,7 +1,7 @@
-"""Open files that strangers made: sizes are checked before memory is taken, nothing is unpickled.
+"""Read untrusted files: sizes are checked before memory is allocated, and nothing is unpickled.
 
-JSON is refused where the standard reader would guess (duplicate keys, NaN, numbers past the
-range of a double); npy and npz headers are checked against the bytes that are really there.
+JSON is rejected where the standard parser would guess (duplicate keys, NaN, numbers outside the
+range of a double); npy and npz headers are checked against the bytes actually present.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from lstm_cli.files.remote import is_remote, open_remote
 
 MAX_TEXT_BYTES = 256 * 2**20
 MAX_ARRAY_BYTES = 2 * 2**30
-# A whole number above this is not exact as a double.
+# An integer above this may not be exact as a double.
 MAX_EXACT_INT = 2**53
-# A sample with inline weights is five deep; what is deeper is an attack on whoever walks it.
+# A sample with inline weights is five levels deep; anything deeper is an attack on recursion.
 MAX_JSON_DEPTH = 64
 MAX_AXES = 32
 
 
 def read_text(path: Path) -> str:
-    """Return a UTF-8 file's text (a byte-order mark is dropped).
+    """Read a UTF-8 text file, dropping a byte-order mark.
 
     Raises:
         InputError: missing, a folder, too large, or not UTF-8.
@@ -50,10 +50,10 @@ def read_text(path: Path) -> str:
 
 
 def decode(data: bytes, place: str) -> str:
-    """Return bytes as text.
+    """Decode UTF-8 bytes.
 
     Raises:
-        InputError: not UTF-8; names the byte.
+        InputError: not UTF-8; the message has the byte.
     """
     try:
         return data.decode("utf-8-sig")
@@ -61,12 +61,12 @@ def decode(data: bytes, place: str) -> str:
         raise InputError(
             f"not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}",
             where=place,
-            hint="save the file as UTF-8; arrays go in .npy or .npz",
+            hint="save the file as UTF-8; use .npy or .npz for arrays",
         ) from None
 
 
 def read_stdin(place: str) -> str:
-    """Read stdin; say so on stderr where a person would have to type it.
+    """Read stdin, with a note on stderr if it is a terminal.
 
     Raises:
         InputError: too large, or not UTF-8.
@@ -74,7 +74,7 @@ def read_stdin(place: str) -> str:
     if sys.stdin is None:
         raise InputError("stdin is closed", where=place, hint="pipe the data in, or use @FILE")
     if sys.stdin.isatty():
-        say(f"reading {place} from the terminal, Ctrl-D ends it")
+        say(f"reading {place} from the terminal; end with Ctrl-D")
     note_stdin()
     return decode(_read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
 
@@ -83,12 +83,12 @@ def _read_bytes(path: Path) -> bytes:
     with open_checked(path) as stream:
         try:
             return _read_bounded(stream, safe(path))
-        except OSError as error:  # opened, and yet it cannot be read: a broken disk, /proc
+        except OSError as error:  # opened, but cannot be read: a broken disk, /proc
             raise _cannot_read(path, error) from None
 
 
 def _read_bounded(stream: IO[bytes], place: str) -> bytes:
-    """Return all of a stream, piece by piece: one large `read` would take its memory at once."""
+    """Read a whole stream in pieces: a single large `read` would allocate its memory up front."""
     data = bytearray()
     while piece := stream.read(2**20):
         data += piece
@@ -100,8 +100,8 @@ def open_checked(path: Path) -> IO[bytes]:
     """Open a file for reading.
 
     Raises:
-        InputError: it cannot be opened. What else is in its folder is not told: whoever named it,
-            in a sample or on a page, need not be who may look there.
+        InputError: it cannot be opened. The message does not list the folder: whoever named the
+            file, in a sample or on a page, may not be allowed to see it.
     """
     if is_remote(path):
         return open_remote(path)
@@ -117,7 +117,7 @@ def _cannot_read(path: Path, error: Exception) -> InputError:
     return InputError(
         f"cannot read {safe(path)}: {reason.lower()}",
         where=safe(path),
-        hint="check the path; in a sample it is relative to the folder of the sample's file",
+        hint="check the path; in a sample, it is relative to the folder of the sample's file",
     )
 
 
@@ -130,11 +130,11 @@ def _check_size(size: int, limit: int, place: str) -> None:
 
 
 def parse_json(text: str, place: str) -> Any:
-    """Return a JSON document, refusing what JSON readers guess at.
+    """Parse a JSON document strictly.
 
     Raises:
-        InputError: malformed (line and column), a duplicate key, NaN or Infinity, a number that
-            overflows a double or a whole number that is not exact as one, too deep.
+        InputError: malformed (with line and column), a duplicate key, NaN or Infinity, a number
+            that overflows a double, an integer not exact as one, or nesting that is too deep.
     """
 
     def refuse(what: str, token: str, hint: str) -> NoReturn:
@@ -192,7 +192,7 @@ def _check_depth(document: Any, place: str) -> None:
 
 def _too_deep(place: str) -> InputError:
     return InputError(
-        f"nested deeper than {MAX_JSON_DEPTH}", where=place, hint="arrays go three deep"
+        f"nested deeper than {MAX_JSON_DEPTH}", where=place, hint="arrays have at most three levels"
     )
 
 
@@ -200,7 +200,7 @@ _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|-?Infinity|NaN|-?[0-9][0-9.eE+-]*')
 
 
 def _locate(text: str, token: str, place: str) -> str:
-    """Return the place of a token's last appearance outside a longer one: line, column, caret."""
+    """Locate the last occurrence of a token that is not part of a longer one."""
     starts = [match.start() for match in _TOKEN.finditer(text) if match[0] == token]
     if not starts:
         return place
@@ -213,17 +213,17 @@ def _locate(text: str, token: str, place: str) -> str:
 
 
 def to_array(value: Any, name: str, place: str, *, max_axes: int = 3) -> Array:
-    """Return nested lists of numbers as a float64 array.
+    """Convert nested lists of numbers to a float64 array.
 
     Args:
-        value: what JSON held: a list, or lists of equal length.
+        value: a list from JSON, or lists of equal length.
         name: the key, for messages.
         place: the file, for messages.
-        max_axes: how deep the lists may go.
+        max_axes: maximum nesting of the lists.
 
     Raises:
-        InputError: something that is not a number, too deep.
-        ShapeError: rows of unequal length; names both.
+        InputError: an entry that is not a number, or lists nested too deeply.
+        ShapeError: rows of unequal length; the message has both.
     """
     shape = _list_shape(value, name, place, max_axes, ())
     if 0 in shape:
@@ -246,7 +246,7 @@ def _list_shape(
         return ()
     if axes == 0:
         raise InputError(f"{safe(name)} is nested too deeply", where=place, hint="use fewer lists")
-    # The common case, a plain row, without a call for each number.
+    # Fast path for a plain row, without a call per number.
     if value and all(type(each) is float or type(each) is int for each in value):
         return (len(value),)
     shapes = [_list_shape(v, name, place, axes - 1, (*index, i)) for i, v in enumerate(value)]
@@ -267,7 +267,7 @@ def _count(shape: tuple[int, ...]) -> str:
 
 
 def read_npy(path: Path) -> Array:
-    """Return the array of a .npy file.
+    """Read the array in a .npy file.
 
     Raises:
         InputError: not an npy file, an object array, or fewer bytes than the header declares.
@@ -281,7 +281,7 @@ def read_npy(path: Path) -> Array:
 
 
 def map_npy(path: Path) -> Array:
-    """Return the array of a .npy file as pages of the file that come when they are looked at.
+    """Memory-map the array in a .npy file.
 
     Raises:
         InputError: as `read_npy`.
@@ -292,13 +292,13 @@ def map_npy(path: Path) -> Array:
 
 
 def map_npz(path: Path, key: str) -> Array | None:
-    """Return a member of a .npz file likewise; "" is the only one.
+    """Memory-map a member of a .npz file; "" means the only one.
 
-    None where it cannot be mapped, because it is packed or not there: `read_npz` reads it, or says
-    what is wrong.
+    Returns None if it cannot be mapped because it is compressed or missing: `read_npz` then reads
+    it or reports what is wrong.
 
     Raises:
-        InputError: as `read_npz`; but a mapped member is not checked against its sum.
+        InputError: as `read_npz`, except that the checksum of a mapped member is not verified.
     """
     with open_checked(path) as stream:
         try:
@@ -308,7 +308,7 @@ def map_npz(path: Path, key: str) -> Array | None:
                 return None
             start = wanted[0].header_offset
             stream.seek(start)
-            # The lengths of the member's name and of what more is said of it end its record.
+            # The local header ends with the lengths of the member's name and extra field.
             signature, name, more = struct.unpack("<4s22xHH", stream.read(30))
         except _BAD_ZIP as error:
             raise _not_npz(path, str(error)) from None
@@ -321,7 +321,7 @@ def map_npz(path: Path, key: str) -> Array | None:
 
 
 def _map(path: Path, stream: IO[bytes], start: int, size: int, place: str) -> Array:
-    """Return the npy array that lies in `size` bytes of an open file from `start` on, mapped."""
+    """Memory-map the npy array in `size` bytes of an open file from `start`."""
     stream.seek(start)
     shape, fortran, dtype, data = _header(stream.read(min(size, 16_384)), place)
     _check_dtype(dtype, place)
@@ -332,9 +332,9 @@ def _map(path: Path, stream: IO[bytes], start: int, size: int, place: str) -> Ar
 
 
 def let_go(array: Array) -> None:
-    """Give back the pages of a mapped file that were looked at; others do nothing.
+    """Release the resident pages of a memory-mapped array; does nothing for other arrays.
 
-    They come again when they are looked at again, and until then are no memory of ours.
+    They are loaded again on the next access and take no memory until then.
     """
     whole: Any = array
     while isinstance(whole, np.ndarray):
@@ -344,10 +344,10 @@ def let_go(array: Array) -> None:
 
 
 def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return name -> (shape, dtype) of a .npz file, from its headers alone.
+    """Map the names in a .npz file to (shape, dtype), reading only the headers.
 
     Raises:
-        InputError: as `read_npz`, but for what only the numbers show.
+        InputError: as `read_npz`, except for faults in the data itself.
     """
     found: dict[str, tuple[tuple[int, ...], str]] = {}
 
@@ -362,11 +362,11 @@ def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def read_npz(path: Path, only: str | None = None) -> dict[str, Array]:
-    """Return every array of a .npz file, or the one called `only`.
+    """Read every array in a .npz file, or only the one named `only`.
 
     Raises:
-        InputError: not a zip, more than 2 GiB unpacked, a key twice, an object array, a header
-            that declares more than the member holds.
+        InputError: not a zip, more than 2 GiB uncompressed, a duplicate key, an object array, or a
+            header that declares more than the member holds.
     """
     return dict(_read_archive(path, only, _read_array))
 
@@ -374,7 +374,7 @@ def read_npz(path: Path, only: str | None = None) -> dict[str, Array]:
 def _read_archive(
     path: Path, only: str | None, read: Callable[[IO[bytes], int, str], Array]
 ) -> Iterator[tuple[str, Array]]:
-    """Yield (name, what `read` makes of the member) for all members, or for `only` one."""
+    """Yield (name, result of `read`) for all members, or for the one named `only`."""
     with open_checked(path) as stream:
         try:
             archive = zipfile.ZipFile(stream)
@@ -385,9 +385,9 @@ def _read_archive(
         yield from _read_members(archive, members, path, only, read)
 
 
-# The bit of a member's flags that says so.
+# The flag bit of an encrypted member.
 _ENCRYPTED = 1
-# What zipfile and the decompressors below it raise on damaged or hostile archives.
+# Exceptions of zipfile and its decompressors on damaged or hostile archives.
 _BAD_ZIP = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
@@ -405,7 +405,7 @@ def _read_members(
         key = member.filename.removesuffix(".npy")
         place = f"{safe(path)}, key {safe(key)}"
         if key in seen:
-            raise InputError(f"key '{safe(key)}' is there twice", where=place, hint="keep one")
+            raise InputError(f"key '{safe(key)}' occurs twice", where=place, hint="keep one")
         seen.add(key)
         if only is not None and key != only:
             continue
@@ -424,7 +424,7 @@ def _not_npz(path: Path, reason: str) -> InputError:
 
 
 def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
-    """Return an npy array whose header has been checked against `size` bytes."""
+    """Read an npy array after checking its header against `size` bytes."""
     head = stream.read(min(size, 16_384))
     shape, fortran, dtype, start = _header(head, place)
     _check_dtype(dtype, place)
@@ -433,23 +433,23 @@ def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
         raise _short(declared, there, shape, place)
     data = head[start:] + stream.read(max(0, declared - (len(head) - start)))
     if len(data) < declared or (dtype.kind == "U" and not _is_text(data[:declared], dtype)):
-        raise InputError("cut or damaged", where=place, hint="write it again")
+        raise InputError("truncated or damaged", where=place, hint="write it again")
     if not declared:
-        return np.empty(0, dtype)  # whoever reads it says that it is empty
+        return np.empty(0, dtype)  # the caller reports that it is empty
     array = np.frombuffer(data[:declared], dtype=dtype)
     return array.reshape(shape, order="F" if fortran else "C")
 
 
 def _short(declared: int, there: int, shape: tuple[int, ...], place: str) -> InputError:
     return InputError(
-        f"the header declares {declared:,} bytes {shape}, the file has {there:,}",
+        f"the header declares {declared:,} bytes {shape}, but the file has {there:,}",
         where=place,
-        hint="the file is cut or damaged; write it again",
+        hint="the file is truncated or damaged; write it again",
     )
 
 
 def _header(head: bytes, place: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Return shape, whether in Fortran order, dtype, and where the numbers start."""
+    """Return the shape, whether the order is Fortran's, the dtype, and the offset of the data."""
     stream = io.BytesIO(head)
     try:
         version = np.lib.format.read_magic(stream)
@@ -458,11 +458,11 @@ def _header(head: bytes, place: str) -> tuple[tuple[int, ...], bool, np.dtype[An
         form = np.lib.format
         read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python 2's `3L` is fine by us
+            warnings.simplefilter("ignore")  # Python 2's `3L` is accepted
             shape, fortran, dtype = read(stream)
         if len(shape) > MAX_AXES or any(type(axis) is not int or axis < 0 for axis in shape):
             raise ValueError(f"shape {shape}")
-    except Exception as error:  # hostile headers bring NumPy's parser to raise nearly anything
+    except Exception as error:  # hostile headers make NumPy's parser raise almost anything
         raise InputError(
             f"not an npy array: {safe(error) or 'unreadable header'}"[:200],
             where=place,
@@ -482,6 +482,6 @@ def _check_dtype(dtype: np.dtype[Any], place: str) -> None:
 
 
 def _is_text(data: bytes, dtype: np.dtype[Any]) -> bool:
-    """Whether every code point is one: NumPy itself does not look before Python fails on it."""
+    """Whether every code point is valid; NumPy does not check before Python fails on it."""
     points = np.frombuffer(data, dtype=np.dtype("u4").newbyteorder(dtype.byteorder))
     return not points.size or int(points.max()) <= sys.maxunicode

@@ -1,4 +1,4 @@
-"""Traces that were written: `run --json` or JSONL, ours or anybody's of the same form."""
+"""Saved traces: the output of `run --json` or JSONL, ours or any other of the same form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lstm_cli.files.safe import parse_json, read_text, to_array
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One element of `steps`: where it is, and symbol -> `(n,)`."""
+    """One element of `steps`: its position, and a mapping of symbol to `(n,)`."""
 
     layer: int
     direction: str
@@ -29,8 +29,8 @@ class TraceFile:
     """A trace read back.
 
     Attributes:
-        steps: as they stand in the file.
-        source, convention, cell: what the file says of its weights; "" where it says nothing.
+        steps: in file order.
+        source, convention, cell: what the file says about its weights; "" if nothing.
         place: the file, for messages.
     """
 
@@ -41,7 +41,7 @@ class TraceFile:
     place: str
 
     def over_time(self, layer: int, direction: str, symbol: str) -> Array | None:
-        """Return a symbol `(T, n)` by input time, or None where a step lacks it."""
+        """Return a symbol `(T, n)` by input time, or None if a step lacks it."""
         mine = [s for s in self.steps if (s.layer, s.direction) == (layer, direction)]
         rows = [step.values.get(symbol) for step in sorted(mine, key=lambda step: step.t)]
         known = [row for row in rows if row is not None]
@@ -51,7 +51,7 @@ class TraceFile:
 
     @property
     def runs(self) -> list[tuple[int, str]]:
-        """(layer, direction), each once, in the file's order."""
+        """Distinct (layer, direction) pairs, in file order."""
         return list(dict.fromkeys((step.layer, step.direction) for step in self.steps))
 
 
@@ -61,7 +61,7 @@ def is_trace(document: Any) -> bool:
 
 
 def read_document(path: Path) -> Any:
-    """Return a JSON document, or the lines of a JSONL file as a list.
+    """Read a JSON document, or the lines of a JSONL file as a list.
 
     Raises:
         InputError: unreadable, or not JSON.
@@ -74,17 +74,17 @@ def read_document(path: Path) -> Any:
 
 
 def read_trace(path: Path) -> TraceFile:
-    """Return the trace in a file.
+    """Read a trace from a file.
 
     Raises:
-        InputError: unreadable, no trace, or a step without its place or with what are no numbers.
+        InputError: unreadable, not a trace, or a step without a position or with non-numbers.
     """
     document, place = read_document(path), safe(path)
     if isinstance(document, list):
         document = {"steps": document}
     if not is_trace(document) or not document["steps"]:
         raise InputError(
-            "no trace: there is no list of steps", where=place,
+            "not a trace: there is no list of steps", where=place,
             hint="`lstm-step … --json` writes one; a step is "
             '{"layer": 0, "direction": "forward", "t": 1, "f": […], "h": […]}',
         )  # fmt: skip
@@ -106,7 +106,7 @@ def _step(each: Any, place: str) -> Step:
     whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (layer, t))
     if not whole or direction not in ("forward", "backward"):
         raise InputError(
-            "a step does not say where it is", where=place,
+            "a step has no layer, direction or t", where=place,
             hint='"layer": 0, "direction": "forward", "t": 1',
         )  # fmt: skip
     values = {

@@ -19,11 +19,11 @@ from lstm_cli.base.errors import InputError, ShapeError, caret, safe, suggest
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 MAX_STEPS = 10**9
-# A larger npy or npz file is not read but mapped; it is looked through in blocks.
+# A larger npy or npz file is memory-mapped instead of read, and checked in blocks.
 MAP_BYTES = 64 * 2**20
 BLOCK_BYTES = 8 * 2**20
 _WORD = re.compile(r"[^\s,;\[\]()]+")
-# np.array( … , dtype=float32) and its relatives: what is before and after the brackets.
+# np.array( … , dtype=float32) and the like: the text before and after the brackets.
 _PASTED = re.compile(
     r"\s*(?:\w+\.)?(?:array|asarray|tensor|Tensor)\s*\((?P<inner>.*?)"
     r"(?:,\s*(?:dtype|device|requires_grad|grad_fn|shape)\s*=.*)?\)\s*",
@@ -39,11 +39,11 @@ def read_vector(
     Args:
         text: numbers, `@file`, `@file:key`, or `-` for stdin.
         name: the option, for messages: `--x`.
-        allow_nonfinite: whether nan and inf are numbers.
-        most_axes: 3 lets an array in a file be samples of rows, `(N, rows, n)`.
+        allow_nonfinite: whether nan and inf are accepted.
+        most_axes: 3 also accepts an array of samples in a file, `(N, rows, n)`.
 
     Raises:
-        InputError: with the caret under the bad token.
+        InputError: not numbers; with a caret under the bad token.
         ShapeError: rows of unequal length.
     """
     source = _source(text, name)
@@ -55,9 +55,9 @@ def read_vector(
 def read_printed(
     text: str, name: str, *, allow_nonfinite: bool = False
 ) -> tuple[Array, Array | None]:
-    """Return rows `(rows, n)` as `read_vector` does, and the decimals of each number as written.
+    """Like `read_vector`, but also return the decimals of each number as written.
 
-    The decimals are None where the numbers come from a file that is no text. 1.50e-3 has five.
+    The decimals are None if the numbers come from a binary file. 1.50e-3 has five.
 
     Raises:
         InputError, ShapeError: as `read_vector`.
@@ -71,9 +71,9 @@ def read_printed(
 
 
 def _source(text: str, name: str) -> tuple[str, str] | None:
-    """Return the text that a vector option stands for, and its place; None for a file of arrays."""
+    """Return the text behind a vector option and its origin; None for a file of arrays."""
     if text == "-":
-        from lstm_cli.files.safe import read_stdin  # typed numbers need no reader of files
+        from lstm_cli.files.safe import read_stdin  # not needed for typed numbers
 
         return _uncommented(read_stdin(name)), f"{name}, stdin"
     if not text.startswith("@"):
@@ -116,11 +116,11 @@ def _is_large(path: Path) -> bool:
     try:
         return path.is_file() and path.stat().st_size > MAP_BYTES
     except (OSError, ValueError):
-        return False  # whoever opens it says what is wrong
+        return False  # opening it reports what is wrong
 
 
 def _split_key(text: str) -> tuple[Path, str]:
-    """Return path and key of `file.npz:key`; a colon belongs to the path where no key can be."""
+    """Split `file.npz:key` into path and key; without a possible key, a colon is in the path."""
     stem, colon, key = text.rpartition(":")
     if colon and stem.lower().endswith((".npz", ".json")):
         return Path(stem), key
@@ -144,11 +144,11 @@ def _member(members: dict[str, Any], key: str, place: str) -> Any:
 def check_rows(
     array: Array, name: str, place: str, allow_nonfinite: bool = False, most_axes: int = 2
 ) -> Array:
-    """Return an array from a file as rows `(rows, n)` of float64, or with axes before them.
+    """Convert an array from a file to float64 rows `(rows, n)`, possibly with leading axes.
 
     Raises:
-        ShapeError: more than `most_axes` axes, or nothing in it.
-        InputError: not numbers, or not finite where finite is asked for.
+        ShapeError: more than `most_axes` axes, or an empty array.
+        InputError: not numbers, or not finite when finite numbers are required.
     """
     if array.dtype.kind not in "fiu":
         raise InputError(f"{name} is text, not numbers", where=place, hint="store numbers")
@@ -157,10 +157,10 @@ def check_rows(
         raise ShapeError(
             f"{name} has shape {array.shape}, needs {wanted}",
             where=place,
-            hint="many samples at once go through `lstm-step batch`",
+            hint="use `lstm-step batch` for many samples at once",
         )
     rows = np.atleast_2d(array)
-    if not isinstance(array, np.memmap):  # a large file stays one: what is run of it is converted
+    if not isinstance(array, np.memmap):  # a large file stays mapped; only what is run is converted
         rows = rows.astype(np.float64)
     if not allow_nonfinite:
         _check_finite(rows, name, place)
@@ -168,12 +168,12 @@ def check_rows(
 
 
 def _check_finite(rows: Array, name: str, place: str) -> None:
-    """Refuse nan and inf in `(…, rows, n)`, looking at some rows at a time.
+    """Reject nan and inf in `(…, rows, n)`, checking a block of rows at a time.
 
     Raises:
-        InputError: names the first.
+        InputError: the array has nan or inf; the message has the first.
     """
-    if rows.ndim > 2 and not rows.flags.c_contiguous:  # to make it flat would copy it
+    if rows.ndim > 2 and not rows.flags.c_contiguous:  # flattening would copy it
         for sample in rows:
             _check_finite(sample, name, place)
         return
@@ -196,7 +196,7 @@ def _check_finite(rows: Array, name: str, place: str) -> None:
 
 
 def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
-    """Return `x (…, T, I)`: one row repeated `steps` times, or a sequence cut to `steps`.
+    """Return `x (…, T, I)`: one row repeated `steps` times, or a sequence truncated to `steps`.
 
     Raises:
         ShapeError: a sequence shorter than `steps`.
@@ -211,15 +211,15 @@ def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
         return np.broadcast_to(x, (*x.shape[:-2], steps, x.shape[-1]))
     if steps > there:
         raise ShapeError(
-            f"{steps} steps asked for, x has {there} rows",
+            f"{steps} steps requested, but x has {there} rows",
             where=place,
-            hint="leave --steps out to run all rows; only a single row is repeated",
+            hint="leave out --steps to run all rows; only a single row is repeated",
         )
     return x[..., :steps, :]
 
 
 def parse_text(text: str, name: str, place: str, allow_nonfinite: bool = False) -> Array:
-    """Return the rows of a text file or stdin: one a line, `#` starts a comment, or JSON.
+    """Parse a text file or stdin: one row per line with `#` comments, or JSON.
 
     Raises:
         InputError, ShapeError: as `parse_rows`.
@@ -228,16 +228,16 @@ def parse_text(text: str, name: str, place: str, allow_nonfinite: bool = False) 
 
 
 def _uncommented(text: str) -> str:
-    """Return a text with blanks in place of its comments, so that columns stay where they are."""
+    """Replace comments by spaces, so that columns in errors stay correct."""
     lines = [re.sub(r"#.*", lambda m: " " * len(m[0]), line) for line in text.splitlines()]
     return "\n".join(lines)
 
 
 def parse_rows(text: str, name: str, place: str, allow_nonfinite: bool = False) -> Array:
-    """Return typed or pasted numbers as rows `(rows, n)`.
+    """Parse typed or pasted numbers as rows `(rows, n)`.
 
     Raises:
-        InputError: not numbers; line and column, with the caret under the token.
+        InputError: not numbers; with line, column and a caret under the token.
         ShapeError: rows of unequal length.
     """
     return _even(_RowParser(text, name, place, allow_nonfinite).parse(), name, place)
@@ -249,20 +249,20 @@ def _even(rows: list[list[float]], name: str, place: str) -> Array:
             raise ShapeError(
                 f"{name} row {number} has {len(row)} numbers, row 1 has {len(rows[0])}",
                 where=place,
-                hint="rows are separated by ; or by lines, and need equal lengths",
+                hint="separate rows by ; or newlines; they need equal lengths",
             )
     return np.array(rows, dtype=np.float64)
 
 
 def _decimals(word: str) -> int:
-    """Decimals that a number is written to; 0 for nan and inf."""
+    """Number of decimals a number is written with; 0 for nan and inf."""
     digits, _, exponent = word.lower().partition("e")
     part = digits.partition(".")[2]
     return len(part) - int(exponent) if exponent else len(part)
 
 
 class _RowParser:
-    """Reads numbers, separators and brackets from left to right, with the place of each."""
+    """Reads numbers, separators and brackets from left to right, keeping positions."""
 
     def __init__(self, text: str, name: str, place: str, allow_nonfinite: bool) -> None:
         self.text = text
@@ -273,7 +273,7 @@ class _RowParser:
         self.row: list[float] = []
         self.decimals: list[int] = []
         self.open: list[int] = []
-        self.comma = -1  # where a comma waits for its number
+        self.comma = -1  # position of a comma that still needs a number after it
 
     def parse(self) -> list[list[float]]:
         pasted = _PASTED.fullmatch(self.text)
@@ -296,7 +296,7 @@ class _RowParser:
         return self.rows
 
     def _take(self, position: int, end: int) -> int:
-        """Read what starts at `position`; return where the next token starts."""
+        """Read the token at `position`; return where the next one starts."""
         character = self.text[position]
         if character == ";" or (character == "\n" and not self.open):
             self._separate(position, character)
@@ -323,7 +323,7 @@ class _RowParser:
     def _open(self, position: int) -> None:
         if len(self.open) == 2:
             raise self._error(
-                "a third level of brackets", position, 1, "many samples go through batch"
+                "a third level of brackets", position, 1, "use batch for many samples"
             )
         if self.row:
             raise self._error("a bracket in the middle of a row", position, 1, "put ; or , first")
@@ -334,7 +334,7 @@ class _RowParser:
         if not self.open:
             raise self._error("no bracket is open here", position, 1, "remove it")
         if self.text[self.open.pop()] + self.text[position] not in ("[]", "()"):
-            raise self._error("closes another kind of bracket", position, 1, "use [ with ]")
+            raise self._error("does not match the opening bracket", position, 1, "use [ with ]")
         self.comma = -1
         self._end_row()
 
@@ -363,9 +363,9 @@ class _RowParser:
         if word.startswith("--"):
             return f"did you forget the value of {self.name}?"
         if _NONFINITE.fullmatch(word):
-            return "--allow-nonfinite lets nan and inf in"
+            return "--allow-nonfinite accepts nan and inf"
         if any(mark in word for mark in "\u2212\u2013\u2014"):
-            return "that is a typographic minus; type the plain one: -"
+            return "that is a typographic minus; use a plain one: -"
         if "..." in word or "\u2026" in word:
             return "the array was abbreviated when printed; numpy.set_printoptions(threshold=10**9)"
         if re.fullmatch(r"np\.\w+", word):
@@ -373,7 +373,7 @@ class _RowParser:
         if not word.isascii():
             return "use the plain digits 0-9"
         if Path(word).suffix.lower() in (".txt", ".csv", ".json", ".npy", ".npz"):
-            return f"a file is given with @: {self.name} @{safe(word)}"
+            return f"use @ for a file: {self.name} @{safe(word)}"
         return "numbers look like 0, -0.5, 1e-3; `@file` reads a file, `-` reads stdin"
 
     def _end_row(self) -> None:

@@ -1,4 +1,4 @@
-"""A C header: one `static const` array a tensor, sizes as macros, so that a port can include it."""
+"""A C header for ports to include: one `static const` array a tensor, and sizes as macros."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lstm_cli.formats.contents import Package
 
 
 def write(package: Package, path: Path) -> bytes:
-    """Return the header's text; numbers are the shortest that read back as the same."""
+    """Make the header's text, with the shortest numbers that read back unchanged."""
     own = guard(path.name)
     lines = [
         c_comment(f"LSTM weights, convention {package.convention}, by lstm-step."),
@@ -34,7 +34,7 @@ def write(package: Package, path: Path) -> bytes:
 
 
 def numbers_in(text: str) -> dict[str, Array]:
-    """Return identifier -> flat numbers of the arrays in a header, to check what was written."""
+    """Parse a header's arrays as identifier -> flat numbers, to check what was written."""
     declared = re.finditer(r"static const (?:float|double) (\w+)[^=]*= \{(.*?)\};", text, re.DOTALL)
     return {
         match[1]: np.array([float(n) for n in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", match[2])])

@@ -1,8 +1,8 @@
-"""What a weight file holds, in the one form that every reader returns and every writer takes.
+"""The contents of a weight file, in the one form that readers return and writers take.
 
-A plain file (npz, safetensors, a PyTorch state dict) is named tensors, and names tell which are
-an LSTM's. A file that knows its own layers (Keras, ONNX, TFLite) returns them as blocks. Behind
-that: how much memory a file may take, and raw numbers in files.
+A plain file (npz, safetensors, a PyTorch state dict) is a set of named tensors, and the names tell
+which belong to an LSTM. A file that describes its layers (Keras, ONNX, TFLite) returns them as
+blocks. Below that: a limit on the memory that a file may take, and raw numbers in files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
-from lstm_cli.files.safe import MAX_ARRAY_BYTES, open_checked
+from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_AXES, open_checked
 from lstm_cli.formats.cursor import Span
 
 
@@ -40,11 +40,11 @@ class Info:
 
 
 class Tensors(Mapping[str, Array]):
-    """Named tensors of a file; numbers are read when one is asked for.
+    """Named tensors of a file, whose numbers are read on demand.
 
     Args:
         infos: name -> shape and dtype, from headers.
-        load: returns one tensor's numbers by name.
+        load: reads one tensor's numbers by name.
     """
 
     def __init__(self, infos: Mapping[str, Info], load: Callable[[str], Array]) -> None:
@@ -65,12 +65,12 @@ class Tensors(Mapping[str, Array]):
 
 @dataclass(frozen=True)
 class Variant:
-    """How a layer of a file departs from the plain LSTM, beyond what its weights show.
+    """How a layer differs from the plain LSTM beyond what its weights show.
 
     Attributes:
         activations: gate, candidate and output, as `--activations` takes them.
-        clip: pre-activations are cut to ± this; 0 is none.
-        cell_clip: the cell state is cut to ± this; 0 is none.
+        clip: the limit of pre-activations, ± this; 0 for none.
+        cell_clip: the limit of the cell state, ± this; 0 for none.
         forget_bias: added to z_f at run time.
         cells: names of variants that the weights cannot show: "coupled-forget", "coupled-input".
     """
@@ -92,11 +92,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Undecided:
-    """What a file does not say and what changes the numbers: only the user can decide it.
+    """A question that changes the numbers, left open by the file: only the user can decide.
 
     Attributes:
-        what: the readings that are possible.
-        choices: the options that choose one, as they are typed.
+        what: the possible readings.
+        choices: the options that choose one, as typed.
     """
 
     what: str
@@ -105,14 +105,14 @@ class Undecided:
 
 @dataclass(frozen=True)
 class Block:
-    """One LSTM layer that a file names itself.
+    """One LSTM layer that the file itself describes.
 
     Attributes:
-        name: what the file calls it, with the path to it.
+        name: its name in the file, with the path to it.
         convention: a name from `conventions.CONVENTIONS`.
         parts: by direction, one or both.
-        known_by: how the convention and the variant are known, a phrase each.
-        open: what the file does not say, a phrase each, with how it is read.
+        known_by: the evidence for the convention and the variant, a phrase each.
+        open: what the file does not say and how it is read, a phrase each.
         undecided: two readings that give different numbers, with the options that choose one.
     """
 
@@ -126,15 +126,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Contents:
-    """All of a file: every tensor by name, and the LSTM layers it names itself.
+    """The contents of a file: every tensor by name, and the LSTM layers that it describes.
 
     Attributes:
-        tensors: everything that is there.
-        blocks: layers in their order in the file; empty where only names can tell.
+        tensors: all tensors.
+        blocks: layers in file order; empty where only names can tell.
         notes: facts worth a line in `inspect` (a Keras version, an opset).
         refused: layers that the file describes and that are not read: name -> why, as in `notes`.
-            Their tensors are not to be taken by name: the file says something else of them.
-        by_name: what to say where tensors of this file are found by their names alone.
+            Their tensors must not be found by name, because the file says otherwise.
+        by_name: the caveat where tensors of this file are found by their names alone.
     """
 
     tensors: Tensors
@@ -149,7 +149,7 @@ Place = tuple[int, Direction]
 
 @dataclass(frozen=True, eq=False)
 class Package:
-    """What a writer gets: tensors of each layer and direction under the convention's keys.
+    """The input of a writer: each layer and direction's tensors under the convention's keys.
 
     Attributes:
         convention: the layout's name.
@@ -166,7 +166,7 @@ class Package:
     named: Mapping[str, Array]
 
 
-# Of a graph: its nodes say how its tensors are used, and here that is not looked at.
+# The caveat for a graph: its nodes say how its tensors are used, which is not looked at here.
 NO_OPERATOR = (
     "no operator of the graph is an LSTM: tensors are read by their names alone, whatever the "
     "graph does with them"
@@ -174,16 +174,42 @@ NO_OPERATOR = (
 
 
 def numbered(name: str, taken: Counter[str]) -> str:
-    """Return a name with #2, #3 … where it has been taken before (names need not be unique)."""
+    """Append #2, #3 … to a name that is already taken (names need not be unique)."""
     taken[name] += 1
     return f"{name}#{taken[name]}" if taken[name] > 1 else name
 
 
+class NotRead(Exception):
+    """Why something in a graph is not read, worded to end a sentence."""
+
+
+@dataclass
+class GraphLayers:
+    """The LSTM operators of a graph as they are found: blocks, or the reasons against them."""
+
+    blocks: list[Block] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    taken: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, title: str, make: Callable[[str], Block]) -> None:
+        """Add an operator by the block that `make` returns, or by the reason of its `NotRead`."""
+        name = numbered(name, self.taken)
+        try:
+            self.blocks.append(make(name))
+        except NotRead as reason:
+            self.refused[name] = f"{title} '{safe(name)[:200]}' is not read: {reason}"
+
+    def contents(self, tensors: Tensors, origin: str) -> Contents:
+        """Combine the layers with the graph's constant tensors and a note on its origin."""
+        notes = (origin, *self.refused.values())
+        return Contents(tensors, tuple(self.blocks), notes, self.refused, NO_OPERATOR)
+
+
 def in_memory(arrays: Mapping[str, Any]) -> Contents:
-    """Return arrays that are already there as the contents of a file.
+    """Wrap arrays in memory as the contents of a file.
 
     Raises:
-        InputError: something that should be an array cannot be made one.
+        InputError: a value that should be an array cannot be converted to one.
     """
     found = {name: _array(value, name) for name, value in arrays.items() if _is_array(value)}
     infos = {name: Info.of(array.shape, array.dtype.name) for name, array in found.items()}
@@ -205,7 +231,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _array(value: Any, name: str) -> Array:
-    """Return an array of NumPy; a tensor of PyTorch leaves its graph and its device for it."""
+    """Convert to a NumPy array; a PyTorch tensor is detached and moved to the CPU first."""
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
@@ -220,7 +246,7 @@ def _numpy(value: Any) -> Array:
     except TypeError:
         if not hasattr(value, "float"):
             raise
-        return np.asarray(value.float())  # of PyTorch's bfloat16, which NumPy has not: exact
+        return np.asarray(value.float())  # PyTorch's bfloat16, which NumPy lacks: exact
 
 
 def _no_array(name: str, why: str) -> InputError:
@@ -232,21 +258,21 @@ def _no_array(name: str, why: str) -> InputError:
 
 
 # --------------------------------------------------------------------------------------------------
-# How much memory a file may make us take: in proportion to what the file itself holds.
+# A limit on the memory that a file may take, in proportion to its own size.
 #
 # Small files can describe huge arrays (a concatenation of concatenations, ten thousand tensors over
-# the same bytes), so whatever is unpacked is counted before it is made.
+# the same bytes), so whatever is unpacked is counted before memory is allocated.
 
-# A weight grows at most 8 times (int8 to float64); each is unpacked a few times at most.
+# A weight grows at most 8 times (int8 to float64) and is unpacked a few times at most.
 _BUDGET_FACTOR = 24
 _BUDGET_FLOOR = 16 * 2**20
 
 
 class Budget:
-    """Bytes left to unpack.
+    """The number of bytes that may still be unpacked.
 
     Args:
-        size: bytes of the file.
+        size: the file's size in bytes.
         place: the file, for messages.
     """
 
@@ -255,14 +281,14 @@ class Budget:
         self.place = place
 
     def grow(self, size: int) -> None:
-        """Count bytes of a second file that belongs to the first."""
+        """Add the allowance for a second file that belongs to the first."""
         self.left += _BUDGET_FACTOR * size
 
     def take(self, size: int) -> None:
-        """Count what is about to be made.
+        """Subtract what is about to be allocated.
 
         Raises:
-            InputError: more than the file can honestly need.
+            InputError: it is more than an honest file can need.
         """
         if size > self.left:
             raise InputError(
@@ -274,14 +300,14 @@ class Budget:
 
 
 def read_whole(path: Path) -> bytes:
-    """Return all of a file.
+    """Read a whole file.
 
     Raises:
-        InputError: it cannot be opened, is not a plain file, or has more than 2 GiB.
+        InputError: it cannot be opened, is not a plain file, or is larger than 2 GiB.
     """
     with open_checked(path) as stream:
         try:
-            # A read of n bytes takes n bytes, whatever is there; so the size is asked first.
+            # `read(n)` allocates n bytes whatever the file holds, so the size is found first.
             size = stream.seek(0, io.SEEK_END)
             stream.seek(0)
         except OSError:
@@ -295,12 +321,11 @@ def read_whole(path: Path) -> bytes:
 
 
 # --------------------------------------------------------------------------------------------------
-# Raw numbers in files, and trees of them: what the readers of tensor files share.
+# Raw numbers in files, and trees of them, for the readers of tensor files.
 #
-# A reader notes where in its file a tensor's bytes lie; they are read when the tensor is asked for.
-# bfloat16, which numpy lacks, is the upper half of a float32, and is returned as float32.
+# A reader notes where a tensor's bytes lie in its file; they are read on demand. bfloat16, which
+# NumPy lacks, is the upper half of a float32 and is returned as float32.
 
-MAX_AXES = 32
 MAX_DEPTH = 64
 MAX_NODES = 200_000
 MAX_LOOKED_AT = 5_000_000
@@ -308,7 +333,7 @@ MAX_NAME = 1_000
 
 _BRANCHES = (dict, list, tuple)
 
-# What is read: our name -> numpy's code.
+# The dtypes that are read: our name -> NumPy's code.
 CODES: Mapping[str, str] = {
     "float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2",
     "int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1",
@@ -319,23 +344,36 @@ Leaf = TypeVar("Leaf")
 
 
 def item_size(dtype: str) -> int:
-    """Return the bytes of one number of a dtype in `CODES`."""
+    """Size in bytes of one number of a dtype in `CODES`."""
     return np.dtype(CODES[dtype]).itemsize
 
 
-def file_size(path: Path) -> int:
-    """Return a file's size; errors as `open_checked`."""
-    with open_checked(path) as stream:
-        return stream.seek(0, io.SEEK_END)
+@dataclass(frozen=True, eq=False)
+class StoredTensor:
+    """A tensor and the spans of bytes in which its numbers lie, in C order, one after another."""
+
+    info: Info
+    spans: tuple[Span, ...]
+
+
+def stored_contents(path: Path, tensors: Mapping[str, StoredTensor]) -> Contents:
+    """The contents of a file of stored tensors, whose numbers are read on demand."""
+
+    def load(name: str) -> Array:
+        info, place = tensors[name].info, f"{safe(path)}, key {safe(name)}"
+        row = read_numbers(path, tensors[name].spans, info.dtype.text, place)
+        return shaped(row, info.shape, place)
+
+    return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
 
 
 def read_numbers(
     path: Path, spans: Sequence[Span], dtype: str, place: str, *, big_endian: bool = False
 ) -> Array:
-    """Return the numbers that lie in some spans of a file, one after another, as one row.
+    """Read the numbers in some spans of a file, one after another, as a flat array.
 
     Raises:
-        InputError: a dtype that is not in `CODES`, more than 2 GiB, or a file that is shorter.
+        InputError: a dtype that is not in `CODES`, more than 2 GiB, or a file that is too short.
     """
     size = sum(count for _, count in spans)
     check_readable(dtype, size, place)
@@ -370,16 +408,35 @@ def check_readable(dtype: str, size: int, place: str) -> None:
         )  # fmt: skip
 
 
+def checked_size(info: Info, place: str) -> int:
+    """Size in bytes of a tensor's numbers; errors as `check_readable`."""
+    dtype = info.dtype.text
+    size = size_of(info.shape, dtype) if dtype in CODES else 0
+    check_readable(dtype, size, place)
+    return size
+
+
 def decoded(data: Array, dtype: str, *, big_endian: bool = False) -> Array:
-    """Return bytes as a row of numbers in this machine's byte order."""
+    """Decode bytes into a flat array of numbers in this machine's byte order."""
     stored = data.view(np.dtype(CODES[dtype]).newbyteorder(">" if big_endian else "<"))
     if dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
+def dequantized(values: Array, scale: Array, zero: Array | None, axis: int) -> Array:
+    """The real numbers scale · (q - zero point), with one scale in all or one a row of an axis."""
+    along = [-1 if i == axis else 1 for i in range(values.ndim)] if scale.size > 1 else []
+    start = np.zeros(()) if zero is None else zero.astype(np.float64)
+    with np.errstate(all="ignore"):
+        offset = start.reshape(along if start.size > 1 else ())
+        return np.asarray(
+            (values.astype(np.float64) - offset) * scale.astype(np.float64).reshape(along)
+        )
+
+
 def shaped(row: Array, shape: Sequence[int], place: str, *, by_columns: bool = False) -> Array:
-    """Return a row of numbers in a shape (an empty one may have axes that numpy cannot make)."""
+    """Reshape a flat array (an empty one may have axes too large for NumPy)."""
     try:
         return row.reshape(shape, order="F" if by_columns else "C")
     except (ValueError, OverflowError):
@@ -390,10 +447,10 @@ def shaped(row: Array, shape: Sequence[int], place: str, *, by_columns: bool = F
 
 
 def shape_from(value: Any, place: str) -> tuple[int, ...]:
-    """Return a shape that a file gives.
+    """Check a shape that a file gives.
 
     Raises:
-        InputError: not whole numbers from 0 on, or too many of them.
+        InputError: not a list of non-negative integers, or too long.
     """
     good = isinstance(value, list | tuple) and len(value) <= MAX_AXES
     if not good or not all(type(n) is int and 0 <= n < 2**63 for n in value):
@@ -405,16 +462,16 @@ def shape_from(value: Any, place: str) -> tuple[int, ...]:
 
 
 def size_of(shape: Sequence[int], dtype: str) -> int:
-    """Return the bytes that a tensor takes (Python's integers: nothing overflows)."""
+    """Size in bytes of a tensor (in Python's integers, which do not overflow)."""
     return math.prod(shape) * item_size(dtype)
 
 
 def flatten(tree: Any, leaf: type[Leaf], place: str) -> dict[str, Leaf]:
-    """Return the leaves of nested dicts, lists and tuples under dotted names; the rest is left out.
+    """Collect the leaves of nested dicts, lists and tuples under dotted names, nothing else.
 
     Raises:
-        InputError: nested too deep or too much to look at (a list that holds itself is both), two
-            leaves of one name, a name that is too long.
+        InputError: nested too deep or too large (a list that holds itself is both), two leaves of
+            the same name, or a name that is too long.
     """
     leaves: dict[str, Leaf] = {}
     for name, value in _leaves(tree, leaf, place):
@@ -427,7 +484,7 @@ def flatten(tree: Any, leaf: type[Leaf], place: str) -> dict[str, Leaf]:
 
 
 def _leaves(tree: Any, leaf: type[Leaf], place: str) -> Iterator[tuple[str, Leaf]]:
-    """Yield (dotted name, leaf) in the order of the file."""
+    """Yield (dotted name, leaf) in file order."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), tree)]
     looked_at = walked = 0
     while waiting:

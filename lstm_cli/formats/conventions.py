@@ -1,10 +1,10 @@
-"""How frameworks lay out LSTM weights: rows of data, nothing else.
+"""How frameworks lay out LSTM weights, as rows of data.
 
-Our own layout joins, for each gate k, the columns that meet `h_prev` (first) and `x` (last):
-`W_k (H, P + I)`. A row says which tensors a framework keeps, what each holds, in what order the
-gates are stacked, and what its run time adds (a forget bias, clips, other activations). `layouts`
-reads and writes them all by one rule. In every row with peepholes f and i see the old cell state
-and o the new one.
+Our own layout has one matrix for each gate k, `W_k (H, P + I)`, with the columns for `h_prev` first
+and those for `x` last. A row says which tensors a framework keeps, what each holds, in what order
+the gates are stacked, and what its run time adds (a forget bias, clips, other activations).
+`layouts` reads and writes them all by one rule. In every row with peepholes, f and i see the old
+cell state and o the new one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Tensor:
     """One tensor of a layout.
 
     Attributes:
-        key: its name, with `{gate}`, `{layer}` and `{reverse}` where they stand.
+        key: its name, with the placeholders `{gate}`, `{layer}` and `{reverse}`.
         holds: "x" or "h" (a matrix for that input), "hx" or "xh" (one for both, in that order),
             "b" (a bias), "p" (peepholes) or "W_hr" (the projection).
         gates: the gates stacked in it, in order; "" where each gate has a tensor of its own.
@@ -48,22 +48,22 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Convention:
-    """One framework's layout and what its run time does besides.
+    """One framework's layout, and what its run time adds.
 
     Attributes:
-        name: what `--convention` takes.
-        title: one line on whose it is.
-        tensors: what it keeps.
-        source: where that is written.
-        confirmed_by: the numbers of that framework that prove the row; "" is a rumour.
+        name: the value of `--convention`.
+        title: the framework and class, in one line.
+        tensors: the tensors it keeps.
+        source: the document or code that defines it.
+        confirmed_by: the framework's own numbers that prove the row; "" is a rumour.
         leaves_open: what a file of this layout does not say, and how it is read.
         by_name: whether the names in a file are enough to choose it.
-        directions_axis: whether tensors carry a leading axis of directions.
-        forget_bias: what the run time adds to z_f.
-        activations: gate, candidate, output, where they are not sigmoid, tanh, tanh.
+        directions_axis: whether tensors have a leading axis of directions.
+        forget_bias: the bias that the run time adds to z_f.
+        activations: gate, candidate and output, where they are not sigmoid, tanh, tanh.
         clip: the run time's clip of pre-activations, 0 for none.
         cell_clip: the run time's clip of the cell state, 0 for none.
-        state_order: how the framework orders its pair of states.
+        state_order: the framework's order of its two states.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Convention:
 
     @property
     def holds(self) -> set[str]:
-        """The kinds of things its tensors hold."""
+        """Everything that its tensors hold, as in `Tensor.holds`."""
         return {tensor.holds for tensor in self.tensors}
 
 
@@ -96,25 +96,22 @@ def _stack(
     keys: str,
     *,
     stacking: Stacking = "rows",
-    biases: int = 1,
     needs_bias: bool = False,
     more: tuple[Tensor, ...] = (),
 ) -> tuple[Tensor, ...]:
-    """Return the usual tensors of a stacked layout: one for x, one for h, and the biases."""
-    names = keys.split()
-    inputs, recurrent, *bias_keys = names
-    assert len(bias_keys) == biases
+    """The usual tensors of a stacked layout: one for x, one for h, and the biases."""
+    inputs, recurrent, *biases = keys.split()
     return (
         Tensor(inputs, "x", order, stacking),
         Tensor(recurrent, "h", order, stacking),
-        *(Tensor(key, "b", order, optional=not needs_bias) for key in bias_keys),
+        *(Tensor(key, "b", order, optional=not needs_bias) for key in biases),
         *more,
     )
 
 
 def _each_gate(templates: Mapping[str, str], names: Mapping[str, str], stacking: Stacking = "rows"
                ) -> tuple[Tensor, ...]:  # fmt: skip
-    """Return a tensor a gate for each template, in which `{}` is the gate's name there."""
+    """One tensor for each gate and template, in which `{}` is the framework's name of the gate."""
     return tuple(
         Tensor(
             template.replace("{}", name), holds.rstrip("0123456789"), gate,
@@ -138,13 +135,16 @@ _PYTORCH = _stack(
     "ifgo",
     "weight_ih_l{layer}{reverse} weight_hh_l{layer}{reverse} "
     "bias_ih_l{layer}{reverse} bias_hh_l{layer}{reverse}",
-    biases=2,
     more=(Tensor("weight_hr_l{layer}{reverse}", "W_hr", optional=True),),
 )
-_PYTORCH_CELL = _stack("ifgo", "weight_ih weight_hh bias_ih bias_hh", biases=2)
+_PYTORCH_CELL = _stack("ifgo", "weight_ih weight_hh bias_ih bias_hh")
 _KERAS = _stack("ifgo", "kernel recurrent_kernel bias", stacking="columns")
 _ONNX_PEEPHOLE = (Tensor("P", "p", "iof", optional=True),)
 _TF1_BIAS = "TF1 adds a forget bias of 1 at run time by default; for 0 give --forget-bias -1"
+_DARKNET = (
+    Tensor("w{gate}", "h"), Tensor("u{gate}", "x"),
+    Tensor("bw{gate}", "b", optional=True), Tensor("bu{gate}", "b", optional=True),
+)  # fmt: skip
 _HARD = ("hard_sigmoid", "tanh", "tanh")
 
 _ROWS = (
@@ -301,7 +301,7 @@ _ROWS = (
     ),
     Convention(
         "mxnet", "MXNet gluon LSTMCell, LSTM",
-        _stack("ifgo", "i2h_weight h2h_weight i2h_bias h2h_bias", biases=2,
+        _stack("ifgo", "i2h_weight h2h_weight i2h_bias h2h_bias",
                more=(Tensor("h2r_weight", "W_hr", optional=True),)),
         "apache/mxnet gluon/rnn/rnn_cell.py",
     ),
@@ -328,8 +328,7 @@ _ROWS = (
         "BVLC/caffe src/caffe/layers/lstm_layer.cpp",
     ),
     Convention(
-        "char-rnn", "Torch7 char-rnn", _stack("ifog", "i2h.weight h2h.weight i2h.bias h2h.bias",
-                                               biases=2),
+        "char-rnn", "Torch7 char-rnn", _stack("ifog", "i2h.weight h2h.weight i2h.bias h2h.bias"),
         "karpathy/char-rnn model/LSTM.lua",
     ),
     Convention(
@@ -396,26 +395,24 @@ _ROWS = (
     ),
     Convention(
         "webnn", "WebNN lstm, layout iofg",
-        _stack("iofg", "weight recurrentWeight bias recurrentBias", biases=2,
+        _stack("iofg", "weight recurrentWeight bias recurrentBias",
                more=(Tensor("peepholeWeight", "p", "iof", optional=True),)),
         "w3.org/TR/webnn, lstm", "webnn-baseline's own test: tests/golden/webnn.json (weak)",
     ),
     Convention(
         "webnn-ifgo", "WebNN lstm, layout ifgo",
-        _stack("ifgo", "weight recurrentWeight bias recurrentBias", biases=2,
+        _stack("ifgo", "weight recurrentWeight bias recurrentBias",
                more=(Tensor("peepholeWeight", "p", "iof", optional=True),)),
         "w3.org/TR/webnn, lstm", by_name=False,
     ),
     Convention(
         "darknet", "Darknet (pjreddie): w recurrent, u input; stream order wi wf wo wg ui uf uo ug",
-        (Tensor("w{gate}", "h"), Tensor("u{gate}", "x"), Tensor("bw{gate}", "b", optional=True),
-         Tensor("bu{gate}", "b", optional=True)),
+        _DARKNET,
         "pjreddie/darknet src/parser.c", by_name=False,
     ),
     Convention(
         "darknet-alexeyab", "Darknet (AlexeyAB): same names, stream order wf wi wg wo uf ui ug uo",
-        (Tensor("w{gate}", "h"), Tensor("u{gate}", "x"), Tensor("bw{gate}", "b", optional=True),
-         Tensor("bu{gate}", "b", optional=True)),
+        _DARKNET,
         "AlexeyAB/darknet src/parser.c", by_name=False,
     ),
 )  # fmt: skip
@@ -424,10 +421,10 @@ CONVENTIONS: Mapping[str, Convention] = {row.name: row for row in _ROWS}
 
 
 def convention_named(name: str) -> Convention:
-    """Return a row by name.
+    """The row of a name.
 
     Raises:
-        UsageError: there is none; proposes the nearest.
+        UsageError: there is none; the nearest is suggested.
     """
     if name not in CONVENTIONS:
         raise UsageError(f"unknown convention '{name}'", hint=suggest(name, CONVENTIONS))

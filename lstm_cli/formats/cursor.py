@@ -1,4 +1,4 @@
-"""A binary file read by position: the one place where bytes are asked for and found missing."""
+"""A binary file read by position: the one place that finds bytes missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ReadAt = Callable[[int, int], bytes]  # (first byte, number of bytes) -> them, o
 
 
 def read_from(stream: IO[bytes]) -> ReadAt:
-    """Return a function that reads a file at any place."""
+    """Make a function that reads an open file at any position."""
 
     def read(start: int, count: int) -> bytes:
         stream.seek(start)
@@ -23,21 +23,21 @@ def read_from(stream: IO[bytes]) -> ReadAt:
 
 
 class BoundedCursor:
-    """Bytes of a file, taken in turn or at a place, and never past their end.
+    """The bytes of a file, taken in turn or at a position, and never past their end.
 
-    A format's reader is a kind of cursor, which says how its faults are told.
+    The reader of a format is a subclass, which words its own errors.
 
     Args:
-        source: the bytes, or what reads them.
-        size: how many there are at most.
+        source: the bytes, or a function that reads them.
+        size: the most that there can be.
         place: the file, for messages.
 
     Attributes:
-        fault: what is said before each reason.
-        hint: what to do.
-        cut: the reason where bytes are missing; {at} is the first asked for, {size} what is there.
-        order: of the bytes of whole numbers.
-        at: where the next bytes are taken.
+        fault: the beginning of each message.
+        hint: the end of each message.
+        cut: the reason where bytes are missing; {at} is the first wanted, {size} the file's size.
+        order: the byte order of integers.
+        at: the position of the next bytes to take.
     """
 
     fault = ""
@@ -52,10 +52,10 @@ class BoundedCursor:
         self.at = 0
 
     def peek(self, start: int, count: int) -> bytes:
-        """Return bytes at a place.
+        """Read bytes at a position.
 
         Raises:
-            InputError: they are not all there.
+            InputError: some of them are missing.
         """
         data = b""
         if count > 0 and 0 <= start <= self.size - count:
@@ -66,23 +66,23 @@ class BoundedCursor:
         return data
 
     def take(self, count: int) -> bytes:
-        """Return the next bytes and go past them; errors as `peek`."""
+        """Read the next bytes and move past them; errors as `peek`."""
         data = self.peek(self.at, count)
         self.at += count
         return data
 
     def skip(self, count: int) -> Span:
-        """Go past the next bytes unread, and return where they lie; errors as `peek`."""
+        """Move past the next bytes without reading them; errors as `peek`."""
         if count > self.size - self.at:
             self.refuse(f"cut short: {count:,} bytes are said to follow", self.at)
         self.at += count
         return self.at - count, count
 
     def whole(self, data: bytes) -> int:
-        """Return the whole number that some bytes are."""
+        """Decode bytes as an unsigned integer."""
         return int.from_bytes(data, self.order)
 
     def refuse(self, reason: str, at: int | None = None) -> NoReturn:
-        """Raise the error for a fault, at a byte where one is to blame."""
+        """Raise the error for a fault, with its byte where one is known."""
         where = self.place if at is None else f"{self.place}, byte {at:,}"
         raise InputError(f"{self.fault}: {reason}", where=where, hint=self.hint)

@@ -1,9 +1,9 @@
 """Find every LSTM among named tensors: by names, then by shapes, and never by a guess.
 
 A file may hold many layers and other things. Each convention's keys are looked for at the end of
-the names; what stands before them (`decoder.rnn.`) is the LSTM's name. Levels and directions that
-stand in the keys (`_l1_reverse`) or before them (`layer1_backward_`) are put together. Last come
-the warnings on what a layer that was found means elsewhere.
+the names; the part before them (`decoder.rnn.`) is the LSTM's name. Levels and directions, whether
+in the keys (`_l1_reverse`) or before them (`layer1_backward_`), are combined into one LSTM. At the
+end are warnings about layers that other software reads differently.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Found:
     """One LSTM of a file: a stack of levels, each in one or two directions.
 
     Attributes:
-        name: what the file calls it, "" where names have nothing in front.
+        name: its name in the file, "" where tensor names have no prefix.
         convention: the layout of its tensors.
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
-        known_by: how the convention and the variant are known, a phrase each.
-        open: what the file leaves open, a phrase each, with how it is read.
-        names: the names of its tensors in the file, where names found it.
+        known_by: the evidence for the convention and the variant, a phrase each.
+        open: what the file leaves open and how it is read, a phrase each.
+        names: the names of its tensors in the file, where it was found by names.
         undecided: two readings that give different numbers, with the options that choose one.
     """
 
@@ -49,15 +49,15 @@ class Found:
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
-    """Return every LSTM of a file, in the file's order.
+    """Find every LSTM of a file, in file order.
 
     Args:
         contents: what the file holds.
         place: the file, for messages.
-        convention: the layout the user names; None lets names and shapes decide.
+        convention: the layout that the user chose; None lets names and shapes decide.
 
-    Where the file describes its layers itself, names tell nothing that it does not say better: a
-    layer that it describes and that is refused is not found by the names of its tensors instead.
+    A file that describes its layers is trusted over the names of its tensors: a layer that it
+    describes and that is refused is not looked for by name instead.
 
     Raises:
         InputError: the names fit several layouts that give different numbers; lists the choices.
@@ -130,7 +130,7 @@ def _sample(names: Iterable[str]) -> list[str]:
 
 
 def _selected(tensors: Tensors, keys: Mapping[str, str], index: int | None = None) -> Tensors:
-    """Return a file's tensors under a convention's keys, one direction of a leading axis."""
+    """A file's tensors under a convention's keys; with an index, that direction of a first axis."""
     cut = 0 if index is None else 1
     infos = {
         key: Info(tensors.infos[name].shape[cut:], tensors.infos[name].dtype)
@@ -150,7 +150,7 @@ _OURS = ("joined", "joined-xh", "split")
 
 
 def _plain(name: str, row: Convention) -> str:
-    """Return a name with `.` for `/` and framework suffixes gone; `Wc` as W_g in our layouts."""
+    """Normalise a name: `.` for `/`, no framework suffixes, and `Wc` as W_g in our layouts."""
     name = name.replace("/", ".").removesuffix(":0").removesuffix(".value")
     match = _LITERATURE.fullmatch(name) if row.name in _OURS else None
     if match is None:
@@ -170,7 +170,7 @@ def _pattern(key: str) -> re.Pattern[str]:
 
 
 def _groups(row: Convention, tensors: Tensors, file: str) -> Iterator[_Group]:
-    """Yield a group for each prefix under which all that the convention needs is there."""
+    """Yield a group for each prefix under which the convention is complete."""
     seen: dict[str, dict[Place, dict[str, str]]] = {}
     plain = {name: _plain(name, row) for name in tensors}
     for tensor in row.tensors:
@@ -196,7 +196,7 @@ def _groups(row: Convention, tensors: Tensors, file: str) -> Iterator[_Group]:
 
 
 def _place(match: re.Match[str], tensor: Tensor) -> tuple[str, Place, str]:
-    """Return prefix, (level, direction) and the convention's key of a name that fits."""
+    """Split a name that fits into prefix, (level, direction) and the convention's key."""
     named = match.groupdict()
     prefix, level = named["prefix"], int(named.get("level") or 0)
     direction: Direction = "backward" if named.get("reverse") else "forward"
@@ -209,7 +209,7 @@ def _place(match: re.Match[str], tensor: Tensor) -> tuple[str, Place, str]:
 
 
 def _complete(row: Convention, keys: Mapping[str, str]) -> bool:
-    """Whether each tensor that is not optional is there, for at least one gate."""
+    """Whether each required tensor is there, for at least one gate."""
     return all(
         any(tensor.key.replace("{gate}", gate) in keys for gate in GATE_LETTERS)
         for tensor in row.tensors
@@ -218,7 +218,7 @@ def _complete(row: Convention, keys: Mapping[str, str]) -> bool:
 
 
 def _without_overlaps(groups: list[_Group], tensors: Tensors, place: str) -> list[_Group]:
-    """Return groups that share no tensor: the one that explains most, then the one that fits."""
+    """Choose groups that share no tensor: the largest first, and among equals the one that fits."""
     chosen: list[_Group] = []
     waiting = sorted(groups, key=lambda group: -len(group.names))
     while waiting:
@@ -232,7 +232,7 @@ def _without_overlaps(groups: list[_Group], tensors: Tensors, place: str) -> lis
 
 
 def _fitting(rivals: list[_Group], tensors: Tensors, place: str) -> _Group:
-    """Return the only group whose shapes fit, or the first of several that mean the same.
+    """Choose the group whose shapes fit, or the first of several that are equivalent.
 
     Raises:
         InputError: several fit and give different parameters.
@@ -263,7 +263,7 @@ def _ambiguous(group: _Group, names: list[str], place: str) -> InputError:
 
 
 def _try(group: _Group, tensors: Tensors) -> dict[str, Array] | None:
-    """Return the parameters of a group's first part, None where its shapes do not fit."""
+    """Unpack a group's first part; None where its shapes do not fit."""
     part = next(iter(group.found(tensors, told=True).parts.values()))
     try:
         parameters = unpack(group.row, part.tensors, "")
@@ -279,7 +279,7 @@ def _try(group: _Group, tensors: Tensors) -> dict[str, Array] | None:
 
 
 def _recurrent_is(group: _Group, part: Part, output: int) -> bool:
-    """Whether the tensor that meets h_prev is as wide as h: not so for a transposed reading."""
+    """Whether the tensor for h_prev is as wide as h, which it is not if read transposed."""
     for tensor in group.row.tensors:
         if tensor.holds == "h" and tensor.key in part.tensors and tensor.gates:
             shape = np.shape(part.tensors[tensor.key])
@@ -288,7 +288,7 @@ def _recurrent_is(group: _Group, part: Part, output: int) -> bool:
     return True
 
 
-# Names that tell what a tensor is for but not whose layout it has.
+# Names that tell what a tensor is for, but not which layout it has.
 _ROLES = {
     "x": ("W", "Wx", "W_x", "W_ih", "w_ih", "weight_x"),
     "h": ("U", "Wh", "W_h", "W_hh", "w_hh", "R", "weight_h"),
@@ -299,7 +299,7 @@ _ROLES = {
 def _groups_by_role(
     tensors: Tensors, convention: Convention | None, place: str
 ) -> Iterator[_Group]:
-    """Yield groups of generically named W, U, b: read as `convention`, refused without one."""
+    """Yield groups with the generic names W, U, b; refuse them where no convention is given."""
     by_prefix: dict[str, dict[str, str]] = {}
     for name in tensors:
         lead, last = re.fullmatch(r"((?:.*[./])?)(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr] # fits any text
@@ -317,7 +317,7 @@ def _groups_by_role(
 
 
 def _as_roles(row: Convention, prefix: str, roles: Mapping[str, str]) -> _Group | None:
-    """Return W, U, b under a stacked convention's keys, None where it keeps other tensors."""
+    """Put W, U, b under a stacked convention's keys; None where it keeps other tensors."""
     keys: dict[str, str] = {}
     for number, role in enumerate("xhb"):
         tensor = next((t for t in row.tensors if t.holds == role and len(t.gates) >= 4), None)
@@ -329,15 +329,15 @@ def _as_roles(row: Convention, prefix: str, roles: Mapping[str, str]) -> _Group 
 
 
 # --------------------------------------------------------------------------------------------------
-# Warnings that save a day: what a file's variant means elsewhere, each with its source.
+# Warnings about variants that other software reads differently, each with its source.
 
 
 def advice(row: Convention, traits: Traits) -> list[str]:
-    """Return a sentence on each setting of a layer that other software reads otherwise.
+    """Warn of each setting of a layer that other software reads differently.
 
     Args:
-        row: the layout that the layer was stored in.
-        traits: what the layer computes.
+        row: the layout in which the layer was stored.
+        traits: the variant that the layer computes.
     """
     return list(dict.fromkeys(_warnings(row, traits)))
 
@@ -351,8 +351,7 @@ def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
         )
         if row.name.startswith("keras"):
             yield (
-                "a Keras 2 file: opened in Keras 3 its gates change without a word "
-                "(keras issue 19898)"
+                "a Keras 2 file: opened in Keras 3 its gates change silently (keras issue 19898)"
             )
     if "hard_sigmoid_6" in names:
         yield (
@@ -367,7 +366,7 @@ def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
     if row.name == "tflite" and traits.cell_clip == 10.0:
         yield (
             "cell_clip 10 is what the TensorFlow Lite converter writes; the Keras model it came "
-            "from had no clip (seen in every converted file looked at)"
+            "from had no clip (as in every converted file examined)"
         )
     if traits.clip and row.name == "onnx":
         yield (

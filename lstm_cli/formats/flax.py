@@ -1,7 +1,8 @@
 """Flax parameters in msgpack (`flax.serialization.to_bytes`), read without flax or msgpack.
 
 The `msgpack` package would hold the whole file twice before the first tensor is known, so the
-format, nine kinds of value, is walked here: only the places of the numbers are kept. Source: the
+format, which has nine kinds of value, is parsed here and only the places of the numbers are kept.
+Source: the
 msgpack specification (github.com/msgpack/msgpack, spec.md) and `flax/serialization.py` 0.12:
 extension 1 is an array and 3 a scalar, each in msgpack again: (shape, dtype's name, bytes in C
 order); extension 2 is a complex number; an array above 1 GiB is a dict of chunks.
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import safe
 from lstm_cli.files.safe import open_checked
 from lstm_cli.formats.contents import (
@@ -23,12 +23,11 @@ from lstm_cli.formats.contents import (
     MAX_DEPTH,
     Contents,
     Info,
-    Tensors,
+    StoredTensor,
     flatten,
-    read_numbers,
     shape_from,
-    shaped,
     size_of,
+    stored_contents,
 )
 from lstm_cli.formats.cursor import BoundedCursor, Span, read_from
 
@@ -46,39 +45,23 @@ class _Bytes:
     span: Span
 
 
-@dataclass(frozen=True, eq=False)
-class _Tensor:
-    """An array: what it is, and where its numbers lie."""
-
-    info: Info
-    spans: tuple[Span, ...]
-
-
 def read(path: Path) -> Contents:
-    """Return the arrays of a parameter tree, dicts flattened to dotted names.
+    """Read the arrays of a parameter tree, dicts flattened to dotted names.
 
     Raises:
         InputError: not msgpack, nested too deep, an array whose bytes are not those of its shape.
     """
     place = safe(path)
     with open_checked(path) as stream:
-        walker = _Walker(stream, place)
+        walker = _MsgpackWalker(stream, place)
         tree = walker.value(0)
         if walker.at != walker.size:
             walker.fail(f"{walker.size - walker.at:,} bytes follow the end")
-    tensors = flatten(tree, _Tensor, place)
-
-    def load(name: str) -> Array:
-        tensor = tensors[name]
-        where = f"{place}, key {safe(name)}"
-        row = read_numbers(path, tensor.spans, tensor.info.dtype.text, where)
-        return shaped(row, tensor.info.shape, where)
-
-    return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
+    return stored_contents(path, flatten(tree, StoredTensor, place))
 
 
-class _Walker(BoundedCursor):
-    """Goes through a file once, value by value; long things are passed over."""
+class _MsgpackWalker(BoundedCursor):
+    """Parses a file in one pass, value by value, and skips long ones unread."""
 
     fault = "not Flax's msgpack"
     hint = "write it with open(path, 'wb').write(flax.serialization.to_bytes(params))"
@@ -93,7 +76,7 @@ class _Walker(BoundedCursor):
         self.refuse(reason, self.at)
 
     def value(self, depth: int) -> Any:
-        """Return the next value: dict, list, number, text, None, `_Bytes` or `_Tensor`."""
+        """Take the next value: dict, list, number, text, None, `_Bytes` or `StoredTensor`."""
         self._count += 1
         if depth > MAX_DEPTH:
             self.fail(f"nested more than {MAX_DEPTH} deep")
@@ -111,7 +94,7 @@ class _Walker(BoundedCursor):
         return self._long(code, depth)
 
     def _long(self, code: int, depth: int) -> Any:
-        """Return the next value whose kind takes a byte of its own."""
+        """Take the rest of a value whose first byte is only its kind."""
         if code in _CONSTANTS:
             return _CONSTANTS[code]
         if code in _PLAIN:
@@ -131,7 +114,7 @@ class _Walker(BoundedCursor):
         return self._list(length, depth) if kind == "list" else self._map(length, depth)
 
     def _text(self, length: int) -> str | _Bytes:
-        """Return text, or pass over what is too long for a name."""
+        """Take text, or skip what is too long for a name."""
         if length > MAX_TEXT:
             return _Bytes(self.skip(length))
         try:
@@ -143,7 +126,7 @@ class _Walker(BoundedCursor):
         return [self.value(depth + 1) for _ in range(count)]
 
     def _map(self, count: int, depth: int) -> Any:
-        """Return a dict, or the array that a dict of chunks is."""
+        """Take a dict; a dict of chunks becomes the array that was cut into them."""
         members: dict[Any, Any] = {}
         for _ in range(count):
             key = self.value(depth + 1)
@@ -160,17 +143,15 @@ class _Walker(BoundedCursor):
             return _Bytes(self.skip(length))
         end = self.at + length
         parts = self.value(depth + 1)
-        if not isinstance(parts, list) or len(parts) != 3 or self.at != end:
-            self.fail("an array is not (shape, dtype, bytes)")
-        shape, dtype, numbers = parts
-        if not isinstance(dtype, str) or not isinstance(numbers, _Bytes):
-            self.fail("an array is not (shape, dtype, bytes)")
-        return self._tensor(shape_from(shape, self.place), dtype, (numbers.span,))
+        match parts:
+            case [shape, str() as dtype, _Bytes() as numbers] if self.at == end:
+                return self._tensor(shape_from(shape, self.place), dtype, (numbers.span,))
+        self.fail("an array is not (shape, dtype, bytes)")
 
-    def _joined(self, chunked: dict[Any, Any]) -> _Tensor:
-        """Return the array that Flax cut because it takes more than 1 GiB."""
+    def _joined(self, chunked: dict[Any, Any]) -> StoredTensor:
+        """Join an array of more than 1 GiB, which Flax cuts into chunks."""
         shape, chunks = (self._in_order(chunked.get(key)) for key in ("shape", "chunks"))
-        if not chunks or not all(isinstance(chunk, _Tensor) for chunk in chunks):
+        if not chunks or not all(isinstance(chunk, StoredTensor) for chunk in chunks):
             self.fail("a chunked array has no chunks")
         dtypes = {chunk.info.dtype.text for chunk in chunks}
         if len(dtypes) > 1:
@@ -179,16 +160,16 @@ class _Walker(BoundedCursor):
         return self._tensor(shape_from(shape, self.place), dtypes.pop(), spans)
 
     def _in_order(self, numbered: Any) -> list[Any]:
-        """Return the values of {"0": …, "1": …}."""
+        """List the values of {"0": …, "1": …}."""
         if not isinstance(numbered, dict) or set(numbered) != set(map(str, range(len(numbered)))):
             self.fail("a chunked array does not number its parts")
         return [numbered[str(n)] for n in range(len(numbered))]
 
-    def _tensor(self, shape: tuple[int, ...], dtype: str, spans: tuple[Span, ...]) -> _Tensor:
+    def _tensor(self, shape: tuple[int, ...], dtype: str, spans: tuple[Span, ...]) -> StoredTensor:
         there = sum(count for _, count in spans)
         if dtype in CODES and size_of(shape, dtype) != there:
             self.fail(f"shape {list(shape)} of {dtype} is not {there:,} bytes")
-        return _Tensor(Info.of(shape, dtype), spans)
+        return StoredTensor(Info.of(shape, dtype), spans)
 
 
 _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}

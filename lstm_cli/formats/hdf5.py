@@ -1,8 +1,8 @@
-"""HDF5 files that strangers made: walked by hard links only, sizes checked before memory is taken.
+"""Untrusted HDF5 files: only hard links are followed, and sizes are checked before allocation.
 
 An HDF5 file can point into other files (external links, external storage, virtual datasets), name
-a plugin to load, contain itself, or declare gigabytes that 1,400 bytes fill. Here the first are
-refused when the file is opened, the last when the dataset is read.
+a plugin to load, contain itself, or declare gigabytes in 1,400 bytes. The last is refused when the
+dataset is read, the others when the file is opened.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import Info
 from lstm_cli.formats.cursor import BoundedCursor, read_from
+from lstm_cli.formats.registry import HDF5
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 64
-# Declared bytes for each stored byte; a fill value or a deflate bomb has more.
+# Declared bytes for each stored byte; a fill value or a deflate bomb has more than this.
 MAX_RATIO = 1000
 # A deflate stream grows at most 1032 times, and HDF5 inflates it before it looks at the size.
 MAX_DEFLATED_BYTES = MAX_ARRAY_BYTES // 1032
 PLAIN_FILTERS = {"gzip", "shuffle", "fletcher32"}
-# What h5py raises on damaged files, as found by cutting and flipping bytes.
+# The exceptions of h5py on damaged files, found by cutting files and flipping bytes.
 _FAULTS = (
     OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError,
     OverflowError, struct.error,
@@ -40,18 +41,18 @@ _FAULTS = (
 
 
 class Hdf5:
-    """A checked HDF5 file, open only while something is read from it.
+    """A checked HDF5 file, open only while it is being read.
 
-    (HDF5 shares files within a process: while one is open, Keras could not write it again.)
+    (HDF5 shares files within a process: Keras cannot overwrite one that is open.)
 
     Args:
         source: a file, or the bytes of one.
         place: the file, for messages.
 
     Attributes:
-        infos: path -> shape and dtype, of every dataset.
-        addresses: path -> where its header lies; in a file written at once, the order of writing.
-        groups: the path of every group, "" is the root.
+        infos: path -> shape and dtype of every dataset.
+        addresses: path -> the address of its header, which grows in the order of writing.
+        groups: the path of every group, "" for the root.
     """
 
     def __init__(self, source: Path | bytes, place: str) -> None:
@@ -66,11 +67,11 @@ class Hdf5:
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
-        """Open the file for what is inside the `with`; within another, it is the same file."""
+        """Open the file for a `with` block; nested blocks share it."""
         if self._file is not None:
             yield self._file
             return
-        h5py = _library(self._place)
+        h5py = library()
         source = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
         with faults(self._place):
             self._file = h5py.File(source, "r", locking="best-effort")
@@ -86,10 +87,9 @@ class Hdf5:
             child = f"{path}/{name}" if path else name
             place = f"{self._place}, {safe(child)}"
             if len(self.infos) + len(self.groups) > MAX_OBJECTS or len(above) > MAX_DEPTH:
-                raise InputError(
-                    f"more than {MAX_OBJECTS:,} objects, or nested deeper than {MAX_DEPTH}",
-                    where=place, hint=_SAVE_AGAIN,
-                )  # fmt: skip
+                raise _refused(
+                    f"more than {MAX_OBJECTS:,} objects, or nested deeper than {MAX_DEPTH}", place
+                )
             found = _member(group, name, place)
             match type(found).__name__:
                 case "Dataset":
@@ -98,18 +98,16 @@ class Hdf5:
                 case "Group":
                     address = _address(found)
                     if address in above:
-                        raise InputError(
-                            f"group '{safe(name)}' contains itself", where=place, hint=_SAVE_AGAIN
-                        )
+                        raise _refused(f"group '{safe(name)}' contains itself", place)
                     self.groups[child] = None
                     self._walk(found, child, (*above, address))
 
     def load(self, path: str) -> Array:
-        """Return a dataset's numbers.
+        """Read a dataset's numbers.
 
         Raises:
             InputError: not numbers, larger than the limit, many times larger than what is stored,
-                packed by a filter that is not plain, damaged, or changed since it was listed.
+                packed by an unusual filter, damaged, or changed since it was listed.
         """
         place = f"{self._place}, {safe(path)}"
         with self.opened() as dataset, faults(place):
@@ -126,21 +124,17 @@ class Hdf5:
             return np.asarray(dataset[()])
 
     def has(self, group: str, name: str) -> bool:
-        """Return whether a group is there and has an attribute."""
+        """Whether a group is there and has an attribute."""
         with self.opened() as file, faults(self._place):
             return group in self.groups and name in file[group or "/"].attrs
 
     def text(self, group: str, name: str) -> str | None:
-        """Return a text attribute of a group, or None where there is none.
-
-        Raises:
-            InputError: too large, or damaged.
-        """
+        """Read a text attribute of a group; None where there is none; errors as `texts`."""
         found = self.texts(group, name)
         return found[0] if found else None
 
     def texts(self, group: str, name: str) -> list[str] | None:
-        """Return a list of texts; long ones are stored in pieces `name0`, `name1`, ….
+        """Read an attribute of several texts; long ones are stored as `name0`, `name1`, ….
 
         Raises:
             InputError: too large, or damaged.
@@ -170,11 +164,12 @@ class Hdf5:
             return Texts(stream).read(_address(group), name, count)
 
 
-_LINKS = {
-    "ExternalLink": "a link into another file",
-    "SoftLink": "a soft link",
-}
+_LINKS = {"ExternalLink": "a link into another file", "SoftLink": "a soft link"}
 _SAVE_AGAIN = "save the weights again with Keras: model.save('model.keras')"
+
+
+def _refused(what: str, place: str) -> InputError:
+    return InputError(what, where=place, hint=_SAVE_AGAIN)
 
 
 def _stream(source: Path | bytes) -> IO[bytes]:
@@ -182,39 +177,30 @@ def _stream(source: Path | bytes) -> IO[bytes]:
 
 
 def _member(group: Any, name: str, place: str) -> Any:
-    """Return what a group holds under a name, if it lies in the group itself."""
+    """The member of a group, refused if it is a link to elsewhere."""
     kind = type(group.get(name, getlink=True)).__name__
     if kind != "HardLink":
-        raise InputError(
-            f"'{safe(name)}' is {_LINKS.get(kind, kind)}; only what lies in the file itself is "
-            "read", where=place, hint=_SAVE_AGAIN,
-        )  # fmt: skip
+        link = _LINKS.get(kind, kind)
+        raise _refused(
+            f"'{safe(name)}' is {link}; only what lies in the file itself is read", place
+        )
     return group[name]
 
 
 def _info(dataset: Any, place: str) -> Info:
-    """Return a dataset's shape and dtype, if its numbers lie in the file itself."""
+    """A dataset's shape and dtype, refused if its numbers are in another file."""
     other = "virtual" if dataset.is_virtual else "external" if dataset.external else ""
     if other:
-        raise InputError(
-            f"the numbers of this {other} dataset lie in another file",
-            where=place, hint=_SAVE_AGAIN,
-        )  # fmt: skip
+        raise _refused(f"the numbers of this {other} dataset lie in another file", place)
     return Info.of(tuple(dataset.shape or ()), str(dataset.dtype))
 
 
-def _library(place: str) -> Any:
-    """Return h5py with HDF5's search for plugins (shared libraries) switched off."""
+def library() -> Any:
+    """Import h5py with HDF5's search for plugins (shared libraries) switched off."""
     before = os.environ.get("HDF5_PLUGIN_PRELOAD")
     os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
     try:
         return import_module("h5py")
-    except ImportError:
-        raise InputError(
-            "reading HDF5 and Keras files needs h5py, which is not installed",
-            where=place,
-            hint="pip install 'lstm-cli[keras]'",
-        ) from None
     finally:
         if before is None:
             del os.environ["HDF5_PLUGIN_PRELOAD"]
@@ -224,13 +210,13 @@ def _library(place: str) -> Any:
 
 @contextmanager
 def faults(place: str) -> Iterator[None]:
-    """Turn what h5py raises on a damaged file into an InputError; ours pass as they are."""
+    """Convert h5py's exceptions on a damaged file to an InputError; our own pass unchanged."""
     try:
         yield
     except InputError:
         raise
     except _FAULTS as error:
-        large = isinstance(error, OverflowError)  # told in words of C's types
+        large = isinstance(error, OverflowError)  # its text names types of C
         reason = "an address or a size in it is too large" if large else safe(error)
         raise InputError(
             f"not readable as HDF5: {reason}"[:300],
@@ -246,14 +232,14 @@ def _address(item: Any) -> int:
 def _check_sizes(dataset: Any, place: str) -> None:
     stored = dataset.id.get_storage_size()
     cell = dataset.dtype.itemsize
-    # A chunk is unpacked whole, and may be larger than the dataset it belongs to.
+    # A chunk is unpacked as a whole, and may be larger than its dataset.
     needed = cell * max(math.prod(dataset.shape), math.prod(dataset.chunks or (0,)))
     if needed > MAX_ARRAY_BYTES or needed > MAX_RATIO * max(stored, 1):
-        raise InputError(
+        raise _refused(
             f"the dataset declares {needed:,} bytes {dataset.shape}, {stored:,} are stored; "
             f"the limits are {MAX_ARRAY_BYTES:,} and {MAX_RATIO} for each stored byte",
-            where=place, hint=_SAVE_AGAIN,
-        )  # fmt: skip
+            place,
+        )
     filters = [*_filters(dataset)]
     if filters and (
         len(set(filters)) < len(filters)
@@ -261,8 +247,9 @@ def _check_sizes(dataset: Any, place: str) -> None:
         or stored > MAX_DEFLATED_BYTES
     ):
         raise InputError(
-            f"the dataset is packed by {', '.join(filters)} into {stored:,} bytes; read are "
-            f"{', '.join(sorted(PLAIN_FILTERS))}, once each, up to {MAX_DEFLATED_BYTES:,} bytes",
+            f"the dataset is packed by {', '.join(filters)} into {stored:,} bytes; only "
+            f"{', '.join(sorted(PLAIN_FILTERS))} are read, once each, up to "
+            f"{MAX_DEFLATED_BYTES:,} bytes",
             where=place, hint="unpack it: h5repack -f NONE in.h5 out.h5",
         )  # fmt: skip
 
@@ -276,12 +263,11 @@ def _filters(dataset: Any) -> Iterator[str]:
 
 
 # --------------------------------------------------------------------------------------------------
-# Reads the texts of any length that an HDF5 object keeps as attributes, without the library.
+# Attributes of variable-length text, read without the library.
 #
-# HDF5 2.0.0 trusts what stands there: a length of 4 GiB is allocated and cleared before it is
-# compared with the text (19 s for a file of 16 kB), and a free block of size zero in a heap makes
-# it loop for ever. One changed byte of a Keras file does either, so these few structures are read
-# here.
+# HDF5 2.0.0 trusts the file: a length of 4 GiB is allocated and cleared before it is compared with
+# the text (19 s for a file of 16 kB), and a free block of size zero in a heap is an endless loop.
+# One changed byte of a Keras file can cause either, so these few structures are read here.
 #
 # Source: HDF5 File Format Specification 3.0: II "Superblock", III.E "Global Heap", IV.A "Object
 # Headers", IV.A.2.m "Attribute Message", IV.A.2.q "Object Header Continuation Message".
@@ -293,10 +279,10 @@ _MAX_BLOCKS = 1000
 
 
 class Texts(BoundedCursor):
-    """The texts of one file; every ValueError it raises is a damaged or unusual file.
+    """The text attributes of one file; a ValueError means a damaged or unusual file.
 
     Args:
-        stream: the file, open; only used while a method runs.
+        stream: the open file, used only while a method runs.
     """
 
     cut = "the file ends too early"
@@ -306,20 +292,20 @@ class Texts(BoundedCursor):
         self._heaps: dict[int, dict[int, bytes]] = {}
         head = self.peek(0, 16)
         sizes = head[13:15] if head[8] < 2 else head[9:11]
-        if head[:8] != b"\x89HDF\r\n\x1a\n" or sizes != b"\x08\x08":
+        if head[:8] != HDF5 or sizes != b"\x08\x08":
             self.refuse("texts are read where addresses have 8 bytes and no block is in front")
 
     def refuse(self, reason: str, at: int | None = None) -> NoReturn:
-        """Raise the fault that `faults` tells of."""
+        """Raise the fault that `faults` converts."""
         raise ValueError(reason)
 
     def read(self, header: int, name: str, count: int) -> list[str]:
-        """Return the texts of an attribute.
+        """Read the texts of an attribute.
 
         Args:
             header: the address of the header of the object that has the attribute.
-            name: of the attribute.
-            count: how many texts it has.
+            name: the attribute's name.
+            count: the number of texts.
 
         Raises:
             ValueError: not found in the header itself, damaged, or too much text.
@@ -338,11 +324,11 @@ class Texts(BoundedCursor):
         return found
 
     def _attribute(self, header: int, name: bytes) -> bytes:
-        """Return an attribute's data: for texts of any length, references into a heap."""
+        """An attribute's data, which for variable-length text are references into a heap."""
         for kind, shared, message in self._messages(header):
             if kind == _ATTRIBUTE and not shared:
                 version, _, *sizes = struct.unpack_from("<BBHHH", message)
-                # Each part is padded to 8 bytes in version 1; version 3 tells the encoding.
+                # Each part is padded to 8 bytes in version 1; version 3 also has an encoding.
                 at = 9 if version == 3 else 8
                 parts: list[bytes] = []
                 for size in sizes:
@@ -359,7 +345,7 @@ class Texts(BoundedCursor):
             flags = start[5]
             at = 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
             width = 1 << (flags & 3)
-            size = int.from_bytes(self.peek(header + at, width), "little")
+            size = self.whole(self.peek(header + at, width))
             blocks = [(header + at + width, size)]
             layout = struct.Struct("<BHBxx" if flags & 0x04 else "<BHB")
         else:
@@ -367,7 +353,7 @@ class Texts(BoundedCursor):
             layout = struct.Struct("<HHBxxx")
         newer = start[:4] == b"OHDR"
         left = _MAX_HEADER_BYTES
-        for place, size in blocks:  # grows while it is gone through
+        for place, size in blocks:  # which grows meanwhile
             left -= size
             if left < 0 or len(blocks) > _MAX_BLOCKS:
                 self.refuse("the header of an object is too large")
@@ -378,12 +364,12 @@ class Texts(BoundedCursor):
                 at += layout.size + length
                 if kind == _CONTINUATION and len(message) >= 16:
                     more, size = struct.unpack_from("<QQ", message)
-                    # Newer blocks have a signature in front and a checksum behind.
+                    # Newer blocks begin with a signature and end with a checksum.
                     blocks.append((more + 4, size - 8) if newer else (more, size))
                 yield kind, bool(shared & 2), message
 
     def _heap(self, at: int) -> dict[int, bytes]:
-        """Return index -> text of a heap."""
+        """Read a heap as index -> text."""
         if at in self._heaps:
             return self._heaps[at]
         signature, version, size = struct.unpack("<4sB3xQ", self.peek(at, 16))
@@ -393,7 +379,7 @@ class Texts(BoundedCursor):
         found: dict[int, bytes] = {}
         while place + 16 <= size:
             index, length = struct.unpack_from("<H6xQ", data, place)
-            # The size of the free block, 0, counts its head; that of others does not.
+            # The size of the free block, number 0, includes its head; other sizes do not.
             step = length if index == 0 else 16 + _padded(length)
             if step < 16 or place + step > size:
                 self.refuse(f"the heap of texts at byte {at:,} is damaged")

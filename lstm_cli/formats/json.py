@@ -13,10 +13,10 @@ from lstm_cli.formats.contents import Contents, Package, in_memory
 
 
 def read(path: Path) -> Contents:
-    """Return every array by name.
+    """Read every array by name.
 
     Raises:
-        InputError: not JSON, not an object of arrays.
+        InputError: not JSON, or not an object of arrays.
         ShapeError: ragged rows.
     """
     place = safe(path)
@@ -24,7 +24,7 @@ def read(path: Path) -> Contents:
 
 
 def arrays_from(document: Any, place: str) -> dict[str, Array]:
-    """Return the arrays of a decoded JSON object of nested lists; errors as `read`."""
+    """Convert a decoded JSON object of nested lists to arrays; errors as `read`."""
     if not isinstance(document, dict) or not document:
         raise InputError(
             "weights must be an object of arrays by name",
@@ -35,6 +35,6 @@ def arrays_from(document: Any, place: str) -> dict[str, Array]:
 
 
 def write(package: Package, path: Path) -> bytes:
-    """Return the file's bytes: every array as nested lists under its name."""
+    """Make the file's bytes: every array as nested lists under its name."""
     lists = {name: plain_list(array, array.dtype) for name, array in package.named.items()}
     return (json_text(lists) + "\n").encode()

@@ -1,15 +1,14 @@
 """Keras files: `.keras`, `.weights.h5`, and the `.h5` / `.hdf5` of Keras 1 to 3.
 
-Keras itself is never imported, and nothing that a configuration names is made: it is data. What
-the file's datasets are (`_find_stored`) is joined with what the configuration says of them
-(`layers_of`), its activations and its masks. `write` makes a `.weights.h5`.
+Keras itself is never imported, and nothing that a configuration names is constructed: it is data.
+The file's datasets (`_find_stored`) are matched with the layers of the configuration (`layers_of`),
+its activations and its masks. `write` makes a `.weights.h5`.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,28 +32,29 @@ from lstm_cli.formats.contents import (
     Undecided,
     Variant,
 )
-from lstm_cli.formats.hdf5 import Hdf5
+from lstm_cli.formats.hdf5 import Hdf5, library
+from lstm_cli.formats.registry import ZIP
 
-# A member that packs better than this and is larger than a model's configuration is a bomb.
+# A member that is packed more tightly than this and larger than any configuration is a bomb.
 MAX_ZIP_RATIO = 200
 FREE_ZIP_BYTES = 16 * 2**20
 
-_DAMAGED = "the file is cut or damaged; save it again: model.save('model.keras')"
+_SAVE_AGAIN = "the file is cut or damaged; save it again: model.save('model.keras')"
 _WEIGHTS = "model.weights.h5"
-# The second where a list is too long for one attribute.
+# The second name is that of a list too long for one attribute.
 _LAYER_NAMES = ("layer_names", "layer_names0")
 
 
 def read(path: Path) -> Contents:
-    """Return a file's datasets by path, and its LSTM layers in the model's order.
+    """Read a file's datasets by path, and its LSTM layers in the model's order.
 
     Raises:
-        InputError: h5py is missing; neither a zip nor HDF5; what `hdf5` refuses; members of a
-            zip that are too large, doubled or missing; an activation that is not computed here.
+        InputError: neither a zip nor HDF5; `hdf5` refuses it; members of a zip that are too large,
+            duplicate or missing; an activation that is not computed here.
     """
     place = safe(path)
     with open_checked(path) as stream:
-        zipped = stream.read(4) == b"PK\x03\x04"
+        zipped = stream.read(4) == ZIP
         file, told = _open_zip(stream, place) if zipped else (Hdf5(path, place), None)
     with file.opened():
         return _contents_of(file, told or _told_by(file, place))
@@ -66,7 +66,7 @@ def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, _Told]:
         names = archive.namelist()
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if twice is not None:
-            raise InputError(f"'{safe(twice)}' is there twice", where=place, hint=_DAMAGED)
+            raise _damaged(f"'{safe(twice)}' is there twice", place)
         if _WEIGHTS not in names:
             raise InputError(
                 f"no {_WEIGHTS} among {', '.join(map(safe, names[:10])) or 'no members'}",
@@ -82,9 +82,7 @@ def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, _Told]:
         }
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError,
             ValueError) as error:  # fmt: skip
-        raise InputError(
-            f"not a readable .keras file: {safe(error)}"[:300], where=place, hint=_DAMAGED
-        ) from None
+        raise _damaged(f"not a readable .keras file: {safe(error)}"[:300], place) from None
     version = texts.get("metadata.json")
     text = version.get("keras_version") if isinstance(version, dict) else None
     told = _Told(
@@ -94,21 +92,21 @@ def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, _Told]:
 
 
 def _zip_member(archive: zipfile.ZipFile, name: str, limit: int, place: str) -> bytes:
-    """Return a member's bytes; its declared size is checked first and holds while it is read."""
+    """Read a member, no further than its declared size, which is checked first."""
     info = archive.getinfo(name)
     size = info.file_size
     if size > limit or size > max(FREE_ZIP_BYTES, MAX_ZIP_RATIO * info.compress_size):
-        raise InputError(
+        raise _damaged(
             f"{name} declares {size:,} bytes, {info.compress_size:,} are packed; the limits are "
             f"{limit:,} and {MAX_ZIP_RATIO} for each packed byte",
-            where=place, hint=_DAMAGED,
-        )  # fmt: skip
+            place,
+        )
     with archive.open(info) as stream:
         return stream.read(size)
 
 
 def _configuration(data: bytes, place: str) -> Any:
-    """Return a configuration; NaN and great whole numbers are harmless in it, double keys not."""
+    """Parse a configuration: NaN and huge integers are harmless in it, duplicate keys are not."""
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -119,13 +117,15 @@ def _configuration(data: bytes, place: str) -> Any:
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=members)
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"the configuration is not JSON: {safe(error)}"[:300], where=place, hint=_DAMAGED
-        ) from None
+        raise _damaged(f"the configuration is not JSON: {safe(error)}"[:300], place) from None
+
+
+def _damaged(what: str, place: str) -> InputError:
+    return InputError(what, where=place, hint=_SAVE_AGAIN)
 
 
 def _told_by(file: Hdf5, place: str) -> _Told:
-    """Return what the attributes of an `.h5` tell."""
+    """Read the attributes of an `.h5`."""
     version = file.text("", "keras_version")
     if version is None and "model_weights" in file.groups:
         version = file.text("model_weights", "keras_version")
@@ -137,22 +137,22 @@ def _told_by(file: Hdf5, place: str) -> _Told:
 
 
 # --------------------------------------------------------------------------------------------------
-# Joining a model's configuration with the weights that a file holds, layer by layer.
+# Matching a model's configuration with the weights in a file, layer by layer.
 
-# Layers are compared with weights one by one.
+# Each layer is compared with all weights.
 MAX_LAYERS = 1000
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What a file tells besides the weights.
+    """What a file says besides the weights.
 
     Attributes:
         place: the file, for messages.
         model: the configuration, or None.
         version_text: Keras' version as written.
-        source: what the configuration is called there.
-        old: whether it is laid out as Keras 1 and 2 did; then no version means Keras 1.
+        source: the configuration's name in the file.
+        old: whether it has the layout of Keras 1 and 2, where no version means Keras 1.
     """
 
     place: str
@@ -163,19 +163,19 @@ class _Told:
 
     @property
     def version(self) -> _Version | None:
-        """Keras' version, as far as it is told."""
+        """Keras' version, if known."""
         return _version_of(self.version_text) or ((1, 0) if self.old else None)
 
     @property
     def known(self) -> tuple[str, ...]:
-        """How the version is known."""
+        """The evidence for the version."""
         if self.version_text:
             return (f"keras_version {safe(self.version_text)}",)
         return ("no keras_version: Keras 1",) if self.old else ()
 
 
 def _contents_of(file: Hdf5, told: _Told) -> Contents:
-    """Return the configuration's layers, then those that only the weights show; and notes.
+    """Combine the configuration's layers, then those that only the weights show, and notes.
 
     Raises:
         InputError: an activation that is not computed here; too many layers, or nested too deep.
@@ -203,7 +203,7 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
         used |= {id(each) for each, _ in own.values()}
         blocks.append(_told_block(file, told, layer, own))
     rest = [each for each in stored if id(each) not in used]
-    if refused:  # what is left may be theirs: the configuration says more of it than its names
+    if refused:  # the rest may be their weights, of which the configuration says more than names
         refused |= {each.path: _left_alone(each, refused) for each in rest}
     else:
         blocks += _untold_blocks(file, told, rest)
@@ -223,7 +223,7 @@ def _left_alone(stored: _Stored, refused: Iterable[str]) -> str:
 
 
 def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, _Stored]:
-    """Return id of a configuration's cell -> its weights: by path, by names, at last by order."""
+    """Map the id of a configuration's cell to its weights: by path, by names, then by order."""
     left = {id(each): each for each in stored}
     paired: dict[int, _Stored] = {}
 
@@ -295,7 +295,7 @@ _GATE_KEYS = ("recurrent_activation", "inner_activation")
 
 
 def _activations(cell: _CellConfig, told: _Told) -> tuple[tuple[str, Any], tuple[str, Any]]:
-    """Return (key, value) of the gates' and of the other activation; an empty key is a default."""
+    """(key, value) of the gates' and of the other activation; an empty key means a default."""
     config = cell.config
     gate = next(((key, config[key]) for key in _GATE_KEYS if key in config), None)
     other = ("activation", config["activation"]) if "activation" in config else ("", "tanh")
@@ -306,7 +306,7 @@ _OF_TENSORFLOW_1_AND_2 = re.compile(r"2\.2\.\d+-tf")
 
 
 def _two_defaults(cell: _CellConfig, stored: _Stored, told: _Told) -> Undecided | None:
-    """Return the choice that is left where the version does not tell the gates' default.
+    """The choice that is left where the version does not determine the gates' default.
 
     TensorFlow 1.13 to 1.15, whose LSTM is lstm_v1.py, and 2.0 and 2.1 all wrote 2.2.4-tf.
     """
@@ -325,7 +325,7 @@ def _two_defaults(cell: _CellConfig, stored: _Stored, told: _Told) -> Undecided 
 def _activation_phrases(
     cell: _CellConfig, stored: _Stored, told: _Told
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return how the activations are known, and which of them is not."""
+    """The evidence for the activations, and the assumptions about them."""
     if stored.convention == "keras-cudnn":
         return (), ()
     known: list[str] = []
@@ -336,7 +336,7 @@ def _activation_phrases(
         if key:
             known.append(f"{told.source}: {key} = {_shown_activation(value)}")
         elif told.model and not told.source:
-            # Of a class of the user's own, the configuration may well say it.
+            # The configuration may well give it, but in a class of the user's own.
             opened.append(f"{what} is taken to be {_shown_activation(value)}, the default")
         else:
             opened.append(
@@ -350,23 +350,23 @@ def _variant_of(cell: _CellConfig, stored: _Stored, told: _Told, place: str) -> 
         return Variant()
     (_, gate), (_, other) = _activations(cell, told)
     if _two_defaults(cell, stored, told):
-        gate = "sigmoid"  # which leaves it to the convention that the user chooses
+        gate = "sigmoid"  # so that the convention that the user chooses decides
     candidate = activation(other, told.version, place)
     named = (activation(gate, told.version, place), candidate, candidate)
-    # The convention of Keras 1 has another default of its own, so there it is always said.
+    # The convention of Keras 1 has another default, so there it is always given.
     return Variant(None if named == PLAIN_ACTIVATIONS and stored.convention == "keras" else named)
 
 
 def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator[Block]:
-    """Yield layers of which only weights are there, two directions of one name together."""
+    """Yield the layers that have only weights, two directions of one name as one layer."""
     layers: dict[str, dict[Direction, _Stored]] = {}
     for each in _in_written_order(file, rest):
         way: Direction = "backward" if "/backward_" in each.path else "forward"
         name = each.label
-        # Cells stacked within each direction are no layer of two directions.
+        # Cells stacked within each direction are not one layer of two directions.
         if _STACKED.search(each.path):
             name = f"{name}/{way}"
-        # Should two layers have one name, the second is called by its path.
+        # If two layers have the same name, the second is called by its path.
         if way in layers.get(name, {}):
             name = each.path
         layers.setdefault(name, {})[way] = each
@@ -374,7 +374,7 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
     source = (
         "the configuration names no LSTM for these weights: read as a plain one"
         if told.model else
-        "the file has no configuration: directions and order are those of names and of writing"
+        "the file has no configuration: directions are taken from names, the order from the file"
     )  # fmt: skip
     in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
     masking = next(chain(_masking_layers(told.model), in_file), "")
@@ -385,24 +385,25 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
         yield _told_block(file, replace(told, source=""), layer, ways)
 
 
-# What Keras itself calls a layer, or its class, in a file that has no configuration.
+# Keras' own name for a layer of this class in a file that has no configuration.
 _MASKING = re.compile(r"(^|/)masking(_\d+)?$")
 _STACKED = re.compile("/(forward|backward)_.*cells/")
 _WAYS: tuple[Direction, ...] = ("forward", "backward")
 
 
 def _in_written_order(file: Hdf5, rest: Sequence[_Stored]) -> list[_Stored]:
-    """Return cells by `layer_names`, which older files keep, then as they were written."""
+    """Sort cells by `layer_names`, which older files have; others keep the order of writing."""
     group = "model_weights" if "model_weights" in file.groups else ""
     places = {name: place for place, name in enumerate(file.texts(group, "layer_names") or [])}
     return sorted(rest, key=lambda each: places.get(each.path.split("/")[0], len(places)))
 
 
 # --------------------------------------------------------------------------------------------------
-# The configuration, read as data: which LSTM layers there are, and how they compute.
+# The configuration, read as data: its LSTM layers and their arguments.
 #
 # Keras writes it to `config.json` (in `.keras`) or to the attribute `model_config` (in `.h5`). No
-# class that it names is ever looked up or made; what is not an LSTM is walked through or passed by.
+# class that it names is ever looked up or constructed; what is not an LSTM is walked through or
+# skipped.
 
 MAX_DEPTH = 48
 
@@ -416,9 +417,9 @@ class _CellConfig:
     Attributes:
         config: the arguments of the LSTM or LSTMCell.
         fused: whether it is a CuDNNLSTM.
-        path: where Keras 2.12 and later keep its weights (`layers/lstm/cell/vars`).
-        names: folders that tell its weights in older files (`forward_lstm_1`).
-        top: the name of the layer of the outermost model that it lies in.
+        path: the path of its weights in Keras 2.12 and later (`layers/lstm/cell/vars`).
+        names: the folders of its weights in older files (`forward_lstm_1`).
+        top: the name of the outermost model's layer that contains it.
     """
 
     config: _Config
@@ -429,14 +430,14 @@ class _CellConfig:
 
     @property
     def units(self) -> int | None:
-        """The hidden size, if the configuration says it."""
+        """The hidden size, if the configuration has it."""
         units = self.config.get("units", self.config.get("output_dim"))
         return units if isinstance(units, int) else None
 
 
 @dataclass(frozen=True)
 class _LayerConfig:
-    """One LSTM layer of a configuration: a cell for each direction, and what else is told."""
+    """One LSTM layer of a configuration: a cell for each direction, evidence and open questions."""
 
     name: str
     cells: Mapping[Direction, _CellConfig]
@@ -446,7 +447,7 @@ class _LayerConfig:
 
 @dataclass(frozen=True)
 class _ConfigPath:
-    """Where the walk is: path in the file, names of the layers, the outermost, how deep."""
+    """A place in a configuration: path in the file, layer names, the outermost of them, depth."""
 
     path: str
     names: tuple[str, ...]
@@ -470,7 +471,7 @@ def layers_of(
     Args:
         model: `{"class_name": …, "config": …}`, as read from JSON.
         place: the file, for messages.
-        masks: what is open of a layer because of masks, by the id of its configuration.
+        masks: the notes on masks that reach a layer, by the id of its configuration.
 
     Raises:
         InputError: models nested too deep.
@@ -505,7 +506,7 @@ def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_Layer
 
 
 def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
-    """Yield one layer of two directions, or one a cell and direction where cells are stacked."""
+    """Yield one layer of two directions or, of stacked cells, a layer for each one and way."""
     first = config.get("layer")
     second = config.get("backward_layer") or _reversed(first)
     ways: dict[str, list[_CellConfig]] = {}
@@ -521,7 +522,7 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
         merged = (f"merge_mode = {safe(mode)}: here the two directions are joined, not merged",)
     if len(forward) == len(backward) == 1:
         if forward[0].config.get("go_backwards"):
-            merged += ("Bidirectional around go_backwards = true: its directions stand exchanged",)
+            merged += ("Bidirectional around go_backwards = true: its directions are swapped",)
             forward, backward = backward, forward
         both: dict[Direction, _CellConfig] = {"forward": forward[0], "backward": backward[0]}
         yield _LayerConfig("/".join(at.names), both, known, merged)
@@ -554,7 +555,7 @@ def _one_way(cell: _CellConfig, at: _ConfigPath, *, backward: bool = False) -> _
 
 
 def _cells_of(node: Any, at: _ConfigPath, names: tuple[str, ...]) -> list[_CellConfig]:
-    """Return the LSTM cells of a recurrent layer; none if it is of another kind."""
+    """List the LSTM cells of a recurrent layer; none if it is of another kind."""
     config = _config_of(node)
     if _own_class(node) in ("LSTM", "CuDNNLSTM"):
         fused = _own_class(node) == "CuDNNLSTM"
@@ -581,7 +582,7 @@ def _cells_of(node: Any, at: _ConfigPath, names: tuple[str, ...]) -> list[_CellC
 
 
 def _own_class(node: Any) -> str:
-    """Return the class of a layer if it is Keras' own, with its name in brackets otherwise."""
+    """The class of a layer, in brackets if it is not Keras' own."""
     module = _get(node, "module")
     name = str(_get(node, "class_name"))
     foreign = isinstance(module, str) and not re.match(r"(tf_)?keras\b|tensorflow\b", module)
@@ -589,7 +590,7 @@ def _own_class(node: Any) -> str:
 
 
 def _config_of(node: Any) -> _Config:
-    """Return a layer's arguments; Sequential kept a bare list of layers before Keras 2.2.3."""
+    """A layer's arguments; before Keras 2.2.3, Sequential had a bare list of layers."""
     config = _get(node, "config")
     if isinstance(config, list):
         return {"layers": config}
@@ -601,12 +602,12 @@ def _get(node: Any, key: str) -> Any:
 
 
 def _name_of(node: Any) -> str:
-    """Return a layer's name; "?" where there is none."""
+    """A layer's name; "?" where there is none."""
     return str(_config_of(node).get("name") or _get(node, "name") or "?")
 
 
 def _unique_step(name: str, used: dict[str, int]) -> str:
-    """Return the name Keras gives a layer of a list: `lstm`, `lstm_1`, ….
+    """The name that Keras gives a layer of a list: `lstm`, `lstm_1`, ….
 
     Source: `_get_unique_name`, keras/src/saving/saving_lib.py.
     """
@@ -615,14 +616,14 @@ def _unique_step(name: str, used: dict[str, int]) -> str:
 
 
 def _snake_case(name: str) -> str:
-    """Return a class's name as Keras writes it in paths (keras/src/utils/naming.py)."""
+    """A class's name as Keras writes it in paths (keras/src/utils/naming.py)."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 # --------------------------------------------------------------------------------------------------
-# What Keras' names of activations mean, which depends on its version.
+# Keras' names of activations, whose meaning depends on its version.
 #
 # `hard_sigmoid` is 0.2 z + 0.5 in Keras 1 and 2 and z / 6 + 0.5 in Keras 3 (keras/src/activations);
 # the gates' default is hard_sigmoid before Keras 2.3 and sigmoid since (commit 5949aeede9).
@@ -633,7 +634,7 @@ _FUNCTIONS: Mapping[str, str] = {
     name: name for name in ("sigmoid", "tanh", "relu", "softsign", "softplus", "elu")
 } | {"linear": "affine", "leaky_relu": "leaky_relu(0.2)"}
 
-# Layers that may stand for a function: the names of their constant, and its default.
+# Layers that may be used as a function: the possible names of their constant, and its default.
 _FUNCTION_LAYERS: Mapping[str, tuple[str, tuple[str, ...], float]] = {
     "LeakyReLU": ("leaky_relu", ("negative_slope", "alpha"), 0.3),
     "ELU": ("elu", ("alpha",), 1.0),
@@ -641,18 +642,18 @@ _FUNCTION_LAYERS: Mapping[str, tuple[str, tuple[str, ...], float]] = {
 
 
 def _version_of(text: str | None) -> _Version | None:
-    """Return the first two numbers of a Keras version (`2.2.4-tf`), or None."""
+    """The first two numbers of a Keras version (`2.2.4-tf`), or None."""
     match = re.match(r"(\d{1,4})\.(\d{1,4})", text or "")
     return (int(match[1]), int(match[2])) if match else None
 
 
 def _default_gate(version: _Version | None) -> str:
-    """Return the gates' activation where nothing is said."""
+    """The gates' activation where none is given."""
     return "hard_sigmoid" if version and version < (2, 3) else "sigmoid"
 
 
 def _shown_activation(value: Any) -> str:
-    """Return the name of an activation as a configuration writes it."""
+    """The name of an activation as a configuration writes it."""
     if isinstance(value, dict):
         inner = value.get("config")
         kind = value.get("class_name")
@@ -661,15 +662,15 @@ def _shown_activation(value: Any) -> str:
 
 
 def activation(value: Any, version: _Version | None, place: str) -> str:
-    """Return an activation of a configuration as `--activations` takes it.
+    """Convert an activation of a configuration to the form of `--activations`.
 
     Args:
         value: a name, None, or `{"class_name", "config"}`.
-        version: of Keras; None is read as Keras 3.
+        version: Keras' version; None is read as Keras 3.
         place: the layer, for messages.
 
     Raises:
-        InputError: not known; names it.
+        InputError: it is unknown; the message names it.
     """
     name = _shown_activation(value)
     if name == "hard_sigmoid":
@@ -691,9 +692,9 @@ def activation(value: Any, version: _Version | None, place: str) -> str:
 
 
 # --------------------------------------------------------------------------------------------------
-# Finding LSTM weights among the datasets of a file, by their places and shapes.
+# Finding LSTM weights among the datasets of a file, by their paths and shapes.
 #
-# Three ways of keeping them were seen in files that Keras itself wrote:
+# Files that Keras itself wrote have one of three layouts:
 #
 # - Keras 2.12 and later (`.keras`, `.weights.h5`): `layers/lstm/cell/vars/0`, `1`, `2` are kernel,
 #   recurrent kernel and bias; the folder's name is the class, the user's name an attribute of
@@ -706,21 +707,21 @@ _VARIABLES = ("kernel", "recurrent_kernel", "bias")
 _BY_NAME = re.compile(r"(?P<key>kernel|recurrent_kernel|bias)(?P<which>_\d+)?(:\d+)?")
 _KERAS_1 = re.compile(r"(?P<which>.+)_(?P<kind>[WUb])(_(?P<gate>[icfo]))?(:\d+)?")
 _FUSED_1 = {"W": "kernel", "U": "recurrent_kernel", "b": "bias"}
-# What a recurrent layer may hold besides and is no LSTM of the plain kind.
+# The further weights of recurrent layers that are not plain LSTMs.
 _MORE_WEIGHTS = re.compile(r".*peephole.*|gamma.*|beta.*|.*scale.*")
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """The weights of one LSTM cell, as a file holds them.
+    """The weights of one LSTM cell in a file.
 
     Attributes:
         path: the folder, with "/" and without `model_weights`.
         keys: key of the convention -> dataset.
         convention: a name from `conventions.CONVENTIONS`.
         units: H.
-        address: where the kernel lies; the order of writing.
-        label: what the file calls the layer, as far as it does.
+        address: the address of the kernel, which gives the order of writing.
+        label: the layer's name in the file, as far as it has one.
     """
 
     path: str
@@ -731,7 +732,7 @@ class _Stored:
     label: str
 
     def tensors(self, file: Hdf5) -> Tensors:
-        """Return the tensors under the convention's keys, read when asked for."""
+        """The tensors under the convention's keys, read on demand."""
 
         def load(key: str) -> Array:
             return file.load(self.keys[key])
@@ -740,13 +741,13 @@ class _Stored:
 
 
 def _find_stored(file: Hdf5) -> list[_Stored]:
-    """Return every LSTM cell's weights, in the order of the file."""
+    """Find the weights of every LSTM cell, in file order."""
     found = [cell for folder in _folders(file).items() for cell in _cells_in(file, *folder)]
     return sorted(found, key=lambda each: each.address)
 
 
 def _passed_by(file: Hdf5) -> list[str]:
-    """Return folders that hold an LSTM's weights and more, which are left alone."""
+    """List the folders with an LSTM's weights and further ones, which are left alone."""
     return [path for path, names in _folders(file).items() if _has_more(names)]
 
 
@@ -756,7 +757,7 @@ def _has_more(names: Mapping[str, str]) -> bool:
 
 
 def _folders(file: Hdf5) -> dict[str, dict[str, str]]:
-    """Return folder -> name -> dataset; an optimizer's arrays have the shapes of weights."""
+    """Folder -> name -> dataset, without an optimizer's arrays, which look like weights."""
     folders: dict[str, dict[str, str]] = {}
     for path in file.infos:
         # Keras 2.12 on Windows wrote backslashes into the names.
@@ -768,7 +769,7 @@ def _folders(file: Hdf5) -> dict[str, dict[str, str]]:
 
 def _cells_in(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[_Stored]:
     if folder.rpartition("/")[2] == "vars":
-        # Other layers may have weights of these shapes, but not under these names.
+        # Other layers may have weights of these shapes, but not in folders of these names.
         if set(names) in ({"0", "1"}, {"0", "1", "2"}) and re.search("cell|lstm", folder):
             keys = {_VARIABLES[int(name)]: path for name, path in names.items()}
             yield from _checked(file, folder, keys, "keras")
@@ -833,9 +834,9 @@ def _units_by_gate(infos: Mapping[str, Info]) -> int:
 
 
 def _label_of(file: Hdf5, path: str) -> str:
-    """Return what a file without a configuration calls a cell's layer.
+    """The name of a cell's layer in a file without a configuration.
 
-    Newer files keep each layer's name at its `vars`; of older ones the folders are the names.
+    Newer files have each layer's name at its `vars`; in older ones the folders are the names.
     """
     steps = path.split("/")
     if steps[-1] != "vars":
@@ -851,7 +852,7 @@ def _label_of(file: Hdf5, path: str) -> str:
 
 
 def _old_label(steps: list[str]) -> str:
-    """Return the folders without what Keras adds: one/one/lstm_cell, bi/bi/forward_one."""
+    """Drop the folders that Keras adds: one/one/lstm_cell, bi/bi/forward_one."""
     top, *inner = steps
     kept = [top]
     for step in inner:
@@ -860,21 +861,20 @@ def _old_label(steps: list[str]) -> str:
     return "/".join(kept)
 
 
-# Folders that stand for no layer of the user's.
+# Folders that are not layers of the user's.
 _WITHIN = re.compile(
     r"cells?|layers?|(forward|backward)_.+|lstm_cell(_\d+)?|stacked_rnn_cells(_\d+)?"
 )
 
 
 # --------------------------------------------------------------------------------------------------
-# Which LSTM layers a mask reaches, and where it comes from.
+# The masks that reach LSTM layers, and their sources.
 #
-# Keras leaves the states of an LSTM as they were at a step that is masked; here every step is run.
-# `Masking` and `Embedding(mask_zero=True)` make masks, which travel from layer to layer: through
-# models in models and through wrappers, but not past a recurrent layer that gives its last step
-# only.
+# Keras keeps the states of an LSTM unchanged at a masked step; here every step is run. `Masking`
+# and `Embedding(mask_zero=True)` make masks, which travel from layer to layer: through nested
+# models and wrappers, but not past a recurrent layer that returns only its last step.
 
-# What is said of a layer names so many sources.
+# The notes on a layer name at most this many sources.
 MAX_MASK_SOURCES = 3
 
 _MaskSources = tuple[str, ...]
@@ -885,7 +885,7 @@ _SKIPPED = "are run here; Keras skips them, which leaves the states as they were
 
 
 def masks_of(model: Any) -> Mapping[int, _MaskSources]:
-    """Return id of a recurrent layer's configuration -> a sentence on each mask that reaches it.
+    """Map the id of a recurrent layer's configuration to a sentence on each mask that reaches it.
 
     Args:
         model: `{"class_name": …, "config": …}`, as read from JSON.
@@ -896,21 +896,21 @@ def masks_of(model: Any) -> Mapping[int, _MaskSources]:
 
 
 def _masking_layers(model: Any) -> Iterator[str]:
-    """Yield the names of all layers of a configuration that make masks."""
+    """Yield the names of all layers that make masks."""
     for each in _branches_in(model):
         if isinstance(each, dict) and _leaving(each, (), {}, MAX_DEPTH):
             yield _name_of(each)
 
 
 def _masking_beside(name: str) -> str:
-    """Return the sentence on a layer that makes masks, where it is not known whom they reach."""
+    """The sentence on a layer that makes masks, where it is unknown which layers they reach."""
     return f"a layer '{safe(name)[:80]}' is in the file: steps that it masks {_SKIPPED}"
 
 
 def _leaving(
     node: Any, arriving: _MaskSources, reached: dict[int, _MaskSources], depth: int
 ) -> _MaskSources:
-    """Return the masks of a layer's output, and note those that reach the LSTMs in it."""
+    """Find the masks of a layer's output, and record those that reach the LSTMs in it."""
     if not isinstance(node, dict) or depth > MAX_DEPTH:
         return ()
     config, kind = _config_of(node), str(node.get("class_name"))
@@ -961,12 +961,12 @@ def _through_model(
 
 
 def _key_of(layer: Mapping[str, Any]) -> str:
-    """Return the name by which other layers of a model refer to a layer."""
+    """The name by which other layers of a model refer to a layer."""
     return str(layer.get("name") or _name_of(layer))
 
 
 def _in_order_of_reading(layers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield layers after those that they read; those that read each other, as they are listed."""
+    """Yield layers after their inputs; layers in a circle come last, as they are listed."""
     by_name = {_key_of(layer): layer for layer in layers}
     waiting = {
         name: {each for each in _read_by(layer.get("inbound_nodes")) if each in by_name} - {name}
@@ -990,8 +990,8 @@ def _in_order_of_reading(layers: Sequence[dict[str, Any]]) -> Iterator[dict[str,
 def _read_by(calls: Any) -> Iterator[str]:
     """Yield the names of layers whose first output a configuration refers to.
 
-    A reference is `["name", 0, 0]`, in Keras 3 inside of `{"keras_history": …}`. Further outputs
-    are states, which have no mask.
+    A reference is `["name", 0, 0]`, in Keras 3 within `{"keras_history": …}`. Further outputs are
+    states, which have no mask.
     """
     for each in _branches_in(calls):
         match each:
@@ -1006,7 +1006,7 @@ def _is_called_with_mask(calls: Any) -> bool:
 
 
 def _branches_in(value: Any) -> Iterator[Any]:
-    """Yield every list and object in a value, however deep."""
+    """Yield every list and object in a value, at any depth."""
     waiting = [value]
     while waiting:
         each = waiting.pop()
@@ -1018,21 +1018,18 @@ def _branches_in(value: Any) -> Iterator[Any]:
 # --------------------------------------------------------------------------------------------------
 # Writing: a `.weights.h5` of Keras 3: `layers/lstm/cell/vars/0…2`, or a Bidirectional's two cells.
 #
-# The layout is that of keras/src/saving/saving_lib.py: layers by their class, numbered from the
-# second on; variables by number: kernel, recurrent_kernel, bias.
+# The layout is that of keras/src/saving/saving_lib.py: layers are named by class and numbered from
+# the second on, variables are numbered: kernel, recurrent_kernel, bias.
 
 
 def write(package: Package, path: Path) -> bytes:
-    """Return the file's bytes.
+    """Make the file's bytes.
 
     Raises:
-        InputError: a layer that is only backward, which Keras has only as go_backwards.
+        InputError: a layer is only backward, which Keras can express only as go_backwards.
     """
-    os.environ.setdefault("HDF5_PLUGIN_PRELOAD", "::")
-    import h5py  # type: ignore[import-untyped, unused-ignore] # ships no types
-
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with library().File(buffer, "w") as file:
         for level in sorted({level for level, _ in package.parts}):
             both = (level, "backward") in package.parts
             if both and (level, "forward") not in package.parts:
@@ -1041,7 +1038,7 @@ def write(package: Package, path: Path) -> bytes:
                     hint="give go_backwards to the layer and convert as forward",
                 )
             name = ("bidirectional" if both else "lstm") + (f"_{level}" if level else "")
-            # As Keras does, so that a reader knows the two directions as one layer's.
+            # As Keras does, so that a reader sees the two directions as one layer.
             file.create_group(f"layers/{name}/vars").attrs["name"] = name
             sides: tuple[Direction, ...] = ("forward", "backward") if both else ("forward",)
             for side in sides:

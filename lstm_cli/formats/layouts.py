@@ -1,4 +1,4 @@
-"""Read and write any framework's layout: one `unpack` and one `pack` for all conventions.
+"""Unpack and pack the weights of any framework's layout, by one rule for all conventions.
 
 `unpack(row, pack(row, parameters)) == parameters` for every row, to the last bit.
 """
@@ -13,31 +13,31 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
 from lstm_cli.formats.conventions import GATE_LETTERS, Convention, Tensor
 
-# gate letter -> what is held ("x", "b", …) -> the blocks found, in order
+# gate letter -> kind ("x", "b", …) -> the blocks found, in order
 Blocks = dict[str, dict[str, list[Array]]]
 
 
 def unpack(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[str, Array]:
-    """Return our parameters `W_k`, `b_k`, `p_k`, `W_hr` from one layer and direction.
+    """Convert the tensors of one layer and direction to our `W_k`, `b_k`, `p_k`, `W_hr`.
 
-    Gates that a coupled cell does not have may be missing; several biases are added.
+    The gates that a coupled cell lacks may be missing; several biases are added up.
 
     Args:
         row: the layout.
-        tensors: by the row's keys (`{layer}` and `{reverse}` left as they are).
+        tensors: by the row's keys (`{layer}` and `{reverse}` unchanged).
         place: the file, for messages.
 
     Raises:
         InputError: a tensor is missing or not part of the layout.
-        ShapeError: a stack of gates that cannot be cut into equal blocks.
+        ShapeError: a stack of gates cannot be cut into equal blocks.
     """
     return dict(_parameters(_blocks(row, tensors, place), place))
 
 
 def recurrent_biases(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[str, Array]:
-    """Return gate letter -> the part of `b_k` that the layout keeps beside `h_prev`, if it does.
+    """Gate letter -> the part of `b_k` that belongs to `h_prev`, in layouts with two biases.
 
-    `unpack` adds the two; which part was left out shows only while they are apart.
+    `unpack` adds the two; a bias that a port leaves out shows only while they are separate.
     """
     return {
         letter: held["b"][1]
@@ -60,8 +60,10 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
             )
         for gate, key in keys.items():
             used.add(key)
-            # In float64 before biases are added: a sum in float16 would lose what was stored.
-            with np.errstate(invalid="ignore"):  # a signalling nan: refused where all are checked
+            # In float64 before biases are added, because a sum in float16 would lose digits.
+            with np.errstate(
+                invalid="ignore"
+            ):  # a signalling NaN is refused later, with all others
                 array = np.asarray(tensors[key], dtype=np.float64)
             for letter, block in _cut(tensor, gate, array, safe(shown_key(key)), place):
                 blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)
@@ -76,12 +78,12 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
 
 
 def shown_key(key: str) -> str:
-    """Return a key as it stands in a file's first layer."""
+    """A key as it is written in a file's first layer."""
     return key.replace("{gate}", "f").replace("{layer}", "0").replace("{reverse}", "")
 
 
 def _keys(tensor: Tensor, tensors: Mapping[str, Array]) -> dict[str, str]:
-    """Return gate letter (or "" for a stack) -> key, for what is there."""
+    """Gate letter (or "" for a stack) -> key, for the tensors that are there."""
     if "{gate}" not in tensor.key:
         return {"": tensor.key} if tensor.key in tensors else {}
     keys = {k: tensor.key.replace("{gate}", k) for k in GATE_LETTERS}
@@ -91,7 +93,7 @@ def _keys(tensor: Tensor, tensors: Mapping[str, Array]) -> dict[str, str]:
 def _cut(
     tensor: Tensor, gate: str, array: Array, key: str, place: str
 ) -> Iterator[tuple[str, Array]]:
-    """Yield (gate, block (H, in) or (H,)); the projection goes under the letter ""."""
+    """Yield (gate, block (H, in) or (H,)), with the letter "" for the projection."""
     vector = tensor.holds in ("b", "p", "b_hr")
     if vector and array.ndim == 2 and 1 in array.shape:
         array = array.ravel()  # MATLAB's (4H, 1)
@@ -106,7 +108,7 @@ def _cut(
             f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates"
             + (f": {why}" if why else ""),
             where=place,
-            hint="a transposed or joined array wants another --convention",
+            hint="a transposed or joined array needs another --convention",
         )
     if tensor.stacking == "interleaved":
         parts = [array[k::count] for k in range(count)]
@@ -116,7 +118,7 @@ def _cut(
 
 
 def _upright(tensor: Tensor, block: Array) -> Array:
-    """Return one gate's block as (H, in)."""
+    """Turn one gate's block to (H, in)."""
     if block.ndim == 1 or tensor.stacking in ("rows", "interleaved", "upright"):
         return block
     return block.reshape(block.shape[::-1]) if tensor.stacking == "reread" else block.T
@@ -145,12 +147,12 @@ def _sum(biases: list[Array], letter: str, place: str) -> Array:
             where=place,
             hint="both biases need (H,)",
         )
-    with np.errstate(all="ignore"):  # what is not finite is refused where all are checked
+    with np.errstate(all="ignore"):  # what is not finite is refused later, with all others
         return biases[0] if len(biases) == 1 else np.asarray(np.sum(biases, axis=0))
 
 
 def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: str) -> Array:
-    """Return `W_k` on [h_prev, x] from what a layout holds of one gate."""
+    """Build `W_k` on [h_prev, x] from the blocks of one gate."""
     if "hx" in held:
         return held["hx"][0]
     if "xh" in held:
@@ -169,7 +171,7 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
         raise ShapeError(
             f"gate {letter}: the block for x is {inputs.shape}, for h_prev {recurrent.shape}",
             where=place,
-            hint="both need H rows; a transposed array wants another --convention",
+            hint="both need H rows; a transposed array needs another --convention",
         )
     wide = output or recurrent.shape[0]
     if recurrent.shape[1] != wide:
@@ -178,7 +180,7 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
             f"gate {letter}: the block for h_prev is {recurrent.shape}, needs "
             f"({recurrent.shape[0]}, {wide})",
             where=place,
-            hint="W is for x and U for h_prev: they look exchanged"
+            hint="W is for x and U for h_prev: they look swapped"
             if swapped
             else "is it a GRU or another layer? Or transposed: name a --convention",
         )
@@ -186,7 +188,7 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
 
 
 def _exchange(letter: str, block: Array, output: int, place: str) -> Array:
-    """Return [x, h] columns as [h, x]; without a projection h is as wide as there are rows."""
+    """Reorder [x, h] columns to [h, x]; without a projection, h is as wide as there are rows."""
     inputs = block.shape[1] - (output or block.shape[0])
     if inputs < 1:
         raise ShapeError(
@@ -198,9 +200,9 @@ def _exchange(letter: str, block: Array, output: int, place: str) -> Array:
 
 
 def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the tensors of a layout from our parameters: the inverse of `unpack`.
+    """Convert our parameters to the tensors of a layout: the inverse of `unpack`.
 
-    Where a layout keeps several biases the first has it all and the others are zero.
+    In a layout with several biases the first takes the sum and the others are zero.
 
     Raises:
         InputError: the layout has no place for a parameter (a projection, peepholes, a gate).
@@ -250,7 +252,7 @@ def _block(
     parameters: Mapping[str, Array],
     first_bias: dict[str, str],
 ) -> Array | None:
-    """Return one gate's block of a tensor, upright, or None where the parameter is not there."""
+    """One gate's block of a tensor as (H, in), or None where the parameter is not there."""
     if tensor.holds in ("W_hr", "b_hr"):
         return parameters.get(tensor.holds)
     if tensor.holds == "p":

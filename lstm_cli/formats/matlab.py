@@ -1,9 +1,9 @@
 """MATLAB files before v7.3 (`save -v7`, `save -v6`, scipy.io.savemat): numbers, structs, cells.
 
-A reader of our own: mat4py (0.6.0, its last release of 2023-10) makes nested lists of Python
-floats of everything at once, scipy brings 140 MB, and neither bounds what a compressed variable
-unpacks to. Here numbers wait until they are asked for. v7.3 is HDF5, and objects such as a
-`dlnetwork` are stored in a way MathWorks does not document: both are answered with what to do.
+Why not a package: mat4py (0.6.0, the last release, of 2023-10) reads everything at once into
+nested lists of Python floats, scipy takes 140 MB, and neither limits what a compressed variable
+unpacks to. Here numbers are read on demand. v7.3 is HDF5, and objects such as a `dlnetwork` are
+stored in a form that MathWorks does not document: both errors say how to save the weights instead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lstm_cli.formats.contents import (
     Contents,
     Info,
     Tensors,
-    check_readable,
+    checked_size,
     decoded,
     flatten,
     read_numbers,
@@ -35,6 +35,7 @@ from lstm_cli.formats.contents import (
     shaped,
 )
 from lstm_cli.formats.cursor import BoundedCursor, Order, ReadAt, read_from
+from lstm_cli.formats.registry import HDF5, format_named
 
 _SAVE_ARRAYS = (
     "in MATLAB, with the number of the LSTM layer:\n"
@@ -45,10 +46,10 @@ _SAVE_ARRAYS = (
 
 
 def read(path: Path) -> Contents:
-    """Return every array; fields of structs and members of cells (from 1) by dotted names.
+    """Read every array; fields of structs and members of cells (from 1) have dotted names.
 
     Raises:
-        InputError: v7.3, v4 or no MAT-file; damaged; nothing in it but objects or text.
+        InputError: v7.3, v4 or not a MAT-file; damaged; only objects or text in it.
     """
     place = safe(path)
     with open_checked(path) as stream:
@@ -72,27 +73,30 @@ def read(path: Path) -> Contents:
 
 
 def _byte_order(head: bytes, place: str) -> Order:
-    """Return the byte order, or say what to do with a file of another version."""
-    if b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520]) or head.startswith(b"MATLAB 7.3"):
+    """Find the byte order; refuse a file of another version with a way out."""
+    if HDF5 in (head[:8], head[512:520]) or head.startswith(b"MATLAB 7.3"):
         raise InputError(
             "a MAT-file of version 7.3, which is HDF5", where=place,
             hint="in MATLAB: load('old.mat'); save('lstm.mat', '-v7')",
         )  # fmt: skip
-    mark, version = head[126:128], head[124:126]
-    if mark not in (b"IM", b"MI") or version not in (b"\x00\x01", b"\x01\x00") or 0 in head[:4]:
+    version = head[124:126]
+    if (
+        not format_named("matlab").begins(head)
+        or version not in (b"\x00\x01", b"\x01\x00")
+        or 0 in head[:4]
+    ):
         raise InputError(
             "not a MAT-file of version 5 to 7 (version 4 has no header)", where=place,
             hint="in MATLAB: save('lstm.mat', 'InputWeights', 'RecurrentWeights', 'Bias', '-v7')",
         )  # fmt: skip
-    return "little" if mark == b"IM" else "big"
+    return "little" if head[126:128] == b"IM" else "big"
 
 
 def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array:
-    """Return an array's numbers in its class and shape."""
-    size = math.prod(array.info.shape) * 8
+    """Read an array's numbers in its class and shape."""
     if array.info.dtype.startswith(b"object"):
         raise InputError(f"a MATLAB {safe(array.info.dtype)}", where=place, hint=_SAVE_ARRAYS)
-    check_readable(array.info.dtype.text, size, place)
+    checked_size(array.info, place)
     if array.element[2] != _COMPRESSED:
         spans = [(array.start, array.count)]
         row = read_numbers(path, spans, array.stored, place, big_endian=order == "big")
@@ -108,7 +112,7 @@ def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array
 
 
 def _unpacked(path: Path, array: _MatArray, place: str) -> bytes:
-    """Return the bytes of an array in a compressed element."""
+    """Unpack the bytes of an array in a compressed element."""
     if array.start + array.count > MAX_UNPACKED:
         raise InputError(
             f"{array.count:,} bytes; the limit for one compressed variable is {MAX_UNPACKED:,}",
@@ -117,7 +121,7 @@ def _unpacked(path: Path, array: _MatArray, place: str) -> bytes:
     start, size, _ = array.element
     with open_checked(path) as stream:
         try:
-            # A little more than the array, so that the checksum behind it is reached and checked.
+            # A little more than the array, so that the checksum after it is reached and checked.
             data = _Inflated(read_from(stream), start, size, [0])(array.start, array.count + 16)
         except zlib.error as error:
             raise _damaged(str(error), place) from None
@@ -134,14 +138,14 @@ def _damaged(reason: str, place: str) -> InputError:
 
 
 # --------------------------------------------------------------------------------------------------
-# The elements of a MAT-file of version 5 to 7, and the matrices they make; numbers wait.
+# The elements of a MAT-file of version 5 to 7 and the matrices they form, without their numbers.
 #
 # Source: "MAT-File Format" (MathWorks, matfile_format.pdf): after a header of 128 bytes, elements
 # (type, number of bytes, data, padding to 8); a matrix (type 14) holds flags, dimensions, name and
 # data in column order; a compressed element (type 15) is a zlib stream of one matrix.
 
-# What compressed variables may unpack to: each of them when it is read, and all of them together
-# when a file is listed (an array is unpacked as far as its header then, a struct whole).
+# The limit for compressed variables: for each of them when it is read, and for all of them together
+# when a file is listed (arrays are then unpacked as far as their headers, structs as a whole).
 MAX_UNPACKED = 256 * 2**20
 MAX_ELEMENTS = 200_000
 MAX_LEVELS = 32
@@ -161,14 +165,14 @@ _MATRIX, _COMPRESSED, _OPAQUE, _COMPLEX = 14, 15, 17, 0x800
 
 @dataclass(frozen=True, eq=False)
 class _MatArray:
-    """A variable or field: what it is, and where its numbers lie.
+    """A variable or field and the place of its numbers.
 
     Attributes:
-        info: its class, by our name where it is numeric.
-        stored: the type its numbers are stored in, which MATLAB makes as small as they allow.
-        element: place, size and type of the element of the file that it is (in).
-        start: its first byte, from the file's start, or in what a compressed element unpacks to.
-        count: its bytes.
+        info: its shape and class, by our name where it is numeric.
+        stored: the type in which its numbers are stored, the smallest that holds them.
+        element: place, size and type of the compressed element that it is in, or zeros.
+        start: its first byte in the file or in the unpacked element.
+        count: its size in bytes.
     """
 
     info: Info
@@ -179,13 +183,13 @@ class _MatArray:
 
 
 class _Inflated:
-    """A source over what a compressed element unpacks to, no further than is asked for.
+    """A source that unpacks a compressed element, no further than it is read.
 
     Args:
         packed: the file.
         start: the element's first byte.
-        count: its bytes.
-        used: how much has been unpacked, which several may share.
+        count: its size in bytes.
+        used: the number of bytes unpacked so far, which several elements may share.
     """
 
     def __init__(self, packed: ReadAt, start: int, count: int, used: list[int]) -> None:
@@ -196,14 +200,14 @@ class _Inflated:
         self._used = used
 
     def __call__(self, first: int, wanted: int) -> bytes:
-        """Return bytes of what is unpacked, or fewer where it ends or is too much."""
+        """Read unpacked bytes; fewer at the end, or past the limit."""
         while len(self._data) < first + wanted and not self._engine.eof:
             if not self._more(first + wanted - len(self._data)):
                 break
         return bytes(memoryview(self._data)[first : first + wanted])
 
     def _more(self, wanted: int) -> bool:
-        """Unpack some of what is wanted; say whether there was any."""
+        """Unpack part of what is wanted; False at the end."""
         chunk = self._engine.unconsumed_tail
         if not chunk:
             chunk = self._packed(self._at, min(_CHUNK, self._end - self._at))
@@ -216,7 +220,7 @@ class _Inflated:
 
 
 def _variables(stream: IO[bytes], size: int, order: Order, place: str) -> dict[str, Any]:
-    """Return the variables by name, structs and cells as dicts."""
+    """List the variables by name, structs and cells as dicts."""
     found: dict[str, Any] = {}
     walker, at = _ElementWalker(read_from(stream), size, order, place), 128
     while at < size:
@@ -238,7 +242,7 @@ def _variables(stream: IO[bytes], size: int, order: Order, place: str) -> dict[s
 
 
 class _ElementWalker(BoundedCursor):
-    """Goes through elements, noting where numbers lie without reading them."""
+    """Walks through elements and notes where numbers lie, without reading them."""
 
     cut = f"cut short, or more than {MAX_UNPACKED:,} bytes unpacked"
 
@@ -251,40 +255,38 @@ class _ElementWalker(BoundedCursor):
         self._unpacked = [0]
 
     def inside(self, element: tuple[int, int, int]) -> _ElementWalker:
-        """Return a walker through what a compressed element unpacks to; limits are shared."""
+        """A walker through an unpacked element, which shares the limits of this one."""
         unpacked = _Inflated(self._read_at, *element[:2], self._unpacked)
         inner = _ElementWalker(unpacked, 2**33, self.order, self.place)
         inner.origin, inner._seen = element, self._seen
         return inner
 
     def refuse(self, reason: str, at: int | None = None) -> NoReturn:
-        """Raise the error for a fault at a byte of the file or of an unpacked element."""
+        """Raise the error for a fault, at a byte of the file or of an unpacked element."""
         within = f" of what byte {self.origin[0]:,} unpacks to" if self.origin[2] else ""
         raise _damaged(reason, f"{self.place}, byte {at or 0:,}{within}")
 
     def top(self) -> tuple[str, Any]:
-        """Return the name and value of the one matrix in a compressed element."""
-        kind, start, count, _ = self.element(0, self.size)
-        if kind != _MATRIX:
-            self.refuse(f"an element of type {kind} where a matrix is needed", 0)
-        return self.matrix(start, count, 0)
+        """Read the name and value of the one matrix in a compressed element."""
+        name, value, _ = self._child(0, self.size, 0)
+        return name, value
 
     def element(self, at: int, end: int) -> tuple[int, int, int, int]:
-        """Return (type, first byte, bytes, where the next begins) of the element at a byte."""
+        """Read an element's tag: (type, first byte, size, position of the next element)."""
         if next(self._seen) > MAX_ELEMENTS:
             self.refuse(f"more than {MAX_ELEMENTS:,} elements", at)
         tag = self.peek(at, 8)
         kind, count = self.whole(tag[:4]), self.whole(tag[4:])
         start, following = at + 8, at + 8 + count + -count % 8
         if kind >> 16:
-            # The small form: up to 4 bytes of data lie in the tag itself.
+            # The small form: the tag itself holds up to 4 bytes of data.
             kind, count, start, following = kind & 0xFFFF, kind >> 16, at + 4, at + 8
         if start + count > end or (start == at + 4 and count > 4):
             self.refuse(f"an element of {count:,} bytes, where {end - start:,} are left", at)
         return kind, start, count, following
 
     def matrix(self, start: int, count: int, depth: int) -> tuple[str, Any]:
-        """Return the name and value of a matrix: an `_MatArray`, a dict, or None where empty."""
+        """Read a matrix: its name, and an `_MatArray`, a dict, or None where it is empty."""
         if count == 0:
             return "", None
         if depth > MAX_LEVELS:
@@ -310,12 +312,12 @@ class _ElementWalker(BoundedCursor):
             records = [dict[str, Any].fromkeys(fields) for _ in self._counted(math.prod(shape), at)]
             for record in records:
                 for field in fields:
-                    record[field], at = self._child(at, end, depth)
+                    _, record[field], at = self._child(at, end, depth + 1)
             return records[0] if len(records) == 1 else _numbered(records)
         if kind == "cell":
             cells = []
             for _ in self._counted(math.prod(shape), at):
-                value, at = self._child(at, end, depth)
+                _, value, at = self._child(at, end, depth + 1)
                 cells.append(value)
             return _numbered(cells)
         if kind not in CODES or flags & 0x800:
@@ -329,11 +331,12 @@ class _ElementWalker(BoundedCursor):
             self.refuse(f"shape {list(shape)} is not {count:,} bytes of type {stored}", at)
         return _MatArray(Info.of(shape, kind), dtype, self.origin, start, count)
 
-    def _child(self, at: int, end: int, depth: int) -> tuple[Any, int]:
+    def _child(self, at: int, end: int, depth: int) -> tuple[str, Any, int]:
+        """Read the matrix at a byte: its name, its value and the position of the next element."""
         kind, start, count, following = self.element(at, end)
         if kind != _MATRIX:
             self.refuse(f"an element of type {kind} where a matrix is needed", at)
-        return self.matrix(start, count, depth + 1)[1], following
+        return *self.matrix(start, count, depth), following
 
     def _opaque(self, at: int, end: int) -> tuple[str, Any]:
         name, at = self._text(at, end)
@@ -356,7 +359,7 @@ class _ElementWalker(BoundedCursor):
         return self.peek(start, count).decode("latin-1"), following
 
     def _fields(self, at: int, end: int) -> tuple[list[str], int]:
-        """Return a struct's field names, each in as many bytes as the longest."""
+        """Read a struct's field names, which are all padded to the same length."""
         _, start, count, at = self.element(at, end)
         width = self.whole(self.peek(start, count))
         _, start, count, at = self.element(at, end)
@@ -374,7 +377,7 @@ class _ElementWalker(BoundedCursor):
         return range(count)
 
     def peek(self, start: int, count: int) -> bytes:
-        """Return bytes at a place; errors as `BoundedCursor.peek`, and what does not unpack."""
+        """As `BoundedCursor.peek`; refuses also what does not unpack."""
         try:
             return super().peek(start, count)
         except zlib.error as error:
@@ -382,5 +385,5 @@ class _ElementWalker(BoundedCursor):
 
 
 def _numbered(values: list[Any]) -> dict[str, Any]:
-    """Return the members of a cell or an array of structs under MATLAB's numbers, from 1."""
+    """Name the members of a cell or an array of structs by MATLAB's numbers, from 1."""
     return {str(number): value for number, value in enumerate(values, 1)}

@@ -12,10 +12,10 @@ from lstm_cli.formats.contents import Contents, Info, Package, Tensors
 
 
 def read(path: Path) -> Contents:
-    """Return every array by name; numbers are read when asked for.
+    """Read every array by name; numbers are read on demand.
 
     Raises:
-        InputError: what `read_npz` refuses, or text where numbers are needed.
+        InputError: `read_npz` refuses it, or it holds text where numbers are needed.
     """
 
     def load(name: str) -> Array:
@@ -31,5 +31,5 @@ def read(path: Path) -> Contents:
 
 
 def write(package: Package, path: Path) -> bytes:
-    """Return the archive's bytes: every array under its name."""
+    """Make the archive's bytes: every array under its name."""
     return npz_bytes(package.named)

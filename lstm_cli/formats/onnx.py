@@ -1,9 +1,10 @@
-"""ONNX models: every LSTM node with its weights, wherever in the graph it stands.
+"""ONNX models: every LSTM node with its weights, wherever it is in the graph.
 
 Nodes are found in the main graph, in the branches and bodies of If, Loop and Scan, and in local
-functions. Of the `onnx` package only the format's definition is used: nothing is run, and no file
-but the model is opened (`_TensorSource`). The operator: github.com/onnx/onnx, docs/Operators.md,
-LSTM: W, R in rows i o f g; B is the biases for x, then those for h; P is i o f.
+functions. Of the `onnx` package only the format's definition is used: nothing is run, and no other
+file is opened unless that is allowed (`_TensorSource`). Source of the operator LSTM:
+github.com/onnx/onnx, docs/Operators.md: W and R have rows i o f g, B has the biases for x and then
+those for h, P is i o f.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NoReturn
 
@@ -27,24 +27,25 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.inputs_read import note_read
+from lstm_cli.files.safe import MAX_AXES
 from lstm_cli.formats.contents import (
     CODES,
-    MAX_AXES,
-    NO_OPERATOR,
     Block,
     Budget,
     Contents,
+    GraphLayers,
     Info,
+    NotRead,
     Package,
     Part,
     Tensors,
     Variant,
-    check_readable,
+    checked_size,
     decoded,
+    dequantized,
     numbered,
     read_whole,
     shape_from,
-    size_of,
 )
 
 # Functions may call functions: a small file can describe a huge graph.
@@ -57,21 +58,16 @@ _STANDARD = ("", "ai.onnx")
 _GRAPH = 5  # AttributeProto.AttributeType: one graph
 _GRAPHS = 10
 
-# ONNX's name in lower case (as onnxruntime compares) -> ours, and the operators' own defaults for
-# alpha and beta; docs/Operators.md.
+# Our name -> ONNX's, and the operator's defaults for alpha and beta (docs/Operators.md).
 _ACTIVATIONS: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    "sigmoid": ("sigmoid", ()),
-    "tanh": ("tanh", ()),
-    "relu": ("relu", ()),
-    "softsign": ("softsign", ()),
-    "softplus": ("softplus", ()),
-    "affine": ("affine", (1.0, 0.0)),
-    "leakyrelu": ("leaky_relu", (0.01,)),
-    "thresholdedrelu": ("thresholded_relu", (1.0,)),
-    "scaledtanh": ("scaled_tanh", (1.0, 1.0)),
-    "hardsigmoid": ("hard_sigmoid", (0.2, 0.5)),
-    "elu": ("elu", (1.0,)),
-}
+    "sigmoid": ("Sigmoid", ()), "tanh": ("Tanh", ()), "relu": ("Relu", ()),
+    "softsign": ("Softsign", ()), "softplus": ("Softplus", ()), "elu": ("Elu", (1.0,)),
+    "affine": ("Affine", (1.0, 0.0)), "leaky_relu": ("LeakyRelu", (0.01,)),
+    "thresholded_relu": ("ThresholdedRelu", (1.0,)), "scaled_tanh": ("ScaledTanh", (1.0, 1.0)),
+    "hard_sigmoid": ("HardSigmoid", (0.2, 0.5)),
+}  # fmt: skip
+# Lower-case, as onnxruntime compares names.
+_BY_ONNX_NAME = {name.lower(): ours for ours, (name, _) in _ACTIVATIONS.items()}
 # Where onnxruntime 1.32 takes 0 for an alpha or beta that is absent.
 _ZERO_IN_ONNXRUNTIME = ("affine", "scaled_tanh", "thresholded_relu")
 
@@ -83,7 +79,7 @@ _DIRECTIONS: Mapping[str, tuple[Direction, ...]] = {
 
 
 def read(path: Path, *, allow_external_data: bool = False) -> Contents:
-    """Return the LSTM nodes and the initializers of an ONNX model.
+    """Read the LSTM nodes and the initializers of an ONNX model.
 
     Args:
         path: the model.
@@ -91,28 +87,23 @@ def read(path: Path, *, allow_external_data: bool = False) -> Contents:
             weights lie there is refused.
 
     Raises:
-        InputError: the `onnx` package is missing, not a model, damaged, or external data that is
-            not allowed or not safe.
+        InputError: not a model, damaged, or external data that is not allowed or not safe.
     """
     place = safe(path)
     data = read_whole(path)
     source = _TensorSource(path.parent, place, allow_external_data, Budget(len(data), place))
     try:
         return _contents(_parse(data, place), source, len(data))
-    except UnicodeDecodeError:  # other protobufs than upb, which hands out bytes
+    except UnicodeDecodeError:  # implementations of protobuf other than upb, which returns bytes
         raise _not_a_model("a name in it is not UTF-8", place) from None
 
 
 def _parse(data: bytes, place: str) -> Any:
-    try:
-        onnx = import_module("onnx")
-    except ImportError:
-        raise InputError(
-            "ONNX files need the onnx package", where=place, hint="pip install 'lstm-cli[onnx]'"
-        ) from None
+    import onnx
+
     try:
         model = onnx.ModelProto.FromString(data)
-    except Exception as error:  # DecodeError is protobuf's, which is not imported here
+    except Exception as error:  # protobuf's DecodeError, which is not imported here
         raise _not_a_model(str(error), place) from None
     if not model.HasField("graph") or not (model.graph.node or model.graph.initializer):
         raise _not_a_model("it has no graph", place)
@@ -128,27 +119,12 @@ def _not_a_model(reason: str, place: str) -> InputError:
 
 def _contents(model: Any, source: _TensorSource, size: int) -> Contents:
     walk = _GraphWalk(model, source.place)
-    blocks: list[Block] = []
-    refused: dict[str, str] = {}
-    taken = Counter[str]()
+    layers = GraphLayers()
     for scope, node in walk.nodes():
-        name = numbered(scope.path + _own_name(node), taken)
-        if node.op_type == "LSTM" and node.domain in _STANDARD:
-            try:
-                blocks.append(_LstmNode(scope, node, source).block(name))
-            except _NotConstant as reason:
-                refused[name] = f"LSTM '{safe(name)[:200]}' is not read: {reason}"
-        else:
-            kind = safe(f"{node.domain}.{node.op_type}".strip("."))[:80]
-            title = f"{kind} '{safe(name)[:200]}'"
-            refused[name] = f"{title} is not read: only ONNX's own LSTM is"
-    return Contents(
-        _initializer_tensors(walk.initializers, source, size),
-        tuple(blocks),
-        (_origin(model), *refused.values()),
-        refused,
-        NO_OPERATOR,
-    )
+        lstm = _LstmNode(scope, node, source)
+        layers.add(scope.path + _own_name(node), lstm.title, lstm.block)
+    tensors = _initializer_tensors(walk.initializers, source, size)
+    return layers.contents(tensors, _origin(model))
 
 
 def _origin(model: Any) -> str:
@@ -156,6 +132,10 @@ def _origin(model: Any) -> str:
     maker = f"{model.producer_name} {model.producer_version}".strip() or "an unnamed program"
     opset = "/".join(versions) or "not given"
     return f"ONNX opset {opset}, IR {model.ir_version}, by {safe(maker)[:100]}"
+
+
+def _is_lstm(node: Any) -> bool:
+    return bool(node.op_type == "LSTM" and node.domain in _STANDARD)
 
 
 def _own_name(node: Any) -> str:
@@ -177,42 +157,37 @@ def _initializer_tensors(
 
 @dataclass
 class _GraphWalk:
-    """Goes through a model: its graph, the graphs in its nodes, the functions it calls."""
+    """Walks through a model: its graph, the graphs in its nodes and the functions they call."""
 
     model: Any
     place: str
+    functions: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     initializers: dict[str, Any] = field(default_factory=dict)
     taken: Counter[str] = field(default_factory=Counter)
     visited: int = 0
     calls: int = 0
 
     def nodes(self) -> Iterator[tuple[_Scope, Any]]:
-        """Yield every node of an LSTM operator with its scope, in order."""
-        functions = {
-            (each.domain, each.name, getattr(each, "overload", "")): each
-            for each in self.model.functions
-        }
-        for (domain, name, overload), each in functions.items():
-            self._check_names(domain, name, overload, *each.input)
+        """Yield every node of an operator called LSTM with its scope, in order."""
+        for each in self.model.functions:
+            key = (each.domain, each.name, getattr(each, "overload", ""))
+            self._check_names(*key, *each.input)
             self._check_names(*(attribute.name for attribute in each.attribute_proto))
-        yield from self._graph(self.model.graph, _Scope(), functions, 0)
+            self.functions[key] = each
+        yield from self._graph(self.model.graph, _Scope(), 0)
 
-    def _graph(
-        self, graph: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
-    ) -> Iterator[tuple[_Scope, Any]]:
+    def _graph(self, graph: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
         self._check_names(*(each.name for each in (*graph.input, *graph.initializer)))
         scope.inputs.update({each.name: None for each in graph.input})
         for tensor in graph.initializer:
             self._count(1 + len(scope.path) // 50)
             scope.made[tensor.name] = tensor
             self.initializers[numbered(scope.path + tensor.name, self.taken)] = tensor
-        yield from self._body(graph.node, scope, functions, depth)
+        yield from self._body(graph.node, scope, depth)
 
-    def _body(
-        self, nodes: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
-    ) -> Iterator[tuple[_Scope, Any]]:
+    def _body(self, nodes: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
         if depth > MAX_DEPTH:
-            raise _not_a_model(f"graphs and functions are {MAX_DEPTH} deep", self.place)
+            raise _not_a_model(f"graphs and functions are more than {MAX_DEPTH} deep", self.place)
         self._count(len(nodes))
         for node in nodes:
             self._check_names(node.name, node.op_type, node.domain, *node.input, *node.output)
@@ -221,22 +196,24 @@ class _GraphWalk:
             for which, name in enumerate(node.output):
                 scope.made[name] = (node, which)
         for node in nodes:
-            key = (node.domain, node.op_type, getattr(node, "overload", ""))
-            if key in functions and not (node.op_type == "LSTM" and node.domain in _STANDARD):
-                yield from self._call(node, functions[key], scope, functions, depth + 1)
+            function = self.functions.get(
+                (node.domain, node.op_type, getattr(node, "overload", ""))
+            )
+            if function is not None and not _is_lstm(node):
+                yield from self._call(node, function, scope, depth + 1)
                 continue
             if "LSTM" in node.op_type:
-                self._count(50)  # what is made of one is larger than a node
+                self._count(50)  # a block is larger than a node
                 yield scope, node
             for attribute in node.attribute:
                 if attribute.type in (_GRAPH, _GRAPHS):
                     for number, graph in enumerate([attribute.g, *attribute.graphs]):
                         path = self._path(scope, node, f"{attribute.name}{number or ''}")
                         inner = _Scope(path, parent=scope, attributes=scope.attributes)
-                        yield from self._graph(graph, inner, functions, depth + 1)
+                        yield from self._graph(graph, inner, depth + 1)
 
     def _call(
-        self, node: Any, function: Any, scope: _Scope, functions: Mapping[Any, Any], depth: int
+        self, node: Any, function: Any, scope: _Scope, depth: int
     ) -> Iterator[tuple[_Scope, Any]]:
         self.calls += 1
         if self.calls > MAX_CALLS:
@@ -251,12 +228,12 @@ class _GraphWalk:
             function=True,
             attributes=attributes,
         )
-        yield from self._body(function.node, inner, functions, depth)
+        yield from self._body(function.node, inner, depth)
 
     def _path(self, scope: _Scope, node: Any, *further: str) -> str:
         parts = (scope.path + _own_name(node), *further, "")
         if sum(map(len, parts)) > MAX_PATH:
-            raise _not_a_model(f"names in it are {MAX_PATH:,} characters long", self.place)
+            raise _not_a_model(f"names in it are longer than {MAX_PATH:,} characters", self.place)
         return "/".join(parts)
 
     def _check_names(self, *names: object) -> None:
@@ -271,18 +248,27 @@ class _GraphWalk:
 
 @dataclass(frozen=True)
 class _LstmNode:
-    """One LSTM node in its scope."""
+    """One node of an operator called LSTM, in its scope."""
 
     scope: _Scope
     node: Any
     source: _TensorSource
 
+    @property
+    def title(self) -> str:
+        """The operator, with its domain unless it is ONNX's own LSTM."""
+        if _is_lstm(self.node):
+            return "LSTM"
+        return safe(f"{self.node.domain}.{self.node.op_type}".strip("."))[:80]
+
     def block(self, name: str) -> Block:
-        """Return the node as a block.
+        """Describe the node as a block.
 
         Raises:
-            NotConstant: its weights are not in the file, or it is not a well-formed LSTM.
+            NotRead: it is not ONNX's own LSTM, its weights are not in the file, or it is malformed.
         """
+        if not _is_lstm(self.node):
+            raise NotRead("only ONNX's own LSTM is")
         directions = self._directions()
         stacks = self._stacks(len(directions))
         variants, is_open = self._variants(len(directions))
@@ -296,25 +282,25 @@ class _LstmNode:
         found = self.scope.attribute(self.node, "direction")
         word = found.s.decode("utf-8", "replace") if found is not None else "forward"
         if word not in _DIRECTIONS:
-            raise _NotConstant(f"its direction is '{safe(word)[:40]}'")
+            raise NotRead(f"its direction is '{safe(word)[:40]}'")
         return _DIRECTIONS[word]
 
     def _input(self, index: int) -> str:
         return str(self.node.input[index]) if index < len(self.node.input) else ""
 
     def _stacks(self, count: int) -> dict[str, Array]:
-        """Return W (D, 4H, I), R (D, 4H, H), B (D, 8H) and P (D, 3H), those that are there."""
+        """W (D, 4H, I), R (D, 4H, H), B (D, 8H) and P (D, 3H), as far as they are given."""
         stacks: dict[str, Array] = {}
         for key, index in (("W", 1), ("R", 2), ("B", 3), ("P", 7)):
             name = self._input(index)
             if not name:
                 if key in "WR":
-                    raise _NotConstant(f"it has no {key}")
+                    raise NotRead(f"it has no {key}")
                 continue
             try:
                 stacks[key] = _fold(self.scope, name, self.source)
-            except _NotConstant as reason:
-                raise _NotConstant(f"its {key} is not in the file: {reason}") from None
+            except NotRead as reason:
+                raise NotRead(f"its {key} is not in the file: {reason}") from None
         hidden = self._hidden(stacks["R"])
         asked = {"W": (4 * hidden,), "R": (4 * hidden, hidden), "B": (8 * hidden,),
                  "P": (3 * hidden,)}  # fmt: skip
@@ -323,56 +309,48 @@ class _LstmNode:
             axes = 3 if key in "WR" else 2
             if stack.ndim != axes or stack.shape[: len(wanted)] != wanted:
                 needed = ", ".join(map(str, wanted)) + (", I" if key == "W" else "")
-                raise _NotConstant(f"its {key} is {stack.shape}, H = {hidden} needs ({needed})")
+                raise NotRead(f"its {key} is {stack.shape}, H = {hidden} needs ({needed})")
             if stack.dtype.kind != "f":
-                raise _NotConstant(f"its {key} is of type {stack.dtype}, not of real numbers")
+                raise NotRead(f"its {key} is of type {stack.dtype}, not of real numbers")
         return stacks
 
     def _hidden(self, recurrent: Array) -> int:
-        found = self.scope.attribute(self.node, "hidden_size")
-        hidden = int(found.i) if found is not None else int((0, *recurrent.shape)[-1])
+        hidden = self.scope.integer(self.node, "hidden_size", (0, *recurrent.shape)[-1])
         if hidden < 1:
-            raise _NotConstant(f"its hidden_size is {hidden}")
+            raise NotRead(f"its hidden_size is {hidden}")
         return hidden
 
-    def _number(self, name: str) -> float | None:
-        found = self.scope.attribute(self.node, name)
-        return None if found is None else float(found.f)
-
-    def _flag(self, name: str) -> int:
-        found = self.scope.attribute(self.node, name)
-        return 0 if found is None else int(found.i)
-
     def _variants(self, count: int) -> tuple[list[Variant], list[str]]:
-        """Return a variant for each direction, and what had to be assumed."""
-        clip = self._number("clip")
-        if clip is not None and not (math.isfinite(clip) and clip > 0):
-            raise _NotConstant(f"its clip is {clip}")
-        coupled = ("coupled-forget",) if self._flag("input_forget") else ()
+        """The variant of each direction, and the assumptions that were made."""
+        found = self.scope.attribute(self.node, "clip")
+        clip = 0.0 if found is None else _shortest(found.f)
+        if found is not None and not 0 < clip < math.inf:
+            raise NotRead(f"its clip is {float(found.f)}")
+        coupled = ("coupled-forget",) if self.scope.integer(self.node, "input_forget") else ()
         texts, assumed = self._activations(count)
-        plain = ("sigmoid", "tanh", "tanh")
         return [
-            Variant(None if each == plain else each, clip=_shortest(clip or 0.0), cells=coupled)
+            Variant(None if each == PLAIN_ACTIVATIONS else each, clip=clip, cells=coupled)
             for each in texts
         ], assumed
 
     def _activations(self, count: int) -> tuple[list[tuple[str, str, str]], list[str]]:
-        """Return gate, candidate and output activation for each direction.
+        """The gate, candidate and output activation of each direction, and what was assumed.
 
-        Alphas and betas are consumed in order, each by the next function that has one: so the
-        operator says, and so onnxruntime 1.32 does.
+        Alphas and betas are consumed in order, each by the next function that takes one, as the
+        operator's definition says and onnxruntime 1.32 does.
         """
         found = self.scope.attribute(self.node, "activations")
         words = [each.decode("utf-8", "replace") for each in found.strings] if found else []
         words = words or ["Sigmoid", "Tanh", "Tanh"] * count
         if len(words) != 3 * count:
-            raise _NotConstant(f"it names {len(words)} activations, needs {3 * count}")
+            raise NotRead(f"it names {len(words)} activations, needs {3 * count}")
         alphas, betas = self._numbers("activation_alpha"), self._numbers("activation_beta")
         texts, assumed = [], list[str]()
         for word in words:
-            if word.lower() not in _ACTIVATIONS:
-                raise _NotConstant(f"its activation '{safe(word)[:40]}' is not known")
-            name, defaults = _ACTIVATIONS[word.lower()]
+            if word.lower() not in _BY_ONNX_NAME:
+                raise NotRead(f"its activation '{safe(word)[:40]}' is not known")
+            name = _BY_ONNX_NAME[word.lower()]
+            _, defaults = _ACTIVATIONS[name]
             lists = (alphas, betas)[: len(defaults)]
             values = [next(each, None) for each in lists]
             if name in _ZERO_IN_ONNXRUNTIME and None in values:
@@ -392,7 +370,7 @@ class _LstmNode:
         found = self.scope.attribute(self.node, name)
         values = [float(each) for each in found.floats] if found is not None else []
         if not all(math.isfinite(each) for each in values):
-            raise _NotConstant(f"its {name} is {values[:6]}")
+            raise NotRead(f"its {name} is {values[:6]}")
         return iter(values)
 
     def _known_by(self) -> Iterator[str]:
@@ -403,12 +381,12 @@ class _LstmNode:
                 yield f"attribute {name} = {_shown(found)}"
 
     def _open(self) -> Iterator[str]:
-        if self._number("clip") is not None:
+        if self.scope.attribute(self.node, "clip") is not None:
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
-        if self._flag("layout"):
-            yield "layout = 1: x, output and states have the batch first"
+        if self.scope.integer(self.node, "layout"):
+            yield "layout = 1: x, output and states have the batch axis first"
         if self._input(4):
-            yield "sequence_lens: steps past a sample's length are for you to leave out"
+            yield "sequence_lens: leave out the steps past a sample's length yourself"
         for index, state in ((5, "initial_h"), (6, "initial_c")):
             if self._input(index):
                 yield f"{state}: {self._initial(index)}"
@@ -416,7 +394,7 @@ class _LstmNode:
     def _initial(self, index: int) -> str:
         try:
             values = _fold(self.scope, self._input(index), self.source)
-        except (_NotConstant, InputError):
+        except (NotRead, InputError):
             return "given when the model runs; here by --h and --c"
         if not np.any(values):
             return "a constant of the file, all zeros"
@@ -424,12 +402,12 @@ class _LstmNode:
 
 
 def _shortest(value: float) -> float:
-    """Return a float32's shortest decimal, so that 0.2 does not read 0.20000000298."""
+    """The shortest decimal of a float32, so that 0.2 is not shown as 0.20000000298."""
     return float(str(np.float32(value)))
 
 
 def _shown(attribute: Any) -> str:
-    """Return an attribute's value for a person."""
+    """An attribute's value, for display."""
     if attribute.s:
         return safe(attribute.s.decode("utf-8", "replace"))[:80]
     if attribute.strings:
@@ -438,18 +416,14 @@ def _shown(attribute: Any) -> str:
 
 
 # --------------------------------------------------------------------------------------------------
-# What a value in an ONNX graph is, where it can be known without running the graph.
+# Constant folding: the values in an ONNX graph that are known without running it.
 #
 # Exporters hand weights to a node through chains of Transpose, Unsqueeze, Concat and the like. A
-# value is followed back through a short list of such operators to initializers and constants; what
-# depends on a graph's input, or on any other operator, is not known, with the reason.
+# value is followed back through a short list of such operators to initializers and constants. One
+# that depends on a graph's input, or on any other operator, is unknown: `NotRead` says why.
 
-# Longer chains than this are not how weights reach a node.
+# Honest chains from weights to a node are shorter.
 MAX_CHAIN = 64
-
-
-class _NotConstant(Exception):
-    """A value that cannot be known from the file; the message says why, within a sentence."""
 
 
 @dataclass(eq=False)
@@ -457,13 +431,13 @@ class _Scope:
     """The names of one graph, subgraph or called function.
 
     Attributes:
-        path: how to get there, for names of layers: "" or "If_3/then_branch/".
-        made: name -> initializer (a TensorProto), or (node, which of its outputs).
-        inputs: names that the caller gives at run time, or the caller's own name for them.
+        path: the prefix of layer names in it: "" or "If_3/then_branch/".
+        made: name -> initializer (a TensorProto), or (node, index of its output).
+        inputs: name -> the caller's own name for it, or None where it is given at run time.
         parent: the graph around a subgraph, or the caller of a function.
-        function: whether this is a function's body, which sees its inputs only.
-        attributes: of the calling node, for a function's body.
-        known: values folded so far; None while one is being folded.
+        function: whether this is a function's body, which sees only its inputs.
+        attributes: those of the calling node, for a function's body.
+        known: the values folded so far; None while one is being folded.
     """
 
     path: str = ""
@@ -475,22 +449,27 @@ class _Scope:
     known: dict[str, tuple[Array, ...] | None] = field(default_factory=dict)
 
     def attribute(self, node: Any, name: str) -> Any:
-        """Return a node's AttributeProto by name; None where it is absent."""
+        """A node's AttributeProto by name; None where it is absent."""
         for each in node.attribute:
             if each.name == name:
                 return self.attributes.get(each.ref_attr_name) if each.ref_attr_name else each
         return None
 
+    def integer(self, node: Any, name: str, default: int = 0) -> int:
+        """A node's integer attribute."""
+        found = self.attribute(node, name)
+        return default if found is None else int(found.i)
+
 
 def _fold(scope: _Scope, name: str, source: _TensorSource, depth: int = 0) -> Array:
-    """Return the value of a name.
+    """Compute the value of a name.
 
     Raises:
-        NotConstant: it depends on an input, on an operator that is not followed, or on itself.
-        InputError: a tensor that is damaged or in a file that may not be opened.
+        NotRead: it depends on an input, on an operator that is not followed, or on itself.
+        InputError: a tensor is damaged or in a file that may not be opened.
     """
     if depth > MAX_CHAIN:
-        raise _NotConstant(f"it is made by a chain of more than {MAX_CHAIN} operators")
+        raise NotRead(f"it is the result of a chain of more than {MAX_CHAIN} operators")
     here: _Scope | None = scope
     while here is not None:
         if name in here.made:
@@ -498,10 +477,10 @@ def _fold(scope: _Scope, name: str, source: _TensorSource, depth: int = 0) -> Ar
         if name in here.inputs:
             outer = here.inputs[name]
             if outer is None or here.parent is None:
-                raise _NotConstant(f"it depends on the input '{safe(name)[:80]}'")
+                raise NotRead(f"it depends on the input '{safe(name)[:80]}'")
             return _fold(here.parent, outer, source, depth + 1)
         here = None if here.function else here.parent
-    raise _NotConstant(f"nothing makes '{safe(name)[:80]}'")
+    raise NotRead(f"nothing produces '{safe(name)[:80]}'")
 
 
 def _made(scope: _Scope, name: str, source: _TensorSource, depth: int) -> Array:
@@ -514,36 +493,36 @@ def _made(scope: _Scope, name: str, source: _TensorSource, depth: int) -> Array:
             scope.known[key] = (
                 (source.numbers(maker),) if node is None else _applied(scope, node, source, depth)
             )
-        except (_NotConstant, InputError):
+        except (NotRead, InputError):
             del scope.known[key]
             raise
     values = scope.known[key]
     if values is None:
-        raise _NotConstant(f"'{safe(name)[:80]}' is made from itself")
+        raise NotRead(f"'{safe(name)[:80]}' depends on itself")
     if which >= len(values):
-        raise _NotConstant(f"{safe(node.op_type)[:40]} makes {len(values)} values here")
+        raise NotRead(f"{safe(node.op_type)[:40]} makes {len(values)} values here")
     return values[which]
 
 
 def _applied(scope: _Scope, node: Any, source: _TensorSource, depth: int) -> tuple[Array, ...]:
-    operator = _OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    operator = _OPERATORS.get(node.op_type) if node.domain in _STANDARD else None
     shown = safe(node.op_type)[:40]
     if operator is None:
-        raise _NotConstant(f"it is computed by {shown}, which is not followed")
+        raise NotRead(f"it is computed by {shown}, which is not followed")
     inputs = [_fold(scope, each, source, depth + 1) if each else None for each in node.input]
     try:
         with np.errstate(all="ignore"):
             return tuple(operator(_OperatorCall(scope, node, inputs, source)))
-    except (_NotConstant, InputError):
+    except (NotRead, InputError):
         raise
     except (ValueError, IndexError, TypeError, OverflowError, KeyError, ZeroDivisionError) as error:
         reason = safe(error)[:120]
-        raise _NotConstant(f"its {shown} does not work out: {reason}") from None
+        raise NotRead(f"its {shown} fails: {reason}") from None
 
 
 @dataclass(frozen=True)
 class _OperatorCall:
-    """One operator with its inputs known."""
+    """One operator whose inputs are known."""
 
     scope: _Scope
     node: Any
@@ -560,7 +539,7 @@ class _OperatorCall:
         return self.source.budget
 
     def need(self, index: int) -> Array:
-        """Return an input that must be there."""
+        """A required input."""
         value = self.input(index)
         if value is None:
             raise ValueError(f"input {index} is missing")
@@ -570,15 +549,14 @@ class _OperatorCall:
         return self.inputs[index] if index < len(self.inputs) else None
 
     def integer(self, name: str, default: int) -> int:
-        found = self.scope.attribute(self.node, name)
-        return default if found is None else int(found.i)
+        return self.scope.integer(self.node, name, default)
 
     def integers(self, name: str, index: int) -> list[int] | None:
-        """Return whole numbers from an input, or (as older opsets have it) an attribute."""
+        """Integers from an input or, in older opsets, from an attribute."""
         value = self.input(index)
         if value is not None:
             if value.dtype.kind not in "iu" or value.ndim > 1 or value.size > MAX_AXES:
-                raise ValueError(f"{name} are not a few whole numbers")
+                raise ValueError(f"{name} are not a short list of integers")
             return [int(each) for each in np.atleast_1d(value)]
         found = self.scope.attribute(self.node, name)
         return None if found is None else [int(each) for each in found.ints]
@@ -603,7 +581,7 @@ def _constant(call: _OperatorCall) -> list[Array]:
         if each.name in ("value_int", "value_ints"):
             one = each.name == "value_int"
             return [np.array(found.i if one else list(found.ints), dtype=np.int64)]
-    raise _NotConstant("it is a Constant of a kind that is not read")
+    raise NotRead("it is a Constant of a kind that is not read")
 
 
 def _unsqueeze(call: _OperatorCall) -> list[Array]:
@@ -673,26 +651,18 @@ def _gather(call: _OperatorCall) -> list[Array]:
 def _cast(call: _OperatorCall) -> list[Array]:
     dtype = _TYPES.get(call.integer("to", 0), ("", ""))[0]
     if dtype not in CODES or dtype == "bfloat16":
-        raise _NotConstant(f"it is cast to {dtype or 'a type that is not read'}")
+        raise NotRead(f"it is cast to {dtype or 'a type that is not read'}")
     call.budget.take(call.x.size * np.dtype(dtype).itemsize)
     return [call.x.astype(dtype)]
 
 
 def _dequantize(call: _OperatorCall) -> list[Array]:
     if call.integer("block_size", 0):
-        raise _NotConstant("it is dequantised in blocks")
+        raise NotRead("it is dequantised in blocks")
     scale, zero = call.need(1), call.input(2)
-    zero = np.zeros((), dtype=np.int64) if zero is None else zero
+    axis = _axis(call.integer("axis", 1), call.x.ndim) if scale.size > 1 else 0
     call.budget.take(16 * call.x.size)
-    if scale.size > 1:
-        axis = _axis(call.integer("axis", 1), call.x.ndim)
-        along = [-1 if i == axis else 1 for i in range(call.x.ndim)]
-        scale = scale.reshape(along)
-        zero = zero.reshape(along) if zero.size > 1 else zero.reshape(())
-    else:
-        scale, zero = scale.reshape(()), zero.reshape(())
-    values = (call.x.astype(np.float64) - zero.astype(np.float64)) * scale
-    return [values.astype(np.float32)]
+    return [dequantized(call.x, scale, zero, axis).astype(np.float32)]
 
 
 _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
@@ -716,8 +686,8 @@ _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
 #
 # Written from the format's definition, onnx/onnx.proto: `raw_data` is little-endian; typed fields
 # hold small types as int32, float16 and bfloat16 as their bits. External data is a known hole
-# (CVE-2022-25882, 2024-27318, 2026-27489, 2026-34446, 2026-34447), so nothing of the `onnx` package
-# opens a file here: a location is followed only on demand and only within the model's folder.
+# (CVE-2022-25882, 2024-27318, 2026-27489, 2026-34446, 2026-34447), so the `onnx` package opens no
+# file here: a location is followed only on demand and only within the model's folder.
 
 # TensorProto.DataType -> our name and the field of typed data ("" where only raw data is read).
 _TYPES: dict[int, tuple[str, str]] = {
@@ -736,10 +706,10 @@ class _TensorSource:
     """Where a model's tensors come from.
 
     Attributes:
-        folder: that of the model; the only one whose files may be read.
+        folder: the model's folder; no files outside it may be read.
         place: the model's file, for messages.
         external: whether files beside the model may be read.
-        budget: what may be unpacked.
+        budget: the number of bytes that may be unpacked.
     """
 
     folder: Path
@@ -748,7 +718,7 @@ class _TensorSource:
     budget: Budget
 
     def numbers(self, tensor: Any) -> Array:
-        """Return a tensor's numbers in its own dtype (bfloat16 as float32).
+        """Read a tensor's numbers in its own dtype (bfloat16 as float32).
 
         Raises:
             InputError: a type that is not read, data that does not fit the shape, external data
@@ -756,39 +726,39 @@ class _TensorSource:
         """
         place = f"{self.place}, tensor {safe(tensor.name)[:200] or '(unnamed)'}"
         info = _info_of(tensor, place)
-        size = _size_in_file(info, place)
+        size = checked_size(info, place)
         if tensor.HasField("segment"):
             raise _damaged("segmented tensors are not read", place)
         if tensor.data_location == _EXTERNAL:
             data = self._external(tensor, size, place)
-            return decoded(data, info.dtype.text).reshape(info.shape)
-        if tensor.HasField("raw_data"):
+        elif tensor.HasField("raw_data"):
             raw = tensor.raw_data
             if len(raw) != size:
                 raise _mismatch(info, f"{len(raw):,} bytes", place)
-            self.budget.take(size)  # protobuf hands out a copy
+            self.budget.take(size)  # protobuf returns a copy
             data = np.frombuffer(raw, dtype=np.uint8)
-            return decoded(data, info.dtype.text).reshape(info.shape)
-        return self._typed(tensor, info, place)
+        else:
+            return self._typed(tensor, info, place).reshape(info.shape)
+        return decoded(data, info.dtype.text).reshape(info.shape)
 
     def _typed(self, tensor: Any, info: Info, place: str) -> Array:
+        """Read numbers from the field of their type, as a flat array."""
         field = getattr(tensor, _TYPES[tensor.data_type][1])
         if len(field) != math.prod(info.shape):
             raise _mismatch(info, f"{len(field):,} numbers", place)
         self.budget.take(8 * len(field))
         values = np.array(field)
         if info.dtype.text in _BITS:
-            bits = values.astype(np.uint16).view(np.uint8)
-            return decoded(bits, info.dtype.text).reshape(info.shape)
-        return values.astype(info.dtype.text).reshape(info.shape)
+            return decoded(values.astype(np.uint16).view(np.uint8), info.dtype.text)
+        return values.astype(info.dtype.text)
 
     def _external(self, tensor: Any, size: int, place: str) -> Array:
-        """Return the bytes of a tensor that lie in a file beside the model."""
+        """Read the bytes of a tensor from a file beside the model."""
         entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
         shown = safe(entries.get("location", ""))[:200]
         if not self.external:
             raise InputError(
-                f"the numbers are in another file, '{shown}', which is not opened unasked",
+                f"the numbers are in another file, '{shown}', which is not opened unless allowed",
                 where=place,
                 hint="--allow-external-data reads it if it lies beside the model; or save the "
                 "model as one file: onnx.save(onnx.load(path), new)",
@@ -814,21 +784,13 @@ class _TensorSource:
 
 
 def _info_of(tensor: Any, place: str) -> Info:
-    """Return a tensor's shape and dtype; types that are not read have a number for a name.
+    """A tensor's shape and dtype; a type that is not read has its number for a name.
 
     Raises:
-        InputError: a shape that is none.
+        InputError: the shape is not one.
     """
     dtype = _TYPES.get(tensor.data_type, (f"ONNX type {tensor.data_type}", ""))[0]
     return Info.of(shape_from(list(tensor.dims), place), dtype)
-
-
-def _size_in_file(info: Info, place: str) -> int:
-    """Return the bytes that a tensor takes; a dtype that is not read is refused, and too many."""
-    check_readable(info.dtype.text, 0, place)
-    size = size_of(info.shape, info.dtype.text)
-    check_readable(info.dtype.text, size, place)
-    return size
 
 
 def _count_from(text: str, what: str, place: str) -> int:
@@ -839,7 +801,7 @@ def _count_from(text: str, what: str, place: str) -> int:
 
 @contextmanager
 def _open_beside(folder: Path, location: str, place: str) -> Iterator[IO[bytes]]:
-    """Open an external data file: a plain file of one name, inside the model's folder."""
+    """Open an external data file: a regular file without other links, in the model's folder."""
     shown = safe(location)[:200]
     parts = PurePosixPath(location).parts
     if (
@@ -888,29 +850,19 @@ def _damaged(what: str, place: str) -> InputError:
 
 
 # --------------------------------------------------------------------------------------------------
-# Writing: a model of one LSTM node, with its settings as attributes; ONNX Runtime runs it.
+# Writing: a model of one LSTM node, with its settings as attributes, that ONNX Runtime can run.
 #
-# Inputs X (T, N, I), initial_h and initial_c (D, N, H); outputs Y, Y_h, Y_c. Opset 14, IR 8, which
-# every ONNX Runtime since 1.10 reads.
+# Inputs X (T, N, I), initial_h and initial_c (D, N, H); outputs Y, Y_h, Y_c. Opset 14 and IR 8 are
+# read by every ONNX Runtime since 1.10.
 
-# Ours -> ONNX's name, and how many of alpha and beta it takes.
-_WRITTEN_ACTIVATIONS = {
-    "sigmoid": ("Sigmoid", 0), "tanh": ("Tanh", 0), "relu": ("Relu", 0), "affine": ("Affine", 2),
-    "leaky_relu": ("LeakyRelu", 1), "thresholded_relu": ("ThresholdedRelu", 1),
-    "scaled_tanh": ("ScaledTanh", 2), "hard_sigmoid": ("HardSigmoid", 2), "elu": ("Elu", 1),
-    "softsign": ("Softsign", 0), "softplus": ("Softplus", 0), "hard_sigmoid_6": ("HardSigmoid", 2),
-}  # fmt: skip
-_WRITTEN_DEFAULTS = {
-    "hard_sigmoid": (0.2, 0.5), "leaky_relu": (0.01,), "elu": (1.0,), "affine": (1.0, 0.0),
-    "scaled_tanh": (1.0, 1.0), "thresholded_relu": (1.0,), "hard_sigmoid_6": (1 / 6, 0.5),
-}  # fmt: skip
+_WRITTEN_ACTIVATIONS = {**_ACTIVATIONS, "hard_sigmoid_6": ("HardSigmoid", (1 / 6, 0.5))}
 
 
 def write(package: Package, path: Path) -> bytes:
-    """Return the model's bytes.
+    """Make the model's bytes.
 
     Raises:
-        InputError: several layers, directions that differ, or an activation ONNX does not have.
+        InputError: several layers, directions that differ, or an activation that ONNX lacks.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -923,6 +875,9 @@ def write(package: Package, path: Path) -> bytes:
     first = package.traits[(0, sides[0])]
     if any(package.traits[(0, side)].clip != first.clip for side in sides):
         raise InputError("the directions clip differently", hint="ONNX has one clip for both")
+    if any(package.traits[(0, side)].coupled != first.coupled for side in sides):
+        raise InputError("one direction alone couples its gates",
+                         hint="ONNX has one input_forget for both: --direction")  # fmt: skip
     inputs, hidden, _ = package.sizes[(0, sides[0])]
     count = len(sides)
     stacked = {
@@ -975,11 +930,11 @@ def _activation_attributes(traits: list[Traits]) -> dict[str, Any]:
         assert match is not None
         if match[1] not in _WRITTEN_ACTIVATIONS:
             raise InputError(f"ONNX has no activation {text}", hint="`list activations` shows ours")
-        name, takes = _WRITTEN_ACTIVATIONS[match[1]]
+        name, defaults = _WRITTEN_ACTIVATIONS[match[1]]
         given = tuple(float(part) for part in match[2].split(",")) if match[2] else ()
-        constants = given + _WRITTEN_DEFAULTS.get(match[1], ())[len(given) :]
+        constants = given + defaults[len(given) :]
         names.append(name)
-        alphas += constants[:1] if takes >= 1 else ()
-        betas += constants[1:2] if takes == 2 else ()
+        alphas += constants[:1]
+        betas += constants[1:2]
     lists = {"activation_alpha": alphas, "activation_beta": betas}
     return {"activations": names} | {key: value for key, value in lists.items() if value}

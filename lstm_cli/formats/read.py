@@ -1,6 +1,6 @@
-"""The way from a weight file to a model.
+"""From a weight file to a model.
 
-A reader says what a file holds; `detect` tells which of it are LSTMs; here they become a model,
+A reader returns the file's contents and `detect` finds the LSTMs in them; here they become a model,
 with the file's own variant (hard sigmoid, clip, peepholes, projection) as edits of the table.
 """
 
@@ -31,21 +31,18 @@ _LOOK = "`lstm-step inspect` shows what is there; re-export the model without wh
 
 
 def read_contents(path: Path, *, external: bool = False) -> Contents:
-    """Return what a weight file holds; numbers are read when asked for.
+    """Read the contents of a weight file; numbers are read on demand.
 
     Args:
         path: the file.
         external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
-        InputError: an unknown format, a missing package, or what its reader refuses.
+        InputError: an unknown format, a missing package, or a file that its reader refuses.
     """
     chosen = format_of(path)
-    return (
-        chosen.read(path, allow_external_data=True)
-        if external and chosen.name == "onnx"
-        else chosen.read(path)
-    )
+    options = {"allow_external_data": True} if external and chosen.name == "onnx" else {}
+    return chosen.read(path, **options)
 
 
 def read_weights(
@@ -57,19 +54,19 @@ def read_weights(
     edit: Edit | None = None,
     external: bool = False,
 ) -> Model:
-    """Return the model that an LSTM in a weight file is: all its layers and directions.
+    """Read an LSTM in a weight file as a model, with all its layers and directions.
 
     Args:
         path: a file of a format in `FORMATS`.
-        layer: which LSTM, by the file's name for it or its number from 0, where there are several.
-        cell: the table; None takes the file's own variant of the LSTM.
+        layer: which LSTM, by its name in the file or its number from 0, where there are several.
+        cell: the table of equations; None takes the file's own variant of the LSTM.
         convention: the layout's name; None lets names and shapes decide.
-        edit: a last edit of the table (a forget bias, a clip).
+        edit: a final edit of the table (a forget bias, a clip).
         external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
-        InputError: unreadable, not recognised, ambiguous, a parameter missing.
-        ShapeError: shapes that disagree; both sides are named.
+        InputError: unreadable, not recognised, ambiguous, or a parameter is missing.
+        ShapeError: shapes disagree; both sides are named.
     """
     contents = read_contents(Path(path), external=external)
     return model_from(contents, str(path), layer=layer, cell=cell, convention=convention, edit=edit)
@@ -83,13 +80,13 @@ def model_from_arrays(
     convention: str | None = None,
     edit: Edit | None = None,
 ) -> Model:
-    """Return the model that named arrays make: NumPy's, or a module's `state_dict()` as it is.
+    """Build a model from named arrays: NumPy's, or a module's `state_dict()` as it is.
 
     Args:
-        arrays: by name; tensors of PyTorch, JAX or whatever NumPy takes, on any device. What is no
-            array (a state dict may hold settings) is passed over.
-        source: what messages call them.
-        cell: as `read_weights`, like those that follow and the errors.
+        arrays: by name; tensors of PyTorch, JAX or anything NumPy can convert, on any device.
+            Values that are not arrays (a state dict may hold settings) are skipped.
+        source: their name in messages.
+        cell: as `read_weights`, like the following arguments and the errors.
         convention: as `read_weights`.
         edit: as `read_weights`.
     """
@@ -106,7 +103,7 @@ def model_from(
     convention: str | None = None,
     edit: Edit | None = None,
 ) -> Model:
-    """Return a model from what a file holds; arguments and errors as `read_weights`."""
+    """Build a model from a file's contents; arguments and errors as `read_weights`."""
     place = safe(source)
     tensors = contents.tensors
     described = contents.blocks or contents.refused
@@ -137,7 +134,7 @@ def model_from(
 
 
 def _sets_activations(edit: Edit | None) -> bool:
-    """Whether an edit chooses the gates' activation, whatever it was before."""
+    """Whether an edit sets the gates' activation, whatever it was before."""
     if edit is None:
         return False
     other = ("softsign", "tanh", "tanh")
@@ -166,10 +163,10 @@ def _nothing_found(contents: Contents, place: str, row: Convention | None) -> In
 
 
 def refuse_strangers(contents: Contents, found: list[Found], place: str) -> None:
-    """Refuse our own layouts with names in them that no cell has: most likely misspelt.
+    """Refuse unknown names beside one of our own layouts: most likely they are misspelt.
 
     Raises:
-        InputError: names the stranger, and the missing parameter that it may be.
+        InputError: there is one; the message says which missing parameter it may be.
     """
     if len(found) != 1 or found[0].convention.name not in ("joined", "joined-xh", "split"):
         return
@@ -191,18 +188,18 @@ def refuse_strangers(contents: Contents, found: list[Found], place: str) -> None
 def choose_lstm(
     found: list[Found], layer: str, place: str, refused: Mapping[str, str] | None = None
 ) -> Found:
-    """Return the LSTM that `--layer` names, by name or number.
+    """Choose the LSTM of `--layer`, by name or number.
 
     Args:
         found: those that can be read.
         layer: a name, the end of one, a number, or "".
         place: the file, for messages.
-        refused: the others: name -> the sentence that says why. None of them is passed over
-            unasked: which LSTM is meant is then as open as with several that can be read.
+        refused: those that cannot be read: name -> why. They count where no layer is given: it is
+            then as unclear which one is meant as among several that can be read.
 
     Raises:
-        InputError: there are several and none is named, or there is none of that name, or the one
-            that is named cannot be read.
+        InputError: there are several and none is named, there is none of that name, or the named
+            one cannot be read.
     """
     refused = refused or {}
     names, layer = [each.name.text for each in found], layer.rstrip("._/")
@@ -222,7 +219,7 @@ def choose_lstm(
         what = refused.get(layer) or unread[0]
     elif refused and not layer:
         what = "some LSTMs in the file cannot be read: say which one you mean"
-    # A name of signs that cannot be typed, or that looks like an option, is called by its number.
+    # A name that cannot be typed, or that looks like an option, is replaced by its number.
     plain = names[0] == safe(names[0]).rstrip("._/") and not names[0].startswith("-")
     raise InputError(
         what,
@@ -234,7 +231,7 @@ def choose_lstm(
 def assemble(
     found: Found, source: str, *, cell: Cell | None = None, edit: Edit | None = None
 ) -> Model:
-    """Return the model of a found LSTM; arguments and errors as `read_weights`."""
+    """Build the model of a found LSTM; arguments and errors as `read_weights`."""
     layers: dict[int, dict[Direction, LstmWeights]] = {}
     assumptions = list(found.open)
     name = f"{safe(source)}, {safe(found.name)}" if found.name else safe(source)
@@ -244,7 +241,8 @@ def assemble(
         traits = file_traits(found.convention, part.variant, parameters)
         own = build_cell(traits, cell)
         own = edit(own) if edit else own
-        parameters = {k: v for k, v in parameters.items() if _keep(k, part, own)}
+        if part.variant.cells:  # in ONNX a coupled gate has weights, which are not used
+            parameters = {k: v for k, v in parameters.items() if k in own.parameters}
         parameters, note = _with_biases(own, parameters, where)
         note += _partial_biases(found.convention, part)
         note += advice(found.convention, traits) if cell is None else []
@@ -261,18 +259,13 @@ def assemble(
     )
 
 
-def _keep(name: str, part: Part, cell: Cell) -> bool:
-    """Whether a parameter stays: a gate that is coupled has weights in ONNX that nothing reads."""
-    return name in cell.parameters or not part.variant.cells
-
-
 def file_traits(row: Convention, variant: Variant, parameters: Mapping[str, Array]) -> Traits:
-    """Return what a file's layer computes: its variant and its run time's habits.
+    """The traits of a file's layer: its own variant, and what its framework adds.
 
     Args:
         row: the layout, whose framework may add a forget bias, clips or other activations.
-        variant: what the file says of the layer.
-        parameters: what was unpacked: peepholes, a projection or a missing gate show.
+        variant: the layer's variant as the file states it.
+        parameters: the unpacked parameters, which show peepholes, a projection or a missing gate.
     """
     coupled = next(iter(variant.cells), "")
     if not coupled and "W_o" in parameters and ("W_f" in parameters) != ("W_i" in parameters):
@@ -292,7 +285,7 @@ def file_traits(row: Convention, variant: Variant, parameters: Mapping[str, Arra
 def _with_biases(
     cell: Cell, parameters: dict[str, Array], place: str
 ) -> tuple[dict[str, Array], list[str]]:
-    """Return the parameters with zero biases where the file has none at all, and a word on it."""
+    """Add zero biases where the file has none at all, with a note that says so."""
     biases = [name for name in cell.parameters if name.startswith("b_")]
     others = cell.parameters.keys() - set(biases)
     if not biases or any(name in parameters for name in biases) or others - parameters.keys():
@@ -301,13 +294,13 @@ def _with_biases(
     try:
         sizes = solve_sizes(shapes, parameters, place)
     except (LstmStepError, KeyError):
-        return parameters, []  # LstmWeights says it better, with all of the cell at hand
+        return parameters, []  # LstmWeights reports it better, since it knows the whole cell
     zeros = {name: np.zeros(sizes[cell.parameters[name][0][0]]) for name in biases}
     return parameters | zeros, ["no biases in the weights: zeros"]
 
 
 def _partial_biases(row: Convention, part: Part) -> list[str]:
-    """Return a word on biases that the layout has room for and the file does not hold."""
+    """A note on the biases that the layout has and the file lacks."""
     keys = [tensor.key for tensor in row.tensors if tensor.holds == "b" and tensor.gates]
     absent = [shown_key(key) for key in keys if key not in part.tensors]
     some = 0 < len(absent) < len(keys)
@@ -324,5 +317,5 @@ def _check_levels(layers: Mapping[int, Any], place: str) -> None:
         )
     if len({tuple(directions) for directions in layers.values()}) > 1:
         raise InputError(
-            "some layers have two directions, some one", where=place, hint="give all or none"
+            "some layers have two directions and some one", where=place, hint="give all or none"
         )

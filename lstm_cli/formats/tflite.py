@@ -1,10 +1,9 @@
 """TensorFlow Lite models: every fused LSTM operator with its weights.
 
-Read by a FlatBuffers reader of our own (at the end), and not by the packages `flatbuffers` and
-`tflite`: those check no offset, and the second (2.18, January 2025) knows none of the later fields.
-Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs; what each input of an
-operator is, tensorflow/lite/kernels/lstm_shared.h and bidirectional_sequence_lstm.cc tell; what is
-done with it, lstm_eval.cc.
+It has its own FlatBuffers reader (at the end) rather than the packages `flatbuffers` and `tflite`:
+those check no offset, and the second (2.18, January 2025) lacks the later fields. Sources: field
+numbers, tensorflow/compiler/mlir/lite/schema/schema.fbs; the inputs of an operator,
+tensorflow/lite/kernels/lstm_shared.h and bidirectional_sequence_lstm.cc; their use, lstm_eval.cc.
 """
 
 from __future__ import annotations
@@ -22,24 +21,26 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.weights import Direction
+from lstm_cli.files.safe import MAX_AXES
 from lstm_cli.formats.contents import (
-    MAX_AXES,
-    NO_OPERATOR,
     Block,
     Budget,
     Contents,
+    GraphLayers,
     Info,
+    NotRead,
     Part,
     Tensors,
     Variant,
-    check_readable,
+    checked_size,
     decoded,
+    dequantized,
     numbered,
     read_whole,
     shape_from,
-    size_of,
 )
 from lstm_cli.formats.cursor import BoundedCursor
+from lstm_cli.formats.registry import format_named
 
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
@@ -51,7 +52,7 @@ _OPERATORS = {
     _ONE_WAY: "UNIDIRECTIONAL_SEQUENCE_LSTM",
     _BOTH_WAYS: "BIDIRECTIONAL_SEQUENCE_LSTM",
 }
-# ActivationFunctionType -> ours; it stands for both tanh's of the cell (lstm_eval.cc).
+# ActivationFunctionType -> ours; it replaces both tanh's of the cell (lstm_eval.cc).
 _ACTIVATIONS = {0: "affine(1.0, 0.0)", 1: "relu", 4: "tanh"}
 
 # The inputs of one direction, from its first weight on.
@@ -60,13 +61,9 @@ _KEYS = (
     "b_i", "b_f", "b_g", "b_o", "W_hr", "b_hr",
 )  # fmt: skip
 _REQUIRED = ("W_f", "W_g", "W_o", "U_f", "U_g", "U_o")
-_LAYER_NORM = range(20, 24)
-_AUX_INPUT = range(39, 48)
+_LAYER_NORM = slice(20, 24)
+_AUX_INPUT = slice(39, 48)
 _MAX_INPUTS = 64
-
-
-class _NotRead(Exception):
-    """Why an operator is not read, within a sentence."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +77,15 @@ class _SubgraphTensor:
 
     @property
     def scales(self) -> bool:
-        """Whether whole numbers stand for real ones."""
+        """Whether it is quantised: integers that stand for real numbers."""
         return self.quantization is not None and len(self.quantization.array(2, "<f4")) > 0
 
 
 def read(path: Path) -> Contents:
-    """Return the LSTM operators and the constant tensors of a TensorFlow Lite model.
+    """Read the LSTM operators and the constant tensors of a TensorFlow Lite model.
 
     Raises:
-        InputError: not such a model, damaged, or a tensor that does not fit its shape.
+        InputError: not such a model, or a damaged one.
     """
     place = safe(path)
     return _Model(read_whole(path), place).contents()
@@ -101,7 +98,7 @@ class _Model:
         self.data = data
         self.place = place
         self.bytes = FlatBuffer(data, place)
-        self.root = self.bytes.root(b"TFL3")
+        self.root = self.bytes.root()
         self.budget = Budget(len(data), place)
         self.codes = [
             max(code.number(0, "<b"), code.number(3, "<i")) for code in self.root.tables(1)
@@ -109,41 +106,33 @@ class _Model:
         self.buffers = self.root.tables(4)
 
     def contents(self) -> Contents:
-        """Return everything that is read."""
+        """Collect the constant tensors and the LSTM operators of all subgraphs."""
         taken = Counter[str]()
         tensors: dict[str, _SubgraphTensor] = {}
-        blocks: list[Block] = []
-        refused: dict[str, str] = {}
-        names = Counter[str]()
+        layers = GraphLayers()
         for number, table in enumerate(self.root.tables(2)):
             graph = _Subgraph(self, table, f"subgraph{number}/" if number else "")
             for tensor in graph.tensors:
                 if self.raw(tensor) is not None:
                     tensors[numbered(tensor.name, taken)] = tensor
             for operator in graph.lstms():
-                name = numbered(operator.name, names)
-                try:
-                    blocks.append(operator.block(name))
-                except _NotRead as reason:
-                    shown = safe(name)[:200]
-                    refused[name] = f"{operator.title} '{shown}' is not read: {reason}"
+                layers.add(operator.name, operator.title, operator.block)
 
         def load(name: str) -> Array:
             return self.numbers(tensors[name])
 
         infos = {name: tensor.info for name, tensor in tensors.items()}
-        notes = (self._origin(), *refused.values())
-        return Contents(Tensors(infos, load), tuple(blocks), notes, refused, NO_OPERATOR)
+        return layers.contents(Tensors(infos, load), self._origin())
 
     def _origin(self) -> str:
         described = safe(self.root.text(3))[:100] or "no description"
         return f"TensorFlow Lite schema {self.root.number(0, '<I')}, {described}"
 
     def raw(self, tensor: _SubgraphTensor) -> Array | None:
-        """Return a tensor's bytes; None where they are only known when the model runs.
+        """A tensor's bytes; None where they are known only when the model runs.
 
         Raises:
-            InputError: no such buffer, or numbers in another file.
+            InputError: no such buffer, or one that ends after the file.
         """
         index = tensor.table.number(2, "<I")
         if index >= len(self.buffers):
@@ -159,17 +148,18 @@ class _Model:
         return data if len(data) else None
 
     def numbers(self, tensor: _SubgraphTensor) -> Array:
-        """Return a tensor's numbers as they are stored.
+        """Read a tensor's numbers as they are stored.
 
         Raises:
             InputError: a type that is not read, or bytes that do not fit the shape.
         """
         place = f"{self.place}, tensor {safe(tensor.name)[:200]}"
-        check_readable(tensor.info.dtype.text, 0, place)
+        size = checked_size(tensor.info, place)
         if tensor.table.table(6) is not None:
-            raise InputError("a sparse tensor is not read", where=place, hint="store it densely")
+            raise InputError(
+                "a sparse tensor is not read", where=place, hint="store it as a dense tensor"
+            )
         data = self.raw(tensor)
-        size = size_of(tensor.info.shape, tensor.info.dtype.text)
         if data is None or len(data) != size:
             raise InputError(
                 f"declared {safe(tensor.info.dtype)} {list(tensor.info.shape)}, {size:,} bytes; "
@@ -179,40 +169,33 @@ class _Model:
         return decoded(data, tensor.info.dtype.text).reshape(tensor.info.shape)
 
     def real(self, tensor: _SubgraphTensor) -> Array:
-        """Return a tensor's real numbers, scale · (q - zero point) where it is quantised.
+        """Read a tensor's real numbers, scale · (q - zero point) where it is quantised.
 
         Raises:
             InputError: as `numbers`.
-            _NotRead: whole numbers without a scale, or quantised in a way that is not read.
+            NotRead: integers without a scale, or quantised in a way that is not read.
         """
         values = self.numbers(tensor)
         if values.dtype.kind == "f":
             return values
         table = tensor.quantization
         if table is None or not tensor.scales:
-            raise _NotRead(
+            raise NotRead(
                 f"'{safe(tensor.name)[:80]}' is {safe(tensor.info.dtype)} without a scale"
             )
         if table.number(4, "<B"):
-            raise _NotRead(f"'{safe(tensor.name)[:80]}' is quantised in a custom way")
-        scale = table.array(2, "<f4").astype(np.float64)
-        zero = table.array(3, "<i8").astype(np.float64)
-        axis = table.number(6, "<i")
-        if len(scale) > 1:
-            if not 0 <= axis < values.ndim or values.shape[axis] != len(scale):
-                raise _NotRead(f"'{safe(tensor.name)[:80]}' has {len(scale)} scales")
-            along = [-1 if i == axis else 1 for i in range(values.ndim)]
-            scale = scale.reshape(along)
-            zero = zero.reshape(along) if len(zero) == scale.size else zero
-        if zero.size not in (0, 1, scale.size):
-            raise _NotRead(f"'{safe(tensor.name)[:80]}' has {zero.size} zero points")
+            raise NotRead(f"'{safe(tensor.name)[:80]}' is quantised in a custom way")
+        scale, zero, axis = table.array(2, "<f4"), table.array(3, "<i8"), table.number(6, "<i")
+        if len(scale) > 1 and not (0 <= axis < values.ndim and values.shape[axis] == len(scale)):
+            raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(scale)} scales")
+        if len(zero) not in (0, 1, len(scale)):
+            raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(zero)} zero points")
         self.budget.take(24 * values.size)
-        with np.errstate(all="ignore"):
-            return np.asarray((values - (zero if zero.size else 0.0)) * scale)
+        return dequantized(values, scale, zero if len(zero) else None, axis)
 
 
 class _Subgraph:
-    """A subgraph: its tensors, its operators, and which of them restore or reverse a tensor."""
+    """A subgraph: its tensors, its operators, and those that dequantise or reverse a tensor."""
 
     def __init__(self, model: _Model, table: FlatTable, path: str) -> None:
         self.model = model
@@ -236,14 +219,14 @@ class _Subgraph:
         return _SubgraphTensor(name, info, table, table.table(4))
 
     def code(self, operator: FlatTable) -> int:
-        """Return which builtin an operator is."""
+        """The number of an operator's builtin."""
         index = operator.number(0, "<I")
         if index >= len(self.model.codes):
             self.model.bytes.refuse(f"operator code {index} does not exist")
         return int(self.model.codes[index])
 
     def lstms(self) -> Iterator[_LstmOperator]:
-        """Yield the LSTM operators in their order."""
+        """Yield the LSTM operators in file order."""
         for table in self.operators:
             code = self.code(table)
             if code in _OPERATORS:
@@ -253,7 +236,7 @@ class _Subgraph:
                 )  # fmt: skip
 
     def tensor(self, index: int) -> _SubgraphTensor | None:
-        """Return a tensor; None for -1, which says that there is none."""
+        """The tensor of an index; None for -1, which stands for none."""
         if index == -1:
             return None
         if not 0 <= index < len(self.tensors):
@@ -261,10 +244,10 @@ class _Subgraph:
         return self.tensors[index]
 
     def constant(self, index: int) -> _SubgraphTensor | None:
-        """Return a tensor whose numbers are in the file, seen through a DEQUANTIZE.
+        """The tensor of an index whose numbers are in the file, if need be before a DEQUANTIZE.
 
         Raises:
-            _NotRead: it is known only when the model runs.
+            NotRead: it is known only when the model runs.
         """
         tensor = self.tensor(index)
         if tensor is None:
@@ -273,9 +256,9 @@ class _Subgraph:
             inputs = self.restored[index].numbers(1, "<i4", _MAX_INPUTS)
             tensor = (self.tensor(inputs[0]) if inputs else None) or tensor
         if tensor.table.number(10, "<I"):
-            raise _NotRead(f"'{safe(tensor.name)[:80]}' is in another file")
+            raise NotRead(f"'{safe(tensor.name)[:80]}' is in another file")
         if self.model.raw(tensor) is None:
-            raise _NotRead(f"'{safe(tensor.name)[:80]}' is computed when the model runs")
+            raise NotRead(f"'{safe(tensor.name)[:80]}' is computed when the model runs")
         return tensor
 
 
@@ -297,15 +280,15 @@ class _LstmOperator:
 
     @property
     def name(self) -> str:
-        """What the operator puts out; operators have no names of their own."""
+        """The name of its output, since operators have none."""
         output = self.graph.tensor(self.outputs[0]) if self.outputs else None
         return output.name if output else self.title
 
     def block(self, name: str) -> Block:
-        """Return the operator as a block.
+        """Describe the operator as a block.
 
         Raises:
-            _NotRead: it has something that our cells do not, or weights are not in the file.
+            NotRead: it has a feature that our cells lack, or weights are not in the file.
         """
         self._refuse_others()
         starts: dict[Direction, int] = {"forward": 1}
@@ -322,22 +305,19 @@ class _LstmOperator:
                      (*self._open(), *quantised[:1]))  # fmt: skip
 
     def _refuse_others(self) -> None:
-        count = len(self.inputs)
-        if self.code != _BOTH_WAYS and any(
-            self.inputs[index] != -1 for index in _LAYER_NORM if index < count
-        ):
-            raise _NotRead("it has layer normalisation coefficients")
-        if self.code == _BOTH_WAYS and any(
-            self.inputs[index] != -1 for index in _AUX_INPUT if index < count
-        ):
-            raise _NotRead("it has an auxiliary input")
+        extra = _AUX_INPUT if self.code == _BOTH_WAYS else _LAYER_NORM
+        if any(index != -1 for index in self.inputs[extra]):
+            what = (
+                "an auxiliary input" if extra is _AUX_INPUT else "layer normalisation coefficients"
+            )
+            raise NotRead(f"it has {what}")
         if self.code == _ONE_WAY and self._option(5, "<?"):
-            raise _NotRead("its recurrent weights are diagonal")
+            raise NotRead("its recurrent weights are diagonal")
         if self._option(0, "<b") not in _ACTIVATIONS:
-            raise _NotRead(f"its activation is number {self._option(0, '<b')} of the schema")
+            raise NotRead(f"its activation is number {self._option(0, '<b')} of the schema")
         for what in ("cell_clip", "proj_clip"):
             if not 0 <= self._clip(what) < math.inf:
-                raise _NotRead(f"its {what} is {self._clip(what)}")
+                raise NotRead(f"its {what} is {self._clip(what)}")
 
     def _option(self, number: int, kind: str, default: float = 0) -> float:
         found = self.options.number(number, kind, default) if self.options else default
@@ -364,7 +344,7 @@ class _LstmOperator:
             values = found[key] = self.graph.model.real(tensor)
             axes = 2 if key[0] in "WU" else 1
             if values.ndim != axes:
-                raise _NotRead(f"its {key} has the shape {values.shape}")
+                raise NotRead(f"its {key} has the shape {values.shape}")
             if tensor.info.dtype.text not in ("float32", "float64"):
                 quantised.append(self._quantised(tensor, index))
         return found
@@ -374,28 +354,28 @@ class _LstmOperator:
         if tensor.scales:
             note += " are read as scale · (q - zero point)"
             if index not in self.graph.restored:
-                note += "; the model's own kernel also rounds what it computes"
+                note += "; the model's own kernel also rounds its results"
         return note
 
     def _part(self, start: int, quantised: list[str]) -> Part:
         found = self._tensors(start, _KEYS, quantised)
         missing = [key for key in _REQUIRED if key not in found]
         if missing:
-            raise _NotRead(f"it has no {', '.join(missing)}")
+            raise NotRead(f"it has no {', '.join(missing)}")
         coupled = "W_i" not in found
         if coupled and any(key in found for key in ("U_i", "b_i", "p_i")):
-            raise _NotRead("it has no W_i, but other parts of an input gate")
+            raise NotRead("it has no W_i, but other parts of an input gate")
         return Part(found, self._variant(coupled))
 
     def _basic(self) -> Part:
-        """Return the tensors of the basic kernel: rows i g f o, columns x then h."""
+        """Split the tensors of the basic kernel, which have rows i g f o and columns x, h."""
         found = self._tensors(2, ("W", "b"), [])
         weights, bias = found.get("W"), found.get("b")
         if weights is None or bias is None or len(weights) % 4 or bias.shape != weights.shape[:1]:
-            raise _NotRead("the weights of its basic kernel do not make four gates")
+            raise NotRead("the weights of its basic kernel are not those of four gates")
         inputs = weights.shape[1] - len(weights) // 4
         if inputs < 1:
-            raise _NotRead(f"its weights are {weights.shape}, with no columns for x")
+            raise NotRead(f"its weights are {weights.shape}, with no columns for x")
         tensors: dict[str, Array] = {}
         for k, rows, offset in zip("igfo", np.split(weights, 4), np.split(bias, 4), strict=True):
             tensors |= {f"W_{k}": rows[:, :inputs], f"U_{k}": rows[:, inputs:], f"b_{k}": offset}
@@ -411,11 +391,11 @@ class _LstmOperator:
         if self._clip("cell_clip") == 10.0:
             yield "cell_clip: the TensorFlow converter writes 10.0, whatever the layer was"
         if self._clip("proj_clip"):
-            yield f"proj_clip = {self._clip('proj_clip')}: is not applied here"
+            yield f"proj_clip = {self._clip('proj_clip')}: not applied here"
         if self.inputs and self.inputs[0] in self.graph.reversed:
             yield "x reaches it reversed in time, by REVERSE_V2"
         if self._major():
-            yield "time_major: x and output have the steps first"
+            yield "time_major: x and output have the time axis first"
 
     def _major(self) -> bool:
         number, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
@@ -425,11 +405,11 @@ class _LstmOperator:
 # --------------------------------------------------------------------------------------------------
 # FlatBuffers, read with every offset checked against the bytes that are there.
 #
-# A table is a position; a vtable before it says where each field lies, 0 where it is absent.
-# Offsets may point anywhere and be shared, so a small file can describe an endless tree: what is
-# looked at is counted. Source: flatbuffers.dev/internals.
+# A table is a position; a vtable gives the offset of each field, 0 where it is absent. Offsets may
+# point anywhere and be shared, so a small file can describe an endless tree: visits are counted.
+# Source: flatbuffers.dev/internals.
 
-# The converter joins names with ";", so long ones are honest.
+# The converter joins names with ";", so even honest ones are long.
 MAX_TEXT = 100_000
 
 
@@ -443,30 +423,30 @@ class FlatBuffer(BoundedCursor):
 
     fault = "not a readable TensorFlow Lite model"
     hint = "the file is cut, damaged or of another kind; convert the model again"
-    cut = "byte {at} is asked for, there are {size}"
+    cut = "byte {at} is needed, of {size}"
 
     def __init__(self, data: bytes, place: str) -> None:
         super().__init__(data, len(data), place)
         self.data = data
-        # Each byte is looked at once by honest files; a few are shared between tables.
+        # An honest file needs each byte to be visited once; a few are shared between tables.
         self._left = 10_000 + 4 * len(data)
 
-    def root(self, identifier: bytes) -> FlatTable:
-        """Return the root table of a file with this identifier.
+    def root(self) -> FlatTable:
+        """Read the root table.
 
         Raises:
             InputError: another kind of file, or an offset that leads out of it.
         """
-        if self.data[4:8] != identifier:
-            self.refuse(f"the identifier is {self.data[4:8]!r}, not {identifier!r}")
+        if not format_named("tflite").begins(self.data):
+            self.refuse(f"the identifier is {self.data[4:8]!r}, not b'TFL3'")
         return FlatTable(self, self.number(0, "<I"))
 
     def number(self, position: int, kind: str) -> Any:
-        """Return one number of a `struct` kind."""
+        """Read one number of a `struct` kind."""
         return struct.unpack(kind, self.peek(position, struct.calcsize(kind)))[0]
 
     def vector(self, position: int, item: int) -> tuple[int, int]:
-        """Return the start and the number of entries, of `item` bytes each, of a vector."""
+        """The first byte and the length of a vector whose entries have `item` bytes each."""
         count: int = self.number(position, "<I")
         start = position + 4
         if count * item > len(self.data) - start:
@@ -474,22 +454,22 @@ class FlatBuffer(BoundedCursor):
         return start, count
 
     def count(self, looked_at: int) -> None:
-        """Count what is looked at.
+        """Count a visit to something of this size.
 
         Raises:
-            InputError: more than an honest file of this size holds.
+            InputError: more visits than an honest file of this size needs.
         """
         self._left -= looked_at
         if self._left < 0:
-            self.refuse("tables share their parts without end")
+            self.refuse("its tables share their parts endlessly")
 
     def refuse(self, reason: str, at: int | None = None) -> NoReturn:
-        """Raise the error for a fault; its byte tells nobody anything."""
+        """Raise the error for a fault, without its byte, which helps nobody."""
         super().refuse(reason)
 
 
 class FlatTable:
-    """A table: fields by their number in the schema, with the schema's defaults."""
+    """A table, whose fields are read by their number in the schema."""
 
     def __init__(self, source: FlatBuffer, position: int) -> None:
         source.count(1)
@@ -499,7 +479,7 @@ class FlatTable:
         self._length: int = source.number(self._vtable, "<H")
 
     def _field(self, number: int) -> int:
-        """Return where a field lies; 0 where it is absent."""
+        """The position of a field; 0 where it is absent."""
         slot = 4 + 2 * number
         if slot + 2 > self._length:
             return 0
@@ -507,22 +487,22 @@ class FlatTable:
         return self._position + offset if offset else 0
 
     def _follow(self, number: int) -> int:
-        """Return where the thing lies that a field points to; 0 where it is absent."""
+        """The position that a field points to; 0 where it is absent."""
         field = self._field(number)
         return field + int(self._source.number(field, "<I")) if field else 0
 
     def number(self, number: int, kind: str, default: Any = 0) -> Any:
-        """Return a number of a `struct` kind."""
+        """Read a number of a `struct` kind."""
         field = self._field(number)
         return self._source.number(field, kind) if field else default
 
     def table(self, number: int) -> FlatTable | None:
-        """Return a table (or the value of a union); None where it is absent."""
+        """Read a table (or the value of a union); None where it is absent."""
         position = self._follow(number)
         return FlatTable(self._source, position) if position else None
 
     def tables(self, number: int) -> list[FlatTable]:
-        """Return a vector of tables; [] where it is absent."""
+        """Read a vector of tables; [] where it is absent."""
         position = self._follow(number)
         if not position:
             return []
@@ -532,15 +512,17 @@ class FlatTable:
         return [FlatTable(self._source, at + self._source.number(at, "<I")) for at in places]
 
     def numbers(self, number: int, dtype: str, limit: int) -> list[Any]:
-        """Return a vector of at most `limit` numbers; [] where it is absent."""
+        """Read a vector of at most `limit` numbers; [] where it is absent."""
         array = self.array(number, dtype)
         if len(array) > limit:
-            self._source.refuse(f"a list of {len(array):,} numbers, at most {limit:,} make sense")
+            self._source.refuse(
+                f"a list of {len(array):,} numbers, where at most {limit:,} are plausible"
+            )
         self._source.count(len(array))
         return list(array.tolist())
 
     def array(self, number: int, dtype: str) -> Array:
-        """Return a vector of numbers as a view of the file; empty where it is absent."""
+        """Read a vector of numbers as a view of the file; empty where it is absent."""
         position = self._follow(number)
         if not position:
             return np.zeros(0, dtype=dtype)
@@ -548,9 +530,11 @@ class FlatTable:
         return np.frombuffer(self._source.data, dtype=dtype, count=count, offset=start)
 
     def text(self, number: int) -> str:
-        """Return a string, what is not UTF-8 in it replaced; "" where it is absent."""
+        """Read a string, replacing what is not UTF-8 in it; "" where it is absent."""
         data = self.array(number, "u1")
         if len(data) > MAX_TEXT:
-            self._source.refuse(f"a name of {len(data):,} bytes, at most {MAX_TEXT:,} make sense")
+            self._source.refuse(
+                f"a name of {len(data):,} bytes, where at most {MAX_TEXT:,} are plausible"
+            )
         self._source.count(len(data))
         return data.tobytes().decode("utf-8", "replace")

@@ -1,9 +1,9 @@
 """PyTorch files (.pt, .pth, .bin) without PyTorch, and without trusting the pickle inside.
 
-`torch.save` writes an uncompressed zip: `<root>/data.pkl` (structure), `<root>/data/<key>` (one
-storage each, aligned so that it could be mapped), `<root>/byteorder`. The pickle is read as data
-(`_read_pickle`); a storage's bytes are read from the file when a tensor is asked for, and only the
-stretch that the tensor covers. Source: `torch/serialization.py` 2.13 and files it wrote.
+`torch.save` writes an uncompressed zip: `<root>/data.pkl` (the structure), `<root>/data/<key>` (one
+storage each, aligned so that it can be mapped), `<root>/byteorder`. The pickle is read as data
+(`_read_pickle`). When a tensor is asked for, only the stretch of its storage that it covers is
+read. Source: `torch/serialization.py` 2.13 and files it wrote.
 """
 
 from __future__ import annotations
@@ -27,44 +27,41 @@ from lstm_cli.formats.contents import (
     Contents,
     Info,
     Tensors,
-    check_readable,
+    checked_size,
     flatten,
     item_size,
     read_numbers,
     shaped,
 )
-from lstm_cli.formats.cursor import Span
+from lstm_cli.formats.cursor import BoundedCursor, Span, read_from
+from lstm_cli.formats.registry import ZIP, format_named
 
-# The magic number of files before PyTorch 1.6, pickled on its own (torch/serialization.py).
+# The magic number, itself a pickle, of files before PyTorch 1.6 (torch/serialization.py).
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_DAMAGED = "the file is cut or damaged; save it again with torch.save"
+_SAVE_WEIGHTS = "torch.save(model.state_dict(), path)"
 
 
-@dataclass(frozen=True)
-class _Archive:
-    """The parts of a zip that matter, each with its place in the file."""
-
-    root: str
-    members: Mapping[str, Span]
-    size: int
+def _damaged(what: str, place: str) -> InputError:
+    hint = "the file is cut or damaged; save it again with torch.save"
+    return InputError(what, where=place, hint=hint)
 
 
 def read(path: Path) -> Contents:
-    """Return the tensors of a state dict or checkpoint, dicts flattened to dotted names.
+    """Read the tensors of a state dict or checkpoint, dicts flattened to dotted names.
 
     Raises:
         InputError: not such a zip, a pickle that asks for anything but tensors and plain values
-            (names it), a tensor that its storage does not hold.
+            (named in the message), or a tensor that is larger than its storage.
     """
     place = safe(path)
     with open_checked(path) as stream:
-        archive = _open(stream, path)
-        big = _is_big_endian(_member(archive, "byteorder", 64, stream, place))
-        pickled = _member(archive, "data.pkl", MAX_PICKLE_BYTES, stream, place)
+        archive = _Archive(stream, path)
+        big = archive.read("byteorder", 64).strip() == b"big"
+        pickled = archive.read("data.pkl", MAX_PICKLE_BYTES)
     try:
         tree = _read_pickle(pickled, f"{place}, {safe(archive.root)}data.pkl")
     except _RefusedName as refused:
-        raise _refusal(refused.name, path) from None
+        raise _refusal(str(refused), path) from None
     views = flatten(tree, _View, place)
     spans = {
         name: _span(view, archive, f"{place}, key {safe(name)}") for name, view in views.items()
@@ -78,27 +75,73 @@ def read(path: Path) -> Contents:
     return Contents(Tensors(infos, load))
 
 
-def _open(stream: IO[bytes], path: Path) -> _Archive:
-    """Return the archive's members, all of them stored as they are and apart from each other."""
-    place, size = safe(path), stream.seek(0, io.SEEK_END)
-    stream.seek(0)
-    _check_kind(stream.read(64), path)
-    try:
-        members = zipfile.ZipFile(stream).infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise InputError(
-            f"not a readable zip: {safe(error)[:120]}", where=place, hint=_DAMAGED
-        ) from None
-    names = [each.filename for each in members]
-    _check_names(names, path)
-    spans = {each.filename: _stored(each, stream, size, place) for each in members}
-    _check_apart(spans, place)
-    return _Archive(next(n for n in names if _is_pickle(n)).removesuffix("data.pkl"), spans, size)
+class _Archive(BoundedCursor):
+    """A zip of torch.save, whose members must be uncompressed and must not overlap.
+
+    Args:
+        stream: the open file, used only while a method runs.
+        path: the file.
+
+    Attributes:
+        members: name -> its bytes in the file.
+        root: the prefix of all names.
+    """
+
+    cut = "a member is not where the zip's table says"
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        super().__init__(read_from(stream), stream.seek(0, io.SEEK_END), safe(path))
+        _check_kind(self.peek(0, min(64, self.size)), path)
+        try:
+            members = zipfile.ZipFile(stream).infolist()
+        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+            self.refuse(f"not a readable zip: {safe(error)[:120]}")
+        names = [each.filename for each in members]
+        _check_names(names, path)
+        self.members = {each.filename: self._span(each) for each in members}
+        self._check_apart()
+        self.root = next(name for name in names if _is_pickle(name)).removesuffix("data.pkl")
+
+    def refuse(self, reason: str, at: int | None = None) -> NoReturn:
+        """Raise the error for a damaged file."""
+        raise _damaged(reason, self.place) from None
+
+    def _span(self, member: zipfile.ZipInfo) -> Span:
+        plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
+        if not plain or member.compress_size != member.file_size:
+            raise InputError(
+                f"'{safe(member.filename)}' is compressed or encrypted", where=self.place,
+                hint="torch.save does not compress; the file was repacked: save it again",
+            )  # fmt: skip
+        # A damaged table may point before the file (zipfile subtracts) or far behind it.
+        local = self.peek(member.header_offset, 30)
+        start = member.header_offset + 30 + self.whole(local[26:28]) + self.whole(local[28:30])
+        if local[:4] != ZIP or start + member.file_size > self.size:
+            self.refuse(f"'{safe(member.filename)}' is not where the zip's table says")
+        return start, member.file_size
+
+    def _check_apart(self) -> None:
+        """Refuse members that share bytes, so that together they are no larger than the file."""
+        end = 0
+        for name, (start, count) in sorted(self.members.items(), key=lambda each: each[1]):
+            if start < end:
+                self.refuse(f"'{safe(name)}' overlaps another member")
+            end = start + count
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Read a small member; empty where there is none."""
+        start, count = self.members.get(self.root + name, (0, 0))
+        if count > limit:
+            raise InputError(
+                f"{name} takes {count:,} bytes; the limit is {limit:,}", where=self.place,
+                hint=f"save the weights alone: {_SAVE_WEIGHTS}",
+            )  # fmt: skip
+        return self.peek(start, count)
 
 
 def _check_kind(start: bytes, path: Path) -> None:
-    """Refuse what is no zip, with what to do for the two kinds that people have."""
-    if start.startswith(b"PK"):
+    """Refuse what is not a zip, with a way out for the two kinds that people have."""
+    if format_named("pytorch").begins(start):
         return
     if start.startswith(_LEGACY):
         raise InputError(
@@ -107,14 +150,12 @@ def _check_kind(start: bytes, path: Path) -> None:
                         "torch.save(data, path)"),
         )  # fmt: skip
     what = "a pickle, not a zip of torch.save" if start[:1] == b"\x80" else "not a zip"
-    raise InputError(
-        what, where=safe(path),
-        hint="write it with torch.save(model.state_dict(), path), or as safetensors",
-    )  # fmt: skip
+    hint = f"write it with {_SAVE_WEIGHTS}, or as safetensors"
+    raise InputError(what, where=safe(path), hint=hint)
 
 
 def _lines(path: Path, load: str, save: str) -> str:
-    """Return the Python lines that save what is in a file in a form that is read."""
+    """The Python lines that save the contents of a file in a form that is read."""
     name = repr(safe(path.name))
     return (
         "in Python with torch, if you trust the file's maker:\n"
@@ -134,7 +175,7 @@ def _refusal(name: str, path: Path) -> InputError:
             hint=_lines(path, f"{load}.state_dict()", _TO_NPZ),
         )  # fmt: skip
     return InputError(
-        f"the pickle asks for {shown}, which no weights need; nothing of it was run",
+        f"the pickle asks for {shown}, which weights never need; none of it was run",
         where=safe(path),
         hint=_lines(path, load, "torch.save(data['state_dict'], path)  # or the key it has"),
     )
@@ -145,13 +186,11 @@ def _is_pickle(name: str) -> bool:
 
 
 def _check_names(names: list[str], path: Path) -> None:
-    """Refuse an archive with a name twice, TorchScript, and zips that are something else."""
+    """Refuse an archive with a duplicate name, TorchScript, and zips of another kind."""
     seen = set[str]()
     for name in names:
         if name in seen:
-            raise InputError(
-                f"'{safe(name)}' is there twice in the zip", where=safe(path), hint=_DAMAGED
-            )
+            raise _damaged(f"'{safe(name)}' is there twice in the zip", safe(path))
         seen.add(name)
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
         raise InputError(
@@ -166,58 +205,12 @@ def _check_names(names: list[str], path: Path) -> None:
         )  # fmt: skip
 
 
-def _stored(member: zipfile.ZipInfo, stream: IO[bytes], size: int, place: str) -> Span:
-    """Return where an uncompressed member's bytes lie."""
-    plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
-    if not plain or member.compress_size != member.file_size:
-        raise InputError(
-            f"'{safe(member.filename)}' is compressed or encrypted", where=place,
-            hint="torch.save stores plainly; the file was packed again: unpack it or save anew",
-        )  # fmt: skip
-    # A damaged table may point before the file (zipfile subtracts) or far behind it.
-    stream.seek(min(max(0, member.header_offset), size))
-    local = stream.read(30)
-    start = member.header_offset + 30
-    start += int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-    if member.header_offset < 0 or local[:4] != b"PK\x03\x04" or start + member.file_size > size:
-        raise InputError(
-            f"'{safe(member.filename)}' is not where the zip's table says", where=place,
-            hint=_DAMAGED,
-        )  # fmt: skip
-    return start, member.file_size
-
-
-def _check_apart(spans: Mapping[str, Span], place: str) -> None:
-    """Refuse members that share bytes, so that all of them are no larger than the file."""
-    end = 0
-    for name, (start, count) in sorted(spans.items(), key=lambda each: each[1]):
-        if start < end:
-            raise InputError(f"'{safe(name)}' overlaps another member", where=place, hint=_DAMAGED)
-        end = start + count
-
-
-def _member(archive: _Archive, name: str, limit: int, stream: IO[bytes], place: str) -> bytes:
-    """Return a small member's bytes; empty where there is none."""
-    start, count = archive.members.get(archive.root + name, (0, 0))
-    if count > limit:
-        raise InputError(
-            f"{name} takes {count:,} bytes; the limit is {limit:,}", where=place,
-            hint="save the weights alone: torch.save(model.state_dict(), path)",
-        )  # fmt: skip
-    stream.seek(start)
-    return stream.read(count)
-
-
-def _is_big_endian(record: bytes) -> bool:
-    return record.strip() == b"big"
-
-
 def _span(view: _View, archive: _Archive, place: str) -> Span:
-    """Return the bytes that a tensor covers, from its first number to its last."""
+    """The bytes that a tensor covers, from its first number to its last."""
     storage = view.storage
     member = archive.members.get(f"{archive.root}data/{storage.key}")
     if member is None:
-        raise InputError(f"storage '{safe(storage.key)}' is missing", where=place, hint=_DAMAGED)
+        raise _damaged(f"storage '{safe(storage.key)}' is missing", place)
     if view.dtype not in CODES or 0 in view.shape:
         return member[0], 0
     reach = sum((n - 1) * step for n, step in zip(view.shape, view.strides, strict=True))
@@ -225,19 +218,18 @@ def _span(view: _View, archive: _Archive, place: str) -> Span:
     start, stop = view.offset * item, (view.offset + reach + 1) * item
     declared = storage.count * item_size(storage.dtype) if storage.dtype in CODES else member[1]
     if stop > declared or declared > member[1]:
-        raise InputError(
+        raise _damaged(
             f"the tensor ends at byte {stop:,} of its storage, which is said to have "
             f"{declared:,} and has {member[1]:,}",
-            where=place,
-            hint=_DAMAGED,
+            place,
         )
     return member[0] + start, stop - start
 
 
 def _numbers(path: Path, view: _View, span: Span, place: str, *, big_endian: bool) -> Array:
-    """Return a tensor's numbers in its shape, gathered from its stretch of the storage."""
+    """Read a tensor's numbers in its shape from its stretch of the storage."""
     count = math.prod(view.shape)
-    check_readable(view.dtype, count * item_size(view.dtype) if view.dtype in CODES else 0, place)
+    checked_size(Info.of(view.shape, view.dtype), place)
     if count == 0:
         return shaped(read_numbers(path, [], view.dtype, place), view.shape, place)
     flat = read_numbers(path, [span], view.dtype, place, big_endian=big_endian)
@@ -251,22 +243,22 @@ def _numbers(path: Path, view: _View, span: Span, place: str, *, big_endian: boo
 
 
 # --------------------------------------------------------------------------------------------------
-# What PyTorch puts in a pickle, as inert values: tensors are places in a storage, the rest names.
+# The values in PyTorch's pickles, made inert: tensors are places in a storage, the rest are names.
 #
-# Source: `torch/_utils.py` and `torch/_weights_only_unpickler.py` 2.13: what a state dict or a
-# checkpoint may name; `torch/serialization.py`: the persistent ids of storages.
+# Source: `torch/_utils.py` and `torch/_weights_only_unpickler.py` 2.13 for the names that a state
+# dict or a checkpoint may use; `torch/serialization.py` for the persistent ids of storages.
 
 
 @dataclass(frozen=True, eq=False)
 class _Global:
-    """A name that the pickle mentions; never what it names."""
+    """A name that the pickle mentions, never the object of that name."""
 
     name: str
 
 
 @dataclass(frozen=True, eq=False)
 class _Storage:
-    """Numbers in a file of the archive: their dtype, key, and how many they are."""
+    """Numbers in a member of the archive: their dtype, key and count."""
 
     dtype: str
     key: str
@@ -275,7 +267,7 @@ class _Storage:
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """A tensor: part of a storage; all in numbers of `dtype`, strides too."""
+    """A tensor: part of a storage, with offset and strides counted in numbers of `dtype`."""
 
     storage: _Storage
     dtype: str
@@ -286,19 +278,11 @@ class _View:
 
 @dataclass(frozen=True, eq=False)
 class _Inert:
-    """Something harmless that is of no use here: a device, a set, a layout."""
+    """A harmless value that is not used here: a device, a set, a layout."""
 
 
 class _RefusedName(Exception):
-    """The pickle mentions a name that weights do not need; the caller words it.
-
-    Args:
-        name: module and name, joined by a dot.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    """A name (module and name, joined by a dot) that weights do not need."""
 
 
 _STORAGES: Mapping[str, str] = {
@@ -325,12 +309,12 @@ _INERT = frozenset({
 
 
 def _fail(reason: str) -> NoReturn:
-    """Raise the fault that the pickle's reader words."""
+    """Raise the fault that `_read_pickle` reports."""
     raise ValueError(reason)
 
 
 def _harmless(name: str) -> str:
-    """Return a global's dotted name if it is harmless, or refuse it."""
+    """Convert a global's name to its dotted form, or refuse it."""
     name = name.replace(" ", ".", 1)
     dtype = name.startswith("torch.") and name[6:] in _DTYPES
     if dtype or name in _CALLS or name in _STORAGES or name in _INERT:
@@ -339,7 +323,7 @@ def _harmless(name: str) -> str:
 
 
 def _dict_of(items: list[Any]) -> dict[Any, Any]:
-    """Return a dict of key, value, key, value …; keys that are hashed without depth only."""
+    """Make a dict of key, value, key, value …; only keys that are hashed in constant time."""
     keys = items[::2]
     for key in keys:
         if key is not None and type(key) not in (str, int, float, bool, bytes):
@@ -350,31 +334,31 @@ def _dict_of(items: list[Any]) -> dict[Any, Any]:
 
 
 def _storage_of(key: Any) -> _Storage:
-    """Return the storage of a persistent id: ("storage", type, key, device, count)."""
+    """Decode a storage's persistent id: ("storage", type, key, device, count)."""
     if type(key) is not tuple or len(key) != 5 or key[0] != "storage":
         _fail("a persistent id is not that of a storage")
     _, kind, name, _, count = key
     if not isinstance(kind, _Global) or kind.name not in _STORAGES or type(name) is not str:
-        _fail("a storage of no known type")
+        _fail("a storage of an unknown type")
     return _Storage(_STORAGES[kind.name], name, _whole(count))
 
 
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        _fail("a size, stride or offset is not a whole number from 0 on")
+        _fail("a size, stride or offset is not a non-negative integer")
     return value
 
 
 def _wholes(value: Any) -> tuple[int, ...]:
     if type(value) is not tuple or len(value) > 32:
-        _fail("a shape that is no short tuple")
+        _fail("a shape that is not a short tuple")
     return tuple(map(_whole, value))
 
 
 def _rebuilt(
     storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any, dtype: str = ""
 ) -> _View:
-    """Return what `torch._utils._rebuild_tensor_v2` makes: gradients and hooks are of no use."""
+    """Make the tensor of `torch._utils._rebuild_tensor_v2`, without gradients and hooks."""
     sizes, steps = _wholes(shape), _wholes(strides)
     if not isinstance(storage, _Storage) or len(sizes) != len(steps):
         _fail("a tensor without storage, or with unequal shape and strides")
@@ -382,27 +366,27 @@ def _rebuilt(
 
 
 def _rebuilt_v3(*arguments: Any) -> _View:
-    """Return a tensor whose dtype is named apart from its untyped storage."""
+    """Make a tensor whose dtype is given apart from its untyped storage."""
     dtype = arguments[6]
     if not isinstance(dtype, _Global):
-        _fail("a tensor of no known dtype")
+        _fail("a tensor of an unknown dtype")
     return _rebuilt(*arguments[:4], dtype=dtype.name.removeprefix("torch."))
 
 
 def _parameter(data: Any, *rest: Any) -> _View:
-    return data if isinstance(data, _View) else _fail("a parameter that is no tensor")
+    return data if isinstance(data, _View) else _fail("a parameter that is not a tensor")
 
 
 def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
     if type(items) not in (list, tuple):
-        _fail("an OrderedDict of what are no pairs")
+        _fail("an OrderedDict of something other than pairs")
     if not all(type(each) in (list, tuple) and len(each) == 2 for each in items):
-        _fail("an OrderedDict of what are no pairs")
+        _fail("an OrderedDict of something other than pairs")
     return _dict_of([part for pair in items for part in pair])
 
 
 def _torch_size(items: Any = ()) -> tuple[Any, ...]:
-    return tuple(items) if type(items) in (list, tuple) else _fail("a Size of no sizes")
+    return tuple(items) if type(items) in (list, tuple) else _fail("a Size without sizes")
 
 
 _CALLS: Mapping[str, Callable[..., Any]] = {
@@ -419,10 +403,10 @@ _CALLS: Mapping[str, Callable[..., Any]] = {
 # --------------------------------------------------------------------------------------------------
 # The pickle read as data: nothing is imported, called or executed.
 #
-# A stack machine of our own rather than `pickle.Unpickler` with a `find_class` of ours: the opcodes
+# A stack machine of its own rather than a `pickle.Unpickler` with a safe `find_class`: the opcodes
 # that PyTorch writes are one-liners, while the C unpickler allocates what an opcode asks for before
 # it looks at the file (a LONG_BINPUT of 2**32 takes 32 GiB of memo) and calls what `find_class`
-# returns. Here a global is a name, and seven names make values of ours (`_CALLS`).
+# returns. Here a global is a name, and seven names make inert values (`_CALLS`).
 #
 # Source: `pickletools.py` of CPython, which decodes opcodes and executes nothing.
 
@@ -431,17 +415,12 @@ MAX_OPERATIONS = 2_000_000
 
 
 def _read_pickle(data: bytes, place: str) -> Any:
-    """Return what a PyTorch pickle holds: dicts, lists, numbers, text, `_View`s; nothing else.
+    """Read a PyTorch pickle as dicts, lists, numbers, text and `_View`s, nothing else.
 
     Raises:
-        InputError: damaged, too large, an opcode or a structure that PyTorch does not write.
-        Refused: it mentions a name that weights do not need.
+        InputError: damaged, or an opcode or a structure that PyTorch does not write.
+        _RefusedName: it mentions a name that weights do not need.
     """
-    if len(data) > MAX_PICKLE_BYTES:
-        raise InputError(
-            f"the pickle takes {len(data):,} bytes; the limit is {MAX_PICKLE_BYTES:,}",
-            where=place, hint="save the weights alone: torch.save(model.state_dict(), path)",
-        )  # fmt: skip
     machine, position = _Machine(), 0
     try:
         for count, (opcode, argument, at) in enumerate(pickletools.genops(data)):
@@ -455,12 +434,12 @@ def _read_pickle(data: bytes, place: str) -> Any:
         raise InputError(
             f"the pickle is not one that PyTorch writes: {reason[:120]}",
             where=f"{place}, byte {position:,}",
-            hint="save it again: torch.save(model.state_dict(), path)",
+            hint=f"save it again: {_SAVE_WEIGHTS}",
         ) from None
 
 
 class _Machine:
-    """The stack, the marks and the memo of a pickle, with only the operations PyTorch needs."""
+    """A pickle's stack, marks and memo, with only the operations that PyTorch needs."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -484,7 +463,7 @@ class _Machine:
         self.stack = []
 
     def pop_mark(self) -> list[Any]:
-        """Return what lies above the last mark, and drop the mark."""
+        """Pop everything above the last mark, and the mark."""
         items, self.stack = self.stack, self._marked.pop()
         return items
 
@@ -521,7 +500,7 @@ class _Machine:
         if type(target) is list:
             target.extend(items)
         elif not isinstance(target, _Inert):
-            _fail("numbers are appended to what is no list")
+            _fail("an append to something that is not a list")
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -535,10 +514,10 @@ class _Machine:
         self.set_items(items)
 
     def build(self, _: Any) -> None:
-        """Drop the state of a dict (`_metadata`) or of something inert: it is not weights."""
+        """Drop the state of a dict (`_metadata`) or of an inert value, which is not weights."""
         self.stack.pop()
         if not isinstance(self.stack[-1], dict | _Inert | _View):
-            _fail("a state is given to what has none")
+            _fail("a state for something that has none")
 
     def push_global(self, name: str) -> None:
         self.stack.append(_Global(_harmless(name)))
@@ -550,11 +529,11 @@ class _Machine:
         self.push_global(f"{module} {name}")
 
     def reduce(self, _: Any) -> None:
-        """Put our own value in place of a call; only names in `_harmless` come this far."""
+        """Replace a call with an inert value; only names that passed `_harmless` come this far."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Global) or type(arguments) is not tuple:
-            _fail("a call of what is no function")
-        # One long list may be passed by many calls: what they look at is counted.
+            _fail("a call of something that is not a function")
+        # Many calls may pass the same long list, so operands are counted.
         items = arguments[0] if len(arguments) == 1 else ()
         self._passed += len(arguments) + (len(items) if isinstance(items, list | tuple) else 0)
         if self._passed > MAX_OPERATIONS:

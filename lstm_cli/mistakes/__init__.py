@@ -1,5 +1,5 @@
-"""Wrong LSTMs: the catalogue of mistakes, the search among them, and the diagnosis.
+"""Mistakes in LSTM code: the catalogue, the search through it, and the diagnosis.
 
-`catalogue` gathers the rows; `expected` says what somebody's numbers claim, `search` looks for the
-mistake that makes them, `diagnosis` tells it.
+`catalogue` collects the rows, `expected` holds the numbers to explain, `search` looks for the
+mistake that produces them, and `diagnosis` reports it.
 """

@@ -1,7 +1,7 @@
-"""The catalogue of mistakes: rows of data, each with the change that makes its numbers.
+"""The catalogue of mistakes: rows of data, each with the change that reproduces its numbers.
 
-Seen in published code, in frameworks' issues and in questions. A row is an edit of the cell's
-table, of the weights, of the states or of the sequence; nothing here searches or prints.
+They were found in published code, framework issues and questions. A row is an edit of the cell's
+table, the weights, the states or the sequence; nothing here searches or prints.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import Cache, Change, OtherChange, VariantRun
 
 UNITS_PERMUTED = Mistake(
-    "units-permuted", "the units stand in another order",
+    "units-permuted", "the hidden units are in a different order",
     OtherChange(lambda variant, cache: None),
-    "Each number is there, at another unit's place; the network computes the same.",
-    "Units have no order of their own: a converter, a sort or a pruning moved them.",
-    "bring both sides into one order before comparing",
+    "Every number is present, but under another unit; the network computes the same.",
+    "Units have no inherent order: a converter, a sort or pruning moved them.",
+    "put both sides in the same order before comparing",
     "permutation of hidden units", formula="h[j] = h[π(j)] for one π at every step",
     kind="order", tier=2,
 )  # fmt: skip
 
-# The order is that of preference, where several explain the same numbers.
+# In order of preference, for when several explain the same numbers.
 MISTAKES: dict[str, Mistake] = {
     row.id: row
     for row in (
@@ -42,10 +42,10 @@ MISTAKES: dict[str, Mistake] = {
 
 
 def mistake_named(name: str) -> Mistake:
-    """Return a mistake by its id.
+    """Look up a mistake by its id.
 
     Raises:
-        UsageError: there is none of that id; the message proposes the nearest.
+        UsageError: no mistake has that id; the hint suggests the closest one.
     """
     if name not in MISTAKES:
         raise UsageError(f"no mistake '{name}'", where="ID", hint=suggest(name, MISTAKES))
@@ -53,12 +53,12 @@ def mistake_named(name: str) -> Mistake:
 
 
 def primary_mistakes() -> list[Mistake]:
-    """Return the rows that are searched first, and in pairs."""
+    """Mistakes that are tried first, alone and in pairs."""
     return [row for row in MISTAKES.values() if row.tier == 1]
 
 
 def secondary_mistakes(variant: VariantRun) -> list[Mistake]:
-    """Mistakes that are searched where nothing else fits: those in one gate or one layer alone."""
+    """Mistakes that are tried if nothing else fits: those in a single gate or a single layer."""
     rows = list(IN_ONE_GATE)
     if len(variant.layout) > 1:
         local = [row for row in primary_mistakes() if row.kind not in ("states", "sequence")]
@@ -69,25 +69,25 @@ def secondary_mistakes(variant: VariantRun) -> list[Mistake]:
 
 
 def _in_gate(row: Mistake, k: str) -> Mistake:
-    return replace(row, id=f"{row.id}-{k}", title=f"in gate {k} alone: {row.title}",
+    return replace(row, id=f"{row.id}-{k}", title=f"in gate {k} only: {row.title}",
                    change=OnlyGate(row.change, k), tier=2, options="")  # fmt: skip
 
 
 def _in_run(row: Mistake, number: int, where: str) -> Mistake:
     return replace(row, id=f"{row.id}-{where.replace(' ', '-')}",
-                   title=f"in {where} alone: {row.title}",
+                   title=f"in {where} only: {row.title}",
                    change=OnlyRun(row.change, number), tier=2, options="")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class OnlyGate:
-    """A change kept in one gate: its rows and its weights; all else stays right."""
+    """A change restricted to the rows and weights of one gate."""
 
     change: Change
     gate: str
 
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant changed in that gate; None where the gate does not change."""
+        """Return the variant changed in that gate; None if the gate does not change."""
         changed = self.change(variant, cache)
         if changed is None or any(f"W_{self.gate}" not in own.arrays for own in variant.weights):
             return None
@@ -121,7 +121,7 @@ class OnlyGate:
 
 @dataclass(frozen=True, eq=False)
 class OnlyRun:
-    """A change kept in one layer and direction."""
+    """A change restricted to one layer and direction."""
 
     change: Change
     number: int
@@ -137,7 +137,7 @@ class OnlyRun:
         return replace(variant, cells=tuple(cells), weights=tuple(weights))
 
 
-# What is also made in one gate alone.
+# Mistakes that are also tried in a single gate.
 _ALSO_IN_ONE_GATE = (
     "bias-outside", "no-weights", "hard-sigmoid", "hard-sigmoid-6", "tanh-gates", "linear-gates",
     "swapped-concatenation", "product-of-projections", "u-ignored", "x-ignored", "no-bias",

@@ -1,7 +1,7 @@
-"""Why two sets of numbers differ: the first value that departs, and the mistake that explains it.
+"""Why two sets of numbers differ: the first value that differs, and the mistake that explains it.
 
-Verdicts: `match`; `explained` by one reading; `ambiguous` where several fit, with inputs that
-would tell them apart; `unexplained`, with the nearest readings and the rows that still agree.
+Verdicts: `match`; `explained` by one finding; `ambiguous` if several fit, with inputs that would
+distinguish them; `unexplained`, with the closest findings and the rows that still agree.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from lstm_cli.mistakes.variant_run import Cache, VariantRun, variant_of
 
 Verdict = Literal["match", "explained", "ambiguous", "unexplained"]
 
-# How many of the nearest readings an unexplained difference shows.
+# How many of the closest findings to show for an unexplained difference.
 NEAREST = 3
-# Rounded inputs of a row move its result by a few units of the last decimal.
+# Rounding the inputs of a row moves its result by a few units in the last decimal.
 FOLLOWS = 6.0
-# Of so many numbers, where more than this share is ours rounded to a type, it only stored them.
+# Minimum count, and the share of numbers equal to ours rounded to a type above which that type
+# was only used for storage.
 STORED, ENOUGH = 0.9, 8
-# Out of so many short inputs the one that tells readings apart best is taken.
+# Number of short inputs tried; the one that best distinguishes the findings is used.
 TRIALS = 40
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One number on both sides: `got` is ours, `expected` theirs."""
+    """One number on both sides: `got` is ours, `expected` is theirs."""
 
     symbol: str
     layer: int
@@ -53,13 +54,13 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Separation:
-    """Inputs on which readings that fit give different numbers.
+    """Inputs on which the findings that fit give different numbers.
 
     Attributes:
-        x, h, c: `(T, I)` and rows of states, short numbers.
-        answers: finding id -> the last layer's final h `(D·P,)`.
-        right: the right one.
-        groups: ids that stay together even so: these weights cannot tell them apart.
+        x, h, c: `(T, I)` and rows of states, in numbers with few digits.
+        answers: mapping of finding id to the last layer's final h `(D·P,)`.
+        right: the correct final h.
+        groups: ids that these weights cannot distinguish.
     """
 
     x: Array
@@ -72,22 +73,22 @@ class Separation:
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What came of a comparison.
+    """Result of a comparison.
 
     Attributes:
-        verdict: see the module.
+        verdict: see the module docstring.
         trace: our run.
-        claims: what was compared.
-        difference: the largest difference, and so the tolerance that would still pass.
-        excess: the same over each number's tolerance; at most 1 is a match.
-        first: the first value that departs, in the order of computation; None for a match.
-        worst: the value that departs most.
-        agree: claimed symbol -> whether all its numbers agree.
-        follows: claimed symbol -> whether its row holds for their own numbers.
-        signature: what the pattern of differences says, a sentence each.
-        findings: readings that fit, best first; for `unexplained` the nearest.
-        separation: inputs that would tell the findings apart; None where none do.
-        tried: how many readings were computed.
+        claims: the numbers that were compared.
+        difference: the largest difference, which is also the smallest tolerance that would pass.
+        excess: the largest ratio of a difference to its tolerance; a match is at most 1.
+        first: the first value that differs, in order of computation; None for a match.
+        worst: the value that differs most.
+        agree: for each claimed symbol, whether all its numbers agree.
+        follows: for each claimed symbol, whether its row holds for their own numbers.
+        signature: sentences on the pattern of differences.
+        findings: explanations that fit, best first; for `unexplained`, the closest ones.
+        separation: inputs that would distinguish the findings; None if there are none.
+        tried: number of candidates that were computed.
         given: the options that make our run, where options made it.
     """
 
@@ -117,16 +118,16 @@ def diagnose(
     judge: Judge | None = None,
     separating: bool = True,
 ) -> Diagnosis:
-    """Compare somebody's numbers with a run, and find what explains a difference.
+    """Compare someone's numbers with a run and find what explains a difference.
 
     Args:
-        trace: the right run, unbatched.
-        claims: what somebody says came out: `Expected`, or symbol -> `(n,)` at the last step (for h
-            and c the final state) or `(T, n)` at all.
-        departures: how many mistakes may have been made together, 1 or 2.
-        progress: told how many readings are done, of how many.
-        judge: as `Search`, where many diagnoses of one run share their readings.
-        separating: whether inputs are sought that would tell several findings apart.
+        trace: the correct run, unbatched.
+        claims: the numbers to explain: `Expected`, or a mapping of symbol to `(n,)` at the last
+            step (the final state for h and c) or `(T, n)` at all steps.
+        departures: how many mistakes may occur together, 1 or 2.
+        progress: called with the number of candidates done and the total.
+        judge: see `Search`; lets several diagnoses of one run share their candidates.
+        separating: whether to look for inputs that distinguish several findings.
     """
     if not isinstance(claims, Expected):
         numbers = {name: np.asarray(rows, dtype=float) for name, rows in claims.items()}
@@ -141,7 +142,7 @@ def diagnose(
         found = search.two_departures()
     if not found:
         if search.is_large and departures > 1:
-            note = "so large a layer: two changes of matrices together were not tried"
+            note = "the layer is large: pairs of changes to matrices were not tried"
             compared = replace(compared, signature=(*compared.signature, note))
         nearest = sorted(
             (each for each in search.singles if each.id not in NARROW_TYPES),
@@ -159,7 +160,7 @@ def diagnose(
 
 
 def right_variant(trace: Trace) -> VariantRun:
-    """Return the run of an unbatched trace as a variant."""
+    """Convert the run of an unbatched trace to a variant."""
     first = trace.layers[0]
     states = [[_start(each, symbol) for each in trace.layers] for symbol in ("h", "c")]
     variant = variant_of(trace.model, first.values["x"], None, None)
@@ -172,7 +173,7 @@ def _start(each: Any, symbol: str) -> Array:
 
 
 def _compare(trace: Trace, expected: Expected) -> Diagnosis:
-    """Return the diagnosis before any search."""
+    """Compare before any search."""
     rows = [(vector, vector.ours(trace)) for vector in expected.vectors]
     excess = [_excess(vector, ours) for vector, ours in rows]
     first = next((_difference(trace, *row) for row, over in zip(rows, excess, strict=True)
@@ -196,7 +197,7 @@ def _compare(trace: Trace, expected: Expected) -> Diagnosis:
 
 
 def _off(vector: ExpectedVector, ours: Array) -> Array:
-    with np.errstate(all="ignore"):  # what is too far off for a number is infinitely far
+    with np.errstate(all="ignore"):  # a difference that overflows counts as infinite
         off = np.abs(ours - vector.values)
     off[np.isnan(off)] = np.inf
     off[(ours == vector.values) | np.isnan(vector.values)] = 0.0
@@ -211,7 +212,7 @@ def _excess(vector: ExpectedVector, ours: Array) -> Array:
 def _difference(
     trace: Trace, vector: ExpectedVector, ours: Array, *, most: bool = False
 ) -> Difference:
-    """Return the first number of a vector that departs, or the one that departs most."""
+    """Return the first number of a vector that differs, or the one that differs most."""
     over = _excess(vector, ours)
     unit = int(np.argmax(_off(vector, ours)) if most else np.argmax(over > 1))
     layer = trace.layers[vector.run]
@@ -235,7 +236,7 @@ def _signature(
         kept = kept_factor(trace.layers[first.run].cell)
         gate = ", the forget gate, its bias" if kept and names_in(kept) else ""
         sentences.append(
-            f"the first step is right and the second is not: look at U{gate} and what is handed on"
+            f"the first step is right and the second is not: look at U{gate} and the carried state"
         )
     elif before:
         sentences.append(f"right up to t = {before[-1].t}, wrong from t = {first.t}")
@@ -246,7 +247,7 @@ def _signature(
         names = {row.symbol: row.label for row in label.equations}
         sentences.append(
             f"at t = {first.t} {_listed(agreeing)} agree{'s' * (len(agreeing) == 1)}, "
-            f"{_listed(departing)} depart{'s' * (len(departing) == 1)}: "
+            f"{_listed(departing)} differ{'s' * (len(departing) == 1)}: "
             f"look at the {names.get(first.symbol) or first.symbol}"
         )
     several = {vector.run for vector, _ in rows}
@@ -258,7 +259,7 @@ def _signature(
 
 
 def _processed(trace: Trace, vector: ExpectedVector) -> int:
-    """Step of a vector in the direction's own order, from 1."""
+    """Step of a vector in the processing order of its direction, from 1."""
     forward = trace.layers[vector.run].direction == "forward"
     return vector.t if forward else trace.steps + 1 - vector.t
 
@@ -268,7 +269,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
-    """Whether each row holds for their own numbers; where they gave none, ours are taken."""
+    """Whether each row holds for their own numbers, with ours for any that are missing."""
     claimed = {(c.run, c.t, c.symbol): c for c in expected.vectors}
     holds: dict[str, bool] = {}
     for vector in expected.vectors:
@@ -295,10 +296,10 @@ def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
 
 
 def _of_a_match(compared: Diagnosis) -> list[Finding]:
-    """Explain what differences are left in a match: cut digits, or the type it was computed in.
+    """Explain the differences left in a match: truncated digits, or the type used to compute.
 
-    A type is told where all are numbers of it and many are not what the exact ones round to in it:
-    these would be computed in another, and only stored in this one.
+    A type is reported if all numbers are representable in it and many are not our exact numbers
+    rounded to it; otherwise they were computed in another type and only stored in this one.
     """
     if any(each.cut for each in compared.claims.precision.values()):
         return [Finding((MISTAKES["digits-cut"],), compared.difference, compared.excess)]
@@ -317,13 +318,13 @@ def _of_a_match(compared: Diagnosis) -> list[Finding]:
 
 
 def separate(findings: Sequence[Finding], right: VariantRun) -> Separation | None:
-    """Return short inputs on which findings differ, as many of them as these weights allow.
+    """Find short inputs on which as many findings differ as these weights allow.
 
     Args:
-        findings: readings that fit the same numbers.
-        right: the right run, whose weights and sizes are kept.
+        findings: explanations that fit the same numbers.
+        right: the correct run, whose weights and sizes are used.
     """
-    with np.errstate(all="ignore"):  # two answers that are both inf are not told apart
+    with np.errstate(all="ignore"):  # two answers that are both inf are not distinguished
         return _separated(findings, right)
 
 
@@ -349,7 +350,7 @@ def _separated(findings: Sequence[Finding], right: VariantRun) -> Separation | N
 
 
 def _answers(findings: Sequence[Finding], probe: VariantRun) -> dict[str, Array]:
-    """Return finding id -> final h of the last layer `(D·P,)`; "" is the right one."""
+    """Map finding ids to the final h of the last layer `(D·P,)`; "" is the correct one."""
     cache = Cache()
     variants = {"": probe, **{each.id: each.variant(probe, cache) for each in findings}}
     made = {name: variant for name, variant in variants.items() if variant is not None}
@@ -360,12 +361,12 @@ def _answers(findings: Sequence[Finding], probe: VariantRun) -> dict[str, Array]
     return dict(zip(made, np.concatenate(ends, axis=-1), strict=True))
 
 
-# Readings whose answers are this close are not told apart by a reader of four digits.
+# Answers this close look the same to someone reading four digits.
 _APART = 2e-3
 
 
 def _apart(answers: dict[str, Array]) -> float:
-    """Number of pairs of answers that differ, plus a fraction for how clearly the nearest do."""
+    """Number of pairs of answers that differ, plus a fraction for how clearly the closest do."""
     gaps = [float(np.max(np.abs(a - b))) for a, b in combinations(answers.values(), 2)]
     clear = [gap for gap in gaps if gap > _APART]
     return len(clear) + (min(1.0, min(clear)) * 0.5 if clear else 0.0)

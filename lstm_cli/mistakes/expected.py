@@ -1,6 +1,6 @@
-"""What somebody says came out: numbers with a place in the run, and how near they must be to ours.
+"""Expected values: someone's numbers, their positions in the run, and the allowed differences.
 
-How near that is, `agreement` decides: from the print of the numbers and from this very run.
+`agreement` decides what is allowed, from the printed precision of the numbers and from this run.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from lstm_cli.engine.batched_variants import Target, Targets
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.traces import TraceFile
 
-# What a symbol may be besides the rows of the cell: all of h, directions side by side.
+# The one symbol that is not a row of the cell: all of h, with the directions side by side.
 OUTPUT = "output"
 
 
 @dataclass(frozen=True, eq=False)
 class ExpectedVector:
-    """Numbers of one symbol in one layer and direction at one input time.
+    """Expected values of one symbol in one layer and direction at one time step.
 
     Attributes:
-        run: the number of the run, as in `Model.runs`.
+        run: index of the run, as in `Model.runs`.
         symbol: a row of the cell, or `x`, `h_prev`, `c_prev`.
         t: input time, from 1.
         values: `(n,)`; nan where nothing is expected.
         tolerance: `(n,)`, the largest difference that counts as equal.
-        room: the part of it that is for the arithmetic, `(n,)`; None where a tolerance was given.
-        units: one unit of the last printed place, `(n,)`; None likewise.
+        room: the part of the tolerance that allows for arithmetic, `(n,)`; None if a tolerance
+            was given.
+        units: one unit in the last printed place, `(n,)`; None if a tolerance was given.
     """
 
     run: int
@@ -53,17 +54,17 @@ class ExpectedVector:
     units: Array | None = None
 
     def ours(self, trace: Trace) -> Array:
-        """Return our numbers `(n,)` in its place."""
+        """Return our numbers `(n,)` for the same position."""
         return np.asarray(trace.layers[self.run].values[self.symbol][self.t - 1])
 
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """All numbers that somebody expects.
+    """All expected values.
 
     Attributes:
-        vectors: in the order of computation: by run, time as the run takes it, row of the table.
-        precision: symbol -> how precisely it is given.
+        vectors: in order of computation: by run, then processing step, then row of the table.
+        precision: for each symbol, the precision of its numbers.
     """
 
     vectors: tuple[ExpectedVector, ...]
@@ -71,7 +72,7 @@ class Expected:
 
     @property
     def targets(self) -> Targets:
-        """The vectors by run and time, as batched variants are compared with them."""
+        """The vectors by run and time, as compared with batched variants."""
         grouped: dict[tuple[int, int], list[Target]] = defaultdict(list)
         for vector in self.vectors:
             target = Target(vector.symbol, vector.values, vector.tolerance)
@@ -80,7 +81,7 @@ class Expected:
 
     @property
     def symbols(self) -> list[str]:
-        """The symbols, each once."""
+        """The symbols, without duplicates."""
         return list(dict.fromkeys(vector.symbol for vector in self.vectors))
 
     @property
@@ -89,9 +90,9 @@ class Expected:
         return max(float(np.max(vector.tolerance)) for vector in self.vectors)
 
     def allowed(self) -> tuple[float, float] | None:
-        """Return the most that is allowed for the print and for the arithmetic of any number.
+        """Return the largest allowances for printing and for arithmetic over all numbers.
 
-        None where a tolerance was given in place of both.
+        None if a tolerance was given instead.
         """
         rooms = [each.room for each in self.vectors if each.room is not None]
         if len(rooms) < len(self.vectors):
@@ -101,7 +102,7 @@ class Expected:
 
     @property
     def decimals(self) -> int | None:
-        """The fewest decimals given; None where significant digits or a type tell."""
+        """The fewest decimals given; None if significant digits or a type set the precision."""
         counted = [p.decimals for p in self.precision.values() if p.decimals is not None]
         return min(counted, default=None)
 
@@ -114,21 +115,22 @@ def read_expected(
     decimals: Mapping[str, Array] | None = None,
     place: str = "",
 ) -> Expected:
-    """Read a sample's `expected` as vectors, each with its place and tolerance.
+    """Read a sample's `expected` as vectors, each with its position and tolerance.
 
     Args:
-        expected: symbol -> `(n,)` at the last step (for `h` and `c`, the final state) or `(T, n)`
-            at all of them; directions of the last layer side by side. `output` is h at all steps.
-            `layer0_forward_f` is a symbol of one layer and direction. nan expects nothing.
-        trace: the right run, unbatched.
-        atol: the tolerance, where it is given, for all or by name: in place of what follows from
-            the print of the numbers and from the arithmetic.
-        decimals: symbol -> decimals of each number as written, where the text is known.
+        expected: mapping of symbol to `(n,)` at the last step (the final state for `h` and `c`) or
+            `(T, n)` at all steps, with the directions of the last layer side by side. `output` is
+            h at all steps; `layer0_forward_f` is a symbol of one layer and direction. nan means
+            that nothing is expected.
+        trace: the correct run, unbatched.
+        atol: a tolerance for all symbols or by name, overriding the one derived from the printed
+            precision and the arithmetic.
+        decimals: mapping of symbol to the decimals of each number as written, if known.
         place: the file, for messages.
 
     Raises:
-        InputError: nothing is expected, or of a symbol that the cell does not compute.
-        ShapeError: numbers that do not fit the run.
+        InputError: there are no numbers, or a symbol is not computed by the cell.
+        ShapeError: the numbers do not fit the run.
     """
     precision, vectors = precisions_of(expected, decimals), list[ExpectedVector]()
     arithmetic = Float32Noise(trace)
@@ -154,12 +156,12 @@ def _compared(
     arithmetic: Float32Noise,
     atol: float | None,
 ) -> tuple[list[ExpectedVector], Precision]:
-    """Return vectors of one print with their tolerances, and how precise the print is.
+    """Return vectors printed alike with their tolerances, and the precision of the print.
 
-    The tolerance is the one given, or what the print and this run allow.
+    The tolerance is the one given, or else follows from the printed precision and this run.
     """
     if atol is not None:
-        limit = max(atol, np.finfo(float).tiny)  # of 0 too: nothing is divided by 0
+        limit = max(atol, np.finfo(float).tiny)  # avoids division by zero when atol is 0
         return [replace(each, tolerance=np.full_like(each.values, limit), units=None)
                 for each in vectors], precision  # fmt: skip
     rooms = [
@@ -181,7 +183,7 @@ def _compared(
 def _expected_of(
     vectors: Sequence[ExpectedVector], precision: Mapping[str, Precision], trace: Trace
 ) -> Expected:
-    """Return vectors in order; digits of a symbol are cut only where all others are right."""
+    """Order the vectors; a symbol's digits count as truncated only if all others are right."""
     wrong = any((np.abs(each.ours(trace) - each.values) > each.tolerance).any() for each in vectors)
     if wrong and any(each.cut for each in precision.values()):
         vectors = [
@@ -194,7 +196,7 @@ def _expected_of(
 
 
 def in_order(vectors: Iterable[ExpectedVector], model: Model, steps: int) -> list[ExpectedVector]:
-    """Return vectors in the order of computation."""
+    """Sort vectors in order of computation."""
 
     def key(vector: ExpectedVector) -> tuple[int, int, int]:
         _, direction, weights = model.runs[vector.run]
@@ -206,10 +208,10 @@ def in_order(vectors: Iterable[ExpectedVector], model: Model, steps: int) -> lis
 
 
 def runs_of(name: str, model: Model, place: str) -> tuple[str, list[int]]:
-    """Return the symbol and the runs that a name such as `h` or `layer0_forward_f` means.
+    """Return the symbol and the runs that a name such as `h` or `layer0_forward_f` refers to.
 
     Raises:
-        InputError: the cell computes nothing of that name.
+        InputError: the cell computes nothing by that name.
     """
     last = model.runs[-1][0]
     runs = [n for n, (level, _, _) in enumerate(model.runs) if level == last]
@@ -236,7 +238,7 @@ def _placed(
     trace: Trace,
     place: str,
 ) -> list[ExpectedVector]:
-    """Cut numbers into one vector for each run and step; the tolerance is still to come."""
+    """Split numbers into one vector per run and step, without tolerances yet."""
     steps = trace.steps
     widths = [trace.layers[n].values[symbol].shape[-1] for n in runs]
     rows, places = np.atleast_2d(values), np.atleast_2d(units)
@@ -244,7 +246,7 @@ def _placed(
     if rows.shape[1] != sum(widths) or (every and len(rows) != steps):
         wanted = f"({steps}, {sum(widths)})" if every else f"({sum(widths)},)"
         raise ShapeError(
-            f"{safe(name)} has shape {values.shape}, the run gives {wanted}",
+            f"{safe(name)} has shape {values.shape}, but the run gives {wanted}",
             where=place,
             hint="give (n,) for the last step or (T, n) for all of them",
         )
@@ -260,16 +262,16 @@ def _placed(
 
 
 def _final(symbol: str, direction: Direction, steps: int) -> int:
-    """Return the time of a vector without one: the last step taken for a state, else T."""
+    """Time of a vector given without one: the last step processed for a state, else T."""
     return 1 if direction == "backward" and symbol in ("h", "c") else steps
 
 
 def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Expected:
-    """Return what a whole trace expects: every value that our run has too.
+    """Expected values from a whole trace: every value that our run also has.
 
     Raises:
         InputError: the traces have no value in common.
-        ShapeError: a value of another size than ours.
+        ShapeError: a value differs in size from ours.
     """
     every: dict[str, list[Array]] = defaultdict(list)
     found = []
@@ -299,6 +301,6 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
     if not vectors:
         raise InputError(
             "the traces have no value in common", where=theirs.place,
-            hint="steps need layer, direction, t and symbols such as f, i, g, o, c, h",
+            hint="each step needs layer, direction, t and symbols such as f, i, g, o, c, h",
         )  # fmt: skip
     return _expected_of(vectors, precision, trace)

@@ -1,16 +1,18 @@
-"""What to do about a finding: the right equation beside the mistaken one, and lines to run."""
+"""What to do about a finding: the right equation next to the wrong one, and commands to run."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.paste import PROGRAM, CommandLine, FileName, command, option_words, rows_text
+from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Style
+from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.diagnosis import Diagnosis
 from lstm_cli.mistakes.formulas import rows_changed
@@ -26,7 +28,7 @@ _UNNAMED = "convert FILE OUT"
 
 @dataclass(frozen=True)
 class Correction:
-    """One row of the table as it is, and as it was computed."""
+    """One row of the table as it should be, and as it was computed."""
 
     symbol: str
     right: str
@@ -34,7 +36,7 @@ class Correction:
 
 
 def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Correction]:
-    """Return the rows that a finding changes, each as right and as mistaken equation."""
+    """Return the rows that a finding changes, each as the right and the wrong equation."""
     assert diagnosis.right is not None
     variant = finding.variant(diagnosis.right, Cache())
     if variant is None:
@@ -48,21 +50,21 @@ def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Co
 
 
 def frameworks(finding: Finding, diagnosis: Diagnosis) -> list[tuple[str, str]]:
-    """Return the (source, reader) conventions whose mixing up is a wrong order of gates."""
+    """Return the (source, reader) pairs of conventions whose mix-up gives this gate order."""
     orders = [row.id.removeprefix(_ORDER) for row in finding.departures
               if row.id.startswith(_ORDER) and len(row.id) == len(_ORDER) + 4]  # fmt: skip
     return readings_of_order(orders[0], _stacked(diagnosis)) if orders else []
 
 
 def _stacked(diagnosis: Diagnosis) -> str | None:
-    """Return the convention of the weights, where it is one that stacks gates."""
+    """Return the convention of the weights if it stacks gates."""
     name = diagnosis.trace.model.convention
     row = CONVENTIONS.get(name or "")
     return name if row and row.order else None
 
 
 def title(finding: Finding, diagnosis: Diagnosis) -> str:
-    """Title of a finding, in a line; two frameworks by name, where the weights' own is known."""
+    """One-line title of a finding; names both frameworks if that of the weights is known."""
     words = []
     for row in finding.departures:
         pairs = frameworks(finding, diagnosis) if row.kind == "order" else []
@@ -78,7 +80,7 @@ def title(finding: Finding, diagnosis: Diagnosis) -> str:
 
 
 def fix_of(row: Mistake, diagnosis: Diagnosis) -> str:
-    """Return how a mistake is mended, the weights' own file named where they have one."""
+    """Return how to fix a mistake, naming the weights' own file where they have one."""
     file = own_run(diagnosis).get("--weights")
     start, mark, rest = row.fix.partition(f"{PROGRAM} {_UNNAMED}")
     return f"{start}{command('convert', file, 'fixed.npz')}{rest}" if mark and file else row.fix
@@ -86,14 +88,14 @@ def fix_of(row: Mistake, diagnosis: Diagnosis) -> str:
 
 @dataclass(frozen=True)
 class FixCommand:
-    """A line to run, and what it does: "mends" the weights, or "reproduces" their numbers."""
+    """A command to run, and what it does: "mends" the weights or "reproduces" their numbers."""
 
     does: str
     line: CommandLine
 
 
 def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
-    """Return lines to run: the conversion that mends, and the options that make their numbers."""
+    """Return commands to run: the conversion that fixes, and the run that reproduces."""
     lines = []
     given = own_run(diagnosis)
     file = given.pop(SAMPLE_FILE, None)
@@ -153,9 +155,25 @@ def own_run(diagnosis: Diagnosis) -> dict[str, object]:
     if model.source.startswith("preset:") and not Path(model.source).exists():
         seeded = "" if seed[:1] in ("", "0") else seed.rstrip(")")
         weights = {"--preset": preset, "--seed": seeded}
+    cell = _own_cell(model.cell, of_file="--weights" in weights)
+    if cell is None:
+        return weights if "--weights" in weights else {}
     if right.x.size + sum(map(len, right.h)) + sum(map(len, right.c)) > FEW:
-        return weights
+        return weights | cell
     vectors = {"--x": right.x, "--h": np.array(right.h), "--c": np.array(right.c)}
     typed = {name: rows_text(rows.tolist()) for name, rows in vectors.items()
              if name == "--x" or rows.any()}  # fmt: skip
-    return typed | weights
+    return typed | weights | cell
+
+
+def _own_cell(cell: Cell, *, of_file: bool) -> dict[str, object] | None:
+    """Return the options that name the right run's cell; None where none does, as of a table."""
+    own = traits_of(cell)
+    if own is None:
+        return None
+    if of_file:
+        return {}  # the file tells it
+    named = replace(Traits(), coupled=own.coupled, peephole=own.peephole, projection=own.projection)
+    if own != named:
+        return None
+    return {} if own == Traits() else {"--cell": build_cell(own).name}

@@ -1,4 +1,4 @@
-"""What a mistake computes, as text: told by the edit that it is, never typed a second time."""
+"""What a mistake computes, as text derived from its edit, so that it is written only once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_cli.mistakes.variant_run import Cache, VariantRun, variant_of
 
 
 def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[tuple[str, str, str]]:
-    """Return (symbol, equation, the other's equation) for each row in which two cells differ."""
+    """Return (symbol, own equation, other equation) for each row in which two cells differ."""
     return [
         (
             row.symbol,
@@ -25,7 +25,7 @@ def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[tuple[str
 
 
 def formula_of(row: Mistake) -> list[str]:
-    """Lines on what a mistake computes: the rows it changes, or its own words."""
+    """Describe what a mistake computes: the rows it changes, or its own formula."""
     if row.formula:
         return [row.formula]
     for cell in _bases():
@@ -43,7 +43,7 @@ def _bases() -> list[Cell]:
 
 
 def _small(cell: Cell) -> VariantRun:
-    """Return a run of two units, enough for a change to show in the table."""
+    """Build a run of two units, enough for a change to show in the table."""
     arrays = {
         name: np.zeros([2 * len(size) for size in shape]) for name, shape in cell.parameters.items()
     }

@@ -1,4 +1,4 @@
-"""Integers of a fixed-point port as expected numbers: exactly its arithmetic's, or off by more."""
+"""Integers of a fixed-point port as expected values: exact in its arithmetic, or further off."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from lstm_cli.mistakes.expected import Expected, read_expected, runs_of
 def read_integers(
     expected: Mapping[str, Array], trace: Trace, settings: FixedSettings, place: str = ""
 ) -> tuple[Trace, Expected]:
-    """Read a port's integers: the run to compare them with, and the expected numbers.
+    """Read a port's integers: the run to compare them with, and the expected values.
 
-    That is the run in the port's own arithmetic where it gives just these integers; else the float
-    run, to a tolerance of twice the worst error that such arithmetic makes on this very run.
+    The run is in the port's own arithmetic if that gives exactly these integers; otherwise it is
+    the float run, with a tolerance of twice the largest error of such arithmetic on this run.
 
     Args:
-        expected: as `read_expected` takes it, in raw integers.
+        expected: as for `read_expected`, in raw integers.
         trace: the float run.
-        settings: the port's formats.
+        settings: the port's number formats.
         place: the file, for messages.
 
     Raises:
-        InputError: numbers that are not whole, or outside their format.
+        InputError: a number is not an integer, or is out of range for its format.
     """
     formats = {name: _format(name, trace, settings, place) for name in expected}
     reals = {name: _real(values, name, formats[name], place) for name, values in expected.items()}
@@ -55,13 +55,13 @@ def _real(values: Array, name: str, own: FixedFormat, place: str) -> Array:
     given = values[~np.isnan(values)]
     if (given != np.round(given)).any():
         raise InputError(
-            f"{safe(name)} has numbers that are not whole", where=place,
+            f"{safe(name)} has numbers that are not integers", where=place,
             hint="--fixed reads raw integers; leave it out for real numbers",
         )  # fmt: skip
     if given.size and (given.min() < own.low or given.max() > own.high):
         raise InputError(
             f"{safe(name)} has integers outside {own}: {own.low} to {own.high}", where=place,
-            hint="is it another format, or the accumulator before its shift?",
+            hint="is it in another format, or an accumulator before its shift?",
         )  # fmt: skip
     return values * own.lsb
 

@@ -1,4 +1,4 @@
-"""One framework's weights read as another's: derived from the rows of `conventions`, not listed."""
+"""One framework's weights read as another's, derived from `conventions` rather than listed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import Cache, Change, GateWeights, Reweigh, VariantRun, edits
 from lstm_cli.mistakes.weights import STACK, permuted
 
-# Whose names come first where many share a layout.
+# Order of preference for names when several conventions share a layout.
 _KNOWN_FIRST = ("pytorch", "keras", "onnx", "tf1-basic", "tflite", "keras-2.2", "openvino", "haiku",
                 "mxnet", "caffe", "dl4j", "cntk", "chainer", "dynet")  # fmt: skip
 
@@ -26,17 +26,17 @@ def _stacked() -> list[Convention]:
 
 
 def read_order(source: Convention, reader: Convention) -> str:
-    """Return in what order the canonical stack i f g o comes out when one reads the other's."""
+    """Return the order in which the canonical stack i f g o comes out when misread."""
     used = dict(zip(source.order, reader.order, strict=True))
     return "".join(used[k] for k in STACK)
 
 
 def readings_of_order(order: str, convention: str | None = None) -> list[tuple[str, str]]:
-    """Return the (source, reader) conventions whose mixing up permutes the gates so.
+    """Return the (source, reader) pairs of conventions whose mix-up gives this gate order.
 
     Args:
         order: as in the id `gates-ORDER`.
-        convention: the source, where it is known; None tries all.
+        convention: the source, if known; None tries all.
     """
     return [
         (source.name, reader.name)
@@ -57,7 +57,7 @@ def _stacking(row: Convention) -> str:
 
 
 def _plain(source: Convention, reader: Convention) -> bool:
-    """Whether the two differ in nothing but the order of gates."""
+    """Whether the two differ only in the order of gates."""
     return (
         source.forget_bias == reader.forget_bias
         and source.activations == reader.activations
@@ -67,12 +67,12 @@ def _plain(source: Convention, reader: Convention) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _ReadAs:
-    """Stacks written in one convention's order and cut in another's.
+    """Stacks written in one convention's order and split in another's.
 
     Attributes:
         source, reader: the conventions.
-        reshaped: where one has (in, 4H) and the other (4H, in): whether the buffer is reshaped
-            rather than transposed.
+        reshaped: whether the buffer is reshaped rather than transposed, if one convention has
+            (in, 4H) and the other (4H, in).
     """
 
     source: Convention
@@ -109,10 +109,10 @@ class _ReadAs:
 
 @lru_cache
 def convention_mistakes(convention: str | None) -> tuple[Mistake, ...]:
-    """Return a mistake for every other effect that mixing two conventions up can have.
+    """Return a mistake for every other effect that mixing up two conventions can have.
 
     Args:
-        convention: of the weights, where it is known; else every stacked one is tried.
+        convention: that of the weights, if known; otherwise every stacked one is tried.
     """
     found: dict[object, list[tuple[Convention, Convention, bool]]] = {}
     for source, reader in _mixed(convention):
@@ -126,7 +126,7 @@ def convention_mistakes(convention: str | None) -> tuple[Mistake, ...]:
 
 
 def _effect(source: Convention, reader: Convention, reshaped: bool) -> object | None:
-    """Key that tells this mix-up from others; None where it changes nothing, or only an order."""
+    """Key that identifies a mix-up; None if it changes nothing, or only the order of gates."""
     if not reshaped and _plain(source, reader):
         return None
     change = reader.forget_bias - source.forget_bias
@@ -155,7 +155,7 @@ def _row(pairs: list[tuple[Convention, Convention, bool]]) -> Mistake:
     facts += [f"{change:+g} on z_f"] * bool(change)
     facts += ["the buffer reshaped, not transposed"] * reshaped
     if source.activations != reader.activations:
-        facts.append(f"gates by {(reader.activations or ('sigmoid',))[0]}")
+        facts.append(f"gates use {(reader.activations or ('sigmoid',))[0]}")
     return Mistake(
         f"{source.name}-as-{reader.name}" + "-reshaped" * reshaped,
         f"{source.name} weights are read as {reader.name}'s" + ", reshaped" * reshaped,
@@ -176,7 +176,7 @@ def _activations(reader: Convention) -> Change:
 
 @dataclass(frozen=True, eq=False)
 class _Steps:
-    """Changes one after the other."""
+    """Changes applied in sequence."""
 
     steps: tuple[Change, ...]
 

@@ -1,4 +1,4 @@
-"""Every id that a diagnosis can print, and the rows behind it, those too that a search makes."""
+"""Every id that a diagnosis can print, with its rows, including those that a search generates."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _IN_ONE_RUN = re.compile(r"(?P<id>.+)-(?P<where>layer-\d{1,4}-(forward|backward)
 
 
 def rows_named(name: str) -> tuple[Mistake, ...]:
-    """Return the row of an id as `diagnose` prints it; two for a pair, `id+id`.
+    """Return the row for an id as `diagnose` prints it, or two rows for a pair, `id+id`.
 
     Raises:
-        UsageError: there is none of that id; the message proposes the nearest.
+        UsageError: no mistake has that id; the hint suggests the closest one.
     """
     return tuple(_row_named(each) for each in name.split("+"))
 
@@ -28,18 +28,18 @@ def _row_named(name: str) -> Mistake:
     match = _IN_ONE_RUN.fullmatch(name)
     if match:
         row, where = mistake_named(match["id"]), match["where"].replace("-", " ")
-        return replace(row, id=name, title=f"in {where} alone: {row.title}", options="")
+        return replace(row, id=name, title=f"in {where} only: {row.title}", options="")
     if name in MISTAKES:
         return MISTAKES[name]
     return next((row for row in _made(name) if row.id == name), None) or mistake_named(name)
 
 
 def _made(name: str) -> Iterator[Mistake]:
-    """Yield the rows that a search makes as it needs them."""
+    """Yield the rows that a search generates on demand."""
     yield from IN_ONE_GATE
     yield replace(
-        rounding_to_decimals(4), title="every number is rounded to a few decimals on the way",
-        formula="every value rounded to as many decimals as are shown",
+        rounding_to_decimals(4), title="every intermediate number is rounded to a few decimals",
+        formula="every value rounded to the number of decimals shown",
     )  # fmt: skip
     source = name.partition("-as-")[0]  # a convention's weights read as another's
     if source in CONVENTIONS:

@@ -1,4 +1,4 @@
-"""What a row of the catalogue of mistakes says."""
+"""A row of the catalogue of mistakes."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from lstm_cli.mistakes.variant_run import Change
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """One way to get other numbers than the right ones.
+    """One way to get the wrong numbers.
 
     Attributes:
         id: a short slug.
-        title: what was done, in a line.
-        change: how it computes: an edit of the table, of the weights, of states or sequence.
+        title: one line on what was done.
+        change: an edit of the table, the weights, the states or the sequence that reproduces it.
         meaning: what it does to the numbers, and when it shows.
-        cause: how one comes to it.
+        cause: how it comes about.
         fix: what to do.
         source: a thread, file or paper where it was seen.
-        formula: how it computes, as text; "" where the edit of the table says it.
-        certain: whether the fix is sure once the mistake is; else it is a guess at the cause.
-        numbers: of the project's catalogue of mistakes; empty for one that is not in it.
-        options: options of `run` that compute the same, "" where there are none.
+        formula: what it computes, as text; "" if the edit of the table says it.
+        certain: whether the fix is certain once the mistake is; otherwise the cause is a guess.
+        numbers: entries in the project's catalogue of mistakes; empty if it is not listed there.
+        options: options of `run` that compute the same, "" if there are none.
         kind: "equation", "weights", "order", "bias", "states", "sequence", "numbers",
             "convention".
-        tier: 1 for what is searched first and in pairs, 2 for what is searched only alone.
+        tier: 1 if tried first and in pairs, 2 if tried only alone.
     """
 
     id: str

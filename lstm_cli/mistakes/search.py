@@ -1,7 +1,7 @@
-"""The search for the mistake that makes somebody's numbers: one departure, then two.
+"""The search for the mistake that reproduces someone's numbers: single mistakes, then pairs.
 
-Every candidate is a change of the right run; candidates are computed together and given up at the
-first number that they miss, so that a search costs little more than a few runs.
+Every candidate is a change of the correct run. Candidates are computed together, and each is
+dropped at its first mismatch, so that a search costs little more than a few runs.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
 from lstm_cli.mistakes.variant_run import Cache, GateWeights, VariantRun
 
-# What is called with the number of readings done and of all that are to be tried.
+# Called with the number of candidates done and the total.
 Progress = Callable[[int, int], None]
 
-# A fit that is this much worse than the best is no tie, where the data can tell.
+# A fit this much worse than the best is not a tie, if the data can distinguish them.
 WORSE = 100.0
-# Below this, what is left of a difference is rounding in the last bits.
+# Below this, a remaining difference is rounding in the last bits.
 NOISE = 1e-11
-# Weights larger than this (512 units) are not changed twice over.
+# Weights larger than this (512 units) are not changed by pairs of mistakes.
 MAX_SHARED_BYTES = 2**24
-# Past so many units the matching of all with all would take long.
+# With more units than this, matching every unit with every other would take too long.
 MAX_UNITS = 512
 
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A reading that gives the claimed numbers, or comes near them.
+    """A set of mistakes that gives the claimed numbers, or comes close.
 
     Attributes:
         departures: the mistakes made, one or two.
-        difference: the largest difference that it leaves.
-        excess: that difference over its tolerance; at most 1 fits.
-        aliases: ids of other readings that always compute the same.
-        detail: what was found out besides (which unit is which).
+        difference: the largest remaining difference.
+        excess: that difference divided by its tolerance; it fits if at most 1.
+        aliases: ids of other mistakes that always compute the same.
+        detail: anything else that was found (which unit is which).
     """
 
     departures: tuple[Mistake, ...]
@@ -55,11 +55,11 @@ class Finding:
 
     @property
     def id(self) -> str:
-        """The departures' ids, joined by `+`."""
+        """The ids of the departures, joined by `+`."""
         return "+".join(row.id for row in self.departures)
 
     def variant(self, right: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the right run with the departures made."""
+        """Apply the departures to the correct run."""
         made: VariantRun | None = right
         for row in self.departures:
             made = made and row.change(made, cache)
@@ -67,7 +67,7 @@ class Finding:
 
 
 class Judge(Protocol):
-    """Compares candidates with the expected; None where it will not, and each search computes."""
+    """Compares candidates with the expected values; None leaves it to each search."""
 
     def __call__(
         self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
@@ -81,13 +81,13 @@ class Search:
     """A search in progress.
 
     Attributes:
-        right: the right run.
-        expected: what was said.
-        convention: of the weights, where it is known.
-        progress: told how many readings are done.
-        judge: what compares readings, where many searches of one run share them.
-        tried: how many readings were computed.
-        singles: all single departures tried, fitting or not, once `one_departure` was called.
+        right: the correct run.
+        expected: the values to explain.
+        convention: that of the weights, if known.
+        progress: called with the number of candidates done.
+        judge: compares candidates, if several searches of one run share them.
+        tried: number of candidates computed.
+        singles: all single departures tried, fitting or not, after `one_departure`.
     """
 
     right: VariantRun
@@ -111,9 +111,9 @@ class Search:
         return fits
 
     def _primary(self) -> list[Mistake]:
-        """Return the catalogue without types, but for one of which the numbers show to be.
+        """Return the catalogue without narrow types, except one that the numbers are evidently of.
 
-        A few digits off are within reach of a type's rounding whatever is wrong.
+        The rounding of a narrow type could otherwise account for a few wrong digits of any cause.
         """
         shown = {each.words for each in self.expected.precision.values()}
         return [row for row in primary_mistakes()
@@ -121,7 +121,7 @@ class Search:
 
     @property
     def is_large(self) -> bool:
-        """Whether two changes of matrices together would take gigabytes: each keeps copies."""
+        """Whether pairs of changes to matrices would take gigabytes, since each keeps copies."""
         sizes = (array.nbytes for own in self.right.weights for array in own.arrays.values())
         return sum(sizes) > MAX_SHARED_BYTES
 
@@ -138,7 +138,7 @@ class Search:
         return self.fitting(self._evaluate(pairs, give_up=1.0))
 
     def fitting(self, found: Iterable[Finding]) -> list[Finding]:
-        """Return those within tolerance that are not clearly worse than the best of them."""
+        """Return the findings within tolerance that are not clearly worse than the best."""
         fits = [each for each in found if each.excess <= 1.0]
         if not fits:
             return []
@@ -181,12 +181,12 @@ class Search:
         ]
 
     def _rounding(self) -> list[Mistake]:
-        """Return the row of numbers rounded at every step, where they have few decimals."""
+        """Return the mistake of rounding at every step, if the numbers have few decimals."""
         decimals = self.expected.decimals
         return [] if decimals is None or decimals > 6 else [rounding_to_decimals(decimals)]
 
     def _permuted(self) -> list[Finding]:
-        """Return the finding that units stand in another order, where one order fits all."""
+        """Return the finding that the units are permuted, if one permutation fits all steps."""
         kept = evaluate_members(
             [self.right.member()], self.right.layout, keep=self.expected.symbols
         ).values
@@ -212,15 +212,15 @@ class Search:
         return [Finding((UNITS_PERMUTED,), worst, 0.0, detail="; ".join(details))]
 
 
-@np.errstate(all="ignore")  # what is too far off for a number is infinitely far
+@np.errstate(all="ignore")  # a difference that overflows counts as infinite
 def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None, float]:
-    """Return the order of our units that gives theirs, and the largest difference it leaves.
+    """Find the permutation of our units that gives theirs, and the largest remaining difference.
 
     Args:
-        ours, theirs, tolerance: `(rows, n)`; nan in theirs expected nothing.
+        ours, theirs, tolerance: `(rows, n)`; nan in theirs means that nothing is expected.
 
     Returns:
-        `order` with `ours[:, order]` equal to `theirs`, or None where there is none.
+        `order` with `ours[:, order]` equal to `theirs`, or None if there is none.
     """
     size = ours.shape[1]
     if size > MAX_UNITS or np.isnan(theirs).any():
@@ -229,7 +229,7 @@ def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None
     for own, other, limit in zip(ours, theirs, tolerance, strict=True):
         off = np.maximum(off, np.abs(other[:, None] - own[None, :]) / limit[:, None])
     order, free = np.full(size, -1), np.ones(size, dtype=bool)
-    for unit in np.argsort(np.sum(off <= 1, axis=1), kind="stable"):  # the least choice first
+    for unit in np.argsort(np.sum(off <= 1, axis=1), kind="stable"):  # fewest options first
         choices = np.where(free, off[unit], np.inf)
         best = int(unit) if choices[unit] <= 1 else int(np.argmin(choices))
         if choices[best] > 1:
@@ -239,10 +239,10 @@ def matching(ours: Array, theirs: Array, tolerance: Array) -> tuple[Array | None
 
 
 def merge_aliases(findings: list[Finding], right: VariantRun) -> list[Finding]:
-    """Return findings without those that compute the same as an earlier one on any weights.
+    """Drop findings that compute the same as an earlier one for any weights.
 
-    Whether two do is tried on two runs of the same sizes with random weights: one mild, one that
-    drives gates and clips to their ends.
+    Equality is tested on two runs of the same sizes with random weights: one with moderate values,
+    one that saturates gates and clips.
     """
     groups: list[tuple[Finding, list[str]]] = []
     values = [_probe_values(findings, right, scale) for scale in (0.8, 8.0)]
@@ -266,7 +266,7 @@ def _same(one: Array | None, other: Array | None) -> bool:
 
 
 def _probe_values(findings: list[Finding], right: VariantRun, scale: float) -> list[Array | None]:
-    """Return h and c `(2, T·n)` of each finding on a random run; None where it does not apply."""
+    """Return h and c `(2, T·n)` of each finding on a random run; None if it does not apply."""
     probe, cache = random_probe(right, scale), Cache()
     variants = [finding.variant(probe, cache) for finding in findings]
     made = [variant.member() for variant in variants if variant is not None]
@@ -278,7 +278,7 @@ def _probe_values(findings: list[Finding], right: VariantRun, scale: float) -> l
 
 
 def random_probe(right: VariantRun, scale: float, steps: int = 4, seed: int = 20) -> VariantRun:
-    """Return a variant of the same tables and sizes with random weights, inputs and states."""
+    """Return a variant with the same tables and sizes and random weights, inputs and states."""
     rng = np.random.default_rng(seed)
 
     def draw(array: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Mistakes around the cell: states, sequences, directions, and the arithmetic itself."""
+"""Mistakes outside the equations: states, sequences, directions and arithmetic."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _axes(x: Array) -> Array:
 
 
 def _pairs(variant: VariantRun) -> list[tuple[int, int]] | None:
-    """Return (forward, backward) run numbers of each layer, or None where a direction lacks."""
+    """Return (forward, backward) run indices of each layer, or None if a direction is missing."""
     if any((d == "backward") != bool(n % 2) for n, (_, d) in enumerate(variant.layout)):
         return None
     if len(variant.layout) % 2:
@@ -61,7 +61,7 @@ def _not_turned_back(variant: VariantRun, cache: Cache) -> VariantRun | None:
 
 
 def _states_by_direction(variant: VariantRun, cache: Cache) -> VariantRun | None:
-    """Return the variant whose rows of states, by (direction, layer), go by (layer, direction)."""
+    """Return the variant whose rows of states, in (direction, layer) order, are misread."""
     pairs = _pairs(variant)
     if pairs is None or len(pairs) < 2:
         return None
@@ -72,19 +72,19 @@ def _states_by_direction(variant: VariantRun, cache: Cache) -> VariantRun | None
 
 
 def round_float32(values: Array) -> Array:
-    """Return values rounded to float32, held in float64."""
-    with np.errstate(over="ignore"):  # what is too large is inf, as in that type
+    """Round values to float32, returned as float64."""
+    with np.errstate(over="ignore"):  # overflow gives inf, as in that type
         return values.astype(np.float32).astype(np.float64)
 
 
 def round_float16(values: Array) -> Array:
-    """Return values rounded to IEEE half, held in float64."""
+    """Round values to IEEE half precision, returned as float64."""
     with np.errstate(over="ignore"):
         return values.astype(np.float16).astype(np.float64)
 
 
 def round_bfloat16(values: Array) -> Array:
-    """Return values rounded to bfloat16 (8 bits of a float32's 24), held in float64."""
+    """Round values to bfloat16 (8 of float32's 24 significand bits), returned as float64."""
     with np.errstate(over="ignore"):
         narrow = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     even = ((narrow >> 16) & 1) + 0x7FFF
@@ -92,26 +92,26 @@ def round_bfloat16(values: Array) -> Array:
 
 
 def rounding_to_decimals(decimals: int) -> Mistake:
-    """Return the row of somebody who rounds every number on the way to so many decimals."""
+    """Return the mistake of rounding every intermediate number to `decimals` decimals."""
     return Mistake(
-        "rounded-on-the-way", f"every number is rounded to {decimals} decimals on the way",
+        "rounded-on-the-way", f"every intermediate number is rounded to {decimals} decimals",
         Rounded(lambda values: np.round(values, decimals), inputs=False),
         "The last decimals of c and h are off by a unit or two.",
         "Intermediate results are written down and typed in again.",
-        "carry more decimals than are asked for, and round at the end", "homework",
+        "carry more decimals than required, and round at the end", "homework",
         formula=f"every value rounded to {decimals} decimals", kind="numbers",
     )  # fmt: skip
 
 
-# The rows that are a type's arithmetic, widest first: right numbers, less exactly.
+# The rows for the arithmetic of a type, widest first: right numbers, less exact.
 NARROW_TYPES = ("float32", "float16", "bfloat16")
 
 DIGITS_CUT = Mistake(
-    "digits-cut", "digits are cut off, not rounded",
+    "digits-cut", "digits are truncated instead of rounded",
     OtherChange(lambda variant, cache: None),
-    "The last digit is one too small, in about half of the numbers.",
+    "The last digit is one too small in about half of the numbers.",
     "Numbers are copied from a screen as far as they fit.",
-    "nothing: to these digits the numbers are right",
+    "nothing to fix: the numbers are right to these digits",
     "homework", formula="0.3696 written as 0.369", kind="numbers", tier=2,
 )  # fmt: skip
 
@@ -129,7 +129,7 @@ def _without_clips(variant: VariantRun, cache: Cache) -> VariantRun | None:
 
 
 def _exchange_clips(variant: VariantRun, into: str) -> VariantRun | None:
-    """Return the variant whose clips are gone, or cut the other thing: "none", "cell", "gates"."""
+    """Remove the clips or apply them elsewhere; `into` is "none", "cell" or "gates"."""
     from lstm_cli.cell.cells import with_cell_clip, with_clip
     from lstm_cli.cell.traits import build_cell, traits_of
 
@@ -150,7 +150,7 @@ def _exchange_clips(variant: VariantRun, into: str) -> VariantRun | None:
 
 
 def _clip_c_too(variant: VariantRun, cache: Cache) -> VariantRun | None:
-    """Return the variant that cuts c before its activation as well, as ONNX's text can be read."""
+    """Clip c before its activation as well, one possible reading of the ONNX text."""
     from lstm_cli.cell.traits import traits_of
 
     limits = {traits.clip if (traits := traits_of(cell)) else 0.0 for cell in variant.cells}
@@ -163,10 +163,10 @@ def _clip_c_too(variant: VariantRun, cache: Cache) -> VariantRun | None:
 def _clip_rows() -> list[Mistake]:
     rows = [
         Mistake(
-            f"clip-{limit:g}", f"pre-activations are cut to ±{limit:g}", _clip(limit),
-            "Nothing until some |z| passes the limit.",
-            "ONNX's clip attribute; Core ML always cuts at ±50.",
-            "take the clip out of the port, or run with --clip",
+            f"clip-{limit:g}", f"pre-activations are clipped to ±{limit:g}", _clip(limit),
+            "No effect until some |z| exceeds the limit.",
+            "ONNX's clip attribute; Core ML always clips at ±50.",
+            "remove the clip from the port, or run with --clip",
             "onnxruntime issue 27224; Core ML NeuralNetwork.proto", numbers=(68,),
             options=f"--clip {limit:g}", certain=False, kind="numbers",
         )
@@ -174,10 +174,10 @@ def _clip_rows() -> list[Mistake]:
     ]  # fmt: skip
     rows += [
         Mistake(
-            f"cell-clip-{limit:g}", f"the cell state is cut to ±{limit:g}", _cell_clip(limit),
-            "Nothing until some |c| passes the limit; then at once and for good.",
-            "TensorFlow Lite's converter writes cell_clip = 10; int16 cells end at ±8.",
-            "take the clip out of the port, or run with --cell-clip",
+            f"cell-clip-{limit:g}", f"the cell state is clipped to ±{limit:g}", _cell_clip(limit),
+            "No effect until some |c| exceeds the limit; permanent from then on.",
+            "TensorFlow Lite's converter writes cell_clip = 10; int16 cells saturate at ±8.",
+            "remove the clip from the port, or run with --cell-clip",
             "TensorFlow Lite; mlcommons/inference issue 689",
             numbers=(68, 71) if limit == 8 else (68,),
             options=f"--cell-clip {limit:g}", certain=False, kind="numbers",
@@ -191,176 +191,176 @@ ROWS = (
     Mistake(
         "states-zeroed", "both states are zero at every step",
         Restate(_ZERO, _ZERO),
-        "From a zero state the first step is right and all others differ.",
-        "The states are not fed back: every call starts anew.",
-        "hand h and c on to the next call",
+        "From a zero state, the first step is right and all later ones differ.",
+        "The states are not fed back: every call starts afresh.",
+        "pass h and c on to the next call",
         "onnxruntime issue 1659; openvino issue 735", numbers=(59,), kind="states",
         formula="h_prev = c_prev = 0 at every step",
     ),
     Mistake(
-        "states-restarted", "every step starts from the states given for the first",
+        "states-restarted", "every step starts from the initial states",
         Restate(_GIVEN, _GIVEN),
-        "The first step is right and all others differ.",
-        "The initial states are passed to every call.", "hand h and c on to the next call",
+        "The first step is right and all later ones differ.",
+        "The initial states are passed to every call.", "pass h and c on to the next call",
         "onnxruntime issue 1659", numbers=(59,), kind="states",
         formula="h_prev = h_0, c_prev = c_0 at every step",
     ),
     Mistake(
-        "h-not-carried", "h is not handed on to the next step",
+        "h-not-carried", "h is not passed on to the next step",
         Restate(carry={"h_prev": "0 * h"}),
-        "The first step is right and all others differ.", "Only c is fed back.",
-        "hand on both states", "onnxruntime issue 1659", numbers=(58,), kind="states",
+        "The first step is right and all later ones differ.", "Only c is fed back.",
+        "pass on both states", "onnxruntime issue 1659", numbers=(58,), kind="states",
         formula="h_prev = 0 after the first step",
     ),
     Mistake(
-        "c-not-carried", "c is not handed on to the next step",
+        "c-not-carried", "c is not passed on to the next step",
         Restate(carry={"c_prev": "0 * c"}),
-        "The first step is right and all others differ.", "Only h is fed back, as in a plain RNN.",
-        "hand on both states", "keras-team/keras issue 10231", kind="states",
+        "The first step is right and all later ones differ.", "Only h is fed back, as in an RNN.",
+        "pass on both states", "keras-team/keras issue 10231", kind="states",
         formula="c_prev = 0 after the first step",
     ),
     Mistake(
-        "initial-state-ignored", "the given h and c are not used: it starts from zeros",
+        "initial-state-ignored", "the given h and c are ignored: the run starts from zeros",
         Restate(_ZERO),
-        "Never seen from a zero state. The first step differs, later ones less and less.",
+        "Never visible from a zero state. The first step differs most, later ones less and less.",
         "A converter drops the initial states.", "pass h and c, or start from zeros on both sides",
         "onnx/onnx-tensorflow issue 408; apple/coremltools issue 263", numbers=(60,),
         kind="states", formula="h_0 = c_0 = 0",
     ),
     Mistake(
-        "initial-h-ignored", "the given h is not used", Restate({"h_prev": "0 * h_0"}),
-        "Never seen from a zero state.", "Only c is passed.", "pass h too",
+        "initial-h-ignored", "the given h is ignored", Restate({"h_prev": "0 * h_0"}),
+        "Never visible from a zero state.", "Only c is passed.", "pass h too",
         "onnx/onnx-tensorflow issue 408", numbers=(60,), kind="states", formula="h_0 = 0",
     ),
     Mistake(
-        "initial-c-ignored", "the given c is not used", Restate({"c_prev": "0 * c_0"}),
-        "Never seen from a zero state.", "Only h is passed.", "pass c too",
+        "initial-c-ignored", "the given c is ignored", Restate({"c_prev": "0 * c_0"}),
+        "Never visible from a zero state.", "Only h is passed.", "pass c too",
         "onnx/onnx-tensorflow issue 408", numbers=(60,), kind="states", formula="c_0 = 0",
     ),
     Mistake(
-        "states-exchanged", "h and c are exchanged at the start",
+        "states-exchanged", "h and c are swapped at the start",
         Restate(_CROSSED),
-        "Never seen from a zero state.",
-        "PyTorch, Keras and Haiku give (h, c); TensorFlow 1, Flax, Chainer and DyNet (c, h).",
-        "exchange them", "tracel-ai/burn pull 5234", numbers=(61,), kind="states",
+        "Never visible from a zero state.",
+        "PyTorch, Keras and Haiku use (h, c); TensorFlow 1, Flax, Chainer and DyNet use (c, h).",
+        "swap them", "tracel-ai/burn pull 5234", numbers=(61,), kind="states",
         formula="h_0 = c_0, c_0 = h_0",
     ),
     Mistake(
-        "states-exchanged-each-step", "h and c are exchanged between all steps",
+        "states-exchanged-each-step", "h and c are swapped after every step",
         Restate(carry={"h_prev": "c", "c_prev": "h"}),
-        "The first step is right and all others differ.",
-        "The pair is returned as (c, h) and taken as (h, c).", "exchange them",
+        "The first step is right and all later ones differ.",
+        "The pair is returned as (c, h) and used as (h, c).", "swap them",
         "tracel-ai/burn pull 5234", kind="states", formula="h_prev = c, c_prev = h",
     ),
     Mistake(
-        "states-exchanged-always", "h and c are exchanged at the start and between all steps",
+        "states-exchanged-always", "h and c are swapped at the start and after every step",
         Restate(_CROSSED, {"h_prev": "c", "c_prev": "h"}),
-        "From a zero state the first step is right and all others differ.",
-        "The pair is (c, h) on one side and (h, c) on the other.", "exchange them",
+        "From a zero state, the first step is right and all later ones differ.",
+        "The pair is (c, h) on one side and (h, c) on the other.", "swap them",
         "tracel-ai/burn pull 5234", kind="states", formula="h_prev = c, c_prev = h",
     ),
     Mistake(
-        "time-reversed", "the sequence runs backwards",
+        "time-reversed", "the sequence is processed backwards",
         Resequence(lambda x: x[::-1]),
-        "The final states differ, and every output.",
-        "go_backwards, a backward layer alone, or frames sorted the other way.",
-        "reverse x, or the direction", "sbillburg/CRNN-with-STN issue 12", numbers=(62,),
+        "The final states differ, and so does every output.",
+        "go_backwards, a backward layer on its own, or frames sorted the other way.",
+        "reverse x or the direction", "sbillburg/CRNN-with-STN issue 12", numbers=(62,),
         kind="sequence", formula="x_t = x_{T+1-t}",
     ),
     Mistake(
         "first-input-skipped", "every step sees the next step's input",
         Resequence(_next),
-        "The first output is already the second's.", "A decoder feeds x_{t+1}; an index is off.",
+        "The first output already uses x_2.", "A decoder feeds x_{t+1}; an index is off by one.",
         "start at the first input", "dynamic decoders", numbers=(63,), kind="sequence",
         formula="x_t = x_{t+1}, the last repeated",
     ),
     Mistake(
-        "previous-input", "every step sees the step before's input",
+        "previous-input", "every step sees the previous step's input",
         Resequence(_previous),
-        "The first step sees zeros.", "A buffer is filled after the step, not before.",
-        "fill the input before the step", "embedded ports", numbers=(63,), kind="sequence",
+        "The first step sees zeros.", "A buffer is filled after the step instead of before it.",
+        "fill the input buffer before the step", "embedded ports", numbers=(63,), kind="sequence",
         formula="x_t = x_{t-1}, the first 0",
     ),
     Mistake(
-        "time-feature-axes", "time and features are exchanged in the buffer of x",
+        "time-feature-axes", "the time and feature axes of x are swapped in memory",
         Resequence(_axes),
-        "The numbers are all there, in other places.", "(I, T) read as (T, I) by reshape.",
+        "All the numbers are present, but in other places.", "(I, T) read as (T, I) by reshape.",
         "transpose x", "discuss.pytorch.org 4343", numbers=(64,), kind="sequence",
         formula="x = reshape(xᵀ)",
     ),
     Mistake(
-        "directions-exchanged", "forward and backward weights are exchanged",
+        "directions-exchanged", "the forward and backward weights are swapped",
         OtherChange(_directions_exchanged),
-        "No shape complains.", "_reverse tensors are set on the forward layer.",
-        "exchange them", "NVIDIA/TensorRT issue 2492", numbers=(72,), kind="sequence",
+        "The shapes still match.", "_reverse tensors are assigned to the forward layer.",
+        "swap them", "NVIDIA/TensorRT issue 2492", numbers=(72,), kind="sequence",
         formula="W = W_reverse",
     ),
     Mistake(
         "backward-not-reversed-back",
-        "the backward direction's outputs stay in its own order of time",
+        "the backward direction's outputs are left in reversed time order",
         OtherChange(_not_turned_back),
-        "Its final state is right, its sequence runs the other way.",
-        "Keras's go_backwards does not turn the output back; Bidirectional does.",
+        "Its final state is right, but its sequence is reversed.",
+        "Keras's go_backwards does not reverse the output again; Bidirectional does.",
         "reverse the backward output along time", "shyamupa/snli-entailment issue 2",
         numbers=(62,), kind="sequence", formula="h_t of backward = h_{T+1-t}",
     ),
     Mistake(
-        "states-by-direction", "rows of states run over directions first, then layers",
+        "states-by-direction", "rows of states are ordered by direction first, then by layer",
         OtherChange(_states_by_direction),
-        "No shape complains, and nothing shows from a zero state.",
+        "The shapes still match, and nothing shows from a zero state.",
         "(layers, directions) reshaped as (directions, layers).",
-        "order rows: layer 0 forward, layer 0 backward, layer 1 forward, …",
+        "order the rows as layer 0 forward, layer 0 backward, layer 1 forward, …",
         "pytorch pull 22850", numbers=(73,), kind="states",
         formula="row [0, 2, 1, 3] of h_0 and c_0",
     ),
     Mistake(
         "float32", "computed in float32", Rounded(round_float32),
-        "About 1e-7 of a number, growing with the steps.", "The usual type of frameworks.",
+        "A relative error of about 1e-7, growing with the steps.", "The frameworks' default type.",
         "compare with a tolerance of 1e-5, or run with --dtype float32",
         "keras-team/keras issue 19254", numbers=(70,), options="--dtype float32", kind="numbers",
         formula="every value rounded to 24 bits", certain=False,
     ),
     Mistake(
         "float16", "computed in float16", Rounded(round_float16),
-        "About 5e-4 of a number, growing with the steps.", "Half precision on a GPU or a phone.",
+        "A relative error of about 5e-4, growing with the steps.", "Half precision (GPU, phone).",
         "compare with a tolerance of 1e-2, or compute in float32",
         "onnx float16 conversion", kind="numbers", formula="every value rounded to 11 bits",
         certain=False,
     ),
     Mistake(
         "bfloat16", "computed in bfloat16", Rounded(round_bfloat16),
-        "About 4e-3 of a number, growing with the steps.", "Mixed precision on a TPU or GPU.",
+        "A relative error of about 4e-3, growing with the steps.", "Mixed precision on TPU or GPU.",
         "compare with a tolerance of 5e-2, or compute in float32",
         "mixed precision", kind="numbers", formula="every value rounded to 8 bits", certain=False,
     ),
     Mistake(
         "clips-ignored", "the model's clip is not applied", OtherChange(_without_clips),
-        "Nothing until a value passes the limit.",
-        "A target without clips (PyTorch, Keras) is given such weights.",
+        "No effect until a value exceeds the limit.",
+        "Such weights are loaded into a target without clips (PyTorch, Keras).",
         "apply the clip", "Core ML, ONNX and TensorFlow Lite clip; others do not", numbers=(68,),
         kind="numbers", formula="no clip",
     ),
     Mistake(
-        "cell-clip-for-clip", "the cell state is cut where pre-activations should be",
+        "cell-clip-for-clip", "the cell state is clipped instead of the pre-activations",
         OtherChange(lambda variant, cache: _exchange_clips(variant, "cell")),
-        "Nothing until a value passes the limit.",
+        "No effect until a value exceeds the limit.",
         "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
-        "cut what the model's own framework cuts", "tracel-ai/burn's ONNX importer", numbers=(68,),
+        "clip what the model's framework clips", "tracel-ai/burn's ONNX importer", numbers=(68,),
         kind="numbers", formula="c = clip(c) for σ(clip(z))",
     ),
     Mistake(
-        "clip-for-cell-clip", "pre-activations are cut where the cell state should be",
+        "clip-for-cell-clip", "the pre-activations are clipped instead of the cell state",
         OtherChange(lambda variant, cache: _exchange_clips(variant, "gates")),
-        "Nothing until a value passes the limit.",
+        "No effect until a value exceeds the limit.",
         "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
-        "cut what the model's own framework cuts", "onnxruntime issue 27224", numbers=(68,),
+        "clip what the model's framework clips", "onnxruntime issue 27224", numbers=(68,),
         kind="numbers", formula="σ(clip(z)) for c = clip(c)",
     ),
     Mistake(
-        "clip-c-too", "c is cut as well before its activation", OtherChange(_clip_c_too),
+        "clip-c-too", "c is also clipped before its activation", OtherChange(_clip_c_too),
         "Nothing until |c| passes the limit.",
-        "ONNX: 'clip is applied to the input of activations'; onnxruntime leaves c out.",
-        "agree on one reading", "onnxruntime issue 27224, pull 27239", numbers=(68,),
+        "ONNX: 'clip is applied to the input of activations'; onnxruntime does not clip c.",
+        "agree on one interpretation", "onnxruntime issue 27224, pull 27239", numbers=(68,),
         kind="numbers", formula="h = o * tanh(clip(c))", certain=False,
     ),
     *_clip_rows(),

@@ -1,12 +1,13 @@
-"""A run on its way to becoming somebody's mistake: what changes act on.
+"""Variants of a run, and the changes that turn one into another.
 
-A `VariantRun` is all that decides a run's numbers, taken apart; a change returns another one, or
-None where it does not apply (no peepholes to exchange, no square matrix to transpose). Changes
-share what they do not touch, so that batched variants share their matrix products.
+A `VariantRun` holds everything that determines a run's numbers; a change returns a new one, or
+None if it does not apply (no peepholes to swap, no square matrix to transpose). Changes share
+the arrays that they do not touch, so that batched variants share their matrix products.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,31 +17,34 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import CellError
-from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.cells import LSTM, Cell
 from lstm_cli.cell.equations import Apply, Name, Node, Number, parse
 from lstm_cli.cell.rewriting import rewrite
+from lstm_cli.cell.roles import Role, roles_of
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.batched_variants import CARRY, START, Member, MemberRun, Rounding
 
 Made = TypeVar("Made")
+# The part of each letter in the LSTM, which the rows of the catalogue speak of.
+USUAL = {k: role.deed for k, role in roles_of(LSTM).items()}
 
-# Name -> shape, in a form that can be a key.
+# Names and shapes, in hashable form.
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Cache:
-    """What changes have made, by what they made it from: the same again is the same array."""
+    """Memo of derived arrays, keyed by their sources: the same request gives the same array."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], tuple[object, tuple[object, ...]]] = {}
 
     def get(self, how: object, make: Callable[..., Made], *sources: Any) -> Made:
-        """Return `make(*sources)`, made once for each way and its sources."""
+        """Return `make(*sources)`, computed once for each `how` and its sources."""
         key = (how, *map(id, sources))
         if key not in self._made:
-            # The sources are kept too: an id must not come back.
+            # The sources are kept alive so that their ids are not reused.
             self._made[key] = (make(*sources), sources)
-        made: Made = self._made[key][0]  # type: ignore[assignment] # the key tells its type
+        made: Made = self._made[key][0]  # type: ignore[assignment] # the key determines its type
         return made
 
 
@@ -50,9 +54,9 @@ class GateWeights:
 
     Attributes:
         arrays: the cell's parameters: `W_k (H, P + I)`, `b_k (H,)`, `p_k (H,)`, `W_hr (P, H)`.
-        recurrent: gate letter -> the part of `b_k` that belongs to `h_prev`, where it is known.
-        wide: P, how many columns of `W_k` meet `h_prev`.
-        letters: the gates that have a `W_k`; "" for a table of another family.
+        recurrent: mapping of gate letter to the recurrent part of `b_k`, if known.
+        wide: P, the number of columns of `W_k` that multiply `h_prev`.
+        letters: the gates that have a `W_k`; "" for a table outside the LSTM family.
     """
 
     arrays: Mapping[str, Array]
@@ -62,23 +66,23 @@ class GateWeights:
 
     @property
     def inputs(self) -> int:
-        """I, how many columns of `W_k` meet x."""
+        """I, the number of columns of `W_k` that multiply x."""
         return int(self.arrays[f"W_{self.letters[0]}"].shape[1]) - self.wide
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> GateWeights:
-        """Return weights with some arrays replaced."""
+        """Return a copy with some arrays replaced."""
         return replace(self, arrays={**self.arrays, **arrays})
 
 
 @dataclass(frozen=True, eq=False)
 class VariantRun:
-    """All that decides the numbers of a run.
+    """Everything that determines the numbers of a run.
 
     Attributes:
-        cells, weights, h, c: one for each layer and direction, in the order of `Model.runs`.
+        cells, weights, h, c: one per layer and direction, in the order of `Model.runs`.
         layout: (layer, direction) of each.
         x: the input, `(T, I)`.
-        start, carry, rounding, turned_back: as `batched_variants.Member`.
+        start, carry, rounding, turned_back: see `batched_variants.Member`.
     """
 
     cells: tuple[Cell, ...]
@@ -94,7 +98,7 @@ class VariantRun:
 
     @property
     def sizes(self) -> list[dict[str, int]]:
-        """I, H and P of each run of the LSTM's family (others have none, and nothing equal)."""
+        """I, H and P of each run of the LSTM family (others have none)."""
         return [
             {"I": own.inputs, "H": len(c), "P": own.wide}
             if own.letters
@@ -104,7 +108,7 @@ class VariantRun:
 
     @property
     def shapes(self) -> list[Shapes]:
-        """The shapes of what the rows of each run may read: its parameters, x and states."""
+        """Shapes of what the rows of each run can use: parameters, x and states."""
         return [
             (
                 *((name, array.shape) for name, array in own.arrays.items()),
@@ -116,11 +120,11 @@ class VariantRun:
         ]
 
     def _wide(self, level: int) -> int:
-        """Numbers that a layer hands on, over all its directions."""
+        """Output size of a layer over all its directions."""
         return sum(len(h) for h, (own, _) in zip(self.h, self.layout, strict=True) if own == level)
 
     def member(self) -> Member:
-        """Return the variant as a member of a batch of variants."""
+        """Convert the variant to a member of a batch of variants."""
         runs = tuple(
             MemberRun(cell.equations, weights.arrays, h, c)
             for cell, weights, h, c in zip(self.cells, self.weights, self.h, self.c, strict=True)
@@ -128,12 +132,12 @@ class VariantRun:
         return Member(runs, self.x, self.start, self.carry, self.rounding, self.turned_back)
 
     def with_inputs(self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...]) -> VariantRun:
-        """Return the variant with other inputs and states of the same sizes."""
+        """Return a copy with other inputs and states of the same sizes."""
         return replace(self, x=x, h=h, c=c)
 
 
 def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> VariantRun:
-    """Return the right run, as the variant that changes nothing.
+    """Return the correct run as a variant without changes.
 
     Args:
         model: the layers.
@@ -172,7 +176,7 @@ def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Vari
 
 
 class Change(Protocol):
-    """Makes another variant of a variant; None where it does not apply."""
+    """Turns a variant into another; None if it does not apply."""
 
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the changed variant."""
@@ -181,9 +185,9 @@ class Change(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RowEdit:
-    """Rows of the table rewritten: in each of `rows`, what fits `find` becomes `put`.
+    """Rewriting of table rows: in each of `rows`, matches of `find` become `put`.
 
-    `{k}` in the texts is the letter of the row's gate; wildcards as in `rewriting`.
+    `{k}` in the texts is the letter of the row's gate; for wildcards see `rewriting`.
     """
 
     rows: str
@@ -191,7 +195,7 @@ class RowEdit:
     put: str
 
     def on(self, cell: Cell) -> dict[str, Node]:
-        """Return the rows of a cell that change."""
+        """Return the changed rows of a cell."""
         changed = {}
         for symbol in self.rows.split():
             if symbol in cell.symbols:
@@ -202,13 +206,27 @@ class RowEdit:
                     changed[symbol] = new
         return changed
 
+    def speaks_of(self, roles: Mapping[str, Role]) -> bool:
+        """Whether the letters that the edit names have the LSTM's parts, as far as is plain."""
+        own = {symbol.removeprefix("z_") for symbol in self.rows.split()}
+        groups = [own & USUAL.keys()]
+        if self.rows in ("c", "h") or self.rows in USUAL:  # the texts name single gates
+            groups += [{k} for k in re.findall(r"\b[figo]\b", f"{self.find} {self.put}")]
+        return all(
+            role.deed in {USUAL[other] for other in group}
+            and not (role.rest and self.rows in USUAL and self.find == "any")
+            for group in groups
+            for k in group
+            if (role := roles.get(k))
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Edits:
-    """A change of the table, in every layer and direction.
+    """A change to the table, in every layer and direction.
 
     Attributes:
-        edits: done one after the other; each must find something.
+        edits: applied in sequence; each must match something.
         equal: letters of the sizes that must be equal, as in "IHP".
     """
 
@@ -216,7 +234,7 @@ class Edits:
     equal: str = ""
 
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with edited tables; None where sizes that must be equal are not."""
+        """Return the variant with edited tables; None if sizes that must be equal are not."""
         if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in variant.sizes):
             return None
         cells = tuple(_edited(self, cell) for cell in variant.cells)
@@ -227,7 +245,14 @@ class Edits:
         return replace(variant, cells=kept) if len(kept) == len(cells) else None
 
     def on(self, cell: Cell) -> Cell | None:
-        """Return the edited cell; None where an edit finds nothing, or makes a circle."""
+        """Return the edited cell; None where an edit finds nothing, or makes a circle.
+
+        None too where a letter has another part in c and h than in the LSTM: in
+        `c = i * c_prev + f * g` no forget bias is added to z_f.
+        """
+        roles = roles_of(cell)
+        if not all(edit.speaks_of(roles) for edit in self.edits):
+            return None
         for edit in self.edits:
             rows = edit.on(cell)
             if not rows:
@@ -246,9 +271,9 @@ def _edited(change: Edits, cell: Cell) -> Cell | None:
 
 @lru_cache(maxsize=16384)
 def _computes(cell: Cell, shapes: Shapes) -> bool:
-    """Return whether an edited table still computes: a catalogued row meets anybody's table.
+    """Whether an edited table can be computed, since the edited cell may be user-defined.
 
-    What the edit put in must be there (a table may have no `i`), in sizes that fit.
+    The names that the edit inserts must exist (a table may have no `i`), in matching sizes.
     """
     known = dict(shapes)
     try:
@@ -286,7 +311,7 @@ def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 
 def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:
-    """Return a change of the table from (rows, find, put)."""
+    """Build a change to the table from (rows, find, put) triples."""
     return Edits(tuple(RowEdit(*each) for each in changes), equal)
 
 
@@ -304,7 +329,7 @@ class FirstOf:
 
 @dataclass(frozen=True, eq=False)
 class Reweigh:
-    """A change of the weights, the same in every layer and direction."""
+    """A change to the weights, the same in every layer and direction."""
 
     change: Callable[[GateWeights, Cache], GateWeights | None]
 
@@ -321,13 +346,13 @@ class Reweigh:
 
 @dataclass(frozen=True, eq=False)
 class Restate:
-    """A change of what steps start from: expressions of h, c (the last) and h_0, c_0 (given)."""
+    """A change to the carried states, as expressions of h, c (last step) and h_0, c_0 (given)."""
 
     start: Mapping[str, str] = field(default_factory=dict)
     carry: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with other states handed on; None where their sizes differ."""
+        """Return the variant with other carried states; None if their sizes differ."""
         texts = [*self.start.items(), *self.carry.items()]
         crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
         if crossed and any(h.shape != c.shape for h, c in zip(variant.h, variant.c, strict=True)):
@@ -344,7 +369,7 @@ def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
 
 @dataclass(frozen=True, eq=False)
 class Resequence:
-    """A change of the input sequence `(T, I)`."""
+    """A change to the input sequence `(T, I)`."""
 
     change: Callable[[Array], Array]
 
@@ -355,7 +380,7 @@ class Resequence:
 
 @dataclass(frozen=True, eq=False)
 class OtherChange:
-    """Any other change of the whole variant."""
+    """Any other change to the variant as a whole."""
 
     change: Callable[[VariantRun, Cache], VariantRun | None]
 
@@ -366,7 +391,7 @@ class OtherChange:
 
 @dataclass(frozen=True, eq=False)
 class Rounded:
-    """Every named value rounded, and all that goes in unless `inputs` says no."""
+    """Rounding of every named value, and of the inputs as well if `inputs` is set."""
 
     rounding: Rounding
     inputs: bool = True

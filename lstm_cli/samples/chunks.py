@@ -3,16 +3,23 @@
 A chunk holds what its file holds (lines, rows, slices of arrays), so that whoever evaluates it
 also parses it: another process, another machine. It reads each sample with all checks (`read`),
 or all of them as columns (`tables`), where what is not certain is left to `read`.
+
+A kind of file says how its samples are decoded (`documents`), and what answers to them depend on
+(`content`).
 """
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, safe
@@ -20,56 +27,15 @@ from lstm_cli.base.foreign import Foreign
 from lstm_cli.files.safe import decode, parse_json
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.samples.quick_json import quick_reader, strictly
-from lstm_cli.samples.sample import BadSample, Read, read_sample
+from lstm_cli.samples.sample import BadSample, Read, Sample, read_sample
 from lstm_cli.samples.tables import VECTORS, Tables
 
-# One sample a line: a longer line is not a sample.
+# Longest line that counts as a sample.
 MAX_LINE_BYTES = 16 * 2**20
 KEY_DIGITS = 32
-# What is decoded at a time: its objects are to stay in the memory next to the processor.
+# How much is decoded at a time: its objects should stay in the processor's cache.
 PIECE_BYTES = 2**16
 PIECE_ROWS = 256
-
-
-class Chunk(Protocol):
-    """Samples of one file, in order, by their positions from 0."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        ...
-
-    def place(self, position: int) -> str:
-        """Return file and line of a sample, for messages."""
-        ...
-
-    def name(self, position: int) -> str:
-        """Name of a sample that has no id."""
-        ...
-
-    def read(self, position: int) -> Read:
-        """Return a sample, with everything checked, or why it is none."""
-        ...
-
-    def tables(self) -> Tables:
-        """Return all samples as columns, but for those that only `read` can judge."""
-        ...
-
-    def take(self, positions: Sequence[int]) -> Chunk:
-        """Return a chunk of some of the samples, each with the place and name it has here."""
-        ...
-
-    def content(self) -> Iterable[bytes]:
-        """Yield the content that answers depend on, for a key."""
-        ...
-
-
-def key_of(chunk: Chunk, run: bytes) -> str:
-    """Return a key of a chunk's content and of the run (its settings) that it is evaluated in."""
-    digest = hashlib.sha256(run)  # for which processors have instructions
-    for piece in chunk.content():
-        digest.update(len(piece).to_bytes(8, "big"))
-        digest.update(piece)
-    return digest.hexdigest()[:KEY_DIGITS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,231 +58,246 @@ class Origin:
 
 
 @dataclass(frozen=True, eq=False)
-class Lines:
-    """Lines of JSONL, and their numbers from 1."""
-
-    origin: Origin
-    numbers: Sequence[int]
-    lines: Sequence[bytes]
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def place(self, position: int) -> str:
-        """Return file and line."""
-        return f"{safe(self.origin.file)}, line {self.numbers[position]}"
-
-    def name(self, position: int) -> str:
-        """Return `file:line`."""
-        return f"{self.origin.stem}:{self.numbers[position]}"
-
-    def read(self, position: int) -> Read:
-        """Return the sample of a line."""
-        raw, place, name = self.lines[position], self.place(position), self.name(position)
-        try:
-            if len(raw) > MAX_LINE_BYTES:
-                raise InputError("the line is too long", where=place, hint="at most 16 MiB a line")
-            document = parse_json(decode(raw, place), place)
-        except LstmStepError as error:
-            return BadSample(Foreign.of(name), error)
-        return read_sample(document, name, self.origin.folder, place)
-
-    def tables(self) -> Tables:
-        """Return the samples as columns: by simdjson, or as the strict parser reads them."""
-        found = Tables()
-        reader = quick_reader(found)
-        start = 0
-        for lines in self._pieces():
-            if reader is None:
-                found.add(start, list(map(strictly, lines)))
-            else:
-                reader.take(start, lines)
-            start += len(lines)
-        return found.judged()
-
-    def _pieces(self) -> Iterator[Sequence[bytes]]:
-        size = self._piece_lines
-        return (self.lines[start : start + size] for start in range(0, len(self), size))
-
-    @cached_property
-    def _piece_lines(self) -> int:
-        return max(1, len(self) * PIECE_BYTES // (1 + sum(map(len, self.lines))))
-
-    def take(self, positions: Sequence[int]) -> Lines:
-        """Return some of the lines."""
-        chosen = [self.lines[each] for each in positions]
-        return Lines(self.origin, [self.numbers[each] for each in positions], chosen)
-
-    def content(self) -> Iterator[bytes]:
-        """Yield the lines' numbers and the lines."""
-        yield self.origin.content()
-        yield repr((self.numbers[0], self.numbers[-1], len(self))).encode()
-        yield from map(b"\n".join, self._pieces())
-
-
-@dataclass(frozen=True, eq=False)
-class Objects:
-    """Objects of a JSON document, or records of a table that were decoded with it."""
-
-    origin: Origin
-    names: Sequence[str]
-    places: Sequence[str]
-    objects: Sequence[Any]
-
-    def __len__(self) -> int:
-        return len(self.objects)
-
-    def place(self, position: int) -> str:
-        """Return file and number."""
-        return self.places[position]
-
-    def name(self, position: int) -> str:
-        """Return the file's name, with a number where it has several samples."""
-        return self.names[position]
-
-    def read(self, position: int) -> Read:
-        """Return the sample of an object; an error stands for a sample that could not be read."""
-        one, name = self.objects[position], self.names[position]
-        if isinstance(one, LstmStepError):
-            return BadSample(Foreign.of(name), one)
-        return read_sample(one, name, self.origin.folder, self.places[position])
-
-    def tables(self) -> Tables:
-        """Return the objects as columns."""
-        found = Tables()
-        found.add(0, self.objects)
-        return found.judged()
-
-    def take(self, positions: Sequence[int]) -> Objects:
-        """Return some of the objects."""
-        names, places, objects = (
-            [each[p] for p in positions] for each in (self.names, self.places, self.objects)
-        )
-        return Objects(self.origin, names, places, objects)
-
-    def content(self) -> Iterator[bytes]:
-        """Yield places, names and objects."""
-        yield self.origin.content()
-        for one, name, place in zip(self.objects, self.names, self.places, strict=True):
-            yield repr((name, place, one)).encode(errors="backslashreplace")
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of CSV, and the numbers of the lines that they end on."""
-
-    origin: Origin
-    header: Sequence[str]
-    numbers: Sequence[int]
-    rows: Sequence[Sequence[str]]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def place(self, position: int) -> str:
-        """Return file and line."""
-        return f"{safe(self.origin.file)}, line {self.numbers[position]}"
-
-    def name(self, position: int) -> str:
-        """Return the row's own id, also where the rest of it is wrong, or `file:line`."""
-        cells = zip(self.header, self.rows[position], strict=False)
-        own = next((cell for column, cell in cells if column == "id" and cell), "")
-        return own or f"{self.origin.stem}:{self.numbers[position]}"
-
-    def read(self, position: int) -> Read:
-        """Return the sample of a row."""
-        place, name = self.place(position), self.name(position)
-        try:
-            document = csv_document(self.header, self.rows[position], place)
-        except LstmStepError as error:
-            return BadSample(Foreign.of(name), error)
-        return read_sample(document, name, self.origin.folder, place)
-
-    def tables(self) -> Tables:
-        """Return the objects that the rows stand for, as columns."""
-        found = Tables()
-        for start in range(0, len(self), PIECE_ROWS):
-            documents = csv_documents(self.header, self.rows[start : start + PIECE_ROWS])
-            found.add(start, documents, booleans=False)
-        return found.judged()
-
-    def take(self, positions: Sequence[int]) -> Rows:
-        """Return some of the rows."""
-        rows = [self.rows[each] for each in positions]
-        return Rows(self.origin, self.header, [self.numbers[each] for each in positions], rows)
-
-    def content(self) -> Iterator[bytes]:
-        """Yield header, numbers and rows."""
-        yield self.origin.content()
-        yield repr((self.header, self.numbers, self.rows)).encode(errors="backslashreplace")
-
-
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """Samples as columns, of arrays or of a table.
+class Chunk(ABC):
+    """Samples of one file, in order, by their positions from 0.
 
     Attributes:
         origin: where they come from.
-        numbers: of the samples in the file, from 1.
-        columns: name -> a value for each sample; `expected_h`, `expected.h` are of `expected`.
-        common: members that all samples have.
+        numbers: of each, its line or its place in the file, from 1; 0 where it is the whole file.
+        raw: the samples as the file has them, one after the other, or in columns by name.
+        counted: what the numbers count, for messages.
     """
 
     origin: Origin
     numbers: Sequence[int]
-    columns: Mapping[str, list[Any] | Array]
-    common: Mapping[str, Any]
+    raw: Any
+    counted: ClassVar[str] = "sample"
+
+    @abstractmethod
+    def documents(self, start: int, stop: int) -> Sequence[Any]:
+        """Decode some samples; None stands for one that only `read` can judge."""
+
+    @abstractmethod
+    def content(self) -> Iterable[bytes]:
+        """Yield the content that answers depend on, for a key."""
 
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def places(self, positions: Sequence[int]) -> list[str]:
+        """File and number of samples, for messages."""
+        shown, counted = safe(self.origin.file), self.counted
+        numbers = map(self.numbers.__getitem__, positions)
+        return [f"{shown}, {counted} {number}" if number else shown for number in numbers]
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        """Names of samples that have no id: `file:number`."""
+        stem = self.origin.stem
+        numbers = map(self.numbers.__getitem__, positions)
+        return [f"{stem}:{number}" if number else stem for number in numbers]
+
     def place(self, position: int) -> str:
-        """Return file and number."""
-        return f"{safe(self.origin.file)}, sample {self.numbers[position]}"
+        """File and number of a sample, for messages."""
+        return self.places([position])[0]
 
     def name(self, position: int) -> str:
-        """Return `file:number`."""
-        return f"{self.origin.stem}:{self.numbers[position]}"
+        """Name of a sample that has no id."""
+        return self.names([position])[0]
+
+    def document(self, position: int, place: str) -> Any:
+        """Decode a sample with every check.
+
+        Raises:
+            LstmStepError: it cannot be decoded.
+        """
+        (found,) = self.documents(position, position + 1)
+        return found
 
     def read(self, position: int) -> Read:
-        """Return a sample."""
-        (document,) = self._documents(position, position + 1)
-        return read_sample(document, self.name(position), self.origin.folder, self.place(position))
+        """Read a sample with every check; a `BadSample` says why it cannot be."""
+        place, name = self.place(position), self.name(position)
+        try:
+            document = self.document(position, place)
+        except LstmStepError as error:
+            return BadSample(Foreign.of(name), error)
+        return read_sample(document, name, self.origin.folder, place)
 
     def tables(self) -> Tables:
-        """Return the samples as columns."""
-        booleans = any(
-            isinstance(values, list) and (name in VECTORS or name.startswith("expected"))
-            for name, values in self.columns.items()
-        )
-        found = Tables()
-        for start in range(0, len(self), PIECE_ROWS):
-            found.add(start, self._documents(start, start + PIECE_ROWS), booleans)
+        """All samples as columns, but for those that only `read` can judge."""
+        found, booleans = Tables(), self.booleans
+        for start in range(0, len(self), self.piece):
+            found.add(start, self.documents(start, start + self.piece), booleans)
         return found.judged()
 
-    def _documents(self, start: int, stop: int) -> list[dict[str, Any]]:
-        """Return some samples as objects."""
+    @property
+    def booleans(self) -> bool:
+        """Whether true and false may stand where numbers should be."""
+        return True
+
+    @property
+    def piece(self) -> int:
+        """Number of samples that are decoded at a time."""
+        return PIECE_ROWS
+
+    def take(self, positions: Sequence[int]) -> Self:
+        """Make a chunk of some of the samples, each with the place and name it has here."""
+        return replace(
+            self, numbers=_taken(self.numbers, positions), raw=_taken(self.raw, positions)
+        )
+
+
+def _taken(values: Any, positions: Sequence[int]) -> Any:
+    """Entries at these positions, of each column where there are several."""
+    if isinstance(values, Mapping):
+        return {name: _taken(column, positions) for name, column in values.items()}
+    if isinstance(values, np.ndarray):
+        return values[list(positions)]
+    return [values[position] for position in positions]
+
+
+def key_of(chunk: Chunk, run: bytes) -> str:
+    """Key of a chunk's content and of the run (its settings) that it is evaluated in."""
+    digest = hashlib.sha256(run)  # processors have instructions for it
+    for piece in chain([chunk.origin.content()], chunk.content()):
+        digest.update(len(piece).to_bytes(8, "big"))
+        digest.update(piece)
+    return digest.hexdigest()[:KEY_DIGITS]
+
+
+class Lines(Chunk):
+    """Lines of JSONL."""
+
+    raw: Sequence[bytes]
+    counted = "line"
+
+    def document(self, position: int, place: str) -> Any:
+        """Parse a line."""
+        line = self.raw[position]
+        if len(line) > MAX_LINE_BYTES:
+            raise InputError("the line is too long", where=place, hint="at most 16 MiB a line")
+        return parse_json(decode(line, place), place)
+
+    def documents(self, start: int, stop: int) -> Sequence[Any]:
+        """Parse some lines strictly."""
+        return list(map(strictly, self.raw[start:stop]))
+
+    def tables(self) -> Tables:
+        """All samples as columns: by simdjson where it is installed."""
+        found = Tables()
+        reader = quick_reader(found)
+        if reader is None:
+            return super().tables()
+        for start in range(0, len(self), self.piece):
+            reader.take(start, self.raw[start : start + self.piece])
+        return found.judged()
+
+    @cached_property
+    def piece(self) -> int:
+        """Number of lines that are decoded at a time."""
+        return max(1, len(self) * PIECE_BYTES // (1 + sum(map(len, self.raw))))
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the lines' numbers and the lines."""
+        yield repr((self.numbers[0], self.numbers[-1], len(self))).encode()
+        for start in range(0, len(self), self.piece):
+            yield b"\n".join(self.raw[start : start + self.piece])
+
+
+class Objects(Chunk):
+    """Objects of a JSON document, and samples that are read already, or could not be."""
+
+    raw: Sequence[Any]
+
+    def places(self, positions: Sequence[int]) -> list[str]:
+        """File and number of samples, or the places that they have themselves."""
+        return [
+            one.place if isinstance(one := self.raw[position], Sample) else place
+            for position, place in zip(positions, super().places(positions), strict=True)
+        ]
+
+    def read(self, position: int) -> Read:
+        """Read a sample with every check; a `BadSample` says why it cannot be."""
+        one = self.raw[position]
+        return one if isinstance(one, Sample | BadSample) else super().read(position)
+
+    def documents(self, start: int, stop: int) -> Sequence[Any]:
+        """Some of the objects."""
+        return self.raw[start:stop]
+
+    def content(self) -> Iterator[bytes]:
+        """Yield names, places and objects."""
+        whole = range(len(self))
+        for name, place, one in zip(
+            self.names(whole), super().places(whole), self.raw, strict=True
+        ):
+            own = (one.id.text, place, one.error) if type(one) is BadSample else (name, place, one)
+            yield repr(own).encode(errors="backslashreplace")
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(Chunk):
+    """Rows of CSV under a header; their numbers are those of the lines that they end on."""
+
+    raw: Sequence[Sequence[str]]
+    header: Sequence[str]
+    counted = "line"
+    booleans = False
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        """The rows' own ids, also where the rest of one is wrong, or `file:line`."""
+        numbered = super().names(positions)
+        if "id" not in self.header:
+            return numbered
+        at = self.header.index("id")
+        own = (self.raw[position][at : at + 1] for position in positions)
+        return [(cell[0] if cell else "") or name for cell, name in zip(own, numbered, strict=True)]
+
+    def document(self, position: int, place: str) -> Any:
+        """The object that a row stands for."""
+        return csv_document(self.header, self.raw[position], place)
+
+    def documents(self, start: int, stop: int) -> Sequence[Any]:
+        """The objects that some rows stand for."""
+        return csv_documents(self.header, self.raw[start:stop])
+
+    def content(self) -> Iterator[bytes]:
+        """Yield header, numbers and rows."""
+        yield repr((self.header, self.numbers, self.raw)).encode(errors="backslashreplace")
+
+
+@dataclass(frozen=True, eq=False)
+class Columns(Chunk):
+    """Samples as columns, of arrays or of a table.
+
+    Attributes:
+        raw: name -> a value for each sample; `expected_h`, `expected.h` are of `expected`.
+        common: members that all samples have.
+    """
+
+    raw: Mapping[str, list[Any] | Array]
+    common: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def booleans(self) -> bool:
+        """Whether true and false may stand where numbers should be: no array has any."""
+        return any(
+            isinstance(values, list) and (name in VECTORS or name.startswith("expected"))
+            for name, values in self.raw.items()
+        )
+
+    def documents(self, start: int, stop: int) -> Sequence[Any]:
+        """Some samples as objects."""
         columns = {
             name: values if isinstance(values, list) else values.tolist()
-            for name, each in self.columns.items()
+            for name, each in self.raw.items()
             for values in (each[start:stop],)
         }
         return _objects(columns, self.common)
 
-    def take(self, positions: Sequence[int]) -> Columns:
-        """Return some of the samples."""
-        columns = {
-            name: [values[p] for p in positions] if isinstance(values, list)
-            else values[list(positions)]
-            for name, values in self.columns.items()
-        }  # fmt: skip
-        return Columns(self.origin, [self.numbers[p] for p in positions], columns, self.common)
-
     def content(self) -> Iterator[bytes]:
         """Yield numbers and columns."""
-        yield self.origin.content()
         yield repr((list(self.numbers), self.common)).encode(errors="backslashreplace")
-        for name, values in self.columns.items():
+        for name, values in self.raw.items():
             yield name.encode(errors="backslashreplace")
             if isinstance(values, list):
                 yield repr(values).encode(errors="backslashreplace")
@@ -326,7 +307,7 @@ class Columns:
 
 
 def _objects(columns: Mapping[str, list[Any]], common: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return samples, of which each has its value of a column and all of `common`."""
+    """Samples, of which each has its value of a column and all of `common`."""
     plain = [name for name in columns if not _expected(name)]
     rows = zip(*(columns[name] for name in plain), strict=True)
     documents = [dict(zip(plain, row, strict=True)) for row in rows]
@@ -342,11 +323,11 @@ def _objects(columns: Mapping[str, list[Any]], common: Mapping[str, Any]) -> lis
 
 
 def column_members(columns: Iterable[str]) -> list[str]:
-    """Return the members of a sample that columns of arrays or of a table hold."""
+    """Members of a sample that columns of arrays or of a table hold."""
     return ["expected" if _expected(column) else column for column in columns]
 
 
 def _expected(column: str) -> str:
-    """Return the symbol of a column such as `expected_h` or `expected.h`, or ""."""
+    """Symbol of a column such as `expected_h` or `expected.h`, or ""."""
     start = column[: len("expected_")]
     return column[len(start) :] if start in ("expected_", "expected.") else ""

@@ -14,14 +14,14 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
 
 COMPRESSED = (".gz", ".zst")
-# What a frame may ask its reader to keep: the default of the zstd command.
+# The largest window that a frame may ask for: the zstd command's default.
 MAX_WINDOW_BYTES = 2**27
-# What is unpacked at a time: a block of zstd takes 4 bytes and makes up to 128 KiB of them.
+# How much is unpacked at a time: 4 bytes of zstd can expand to a block of 128 KiB.
 PIECE_BYTES = 1024
 
 
 def without_suffix(path: Path) -> Path:
-    """Return the path without `.gz` or `.zst`."""
+    """A path without `.gz` or `.zst`."""
     return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
 
 
@@ -56,7 +56,7 @@ class _Unpacked(io.RawIOBase):
         self.path = path
 
     def readable(self) -> bool:
-        """Return True: it is there to be read."""
+        """Whether it can be read: always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -84,12 +84,12 @@ class _Frames:
         self.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
         self.stream = stream
         self.frame = self.decompressor.decompressobj()
-        self.inside = True  # a file of no frame at all is cut, too
+        self.inside = True  # a file without any frame is truncated, too
         self.left = b""
         self.ready = io.BytesIO()
 
     def read(self, size: int) -> bytes:
-        """Return up to so many bytes; none at the end.
+        """Read up to `size` bytes; none at the end.
 
         Raises:
             EOFError: the file ends inside a frame.

@@ -14,20 +14,20 @@ from lstm_cli.files.vectors import parse_rows
 _COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")
 
 
-# What plain numbers are written with; all that `float` reads of these is a number to `parse_rows`.
+# Characters of plain numbers: whatever `float` reads of them, `parse_rows` reads too.
 _NUMERIC = b"0123456789.eE+-"
 _VECTOR = _NUMERIC + b" ,;"
 _SCALARS = ("atol", "steps", "forget_bias", "clip", "cell_clip")
 
 
 def members_of(header: Sequence[str]) -> list[str]:
-    """Return the members of a sample that columns hold: all of `x_0`, `x_1` are of `x`."""
+    """Members of a sample that columns hold; `x_0`, `x_1` … all belong to `x`."""
     matches = [(column, _COLUMN.fullmatch(column)) for column in header]
     return [own["vector"].split(".")[0] if own else column for column, own in matches]
 
 
 def csv_documents(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Any]:
-    """Return the objects of rows, a column at a time; None for rows that have none."""
+    """Decode rows a column at a time; None for a row that cannot be decoded."""
     if {len(header)} == set(map(len, rows)) and all(map(all, rows)):
         with contextlib.suppress(ValueError):
             return _by_columns(header, list(zip(*rows, strict=True)))
@@ -42,7 +42,7 @@ def _document_or_none(header: Sequence[str], row: Sequence[str]) -> Any:
 
 
 def _by_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Any]:
-    """Return the objects of rows whose cells are all filled.
+    """Decode rows whose cells are all filled.
 
     Raises:
         ValueError: a cell that takes `csv_document` to judge.
@@ -52,7 +52,7 @@ def _by_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list
     for column, cells in zip(header, columns, strict=True):
         own = _COLUMN.fullmatch(column)
         if column == "expected" or not all(map(str.strip, cells)):
-            raise ValueError("a blank cell, …")
+            raise ValueError("a blank cell, for one")
         if own and own["number"]:
             numbered.setdefault(own["vector"], {})[int(own["number"])] = cells
         elif own:
@@ -85,10 +85,10 @@ def _objects(columns: Mapping[str, Sequence[Any]]) -> list[Any]:
 
 
 def _vectors(cells: Sequence[str]) -> list[list[list[float]]]:
-    """Return the rows of each cell."""
+    """Parse the vector, or rows of vectors, in each cell."""
     text = "".join(cells)
     if text.encode().translate(None, _VECTOR):
-        raise ValueError("brackets, a word, …")
+        raise ValueError("brackets or a word, for one")
     between = "," if "," in text else None
     if ";" not in text:
         found = [[list(map(float, cell.split(between)))] for cell in cells]
@@ -103,7 +103,7 @@ def _vectors(cells: Sequence[str]) -> list[list[list[float]]]:
 
 def _numbers(cells: Sequence[str]) -> list[float]:
     if "".join(cells).encode().translate(None, _NUMERIC):
-        raise ValueError("several numbers, a word, …")
+        raise ValueError("several numbers or a word, for one")
     return list(map(float, cells))
 
 
@@ -118,7 +118,7 @@ def _weights(cell: str) -> Any:
 
 
 def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[str, Any]:
-    """Return the object of a row.
+    """Decode a row into the object it stands for.
 
     Raises:
         ShapeError: not as many cells as the header has, vectors of unequal rows.
@@ -167,7 +167,7 @@ def _put(document: dict[str, Any], vector: str, rows: list[list[float]]) -> None
 
 
 def _joined(vector: str, cells: Mapping[int, str], where: str) -> list[float]:
-    """Return the numbers of x_0, x_1, … in the order of their columns' numbers."""
+    """The numbers of x_0, x_1, … in order of their columns' numbers."""
     first = min(cells)
     values = []
     for number in range(first, first + len(cells)):

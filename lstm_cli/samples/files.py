@@ -1,4 +1,4 @@
-"""Files of samples: which there are, and their chunks, one after the other."""
+"""Files of samples: find them, and read them chunk by chunk."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe, suggest
+from lstm_cli.base.foreign import Foreign, say
 from lstm_cli.files.inputs_read import note_read, note_stdin
 from lstm_cli.files.remote import at_hand, called, find_remote, is_remote, place_of
 from lstm_cli.files.safe import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
@@ -19,13 +20,13 @@ from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
 from lstm_cli.samples.csv_rows import members_of
 from lstm_cli.samples.parquet import parquet_chunks
-from lstm_cli.samples.sample import Read, check_keys
+from lstm_cli.samples.sample import BadSample, Read, check_keys
 
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
 TEXTS = FORMATS[:4]
 SUFFIXES = (*FORMATS, *(text + packed for text in TEXTS for packed in COMPRESSED))
-# Samples that are read, evaluated and written together: enough that arrays pay, and so few that
-# memory stays flat. Someone who types or pipes samples waits for fewer.
+# Samples that are read, evaluated and written together: enough for arrays to pay off, and few
+# enough to keep memory flat. Someone who types or pipes samples waits for fewer.
 CHUNK = 2048
 STDIN_CHUNK = 512
 CHUNK_BYTES = 8 * 2**20
@@ -33,7 +34,7 @@ BLOCK_BYTES = 2**17
 
 
 def find_files(arguments: Iterable[str]) -> list[str]:
-    """Return the sample files that arguments name: files, folders, globs, `-` for stdin.
+    """Find the sample files that arguments name: files, folders, globs, `-` for stdin.
 
     A folder gives its sample files, sorted, without those in folders below it.
 
@@ -44,7 +45,7 @@ def find_files(arguments: Iterable[str]) -> list[str]:
     for argument in arguments:
         try:
             inside = _inside(argument)
-        except (OSError, ValueError):  # a name that no system takes, a folder we may not list
+        except (OSError, ValueError):  # a name the system refuses, a folder we may not list
             inside = [argument]
         if not inside:
             raise InputError(
@@ -94,7 +95,7 @@ def all_chunks(files: Iterable[str], root: str = "") -> Iterator[Chunk]:
         try:
             yield from read_chunks(name, root)
         except LstmStepError as error:
-            yield Objects(Origin(name, name, Path()), [name], [safe(name)], [error])
+            yield Objects(Origin(name, name, Path()), [0], [BadSample(Foreign.of(name), error)])
 
 
 def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
@@ -154,7 +155,7 @@ def _stdin() -> IO[bytes]:
     if sys.stdin is None:
         raise InputError("stdin is closed", where="stdin", hint="name a file")
     if sys.stdin.isatty():
-        print("reading samples from the terminal, Ctrl-D ends them", file=sys.stderr)
+        say("reading samples from the terminal, Ctrl-D ends them")
     note_stdin()
     return sys.stdin.buffer
 
@@ -206,18 +207,13 @@ def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk
         return
     lists = chain([before], lists)
     if not opens_document(first):
-        yield from _grouped(lists, origin, size)
+        for start, lines in cut_lines(lists, size):
+            yield from numbered(lines, start, origin)
         return
     try:
         yield from _document_chunks(_whole(chain.from_iterable(lists), origin.file), origin)
     except LstmStepError as error:
-        yield Objects(origin, [f"{origin.stem}:{number}"], [safe(origin.file)], [error])
-
-
-def _grouped(lists: Iterator[list[bytes]], origin: Origin, size: int) -> Iterator[Lines]:
-    """Yield chunks of so many lines, or of fewer where they are long."""
-    for first, lines in cut_lines(lists, size):
-        yield from numbered(lines, first, origin)
+        yield Objects(origin, [0], [BadSample(Foreign.of(f"{origin.stem}:{number}"), error)])
 
 
 def cut_lines(lists: Iterable[list[bytes]], size: int) -> Iterator[tuple[int, list[bytes]]]:
@@ -234,7 +230,7 @@ def cut_lines(lists: Iterable[list[bytes]], size: int) -> Iterator[tuple[int, li
                 first += cut
                 del pending[:cut]
                 held = sum(map(len, pending))
-    except LstmStepError as error:  # a compressed file that is cut: what came before counts
+    except LstmStepError as error:  # a truncated compressed file: what came before counts
         failed = error
     yield first, pending
     if failed is not None:
@@ -279,15 +275,12 @@ def _whole(lines: Iterable[bytes], name: str) -> Any:
 
 def _document_chunks(document: Any, origin: Origin) -> Iterator[Objects]:
     """Yield the chunks of one object, or of an array of them."""
-    place = safe(origin.file)
     if not isinstance(document, list):
-        yield Objects(origin, [origin.stem], [place], [document])
+        yield Objects(origin, [0], [document])
         return
     for start in range(0, len(document), CHUNK):
         objects = document[start : start + CHUNK]
-        numbers = range(start + 1, start + len(objects) + 1)
-        names = [f"{origin.stem}:{number}" for number in numbers]
-        yield Objects(origin, names, [f"{place}, sample {number}" for number in numbers], objects)
+        yield Objects(origin, range(start + 1, start + len(objects) + 1), objects)
 
 
 def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
@@ -312,17 +305,17 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
                 numbers.append(reader.line_num)
                 held += sum(map(len, row))
             if len(rows) == CHUNK or held >= CHUNK_BYTES:
-                yield Rows(origin, header, numbers, rows)
+                yield Rows(origin, numbers, rows, header)
                 rows, numbers, held = [], [], 0
     except (csv.Error, LstmStepError) as error:
         if rows:
-            yield Rows(origin, header, numbers, rows)
+            yield Rows(origin, numbers, rows, header)
         if isinstance(error, LstmStepError):
             raise
         where = f"{place}, line {reader.line_num}"
         raise InputError(f"not CSV: {error}", where=where, hint="check the quotes") from None
     if rows:
-        yield Rows(origin, header, numbers, rows)
+        yield Rows(origin, numbers, rows, header)
 
 
 def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The models of a batch: what a sample's weights, cell and convention mean, each built once."""
+"""The models of a batch, built once each from a sample's weights, cell and convention."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Models:
         self.digests = Digests(settings.root)
 
     def of(self, sample: Sample) -> Model:
-        """Return the sample's model.
+        """The sample's model.
 
         Raises:
             LstmStepError: its weights, cell or convention are refused.
@@ -75,7 +75,7 @@ class Models:
         return model
 
     def _files(self, sample: Sample) -> dict[str, str]:
-        """Return the files that a sample names and that are there, with their digests.
+        """Digests of the files that a sample names, those that exist.
 
         Taken before they are read: a file that changes in between has another digest later.
         """
@@ -109,8 +109,9 @@ class Models:
             case None if self.settings.weights:
                 with self._at_hand(place_of(self.settings.weights)) as place:
                     return read_weights(
-                        place, layer=layer, cell=cell, convention=convention, edit=edit
-                    )
+                        place, layer=layer, cell=cell, convention=convention, edit=edit,
+                        external=self.settings.external,
+                    )  # fmt: skip
             case None:
                 sizes = sizes_of(sample.x, sample.h, sample.c)
                 model = preset_model("identity", edit(cell or LSTM), sizes=sizes)
@@ -133,7 +134,7 @@ class Models:
 
     @contextlib.contextmanager
     def _at_hand(self, shown: Path) -> Iterator[Path]:
-        """Give a file that a sample or the batch names as one that readers can open."""
+        """Make a file that a sample or the batch names one that readers can open."""
         place = place_of(str(shown), self.settings.root)
         _check_regular(place)
         with at_hand(place, shown) as near:
@@ -143,11 +144,11 @@ class Models:
 def _check_regular(path: Path) -> None:
     """Refuse a device or FIFO: waiting for one would stop all other samples."""
     if is_remote(path):
-        return  # elsewhere there are none
+        return  # remote files are never devices
     try:
         irregular = path.exists() and not path.is_file() and not path.is_dir()
     except (OSError, ValueError):
-        return  # whoever opens it says why not
+        return  # opening it says why
     if irregular:
         raise InputError("not a regular file", where=safe(path), hint="name a weight file")
 
@@ -157,7 +158,7 @@ def _names_file(cell: str) -> bool:
 
 
 def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
-    """Return the options of an inline preset, each of which is a whole number."""
+    """Check that the options of an inline preset are whole numbers."""
     for key, value in options.items():
         if key not in ("seed", "hidden_size", "output_size"):
             raise InputError(
@@ -169,7 +170,7 @@ def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
 
 
 def sample_trace(sample: Sample, settings: SampleSettings) -> Trace:
-    """Return the run of one sample; errors as those of a record."""
+    """Run one sample; errors are those of its record."""
     try:
         model = Models(settings).of(sample)
     except LstmStepError as error:

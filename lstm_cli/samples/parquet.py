@@ -34,7 +34,7 @@ def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
             first = 1
             for batch in file.iter_batches(batch_size=size):
                 columns = {n: column_values(batch.column(i)) for i, n in enumerate(names)}
-                yield Columns(origin, range(first, first + len(batch)), columns, {})
+                yield Columns(origin, range(first, first + len(batch)), columns)
                 first += len(batch)
     except (OSError, ValueError, TypeError, NotImplementedError, ArithmeticError) as error:
         raise InputError(
@@ -45,7 +45,7 @@ def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
 
 
 def column_values(column: Any) -> list[Any] | Array:
-    """Return a column's values: floats of one shape as an array, which takes no object for each."""
+    """Values of a column: floats of one shape as an array, which needs no object for each."""
     inner, shape = column, [len(column)]
     while _is_list(inner.type) and not inner.null_count and len(inner):
         lengths = np.asarray(inner.value_lengths())

@@ -23,18 +23,18 @@ from lstm_cli.files.safe import decode, parse_json
 from lstm_cli.samples.tables import VECTORS, SampleTable, Tables, Uncertain
 
 _BRACKET = ord("[")
-# So many kinds of lines get a pattern, in one chunk, and lines of so many members.
+# At most so many kinds of lines in a chunk get a pattern, each of at most so many members.
 MAX_KINDS, MAX_MEMBERS = 64, 256
-# What simdjson and its proxies raise: not JSON, not UTF-8, too deep; no list, one with something
-# else than numbers in it, an empty one.
+# What simdjson and its proxies raise: for what is not JSON, not UTF-8 or too deep; for what is not
+# a list, or a list that is empty or has anything but numbers.
 _REFUSALS = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, Uncertain)
 
-# What is between a name and its value, and between members: as `json.dumps` writes it, nothing, or
-# any white space.
+# Separators of names and values, and of members: as `json.dumps` writes them, without spaces, or
+# with any white space.
 _SPACE = rb"[ \t\r]*"
 _STYLES = ((rb": ", rb", "), (rb":", rb","), (_SPACE + rb":" + _SPACE, _SPACE + rb"," + _SPACE))
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-# No text is in a list of numbers, so that it ends before the next name.
+# A list of numbers has no text in it, so it ends before the next name.
 _LIST_OF_NUMBERS = rb'(\[[^"]*\])'
 _SCALAR = rb"(" + _TEXT + rb'|[^"\[\]{},]+)'
 _MAX_DEPTH = 6
@@ -49,7 +49,7 @@ def strictly(line: bytes) -> Any:
 
 
 def quick_reader(tables: Tables) -> Reader | None:
-    """Return a reader that fills tables with lines, or None where simdjson is not installed."""
+    """Make a reader that fills tables with lines; None if simdjson is not installed."""
     try:
         import simdjson
     except ImportError:
@@ -71,7 +71,7 @@ class Reader:
         self.kinds: list[_Kind] = []
 
     def take(self, start: int, lines: Sequence[bytes]) -> None:
-        """Take the lines from a position on, few enough to stay next to the processor."""
+        """Add lines from a position on, few enough to stay in the processor's cache."""
         positions: Sequence[int] = range(start, start + len(lines))
         for kind in self.kinds:
             positions, lines = self._taken(kind, positions, lines)
@@ -87,7 +87,7 @@ class Reader:
     def _taken(
         self, kind: _Kind, positions: Sequence[int], lines: Sequence[bytes]
     ) -> tuple[Sequence[int], Sequence[bytes]]:
-        """Take the lines of a kind; return the others."""
+        """Add the lines of a kind; return the others."""
         matches = list(map(kind.fullmatch, lines))
         rows = [match.groups() for match in matches if match]
         if rows and len(rows) == len(lines):  # nearly always
@@ -100,7 +100,7 @@ class Reader:
         return [positions[place] for place in left], [lines[place] for place in left]
 
     def _fill(self, kind: _Kind, positions: Sequence[int], rows: Sequence[Any]) -> None:
-        """Take lines that a kind matches: all of them, or each that can be, alone."""
+        """Add lines that a kind matches: all at once or, where one is refused, one by one."""
         table = self.tables.table(kind.keys, kind.symbols)
         try:
             columns = [
@@ -130,7 +130,7 @@ class _Columns:
         self.parser = self.new_parser()
 
     def vectors(self, texts: Sequence[bytes]) -> tuple[Sequence[Any], bytes]:
-        """Return the shape of each list of numbers, or list of rows, and all of the numbers.
+        """Read the shape of each list of numbers, or list of rows, and all of the numbers.
 
         Raises:
             one of `_REFUSALS`: one of them is no such list, or empty, or of unequal rows.
@@ -139,7 +139,7 @@ class _Columns:
         document = self._parsed(text, len(texts))
         numbers = document.as_buffer(of_type="d")
         shapes: Sequence[Any]
-        # Of many, NumPy counts ten times as fast as `bytes.count`.
+        # NumPy counts many ten times as fast as `bytes.count`.
         brackets = int(np.count_nonzero(np.frombuffer(text, np.uint8) == _BRACKET))
         if brackets == 1 + len(texts):
             shapes = list(map(len, document))
@@ -147,7 +147,7 @@ class _Columns:
                 raise Uncertain
             return shapes, numbers
         shapes = list(map(self._shape, document))
-        # A list in a list in a list has more.
+        # Lists nested three deep have more.
         if brackets != 1 + sum(1 if type(each) is int else 1 + each[0] for each in shapes):
             raise Uncertain
         return shapes, numbers
@@ -161,7 +161,7 @@ class _Columns:
         return len(value), widths.pop()
 
     def scalars(self, texts: Sequence[bytes]) -> Sequence[Any]:
-        """Return texts, numbers, true, false and null.
+        """Read texts, numbers, true, false and null.
 
         Raises:
             one of `_REFUSALS`: one of them is none of these.
@@ -170,7 +170,7 @@ class _Columns:
         return found
 
     def others(self, texts: Sequence[bytes]) -> Sequence[Any]:
-        """Return lists and objects; where many samples have the same, one for all.
+        """Read lists and objects; those that many samples share are read once.
 
         Raises:
             one of `_REFUSALS`: one is not what the strict parser would make of it.
@@ -185,14 +185,14 @@ class _Columns:
         is_list = type(value) is self.list_type
         if text.count(b"{") > (0 if is_list else 1):
             found = strictly(text)
-        else:  # no object in it, in which a member could be there twice
+        else:  # it has no object with a member that could be there twice
             found = value.as_list() if is_list else value.as_dict()
         if found is None or len(found) != len(value):
             raise Uncertain
         return found
 
     def _parsed(self, text: bytes, count: int) -> Any:
-        """Return a list of JSON with so many elements.
+        """Parse a JSON list of `count` elements.
 
         A parser takes no text while a value of the last one is alive, and whoever keeps a frame of
         ours, as a profiler of threads does for a moment, keeps these values: there is a new parser
@@ -231,7 +231,7 @@ class _Kind:
     reading: Sequence[Callable[[_Columns, Sequence[bytes]], Any]]
 
     def put(self, table: SampleTable, positions: Sequence[int], columns: Iterator[Any]) -> None:
-        """Put columns that were read into their table."""
+        """Add columns that were read to their table."""
         table.positions += positions
         for key in self.keys:
             if key in self.absent:
@@ -246,7 +246,7 @@ class _Kind:
 
 
 def _kind_of(line: bytes) -> _Kind | None:
-    """Return the kind of a line; None for one that only `Chunk.read` can judge."""
+    """Make the kind of a line; None for one that only `Chunk.read` can judge."""
     document = strictly(line)
     if type(document) is not dict or "x" not in document:
         return None
@@ -281,7 +281,7 @@ class _Members:
         self.reading: list[Callable[[_Columns, Sequence[bytes]], Any]] = []
 
     def pattern(self, document: dict[str, Any], absent: frozenset[str]) -> bytes:
-        """Return the pattern of a sample."""
+        """The pattern of a sample."""
         return self._object(
             (key, self._value(key, value, key in absent)) for key, value in document.items()
         )
@@ -309,15 +309,15 @@ class _Members:
 
 
 def _name(key: str) -> bytes:
-    """Return the pattern of a member's name, written in either way that `json.dumps` knows."""
+    """Pattern of a member's name, in either of the ways `json.dumps` writes it."""
     texts = (json.dumps(key), json.dumps(key, ensure_ascii=False))
-    # Half a character has no bytes of its own, and only its escape stands for it.
+    # A lone surrogate has no UTF-8 bytes: only its escape can stand for it.
     ways = {re.escape(text.encode(errors="backslashreplace")) for text in texts}
     return rb"(?:" + rb"|".join(sorted(ways)) + rb")" if len(ways) > 1 else ways.pop()
 
 
 def _nested(depth: int) -> bytes:
-    """Return the pattern of a list or an object with such in it; no way is tried twice."""
+    """Pattern of a list or object, nested up to `depth`; it never backtracks."""
     inside = rb'[^"\[\]{}]++|' + _TEXT + (rb"|" + _nested(depth - 1) if depth else b"")
     return rb"[\[{](?:" + inside + rb")*+[\]}]"
 

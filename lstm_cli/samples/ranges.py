@@ -9,7 +9,7 @@ from pathlib import Path
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
 from lstm_cli.samples import chunks
-from lstm_cli.samples.chunks import Chunk, Lines, Origin, key_of
+from lstm_cli.samples.chunks import Chunk, Origin, key_of
 from lstm_cli.samples.files import CHUNK, cut_lines, line_lists, numbered, opens_document
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -32,7 +32,7 @@ class Range:
 
 
 def line_ranges(path: Path, origin: Origin) -> Iterator[Range] | None:
-    """Return the chunks that reading a file gives; None where it is not plain lines of JSON.
+    """Ranges of the chunks of a file; None if it is not plain lines of JSON.
 
     Raises:
         InputError: it cannot be opened; while the ranges are taken: it cannot be read.
@@ -53,7 +53,7 @@ def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
     start = 0
     with open_checked(path) as stream:
         for first, lines in cut_lines(line_lists(stream), CHUNK):
-            # A line that is too long comes cut: its file cannot be counted in this way.
+            # A line that is too long arrives cut, so bytes cannot be counted.
             if any(len(line) > chunks.MAX_LINE_BYTES for line in lines):
                 raise InputError(
                     "a line is too long", where=safe(path), hint="at most 16 MiB a line"
@@ -65,7 +65,7 @@ def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
 
 
 def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
-    """Return the chunk that a range is.
+    """Read the chunk of a range.
 
     Raises:
         InputError: the file cannot be opened or read, or its lines are not what they were.
@@ -81,6 +81,3 @@ def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
             hint="run the same command again: what is finished and unchanged stays",
         )
     return found
-
-
-__all__ = ["Lines", "Range", "line_ranges", "read_range"]

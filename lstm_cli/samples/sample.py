@@ -41,7 +41,7 @@ class Sample:
         steps: as `--steps`; 0 where not given.
         expected: symbol -> `(n,)` for the last step or `(T, n)` for all.
         atol: the largest difference that still counts as equal; None for the batch's own.
-        extra: members that are none of ours: the user's own, handed on to the answer.
+        extra: the user's own members, handed on to the answer.
         folder: what paths in it are relative to.
         place: file and line, for messages.
     """
@@ -75,7 +75,7 @@ Read = Sample | BadSample
 
 
 def read_sample(document: Any, default_id: str, folder: Path, place: str) -> Read:
-    """Return the sample a decoded JSON object describes, or the reason why it is none."""
+    """Build a sample from a decoded JSON object, or a `BadSample` with the reason why not."""
     if not isinstance(document, dict):
         error = InputError("not an object", where=place, hint='{"x": […], "weights": …}')
         return BadSample(Foreign.of(default_id), error)
@@ -87,13 +87,13 @@ def read_sample(document: Any, default_id: str, folder: Path, place: str) -> Rea
 
 
 def extra_members(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members that are the user's own, and none that an answer has itself."""
+    """The user's own members, except those that an answer has itself."""
     return {key: document[key] for key in extra_keys(tuple(document))}
 
 
 @lru_cache(maxsize=256)
 def extra_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of the keys that are neither a sample's nor an answer's."""
+    """The keys that belong neither to a sample nor to an answer."""
     return tuple(key for key in keys if key not in KEYS and key not in ANSWERED)
 
 
@@ -103,7 +103,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
             "this is an answer of lstm-step, not a sample: its h and c are results", where=place,
             hint="give x, h and c without 'schema'; what should come out goes under 'expected'",
         )  # fmt: skip
-    # Said first of what is no sample at all, such as a file of weights.
+    # Checked first, for what is not a sample at all, such as a file of weights.
     if not any(key == "x" or _meaning(key)[0] == "x" for key in document):
         raise InputError("'x' is missing", where=place, hint="a sample needs at least x")
     check_keys(tuple(document), place)
@@ -131,10 +131,10 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
     )
 
 
-# What looks like one of ours: meaning -> spellings. Case makes no difference, nor what stands
-# between the parts of a name; one of five letters or more may be written in one word. `length`,
-# `mask` and `dtype` are no keys of a sample yet: passed over, they would change the numbers. What
-# changes no number (`ID`, `notes`) is in nobody's way. `$` is the state's letter, `%` its word.
+# Lookalikes of our keys: meaning -> spellings. Case makes no difference, nor does what separates
+# the parts of a name; a name of five letters or more may be written as one word. A sample has no
+# `length`, `mask` or `dtype` yet, and ignoring them would change the numbers. What changes no
+# number (`ID`, `notes`) is let through. `$` is the state's letter, `%` its word.
 _OF_STATES = (
     "$_prev $_previous prev_$ previous_$ $_init $_initial init_$ initial_$ $_in $_start start_$ "
     "$_before $_t_1 $_t_minus_1 $_tm1 $t_1 $x $_state state_$ %_state %_states %_prev %_init %_0 "
@@ -186,20 +186,20 @@ _INSTEAD = {
 _BETWEEN = re.compile(r"[\s_.\-−^()\[\]{}]+")
 # One number of a state (h0, c_1), a value of a step (z_f).
 _STATE, _VALUE = re.compile(r"([hc])_?[0-9]{1,6}"), re.compile(r"z_[a-z]")
-# In length_s or weight_g the last letter is a unit: it is no slip for `lengths`, `weights`.
+# In length_s or weight_g the last letter is a unit, not a slip for `lengths` or `weights`.
 _UNIT = re.compile("_[a-z]$")
-# Those that may be misspelt: others are too near to words of other people (`mode`, `experts`).
+# Keys that may be misspelt; others are too close to users' own words (`mode`, `experts`).
 _MISSPELT = (
     *(key for key in KEYS if len(key) > 3 and key != "note"), "h_prev", "c_prev", "hidden",
     "hidden_state", "cell_state", "initial_state", "inputs", "weight", "target", "targets",
     "length", "lengths", "seq_length", "sequence_length", "attention_mask",
 )  # fmt: skip
-# A longer key is nothing like ours.
+# A longer key cannot look like one of ours.
 _MOST_LETTERS = 40
 
 
 def _spellings() -> dict[str, str]:
-    """Return spelling -> meaning; those of five letters or more in one word too."""
+    """Map spellings to meanings; those of five letters or more also as one word."""
     found = {key: key for key in (*KEYS, *_INSTEAD) if key not in ("id", "note")}
     for meaning, words in _SPELLINGS.items():
         found |= dict.fromkeys(words.lower().split(), meaning)
@@ -207,7 +207,7 @@ def _spellings() -> dict[str, str]:
 
 
 def _in_one(name: str) -> str:
-    """Return a name in one word, if it is long enough to be known by it."""
+    """A name as one word, if that is long enough to be recognized."""
     whole = name.replace("_", "")
     return whole if len(whole) > 4 else name
 
@@ -233,7 +233,7 @@ def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
     if meaning in _INSTEAD:
         what, hint = f"{word} '{safe(key)}' is not supported", _INSTEAD[meaning]
     elif meaning not in keys:
-        in_table = meaning == "expected" and word != "key"  # there it is a column a symbol
+        in_table = meaning == "expected" and word != "key"  # a table has one column a symbol
         shown = "expected.h" if in_table else meaning
         what, hint = f"unknown {word} '{safe(key)}'", f"did you mean '{shown}'?"
     else:
@@ -246,10 +246,10 @@ def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
 
 @lru_cache(maxsize=256)  # samples of a file mostly have the same keys
 def _lookalike(keys: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return the first key that looks like one of ours, and which one."""
+    """The first key that looks like one of ours, and the one it looks like."""
     for key in keys:
         meaning, misspelt = _meaning(key)
-        # Beside the right one, a word that is only near to it is another word.
+        # If the right key is there too, one that only resembles it is another word.
         if meaning and key not in KEYS and not (misspelt and meaning in keys):
             return key, meaning
     return None
@@ -275,7 +275,7 @@ def _meaning(key: str) -> tuple[str, bool]:
 
 
 def _is_slip(name: str, word: str) -> bool:
-    """Whether one letter too many, too few or wrong, or two changed over, makes a word a name."""
+    """Whether a name is a word with one letter added, dropped or changed, or two swapped."""
     if name[:1] != word[0] or abs(len(name) - len(word)) > 1:
         return False
     own, right = name, word
@@ -283,8 +283,8 @@ def _is_slip(name: str, word: str) -> bool:
         own, right = own[1:], right[1:]
     while own and right and own[-1] == right[-1]:
         own, right = own[:-1], right[:-1]
-    changed_over = len(own) == 2 and own == right[::-1]
-    slip = changed_over or max(len(own), len(right)) == 1
+    swapped = len(own) == 2 and own == right[::-1]
+    slip = swapped or max(len(own), len(right)) == 1
     return slip and difflib.SequenceMatcher(None, name, word).ratio() > 0.8
 
 

@@ -1,4 +1,4 @@
-"""What holds for a whole batch, and how it went."""
+"""Settings of a whole batch, and the tally of how it went."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from lstm_cli.cell.weights import Model
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
 ANSWERS = 2
-# So many keys and assumptions are counted, by their first letters.
+# At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
 
 def unchanged(cell: Cell) -> Cell:
-    """Return a cell as it is: the edit of a batch that edits none."""
+    """Leave a cell as it is: the edit of a batch without one."""
     return cell
 
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """What holds for samples that do not say otherwise.
+    """Settings for samples that do not say otherwise.
 
     Attributes:
         model: the weights of samples that name none; None is the preset identity.
         weights: the file of `model`, read again for samples that name another cell or convention.
         layer: which LSTM of a weight file, where it has several.
+        external: whether an ONNX model may have its weights in files beside it.
         cell: of samples that name none; None lets the weights decide.
         edit: a last edit of every table (a forget bias, a clip).
         convention: of samples that name none; "" lets the weights decide.
@@ -48,6 +49,7 @@ class SampleSettings:
     model: Model | None = None
     weights: str = ""
     layer: str = ""
+    external: bool = False
     cell: Cell | None = None
     edit: Callable[[Cell], Cell] = field(default=unchanged)
     convention: str = ""
@@ -66,7 +68,7 @@ class SampleSettings:
         """
         digest = hashlib.blake2b(f"{__version__} {ANSWERS}".encode(), digest_size=16)
         for each in fields(self):
-            if each.name not in ("model", "cell", "edit", "root"):
+            if each.name not in ("model", "cell", "edit", "root", "external"):
                 digest.update(repr((each.name, getattr(self, each.name))).encode())
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())
@@ -104,7 +106,7 @@ class Tally:
     handed_on: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
-        """Count what another counted."""
+        """Add the counts of another tally."""
         self.samples += other.samples
         self.failed += other.failed
         self.matched += other.matched
@@ -114,10 +116,10 @@ class Tally:
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Tally:
-        """Return the tally that a file has as JSON.
+        """Read a tally from its JSON object.
 
         Raises:
-            AttributeError, KeyError, TypeError, ValueError: it is none.
+            AttributeError, KeyError, TypeError, ValueError: it is not a tally.
         """
         samples, failed, matched, mismatched = (
             int(record[each]) for each in ("samples", "failed", "matched", "mismatched")
@@ -130,7 +132,7 @@ class Tally:
 
 
 def _together(some: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:
-    """Return counts added up: of the first texts alone, so that no user's keys fill memory.
+    """Add up counts, of the first texts only, so that no user's keys fill memory.
 
     Whatever is left out of a part is left out of the whole, too: the order of adding is the same.
     """

@@ -20,7 +20,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.files.safe import MAX_EXACT_INT
 
 VECTORS = ("x", "h", "c")
-# Stands for a value that only `Chunk.read` can judge: a text where numbers should be, …
+# Stands for a value that only `Chunk.read` can judge, such as a text where numbers should be.
 UNSURE = object()
 _NUMBERS = frozenset((float, int))
 
@@ -34,7 +34,7 @@ class Vectors:
     """One vector of many samples.
 
     Attributes:
-        needed: whether a sample without it is none.
+        needed: whether every sample must have it.
         shapes: of each: n of a plain list, (rows, n) of nested ones, None where it is absent, or
             `UNSURE`.
         packed: the numbers as doubles, end to end, in pieces.
@@ -45,7 +45,7 @@ class Vectors:
     packed: list[bytes] = field(default_factory=list)
 
     def add(self, values: Sequence[Any], booleans: bool) -> None:
-        """Take the decoded values of some more samples.
+        """Add the decoded values of more samples.
 
         Args:
             values: lists of numbers, lists of such lists, None, or anything else.
@@ -54,7 +54,7 @@ class Vectors:
         try:
             shapes, numbers = _packed(values, booleans)
         except (Uncertain, TypeError, IndexError, struct.error):
-            if len(values) > 1:  # whichever it is, it costs the others nothing but time
+            if len(values) > 1:  # whichever it is, the others lose nothing but time
                 for value in values:
                     self.add([value], booleans)
                 return
@@ -62,12 +62,12 @@ class Vectors:
         self.put(shapes, numbers)
 
     def put(self, shapes: Sequence[Any], numbers: bytes) -> None:
-        """Take the shapes and the numbers of some more samples."""
+        """Add the shapes and numbers of more samples."""
         self.shapes += shapes
         self.packed.append(numbers)
 
     def judge(self, *, finite: bool) -> None:
-        """Make samples UNSURE whose numbers may not be what was written.
+        """Mark as UNSURE the samples whose numbers may not be what was written.
 
         A whole number past 2^53 is another, of 2^53 or more, when it is rounded to a double.
         """
@@ -90,7 +90,7 @@ class Vectors:
 
     @cached_property
     def starts(self) -> Array:
-        """Where those of each sample start; asked for before any of them is UNSURE."""
+        """Offset of each sample's numbers; first read before any sample is UNSURE."""
         shapes = self.shapes
         if shapes.count(shapes[0]) == len(shapes):  # nearly always
             return np.arange(len(shapes) + 1) * _size(shapes[0])
@@ -99,16 +99,16 @@ class Vectors:
 
     @cached_property
     def piece(self) -> int:
-        """The most numbers that each sample has a whole number of times."""
+        """Greatest common divisor of the samples' sizes."""
         return int(np.gcd.reduce(self.starts)) or 1
 
     def stacked(self, rows: Array) -> Array:
-        """Return `(N, n)` or `(N, rows, n)` of the samples, of one shape, at these places."""
+        """Stack the samples at these places, all of one shape, as `(N, n)` or `(N, rows, n)`."""
         shape = self.shapes[rows[0]]
         if len(rows) == len(self.shapes):
             numbers = self.flat
         else:
-            # Rows of one width, mostly: so many numbers are taken by one index.
+            # Rows mostly have one width: one index then takes that many numbers.
             piece = self.piece
             indices = self.starts[rows][:, None] // piece + np.arange(_size(shape) // piece)
             numbers = self.flat.reshape(-1, piece)[indices]
@@ -123,7 +123,7 @@ def _size(shape: Any) -> int:
 
 
 def _packed(values: Sequence[Any], booleans: bool) -> tuple[Sequence[Any], bytes]:
-    """Return shapes and numbers of lists that are all plain, or all nested.
+    """Shapes and numbers of lists that are all plain, or all nested.
 
     What else there may be (texts, objects, nothing) has no length, or nothing that can be packed.
 
@@ -146,7 +146,7 @@ def _packed(values: Sequence[Any], booleans: bool) -> tuple[Sequence[Any], bytes
 
 
 def _widths(counts: list[int], widths: list[int]) -> list[int]:
-    """Return the one width of each sample's rows; all rows stand one after the other."""
+    """Width of each sample's rows, given the widths of all rows one after the other."""
     if widths.count(widths[0]) == len(widths):
         return widths[:1] * len(counts)
     rows = iter(widths)
@@ -183,7 +183,7 @@ class SampleTable:
         self.members = {key: [] for key in own}
 
     def add(self, positions: Iterable[int], documents: Sequence[Any], booleans: bool) -> None:
-        """Take some more decoded samples.
+        """Add more decoded samples.
 
         Args:
             positions: where they are in their chunk.
@@ -191,7 +191,7 @@ class SampleTable:
             booleans: whether true and false may be where numbers should be.
         """
         self.positions += positions
-        # Each object is looked at once for all of its members.
+        # Each object is visited once, for all of its members.
         for key, values in zip(self.keys, _transposed(documents), strict=True):
             if key in VECTORS:
                 self.vectors[key].add(values, booleans)
@@ -203,7 +203,7 @@ class SampleTable:
 
 
 def _transposed(objects: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
-    """Return the values of each member of objects that have the same, in the same order."""
+    """Yield the values of each member, of objects with the same members in the same order."""
     return zip(*map(tuple, map(dict.values, objects)), strict=True)
 
 
@@ -220,13 +220,13 @@ class Tables:
     single: list[int] = field(default_factory=list)
 
     def table(self, keys: tuple[str, ...], symbols: tuple[str, ...]) -> SampleTable:
-        """Return the table of samples with these members."""
+        """The table of samples with these members."""
         if (keys, symbols) not in self.tables:
             self.tables[keys, symbols] = SampleTable(keys, symbols)
         return self.tables[keys, symbols]
 
     def add(self, start: int, documents: Sequence[Any], booleans: bool = True) -> None:
-        """Take the samples from a position on, decoded; None where only `read` can tell."""
+        """Add decoded samples from a position on; None stands for one only `read` can judge."""
         for kind, places in _kinds(documents).items():
             positions = [start + place for place in places]
             if kind is None:
@@ -248,7 +248,7 @@ class Tables:
 
 
 def _kinds(documents: Sequence[Any]) -> dict[Any, Sequence[int]]:
-    """Return (members, expected symbols) -> places; None for what cannot be in a table."""
+    """Map (members, expected symbols) to places; None is the key of what fits no table."""
     if set(map(type, documents)) == {dict} and len(set(map(tuple, documents))) == 1:
         expected = documents if "expected" not in documents[0] else [
             each["expected"] for each in documents

@@ -18,6 +18,7 @@ from functools import lru_cache
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, Number, names_in, substitute
 from lstm_cli.cell.notation import UNICODE, is_parameter, write
+from lstm_cli.cell.roles import is_layer
 from lstm_cli.show.circuit_parts import (
     BOX_HEIGHT,
     BOX_WIDTH,
@@ -41,7 +42,6 @@ from lstm_cli.show.circuit_reading import (
     face_of,
     flows,
     inlined_rows,
-    is_layer,
     leaf_of,
     rank,
     way_of,

@@ -14,12 +14,12 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, safe, suggest
 from lstm_cli.cell.notation import UNICODE, Style
+from lstm_cli.cell.roles import pre_activations
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS, View, checked_view, chosen_steps, chosen_units
 
 USUAL = ("f", "i", "g", "o", "c", "h")
-GATES = ("f", "i", "g", "o")
 # A table of the reader's own with no more rows than this is shown whole.
 FEW_ROWS = 8
 
@@ -112,8 +112,9 @@ def shown_symbols(trace: Trace, asked: Sequence[str] = ()) -> tuple[str, ...]:
             )
     if asked:
         return tuple(dict.fromkeys(asked))
-    named = [symbol for symbol in rows if not symbol.startswith("z_")]
-    if not set(GATES) & set(rows) and len(named) <= FEW_ROWS:
+    sums = {symbol for each in trace.layers for symbol in pre_activations(each.cell)}
+    named = [symbol for symbol in rows if symbol not in sums]
+    if len(named) <= FEW_ROWS:
         return tuple(named)
     return tuple(symbol for symbol in rows if symbol in USUAL)
 

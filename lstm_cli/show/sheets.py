@@ -1,4 +1,4 @@
-"""A page of text, numbers and tables in three kinds: plain text, Markdown, LaTeX.
+"""A page of text, numbers and tables in four kinds: plain text, Markdown, LaTeX, HTML.
 
 A `Writer` gives each part of a page as text; what is on the page is decided elsewhere.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.foreign import latex, markdown, markdown_code, safe
+from lstm_cli.base.foreign import html, latex, markdown, markdown_code, safe
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
 
@@ -71,8 +71,16 @@ class Writer(Protocol):
         """Return equations, each with what it is called."""
         ...
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-        """Return a table; its cells are ready for the format."""
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
+    ) -> str:
+        """Table, its cells ready for the format.
+
+        Args:
+            head: what stands above each column; all "" for none.
+            rows: the cells.
+            right: which columns stand to the right; else all but the first two.
+        """
         ...
 
     def page_break(self) -> str:
@@ -132,17 +140,26 @@ class _TextWriter:
         wide = max((cell_len(equation) for _, equation in rows), default=0)
         return "".join(f"  {_padded(each, wide)}   {name}\n" for name, each in rows) + "\n"
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
+    ) -> str:
         widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
+        places = [_pushed if each else _padded for each in right or _numbers_right(head)]
         lines = []
-        for row in (head, *rows):
-            cells = zip(row, widths, (_padded, _padded, *[_pushed] * len(row)), strict=False)
+        for row in (head, *rows) if any(head) else rows:
+            cells = zip(row, widths, places, strict=True)
             lines.append("  ".join(place(cell, width) for cell, width, place in cells).rstrip())
-        lines.insert(1, "─" * (sum(widths) + 2 * len(widths) - 2))
+        if any(head):
+            lines.insert(1, "─" * (sum(widths) + 2 * len(widths) - 2))
         return "\n".join(lines) + "\n\n"
 
     def page_break(self) -> str:
         return "\f\n"
+
+
+def _numbers_right(head: Sequence[str]) -> list[bool]:
+    """The columns behind the first two, which are words: numbers."""
+    return [place > 1 for place in range(len(head))]
 
 
 def _indented(text: str, width: int, by: int) -> str:
@@ -208,8 +225,11 @@ class _MarkdownWriter(_TextWriter):
     def equations(self, rows: Sequence[tuple[str, str]]) -> str:
         return "".join(f"- `{equation}` · {name}\n" for name, equation in rows) + "\n"
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-        lines = [head, ["---"] * len(head), *rows]
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
+    ) -> str:
+        rule = ["---:" if each else "---" for each in right or [False] * len(head)]
+        lines = [head, rule, *rows]
         return "".join(f"| {' | '.join(row)} |\n" for row in lines) + "\n"
 
     def page_break(self) -> str:
@@ -297,10 +317,13 @@ class _LatexWriter:
         lines = [f"${equation}$ & {name} \\\\\n" for name, equation in rows]
         return "\\begin{tabular}{ll}\n" + "".join(lines) + "\\end{tabular}\n\n"
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
+    ) -> str:
         lines = [" & ".join(row) + r" \\[6pt]" for row in rows]
+        places = "".join("r" if each else "l" for each in right or _numbers_right(head))
         return (
-            "\\begin{tabular}{ll" + "r" * (len(head) - 2) + "}\n" + " & ".join(head)
+            f"\\begin{{tabular}}{{{places}}}\n" + " & ".join(head)
             + " \\\\ \\hline\n\\rule{0pt}{14pt}" + "\n".join(lines) + "\n\\end{tabular}\n\n"
         )  # fmt: skip
 
@@ -320,8 +343,86 @@ def _latex_number(text: str) -> str:
     return mantissa + (rf" \cdot 10^{{{int(exponent)}}}" if exponent else "")
 
 
+_HTML_HEAD = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
+body {{ padding: 0 1rem }}
+table {{ border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }}
+th, td {{ padding: 2px 12px 2px 0; text-align: left; vertical-align: top }}
+th {{ border-bottom: 1px solid gray }}
+.right {{ text-align: right; font-variant-numeric: tabular-nums }}
+dt {{ font-weight: 600 }}
+</style>
+<h1>{title}</h1>
+"""
+
+
+class _HtmlWriter:
+    """A page of its own: no script, nothing fetched, light and dark."""
+
+    style = UNICODE
+    blank = "_________"
+    width = WIDTH
+
+    def begin(self, title: str) -> str:
+        return _HTML_HEAD.format(title=title)
+
+    def end(self) -> str:
+        return "</html>\n"
+
+    def heading(self, text: str) -> str:
+        return f"<h2>{text}</h2>\n"
+
+    def paragraph(self, text: str) -> str:
+        return f"<p>{text}</p>\n"
+
+    def math(self, text: str) -> str:
+        return self.code(text)
+
+    def code(self, text: str) -> str:
+        return f"<code>{html(text)}</code>"
+
+    def verbatim(self, text: str) -> str:
+        lines = map(html, text.strip("\n").split("\n"))
+        return "<pre>" + "\n".join(lines) + "</pre>\n"
+
+    def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        return "<dl>\n" + "".join(f"<dt>{name}<dd>{said}\n" for name, said in rows) + "</dl>\n"
+
+    def escape(self, text: str) -> str:
+        return html(text)
+
+    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        return self.verbatim("\n".join(_matrix_text(name, array) for name, array in named))
+
+    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        return self.items([(self.code(equation), name) for name, equation in rows])
+
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
+    ) -> str:
+        places = [' class="right"' * each for each in right or _numbers_right(head)]
+        lines = [("th", head)] if any(head) else []
+        made = "".join(
+            "<tr>" + "".join(f"<{tag}{place}>{cell}</{tag}>"
+                             for cell, place in zip(row, places, strict=True)) + "\n"
+            for tag, row in [*lines, *(("td", row) for row in rows)]
+        )  # fmt: skip
+        return f"<table>\n{made}</table>\n"
+
+    def page_break(self) -> str:
+        return '<hr style="break-after: page">\n'
+
+
 WRITERS: dict[str, type[Writer]] = {
     "text": _TextWriter,
     "markdown": _MarkdownWriter,
     "latex": _LatexWriter,
+    "html": _HtmlWriter,
 }

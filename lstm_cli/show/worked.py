@@ -16,8 +16,8 @@ from lstm_cli.cell.notation import Notation, Style, split, write
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.show.arithmetic import Working, parameters, work_out
 from lstm_cli.show.rows import INPUT_LABELS, choose, strongest_unit
+from lstm_cli.show.sentences import Teller
 from lstm_cli.show.terminal import last_step
-from lstm_cli.show.worked_sentences import Teller
 
 
 @dataclass(frozen=True)

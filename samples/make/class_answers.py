@@ -1,6 +1,6 @@
 """Write samples/class/answers.csv: nine people's answers to the exercise beside it.
 
-    lstm-step explain --exercise --seed 7 --save samples/class/exercise.json
+    lstm-step exercise --seed 7 --save samples/class/exercise.json
     python samples/make/class_answers.py
 
 Needs Python alone, and nothing of the package: right numbers and wrong ones are computed here, in

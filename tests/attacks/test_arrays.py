@@ -82,7 +82,7 @@ HEADERS = {
     "4 GiB header": (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", "not an npy"),
     "50 MB header": (npy(b"(" * 50_000_000, version=(2, 0)), "not an npy"),
     "version 9": (npy(GOOD, version=(9, 0)), "not an npy"),
-    "cut": (saved(np.arange(9.0))[:-1], "declares 72 bytes (9,), the file has 71"),
+    "cut": (saved(np.arange(9.0))[:-1], "declares 72 bytes (9,), but the file has 71"),
     "only magic": (b"\x93NUMPY", "not an npy"),
     "nothing": (b"", "not an npy"),
     "a pickle": (b"cos\nsystem\n(S'touch PWNED'\ntR.", "not an npy"),
@@ -161,7 +161,7 @@ ARCHIVES = {
     "no array inside": (lambda: npz(("x.txt", b"1 2")), "not an npy array"),
     "empty archive": (lambda: npz(), "several keys"),
     "bad code points": (
-        lambda: npz(("x.npy", npy(GOOD.replace("<f8", "<U1"), b"\xff" * 8))), "cut or damaged",
+        lambda: npz(("x.npy", npy(GOOD.replace("<f8", "<U1"), b"\xff" * 8))), "truncated or damaged",
     ),
 }  # fmt: skip
 
@@ -184,10 +184,10 @@ def test_a_key_twice_is_refused(tmp_path: Path) -> None:
         data = npz(("W_f.npy", saved([[1.0, 1]])), ("W_f.npy", saved([[2.0, 2]])))
     path = tmp_path / "x.npz"
     path.write_bytes(data)
-    assert_refused(call("--x", "1", "--weights", path), 3, "key 'W_f' is there twice")
+    assert_refused(call("--x", "1", "--weights", path), 3, "key 'W_f' occurs twice")
     both = npz(("x.npy", saved([1.0])), ("x", saved([2.0])))
     path.write_bytes(both)
-    assert_refused(call("--x", f"@{path}"), 3, "key 'x' is there twice")
+    assert_refused(call("--x", f"@{path}"), 3, "key 'x' occurs twice")
 
 
 def test_weights_that_are_text_or_not_finite_are_refused(tmp_path: Path) -> None:

@@ -371,7 +371,7 @@ def test_a_cell_cannot_steer_a_terminal(tmp_path: Path) -> None:
     """What a cell of TOML calls itself and its rows comes out only as escapes, in every command."""
     cell = write_cell(tmp_path / "cell.toml", EVIL)
     given = ("--x", "1;2", "--cell", cell, "--preset", "random")
-    sheet = ("explain", "--exercise", "--cell", cell, "--preset", "random")
+    sheet = ("exercise", "--cell", cell, "--preset", "random")
     answers = [call(*given, "-f", form, env={"COLUMNS": width})
                for form in ("table", "plain", "csv", "markdown", "latex", "json", "c")
                for width in ("40", "200")]  # fmt: skip
@@ -400,8 +400,8 @@ def test_samples_and_answers_cannot_steer_a_terminal(tmp_path: Path) -> None:
         call("diagnose", path), call("diagnose", path, "-f", "markdown"), call("vet", path),
         call("vet", path, "-f", "markdown"), call("vet", path, "-o", tmp_path / "more.json"),
         call("batch", path, "--check", "-f", "table"), call("batch", path, "--check"),
-        call("diagnose", one, "--grade", answers), call("diagnose", one),
-        call("diagnose", one, "--grade", answers, "-f", "csv"),
+        call("grade", one, answers), call("diagnose", one),
+        call("grade", one, answers, "-f", "csv"),
     ):  # fmt: skip
         assert "this is a bug" not in answer.err
         assert_tame(answer)

@@ -386,7 +386,7 @@ def test_plugins_are_off_and_the_environment_is_as_it_was(tmp_path: Path) -> Non
     code = (
         "import os; from lstm_cli.formats import hdf5; import sys\n"
         f"sys.path.insert(0, {str(tmp_path)!r})\n"
-        "print(hdf5._library('test').SEEN, os.environ.get('HDF5_PLUGIN_PRELOAD'))"
+        "print(hdf5.library().SEEN, os.environ.get('HDF5_PLUGIN_PRELOAD'))"
     )
     environment = {k: v for k, v in os.environ.items() if k != "HDF5_PLUGIN_PRELOAD"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)

@@ -63,8 +63,8 @@ def refused(read: Read, folder: Path, data: bytes, *, ask: bool = False) -> Inpu
 SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "does not begin with '{'"),
     "no header": (bytes(8), "does not begin with '{'"),
-    "header of 2**62": (safetensors({}, length=2**62), "is said to take 4,611,686"),
-    "header past the end": (safetensors({}, length=3), "is said to take 3 bytes"),
+    "header of 2**62": (safetensors({}, length=2**62), "is declared as 4,611,686"),
+    "header past the end": (safetensors({}, length=3), "is declared as 3 bytes"),
     "header over 10 MB": (safetensors(b"{" + b" " * 10_000_000 + b"}"), "limit is 10,000,000"),
     "a list": (safetensors(b"{}"[:1] + b"]"), "not JSON"),
     "not UTF-8": (safetensors(b'{"\xff": 1}'), "not UTF-8"),
@@ -78,8 +78,8 @@ SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "overlap": (
         safetensors({"a": entry([2], 0, 8), "b": entry([2], 4, 12)}, bytes(12)), "overlaps",
     ),
-    "hole": (safetensors({"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)), "a hole"),
-    "hole before": (safetensors({"a": entry([1], 4, 8)}, bytes(8)), "leaves a hole"),
+    "hole": (safetensors({"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)), "a gap"),
+    "hole before": (safetensors({"a": entry([1], 4, 8)}, bytes(8)), "leaves a gap"),
     "bytes after": (safetensors({"a": entry([1], 0, 4)}, bytes(5)), "the tensors end at byte"),
     "past the end": (safetensors({"a": entry([9], 0, 36)}, bytes(4)), "the tensors end at byte"),
     "wrong size": (safetensors({"a": entry([3], 0, 4)}, bytes(4)), "needs 12 bytes"),
@@ -149,8 +149,8 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "NEWOBJ of what is known": (
         pickled(global_("collections", "OrderedDict"), b")\x81"), "NEWOBJ is not read",
     ),
-    "a call of text": (pickled(text("eval"), b")R"), "a call of what is no function"),
-    "a state for a list": (pickled(b"]}b"), "a state is given to what has none"),
+    "a call of text": (pickled(text("eval"), b")R"), "a call of something that is not a function"),
+    "a state for a list": (pickled(b"]}b"), "a state for something that has none"),
     "empty": (b"", "pickle exhausted"),
     "no STOP": (b"\x80\x02}", "pickle exhausted"),
     "nothing on the stack": (b"\x80\x02.", "operations without operands"),
@@ -169,14 +169,14 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "an unhashable key": (pickled(b"}](s"[:2], b"Ns"), "neither text nor a number"),
     "a key of nested tuples": (pickled(b"})", b"\x85" * 100_000, b"Ns"), "neither text nor"),
     "a storage of another kind": (
-        pickled(storage(kind="torch\ndevice")), "a storage of no known type",
+        pickled(storage(kind="torch\ndevice")), "a storage of an unknown type",
     ),
     "a persistent id of text": (pickled(text("x"), b"Q"), "not that of a storage"),
     "a negative size": (
-        one_tensor("w", tensor((-1,), (1,))), "not a whole number from 0 on",
+        one_tensor("w", tensor((-1,), (1,))), "not a non-negative integer",
     ),
     "shape and strides differ": (one_tensor("w", tensor((2, 2), (1,))), "unequal shape"),
-    "33 axes": (one_tensor("w", tensor((1,) * 33, (1,) * 33)), "no short tuple"),
+    "33 axes": (one_tensor("w", tensor((1,) * 33, (1,) * 33)), "not a short tuple"),
     "two names alike": (
         pickled(b"}(", text("a.b"), tensor((1,), (1,)), text("a"), b"}", text("b"),
                 tensor((1,), (1,)), b"su"),
@@ -544,7 +544,7 @@ def test_numbers_in_a_pickle_do_not_overflow(tmp_path: Path) -> None:
         operations = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage() + number(value)
         data = pickled(operations + numbers(1) + numbers(1) + b"tR")
         error = refused(torch_.read, tmp_path, torch_zip(data, {"0": bytes(16)}))
-        assert "not a whole number" in error.what
+        assert "not a non-negative integer" in error.what
 
 
 UNREADABLE: dict[str, tuple[str, bytes, str, str]] = {

@@ -210,7 +210,7 @@ def test_an_unknown_convention_is_refused() -> None:
 
 
 def test_conventions_say_what_confirms_them() -> None:
-    """Every row has a source; one that nothing confirms is listed as a rumour."""
+    """Every row has a source; one that nothing confirms says so."""
     for row in CONVENTIONS.values():
         assert row.source
         assert row.title

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from inspect import signature
 from typing import Annotated, Any
 
@@ -12,12 +15,17 @@ import typer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lstm_cli.base.paste import command as command_line
+from lstm_cli.base.paste import option_words
 from lstm_cli.commands import _declared as declared
+from lstm_cli.commands._front import COMMANDS
 from lstm_cli.commands._options import Dtype, Side
 from lstm_cli.commands.run.command import run
+from tests.tools import call
 
-DEFAULTS = {name: each.default for name, each in signature(run).parameters.items()}
-NAMES = sorted(declared._declared(run))
+OPTIONS = list(declared.declared_options(run))
+DEFAULTS = {each.name: each.option.default for each in OPTIONS}
+NAMES = sorted(name for each in OPTIONS for name in each.option.names)
 VALUES = ["", "0", "5", "-1", "0,0.5", "-0.1,0.3", "1e3", "inf", "1_0", " 7 ", "json", "float32",
           "FLOAT32", "auto", "forward", "run", "x y", "@x.npy", "½"]  # fmt: skip
 ODD = ["-", "--", "-h", "--help", "--nonsense", "--json=1", "--steps=5", "-n=5", "-n5", "-fjson",
@@ -27,13 +35,14 @@ ODD = ["-", "--", "-h", "--help", "--nonsense", "--json=1", "--steps=5", "-n=5",
 def typers(words: list[str]) -> dict[str, Any] | None:
     """Return what Typer calls `run` with; None where it does not call it."""
     calls: list[dict[str, Any]] = []
+    command: Any = declared.for_typer(run)
 
-    @wraps(run)
+    @wraps(command)
     def noted(**given: Any) -> None:
         calls.append(given)
 
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command()(declared.for_typer(noted))
+    alone.command()(noted)
     failure: Any = typer.BadParameter.__base__
     try:
         typer.main.get_command(alone).main(list(words), standalone_mode=False)
@@ -82,19 +91,76 @@ def test_the_rest_is_left_to_typer(words: list[str]) -> None:
     assert declared.read(run, words) is None
 
 
-def test_an_option_of_another_command_is_told_too() -> None:
-    """`for_typer` keeps names, settings and defaults, and leaves other parameters as they are."""
+@declared.options("Numbers")
+class Numbers:
+    """A group of two options."""
+
+    level: int = declared.option("--level", "-l", default=3, min=1, help="How high.")
+    kind: str = declared.option("--kind", default="", help=lambda own: f"At {own.level}.")
+
+
+@declared.options("All")
+class All:
+    """A group with another within it, and what is no option."""
+
+    place: str = "here"
+    numbers: Numbers = Numbers()
+    side: Side | None = declared.option("--side", default=None)
+
+
+def test_groups_are_spread_out_and_filled() -> None:
+    """`for_typer` makes each option of nested groups a parameter; `call` gives them back filled."""
 
     def command(
         path: Annotated[str, typer.Argument()],
-        level: Annotated[int, declared.option("--level", "-l", min=1)] = 3,
-    ) -> tuple[str, int]:
+        own: All = All("there", Numbers(level=5)),
+        check: bool = declared.option("--check", default=False),
+    ) -> tuple[Any, ...]:
         """Do it."""
-        return path, level
+        return path, own, check
 
     told: Callable[..., Any] = declared.for_typer(command)
     parameters = signature(told).parameters
     assert (told.__doc__, told.__name__) == ("Do it.", "command")
-    assert [each.default for each in parameters.values()] == [signature(command).empty, 3]
-    assert isinstance(parameters["level"].annotation.__metadata__[0], typer.models.OptionInfo)
-    assert told(path="a", level=1) == ("a", 1)
+    assert list(parameters) == ["path", "level", "kind", "side", "check"]
+    assert [parameters[name].default for name in list(parameters)[1:]] == [5, "", None, False]
+    infos = {name: each.annotation.__metadata__[0] for name, each in parameters.items()}
+    assert (infos["kind"].help, infos["level"].rich_help_panel) == ("At 5.", "Numbers")
+    assert told(path="a", kind="x", check=True) == ("a", All("there", Numbers(5, "x")), True)
+    assert declared.read(command, ["--side", "backward"]) == {"side": Side.BACKWARD}
+
+
+def test_options_that_differ_become_the_words_that_gave_them() -> None:
+    """Only what is not at its default is named; flags stand alone, choices by their value."""
+    group = All("there", Numbers(level=7), Side.BACKWARD)
+    given = declared.differing(group)
+    assert given == {"--level": 7, "--side": Side.BACKWARD}
+    line = command_line(*option_words(given | {"--check": True}))
+    assert line == "lstm-step --level 7 --side backward --check"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_option_is_declared_twice(name: str) -> None:
+    """No two options of a command share a name or a parameter: each value has one place."""
+    home = import_module(f"lstm_cli.commands.{name}.command")
+    told = list(declared.declared_options(getattr(home, COMMANDS[name].function)))
+    names = [each.name for each in told], [name for each in told for name in each.option.names]
+    for each in names:
+        assert len(set(each)) == len(each)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_options_in_groups(name: str) -> None:
+    """The three that people need come first; every option has its place in one group, described."""
+    page = call(name, "--help", env={"COLUMNS": "100"}).out
+    home = import_module(f"lstm_cli.commands.{name}.command")
+    sections = re.findall(r"^(\S[^\n]*):\n((?:  .*\n)+)", page, re.M)
+    rows = {title: re.findall(r"^  (-.*?)(?:  |$)", body, re.M) for title, body in sections}
+    told = list(declared.declared_options(getattr(home, COMMANDS[name].function)))
+    first = getattr(home, "FIRST", ())
+    most_used = [re.split(r"[ ,]+", row) for row in rows.get("Most used", [])]
+    assert all(name in row for name, row in zip(first, most_used, strict=True))
+    assert len(first) == 3 or len(told) < 5
+    for each in told:
+        assert each.option.names[0].split("/")[0] in " ".join(itertools.chain(*rows.values()))
+        assert each.option.settings.get("help") or each.option.settings.get("hidden")

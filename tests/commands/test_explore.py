@@ -21,7 +21,7 @@ from rich.text import Text
 
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
-from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.commands.explore import cursor as go
 from lstm_cli.commands.explore import drawing
 from lstm_cli.commands.explore.cursor import Cursor
@@ -30,203 +30,43 @@ from lstm_cli.commands.explore.equation import working
 from lstm_cli.commands.explore.grid import fitted, table
 from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
 from lstm_cli.commands.explore.scene import Scene, meets, origin, rows_of, sentence
-from lstm_cli.commands.explore.state import (
-    EditablePlace,
-    Session,
-    edited_run,
-    number_at,
-    place_of,
-    read_number,
-)
 from lstm_cli.commands.explore.strip import strip
+from lstm_cli.engine.edits import EditablePlace, EditedRun
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.files.cell_files import read_cell
 from lstm_cli.formats.read import read_weights
 from lstm_cli.show.colours import scale_of
-from tests.cases import WITNESS_SPECS, as_witness, spec_cell
+from tests.cases import WITNESS_SPECS, as_witness
 from tests.conftest import random_arrays, random_inputs, random_weights
+from tests.engine.test_edits import same_as_witness, stacked, traced
 from tests.tools import ROOT, call
 
 pytest.importorskip("textual")  # what follows needs the extra
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from lstm_cli.commands.explore.app import ExploreApp
+from lstm_cli.commands.explore.app import ExploreApp, read_number
 
 GOLDEN = Path(__file__).parents[1] / "golden_explore"
-SPECS = ["lstm", "peephole+projection", "coupled-forget", "hard-sigmoid", "clip", "forget-bias"]
-
-
-def traced(name: str = "lstm", steps: int = 5, seed: int = 3, hidden: int = 4) -> Trace:
-    """Return a run of a witness's cell, all numbers distinct and none zero."""
-    weights = random_weights(spec_cell(name), hidden=hidden, seed=seed)
-    return run(Model.single(weights), *random_inputs(weights, steps, seed=seed + 1))
-
-
-def stacked(steps: int = 4) -> Trace:
-    """Return a run of two layers, both with two directions."""
-    layers = []
-    for level, inputs in enumerate((3, 8)):
-        pair = [random_weights(LSTM, inputs, 4, seed=10 * level + k) for k in (1, 2)]
-        layers.append(Layer({"forward": pair[0], "backward": pair[1]}))
-    generator = np.random.default_rng(5)
-    x, h, c = (generator.uniform(-1, 1, shape) for shape in ((steps, 3), (4, 4), (4, 4)))
-    return run(Model(tuple(layers)), x, h, c)
 
 
 def scene(trace: Trace, **where: object) -> Scene:
-    return Scene(Session(trace), Cursor(**where))  # type: ignore[arg-type]
+    return Scene(EditedRun(trace), Cursor(**where))  # type: ignore[arg-type]
 
 
-# ---- what follows from an edit
-
-
-@pytest.mark.parametrize("name", SPECS)
-def test_an_edit_of_x_and_of_the_states_is_a_run_from_them(name: str) -> None:
-    """Numbers edited in x, h0 and c0 give the witness's run of the edited vectors."""
-    trace = traced(name)
-    session = Session(trace)
-    for place, value in [
-        (EditablePlace(0, "x", (2, 1)), 0.77), (EditablePlace(0, "h_prev", (1, 0)), -0.31),
-        (EditablePlace(0, "c_prev", (1, 3)), 1.9),
-    ]:  # fmt: skip
-        session = session.edited(place, value)
-    x, h, c = (np.array(trace.layers[0].values[s]) for s in ("x", "h_prev", "c_prev"))
-    x[1, 1], h[0, 0], c[0, 3] = 0.77, -0.31, 1.9
-    witness = as_witness(trace.model.first, **WITNESS_SPECS[name])
-    _same_as_witness(session.trace, witness.run(x.tolist(), h[0].tolist(), c[0].tolist()))
-
-
-@pytest.mark.parametrize("name", ["lstm", "peephole+projection"])
-def test_an_edit_of_a_weight_is_a_run_with_it(name: str) -> None:
-    """A recurrent weight, an input weight and a bias, edited, give the witness's run with them."""
-    trace = traced(name)
-    wide = trace.model.first.output_size
-    session = Session(trace).edited(EditablePlace(0, "W_i", (2, 1)), 0.6)
-    session = session.edited(EditablePlace(0, "W_o", (0, wide + 2)), -0.8)
-    session = session.edited(EditablePlace(0, "b_f", (3,)), 1.2)
-    witness = as_witness(trace.model.first, **WITNESS_SPECS[name])
-    witness.U["i"][2][1], witness.W["o"][0][2], witness.b["f"][3] = 0.6, -0.8, 1.2
-    each = trace.layers[0]
-    first = each.at(1)
-    steps = witness.run(
-        each.values["x"].tolist(), first["h_prev"].tolist(), first["c_prev"].tolist()
-    )
-    _same_as_witness(session.trace, steps)
-
-
-@pytest.mark.parametrize("name", SPECS)
-def test_a_state_overridden_in_the_middle_goes_on_from_there(name: str) -> None:
-    """Steps before an override stay, and those from it on are the witness's from the new state."""
-    trace = traced(name, steps=6)
-    session = Session(trace).edited(EditablePlace(0, "c_prev", (4, 2)), -1.4)
-    session = session.edited(EditablePlace(0, "h_prev", (4, 1)), 0.9)
-    session = session.edited(EditablePlace(0, "c_prev", (6, 0)), 0.05)
-    witness = as_witness(trace.model.first, **WITNESS_SPECS[name])
-    each = trace.layers[0]
-    x, first = each.values["x"].tolist(), each.at(1)
-    made = witness.run(x[:3], first["h_prev"].tolist(), first["c_prev"].tolist())
-    h, c = list(made[-1]["h"]), list(made[-1]["c"])
-    h[1], c[2] = 0.9, -1.4
-    made += witness.run(x[3:5], h, c)
-    h, c = list(made[-1]["h"]), list(made[-1]["c"])
-    c[0] = 0.05
-    made += witness.run(x[5:], h, c)
-    _same_as_witness(session.trace, made)
-    now = session.trace.layers[0]
-    assert now.at(4)["c_prev"][2] == -1.4
-    assert now.at(5)["c_prev"].tolist() == now.at(4)["c"].tolist()
-
-
-def test_an_override_of_a_backward_direction_reaches_the_steps_before_it() -> None:
-    """Backward, what follows from a state of step 3 are steps 3, 2 and 1, and step 4 stays."""
-    weights = random_weights(LSTM, seed=8)
-    x, h, c = random_inputs(weights, 4, seed=9)
-    trace = run(Model((Layer({"backward": weights}),)), x, h, c)
-    now = Session(trace).edited(EditablePlace(0, "c_prev", (3, 1)), 2.5).trace.layers[0]
-    witness = as_witness(weights)
-    last = witness.run(x[3:].tolist(), h.tolist(), c.tolist())
-    state = list(last[0]["c"])
-    state[1] = 2.5
-    rest = witness.run(x[:3][::-1].tolist(), last[0]["h"], state)
-    expected = [*rest[::-1], last[0]]
-    for symbol in "figoch":
-        assert np.allclose(now.values[symbol], [e[symbol] for e in expected], rtol=0, atol=1e-13)
-
-
-def _same_as_witness(trace: Trace, steps: Sequence[dict[str, list[float]]]) -> None:
-    for symbol in "figoch":
-        got = trace.layers[0].values[symbol]
-        assert np.allclose(got, [step[symbol] for step in steps], rtol=0, atol=1e-13), symbol
-
-
-def test_an_edit_below_runs_every_layer_above() -> None:
-    """In a stack, an edit of x gives the engine's run of the edited x, in all layers."""
-    trace = stacked()
-    x = np.array(trace.layers[0].values["x"])
-    x[2, 0] = -3.0
-    h, c = ([e.at(1 if e.direction == "forward" else 4)[s] for e in trace.layers]
-            for s in ("h_prev", "c_prev"))  # fmt: skip
-    expected = run(trace.model, x, h, c)
-    now = Session(trace).edited(EditablePlace(0, "x", (3, 0)), -3.0).trace
-    for got, wanted in zip(now.layers, expected.layers, strict=True):
-        assert (got.layer, got.direction) == (wanted.layer, wanted.direction)
-        for symbol, values in wanted.values.items():
-            assert np.array_equal(got.values[symbol], values), symbol
-    assert not np.array_equal(now.layers[3].values["h"], trace.layers[3].values["h"])
-
-
-def test_an_edit_above_leaves_the_layers_below() -> None:
-    """An override in layer 1 backward changes that run alone."""
-    trace = stacked()
-    now = Session(trace).edited(EditablePlace(3, "h_prev", (2, 1)), 0.4).trace
-    for place in range(3):
-        assert np.array_equal(now.layers[place].values["h"], trace.layers[place].values["h"])
-    assert now.layers[3].at(2)["h_prev"][1] == 0.4
-    assert not np.array_equal(now.layers[3].at(1)["h"], trace.layers[3].at(1)["h"])
-    assert np.array_equal(now.layers[3].at(3)["h"], trace.layers[3].at(3)["h"])
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_run_that_is_cut_is_the_same_to_the_bit(dtype: str) -> None:
-    """An edit that puts back what stood there, anywhere, gives the given run to the bit."""
-    weights = random_weights(cell_named("peephole"), seed=4)
-    trace = run(Model.single(weights), *random_inputs(weights, 5), dtype=dtype)
-    again = Session(trace).edited(EditablePlace(0, "x", (1, 0)), 9.0)
-    again = again.edited(
-        EditablePlace(0, "x", (1, 0)), number_at(trace, EditablePlace(0, "x", (1, 0)))
-    )
-    assert again.edits == ()
-    session = Session(trace).edited(EditablePlace(0, "c_prev", (3, 1)), 7.0)
-    edit = session.edits[0]
-    kept = type(edit)(edit.place, number_at(trace, edit.place))
-    joined = edited_run(trace, [kept])
-    for symbol, values in trace.layers[0].values.items():
-        assert joined.layers[0].values[symbol].dtype == values.dtype
-        assert np.array_equal(joined.layers[0].values[symbol], values), symbol
-
-
-def test_the_given_number_is_an_edit_where_another_would_follow() -> None:
-    """A state set to what it was at first is held there, when an earlier edit has moved it."""
-    trace = traced()
-    place = EditablePlace(0, "c_prev", (3, 0))
-    moved = Session(trace).edited(EditablePlace(0, "x", (1, 0)), 5.0)
-    held = moved.edited(place, number_at(trace, place))
-    assert number_at(moved.trace, place) != number_at(trace, place)
-    assert number_at(held.trace, place) == number_at(trace, place)
-    assert len(held.edits) == 2
+# ---- what can be edited
 
 
 def test_what_is_computed_cannot_be_edited() -> None:
     """A gate, and x of an upper layer, are refused with what can be edited instead."""
     trace = stacked()
     with pytest.raises(LstmStepError, match="f is computed") as refused:
-        place_of(trace, 0, "f", (1, 0))
+        go.selected_place(trace, Cursor(symbol="f"))
     assert "w for the weights" in refused.value.hint
     with pytest.raises(LstmStepError, match="x of layer 1 is what layer 0 puts out"):
-        place_of(trace, 2, "x", (1, 0))
-    assert place_of(trace, 1, "x", (2, 1)) == EditablePlace(0, "x", (2, 1))
-    assert place_of(trace, 1, "W_f", (2, 1)) == EditablePlace(1, "W_f", (2, 1))
+        go.selected_place(trace, Cursor(run=2, symbol="x"))
+    at = Cursor(run=1, symbol="x", t=2, unit=1)
+    assert go.selected_place(trace, at) == EditablePlace(0, "x", (2, 1))
 
 
 @pytest.mark.parametrize("text", ["", "1,2", "nan", "inf", "1e999", "0x10", "١", "@file", "-", "a"])
@@ -326,7 +166,7 @@ def test_everything_fits_the_screen(name: str, width: int, height: int) -> None:
     """For every cell and row, no part is higher or wider than its place, nor the sum of them."""
     trace = traced(name, steps=7)
     for symbol in go.symbols_of(trace.model.cell):
-        at = Scene(Session(trace), Cursor(symbol=symbol, unit=1, t=3), colour=False)
+        at = Scene(EditedRun(trace), Cursor(symbol=symbol, unit=1, t=3), colour=False)
         shown = [at]
         if weights := go.to_weights(trace, at.cursor):
             shown.append(Scene(at.session, weights, notation="split", colour=False))
@@ -367,7 +207,7 @@ def test_a_table_of_ones_own_is_explored(table_: str) -> None:
         lines = go.lines_of(weights, symbol) if inner else ()
         for at in [cursor, *(go.by_row(trace, inner, by) for by in range(len(lines)) if inner)]:
             for column in range(9):
-                each = Scene(Session(trace), go.by_unit(trace, at, column), colour=False)
+                each = Scene(EditedRun(trace), go.by_unit(trace, at, column), colour=False)
                 _fits(table(each, 80, 12), 80, 12)
                 _fits(working(each, 80, 9), 80, 9)
                 _fits(words(each, 80, 3), 80, 3)
@@ -395,7 +235,7 @@ def test_the_selected_number_is_always_in_sight() -> None:
     """In a layer of 200 units, the window of units follows the selection."""
     trace = traced(steps=2, hidden=200)
     for unit in (0, 1, 97, 199):
-        at = Scene(Session(trace), Cursor(symbol="c", unit=unit), colour=False)
+        at = Scene(EditedRun(trace), Cursor(symbol="c", unit=unit), colour=False)
         value = float(trace.layers[0].at(1)["c"][unit])
         text = table(at, 80, 14).plain
         assert re.search(rf"▸ *{re.escape(f'{value:.6f}'.rstrip('0'))} ", text)
@@ -421,7 +261,7 @@ def test_the_strip_of_a_long_run_is_binned() -> None:
     """A thousand steps share the columns of a screen, and the mark stands under the step's own."""
     trace = traced(steps=1000)
     for t in (1, 15, 16, 990, 1000):
-        text = strip(Scene(Session(trace), Cursor(t=t), colour=False), 80, 2)
+        text = strip(Scene(EditedRun(trace), Cursor(t=t), colour=False), 80, 2)
         line, under = text.plain.split("\n")
         assert f"t = {t} · a column is the mean of 15 steps" in under
         assert under.index("▲") == line.index("] ") + 2 + (t - 1) // 15
@@ -435,7 +275,7 @@ def test_the_strip_has_the_colours_of_every_picture() -> None:
         | {f"b_{k}": np.full(1, 0.1) for k in "fiog"},
     )
     trace = run(Model.single(weights), [[0.5], [0.25]], [0.3], [0.2])
-    shown = Scene(Session(trace), Cursor(symbol="c"))
+    shown = Scene(EditedRun(trace), Cursor(symbol="c"))
     expected = [scale_of(trace["c"], "c").colour(value) for value in trace["c"][:, 0]]
     line = strip(shown, 40, 2).plain.split("\n")[0]
     spans = [str(span.style) for span in strip(shown, 40, 2).spans if "on #" in str(span.style)]
@@ -455,7 +295,7 @@ def test_the_strip_without_colour_is_bars() -> None:
         | {f"b_{k}": np.zeros(1) for k in "igo"},
     )
     trace = run(Model.single(weights), [[-1.0], [1.0], [0.0]], [0.3], [0.2])
-    text = strip(Scene(Session(trace), Cursor(symbol="f"), colour=False), 40, 2).plain
+    text = strip(Scene(EditedRun(trace), Cursor(symbol="f"), colour=False), 40, 2).plain
     assert text.split("\n")[0] == "▸ f_t[0] " + "▁" * 8 + "█" * 8 + "▅" * 8
 
 
@@ -484,9 +324,9 @@ def test_a_number_says_where_it_is_from() -> None:
     trace = traced()
     assert origin(scene(trace, symbol="c_prev")).endswith("the initial state")
     assert origin(scene(trace, symbol="h_prev", t=3)).endswith("h_t of step 2")
-    session = Session(trace).edited(EditablePlace(0, "c_prev", (3, 0)), 2.0)
+    session = EditedRun(trace).edited(EditablePlace(0, "c_prev", (3, 0)), 2.0)
     said = origin(Scene(session, Cursor(symbol="c_prev", t=3)))
-    assert said.startswith("C_{t−1}[0] = 2 · put here by you · was ")
+    assert said.startswith("C_{t−1}[0] = 2 · set by you · was ")
     upper = scene(stacked(), run=2, symbol="x")
     assert origin(upper).endswith("what layer 0 puts out")
 
@@ -512,7 +352,7 @@ async def _screen(app: ExploreApp, keys: Sequence[str], size: tuple[int, int]) -
         return _text(app)
 
 
-async def _press(pilot: Pilot[Session], *keys: str) -> None:
+async def _press(pilot: Pilot[EditedRun], *keys: str) -> None:
     """Press keys; a word that starts with `=` is typed letter by letter."""
     for key in keys:
         await pilot.press(*(key[1:] if key.startswith("=") else [key]))
@@ -603,7 +443,7 @@ def test_shift_goes_ten_at_a_time() -> None:
 
 
 def test_an_edit_is_followed_on_the_screen_and_taken_back() -> None:
-    """A typed number changes the run as the witness says; u takes it back, r all, u the reset."""
+    """A typed number changes the run as the witness says; u takes it back, r all, u the reset, U redoes."""
     trace = traced()
     each = trace.layers[0]
     x, first = each.values["x"].tolist(), each.at(1)
@@ -614,20 +454,24 @@ def test_an_edit_is_followed_on_the_screen_and_taken_back() -> None:
         app = ExploreApp(trace)
         async with app.run_test() as pilot:
             await _press(pilot, *["up"] * 9, "right", "right", "e", "=-2.25", "enter")
-            _same_as_witness(app.trace, made)
+            same_as_witness(app.trace, made)
             assert re.search(r"▸-2\.25 +◆", _text(app))
             await _press(pilot, "e", "=3", "enter", "u")
-            _same_as_witness(app.trace, made)
+            same_as_witness(app.trace, made)
             await _press(pilot, "r")
             assert app.trace is trace
             await _press(pilot, "u")
-            _same_as_witness(app.trace, made)
+            same_as_witness(app.trace, made)
             await _press(pilot, "u")
             assert app.trace is trace
             await _press(pilot, "e", "enter")
             assert "the number is the same" in _text(app)
             await _press(pilot, "u")
             assert "nothing to undo" in _text(app)
+            await _press(pilot, "U")
+            same_as_witness(app.trace, made)
+            await _press(pilot, "U", "U")
+            assert "nothing to redo" in _text(app)
 
     asyncio.run(edits())
 
@@ -636,7 +480,7 @@ def test_a_weight_is_edited_among_the_weights() -> None:
     """w, the arrows and e edit the weight that is selected, and the row follows."""
     trace = traced()
 
-    async def edits() -> tuple[Session, str]:
+    async def edits() -> tuple[EditedRun, str]:
         app = ExploreApp(trace)
         async with app.run_test() as pilot:
             await _press(pilot, "down", "right", "w", "down", "right", "e", "=0.125", "enter", "w")
@@ -651,7 +495,7 @@ def test_a_weight_is_edited_among_the_weights() -> None:
     steps = witness.run(
         each.values["x"].tolist(), first["h_prev"].tolist(), first["c_prev"].tolist()
     )
-    _same_as_witness(session.trace, steps)
+    same_as_witness(session.trace, steps)
 
 
 def test_what_is_no_number_is_said_and_can_be_mended() -> None:
@@ -669,7 +513,7 @@ def test_what_is_no_number_is_said_and_can_be_mended() -> None:
             assert app.scene.cursor == cursor
             await _press(pilot, *["backspace"] * 5, "=1.5", "enter")
             assert not app.editing
-            assert number_at(app.trace, EditablePlace(0, "c_prev", (1, 0))) == 1.5
+            assert app.scene.session.now(EditablePlace(0, "c_prev", (1, 0))) == 1.5
 
     asyncio.run(edits())
 
@@ -736,7 +580,7 @@ def test_every_way_out_is_clean(key: str) -> None:
 
     app = asyncio.run(ends())
     assert app.return_code == 0
-    assert isinstance(app.return_value, Session)
+    assert isinstance(app.return_value, EditedRun)
 
 
 def test_stop_ends_the_app_in_the_middle_of_an_edit() -> None:
@@ -846,9 +690,9 @@ def test_what_is_printed_runs_again(arguments: list[str], monkeypatch: pytest.Mo
     """With any options, the command that is printed gives the edited run."""
     from lstm_cli.commands.explore import command as explore
 
-    kept: list[Session] = []
+    kept: list[EditedRun] = []
 
-    def edit(app: ExploreApp) -> Session:
+    def edit(app: ExploreApp) -> EditedRun:
         session = app.scene.session.edited(EditablePlace(0, "x", (1, 0)), -0.7)
         kept.append(session.edited(EditablePlace(0, "c_prev", (1, 1)), 0.3))
         return kept[-1]
@@ -880,25 +724,25 @@ def test_a_missing_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_edits_are_told() -> None:
     """Each edit is a line with the number before and after it."""
-    session = Session(_hand()).edited(EditablePlace(0, "x", (2, 1)), 0.5)
+    session = EditedRun(_hand()).edited(EditablePlace(0, "x", (2, 1)), 0.5)
     session = session.edited(EditablePlace(0, "b_o", (1,)), -2.0)
     lines = list(edit_lines(session))
     assert lines[0] == "edited: x_t[1] of step 2: 5 → 0.5"
     assert lines[1].startswith("edited: b_o[1]: ")
     assert lines[1].endswith(" → -2")
     assert repeated_vectors(session) is None
-    stack = Session(stacked()).edited(EditablePlace(3, "c_prev", (4, 2)), 0.25)
+    stack = EditedRun(stacked()).edited(EditablePlace(3, "c_prev", (4, 2)), 0.25)
     assert "(layer 1 backward)" in next(iter(edit_lines(stack)))
 
 
 def test_a_state_in_the_middle_is_no_option() -> None:
     """Only x and initial states can be said by options; those of a stack are its rows."""
-    middle = Session(_hand()).edited(EditablePlace(0, "c_prev", (2, 0)), 0.5)
+    middle = EditedRun(_hand()).edited(EditablePlace(0, "c_prev", (2, 0)), 0.5)
     assert repeated_vectors(middle) is None
-    first = Session(_hand()).edited(EditablePlace(0, "c_prev", (1, 0)), 0.25)
+    first = EditedRun(_hand()).edited(EditablePlace(0, "c_prev", (1, 0)), 0.25)
     assert repeated_vectors(first) == {"--c": "0.25,-0.4,0.3,-0.2,0.1"}
     trace = stacked()
-    rows = repeated_vectors(Session(trace).edited(EditablePlace(3, "c_prev", (4, 2)), 0.25))
+    rows = repeated_vectors(EditedRun(trace).edited(EditablePlace(3, "c_prev", (4, 2)), 0.25))
     assert rows is not None
     assert rows["--c"].count(";") == 3
     assert rows["--c"].split(";")[3].split(",")[2] == "0.25"

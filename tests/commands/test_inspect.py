@@ -89,7 +89,7 @@ def test_inspect_shows_the_tensors_of_a_file_without_lstms(tmp_path: Path) -> No
     np.savez(tmp_path / "other.npz", dense=np.ones((3, 2)))
     answer = call("inspect", str(tmp_path / "other.npz"))
     assert answer.code == 0
-    assert "no LSTM is recognised" in answer.out
+    assert "no LSTM was recognised" in answer.out
     assert "dense (3, 2) float64" in answer.out
 
 

@@ -153,11 +153,12 @@ def test_vet_says_what_to_do(folder: Path) -> None:
 ])  # fmt: skip
 def test_a_missing_input_is_added(folder: Path, given: tuple[str, ...]) -> None:
     """The command that was given comes back with an x that fits."""
-    from lstm_cli.commands._inputs import RunInputs  # explore needs a terminal before it asks for x
+    from lstm_cli.commands._inputs import RunOptions, VectorOptions
 
     if given[0] == "explore":
+        # It needs a terminal before it asks for x.
         with pytest.raises(Exception, match="--x is missing") as caught:
-            RunInputs(c="1", command="lstm-step explore").trace()
+            RunOptions("lstm-step explore", VectorOptions(c="1")).trace()
         assert caught.value.hint == "lstm-step explore --x 0.5,0.5 --c 1"  # type: ignore[attr-defined]
         return
     assert run(tried(call(*given))).code in (0, 1)

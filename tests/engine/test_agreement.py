@@ -50,7 +50,7 @@ def test_right_numbers_match_in_every_print(case: Case, how: str) -> None:
     ([0.4750, 0.68], "3 decimals", "float32"), ([0.4751], "4 decimals", "float32"),
     ([1e-7], "7 decimals", "float32"), ([0.12345678901234567], "full precision", "float64"),
     ([0.1234567891], "10 decimals", "float64"), ([0.5, 1.0, -9.0], "1 decimal", "float32"),
-    ([0.0, 1.0, 9.0], "whole numbers, read as 2 decimals", "float32"),
+    ([0.0, 1.0, 9.0], "integers, read as 2 decimals", "float32"),
     ([0.0123, 0.123, 0.456, 0.00345], "3 significant digits", "float32"),
     ([1.0, 0.1234, 1.0, 0.5678, 1.0, -1.0], "4 decimals", "float32"),
     ([0.123456, 0.0234567, 1.23456, -0.00345678], "6 significant digits", "float32"),
@@ -59,7 +59,7 @@ def test_right_numbers_match_in_every_print(case: Case, how: str) -> None:
     ([0.57471, 0.33252, 0.25098, 0.71484], "float16", "float16"),  # of five decimals each
     ([0.57471, 0.33252, 0.25098, 0.71487], "5 decimals", "float32"),  # the last is none
     ([0.0, 0.5, 1.0], "1 decimal", "float32"),  # bfloat16 too, which says nothing
-    ([12.0, 7.0, 250.0, 100.0, 33.0, 21.0], "whole numbers, read as 2 decimals", "float32"),
+    ([12.0, 7.0, 250.0, 100.0, 33.0, 21.0], "integers, read as 2 decimals", "float32"),
     ([0.125, 0.375, 0.625, 0.875] * 5, "3 decimals", "float32"),  # as people choose them
     ([10.375, 2.625, 0.125, 5.5, 0.875, 7.25], "3 decimals", "float32"),
     ([0.0625, 0.5, 0.75, 0.5, 0.625, 0.25] * 3, "3 significant digits", "float32"),
@@ -327,7 +327,7 @@ def test_grading_has_room_for_float32(tmp_path: Path) -> None:
         row = [f"{float(text) + shift:.7f}" for _, text in cells]
         lines = [["name", *(name for name, _ in cells)], ["Ann", *row]]
         (tmp_path / "a.csv").write_text("".join(",".join(line) + "\n" for line in lines))
-        answer = call("diagnose", exercise, "--grade", tmp_path / "a.csv", "-f", "jsonl")
+        answer = call("grade", exercise, tmp_path / "a.csv", "-f", "jsonl")
         graded = [each for each in answer.lines if each.get("name") == "Ann"]
         assert graded[0]["result"] in (result, "rounded" if shift else result)
 

@@ -221,7 +221,7 @@ def test_a_trace_too_large_is_refused_before_memory_is_taken() -> None:
 def test_layers_must_fit() -> None:
     """A stack whose layers do not fit is refused when it is built."""
     one = Layer({"forward": random_weights(LSTM)})
-    with pytest.raises(ShapeError, match="layer 1 reads 3 numbers, layer 0 puts out 4"):
+    with pytest.raises(ShapeError, match="layer 1 reads 3 numbers, but layer 0 outputs 4"):
         Model((one, one))
     with pytest.raises(LstmStepError):
         Model(())

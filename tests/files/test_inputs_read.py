@@ -68,11 +68,11 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "run, integers": ([*RUN[:4], "--fixed", "Q3.12", "-o"], ["x.csv", "w.json"]),
     "explain": (["explain", *RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
     "explain, json": (["explain", *RUN, "--json", "-o"], ["w.json"]),
-    "exercise": (["explain", "--exercise", *RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
-    "exercise, key": (["explain", "--exercise", *RUN, "-o", "new.md", "--save", "new.json",
+    "exercise": (["exercise", *RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
+    "exercise, key": (["exercise", *RUN, "-o", "new.md", "--save", "new.json",
                        "--key"], ["x.csv", "w.json"]),
-    "exercise, template": (["explain", "--exercise", *RUN, "--template"], ["x.csv", "w.json"]),
-    "exercise, save": (["explain", "--exercise", *RUN, "--save"], ["x.csv", "w.json"]),
+    "exercise, template": (["exercise", *RUN, "--template"], ["x.csv", "w.json"]),
+    "exercise, save": (["exercise", *RUN, "--save"], ["x.csv", "w.json"]),
     "grad": (["grad", *RUN[:4], "-o"], ["x.csv", "w.json"]),
     "grad, json": (["grad", *RUN[:4], "--json", "-o"], ["x.csv", "w.json"]),
     "report": (["report", *RUN, "-f", "html", "-o"], ["x.csv", "w.json", "own.toml"]),
@@ -85,9 +85,9 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "diagnose, traces": (["diagnose", "ours.json", "theirs.json", "-w", "w.json", "-o"],
                          ["ours.json", "theirs.json", "w.json"]),
     "diagnose, options": (["diagnose", *RUN, "--expect", "h=0.1,0.2", "-o"], ["x.csv", "w.json"]),
-    "grade": (["diagnose", "s.json", "--grade", "answers.csv", "-o"],
+    "grade": (["grade", "s.json", "answers.csv", "-o"],
               ["answers.csv", "s.json", "w.json", "own.toml"]),
-    "grade, csv": (["diagnose", "s.json", "--grade", "answers.csv", "-f", "csv", "-o"],
+    "grade, csv": (["grade", "s.json", "answers.csv", "-f", "csv", "-o"],
                    ["answers.csv", "s.json"]),
     "batch": (["batch", "s.jsonl", "-o"], ["s.jsonl", "w.json", "own.toml"]),
     "batch, options": (["batch", "s.jsonl", "-w", "w.npz", "-o"], ["w.npz"]),
@@ -190,7 +190,7 @@ def test_stdin_may_be_the_file(folder: Path) -> None:
     for words, name in (
         (["batch", "-", "-o"], "s.jsonl"),
         (["--x", "-", "-w", "w.json", "-o"], "x.csv"),
-        (["diagnose", "s.json", "--grade", "-", "-o"], "answers.csv"),
+        (["grade", "s.json", "-", "-o"], "answers.csv"),
     ):
         before = content(folder)
         with open(name, "rb") as stdin:
@@ -301,5 +301,5 @@ def test_resume_reads_its_own_files(folder: Path) -> None:
 
 def test_two_parts_of_an_exercise_are_two_files(folder: Path) -> None:
     """The key is not lost to a sheet that goes to the same file by another name."""
-    said = call("explain", "--exercise", "-o", "a.md", "--key", "./a.md")
+    said = call("exercise", "-o", "a.md", "--key", "./a.md")
     assert_refused(said, 2, "-o and --key name the same file")

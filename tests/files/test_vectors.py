@@ -57,7 +57,7 @@ REFUSALS = {
     "nan": ("1,nan", 3, 3, "not a number", "--allow-nonfinite"),
     "infinity": ("-Infinity", 1, 9, "not a number", "--allow-nonfinite"),
     "too large": ("0,1e999", 3, 5, "too large for a double", "1.8e308"),
-    "typographic minus": ("1,−2", 3, 2, "not a number", "type the plain one: -"),
+    "typographic minus": ("1,−2", 3, 2, "not a number", "use a plain one: -"),
     "other digits": ("1,٣", 3, 1, "not a number", "plain digits 0-9"),
     "wide digits": ("1,２", 3, 2, "not a number", "plain digits 0-9"),
     "abbreviated": ("[0.1 0.2 ... 0.9]", 10, 3, "not a number", "threshold"),
@@ -69,7 +69,7 @@ REFUSALS = {
     "comma before semicolon": ("1,;2", 3, 1, "before this semicolon", "remove the comma"),
     "not closed": ("[1,2", 1, 1, "not closed", "add ]"),
     "not opened": ("1,2]", 4, 1, "no bracket is open", "remove"),
-    "mixed brackets": ("[1,2)", 5, 1, "another kind of bracket", "use [ with ]"),
+    "mixed brackets": ("[1,2)", 5, 1, "does not match the opening bracket", "use [ with ]"),
     "three levels": ("[[[1]]]", 3, 1, "third level", "batch"),
     "bracket in a row": ("1 [2]", 3, 1, "in the middle of a row", "; or ,"),
     "printed scalars": ("[np.float64(1.0)]", 2, 10, "not a number", ".tolist()"),
@@ -262,7 +262,7 @@ def test_one_row_is_repeated_and_rows_are_cut() -> None:
     assert repeat_or_cut(one, 3, "--x").tolist() == [[1, 2]] * 3
     assert repeat_or_cut(three, 2, "--x").tolist() == three[:2].tolist()
     assert repeat_or_cut(three, 0, "--x") is three
-    with pytest.raises(ShapeError, match="4 steps asked for, x has 3 rows"):
+    with pytest.raises(ShapeError, match="4 steps requested, but x has 3 rows"):
         repeat_or_cut(three, 4, "--x")
 
 

@@ -302,8 +302,8 @@ def test_without_h5py_the_error_says_how_to_install_it(monkeypatch: pytest.Monke
     """The exact line for pip is the hint."""
     monkeypatch.setitem(sys.modules, "h5py", None)
     for file in ("keras3_sequential.keras", "keras224.h5"):
-        with pytest.raises(InputError, match="needs h5py") as caught:
-            read(FILES / file)
+        with pytest.raises(InputError, match="needs the package h5py") as caught:
+            read_weights(FILES / file)
         assert caught.value.hint == "pip install 'lstm-cli[keras]'"
 
 
@@ -426,7 +426,7 @@ def test_bidirectional_around_go_backwards_is_exchanged_and_said(tmp_path: Path)
     paths = [f"bidirectional/{way}_layer/cell" for way in ("forward", "backward")]
     (block,) = read(new_file(tmp_path, bidirectional(inner), paths=paths)).blocks
     assert block.parts["backward"].tensors["bias"].tolist() == weights(0, 2)[2].tolist()
-    assert "directions stand exchanged" in block.open[0]
+    assert "directions are swapped" in block.open[0]
 
 
 def versioned(tmp_path: Path, version: str, source: str = "keras224_weights.h5") -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lstm_cli.cell.cells import LSTM, parse_activation
 from lstm_cli.formats import onnx as onnx_
 from lstm_cli.formats.contents import Contents, Variant
 from lstm_cli.formats.detect import find_lstms
-from lstm_cli.formats.read import model_from
+from lstm_cli.formats.read import model_from, read_weights
 from tests.formats.graphs import FILES, assert_golden, golden, goldens
 
 onnx = pytest.importorskip("onnx")
@@ -169,7 +170,7 @@ def test_activation_defaults(save: Save) -> None:
 
 def test_activations_are_ours(save: Save) -> None:
     """Every activation that a block may name is one that our cells can take."""
-    for name in onnx_._ACTIVATIONS:
+    for name in onnx_._BY_ONNX_NAME:
         node = lstm(activations=[name] * 3, activation_alpha=[1e-7], activation_beta=[1e7])
         (block,) = save([node], tensors(weights())).blocks
         for text in block.parts["forward"].variant.activations or ():
@@ -252,7 +253,7 @@ def test_computed_weights(save: Save) -> None:
     note = only_note(save([lstm("X", "W", "X")], tensors(weights())))
     assert "its R is not in the file: it depends on the input 'X'" in note
     note = only_note(save([lstm("X", "W", "absent")], tensors(weights())))
-    assert "nothing makes 'absent'" in note
+    assert "nothing produces 'absent'" in note
 
 
 def test_other_operators(save: Save) -> None:
@@ -267,7 +268,7 @@ def test_states_are_noted(save: Save) -> None:
     arrays = weights() | {"h": np.zeros((1, 1, H), "f4"), "c": np.ones((1, 1, H), "f4")}
     (block,) = save([lstm("X", "W", "R", "B", "X", "h", "c")], tensors(arrays)).blocks
     assert block.open == (
-        "sequence_lens: steps past a sample's length are for you to leave out",
+        "sequence_lens: leave out the steps past a sample's length yourself",
         "initial_h: a constant of the file, all zeros",
         "initial_c: a constant of the file [1, 1, 2], not zeros; give it by --h or --c",
     )
@@ -392,18 +393,14 @@ def test_function_sees_its_inputs_only(save: Save) -> None:
     made = helper.make_function("own", "F", ["x"], ["y"], body, [helper.make_opsetid("", 17)])
     call = helper.make_node("F", ["X"], ["a"], name="f", domain="own")
     note = only_note(save([call], tensors(weights()), functions=[made]))
-    assert "nothing makes 'W'" in note
+    assert "nothing produces 'W'" in note
 
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the onnx package the error is the line that installs it."""
-
-    def absent(name: str) -> Any:
-        raise ImportError(name)
-
-    monkeypatch.setattr(onnx_, "import_module", absent)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(InputError) as caught:
-        onnx_.read(FILES / "onnx_forward.onnx")
+        read_weights(FILES / "onnx_forward.onnx")
     assert caught.value.hint == "pip install 'lstm-cli[onnx]'"
 
 

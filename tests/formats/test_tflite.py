@@ -28,7 +28,7 @@ def one_block(name: str) -> Any:
 
 def operator(data: bytes) -> FlatTable:
     """Return the first LSTM operator of a file that has one."""
-    (graph,) = FlatBuffer(data, "file").root(b"TFL3").tables(2)
+    (graph,) = FlatBuffer(data, "file").root().tables(2)
     return graph.tables(3)[-1]
 
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from lstm_cli.cell.equations import FUNCTIONS, Name, evaluate, parse  # noqa: E402
-from lstm_cli.cell.gradient import local  # noqa: E402
+from lstm_cli.cell.grad import local  # noqa: E402
 from lstm_cli.cell.weights import Model  # noqa: E402
 from lstm_cli.engine.grad import Gradients, grad, through_time  # noqa: E402
 from lstm_cli.formats.read import read_weights  # noqa: E402

@@ -16,7 +16,15 @@ from lstm_cli.cell.cells import LSTM, with_activations, with_cell_clip, with_cli
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.commands.batch.evaluate import evaluate_samples
 from lstm_cli.engine.run import run
-from lstm_cli.samples import BadSample, Read, Sample, find_files, read_samples
+from lstm_cli.samples import (
+    BadSample,
+    Read,
+    Sample,
+    all_chunks,
+    find_files,
+    key_of,
+    read_samples,
+)
 from lstm_cli.samples.settings import SampleSettings as BatchSettings
 from tests.tools import call
 
@@ -425,3 +433,27 @@ def test_a_setting_that_is_no_number_costs_its_sample_only(tmp_path: Path) -> No
     records = list(evaluate_samples(read_samples(str(path)), BatchSettings()))
     assert [each["ok"] for each in records] == [False, False, True]
     assert "'clip' is not a number" in records[0]["error"]["message"]
+
+
+# Name -> text of a file, and the key of its chunk, by which unfinished runs find it.
+KEYS = {
+    "s.jsonl": (
+        '{"x": [0.5, 1]}\n\n{"id": "b", "x": [2, 3]}\n',
+        "04b98338286f5c04509aa6b784c021c4",
+    ),
+    "s.json": ('[{"x": [0.5, 1]}, {"id": "b", "x": [2, 3]}]', "af7d7a4906bfcc434c19d30ad5b9d8f3"),
+    "one.json": ('{"x": [0.5, 1]}', "57d5ffc48a9dfd73f03a35f7f63e654f"),
+    "bad.json": ('{"x": [0.5, 1', "867385a9f0bf41ee77d097e8293a1193"),
+    "late.jsonl": ('\n[{"x": [0.5, 1]},', "808dc5c55d2dcb0628f7247001fbb315"),
+    "s.csv": ("id,x\n,0.5 1\nb,2 3\n", "d9e570eec4637e2bacae2cb0dd891c09"),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_of_chunks_stay(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk of each kind keeps its key, by which a run that was cut off finds its answers."""
+    monkeypatch.chdir(tmp_path)
+    text, key = KEYS[name]
+    Path(name).write_text(text)
+    (chunk,) = all_chunks([name])
+    assert key_of(chunk, b"settings") == key

@@ -1,4 +1,4 @@
-"""The answers of a block: one record a sample, as the line of JSON that goes out."""
+"""The answers of a block: one record a sample, as the line of JSON that is written."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.samples.models import Models
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
-# So many samples run together that their trace stays near the processor, but some at least, so
-# that arrays pay, unless these would take too much memory.
+# As many samples run together as keep their trace in the processor's cache, but enough for arrays
+# to pay off, unless these would take too much memory.
 CACHED_BYTES, LEAST_TOGETHER, MAX_GROUP_BYTES = 2**21, 64, 2**26
 REPEATED = "one vector x: repeated for all steps"
 _HEAD = f'{{"schema":{quoted(SCHEMA)},"id":'
@@ -37,7 +37,7 @@ _HEAD = f'{{"schema":{quoted(SCHEMA)},"id":'
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """What a block comes to.
+    """The answers of a block.
 
     Attributes:
         lines: one line of JSON a sample, with its end.
@@ -53,7 +53,7 @@ class Answered:
 
 
 def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answered | LstmStepError:
-    """Return the answers to a block, or the error that all of its samples meet.
+    """Answer a block, or return the error that all of its samples meet.
 
     Args:
         block: the samples.
@@ -68,7 +68,7 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         x = repeat_or_cut(block.x, block.like.steps or models.settings.steps, "")
         check_trace_size(model, x.shape[1:2])
         size = trace_bytes(model, x.shape[1:2])
-        # Of the whole block: alone, the samples left over would be too few for a fast one.
+        # For the whole block: the last samples alone would be too few for a fast engine.
         work = work_of(model, x.shape[:2])
         engine = choose_engine(models.settings.engine, work, models.settings.dtype, beside)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
@@ -81,7 +81,7 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
             own = _answer(part, x[start : start + each], model, models.settings, engine, assumed)
             lines += own[0]
             matched += own[1]
-            engine = own[2]  # of "fast" what it is: one for the whole block
+            engine = own[2]  # what "fast" stands for: one engine for the whole block
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # the engine speaks of the options of `run`
@@ -90,7 +90,7 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
 
 
 def as_states(states: Array | None) -> Array | None:
-    """Return states `(N, L·D, n)` as the engine takes them, `(L·D, N, n)`."""
+    """States `(N, L·D, n)` in the engine's order, `(L·D, N, n)`."""
     return None if states is None else np.moveaxis(states, 0, 1)
 
 
@@ -102,7 +102,7 @@ def _answer(
     engine: str,
     assumed: Sequence[str],
 ) -> tuple[list[str], Sequence[bool], str]:
-    """Return the lines of a block, whether each is as expected, and the engine that ran it."""
+    """Lines of a block, whether each is as expected, and the engine that ran it."""
     h_prev, c_prev = as_states(block.h), as_states(block.c)
     trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
@@ -113,9 +113,8 @@ def _answer(
     ]  # fmt: skip
     matched: Sequence[bool] = []
     if settings.check:
-        checks = check_block(block, trace, settings)
-        matched = checks.matched
-        parts += [',"check":', *checks.parts]
+        checks, matched = check_block(block, trace, settings)
+        parts += [',"check":', *checks]
     if settings.trace:
         parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
@@ -128,13 +127,13 @@ def _closed(text: str, extra: str) -> str:
 
 
 def failure(name: str, error: LstmStepError, extra: str = "") -> str:
-    """Return the line of a sample that could not be read or run."""
+    """The line of a sample that could not be read or run."""
     record = as_json(error.as_record())
     return _closed(f'{_HEAD}{quoted(name)},"ok":false,"error":{record}', extra)
 
 
 def _steps_texts(trace: Trace) -> Sequence[str]:
-    """Return each sample's `steps`, without the brackets."""
+    """Each sample's `steps`, without the brackets."""
     count = len(trace.h)
     steps: list[list[str]] = [[] for _ in range(count)]
     for layer in trace.layers:
@@ -144,7 +143,7 @@ def _steps_texts(trace: Trace) -> Sequence[str]:
 
 
 def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
-    """Return each sample's steps of a layer in a direction."""
+    """Each sample's steps of one layer and direction."""
     times = layer.steps
     symbols = [quoted(symbol) for symbol in layer.values]
     rows = [row_texts(v.reshape(-1, v.shape[-1]), dtype) for v in layer.values.values()]

@@ -25,9 +25,9 @@ from lstm_cli.files.safe import MAX_EXACT_INT
 from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys, is_answer
 from lstm_cli.samples.tables import UNSURE, VECTORS, SampleTable
 
-# What samples of a block share.
+# Members that samples of a block share.
 _SHARED = tuple(key for key in KEYS if key not in (*VECTORS, "id", "expected", "atol", "note"))
-# The user's own lists and objects go out as they came if they are nested no deeper.
+# The user's own lists and objects are handed on as they are, up to this depth.
 _OWN_DEPTH = 8
 _NUMBERS = ({int}, {float})
 
@@ -63,7 +63,7 @@ class SampleBlock:
         return len(self.positions)
 
     def part(self, start: int, stop: int) -> SampleBlock:
-        """Return some of the samples."""
+        """A block of some of the samples."""
         here = slice(start, stop)
         h, c = (None if state is None else state[here] for state in (self.h, self.c))
         expected = {symbol: values[here] for symbol, values in self.expected.items()}
@@ -72,7 +72,7 @@ class SampleBlock:
 
 
 def blocks_of(chunk: Chunk) -> tuple[list[SampleBlock], dict[int, BadSample]]:
-    """Return a chunk's samples as blocks, and those that are none by position."""
+    """Split a chunk's samples into blocks; the bad ones come by position."""
     found = chunk.tables()
     single = list(found.single)
     blocks = [
@@ -85,7 +85,7 @@ def blocks_of(chunk: Chunk) -> tuple[list[SampleBlock], dict[int, BadSample]]:
 
 
 def stack_samples(samples: Mapping[int, Sample]) -> list[SampleBlock]:
-    """Return samples by position as blocks."""
+    """Stack samples, given by position, as blocks."""
     groups: dict[Any, list[int]] = {}
     for position, sample in samples.items():
         groups.setdefault(_sample_likeness(sample), []).append(position)
@@ -117,12 +117,12 @@ def _block(samples: Sequence[Sample], positions: Sequence[int]) -> SampleBlock:
 
 
 def members_text(members: Mapping[str, Any]) -> str:
-    """Return members as JSON without the braces."""
+    """Members as JSON, without the braces."""
     return as_json(_jsonable(members))[1:-1] if members else ""
 
 
 def _jsonable(value: Any) -> Any:
-    """JSON has no nan and inf: they go out as texts, as in all answers."""
+    """A value with nan and inf, which JSON lacks, as texts, as in all answers."""
     if isinstance(value, dict):
         return {str(key): _jsonable(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -161,7 +161,7 @@ def _chosen(values: Sequence[Any], rows: Array) -> Sequence[Any]:
 
 
 def _sequences(vectors: Array) -> Array:
-    """Return `(N, n)` as sequences of one step, `(N, 1, n)`; others as they are."""
+    """View `(N, n)` as sequences of one step, `(N, 1, n)`; others as they are."""
     return vectors[:, None, :] if vectors.ndim == 2 else vectors
 
 
@@ -210,16 +210,16 @@ def _shared_keys(values: Sequence[Any]) -> Sequence[Any]:
 def _shared_key(value: Any) -> Any:
     try:
         return marshal.dumps(value, 2)  # version 2 writes equal values as equal bytes
-    except ValueError:  # nothing that JSON has
+    except ValueError:  # nothing that JSON can express
         return UNSURE
 
 
 def _judged(
     values: Sequence[Any], is_sure: Callable[[Any], bool], sure: set[type]
 ) -> Sequence[Any]:
-    """Return None for each value that is sure, by its type or else by itself; UNSURE for others."""
+    """Judge values: None for each that is sure, by type or by value; UNSURE for others."""
     types = set(map(type, values))
-    # Numbers of one type that are equal are sure alike.
+    # Equal numbers of one type are judged alike.
     if types <= sure or (types in _NUMBERS and all(map(is_sure, set(values)))):
         return [None] * len(values)
     return [None if is_sure(value) else UNSURE for value in values]
@@ -254,7 +254,7 @@ def _ids(
 ) -> Sequence[str]:
     given = members.get("id")
     if given is None:
-        return list(map(chunk.name, positions))
+        return chunk.names(positions)
     if {str} == set(map(type, given)):
         return given
     return [
@@ -267,7 +267,7 @@ def _atols(members: Mapping[str, Sequence[Any]], count: int) -> Sequence[float |
     given = members.get("atol")
     if given is None:
         return [None] * count
-    # What is at least 0 may be -0.0.
+    # It may be -0.0.
     values = {each: None if each is None else abs(float(each)) for each in set(given)}
     return list(map(values.__getitem__, given))
 

@@ -1,4 +1,4 @@
-"""How far the numbers that samples expect are from ours, and where most: a block at a time."""
+"""How far the numbers that samples expect are from ours, and where most; a block at a time."""
 
 from __future__ import annotations
 
@@ -23,22 +23,12 @@ from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.expected import OUTPUT, runs_of
 from lstm_cli.samples.settings import SampleSettings
 
-
-@dataclass(frozen=True, eq=False)
-class Checks:
-    """What comparing a block comes to.
-
-    Attributes:
-        parts: of the JSON of each sample's `check`, for `joined_texts`.
-        matched: whether each is as expected; none where nothing is.
-    """
-
-    parts: Sequence[str | Sequence[str]]
-    matched: Sequence[bool]
+# Parts of each sample's `check`, for `joined_texts`, and whether each is as expected.
+Checks = tuple[Sequence[str | Sequence[str]], Sequence[bool]]
 
 
 def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> Checks:
-    """Return each sample's `check`; null where samples expect nothing.
+    """Compare each sample with what it expects; its `check` is null if that is nothing.
 
     Numbers are compared to the tolerance given; or else, as `agreement` decides, to what their
     print and the arithmetic of this run allow. That is looked at only where numbers are not equal
@@ -49,7 +39,7 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
         ShapeError: expected numbers of another shape than the run's.
     """
     if not block.expected:
-        return Checks(["null"], [])
+        return ["null"], []
     given = _given(block, settings)
     expected = {
         symbol: numbers.reshape(_ours(symbol, numbers, trace).shape)
@@ -76,7 +66,7 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
 
 
 def _given(block: SampleBlock, settings: SampleSettings) -> Array:
-    """Return the tolerance given for each sample `(N,)`; nan where there is none."""
+    """Tolerance given for each sample `(N,)`; nan where there is none."""
     if settings.atol is not None:
         return np.full(len(block), settings.atol)
     return np.array([np.nan if each is None else each for each in block.atols], dtype=float)
@@ -135,7 +125,7 @@ def _written(found: _Worst, symbols: Sequence[str]) -> Checks:
         ',"t":', column_texts(found.t.tolist()), ',"unit":', column_texts(found.unit.tolist()),
         ',"got":', got.tolist(), ',"expected":', expected.tolist(), "}}",
     ]  # fmt: skip
-    return Checks(parts, matched)
+    return parts, matched
 
 
 @dataclass(eq=False)
@@ -165,7 +155,7 @@ class _Worst:
         """Compare numbers `(N, rows, n)`, of which the first row is of step `first`."""
         ours, theirs = (each.reshape(len(got), -1) for each in (got, expected))
         limit = np.broadcast_to(limits, got.shape).reshape(len(got), -1)
-        with np.errstate(invalid="ignore"):  # inf - inf: no number, so no match
+        with np.errstate(invalid="ignore"):  # inf - inf is nan, so no match
             off = np.abs(ours - theirs)
         off[~np.isfinite(off)] = np.inf
         np.maximum(self.difference, off.max(axis=1), out=self.difference)
@@ -182,13 +172,13 @@ class _Worst:
             kept[worse] = values[worse, where[worse]]
 
     def put(self, places: Array, other: _Worst) -> None:
-        """Take what was found of some samples in place of what was."""
+        """Replace what was found for some samples."""
         for name, values in vars(other).items():
             getattr(self, name)[places] = values
 
 
 def _part(trace: Trace, places: Array) -> Trace:
-    """Return the trace of some samples."""
+    """The trace of some samples."""
     layers = [
         replace(each, values={name: values[places] for name, values in each.values.items()})
         for each in trace.layers
@@ -197,7 +187,7 @@ def _part(trace: Trace, places: Array) -> Trace:
 
 
 def _taken(symbol: str, axes: int, trace: Trace, values: Callable[[int, str], Array]) -> Array:
-    """Return `(N, rows, n)` of an expected symbol, directions side by side.
+    """Values `(N, rows, n)` of an expected symbol, directions side by side.
 
     Args:
         symbol: a row of the cell, `x`, `h_prev`, `c_prev` or `output`; of another layer or one
@@ -216,7 +206,7 @@ def _taken(symbol: str, axes: int, trace: Trace, values: Callable[[int, str], Ar
 
 
 def _ours(symbol: str, expected: Array, trace: Trace) -> Array:
-    """Return our numbers `(N, rows, n)` for what is expected, `(N, n)` or `(N, T, n)`."""
+    """Our numbers `(N, rows, n)` for what is expected, `(N, n)` or `(N, T, n)`."""
     try:
         runs_of(symbol, trace.model, "")
     except InputError as error:

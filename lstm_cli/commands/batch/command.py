@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,15 +14,16 @@ import typer
 from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.base.foreign import safe, say
 from lstm_cli.base.paste import FileName, command, option_words
+from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import option, options
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lstm_cli.samples.settings import Tally
 
-# So many assumptions, and keys of the user's own, are said.
+# At most so many assumptions, and keys of the user's own, are listed.
 MOST_SAID = 8
 # Of more files than this no command names all.
 MOST_NAMED = 8
@@ -43,50 +43,47 @@ Examples:
   lstm-step batch 's3://bucket/in/*.jsonl' -o s3://bucket/out/ --dask tcp://host:8786
   cat samples/question.json | lstm-step batch - --trace | jq '.steps[0].f'
 """
+FIRST = ("--weights", "--check", "--output")
+
+
+FORMATS = ("table", "jsonl")
+
+
+@options("Work")
+class WorkOptions:
+    """Where a batch is worked on, and what is kept of an earlier run."""
+
+    jobs: int | None = option(
+        "--jobs", "-j", default=None, min=0, metavar="N", help="Processes; 0: all cores."
+    )
+    dask: str = option(
+        "--dask", default="", metavar="ADDRESS", help="A Dask scheduler, tcp://…, or local."
+    )
+    resume: bool = option(
+        "--resume", default=False, help="With -o: keep what an interrupted run answered."
+    )
+    retry_failed: bool = option(
+        "--retry-failed", default=False, help="With -o: keep all answers but failed ones."
+    )
 
 
 def batch(
     files: Annotated[
         list[str], typer.Argument(metavar="FILES…", help="Sample files, folders, globs, - (stdin).")
     ],
-    check: Annotated[
-        bool, option("--check", help="Compare with what samples expect.")
-    ] = False,
-    atol: Annotated[
-        float | None, option("--atol", help="Tolerance, in place of the samples' own.")
-    ] = None,
-    trace: Annotated[bool, option("--trace", help="Put every step in the answers.")] = False,
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    engine: o.EngineName = o.Engine.AUTO,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help="table or jsonl.")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
-    output: o.Output = "-",
-    jobs: Annotated[
-        int | None, option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: all cores.")
-    ] = None,
-    dask: Annotated[
-        str, option("--dask", metavar="ADDRESS", help="A Dask scheduler, tcp://…, or local.")
-    ] = "",
-    resume: Annotated[
-        bool, option("--resume", help="With -o: keep what an interrupted run answered.")
-    ] = False,
-    retry_failed: Annotated[
-        bool, option("--retry-failed", help="With -o: keep all answers but failed ones.")
-    ] = False,
-    quiet: Annotated[bool, option("--quiet", "-q", help="No summary, no progress.")] = False,
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    check: bool = option("--check", default=False, help="Compare with what samples expect."),
+    tolerance: o.ToleranceOptions = o.ToleranceOptions(),
+    trace: bool = option("--trace", default=False, help="Put every step in the answers."),
+    steps: i.StepOptions = i.StepOptions(),
+    file: o.WeightFile = o.WeightFile(),
+    cell: o.CellOptions = o.CellOptions(),
+    numbers: o.NumberOptions = o.NumberOptions(),
+    engine: o.EngineOptions = o.EngineOptions(),
+    form: o.FormatOptions = o.FormatOptions(FORMATS, "jsonl", "jsonl"),
+    work: WorkOptions = WorkOptions(),
+    quiet: bool = option("--quiet", "-q", default=False, help="No summary, no progress."),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Evaluate files of samples.
 
     One record a sample, in their order; none is ever dropped.
@@ -104,86 +101,59 @@ def batch(
     )
     from lstm_cli.commands.batch.work import Work
     from lstm_cli.files.output import write_out
-    from lstm_cli.files.remote import at_hand, place_of
-    from lstm_cli.formats.read import read_weights
     from lstm_cli.samples import all_chunks, find_files
-    from lstm_cli.samples.settings import SampleSettings, Tally
+    from lstm_cli.samples.settings import Tally
 
-    o.check_atol(atol)
-    chosen = o.pick_format(
-        "jsonl" if as_json and not format_ else format_, False, ["table", "jsonl"],
-        terminal=output == "-" and sys.stdout.isatty(),
+    atol = tolerance.checked()
+    chosen, output = form.pick(), form.output
+    check_cluster_options(work.dask, work.jobs, output, chosen)
+    settings = file.sample_settings(
+        cell, steps=steps.steps, atol=atol, dtype=numbers.dtype.value, engine=engine.engine.value,
+        trace=trace, check=check, root=os.getcwd() if work.dask else "",
     )  # fmt: skip
-    check_cluster_options(dask, jobs, output, chosen)
-    table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
-    own = table.cell()
-    model = None
-    if weights:
-        place = place_of(weights)
-        with at_hand(place, place) as near:
-            model = read_weights(
-                near, layer=layer, cell=own, convention=convention or None, edit=table.edit
-            )
-    settings = SampleSettings(
-        model=model,
-        weights=weights,
-        layer=layer,
-        cell=own,
-        edit=table.edit,
-        convention=convention,
-        steps=steps,
-        atol=atol,
-        dtype=dtype.value,
-        engine=engine.value,
-        trace=trace,
-        check=check,
-        root=os.getcwd() if dask else "",
-    )
+    resume, retry_failed = work.resume, work.retry_failed
     if (resume or retry_failed) and (output == "-" or chosen != "jsonl"):
         option = "--retry-failed" if retry_failed else "--resume"
         raise UsageError(
             f"{option} needs a file of JSONL to go on with", where=option, hint="-o answers.jsonl"
         )
-    work = Work(settings, notes=not quiet)
+    task = Work(settings, notes=not quiet)
     found = find_files(files)
     chunks = all_chunks(found)
-    parted = in_parts(output, dask)
+    parted = in_parts(output, work.dask)
     kept = parted or (output != "-" and chosen == "jsonl" and not is_device(output))
     with (
-        make_runner(jobs, not quiet, dask) as runner,
+        make_runner(work.jobs, not quiet, work.dask) as runner,
         BatchProgress(quiet or output == "-") as progress,
     ):
         if parted:
-            tally = run_in_parts(runner, work, found, output, retry_failed, progress, quiet)
+            tally = run_in_parts(runner, task, found, output, retry_failed, progress, quiet)
         elif kept:
             resumable = ResumableOutput(
                 Path(output), settings.digest(), resume or retry_failed, retry_failed
             )
-            tally = resumable.run(runner, work, chunks, progress, quiet)
+            tally = resumable.run(runner, task, chunks, progress, quiet)
         else:
             tally = Tally()
-            lines = answered_lines(answers_of(runner, work, chunks), tally, progress)
+            lines = answered_lines(answers_of(runner, task, chunks), tally, progress)
             if chosen == "table":
                 records = [json.loads(line) for line in lines]
             else:
                 write_out(lines, output)
     if chosen == "table":
-        o.show(lambda console: _print_table(console, records, check), color, output)
+        color.show(lambda console: _print_table(console, records, check), output)
     if not quiet:
         say(_summary(tally, check), *_left_open(tally))
         if kept and tally.failed:
             say("the failed ones once more: the same command with --retry-failed")
         if tally.mismatched and not tally.failed and "-" not in files and len(files) <= MOST_NAMED:
-            given = {"--steps": steps or None, "--weights": FileName(weights),
-                     "--layer": layer, "--convention": convention, **table.options(),
-                     "--dtype": "" if dtype is o.Dtype.FLOAT64 else dtype.value,
-                     "--atol": atol}  # fmt: skip
+            given = o.pasteable(steps, file, cell, numbers, tolerance)
             line = command("diagnose", *map(FileName, files), *option_words(given))
             say(f"why they differ: {line}")
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     if tally.mismatched or (check and not tally.matched):
-        # A check that compared nothing has not said yes.
+        # A check that compared nothing has not passed.
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.samples import CHUNK, Read, Sample, Tables
+from lstm_cli.samples import CHUNK, Objects, Origin, Read
 from lstm_cli.samples.settings import SampleSettings
 
 
@@ -22,39 +22,5 @@ def evaluate_samples(samples: Iterable[Read], settings: SampleSettings) -> Itera
     """
     work, source = Work(settings), iter(samples)
     while reads := list(islice(source, CHUNK)):
-        yield from map(json.loads, work(_Reads(reads)).lines)
-
-
-@dataclass(frozen=True, eq=False)
-class _Reads:
-    """Samples that are read already, as a chunk."""
-
-    reads: Sequence[Read]
-
-    def __len__(self) -> int:
-        return len(self.reads)
-
-    def place(self, position: int) -> str:
-        """Return the sample's own place."""
-        one = self.reads[position]
-        return one.place if isinstance(one, Sample) else one.error.where
-
-    def name(self, position: int) -> str:
-        """Return the sample's id."""
-        return self.reads[position].id.text
-
-    def read(self, position: int) -> Read:
-        """Return the sample that was read."""
-        return self.reads[position]
-
-    def tables(self) -> Tables:
-        """Leave every sample to `read`."""
-        return Tables(single=list(range(len(self))))
-
-    def take(self, positions: Sequence[int]) -> _Reads:
-        """Return some of the samples."""
-        return _Reads([self.reads[each] for each in positions])
-
-    def content(self) -> Iterator[bytes]:
-        """Yield nothing: these come from no file, and no journal keeps them."""
-        return iter(())
+        chunk = Objects(Origin("", "", Path()), [0] * len(reads), reads)
+        yield from map(json.loads, work(chunk).lines)

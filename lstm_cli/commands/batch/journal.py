@@ -3,8 +3,7 @@
 While a batch runs, its answers are appended to `FILE.partial`, and for each chunk of them a line
 to `FILE.journal`: the key of the chunk's content, where its answers lie, a checksum of them. When
 all are there they become FILE in one move. A later run of the same batch finds by key what is
-answered, and does the rest. A line counts only when it is whole and its answers have its checksum,
-so neither a torn line nor a torn answer is taken for one.
+answered, and does the rest.
 
 Where samples failed, the journal stays beside FILE, for a run that tries only these again.
 """
@@ -16,15 +15,21 @@ import io
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from lstm_cli.base.errors import OutputError, safe
+from lstm_cli.commands.batch.store import (
+    Keeping,
+    Kept,
+    Store,
+    parse_or_none,
+    read_files,
+    read_or_none,
+)
 from lstm_cli.commands.batch.work import ChunkAnswers
-from lstm_cli.files.digests import Digests
 from lstm_cli.files.inputs_read import check_unread
 from lstm_cli.samples.settings import Tally
 
@@ -32,25 +37,16 @@ FORM = "lstm-step/1"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Kept):
     """The answers of a chunk, in the file that the journal is of.
 
     Attributes:
-        key: of the chunk's content, and of the batch's settings.
-        start, size: where they lie, in bytes.
-        crc: their checksum.
-        tally: how many matched, differed, failed.
+        start: where they lie, in bytes.
         failed: positions in the chunk of those that could not be run.
-        files: weights and cells that its samples name: path -> digest of what was in them.
     """
 
-    key: str
     start: int
-    size: int
-    crc: int
-    tally: Tally
     failed: tuple[int, ...]
-    files: Mapping[str, str]
 
     @property
     def end(self) -> int:
@@ -58,11 +54,30 @@ class Entry:
         return self.start + self.size
 
     def line(self) -> bytes:
-        """Return its line of the journal."""
-        return json.dumps(asdict(self)).encode() + b"\n"
+        """The entry's line of the journal."""
+        record = {"key": self.key, "start": self.start, "size": self.size, "crc": self.crc,
+                  "tally": asdict(self.tally), "failed": self.failed,
+                  "files": self.files}  # fmt: skip
+        return json.dumps(record).encode() + b"\n"
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> Self:
+        """Read the entry of a line.
+
+        Raises:
+            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is not an entry.
+        """
+        start, size, crc = (int(record[name]) for name in ("start", "size", "crc"))
+        if start < 0 or size < 0:
+            raise ValueError("not a place in a file")
+        failed = tuple(int(each) for each in record["failed"])
+        tally = Tally.read(record["tally"])
+        if any(not 0 <= each < tally.samples for each in failed):
+            raise ValueError("not a sample of the chunk")
+        return cls(str(record["key"]), size, crc, tally, read_files(record), start, failed)
 
 
-class Journal:
+class Journal(Store[Entry]):
     """The answers of a batch on their way into a file.
 
     Args:
@@ -75,20 +90,18 @@ class Journal:
 
     def __init__(self, output: Path, *, resume: bool) -> None:
         self.given, self.output = output, _resolved(output)
+        super().__init__(self.output)
         check_unread(output)
         for end in (".partial", ".journal", ".whole", ".partial.new", ".journal.new"):
             check_unread(self._beside(end))
         self.partial, self.path = self._beside(".partial"), self._beside(".journal")
-        self.known: dict[str, Entry] = {}
-        self.digests = Digests()
-        self.plan: list[Entry] = []
-        with self._writing():
-            # Whether an interrupted run is thrown away, to be said.
+        with self.writing():
+            # Whether an interrupted run is thrown away, which the user is told.
             self.discarded = not resume and self.partial.exists()
-            # Opened without being emptied: another run may hold it.
+            # Opened without truncation: another run may hold it.
             self.lines = _unbuffered(self.path, "a+b")
         try:
-            with self._writing():
+            with self.writing():
                 _lock(self.lines, self.output)
                 if not (resume and self._recover()):
                     self._start_over()
@@ -101,45 +114,36 @@ class Journal:
     def _beside(self, end: str) -> Path:
         return self.output.with_name(self.output.name + end)
 
-    def find(self, key: str) -> Entry | None:
-        """Return the answers to a chunk of this key, if they are there and still hold."""
-        entry = self.known.get(key)
-        if entry is not None and not self._holds(entry):
-            del self.known[key]
-            return None
-        return entry
-
-    def _holds(self, entry: Entry) -> bool:
-        """Whether answers are undamaged and come from files that are as they were."""
-        undamaged = zlib.crc32(self.read(entry)) == entry.crc
-        return undamaged and self.digests.unchanged(entry.files)
+    def pieces(self, entry: Entry) -> Iterator[bytes]:
+        """Yield the lines of a chunk's answers."""
+        yield self.read(entry)
 
     def read(self, entry: Entry) -> bytes:
-        """Return the lines of a chunk's answers."""
-        with self._writing():
+        """The lines of a chunk's answers."""
+        with self.writing():
             self.texts.seek(entry.start)
             return self.texts.read(entry.size)
 
     def append(self, key: str, answer: ChunkAnswers) -> Entry:
-        """Keep a chunk's answers.
+        """Append a chunk's answers.
 
         Raises:
             OutputError: one of its samples names the file that is written; or it cannot be.
         """
         self._check_unread()
-        data = "".join(answer.lines).encode()
-        entry = Entry(key, self.end, len(data), zlib.crc32(data), answer.tally,
-                      tuple(answer.failed), answer.files)  # fmt: skip
-        with self._writing():
+        keeping = Keeping()
+        data = keeping.data(answer)
+        entry = Entry(key, **vars(keeping), start=self.end, failed=tuple(answer.failed))
+        with self.writing():
             self.texts.seek(self.end)
             _write_all(self.texts, data)
-            # Only now: a line in the journal says that its answers are there.
+            # Only now: a line in the journal promises that its answers are there.
             _write_all(self.lines, entry.line())
         self.end = entry.end
         return entry
 
     def amended(self, entry: Entry, answer: ChunkAnswers) -> ChunkAnswers:
-        """Return a chunk's answers with those to its failed samples replaced."""
+        """A chunk's answers, with those to its failed samples replaced."""
         lines = self.read(entry).decode().splitlines(keepends=True)
         for position, line in zip(entry.failed, answer.lines, strict=True):
             lines[position] = line
@@ -149,13 +153,13 @@ class Journal:
         return ChunkAnswers(lines, tally, failed, answer.notes, {**entry.files, **answer.files})
 
     def finish(self, plan: Sequence[Entry]) -> None:
-        """Make the file of these answers, in this order, and leave nothing else behind.
+        """Make the file from these answers, in this order, and leave nothing else behind.
 
         The journal stays where samples failed.
         """
         self._check_unread()
         moved = _moved(plan)
-        with self._writing(), self._removed(".whole") as assembled:
+        with self.writing(), self._removed(".whole") as assembled:
             whole = self.partial
             if list(plan) != moved or (plan and plan[-1].end != self.end) or not plan:
                 whole = assembled
@@ -165,7 +169,7 @@ class Journal:
             if self.output.exists():
                 shutil.copymode(self.output, whole)
             os.replace(whole, self.output)
-            # From here on the journal is of the file itself.
+            # From here on the journal describes the file itself.
             if any(entry.failed for entry in plan):
                 self._write_journal("final", moved)
             else:
@@ -183,18 +187,18 @@ class Journal:
             check_unread(self.given)
         except OutputError:
             if not self.known:
-                with self._writing():
+                with self.writing():
                     self.partial.unlink(missing_ok=True)
                     self.path.unlink(missing_ok=True)
             raise
 
     def close(self) -> None:
-        """Let go of the files; what is answered so far stays for a later run."""
+        """Close the files; what is answered so far stays for a later run."""
         self.lines.close()
         self.texts.close()
 
     def _recover(self) -> bool:
-        """Take up what an earlier run left; return whether there is something."""
+        """Take over what an earlier run left; return whether there was anything."""
         of, entries = _entries(self.path)
         if of == "final" or not self.partial.exists():
             if not entries or not self.output.is_file():
@@ -205,7 +209,7 @@ class Journal:
             self._write_journal("partial", entries)
         size = self.partial.stat().st_size
         kept = [entry for entry in entries if entry.end <= size]
-        # What a kill has cut in the middle, in either file, is as if it had not been.
+        # What a kill cut short, in either file, counts as absent.
         with open(self.partial, "r+b") as stream:
             stream.truncate(max((entry.end for entry in kept), default=0))
         self._write_journal("partial", kept)
@@ -243,20 +247,9 @@ class Journal:
         finally:
             temporary.unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(
-                f"cannot write: {(error.strerror or str(error)).lower()}",
-                where=safe(self.output),
-                hint="check the folder, its permissions, the space left, or name another -o FILE",
-            ) from None
-
 
 def _moved(plan: Sequence[Entry]) -> list[Entry]:
-    """Return the entries as they are when one follows the other."""
+    """The entries with their answers moved together, one after the other."""
     start, moved = 0, []
     for entry in plan:
         moved.append(replace(entry, start=start))
@@ -265,7 +258,7 @@ def _moved(plan: Sequence[Entry]) -> list[Entry]:
 
 
 def _resolved(path: Path) -> Path:
-    """Return the file that a link leads to, so that the link stays."""
+    """The file that a link leads to, so that the link stays."""
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL
@@ -286,42 +279,22 @@ def _write_all(stream: IO[bytes], data: bytes) -> None:
         view = view[stream.write(view) :]
 
 
-# What a damaged line raises: no JSON or nested without end, another form, a number of no place.
-_NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-
-
 def _entries(path: Path) -> tuple[str, list[Entry]]:
-    """Return the run that a journal belongs to ("" if it is not ours) and its complete lines."""
-    *lines, _ = path.read_bytes().split(b"\n")
-    try:
-        head = json.loads(lines[0]) if lines else {}
-        of = head["journal"] if head.get("schema") == FORM else ""
-    except _NOT_OURS:
+    """The run that a journal belongs to ("" if it is not ours) and its complete lines."""
+    head, *lines = path.read_bytes().split(b"\n")[:-1] or [b""]
+    found = parse_or_none(head)
+    if not isinstance(found, dict) or found.get("schema") != FORM:
         return "", []
-    entries = []
-    for line in lines[1:] if of else []:
-        with contextlib.suppress(*_NOT_OURS):  # as if it had not been: it is computed again
-            entries.append(_entry(json.loads(line)))
-    return of, entries
-
-
-def _entry(record: dict[str, Any]) -> Entry:
-    start, size, crc = (int(record[name]) for name in ("start", "size", "crc"))
-    if start < 0 or size < 0:
-        raise ValueError("not a place in a file")
-    failed = tuple(int(each) for each in record["failed"])
-    tally = Tally.read(record["tally"])
-    if any(not 0 <= each < tally.samples for each in failed):
-        raise ValueError("not a sample of the chunk")
-    files = {str(path): str(digest) for path, digest in record["files"].items()}
-    return Entry(str(record["key"]), start, size, crc, tally, failed, files)
+    # A damaged line counts as absent: its chunk is computed again.
+    entries = (read_or_none(Entry.read, parse_or_none(line)) for line in lines)
+    return found.get("journal", ""), [entry for entry in entries if entry is not None]
 
 
 def _lock(stream: IO[bytes], output: Path) -> None:
     """Refuse to write what another run is writing."""
     try:
         import fcntl
-    except ImportError:  # Windows: there a file that is open cannot be replaced
+    except ImportError:  # Windows, where an open file cannot be replaced
         return
     try:
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

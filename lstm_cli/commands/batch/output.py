@@ -1,4 +1,4 @@
-"""Where the answers of a batch go while they come: to a stream, or to a file that can go on."""
+"""Where the answers of a batch go as they come: to a stream, or to a file that can be resumed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from lstm_cli.samples import Chunk, key_of
 from lstm_cli.samples.settings import Tally
 
 if TYPE_CHECKING:
+    from lstm_cli.commands.batch.cluster import Batch
     from lstm_cli.commands.batch.work import Work
 
-# So many kinds of failures are told apart; of others each is said.
+# At most so many kinds of failures are told apart; others are reported one by one.
 MAX_KINDS = 100
 
 
 @contextlib.contextmanager
 def make_runner(jobs: int | None, notes: bool, dask: str) -> Iterator[ChunkRunner]:
-    """Give what runs chunks: so many processes (0 is one for each core), or a cluster."""
+    """Make what runs chunks: `jobs` processes (0 is one for each core), or a cluster."""
     if dask:
         from lstm_cli.commands.batch.cluster import connected
 
@@ -81,32 +82,38 @@ def run_in_parts(
             say(note)
 
     batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
-    try:
+    with _saying_what_stays(batch, quiet, "the same command goes on from there"):
         batch.run(files, seen)
-    except KeyboardInterrupt:
-        if not quiet:
-            print(f"{batch.tally.samples:,} samples are answered; the same command goes on from "
-                  "there", file=sys.stderr)  # fmt: skip
-        raise
-    if batch.reused and not quiet:
-        print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
     return batch.tally
 
 
+@contextlib.contextmanager
+def _saying_what_stays(batch: Batch | ResumableOutput, quiet: bool, then: str) -> Iterator[None]:
+    """Say how much is answered if Ctrl-C ends a batch, or how much was before it ran."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not quiet:
+            say(f"{batch.tally.samples:,} samples are answered; {then}")
+        raise
+    if batch.reused and not quiet:
+        print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
+
+
 def is_device(output: str) -> bool:
-    """Whether an output is no file and could not be replaced by one: /dev/null, a FIFO."""
+    """Whether an output is not a file and cannot be replaced by one: /dev/null, a FIFO."""
     try:
         path = Path(output)
         return path.exists() and not path.is_file()
     except (OSError, ValueError):
-        return False  # whoever opens it says why not
+        return False  # opening it says why
 
 
 class BatchProgress:
-    """What is said on stderr while a batch runs: failures, and on a terminal how many are done."""
+    """Messages on stderr while a batch runs: failures and, on a terminal, how many are done."""
 
     def __init__(self, off: bool) -> None:
-        # What failures that are alike have in common -> the first line on the first, how many more.
+        # What similar failures have in common -> the first line on the first, how many more.
         self.first: dict[str, str] = {}
         self.alike: dict[str, int] = {}
         self.off = off or not sys.stderr.isatty()
@@ -136,7 +143,7 @@ class BatchProgress:
                 say(f"{more:,} more failed like {first}")
 
     def say(self, answer: ChunkAnswers) -> None:
-        """Say which samples failed or differ: of failures that are alike the first alone."""
+        """Say which samples failed or differ; of similar failures only the first."""
         for kind, note in answer.notes:
             if kind in self.alike:
                 self.alike[kind] += 1
@@ -147,7 +154,7 @@ class BatchProgress:
             say(note)
 
     def show(self, tally: Tally) -> None:
-        """Show how many there are by now."""
+        """Show how many are done by now."""
         if self.bar is not None:
             rate = tally.samples / max(time.monotonic() - self.started, 1e-3)
             failed = f", {tally.failed:,} failed" if tally.failed else ""
@@ -175,11 +182,11 @@ def answered_lines(
 
 
 class ResumableOutput:
-    """A batch whose answers are kept as they come, in a file that a later run can go on with.
+    """A batch whose answers are kept as they come, in a file that a later run can resume.
 
     Args:
         output: the file.
-        run: what tells batches of other settings apart.
+        run: digest of the settings, which tells batches apart.
         resume: whether to take up what an earlier run left.
         retry: whether to try its failed samples again.
     """
@@ -192,7 +199,7 @@ class ResumableOutput:
         self.plan: list[Entry | None] = []
         self.tally = Tally()
         self.reused = 0
-        # Chunks under way: their place in the plan, their key, and what they amend.
+        # Chunks under way: their place in the plan, their key, and the entry that they amend.
         self.waiting: deque[tuple[int, str, Entry | None]] = deque()
 
     def run(
@@ -203,27 +210,17 @@ class ResumableOutput:
         progress: BatchProgress,
         quiet: bool,
     ) -> Tally:
-        """Answer what is not answered yet, and make the file; return how it went."""
+        """Answer what is not answered yet, and write the file; return how it went."""
         if self.journal.discarded and not quiet:
             print("starting over: --resume would keep what an interrupted run answered",
                   file=sys.stderr)  # fmt: skip
-        try:
+        then = f"the same command with --resume goes on from there ({safe(self.journal.partial)})"
+        with contextlib.closing(self.journal), _saying_what_stays(self, quiet, then):
             for answer in answers_of(runner, work, self._unanswered(chunks)):
                 self._keep(answer)
                 progress.show(self.tally)
                 progress.say(answer)
             self.journal.finish([entry for entry in self.plan if entry is not None])
-        except KeyboardInterrupt:
-            if not quiet:
-                say(
-                    f"{self.tally.samples:,} samples are answered; the same command with --resume "
-                    f"goes on from there ({safe(self.journal.partial)})"
-                )
-            raise
-        finally:
-            self.journal.close()
-        if self.reused and not quiet:
-            print(f"{self.reused:,} samples were answered before", file=sys.stderr)
         return self.tally
 
     def _unanswered(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:

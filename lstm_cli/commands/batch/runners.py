@@ -1,4 +1,4 @@
-"""Who runs the chunks of a batch: this process, or several of this machine.
+"""Runners of a batch's chunks: this process, or several on this machine.
 
 A runner maps one function over chunks and hands back what it returns, in the order of the chunks,
 taking only as many chunks ahead as it can work on: memory does not grow with the batch. The
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
     from lstm_cli.samples import Chunk
 
-# Chunks handed to each process beside the one it works on, so that it never waits.
+# Chunks queued for each process besides the one it works on, so that it never waits.
 AHEAD = 2
-# So often a process that is let go of looks whether it is still wanted for the rest of an answer.
+# How often a process that was let go checks whether the rest of its answer is still wanted.
 LOOK_SECONDS = 0.1
 
 
@@ -58,7 +58,7 @@ class Processes:
 
     Args:
         jobs: how many processes.
-        notes: whether the error of a lost sample comes with what is said on stderr.
+        notes: whether the error of a lost sample comes with a message for stderr.
     """
 
     def __init__(self, jobs: int, *, notes: bool = False) -> None:
@@ -87,7 +87,7 @@ class Processes:
                 except BrokenProcessPool:
                     pool.let_go()
                     self._check_start(packed)
-                    # Those that were done before it broke keep their answers.
+                    # Chunks that were done before it broke keep their answers.
                     yield self._carefully(packed, chunk)
                     while running:
                         chunk, future = running.popleft()
@@ -100,7 +100,7 @@ class Processes:
             pool.let_go()
 
     def _check_start(self, packed: bytes) -> None:
-        """See that a process lives until it has work: else no sample is what it dies of.
+        """Check that a process survives its start: if not, no sample is to blame.
 
         Raises:
             WorkerError: it does not.
@@ -121,7 +121,7 @@ class Processes:
             pool.let_go()
 
     def _carefully(self, packed: bytes, chunk: Chunk) -> ChunkAnswers:
-        """Return the answer of a chunk that may bring its process down."""
+        """Answer a chunk that may bring its process down."""
         from lstm_cli.commands.batch.work import WorkerError, joined, lost
 
         pool = _Pool(packed, 1)
@@ -143,7 +143,7 @@ class Processes:
 
 
 class _Pool(ProcessPoolExecutor):
-    """Processes that do not outlive whoever wants their answers.
+    """Processes that do not outlive the one that wants their answers.
 
     Each holds an end of a pipe whose other end is ours alone, and which the system closes when this
     process ends, however that comes about.
@@ -171,13 +171,13 @@ def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[ChunkAnswers]:
 
 
 _work: Callable[[Any], Any]
-# Held but while a chunk is being worked on. A process that ended in the middle of an answer would
-# leave our side waiting for the rest of it.
+# Held except while a chunk is being worked on: a process that ended in the middle of an answer
+# would leave our side waiting for the rest of it.
 _between_chunks = Lock()
 
 
 def _start(packed: bytes, pipe: connection.Connection) -> None:
-    """Make a process ready: one thread of BLAS, set before numpy is there, and the function."""
+    """Set up a process: one BLAS thread, chosen before numpy is imported, and the function."""
     global _work
     _between_chunks.acquire()
     Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()

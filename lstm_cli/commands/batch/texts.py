@@ -1,4 +1,4 @@
-"""Rows of numbers as JSON, many at once: the same bytes with orjson, which is quick, as without."""
+"""Rows of numbers as JSON, many at once: the same bytes with orjson, which is fast, or without."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.files.output import plain_list
 
-# Between these (and at 0) orjson writes a number as Python does; beyond, one of them has an
-# exponent or writes it in another way. Measured with orjson 3.13 over 100,000 powers of ten.
+# Between these (and at 0) orjson writes a number as Python does; beyond, one of the two uses an
+# exponent, or another form of it. Measured with orjson 3.13 over 100,000 powers of ten.
 _LEAST = 1e-4
 _LIMITS = {np.dtype(np.float64): 1e16, np.dtype(np.float32): 1e13}
 
-# JSON without spaces, as orjson writes it; what JSON does not have goes out as text.
+# JSON without spaces, as orjson writes it; what JSON lacks is written as text.
 as_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), default=str).encode
-# A text as JSON, by the function that `json.dumps` itself uses.
+# Quotes a text as JSON, with the function that `json.dumps` itself uses.
 quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
 _WRITERS: dict[type, Callable[[Any], str]] = {
     str: quoted, int: repr, float: repr, bool: {True: "true", False: "false"}.__getitem__,
@@ -28,13 +28,13 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 
 
 def joined_texts(parts: Iterable[str | Sequence[str]], count: int) -> list[str]:
-    """Return so many texts made of parts: of a column each has its own, one text they share."""
+    """Join parts into `count` texts: a column has an entry for each, a text is for all."""
     columns = (repeat(part, count) if isinstance(part, str) else part for part in _merged(parts))
     return list(map("".join, zip(*columns, strict=True)))
 
 
 def _merged(parts: Iterable[str | Sequence[str]]) -> list[str | Sequence[str]]:
-    """Return the parts, shared texts that follow each other as one."""
+    """Merge shared texts that follow each other."""
     found: list[str | Sequence[str]] = []
     for part in parts:
         if isinstance(part, str) and found and isinstance(found[-1], str):
@@ -45,14 +45,14 @@ def _merged(parts: Iterable[str | Sequence[str]]) -> list[str | Sequence[str]]:
 
 
 def value_texts(values: Sequence[Any]) -> list[str]:
-    """Return each value, of which floats are finite, as JSON."""
+    """Each value as JSON; floats must be finite."""
     types = set(map(type, values))
     writer = _WRITERS.get(types.pop(), as_json) if len(types) == 1 else as_json
     return list(map(writer, values))
 
 
 def column_texts(values: Sequence[Any]) -> str | list[str]:
-    """Return values as `value_texts` does, or the one text that all of them have.
+    """As `value_texts`, but a single text where all values are equal.
 
     Values that are equal must have one text: 0.0 and -0.0, 1 and true have two.
     """
@@ -61,12 +61,12 @@ def column_texts(values: Sequence[Any]) -> str | list[str]:
 
 
 def number_texts(numbers: Array) -> list[str]:
-    """Return each number of `(N,)`, double precision, as `row_texts` writes it."""
+    """Each number of `(N,)`, in double precision, as `row_texts` writes it."""
     return row_texts(numbers[:, None], np.float64)
 
 
 def row_texts(rows: Array, dtype: Any) -> list[str]:
-    """Return each row of `(N, n)` as `0.5,0.25,…`: shortest numbers, nan and inf as texts."""
+    """Each row of `(N, n)` as `0.5,0.25,…`: shortest numbers; nan and inf as strings."""
     dumps = _fast_dumps()
     if dumps is None:
         return [_row_text(row, dtype) for row in rows]
@@ -79,7 +79,7 @@ def row_texts(rows: Array, dtype: Any) -> list[str]:
 
 
 def _cut_rows(text: bytes, width: int) -> list[str]:
-    """Return rows of so many numbers of `[0.5,0.25,1.0,2.0]`.
+    """Cut `[0.5,0.25,1.0,2.0]` into rows of `width` numbers.
 
     A comma is found and replaced several times as fast as `],[` is.
     """

@@ -1,4 +1,4 @@
-"""What is done with a chunk: a function of nothing but the chunk, fit to be sent elsewhere."""
+"""The work on a chunk: a function of the chunk alone, so that it can run anywhere."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from lstm_cli.samples import Chunk
 from lstm_cli.samples.models import Models
 from lstm_cli.samples.settings import SampleSettings, Tally
 
-# What a chunk of samples takes, several times over; glibc follows up to 32 MB.
+# Several times the memory of a chunk; glibc's threshold follows up to 32 MB.
 _KEPT_BYTES = 2**24
-# What errors that are alike differ in: what is quoted, numbers.
+# The details in which similar errors differ: quoted text and numbers.
 _DETAILS = re.compile(r"'[^']*'|\d+")
 
 
 class InternalError(LstmStepError):
-    """A fault of ours that one sample brings up: it costs that sample's answer only."""
+    """A bug of ours that one sample hits: it costs that sample's answer only."""
 
     code = "bug"
 
@@ -49,8 +49,8 @@ class ChunkAnswers:
         lines: one line of JSON a sample, in order, each with its end.
         tally: how many matched, differed, failed.
         failed: positions of those that could not be run.
-        notes: what is said on stderr of those that failed or differ, each with what failures that
-            are alike have in common, or "".
+        notes: messages for stderr on those that failed or differ, each with what similar failures
+            have in common, or "".
         files: weights and cells that samples name: path -> digest of what was in them.
     """
 
@@ -67,7 +67,7 @@ class Work:
 
     Attributes:
         settings: of the batch.
-        notes: whether answers come with what is said on stderr.
+        notes: whether answers come with messages for stderr.
     """
 
     settings: SampleSettings
@@ -79,10 +79,10 @@ class Work:
         return Models(self.settings)
 
     def __call__(self, chunk: Chunk) -> ChunkAnswers:
-        """Return a chunk's answers; whatever one sample brings up costs only its own."""
+        """Answer a chunk; an error in one sample costs only its own answer."""
         _keep_memory()
-        # A chunk makes many lists and dicts, none in a circle: the search for circles would take
-        # a fifth of the time.
+        # A chunk makes many lists and dicts, none in a cycle: searching for cycles would take a
+        # fifth of the time.
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -106,7 +106,7 @@ class Work:
         self.models.used.clear()
         for position, one in bad.items():
             filled.fail(position, failure(one.id.text, one.error, members_text(one.extra)))
-        # The largest come first: what they are worth is there for the others.
+        # The largest come first: the engine they are worth is then ready for the others.
         beside = 0
         for block in sorted(blocks, key=lambda each: each.x.size, reverse=True):
             found = answer_block(block, self.models, beside)
@@ -127,7 +127,7 @@ class Work:
 
 @dataclass
 class _Filling:
-    """Answers of a chunk while its blocks come in."""
+    """Answers of a chunk, filled in block by block."""
 
     size: int
     notes: bool
@@ -141,7 +141,7 @@ class _Filling:
         self.tally = Tally(self.size)
 
     def put(self, block: SampleBlock, answered: Answered) -> None:
-        """Take the answers of a block that was run."""
+        """Add the answers of a block that was run."""
         positions = block.positions
         self.tally.add(Tally(
             assumed=dict.fromkeys(answered.assumed, len(positions)), handed_on=block.own
@@ -161,7 +161,7 @@ class _Filling:
                     self.said[position] = "", f"differs: {safe(record['id'])}: {worst}"
 
     def fail(self, position: int, line: str) -> None:
-        """Take the answer of a sample that could not be."""
+        """Add the answer of a sample that failed."""
         self.lines[position] = line
         self.tally.failed += 1
         self.failed.append(position)
@@ -173,7 +173,7 @@ class _Filling:
             self.said[position] = f"{_DETAILS.sub('', message)}\n{hint}", note
 
     def answer(self) -> ChunkAnswers:
-        """Return all answers, in order."""
+        """All answers, in order."""
         said = [self.said[position] for position in sorted(self.said)]
         return ChunkAnswers(self.lines, self.tally, sorted(self.failed), said)
 
@@ -191,12 +191,12 @@ def _worst(check: dict[str, Any]) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a number with three digits."""
+    """A number with three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def joined(answers: Sequence[ChunkAnswers]) -> ChunkAnswers:
-    """Return the answers of the parts of a chunk as those of the whole."""
+    """Join the answers of the parts of a chunk."""
     lines: list[str] = []
     failed: list[int] = []
     notes: list[tuple[str, str]] = []
@@ -212,11 +212,11 @@ def joined(answers: Sequence[ChunkAnswers]) -> ChunkAnswers:
 
 
 def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> ChunkAnswers:
-    """Return the answer of a chunk of one sample that cannot be evaluated, for this reason."""
+    """Answer a chunk of one sample that cannot be evaluated, with the reason."""
     filled = _Filling(1, notes)
     try:
         name = chunk.read(0).id.text
-    except Exception:  # a fault of ours in reading it
+    except Exception:  # a bug of ours in reading it
         name = chunk.name(0)
     filled.fail(0, failure(name, error))
     return filled.answer()
@@ -233,11 +233,11 @@ def _keep_memory() -> None:
     bytes(_KEPT_BYTES)
 
 
-# ---- to another process
+# ---- pickling, to another process
 
 
 def _frozen(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
-    """Return a frozen mapping: its type itself has no name that pickle could look up."""
+    """Make a frozen mapping: its type has no name that pickle could look up."""
     return MappingProxyType(values)
 
 

@@ -1,4 +1,4 @@
-"""`lstm-step convert`: weights from any readable layout to another, with the margin."""
+"""`lstm-step convert`: weights from any readable layout to another, read back and compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_cli.commands._declared import option
 
 EXAMPLES = """\b
 Formats by suffix: .npz, .json, .safetensors, .weights.h5 (Keras 3), .onnx (one node), .h (C).
-What the target cannot hold is refused, with what would be lost.
+A conversion that would lose something is refused; the error says what.
 
 \b
 Examples:
@@ -20,39 +20,39 @@ Examples:
   lstm-step convert samples/weights/hand.json /tmp/hand.safetensors --to pytorch
   lstm-step convert samples/weights/parity.npz /tmp/parity.h --to keras
 """
+FIRST = ("--to", "--dtype", "--convention")
 
 
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="A weight file.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write.")],
-    to: Annotated[
-        str,
-        option("--to", "-t", metavar="NAME", autocompletion=o.complete_convention,
-               help="The convention to write; see `list conventions`."),
-    ] = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    convention: o.ConventionName = "",
-    external: o.External = False,
-    cell: o.CellName = "",
-    forget_bias: o.ForgetBias = None,
-    dtype: Annotated[
-        o.Dtype | None, option("--dtype", help="By default float32 where that is exact.")
-    ] = None,
-    force: Annotated[
-        bool, option("--force", help="Write even where the target cannot hold it all.")
-    ] = False,
-    as_json: Annotated[bool, option("--json", help="Report as a JSON document.")] = False,
-) -> None:  # fmt: skip
+    to: str = option(
+        "--to",
+        "-t",
+        default="",
+        metavar="NAME",
+        autocompletion=o.complete_convention,
+        help="The convention to write; see `list conventions`.",
+    ),
+    layout: o.LayoutOptions = o.LayoutOptions(),
+    side: o.SideOptions = o.SideOptions(),
+    cell: o.CellOptions = o.CellOptions(),
+    dtype: o.Dtype | None = option(
+        "--dtype", default=None, help="Default: float32 if it is exact."
+    ),
+    force: bool = option(
+        "--force", default=False, help="Write even if the target cannot hold everything."
+    ),
+    as_json: bool = option("--json", default=False, help="Print the report as a JSON document."),
+) -> None:
     """Write weights in another layout.
 
-    They are read back, and the largest difference is told.
+    They are read back, and the largest difference is reported.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
     from lstm_cli.files.output import json_text, write_out
 
-    own = o.CellOptions(cell, forget_bias, None, None, "")
-    model = o.file_model(source, layer, direction, convention, own, external)
+    model = side.only(layout.read(source, cell))
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
     if as_json:
         document = {
@@ -66,7 +66,7 @@ def convert(
     lines = [f"{done.source} ({model.convention}) → {done.target} ({done.convention})"]
     lines += [f"assumed: {each}" for each in model.assumptions]
     if done.read_with:
-        lines.append(f"read it with {done.read_with}: its names alone do not tell the layout")
+        lines.append(f"read it with {done.read_with}: its names alone do not determine the layout")
     lines += [f"moved: {each}" for each in done.moved] + [f"lost: {each}" for each in done.lost]
     if done.weight_difference is None:
         lines.append("not compared: something was lost")

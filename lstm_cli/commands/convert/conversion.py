@@ -1,4 +1,4 @@
-"""Weights from any layout to any other: what moves is said, what would be lost is refused."""
+"""Conversion of weights between layouts: moves are reported, losses are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.c_text import identifier
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError, safe
-from lstm_cli.cell.traits import Traits, traits_of
+from lstm_cli.cell.family import standard, uncoupled
+from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
 from lstm_cli.files.output import write_atomically
@@ -37,16 +38,16 @@ _TRAIT_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
-    """What a conversion did.
+    """Result of a conversion.
 
     Attributes:
         source, target: the files.
         convention: the layout written.
-        moved: what had to be moved or left implicit, a sentence each.
-        lost: what the target cannot hold and `force` wrote without.
-        weight_difference: the largest difference of a weight, read back; None where some was lost.
-        output_difference: that of h over five random steps; None where no reader is (C).
-        read_with: the option that a reader of the file needs, "" where its names tell.
+        moved: sentences on what was moved or left implicit.
+        lost: what the target cannot hold and was dropped with `force`.
+        weight_difference: largest difference of a weight when read back; None if any was lost.
+        output_difference: that of h over five random steps; None if there is no reader (C).
+        read_with: the option needed to read the file, "" if its names are sufficient.
     """
 
     source: str
@@ -65,15 +66,15 @@ def convert(
     """Write a model's weights in another layout, then read them back and compare.
 
     Args:
-        model: what to write.
+        model: the model to write.
         target: the file; its suffix chooses the format.
-        to: the convention; "" takes the one that the format asks for.
-        dtype: "float32" or "float64"; "" takes float32 where nothing is lost by it.
-        force: write even where the target cannot hold all that the cell computes.
+        to: the convention; "" uses the one that the format requires.
+        dtype: "float32" or "float64"; "" uses float32 if it is lossless.
+        force: write even if the target cannot hold everything that the cell computes.
 
     Raises:
-        UsageError: an unknown format or convention, or two that do not go together.
-        InputError: the target cannot hold what the source has; says what would be lost.
+        UsageError: an unknown format or convention, or an incompatible pair.
+        InputError: the target cannot hold the source; the message says what would be lost.
         OutputError: the file cannot be written.
     """
     saver = format_to_write(target)
@@ -81,13 +82,14 @@ def convert(
     moved, lost = list[str](), list[str]()
     packed: dict[Place, Mapping[str, Array]] = {}
     traits: dict[Place, Traits] = {}
+    standards: dict[Place, LstmWeights] = {}
     for level, direction, weights in model.runs:
         place: Place = (level, direction)
-        own = _traits(weights, model.source)
-        arrays, told = _fold(dict(weights.arrays), own, row)
-        moved += [each for each in told if each not in moved]
+        standards[place], own, told = _in_terms_of(row, saver, weights)
+        arrays, folded = _fold(dict(standards[place].arrays), own, row)
+        moved += [each for each in (*told, *folded) if each not in moved]
         arrays = _with_coupled(arrays, row)
-        missing = _cannot_hold(own, row, saver, arrays)
+        missing = [_phrase(name, own) for name in _cannot_hold(own, row, saver, arrays)]
         lost += [each for each in missing if each not in lost]
         if lost and not force:
             raise _refusal(row, saver, lost, model.source)
@@ -109,7 +111,7 @@ def convert(
     if lost:
         differences: tuple[float | None, float | None] = (None, None)
     elif saver.reads:
-        differences = _read_back(model, target, saver, row)
+        differences = _read_back(model, list(standards.values()), target, saver, row)
     else:
         differences = (_compare_header(target, package), None)
     read_with = f"--convention {row.name}" if _needs_telling(target, saver, row) else ""
@@ -132,21 +134,32 @@ def _target_row(saver: Format, to: str) -> Convention:
     return convention_named(to or saver.convention)
 
 
-def _traits(weights: LstmWeights, source: str) -> Traits:
-    traits = traits_of(weights.cell)
-    if traits is None:
-        raise InputError(
-            f"cell {safe(weights.cell.name)} is not of the LSTM's family",
-            where=safe(source),
-            hint="only tables that the variants of `list cells` make can be converted",
-        )
-    return traits
+def _in_terms_of(
+    row: Convention, saver: Format, weights: LstmWeights
+) -> tuple[LstmWeights, Traits, list[str]]:
+    """Return weights as the target may have them: in the family's own terms, uncoupled if need be.
+
+    Raises:
+        InputError: the cell is not in the LSTM family.
+    """
+    found = standard(weights)
+    own, told = traits_of(found.cell), list[str]()
+    assert own is not None  # that is what `standard` is for
+    if found is not weights:
+        told.append("gates are f, i, g and o by what they do to c and h in the table")
+    free = uncoupled(own, found.arrays)
+    if free and "coupled" in _cannot_hold(own, row, saver, _with_coupled(found.arrays, row)):
+        tied, other = ("f", "i") if own.coupled == "coupled-forget" else ("i", "f")
+        told.append(f"{tied} = 1 - {other} has weights of its own: those of {other}, negated")
+        own, arrays = free
+        found = LstmWeights(build_cell(own), arrays, found.source)
+    return found, own, told
 
 
 def _fold(
     arrays: dict[str, Array], own: Traits, row: Convention
 ) -> tuple[dict[str, Array], list[str]]:
-    """Return parameters whose b_f has taken up the difference in run-time forget bias."""
+    """Add the difference in run-time forget bias to b_f."""
     change = own.forget_bias - row.forget_bias
     if not change or "b_f" not in arrays:
         return arrays, []
@@ -162,7 +175,7 @@ def _fold(
 def _cannot_hold(
     own: Traits, row: Convention, saver: Format, arrays: Mapping[str, Array]
 ) -> list[str]:
-    """Return the properties that the target format cannot hold, a phrase each."""
+    """Return the traits that the target format cannot hold, by name."""
     read_back = file_traits(row, Variant(), arrays)
     differing = replace(own, forget_bias=read_back.forget_bias).differences(read_back)
     lost = [name for name in differing if name not in saver.holds]
@@ -171,7 +184,7 @@ def _cannot_hold(
     for name, holds in (("peephole", "p"), ("projection", "W_hr"), ("projection_bias", "b_hr")):
         if getattr(own, name) and holds not in row.holds:
             lost.append(name)
-    return [_phrase(name, own) for name in dict.fromkeys(lost)]
+    return list(dict.fromkeys(lost))
 
 
 def _phrase(name: str, own: Traits) -> str:
@@ -184,16 +197,16 @@ def _refusal(row: Convention, saver: Format, lost: list[str], source: str) -> In
     return InputError(
         f"convention {row.name} in a {saver.name} file cannot hold {' and '.join(lost)}",
         where=safe(source),
-        hint="take a target that can (`lstm-step list conventions`), or --force to lose it",
+        hint="choose a target that can (`lstm-step list conventions`), or --force to lose it",
     )
 
 
-def _with_coupled(arrays: dict[str, Array], row: Convention) -> dict[str, Array]:
-    """Return parameters with zeros for a coupled gate where a layout stacks all four (ONNX)."""
+def _with_coupled(arrays: Mapping[str, Array], row: Convention) -> dict[str, Array]:
+    """Add zeros for a coupled gate if a layout stacks all four (ONNX)."""
     gates = [k for k in "figo" if f"W_{k}" in arrays]
     stacked = any(len(tensor.gates) >= 4 for tensor in row.tensors)
     if len(gates) == 4 or not stacked:
-        return arrays
+        return dict(arrays)
     zeros = {
         name.replace("_o", f"_{k}"): np.zeros_like(array)
         for k in "figo"
@@ -201,36 +214,36 @@ def _with_coupled(arrays: dict[str, Array], row: Convention) -> dict[str, Array]
         for name, array in arrays.items()
         if name in ("W_o", "b_o", "p_o")
     }
-    return arrays | zeros
+    return {**arrays, **zeros}
 
 
 def _narrowest(packed: Mapping[Place, Mapping[str, Array]], saver: Format) -> str:
     arrays = [array for tensors in packed.values() for array in tensors.values()]
-    with np.errstate(over="ignore"):  # what is too large for it is not exact
+    with np.errstate(over="ignore"):  # an overflow is not exact
         exact = all(np.array_equal(array.astype(np.float32), array) for array in arrays)
     return "float32" if exact or saver.name == "onnx" else "float64"
 
 
 def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Format, source: str) -> Array:
-    """Return an array in the type that is written.
+    """Convert an array to the type to write.
 
     Raises:
-        InputError: a number is too large for it.
+        InputError: a number is too large for the type.
     """
-    least = np.dtype(np.float32) if saver.name == "onnx" else kind  # its node is of float32
+    least = np.dtype(np.float32) if saver.name == "onnx" else kind  # its node computes in float32
     beyond = np.abs(array) > np.finfo(least).max
     if beyond.any():
         raise InputError(
-            f"{safe(key)} has {array[beyond][0]:.6g}, and {least} goes up to "
+            f"{safe(key)} has {array[beyond][0]:.6g}, but {least} only goes up to "
             f"{np.finfo(least).max:.6g}",
             where=source,
-            hint="--dtype float64, in a format that has it (npz, safetensors, keras, json)",
+            hint="--dtype float64, in a format that supports it (npz, safetensors, keras, json)",
         )
     return array.astype(kind)
 
 
 def _named(row: Convention, packed: Mapping[Place, Mapping[str, Array]]) -> dict[str, Array]:
-    """Return every array under its name in a file of named tensors."""
+    """Map every array to its name in a file of named tensors."""
     return dict(_names(row, packed))
 
 
@@ -248,7 +261,7 @@ def _names(
 
 
 def _compare_header(target: Path, package: Package) -> float:
-    """Return the largest difference between a C header's numbers and what it should hold."""
+    """Largest difference between the numbers in a C header and those it should hold."""
     written = numbers_in(target.read_text())
     return max(
         float(np.max(np.abs(written[identifier(name)] - array.ravel()), initial=0.0))
@@ -257,7 +270,7 @@ def _compare_header(target: Path, package: Package) -> float:
 
 
 def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
-    """Whether a reader that is told nothing takes the new file for another layout, or refuses."""
+    """Whether the new file would be misread or refused without `--convention`."""
     if not saver.reads or saver.convention:
         return False
     contents = read_contents(target)
@@ -265,7 +278,7 @@ def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
         (found,) = find_lstms(contents, str(target))
     except (LstmStepError, ValueError):
         return True
-    same_keys = found.convention.tensors == row.tensors  # PyTorch's by any other name
+    same_keys = found.convention.tensors == row.tensors  # PyTorch's layout under another name
     return found.convention.name != row.name and not (
         same_keys and found.convention.forget_bias == row.forget_bias
         and found.convention.activations == row.activations
@@ -273,18 +286,24 @@ def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
 
 
 def _read_back(
-    model: Model, target: Path, saver: Format, row: Convention
+    model: Model, standards: list[LstmWeights], target: Path, saver: Format, row: Convention
 ) -> tuple[float | None, float | None]:
-    """Return the largest differences of weights and of h between a model and its new file."""
+    """Return the largest differences of weights and of h between a model and its new file.
+
+    Args:
+        model: as it was.
+        standards: its weights in the family's terms.
+        target, saver, row: what was written.
+    """
     convention = None if row.by_name or saver.convention else row.name
-    if saver.name == "keras":  # keeps a stack as layers of their own, in order
+    if saver.name == "keras":  # stores a stack as separate layers, in order
         levels = range(len(model.layers))
         parts = [read_weights(target, layer=str(level)) for level in levels]
         again = replace(parts[0], layers=tuple(part.layers[0] for part in parts))
     else:
         again = read_weights(target, convention=convention)
     weights = 0.0
-    for (_, _, one), (_, _, other) in zip(model.runs, again.runs, strict=True):
+    for one, (_, _, other) in zip(standards, again.runs, strict=True):
         plain_one, plain_other = _plain(one), _plain(other)
         for name, array in plain_one.items():
             weights = max(weights, float(np.max(np.abs(array - plain_other[name]), initial=0.0)))
@@ -294,7 +313,7 @@ def _read_back(
 
 
 def _plain(weights: LstmWeights) -> dict[str, Array]:
-    """Return parameters with the forget bias of the run time in them."""
+    """Return the parameters with the run-time forget bias included."""
     traits = traits_of(weights.cell)
     arrays = dict(weights.arrays)
     if traits and traits.forget_bias and "b_f" in arrays:

@@ -1,4 +1,4 @@
-"""`lstm-step diagnose`: given weights, inputs and somebody's numbers, which mistake makes them."""
+"""`lstm-step diagnose`: which mistake turns these weights and inputs into somebody's numbers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from lstm_cli.base.foreign import say
 from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
-from lstm_cli.commands.diagnose import grade_options as g
+from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
     from lstm_cli.engine.fixed_point import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.mistakes.diagnosis import Diagnosis
     from lstm_cli.mistakes.expected import Expected
-    from lstm_cli.samples import Sample
+    from lstm_cli.samples.sample import Sample
 
 EXAMPLES = """\b
 FILES: a sample (or many) whose `expected` are the numbers in question, or two traces written by
@@ -39,16 +38,11 @@ Examples:
   lstm-step diagnose --x 1,2 --weights model.npz --expect f=0.7,0.2 --expect h=0.1,0.3
   lstm-step diagnose mine.json theirs.json --weights model.npz
   lstm-step diagnose port.json --fixed Q3.12
-  lstm-step diagnose samples/class/exercise.json --grade samples/class/answers.csv
 """
+FIRST = ("--x", "--expect", "--weights")
 
-Expect = Annotated[
-    list[str],
-    option(
-        "--expect", "-e", metavar="SYMBOL=ROWS",
-        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place claims nothing.",
-    ),
-]  # fmt: skip
+COMMAND = "lstm-step diagnose"
+FORMATS = ("table", "jsonl", "json", "markdown")
 
 
 def diagnose(
@@ -56,84 +50,39 @@ def diagnose(
         list[str] | None,
         typer.Argument(metavar="[FILES…]", help="Samples, or two traces."),
     ] = None,
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    expect: Expect = [],  # noqa: B006 - Typer reads the default and copies it
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    sample: i.SampleNumber = None,
-    atol: Annotated[
-        float | None,
-        option("--atol", help="Tolerance, in place of what the numbers' digits allow."),
-    ] = None,
-    departures: Annotated[
-        int | None,
-        option("--departures", min=1, max=2,
-               help="How many mistakes at once: 2, or 1 with --grade."),
-    ] = None,
-    grade: g.Grade = "",
-    ask: g.Ask = "",
-    follow_through: g.FollowThrough = True,
-    fixed: f.Spec = "",
-    fixed_rounding: f.Rounding = None,
-    fixed_overflow: f.Overflow = None,
-    fixed_activation: f.Activation = "",
-    digits: Annotated[
-        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
-    ] = 6,
-    format_: Annotated[
-        str,
-        option("--format", "-f", metavar="FORMAT",
-               help="table, jsonl or markdown; csv too with --grade."),
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f jsonl.")] = False,
-    output: o.Output = "-",
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    expect: list[str] = option(
+        "--expect",
+        "-e",
+        default=(),
+        metavar="SYMBOL=ROWS",
+        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place is not compared.",
+    ),
+    tolerance: o.ToleranceOptions = o.ToleranceOptions(),
+    departures: int = option(
+        "--departures",
+        default=2,
+        min=1,
+        max=2,
+        metavar="N",
+        help="How many mistakes to look for at once: 1 or 2.",
+    ),
+    fixed: f.FixedOptions = f.FixedOptions(),
+    digits: o.DigitOptions = o.DigitOptions(),
+    form: o.FormatOptions = o.FormatOptions(FORMATS, json_is="jsonl"),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Say why two sets of numbers differ.
 
-    The first value that departs, and the mistake or convention that gives exactly them.
+    The first value that departs, and the mistake or convention that gives exactly these numbers.
     """
     o.one_blas_thread()
-    o.check_atol(atol)
-    if as_json and format_ == "table":
-        raise UsageError("--json and -f table contradict each other", where="-f", hint="keep one")
-    inputs = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, command="lstm-step diagnose",
-    )  # fmt: skip
-    if grade:
-        name, trace = _exercise(files or [], inputs)
-        g.run_grading(grade, trace, ask=ask, follow_through=follow_through, atol=atol,
-                      departures=departures, format_=format_, as_json=as_json, output=output,
-                      digits=digits, color=color, exercise=name)  # fmt: skip
-        return
-    g.refuse_idle_ask(ask, follow_through)
-    integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)
-    if not fixed:
-        i.refuse_idle(integers.named(), "--fixed", inputs.command)
-    known = ["table", "jsonl", "json", "markdown"]
-    chosen = "jsonl" if as_json else o.pick_format(format_ or "table", False, known, terminal=True)
-    cases = _cases(files or [], inputs, expect, _Reading(atol, integers.settings("table")))
-    diagnosed = ((name, replace(_with_progress(trace, expected, departures or 2), given=given))
-                 for name, trace, expected, given in cases)  # fmt: skip
-    verdicts = _emit(diagnosed, digits, chosen, output, color)
+    chosen = form.pick()
+    reading = _Reading(tolerance.checked(), fixed.settings("table", COMMAND))
+    cases = _cases(files or [], given, expect, reading)
+    diagnosed = ((name, replace(_with_progress(trace, expected, departures), given=own))
+                 for name, trace, expected, own in cases)  # fmt: skip
+    verdicts = _emit(diagnosed, digits.number(), chosen, form.output, color)
     if any(verdict != "match" for verdict in verdicts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -144,7 +93,7 @@ Case = tuple[str, "Trace", "Expected", Given | None]
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """How numbers in question are read: to what tolerance, and in what integers, if any."""
+    """How the numbers in question are read: to what tolerance, and as which integers, if any."""
 
     atol: float | None
     integers: FixedSettings | None
@@ -164,24 +113,10 @@ class _Reading:
         return trace, read_expected(expected, trace, atol=limit, decimals=decimals, place=place)
 
 
-def _exercise(files: list[str], inputs: i.RunInputs) -> tuple[str, Trace]:
-    """Return the name and the right run of the exercise to grade."""
-    if not files:
-        return "exercise", inputs.trace()
-    samples = list(_samples(files, inputs))
-    if len(samples) != 1:
-        raise UsageError(
-            f"{len(samples)} exercises are given; answers belong to one",
-            where=inputs.command, hint="name a file with one sample",
-        )  # fmt: skip
-    (sample, trace, _), *_ = samples
-    return sample.id.text, trace
-
-
 def _cases(
-    files: list[str], inputs: i.RunInputs, expect: list[str], reading: _Reading
+    files: list[str], inputs: i.RunOptions, expect: list[str], reading: _Reading
 ) -> Iterator[Case]:
-    """Yield (name, our run, their numbers) for what was given."""
+    """Yield (name, our run, their numbers) of everything given."""
     if not files:
         if not expect:
             raise UsageError(
@@ -192,7 +127,7 @@ def _cases(
     elif len(files) == 2 and any(map(_holds_trace, files)):
         yield _from_traces(Path(files[0]), Path(files[1]), inputs, reading)
     else:
-        if expect or inputs.x:
+        if expect or inputs.vectors.x:
             given = "--expect" if expect else "--x"
             raise UsageError(
                 f"{given} and a file are both given", where=inputs.command,
@@ -200,7 +135,7 @@ def _cases(
             )  # fmt: skip
         silent: list[Sample] = []
         count = 0
-        for sample, trace, file in _samples(files, inputs):
+        for sample, trace, file in inputs.sample_runs(files):
             count += 1
             if not sample.expected:
                 silent.append(sample)
@@ -216,11 +151,7 @@ def _cases(
             say(f"left out: {len(silent)} of {count} samples, which expect nothing")
 
 
-_OF_A_BATCH = ("--weights", "--layer", "--convention", "--cell", "--forget-bias", "--clip",
-               "--cell-clip", "--activations", "--steps", "--dtype")  # fmt: skip
-
-
-def _sample_options(sample: Sample, file: str, inputs: i.RunInputs) -> Given:
+def _sample_options(sample: Sample, file: str, inputs: i.RunOptions) -> Given:
     """Return the options that run a sample, or its file where options cannot say it."""
     from lstm_cli.base.paste import FileName, rows_text
     from lstm_cli.files.remote import beside, is_remote
@@ -233,7 +164,7 @@ def _sample_options(sample: Sample, file: str, inputs: i.RunInputs) -> Given:
     own = {name: value for name, value in named.items() if value} | edits
     options = inputs.options() | own
     vectors = {"--x": sample.x, "--h": sample.h, "--c": sample.c}
-    preset = isinstance(sample.weights, dict) or not (sample.weights or inputs.weights)
+    preset = isinstance(sample.weights, dict) or not (sample.weights or inputs.file.weights)
     given = {name: rows for name, rows in vectors.items() if rows is not None
              and (rows.any() or (preset and rows.shape[-1] != sample.x.shape[-1]))}  # fmt: skip
     given["--x"] = sample.x
@@ -246,11 +177,12 @@ def _sample_options(sample: Sample, file: str, inputs: i.RunInputs) -> Given:
     if is_remote(file) or file == "-":
         return {}
     if weights is None or sum(rows.size for rows in given.values()) > FEW:
-        alone = sample.place == safe(file) and not edits and not sample.cell
-        shared = {name: options[name] for name in _OF_A_BATCH}
+        alone = sample.place == safe(file) and not (edits or sample.cell or differing(inputs.side))
+        of_batch = o.pasteable(inputs.vectors.length, inputs.file, inputs.cell, inputs.numbers)
+        shared = {name: options[name] for name in of_batch}
         return shared | {SAMPLE_FILE: FileName(file)} if alone else {}
     typed = {name: rows_text(rows.tolist()) for name, rows in given.items()}
-    return options | typed | weights | {"--steps": sample.steps or inputs.steps or None}
+    return options | typed | weights | {"--steps": sample.steps or inputs.vectors.length.steps}
 
 
 def _holds_trace(name: str) -> bool:
@@ -267,7 +199,7 @@ def _holds_trace(name: str) -> bool:
     return is_trace(document)
 
 
-def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> Case:
+def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) -> Case:
     trace = inputs.trace()
     expected, decimals = dict[str, Any](), dict[str, Any]()
     for text in expect:
@@ -282,14 +214,14 @@ def _from_options(inputs: i.RunInputs, expect: list[str], reading: _Reading) -> 
         if written is not None:
             decimals[name] = written
     read = reading.read(expected, trace, "--expect", decimals=decimals)
-    piped = "-" in (inputs.x, inputs.h, inputs.c)
+    piped = "-" in differing(inputs.vectors).values()
     return "the numbers given", *read, None if piped else inputs.options()
 
 
 def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
-    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number where they are text.
+    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number that was typed.
 
-    A `?` or nothing between commas claims nothing.
+    A `?` or an empty place between commas is not compared.
     """
     from lstm_cli.files.vectors import read_printed
 
@@ -300,26 +232,7 @@ def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
     return rows, decimals
 
 
-def _samples(files: list[str], inputs: i.RunInputs) -> Iterator[tuple[Sample, Trace, str]]:
-    """Yield the samples of files, each with its right run and the file's name."""
-    from lstm_cli.samples import BadSample, find_files, read_samples
-    from lstm_cli.samples.models import sample_trace
-    from lstm_cli.samples.settings import SampleSettings
-
-    model = inputs.file_model() if inputs.weights else None
-    settings = SampleSettings(
-        model=model, weights=inputs.weights, layer=inputs.layer, cell=inputs.cell.cell(),
-        edit=inputs.cell.edit, convention=inputs.convention, steps=inputs.steps,
-        dtype=inputs.dtype.value,
-    )  # fmt: skip
-    for file in find_files(files):
-        for sample in read_samples(file):
-            if isinstance(sample, BadSample):
-                raise sample.error
-            yield sample, sample_trace(sample, settings), file
-
-
-def _from_traces(ours: Path, theirs: Path, inputs: i.RunInputs, reading: _Reading) -> Case:
+def _from_traces(ours: Path, theirs: Path, inputs: i.RunOptions, reading: _Reading) -> Case:
     from lstm_cli.files.traces import read_trace
     from lstm_cli.mistakes.expected import expected_of_trace
 
@@ -329,8 +242,8 @@ def _from_traces(ours: Path, theirs: Path, inputs: i.RunInputs, reading: _Readin
     return theirs.name, trace, expected_of_trace(other, trace, atol=reading.atol), None
 
 
-def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
-    """Return the run of a trace file again, from its inputs and its weights."""
+def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
+    """Run a trace file's inputs and weights again."""
     import numpy as np
 
     from lstm_cli.cell.cells import LSTM
@@ -348,13 +261,13 @@ def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
         )  # fmt: skip
     h, c = starts
     name, _, rest = mine.source.removeprefix("preset:").partition(" (seed ")
-    if inputs.weights:
+    if inputs.file.weights:
         model = inputs.file_model()
-    elif inputs.preset or mine.source.startswith("preset:"):
+    elif inputs.preset.preset or mine.source.startswith("preset:"):
         base = inputs.cell.own_cell() or (read_cell(mine.cell) if mine.cell else LSTM)
         sizes = {"I": x.shape[1], "P": len(h[0]), "H": len(c[0])}
-        seed = inputs.seed or int(re.sub(r"\D", "", rest) or 0)
-        model = preset_model(inputs.preset or name, base, sizes=sizes, seed=seed)
+        seed = inputs.preset.seed or int(re.sub(r"\D", "", rest) or 0)
+        model = preset_model(inputs.preset.preset or name, base, sizes=sizes, seed=seed)
     else:
         path = mine.source.split(", ")[0]
         if not Path(path).is_file():
@@ -362,11 +275,13 @@ def _rebuilt(mine: Any, inputs: i.RunInputs) -> Trace:
                 f"cannot find the weights of {mine.place}: {safe(mine.source) or 'not named'}",
                 where=mine.place, hint="--weights FILE",
             )  # fmt: skip
-        convention = inputs.convention or mine.convention
-        model = replace(inputs, weights=path, convention=convention).file_model()
+        layout = replace(
+            inputs.file.layout, convention=inputs.file.layout.convention or mine.convention
+        )
+        model = inputs.side.only(layout.read(path, inputs.cell))
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]
-    return run(model, x, *states, dtype=inputs.dtype.value)
+    return run(model, x, *states, dtype=inputs.numbers.dtype.value)
 
 
 def _start(mine: Any, place: tuple[int, str], state: str) -> Any:
@@ -375,7 +290,7 @@ def _start(mine: Any, place: tuple[int, str], state: str) -> Any:
 
 
 def _check_same(mine: Any, trace: Trace) -> None:
-    """Refuse a first trace that its own weights and inputs do not give again."""
+    """Refuse a first trace that its own weights and inputs do not reproduce."""
     import numpy as np
 
     for layer in trace.layers:
@@ -389,7 +304,7 @@ def _check_same(mine: Any, trace: Trace) -> None:
 
 
 def _with_progress(trace: Trace, expected: Expected, departures: int) -> Diagnosis:
-    """Diagnose, with a bar on stderr where that is a terminal."""
+    """Diagnose, with a progress bar if stderr is a terminal."""
     from lstm_cli.mistakes.diagnosis import diagnose as explain
 
     if not sys.stderr.isatty():
@@ -408,9 +323,9 @@ def _with_progress(trace: Trace, expected: Expected, departures: int) -> Diagnos
 
 def _emit(
     diagnosed: Iterator[tuple[str, Diagnosis]], digits: int, chosen: str, output: str,
-    color: o.Color,
+    color: o.ColorOptions,
 ) -> list[str]:  # fmt: skip
-    """Write the diagnoses; return their verdicts."""
+    """Write the diagnoses and return their verdicts."""
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.diagnose.show import diagnosis_record, markdown_rows, print_diagnosis
     from lstm_cli.files.output import json_text, write_out
@@ -437,5 +352,5 @@ def _emit(
                 console.print()
             print_diagnosis(console, each, name, View(digits=digits))
 
-    o.show(draw, color, output)
+    color.show(draw, output)
     return [each.verdict for _, each in listed]

@@ -1,4 +1,4 @@
-"""A diagnosis for a reader: the verdict, the first value that departs, the mistake, what to do."""
+"""How a diagnosis is shown: the verdict, the first value that departs, the mistake, the fix."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from lstm_cli.mistakes.search import Finding
 from lstm_cli.show.rows import View, number
 from lstm_cli.show.terminal import Page
 
-# So many readings and numbers are shown to a reader; JSON has all.
+# How many readings, pairs and numbers are shown; JSON has all.
 MOST_FINDINGS = 8
 MOST_PAIRS = 4
 MOST_NUMBERS = 6
-# A part of the tolerance below this share of the other is not told.
+# A part of the tolerance below this share of the other is not mentioned.
 SEEN = 0.01
 _DOES = {"mends": "run", "reproduces": "gives theirs"}
 
@@ -60,7 +60,7 @@ def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str,
 
 
 def _allowed_record(diagnosis: Diagnosis) -> dict[str, Any] | None:
-    """Break the tolerance into its parts; None where it was given."""
+    """Break the tolerance into its parts; None if it was given."""
     allowed = diagnosis.claims.allowed()
     if allowed is None:
         return None
@@ -120,7 +120,7 @@ def _separation_record(separation: Separation | None) -> dict[str, Any] | None:
 
 
 def markdown_rows(diagnosed: Iterable[tuple[str, Diagnosis]]) -> Iterator[str]:
-    """Yield a Markdown table with a row a diagnosis."""
+    """Yield a Markdown table with a row per diagnosis."""
     yield "| numbers | verdict | reading | what was done | seen |\n|---|---|---|---|---|\n"
     for name, diagnosis in diagnosed:
         findings = diagnosis.findings if diagnosis.verdict in ("explained", "ambiguous") else ()
@@ -162,7 +162,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis, name: str, view: Vie
         _print_separation(page, diagnosis.separation, diagnosis)
     elif diagnosis.verdict == "ambiguous":
         page.print()
-        page.print(page.text("No h, c and x tell these apart with these weights: take others."))
+        page.print(page.text("No h, c and x tell these apart with these weights: use others."))
     page.print()
     _print_numbers(page, diagnosis)
 
@@ -186,7 +186,7 @@ def _verdict_words(diagnosis: Diagnosis, view: View) -> str:
 
 
 def _allowed_words(printed: float, arithmetic: float, diagnosis: Diagnosis) -> str:
-    """Describe the parts of the tolerance that are visible in the sum."""
+    """Describe the parts of the tolerance that matter."""
     types = sorted({each.kind for each in diagnosis.claims.precision.values()})
     parts = []
     if printed > SEEN * arithmetic:
@@ -206,7 +206,7 @@ def _short(value: float) -> str:
 
 
 def _short_up(value: float) -> str:
-    """Format to three digits a number that is no smaller than this one."""
+    """Format a number to three digits, rounded up."""
     shown = _short(value)
     if float(shown) >= value:
         return shown
@@ -215,7 +215,7 @@ def _short_up(value: float) -> str:
 
 
 def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
-    """Yield (name, sentence) on where numbers depart, and from where on they do."""
+    """Yield (name, sentence) on where and how numbers depart."""
     allowed = diagnosis.claims.allowed()
     if allowed is not None:
         yield "allowed", _allowed_words(*allowed, diagnosis)
@@ -308,7 +308,7 @@ def _finding_facts(page: Page, finding: Finding, diagnosis: Diagnosis) -> Iterat
     for row in rows:
         if not brief:
             yield "what it does", row.meaning
-            yield "how it comes", row.cause
+            yield "cause", row.cause
         likely = "" if row.certain else " (a likely cause, not a sure one)"
         yield "fix", fix_of(row, diagnosis) + likely
         if not brief:
@@ -340,7 +340,7 @@ def _numbers(values: Array, view: View) -> str:
 
 
 def _print_numbers(page: Page, diagnosis: Diagnosis) -> None:
-    """Print theirs beside the right numbers, at the first place that departs and for the end."""
+    """Print theirs beside the right numbers, at the first and the last place that departs."""
     wrong = [vector for vector in diagnosis.claims.vectors if _departs(vector, diagnosis)]
     chosen = {id(wrong[0]): wrong[0], id(wrong[-1]): wrong[-1]}
     table = Table.grid(padding=(0, 2))
@@ -357,5 +357,6 @@ def _print_numbers(page: Page, diagnosis: Diagnosis) -> None:
 
 
 def _departs(vector: ExpectedVector, diagnosis: Diagnosis) -> bool:
-    off = np.abs(vector.ours(diagnosis.trace) - vector.values)
-    return bool(np.any(off[~np.isnan(vector.values)] > vector.tolerance[~np.isnan(vector.values)]))
+    told = ~np.isnan(vector.values)
+    off = np.abs(vector.ours(diagnosis.trace) - vector.values)[told]
+    return not np.all(off <= vector.tolerance[told])  # a right number that is nan agrees with none

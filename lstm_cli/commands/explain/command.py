@@ -1,18 +1,17 @@
-"""`lstm-step explain`: a step worked out, a word of the LSTM, or an exercise sheet."""
+"""`lstm-step explain`: a step worked out, or a page of the glossary."""
 
 from __future__ import annotations
 
-import re
 import sys
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
-from lstm_cli.commands.explain.exercise.options import COMMAND, FORMATS, Exercise
+from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
     from lstm_cli.engine.run import Trace
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 With --x: the step as arithmetic, every product and sum with its numbers, for the unit with the
 largest |h| or those of --unit. With WORD: what the word means; `explain words` has them all.
-With --exercise: a sheet with blanks. Without --x it gets short random numbers: --seed tells
-which, --hidden-size and --input-size how many; `diagnose EXERCISE.json --grade ANSWERS.csv`
-grades what comes back.
 
 \b
 Examples:
@@ -31,14 +27,12 @@ Examples:
   lstm-step explain --x "1,2,3; 4,5,6" -w samples/weights/hand.json --unit 0:2 --only z_f,f,c
   lstm-step explain --x 0.5,1 --cell peephole --preset random --notation split -f latex
   lstm-step explain forget-gate
-  lstm-step explain --exercise --seed 7 --hidden-size 2 --input-size 3 --steps 2 -f latex
-  lstm-step explain --exercise --x 1,2,3 --weights samples/weights/hand.json --ask c,h
-  lstm-step explain --exercise --seed 7 --save ex.json --template answers.csv --key key.txt
-  lstm-step diagnose ex.json --grade answers.csv
 """
+FIRST = ("--x", "--weights", "--unit")
 
-# A step is for reading, an exercise for paper and pencil.
-DIGITS, EXERCISE_DIGITS = 6, 4
+COMMAND = "lstm-step explain"
+PAGES = ("text", "markdown", "latex", "html")
+FORMATS = ("text", "markdown", "latex", "json")
 TERMS = 8
 WIDEST_PAGE = 100  # longer lines of words are hard to read
 
@@ -47,172 +41,44 @@ def explain(
     word: Annotated[
         str, typer.Argument(metavar="[WORD]", help="A word of the LSTM; `words` lists them.")
     ] = "",
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: Annotated[
-        int, option("--seed", min=0, help="The seed of the random numbers.")
-    ] = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    allow_nonfinite: i.AllowNonfinite = False,
-    sample: i.SampleNumber = None,
-    unit: Annotated[
-        str,
-        option("--unit", "-u", metavar="UNITS", help="Work out these: 2, 0:3, 0,2,5, all."),
-    ] = "",
-    at: Annotated[
-        str, option("--at", metavar="STEPS", help="Work out these: 3, 1:10, last, all.")
-    ] = "",
-    only: Annotated[
-        str, option("--only", metavar="SYMBOLS", help="Only these rows: z_f,f,c.")
-    ] = "",
-    terms: Annotated[
-        int,
-        option("--terms", min=1, metavar="N",
-               help="Products of a sum that are shown one by one, the largest."),
-    ] = TERMS,
-    exercise: Annotated[
-        bool, option("--exercise", help="A sheet with blanks to fill in.")
-    ] = False,
-    input_size: Annotated[
-        int,
-        option("--input-size", min=0, metavar="I",
-               help="I of an exercise, where no --x tells it."),
-    ] = 0,
-    round_: Annotated[
-        int | None,
-        option("--round", min=0, max=17, metavar="N",
-               help="Round an exercise's weights and vectors to N decimals first."),
-    ] = None,
-    ask: Annotated[
-        str,
-        option("--ask", metavar="SYMBOLS",
-               help="What an exercise asks; else f,i,g,o,c,h."),
-    ] = "",
-    key: Annotated[
-        str,
-        option("--key", metavar="FILE", help="Write the key here; - puts it behind."),
-    ] = "",
-    show_key: Annotated[
-        bool, option("--show-key", help="Put the key behind the sheet, on a new page.")
-    ] = False,
-    template: Annotated[
-        str,
-        option("--template", metavar="FILE", help="Write a CSV to fill in here."),
-    ] = "",
-    save: Annotated[
-        str,
-        option("--save", metavar="FILE", help="Keep the exercise here, as a sample."),
-    ] = "",
-    notation: Annotated[
-        o.NotationName | None,
-        option("--notation",
-               help="joined: W_f · [h, x] (the default); split: W_f x + U_f h."),
-    ] = None,
-    digits: Annotated[
-        int | None,
-        option("--digits", "-d", min=1, max=17,
-               help=f"Decimals: {DIGITS}, of an exercise {EXERCISE_DIGITS}."),
-    ] = None,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help="text, markdown, latex, json.")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    output: o.Output = "-",
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    only: str = option("--only", default="", metavar="SYMBOLS", help="Only these rows: z_f,f,c."),
+    terms: int = option(
+        "--terms",
+        default=TERMS,
+        min=1,
+        metavar="N",
+        help="Products of a sum that are shown one by one, the largest.",
+    ),
+    choice: o.ChoiceOptions = o.ChoiceOptions(),
+    notation: o.NotationOptions = o.NotationOptions(),
+    digits: o.DigitOptions = o.DigitOptions(),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Work a step out with its numbers, or say what a word means.
 
     The row of each gate with its numbers put in, stage by stage, and a sentence on what the gate
-    does; a page of the glossary; or an exercise with blanks, its key and a file to grade against.
+    does; or a page of the glossary.
     """
-    given = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external, preset, seed, hidden_size, output_size,
-        steps, sample, dtype, allow_nonfinite, COMMAND,
-    )  # fmt: skip
-    sheet = Exercise(input_size, round_, ask, key, show_key, template, save)
-    of_a_step = {"--unit": unit, "--at": at, "--only": only, "--terms": terms != TERMS,
-                 "--dtype": dtype is not o.Dtype.FLOAT64, "--allow-nonfinite": allow_nonfinite,
-                 "--color": color is not o.Color.AUTO}  # fmt: skip
-    known = FORMATS if word or exercise else [*FORMATS, "json"]
-    if "json" not in known and (as_json or format_ == "json"):
-        _refuse_json("--json" if as_json else "-f json", exercise)
-    chosen = o.pick_format(format_ or "" if as_json else format_ or "text", as_json, known,
-                           terminal=True)  # fmt: skip
-    layout = notation or o.NotationName.JOINED
-    if word:
-        _refuse_beside(
-            "the word", _run_options(given) | sheet.named() | {"--exercise": exercise} | of_a_step
-            | {"--digits": digits},
+    if not word:
+        symbols = o.names_in(only)
+        shown = choice.unit, choice.at, symbols, notation.notation.value, digits.number()
+        _work_out(given, (*shown, terms), form, color)
+        return
+    if form.as_json or form.format_ == "json":
+        raise UsageError(
+            "a page of the glossary is for people to read, and has no JSON",
+            where="--json" if form.as_json else "-f json", hint=f"one of: {', '.join(PAGES)}",
         )  # fmt: skip
-        _write_word(word, chosen, layout, output)
-    elif exercise:
-        _refuse_beside("--exercise", of_a_step)
-        sheet.write(given, chosen, digits or EXERCISE_DIGITS, layout, output)
-    else:
-        i.refuse_idle(sheet.named(), "--exercise", COMMAND)
-        _work_out(given, unit, at, only, layout, digits or DIGITS, terms, chosen, output, color)
-
-
-def _run_options(given: i.RunInputs) -> dict[str, object]:
-    own = given.cell
-    return {
-        "--x": given.x, "--h": given.h, "--c": given.c, "--steps": given.steps,
-        "--weights": given.weights, "--layer": given.layer, "--direction": given.direction,
-        "--convention": given.convention, "--allow-external-data": given.external,
-        "--preset": given.preset, "--seed": given.seed, "--hidden-size": given.hidden_size,
-        "--output-size": given.output_size, "--sample": given.sample is not None,
-        "--cell": own.name, "--forget-bias": own.forget_bias is not None,
-        "--clip": own.clip is not None, "--cell-clip": own.cell_clip is not None,
-        "--activations": own.activations,
-    }  # fmt: skip
-
-
-def _refuse_beside(what: str, options: dict[str, object]) -> None:
-    """Refuse options that belong to another use of the command.
-
-    Raises:
-        UsageError: names the first of them.
-    """
-    for name, value in options.items():
-        if value:
-            raise UsageError(
-                f"{name} has no effect beside {what}", where=COMMAND,
-                hint=f"leave {name} out, or leave {what} out",
-            )  # fmt: skip
-
-
-def _refuse_json(option: str, exercise: bool) -> None:
-    """Refuse JSON of what is made for people to read.
-
-    Raises:
-        UsageError: says where its numbers are as JSON, if anywhere.
-    """
-    what = "an exercise's sheet" if exercise else "a page of the glossary"
-    also = "; --save FILE keeps the exercise as a sample, in JSON" if exercise else ""
-    raise UsageError(
-        f"{what} is for people to read, and has no JSON", where=option,
-        hint=f"one of: {', '.join(FORMATS)}{also}",
-    )  # fmt: skip
+    beside = {**differing(given, choice, digits, color), **({"--only": only} if only else {}),
+              **({"--terms": terms} if terms != TERMS else {})}  # fmt: skip
+    i.refuse_beside("the word", beside, COMMAND)
+    _write_word(word, replace(form, formats=PAGES).pick(), notation.notation, form.output)
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:
-    """Write the page of a word, or the list of all."""
+    """Write the page of a word, or the index."""
     import shutil
 
     from lstm_cli.commands.explain.glossary import word_named
@@ -228,33 +94,31 @@ def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> 
 
 
 def _work_out(
-    given: i.RunInputs, unit: str, at: str, only: str, notation: o.NotationName, digits: int,
-    terms: int, chosen: str, output: str, color: o.Color,
-) -> None:  # fmt: skip
+    given: i.RunOptions, asked: tuple[Any, ...], form: o.FormatOptions, color: o.ColorOptions
+) -> None:
     """Write the worked arithmetic of the chosen steps and units."""
-    if not given.x:
+    if not given.vectors.x:
         raise UsageError(
             "--x is missing: there is no step to explain", where=COMMAND,
-            hint=f"`{COMMAND} --h 0,0.5 --x 1,0.3`, `{COMMAND} forget-gate` "
-            f"or `{COMMAND} --exercise --seed 7`",
+            hint=f"`{COMMAND} --h 0,0.5 --x 1,0.3` or `{COMMAND} forget-gate`",
         )  # fmt: skip
-    trace = given.trace("text")  # also in JSON: one sample at a time
+    chosen = form.pick()
+    trace = given.trace("text")  # one sample at a time, in JSON too
 
     from lstm_cli.show.worked import Ask, check
 
-    symbols = tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", only) if name))
-    ask = Ask(unit, at, symbols, notation.value, digits, terms)
+    ask = Ask(*asked)
     check(trace, ask)
-    _emit(trace, ask, chosen, output, color)
+    _emit(trace, ask, chosen, form.output, color)
 
 
-def _emit(trace: Trace, ask: Ask, chosen: str, output: str, color: o.Color) -> None:
+def _emit(trace: Trace, ask: Ask, chosen: str, output: str, color: o.ColorOptions) -> None:
     from lstm_cli.files.output import write_out
 
     if chosen == "text":
         from lstm_cli.show.worked_text import print_worked
 
-        o.show(lambda console: print_worked(console, trace, ask), color, output)
+        color.show(lambda console: print_worked(console, trace, ask), output)
         return
     if chosen == "json":
         from lstm_cli.base.version import __version__

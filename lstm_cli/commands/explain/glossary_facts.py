@@ -1,4 +1,4 @@
-"""What the glossary tells from data and runs: frameworks' habits, gradient flow, rounding."""
+"""What glossary pages take from data and runs: frameworks' habits, gradient flow, rounding."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from lstm_cli.show.sheets import Writer
 
 Fact: TypeAlias = Callable[[Writer, Word, Notation], Iterator[str]]
 
-# Where the functions of a page are shown.
+# Arguments at which functions are shown.
 POINTS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
-# I and H of layers whose weights are counted.
+# I and H of the layers whose parameters are counted.
 SIZES = ((5, 5), (28, 128), (300, 256))
 FORMAT = "Q3.12"
 
@@ -40,7 +40,7 @@ def cell_rows(
 
 
 def given_text(values: Array, digits: int) -> str:
-    """Return a number, or a vector in brackets where there are several."""
+    """Format one number, or several as a vector in brackets."""
     numbers = [number(float(value), digits) for value in values]
     return numbers[0] if len(numbers) == 1 else f"[{', '.join(numbers)}]"
 
@@ -51,7 +51,7 @@ def value_table(writer: Writer, functions: tuple[str, ...]) -> str:
     head = ["z", *(writer.math(function_name(name, writer.style)) for name in functions)]
     columns = [points] + [evaluate(Apply(name, (Name("z"),)), {"z": points}) for name in functions]
     rows = [[number(float(value), 6) for value in row] for row in zip(*columns, strict=True)]
-    if len(head) == 2:  # a table of fewer columns has no place for numbers
+    if len(head) == 2:  # a single function: its values across, not down
         return writer.table(("", "", *(number(each, 0) for each in POINTS)), _across(head, rows))
     return writer.table(head, rows)
 
@@ -67,7 +67,7 @@ RUMOUR = "* by its source or documents; not confirmed yet by numbers of its own.
 
 
 def _named(writer: Writer, rows: list[tuple[str, list[Convention]]]) -> str:
-    """Return a list of frameworks by what they do, those that nothing confirms with a star."""
+    """List frameworks by what they do, unconfirmed ones marked with a star."""
     items = [
         (said, writer.escape(", ".join(row.name + "*" * (not row.confirmed_by) for row in those)))
         for said, those in rows
@@ -89,7 +89,7 @@ HABITS: Mapping[str, Callable[[Convention], object]] = {
 
 
 def habits(writer: Writer, chosen: tuple[str, ...]) -> str:
-    """Group frameworks by habit, by their names in `list conventions`."""
+    """List the frameworks that have each habit, by their names in `list conventions`."""
     every = list(CONVENTIONS.values())
     rows = [(said, [row for row in every if HABITS[said](row)]) for said in chosen]
     return writer.heading("Among frameworks") + _named(writer, rows)

@@ -1,6 +1,6 @@
 """Pages of the glossary, and its index, as text, Markdown or LaTeX.
 
-A page's equations are rows of the word's own table, its numbers are computed while it is written.
+A page's equations are rows of the word's own table; its numbers are computed as it is written.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import FUNCTIONS, evaluate, parse
-from lstm_cli.cell.gradient import backward_table
+from lstm_cli.cell.grad import grad_table
 from lstm_cli.cell.notation import (
     LATEX,
     Notation,
@@ -38,20 +38,20 @@ from lstm_cli.show.rows import INPUT_LABELS, number
 from lstm_cli.show.sheets import WIDTH, WRITERS, Writer
 
 DIGITS = 6
-# Numbers within a sentence.
+# Decimals within a sentence.
 SHORT = 4
 
 
 def page(
     word: Word, kind: str = "text", notation: Notation = "joined", width: int = WIDTH
 ) -> Iterator[str]:
-    """Yield the page of a word: equations, meaning, drawing, numbers, mistakes, what to try.
+    """Yield the page of a word: equations, meaning, drawing, numbers, mistakes, commands to try.
 
     Args:
         word: a row of `glossary.WORDS`.
         kind: text, markdown or latex.
         notation: joined or split.
-        width: of the lines of text.
+        width: of lines of text.
     """
     writer = _writer(kind, width)
     yield writer.begin(words(writer, word.title))
@@ -107,12 +107,12 @@ def _writer(kind: str, width: int) -> Writer:
 
 
 def _own_rows(word: Word, style: Style, notation: Notation) -> list[tuple[str, str]]:
-    """Return the equations of the rows that a word is about, each after its label."""
+    """Return (label, equation) of the rows that a word is about."""
     cell = word.table
     forward = [symbol for symbol in word.symbols if symbol in cell.symbols]
     rows = cell_rows(cell, forward, style, notation)
     delta = gradient_style(style)
-    for row in backward_table(cell):
+    for row in grad_table(cell):
         if row.symbol in word.symbols:
             left, right = write_equation(row, delta, notation)
             rows.append((f"gradient: {row.label}", f"{left} = {right}"))
@@ -120,8 +120,8 @@ def _own_rows(word: Word, style: Style, notation: Notation) -> list[tuple[str, s
 
 
 def _definitions(word: Word, style: Style) -> Iterator[tuple[str, str]]:
-    """Yield what a word's functions are: a body, or the textbook form and the computed one."""
-    forms = {"as textbooks have it": "textbook"}
+    """Yield (label, definition) of a word's functions, from textbooks and as computed."""
+    forms = {"as in textbooks": "textbook"}
     if len(word.functions) == 1:
         forms["as it is computed"] = "formula"
     local = replace(style, name=str)
@@ -141,7 +141,7 @@ def _in_brackets(text: str, style: Style) -> str:
 
 
 def _remark_apart(definition: str, style: Style) -> tuple[str, str]:
-    """Return a definition as (remark, equation): only LaTeX needs its remark on constants apart."""
+    """Split a definition into (remark, equation); only LaTeX needs the remark separately."""
     equation, _, remark = definition.partition("   (")
     if style is not LATEX or not remark:
         return "", definition
@@ -155,7 +155,7 @@ _NUMBER = re.compile(r"\{([^{}]+)\}")
 
 
 def _example(writer: Writer, word: Word, example: Example, notation: Notation) -> Iterator[str]:
-    """Yield the run of an example: how to repeat it, its numbers, what to see in them."""
+    """Yield the run of an example: how to repeat it, its numbers, what to notice."""
     trace = trace_of(word)
     yield writer.heading("With numbers")
     yield writer.verbatim(folded(command_of(word), writer.width - 2))
@@ -170,7 +170,7 @@ def _example(writer: Writer, word: Word, example: Example, notation: Notation) -
 def _one_step(
     trace: Trace, example: Example, style: Style, notation: Notation
 ) -> list[tuple[str, str]]:
-    """Return each chosen row as `symbol = equation = number`, after what goes in."""
+    """Return each chosen row as `symbol = equation = number`, after the inputs."""
     each = trace.layers[0]
     values, cell = each.at(1), each.cell
     rows = [
@@ -181,7 +181,7 @@ def _one_step(
         if symbol not in cell.symbols:
             node = parse(symbol)
             value = given_text(evaluate(node, values), DIGITS)
-            rows.append(("one behind the other", f"{write(node, style)} = {value}"))
+            rows.append(("concatenated", f"{write(node, style)} = {value}"))
             continue
         ((label, equation),) = cell_rows(cell, [symbol], style, notation)
         rows.append((label, f"{equation} = {given_text(values[symbol], DIGITS)}"))
@@ -189,7 +189,7 @@ def _one_step(
 
 
 def _over_time(writer: Writer, trace: Trace, example: Example) -> str:
-    """Return the chosen rows of a run of some steps as a table, a column a step."""
+    """Return the chosen rows of a run as a table, a column per step."""
     each, style = trace.layers[0], writer.style
     labels = {row.symbol: row.label for row in each.cell.equations} | INPUT_LABELS
     rows = [
@@ -201,7 +201,7 @@ def _over_time(writer: Writer, trace: Trace, example: Example) -> str:
 
 
 def _filled(note: str, trace: Trace) -> str:
-    """Return a note with its numbers computed, after the last step and for the first unit."""
+    """Return a note with its numbers filled in, those of the first unit after the last step."""
     each = trace.layers[0]
     values: Mapping[str, Array] = {k: v[..., :1] for k, v in each.at(trace.steps).items()}
 
@@ -212,7 +212,7 @@ def _filled(note: str, trace: Trace) -> str:
     return _NUMBER.sub(computed, note)
 
 
-# ---- what a page ends with
+# ---- the end of a page
 
 
 def _endings(writer: Writer, word: Word) -> Iterator[str]:

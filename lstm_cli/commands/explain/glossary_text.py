@@ -1,4 +1,4 @@
-"""Running text of the glossary: expressions, commands and signs, as each kind of page has them."""
+"""Running text of the glossary: expressions, commands and symbols in each format."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def paragraph(writer: Writer, text: str) -> str:
-    """Return a paragraph whose expressions, commands and percentages stay on one line of text."""
+    """Return a paragraph in which no expression, command or percentage is broken over lines."""
     whole = _prose(writer, text).replace(" %", f"{_NO_BREAK}%")
     return writer.paragraph(whole).replace(_NO_BREAK, " ")
 
 
 def _prose(writer: Writer, text: str) -> str:
-    """Return words with their expressions in the writer's style and all else escaped."""
+    """Return text with its expressions in the writer's style and everything else escaped."""
     parts, last = [], 0
     style = gradient_style(writer.style)
     for match in _MARK.finditer(text):
@@ -33,7 +33,7 @@ def _prose(writer: Writer, text: str) -> str:
     return "".join(parts) + words(writer, text[last:])
 
 
-# What TeX's first fonts have under another name.
+# Characters that TeX's standard fonts lack.
 _IN_TEX = {
     "σ": r"$\sigma$", "δ": r"$\delta$", "−": "$-$", "±": r"$\pm$", "×": r"$\times$",
     "→": r"$\rightarrow$", "…": r"\dots{}", "C̃": r"$\tilde{C}$", "∂": r"$\partial$",
@@ -42,7 +42,7 @@ _IN_TEX = {
 
 
 def words(writer: Writer, text: str) -> str:
-    """Return words of our own, escaped; in LaTeX with its names for the signs that they have."""
+    """Escape text of our own; in LaTeX, symbols become commands."""
     if writer.style is not LATEX:
         return writer.escape(text)
     pieces = re.split("(" + "|".join(map(re.escape, _IN_TEX)) + ")", text)
@@ -50,7 +50,7 @@ def words(writer: Writer, text: str) -> str:
 
 
 def equations(writer: Writer, rows: list[tuple[str, str]]) -> str:
-    """Return equations as the writer has them; in text a label that has no place is left out."""
+    """Return equations as the writer sets them; in text, labels that do not fit are left out."""
     widest = max(cell_len(equation) for _, equation in rows) + max(len(name) for name, _ in rows)
     if not is_text(writer) or widest + 5 <= writer.width:
         lines = writer.equations(rows).split("\n")
@@ -66,12 +66,12 @@ def equations(writer: Writer, rows: list[tuple[str, str]]) -> str:
 
 
 def is_text(writer: Writer) -> bool:
-    """Return whether a page is plain text, whose lines have a width."""
+    """Whether a page is plain text, whose lines have a width."""
     return type(writer) is WRITERS["text"]
 
 
 def folded(command: str, width: int) -> str:
-    """Return a command line folded before an option where it is too long, as a shell takes it."""
+    """Break a long command line before options, with the shell's backslashes."""
     lines = [""]
     for part in re.split(r" (?=--)", command):
         joined = f"{lines[-1]} {part}" if lines[-1] else part

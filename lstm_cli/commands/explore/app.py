@@ -1,6 +1,6 @@
-"""The step in the terminal: keys move over rows, units and steps, and edit what the run is made of.
+"""The terminal app: keys move over rows, units and steps, and edit inputs, states and weights.
 
-The app holds a `Scene`; every key makes the next one, and all that is seen is drawn from it.
+The app holds a `Scene`; every key makes a new one, and the whole screen is drawn from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widgets import Input
 
-from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.errors import InputError, LstmStepError
 from lstm_cli.cell.notation import UNICODE, Notation
 from lstm_cli.commands.explore import cursor as go
 from lstm_cli.commands.explore import drawing
@@ -23,16 +23,17 @@ from lstm_cli.commands.explore.cursor import Cursor
 from lstm_cli.commands.explore.equation import working
 from lstm_cli.commands.explore.grid import table
 from lstm_cli.commands.explore.scene import Scene, selected_name
-from lstm_cli.commands.explore.state import Session, read_number
 from lstm_cli.commands.explore.strip import strip
 from lstm_cli.commands.explore.widgets import Editor, Help, Panel
+from lstm_cli.engine.edits import EditedRun, EditHistory
 from lstm_cli.engine.run import Trace
+from lstm_cli.files.vectors import parse_rows
 
 SECONDS_A_STEP = 0.7
 
 
-class ExploreApp(App[Session]):
-    """Looks at a run and lets it be edited; the session is what it returns.
+class ExploreApp(App[EditedRun]):
+    """Shows a run and lets it be edited; returns the edited run.
 
     Args:
         trace: an unbatched run.
@@ -43,7 +44,7 @@ class ExploreApp(App[Session]):
     TITLE = "lstm-step explore"
     CSS_PATH = "explore.tcss"
     ENABLE_COMMAND_PALETTE = False
-    AUTO_FOCUS = None  # the keys are the app's until a number is to be typed
+    AUTO_FOCUS = None  # keys go to the app until a number is being typed
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "row(-1)"),
         Binding("down,j", "row(1)"),
@@ -64,6 +65,7 @@ class ExploreApp(App[Session]):
         Binding("d", "differences"),
         Binding("e,enter", "edit"),
         Binding("u", "undo"),
+        Binding("U", "redo"),
         Binding("r", "reset"),
         Binding("question_mark", "help"),
         Binding("escape", "leave"),
@@ -75,15 +77,13 @@ class ExploreApp(App[Session]):
         # Without colour the terminal's own is kept: no escape of a colour is written at all.
         plain = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if plain else None)
-        self.scene = Scene(
-            Session(trace), go.start(trace), notation, digits, colour=not plain
-        )  # fmt: skip
-        self.before: list[Session] = []
+        self.history = EditHistory(trace)
+        self.scene = Scene(self.history.now, go.start(trace), notation, digits, colour=not plain)
         self.said = ""
         self.clock: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """Make the parts of the screen, from top to bottom."""
+        """Yield the parts of the screen, from top to bottom."""
         yield Panel("head")
         yield Panel("table")
         yield Panel("strip")
@@ -109,7 +109,7 @@ class ExploreApp(App[Session]):
         main.set_class(share.gap > 0, "roomy")
         panels = {panel.id: panel for panel in main.query(Panel)}
         if not panels:
-            return  # a resize before the parts are there
+            return  # resized before the parts exist
         panels["head"].show(drawing.head(scene, width), 1)
         panels["table"].show(table(scene, width, share.table), share.table)
         drawn = strip(scene, width, share.strip) if share.strip else Text()
@@ -119,20 +119,20 @@ class ExploreApp(App[Session]):
         panels["keys"].show(drawing.keys(width), 0 if self.editing else 1)
 
     def look(self, cursor: Cursor) -> None:
-        """Look somewhere else."""
+        """Move the cursor."""
         self.said = ""
         self.scene = replace(self.scene, cursor=cursor)
         self.draw()
 
     def say(self, message: str) -> None:
-        """Show a message until the next key that does something."""
+        """Show a message until the next key that has an effect."""
         self.said = message
         self.draw()
 
-    def follow(self, session: Session, said: str) -> None:
-        """Show another session: what follows from an edit, or from one taken back."""
+    def follow(self, said: str) -> None:
+        """Show the run after an edit, an undo or a redo."""
         self.said = said
-        self.scene = replace(self.scene, session=session)
+        self.scene = replace(self.scene, session=self.history.now)
         self.draw()
 
     @property
@@ -146,7 +146,7 @@ class ExploreApp(App[Session]):
         return bool(self.query_one(Editor).display)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Let only leaving and stopping through while a number is typed or help is read."""
+        """Allow only leaving and quitting while a number is typed or help is open."""
         if action in ("leave", "stop"):
             return True
         return len(self.screen_stack) == 1 and not self.editing
@@ -182,7 +182,7 @@ class ExploreApp(App[Session]):
         self.look(go.next_run(self.trace, self.scene.cursor))
 
     def action_play(self) -> None:
-        """Step forward by itself, from the first step where the last is shown; or stop."""
+        """Start playing, from the first step if the last one is shown; or stop."""
         if self.clock is not None:
             self.stop_playing()
             return
@@ -198,7 +198,7 @@ class ExploreApp(App[Session]):
             self.stop_playing()
 
     def stop_playing(self) -> None:
-        """Stand still."""
+        """Stop playing."""
         if self.clock is not None:
             self.clock.stop()
             self.clock = None
@@ -206,7 +206,7 @@ class ExploreApp(App[Session]):
     # ---- what is shown
 
     def action_notation(self) -> None:
-        """Change between joined and split."""
+        """Switch between joined and split notation."""
         other: Notation = "split" if self.scene.notation == "joined" else "joined"
         self.scene = replace(self.scene, notation=other)
         self.say(f"{other} notation")
@@ -224,7 +224,7 @@ class ExploreApp(App[Session]):
             self.look(there)
 
     def action_differences(self) -> None:
-        """Show what the edits changed, or the values again."""
+        """Switch between the values and what the edits changed."""
         if not self.scene.session.edits:
             self.say("nothing is edited: there are no differences (e edits)")
             return
@@ -239,7 +239,7 @@ class ExploreApp(App[Session]):
     # ---- edits
 
     def action_edit(self) -> None:
-        """Let the selected number be typed over."""
+        """Open the editor on the selected number."""
         self.stop_playing()
         try:
             go.selected_place(self.trace, self.scene.cursor)
@@ -249,48 +249,50 @@ class ExploreApp(App[Session]):
         name = selected_name(self.scene)
         now = go.selected_number(self.trace, self.scene.cursor)
         self.query_one(Editor).ask(name, repr(now))
-        self.say("a number and Enter; Escape leaves it as it is")
+        self.say("type a number, then Enter; Escape cancels")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take the number that was typed, or say what is wrong with it."""
+        """Apply the number that was typed, or say what is wrong with it."""
         event.stop()
         scene = self.scene
         try:
             place = go.selected_place(self.trace, scene.cursor)
             value = read_number(event.value, selected_name(scene))
-            session = scene.session.edited(place, value)
-            _ = session.trace  # run it here, where an error can still be said
+            edited = self.history.edit(place, value)
         except LstmStepError as error:
             self.say(f"{error.what}: {error.hint}")
             return
         self.query_one(Editor).close()
-        if session is scene.session:
+        if edited:
+            self.follow("")
+        else:
             self.say("the number is the same")
-            return
-        self.before.append(scene.session)
-        self.follow(session, "")
 
     def action_undo(self) -> None:
-        """Take the last edit, or the last reset, back."""
-        if not self.before:
+        """Undo the last edit or reset."""
+        if self.history.undo():
+            self.follow("undone")
+        else:
             self.say("nothing to undo")
-            return
-        self.follow(self.before.pop(), "undone")
+
+    def action_redo(self) -> None:
+        """Redo what was undone last."""
+        if self.history.redo():
+            self.follow("redone")
+        else:
+            self.say("nothing to redo")
 
     def action_reset(self) -> None:
-        """Take all edits back."""
-        if not self.scene.session.edits:
+        """Undo all edits."""
+        if self.history.reset():
+            self.follow("as it was given; u brings the edits back")
+        else:
             self.say("nothing is edited")
-            return
-        self.before.append(self.scene.session)
-        self.follow(
-            replace(self.scene.session, edits=()), "as it was given; u brings the edits back"
-        )
 
     # ---- the end
 
     def action_leave(self) -> None:
-        """Leave the line where a number is typed, or the app."""
+        """Close the editor if it is open, else leave the app."""
         if self.editing:
             self.query_one(Editor).close()
             self.say("")
@@ -298,5 +300,17 @@ class ExploreApp(App[Session]):
         self.action_stop()
 
     def action_stop(self) -> None:
-        """Leave the app, whatever is being done."""
+        """Leave the app at once, even in the middle of an edit."""
         self.exit(self.scene.session)
+
+
+def read_number(text: str, name: str) -> float:
+    """Return the one number that was typed for `name`.
+
+    Raises:
+        InputError: not a plain finite number, or more than one.
+    """
+    rows = parse_rows(text, name, name)
+    if rows.size != 1:
+        raise InputError(f"{rows.size} numbers for one place", where=name, hint="type one number")
+    return float(rows[0, 0])

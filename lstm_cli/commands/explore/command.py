@@ -1,10 +1,10 @@
-"""`lstm-step explore`: the step in the terminal, to move about in and to edit."""
+"""`lstm-step explore`: a run in the terminal, to walk through and edit."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,10 +12,9 @@ from lstm_cli.base.errors import ExitCode, InputError, UsageError
 from lstm_cli.base.paste import command, option_words
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.explore.state import Session
+    from lstm_cli.engine.edits import EditedRun
 
 EXAMPLES = """\b
 Keys: arrows go to another row or unit, comma and full stop to another step, e edits x, h_prev,
@@ -29,39 +28,15 @@ Examples:
   lstm-step explore --x "1;0;1;1" --weights samples/weights/parity.npz --notation split
   lstm-step explore --x 0.5,1 --steps 20 --cell peephole --preset random --seed 3
 """
+FIRST = ("--x", "--weights", "--notation")
 
 COMMAND = "lstm-step explore"
 
 
 def explore(
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    allow_nonfinite: i.AllowNonfinite = False,
-    sample: i.SampleNumber = None,
-    notation: Annotated[
-        o.NotationName,
-        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
-    ] = o.NotationName.JOINED,
-    digits: Annotated[
-        int, option("--digits", "-d", min=1, max=17, help="Decimals on the screen.")
-    ] = 6,
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    notation: o.NotationOptions = o.NotationOptions(),
+    digits: o.DigitOptions = o.DigitOptions(),
 ) -> None:
     """Explore the step in the terminal: move, edit a number, watch what follows.
 
@@ -70,28 +45,22 @@ def explore(
     """
     _need_terminal()
     _need_textual()
-    inputs = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite,
-        command=COMMAND,
-    )  # fmt: skip
-    trace = inputs.trace()
+    trace = given.trace()
     from lstm_cli.commands.explore.app import ExploreApp
 
-    app = ExploreApp(trace, notation.value, digits)
+    app = ExploreApp(trace, notation.notation.value, digits.number())
     session = app.run()
-    if app.return_code:  # it broke, and has said how
+    if app.return_code:  # it crashed, and has printed why
         raise typer.Exit(ExitCode.BUG)
     if session is not None and session.edits:
-        _say_edits(session, inputs)
+        _say_edits(session, given)
 
 
 def _need_terminal() -> None:
-    """Refuse to start where nobody could see the screen or press a key.
+    """Refuse to start if nobody could see the screen or press a key.
 
     Raises:
-        UsageError: stdin, stdout or stderr (on which the screen is drawn) is no terminal.
+        UsageError: stdin, stdout or stderr (on which the screen is drawn) is not a terminal.
     """
     hint = "lstm-step run, with the same options, prints every value"
     for name in ("stdin", "stdout", "stderr"):
@@ -105,10 +74,10 @@ def _need_terminal() -> None:
 
 
 def _need_textual() -> None:
-    """Refuse to start without the package that draws.
+    """Refuse to start without Textual.
 
     Raises:
-        InputError: with the line that installs it.
+        InputError: with the command that installs it.
     """
     from importlib.util import find_spec
 
@@ -119,8 +88,8 @@ def _need_textual() -> None:
         )  # fmt: skip
 
 
-def _say_edits(session: Session, inputs: i.RunInputs) -> None:
-    """Print what was edited, and the command that runs it again where options can say it."""
+def _say_edits(session: EditedRun, given: i.RunOptions) -> None:
+    """Print what was edited, and the command that repeats it if options can express it."""
     from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
 
     for line in edit_lines(session):
@@ -128,5 +97,5 @@ def _say_edits(session: Session, inputs: i.RunInputs) -> None:
     vectors = repeated_vectors(session)
     if vectors is not None:
         # Edited, x has a row for every step; each sample is a sequence of its own.
-        own: dict[str, object] = {"--steps": 0, "--sample": None} if "--x" in vectors else {}
-        print("again: " + command("run", *option_words(inputs.options() | vectors | own)))
+        own = {"--steps": None, "--sample": None} if "--x" in vectors else {}
+        print("again: " + command("run", *option_words(given.options() | vectors | own)))

@@ -1,28 +1,29 @@
-"""Where one looks: a number of a step, or of the parameters that enter its row; and the moves."""
+"""The cursor, on a number of a step or of the parameters that enter its row, and its moves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lstm_cli.base.errors import InputError
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import names_in
 from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.weights import LstmWeights
-from lstm_cli.commands.explore.state import EditablePlace, number_at, place_of
+from lstm_cli.engine.edits import EditablePlace, number_at, place_of
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """What is looked at.
+    """What is selected.
 
     Attributes:
         run: the layer and direction, as a place in `model.runs`.
         t: the step, in input time from 1.
         symbol: the row.
         unit: the number of the row.
-        weights: whether the parameters that enter the row are shown in its place.
-        line, column: which of their numbers then.
+        weights: whether the parameters that enter the row are shown instead of the step.
+        line, column: which of their numbers is selected.
     """
 
     run: int = 0
@@ -47,7 +48,7 @@ class Line:
 
 
 def symbols_of(cell: Cell) -> tuple[str, ...]:
-    """Return every symbol of a step, in the order in which it is shown."""
+    """Return every symbol of a step, in the order shown."""
     return (*INPUT_SYMBOLS, *cell.symbols)
 
 
@@ -57,7 +58,7 @@ def start(trace: Trace) -> Cursor:
 
 
 def parameters_entering(cell: Cell, symbol: str) -> tuple[str, ...]:
-    """Return the parameters of a row, or where it has none, of the rows that it reads."""
+    """Return the parameters of a row, or if it has none, those of the rows that it reads."""
     if symbol not in cell.symbols:
         return ()
     names = names_in(cell[symbol].expression)
@@ -83,7 +84,7 @@ def size_of(each: LayerTrace, symbol: str) -> int:
 
 
 def by_row(trace: Trace, cursor: Cursor, by: int) -> Cursor:
-    """Return the cursor some rows down, or up where `by` is negative; it stops at the ends."""
+    """Return the cursor moved down by so many rows (up if negative); it stops at the ends."""
     each = trace.layers[cursor.run]
     if cursor.weights:
         lines = lines_of(each.weights, cursor.symbol)
@@ -94,7 +95,7 @@ def by_row(trace: Trace, cursor: Cursor, by: int) -> Cursor:
 
 
 def by_unit(trace: Trace, cursor: Cursor, by: int) -> Cursor:
-    """Return the cursor some units to the right, or to the left; it stops at the ends."""
+    """Return the cursor moved right by so many units (left if negative); it stops at the ends."""
     each = trace.layers[cursor.run]
     if cursor.weights:
         return _at_line(each, cursor, cursor.line, cursor.column + by)
@@ -102,12 +103,12 @@ def by_unit(trace: Trace, cursor: Cursor, by: int) -> Cursor:
 
 
 def to_step(trace: Trace, cursor: Cursor, t: int) -> Cursor:
-    """Return the cursor at a step, or at the nearest that there is."""
+    """Return the cursor at a step, or at the nearest existing one."""
     return replace(cursor, t=1 + _within(t - 1, trace.steps))
 
 
 def next_run(trace: Trace, cursor: Cursor) -> Cursor:
-    """Return the cursor in the next layer or direction, after the last one in the first."""
+    """Return the cursor in the next layer or direction, wrapping around after the last."""
     run = (cursor.run + 1) % len(trace.layers)
     each = trace.layers[run]
     there = cursor.symbol in each.values
@@ -117,7 +118,7 @@ def next_run(trace: Trace, cursor: Cursor) -> Cursor:
 
 
 def to_weights(trace: Trace, cursor: Cursor) -> Cursor | None:
-    """Return the cursor among the parameters of its row, at its unit; None where it has none."""
+    """Return the cursor on the parameters of its row, at its unit; None if the row has none."""
     each = trace.layers[cursor.run]
     lines = lines_of(each.weights, cursor.symbol)
     if not lines:
@@ -128,7 +129,7 @@ def to_weights(trace: Trace, cursor: Cursor) -> Cursor | None:
 
 
 def _at_line(each: LayerTrace, cursor: Cursor, place: int, column: int) -> Cursor:
-    """Return the cursor at a number of the parameters; its unit becomes the one they make."""
+    """Return the cursor at a number of the parameters, its unit following."""
     line = lines_of(each.weights, cursor.symbol)[place]
     column = _within(column, each.weights.arrays[line.name].shape[-1])
     unit = column if line.row is None else line.row
@@ -145,8 +146,18 @@ def selected(trace: Trace, cursor: Cursor) -> tuple[str, tuple[int, ...]]:
 
 
 def selected_place(trace: Trace, cursor: Cursor) -> EditablePlace:
-    """Return the place of the number that the cursor is on; errors as `place_of`."""
-    return place_of(trace, cursor.run, *selected(trace, cursor))
+    """Return the place of the number that the cursor is on, to edit it.
+
+    Raises:
+        InputError: the number is computed, or comes from the layer below.
+    """
+    name, index = selected(trace, cursor)
+    if not (is_parameter(name) or name in INPUT_SYMBOLS):
+        raise InputError(
+            f"{name} is computed",
+            hint="edit x, h_prev or c_prev, or press w for the weights that enter this row",
+        )
+    return place_of(trace, cursor.run, name, index)
 
 
 def selected_number(trace: Trace, cursor: Cursor) -> float:

@@ -1,4 +1,4 @@
-"""How the lines of the screen are shared out, and the lines around its large parts."""
+"""How the screen's lines are divided among its parts, and the parts that are a line or two."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstm_cli.base.errors import safe
 from lstm_cli.commands.explore.pieces import page, wrapped
 from lstm_cli.commands.explore.scene import Scene, advice, origin, rows_of, sentence
 
-# The lines that an equation should have, and the most units that the strip shows.
+# Lines that an equation should have, and the most units that the strip shows.
 ROOM_TO_WORK = 6
 MOST_IN_STRIP = 6
 
@@ -27,7 +27,7 @@ LAST_KEYS = (("?", "help"), ("q", "quit"))
 
 @dataclass(frozen=True)
 class ScreenPlan:
-    """How many lines each part of the screen has, and how many stand empty above each."""
+    """How many lines each part of the screen has, and how many are left empty above it."""
 
     table: int
     strip: int
@@ -37,9 +37,9 @@ class ScreenPlan:
 
 
 def plan(scene: Scene, width: int, height: int) -> ScreenPlan:
-    """Divide the lines of a screen among its parts, so that nothing jumps from row to row.
+    """Divide the lines of a screen among its parts, so that nothing moves when the row changes.
 
-    First the table and an equation, then air between the parts, then the strip over more units.
+    The table and an equation come first, then space between the parts, then more of the strip.
     """
     rows = 1 + len(rows_of(scene))
     words = 2
@@ -59,7 +59,7 @@ def plan(scene: Scene, width: int, height: int) -> ScreenPlan:
 
 
 def head(scene: Scene, width: int) -> Text:
-    """Return one line on what is run and which step is shown."""
+    """Return one line on the run and the step shown."""
     trace, each = scene.session.trace, scene.each
     first = each.weights
     facts = [f"step {scene.cursor.t} of {each.steps}"]
@@ -80,7 +80,7 @@ def head(scene: Scene, width: int) -> Text:
 
 
 def keys(width: int, pairs: Sequence[tuple[str, str]] = KEYS) -> Text:
-    """Return the keys, as many as the width takes; help and quit are always among them."""
+    """Return as many keys as fit the width; help and quit are always among them."""
     line = Text(" ", no_wrap=True)
     room = width - 1 - sum(cell_len(f"{key} {word}  ") for key, word in LAST_KEYS)
     fitting = []
@@ -96,9 +96,9 @@ def keys(width: int, pairs: Sequence[tuple[str, str]] = KEYS) -> Text:
 
 @np.errstate(all="ignore")  # inf - inf is nan, and is shown so
 def words(scene: Scene, width: int, height: int, message: str = "") -> Text:
-    """Return the selected number with its origin, then a message or what the row did in words.
+    """Return the selected number and its origin, then a message or what the row does in words.
 
-    Where both have no room, the number of a computed row is left to the table and the equation.
+    If they do not both fit, the number of a computed row is left to the table and the equation.
     """
     cursor, cell = scene.cursor, scene.each.cell
     said = message or sentence(scene) or advice(scene)

@@ -1,4 +1,4 @@
-"""The worked equation on the screen: as much of it as the lines take."""
+"""The worked equation on the screen, as much of it as fits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lstm_cli.show.arithmetic import Working, work_out
 from lstm_cli.show.rows import equation_text
 from lstm_cli.show.worked_text import equation_lines
 
-# The most terms of a sum that are written out, tried from the left until all has room.
+# Numbers of terms of a sum to write out, tried in order until everything fits.
 TERMS = (12, 8, 5, 3, 2, 1)
 
 
 def working(scene: Scene, width: int, height: int) -> Text:
-    """Return the equation of the selected number with its numbers put in, all stages of it."""
+    """Return the equation of the selected number with its numbers filled in, stage by stage."""
     if scene.cursor.symbol not in scene.each.cell.symbols:
         return _readers(scene, width, height)
     for terms in TERMS:
@@ -27,7 +27,7 @@ def working(scene: Scene, width: int, height: int) -> Text:
             lines = write(worked, width)
             if len(lines) <= height:
                 return page(lines)
-    # The number itself is never what is left out.
+    # The result itself is never left out.
     lines = [*lines[: max(0, height - 2)], Text(" …", "dim"), lines[-1]][-height:]
     return page(lines)
 
@@ -41,7 +41,7 @@ def _worked(scene: Scene, terms: int) -> Working:
 
 
 def _stages(worked: Working, width: int) -> list[Text]:
-    """Return `f_t[2] = σ(z_f[2])` and the further stages under its right side."""
+    """Return `f_t[2] = σ(z_f[2])`, the other stages below its right side."""
     left = f" {safe(worked.shown)} "
     indent = " " * cell_len(left)
     lines: list[Text] = []
@@ -56,7 +56,7 @@ def _stages(worked: Working, width: int) -> list[Text]:
 
 
 def _run_on(worked: Working, width: int) -> list[Text]:
-    """Return the same with as many stages in a line as fit, each further line under the first."""
+    """Return the same with as many stages on a line as fit."""
     name = cell_len(safe(worked.shown)) + 1
     lines = []
     for line in equation_lines(worked, width - 2):
@@ -67,7 +67,7 @@ def _run_on(worked: Working, width: int) -> list[Text]:
 
 
 def _readers(scene: Scene, width: int, height: int) -> Text:
-    """Return, for an input, the equations that it enters; those without room by name."""
+    """Return the equations that an input enters; by name if they do not all fit."""
     own = UNICODE.name(scene.cursor.symbol)
     rows = [row for row in rows_of(scene) if row.flow == "out"]
     if not rows:

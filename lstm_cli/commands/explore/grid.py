@@ -1,7 +1,7 @@
 """The table on the screen: rows of numbers on their colours, with the selected one in sight.
 
-No number is cut: one that has no room is written with fewer digits, and vectors longer than the
-screen are shown around the selected unit.
+No number is cut off: one that does not fit is written with fewer digits, and a vector longer than
+the screen is shown around the selected unit.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from lstm_cli.show.terminal import RowStyles, aligned
 LOOK = RowStyles()
 FLOW = {"in": "→", "out": "←", "": " "}
 EDITED, CHANGED = "◆", "*"
-# A green that neither ramp of colours has.
+# A green that is in neither colour ramp.
 SELECTED_STYLE = "bold #000000 on #5fffaf"
-# What rows are called is shown where so many units still have room beside it.
+# Labels are shown if so many units still fit beside them.
 ENOUGH_UNITS = 6
 MOST_OF_A_NAME = 26
 
 
 @np.errstate(all="ignore")  # inf - inf is nan, and is shown so
 def table(scene: Scene, width: int, height: int) -> Text:
-    """Return the rows of the step, or the parameters, with the selected number in sight."""
+    """Return the table of the step or of the parameters, the selected number visible."""
     rows = rows_of(scene)
     chosen = next(place for place, row in enumerate(rows) if row.column is not None)
     column = rows[chosen].column or 0
@@ -54,7 +54,7 @@ def table(scene: Scene, width: int, height: int) -> Text:
 
 @dataclass(frozen=True)
 class _Shape:
-    """The columns of a table: those before the numbers, one number's, the units in sight."""
+    """The columns of a table: what comes before the numbers, a number's room, the visible units."""
 
     lead: int
     name: int
@@ -68,10 +68,10 @@ def _shape(scene: Scene, rows: Sequence[SceneRow], column: int, width: int) -> _
     room = scene.digits + 4
     lead = max(cell_len(row.shown) for row in rows) + 3
     name = min(MOST_OF_A_NAME, max(cell_len(safe(row.label)) for row in rows)) + 2
-    # Numbers come before names: the equation's own line says what a row is called.
+    # Numbers matter more than labels: the line on the equation has the label, too.
     if name == 2 or (width - lead - name) // (room + 3) < min(widest, ENOUGH_UNITS):
         name = 0
-    if widest > (width - lead - name) // (room + 3):  # the heading then says which are in sight
+    if widest > (width - lead - name) // (room + 3):  # the heading then says which are visible
         lead = max(lead, len(f" Δ {widest}–{widest} of {widest} ") - name)
     count = max(1, (width - lead - name) // (room + 3))
     return _Shape(lead, name, room, window(column, widest, count), widest)
@@ -96,9 +96,9 @@ def _row_head(row: SceneRow, shape: _Shape) -> Text:
 
 
 def _texts(scene: Scene, rows: Sequence[SceneRow], unit: int, room: int) -> list[str]:
-    """Return a column's heading and its numbers, points under each other where there is room."""
+    """Return a column's heading and its numbers, decimal points aligned if they fit."""
     texts = [_text(scene, row, unit, room) for row in rows]
-    # "-0" keeps the points of all columns in one place while numbers are small.
+    # "-0" keeps the decimal points of all columns in place while numbers are small.
     heading, _, *column = aligned(str(unit), ["-0", *texts])
     fits = max(map(len, [heading, *column])) <= room
     return [heading, *column] if fits else [str(unit), *texts]
@@ -107,14 +107,14 @@ def _texts(scene: Scene, rows: Sequence[SceneRow], unit: int, room: int) -> list
 def _text(scene: Scene, row: SceneRow, unit: int, room: int) -> str:
     if unit >= len(row.values):
         return ""
-    value, before = float(row.values[unit]), float(row.before[unit])
     if not scene.differences:
-        return fitted(value, scene.digits, room)
-    return fitted(value - before, scene.digits, room, plus=True) if row.changed[unit] else "·"
+        return fitted(float(row.values[unit]), scene.digits, room)
+    difference = float(row.differences[unit])
+    return fitted(difference, scene.digits, room, plus=True) if row.changed[unit] else "·"
 
 
 def fitted(value: float, digits: int, room: int, *, plus: bool = False) -> str:
-    """Return a number in at most `room` characters, with as many digits as that leaves."""
+    """Return a number in at most `room` characters, with as many digits as fit."""
     for fewer in range(digits, -1, -1):
         text = signed(value, fewer) if plus else number(value, fewer)
         if len(text) <= room and (fewer or "e" in text or value == round(value)):
@@ -127,7 +127,7 @@ def fitted(value: float, digits: int, room: int, *, plus: bool = False) -> str:
 
 
 def _cell(row: SceneRow, unit: int, text: str, scene: Scene) -> Text:
-    """Return a number with its marks, on its colour."""
+    """Return a number with its marks, on its background colour."""
     if unit >= len(row.values):
         return Text(f" {text}  ")
     chosen = unit == row.column

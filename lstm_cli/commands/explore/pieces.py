@@ -1,4 +1,4 @@
-"""Pieces of text that the parts of the screen are put together from."""
+"""Pieces of text that the parts of the screen are assembled from."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ SELECTED = "▸"
 
 
 def page(lines: Sequence[Text]) -> Text:
-    """Return lines as one text that is never wrapped again."""
+    """Join lines into one text that is never wrapped again."""
     text = Text("\n", no_wrap=True).join(lines)
     text.no_wrap = True
     return text
 
 
 def padded(text: Text, width: int) -> Text:
-    """Return a text of exactly so many columns."""
+    """Pad or truncate a text to exactly so many columns."""
     text.truncate(max(0, width), overflow="ellipsis", pad=True)
     return text
 
 
 def window(chosen: int, count: int, room: int) -> range:
-    """Return the places in sight out of `count`: all, or `room` of them around the chosen one."""
+    """Return which of `count` places are visible: all, or `room` of them around the chosen one."""
     start = max(0, min(chosen - room // 2, count - room))
     return range(start, min(count, start + room))
 
 
 def wrapped(text: str, width: int) -> Iterator[tuple[bool, str]]:
-    """Yield (whether it is the first, line) of a text broken at spaces, or where there is none."""
+    """Yield (whether it is the first, line) of a text wrapped at spaces, or within a long word."""
     first, line = True, ""
     for word in text.split(" "):
         if line and cell_len(line) + 1 + cell_len(word) > width:

@@ -1,20 +1,21 @@
-"""What was edited, in words, and the vectors that run it again."""
+"""What was edited, in words, and the vectors that repeat the run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import safe
 from lstm_cli.base.paste import rows_text
 from lstm_cli.cell.notation import UNICODE, is_parameter, number_text
-from lstm_cli.commands.explore.state import Session, first_step, number_at
+from lstm_cli.engine.edits import EditedRun, RunDocument, first_step
 from lstm_cli.files.output import plain_list
 
-# A longer command is for nobody to read or to paste.
+# Nobody reads or pastes a longer command.
 MAX_COMMAND = 4000
 
 
-def edit_lines(session: Session) -> Iterator[str]:
+def edit_lines(session: EditedRun) -> Iterator[str]:
     """Yield a line for each edit: `edited: x_t[2] of step 1: 0.25 → 0.5`."""
     several = len(session.given.layers) > 1
     for edit in session.edits:
@@ -25,29 +26,31 @@ def edit_lines(session: Session) -> Iterator[str]:
             inside, step = index[1:], f" of step {index[0]}"
         where = f" (layer {each.layer} {each.direction})" if several and name != "x" else ""
         shown = f"{UNICODE.name(safe(name))}[{', '.join(map(str, inside))}]{step}{where}"
-        before = number_at(session.given, edit.place)
+        before = session.was(edit.place)
         yield f"edited: {shown}: {number_text(before)} → {number_text(edit.value)}"
 
 
-def repeated_vectors(session: Session) -> dict[str, str] | None:
-    """Return `--x`, `--h`, `--c` of the edited run where they were edited.
+def repeated_vectors(session: EditedRun) -> dict[str, str] | None:
+    """Return `--x`, `--h`, `--c` of the edited run, those that were edited.
 
-    None where options cannot say the edits: a weight, a state in the middle of the sequence, states
-    of layers that differ in size, or vectors too long for a line.
+    None if options cannot express the edits: a weight, a state in the middle of the sequence,
+    states of layers that differ in size, or vectors too long for a line.
     """
-    given, trace = session.given, session.trace
+    document, dtype = RunDocument.of(session.trace), session.trace.dtype
+    rows: dict[str, Sequence[Array]] = {
+        "x": list(document.x),
+        "h_prev": document.h,
+        "c_prev": document.c,
+    }
     vectors: dict[str, str] = {}
     for edit in session.edits:
         name, run = edit.place.name, edit.place.run
-        if name == "x":
-            vectors["--x"] = rows_text(plain_list(trace.layers[0].values["x"], trace.dtype))
-        elif is_parameter(name) or edit.place.index[0] != first_step(given.layers[run]):
+        in_the_middle = edit.place.index[0] != first_step(session.given.layers[run])
+        if (
+            name not in rows
+            or (name != "x" and in_the_middle)
+            or len(set(map(len, rows[name]))) > 1
+        ):
             return None
-        else:
-            states = [each.at(first_step(each))[name] for each in trace.layers]
-            if len({len(state) for state in states}) > 1:
-                return None
-            vectors[f"--{name[0]}"] = rows_text(
-                [plain_list(state, trace.dtype) for state in states]
-            )
+        vectors[f"--{name[0]}"] = rows_text([plain_list(row, dtype) for row in rows[name]])
     return vectors if sum(map(len, vectors.values())) <= MAX_COMMAND else None

@@ -1,4 +1,4 @@
-"""What the screen shows, gathered as rows of numbers before anything is drawn."""
+"""What the screen shows, as rows of numbers, before anything is drawn."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, names_in
 from lstm_cli.cell.notation import UNICODE, Notation, number, number_text, write
 from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
-from lstm_cli.commands.explore.state import EditablePlace, Session, first_step, number_at
+from lstm_cli.engine.edits import EditablePlace, EditedRun, changed, differences, first_step
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
+from lstm_cli.show.sentences import Teller
 from lstm_cli.show.worked import known_at
-from lstm_cli.show.worked_sentences import Teller
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +27,14 @@ class Scene:
 
     Attributes:
         session: the run and its edits.
-        cursor: what is looked at.
+        cursor: what is selected.
         notation: joined or split.
         digits: decimals in the table and in the worked equation.
-        differences: whether the table shows what the edits changed in place of the values.
+        differences: whether the table shows what the edits changed instead of the values.
         colour: whether numbers are coloured; else heat strips are drawn as bars.
     """
 
-    session: Session
+    session: EditedRun
     cursor: Cursor
     notation: Notation = "joined"
     digits: int = 6
@@ -43,17 +43,17 @@ class Scene:
 
     @property
     def each(self) -> LayerTrace:
-        """The layer and direction that is looked at."""
+        """The selected layer and direction."""
         return self.session.trace.layers[self.cursor.run]
 
     @property
     def given(self) -> LayerTrace:
-        """The same of the run as it was given."""
+        """The selected layer and direction of the run as it was given."""
         return self.session.given.layers[self.cursor.run]
 
     @cached_property
     def values(self) -> dict[str, Array]:
-        """Symbol -> `(n,)` at the step that is looked at."""
+        """Symbol -> `(n,)` at the selected step."""
         return self.each.at(self.cursor.t)
 
 
@@ -63,13 +63,13 @@ class SceneRow:
 
     Attributes:
         symbol: the symbol or parameter, for its colours.
-        shown: what stands before the numbers.
+        shown: what is printed before the numbers.
         label: what it is called.
-        flow: "in" where the selected row reads it, "out" where it reads the selected row.
+        flow: "in" if the selected row reads it, "out" if it reads the selected row.
         values, before: the numbers, and those of the run as it was given, `(n,)`.
-        edited: the columns in which an edit stands.
-        scale: what colours the numbers take.
-        column: the selected one; None in any other row.
+        edited: the columns that hold an edit.
+        scale: how the numbers are coloured.
+        column: the selected one; None in all other rows.
     """
 
     symbol: str
@@ -85,7 +85,12 @@ class SceneRow:
     @property
     def changed(self) -> Array:
         """Whether each number differs from the run as it was given; nan is equal to nan."""
-        return ~np.isclose(self.values, self.before, rtol=0, atol=0, equal_nan=True)
+        return changed(self.values, self.before)
+
+    @property
+    def differences(self) -> Array:
+        """How far each number is from the run as it was given."""
+        return differences(self.values, self.before)
 
 
 def rows_of(scene: Scene) -> list[SceneRow]:
@@ -135,7 +140,7 @@ def _weight_rows(scene: Scene) -> list[SceneRow]:
 
 
 def _with_letter(symbol: str) -> str:
-    """Return a symbol as printed, with its letter where the two differ: `C̃_t (g)`."""
+    """Return a symbol as printed, followed by its letter if they differ: `C̃_t (g)`."""
     shown = UNICODE.name(symbol)
     return f"{shown} ({symbol})" if "̃" in shown else shown
 
@@ -150,7 +155,7 @@ def _flow(cell: Cell, symbol: str, chosen: str) -> str:
 
 
 def _edited(scene: Scene, name: str, *lead: int) -> frozenset[int]:
-    """Return the columns of a row in which an edit stands."""
+    """Return the columns of a row that hold an edit."""
     run = 0 if name == "x" and scene.each.layer == 0 else scene.cursor.run
     return frozenset(
         edit.place.index[-1]
@@ -160,7 +165,7 @@ def _edited(scene: Scene, name: str, *lead: int) -> frozenset[int]:
 
 
 def sentence(scene: Scene) -> str:
-    """Describe in words what the selected gate or state does to its unit, "" if nothing does.
+    """Describe in words what the selected gate or state does to its unit; "" if it does nothing.
 
     A pre-activation has the sentence of its gate.
     """
@@ -171,17 +176,17 @@ def sentence(scene: Scene) -> str:
 
 
 def selected_name(scene: Scene) -> str:
-    """Return the number that the cursor is on by name: `x_t[2]`, `W_f[2, 0]`."""
+    """Return the name of the selected number: `x_t[2]`, `W_f[2, 0]`."""
     name, index = selected(scene.session.trace, scene.cursor)
     inside = index if scene.cursor.weights else index[1:]
     return f"{UNICODE.name(name)}[{', '.join(map(str, inside))}]"
 
 
 def origin(scene: Scene) -> str:
-    """Return a line on the number that the cursor is on: where it is from, what it was."""
+    """Return a line on the selected number: where it comes from, and what it was."""
     name, index = selected(scene.session.trace, scene.cursor)
     place = EditablePlace(scene.cursor.run, name, index)
-    now, before = (number_at(t, place) for t in (scene.session.trace, scene.session.given))
+    now, before = scene.session.now(place), scene.session.was(place)
     parts = [f"{selected_name(scene)} = {number_text(now)}", _from(scene, name, index)]
     if now != before and not (np.isnan(now) and np.isnan(before)):
         was = number(before, scene.digits)
@@ -190,17 +195,17 @@ def origin(scene: Scene) -> str:
 
 
 def advice(scene: Scene) -> str:
-    """Return, where a row has no sentence, what it is called or what to do with it."""
+    """Return what to show for a row without a sentence: its label, or what can be done with it."""
     cursor, each = scene.cursor, scene.each
     if cursor.symbol in each.cell.symbols:
         return label_of(each.cell, cursor.symbol)
     if cursor.symbol == "x" and each.layer > 0:
         return "edit x of layer 0, and every layer follows: l goes through the layers"
-    return f"{INPUT_LABELS[cursor.symbol]}: e edits it, and what follows from it is computed anew"
+    return f"{INPUT_LABELS[cursor.symbol]}: e edits it, and what follows from it is recomputed"
 
 
 def signed(difference: float, digits: int) -> str:
-    """Return a difference for a table, its sign always there."""
+    """Return a difference with its sign, plus included."""
     return ("+" if difference > 0 else "") + number(difference, digits)
 
 
@@ -211,7 +216,7 @@ def _from(scene: Scene, name: str, index: Sequence[int]) -> str:
     each = scene.each
     if name in ("h_prev", "c_prev"):
         if index[1] in _edited(scene, name, scene.cursor.t):
-            return "put here by you"
+            return "set by you"
         if scene.cursor.t == first_step(each):
             return "the initial state"
         back = scene.cursor.t + (-1 if each.direction == "forward" else 1)
@@ -232,7 +237,7 @@ def meets(scene: Scene, name: str, index: Sequence[int]) -> str:
 
 
 def _met(node: Node, name: str) -> list[Node]:
-    """Return the vectors that a matrix is multiplied with in a tree."""
+    """Return the vectors that a matrix multiplies in a tree."""
     match node:
         case Apply("@", (Name(matrix), vector)) if matrix == name:
             return [vector]
@@ -242,7 +247,7 @@ def _met(node: Node, name: str) -> list[Node]:
 
 
 def _element(scene: Scene, vector: Node, place: int) -> str:
-    """Return a number of a vector with its name: `h_{t−1}[2] = 0.5` of a concatenation."""
+    """Return an element of a vector by name, looked up in a concatenation: `h_{t−1}[2] = 0.5`."""
     parts = vector.arguments if isinstance(vector, Apply) and vector.function == "concat" else ()
     before = 0
     for part in parts or (vector,):

@@ -1,4 +1,4 @@
-"""The selected row over time on the screen: a line of colours, or of bars, for each unit."""
+"""The selected row over time: a line of colours, or of bars, for each unit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lstm_cli.show.terminal import BARS
 
 @np.errstate(all="ignore")  # inf - inf is nan, and is shown so
 def strip(scene: Scene, width: int, height: int) -> Text:
-    """Return the selected symbol over all steps: a line a unit, and a mark under the step."""
+    """Return the selected symbol over all steps: a line per unit, and a mark under the step."""
     cursor = scene.cursor
     values = scene.each.values[cursor.symbol]
     scale = scale_of(values, cursor.symbol)
@@ -39,7 +39,7 @@ def strip(scene: Scene, width: int, height: int) -> Text:
 
 
 def _heat(scale: Scale, value: float, wide: int, scene: Scene) -> Text:
-    """Return a number as a coloured block, or as a bar where there is no colour."""
+    """Return a number as a coloured block, or as a bar without colour."""
     if scene.colour:
         return Text(" " * wide, f"on {scale.colour(value)}")
     bar = BARS[round(scale.place(value) * (len(BARS) - 1))] if np.isfinite(value) else "?"
@@ -47,12 +47,12 @@ def _heat(scale: Scale, value: float, wide: int, scene: Scene) -> Text:
 
 
 def _under(at: int, wide: int, size: int, t: int, width: int) -> Text:
-    """Return the line under the strip: where the step is, and how many share a column."""
+    """Return the line under the strip: where the step is, and how many steps share a column."""
     said = f"▲ t = {t}"
     if size > 1:
         said += f" · a column is the mean of {size} steps"
     middle = at + (wide - 1) // 2
-    if middle + cell_len(said) >= width:  # the words go to the left of the mark
+    if middle + cell_len(said) >= width:  # put the words to the left of the mark
         said = f"{said[2:]} ▲"
         middle -= cell_len(said) - 1
     return Text(" " * max(0, middle) + said, "bold")

@@ -1,4 +1,4 @@
-"""The parts of the screen as widgets: a panel, the line to type in, the page of help."""
+"""The widgets: a panel, the editor line, the help screen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Every number of a step, row by row, as the cell's table computes them.
 
   e, Enter   edit the number: x, h_{t−1}, C_{t−1}, a weight, a bias
   w          the weights that enter the row, and back
-  u          undo the last edit           r          undo all of them
+  u  U       undo the last edit, redo     r          undo all of them
   d          what the edits changed (Δ), and back to the values
 
   q          quit, as Escape and Ctrl-C, and print what was edited
@@ -41,28 +41,28 @@ there. Colours: from dark (0) to light (1) where a row stays within
 
 
 class Panel(Static):
-    """A part of the screen: text that was drawn, which no markup in it can steer."""
+    """A part of the screen: drawn text, in which no markup is interpreted."""
 
     def __init__(self, name: str) -> None:
         super().__init__("", id=name, markup=False)
 
     def show(self, text: Text, height: int) -> None:
-        """Show a text in so many lines; none hides the panel."""
+        """Show a text in so many lines; 0 hides the panel."""
         self.display = height > 0
         self.styles.height = height
         self.update(text)
 
 
 class Editor(Horizontal):
-    """One line to type a number in, with what it stands for before it."""
+    """A line to type a number in, after its name."""
 
     def compose(self) -> ComposeResult:
-        """Make the two parts."""
+        """Yield the two parts."""
         yield Static("", id="asked", markup=False)
         yield Input(id="typed", compact=True, max_length=400)
 
     def ask(self, name: str, number: str) -> None:
-        """Show the line and let the number be typed over."""
+        """Show the line with the number selected, ready to be replaced."""
         self.query_one("#asked", Static).update(Text(f" {safe(name)} = "))
         self.display = True
         typed = self.query_one(Input)
@@ -71,7 +71,7 @@ class Editor(Horizontal):
         typed.action_select_all()
 
     def close(self) -> None:
-        """Hide the line and give the keys back."""
+        """Hide the line and return the keys to the app."""
         self.display = False
         self.screen.set_focus(None)
 
@@ -88,7 +88,7 @@ class Help(ModalScreen[None]):
     ]
 
     def compose(self) -> ComposeResult:
-        """Show the page; it scrolls where the screen is low."""
+        """Yield the page, which scrolls on a low screen."""
         with VerticalScroll(id="help"):
             yield Static(Text(HELP), markup=False)
             yield Static(Text("Escape goes back.", "dim"), markup=False)

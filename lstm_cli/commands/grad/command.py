@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -34,94 +33,51 @@ Examples:
   lstm-step grad --x "1;0;1;1;0" -w samples/weights/parity.npz --through-time
   lstm-step grad --x 1,2 --json | jq '.parameters[0].d_W_f'
 """
+FIRST = ("--x", "--weights", "--check")
 
 COMMAND = "lstm-step grad"
-FORMATS = ["table", "plain", "json", "csv", "markdown", "latex"]
+FORMATS = ("table", "plain", "json", "csv", "markdown", "latex")
 
 
 def grad(
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    dh: Annotated[
-        str,
-        option("--dh", metavar="NUMBERS", help="The loss's gradient at the final h."),
-    ] = "",
-    dc: Annotated[
-        str,
-        option("--dc", metavar="NUMBERS", help="The loss's gradient at the final c."),
-    ] = "",
-    d_output: Annotated[
-        str,
-        option("--d-output", metavar="ROWS",
-               help="The loss's gradient at h of every step, a row a step."),
-    ] = "",
-    check: Annotated[
-        bool, option("--check", help="Compare with central differences of the run.")
-    ] = False,
-    through_time: Annotated[
-        bool,
-        option("--through-time", help="How gradients fade or grow on their way back."),
-    ] = False,
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    allow_nonfinite: i.AllowNonfinite = False,
-    unit: Annotated[
-        str, option("--unit", "-u", metavar="UNITS", help="Show only these: 3, 0:8, 0,2,5.")
-    ] = "",
-    at: Annotated[
-        str, option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
-    ] = "",
-    sample: i.SampleNumber = None,
-    notation: Annotated[
-        o.NotationName,
-        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
-    ] = o.NotationName.JOINED,
-    digits: Annotated[
-        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
-    ] = 6,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    output: o.Output = "-",
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    dh: str = option(
+        "--dh", default="", metavar="NUMBERS", help="The loss's gradient at the final h."
+    ),
+    dc: str = option(
+        "--dc", default="", metavar="NUMBERS", help="The loss's gradient at the final c."
+    ),
+    d_output: str = option(
+        "--d-output",
+        default="",
+        metavar="ROWS",
+        help="The loss's gradient at h of every step, a row a step.",
+    ),
+    check: bool = option(
+        "--check", default=False, help="Compare with central differences of the run."
+    ),
+    through_time: bool = option(
+        "--through-time", default=False, help="How gradients fade or grow on their way back."
+    ),
+    view: o.ViewOptions = o.ViewOptions(),
+    form: o.FormatOptions = o.FormatOptions(FORMATS, "plain"),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
     """Show the backward step of a run: every gradient.
 
     The equations are derived from the cell's own table, of every variant and of a cell of yours.
     """
-    terminal = output == "-" and sys.stdout.isatty()
-    chosen = o.pick_format(format_, as_json, FORMATS, terminal=terminal)
-    i.refuse_two_pipes(
-        {"--x": x, "--h": h, "--c": c, "--dh": dh, "--dc": dc, "--d-output": d_output}
-    )
-    inputs = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite, COMMAND,
-    )  # fmt: skip
-    trace = inputs.trace(chosen)
+    chosen = form.pick()
+    vectors = given.vectors
+    i.refuse_two_pipes({"--x": vectors.x, "--h": vectors.h, "--c": vectors.c, "--dh": dh,
+                        "--dc": dc, "--d-output": d_output})  # fmt: skip
+    trace = given.trace(chosen)
 
-    from lstm_cli.show.rows import View, checked_view
+    from lstm_cli.show.rows import checked_view
 
-    view = checked_view(View(notation.value, digits, unit, at), trace)
+    shown = checked_view(view.view(), trace)
     report = _report(_gradients(trace, dh, dc, d_output), check, through_time)
-    _emit(report, view, chosen, output, color)
+    _emit(report, shown, chosen, form.output, color)
     if report.margin and not report.margin.passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -179,11 +135,11 @@ def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
     return Report(gradients, margin, flow)
 
 
-def _emit(report: Report, view: View, chosen: str, output: str, color: o.Color) -> None:
+def _emit(report: Report, view: View, chosen: str, output: str, color: o.ColorOptions) -> None:
     if chosen == "table":
         from lstm_cli.commands.grad.gradient_table import print_gradients
 
-        o.show(lambda console: print_gradients(console, report, view), color, output)
+        color.show(lambda console: print_gradients(console, report, view), output)
         return
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.grad.gradients import FORMATS as TEXTS

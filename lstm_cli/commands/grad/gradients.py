@@ -11,7 +11,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Foreign, sheet_cell
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Equation, Name, functions_in
-from lstm_cli.cell.gradient import GIVEN, backward_table, parameter_of
+from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
 from lstm_cli.cell.notation import (
     LATEX,
     PLAIN,
@@ -45,9 +45,9 @@ class Report:
 def backward_rows(cell: Cell, notation: Notation) -> tuple[Equation, ...]:
     """Return a cell's backward table; in split notation that of the split cell."""
     if notation == "joined":
-        return backward_table(cell)
+        return grad_table(cell)
     rows = tuple(Equation(r.symbol, split(r.expression), r.label) for r in cell.equations)
-    return backward_table(Cell(cell.name, cell.title, rows, cell.sources))
+    return grad_table(Cell(cell.name, cell.title, rows, cell.sources))
 
 
 def value_rows(each: LayerGradient, t: int, view: View, style: Style) -> list[Row]:
@@ -106,7 +106,7 @@ def column_names(each: LayerGradient, symbol: str, view: View) -> list[str]:
 
 def backward_definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
     """Definitions of the functions that the backward rows use."""
-    used = [name for row in backward_table(cell) for name in functions_in(row.expression)]
+    used = [name for row in grad_table(cell) for name in functions_in(row.expression)]
     return [text for name in dict.fromkeys(used) if (text := write_definition(name, style))]
 
 

@@ -1,4 +1,4 @@
-"""What a weight file holds: its LSTMs, how that is known, what it leaves open, and its ranges."""
+"""Contents of a weight file: its LSTMs, the evidence for their layout, assumptions and ranges."""
 
 from __future__ import annotations
 
@@ -14,35 +14,39 @@ from lstm_cli.cell.cells import describe_edit
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.formats.conventions import convention_named
 from lstm_cli.formats.detect import Found, find_lstms
-from lstm_cli.formats.read import assemble, read_contents, refuse_strangers
+from lstm_cli.formats.read import assemble, choose_lstm, read_contents, refuse_strangers
 from lstm_cli.formats.registry import format_of
 
 SCHEMA = "lstm-step/1"
 
 
-def inspect_file(path: Path, convention: str = "", *, external: bool = False) -> dict[str, Any]:
+def inspect_file(
+    path: Path, convention: str = "", *, layer: str = "", external: bool = False
+) -> dict[str, Any]:
     """Describe the contents of a file as a JSON document.
 
     Args:
         path: a weight file.
-        convention: the layout the user names, "" to let names and shapes decide.
-        external: whether an ONNX model may have its weights in files beside it.
+        convention: the layout given by the user, "" to infer it from names and shapes.
+        layer: the one LSTM to describe, as `choose_lstm` takes it; "" describes all.
+        external: whether an ONNX model may keep its weights in separate files next to it.
 
     Raises:
-        InputError: the file cannot be read, or its names are ambiguous.
+        InputError: the file cannot be read, its names are ambiguous, or it has no such layer.
     """
     contents = read_contents(path, external=external)
     place = safe(path)
     row = convention_named(convention) if convention else None
     found = find_lstms(contents, place, row)
     refuse_strangers(contents, found, place)
+    chosen = [choose_lstm(found, layer, place, contents.refused)] if layer else found
     return {
         "schema": SCHEMA,
         "command": "inspect",
         "file": str(path),
         "format": format_of(path).name,
         "bytes": path.stat().st_size,
-        "lstms": [_lstm(number, each, str(path)) for number, each in enumerate(found)],
+        "lstms": [_lstm(found.index(each), each, str(path)) for each in chosen],
         "tensors": [
             {"name": name, "shape": list(info.shape), "dtype": info.dtype.text}
             for name, info in contents.tensors.infos.items()
@@ -52,7 +56,7 @@ def inspect_file(path: Path, convention: str = "", *, external: bool = False) ->
 
 
 def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
-    """Return one LSTM of the report; a fault in it is part of the report."""
+    """Describe one LSTM; an error in it becomes part of the report."""
     row = found.convention
     known: dict[str, Any] = {
         "number": number,
@@ -95,7 +99,7 @@ def _dtypes(tensors: Any) -> Iterator[str]:
 
 
 def _ranges(weights: LstmWeights) -> Iterator[dict[str, Any]]:
-    """Yield name, shape, least, mean, greatest of each parameter, `W_k` cut into W_k and U_k."""
+    """Yield name, shape, min, mean and max of each parameter, with `W_k` split into W_k and U_k."""
     wide = weights.output_size
     for name, array in weights.arrays.items():
         parts = {name: array}
@@ -112,7 +116,7 @@ def _ranges(weights: LstmWeights) -> Iterator[dict[str, Any]]:
 
 
 def _mean(values: Array) -> float:
-    """Return the mean, of numbers too whose sum is more than the largest number."""
+    """Mean that does not overflow even if the sum would."""
     with np.errstate(over="ignore"):
         mean = float(np.mean(values))
     return mean if np.isfinite(mean) else float(np.sum(values / values.size))

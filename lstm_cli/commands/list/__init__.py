@@ -1,1 +1,1 @@
-"""`lstm-step list`: what there is, with its sources."""
+"""`lstm-step list`: cells, presets, conventions, formats, mistakes and more, with sources."""

@@ -1,4 +1,4 @@
-"""`lstm-step list`: what there is, each with what it shows or where it comes from."""
+"""`lstm-step list`: cells, presets, conventions, formats, mistakes and more, with sources."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _conventions() -> list[Row]:
 
     return [
         {"name": row.name, "what": row.title, "source": row.source,
-         "gates": " ".join(row.order), "confirmed by": row.confirmed_by or "nothing yet: a rumour"}
+         "gates": " ".join(row.order), "confirmed by": row.confirmed_by or "nothing yet"}
         for row in CONVENTIONS.values()
     ]  # fmt: skip
 
@@ -126,14 +126,14 @@ def _mistake_page(row: Mistake) -> Row:
     return {
         "name": row.id, "what": row.title, "computes": formula_of(row), "meaning": row.meaning,
         "cause": row.cause, "fix": row.fix,
-        "certain": "the fix is sure once this is the mistake" if row.certain
-        else "the cause is likely, not sure",
+        "certain": "the fix is certain if this is the mistake" if row.certain
+        else "the cause is likely but not certain",
         "source": row.source, "options": row.options, "kind": row.kind,
         "numbers": list(row.numbers),
     }  # fmt: skip
 
 
-# Kinds whose rows have a page each: an id may stand for several.
+# Kinds whose rows have a page each; an id may refer to several.
 PAGES: dict[str, Callable[[str], list[Row]]] = {"mistakes": _mistake_pages}
 
 KINDS: dict[str, Callable[[], list[Row]]] = {
@@ -152,25 +152,21 @@ def list_(
         str,
         typer.Argument(metavar="KIND", help=", ".join(KINDS), autocompletion=lambda: list(KINDS)),
     ],
-    name: Annotated[
-        str, typer.Argument(metavar="[ID]", help="One mistake, with all there is on it.")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="As a JSON array.")] = False,
-    markdown: Annotated[bool, option("--markdown", help="As a Markdown table.")] = False,
-    color: o.ColorWhen = o.Color.AUTO,
+    name: Annotated[str, typer.Argument(metavar="[ID]", help="A mistake to show in full.")] = "",
+    as_json: bool = option("--json", default=False, help="Print a JSON array."),
+    markdown: bool = option("--markdown", default=False, help="Print a Markdown table."),
+    color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
-    """Show what there is: cells, presets, ….
+    """List cells, presets, ….
 
-    Also conventions, file formats, activations, the functions of a cell's equations, and known
+    Also conventions, file formats, activations, the functions for a cell's equations, and known
     mistakes.
     """
     if kind not in KINDS:
-        raise UsageError(
-            f"nothing to list called '{kind}'", where="KIND", hint=suggest(kind, KINDS)
-        )
+        raise UsageError(f"cannot list '{kind}'", where="KIND", hint=suggest(kind, KINDS))
     if name and kind not in PAGES:
         raise UsageError(
-            f"{kind} have no pages of their own", where="ID", hint=f"lstm-step list {kind}"
+            f"{kind} have no individual pages", where="ID", hint=f"lstm-step list {kind}"
         )
     rows = PAGES[kind](name) if name else KINDS[kind]()
     if as_json:
@@ -183,7 +179,7 @@ def list_(
 
         write_out(line + "\n" for line in _markdown(rows))
         return
-    o.show(lambda console: _print_rows(console, rows), color)
+    color.show(lambda console: _print_rows(console, rows))
 
 
 def _markdown(rows: list[Row]) -> Iterator[str]:
@@ -197,7 +193,7 @@ def _markdown(rows: list[Row]) -> Iterator[str]:
         yield "| " + " | ".join(safe(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-# What is printed with its name before it.
+# Fields that are printed with their names.
 _LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause", "fix", "options",
         "certain")  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""`lstm-step report`: a page of a run, or a picture."""
+"""`lstm-step report`: an HTML page or a picture of a run."""

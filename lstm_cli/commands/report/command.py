@@ -1,4 +1,4 @@
-"""`lstm-step report`: a run as a page of its own, or as a picture."""
+"""`lstm-step report`: a run as a standalone HTML page or as a picture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _inputs as i
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from lstm_cli.show.rows import View
 
 EXAMPLES = """\b
-A page (.html) needs no network and nothing beside it. A picture (.svg, .png, .pdf) is the circuit
-of one step with the numbers of one unit, or heat strips or lines over time: --picture says which,
-or else a file's name that starts with cell, strips (or gates) or lines, or else the run: one step
-is a circuit, more are strips. The circuit is written as .svg.
+A page (.html) is self-contained and needs no network. A picture (.svg, .png, .pdf) is the circuit
+of one step with the numbers of one unit, or heat strips or lines over time. --picture chooses;
+otherwise a file name that starts with cell, strips (or gates) or lines does; otherwise one step
+is drawn as a circuit and several as strips. A circuit is always .svg.
 
 \b
 Examples:
@@ -33,9 +33,11 @@ Examples:
   lstm-step report --x @x.npy -w model.npz -o gates.svg --symbols f,i,c --unit 0:16
   lstm-step report --x @x.npy -w model.npz -o lines.png --symbols f,c --unit 3,7 --theme dark
 """
+FIRST = ("--x", "--weights", "--output")
 
 COMMAND = "lstm-step report"
 FORMATS = ["html", "svg", "png", "pdf"]
+WIDTH_CM = 8.5
 
 
 class Picture(StrEnum):
@@ -47,14 +49,14 @@ class Picture(StrEnum):
 
 
 class Theme(StrEnum):
-    """What a picture is drawn for."""
+    """Colour theme of a picture."""
 
     AUTO = "auto"
     LIGHT = "light"
     DARK = "dark"
 
 
-# How the names of files begin that say what is in them.
+# Prefixes of file names that choose the picture.
 _NAMES = {
     "cell": Picture.CIRCUIT, "circuit": Picture.CIRCUIT, "strips": Picture.STRIPS,
     "gates": Picture.STRIPS, "lines": Picture.LINES,
@@ -62,107 +64,65 @@ _NAMES = {
 
 
 def report(
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    allow_nonfinite: i.AllowNonfinite = False,
-    sample: i.SampleNumber = None,
-    picture: Annotated[
-        Picture | None, option("--picture", help="What a picture shows.")
-    ] = None,
-    symbols: Annotated[
-        str,
-        option("--symbols", metavar="NAMES",
-               help="The rows of strips or lines: f,i,c; else the gates and states."),
-    ] = "",
-    unit: Annotated[
-        str,
-        option("--unit", "-u", metavar="UNITS",
-               help="Units of strips and lines: 3, 0:8; the one of a circuit, and of a page "
-               "at first. Else the one with the largest |h|."),
-    ] = "",
-    at: Annotated[
-        str,
-        option("--at", metavar="STEPS",
-               help="The steps of strips and lines: 1:50; the step of a circuit, and of a "
-               "page at first. Else the last."),
-    ] = "",
-    which: Annotated[
-        int | None,
-        option("--which", min=0, metavar="K",
-               help="The run of a stack that a circuit shows: 0 is layer 0 forward, then its "
-               "backward or the next layer …; else the last."),
-    ] = None,
-    theme: Annotated[
-        Theme | None,
-        option("--theme", help="Light, dark, or (a circuit) as the reader's system has it."),
-    ] = None,
-    width: Annotated[
-        float, option("--width", metavar="CM", help="A picture's width; 8.5 is a column.")
-    ] = 8.5,
-    notation: Annotated[
-        o.NotationName,
-        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
-    ] = o.NotationName.JOINED,
-    digits: Annotated[
-        int | None,
-        option("--digits", "-d", min=0, max=17,
-               help="Decimals: 6 on a page, 3 in a circuit."),
-    ] = None,
-    format_: Annotated[
-        str,
-        option("--format", "-f", metavar="FORMAT",
-               help="html, svg, png, pdf; else by the file's name."),
-    ] = "",
-    output: Annotated[
-        str,
-        option("--output", "-o", metavar="FILE", help="The page or picture; - is stdout."),
-    ] = "",
-) -> None:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    picture: Picture | None = option("--picture", default=None, help="What a picture shows."),
+    symbols: str = option(
+        "--symbols",
+        default="",
+        metavar="NAMES",
+        help="Symbols in strips or lines: f,i,c; default: the gates and states.",
+    ),
+    choice: o.ChoiceOptions = o.ChoiceOptions(),
+    which: int | None = option(
+        "--which",
+        default=None,
+        min=0,
+        metavar="K",
+        help="The run of a stack to show as a circuit: 0 is layer 0 forward, then its "
+        "backward or the next layer …; else the last.",
+    ),
+    theme: Theme | None = option(
+        "--theme", default=None, help="auto (circuits only) follows the reader's system."
+    ),
+    width: float = option(
+        "--width", default=WIDTH_CM, metavar="CM", help="Width of a picture; 8.5 is one column."
+    ),
+    notation: o.NotationOptions = o.NotationOptions(),
+    digits: o.DigitOptions = o.DigitOptions(None),
+    format_: str = option(
+        "--format",
+        "-f",
+        default="",
+        metavar="FORMAT",
+        help="html, svg, png, pdf; default: by the file name.",
+    ),
+    output: str = option(
+        "--output", "-o", default="", metavar="FILE", help="The page or picture; - is stdout."
+    ),
+) -> None:
     """Make a page of a run, or a picture.
 
     The page shows the cell as a circuit with every number in it, strips of all steps, the equation
-    of what is pointed at, and sliders that compute the step again.
+    under the pointer, and sliders that recompute the step.
     """
     kind = _kind(output, format_)
-    inputs = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite, COMMAND,
-    )  # fmt: skip
-    trace = inputs.trace("report")
+    trace = given.trace("report")
     what = "page" if kind == "html" else _what(picture, output, trace).value
     _refuse_idle(what, {
         "--picture": picture, "--symbols": symbols, "--which": which, "--theme": theme,
-        "--width": width if width != 8.5 else None,
+        "--width": width if width != WIDTH_CM else None,
     })  # fmt: skip
 
     from lstm_cli.files.output import write_out
-    from lstm_cli.show.rows import View, checked_view
+    from lstm_cli.show.rows import checked_view
 
-    view = checked_view(View(notation.value, 6 if digits is None else digits, unit, at), trace)
+    view = checked_view(o.ViewOptions(choice, notation, digits).view(), trace)
     if kind == "html":
         made: str | bytes = _page(trace, view)
     elif what == "circuit":
         _refuse_kind(kind)
         seen = _in_view(trace, view, which)
-        made = _circuit(trace, seen, 3 if digits is None else digits, theme or Theme.LIGHT, width)
+        made = _circuit(trace, seen, digits.number(3), theme or Theme.LIGHT, width)
     else:
         made = _over_time(trace, view, kind, what, symbols, theme, width)
     write_out([made], output)
@@ -170,17 +130,17 @@ def report(
 
 
 def _kind(output: str, format_: str) -> str:
-    """Return the format: as asked, or by the file's name.
+    """Return the format: the given one, or by the file name.
 
     Raises:
-        UsageError: no file, or a name that tells nothing.
+        UsageError: no file, or a name without a known suffix.
     """
     if not output:
         raise UsageError("a page or a picture needs a file", where=COMMAND, hint="-o page.html")
     named = format_ or PurePath(output).suffix.lower().removeprefix(".").replace("htm", "html")
     kind = named.replace("htmll", "html")
     if kind not in FORMATS:
-        told = f"unknown format '{safe(kind)}'" if kind else f"'{safe(output)}' tells no format"
+        told = f"unknown format '{safe(kind)}'" if kind else f"'{safe(output)}' has no suffix"
         raise UsageError(
             told, where="--format" if format_ else "--output",
             hint=suggest(kind, FORMATS) if kind else "-o page.html, -o cell.svg, -f html",
@@ -193,7 +153,7 @@ def _kind(output: str, format_: str) -> str:
 
 
 def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
-    """Choose the kind of picture: as asked, by the file's name, or by the run."""
+    """Choose the kind of picture: the given one, by the file name, or by the run."""
     if picture is not None:
         return picture
     word = re.match(r"[a-z]*", PurePath(output).stem.lower())
@@ -202,7 +162,7 @@ def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
     return Picture.CIRCUIT if trace.steps == 1 else Picture.STRIPS
 
 
-# Which pictures an option has an effect on.
+# The pictures that each option affects.
 _USES = {
     "--picture": ("circuit", "strips", "lines"),
     "--symbols": ("strips", "lines"),
@@ -218,7 +178,7 @@ def _refuse_idle(what: str, given: dict[str, object]) -> None:
             raise UsageError(
                 f"{name} has no effect on a {what}" if what in ("page", "circuit")
                 else f"{name} has no effect on {what}",
-                where=COMMAND, hint=f"leave {name} out, or make a picture that it belongs to: "
+                where=COMMAND, hint=f"leave out {name}, or make a picture that it applies to: "
                 + ", ".join(_USES[name]),
             )  # fmt: skip
 
@@ -233,7 +193,7 @@ def _refuse_kind(kind: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What a circuit shows: a run of the stack, its step (from 1) and its unit (from 0)."""
+    """What a circuit shows: a run of the stack, the step (from 1) and the unit (from 0)."""
 
     each: LayerTrace
     t: int
@@ -241,10 +201,10 @@ class _Seen:
 
 
 def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
-    """Return the one unit of the one step that is shown.
+    """Return the single unit and step to show.
 
     Raises:
-        UsageError: several are chosen, or `--which` is out of range.
+        UsageError: several are selected, or `--which` is out of range.
     """
     from lstm_cli.show.rows import choose, chosen_units, strongest_unit
     from lstm_cli.show.terminal import last_step
@@ -252,7 +212,7 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
     if which is not None and which >= len(trace.layers):
         raise UsageError(
             f"--which {which} is outside 0 to {len(trace.layers) - 1}", where="--which",
-            hint="runs count from 0: each layer's forward, then its backward",
+            hint="runs are counted from 0: each layer's forward, then its backward",
         )  # fmt: skip
     each = trace.last_layer[0] if which is None else trace.layers[which]
     times = choose(view.at, trace.steps, "--at", first=1) if view.at else [last_step(each)]
@@ -266,7 +226,7 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
     for name, chosen in (("--at", times), ("--unit", units)):
         if len(chosen) != 1:
             raise UsageError(
-                f"{name} chooses {len(chosen)}, a circuit shows one", where=name,
+                f"{name} selects {len(chosen)}, but a circuit shows one", where=name,
                 hint=f"{name} {chosen[0]}",
             )  # fmt: skip
     return _Seen(each, times[0], units[0])
@@ -277,7 +237,7 @@ def _page(trace: Trace, view: View) -> str:
     from lstm_cli.commands.report.page import PageView, page
     from lstm_cli.show.rows import choose, chosen_units, strongest_unit
 
-    # A page starts with the first of what is chosen; its reader goes on from there.
+    # A page starts with the first of the selection.
     first = trace.layers[0]
     t = choose(view.at, trace.steps, "--at", first=1)[0] if view.at else 1
     unit = chosen_units(view, view.widest)[0] if view.units else strongest_unit(first, t)
@@ -305,8 +265,7 @@ def _over_time(
         raise UsageError(
             "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
         )
-    names = [name for name in re.split(r"[\s,]+", symbols) if name]
     return draw_over_time(
-        trace, view, cast("Kind", kind), what=cast("What", what), symbols=names,
+        trace, view, cast("Kind", kind), what=cast("What", what), symbols=o.names_in(symbols),
         width_cm=width, dark=theme is Theme.DARK,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A drawn figure as the bytes of a file: the same for the same figure, and small."""
+"""Serialization of a figure to a small, reproducible file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["svg", "png", "pdf"]
 
-# Neither a date nor the machine: what is drawn again is the same file.
+# Neither a date nor a machine name, so that the output is reproducible.
 _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": f"lstm-step {__version__}"},
     "pdf": {"CreationDate": None, "Creator": f"lstm-step {__version__}"},
@@ -25,17 +25,17 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 def saved(figure: Figure, kind: Kind) -> bytes:
-    """Return a figure as a file."""
+    """Serialize a figure to the bytes of a file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, facecolor=figure.get_facecolor(), metadata=_METADATA[kind])
     made = buffer.getvalue()
     return _lean(made.decode()).encode() if kind == "svg" else made
 
 
-# Each of these stays inside a tag, where no label reaches: in a text `<` is `&lt;`.
+# Each pattern matches only inside a tag, never in a label: in text `<` is `&lt;`.
 _IMAGE = re.compile(r'(<image [^>]*?xlink:href="data:image/png;base64,)\s*([^"]*)')
 _NEEDLESS = (
-    re.compile(r"(<t(?:ext|span) [^>]*?); font-family: 'DejaVu Sans'"),  # said once, at the top
+    re.compile(r"(<t(?:ext|span) [^>]*?); font-family: 'DejaVu Sans'"),  # stated once, at the top
     re.compile(r'(<text [^>]*?) transform="rotate\(-0 [^"]*"'),
     re.compile(r'(<g) id="[^"]*"'),
     re.compile(r"(\n) +(?=<)"),
@@ -44,7 +44,7 @@ _NEEDLESS = (
 
 
 def _lean(svg: str) -> str:
-    """Return an SVG of half the size: the font said once, strips as places in a palette."""
+    """Halve the size of an SVG: the font is stated once, and strips use a palette."""
     for pattern in _NEEDLESS:
         svg = pattern.sub(r"\1", svg)
     svg = svg.replace("<svg ", '<svg font-family="DejaVu Sans, Verdana, sans-serif" ', 1)
@@ -52,7 +52,7 @@ def _lean(svg: str) -> str:
 
 
 def _with_palette(text: str) -> str:
-    """Return a PNG, in base64, as one of few colours; as it is where it has many."""
+    """Convert a base64 PNG with few colours to a palette; return any other unchanged."""
     from PIL import Image
 
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"))

@@ -1,4 +1,4 @@
-"""Where everything of a picture over time stands, in cm from the top left: boxes, no drawing."""
+"""Layout of a picture over time: boxes in cm from the top left, without drawing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lstm_cli.show.over_time import Course
 
 What = Literal["strips", "lines"]
 
-LEFT, RIGHT = 0.95, 0.2  # room for the numbers of units, and for the last number of steps
+LEFT, RIGHT = 0.95, 0.2  # margins for the unit numbers, and for the last step number
 TITLE, STEPS, BETWEEN, HEADING = 0.42, 0.62, 0.14, 0.5
 CELL_WIDE, CELL_HIGH = 0.9, 0.36  # the largest cell of a strip
 PAGE_HIGH, LEAST_HIGH, MOST_HIGH, LINES_HIGH = 20.0, 0.7, 2.6, 1.5
-LETTER = 0.125  # about the width of a letter of a title
+LETTER = 0.125  # approximate width of a letter in a title
 
 
 @dataclass(frozen=True, eq=False)
 class PicturePanel:
-    """A course, the box that its values fill, and how wide its title may be."""
+    """A course, the box of its values, and the maximum width of its title."""
 
     course: Course
     left: float
@@ -27,12 +27,12 @@ class PicturePanel:
     width: float
     height: float
     title: float
-    numbered: bool  # whether t is written under it
+    numbered: bool  # whether t is written below it
 
 
 @dataclass(frozen=True, eq=False)
 class PicturePlan:
-    """Where everything stands: panels, headings, and where the panels end."""
+    """Positions of the panels and headings, and where the panels end."""
 
     panels: tuple[PicturePanel, ...]
     headings: tuple[tuple[float, float, str], ...]
@@ -40,7 +40,7 @@ class PicturePlan:
 
 
 def plan_page(drawn: Sequence[Course], what: What, width: float) -> PicturePlan:
-    """Put layers under each other, directions side by side, and in each as many as fit a row."""
+    """Stack layers vertically, with directions side by side and as many panels as fit per row."""
     layers: dict[int, dict[str, list[Course]]] = {}
     for each in drawn:
         layers.setdefault(each.layer, {}).setdefault(each.direction, []).append(each)
@@ -70,7 +70,7 @@ def plan_page(drawn: Sequence[Course], what: What, width: float) -> PicturePlan:
 
 
 def _across(drawn: Sequence[Course], what: What, column: float) -> int:
-    """Number of panels side by side: several where a run has few steps."""
+    """Number of panels per row: several if a run has few steps."""
     if what == "lines":
         return 1
     wide = LEFT + RIGHT + min(column, CELL_WIDE * len(drawn[0].steps))
@@ -89,14 +89,14 @@ def _flow(
     across: int,
     most_high: float,
 ) -> list[PicturePanel]:
-    """Return the panels of one layer and direction, row after row."""
+    """Return the panels of one layer and direction, row by row."""
     panels: list[PicturePanel] = []
     slot = column / across
     room = slot - LEFT - RIGHT
     width = room if what == "lines" else min(room, CELL_WIDE * len(own[0].steps))
     for start in range(0, len(own), across):
         row = own[start : start + across]
-        # Where panels stand side by side, or this is the last, t is written below.
+        # t is written below if panels are side by side or this is the last one.
         numbered = across > 1 or start + across >= len(own)
         heights = [
             min(LINES_HIGH, most_high) if what == "lines"

@@ -1,7 +1,7 @@
-"""A run over time as a picture for papers and slides: heat strips or lines, SVG, PNG or PDF.
+"""Pictures of a run over time for papers and slides: heat strips or lines, as SVG, PNG or PDF.
 
-Drawn by matplotlib's objects alone, without pyplot: no window, no state that outlives a call. The
-same run gives the same bytes. Text stays text, and no label is read as mathematics.
+Uses matplotlib's object API without pyplot: no window, and no state that outlives a call. The same
+run gives the same bytes. Text stays text, and no label is parsed as mathematics.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ HIGHEST = 200.0  # cm
 DPI = 300
 SMALL, MEDIUM, LARGE = 6.5, 7.0, 7.5  # points
 LONGEST_SYMBOL = 20
-# Colours of a strip: so few that a strip is small as a file, so many that none sees the steps.
+# Colours in a strip: few enough for a small file, enough for the steps to be invisible.
 LEVELS = 64
-# A strip has no more columns and rows than a printer would show, unless a reader chose them.
+# Limit on the columns and rows of a strip, about what print resolves, unless the user chose them.
 MOST_COLUMNS, MOST_ROWS = 600, 400
-# A strip of few cells is stored enlarged, so that a viewer that smooths blurs no edge.
+# A strip of few cells is stored enlarged, so that viewers that smooth images do not blur edges.
 PIXELS = 8000
 
 # Okabe & Ito, "Color Universal Design" (jfly.uni-koeln.de/color, 2008); black is white on dark.
@@ -53,7 +53,7 @@ MOST_LINES = FEW_LINES * len(DASHES)
 
 @dataclass(frozen=True)
 class _Paper:
-    """The colours of what is not a number."""
+    """Colours of everything other than values."""
 
     back: str
     ink: str
@@ -65,7 +65,7 @@ _LIGHT = _Paper("#ffffff", "#1a1a1a", "#8c8c8c", OKABE_ITO)
 _DARK = _Paper("#16181c", "#ececec", "#8c8c8c", ("#ffffff", *OKABE_ITO[1:]))
 
 SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same widths everywhere
+    "font.family": "DejaVu Sans",  # bundled with matplotlib: the same widths everywhere
     "mathtext.fontset": "dejavusans",
     "text.usetex": False,
     "text.parse_math": False,
@@ -88,43 +88,45 @@ def draw_over_time(
     width_cm: float = 8.5,
     dark: bool = False,
 ) -> bytes:
-    """Return a picture of a run over time.
+    """Draw a run over time.
 
     Args:
         trace: a run of one sequence.
-        view: its units and steps are kept to; of many units, lines show those that move most.
+        view: the units and steps to show; out of many units, lines show those that vary most.
         kind: svg, png or pdf.
-        what: strips have a row a unit and a column a step; lines have a line a unit.
-        symbols: rows of the table, or x, h_prev, c_prev; () is the gates and states there are.
-        width_cm: the width on paper; 8.5 is one column of two.
+        what: strips have a row per unit and a column per step; lines have one line per unit.
+        symbols: rows of the table, or x, h_prev, c_prev; () means all gates and states.
+        width_cm: the width on paper; 8.5 is one of two columns.
         dark: for a dark slide.
 
     Raises:
         InputError: matplotlib is missing, or the run has batch axes.
-        UsageError: no such kind, form, symbol, unit or step; a width or height that no page has;
-            more lines than can be told apart.
+        UsageError: no such kind, form, symbol, unit or step; a width or height that fits no page;
+            more lines than can be distinguished.
     """
     _check(kind, what, width_cm)
     drawn = courses(trace, view, symbols, most=FEW_LINES if what == "lines" else MOST_ROWS)
     if what == "lines" and max(len(each.units) for each in drawn) > MOST_LINES:
         raise UsageError(
-            f"more than {MOST_LINES} lines cannot be told apart",
+            f"more than {MOST_LINES} lines cannot be distinguished",
             where="--unit",
             hint="choose fewer units, or draw strips",
         )
     from matplotlib import style
 
-    # The reader's own matplotlibrc must not move what was laid out here.
+    # The user's matplotlibrc must not affect the layout.
     with style.context(["default", SETTINGS]):
         return _drawn(drawn, kind, what, width_cm, _DARK if dark else _LIGHT)
 
 
 def _check(kind: str, what: str, width_cm: float) -> None:
-    """Refuse what cannot be drawn before anything is."""
+    """Reject invalid arguments before drawing anything."""
     for name, given, known in (("kind", kind, KINDS), ("form", what, ("strips", "lines"))):
         if given not in known:
             raise UsageError(
-                f"no {name} of picture '{safe(given)}'", where="report", hint=suggest(given, known)
+                f"unknown picture {name} '{safe(given)}'",
+                where="report",
+                hint=suggest(given, known),
             )
     check_width(width_cm)
     if find_spec("matplotlib") is None:
@@ -151,12 +153,12 @@ def _drawn(drawn: Sequence[Course], kind: Kind, what: What, width: float, paper:
     high = plan.bottom + legend + 0.3 * len(said) + 0.15
     if high > HIGHEST:
         raise UsageError(
-            f"{len(plan.panels)} panels make a picture {high / 100:.1f} m high",
+            f"{len(plan.panels)} panels would make a picture {high / 100:.1f} m high",
             where="report",
             hint="choose fewer symbols, or draw a model of fewer layers",
         )
     figure = Figure(figsize=(width / 2.54, high / 2.54), dpi=DPI, facecolor=paper.back)
-    FigureCanvasAgg(figure)  # what text is measured on
+    FigureCanvasAgg(figure)  # needed to measure text
     page = _Page(figure, width, high, paper)
     for left, top, text in plan.headings:
         page.write(left, top + 0.3, text, size=LARGE, weight="bold")
@@ -175,7 +177,7 @@ def _drawn(drawn: Sequence[Course], kind: Kind, what: What, width: float, paper:
 
 
 def _narrowed(drawn: Sequence[Course]) -> tuple[list[Course], int]:
-    """Return courses of no more columns than a page shows, and how many steps a column is."""
+    """Reduce courses to at most the columns that a page can show; return the steps per column."""
     made, size = [], 1
     for each in drawn:
         values, size = binned(each.values, MOST_COLUMNS)
@@ -185,7 +187,7 @@ def _narrowed(drawn: Sequence[Course]) -> tuple[list[Course], int]:
 
 @dataclass(frozen=True, eq=False)
 class _Page:
-    """A figure on which places are in cm from the top left."""
+    """A figure with coordinates in cm from the top left."""
 
     figure: Figure
     width: float
@@ -193,21 +195,21 @@ class _Page:
     paper: _Paper
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Return axes in a box, bare but for a thin frame."""
+        """Add axes in a box, with nothing but a thin frame."""
         box = (left / self.width, 1 - (top + height) / self.height, width / self.width,
                height / self.height)  # fmt: skip
         axes = self.figure.add_axes(box, facecolor=self.paper.back)
         axes.tick_params(
             labelsize=SMALL, length=1.5, width=0.5, pad=1.5, colors=self.paper.ink, which="both"
         )
-        axes.spines[:].set_visible(False)  # four paths, where one box does
+        axes.spines[:].set_visible(False)  # four paths, where one box is enough
         axes.patch.set(edgecolor=self.paper.faint, linewidth=1)
         return axes
 
     def write(
         self, left: float, base: float, text: str, *, math: bool = False, **how: Any
     ) -> float:
-        """Write a text, its base line `base` below the top; return its width."""
+        """Write a text with its baseline `base` below the top; return its width."""
         how = {"size": MEDIUM, "color": self.paper.ink, "va": "baseline", **how}
         place = (left / self.width, 1 - base / self.height)
         shown = text if math else printable(text)
@@ -215,8 +217,8 @@ class _Page:
         return float(made.get_window_extent().width / self.figure.dpi * 2.54)
 
     def write_symbol(self, left: float, base: float, symbol: str, **how: Any) -> float:
-        """Write a symbol as mathematics where that is what it is; return its width."""
-        # A reader's own row may have letters that no formula has, or be as long as a line.
+        """Write a symbol, as mathematics if possible; return its width."""
+        # A user-defined row may have letters that a formula cannot have, or be a line long.
         if symbol.isascii() and len(symbol) <= LONGEST_SYMBOL:
             return self.write(left, base, f"${LATEX.name(symbol)}$", math=True, **how)
         cut = symbol if len(symbol) <= LONGEST_SYMBOL else symbol[: LONGEST_SYMBOL - 1] + "…"
@@ -224,7 +226,7 @@ class _Page:
 
 
 def printable(text: str) -> str:
-    """Return foreign text with each character that the font lacks as U+0000."""
+    """Replace each character that the font lacks by U+0000."""
     known = _characters()
     return "".join(c if ord(c) in known else f"U+{ord(c):04X}" for c in safe(text))
 
@@ -237,7 +239,7 @@ def _characters() -> frozenset[int]:
 
 
 def _title(page: _Page, panel: PicturePanel) -> None:
-    """Write the symbol and what it is called over a panel."""
+    """Write the symbol and its label above a panel."""
     base = panel.top - 0.1
     used = page.write_symbol(panel.left, base, panel.course.symbol) + 0.15
     room = int((panel.title - used) / LETTER)
@@ -249,7 +251,7 @@ def _title(page: _Page, panel: PicturePanel) -> None:
 
 
 def _steps(page: _Page, axes: Axes, panel: PicturePanel) -> None:
-    """Write input times under the last panel of those that stand over each other."""
+    """Write input times below the last of the panels stacked vertically."""
     steps = panel.course.steps
     axes.set_xlim(-0.5, len(steps) - 0.5)
     places = ticks(steps, max(2, int(panel.width / 0.9))) if panel.numbered else []
@@ -265,7 +267,7 @@ def _steps(page: _Page, axes: Axes, panel: PicturePanel) -> None:
 
 
 def _strip(page: _Page, axes: Axes, panel: PicturePanel) -> None:
-    """Draw values as colours, a row a unit and a column a step."""
+    """Draw values as colours, with a row per unit and a column per step."""
     course = panel.course
     values, units = course.values.T, course.units
     rows, columns = values.shape
@@ -299,26 +301,26 @@ def _unit_word(course: Course) -> str:
 
 
 def coloured(values: Array, scale: Scale) -> Array:
-    """Return `values (rows, columns)` as colours `(rows, columns, 3)`, in `LEVELS` steps."""
+    """Map `values (rows, columns)` to colours `(rows, columns, 3)`, in `LEVELS` steps."""
     ramp = [mix(RAMPS[scale.ramp], float(end)) for end in np.linspace(0.0, 1.0, LEVELS)]
     table = np.array([*ramp, rgb(NOT_FINITE)], dtype=np.uint8)
     finite = np.isfinite(values)
-    half = np.where(finite, values, 0.0) / 2  # the ends may be as far apart as numbers go
+    half = np.where(finite, values, 0.0) / 2  # avoids overflow between extreme ends
     share = (half - scale.low / 2) / (scale.high / 2 - scale.low / 2)
     places = np.where(finite, np.rint(np.clip(share, 0, 1) * (LEVELS - 1)), LEVELS)
     return np.asarray(table[places.astype(int)])
 
 
 def _enlarged(image: Array) -> Array:
-    """Return an image of few pixels with each of them many times."""
+    """Enlarge an image of few pixels by repeating each of them."""
     times = max(1, min(16, int(math.sqrt(PIXELS / (image.shape[0] * image.shape[1])))))
     return np.asarray(image.repeat(times, axis=0).repeat(times, axis=1))
 
 
 def _lines(page: _Page, axes: Axes, panel: PicturePanel) -> None:
-    """Draw a line a unit; a run of few steps has marks too."""
+    """Draw one line per unit, with markers if there are few steps."""
     course = panel.course
-    axes.patch.set_linewidth(0.5)  # no strip covers its inner half
+    axes.patch.set_linewidth(0.5)  # unlike a strip, lines do not cover its inner half
     axes.axhline(0, color=page.paper.faint, linewidth=0.4)
     for place, line in enumerate(course.values.T):
         axes.plot(
@@ -339,7 +341,7 @@ def _line_style(paper: _Paper, place: int) -> dict[str, Any]:
 
 
 def _limits(course: Course) -> tuple[float, float]:
-    """Return the numbers at an axis's ends: those of the scale, or of what is drawn."""
+    """Return the limits of an axis: those of the scale, or of the data."""
     if course.scale.ramp == "share":
         return -0.04, 1.04
     finite = _drawable(course.values[np.isfinite(course.values)])
@@ -349,7 +351,7 @@ def _limits(course: Course) -> tuple[float, float]:
 
 
 def _drawable(values: Array) -> Array:
-    """Return values that matplotlib, which subtracts and divides them, can place on an axis."""
+    """Limit values to a range in which matplotlib's arithmetic does not overflow."""
     return np.clip(np.where(np.isfinite(values), values, np.nan), -_FARTHEST, _FARTHEST)
 
 
@@ -360,21 +362,21 @@ def _value_ticks(scale: Scale, low: float, high: float) -> list[float]:
     if scale.ramp == "share":
         return [0.0, 0.5, 1.0]
     ends = [_neat(low), _neat(high)]
-    near = 0.15 * (high - low)  # two numbers there would run into each other
+    near = 0.15 * (high - low)  # closer numbers would overlap
     return sorted([0.0, *(each for each in ends if abs(each) > near)])
 
 
 def _neat(value: float) -> float:
-    """Return the number of one digit, no farther from 0, that is nearest."""
+    """Truncate a number to one significant digit."""
     if not value:
         return 0.0
     power = math.floor(math.log10(abs(value)))
     return float(f"{math.trunc(value / 10.0**power)}e{power}")
 
 
-# ---- what explains it, below the panels
+# ---- the legend, below the panels
 
-BAR_WIDE = 2.5  # with the numbers at its ends
+BAR_WIDE = 2.5  # including the numbers at its ends
 _SIDES: tuple[Literal["left", "center", "right"], ...] = ("left", "center", "right")
 BAR_ROW, BAR_HIGH = 1.0, 0.2
 NAMES_ROW = 0.42
@@ -391,7 +393,7 @@ def _bars_a_row(width: float) -> int:
 
 
 def _scales(page: _Page, drawn: Sequence[Course], top: float) -> None:
-    """Draw one bar of colours for each scale, with the symbols that it holds for."""
+    """Draw a colour bar for each scale, with the symbols that it applies to."""
     used = by_scale(drawn)
     row = min(_bars_a_row(page.width), len(used))
     slot = (page.width - 0.3) / row
@@ -420,12 +422,12 @@ def _scales(page: _Page, drawn: Sequence[Course], top: float) -> None:
 
 
 def _name_rows(drawn: Sequence[Course], width: float) -> list[list[tuple[int, str]]]:
-    """Return the lines' places and names, cut into rows that fit the width."""
+    """Split the indices and names of the lines into rows that fit the width."""
     named: dict[int, dict[str, None]] = {}
     for each in drawn:
         for place, unit in enumerate(each.units):
             named.setdefault(place, {}).setdefault(str(unit))
-    # A line of x or of a projected h may be another number in the same colour.
+    # A line of x or of a projected h may be a different unit in the same colour.
     names = [(place, "/".join(list(units)[:3])) for place, units in sorted(named.items())]
     fit = max(1, int((width - 1.2) / (0.75 + 0.13 * max(len(name) for _, name in names))))
     fit = -(-len(names) // -(-len(names) // fit))  # rows of equal length
@@ -433,7 +435,7 @@ def _name_rows(drawn: Sequence[Course], width: float) -> list[list[tuple[int, st
 
 
 def _names(page: _Page, drawn: Sequence[Course], top: float) -> None:
-    """Write which line is which unit."""
+    """Write the legend that identifies the units of the lines."""
     page.write(0.15, top + 0.3, "unit", size=SMALL)
     rows = _name_rows(drawn, page.width)
     slot = (page.width - 1.0) / max(len(row) for row in rows)

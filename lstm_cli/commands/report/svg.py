@@ -1,7 +1,7 @@
-"""A circuit as SVG: the drawing of `circuit`, with the numbers of one unit in one step.
+"""A circuit as SVG: the drawing from `circuit`, with the numbers of one unit in one step.
 
 Every element is built by an XML library, so no text can become markup. Colours are CSS variables:
-a page sets its own, a picture of its own brings `STYLE`.
+a page sets its own, a standalone picture includes `STYLE`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lstm_cli.show.circuit_parts import BOX_HEIGHT, LETTER, RADIUS, Box, Drawing
 from lstm_cli.show.colours import scale_of
 from lstm_cli.show.rows import equation_text, number
 
-# So many units stand as coloured squares beside the number of the chosen one.
+# Up to this many units are shown as coloured squares next to the number of the selected one.
 MOST_CHIPS = 16
 CHIP = 9.0
 NARROWEST, WIDEST = 5.0, 60.0  # cm
@@ -65,7 +65,7 @@ RULES = """
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """What a circuit shows: key -> `(n,)` of one step, the chosen unit, how a number is written."""
+    """Numbers in a circuit: `(n,)` by key for one step, the selected unit, and the format."""
 
     values: Mapping[str, Array]
     unit: int
@@ -83,23 +83,23 @@ def picture_of_step(
     theme: str = "light",
     width_cm: float = 8.5,
 ) -> str:
-    """Return the circuit of one step with the numbers of one unit, as an SVG file of its own.
+    """Draw the circuit of one step with the numbers of one unit, as a standalone SVG file.
 
     Args:
-        each: a run's layer in one direction, unbatched.
+        each: one layer of a run in one direction, unbatched.
         t: the step, in input time from 1.
         unit: from 0.
-        note: a line under the circuit.
+        note: a line below the circuit.
         digits: decimals.
         theme: "light", "dark", or "auto", which follows the reader's system.
-        width_cm: how wide it is on paper.
+        width_cm: width on paper.
 
     Raises:
-        UsageError: a width that no page has.
+        UsageError: a width that fits no page.
     """
     check_width(width_cm)
     drawing, known = draw(each.cell), {**each.weights.arrays, **each.at(t)}
-    # A plain number of the table stands for every unit.
+    # A plain number in the table applies to every unit.
     units = each.values["c"].shape[-1]
     found = {key: np.asarray(evaluate(node, known)) for key, node in drawing.nodes.items()}
     values = {key: value if value.ndim else np.full(units, value) for key, value in found.items()}
@@ -110,20 +110,20 @@ def picture_of_step(
 
 
 def check_width(width_cm: float) -> None:
-    """Refuse a width that no page has.
+    """Check that a width fits a page.
 
     Raises:
-        UsageError: it is refused.
+        UsageError: it does not.
     """
     if not NARROWEST <= width_cm <= WIDEST:
         raise UsageError(
-            f"a picture {width_cm:g} cm wide", where="--width",
+            f"a picture cannot be {width_cm:g} cm wide", where="--width",
             hint=f"{NARROWEST:g} to {WIDEST:g} cm; one column of a paper is 8.5",
         )  # fmt: skip
 
 
 def variables(theme: str) -> str:
-    """Return the CSS that sets the colours: of "light", "dark", or as the reader's system wants."""
+    """Return the CSS of the colours: "light", "dark", or following the reader's system."""
     light, dark = (_block(colours) for colours in (LIGHT, DARK))
     if theme == "light":
         return f":root {{ {light} }}"
@@ -133,9 +133,9 @@ def variables(theme: str) -> str:
 
 
 def page_variables() -> str:
-    """Return the CSS of a page, which the reader may switch: `data-theme` on its root."""
+    """Return the CSS of a page, whose theme the reader can switch by `data-theme` on the root."""
     light, dark = (_block(colours) for colours in (LIGHT, DARK))
-    # On paper it is always light.
+    # Always light when printed.
     return (
         f":root {{ {light} }}\n"
         "@media screen and (prefers-color-scheme: dark) "
@@ -157,15 +157,15 @@ def circuit_svg(
     titles: Mapping[str, str] | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> str:
-    """Return the SVG of a circuit.
+    """Render a circuit as SVG.
 
     Args:
         drawing: the circuit.
-        numbers: what stands in it; without them the places are left empty, for a page to fill.
-        theme: "light", "dark" or "auto" for a picture of its own; "" for a page, which has a style.
-        width_cm: how wide it is on paper; 0 leaves that to the page.
-        titles: key -> the text that a pointer over it shows.
-        sizes: key -> the number of units, where there are no numbers to tell.
+        numbers: the numbers in it; without them placeholders are left for a page to fill.
+        theme: "light", "dark" or "auto" for a standalone picture; "" for a page, which has a style.
+        width_cm: width on paper; 0 leaves it to the page.
+        titles: tooltips by key.
+        sizes: number of units by key, if there are no numbers.
     """
     width, height = drawing.width, drawing.height + (38 if numbers and numbers.note else 0)
     root = ElementTree.Element(
@@ -213,7 +213,7 @@ class _Writer:
     sizes: Mapping[str, int]
 
     def _part(self, key: str, kind: str) -> ElementTree.Element:
-        """Return a group for what belongs to a key, with its title."""
+        """Add a group for the elements of a key, with its tooltip."""
         group = _add(self.root, "g", f"part {kind}", data_key=key)
         if title := self.titles.get(key):
             ElementTree.SubElement(group, "title").text = safe(title)
@@ -222,7 +222,7 @@ class _Writer:
     def wire(self, wire: Wire) -> None:
         group = self._part(wire.key, "line")
         points = " ".join(f"{x:g},{y:g}" for x, y in wire.points)
-        # A wider line that is not seen takes the pointer.
+        # A wider, invisible line is the target of the pointer.
         _add(group, "polyline", f"wire {wire.kind}", points=points)
         if wire.end:
             _add(group, "polygon", f"head {wire.kind}", points=_arrow(*wire.points[-2:]))
@@ -237,7 +237,7 @@ class _Writer:
                  width=box.width, height=BOX_HEIGHT, rx=6)  # fmt: skip
         face = _add(group, "text", "face", x=x, y=y + 8)
         _named(face, box.text)
-        if LETTER * len(box.text) > box.width:  # a long name is set narrower
+        if LETTER * len(box.text) > box.width:  # a long name is condensed
             face.set("textLength", f"{box.width - 10:g}")
             face.set("lengthAdjust", "spacingAndGlyphs")
 
@@ -258,7 +258,7 @@ class _Writer:
 
     def _number(self, key: str, values: Array, unit: int) -> str:
         assert self.numbers is not None
-        if key == "x":  # an input is no unit's own: all of a short one, the size of a long one
+        if key == "x":  # an input belongs to no unit: show a short one in full
             texts = [self.numbers.text(float(each)) for each in values[:4]]
             return ", ".join(texts) if len(values) <= 3 else f"{len(values)} numbers"
         # A projected h has fewer units than c.
@@ -279,7 +279,7 @@ class _Writer:
 
 
 def _arrow(before: tuple[float, float], end: tuple[float, float]) -> str:
-    """Return the head of an arrow at the end of a line that runs along an axis."""
+    """Return the points of an arrowhead at the end of an axis-parallel line."""
     (x0, y0), (x, y) = before, end
     length = max(abs(x - x0), abs(y - y0)) or 1.0
     dx, dy = (x - x0) / length, (y - y0) / length
@@ -292,7 +292,7 @@ def _arrow(before: tuple[float, float], end: tuple[float, float]) -> str:
 
 
 def _named(text: ElementTree.Element, shown: str) -> None:
-    """Write a name with its subscripts lowered: `C_{t−1}`, `W_f`."""
+    """Write a name with subscripts: `C_{t−1}`, `W_f`."""
     place = 0
     for match in re.finditer(r"_(\{([^}]*)\}|\w+)", shown):
         _span(text, shown[place : match.start()], "")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.base.foreign import say
@@ -37,96 +36,50 @@ Examples:
   lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -f c -o golden.h
   lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json --fixed Q3.12,sum=Q7.24
 """
+FIRST = ("--x", "--h", "--weights")
+
+
+FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "npz", "c")
 
 
 def run(
-    x: i.X = "",
-    h: i.H = "",
-    c: i.C = "",
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    direction: o.DirectionName = None,
-    external: o.External = False,
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    hidden_size: o.HiddenSize = 0,
-    output_size: o.OutputSize = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    dtype: o.DtypeName = o.Dtype.FLOAT64,
-    engine: o.EngineName = o.Engine.AUTO,
-    fixed: f.Spec = "",
-    fixed_rounding: f.Rounding = None,
-    fixed_overflow: f.Overflow = None,
-    fixed_activation: f.Activation = "",
-    allow_nonfinite: i.AllowNonfinite = False,
-    unit: Annotated[
-        str, option("--unit", "-u", metavar="UNITS", help="Show only these: 3, 0:8, 0,2,5.")
-    ] = "",
-    at: Annotated[
-        str, option("--at", metavar="STEPS", help="Show only these: 3, 1:10, last, all.")
-    ] = "",
-    strip: Annotated[
-        bool, option("--strip", help="Below the table, draw the whole run over time.")
-    ] = False,
-    sample: i.SampleNumber = None,
-    notation: Annotated[
-        o.NotationName,
-        option("--notation", help="joined: W_f · [h, x]; split: W_f x + U_f h."),
-    ] = o.NotationName.JOINED,
-    digits: Annotated[
-        int, option("--digits", "-d", min=0, max=17, help="Decimals in tables.")
-    ] = 6,
-    format_: Annotated[
-        str,
-        option("--format", "-f", metavar="FORMAT",
-               help="table, plain, json, jsonl, csv, markdown, latex, npz, c (a header)."),
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    output: o.Output = "-",
-    color: o.ColorWhen = o.Color.AUTO,
-) -> ExitCode:  # fmt: skip
+    given: i.RunOptions = i.RunOptions(),
+    engine: o.EngineOptions = o.EngineOptions(),
+    fixed: f.FixedOptions = f.FixedOptions(),
+    view: o.ViewOptions = o.ViewOptions(),
+    strip: bool = option(
+        "--strip", default=False, help="Below the table, draw the whole run over time."
+    ),
+    form: o.FormatOptions = o.FormatOptions(FORMATS, "plain"),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> ExitCode:
     """Show every gate of one step or many.
 
     Each value stands beside the equation that made it.
 
     Options alone mean this command: `lstm-step --h … --x …`.
     """
-    known = ["table", "plain", "json", "jsonl", "csv", "markdown", "latex", "npz", "c"]
-    chosen = o.pick_format(format_, as_json, known, terminal=output == "-" and sys.stdout.isatty())
-    if chosen == "npz" and output == "-" and sys.stdout.isatty():
+    chosen = form.pick()
+    if chosen == "npz" and form.is_on_terminal():
         raise UsageError("npz cannot be shown on a terminal", where="-f npz", hint="-o trace.npz")
     if strip:
-        _check_strip(chosen, fixed)
-    integers = f.FixedOptions(fixed, fixed_rounding, fixed_overflow, fixed_activation)
-    settings = integers.settings(chosen)
-    if settings is None:
-        i.refuse_idle(integers.named(), "--fixed", "lstm-step run")
-    inputs = i.RunInputs(
-        x, h, c, o.CellOptions(cell, forget_bias, clip, cell_clip, activations),
-        weights, layer, direction, convention, external,
-        preset, seed, hidden_size, output_size, steps, sample, dtype, allow_nonfinite,
-        engine=engine,
-    )  # fmt: skip
-    given = inputs.given(chosen)
+        _check_strip(chosen, fixed.fixed)
+    settings = fixed.settings(chosen, given.command)
+    inputs = given.given(chosen)
 
     from lstm_cli.engine.run import run as run_model
-    from lstm_cli.show.rows import View, checked_view
+    from lstm_cli.show.rows import checked_view
 
-    view = View(notation.value, digits, unit, at, target="" if output == "-" else output)
-    if settings is None and long_run.is_written_as_it_goes(given, chosen):
-        return long_run.write(given, inputs, view, chosen, output)
-    trace = run_model(*given, dtype=dtype.value, engine=engine.value)
-    view = checked_view(view, trace)
+    dtype, computed_by = given.numbers.dtype.value, engine.engine.value
+    shown = view.view(form.output)
+    if settings is None and long_run.is_written_as_it_goes(inputs, chosen):
+        return long_run.write(inputs, dtype, computed_by, shown, chosen, form.output)
+    trace = run_model(*inputs, dtype=dtype, engine=computed_by)
+    shown = checked_view(shown, trace)
     if settings is None:
-        _emit(trace, view, chosen, output, color, strip)
+        _emit(trace, shown, chosen, form.output, color, strip)
     else:
-        _emit_fixed(trace, settings, view, chosen, output, color)
+        _emit_fixed(trace, settings, shown, chosen, form.output, color)
     return ExitCode.DONE
 
 
@@ -148,7 +101,9 @@ def _check_strip(chosen: str, fixed: str) -> None:
         )
 
 
-def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color, strip: bool) -> None:
+def _emit(
+    trace: Trace, view: View, chosen: str, output: str, color: o.ColorOptions, strip: bool
+) -> None:
     from lstm_cli.base.version import __version__
     from lstm_cli.files.output import write_out
 
@@ -161,7 +116,7 @@ def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color, st
     from lstm_cli.show.terminal import print_trace
 
     if not strip:
-        o.show(lambda console: print_trace(console, trace, view), color, output)
+        color.show(lambda console: print_trace(console, trace, view), output)
         return
     from lstm_cli.commands.run.strip import print_strip
 
@@ -169,7 +124,7 @@ def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.Color, st
         print_trace(console, trace, view)
         print_strip(console, trace, view)
 
-    o.show(both, color, output)
+    color.show(both, output)
 
 
 def _say_assumptions(trace: Trace, chosen: str) -> None:
@@ -179,7 +134,12 @@ def _say_assumptions(trace: Trace, chosen: str) -> None:
 
 
 def _emit_fixed(
-    trace: Trace, settings: FixedSettings, view: View, chosen: str, output: str, color: o.Color
+    trace: Trace,
+    settings: FixedSettings,
+    view: View,
+    chosen: str,
+    output: str,
+    color: o.ColorOptions,
 ) -> None:
     """Write the run in integers beside the float run."""
     from lstm_cli.base.version import __version__
@@ -197,4 +157,4 @@ def _emit_fixed(
         return
     from lstm_cli.commands.run.fixed_table import print_fixed
 
-    o.show(lambda console: print_fixed(console, fixed, view), color, output)
+    color.show(lambda console: print_fixed(console, fixed, view), output)

@@ -37,8 +37,15 @@ def is_written_as_it_goes(given: i.Given, chosen: str) -> bool:
     return False
 
 
-def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: str) -> ExitCode:
+def write(
+    given: i.Given, dtype: str, engine: str, view: View, chosen: str, output: str
+) -> ExitCode:
     """Run in blocks and write each; what a stop leaves is a valid file of the steps done.
+
+    Args:
+        given: what is run.
+        dtype, engine: as `engine.run` takes them.
+        view, chosen, output: what is shown, in which format, where.
 
     Returns:
         the exit code, which says whether somebody asked to stop.
@@ -50,7 +57,7 @@ def write(given: i.Given, inputs: i.RunInputs, view: View, chosen: str, output: 
     from lstm_cli.commands.run.streaming.blocks import LongRun
     from lstm_cli.commands.run.streaming.progress import RunProgress
 
-    run = LongRun(*given, dtype=inputs.dtype.value, engine=inputs.engine.value)
+    run = LongRun(*given, dtype=dtype, engine=engine)
     with Stopping() as stopping:
         progress = RunProgress(stop=lambda: stopping.asked)
         with _shown(progress, output):

@@ -1,5 +1,5 @@
-"""`lstm-step vet`: which mistakes a test vector cannot see, and a stronger one.
+"""`lstm-step vet`: mutation testing of test vectors, and stronger vectors.
 
-`suites.vet_suite` runs the catalogue on samples with expected numbers; `causes` tells why a mistake
-passes; `stronger.strengthen` makes short numbers that tell them all.
+`suites.vet_suite` runs the catalogue of mistakes on samples with expected numbers; `causes`
+explains why a mistake passes; `stronger.strengthen` generates short numbers that catch them all.
 """

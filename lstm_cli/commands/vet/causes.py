@@ -1,4 +1,4 @@
-"""Why mistakes pass: each weakness of a sample is given to strong numbers and tried there."""
+"""Why mistakes pass: each weakness of a sample is imposed on strong numbers and tested there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lstm_cli.mistakes.variant_run import VariantRun
 
 WEAKNESSES: tuple[Weakness, ...] = (*WEIGHTS, *BIASES, *VALUES, *INPUTS)
 
-# Strong numbers, mild and wild: a clip shows only where numbers are large.
+# Scales of strong numbers, moderate and large: a clip shows only if numbers are large.
 SCALES = (0.8, 2.5, 8.0, 100.0)
 MOST_SYMBOLS = 4
 
@@ -30,7 +30,7 @@ class Blindness:
     """Why some mistakes pass in a sample.
 
     Attributes:
-        id: of the weakness.
+        id: id of the weakness.
         sentence: what is weak.
         change: what to do about it.
         hides: ids of the mistakes that pass because of it.
@@ -49,9 +49,9 @@ def profile(subject: Subject) -> object:
 
 
 def causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
-    """Return why mistakes pass in a sample, the cause that hides most first.
+    """Return the causes of mistakes passing in a sample, starting with the one that hides most.
 
-    A cause is left out where others before it hide all that it hides.
+    A cause is left out if earlier ones hide everything that it hides.
     """
     there = [row for row in WEAKNESSES if row.find(subject)]
     found = _needed([*_own_causes(subject, blind), *_tried(subject, there, blind)])
@@ -69,11 +69,11 @@ def _ids(rows: Iterable[Mistake], wanted: Iterable[str]) -> tuple[str, ...]:
 
 
 def _needed(found: Sequence[Blindness]) -> list[Blindness]:
-    """Return causes that each hide something which none before them hides."""
+    """Return the causes that each hide something that none before them hides."""
     kept, told = list[Blindness](), set[str]()
     waiting = [each for each in found if each.hides]
     while waiting:
-        best = max(waiting, key=lambda each: len(set(each.hides) - told))  # the first of equals
+        best = max(waiting, key=lambda each: len(set(each.hides) - told))  # the first one on a tie
         waiting.remove(best)
         if set(best.hides) <= told:
             break
@@ -82,11 +82,11 @@ def _needed(found: Sequence[Blindness]) -> list[Blindness]:
     return kept
 
 
-# ---- what a sample tells of itself
+# ---- causes evident from the sample itself
 
 
 def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
-    """Causes that show without trying other numbers: tolerance, clips, what is compared."""
+    """Causes that are evident without trying other numbers: tolerance, clips."""
     right, claimed = subject.right, subject.expected.symbols
     exact = own_expected(right, claimed, runs=_runs(subject.expected))
     exact = Expected(
@@ -98,10 +98,10 @@ def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
     idle = {each.row.id for each in outcomes(right, every, clips) if each.passes}
     limit = f"{subject.expected.tolerance:.2g}"
     return [
-        Blindness("tolerance", f"the tolerance ({limit}) is wider than what they change",
+        Blindness("tolerance", f"the tolerance ({limit}) is larger than their effect",
               "give more digits, or larger numbers", _ids(blind, coarse)),
-        Blindness("clip-unreached", "no value reaches what they cut",
-              "take numbers that pass the clip", _ids(blind, idle)),
+        Blindness("clip-unreached", "no value reaches the limit that they clip",
+              "use numbers that exceed the clip", _ids(blind, idle)),
     ]  # fmt: skip
 
 
@@ -113,17 +113,17 @@ def _runs(expected: Expected) -> set[int]:
     return {vector.run for vector in expected.vectors}
 
 
-# ---- what is tried on strong numbers
+# ---- causes tested on strong numbers
 
 
 def _places(expected: Expected) -> tuple[frozenset[int], tuple[str, ...], bool]:
-    """Runs and symbols that are compared, and whether at several steps."""
+    """Return the runs and symbols that are compared, and whether at several steps."""
     every = len({vector.t for vector in expected.vectors}) > 1
     return frozenset(_runs(expected)), tuple(sorted(expected.symbols)), every
 
 
 def _passing(variant: VariantRun, subject: Subject, rows: Iterable[Mistake]) -> set[str]:
-    """Return ids of the mistakes that pass where the same is compared as in the sample."""
+    """Return ids of the mistakes that pass if the same values are compared as in the sample."""
     runs, symbols, every = _places(subject.expected)
     expected = own_expected(variant, symbols, every=every, runs=runs)
     return {each.row.id for each in outcomes(variant, expected, rows) if each.passes}
@@ -136,7 +136,7 @@ def _strong(subject: Subject) -> list[VariantRun]:
 def _tried(
     subject: Subject, there: Sequence[Weakness], blind: Sequence[Mistake]
 ) -> list[Blindness]:
-    """Mistakes that each weakness hides in numbers which are strong otherwise."""
+    """Return the mistakes that each weakness hides in otherwise strong numbers."""
     hidden: dict[str, set[str]] = {row.id: set() for row in there}
     waiting = list(blind)
     for strong in _strong(subject):
@@ -155,7 +155,7 @@ def _tried(
 def _compared(
     subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]
 ) -> list[Blindness]:
-    """Blame comparing too little, where strong numbers hide the same mistakes."""
+    """Attribute mistakes to comparing too little, if strong numbers also hide them."""
     hidden = set.intersection(*(_passing(each, subject, rest) for each in _strong(subject)))
     names = subject.expected.symbols
     listed = ", ".join(names[:MOST_SYMBOLS]) + ", …" * (len(names) > MOST_SYMBOLS)
@@ -167,7 +167,7 @@ def _compared(
 
 
 def _pairs(subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]) -> list[Blindness]:
-    """Mistakes that two weaknesses hide together and neither alone: the first pair for each."""
+    """Return mistakes that two weaknesses hide only together, with the first such pair for each."""
     found, waiting = list[Blindness](), list(rest)
     for pair in combinations(there, 2):
         if waiting:
@@ -189,14 +189,14 @@ def _both(one: Weakness, other: Weakness) -> Weakness:
 def _all_at_once(
     subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]
 ) -> list[Blindness]:
-    """Mistakes that several weaknesses hide together, and those that none of them explains."""
+    """Return mistakes that all weaknesses together hide, and those that none of them explains."""
     together = set.intersection(
         *(_passing(_all_imposed(each, subject, there), subject, rest) for each in _strong(subject))
     )
     by_chance = {row.id for row in rest} - together
-    change = "take a vector of short distinct numbers: -o better.json"
+    change = "use a vector of short, distinct numbers: -o better.json"
     several = "several weaknesses hide them together"
-    chance = "these numbers happen to come out the same"
+    chance = "these numbers happen to give the same result"
     return [
         Blindness("together", several, change, _ids(rest, together)),
         Blindness("these-numbers", chance, change, _ids(rest, by_chance)),

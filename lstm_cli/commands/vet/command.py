@@ -1,4 +1,4 @@
-"""`lstm-step vet`: which mistakes a test vector cannot see, and a vector that sees them."""
+"""`lstm-step vet`: which mistakes a test vector misses, and a vector that catches them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lstm_cli.base.foreign import Foreign, indented, say
 from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from lstm_cli.samples.settings import SampleSettings
 
 EXAMPLES = """\b
-Every known mistake is made on purpose; those whose numbers still pass are what the vector cannot
-see. A file of samples is a suite: a mistake passes where all its samples let it pass.
+Every known mistake is made on purpose; those whose numbers still pass are what the vector misses.
+A file of samples is a suite: a mistake passes if all its samples let it pass.
 Exit codes: 0 done, 1 expected numbers do not match or a suite is too weak, 4 a sample failed.
 
 \b
@@ -38,10 +38,12 @@ Examples:
   lstm-step vet samples/*.json samples/streams.jsonl --json | jq '.suites[].strength'
   lstm-step vet samples/parity.json --min-strength 90
 """
+FIRST = ("--weights", "--min-strength", "--output")
 
-FORMATS = ["table", "json", "jsonl", "markdown"]
+COMMAND = "lstm-step vet"
+FORMATS = ("table", "json", "jsonl", "markdown")
 SUFFIXES = (".json", ".jsonl", ".ndjson")
-# So long nobody waits for a sign of life.
+# Seconds before progress is shown.
 PATIENCE_SECONDS = 1.0
 
 
@@ -49,60 +51,56 @@ def vet(
     files: Annotated[
         list[str], typer.Argument(metavar="FILES…", help="Sample files, folders, globs, - (stdin).")
     ],
-    steps: o.Steps = 0,
-    weights: o.Weights = "",
-    layer: o.LayerName = "",
-    preset: o.Preset = "",
-    seed: o.Seed = 0,
-    cell: o.CellName = "",
-    convention: o.ConventionName = "",
-    forget_bias: o.ForgetBias = None,
-    clip: o.Clip = None,
-    cell_clip: o.CellClip = None,
-    activations: o.Activations = "",
-    atol: Annotated[
-        float | None, option("--atol", help="Tolerance, in place of the samples' own.")
-    ] = None,
-    every: Annotated[
-        bool, option("--list", help="Show every mistake, also those that are seen.")
-    ] = False,
-    min_strength: Annotated[
-        float,
-        option("--min-strength", metavar="PERCENT", min=0, max=100,
-               show_default=False, help="Exit with 1 where a suite is weaker."),
-    ] = 0.0,
-    format_: Annotated[
-        str, option("--format", "-f", metavar="FORMAT", help=", ".join(FORMATS) + ".")
-    ] = "",
-    as_json: Annotated[bool, option("--json", help="The same as -f json.")] = False,
-    output: Annotated[
-        str,
-        option("--output", "-o", metavar="FILE",
-               help="Write a stronger vector here, .json or .jsonl; - is stdout, alone."),
-    ] = "",
-    quiet: Annotated[bool, option("--quiet", "-q", help="No notes, no progress.")] = False,
-    color: o.ColorWhen = o.Color.AUTO,
-) -> None:  # fmt: skip
-    """Find the mistakes that a test vector cannot see.
+    steps: i.StepOptions = i.StepOptions(),
+    file: o.WeightFile = o.WeightFile(),
+    preset: o.PresetOptions = o.PresetOptions(),
+    cell: o.CellOptions = o.CellOptions(),
+    tolerance: o.ToleranceOptions = o.ToleranceOptions(),
+    every: bool = option(
+        "--list", default=False, help="List every mistake, including those that are caught."
+    ),
+    min_strength: float = option(
+        "--min-strength",
+        default=0.0,
+        metavar="PERCENT",
+        min=0,
+        max=100,
+        help="Exit with code 1 if a suite is weaker.",
+    ),
+    format_: str = option(
+        "--format", "-f", default="", metavar="FORMAT", help=", ".join(FORMATS) + "."
+    ),
+    as_json: bool = option("--json", default=False, help="The same as -f json."),
+    output: str = option(
+        "--output",
+        "-o",
+        default="",
+        metavar="FILE",
+        help="Write a stronger vector to this file, .json or .jsonl; - is stdout.",
+    ),
+    quiet: bool = option("--quiet", "-q", default=False, help="No notes, no progress."),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
+    """Find the mistakes that a test vector misses.
 
-    With -o write short numbers that see them all.
+    With -o, write a vector of short numbers that catches them all.
     """
     o.one_blas_thread()
     from lstm_cli.samples import find_files
 
-    o.check_atol(atol)
-    known = format_ or ("" if as_json else "table")
-    chosen = o.pick_format(known, as_json, FORMATS, terminal=True)
+    atol = tolerance.checked()
+    chosen = o.FormatOptions(FORMATS, format_=format_, as_json=as_json).pick()
     names = find_files(files)
     _check_output(output, names)
-    _check_weights(weights, layer, preset, seed)
-    table = o.CellOptions(cell, forget_bias, clip, cell_clip, activations)
-    settings = _settings(table, weights, layer, convention, steps)
+    if file.weights and preset.preset:
+        raise UsageError("--weights and --preset are both given", where=COMMAND,
+                         hint="keep one of them")  # fmt: skip
+    if not preset.preset:
+        i.refuse_idle(differing(preset), "--preset", COMMAND)
+    settings = file.sample_settings(cell, steps=steps.steps)
     explain = chosen == "json" or chosen == "jsonl" or len(names) == 1
     with _ticking(quiet) as tick:
-        suites = [
-            _vetted(name, settings, _naming(preset, seed), atol, explain, tick) for name in names
-        ]
+        suites = [_vetted(name, settings, _naming(preset), atol, explain, tick) for name in names]
     if not quiet:
         _say_assumed(suites, settings.model)
     _refuse_alone(suites)
@@ -111,7 +109,7 @@ def vet(
     made = _strengthened(suites[0], settings, output) if output else None
     if output != "-":
         _emit(suites, made, chosen, output, every, color)
-    _leave(suites, min_strength)
+    _exit_if_failed(suites, min_strength)
 
 
 def _check_output(output: str, names: Sequence[str]) -> None:
@@ -119,50 +117,26 @@ def _check_output(output: str, names: Sequence[str]) -> None:
         return
     if len(names) > 1:
         raise UsageError(
-            f"-o writes a vector for one file, and there are {len(names)}", where="-o",
+            f"-o writes a vector for one file, but there are {len(names)}", where="-o",
             hint=command("vet", FileName(names[0]), "-o", "better.json"),
         )  # fmt: skip
     if output != "-" and not output.lower().endswith(SUFFIXES):
         raise UsageError(
-            f"'{safe(Path(output).suffix)}' is no suffix of a sample file written here",
+            f"'{safe(Path(output).suffix)}' is not a suffix for a sample file",
             where="-o", hint="-o better.json, or better.jsonl",
         )  # fmt: skip
 
 
-def _check_weights(weights: str, layer: str, preset: str, seed: int) -> None:
-    if not weights:
-        i.refuse_idle({"--layer": layer}, "--weights", "lstm-step vet")
-    if not preset:
-        i.refuse_idle({"--seed": seed}, "--preset", "lstm-step vet")
-    if weights and preset:
-        raise UsageError("--weights and --preset are both given", where="lstm-step vet",
-                         hint="keep one of them")  # fmt: skip
-
-
-def _settings(
-    table: o.CellOptions, weights: str, layer: str, convention: str, steps: int
-) -> SampleSettings:
-    from lstm_cli.formats.read import read_weights
-    from lstm_cli.samples.settings import SampleSettings
-
-    own = table.cell()
-    model = (
-        read_weights(weights, layer=layer, cell=own, convention=convention or None, edit=table.edit)
-        if weights
-        else None
-    )
-    return SampleSettings(model=model, weights=weights, layer=layer, cell=own, edit=table.edit,
-                    convention=convention, steps=steps)  # fmt: skip
-
-
-def _naming(preset: str, seed: int) -> Callable[[Read], Read]:
-    """Return a function that gives samples without weights those of a preset."""
+def _naming(preset: o.PresetOptions) -> Callable[[Read], Read]:
+    """Return a function that fills in a preset for samples without weights."""
     from lstm_cli.samples import Sample
 
-    named = {"preset": preset, **({"seed": seed} if seed else {})}
+    own = {"seed": preset.seed, "hidden_size": preset.hidden_size,
+           "output_size": preset.output_size}  # fmt: skip
+    named = {"preset": preset.preset, **{name: number for name, number in own.items() if number}}
 
     def name(read: Read) -> Read:
-        if preset and isinstance(read, Sample) and read.weights is None:
+        if preset.preset and isinstance(read, Sample) and read.weights is None:
             return replace(read, weights=named)
         return read
 
@@ -191,11 +165,11 @@ def _vetted(
 
 
 def _refuse_alone(suites: Sequence[Suite]) -> None:
-    """Raise what is wrong where there is nothing else to say.
+    """Raise the error if there is nothing else to report.
 
     Raises:
-        LstmStepError: the one sample could not be run, or does not match.
-        InputError: no sample expects anything.
+        LstmStepError: the only sample could not be run, or does not match.
+        InputError: no sample has expected numbers.
     """
     if any(suite.subjects for suite in suites):
         return
@@ -210,13 +184,13 @@ def _refuse_alone(suites: Sequence[Suite]) -> None:
 
 
 def _say_assumed(suites: Sequence[Suite], model: Model | None) -> None:
-    """Say on stderr what the weights leave open, once."""
+    """Report on stderr, once, the assumptions about the weights."""
     own = (each for suite in suites for each in suite.assumptions)
     i.say_assumed(dict.fromkeys((*(model.assumptions if model else ()), *own)))
 
 
 def _note(suites: Sequence[Suite]) -> None:
-    """Say on stderr what was left out, and why."""
+    """Report on stderr what was left out, and why."""
     for suite in suites:
         for word, pairs in (("failed", suite.failed), ("left out", suite.mismatched)):
             for name, error in pairs:
@@ -229,13 +203,13 @@ def _note(suites: Sequence[Suite]) -> None:
 
 
 def _strengthened(suite: Suite, settings: SampleSettings, output: str) -> Stronger | None:
-    """Write a stronger vector; `-` is stdout, with paths relative to where we are."""
+    """Write a stronger vector; `-` is stdout, with paths relative to the current folder."""
     from lstm_cli.commands.vet.documents import document_text
     from lstm_cli.commands.vet.stronger import strengthen
     from lstm_cli.files.output import write_out
 
     if not suite.subjects:
-        return None  # what was wrong is said already
+        return None  # the error has been reported already
     target = Path("stdout.json" if output == "-" else output)
     made = strengthen(suite, settings, target)
     write_out(document_text(made.documents, target), output)
@@ -248,7 +222,7 @@ def _emit(
     chosen: str,
     output: str,
     every: bool,
-    color: o.Color,
+    color: o.ColorOptions,
 ) -> None:
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.vet import show as shown
@@ -269,7 +243,7 @@ def _emit(
         case "markdown":
             write_out(shown.to_markdown(there))
         case _:
-            o.show(lambda console: _draw(console, there, made, output, every), color)
+            color.show(lambda console: _draw(console, there, made, output, every))
 
 
 def _draw(
@@ -285,7 +259,7 @@ def _draw(
         shown.print_stronger(console, made, output)
 
 
-def _leave(suites: Sequence[Suite], min_strength: float) -> None:
+def _exit_if_failed(suites: Sequence[Suite], min_strength: float) -> None:
     if any(suite.failed for suite in suites):
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     weak = any(suite.strength < min_strength for suite in suites)
@@ -295,7 +269,7 @@ def _leave(suites: Sequence[Suite], min_strength: float) -> None:
 
 @contextmanager
 def _ticking(quiet: bool) -> Iterator[Callable[[], None]]:
-    """Give a function to call after every sample; counts show on a terminal once it takes long."""
+    """Yield a function to call after every sample; on a terminal it shows a count after a while."""
     if quiet or not sys.stderr.isatty():
         yield lambda: None
         return

@@ -1,4 +1,4 @@
-"""Samples on their way out: weights as they were named, or new ones in the same layout."""
+"""Samples to write: with the named weights, or with new ones in the same layout."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from lstm_cli.samples.settings import SampleSettings
 
 Json = dict[str, Any]
 
-# So many numbers are written into a sample; more are for a weight file.
+# At most this many numbers are written into a sample; more belong in a weight file.
 MOST_NUMBERS = 200_000
 
 
 def expected_numbers(trace: Trace) -> Json:
-    """Return every gate and state of the last layer at all steps, directions side by side."""
+    """Every gate and state of the last layer at all steps, directions side by side."""
     shown = [name for name in trace.last_layer[0].cell.symbols if not name.startswith("z_")]
     return {name: plain_list(trace[name]) for name in shown}
 
 
 def own_documents(subject: Subject, settings: SampleSettings, target: Path) -> Iterator[Json]:
-    """Yield the keys for a sample's own weights and cell: first as it writes them, then in full.
+    """Yield the keys for a sample's own weights and cell: first as given, then in full.
 
-    The first may lack what the command line said.
+    The first may lack what the command line specified.
     """
     sample = subject.sample
     weights = _named_weights(subject, settings, target)
@@ -64,7 +64,7 @@ def _named_weights(subject: Subject, settings: SampleSettings, target: Path) -> 
 
 
 def _from(target: Path, path: Path) -> str:
-    """Return a path as seen from the folder of a file."""
+    """Return a path relative to the folder of a file."""
     return os.path.relpath(path.absolute(), target.absolute().parent)
 
 
@@ -73,7 +73,7 @@ def _keys(convention: str) -> Json:
 
 
 def _own_keys(subject: Subject, target: Path) -> Json:
-    """Keys by which the sample itself describes its cell."""
+    """Keys with which the sample itself describes its cell."""
     sample, keys = subject.sample, Json()
     if sample.convention:
         keys["convention"] = sample.convention
@@ -89,7 +89,7 @@ def _own_keys(subject: Subject, target: Path) -> Json:
 
 
 def _trait_keys(model: Model, row: Convention | None) -> Json:
-    """Keys a sample needs for its cell beyond what the layout's reader assumes."""
+    """Keys that a sample needs for its cell beyond the assumptions of the layout's reader."""
     own = traits_of(model.cell)
     if own is None:
         return {}
@@ -110,10 +110,10 @@ def _trait_keys(model: Model, row: Convention | None) -> Json:
 
 
 def fresh_documents(subject: Subject, target: Path, seeds: Iterable[int]) -> Iterator[Json]:
-    """Yield new weights in a sample's layout, or in one that can hold them, and its cell.
+    """Yield documents with new weights in a sample's layout, or one that can hold them.
 
     Raises:
-        InputError: so many numbers are for a weight file.
+        InputError: there are too many numbers for a sample.
     """
     told = _own_keys(subject, target)
     own = CONVENTIONS.get(subject.model.convention or "")
@@ -130,7 +130,7 @@ def fresh_documents(subject: Subject, target: Path, seeds: Iterable[int]) -> Ite
 
 
 def _tensors(model: Model, row: Convention | None) -> dict[str, tuple[int, ...]] | None:
-    """Return name -> shape of a model's weights in a layout; None where it cannot hold them."""
+    """Map the names of a model's weights in a layout to shapes; None if it cannot hold them."""
     if row is None:
         return {name: array.shape for name, array in model.first.arrays.items()}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -146,7 +146,7 @@ def _tensors(model: Model, row: Convention | None) -> dict[str, tuple[int, ...]]
 
 
 def _tensor_name(row: Convention, key: str, level: int, direction: str, several: bool) -> str:
-    """Name of a tensor of one layer and direction, as a stack has it."""
+    """Name of a tensor of one layer and direction in a stack."""
     reverse = "_reverse" if direction == "backward" else ""
     named = any("{layer}" in tensor.key for tensor in row.tensors)
     lead = "" if named or not (several or reverse) else f"layer{level}_{direction}_"
@@ -154,7 +154,7 @@ def _tensor_name(row: Convention, key: str, level: int, direction: str, several:
 
 
 def _filled(tensors: Mapping[str, tuple[int, ...]], subject: Subject, seed: int) -> Json:
-    """Return tensors of short distinct numbers, smaller where more of them are added up."""
+    """Fill tensors with short, distinct numbers, smaller if more of them are summed."""
     count = sum(int(np.prod(shape)) for shape in tensors.values())
     if count > MOST_NUMBERS:
         raise InputError(
@@ -169,7 +169,7 @@ def _filled(tensors: Mapping[str, tuple[int, ...]], subject: Subject, seed: int)
 
 
 def document_text(documents: Iterable[Json], target: Path) -> Iterator[str]:
-    """Yield samples as a file of JSON, a matrix a line, or of JSONL, a sample a line."""
+    """Yield samples as JSON, with one matrix per line, or JSONL, with one sample per line."""
     listed = list(documents)
     if target.suffix.lower() in (".jsonl", ".ndjson"):
         yield from (json_text(each) + "\n" for each in listed)

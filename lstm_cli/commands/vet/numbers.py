@@ -1,4 +1,4 @@
-"""Short distinct numbers: easy to type, and no two alike."""
+"""Short, distinct numbers that are easy to type."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 
-# Numbers nearer to 0 than this part of the scale would hide what multiplies them.
+# Numbers below this fraction of the scale would hide what they are multiplied by.
 LEAST = 0.05
-# So many times more sizes than are drawn: else they would be much the same in every draw.
+# Candidates per number drawn; with fewer, draws would be much alike.
 SPARE = 1.2
 
 
 def short_numbers(
     rng: np.random.Generator, count: int, scale: float = 1.0, taken: Array | None = None
 ) -> Array:
-    """Return numbers `(count,)` within ±scale, no two of one size, with as few decimals as can be.
+    """Draw numbers `(count,)` within ±scale, distinct in magnitude, with the fewest decimals.
 
     Args:
-        rng: where they come from.
-        count: how many; more of them need more decimals, of which there are at least 2.
-        scale: the largest.
-        taken: numbers whose sizes are not to come again.
+        rng: the generator.
+        count: how many; larger counts need more decimals, of which there are at least 2.
+        scale: the largest magnitude.
+        taken: numbers whose magnitudes must not occur again.
     """
     decimals = 2
     while len(_sizes(scale, decimals, taken)) < SPARE * count:
@@ -32,14 +32,14 @@ def short_numbers(
 
 
 def _sizes(scale: float, decimals: int, taken: Array | None) -> Array:
-    """Return the sizes there are to choose from, in units of the last decimal."""
+    """Return the available magnitudes, in units of the last decimal."""
     unit = 10**decimals
     every = np.arange(max(1, int(LEAST * scale * unit)), int(scale * unit) + 1)
     return every if taken is None else np.setdiff1d(every, np.round(np.abs(taken) * unit))
 
 
 def cut(numbers: Array, *shapes: tuple[int, ...]) -> list[Array]:
-    """Return one array a shape, filled with the numbers in their order."""
+    """Split numbers, in order, into one array per shape."""
     arrays, start = list[Array](), 0
     for shape in shapes:
         size = int(np.prod(shape))

@@ -1,4 +1,4 @@
-"""What vetting found, for a reader and for programs."""
+"""Output of `vet`, for people and for programs."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from lstm_cli.show.terminal import Page, new_table
 
 Json = dict[str, Any]
 
-# The order in which kinds of mistakes are told.
+# The order in which kinds of mistakes are listed.
 KINDS = ("order", "bias", "weights", "equation", "states", "sequence", "numbers")
 MOST_IDS = 8
 HEADINGS = ("file", "samples", "orders pass", "mistakes pass", "strength")
 LONG_HEADINGS = ("test vectors", "samples", "wrong gate orders that pass", "mistakes that pass",
                  "strength")  # fmt: skip
-# Below this width ids and titles stand one over the other.
+# Below this width, titles are on a separate line below the ids.
 NARROW = 60
 
 
 def percent(strength: float) -> str:
-    """Return a strength as text; what is not all is never 100 %."""
+    """Format a strength, rounding down so that only a full score is 100 %."""
     return f"{math.floor(strength)} %"
 
 
 def suite_record(suite: Suite, *, every: bool = False) -> Json:
-    """Return the JSON form of a suite; `every` adds what was made of each mistake."""
+    """Return the JSON form of a suite; `every` adds the verdict on each mistake."""
     passing, orders = suite.orders
     record: Json = {
         "file": suite.file.text,
@@ -105,11 +105,11 @@ def _by_kind(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda each: KINDS.index(each.row.kind))
 
 
-# ---- for a reader: one suite
+# ---- for people: one suite
 
 
 def print_suite(console: Console, suite: Suite, *, every: bool = False) -> None:
-    """Print a suite: its strength, what passes unseen and why."""
+    """Print a suite: its strength, which mistakes pass unseen, and why."""
     page = Page(console, View())
     page.print(page.text(f"{safe(suite.file)} · {_counted(len(suite.subjects), 'sample')}",
                          page.look.heading))  # fmt: skip
@@ -157,7 +157,7 @@ def _orders(suite: Suite) -> str:
 
 
 def _blind_rows(suite: Suite) -> Iterator[tuple[str, str, str]]:
-    """Yield kind, id and title of what passes; wrong orders of gates on one line."""
+    """Yield kind, id and title of the mistakes that pass, with wrong gate orders on one line."""
     orders = [each for each in suite.blind if is_order(each.row)]
     shown = ""
     for each in _by_kind(suite.blind):
@@ -207,25 +207,25 @@ def _print_cause(page: Page, each: SuiteCause, samples: int) -> None:
 
 
 def _ids(names: Sequence[str]) -> str:
-    """Return ids, wrong orders of gates as a count."""
+    """Join ids, with wrong gate orders as a count."""
     orders = [name for name in names if name.startswith("gates-") and len(name) == 10]
     others = [name for name in names if name not in orders]
     if len(orders) == 1:
         others, orders = [*orders, *others], []
-    told = [f"{len(orders)} orders of gates"] * bool(orders) + others[:MOST_IDS]
+    told = [f"{len(orders)} gate orders"] * bool(orders) + others[:MOST_IDS]
     more = len(others) - MOST_IDS
     return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
 _LEFT_OUT = {
-    NO_PLACE: "that the cell has no place for",
-    SAME: "that come to the same whatever the numbers",
-    UNREACHED: "limits that no value reaches",
+    NO_PLACE: "not applicable to the cell",
+    SAME: "equivalent whatever the numbers",
+    UNREACHED: "with limits that no value reaches",
     ROUNDING: "types that only round",
 }
 
-# The same in a column.
-_WORDS = {NO_PLACE: "has no place", SAME: "is the same", UNREACHED: "not reached",
+# The same for a table column.
+_WORDS = {NO_PLACE: "not applicable", SAME: "equivalent", UNREACHED: "not reached",
           ROUNDING: "only rounds"}  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def _not_counted(suite: Suite) -> Iterator[str]:
     yield "not counted: " + ", ".join(told)
     same = [each.row.id for each in suite.same()]
     if same:
-        yield f"no numbers tell, in this cell and sizes: {', '.join(same)}"
+        yield f"equivalent for this cell and these sizes: {', '.join(same)}"
 
 
 def _print_every(page: Page, suite: Suite) -> None:
@@ -253,7 +253,7 @@ def _print_every(page: Page, suite: Suite) -> None:
 
 
 def print_stronger(console: Console, made: Stronger, target: str) -> None:
-    """Print what a stronger vector is and how strong."""
+    """Print a summary of a stronger vector and its strength."""
     page, suite = Page(console, View()), made.suite
     steps = " and ".join(str(len(each["x"])) for each in made.documents)
     page.print()
@@ -263,18 +263,18 @@ def print_stronger(console: Console, made: Stronger, target: str) -> None:
     page.print(page.text(f"{made.by_h} of them show in h alone"))
     if made.old_weights_hide:
         page.print(page.text(
-            f"new weights, since the old ones hide {_ids(made.old_weights_hide)}, whatever x, h "
-            "and c are"
+            f"new weights, since the old ones hide {_ids(made.old_weights_hide)} for any x, h "
+            "and c"
         ))  # fmt: skip
     elif made.new_weights:
         page.print(page.text("new weights: a sample cannot name the old ones"))
     else:
-        page.print(page.text("the weights stay: other x, h and c are enough"))
+        page.print(page.text("the weights are kept: other x, h and c are enough"))
     if suite.blind:
-        page.print(page.text(f"not told: {_ids([each.row.id for each in suite.blind])}"))
+        page.print(page.text(f"not caught: {_ids([each.row.id for each in suite.blind])}"))
 
 
-# ---- for a reader: several suites
+# ---- for people: several suites
 
 
 def _summary(suite: Suite) -> tuple[str, ...]:
@@ -287,7 +287,7 @@ def _summary(suite: Suite) -> tuple[str, ...]:
 
 
 def print_suites(console: Console, suites: Sequence[Suite]) -> None:
-    """Print a line a suite."""
+    """Print one line per suite."""
     page = Page(console, View())
     table = new_table(page, (), gap=2)
     for place, heading in enumerate(HEADINGS):
@@ -298,7 +298,7 @@ def print_suites(console: Console, suites: Sequence[Suite]) -> None:
 
 
 def to_markdown(suites: Sequence[Suite]) -> Iterator[str]:
-    """Yield a Markdown table, a line a suite; of one suite also what passes and why."""
+    """Yield a Markdown table of suites; for a single suite also what passes and why."""
     yield _line(LONG_HEADINGS) + "|---" + "|---:" * (len(LONG_HEADINGS) - 1) + "|\n"
     for suite in suites:
         yield _line(_summary(suite))

@@ -1,7 +1,7 @@
-"""A stronger vector: short distinct numbers that tell every mistake from the right run.
+"""Stronger vectors: short, distinct numbers that distinguish every mistake from the correct run.
 
-The weights stay where they can tell; where they are the weakness, new ones of the same layout,
-cell and sizes take their place. What comes out is read back and vetted like any other sample.
+The weights are kept if possible; if they are the weakness, they are replaced by new ones with the
+same layout, cell and sizes. The result is read back and vetted like any other sample.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from lstm_cli.samples.settings import SampleSettings
 Json = dict[str, Any]
 
 ATOL = 1e-6
-# Told this clearly, a mistake stays apart from the rounding of float32 too.
+# A mistake with this excess is also clearly distinct from float32 rounding.
 CLEAR = 1e-3
 STEPS = (2, 3, 4, 6)
-# How large x is but for its last step, its last step, h and c: mild numbers are tried first.
+# Scales of x before the last step, of x at the last step, and of h and c; moderate ones first.
 LOUDNESS = ((1.0, 1.0, 1.0), (1.0, 2.0, 2.0), (2.0, 2.0, 2.0), (1.0, 4.0, 4.0), (1.0, 8.0, 8.0),
             (4.0, 4.0, 4.0), (8.0, 8.0, 12.0), (4.0, 16.0, 100.0))  # fmt: skip
 TRIALS = 4
-# Out of how many samples of one kind weights are taken that can tell all, if one's can.
+# How many samples of one kind are searched for weights that can distinguish all mistakes.
 MOST_SUBJECTS = 8
 FRESH_SEEDS = range(4)
-# How long and how large the numbers are on which weights are judged.
+# Length and scale of the sequences on which weights are judged.
 RICH_STEPS, RICH_SCALES = 6, (1.0, 4.0, 16.0, 100.0)
 
 
@@ -56,11 +56,11 @@ class Stronger:
     """A stronger vector.
 
     Attributes:
-        documents: a sample each, ready for JSON.
-        suite: what vetting makes of them.
+        documents: one sample each, ready for JSON.
+        suite: the result of vetting them.
         by_h: how many mistakes show in h alone, at all steps.
-        old_weights_hide: ids that no x, h and c tell with the old weights; () where these stay.
-        new_weights: whether some sample has new weights.
+        old_weights_hide: ids that the old weights hide for any x, h and c; () if they are kept.
+        new_weights: whether any sample has new weights.
     """
 
     documents: tuple[Json, ...]
@@ -71,19 +71,19 @@ class Stronger:
 
 
 def strengthen(suite: Suite, settings: SampleSettings, target: Path) -> Stronger:
-    """Return a vector that sees what a suite should see, with as few samples as can be.
+    """Build a vector that catches what a suite should catch, with as few samples as possible.
 
     Args:
-        suite: what was vetted.
-        settings: what its samples were read with.
-        target: the file that it is for; paths in it are relative to its folder.
+        suite: the suite that was vetted.
+        settings: the settings used to read its samples.
+        target: the file to write; paths in it are relative to its folder.
 
     Raises:
-        InputError: nothing was vetted, or a cell's weights have no place in a sample.
+        InputError: nothing was vetted, or a sample cannot hold the weights of a cell.
     """
     if not suite.subjects:
         raise InputError("there is no sample to strengthen", where=safe(suite.file),
-                         hint="a sample with 'expected' that matches")  # fmt: skip
+                         hint="give a sample whose 'expected' matches")  # fmt: skip
     documents, hidden, renewed = list[Json](), dict[str, None](), False
     for number, (subjects, rows) in enumerate(_kinds(suite)):
         made = _StrongerSearch(subjects, rows, settings, target).made()
@@ -93,7 +93,7 @@ def strengthen(suite: Suite, settings: SampleSettings, target: Path) -> Stronger
         renewed = renewed or made.new_weights
     again = [read_sample(each, "", target.parent, safe(target)) for each in _as_read(documents)]
     vetted = vet_suite(str(target), again, SampleSettings())
-    return Stronger(tuple(documents), vetted, _told_by_h(vetted), tuple(hidden), renewed)
+    return Stronger(tuple(documents), vetted, _count_seen_in_h(vetted), tuple(hidden), renewed)
 
 
 def _as_read(documents: Sequence[Json]) -> list[Json]:
@@ -102,9 +102,9 @@ def _as_read(documents: Sequence[Json]) -> list[Json]:
 
 
 def _kinds(suite: Suite) -> Iterator[tuple[list[Subject], list[Mistake]]]:
-    """Yield samples of one kind, and the mistakes that can be made there, until all have a place.
+    """Yield samples of one kind with the mistakes that apply to them, until all are covered.
 
-    Kinds with most mistakes come first; one that adds none is left out.
+    Kinds with most mistakes come first; a kind that adds none is left out.
     """
     applicability, rows = Applicability(), vetted_mistakes()
     kinds: dict[object, list[Subject]] = {}
@@ -121,7 +121,7 @@ def _kinds(suite: Suite) -> Iterator[tuple[list[Subject], list[Mistake]]]:
             yield subjects, mine
 
 
-def _told_by_h(suite: Suite) -> int:
+def _count_seen_in_h(suite: Suite) -> int:
     told = set[str]()
     for subject in suite.subjects:
         told |= set(_seen(subject.right, [each.row for each in suite.verdicts], ["h"]))
@@ -137,7 +137,7 @@ def _last_runs(right: VariantRun) -> list[int]:
 def _seen(
     right: VariantRun, rows: Sequence[Mistake], symbols: Sequence[str], cache: Cache | None = None
 ) -> dict[str, float]:
-    """Return id -> difference of the mistakes that show in some symbols of the last layer."""
+    """Map the ids of mistakes that show in some symbols of the last layer to their differences."""
     if not rows:
         return {}
     expected = own_expected(right, symbols, runs=_last_runs(right), tolerance=ATOL)
@@ -147,7 +147,7 @@ def _seen(
 
 @dataclass(frozen=True, eq=False)
 class _Made:
-    """A sample without its name, and what the old weights hid."""
+    """A sample without its name, and the mistakes that the old weights hide."""
 
     document: Json
     hidden: tuple[str, ...]
@@ -156,7 +156,7 @@ class _Made:
 
 @dataclass(frozen=True, eq=False)
 class _Grade:
-    """How well a candidate does; the greater, the better."""
+    """Score of a candidate; larger is better."""
 
     order: tuple[int, int, int, float]
     variant: VariantRun
@@ -166,7 +166,7 @@ class _Grade:
         return self.order[0] == 0
 
     def is_enough(self, by_h: int) -> bool:
-        """Whether nothing better is worth looking for; `by_h` mistakes never show in h."""
+        """Whether the search can stop; `by_h` mistakes never show in h."""
         unseen, in_h, limits, clear = self.order
         return unseen == 0 and in_h >= -by_h and limits == 0 and clear >= CLEAR
 
@@ -189,11 +189,11 @@ class _StrongerSearch:
                 if not each.passes}  # fmt: skip
         self.limits = [row for row in limits if row.id in seen]
         self.rng = np.random.default_rng(2)
-        self.cache = Cache()  # candidates differ in x, h and c alone
+        self.cache = Cache()  # candidates differ only in x, h and c
 
     def made(self) -> _Made:
         """Return the best sample found."""
-        hidden = [self._untold(each.right) for each in self.subjects]
+        hidden = [self._unseen(each.right) for each in self.subjects]
         fewest = min(range(len(hidden)), key=lambda n: len(hidden[n]))
         subject, lost = self.subjects[fewest], hidden[fewest]
         if not lost:
@@ -204,24 +204,24 @@ class _StrongerSearch:
         return _Made(self._renewed(subject), tuple(row.id for row in lost), True)
 
     def _renewed(self, subject: Subject) -> Json:
-        """Return a sample with new weights: the first that hide nothing, else the best."""
+        """Return a sample with new weights: the first that hide nothing, or the best ones."""
         best: tuple[int, Json, VariantRun] | None = None
         for document in fresh_documents(subject, self.target, FRESH_SEEDS):
             right = self._right(document, subject)
-            untold = len(self._untold(right)) if right is not None else 0
-            if right is not None and (best is None or untold < best[0]):
-                best = untold, document, right
-                if not untold:
+            unseen = len(self._unseen(right)) if right is not None else 0
+            if right is not None and (best is None or unseen < best[0]):
+                best = unseen, document, right
+                if not unseen:
                     break
         if best is None:
             raise InputError(
-                "no sample can hold such weights", where=subject.sample.place,
-                hint="weights by name (`lstm-step list conventions`) and a cell of `list cells`",
+                "a sample cannot hold these weights", where=subject.sample.place,
+                hint="use a named layout (`lstm-step list conventions`) and a cell of `list cells`",
             )  # fmt: skip
         return self._with_inputs(*best[1:])
 
-    def _untold(self, right: VariantRun) -> list[Mistake]:
-        """Return the mistakes that no input tells with these weights, as far as was tried."""
+    def _unseen(self, right: VariantRun) -> list[Mistake]:
+        """Return the mistakes that no input tried shows with these weights."""
         waiting = {row.id: row for row in self.rows}
         for scale in RICH_SCALES:
             for name in _seen(_rich(right, scale), list(waiting.values()), symbols_of(right)):
@@ -229,7 +229,7 @@ class _StrongerSearch:
         return list(waiting.values())
 
     def _right(self, document: Mapping[str, Any], subject: Subject) -> VariantRun | None:
-        """Return the run of a document's weights; None where they are not what was asked for."""
+        """Return the run of a document's weights; None if they differ from those required."""
         given = {**_inputs_of(subject.right), **document}
         sample = read_sample(given, "", self.target.parent, safe(self.target))
         if not isinstance(sample, Sample):
@@ -242,7 +242,7 @@ class _StrongerSearch:
         return right if same else None
 
     def _with_inputs(self, document: Json, right: VariantRun) -> Json:
-        """Return a document with x, h, c and the numbers to expect."""
+        """Return a document with x, h, c and the expected numbers."""
         chosen = self._inputs(right)
         made = {"note": _NOTE, **_inputs_of(chosen), **document}
         sample = read_sample(made, "", self.target.parent, safe(self.target))
@@ -251,7 +251,7 @@ class _StrongerSearch:
         return {**made, "expected": expected, "atol": ATOL}
 
     def _inputs(self, right: VariantRun) -> VariantRun:
-        """Return the run on the fewest steps and the best numbers found."""
+        """Return the run with the fewest steps and the best numbers found."""
         never = len(self.rows) - len(_seen(_rich(right, 1.0), self.rows, ["h"]))
         best: _Grade | None = None
         for steps in STEPS:
@@ -294,7 +294,7 @@ class _StrongerSearch:
 
 
 def _inputs_of(right: VariantRun) -> Json:
-    """Return x, h and c as a sample gives them: a row of states each layer and direction."""
+    """Return x, h and c in sample form, with one row of states per layer and direction."""
     h, c = ([each.tolist() for each in states] for states in (right.h, right.c))
     return {"x": right.x.tolist(), "h": h if len(h) > 1 else h[0], "c": c if len(c) > 1 else c[0]}
 
@@ -308,7 +308,7 @@ def _same_weights(one: VariantRun, other: VariantRun) -> bool:
 
 
 def _rich(right: VariantRun, scale: float) -> VariantRun:
-    """Return the run on many steps of numbers of any length."""
+    """Return the run on many steps of random numbers with all digits."""
     rng = np.random.default_rng(5)
     x = rng.uniform(-scale, scale, (RICH_STEPS, right.x.shape[1]))
     h, c = (tuple(rng.uniform(-scale, scale, each.shape) for each in states)
@@ -316,4 +316,4 @@ def _rich(right: VariantRun, scale: float) -> VariantRun:
     return right.with_inputs(x, h, c)
 
 
-_NOTE = "made by lstm-step vet: short distinct numbers, so that known mistakes show"
+_NOTE = "made by lstm-step vet: short, distinct numbers, so that known mistakes show"

@@ -1,4 +1,4 @@
-"""A sample on its way to being vetted: its run, its numbers, and whether they match at all."""
+"""Subjects of vetting: a sample with its run, checked to match its expected numbers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lstm_cli.samples import Sample
 from lstm_cli.samples.models import sample_trace
 from lstm_cli.samples.settings import SampleSettings
 
-# Two ways to add the same sum differ in the last bits: nobody's tolerance can be less.
+# Two orders of summation differ in the last bits, so no tolerance can be smaller.
 LEAST_TOLERANCE = 1e-14
 
 
 class MismatchError(LstmStepError):
-    """The expected numbers are not those of the right run."""
+    """The expected numbers do not match the correct run."""
 
     code = "mismatch"
     exit_code = ExitCode.CHECK_FAILED
@@ -32,13 +32,13 @@ class MismatchError(LstmStepError):
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A sample, its right run and what it expects.
+    """A sample with its correct run and its expected numbers.
 
     Attributes:
-        sample: as it was read.
-        model: what it runs.
+        sample: the sample as read.
+        model: the model it runs.
         expected: its expected numbers, each with its tolerance.
-        right: the run as mistakes take it.
+        right: the correct run as a variant, to apply mistakes to.
     """
 
     sample: Sample
@@ -48,15 +48,15 @@ class Subject:
 
 
 def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = None) -> Subject:
-    """Return a sample with its run.
+    """Run a sample and check its expected numbers.
 
     Args:
-        sample: with `expected`.
-        settings: what holds where the sample says nothing.
-        atol: a tolerance in place of the sample's own.
+        sample: a sample with `expected`.
+        settings: defaults for what the sample does not specify.
+        atol: a tolerance overriding that of the sample.
 
     Raises:
-        MismatchError: its numbers do not match the right run.
+        MismatchError: its numbers do not match the correct run.
         LstmStepError: it cannot be run, or expects what the cell does not compute.
     """
     trace, right = right_run(sample, settings)
@@ -68,7 +68,7 @@ def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = 
 
 
 def right_run(sample: Sample, settings: SampleSettings) -> tuple[Trace, VariantRun]:
-    """Return a sample's run, and the same as mistakes take it; errors as `read_subject`."""
+    """Return a sample's run, also as a variant; raises the same errors as `read_subject`."""
     trace = sample_trace(sample, settings)
     return trace, _with_second_bias(right_variant(trace), trace.model)
 
@@ -79,7 +79,7 @@ def _bounded(vector: ExpectedVector) -> ExpectedVector:
 
 
 def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
-    """Return the run with zeros for the second bias of a layout that has two, where it lacks."""
+    """Add a second bias of zeros to a run that lacks it, if its layout has two."""
     row = CONVENTIONS.get(model.convention or "")
     if row is None or _biases_of_a_gate(row) < 2:
         return right
@@ -92,7 +92,7 @@ def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
 
 
 def _biases_of_a_gate(row: Convention) -> int:
-    """Number of biases that a layout keeps for the output gate, which every cell has."""
+    """Number of biases that a layout stores for the output gate, which every cell has."""
     held = (tensor.gates for tensor in row.tensors if tensor.holds == "b")
     return sum(gates.count("o") if gates else 1 for gates in held)
 

@@ -26,20 +26,20 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.samples import BadSample, Read
 from lstm_cli.samples.settings import SampleSettings
 
-# What is said of a mistake that samples leave out for different reasons: the one nearest to them.
+# Which reason to give if samples leave out a mistake for different reasons, in order of preference.
 _NEAREST = (UNREACHED, SAME, NO_PLACE, ROUNDING)
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a suite makes of a mistake.
+    """Verdict of a suite on a mistake.
 
     Attributes:
         row: the mistake.
-        word: whether it is seen, passes unseen, or cannot be made here.
-        difference: the largest difference from expected numbers, as far as it was computed; 0
-            where it cannot be made.
-        reason: why it cannot be made, "" where it can.
+        word: whether it is seen, passes unseen, or does not apply.
+        difference: the largest difference from expected numbers that was computed; 0 if it does
+            not apply.
+        reason: why it does not apply, "" if it does.
         detail: which units, for `units-permuted`.
     """
 
@@ -52,7 +52,7 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class SuiteCause:
-    """Why mistakes pass in a suite, and in how many of its samples."""
+    """A cause of mistakes passing in a suite, and the number of samples that have it."""
 
     cause: Blindness
     samples: int
@@ -60,16 +60,16 @@ class SuiteCause:
 
 @dataclass(frozen=True, eq=False)
 class Suite:
-    """A file of samples, vetted.
+    """A vetted file of samples.
 
     Attributes:
         file: its name.
         subjects: the samples that were vetted.
         verdicts: every mistake of the catalogue, in its order.
-        causes: why mistakes pass, what hides most first.
+        causes: why mistakes pass, starting with the cause that hides most.
         failed: (id, error) of the samples that could not be run.
-        mismatched: (id, error) of those whose numbers do not match the right run.
-        unchecked: ids of those that expect nothing.
+        mismatched: (id, error) of those whose numbers do not match the correct run.
+        unchecked: ids of those without expected numbers.
     """
 
     file: Foreign
@@ -82,51 +82,51 @@ class Suite:
 
     @property
     def assumptions(self) -> list[str]:
-        """What the weights of its samples leave open, each once."""
+        """Assumptions about the weights of its samples, without duplicates."""
         models = [subject.model for subject in self.subjects]
         return list(dict.fromkeys(each for model in models for each in model.assumptions))
 
     @property
     def blind(self) -> list[Verdict]:
-        """The mistakes that pass in every sample where they can be made."""
+        """Mistakes that pass in every sample they apply to."""
         return [each for each in self.verdicts if each.word == "blind"]
 
     @property
     def applicable(self) -> int:
-        """How many mistakes can be made."""
+        """Number of mistakes that apply."""
         return sum(each.word != "not applicable" for each in self.verdicts)
 
     @property
     def seen(self) -> int:
-        """How many of them some sample tells from the right run."""
+        """Number of them that some sample distinguishes from the correct run."""
         return sum(each.word == "seen" for each in self.verdicts)
 
     @property
     def strength(self) -> float:
-        """The share of mistakes that are seen, in percent."""
+        """Percentage of mistakes that are seen."""
         return 100.0 * self.seen / self.applicable if self.applicable else 0.0
 
     @property
     def orders(self) -> tuple[int, int]:
-        """How many wrong orders of gates pass, and of how many: 23, or 0 without such a stack."""
+        """Number of wrong gate orders that pass, and the total: 23, or 0 without such a stack."""
         words = [each.word for each in self.verdicts if is_order(each.row)]
         return words.count("blind"), len(words) - words.count("not applicable")
 
     def same(self) -> list[Verdict]:
-        """Mistakes that no numbers of these sizes tell from the right run."""
+        """Mistakes equivalent to the correct run for any numbers of these sizes."""
         return [each for each in self.verdicts if each.reason == SAME]
 
 
 @dataclass
 class _Tally:
-    """What is known of each mistake while samples pass."""
+    """Running tally of each mistake over the samples."""
 
     waiting: dict[str, Mistake]  # not seen by any sample so far
     reasons: dict[str, set[str]] = field(default_factory=dict)
     best: dict[str, Outcome] = field(default_factory=dict)
 
     def count(self, subject: Subject, applicability: Applicability) -> None:
-        """Run on a sample what no sample before it has seen."""
+        """Run the mistakes not yet seen on another sample."""
         why = applicability.reasons(subject.right, self.waiting.values())
         for name, reason in why.items():
             self.reasons.setdefault(name, set()).add(reason)
@@ -156,14 +156,14 @@ def vet_suite(
     explain: bool = True,
     progress: Callable[[], None] = lambda: None,
 ) -> Suite:
-    """Run every mistake on samples, and tell which pass in all of them.
+    """Run every mistake on samples, and find which pass in all of them.
 
     Args:
-        file: what the suite is called.
-        samples: read; those that cannot be vetted are kept with their errors.
-        settings: what holds where a sample says nothing.
-        atol: a tolerance in place of the samples' own.
-        explain: whether causes are looked for.
+        file: the name of the suite.
+        samples: samples as read; those that cannot be vetted are kept with their errors.
+        settings: defaults for what a sample does not specify.
+        atol: a tolerance overriding that of the samples.
+        explain: whether to look for causes.
         progress: called after every sample.
     """
     subjects, failed, mismatched, unchecked = _sorted(samples, settings, atol)
@@ -190,7 +190,7 @@ _Failures = list[tuple[str, LstmStepError]]
 def _sorted(
     samples: Iterable[Read], settings: SampleSettings, atol: float | None
 ) -> tuple[list[Subject], _Failures, _Failures, list[str]]:
-    """Return samples that can be vetted, those that cannot be run or do not match, and the rest."""
+    """Sort samples into those that can be vetted, fail, do not match, or expect nothing."""
     subjects, failed, mismatched = list[Subject](), _Failures(), _Failures()
     unchecked = list[str]()
     for sample in samples:
@@ -211,7 +211,7 @@ def _sorted(
 def _suite_causes(
     subjects: Sequence[Subject], blind: Sequence[Mistake], applicability: Applicability
 ) -> list[SuiteCause]:
-    """Return why mistakes pass, put together over the samples in which they can be made."""
+    """Combine the causes of mistakes passing over the samples that they apply to."""
     known: dict[object, list[Blindness]] = {}
     found: dict[str, Blindness] = {}
     counts: dict[str, int] = {}

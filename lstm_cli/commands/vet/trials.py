@@ -1,4 +1,4 @@
-"""Mistakes made on purpose in one run, each held against the same numbers."""
+"""Mistakes made on purpose in one run, each compared with the same numbers."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
 from lstm_cli.mistakes.variant_run import Cache, Rounded, VariantRun
 
-# The right run's own numbers are known this well.
+# Relative precision of the correct run's own numbers.
 EXACT = 1e-9
-# What no mistake has: its place in a catalogue of which some cannot be made, and why not.
-NO_PLACE = "the cell or its sizes have no place for it"
-SAME = "in this cell and sizes it computes the same, whatever the numbers"
+# Reasons why a mistake does not apply.
+NO_PLACE = "it does not apply to the cell or its sizes"
+SAME = "it is equivalent for this cell and these sizes, whatever the numbers"
 UNREACHED = "no value reaches the limit"
 ROUNDING = "a matter of the tolerance"
 
-# Random numbers to try what a mistake changes: mild ones, such as drive gates to their ends, and
-# such as pass any clip.
+# Scales of random numbers to test what a mistake changes: moderate, saturating the gates, and
+# exceeding any clip.
 _SCALES, _SEEDS = (0.8, 8.0, 100.0), range(20, 26)
 
 _LIMIT = re.compile(r"(cell-)?clip-[0-9.]+")
@@ -34,12 +34,12 @@ _ORDER = re.compile(r"gates-[figo]{4}")
 
 
 def vetted_mistakes() -> list[Mistake]:
-    """Return the mistakes that a vector should see: all but the types that only round."""
+    """Mistakes that a vector should catch: all except the types that only round."""
     return [*(row for row in primary_mistakes() if not _rounds(row)), UNITS_PERMUTED]
 
 
 def rounding_mistakes() -> list[Mistake]:
-    """Return the types that only round: whether they show is for the tolerance to say."""
+    """Types that only round: whether they show depends on the tolerance."""
     return [row for row in primary_mistakes() if _rounds(row)]
 
 
@@ -48,23 +48,23 @@ def _rounds(row: Mistake) -> bool:
 
 
 def is_limit(row: Mistake) -> bool:
-    """Return whether a mistake is a limit that the cell does not have, as `clip-3`."""
+    """Whether a mistake is a limit that the cell does not have, such as `clip-3`."""
     return _LIMIT.fullmatch(row.id) is not None
 
 
 def is_order(row: Mistake) -> bool:
-    """Return whether a mistake is one of the 23 wrong orders of a stack of gates."""
+    """Whether a mistake is one of the 23 wrong orders of a stack of gates."""
     return _ORDER.fullmatch(row.id) is not None
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came of a mistake.
+    """Result of a mistake.
 
     Attributes:
         row: the mistake.
         difference: the largest difference from the expected numbers.
-        excess: the same over the tolerance of each number.
+        excess: the largest ratio of a difference to its tolerance.
         detail: which units, for `units-permuted`.
     """
 
@@ -75,14 +75,14 @@ class Outcome:
 
     @property
     def passes(self) -> bool:
-        """Whether the wrong numbers are taken for right."""
+        """Whether the wrong numbers pass as right."""
         return self.excess <= 1.0
 
 
 def outcomes(
     right: VariantRun, expected: Expected, rows: Iterable[Mistake], cache: Cache | None = None
 ) -> list[Outcome]:
-    """Outcome of each mistake that can be made in a run."""
+    """Compute the outcome of each mistake that applies to a run."""
     cache, found = cache or Cache(), list[Outcome]()
     variants = [(row, row.change(right, cache)) for row in rows if row is not UNITS_PERMUTED]
     made = [(row, variant.member()) for row, variant in variants if variant is not None]
@@ -101,14 +101,14 @@ def outcomes(
 
 
 def can_permute(right: VariantRun) -> bool:
-    """Return whether a run has units that could change places."""
+    """Whether a run has units that could be permuted."""
     last = max(level for level, _ in right.layout)
     sizes = [len(c) for c, (level, _) in zip(right.c, right.layout, strict=True) if level == last]
     return max(sizes) > 1
 
 
 def _nearest_exchange(right: VariantRun, expected: Expected) -> Outcome:
-    """Outcome of exchanging the two units that are most alike."""
+    """Outcome of swapping the two most similar units."""
     kept = evaluate_members([right.member()], right.layout, keep=expected.symbols).values
     best = Outcome(UNITS_PERMUTED, np.inf, np.inf)
     for run in sorted({vector.run for vector in expected.vectors}):
@@ -126,13 +126,13 @@ def _nearest_exchange(right: VariantRun, expected: Expected) -> Outcome:
         one, other = divmod(int(np.argmin(both)), size)
         if size > 1 and both[one, other] < best.excess:
             most = float(max(off[one, other], off[other, one]))
-            detail = f"units {min(one, other)} and {max(one, other)} exchanged"
+            detail = f"units {min(one, other)} and {max(one, other)} swapped"
             best = Outcome(UNITS_PERMUTED, most, float(both[one, other]), detail)
     return best
 
 
 def symbols_of(right: VariantRun) -> list[str]:
-    """Return every symbol that some run computes."""
+    """List every symbol that some run computes."""
     return list(dict.fromkeys(symbol for cell in right.cells for symbol in cell.symbols))
 
 
@@ -144,14 +144,14 @@ def own_expected(
     runs: Collection[int] | None = None,
     tolerance: float = EXACT,
 ) -> Expected:
-    """A run's own numbers, as if somebody expected them.
+    """Return a run's own numbers as expected values.
 
     Args:
         right: the run.
-        symbols: of which; a run without one of them expects nothing of it.
-        every: at all steps, or after the last one alone.
-        runs: numbers of layers and directions; None takes all.
-        tolerance: for numbers up to 1, and in proportion above.
+        symbols: the symbols to include; those that a run lacks are skipped.
+        every: whether to include all steps or only the last.
+        runs: indices of layers and directions; None means all.
+        tolerance: absolute for numbers up to 1, relative above.
     """
     kept = evaluate_members([right.member()], right.layout, keep=symbols).values
     vectors = []
@@ -172,13 +172,13 @@ def _finite(values: Array) -> Array:
 
 
 class Applicability:
-    """Which mistakes can be made in a run; what holds for a cell and its sizes is kept."""
+    """Which mistakes apply to a run, with a cache by cell and sizes."""
 
     def __init__(self) -> None:
         self._same: dict[object, dict[str, bool]] = {}
 
     def reasons(self, right: VariantRun, rows: Iterable[Mistake]) -> dict[str, str]:
-        """Return id -> why not, for each mistake that cannot be made in a run."""
+        """Map the id of each mistake that does not apply to a run to the reason."""
         rows = list(rows)
         why = self.by_kind(right, rows)
         limits = [row for row in rows if is_limit(row) and row.id not in why]
@@ -189,7 +189,7 @@ class Applicability:
         return why
 
     def by_kind(self, right: VariantRun, rows: Iterable[Mistake]) -> dict[str, str]:
-        """Return id -> why not, as far as the cell and its sizes decide."""
+        """Like `reasons`, as far as the cell and its sizes decide."""
         rows = list(rows)
         cache, why = Cache(), dict[str, str]()
         for row in rows:
@@ -203,7 +203,7 @@ class Applicability:
 
 
 def kind_of(right: VariantRun) -> object:
-    """Key shared by runs of the same cells, sizes and kept biases."""
+    """Key shared by runs with the same cells, sizes and separate biases."""
     return (
         tuple(cell.equations for cell in right.cells),
         right.layout,
@@ -214,7 +214,7 @@ def kind_of(right: VariantRun) -> object:
 
 
 def _the_same(right: VariantRun, rows: Sequence[Mistake]) -> dict[str, bool]:
-    """Return id -> whether a mistake changes nothing on any of the random numbers tried."""
+    """For each mistake, whether it changes nothing on any of the random numbers tried."""
     waiting = {row.id: row for row in rows if not is_limit(row)}
     for scale, seed in product(_SCALES, _SEEDS):
         if not waiting:

@@ -1,4 +1,4 @@
-"""Weak biases and peepholes: zero, or the same where two could be told apart."""
+"""Weak biases and peepholes: zero, or indistinguishable from each other."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.commands.vet.weakness import Weakness, WeightsChange, WeightsTest, in_all, on_weights
 from lstm_cli.mistakes.variant_run import GateWeights
 
-_BOTH = "give both biases numbers, and not the same"
+_BOTH = "give both biases numbers that differ"
 _PEEPHOLES = "give every peephole a number of its own"
 
 
 def has_no_bias(own: GateWeights) -> bool:
-    """Return whether every bias is 0, and both parts where there are two."""
+    """Whether every bias is 0, and both parts if there are two."""
     parts = [own.arrays[f"b_{k}"] for k in own.letters] + list(own.recurrent.values())
     return not any(part.any() for part in parts)
 
 
 def without_bias(own: GateWeights) -> GateWeights:
-    """Return weights with every bias 0."""
+    """Set every bias to 0."""
     zeros = {f"b_{k}": np.zeros_like(own.arrays[f"b_{k}"]) for k in own.letters}
     recurrent = {k: np.zeros_like(array) for k, array in own.recurrent.items()}
     return replace(own.with_arrays(zeros), recurrent=recurrent)
 
 
 def _recurrent_has(share: float) -> WeightsTest:
-    """Return whether the recurrent bias is this share of the sum of both, which is not all 0."""
+    """Test that the recurrent bias is this share of the sum of both, which is not all 0."""
 
     def test(own: GateWeights) -> bool:
         return bool(own.recurrent) and not has_no_bias(own) and all(
@@ -74,7 +74,7 @@ BIASES: tuple[Weakness, ...] = (
         on_weights(_share_out(0.0)), _BOTH,
     ),
     Weakness(
-        "zero-first-bias", in_all(_recurrent_has(1.0), "the input's bias is 0"),
+        "zero-first-bias", in_all(_recurrent_has(1.0), "the input bias is 0"),
         on_weights(_share_out(1.0)), _BOTH,
     ),
     Weakness(

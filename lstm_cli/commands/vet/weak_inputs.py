@@ -1,4 +1,4 @@
-"""Weak states and sequences: zero, a single step, or the same from either end."""
+"""Weak states and sequences: zero, a single step, or the same forwards and backwards."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lstm_cli.commands.vet.subjects import Subject
 from lstm_cli.commands.vet.weakness import Find, Impose, Weakness, filled, is_flat
 from lstm_cli.mistakes.variant_run import VariantRun
 
-_STEPS = "give x numbers of their own at every step"
+_STEPS = "give x different numbers at every step"
 
 
 def _holds(test: Callable[[VariantRun], bool], sentence: str, gateless: str = "") -> Find:
-    """Return a test that something holds, with other words for a table without a forget gate."""
+    """Test that a condition holds, with another sentence for a table without a forget gate."""
 
     def find(subject: Subject) -> str:
         if not test(subject.right):
@@ -62,7 +62,7 @@ def _cut(strong: VariantRun, subject: Subject) -> VariantRun:
 
 
 def _first_of(change: Impose) -> Impose:
-    """Return a change of the states that also leaves one step."""
+    """Combine a change to the states with truncation to one step."""
     return lambda strong, subject: _cut(change(strong, subject), subject)
 
 
@@ -100,57 +100,57 @@ INPUTS: tuple[Weakness, ...] = (
     Weakness(
         "one-step-from-zero",
         _holds(lambda variant: _one_step(variant) and _zero_both(variant),
-               "one step from h = 0 and c = 0: U, the forget gate and what is handed on never act",
-               "one step from h = 0 and c = 0: U and what is handed on never act"),
-        _first_of(_without_both), "take 2 steps or more, and states other than 0",
+               "one step from h = 0 and c = 0: U, the forget gate and the states have no effect",
+               "one step from h = 0 and c = 0: U and the states have no effect"),
+        _first_of(_without_both), "use 2 steps or more, and non-zero states",
     ),
     Weakness(
         "one-step-zero-c",
         _holds(lambda variant: _one_step(variant) and _zero_c(variant),
                "one step from c = 0: the forget gate has nothing to keep",
-               "one step from c = 0: the old cell state never acts"),
-        _first_of(_without_c), "take 2 steps or more, and a c other than 0",
+               "one step from c = 0: the old cell state has no effect"),
+        _first_of(_without_c), "use 2 steps or more, and a non-zero c",
     ),
     Weakness(
         "one-step-zero-h",
         _holds(lambda variant: _one_step(variant) and _zero_h(variant),
                "one step from h = 0: U is multiplied by 0"),
-        _first_of(_without_h), "take 2 steps or more, and an h other than 0",
+        _first_of(_without_h), "use 2 steps or more, and a non-zero h",
     ),
     Weakness(
-        "one-step", _holds(_one_step, "T = 1: nothing is handed on"), _cut,
-        "take 2 steps or more",
+        "one-step", _holds(_one_step, "T = 1: no state is carried over"), _cut,
+        "use 2 steps or more",
     ),
     Weakness(
         "zero-states", _holds(_zero_both, "h and c are 0 at the start"), _without_both,
-        "start from an h and a c other than 0",
+        "start from a non-zero h and c",
     ),
     Weakness(
         "zero-h", _holds(_zero_h, "h is 0 at the start"), _without_h,
-        "start from an h other than 0",
+        "start from a non-zero h",
     ),
     Weakness(
         "zero-c", _holds(_zero_c, "c is 0 at the start"), _without_c,
-        "start from a c other than 0",
+        "start from a non-zero c",
     ),
     Weakness(
         "same-states", _holds(_same_states, "h and c are the same at the start"),
-        _make_states_same, "start from an h and a c that differ",
+        _make_states_same, "start from different h and c",
     ),
     Weakness(
         "zero-x", _holds(lambda variant: not variant.x.any(), "x is 0"), _on_x(np.zeros_like),
-        "take an x other than 0",
+        "use a non-zero x",
     ),
     Weakness(
         "one-number-x",
         _holds(
-            lambda variant: variant.x.size > 1 and is_flat(variant.x), "x is one number throughout"
+            lambda variant: variant.x.size > 1 and is_flat(variant.x), "all of x is one number"
         ),
         _on_x(filled), _STEPS,
     ),
     Weakness("still-x", _holds(_still, "x is the same at every step"), _on_x(_hold_still), _STEPS),
     Weakness(
-        "palindrome-x", _holds(_palindrome, "x reads the same from its end"), _on_x(_mirror),
+        "palindrome-x", _holds(_palindrome, "x is the same when reversed"), _on_x(_mirror),
         _STEPS,
     ),
 )  # fmt: skip

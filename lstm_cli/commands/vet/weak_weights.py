@@ -1,4 +1,4 @@
-"""Weak weights: all alike, symmetric, or of one kind; rows that hide more stand first."""
+"""Weak weights: all equal, symmetric, or of one kind; rows that hide more come first."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from lstm_cli.commands.vet.weakness import (
     in_all,
     is_flat,
     kernels,
+    letters_that,
     listed,
     of_family,
     on_kernels,
     on_weights,
+    values_of,
 )
 from lstm_cli.mistakes.variant_run import GateWeights, VariantRun
 
-_DISTINCT = "give every weight a number of its own"
+_DISTINCT = "give every weight a different number"
 
 # ---- one number for many weights
 
 
 def _stack(own: GateWeights, places: tuple[int, ...]) -> Array:
-    """Return all of U (0), of W (1), or of both, in all gates, as one vector."""
+    """Concatenate U (0), W (1) or both of all gates into one vector."""
     return np.concatenate([kernels(own, k)[n].ravel() for k in own.letters for n in places])
 
 
 def _one_number(*places: int) -> WeightsTest:
-    """Return whether all numbers in some kernels of all gates are one and the same."""
+    """Test that all numbers in some kernels of all gates are equal."""
     return lambda own: is_flat(_stack(own, places))
 
 
 def _make_one(*places: int) -> WeightsChange:
-    """Return a change that puts one number into all of U (0), and one into all of W (1)."""
+    """Return a change that fills U (0) and W (1) with one number each."""
 
     def changed(own: GateWeights) -> GateWeights:
         first = kernels(own, own.letters[0])
@@ -76,7 +78,7 @@ def _flatten_rows(own: GateWeights) -> GateWeights:
     return on_kernels(flatten)(own)
 
 
-# ---- matrices that come to the same when they are turned
+# ---- matrices that are unchanged by transposition
 
 
 def _square(array: Array) -> bool:
@@ -88,7 +90,7 @@ def _symmetric(array: Array) -> bool:
 
 
 def _fold(array: Array) -> Array:
-    """Return the nearest symmetric matrix; one that is not square as it is."""
+    """Return the nearest symmetric matrix; a non-square matrix is unchanged."""
     return np.asarray((array + array.T) / 2) if _square(array) else array
 
 
@@ -123,7 +125,7 @@ def _same_gates(own: GateWeights, one: str, other: str) -> bool:
 
 
 def _groups(subject: Subject) -> list[str]:
-    """Return the letters of gates with the same weights and biases, group by group."""
+    """Return groups of letters of gates with the same weights and biases."""
     groups: list[str] = []
     for k in subject.right.weights[0].letters if of_family(subject) else "":
         for place, group in enumerate(groups):
@@ -154,10 +156,17 @@ def _make_alike(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, weights=tuple(map(changed, strong.weights)))
 
 
-def _mirrored(own: GateWeights) -> bool:
-    return {"f", "i"} <= set(own.letters) and all(
-        np.array_equal(own.arrays[f"{kind}_i"], -own.arrays[f"{kind}_f"]) for kind in "Wb"
-    )
+def _find_mirrored(subject: Subject) -> str:
+    keeps, writes = letters_that(subject, "keep"), letters_that(subject, "write")
+    if (keeps, writes) != ("f", "i") or not all(
+        np.array_equal(own.arrays[f"{kind}_i"], -own.arrays[f"{kind}_f"])
+        for own in subject.right.weights
+        for kind in "Wb"
+    ):
+        return ""
+    sums = map(np.add, values_of(subject, "f"), values_of(subject, "i"))
+    so = ", so i = 1 - f" * all(np.allclose(each, 1) for each in sums)
+    return f"the input gate's weights are the forget gate's with the sign changed{so}"
 
 
 def _mirror(own: GateWeights) -> GateWeights:
@@ -165,7 +174,7 @@ def _mirror(own: GateWeights) -> GateWeights:
 
 
 def _of_units(own: GateWeights) -> dict[str, Array]:
-    """Return the parameters that have a row a unit."""
+    """Return the parameters that have one row per unit."""
     return {name: array for name, array in own.arrays.items() if name != "W_hr"}
 
 
@@ -214,7 +223,7 @@ def _kernel_row(
     change: Callable[[Array, Array], tuple[Array, Array]],
     what_to_do: str,
 ) -> Weakness:
-    """Return a weakness of every gate's U_k and W_k."""
+    """Define a weakness of every gate's U_k and W_k."""
     return Weakness(name, in_all(each_gate(test), sentence), on_weights(on_kernels(change)),
                     what_to_do)  # fmt: skip
 
@@ -222,7 +231,7 @@ def _kernel_row(
 WEIGHTS: tuple[Weakness, ...] = (
     Weakness(
         "one-weight", in_all(_one_number(0, 1),
-                             "all weights are one and the same number"),
+                             "all weights are the same number"),
         on_weights(_make_all_one), _DISTINCT,
     ),
     Weakness(
@@ -232,68 +241,66 @@ WEIGHTS: tuple[Weakness, ...] = (
         on_weights(_make_one(0, 1)), _DISTINCT,
     ),
     Weakness(
-        "one-input-weight", in_all(_one_number(1), "all input weights are one number"),
+        "one-input-weight", in_all(_one_number(1), "all input weights are the same number"),
         on_weights(_make_one(1)), _DISTINCT,
     ),
     Weakness(
-        "one-recurrent-weight", in_all(_one_number(0), "all recurrent weights are one number"),
+        "one-recurrent-weight", in_all(_one_number(0), "all recurrent weights are the same number"),
         on_weights(_make_one(0)), _DISTINCT,
     ),
-    Weakness("gates-alike", _find_alike, _make_alike, "give every gate numbers of its own"),
+    Weakness("gates-alike", _find_alike, _make_alike, "give every gate different numbers"),
     Weakness(
-        "gates-mirrored",
-        in_all(_mirrored, "the input gate's weights are the forget gate's with the sign changed, "
-               "so i = 1 - f"),
-        on_weights(_mirror), "give every gate numbers of its own",
+        "gates-mirrored", _find_mirrored, on_weights(_mirror),
+        "give every gate different numbers",
     ),
     Weakness(
         "identity", in_all(_is_identity, "every W_k is [I | I] and every bias 0"),
-        on_weights(_as_identity), "take weights that are not the identity",
+        on_weights(_as_identity), "use weights other than the identity",
     ),
     Weakness(
-        "flat-rows", in_all(_rows_flat, "within a gate each unit weighs all of h and x alike"),
+        "flat-rows", in_all(_rows_flat, "within a gate, each unit weights all of h and x equally"),
         on_weights(_flatten_rows), _DISTINCT,
     ),
     _kernel_row(
         "same-kernels", "input weights and recurrent weights are the same",
         lambda u, w: np.array_equal(u, w), lambda u, w: (u, u) if u.shape == w.shape else (u, w),
-        "give W and U numbers of their own",
+        "give W and U different numbers",
     ),
     _kernel_row(
-        "flat-kernels", "within a gate all input weights are one number, all recurrent ones too",
+        "flat-kernels", "within a gate, all input weights are equal, and so are all recurrent ones",
         lambda u, w: is_flat(u) and is_flat(w), lambda u, w: (filled(u), filled(w)), _DISTINCT,
     ),
     _kernel_row(
-        "diagonal", "every W_k and U_k is a diagonal",
+        "diagonal", "every W_k and U_k is diagonal",
         lambda u, w: _diagonal(u) and _diagonal(w),
         lambda u, w: (_on_diagonal(u), _on_diagonal(w)), "fill the matrices off their diagonals",
     ),
     _kernel_row(
         "symmetric", "every W_k and U_k is its own transpose",
         lambda u, w: _symmetric(u) and _symmetric(w), lambda u, w: (_fold(u), _fold(w)),
-        "take matrices that are not symmetric",
+        "use matrices that are not symmetric",
     ),
     _kernel_row(
         "u-symmetric", "every U_k is its own transpose", lambda u, w: _symmetric(u),
-        lambda u, w: (_fold(u), w), "take a U_k that is not symmetric",
+        lambda u, w: (_fold(u), w), "use a U_k that is not symmetric",
     ),
     _kernel_row(
         "w-symmetric", "every W_k is its own transpose", lambda u, w: _symmetric(w),
-        lambda u, w: (u, _fold(w)), "take a W_k that is not symmetric",
+        lambda u, w: (u, _fold(w)), "use a W_k that is not symmetric",
     ),
     _kernel_row(
         "zero-u", "all recurrent weights are 0", lambda u, w: not u.any(),
-        lambda u, w: (0 * u, w), "take recurrent weights other than 0",
+        lambda u, w: (0 * u, w), "use non-zero recurrent weights",
     ),
     _kernel_row(
         "zero-w", "all input weights are 0", lambda u, w: not w.any(),
-        lambda u, w: (u, 0 * w), "take input weights other than 0",
+        lambda u, w: (u, 0 * w), "use non-zero input weights",
     ),
     Weakness(
-        "units-alike", _find_same_units, _make_units_same, "give every unit numbers of its own",
+        "units-alike", _find_same_units, _make_units_same, "give every unit different numbers",
     ),
     Weakness(
         "directions-alike", _find_same_directions, _make_directions_same,
-        "give each direction weights of its own",
+        "give the directions different weights",
     ),
 )  # fmt: skip

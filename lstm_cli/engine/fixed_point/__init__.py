@@ -1,11 +1,11 @@
-"""The LSTM as an integer port computes it: fixed-point formats, and a cell's own table in them.
+"""Fixed-point LSTM, as an integer port computes it: number formats, and a cell's table in them.
 
     trace = run_fixed(model, x, None, None, FixedSettings.parse("Q3.12,weights=Q1.14"))
     trace.layers[0].integers["f"], trace.layers[0].reals["f"]      # (T, n) each
 
-Every named value is an integer of `m + n + 1` bits that stands for itself times `2**-n`. A row is
-computed exactly, as in an accumulator without end, and rounded once, when it is stored. No
-equation is written here: the rows are those of the cell, evaluated over integers.
+Every named value is an integer of `m + n + 1` bits that represents itself times `2**-n`. A row is
+computed exactly, as in an unlimited accumulator, and rounded once, when it is stored. No equation
+is hard-coded here: the rows are those of the cell, evaluated over integers.
 """
 
 from lstm_cli.engine.fixed_point.comparison import (

@@ -1,4 +1,4 @@
-"""σ, tanh and their kin of exact numbers: correctly rounded, from a table, or piecewise linear."""
+"""σ, tanh and the like for exact numbers: correctly rounded, from a table, or piecewise linear."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from lstm_cli.cell.equations import Apply, Name, Node, Number
 from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant, rounded
 from lstm_cli.engine.fixed_point.formats import FixedFormat, OverflowMode, Rounding
 
-# A value is known to so many fraction bits before it is rounded into a format of 31 or fewer.
+# Fraction bits of a value before it is rounded to a format with at most 31.
 _BITS = 96
 _CONTEXT = decimal.Context(prec=40)
 _ONE = Decimal(2**_BITS)
-# exp(-67) is below 2**-96: past that only the last bit kept changes, which is set anyway. Where
-# exp grows, a double ends at 709.
+# exp(-67) is below 2**-96: beyond that only the last bit changes, which is set anyway. Growing
+# exponentials overflow a double at 709.
 _FAR, _END = Decimal(67), Decimal(709)
 
-# What a port with piecewise linear activations puts in place of σ and tanh.
+# Substitutes for σ and tanh in a port with piecewise linear activations.
 HARD: Mapping[str, Node] = {
     "sigmoid": Apply("hard_sigmoid", (Name("z"),)),
     "tanh": Apply("clip", (Name("z"), Number(-1.0), Number(1.0))),
 }
 
-# A table goes from -2**k to 2**k: outside, σ is within 0.0004 and tanh within 0.0007 of its end.
+# A table covers -2**k to 2**k: beyond, σ is within 0.0004 and tanh within 0.0007 of its limit.
 _REACH = {"sigmoid": 3, "tanh": 2}
 _MINUS = OPERATIONS["-"]
 
 
 def _shrunk(z: Decimal) -> Decimal:
     """Return exp(-|z|)."""
-    # copy_… because Decimal's own signs round to the digits of the thread's context.
+    # copy_… because Decimal's sign operators round to the precision of the thread's context.
     return _CONTEXT.exp(min(z.copy_abs(), _FAR).copy_negate())
 
 
@@ -67,16 +67,16 @@ _FUNCTIONS: Mapping[str, Callable[[Decimal], Decimal]] = {
     "exp": _grown,
     "expm1": lambda z: _CONTEXT.subtract(_grown(z), 1),
 }
-# The only rational results at rational arguments are those at 0; all others are irrational.
+# For rational arguments, only the results at 0 are rational.
 _AT_ZERO: Mapping[str, int] = {"sigmoid": 2 ** (_BITS - 1), "tanh": 0, "exp": 2**_BITS, "expm1": 0}
 
 
-@lru_cache(maxsize=2**18)  # a state of 16 bits has few values, and a long run meets them again
+@lru_cache(maxsize=2**18)  # a 16-bit state has few values, which recur in a long run
 def _bits_of(name: str, number: int | Fraction, fraction_bits: int) -> int:
-    """Return a function of `number / 2**fraction_bits`, with `_BITS` fraction bits, to odd.
+    """Evaluate a function at `number / 2**fraction_bits`, rounded to odd at `_BITS` fraction bits.
 
-    An irrational value is cut off, and its last bit set in place of all that follow: so rounding
-    it once more, in whatever way, has the result of rounding the value itself.
+    An irrational value is truncated and its last bit is set to stand for all that follow, so that
+    rounding again, in any mode, gives the same result as rounding the exact value.
     """
     if number == 0 and name in _AT_ZERO:
         return _AT_ZERO[name]
@@ -86,17 +86,17 @@ def _bits_of(name: str, number: int | Fraction, fraction_bits: int) -> int:
 
 
 def transcendental(name: str, z: Exact) -> Exact:
-    """Return a function of `_FUNCTIONS` of numbers `(…)`, far more exact than any format."""
+    """Evaluate a function of `_FUNCTIONS` at numbers `(…)`, far more precisely than any format."""
     numbers = z.integers.astype(object)
     computed = np.frompyfunc(lambda each: _bits_of(name, each, z.fraction_bits), 1, 1)(numbers)
     return Exact(np.asarray(computed, dtype=object), _BITS)
 
 
 class LookupTable:
-    """A look-up table of σ or tanh: `entries` values in a format, evenly spaced, 0 among them.
+    """A lookup table of σ or tanh: `entries` values in a format, at evenly spaced points with 0.
 
-    Entry k stands for `-R + k · 2R / entries` with R = 8 for σ and 4 for tanh. Outside the table
-    its first or last entry counts.
+    Entry k is for the argument `-R + k · 2R / entries` with R = 8 for σ and 4 for tanh. Outside
+    the table, its first or last entry is used.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class LookupTable:
         self.integers, _ = format_.store(integers, overflow)
 
     def nearest(self, z: Exact) -> Exact:
-        """Return the entries nearest to numbers `(…)`, the upper one halfway between two."""
+        """Return the entries nearest to numbers `(…)`; halfway cases use the upper one."""
         return self._entry(rounded(self._place(z), 0, "nearest"))
 
     def between(self, z: Exact) -> Exact:

@@ -1,7 +1,7 @@
-"""Exact arithmetic on arrays of integers with a number of fraction bits: a port's accumulator.
+"""Exact arithmetic on arrays of integers with fraction bits, like a port's accumulator.
 
 Nothing here rounds. Integers are int64 as long as a bound on the result shows that they fit, and
-Python's own, which have no end, otherwise. A quotient is a fraction.
+Python's unlimited integers otherwise. A quotient is a fraction.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Exact:
 
     Attributes:
         integers: `(…)`, int64, or objects (int, or Fraction after a division).
-        fraction_bits: how many of their bits are behind the point.
+        fraction_bits: number of bits after the binary point.
     """
 
     integers: Array
     fraction_bits: int
 
     def to_float(self) -> Array:
-        """Return the nearest doubles `(…)`, inf where there is none."""
+        """Return the nearest doubles `(…)`, inf on overflow."""
         one = 2**self.fraction_bits
         ratios = np.frompyfunc(_ratio, 2, 1)(self.integers.astype(object), one)
         return np.asarray(ratios, dtype=np.float64)
@@ -48,13 +48,13 @@ def _ratio(number: Any, divisor: int) -> float:
 
 
 def constant(value: float) -> Exact:
-    """Return a constant of an equation: the double itself, which has some number of bits."""
+    """Convert a constant of an equation exactly, with as many bits as the double has."""
     numerator, denominator = float(value).as_integer_ratio()
     return Exact(_array(numerator), denominator.bit_length() - 1)
 
 
 def _array(value: Any) -> Array:
-    """Turn a NumPy scalar back into an array, of one of our two types."""
+    """Turn a NumPy scalar back into an array of one of our two types."""
     if isinstance(value, int | Fraction):
         small = isinstance(value, int) and abs(value) < _INT64
         return np.array(value, dtype=np.int64 if small else object)
@@ -62,25 +62,25 @@ def _array(value: Any) -> Array:
 
 
 def _peak(integers: Array) -> int:
-    """Return a whole number that no magnitude passes."""
+    """Return an integer upper bound of the magnitudes."""
     if integers.size == 0:
         return 0
     return int(max(math.ceil(integers.max()), -math.floor(integers.min())))
 
 
 def _room(integers: Array, bound: int) -> Array:
-    """Return the integers in a type that holds results up to `bound`."""
+    """Convert the integers to a type that holds results up to `bound`."""
     fits = bound < _INT64 or integers.dtype == object
     return integers if fits else integers.astype(object)
 
 
 def _times(integers: Array, factor: int) -> Array:
-    """Return integers times a power of two."""
+    """Multiply integers by a power of two."""
     return _array(_room(integers, max(_peak(integers), 1) * factor) * factor)
 
 
 def _aligned(*numbers: Exact) -> tuple[int, list[Array]]:
-    """Return the most fraction bits, and all numbers with as many."""
+    """Return the largest number of fraction bits, and all numbers converted to it."""
     bits = max(each.fraction_bits for each in numbers)
     return bits, [_times(each.integers, 2 ** (bits - each.fraction_bits)) for each in numbers]
 
@@ -102,7 +102,7 @@ def _multiply(left: Exact, right: Exact) -> Exact:
 
 
 def _matmul(matrix: Exact, vector: Exact) -> Exact:
-    # (rows, n) @ (n,); the bound is that of every partial sum too, whatever its order.
+    # (rows, n) @ (n,); the bound also holds for every partial sum, in any order.
     bound = _peak(matrix.integers) * _peak(vector.integers) * max(vector.integers.shape[-1], 1)
     product = _room(vector.integers, bound) @ _room(matrix.integers, bound).T
     return Exact(_array(product), matrix.fraction_bits + vector.fraction_bits)
@@ -111,7 +111,7 @@ def _matmul(matrix: Exact, vector: Exact) -> Exact:
 def _divide(left: Exact, right: Exact) -> Exact:
     if np.any(right.integers == 0):
         raise InputError(
-            "a division by zero",
+            "division by zero",
             hint="the divisor is rounded to 0: give it more fraction bits",
         )
     _, (one, other) = _aligned(left, right)
@@ -132,7 +132,7 @@ def _choose(pick: Callable[[Array, Array], Array]) -> Callable[[Exact, Exact], E
     return chosen
 
 
-# The functions of the grammar that integers have too. `/` leaves them, for fractions.
+# The functions of the grammar defined on integers. `/` gives fractions.
 OPERATIONS: Mapping[str, Callable[..., Exact]] = {
     "+": _add,
     "-": lambda left, right: _add(left, _negate(right)),
@@ -149,7 +149,7 @@ OPERATIONS: Mapping[str, Callable[..., Exact]] = {
 
 
 def rounded(number: Exact, fraction_bits: int, rounding: Rounding) -> Array:
-    """Return integers `(…)` with so many fraction bits, rounded once."""
+    """Round once to integers `(…)` with `fraction_bits` fraction bits."""
     up = 2 ** max(0, fraction_bits - number.fraction_bits)
     down = 2 ** max(0, number.fraction_bits - fraction_bits)
     scaled = _times(number.integers, up)

@@ -1,4 +1,4 @@
-"""How far integers are from the float run, symbol by symbol, and what range they would need."""
+"""Error of the integers against the float run, by symbol, and the range they would need."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lstm_cli.engine.run import INPUT_SYMBOLS
 
 @dataclass(frozen=True)
 class Worst:
-    """Where integers are farthest from the float run.
+    """The largest error against the float run.
 
     Attributes:
         layer, direction: the run.
         t: the input time, from 1; None for a parameter.
         index: the unit, or row and column of a parameter.
-        got: what the integer stands for.
-        expected: the float run's number.
+        got: the value that the integer represents.
+        expected: the value in the float run.
     """
 
     layer: int
@@ -35,7 +35,7 @@ class Worst:
 
     @property
     def error(self) -> float:
-        """The distance; inf where one of both is nan."""
+        """Absolute error; inf if either value is nan."""
         distance = abs(self.got - self.expected)
         return distance if distance == distance else float("inf")
 
@@ -46,12 +46,12 @@ class ValueReport:
 
     Attributes:
         symbol: its name.
-        format: what it is stored in.
-        worst: where it is farthest from the float run.
-        low, high: the float run's range.
+        format: the format it is stored in.
+        worst: the largest error against the float run.
+        low, high: the range in the float run.
         needs: the format of the same width with the fewest integer bits that holds that range;
-            None where there is none.
-        overflows: how many values did not fit.
+            None if there is none.
+        overflows: number of values that did not fit.
     """
 
     symbol: str
@@ -64,16 +64,16 @@ class ValueReport:
 
     @property
     def lsb_error(self) -> float:
-        """The worst error in units of the last bit."""
+        """The largest error in units of the last bit."""
         return self.worst.error / self.format.lsb
 
 
-# One layer's (float numbers, real values of the integers) of a symbol, and where its time is.
+# A layer with the float values of a symbol and the real values of its integers.
 Pair = tuple[FixedLayer, Array, Array]
 
 
 def compare_symbols(trace: FixedTrace) -> list[ValueReport]:
-    """Return a report for each symbol: inputs, then rows; x is that of the first layer."""
+    """Report on each symbol: inputs, then rows; x is that of the first layer."""
     rows = [symbol for each in trace.layers for symbol in each.floats.cell.symbols]
     return [
         _report(trace, symbol, list(_pairs(trace, symbol)), over_time=True)
@@ -82,7 +82,7 @@ def compare_symbols(trace: FixedTrace) -> list[ValueReport]:
 
 
 def compare_parameters(trace: FixedTrace) -> list[ValueReport]:
-    """Return a report for each weight, bias and peephole."""
+    """Report on each weight, bias and peephole."""
     names = dict.fromkeys(name for each in trace.layers for name in each.parameters)
     return [
         _report(trace, name, list(_parameter_pairs(trace, name)), over_time=False) for name in names
@@ -115,7 +115,7 @@ def _report(trace: FixedTrace, name: str, pairs: list[Pair], *, over_time: bool)
 def _worst(each: FixedLayer, floats: Array, reals: Array, over_time: bool) -> Worst:
     with np.errstate(invalid="ignore"):
         distances = np.abs(reals - floats)
-    # argmax takes a nan for the greatest.
+    # argmax treats nan as the maximum.
     place = tuple(int(axis) for axis in np.unravel_index(np.argmax(distances), distances.shape))
     t, index = (place[0] + 1, place[1:]) if over_time else (None, place)
     run = each.floats

@@ -1,7 +1,7 @@
 """Fixed-point formats: `Qm.n`, one sign bit, m integer bits, n fraction bits.
 
-The sign bit is not counted in m, as Texas Instruments writes it: Q3.12 has 16 bits and goes from
--8 to 8 - 2**-12; Q0.15 is an int16 that is all fraction. (ARM counts it, and writes Q4.12.)
+The sign bit is not counted in m, as in Texas Instruments' notation: Q3.12 has 16 bits and ranges
+from -8 to 8 - 2**-12; Q0.15 is a purely fractional int16. (ARM counts it and writes Q4.12.)
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ OverflowMode = Literal["saturate", "wrap"]
 
 LEAST_BITS, MOST_BITS = 2, 32
 _FORMAT = re.compile(r"[Qq]([0-9]{1,2})\.([0-9]{1,2})")
-_HINT = "Qm.n is 1 sign bit, m integer bits and n fraction bits: Q3.12 and Q0.15 are int16"
-# Past this an int64 could overflow on the way; Python's integers take over.
+_HINT = "Qm.n has 1 sign bit, m integer bits and n fraction bits: Q3.12 and Q0.15 are int16"
+# Above this an int64 intermediate could overflow, so Python's integers are used.
 _LARGE = 2.0**62
 
 
@@ -45,7 +45,7 @@ class FixedFormat:
             raise UsageError(f"{self} has a negative number of bits", where=str(self), hint=_HINT)
         if not LEAST_BITS <= self.bits <= MOST_BITS:
             raise UsageError(
-                f"{self} has {self.bits} bits; {LEAST_BITS} to {MOST_BITS} are possible",
+                f"{self} has {self.bits} bits; {LEAST_BITS} to {MOST_BITS} are supported",
                 where=str(self),
                 hint=_HINT,
             )
@@ -54,16 +54,16 @@ class FixedFormat:
     def parse(
         cls, text: str, place: str = "format", within: str = "", start: int = 0
     ) -> FixedFormat:
-        """Return the format that a text names.
+        """Parse a format such as `Q3.12`.
 
         Args:
             text: `Q3.12`.
-            place: what the text is, for errors.
-            within: the longer text that it stands in, "" for none.
-            start: where in that it starts.
+            place: the origin of the text, for errors.
+            within: a longer text that contains it, "" for none.
+            start: its position in the longer text.
 
         Raises:
-            UsageError: not a format, or not one of 2 to 32 bits; with a caret under it.
+            UsageError: not a format, or not one of 2 to 32 bits; with a caret.
         """
         where = f"{place}\n{caret(within or text, start, len(text))}"
         match = _FORMAT.fullmatch(text)
@@ -84,37 +84,37 @@ class FixedFormat:
 
     @property
     def low(self) -> int:
-        """The least integer."""
+        """The smallest integer."""
         return -(1 << (self.bits - 1))
 
     @property
     def high(self) -> int:
-        """The greatest integer."""
+        """The largest integer."""
         return (1 << (self.bits - 1)) - 1
 
     @property
     def lsb(self) -> float:
-        """What the last bit is worth: 2**-n."""
+        """Value of the last bit: 2**-n."""
         return 2.0**-self.fraction_bits
 
     def to_int(
         self, values: Any, rounding: Rounding = "nearest", overflow: OverflowMode = "saturate"
     ) -> Array:
-        """Return the integers `(…)`, int64, that numbers `(…)` are stored as.
+        """Quantize numbers `(…)` to int64 integers `(…)`.
 
         Raises:
-            InputError: nan or inf, which no integer stands for.
+            InputError: nan or inf, which no integer can represent.
         """
         return self.quantise(values, rounding, overflow)[0]
 
     def to_real(self, integers: Any) -> Array:
-        """Return the numbers `(…)`, float64, that integers `(…)` of up to 32 bits stand for."""
+        """Return the float64 values `(…)` of integers `(…)` of up to 32 bits."""
         return np.asarray(integers, dtype=np.float64) * self.lsb
 
     def quantise(
         self, values: Any, rounding: Rounding, overflow: OverflowMode
     ) -> tuple[Array, Array]:
-        """Return the integers of `to_int`, and which of them `(…)` did not fit."""
+        """Like `to_int`, but also return which numbers `(…)` did not fit."""
         numbers = np.asarray(values, dtype=np.float64)
         if not np.isfinite(numbers).all():
             bad = numbers[~np.isfinite(numbers)].flat[0]
@@ -122,11 +122,11 @@ class FixedFormat:
         with np.errstate(over="ignore"):
             scaled = numbers * 2.0**self.fraction_bits  # exact: a power of two
         if not np.isfinite(scaled).all():
-            scaled = np.clip(scaled, -1e308, 1e308)  # past any format, and no less so
+            scaled = np.clip(scaled, -1e308, 1e308)  # still beyond any format
         return self.store(_whole(round_quotient(scaled, 1, rounding)), overflow)
 
     def store(self, integers: Array, overflow: OverflowMode) -> tuple[Array, Array]:
-        """Return integers `(…)` of any size as they are stored, and which did not fit."""
+        """Store integers `(…)` of any size; return the result and which did not fit."""
         outside = np.asarray((integers < self.low) | (integers > self.high), dtype=bool)
         if overflow == "saturate":
             kept = np.minimum(np.maximum(integers, self.low), self.high)
@@ -136,22 +136,22 @@ class FixedFormat:
 
 
 def _whole(numbers: Array) -> Array:
-    """Return whole floats as integers, Python's own where int64 could not hold them."""
+    """Convert integral floats to integers, Python's own if int64 could not hold them."""
     if np.max(np.abs(numbers), initial=0.0) < _LARGE:
         return numbers.astype(np.int64)
     return np.array([int(each) for each in numbers.flat], dtype=object).reshape(numbers.shape)
 
 
 def round_quotient(values: Array, divisor: int, rounding: Rounding) -> Array:
-    """Return `values / divisor` as whole numbers, in the type of `values`.
+    """Return `values / divisor` rounded to integers, in the type of `values`.
 
-    `nearest` sends a half upwards, as `(v + half) >> n` does; `even` sends it to the even side;
-    `floor` is `v >> n`; `zero` cuts off, as C's division does.
+    `nearest` rounds halves up, like `(v + half) >> n`; `even` rounds them to the even neighbour;
+    `floor` is `v >> n`; `zero` truncates, like C's division.
 
     Args:
-        values: integers, fractions, or floats with divisor 1. (What is left of a float between
-            -1 and 0 may be rounded, but never across one half.)
-        divisor: above zero.
+        values: integers, fractions, or floats with divisor 1. (The remainder of a float between -1
+            and 0 may be rounded, but never across one half.)
+        divisor: a positive number.
         rounding: the mode.
     """
     floor = values // divisor

@@ -1,9 +1,9 @@
-"""A cell's table evaluated over integers, step after step, beside the float run.
+"""Evaluation of a cell's table over integers, step by step, alongside the float run.
 
 The rows are the cell's own. Each is computed exactly and rounded once, when it is stored in its
-format; an activation within a row, the tanh(c) of h, is stored once too, as a gate. What has a
-meaning for integers (+ - * @ min max abs, and all that is made of them: relu, clip, hard_sigmoid)
-is not rounded in between, and a constant of the table is taken as the number it is.
+format; an activation within a row, such as tanh(c) in h, is also stored, in the gates' format.
+Operations defined on integers (+ - * @ min max abs, and functions built from them: relu, clip,
+hard_sigmoid) are not rounded in between, and constants of the table are exact.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Overflow:
     """A value that did not fit into its format.
 
     Attributes:
-        symbol: what it belongs to: a row, an input, or a parameter.
-        expression: what it is the value of: the symbol, or an activation within its row.
+        symbol: the row, input or parameter it belongs to.
+        expression: the expression it is the value of: the symbol, or an activation within its row.
         format: the format that cannot hold it.
-        layer, direction: where.
+        layer, direction: the run.
         t: the input time, from 1; None for a parameter.
         index: the unit, or row and column of a parameter.
-        value: the number before it was cut.
+        value: the number before saturation or wrapping.
     """
 
     symbol: str
@@ -57,14 +57,14 @@ class Overflow:
 
 @dataclass(frozen=True, eq=False)
 class FixedLayer:
-    """One layer and direction in integers, beside its float run.
+    """One layer and direction in integers, together with its float run.
 
     Attributes:
         floats: the float run.
         integers: the same symbols, `(T, n)`, int64.
-        formats: symbol or parameter -> its format.
-        parameters: parameter -> its integers, in the parameter's shape.
-        overflows: symbol or parameter -> how many of its values did not fit.
+        formats: mapping of symbol or parameter to its format.
+        parameters: mapping of parameter to its integers, in the parameter's shape.
+        overflows: mapping of symbol or parameter to the number of values that did not fit.
     """
 
     floats: LayerTrace
@@ -75,20 +75,20 @@ class FixedLayer:
 
     @cached_property
     def reals(self) -> LayerTrace:
-        """What the integers stand for, `(T, n)`, float64."""
+        """Values that the integers represent, `(T, n)`, float64."""
         values = {k: self.formats[k].to_real(v) for k, v in self.integers.values.items()}
         return replace(self.integers, values=MappingProxyType(values))
 
 
 @dataclass(frozen=True, eq=False)
 class FixedTrace:
-    """A run in integers beside the float run.
+    """A run in integers, together with the float run.
 
     Attributes:
         settings: how it was computed.
         floats: the float run.
-        layers: one for each layer and direction, in the order of `floats.layers`.
-        first_overflow: the first value, in the order of computing, that did not fit.
+        layers: one per layer and direction, in the order of `floats.layers`.
+        first_overflow: the first value, in order of computation, that did not fit.
     """
 
     settings: FixedSettings
@@ -98,12 +98,12 @@ class FixedTrace:
 
     @property
     def model(self) -> Model:
-        """What was run."""
+        """The model that was run."""
         return self.floats.model
 
     @cached_property
     def reals(self) -> Trace:
-        """What the integers stand for, as a trace of its own."""
+        """Values that the integers represent, as a trace."""
         return replace(
             self.floats,
             layers=tuple(each.reals for each in self.layers),
@@ -121,14 +121,14 @@ def run_fixed(
     *,
     dtype: Any = np.float64,
 ) -> FixedTrace:
-    """Run a model over a sequence in integers, beside the float run.
+    """Run a model over a sequence in integers, alongside the float run.
 
     Args:
         model: the layers to run.
         x: the input, `(T, I)`.
-        h, c: the states before the first step, as `engine.run` takes them.
+        h, c: the states before the first step, as for `engine.run`.
         settings: formats, rounding, overflow, activations.
-        dtype: that of the float run, and of the numbers given to both.
+        dtype: the type of the float run and of the inputs to both.
 
     Raises:
         ShapeError: x, h or c do not fit the model, or x has batch axes.
@@ -138,11 +138,11 @@ def run_fixed(
 
 
 def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
-    """Run in integers what `trace` has run in floats; errors as `run_fixed`."""
+    """Repeat a float run in integers; raises the same errors as `run_fixed`."""
     shape = trace.layers[0].values["x"].shape
     if len(shape) != 2:
         raise ShapeError(
-            f"x has shape {shape}, integers run one sequence (T, I)",
+            f"x has shape {shape}, but integers run one sequence (T, I)",
             where="--x",
             hint="run the samples one by one: --sample 0",
         )
@@ -175,10 +175,10 @@ class _Runner:
         self.first: Overflow | None = None
 
     def run(self, x: Array | None) -> FixedLayer:
-        """Return the layer's integers.
+        """Run the layer.
 
         Args:
-            x: the integers `(T, I)` that the layer below put out; None quantises the input.
+            x: the output integers `(T, I)` of the layer below; None quantises the input.
         """
         each, kept = self.floats, dict[str, Array]()
         parameters = self._parameters(each.weights)
@@ -200,15 +200,15 @@ class _Runner:
         return Exact(integers, self.formats[name].fraction_bits)
 
     def _parameters(self, weights: LstmWeights) -> dict[str, Array]:
-        """Return parameter -> integers."""
+        """Quantize the parameters."""
         return {
-            # As the float run has them: float32 is rounded before anything else is.
+            # As in the float run: rounding to float32 comes first.
             name: self._quantised(name, array.astype(self.dtype), None)
             for name, array in weights.arrays.items()
         }
 
     def _given(self, symbol: str, t: int) -> Array:
-        """Return the integers of a given vector, which the float run has kept at time `t`."""
+        """Quantize a given vector, taken from the float run at time `t`."""
         return self._quantised(symbol, self.floats.values[symbol][t - 1], t)
 
     def _quantised(self, name: str, numbers: Array, t: int | None) -> Array:
@@ -224,7 +224,7 @@ class _Runner:
     def _step(
         self, parameters: Mapping[str, Exact], inputs: Mapping[str, Array], t: int
     ) -> dict[str, Array]:
-        """Return symbol -> integers `(n,)` of the inputs and every row."""
+        """Return the integers `(n,)` of the inputs and every row."""
         known = {**parameters, **{k: self._exact(k, v) for k, v in inputs.items()}}
         values = dict(inputs)
         for row in self.floats.cell.equations:
@@ -233,7 +233,7 @@ class _Runner:
         return values
 
     def _row(self, row: Equation, known: Mapping[str, Exact], t: int) -> Array:
-        """Return a row's integers `(n,)`."""
+        """Compute a row's integers `(n,)`."""
         gates = self.settings.formats["gates"]
 
         def keep(node: Node, number: Exact) -> Exact:
@@ -252,7 +252,7 @@ class _Runner:
     def _stored(
         self, symbol: str, node: Node, number: Exact, format_: FixedFormat, t: int
     ) -> Array:
-        """Return a value `(n,)` as it is stored, and note what of it does not fit."""
+        """Store a value `(n,)` in its format and record any overflow."""
         settings = self.settings
         integers = rounded(number, format_.fraction_bits, settings.rounding)
         kept, outside = format_.store(integers, settings.overflow)

@@ -1,4 +1,4 @@
-"""One row of a cell's table over integers, exact but for what must be stored on the way."""
+"""One row of a cell's table over integers, exact except for values stored along the way."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant
 from lstm_cli.engine.fixed_point.settings import FixedSettings
 
 Known = Mapping[str, Exact]
-# Puts the value of a part of a row into a format, and gives back what that holds of it.
+# Rounds the value of a subexpression to its format and returns the stored value.
 Keep = Callable[[Node, Exact], Exact]
 
 
 class FixedEvaluator:
-    """Evaluates the trees of a cell with the settings' kind of σ and tanh."""
+    """Evaluates expressions with the σ and tanh chosen in the settings."""
 
     def __init__(self, settings: FixedSettings) -> None:
         self.settings = settings
         self.activation = settings.activation
 
     def evaluate(self, expression: Node, known: Known, keep: Keep) -> Exact:
-        """Return the value `(n,)` of a row, not yet rounded.
+        """Evaluate a row `(n,)` without the final rounding.
 
         Args:
             expression: the row's right side.
-            known: every name in it -> its numbers.
-            keep: stores an activation that stands within the row (the tanh(c) of h).
+            known: the numbers of every name in it.
+            keep: stores an activation within the row (the tanh(c) of h).
         """
         match expression:
             case Apply(name, arguments):
@@ -65,12 +65,12 @@ class FixedEvaluator:
         body = FUNCTIONS[name].body
         if body is None:
             return transcendental(name, given[0])
-        # Within a body nothing is kept: the function as a whole is what is rounded.
+        # Nothing is stored within a body: only the function as a whole is rounded.
         return self._value(body, bind_arguments(name, given, constant), None)
 
     @cached_property
     def _tables(self) -> dict[str, LookupTable]:
-        """The tables of σ and tanh, in the gates' format."""
+        """Lookup tables of σ and tanh, in the gates' format."""
         settings, entries = self.settings, self.activation.entries
         gates = settings.formats["gates"]
         return {
@@ -79,7 +79,7 @@ class FixedEvaluator:
         }
 
     def _is_exact(self, name: str) -> bool:
-        """Return whether a function has a meaning for integers: is made of + - * min max abs."""
+        """Whether a function is exact on integers, being built from + - * min max abs."""
         if name in HARD and self.activation.mode == "hard":
             return True
         body = FUNCTIONS[name].body

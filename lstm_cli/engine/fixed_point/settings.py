@@ -1,4 +1,4 @@
-"""How an integer port computes: a format for each kind of value, rounding, overflow, σ and tanh."""
+"""Settings of an integer port: formats per kind of value, rounding, overflow, σ and tanh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstm_cli.cell.equations import Apply, Node
 from lstm_cli.cell.notation import is_parameter
 from lstm_cli.engine.fixed_point.formats import FixedFormat, OverflowMode, Rounding
 
-# What can have a format of its own.
+# Kinds of values that can have a format of their own.
 KINDS: Mapping[str, str] = {
     "weights": "W_…, U_…, p_… and W_hr",
     "bias": "b_…",
@@ -33,10 +33,10 @@ class Activation:
     """How σ and tanh are computed.
 
     Attributes:
-        mode: "exact" (correctly rounded), "table", or "hard" (0.2 z + 0.5 cut to 0 … 1 for σ,
-            z cut to ±1 for tanh).
+        mode: "exact" (correctly rounded), "table", or "hard" (0.2 z + 0.5 clipped to 0 … 1 for σ,
+            z clipped to ±1 for tanh).
         entries: the length of the table.
-        linear: whether a table interpolates; otherwise the nearest entry counts.
+        linear: whether a table interpolates; otherwise the nearest entry is used.
     """
 
     mode: Literal["exact", "table", "hard"] = "exact"
@@ -48,7 +48,7 @@ class Activation:
         """Parse `exact`, `hard`, `table:256` or `table:256:linear`.
 
         Raises:
-            UsageError: none of these, or a table too short or too long; with a caret.
+            UsageError: none of these, or the table is too short or too long; with a caret.
         """
         if text in ("exact", "hard"):
             return cls("hard" if text == "hard" else "exact")
@@ -60,7 +60,7 @@ class Activation:
         entries = int(match[1])
         if not 2 <= entries <= MOST_ENTRIES:
             raise UsageError(
-                f"a table of {entries} entries: 2 to {MOST_ENTRIES} are possible",
+                f"a table of {entries} entries: 2 to {MOST_ENTRIES} are supported",
                 where=f"{place}\n{caret(text, match.start(1), len(match[1]))}",
                 hint=hint,
             )
@@ -77,9 +77,9 @@ class FixedSettings:
     """How an integer port computes.
 
     Attributes:
-        formats: kind -> format, for each of `KINDS`.
-        rounding: how a value is rounded whenever it is stored, the given numbers included.
-        overflow: what is stored of a value that does not fit: the nearest that does, or its last
+        formats: the format for each of `KINDS`.
+        rounding: how values, including the given numbers, are rounded when stored.
+        overflow: how a value that does not fit is stored: the nearest that fits, or its lowest
             bits.
         activation: how σ and tanh are computed.
 
@@ -104,7 +104,7 @@ class FixedSettings:
             raise UsageError(
                 f"no format for {', '.join(missing)}",
                 where="--fixed",
-                hint="begin with one for all: Q3.12,weights=Q1.14",
+                hint="start with one for all: Q3.12,weights=Q1.14",
             )
 
     @classmethod
@@ -115,22 +115,22 @@ class FixedSettings:
         overflow: OverflowMode = "saturate",
         activation: str = "exact",
     ) -> FixedSettings:
-        """Return settings from texts, `Q3.12` or `Q3.12,weights=Q1.14,sum=Q7.24`.
+        """Parse settings such as `Q3.12` or `Q3.12,weights=Q1.14,sum=Q7.24`.
 
         Raises:
-            UsageError: with a caret under what cannot be read; a kind without a format.
+            UsageError: a syntax error, with a caret, or a kind without a format.
         """
         return cls(_parse_formats(text), rounding, overflow, Activation.parse(activation))
 
     def format_of(self, symbol: str, cell: Cell, level: int = 0) -> FixedFormat:
-        """Return the format of a symbol or parameter of a cell, in layer `level` from 0."""
+        """Return the format of a symbol or parameter of a cell in layer `level` (from 0)."""
         if symbol == "x" and level > 0:
             return self.formats["state"]
         return self.formats[kind_of(symbol, cell)]
 
 
 def kind_of(symbol: str, cell: Cell) -> str:
-    """Kind, one of `KINDS`, of a symbol, an input or a parameter of a cell."""
+    """Return which of `KINDS` a symbol, input or parameter of a cell is."""
     state = {"x": "input", "h": "state", "h_prev": "state", "c": "cell", "c_prev": "cell"}
     if symbol in state:
         return state[symbol]
@@ -151,7 +151,7 @@ def _sums_a_product(node: Node) -> bool:
 
 
 def _parse_formats(text: str) -> dict[str, FixedFormat]:
-    """Return kind -> format of `Q3.12,weights=Q1.14`."""
+    """Parse `Q3.12,weights=Q1.14` into the format of each kind."""
     given: dict[str, FixedFormat] = {}
     for part in re.finditer(r"[^,]+|(?<=,)(?=,|$)|^$", text):
         kind, start = _kind_in(part, text)
@@ -166,7 +166,7 @@ def _parse_formats(text: str) -> dict[str, FixedFormat]:
 
 
 def _kind_in(part: re.Match[str], text: str) -> tuple[str, int]:
-    """Return the kind that a part names, "" for none, and where its format starts."""
+    """Return the kind named in a part, "" for none, and where its format starts."""
     name, sign, _ = part[0].partition("=")
     if not sign:
         return "", part.start()

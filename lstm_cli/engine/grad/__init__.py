@@ -1,4 +1,4 @@
-"""The gradient of a run: backward through time, checked by differences, and how it fades."""
+"""Gradients of a run: backpropagation through time, finite-difference checks, gradient flow."""
 
 from lstm_cli.engine.grad.differences import Margin, check
 from lstm_cli.engine.grad.gradient_flow import GradientFlow, through_time

@@ -1,6 +1,6 @@
-"""A gradient held against central differences: the run itself, with one number moved a little.
+"""Gradient check by central differences: the same run with one number moved slightly.
 
-(L(v + s) - L(v - s)) / 2s misses the derivative by about s² L'''/6 and by rounding of about
+(L(v + s) - L(v - s)) / 2s has a truncation error of about s² L'''/6 and a rounding error of about
 1e-16 L / s; s = 1e-5 balances the two for numbers around 1.
 """
 
@@ -18,31 +18,31 @@ from lstm_cli.engine.grad.steps import Gradients
 from lstm_cli.engine.run import Trace, run
 
 STEP = 1e-5
-# Where the first step does not agree, shorter ones: it may have passed a corner, or bent too much.
+# Shorter steps for when the first disagrees: it may have crossed a corner or strong curvature.
 SHORTER = (1.0, 0.1, 0.01)
 TOLERANCE = 1e-6
-# Numbers that are looked at; of more, a random choice. Long runs look at fewer, never under LEAST.
+# Numbers checked, chosen at random if there are more. Long runs check fewer, but at least LEAST.
 MOST, LEAST = 400, 40
-# Steps of a layer that all runs together may take.
+# Limit on the layer steps of all runs together.
 MOST_STEPS = 40_000
-# A gradient far below all others is compared with this share of the largest, not with itself.
+# A gradient far below the largest is compared relative to this share of it.
 FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
 class Margin:
-    """The largest disagreement between a gradient and central differences, and where it is.
+    """The largest disagreement between a gradient and central differences, and its position.
 
     Attributes:
-        largest: |derived - measured| over the larger of the two, or over a thousandth of the
-            largest gradient or loss weight where both are smaller than that.
+        largest: |derived - measured| relative to the larger of the two, or to a thousandth of the
+            largest gradient or loss weight if both are smaller than that.
         symbol: `d_W_f`, `d_x`, `d_h0`, `d_c0`.
-        layer, direction: whose; of x, the first.
-        index: in the array, t from 0 for x.
-        derived: what the backward table gives there.
-        measured: what the difference of two runs gives.
-        checked, total: how many numbers were looked at, and of how many.
-        tolerance: what `largest` may be.
+        layer, direction: the run; the first one for x.
+        index: position in the array, t from 0 for x.
+        derived: the value of the gradient table.
+        measured: the value from the difference of two runs.
+        checked, total: how many numbers were checked, and how many there are.
+        tolerance: the limit on `largest`.
     """
 
     largest: float
@@ -58,12 +58,12 @@ class Margin:
 
     @property
     def passed(self) -> bool:
-        """Whether the gradient agrees; nan does not."""
+        """Whether the gradient agrees; False for nan."""
         return self.largest <= self.tolerance
 
     @property
     def place(self) -> str:
-        """Where the largest disagreement is: `d_W_f[0, 3] of layer 0 forward`."""
+        """Position of the largest disagreement: `d_W_f[0, 3] of layer 0 forward`."""
         inner = ", ".join(map(str, self.index))
         return f"{self.symbol}[{inner}] of layer {self.layer} {self.direction}"
 
@@ -87,29 +87,29 @@ def check(
     most: int = 0,
     seed: int = 0,
 ) -> Margin:
-    """Compare a gradient with central differences of runs of the engine.
+    """Compare a gradient with central differences of runs.
 
     Args:
         trace: the run, in float64.
         gradients: its gradient.
         tolerance: the largest relative difference that counts as agreement.
-        step: how far a number is moved, relative to it where it is above 1.
-        most: how many numbers to look at; 0 is 400, or fewer where the run is long. Of more
-            numbers a random choice is taken, two of each array at least.
-        seed: of that choice.
+        step: how far a number is moved, relative to its size if that is above 1.
+        most: how many numbers to check; 0 means 400, or fewer for a long run. If there are more, a
+            random sample is checked, with at least two from each array.
+        seed: seed of the sample.
 
     Returns:
-        The largest disagreement. Near a corner (relu at 0, a limit of clip) there is no derivative
-        and the two may differ rightly.
+        The largest disagreement. Near a corner (relu at 0, a limit of clip) there is no derivative,
+        so that the two may legitimately differ.
 
     Raises:
-        InputError: the trace is in float32, whose rounding would drown the differences.
+        InputError: the trace is in float32, whose rounding would swamp the differences.
     """
     if trace.dtype != np.float64:
         raise InputError(
             f"a {trace.dtype.name} run is too coarse for central differences",
             where="check",
-            hint="run in float64: leave --dtype out",
+            hint="run in float64: leave out --dtype",
         )
     moved = list(_arrays(gradients))
     floor = FLOOR * _scale(gradients, moved)
@@ -133,14 +133,14 @@ def check(
 def _places(
     moved: Sequence[_Moved], chosen: Sequence[Sequence[int]]
 ) -> Iterator[tuple[_Moved, tuple[int, ...]]]:
-    """Yield every number that is looked at: its array and its index there."""
+    """Yield the array and index of every number to check."""
     for each, flat in zip(moved, chosen, strict=True):
         for place in flat:
             yield each, tuple(int(axis) for axis in np.unravel_index(place, each.value.shape))
 
 
 def _scale(gradients: Gradients, moved: Sequence[_Moved]) -> float:
-    """Return the largest gradient or weight of the loss."""
+    """Largest magnitude of any gradient or loss weight."""
     loss = gradients.loss
     arrays = [loss.h, loss.c, loss.output, *(each.gradient for each in moved)]
     return max(float(np.max(np.abs(array), initial=0.0)) for array in arrays)
@@ -159,7 +159,7 @@ def _arrays(gradients: Gradients) -> Iterator[_Moved]:
 
 
 def initial_states(trace: Trace) -> dict[str, list[Array]]:
-    """Return "h" and "c" -> the state that each layer and direction started from."""
+    """Return the initial "h" and "c" of each layer and direction."""
     first = [0 if each.direction == "forward" else -1 for each in trace.layers]
     return {
         symbol: [
@@ -171,7 +171,7 @@ def initial_states(trace: Trace) -> dict[str, list[Array]]:
 
 
 def _chosen(sizes: list[int], most: int, seed: int) -> list[list[int]]:
-    """Choose the numbers of each array that are checked."""
+    """Choose the numbers to check in each array."""
     total = sum(sizes)
     if total <= most:
         return [list(range(size)) for size in sizes]
@@ -191,7 +191,7 @@ def _disagreement(
     tolerance: float,
     floor: float,
 ) -> tuple[float, float]:
-    """Return the relative difference at one number, and what was measured there."""
+    """Return the relative difference for one number, and the measured value."""
     derived = float(moved.gradient[index])
     best = (np.inf, np.nan)
     for shorter in SHORTER:
@@ -206,7 +206,7 @@ def _disagreement(
 
 
 def _slope(gradients: Gradients, moved: _Moved, index: tuple[int, ...], size: float) -> float:
-    """Return (L(v + size) - L(v - size)) / (2 size), differences taken before they are summed."""
+    """Return (L(v + size) - L(v - size)) / (2 size), subtracting before summing."""
     loss = gradients.loss
     up, down = (_run_with(gradients.trace, moved, index, way * size) for way in (1, -1))
     with np.errstate(all="ignore"):

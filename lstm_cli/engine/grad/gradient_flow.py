@@ -1,10 +1,10 @@
-"""How a gradient fades or grows on its way back through time, unit by unit.
+"""Gradient flow: how gradients vanish or explode back through time, unit by unit.
 
-For a layer of T steps the Jacobians ∂c_T/∂c_t and ∂h_T/∂h_t say what is left, at the end, of a
-small change at step t (Hochreiter & Schmidhuber 1997, section 3). A unit's measure is the length of
-its column: ‖∂c_T/∂c_t[k]‖₂, how much of a change of unit k at t is left in all units together.
-Beside it stands the diagonal ∂c_T[k]/∂c_t[k], and the product of the forget gates between: where
-the two agree, the memory travels through the cell alone and not through h.
+For a layer of T steps, the Jacobians ∂c_T/∂c_t and ∂h_T/∂h_t tell how much of a small change at
+step t is left at the end (Hochreiter & Schmidhuber 1997, section 3). The measure for a unit is the
+norm of its column, ‖∂c_T/∂c_t[k]‖₂: how much of a change in unit k at t is left over all units.
+It is shown with the diagonal ∂c_T[k]/∂c_t[k] and the product of the forget gates in between: if
+these two agree, the memory passes through the cell state alone and not through h.
 """
 
 from __future__ import annotations
@@ -23,18 +23,17 @@ from lstm_cli.engine.run import LayerTrace, Trace, check_trace_size
 
 @dataclass(frozen=True, eq=False)
 class GradientFlow:
-    """What is left at the end of a change at each step, of one layer in one direction.
+    """How much of a change at each step is left at the end, for one layer in one direction.
 
     Attributes:
-        layer, direction: whose.
-        c: ‖∂c_T/∂c_t[k]‖₂, `(…, T, H)` in input time; 1 at the last step taken. c_t reaches c_T
-            through h_t too.
+        layer, direction: the run.
+        c: ‖∂c_T/∂c_t[k]‖₂, `(…, T, H)` in input time; 1 at the last step processed. Includes the
+            path from c_t to c_T through h_t.
         diagonal: ∂c_T[k]/∂c_t[k], `(…, T, H)`.
-        h: ‖∂h_T/∂h_t[k]‖₂ with c_t held, `(…, T, P)`.
-        forget: what multiplies c_prev in c, a forget gate's values, `(…, T, H)`; None where nothing
-            does.
-        kept: its product over the steps after t, `(…, T, H)`; likewise.
-        factor: the expression whose values `forget` has: `f`, `1 - u`; likewise.
+        h: ‖∂h_T/∂h_t[k]‖₂ with c_t held constant, `(…, T, P)`.
+        forget: the factor of c_prev in c, i.e. the forget gate, `(…, T, H)`; None if there is none.
+        kept: its product over the steps after t, `(…, T, H)`; None likewise.
+        factor: the expression of `forget`: `f`, `1 - u`; None likewise.
     """
 
     layer: int
@@ -48,9 +47,9 @@ class GradientFlow:
 
 
 def through_time(trace: Trace) -> tuple[GradientFlow, ...]:
-    """Gradient flow of every layer and direction, each by its own recurrence.
+    """Gradient flow of every layer and direction, each through its own recurrence only.
 
-    It takes H (and P) backward passes at once: memory grows with H² per row.
+    All H (and P) backward passes run at once: memory grows with H² per row.
 
     Raises:
         InputError: the Jacobians of one step would not fit.
@@ -74,9 +73,9 @@ def _gradient_flow(each: LayerTrace) -> GradientFlow:
 
 
 def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:
-    """Return the length of each column of ∂s_T/∂s_t and its diagonal, both `(…, T, n)`.
+    """Return the column norms of ∂s_T/∂s_t and its diagonal, both `(…, T, n)`.
 
-    One backward pass with a leading axis: row j of the Jacobian is the gradient of s_T[j].
+    A single backward pass with a leading axis: row j of the Jacobian is the gradient of s_T[j].
     """
     shape = each.values[state].shape
     size, lead = shape[-1], shape[:-2]
@@ -94,7 +93,7 @@ def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:
 
 
 def _product_after(gates: Array, direction: Direction) -> Array:
-    """Return the product of the gates of all later steps, `(…, T, n)`; 1 for the last."""
+    """Product of the gates over all later steps, `(…, T, n)`; 1 for the last."""
     ahead = gates if direction == "forward" else gates[..., ::-1, :]
     products = np.ones(ahead.shape)
     for t in range(ahead.shape[-2] - 2, -1, -1):

@@ -1,10 +1,10 @@
-"""The gradient of a run: the backward table evaluated through time, layers and both directions.
+"""Gradient of a run: the backward step evaluated through time, layers and both directions.
 
-The loss is a weighted sum of what the last layer puts out: of its final h (weights `dh`), its
-final c (`dc`) and its h at every step (`d_output`). Every `d_` value of every step is kept.
+The loss is a weighted sum of the outputs of the last layer: its final h (weights `dh`), its final
+c (`dc`) and its h at every step (`d_output`). Every `d_` value of every step is kept.
 
 Backpropagation through time: Werbos 1990, doi 10.1109/5.58337; for the LSTM: Greff et al. 2017,
-appendix A, doi 10.1109/TNNLS.2016.2582924. How gradients fade: Hochreiter & Schmidhuber 1997,
+appendix A, doi 10.1109/TNNLS.2016.2582924. Vanishing gradients: Hochreiter & Schmidhuber 1997,
 section 3; Bengio, Simard & Frasconi 1994, doi 10.1109/72.279181.
 """
 
@@ -21,20 +21,20 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import ShapeError
 from lstm_cli.cell.equations import Equation
-from lstm_cli.cell.gradient import GIVEN, backward_table, parameter_of
+from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
 from lstm_cli.cell.weights import Direction, LstmWeights
 from lstm_cli.engine.run import LayerTrace, Trace, check_trace_size, evaluate_rows, rounded
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """What the gradient is of: Σ h·final h + Σ c·final c + Σ output·output.
+    """The loss, Σ h·final h + Σ c·final c + Σ output·output, by its weights.
 
     Attributes:
-        h: the weights of the last layer's final h, `(…, D·P)`.
-        c: those of its final c, `(…, D·H)`.
-        output: those of its h at every step, `(…, T, D·P)`.
-        given: which of `dh`, `dc`, `d_output` were given; empty where h is all ones by default.
+        h: weights of the last layer's final h, `(…, D·P)`.
+        c: weights of its final c, `(…, D·H)`.
+        output: weights of its h at every step, `(…, T, D·P)`.
+        given: which of `dh`, `dc`, `d_output` were given; empty for the default, h all ones.
     """
 
     h: Array
@@ -43,7 +43,7 @@ class Loss:
     given: tuple[str, ...]
 
     def describe(self) -> str:
-        """Return a sentence on what the gradient is of."""
+        """Describe the loss in a sentence."""
         if not self.given:
             return "loss not given: the sum of the last layer's final h"
         return "the loss is weighted by " + ", ".join(self.given)
@@ -55,10 +55,10 @@ class LayerGradient:
 
     Attributes:
         trace: the forward values.
-        rows: the backward table.
-        values: `d_symbol` -> `(…, T, n)`, in input time: every row's, every input's, and what came
-            from outside (`d_output`, `d_h_next`, `d_c_next`).
-        parameters: parameter -> gradient of its shape, summed over time and batch axes.
+        rows: the rows of the backward step.
+        values: mapping of `d_symbol` to `(…, T, n)` in input time, for every row and input and for
+            the incoming gradients (`d_output`, `d_h_next`, `d_c_next`).
+        parameters: the gradient of each parameter in its shape, summed over time and batch axes.
     """
 
     trace: LayerTrace
@@ -68,21 +68,21 @@ class LayerGradient:
 
     @property
     def layer(self) -> int:
-        """The layer's number, from 0."""
+        """The layer's index, from 0."""
         return self.trace.layer
 
     @property
     def direction(self) -> Direction:
-        """Which way through time the forward step went."""
+        """Direction in time of the forward run."""
         return self.trace.direction
 
     @property
     def weights(self) -> LstmWeights:
-        """What the layer was run with."""
+        """Weights that the layer was run with."""
         return self.trace.weights
 
     def at(self, t: int) -> dict[str, Array]:
-        """Return `d_symbol` -> `(…, n)` at input time `t`, counted from 1."""
+        """Return the gradients `(…, n)` of every symbol at input time `t`, counted from 1."""
         return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
 
     def parameters_at(self, t: int) -> dict[str, Array]:
@@ -91,12 +91,12 @@ class LayerGradient:
 
     @property
     def h0(self) -> Array:
-        """The gradient with respect to h before the first step taken, `(…, P)`."""
+        """Gradient with respect to h before the first step processed, `(…, P)`."""
         return self._first("d_h_prev")
 
     @property
     def c0(self) -> Array:
-        """The gradient with respect to c before the first step taken, `(…, H)`."""
+        """Gradient with respect to c before the first step processed, `(…, H)`."""
         return self._first("d_c_prev")
 
     def _first(self, symbol: str) -> Array:
@@ -105,12 +105,12 @@ class LayerGradient:
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """The gradient of a loss with respect to everything in a run.
+    """Gradients of a loss with respect to every value and parameter of a run.
 
     Attributes:
         trace: the run.
-        loss: what it is the gradient of.
-        layers: one LayerGradient for each layer and direction, in the order of `trace.layers`.
+        loss: the loss.
+        layers: one LayerGradient per layer and direction, in the order of `trace.layers`.
     """
 
     trace: Trace
@@ -119,18 +119,18 @@ class Gradients:
 
     @cached_property
     def x(self) -> Array:
-        """The gradient with respect to the input, `(…, T, I)`: the sum of both directions'."""
+        """Gradient with respect to the input, `(…, T, I)`, summed over both directions."""
         first = [each.values["d_x"] for each in self.layers if each.layer == 0]
         return np.asarray(sum(first[1:], start=first[0]))
 
     @property
     def h(self) -> tuple[Array, ...]:
-        """The gradient with respect to each layer's and direction's initial h, `(…, P)`."""
+        """Gradient with respect to the initial h of each layer and direction, `(…, P)`."""
         return tuple(each.h0 for each in self.layers)
 
     @property
     def c(self) -> tuple[Array, ...]:
-        """The gradient with respect to each layer's and direction's initial c, `(…, H)`."""
+        """Gradient with respect to the initial c of each layer and direction, `(…, H)`."""
         return tuple(each.c0 for each in self.layers)
 
     def __repr__(self) -> str:
@@ -143,7 +143,7 @@ def grad(
     dc: Array | Sequence[Any] | None = None,
     d_output: Array | Sequence[Any] | None = None,
 ) -> Gradients:
-    """Return the gradient of a loss through a run; where none is given, of the sum of `trace.h`.
+    """Compute the gradient of a loss through a run; the default loss is the sum of `trace.h`.
 
     Args:
         trace: the run.
@@ -151,10 +151,10 @@ def grad(
         dc: with respect to `trace.c`, `(…, D·H)`.
         d_output: with respect to `trace.output`, `(…, T, D·P)`.
 
-    A float32 trace is read as it is; each row is then computed in float64 and rounded.
+    For a float32 trace each row is computed in float64 and rounded.
 
     Raises:
-        ShapeError: a weight does not fit what it belongs to.
+        ShapeError: a weight of the loss has the wrong shape.
         CellError: a row of a cell has a name that the backward step needs.
         InputError: values and gradients together would not fit.
     """
@@ -168,7 +168,7 @@ def grad(
         outputs = _cut(above, [each.weights.output_size for each in own])
         final_h = _cut(loss.h, [each.weights.output_size for each in own])
         final_c = _cut(loss.c, [each.weights.hidden_size for each in own])
-        if level < top:  # only the last layer's final states are in the loss
+        if level < top:  # only the final states of the last layer contribute to the loss
             final_h, final_c = ([np.zeros(())] * len(own) for _ in range(2))
         done[level] = [
             _through_layer(each, outputs[place], final_h[place], final_c[place], trace.dtype)
@@ -189,7 +189,7 @@ def _loss(trace: Trace, dh: Any, dc: Any, d_output: Any) -> Loss:
 
 
 def _weight(name: str, given: Any, like: Array) -> Array:
-    """Return a weight of the loss in the shape of what it weighs; zeros where none is given."""
+    """Return a weight of the loss in the shape of its target; zeros if none is given."""
     value = np.asarray(0.0 if given is None else given, dtype=np.float64)
     try:
         if value.ndim and value.shape[-1] != like.shape[-1]:
@@ -200,20 +200,20 @@ def _weight(name: str, given: Any, like: Array) -> Array:
         raise ShapeError(
             f"{name} has shape {value.shape}, {what} has {like.shape}",
             where=name,
-            hint="one number for each unit of the last layer, directions side by side",
+            hint="one number per unit of the last layer, directions side by side",
         ) from None
 
 
 def _cut(joined: Array, sizes: Sequence[int]) -> list[Array]:
-    """Return the directions' parts of a vector `(…, sum of sizes)`."""
+    """Split a vector `(…, sum of sizes)` by direction."""
     return np.split(joined, np.cumsum(sizes)[:-1], axis=-1)
 
 
 def _through_layer(
     each: LayerTrace, d_output: Array, dh: Array, dc: Array, dtype: np.dtype[Any]
 ) -> LayerGradient:
-    """Return the gradients of one layer in one direction."""
-    rows = backward_table(each.cell)
+    """Compute the gradients of one layer in one direction."""
+    rows = grad_table(each.cell)
     kept: dict[str, Array] = {}
     for t, values in steps_back(each, d_output, dh, dc, dtype):
         for symbol, value in values.items():
@@ -234,17 +234,17 @@ def _forward_name(symbol: str) -> str:
 def steps_back(
     each: LayerTrace, d_output: Array, dh: Array, dc: Array, dtype: np.dtype[Any]
 ) -> Iterator[tuple[int, dict[str, Array]]]:
-    """Yield (t from 0, `d_symbol` -> `(…, n)`) from the last step that was taken to the first.
+    """Yield (t from 0, `d_symbol` -> `(…, n)`) from the last step processed to the first.
 
     Args:
         each: the forward values.
-        d_output: what reaches h at each step from outside, `(…, T, P)`.
-        dh, dc: what reaches the final h `(…, P)` and the final c `(…, H)`.
-        dtype: what each value is rounded to.
+        d_output: gradient that reaches h at each step from outside, `(…, T, P)`.
+        dh, dc: gradients of the final h `(…, P)` and the final c `(…, H)`.
+        dtype: the type that each value is rounded to.
 
     The gradients may have more leading axes than the trace.
     """
-    rows = [row for row in backward_table(each.cell) if not parameter_of(row.symbol)]
+    rows = [row for row in grad_table(each.cell) if not parameter_of(row.symbol)]
     parameters = {name: rounded(a, dtype) for name, a in each.weights.arrays.items()}
     following = _vectors(each, dh, dc)
     times = range(each.steps)
@@ -258,7 +258,7 @@ def steps_back(
 
 
 def _vectors(each: LayerTrace, dh: Array, dc: Array) -> dict[str, Array]:
-    """Gradients handed to the step before: a bare 0 as a vector, for a matrix may multiply it."""
+    """Gradients passed to the previous step, with a bare 0 as a vector for matrix products."""
     sizes = each.weights.output_size, each.weights.hidden_size
     dh, dc = (
         np.broadcast_to(d, (size,)) if d.ndim == 0 else d
@@ -274,9 +274,9 @@ def _double(array: Array) -> Array:
 def _parameter_gradients(
     each: LayerTrace, rows: Sequence[Equation], d: Mapping[str, Array], times: slice
 ) -> dict[str, Array]:
-    """Return parameter -> its gradient, summed over the steps chosen and all batch axes.
+    """Compute the gradient of each parameter, summed over the chosen steps and all batch axes.
 
-    The rows are evaluated over all steps at once: time is one more batch axis.
+    The rows are evaluated over all steps at once, with time as another batch axis.
     """
     at = (..., times, slice(None)) if times != slice(None) else (...,)
     known = {symbol: _double(values[at]) for symbol, values in each.values.items()}
@@ -294,6 +294,6 @@ def _parameter_gradients(
 
 
 def _summed(value: Array, shape: tuple[int, ...]) -> Array:
-    """Return a gradient in its parameter's shape, leading axes summed."""
+    """Sum a gradient over leading axes to its parameter's shape."""
     lead = value.ndim - len(shape)
     return np.array(np.broadcast_to(value.sum(axis=tuple(range(max(lead, 0)))), shape))

@@ -295,6 +295,30 @@ def test_a_name_that_leads_elsewhere_is_not_kept(tmp_path: Path) -> None:
     assert list(Folder(str(tmp_path)).finished()) == ["k"]
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"bytes": Infinity}', '{"bytes": 1', "[]", "\xff", '{"parts": 3}', ""]
+)
+def test_a_damaged_record_is_no_part(text: str, tmp_path: Path) -> None:
+    """Torn, forged and endless records are passed over; parts beside them are found."""
+    record = {"key": "k", "name": folder.part_name(0, "0" * 32), "bytes": 1, "crc32": 1,
+              "samples": 1, "failed": 0, "matched": 0, "mismatched": 0}  # fmt: skip
+    (tmp_path / "_parts").mkdir()
+    (tmp_path / "_parts" / "k.json").write_text(json.dumps(record))
+    for name in ("_parts/torn.json", "manifest.json"):
+        (tmp_path / name).write_bytes(text.encode("latin-1"))
+    assert list(Folder(str(tmp_path)).finished()) == ["k"]
+
+
+def test_a_part_keeps_its_form() -> None:
+    """The records of parts that unfinished runs have left are read, and written alike."""
+    text = (
+        '{"key": "5c", "name": "part-000000-00112233445566aa.jsonl", "bytes": 90, "crc32": 12, '
+        '"samples": 3, "failed": 1, "matched": 1, "mismatched": 0, "files": {"w.npz": "ab"}, '
+        '"assumed": {"h0": 2}, "handed_on": {}}'
+    )
+    assert json.dumps(folder.FinishedPart.read(json.loads(text)).as_dict()) == text
+
+
 # ---- what is sent
 
 
@@ -339,7 +363,7 @@ def test_ranges_are_the_chunks(
     found = line_ranges(path, origin)
     assert found is not None
     read: list[Any] = [read_range(path, origin, each) for each in found]
-    assert [(list(c.numbers), c.lines) for c in read] == [(list(c.numbers), c.lines) for c in whole]
+    assert [(list(c.numbers), c.raw) for c in read] == [(list(c.numbers), c.raw) for c in whole]
 
 
 def test_documents_and_long_lines_are_no_ranges(

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_cli.commands.batch.journal import Entry
 from lstm_cli.commands.batch.work import ChunkAnswers, Work
 from lstm_cli.files import digests
 from lstm_cli.samples import Chunk, files, settings
@@ -384,3 +385,13 @@ def test_a_file_that_many_samples_name_is_hashed_once(
     assert known.of(name) != first
     assert len(read) == 3
     assert known.of(str(tmp_path / "missing")) == known.of(str(tmp_path)) == ""
+
+
+def test_an_entry_keeps_its_form() -> None:
+    """The lines of journals that unfinished runs have left are read, and written alike."""
+    line = (
+        b'{"key": "5c", "start": 7, "size": 90, "crc": 12, "tally": {"samples": 3, "failed": 1, '
+        b'"matched": 1, "mismatched": 0, "assumed": {"h0": 2}, "handed_on": {}}, "failed": [1], '
+        b'"files": {"w.npz": "ab"}}\n'
+    )
+    assert Entry.read(json.loads(line)).line() == line

@@ -184,7 +184,7 @@ def test_the_first_value_that_departs_is_in_the_order_of_computation() -> None:
     assert (found.first.symbol, found.first.t, found.first.unit) == ("g", 3, 1)
     assert found.verdict == "unexplained"
     assert found.agree == {"f": True, "i": True, "g": False, "o": True, "c": False, "h": False}
-    assert "f, i and o agree, g, c and h depart: look at the candidate cell state" in " ".join(
+    assert "f, i and o agree, g, c and h differ: look at the candidate cell state" in " ".join(
         found.signature
     )
 
@@ -257,6 +257,31 @@ def test_the_line_that_gives_theirs_does() -> None:
     np.testing.assert_allclose(again, theirs, atol=1e-12)
 
 
+@pytest.mark.parametrize(("cell", "traced", "told"), [
+    ("peephole", False, True), ("own", False, True), ("peephole", True, True), ("own", True, False),
+])  # fmt: skip
+def test_the_line_that_gives_theirs_names_the_cell(
+    cell: str, traced: bool, told: bool, tmp_path: Path
+) -> None:
+    """The cell is in the line; for a trace of a table that no option names there is none."""
+    own, mine, theirs = (str(tmp_path / name) for name in ("own.toml", "mine.json", "theirs.json"))
+    Path(own).write_text('base = "lstm"\n[edit]\nc = "i * c_prev + f * g"\n')
+    given = ["--x", "0.5,1;-1,2", "--h", "0.1,0.2", "--c", "1,-1", "--preset", "random",
+             "--cell", own if cell == "own" else cell]  # fmt: skip
+    call(*given, "--json", "-o", mine)
+    call(*given, "--activations", "sigmoid,tanh,relu", "--json", "-o", theirs)
+    wrong = json.loads(Path(theirs).read_text())["h"]
+    asked = [mine, theirs, *given[-2:]] if traced else [
+        *given, "--expect", "h=" + ",".join(map(repr, wrong))]  # fmt: skip
+    (record,) = call("diagnose", *asked, "--json").lines
+    finding = next(each for each in record["findings"] if each["id"] == "relu-output")
+    lines = [each["run"] for each in finding["commands"] if each["does"] == "reproduces"]
+    assert bool(lines) == told
+    for line in lines:
+        again = call(*shlex.split(line)[1:], "--json").json["h"]
+        np.testing.assert_allclose(again, wrong, atol=1e-12)
+
+
 TRACE = ["--x", "0.5,1;0.2,-1", "--h", "0.1,0.2", "--c", "1,-1", "--preset", "random"]
 
 
@@ -320,12 +345,12 @@ REFUSED = {
     "nothing": ([], 2, "there are no numbers to explain"),
     "no symbol": (["--x", "1", "--expect", "0.5"], 2, "does not say what the numbers are of"),
     "unknown symbol": (["--x", "1", "--expect", "q=0.5"], 3, "the cell does not compute 'q'"),
-    "wrong size": (["--x", "1,2", "--expect", "h=0.5"], 3, "h has shape (1,), the run gives (2,)"),
+    "wrong size": (["--x", "1,2", "--expect", "h=0.5"], 3, "h has shape (1,), but the run gives (2,)"),
     "bad tolerance": (["--x", "1", "--expect", "h=1", "--atol", "-1"], 2, "--atol is -1"),
     "both": ([SAMPLES / "question.json", "--x", "1"], 2, "--x and a file are both given"),
     "nothing expected": (["-"], 3, "expects nothing"),
     "no file": (["nowhere.json"], 3, "nowhere.json"),
-    "fraction as integer": (["--x", "1", "--expect", "h=0.5", "--fixed", "Q3.12"], 3, "not whole"),
+    "fraction as integer": (["--x", "1", "--expect", "h=0.5", "--fixed", "Q3.12"], 3, "not integers"),
     "out of format": (["--x", "1", "--expect", "h=99999", "--fixed", "Q3.12"], 3, "outside Q3.12"),
     "idle": (["--x", "1", "--expect", "h=1", "--fixed-rounding", "floor"], 2, "without --fixed"),
 }  # fmt: skip
@@ -416,7 +441,7 @@ def test_list_mistakes_has_a_page_for_each() -> None:
     assert "h = o * c" in page
     assert "fix: h = o * tanh(c)" in page
     assert_refused(call("list", "mistakes", "no-tnah-on-c"), 2, "no mistake 'no-tnah-on-c'")
-    assert_refused(call("list", "cells", "lstm"), 2, "cells have no pages of their own")
+    assert_refused(call("list", "cells", "lstm"), 2, "cells have no individual pages")
 
 
 def test_a_large_search_asks_for_no_more_than_a_few_runs() -> None:
@@ -440,7 +465,7 @@ def test_a_layer_too_large_for_all_pairs_says_so(monkeypatch: pytest.MonkeyPatch
     trace = run(Model.single(weights), *random_inputs(weights, 1))
     found = diagnose(trace, {"h": trace.h + 1.5})
     assert found.verdict == "unexplained"
-    assert "two changes of matrices together were not tried" in found.signature[-1]
+    assert "pairs of changes to matrices were not tried" in found.signature[-1]
 
 
 @pytest.mark.parametrize("digits", [2, 3, 5])
@@ -459,3 +484,12 @@ def test_numbers_too_large_for_a_type_warn_of_nothing() -> None:
     """x = 1e300 overflows float32 and bfloat16 without a word on stderr."""
     answer = call("diagnose", "--x", "1e300,-1e300", "--expect", "h=0.1,0.2")
     assert (answer.code, answer.err) == (1, "")
+
+
+def test_a_right_number_that_is_nan_agrees_with_none() -> None:
+    """Where our own run is nan no number of theirs matches, and the page shows both."""
+    answer = call("diagnose", "--x", "nan,1", "--h", "0.5,-0.25", "--allow-nonfinite",
+                  "--expect", "h=0.1,0.2")  # fmt: skip
+    assert answer.code == 1
+    assert "ours nan, theirs 0.1" in answer.out
+    assert "right   nan, nan" in answer.out

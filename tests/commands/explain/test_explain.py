@@ -17,9 +17,9 @@ from lstm_cli.cell.cells import VARIANTS, Cell, cell_named, parse_table
 from lstm_cli.cell.notation import UNICODE
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
+from lstm_cli.show.sentences import Teller
 from lstm_cli.show.worked import grouped, known_at
-from lstm_cli.show.worked_sentences import Teller
-from tests.commands.explain.test_exercise import EVIL, assert_balanced, evil_cell
+from tests.commands.exercise.test_exercise import EVIL, assert_balanced, evil_cell
 from tests.commands.test_schemas import validator
 from tests.conftest import random_arrays, random_inputs
 from tests.show.test_working import FUNCTIONS, read
@@ -388,11 +388,10 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "unknown row": (["--x", "1", "--only", "f,q"], 2, "the cell does not compute 'q'"),
     "unknown unit": (["--x", "1,2", "--unit", "2"], 2, "'2' is outside 0 to 1"),
     "unknown step": (["--x", "1;2", "--at", "3"], 2, "'3' is outside 1 to 2"),
-    "an exercise's option": (["--x", "1", "--show-key"], 2, "--show-key has no effect without --exercise"),
-    "a step's option": (["--exercise", "--only", "f"], 2, "--only has no effect beside --exercise"),
+    "an exercise's option": (["--x", "1", "--show-key"], 2, "No such option: --show-key"),
     "unknown format": (["--x", "1", "-f", "csv"], 2, "unknown format 'csv'"),
     "a word and x": (["forget-gate", "--x", "1"], 2, "--x has no effect beside the word"),
-    "a word and an exercise": (["forget-gate", "--exercise"], 2, "--exercise has no effect"),
+    "a word and an exercise": (["forget-gate", "--exercise"], 2, "lstm-step exercise forget-gate"),
     "an unknown word": (["forgte-gate"], 2, "did you mean 'forget-gate'?"),
     "no terms": (["--x", "1", "--terms", "0"], 2, "--terms"),
     "shapes": ([*HAND, "--h", "1,2"], 3, "--h has"),
@@ -419,6 +418,17 @@ def test_many_samples_are_refused(tmp_path: Path) -> None:
 # ---- words
 
 
+@pytest.mark.parametrize("arguments", [["--json"], ["-f", "json"]], ids=" ".join)
+def test_a_page_of_the_glossary_has_no_json(arguments: list[str]) -> None:
+    """A page of the glossary says that it has no JSON, in JSON as it was asked for."""
+    answer = call("explain", "forget-gate", *arguments)
+    assert answer.code == 2
+    error = json.loads(answer.err)["error"]
+    assert "has no JSON" in error["message"]
+    assert error["where"] in ("--json", "-f json")
+    assert "text, markdown, latex" in error["try"]
+
+
 def test_a_word_has_its_page() -> None:
     """`explain forget-gate` prints its page in each format, `explain words` lists it."""
     assert "f_t = σ(z_f)" in page("forget-gate")
@@ -431,10 +441,10 @@ def test_a_word_has_its_page() -> None:
 
 
 def test_help_shows_the_examples_and_loads_nothing_heavy() -> None:
-    """`explain --help` names the three uses without numpy or rich."""
+    """`explain --help` names both uses without numpy or rich."""
     done = shell("explain", "--help")
     assert done.returncode == 0
-    for word in (b"--unit", b"--exercise", b"forget-gate", b"[WORD]"):
+    for word in (b"--unit", b"forget-gate", b"[WORD]"):
         assert word in done.stdout
     code = ("import sys; from lstm_cli.commands._main import program; program(['explain', '--help']); "
             "print([m for m in ('numpy', 'rich.console', 'lstm_cli.engine.run') if m in sys.modules])")  # fmt: skip

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from lstm_cli.base.errors import UsageError
 from lstm_cli.cell.equations import FUNCTIONS
-from lstm_cli.cell.gradient import backward_table
+from lstm_cli.cell.grad import grad_table
 from lstm_cli.cell.presets import PRESETS
 from lstm_cli.commands.explain.glossary import WORDS, Word, word_named
 from lstm_cli.commands.explain.glossary.runs import command_of
@@ -100,7 +100,7 @@ def test_every_file_is_a_word() -> None:
 def test_a_word_points_at_what_exists(word: Word) -> None:
     """Rows, functions, facts, presets, mistakes and other words that a page names are there."""
     cell = word.table
-    backward = {row.symbol for row in backward_table(cell)}
+    backward = {row.symbol for row in grad_table(cell)}
     assert set(word.symbols) <= {*cell.symbols} | backward
     assert set(word.functions) <= set(FUNCTIONS)
     assert set(word.facts) <= set(FACTS)

@@ -302,8 +302,8 @@ def test_labels_are_shown_and_never_read(tmp_path: Path) -> None:
     ("how", "words"),
     [
         ({"symbols": ("f", "q")}, "no row 'q'"),
-        ({"kind": "gif"}, "no kind of picture 'gif'"),
-        ({"what": "pie"}, "no form of picture 'pie'"),
+        ({"kind": "gif"}, "unknown picture kind 'gif'"),
+        ({"what": "pie"}, "unknown picture form 'pie'"),
         ({"width_cm": 0.5}, "0.5 cm wide"),
         ({"width_cm": float("nan")}, "nan cm wide"),
         ({"view": View(units="9")}, "outside 0 to 2"),
@@ -321,7 +321,7 @@ def test_a_picture_metres_high_is_refused() -> None:
     """A hundred layers are too many for a page, and for the memory of a PNG."""
     layers = tuple(Layer({"forward": random_weights(LSTM, 3, 3, seed=s)}) for s in range(100))
     trace = run(Model(layers), np.ones((4, 3)))
-    with pytest.raises(UsageError, match="600 panels make a picture"):
+    with pytest.raises(UsageError, match="600 panels would make a picture"):
         draw_over_time(trace, View(), "png")
 
 

@@ -376,7 +376,7 @@ def test_units_that_are_alike_are_named() -> None:
     """What units could change places is said."""
     document = weakened("units-alike")
     (verdict,) = [v for v in vetted([document]).blind if v.row.id == "units-permuted"]
-    assert verdict.detail == "units 0 and 1 exchanged"
+    assert verdict.detail == "units 0 and 1 swapped"
 
 
 # ---- the score
@@ -427,7 +427,7 @@ def test_what_sizes_make_the_same_is_no_mistake(
     told = {v.row.id for v in suite.same()}
     assert same_for_any <= told
     assert not told & {v.row.id for v in suite.blind}
-    assert "no numbers tell, in this cell and sizes: " in shown(answered(strong(inputs, units)))
+    assert "equivalent for this cell and these sizes: " in shown(answered(strong(inputs, units)))
 
 
 def shown(document: Json, *options: object) -> str:
@@ -1013,9 +1013,9 @@ REFUSED: list[tuple[list[object], int, str]] = [
     (
         [SAMPLES / "hand.json", SAMPLES / "parity.json", "-o", "b.json"],
         2,
-        "one file, and there are 2",
+        "one file, but there are 2",
     ),
-    ([SAMPLES / "hand.json", "--layer", "1"], 2, "--weights"),
+    ([SAMPLES / "hand.json", "--allow-external-data"], 2, "--weights"),
     ([SAMPLES / "hand.json", "--seed", "1"], 2, "--preset"),
     ([SAMPLES / "hand.json", "--preset", "ones", "--weights", "x.npz"], 2, "both given"),
     ([SAMPLES / "hand.json", "-o", "/no/such/folder/b.json"], 5, "cannot write"),
@@ -1135,3 +1135,20 @@ def test_every_mistake_can_be_made_in_every_cell() -> None:
         made = outcomes(right, claims, vetted_mistakes())
         assert len(made) > 50
         assert all(each.excess * EXACT >= 0 for each in made)
+
+
+def test_gates_go_by_their_parts(tmp_path: Path) -> None:
+    """A candidate by the letter f is no gate that is shut, and none is told of by a bare letter."""
+    cell = tmp_path / "own.toml"
+    cell.write_text(
+        'base = "lstm"\n[edit]\nf = "tanh(z_f)"\ng = "sigmoid(z_g)"\nc = "i * c_prev + g * f"\n'
+    )
+    sample = tmp_path / "sample.json"
+    sample.write_text(json.dumps({
+        "id": "a", "x": [[0.1, 0.2]], "cell": str(cell), "weights": {"preset": "zeros"},
+        "expected": {"h": [0.0, 0.0], "c": [0.0, 0.0]},
+    }))  # fmt: skip
+    (suite,) = call("vet", sample, "--json").json["suites"]
+    told = " ".join(each["sentence"] for each in suite["causes"])
+    assert "the candidate is 0 at every step" in told
+    assert "shut or wide open" not in told

@@ -1,4 +1,4 @@
-"""A connection to a cluster that can do the work, or the reason why not."""
+"""Connections to a cluster that can do the work, or the reason why it cannot."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ VERSION = "lstm_cli.base.version:__version__"
 
 @contextlib.contextmanager
 def connected(address: str, jobs: int = 0) -> Iterator[Cluster]:
-    """Give a cluster, and let go of it: the scheduler at an address, or one on this machine.
+    """Connect to a cluster while this lasts: by a scheduler's address, or one on this machine.
 
     Args:
         address: `tcp://host:port`, `tls://host:port`, or `local`.
         jobs: of a local one, how many processes; 0 is one for each core.
 
     Raises:
-        UsageError: distributed is missing, the address is none.
+        UsageError: distributed is missing, or this is not an address.
         ClusterError: nobody answers there, it has no workers, they have another lstm-cli.
     """
     _check_installed()
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
-    # What goes wrong is said by us, once; Dask would show tracebacks of it.
+    # Errors are reported by us, once; Dask would show tracebacks.
     with contextlib.ExitStack() as stack:
         for logger in ("distributed", "distributed.client", "distributed.gc"):
             stack.enter_context(silence_logging_cmgr(logging.CRITICAL, logger))
@@ -64,7 +64,7 @@ def _check_installed() -> None:
 
 @contextlib.contextmanager
 def local_cluster(workers: int, allowed_failures: int = 0) -> Iterator[Any]:
-    """Give a cluster of processes of this machine, which listens to no other machine.
+    """Start a cluster of processes on this machine, which listens to no other machine.
 
     Args:
         workers: how many processes.
@@ -75,8 +75,8 @@ def local_cluster(workers: int, allowed_failures: int = 0) -> Iterator[Any]:
 
     settings = {
         "distributed.scheduler.allowed-failures": allowed_failures,
-        # A process that died is started again. So much later Dask would end that one too: it
-        # looks for it in a list that is not brought up to date.
+        # A process that died is restarted. After this time Dask would end the new one too, since
+        # it looks for it in an outdated list.
         "distributed.deploy.lost-worker-timeout": "10000 days",
     }
     with (
@@ -97,10 +97,10 @@ def _timeout() -> float:
 
 
 def _check_answers(address: str) -> None:
-    """Refuse an address that nobody answers at; a client that fails would say so for a minute.
+    """Refuse an address where nobody answers: a client would complain for a minute.
 
     Raises:
-        UsageError: it is no address.
+        UsageError: it is not an address.
         ClusterError: nobody answers.
     """
     from distributed.comm.core import connect
@@ -145,7 +145,7 @@ def _check_workers(client: Any, address: str) -> None:
             where=f"--dask {safe(address)}",
             hint="start some: dask worker " + shell_word(address),
         ) from None
-    # Asked by a function of Python's own: it is there also where lstm-cli is not.
+    # Asked with a function of the standard library, which is there even without lstm-cli.
     found = client.run(pkgutil.resolve_name, VERSION, on_error="return")
     others = {worker: each for worker, each in found.items() if each != __version__}
     if others:

@@ -1,4 +1,4 @@
-"""A folder of parts: answers in files that are whole or not there, a manifest, and `_SUCCESS`.
+"""A folder of parts: answers in files that are whole or absent, a manifest, and `_SUCCESS`.
 
 A part's name has its number and the key of its content. When its answers are there,
 `_parts/KEY.json` says so, with their size and checksum: a part without it is not finished. When all
@@ -12,14 +12,21 @@ import json
 import os
 import re
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from lstm_cli.base.errors import LstmStepError, OutputError, safe
+from lstm_cli.base.errors import OutputError, safe
 from lstm_cli.base.version import __version__
+from lstm_cli.commands.batch.store import (
+    Keeping,
+    Kept,
+    Store,
+    parse_or_none,
+    read_files,
+    read_or_none,
+)
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import check_unread, note_read
 from lstm_cli.files.remote import is_remote, place_of
@@ -27,53 +34,49 @@ from lstm_cli.samples.settings import Tally
 
 SCHEMA = "lstm-step/1"
 SUCCESS, MANIFEST, FINISHED = "_SUCCESS", "manifest.json", "_parts"
-# Of each part, so many samples that failed or differ are said on stderr; all are in the answers.
+# How many failures and differences of a part go to stderr; all are in the answers.
 MAX_NOTES = 5
 PIECE_BYTES = 2**20
 _OURS = re.compile(r"part-\d{6,}-[0-9a-f]{16}\.jsonl(\.[0-9a-f]{32})?")
 
 
 @dataclass(frozen=True)
-class Record:
+class FinishedPart(Kept):
     """A finished part.
 
     Attributes:
-        key: of its content, and of the batch's settings.
         name: of its file.
-        bytes, crc32: of its answers.
-        samples, failed, matched, mismatched, assumed, handed_on: how they went.
-        files: weights and cells that its samples name: path -> digest of what was in them.
     """
 
-    key: str
     name: str
-    bytes: int
-    crc32: int
-    samples: int
-    failed: int
-    matched: int
-    mismatched: int
-    files: Mapping[str, str]
-    assumed: Mapping[str, int] = field(default_factory=dict)
-    handed_on: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record as a JSON object."""
-        return asdict(self)
+        """The part as a JSON object."""
+        counts = asdict(self.tally)
+        texts = {each: counts.pop(each) for each in ("assumed", "handed_on")}
+        return {"key": self.key, "name": self.name, "bytes": self.size, "crc32": self.crc,
+                **counts, "files": dict(self.files), **texts}  # fmt: skip
 
-    @property
-    def tally(self) -> Tally:
-        """How its samples went."""
-        return Tally(self.samples, self.failed, self.matched, self.mismatched, self.assumed,
-                     self.handed_on)  # fmt: skip
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> Self:
+        """Read a part from its JSON object.
+
+        Raises:
+            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is not a part.
+        """
+        name = str(record["name"])
+        if not _OURS.fullmatch(name):
+            raise ValueError("a name that leads elsewhere")
+        return cls(str(record["key"]), int(record["bytes"]), int(record["crc32"]),
+                   Tally.read(record), read_files(record), name)  # fmt: skip
 
 
 def part_name(number: int, key: str) -> str:
-    """Return the name of a part's file; names sort as parts do."""
+    """Name of a part's file; names sort in the order of parts."""
     return f"part-{number:06d}-{key[:16]}.jsonl"
 
 
-class Folder:
+class Folder(Store[FinishedPart]):
     """A folder of parts, here or elsewhere.
 
     Args:
@@ -81,60 +84,73 @@ class Folder:
         root: what a path is relative to, where that is not this process's folder.
     """
 
+    refusals = (Exception,)  # each backend has exceptions of its own
+    another = "-o"
+
     def __init__(self, name: str, root: str = "") -> None:
+        super().__init__(name, root)
         self.name = name
         self.path = place_of(name, root)
         self.remote = is_remote(name)
 
     def begin(self) -> None:
-        """Make the folder; from here on it is not finished.
+        """Make the folder, and mark it as unfinished.
 
         Raises:
             OutputError: it cannot be made or written; one of its files is also read.
         """
         self.check_unread()
-        with self._writing():
+        with self.writing():
             (self.path / FINISHED).mkdir(parents=True, exist_ok=True)
             (self.path / SUCCESS).unlink(missing_ok=True)
 
-    def finished(self) -> dict[str, Record]:
-        """Return the parts that earlier runs finished, by key; damaged ones are left out."""
-        with self._writing():
-            records = [_record(text) for text in self._texts()]
-            manifest = _json(self._text(self.path / MANIFEST))
-        parts = manifest.get("parts") if isinstance(manifest, dict) else None
-        records += [_record(json.dumps(each)) for each in parts or []]
-        return {each.key: each for each in records if each is not None}
+    def finished(self) -> dict[str, FinishedPart]:
+        """Find the parts that earlier runs finished, by key; damaged records are left out."""
+        with self.writing():
+            records = [parse_or_none(data) for data in self._notes()]
+            manifest = parse_or_none(self._data(self.path / MANIFEST))
+        listed = manifest.get("parts") if isinstance(manifest, dict) else None
+        records += listed if isinstance(listed, list) else []
+        parts = (read_or_none(FinishedPart.read, each) for each in records)
+        self.known = {part.key: part for part in parts if part is not None}
+        return self.known
 
-    def _texts(self) -> Iterator[str]:
+    def _notes(self) -> Iterator[bytes]:
         if not (self.path / FINISHED).is_dir():
             return
         for each in (self.path / FINISHED).iterdir():
             if each.name.endswith(".json"):
-                yield self._text(each)
+                yield self._data(each)
 
-    def _text(self, path: Path) -> str:
+    def _data(self, path: Path) -> bytes:
         try:
-            return path.read_bytes().decode(errors="replace")
+            return path.read_bytes()
         except FileNotFoundError:
-            return ""
+            return b""
 
-    def keep(self, record: Record, name: str) -> Record | None:
-        """Return the record of a finished part, under its name now; None where it is damaged."""
-        path = self.path / record.name
-        with self._writing():
-            if not path.is_file() or _checksum(path) != (record.bytes, record.crc32):
-                return None
-            kept = replace(record, name=name)
-            if record.name != name:
-                path.rename(self.path / name)
+    def pieces(self, entry: FinishedPart) -> Iterator[bytes]:
+        """Yield the answers of a part."""
+        path = self.path / entry.name
+        if path.is_file():
+            with path.open("rb") as stream:
+                while piece := stream.read(PIECE_BYTES):
+                    yield piece
+
+    def keep(self, part: FinishedPart, name: str) -> FinishedPart | None:
+        """Keep a finished part, under this name; return it, or None where it no longer holds."""
+        if not self.holds(part):
+            return None
+        kept = replace(part, name=name)
+        with self.writing():
+            if part.name != name:
+                (self.path / part.name).rename(self.path / name)
             self._note(kept)
         return kept
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
         """Write a file that is whole or not there, also where two workers write it at once."""
-        with self._writing():
-            # Elsewhere, a file is there when it is closed; here, when it has its name.
+        with self.writing():
+            # A remote file appears when it is closed; a local one when it gets its name.
             path = self.path / name
             temporary = path if self.remote else path.with_name(f"{path.name}.{uuid.uuid4().hex}")
             try:
@@ -151,23 +167,19 @@ class Folder:
                     temporary.unlink(missing_ok=True)
                 raise
 
-    def finish_part(self, record: Record) -> None:
-        """Say that a part is there."""
-        with self._writing():
-            self._note(record)
+    def _note(self, part: FinishedPart) -> None:
+        """Record that a part is finished."""
+        self.write(f"{FINISHED}/{part.key}.json", [json.dumps(part.as_dict()).encode()])
 
-    def _note(self, record: Record) -> None:
-        self.write(f"{FINISHED}/{record.key}.json", [json.dumps(record.as_dict()).encode()])
-
-    def check_seen(self, records: Sequence[Record]) -> None:
+    def check_seen(self, parts: Sequence[FinishedPart]) -> None:
         """Refuse parts that workers wrote where this process cannot see them.
 
         Raises:
             OutputError: one of them is missing here, or of another size.
         """
-        with self._writing():
+        with self.writing():
             sizes = self._sizes()
-            missing = [each for each in records if sizes.get(each.name) != each.bytes]
+            missing = [each for each in parts if sizes.get(each.name) != each.size]
         if missing:
             raise OutputError(
                 f"workers wrote {len(missing)} parts that are not there, {safe(missing[0].name)}",
@@ -176,12 +188,12 @@ class Folder:
             )
 
     def check_unread(self) -> None:
-        """Refuse to replace or to drop a file that is read.
+        """Refuse to replace or remove a file that is read.
 
         Raises:
             OutputError: names it.
         """
-        with self._writing():
+        with self.writing():
             names = self._sizes() if self.path.is_dir() else {}
             inside = self.path / FINISHED
             notes = list(inside.iterdir()) if inside.is_dir() else []
@@ -190,107 +202,56 @@ class Folder:
             check_unread(path)
 
     def _sizes(self) -> dict[str, int]:
-        """Return the size of each file, by one listing."""
+        """Size of each file, from one listing."""
         if self.remote:
             place: Any = self.path
-            place.fs.invalidate_cache()  # others have written since
+            place.fs.invalidate_cache()  # workers have written since
             entries = place.fs.ls(place.path, detail=True)
             return {each["name"].rsplit("/", 1)[-1]: each["size"] or 0 for each in entries}
         with os.scandir(self.path) as found:
             return {each.name: each.stat().st_size for each in found}
 
-    def finish(self, run: str, records: Sequence[Record]) -> None:
-        """List the parts, drop what belongs to none of them, and say that all is there."""
+    def finish(self, run: str, parts: Sequence[FinishedPart]) -> None:
+        """List the parts, remove what belongs to none of them, and mark the folder as finished."""
         total = Tally()
-        for each in records:
+        for each in parts:
             total.add(each.tally)
             for file in each.files:
                 note_read(file)
         self.check_unread()
         manifest = {"schema": SCHEMA, "version": __version__, "run": run, **asdict(total),
-                    "parts": [each.as_dict() for each in records]}  # fmt: skip
+                    "parts": [each.as_dict() for each in parts]}  # fmt: skip
         self.write(MANIFEST, [json.dumps(manifest, indent=1).encode() + b"\n"])
-        with self._writing():
-            names = {each.name for each in records}
+        with self.writing():
+            names = {each.name for each in parts}
             for name in self._sizes():
                 if _OURS.fullmatch(name) and name not in names:
                     (self.path / name).unlink()
             if (self.path / FINISHED).is_dir():
                 for path in list((self.path / FINISHED).iterdir()):
                     path.unlink()
-                # Where folders are only names, it has gone with its files.
+                # Where folders are only prefixes, it is gone with its files.
                 with contextlib.suppress(OSError):
                     (self.path / FINISHED).rmdir()
         self.write(SUCCESS, [])
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (LstmStepError, MemoryError):
-            raise
-        except Exception as error:  # each backend has exceptions of its own
-            reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-            raise OutputError(
-                f"cannot write: {safe(reason or type(error).__name__)}"[:200],
-                where=safe(self.name),
-                hint="check the folder, its permissions, the space left, or name another -o",
-            ) from None
+    def write_part(
+        self, name: str, key: str, answers: Iterable[ChunkAnswers]
+    ) -> tuple[FinishedPart, list[str]]:
+        """Write a part while its answers come; return it, and what is said of its samples.
 
+        Raises:
+            OutputError: it cannot be written.
+        """
+        keeping, notes = Keeping(), list[str]()
 
-def write_part(
-    folder: Folder, name: str, key: str, answers: Iterable[ChunkAnswers]
-) -> tuple[Record, list[str]]:
-    """Write a part while its answers come; return its record and what is said of them.
+        def pieces() -> Iterator[bytes]:
+            for answer in answers:
+                notes.extend(note for _, note in answer.notes)
+                yield keeping.data(answer)
 
-    Raises:
-        OutputError: it cannot be written.
-    """
-    tally, notes, size, crc = Tally(), list[str](), 0, 0
-    files: dict[str, str] = {}
-
-    def pieces() -> Iterator[bytes]:
-        nonlocal size, crc
-        for answer in answers:
-            data = "".join(answer.lines).encode()
-            size, crc = size + len(data), zlib.crc32(data, crc)
-            tally.add(answer.tally)
-            notes.extend(note for _, note in answer.notes)
-            files.update(answer.files)
-            yield data
-
-    folder.write(name, pieces())
-    record = Record(key, name, size, crc, **asdict(tally), files=files)
-    folder.finish_part(record)
-    more = len(notes) - MAX_NOTES
-    return record, notes[:MAX_NOTES] + ([f"… and {more} more in {name}"] if more > 0 else [])
-
-
-def _checksum(path: Path) -> tuple[int, int]:
-    size = crc = 0
-    with path.open("rb") as stream:
-        while piece := stream.read(PIECE_BYTES):
-            size, crc = size + len(piece), zlib.crc32(piece, crc)
-    return size, crc
-
-
-def _record(text: str) -> Record | None:
-    """Return the record that a text is, or None."""
-    found = _json(text)
-    try:
-        size, crc = int(found["bytes"]), int(found["crc32"])
-        tally = Tally.read(found)
-        key, name = str(found["key"]), str(found["name"])
-        files = {str(path): str(digest) for path, digest in found.get("files", {}).items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    record = Record(key, name, size, crc, **asdict(tally), files=files)
-    # A name that leads elsewhere is none of ours.
-    return record if _OURS.fullmatch(name) else None
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+        self.write(name, pieces())
+        part = FinishedPart(key, **vars(keeping), name=name)
+        self._note(part)
+        more = len(notes) - MAX_NOTES
+        return part, notes[:MAX_NOTES] + ([f"… and {more} more in {name}"] if more > 0 else [])

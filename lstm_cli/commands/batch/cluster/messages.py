@@ -1,4 +1,4 @@
-"""What goes to a worker and comes back: texts and numbers, never an object out of a file.
+"""Messages to and from workers: texts and numbers, never an object out of a file.
 
 A chunk goes as the text that its file has (`pack`), or by where it is (`ranges`); answers come
 back as text. Whoever unpacks a chunk reads the same samples as whoever packed it.
@@ -15,74 +15,74 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.remote import place_of
-from lstm_cli.samples import Chunk, Columns, Lines, Objects, Origin, Rows
+from lstm_cli.samples import BadSample, Chunk, Columns, Lines, Objects, Origin, Rows
 from lstm_cli.samples.settings import Tally
 
 Message = dict[str, Any]
 
 
 def pack_origin(origin: Origin) -> list[str]:
-    """Return the names that an origin is."""
+    """An origin as names."""
     return [origin.file, origin.stem, str(origin.folder)]
 
 
 def unpack_origin(names: Sequence[str]) -> Origin:
-    """Return the origin of these names."""
+    """Unpack an origin."""
     file, stem, folder = names
     return Origin(file, stem, place_of(folder))
 
 
 def pack(chunk: Chunk) -> Message:
-    """Return a chunk as texts and numbers."""
+    """A chunk as texts and numbers."""
     body: Message
     match chunk:
         case Lines():
-            body = {"numbers": list(chunk.numbers), "text": b"\n".join(chunk.lines)}
+            body = {"text": b"\n".join(chunk.raw)}
         case Rows():
-            body = {"numbers": list(chunk.numbers), "text": _text([chunk.header, chunk.rows])}
+            body = {"text": _text([chunk.header, chunk.raw])}
         case Objects():
-            errors = {n: e.as_record() for n, e in enumerate(chunk.objects)
-                      if isinstance(e, LstmStepError)}  # fmt: skip
-            objects = [None if n in errors else each for n, each in enumerate(chunk.objects)]
-            names = [list(chunk.names), list(chunk.places)]
-            body = {"names": names, "errors": errors, "text": _text(objects)}
+            errors = {n: (one.id.text, one.error.as_record()) for n, one in enumerate(chunk.raw)
+                      if isinstance(one, BadSample)}  # fmt: skip
+            objects = [None if n in errors else one for n, one in enumerate(chunk.raw)]
+            body = {"errors": errors, "text": _text(objects)}
         case Columns():
-            arrays = {n: v for n, v in chunk.columns.items() if not isinstance(v, list)}
-            lists = {n: v for n, v in chunk.columns.items() if isinstance(v, list)}
-            body = {"numbers": list(chunk.numbers), "order": list(chunk.columns),
-                    "arrays": {n: _pack_array(v) for n, v in arrays.items()},
-                    "text": _text([lists, chunk.common])}  # fmt: skip
+            arrays = {n: v for n, v in chunk.raw.items() if not isinstance(v, list)}
+            lists = {n: v for n, v in chunk.raw.items() if isinstance(v, list)}
+            body = {"order": list(chunk.raw), "text": _text([lists, chunk.common]),
+                    "arrays": {n: _pack_array(v) for n, v in arrays.items()}}  # fmt: skip
         case _:
             raise TypeError(f"a chunk of another kind: {type(chunk).__name__}")
-    return {"kind": type(chunk).__name__, "origin": pack_origin(chunk.origin), **body}
+    return {"kind": type(chunk).__name__, "origin": pack_origin(chunk.origin),
+            "numbers": list(chunk.numbers), **body}  # fmt: skip
 
 
 def unpack(message: Message) -> Chunk:
-    """Return the chunk that was packed."""
-    origin, text = unpack_origin(message["origin"]), message["text"]
+    """Unpack a chunk."""
+    origin, numbers = unpack_origin(message["origin"]), message["numbers"]
+    text = message["text"]
     match message["kind"]:
         case "Lines":
-            return Lines(origin, message["numbers"], text.split(b"\n"))
+            return Lines(origin, numbers, text.split(b"\n"))
         case "Rows":
             header, rows = json.loads(text)
-            return Rows(origin, header, message["numbers"], rows)
+            return Rows(origin, numbers, rows, header)
         case "Objects":
             objects = json.loads(text)
-            for number, record in message["errors"].items():
-                objects[number] = unpack_error(record)
-            names, places = message["names"]
-            return Objects(origin, names, places, objects)
+            for number, (name, record) in message["errors"].items():
+                objects[number] = BadSample(Foreign.of(name), unpack_error(record))
+            return Objects(origin, numbers, objects)
         case _:
             lists, common = json.loads(text)
             columns = lists | {n: _unpack_array(each) for n, each in message["arrays"].items()}
             ordered = {name: columns[name] for name in message["order"]}
-            return Columns(origin, message["numbers"], ordered, common)
+            return Columns(origin, numbers, ordered, common)
 
 
 def _text(value: Any) -> bytes:
-    """Return JSON; what JSON does not have (a date in Parquet) as the text that answers show."""
+    """JSON; what it cannot express (a date in Parquet) becomes the text that answers show."""
     return json.dumps(value, default=str).encode()
 
 
@@ -96,26 +96,26 @@ def _unpack_array(packed: tuple[str, tuple[int, ...], bytes]) -> Array:
 
 
 def pack_answer(answer: ChunkAnswers) -> Message:
-    """Return a chunk's answers as text and numbers."""
+    """A chunk's answers as text and numbers."""
     return {"text": "".join(answer.lines).encode(), "tally": asdict(answer.tally),
             "failed": list(answer.failed), "notes": list(answer.notes),
             "files": dict(answer.files)}  # fmt: skip
 
 
 def unpack_answer(message: Mapping[str, Any]) -> ChunkAnswers:
-    """Return the answers that were packed."""
+    """Unpack a chunk's answers."""
     lines = message["text"].decode().splitlines(keepends=True)
     return ChunkAnswers(lines, Tally(**message["tally"]), message["failed"], message["notes"],
                   message["files"])  # fmt: skip
 
 
 def refused(error: LstmStepError) -> Message:
-    """Return the message that a refused task sends in place of an answer."""
+    """The message that a refused task sends instead of an answer."""
     return {"refused": error.as_record(), "exit_code": int(error.exit_code)}
 
 
 def unpack_error(record: Mapping[str, str]) -> LstmStepError:
-    """Return the error of a record, with its code."""
+    """Unpack an error, with its code."""
     error = LstmStepError(record["message"], where=record["where"], hint=record["try"])
     error.code = record["code"]
     return error

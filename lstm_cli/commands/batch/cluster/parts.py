@@ -1,4 +1,4 @@
-"""A batch in parts: which there are, and which are finished already.
+"""A batch in parts: cut into them, and those that are finished skipped.
 
 Where workers see the same files as the client, a part tells them where its samples are: ranges of
 lines of JSON, or a whole file of another kind. What they do not see goes as text.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import LstmStepError
-from lstm_cli.commands.batch.cluster.folder import Folder, Record, part_name
+from lstm_cli.commands.batch.cluster.folder import FinishedPart, Folder, part_name
 from lstm_cli.commands.batch.cluster.messages import Message, pack, pack_origin
 from lstm_cli.commands.batch.cluster.tasks import size_of
 from lstm_cli.files.remote import place_of
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from lstm_cli.commands.batch.cluster.runner import Cluster
     from lstm_cli.commands.batch.work import Work
 
-# A part is about a second of work: the scheduler is asked seldom, and little is done twice. It is
-# full with so many chunks, with so much text in its message, or with whole files of such a size.
+# A part is about a second of work: the scheduler is rarely asked, and little is done twice. So many
+# chunks fill it, or so much text in its message, or whole files of such a size.
 PART_CHUNKS = 16
 PART_TEXT_BYTES = 4 * 2**20
 PART_FILE_BYTES = 16 * 2**20
@@ -37,7 +37,7 @@ class Unit:
     """A piece of a part.
 
     Attributes:
-        message: what a worker is told.
+        message: for a worker.
         key: of its content.
         share: of a part, from 0.
     """
@@ -66,28 +66,28 @@ class Batch:
     reused: int = 0
 
     def run(self, files: Sequence[str], seen: Callable[[Tally, Sequence[str]], None]) -> Tally:
-        """Do what is not finished; return how it went.
+        """Run what is not finished; return how it went.
 
         Args:
             files: of samples.
-            seen: told after each part of all so far and of what is said on it.
+            seen: called after each part, with the tally so far and the messages on that part.
 
         Raises:
             OutputError: the folder cannot be written, or workers write another one.
             ClusterError: the cluster fails.
         """
         self.folder.begin()
-        records: list[Record] = []
+        parts: list[FinishedPart] = []
         for answer in self.cluster.run("make_part", self.work, self._messages(files)):
-            record = Record(**answer["record"])
-            if not records:
-                self.folder.check_seen([record])
-            records.append(record)
-            self.tally.add(record.tally)
-            self.reused += record.samples if answer["reused"] else 0
+            part = FinishedPart.read(answer["record"])
+            if not parts:
+                self.folder.check_seen([part])
+            parts.append(part)
+            self.tally.add(part.tally)
+            self.reused += part.tally.samples if answer["reused"] else 0
             seen(self.tally, answer["notes"])
-        self.folder.check_seen(records)
-        self.folder.finish(self.work.settings.digest().hex(), records)
+        self.folder.check_seen(parts)
+        self.folder.finish(self.work.settings.digest().hex(), parts)
         return self.tally
 
     def _messages(self, files: Sequence[str]) -> Iterator[Message]:
@@ -97,12 +97,12 @@ class Batch:
             for unit in units:
                 digest.update(unit.key.encode())
             key = digest.hexdigest()
-            record = known.get(key)
-            again = record is None or (self.retry and record.failed)
+            part = known.get(key)
+            again = part is None or (self.retry and part.tally.failed)
             yield {
                 "folder": self.folder.name, "root": self.work.settings.root,
                 "name": part_name(number, key), "key": key,
-                "known": None if again or record is None else record.as_dict(),
+                "known": None if again or part is None else part.as_dict(),
                 "units": [unit.message for unit in units],
             }  # fmt: skip
 
@@ -114,7 +114,7 @@ class Batch:
             yield from _units_of(file, question, {} if question is None else next(answers))
 
     def _question(self, file: str) -> Message | None:
-        """Question to ask workers about a file; None if only this process can read it."""
+        """Question for workers about a file; None if only this process can read it."""
         if file == "-":
             return None
         try:

@@ -1,4 +1,4 @@
-"""Chunks and parts mapped over a cluster, whatever becomes of its workers.
+"""Chunks and parts mapped over a cluster, whatever happens to its workers.
 
 A worker that dies (killed, out of memory, taken back) takes down what it was doing: that is done
 again, with care, for one sample of it may be what killed it. What was scattered is lost with the
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
     from lstm_cli.samples import Chunk
 
-# Tasks for each thread of the cluster, beside the one it works on: none waits for the client, and
+# Tasks for each thread of the cluster, besides the one it works on: none waits for the client, and
 # a task that takes long (its worker died) does not hold up the others.
 AHEAD = 3
-# How often a task is tried: each time but the first with care.
+# How often a task is tried; after the first time, carefully.
 ATTEMPTS = 5
 # How long a cluster may be without any worker: a machine may start in that time.
 WORKERLESS_SECONDS = 60.0
@@ -37,7 +37,7 @@ LOOK_SECONDS = 5.0
 
 
 class ClusterError(LstmStepError):
-    """The cluster cannot be reached, or does not do what it is for."""
+    """The cluster cannot be reached, or cannot do the work."""
 
     code = "cluster"
     exit_code = ExitCode.INPUT
@@ -89,14 +89,14 @@ class Cluster:
             under_way.cancel()
 
     def share(self, packed: bytes, lost: Any = None) -> Any:
-        """Return the work, weights and all, as every worker has it: sent once, or once more."""
+        """Send the work, weights and all, to every worker: once, or again if it was lost."""
         if self.shared[0] != packed or self.shared[1] is lost:
             self.shared = packed, self.client.scatter(packed, broadcast=True, hash=False)
         return self.shared[1]
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Say that the scheduler or all workers are gone, whatever the client wanted of them.
+        """Turn whatever a client raises without scheduler or workers into one error.
 
         Raises:
             ClusterError: they are.
@@ -123,7 +123,7 @@ class Cluster:
         return found
 
     def silent(self) -> ClusterError:
-        """Return the error of a cluster whose scheduler is gone."""
+        """The error of a cluster whose scheduler is gone."""
         return ClusterError(
             "the scheduler no longer answers",
             where=safe(self.address),
@@ -131,7 +131,7 @@ class Cluster:
         )
 
     def alone(self) -> ClusterError:
-        """Return the error of a cluster without workers, or without its scheduler."""
+        """The error of a cluster without workers, or without its scheduler."""
         if self.client.status != "running":
             return self.silent()
         return ClusterError(
@@ -141,7 +141,7 @@ class Cluster:
         )
 
     def _room(self, running: int) -> int:
-        """Return for how many more messages there is room; 0 until it is worth a call."""
+        """How many more messages there is room for; 0 until they are worth a call."""
         then, threads = self.threads
         if time.monotonic() - then > LOOK_SECONDS:  # clusters grow and shrink
             threads = max(1, sum(self.threads_by_worker().values()))
@@ -151,7 +151,7 @@ class Cluster:
 
 
 class _UnderWay:
-    """The messages of a run that are under way, in order, each with its future."""
+    """Messages of a run that are under way, in order, each with its future."""
 
     def __init__(self, cluster: Cluster, task: str, packed: bytes) -> None:
         self.cluster = cluster
@@ -180,7 +180,7 @@ class _UnderWay:
                 return self._answer(future)
             except KilledWorker:
                 self._again(_was_killed, careful=True)
-            # What it needs is gone, or the way to the scheduler, and so it is for the others.
+            # What it needs is lost, or the connection, and the other messages share that.
             except (CancelledError, CommClosedError):
                 self._share_again()
                 self._again(_was_cancelled)
@@ -192,7 +192,7 @@ class _UnderWay:
         )
 
     def cancel(self) -> None:
-        """Let go of what nobody waits for any more."""
+        """Cancel what nobody waits for any more."""
         with contextlib.suppress(ClusterError, CancelledError), self.cluster.answering():
             self.cluster.client.cancel([future for _, future in self.sent], force=True)
 
@@ -202,11 +202,11 @@ class _UnderWay:
         repeated = ([each] * len(messages) for each in (self.task, self.shared, careful))
         names, works, cares = repeated
         with warnings.catch_warnings():
-            # Samples that no worker can read go as text; how many bytes is bounded by us.
+            # Samples that no worker can read go as text, whose size we limit.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             futures: list[Any] = self.cluster.client.map(
                 tasks.do, names, works, messages, cares, pure=False,
-                priority=1 if self.task == "look" else 0,  # many others wait for what it tells
+                priority=1 if self.task == "look" else 0,  # many others wait for its result
             )  # fmt: skip
         return futures
 
@@ -215,7 +215,7 @@ class _UnderWay:
         self.shared = self.cluster.share(self.packed, lost=self.shared)
 
     def _again(self, lost: Callable[[Any], bool], careful: bool = False) -> None:
-        """Send those once more that are lost, too, so that none waits for its turn."""
+        """Also send again the others that are lost, so that none waits for its turn."""
         numbers = [number for number, (_, future) in enumerate(self.sent) if lost(future)]
         futures = self._futures([self.sent[number][0] for number in numbers], careful)
         for number, future in zip(numbers, futures, strict=True):
@@ -265,7 +265,7 @@ def _was_cancelled(future: Any) -> bool:
 
 
 def _refusal(answer: Message) -> LstmStepError:
-    """Return the error that a worker met."""
+    """The error that a worker met."""
     error = unpack_error(answer["refused"])
     error.exit_code = ExitCode(answer["exit_code"])
     return error

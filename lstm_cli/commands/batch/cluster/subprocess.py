@@ -15,7 +15,7 @@ from lstm_cli.commands.batch.runners import Processes
 
 
 def main() -> None:
-    """Do what stdin says, and write what it comes to."""
+    """Run the task that stdin describes, and write its result to stdout."""
     name, packed, message = pickle.loads(sys.stdin.buffer.read())  # from the worker, our parent
     work = unpacked_work(packed)
     try:

@@ -1,4 +1,4 @@
-"""What is done on a worker. Everything comes and goes as plain values (`messages`)."""
+"""Tasks that run on a worker. Everything comes and goes as plain values (`messages`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.base.version import __version__
-from lstm_cli.commands.batch.cluster.folder import Folder, Record, write_part
+from lstm_cli.commands.batch.cluster.folder import FinishedPart, Folder
 from lstm_cli.commands.batch.cluster.messages import (
     Message,
     pack_answer,
@@ -23,7 +23,7 @@ from lstm_cli.commands.batch.cluster.messages import (
 )
 from lstm_cli.commands.batch.runners import ChunkRunner, Serial
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.files.digests import Digests, content_of
+from lstm_cli.files.digests import content_of
 from lstm_cli.files.remote import place_of
 from lstm_cli.files.safe import open_checked
 from lstm_cli.samples import Chunk, all_chunks
@@ -31,8 +31,8 @@ from lstm_cli.samples.ranges import Range, line_ranges, read_range
 
 Task = Callable[[Work, Message, ChunkRunner], Message]
 
-# A worker with several threads gives its samples one of them: what is computed is Python, mostly,
-# and so its memory is that of one task.
+# A worker with several threads runs one task at a time: the work is mostly Python, and so memory is
+# that of one task.
 _turn = threading.Lock()
 
 
@@ -66,13 +66,13 @@ def _other_version(wanted: str) -> LstmStepError:
 
 @lru_cache(maxsize=2)
 def unpacked_work(packed: bytes) -> Work:
-    """Return the work that the client pickled; the same object for the same bytes."""
+    """Unpack the work that the client pickled; the same object for the same bytes."""
     work: Work = pickle.loads(packed)  # the client's own, through a scheduler that is trusted
     return work
 
 
 def evaluate(work: Work, message: Message, runner: ChunkRunner) -> Message:
-    """Return the answers to one chunk."""
+    """Answer one chunk."""
     (answer,) = runner.map(work, [unpack(message["chunk"])])
     return pack_answer(answer)
 
@@ -81,13 +81,12 @@ def make_part(work: Work, message: Message, runner: ChunkRunner) -> Message:
     """Write the answers to some chunks as a part, unless it is there already; return its record."""
     folder = Folder(message["folder"], message["root"])
     name, known = message["name"], message["known"]
-    if known is not None and Digests(message["root"]).unchanged(known["files"]):
-        kept = folder.keep(Record(**known), name)
-        if kept is not None:
-            return {"record": kept.as_dict(), "reused": True, "notes": []}
+    kept = None if known is None else folder.keep(FinishedPart.read(known), name)
+    if kept is not None:
+        return {"record": kept.as_dict(), "reused": True, "notes": []}
     chunks = (c for unit in message["units"] for c in unit_chunks(unit, work.settings.root))
-    record, notes = write_part(folder, name, message["key"], runner.map(work, chunks))
-    return {"record": record.as_dict(), "reused": False, "notes": notes}
+    part, notes = folder.write_part(name, message["key"], runner.map(work, chunks))
+    return {"record": part.as_dict(), "reused": False, "notes": notes}
 
 
 def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
@@ -107,7 +106,7 @@ def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
 
 
 def look(work: Work, message: Message, runner: ChunkRunner) -> Message:
-    """Return the ranges of lines a file is cut into, or the digest of a file that is read whole.
+    """Find the ranges of lines of a file, or the digest of a file that is read whole.
 
     `{}` where it is not the client's own file: not here, or of another size.
     """
@@ -131,14 +130,14 @@ def size_of(path: Path) -> int:
         InputError: it cannot be opened.
         OSError: its size is not known.
     """
-    with open_checked(path):  # a file that cannot be opened is as good as none
+    with open_checked(path):  # a file that cannot be opened counts as missing
         return int(path.stat().st_size)
 
 
 TASKS: dict[str, Task] = {"evaluate": evaluate, "make_part": make_part, "look": look}
 
 
-# ---- with care
+# ---- careful runs
 
 
 def _in_child(name: str, packed: bytes, message: Message) -> Message:

@@ -1,8 +1,8 @@
 """The words of the LSTM, a page each: `words/NAME.md` has the prose, `glossary_page` prints it.
 
 A file's front matter is TOML between two lines `+++`: the attributes of a `Word` (`try` for `try_`)
-and a table `[example]`. Below it stand the paragraphs of its meaning, then its drawing. No equation
-is typed there: a word names the rows of the table that it is about.
+and a table `[example]`. Below it are the paragraphs of its meaning, then its drawing. Equations are
+never typed there: a word names the rows of the table that it is about.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lstm_cli.commands.explain.glossary.word import Example, Word
 
 __all__ = ["GROUPS", "WORDS", "Example", "Word", "word_named"]
 
-# What the index shows, in its order.
+# The words by group, in the order of the index.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "gates": ("gate", "forget-gate", "input-gate", "candidate", "output-gate"),
     "states": ("cell-state", "hidden-state", "initial-state"),
@@ -54,7 +54,7 @@ def _read(name: str, group: str) -> Word:
 
 
 def _frozen(value: Any) -> Any:
-    """Turn lists into tuples, and the lines of a text into one."""
+    """Turn lists into tuples, and join the lines of a text."""
     if isinstance(value, dict):
         return {key: _frozen(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -68,10 +68,10 @@ WORDS: Mapping[str, Word] = {
 
 
 def word_named(name: str) -> Word:
-    """Return a word by its name or another one: "forget-gate", "Forget gate", "f", "C̃".
+    """Return a word by its name or an alias: "forget-gate", "Forget gate", "f", "C̃".
 
     Raises:
-        UsageError: there is none of that name; the message proposes the nearest.
+        UsageError: no such word; the hint proposes the nearest.
     """
     slug = _slug(name)
     if slug in WORDS:
@@ -83,5 +83,5 @@ def word_named(name: str) -> Word:
 
 
 def _slug(name: str) -> str:
-    """Return a name as it is compared: small letters, hyphens between, no `_t` of time."""
+    """Normalise a name for comparison: lower case, hyphens, no trailing `_t`."""
     return re.sub(r"[\s_-]+", "-", name.strip().lower()).removesuffix("-t")

@@ -1,4 +1,4 @@
-"""The small runs behind the pages: made when they are asked for, and as a command line."""
+"""The small runs behind the pages, computed on demand, and their command lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_cli.engine.run import Trace, run
 
 
 def trace_of(word: Word) -> Trace:
-    """Return the run of a word's example, of a word that has one."""
+    """Run the example of a word that has one."""
     example = _example_of(word)
     x, h, c = np.array(example.x), _state(example.h), _state(example.c)
     sizes = sizes_of(x, h, c)
@@ -21,7 +21,7 @@ def trace_of(word: Word) -> Trace:
 
 
 def command_of(word: Word) -> str:
-    """Return the command line that shows the same run."""
+    """Return the command line that shows the run of a word's example."""
     example = _example_of(word)
     options: dict[str, object] = {
         "--h": _row(example.h),

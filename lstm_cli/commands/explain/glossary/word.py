@@ -1,4 +1,4 @@
-"""What a word of the glossary says, and the small run that its page computes."""
+"""A word of the glossary, and the small run that its page computes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Rows = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A run small enough to read, made anew each time that a page is.
+    """A run small enough to read, computed each time its page is written.
 
-    The usual one is unit 1 of the README's question alone, with a cell state to forget.
+    The default is unit 1 of the README's first example alone, with a cell state to forget.
 
     Attributes:
         symbols: the rows of the cell whose numbers are shown.
-        note: what to see in them; `{f * c_prev}` is that number after the last step.
-        x: the input, a row a step.
+        note: what to notice; `{f * c_prev}` becomes that number after the last step.
+        x: the input, a row per step.
         h, c: the states before the first step; () leaves them out.
         preset, seed: the weights.
-        hidden_size: H, where the states do not tell it.
+        hidden_size: H, if the states do not determine it.
     """
 
     symbols: tuple[str, ...]
@@ -36,30 +36,30 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Word:
-    """One word: what it means, where it stands in the equations, and what goes wrong with it.
+    """One word: what it means, where it occurs in the equations, and what goes wrong with it.
 
     In `meaning` and in an example's note, `$W_f @ [h_prev, x]$` is an expression of the grammar,
-    written as the page writes equations, and text between backticks is for a shell.
+    written as the page writes equations; text between backticks is a command.
 
     Attributes:
-        name: a slug, what `explain` takes.
+        name: a slug, as `explain` takes it.
         title: what it is called.
-        gist: what it is, in half a line, for the index.
-        group: the heading under which the index has it.
-        meaning: paragraphs: what it does, why it is there, what its number says, when to look.
-        picture: a drawing of at most 58 columns beside its margin of two; "" for none.
+        gist: half a line for the index.
+        group: its heading in the index.
+        meaning: paragraphs: what it does, why it exists, what its values mean, when to look at it.
+        picture: a drawing of at most 58 columns after a margin of two; "" for none.
         source: the paper.
         symbols: the rows of the cell's table, or of its backward step's, that it is about.
         cell: the cell whose table has them; "" for the plain LSTM.
-        settings: what is added to that cell.
+        settings: what to add to that cell.
         functions: functions whose definitions and values are shown.
         example: a run with numbers; None for none.
         facts: tables of `glossary_facts.FACTS` that the page shows.
-        habits: those of its `HABITS`, which some frameworks have and others do not.
-        aliases: other names, as `word_named` compares them.
+        habits: keys of its `HABITS`, what some frameworks do and others do not.
+        aliases: other names, normalised as in `word_named`.
         mistakes: ids of `mistakes.catalogue.MISTAKES`.
         see: names of other words.
-        try_: command lines that show it.
+        try_: commands that show it.
     """
 
     name: str

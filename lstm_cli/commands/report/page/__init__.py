@@ -1,9 +1,9 @@
-"""A run as one page that needs nothing else: the circuit, the strips, sliders that recompute.
+"""A run as a self-contained page: the circuit, the strips, and sliders that recompute.
 
-The page holds what a step is computed from (weights, and x, h and c over time) and the cell's
-table as data; every other value its script computes from them, by the trees and functions of
-`equations`. So no formula is written in the script. What a stranger named reaches the page as
-escaped text or as JSON, and its content security policy runs this script and no other.
+The page holds the inputs of every step (weights, and x, h and c over time) and the cell's table as
+data; its script computes every other value from them, using the trees and functions of
+`equations`, so no formula is hard-coded in the script. Untrusted names reach the page as escaped
+text or as JSON, and its content security policy allows this script and no other.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from lstm_cli.show.rows import INPUT_LABELS, definitions, equation_text
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-# A page past this is slow to open; a browser holds its numbers twice.
+# A larger page is slow to open; a browser holds its numbers twice.
 MAX_BYTES = 64 * 2**20
-# The script's files, in the order in which each uses those before it.
+# The script's files in dependency order.
 SCRIPTS = ("arithmetic.js", "model.js", "words.js", "circuit.js", "strips.js", "sliders.js",
            "page.js")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PageView:
-    """What a page starts with: the unit and the step in view (from 0 and from 1), how it writes."""
+    """Initial view of a page: unit (from 0), step (from 1), notation and digits."""
 
     unit: int = 0
     t: int = 1
@@ -51,7 +51,7 @@ class PageView:
 
 
 def page(trace: Trace, look: PageView, version: str) -> str:
-    """Return the page of an unbatched run, HTML.
+    """Render an unbatched run as an HTML page.
 
     Raises:
         InputError: jinja2 is not installed.
@@ -103,7 +103,7 @@ def _script() -> str:
 
 
 def _hash(text: str) -> str:
-    """Hash by which a content security policy allows a script or a style."""
+    """Hash that allows a script or a style in a content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -118,13 +118,13 @@ def _check_size(trace: Trace) -> None:
         raise UsageError(
             f"the page would take about {size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}",
             where="report",
-            hint="--steps cuts a long run; --layer chooses in a file; a picture (.svg, .png) has "
-            "no such limit",
+            hint="--steps shortens a long run; --layer selects from a file; a picture (.svg, .png) "
+            "has no such limit",
         )
 
 
 def _kinds(trace: Trace) -> list[LayerTrace]:
-    """Return the layers and directions that a drawing each is for: of those alike, the first."""
+    """Return the layers and directions that need a drawing of their own, one of each kind."""
     kinds: list[LayerTrace] = []
     for each in trace.layers:
         if not any(_alike(each, kind) for kind in kinds):
@@ -161,17 +161,17 @@ def _facts(trace: Trace) -> list[str]:
 
 
 def _equations(cell: Cell, notation: Notation) -> dict[str, Any]:
-    """Return a cell's rows as people read them, and what its functions stand for."""
+    """Return a cell's rows in readable form, and the definitions of its functions."""
     written = equation_text(cell, UNICODE, notation)
     rows = [(" = ".join(written[row.symbol]), row.label) for row in cell.equations]
     return {"rows": rows, "definitions": definitions(cell, UNICODE)}
 
 
 def _circuit(each: LayerTrace) -> Any:
-    """Return the cell's drawing, its numbers left out: the script fills them in."""
-    from markupsafe import Markup  # jinja2's own
+    """Return the cell's drawing without numbers, which the script fills in."""
+    from markupsafe import Markup  # a dependency of jinja2
 
-    # An XML library has escaped it.
+    # Already escaped by the XML library.
     return Markup(circuit_svg(draw(each.cell), sizes=_sizes(each)))
 
 
@@ -213,7 +213,7 @@ def _cell(cell: Cell, notation: Notation) -> dict[str, Any]:
 
 
 def _parts(drawing: Drawing, cell: Cell, notation: Notation) -> dict[str, Any]:
-    """Return the expressions that the circuit shows and the table has no row for."""
+    """Return the expressions in the circuit that have no row in the table."""
     known = {*cell.symbols, *INPUT_LABELS}
     return {
         key: {"equation": write(node, UNICODE), "tree": tree_json(node),
@@ -224,7 +224,7 @@ def _parts(drawing: Drawing, cell: Cell, notation: Notation) -> dict[str, Any]:
 
 
 def _functions(cell: Cell) -> dict[str, Any]:
-    """Return the functions that a cell uses and that are made of others, as trees."""
+    """Return the functions with a body that a cell uses, as trees."""
     found: dict[str, Any] = {}
     waiting = [row.expression for row in cell.equations]
     while waiting:
@@ -246,7 +246,7 @@ def _applied(node: Node) -> list[str]:
 
 
 def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any]:
-    """Return one layer in one direction: its weights, and x, h and c over time."""
+    """Return the weights of one layer in one direction, and its x, h and c over time."""
     each = trace.layers[place]
     first = each.steps - 1 if each.direction == "backward" else 0
     below = [i for i, other in enumerate(trace.layers) if other.layer == each.layer - 1]
@@ -259,7 +259,7 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
             name: _packed(rounded(array, trace.dtype))
             for name, array in each.weights.arrays.items()
         },
-        # A layer reads what the one below puts out.
+        # A layer's input is the output of the one below.
         "x": {"below": below} if below else _packed(each.values["x"]),
         "start": {s: _packed(each.values[f"{s}_prev"][first]) for s in ("h", "c")},
         "h": _packed(each.values["h"]),
@@ -274,7 +274,7 @@ def _scales(each: LayerTrace) -> dict[str, Any]:
 
 
 def _packed(array: Array) -> dict[str, Any]:
-    """Return an array as base64 of little-endian float64, or float32 where that loses nothing."""
+    """Encode an array as base64 of little-endian float64, or float32 if that is lossless."""
     with np.errstate(over="ignore"):
         narrow = array.astype("<f4")
     exact = np.array_equal(narrow.astype(np.float64), array, equal_nan=True)

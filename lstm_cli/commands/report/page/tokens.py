@@ -1,4 +1,4 @@
-"""An equation in pieces: what is text, and where a number is put in its place."""
+"""An equation as tokens: text, and placeholders for numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from lstm_cli.cell.equations import FUNCTIONS, Apply, Name, Node, Number, rebuild, substitute
 from lstm_cli.cell.notation import UNICODE, Notation, split, write
 
-# Marks that no equation has around what stands for a number.
+# Markers around a placeholder, which occur in no equation.
 _OPEN, _CLOSE = "\x01", "\x02"
 _NUMBERS = replace(
     UNICODE,
@@ -20,7 +20,7 @@ _NUMBERS = replace(
 
 
 def tree_json(node: Node) -> Any:
-    """Return a tree as JSON: a number, a name, or `[function, argument, …]`."""
+    """Convert a tree to JSON: a number, a name, or `[function, argument, …]`."""
     match node:
         case Number(value):
             return value
@@ -31,11 +31,11 @@ def tree_json(node: Node) -> Any:
 
 
 def tokens_of(node: Node, notation: Notation) -> list[list[Any]]:
-    """Return an expression's stages with places for numbers: as written, and as textbooks have it.
+    """Return an expression as tokens with placeholders: as written, and in textbook form.
 
-    A piece is a text; `{"name": …}` for a number; `{"product": [matrix, vector, columns]}` for the
-    sum of a matrix's row, or of its "first" or "last" columns, with a vector, whose terms the page
-    writes out; or `{"value": tree}` for what a joined vector has at the unit.
+    A token is a text; `{"name": …}` for a number; `{"product": [matrix, vector, columns]}` for the
+    product of a matrix row, or of its "first" or "last" columns, with a vector, which the page
+    writes out term by term; or `{"value": tree}` for the element of a concatenation at the unit.
     """
     lifting = _Lifting(notation)
     shown = lifting.lifted(node)
@@ -44,7 +44,7 @@ def tokens_of(node: Node, notation: Notation) -> list[list[Any]]:
 
 
 def _textbook(node: Node) -> Node:
-    """Return the tree with each function written as textbooks write it."""
+    """Replace each function in a tree by its textbook form."""
 
     def change(each: Node) -> Node:
         if isinstance(each, Apply) and each.function in FUNCTIONS:
@@ -57,19 +57,19 @@ def _textbook(node: Node) -> Node:
 
 
 class _Lifting:
-    """Takes what is no number of one unit out of a tree: products of matrices, joined vectors."""
+    """Replaces matrix products and concatenations in a tree by placeholders."""
 
     def __init__(self, notation: Notation) -> None:
         self.notation = notation
         self.places: dict[str, dict[str, Any]] = {}
 
     def lifted(self, node: Node) -> Node:
-        """Return the tree with a name for each of them, the outermost: what is inside is theirs."""
+        """Return the tree with a name for each outermost product or concatenation."""
         match node:
             case Apply("@", (Name(matrix), vector)):
                 halves = split(node) if self.notation == "split" else node
                 match halves:
-                    # Both halves are columns of the one matrix that there is.
+                    # Both halves are columns of the same joined matrix.
                     case Apply("+", (Apply("@", (_, x)), Apply("@", (_, h)))):
                         return Apply("+", (self._product(matrix, x, "last"),
                                            self._product(matrix, h, "first")))  # fmt: skip
@@ -84,12 +84,12 @@ class _Lifting:
         return self._place({"product": [matrix, tree_json(vector), columns]})
 
     def _place(self, piece: dict[str, Any]) -> Name:
-        name = f"@{len(self.places)}"  # starts as no name of a row does
+        name = f"@{len(self.places)}"  # no row's name starts with @
         self.places[name] = piece
         return Name(name)
 
     def pieces(self, node: Node) -> list[Any]:
-        """Return a lifted tree's text, cut where its numbers stand."""
+        """Split a lifted tree's text at its placeholders."""
         parts = re.split(f"{_OPEN}(.*?){_CLOSE}", write(node, _NUMBERS))
         return [
             self.places.get(part, {"name": part}) if index % 2 else part

@@ -1,0 +1,135 @@
+"""The address of a value in a run: `layer1.backward.f[3]@7`, any part left out.
+
+Layer (from 0), direction, symbol, units (from 0) and input times (from 1). Options, expected
+numbers and `trace["…"]` all name places this way.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lstm_cli.base.errors import UsageError, caret
+from lstm_cli.base.records import value_record
+
+DIRECTIONS = ("forward", "backward")
+_PART = re.compile(
+    r"""(?: layer(?P<layer>[0-9]{1,6})
+          | (?P<direction>forward|backward)
+          | (?P<symbol>[^\W\d]\w*(?:\([^()]*\))?)
+        ) (?= [.\[@] | $ )""",
+    re.VERBOSE,
+)
+_UNITS, _TIMES = re.compile(r"\[([^\[\]]*)\]"), re.compile(r"@([\w:, -]+)")
+EXAMPLE = "layer1.backward.f[3]@7"
+
+
+@value_record
+class Address:
+    """A place in a run.
+
+    Attributes:
+        layer: its number from 0; None is any.
+        direction: "forward", "backward", or "" for any.
+        symbol: a row of the cell, x, h_prev, c_prev or output; "" is any.
+        units: as `choose` reads them, from 0; "" is all.
+        times: likewise, from 1.
+    """
+
+    layer: int | None = None
+    direction: str = ""
+    symbol: str = ""
+    units: str = ""
+    times: str = ""
+
+    def __str__(self) -> str:
+        layer = "" if self.layer is None else f"layer{self.layer}"
+        place = ".".join(part for part in (layer, self.direction, self.symbol) if part)
+        units = f"[{self.units}]" if self.units else ""
+        return f"{place}{units}" + (f"@{self.times}" if self.times else "")
+
+
+def parse_address(text: str, where: str) -> Address:
+    """Read an address.
+
+    Args:
+        text: what was typed.
+        where: the option, key or argument that holds it, for messages.
+
+    Raises:
+        UsageError: it is none; with a caret under what cannot be read.
+    """
+    found: dict[str, str] = {}
+    position, order = 0, ("layer", "direction", "symbol")
+    allowed: tuple[str, ...] = order
+    while (part := _PART.match(text, position)) and part.lastgroup in allowed:
+        found[part.lastgroup] = part[part.lastgroup]
+        allowed = order[order.index(part.lastgroup) + 1 :]
+        position = part.end() + (text[part.end() : part.end() + 1] == "." and bool(allowed))
+        if text[position - 1 : position] != ".":
+            break
+    for name, pattern in (("units", _UNITS), ("times", _TIMES)):
+        if match := pattern.match(text, position):
+            found[name], position = match[1].strip(), match.end()
+    if position < len(text) or not text or text.endswith(".") or "" in found.values():
+        raise UsageError(
+            f"'{text}' is not an address", where=f"{where}\n{caret(text, position)}",
+            hint=f"{EXAMPLE}: layer, direction, symbol, units, input time; any may be left out",
+        )  # fmt: skip
+    layer = found.pop("layer", None)
+    return Address(None if layer is None else int(layer), **found)
+
+
+def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
+    """Return the numbers that `3`, `0:8`, `0,2,5:7`, `all` or `last` choose out of `count`.
+
+    Args:
+        text: the choice; `a:b` leaves out b as Python does where counting starts at 0, and
+            includes it where it starts at 1.
+        count: how many there are.
+        option: its name, for messages.
+        first: what the first one is called.
+
+    Raises:
+        UsageError: not a choice, or out of range; with the caret under it.
+    """
+    chosen: list[int] = []
+    for match in re.finditer(r"[^,]+", text):
+        word, last = match[0].strip(), first + count - 1
+        span = re.fullmatch(r"(-?[0-9]{1,9})?(:)?(-?[0-9]{1,9})?", word)
+        if word in ("all", "last"):
+            chosen += range(first, last + 1) if word == "all" else [last]
+            continue
+        if not word or span is None or (span[1] and span[3] and not span[2]):
+            raise _bad_choice(text, match, option, f"'{word}' is not a choice", first)
+        begin = _bound(span[1], first, count, first)
+        end = _bound(span[3], last, count, first) if span[2] else begin
+        if span[2] and span[3] and first == 0:
+            end -= 1
+        if not (first <= begin <= last and first <= end <= last):
+            what = f"'{word}' is outside {first} to {last}"
+            raise _bad_choice(text, match, option, what, first, last)
+        chosen += range(begin, end + 1)
+    if not chosen:
+        raise UsageError(f"{option} chooses nothing", where=option, hint=f"{option} {first}")
+    return list(dict.fromkeys(chosen))
+
+
+def _bound(text: str | None, default: int, count: int, first: int) -> int:
+    value = int(text) if text else default
+    return value + count + first if value < 0 else value
+
+
+def _bad_choice(
+    text: str, match: re.Match[str], option: str, what: str, first: int, last: int | None = None
+) -> UsageError:
+    """An error that points at the word; its advice lies inside the range, where that is known."""
+    some = first if last is None else last
+    counting = "1:8 (1 to 8)" if first else "0:8 (0 to 7)"
+    forms = f"{option} {some}, {option} last or {option} all" if last is not None else (
+        f"{option} 3, {option} {counting}, {option} 1,5, {option} last or {option} all"
+    )  # fmt: skip
+    return UsageError(
+        f"{option}: {what}",
+        where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
+        hint=forms,
+    )

@@ -1,0 +1,1 @@
+"""`lstm-step exercise`: numbers that people can work with, as sheet, key and template."""

@@ -1,0 +1,221 @@
+"""`lstm-step exercise`: a sheet with blanks, its key, a template for the answers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.commands import _inputs as i
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import differing, option
+from lstm_cli.files.inputs_read import check_unread
+
+if TYPE_CHECKING:
+    from lstm_cli.cell.weights import Model
+    from lstm_cli.commands.exercise.show import Task
+    from lstm_cli.engine.run import Trace
+
+EXAMPLES = """\b
+Without --x it gets short random numbers: --seed tells which, --hidden-size and --input-size how
+many. `lstm-step grade EXERCISE.json ANSWERS.csv` grades what comes back.
+
+\b
+Examples:
+  lstm-step exercise --seed 7
+  lstm-step exercise --seed 7 --hidden-size 2 --input-size 3 --steps 2 -f latex
+  lstm-step exercise --x 1,2,3 --weights samples/weights/hand.json --ask c,h
+  lstm-step exercise --seed 7 --save ex.json --template answers.csv --key key.txt
+  lstm-step grade ex.json answers.csv
+"""
+FIRST = ("--seed", "--save", "--key")
+
+COMMAND = "lstm-step exercise"
+FORMATS = ("text", "markdown", "latex", "html")
+DIGITS = 4  # for paper and pencil
+MOST_STEPS = 100
+
+
+def exercise(
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    input_size: int = option(
+        "--input-size", default=0, min=0, metavar="I", help="I, without --x to tell it."
+    ),
+    round_: int | None = option(
+        "--round",
+        default=None,
+        min=0,
+        max=17,
+        metavar="N",
+        help="Round weights and vectors to N decimals first.",
+    ),
+    ask: str = option(
+        "--ask", default="", metavar="SYMBOLS", help="What to ask for; else f,i,g,o,c,h."
+    ),
+    key: str = option(
+        "--key", default="", metavar="FILE", help="Write the key here; - appends it to the sheet."
+    ),
+    show_key: bool = option(
+        "--show-key", default=False, help="Append the key to the sheet, on a new page."
+    ),
+    template: str = option(
+        "--template", default="", metavar="FILE", help="Write a CSV for the answers here."
+    ),
+    save: str = option(
+        "--save", default="", metavar="FILE", help="Keep the exercise here, as a sample."
+    ),
+    notation: o.NotationOptions = o.NotationOptions(),
+    digits: o.DigitOptions = o.DigitOptions(DIGITS),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+) -> None:
+    """Make an exercise sheet, its key, and a file to grade against.
+
+    The numbers given, the equations, and blanks for what is to be computed. The key is every row
+    of the cell, the template a CSV for the answers, the saved exercise what `grade` reads.
+    """
+    if form.as_json or form.format_ == "json":
+        raise UsageError(
+            "an exercise's sheet is for people to read, and has no JSON",
+            where="--json" if form.as_json else "-f json",
+            hint=f"one of: {', '.join(FORMATS)}; "
+            "--save FILE keeps the exercise as a sample, in JSON",
+        )  # fmt: skip
+    i.refuse_beside("an exercise", differing(given.numbers), COMMAND)
+    kind, output = form.pick(), form.output
+    trace = _trace(given, input_size)
+    if round_ is not None:
+        from lstm_cli.commands.exercise.exercise import rounded
+
+        trace = rounded(trace, round_)
+    from lstm_cli.commands.exercise.show import Task
+
+    source = save or trace.model.source
+    task = Task(_asked(ask, trace), kind, digits.number(), notation.notation.value, source)
+    _Files(output, key, show_key, template, save).write(trace, task, given.cell)
+    i.say_assumed(trace.assumptions)
+
+
+def _trace(given: i.RunOptions, input_size: int) -> Trace:
+    """Run what is given, or fresh random numbers without --x."""
+    vectors, sized = given.vectors, ["--input-size"] if input_size else []
+    if vectors.x or vectors.h or vectors.c:
+        i.refuse_idle(sized, "an exercise without --x", COMMAND)
+        if given.preset.preset != "random" and given.preset.seed:
+            i.refuse_idle(["--seed"], "--preset random", COMMAND)
+        return given.trace()
+    steps, seed = vectors.length.steps, given.preset.seed
+    if steps > MOST_STEPS:
+        raise UsageError(
+            f"{steps} steps are too many for paper", where="--steps",
+            hint=f"at most {MOST_STEPS} steps of fresh numbers",
+        )  # fmt: skip
+    from lstm_cli.commands.exercise.exercise import fresh_vectors
+    from lstm_cli.engine.run import run
+
+    model = _model(given, input_size)
+    return run(model, *fresh_vectors(model, steps or 1, seed))
+
+
+def _model(given: i.RunOptions, input_size: int) -> Model:
+    """Return the model of a fresh exercise: from a file, a preset, or short random numbers."""
+    from lstm_cli.cell.cells import LSTM
+    from lstm_cli.cell.presets import preset_model
+    from lstm_cli.commands.exercise.exercise import fresh_model
+
+    own = given.preset
+    if given.file.weights:
+        idle = differing(own).keys() - {"--seed"} | ({"--input-size"} if input_size else set())
+        i.refuse_idle(sorted(idle), "weights of its own", COMMAND)
+        return given.file_model()
+    cell = given.cell.own_cell() or LSTM
+    sizes = {"I": input_size or 3, "H": own.hidden_size or 2, "P": own.output_size}
+    if own.preset:
+        return preset_model(own.preset, cell, sizes=sizes, seed=own.seed)
+    return fresh_model(cell, sizes, own.seed)
+
+
+def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
+    """Return the names asked for.
+
+    Raises:
+        UsageError: one that the cell does not compute.
+    """
+    from lstm_cli.commands.exercise.show import askable, usually_asked
+
+    names = o.names_in(ask)
+    known = askable(trace)
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"the cell does not compute '{safe(name)}'", where="--ask",
+                hint=suggest(name, known),
+            )  # fmt: skip
+    return names or tuple(usually_asked(trace))
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where the parts of an exercise are written; "" is nowhere."""
+
+    sheet: str
+    key: str
+    show_key: bool
+    template: str
+    sample: str
+
+    def write(self, trace: Trace, task: Task, cell: o.CellOptions) -> None:
+        """Write the parts, the sheet last.
+
+        Raises:
+            UsageError: two parts go to one file, or the run cannot be kept as a sample.
+            OutputError: a file cannot be written; before any is, one that is also read.
+        """
+        from lstm_cli.commands.exercise import show as render
+        from lstm_cli.files.output import write_out
+
+        self._check()
+        for name in (self.sample, self.template, self.key, self.sheet):
+            if name not in ("", "-"):
+                check_unread(Path(name))
+        if self.sample:
+            write_out([_sample_text(trace, cell, self.sample)], self.sample)
+        if self.template:
+            write_out(render.template(trace, task.ask), self.template)
+        if self.key not in ("", "-"):
+            write_out(render.key(trace, task), self.key)
+        behind = self.show_key or self.key == "-"
+        write_out(render.sheet(trace, task, with_key=behind), self.sheet)
+
+    def _check(self) -> None:
+        """Refuse two parts in the same file: the second would replace the first."""
+        named = {"-o": self.sheet, "--key": self.key, "--template": self.template,
+                 "--save": self.sample}  # fmt: skip
+        seen: dict[str, str] = {}
+        for flag, name in named.items():
+            if name == "-" and flag in ("--template", "--save"):
+                raise UsageError(
+                    f"{flag} needs a file: stdout has the sheet", where=flag,
+                    hint=f"{flag} FILE",
+                )  # fmt: skip
+            place = os.path.realpath(name) if name not in ("", "-") else name
+            if place not in ("", "-") and place in seen:
+                raise UsageError(
+                    f"{seen[place]} and {flag} name the same file", where=flag,
+                    hint="give each a file of its own",
+                )  # fmt: skip
+            seen[place] = flag
+
+
+def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:
+    from pathlib import PurePath
+
+    from lstm_cli.commands.exercise.exercise import as_sample
+    from lstm_cli.files.output import json_text
+
+    document = as_sample(trace, PurePath(name).stem, cell.cell, cell.settings())
+    members = ",\n ".join(
+        f"{json_text(key)}: {json_text(value)}" for key, value in document.items()
+    )
+    return f"{{\n {members}\n}}\n"

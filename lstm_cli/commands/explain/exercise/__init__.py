@@ -1,1 +1,0 @@
-"""Exercises: random weights that people can work with, as sheet, key and template."""

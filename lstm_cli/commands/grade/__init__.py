@@ -1,0 +1,1 @@
+"""`lstm-step grade`: many people's answers to one exercise, each held against the right run."""

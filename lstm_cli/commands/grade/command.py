@@ -1,0 +1,186 @@
+"""`lstm-step grade`: the grades of a class, each answer held against the right run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lstm_cli.base.errors import InputError, UsageError, safe
+from lstm_cli.base.foreign import say
+from lstm_cli.base.paste import FileName, command
+from lstm_cli.commands import _inputs as i
+from lstm_cli.commands import _options as o
+from lstm_cli.commands._declared import option
+
+if TYPE_CHECKING:
+    from lstm_cli.commands.grade.answers import Answer
+    from lstm_cli.commands.grade.results import Grade, GradeSettings
+    from lstm_cli.commands.grade.summary import Gradebook
+    from lstm_cli.engine.run import Trace
+
+EXAMPLES = """\b
+FILES: the exercise, a file with one sample as `exercise --save` writes it, then the answers: CSV,
+JSONL or JSON, - for stdin. With --x the options are the exercise, and all FILES are answers.
+Numbers are compared to as many digits as were written. Answers that are wrong are no failure.
+
+\b
+Examples:
+  lstm-step grade samples/class/exercise.json samples/class/answers.csv
+  lstm-step grade samples/class/exercise.json samples/class/answers.csv -o grades.csv -f csv
+  lstm-step grade exercise.json monday.csv tuesday.csv --ask c,h
+  lstm-step grade --x 0.5,1 --h 0.1,0.2 --c 1,-1 answers.csv --no-follow-through
+"""
+FIRST = ("--ask", "--departures", "--output")
+
+COMMAND = "lstm-step grade"
+FORMATS = ("table", "csv", "jsonl", "json")
+
+
+def grade(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[EXERCISE] ANSWERS…", help="The exercise, then the answers."),
+    ] = None,
+    given: i.RunOptions = i.RunOptions(COMMAND),
+    ask: str = option(
+        "--ask",
+        default="",
+        metavar="SYMBOLS",
+        help="What was asked for; else what the answers have.",
+    ),
+    follow_through: bool = option(
+        "--follow-through/--no-follow-through",
+        default=True,
+        help="Count numbers that are right for the answer's own earlier ones.",
+    ),
+    tolerance: o.ToleranceOptions = o.ToleranceOptions(),
+    departures: int = option(
+        "--departures",
+        default=1,
+        min=1,
+        max=2,
+        metavar="N",
+        help="How many mistakes to look for at once: 1 or 2.",
+    ),
+    digits: o.DigitOptions = o.DigitOptions(),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    color: o.ColorOptions = o.ColorOptions(),
+) -> None:
+    """Grade many answers to one exercise.
+
+    Points for each answer and symbol, the known mistake behind wrong numbers, and what the class
+    did. A wrong number costs itself, not what follows from it.
+    """
+    o.one_blas_thread()
+    atol, chosen = tolerance.checked(), form.pick()
+    from lstm_cli.commands.grade.results import GradeSettings
+
+    settings = GradeSettings(o.names_in(ask), atol, departures, follow_through)
+    book = _graded(*_exercise(files or [], given), settings)
+    _write(book, chosen, form.output, digits.number(), color)
+
+
+def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[str]]:
+    """Return the exercise's name, its right run, and the files of answers.
+
+    Raises:
+        UsageError: a file is missing, or the exercise's file has several samples.
+    """
+    vectors = given.vectors
+    in_options = bool(vectors.x or vectors.h or vectors.c)
+    named, answers = ([], files) if in_options else (files[:1], files[1:])
+    if in_options and not vectors.x:
+        raise UsageError(
+            "--x is missing: there is no exercise", where=COMMAND,
+            hint=f"{COMMAND} --x 0.5,1 ANSWERS.csv, or {COMMAND} EXERCISE.json ANSWERS.csv",
+        )  # fmt: skip
+    if not answers:
+        words = ["--x", "0.5,1"] if in_options else [FileName(each) for each in named]
+        raise UsageError(
+            "there are no answers to grade" if files or in_options else "there is no exercise",
+            where=COMMAND,
+            hint=command("grade", *(words or ["EXERCISE.json"]), "ANSWERS.csv"),
+        )  # fmt: skip
+    if files.count("-") > 1:
+        raise UsageError("- stands twice", where=COMMAND, hint="stdin is read once; name a file")
+    if in_options:
+        return "exercise", given.trace(), answers
+    samples = list(given.sample_runs(named))
+    if len(samples) != 1:
+        raise UsageError(
+            f"{len(samples)} exercises are given; answers belong to one",
+            where=safe(named[0]), hint="name a file with one sample",
+        )  # fmt: skip
+    (sample, trace, _), *_ = samples
+    return sample.id.text, trace, answers
+
+
+def _graded(exercise: str, trace: Trace, files: list[str], settings: GradeSettings) -> Gradebook:
+    """Read and grade the answers.
+
+    Raises:
+        UsageError: a symbol asked for that the cell does not compute.
+        InputError: a file as a whole cannot be read, or no answer holds what can be asked.
+    """
+    from lstm_cli.commands.grade.grader import grade_sheet
+    from lstm_cli.commands.grade.sheet import sheet_of, symbols_of
+    from lstm_cli.commands.grade.summary import Gradebook
+
+    where = safe(", ".join(files))
+    answers = list(_answers(files, tuple(symbols_of(trace))))
+    if not answers:
+        raise InputError(
+            "there are no answers", where=where, hint="a row for each, below the header"
+        )
+    sheet = sheet_of(trace, answers, settings.ask)
+    if not sheet.asked:
+        raise InputError(
+            "no answer holds a number that the cell computes", where=where,
+            hint='a column or a member for each symbol, as in {"name": "Ann", "h": [0.1, 0.2]}',
+        )  # fmt: skip
+    graded = _with_progress(grade_sheet(answers, sheet, settings), len(answers))
+    return Gradebook(exercise, sheet, settings, tuple(graded))
+
+
+def _answers(files: list[str], symbols: tuple[str, ...]) -> Iterator[Answer]:
+    """Yield the answers of files; of several, each says under "file" which one it is from."""
+    from lstm_cli.commands.grade.reading import read_answers
+
+    for file in files:
+        for answer in read_answers(file, symbols):
+            alone = len(files) == 1
+            yield answer if alone else replace(answer, other={"file": file, **answer.other})
+
+
+def _with_progress(grades: Iterator[Grade], total: int) -> Iterator[Grade]:
+    """Count answers on stderr while they are graded, only on a terminal."""
+    if not sys.stderr.isatty():
+        yield from grades
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        yield from progress.track(grades, total=total, description="answers graded")
+
+
+def _write(book: Gradebook, chosen: str, output: str, digits: int, color: o.ColorOptions) -> None:
+    """Write the grades in the chosen format."""
+    from lstm_cli.show.rows import View
+
+    if chosen == "table":
+        from lstm_cli.commands.grade.show import print_grades
+
+        color.show(lambda console: print_grades(console, book, View(digits=digits)), output)
+        return
+    from lstm_cli.base.version import __version__
+    from lstm_cli.commands.grade.show import FORMATS as WRITERS
+    from lstm_cli.commands.grade.words import count_words
+    from lstm_cli.files.output import write_out
+
+    write_out(WRITERS[chosen](book, __version__, digits), output)
+    say(count_words(book))

@@ -1,0 +1,263 @@
+"""The grader: marks an answer and looks for the mistake behind wrong numbers."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.commands.grade.answers import Answer
+from lstm_cli.commands.grade.bank import Bank
+from lstm_cli.commands.grade.marking import Mark, Marked, mark
+from lstm_cli.commands.grade.parse_numbers import LEAST_DECIMALS, unpadded
+from lstm_cli.commands.grade.results import (
+    MOST_DIGITS,
+    Grade,
+    GradeSettings,
+    LikelyMistake,
+    Result,
+    SymbolMark,
+    WrongNumber,
+)
+from lstm_cli.commands.grade.sheet import Sheet, SheetPlace, sheet_of
+from lstm_cli.engine.agreement import HAIR, Precision
+from lstm_cli.engine.run import Trace
+from lstm_cli.mistakes.diagnosis import diagnose
+from lstm_cli.mistakes.expected import Expected, ExpectedVector, in_order
+from lstm_cli.mistakes.search import Finding
+from lstm_cli.mistakes.states import NARROW_TYPES
+
+# Mistakes that do not count on paper.
+ROUNDINGS = ("rounded-on-the-way", *NARROW_TYPES)
+# An answer less precise than this share of the largest right number is wrong, not rounded.
+ROUGHEST = 0.05
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """The part of a grade that depends only on the numbers, shared by identical answers."""
+
+    result: Result
+    digits: int | None
+    causes: tuple[LikelyMistake, ...] = ()
+
+
+@dataclass(eq=False)
+class Grader:
+    """Grades answers to one exercise; identical numbers are diagnosed once.
+
+    Attributes:
+        sheet: what is asked.
+        settings: how to grade.
+    """
+
+    sheet: Sheet
+    settings: GradeSettings = field(default_factory=GradeSettings)
+
+    def __post_init__(self) -> None:
+        self.bank = Bank(self.sheet.trace)
+        self.known: dict[bytes, _Verdict] = {}
+
+    def grade(self, answer: Answer) -> Grade:
+        """Return the grade of one answer."""
+        numbers, notes = self.sheet.numbers(answer)
+        marked = mark(numbers, self.sheet, self.settings.atol)
+        padded = False
+        if self.settings.atol is None and _wrong_numbers(marked):
+            # Zeros that a spreadsheet appended to every number are not digits of the answer.
+            shorter = unpadded(numbers)
+            if shorter is not None:
+                marked, padded = mark(shorter, self.sheet), True
+        key = b"".join(
+            repr(place).encode() + each.values.tobytes() + each.decimals.tobytes()
+            for place, each in sorted(numbers.items())
+        )
+        if key not in self.known:
+            self.known[key] = self._verdict(marked, padded)
+        verdict = self.known[key]
+        symbols = self._symbols(marked, forgiving=verdict.result in ("right", "rounded"))
+        shares = [each.share(self.settings.follow_through) for each in symbols.values()]
+        return Grade(
+            answer, verdict.result, 100 * sum(shares) / max(1, len(shares)), verdict.digits,
+            symbols, verdict.causes,
+            () if verdict.result == "rounded" else tuple(self._wrong(marked)),
+            tuple(dict.fromkeys((*answer.notes, *notes))),
+        )  # fmt: skip
+
+    def _symbols(
+        self, marked: Mapping[SheetPlace, Marked], forgiving: bool
+    ) -> dict[str, SymbolMark]:
+        """Return the marks by name; `forgiving` counts everything written as right."""
+        counts: dict[str, Counter[Mark]] = {name: Counter() for name in self.sheet.names}
+        for place, asked in self.sheet.asked.items():
+            for each in marked[place].marks[asked.units].tolist():
+                own = Mark.RIGHT if forgiving and each != Mark.BLANK else Mark(each)
+                counts[asked.name][own] += 1
+        return {
+            name: SymbolMark(own[Mark.RIGHT], own[Mark.FOLLOWS], own[Mark.WRONG], own[Mark.BLANK])
+            for name, own in counts.items()
+        }
+
+    def _wrong(self, marked: Mapping[SheetPlace, Marked]) -> Iterator[WrongNumber]:
+        for place, each in marked.items():
+            layer = self.sheet.trace.layers[place.run]
+            asked = self.sheet.asked.get(place)
+            for unit in np.flatnonzero(each.marks == Mark.WRONG).tolist():
+                yield WrongNumber(
+                    asked.name if asked else place.symbol, layer.layer, layer.direction, place.t,
+                    unit, float(each.got[unit]), float(each.right[unit]), float(each.own[unit]),
+                )  # fmt: skip
+
+    def _verdict(self, marked: Mapping[SheetPlace, Marked], padded: bool) -> _Verdict:
+        there = np.concatenate([each.marks for each in self._asked(marked)] or [np.zeros(0)])
+        if not (there != Mark.BLANK).any():
+            return _Verdict("blank", None)
+        wrong = _wrong_numbers(marked)
+        if not wrong:
+            full: Result = "incomplete" if (there == Mark.BLANK).any() else "right"
+            full = "rounded" if padded and full == "right" else full
+            return _Verdict(full, self._digits(marked))
+        causes, rounding = self._causes(marked)
+        if causes:
+            return _Verdict("mistake", None, causes)
+        digits = self._rough_digits(marked)
+        if digits is not None and (rounding or digits >= LEAST_DECIMALS):
+            return _Verdict("rounded", digits)
+        alone = wrong == 1 and (there == Mark.RIGHT).any()
+        return _Verdict("slip" if alone else "unexplained", None)
+
+    def _asked(self, marked: Mapping[SheetPlace, Marked]) -> Iterator[Marked]:
+        """Yield the marks at each place asked, restricted to the units asked."""
+        for place, asked in self.sheet.asked.items():
+            each = marked[place]
+            yield Marked(
+                *(
+                    getattr(each, name)[asked.units]
+                    for name in ("marks", "got", "right", "own", "tolerance", "decimals")
+                )
+            )
+
+    def _digits(self, marked: Mapping[SheetPlace, Marked]) -> int:
+        """Fewest decimals compared, clamped to LEAST_DECIMALS … MOST_DIGITS."""
+        every = [each.decimals[each.marks != Mark.BLANK] for each in self._asked(marked)]
+        return max(LEAST_DECIMALS, min(MOST_DIGITS, int(np.concatenate(every).min())))
+
+    def _rough_digits(self, marked: Mapping[SheetPlace, Marked]) -> int | None:
+        """Return the number of decimals to which all numbers are rounded correctly, or None."""
+        if self.settings.atol is not None:
+            return None
+        worst = 0.0
+        for each in marked.values():
+            there = each.marks != Mark.BLANK
+            off = np.abs(each.got - each.right)[there]
+            if off.size:
+                worst = max(worst, float(off.max()))
+                if not off.max() <= ROUGHEST * np.abs(each.right).max():
+                    return None
+        return math.floor(-math.log10(2 * worst / HAIR)) if worst else MOST_DIGITS
+
+    def _causes(
+        self, marked: Mapping[SheetPlace, Marked]
+    ) -> tuple[tuple[LikelyMistake, ...], bool]:
+        """Return the mistakes that give these numbers, and whether intermediate rounding does."""
+        trace = self.sheet.trace
+        expected = _expected(marked, trace, self.settings.atol)
+        diagnosis = diagnose(
+            trace, expected, departures=self.settings.departures, judge=self.bank, separating=False
+        )
+        if diagnosis.verdict not in ("explained", "ambiguous"):
+            return (), False
+        real = [each for each in diagnosis.findings if not _only_rounds(each)]
+        # Mix-ups of frameworks matter only if nothing simpler fits.
+        plain = [each for each in real if any(row.kind != "convention" for row in each.departures)]
+        causes = self._grouped(plain or real, expected)
+        return causes, len(real) < len(diagnosis.findings)
+
+    def _grouped(
+        self, findings: Sequence[Finding], expected: Expected
+    ) -> tuple[LikelyMistake, ...]:
+        """Return the causes, merging those that give the same numbers in this exercise."""
+        groups: list[tuple[Array | None, list[Finding]]] = []
+        for finding in findings:
+            numbers = self.bank.numbers(finding, expected)
+            for first, group in groups:
+                if first is not None and numbers is not None and np.allclose(
+                    first, numbers, rtol=0, atol=1e-12, equal_nan=True
+                ):  # fmt: skip
+                    group.append(finding)
+                    break
+            else:
+                groups.append((numbers, [finding]))
+        return tuple(_cause(group[0], group[1:]) for _, group in groups)
+
+
+def _wrong_numbers(marked: Mapping[SheetPlace, Marked]) -> int:
+    return sum(int((each.marks == Mark.WRONG).sum()) for each in marked.values())
+
+
+def _only_rounds(finding: Finding) -> bool:
+    """Whether a finding is only about narrower arithmetic, which is not a misunderstanding."""
+    return all(row.id in ROUNDINGS for row in finding.departures)
+
+
+def _cause(finding: Finding, same: Sequence[Finding]) -> LikelyMistake:
+    rows = finding.departures
+    also = (*finding.aliases, *(name for each in same for name in (each.id, *each.aliases)))
+    return LikelyMistake(
+        finding.id, "; and ".join(row.title for row in rows),
+        tuple((row.id, row.title) for row in rows), also,
+    )  # fmt: skip
+
+
+def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | None) -> Expected:
+    """Convert an answer's numbers to expected values for a diagnosis."""
+    expected, decimals = [], dict[str, int]()
+    for place, each in marked.items():
+        there = each.marks != Mark.BLANK
+        if there.any():
+            own = int(each.decimals[there].min())
+            decimals[place.symbol] = min(own, decimals.get(place.symbol, own))
+            expected.append(
+                ExpectedVector(
+                    place.run, place.symbol, place.t, each.got, np.maximum(each.tolerance, 1e-15)
+                )
+            )
+    precision = {
+        symbol: Precision(f"{count} decimals", "float32", np.array([10.0**-count]), count)
+        for symbol, count in decimals.items()
+    }
+    return Expected(tuple(in_order(expected, trace.model, trace.steps)), precision)
+
+
+def grade(
+    answers: Iterable[Answer], trace: Trace, settings: GradeSettings | None = None
+) -> Iterator[Grade]:
+    """Yield the grade of each answer, in order.
+
+    Args:
+        answers: answers from `read_answers`; all are read before the first is graded.
+        trace: the correct run, unbatched.
+        settings: how to grade.
+
+    Raises:
+        UsageError: the cell does not compute what is asked.
+    """
+    given, how = list(answers), settings or GradeSettings()
+    yield from grade_sheet(given, sheet_of(trace, given, how.ask), how)
+
+
+def grade_sheet(
+    answers: Sequence[Answer], sheet: Sheet, settings: GradeSettings
+) -> Iterator[Grade]:
+    """Yield the grade of each answer to a sheet."""
+    grader = Grader(sheet, settings)
+    times = Counter(answer.name for answer in answers)
+    for answer in answers:
+        own = grader.grade(answer)
+        if times[answer.name] > 1:
+            own = replace(own, notes=(*own.notes, f"{times[answer.name]} answers with this name"))
+        yield own

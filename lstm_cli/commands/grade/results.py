@@ -1,0 +1,122 @@
+"""Grades: right, a known mistake, a slip, or unexplained; with points by symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lstm_cli.commands.grade.answers import Answer
+
+Result = Literal["right", "rounded", "incomplete", "mistake", "slip", "unexplained", "blank"]
+# In summary order. `rounded`: right to fewer digits than written; `incomplete`: right as far as
+# filled in; `slip`: one number wrong, the others right or following from it.
+RESULTS: tuple[Result, ...] = get_args(Result)
+# Agreement to this many digits or more is not mentioned.
+MOST_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class GradeSettings:
+    """How to grade.
+
+    Attributes:
+        ask: names of what is asked; empty for whatever the file has columns for.
+        atol: a tolerance overriding the one from the digits written.
+        departures: how many mistakes may occur together, 1 or 2.
+        follow_through: whether numbers that follow from the answer's own earlier ones count.
+    """
+
+    ask: tuple[str, ...] = ()
+    atol: float | None = None
+    departures: int = 1
+    follow_through: bool = True
+
+
+@dataclass(frozen=True)
+class LikelyMistake:
+    """A mistake that gives the answer's numbers.
+
+    Attributes:
+        id: id of the finding; two combined mistakes are joined by `+`.
+        title: in words.
+        departures: (id, title) of each single mistake.
+        also: ids of other mistakes that give the same numbers in this exercise.
+    """
+
+    id: str
+    title: str
+    departures: tuple[tuple[str, str], ...]
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SymbolMark:
+    """Counts of a symbol's numbers that are right, follow, are wrong or are blank."""
+
+    right: int = 0
+    follows: int = 0
+    wrong: int = 0
+    blank: int = 0
+
+    @property
+    def count(self) -> int:
+        """Total of numbers asked."""
+        return self.right + self.follows + self.wrong + self.blank
+
+    @property
+    def status(self) -> str:
+        """The worst of `right`, `follows` and `wrong`, or `blank` if all are blank."""
+        if self.blank == self.count:
+            return "blank"
+        if self.wrong:
+            return "wrong"
+        return "follows" if self.follows else "right"
+
+    def share(self, follow_through: bool) -> float:
+        """Share of the points, 0 to 1."""
+        return (self.right + self.follows * follow_through) / self.count
+
+
+@dataclass(frozen=True)
+class WrongNumber:
+    """A number that is neither right nor follows from earlier ones."""
+
+    name: str
+    layer: int
+    direction: str
+    t: int
+    unit: int
+    got: float
+    right: float
+    own: float  # what follows from the answer's own earlier numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Grade:
+    """The grade of one answer, with the reasons.
+
+    Attributes:
+        answer: the answer.
+        result: one of `RESULTS`.
+        points: percent.
+        digits: number of decimals to which it is right; None if it is not.
+        symbols: marks by name.
+        causes: the mistakes that give these numbers; several if they cannot be distinguished.
+        wrong: the numbers that are wrong in themselves, in order of computation.
+        notes: remarks on what was hard to read or unusual.
+    """
+
+    answer: Answer
+    result: Result
+    points: float
+    digits: int | None
+    symbols: Mapping[str, SymbolMark]
+    causes: tuple[LikelyMistake, ...] = ()
+    wrong: tuple[WrongNumber, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the person."""
+        return self.answer.name

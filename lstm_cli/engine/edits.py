@@ -1,0 +1,441 @@
+"""An edited run: a document with some of its numbers replaced, and all that follows from them.
+
+A document is everything that a run is computed from. As JSON:
+
+    {"dtype": "float64",
+     "layers": [{"forward": {"cell": {"name": "lstm", "title": "…",
+                                      "table": "z_f = W_f @ [h_prev, x] + b_f  # forget gate…"},
+                             "weights": {"W_f": [[…]], "b_f": […], …}}}, …],
+     "x": [[…], …], "h": [[…], …], "c": [[…], …]}
+
+`x` has a row for each step; `h` and `c` have one for each layer and direction (layer 0 forward,
+layer 0 backward, layer 1 forward, …): the states before the first step taken. An edit is a number
+put in the place of another:
+
+    {"layer": 0, "direction": "forward", "symbol": "c_prev", "t": 3, "index": [1], "value": 0.5}
+
+Its `symbol` is a parameter, with an index into its array and no `t`; or, at input time `t` from 1,
+`x` of layer 0, a state that the step reads (`h_prev`, `c_prev`), or a row of the cell's table. What
+edits mean, here and for any page that takes the same data:
+
+1. The last edit of a place holds.
+2. Parameters and `x` are replaced before anything runs. Both directions of layer 0 read one `x`.
+3. Each layer and direction goes through its steps in its own order of time. A step reads `x` and
+   the states that the step before it left; edited states take their place. The rows are computed
+   in order, and edited numbers of a row are in place before the next row reads it. So h0 and c0
+   are `h_prev` and `c_prev` of the first step taken, and an edited gate is forced at its step.
+4. A layer above reads h of the layer below, as edited.
+5. A number that no edit reaches stays the very number of the given run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe, suggest
+from lstm_cli.cell.cells import Cell, parse_table
+from lstm_cli.cell.notation import is_parameter, write
+from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.engine.run import STATES, LayerTrace, Trace, evaluate_rows, rounded, run
+
+
+@dataclass(frozen=True, eq=False)
+class RunDocument:
+    """Everything that an unbatched run is computed from.
+
+    Attributes:
+        model: the layers, each with its cells and weights.
+        x: the input, `(T, I)`.
+        h, c: the states before the first step taken, one for each layer and direction.
+        dtype: the type that every named value is rounded to.
+    """
+
+    model: Model
+    x: Array
+    h: tuple[Array, ...]
+    c: tuple[Array, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, trace: Trace) -> RunDocument:
+        """Return the document of an unbatched run."""
+        h, c = (
+            tuple(each.at(first_step(each))[f"{state}_prev"] for each in trace.layers)
+            for state in STATES
+        )
+        return cls(trace.model, trace.layers[0].values["x"], h, c, trace.dtype)
+
+    def run(self) -> Trace:
+        """Run the document; errors as `engine.run`."""
+        return run(self.model, self.x, self.h, self.c, dtype=self.dtype)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as JSON has it."""
+        return {
+            "dtype": self.dtype.name,
+            "layers": [
+                {name: _weights_json(weights) for name, weights in layer.directions.items()}
+                for layer in self.model.layers
+            ],
+            "x": self.x.tolist(),
+            "h": [state.tolist() for state in self.h],
+            "c": [state.tolist() for state in self.c],
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RunDocument:
+        """Return the document that `to_json` wrote; errors as those of cells and weights."""
+        layers = tuple(
+            Layer({name: _weights_of(each) for name, each in layer.items()})
+            for layer in document["layers"]
+        )
+        h, c = (tuple(map(np.array, document[state])) for state in STATES)
+        x = np.array(document["x"], dtype=np.float64)
+        return cls(Model(layers), x, h, c, np.dtype(document["dtype"]))
+
+
+def _weights_json(weights: LstmWeights) -> dict[str, Any]:
+    cell = weights.cell
+    rows = (f"{row.symbol} = {write(row.expression)}  # {row.label}" for row in cell.equations)
+    return {
+        "cell": {"name": cell.name, "title": cell.title, "table": "\n".join(rows)},
+        "weights": {name: array.tolist() for name, array in weights.arrays.items()},
+    }
+
+
+def _weights_of(record: Mapping[str, Any]) -> LstmWeights:
+    name, title, table = (record["cell"][key] for key in ("name", "title", "table"))
+    arrays = {key: np.array(array) for key, array in record["weights"].items()}
+    return LstmWeights(Cell(name, title, parse_table(table)), arrays)
+
+
+@dataclass(frozen=True)
+class EditablePlace:
+    """Where a number stands that can be edited.
+
+    Attributes:
+        run: the layer and direction, as a place in `model.runs`; x of layer 0 goes by 0.
+        name: `x`, `h_prev`, `c_prev`, a row of the cell, or a parameter.
+        index: `(t, unit)` of a vector over time, t from 1; of a parameter as in its array.
+    """
+
+    run: int
+    name: str
+    index: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class NumberEdit:
+    """A number put in the place of another."""
+
+    place: EditablePlace
+    value: float
+
+
+def place_of(trace: Trace, run: int, name: str, index: tuple[int, ...]) -> EditablePlace:
+    """Return the place of a number of a run.
+
+    Raises:
+        InputError: the run has no such place, or the number comes from the layer below.
+    """
+    each = trace.layers[run]
+    where = f"layer {each.layer} {each.direction}"
+    array = each.weights.arrays.get(name, each.values.get(name))
+    if array is None:
+        raise InputError(
+            f"the run has no '{safe(name)}'", where=where,
+            hint=suggest(name, [*each.values, *each.weights.arrays]),
+        )  # fmt: skip
+    starts = [0] * array.ndim if is_parameter(name) else [1, 0]
+    inside = len(index) == array.ndim and all(
+        start <= place < start + size
+        for place, start, size in zip(index, starts, array.shape, strict=True)
+    )
+    if not inside:
+        ends = (f"{a} to {a + size - 1}" for a, size in zip(starts, array.shape, strict=True))
+        raise InputError(
+            f"{safe(name)} has no place {list(index)}", where=where,
+            hint=f"{'' if is_parameter(name) else 'step, unit: '}{' and '.join(ends)}",
+        )  # fmt: skip
+    if name == "x" and each.layer > 0:
+        raise InputError(
+            f"x of layer {each.layer} is what layer {each.layer - 1} puts out", where=where,
+            hint="edit x of layer 0: every layer follows",
+        )  # fmt: skip
+    return EditablePlace(0 if name == "x" else run, name, index)
+
+
+def number_at(trace: Trace, place: EditablePlace) -> float:
+    """Return the number that stands in a place."""
+    if is_parameter(place.name):
+        return float(trace.model.runs[place.run][2].arrays[place.name][place.index])
+    t, unit = place.index
+    return float(trace.layers[place.run].values[place.name][t - 1, unit])
+
+
+def edits_to_json(trace: Trace, edits: Iterable[NumberEdit]) -> list[dict[str, Any]]:
+    """Return edits of a run as JSON has them."""
+    return [_edit_json(trace, edit) for edit in edits]
+
+
+def _edit_json(trace: Trace, edit: NumberEdit) -> dict[str, Any]:
+    each, (*time, unit) = trace.layers[edit.place.run], edit.place.index
+    over_time = not is_parameter(edit.place.name)
+    return {
+        "layer": each.layer, "direction": each.direction, "symbol": edit.place.name,
+        **({"t": time[0]} if over_time else {}),
+        "index": [unit] if over_time else list(edit.place.index), "value": edit.value,
+    }  # fmt: skip
+
+
+def edits_from_json(trace: Trace, records: Iterable[Mapping[str, Any]]) -> tuple[NumberEdit, ...]:
+    """Return the edits that `edits_to_json` wrote; errors as `place_of`."""
+    runs = {(each.layer, each.direction): place for place, each in enumerate(trace.layers)}
+    edits = []
+    for record in records:
+        run = runs.get((record["layer"], record["direction"]))
+        if run is None:
+            raise InputError(
+                f"the run has no layer {record['layer']} {safe(record['direction'])}",
+                hint="one of: " + ", ".join(f"{layer} {name}" for layer, name in runs),
+            )
+        index = (*([record["t"]] if "t" in record else []), *record["index"])
+        place = place_of(trace, run, record["symbol"], index)
+        edits.append(NumberEdit(place, float(record["value"])))
+    return tuple(edits)
+
+
+# ---- an edited run, and the edits made and unmade
+
+
+@dataclass(frozen=True, eq=False)
+class EditedRun:
+    """A run as it was given, and the edits on top of it, one a place."""
+
+    given: Trace
+    edits: tuple[NumberEdit, ...] = ()
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The run with the edits."""
+        return edited_trace(self.given, self.edits) if self.edits else self.given
+
+    def now(self, place: EditablePlace) -> float:
+        """Return the number in a place of the edited run."""
+        return number_at(self.trace, place)
+
+    def was(self, place: EditablePlace) -> float:
+        """Return the number in a place of the run as it was given."""
+        return number_at(self.given, place)
+
+    def edited(self, place: EditablePlace, value: float) -> EditedRun:
+        """Return the run with one more edit; a number that would stand there anyway is none.
+
+        That number need not be the given one: a state follows from the edits before it.
+        """
+        if value == self.now(place):
+            return self
+        rest = tuple(each for each in self.edits if each.place != place)
+        without = self if rest == self.edits else replace(self, edits=rest)
+        if value == without.now(place):
+            return without
+        return replace(self, edits=(*rest, NumberEdit(place, value)))
+
+
+class EditHistory:
+    """The edits of a run in the order in which they were made, to undo and redo."""
+
+    def __init__(self, given: Trace) -> None:
+        self._runs = [EditedRun(given)]
+        self._at = 0
+
+    @property
+    def now(self) -> EditedRun:
+        """The edited run as it stands."""
+        return self._runs[self._at]
+
+    def edit(self, place: EditablePlace, value: float) -> bool:
+        """Put a number in a place; return whether that changes anything. Errors as `engine.run`."""
+        return self._add(self.now.edited(place, value))
+
+    def reset(self) -> bool:
+        """Drop all edits, which can be undone like an edit; return whether there were any."""
+        return self._add(replace(self.now, edits=()) if self.now.edits else self.now)
+
+    def undo(self) -> bool:
+        """Undo the last edit or reset; return whether there was one."""
+        return self._move(-1)
+
+    def redo(self) -> bool:
+        """Redo what was undone last; return whether there was anything."""
+        return self._move(1)
+
+    def _add(self, following: EditedRun) -> bool:
+        if following is self.now:
+            return False
+        _ = following.trace  # if it cannot be computed, nothing changes
+        self._runs[self._at + 1 :] = [following]
+        return self._move(1)
+
+    def _move(self, by: int) -> bool:
+        possible = 0 <= self._at + by < len(self._runs)
+        self._at += by * possible
+        return possible
+
+
+def changed(now: Array, was: Array) -> Array:
+    """Whether each number differs from what it was; nan is equal to nan."""
+    return np.asarray((now != was) & ~(np.isnan(now) & np.isnan(was)))
+
+
+def differences(now: Array, was: Array) -> Array:
+    """Return how far each number is from what it was; 0 where it is the same, nan or inf too."""
+    with np.errstate(all="ignore"):  # inf - inf is nan, and is no difference
+        return np.where(changed(now, was), now - was, 0.0)
+
+
+# ---- computing again what follows
+
+
+def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
+    """Return the run that follows from edits of one that was given.
+
+    Args:
+        given: an unbatched run, `(T, n)` a symbol.
+        edits: in the order in which they were made.
+    """
+    model = _edited_model(given.model, edits)
+    x = np.array(given.layers[0].values["x"], dtype=np.float64)
+    reached = np.full(len(x), False)  # the steps whose input is another than it was
+    for (t, unit), value in _of(edits, 0, "x"):
+        x[t - 1, unit] = value
+        reached[t - 1] = True
+    traces: list[LayerTrace] = []
+    for layer in model.layers:
+        below, reached = reached, np.full(len(x), False)
+        for weights in layer.directions.values():
+            old = given.layers[len(traces)]
+            own = [edit for edit in edits if edit.place.run == len(traces)]
+            steps = _steps_to_run(old, below, own)
+            traces.append(_computed_again(old, weights, x, own, steps, given) if steps else old)
+            reached[[t - 1 for t in steps]] = True
+        outputs = [each.values["h"] for each in traces[-len(layer.directions) :]]
+        x = np.concatenate(outputs, axis=-1)
+    return replace(given, model=model, layers=tuple(traces))
+
+
+def _of(edits: Iterable[NumberEdit], run: int, name: str) -> Iterator[tuple[Any, float]]:
+    """Yield the index and the value of each edit of a vector or a parameter."""
+    for edit in edits:
+        if (edit.place.run, edit.place.name) == (run, name):
+            yield edit.place.index, edit.value
+
+
+def _edited_model(model: Model, edits: Sequence[NumberEdit]) -> Model:
+    """Return the model with its edited parameters; weights without an edit are the same object."""
+    places = iter(range(len(model.runs)))
+    layers = tuple(
+        Layer({name: _edited_weights(weights, edits, next(places))
+               for name, weights in layer.directions.items()})
+        for layer in model.layers
+    )  # fmt: skip
+    return replace(model, layers=layers)
+
+
+def _edited_weights(weights: LstmWeights, edits: Sequence[NumberEdit], run: int) -> LstmWeights:
+    arrays = dict(weights.arrays)
+    for name in weights.arrays:
+        for index, value in _of(edits, run, name):
+            arrays[name] = np.array(arrays[name])
+            arrays[name][index] = value
+    same = all(array is weights.arrays[name] for name, array in arrays.items())
+    return weights if same else replace(weights, arrays=arrays)
+
+
+def first_step(each: LayerTrace) -> int:
+    """Return the input time of the step that is computed first."""
+    return 1 if each.direction == "forward" else each.steps
+
+
+def _steps_to_run(each: LayerTrace, below: Array, edits: Iterable[NumberEdit]) -> Sequence[int]:
+    """Return the steps to compute again, in running order: from the first that is reached."""
+    reached = below.copy()
+    for edit in edits:
+        if is_parameter(edit.place.name):
+            reached[:] = True
+        elif edit.place.name != "x":
+            reached[edit.place.index[0] - 1] = True
+    order = range(1, each.steps + 1) if each.direction == "forward" else range(each.steps, 0, -1)
+    first = next((place for place, t in enumerate(order) if reached[t - 1]), each.steps)
+    return order[first:]
+
+
+def _computed_again(
+    old: LayerTrace, weights: LstmWeights, x: Array, edits: Sequence[NumberEdit],
+    steps: Sequence[int], given: Trace,
+) -> LayerTrace:  # fmt: skip
+    """Return one layer and direction with some of its steps run again, the last ones it takes."""
+    alone = Model((Layer({old.direction: weights}),))
+    values = {symbol: np.array(array) for symbol, array in old.values.items()}
+    # The states that the first of these steps reads follow from nothing that is edited.
+    h, c = (values[f"{state}_prev"][steps[0] - 1] for state in STATES)
+    at: dict[int, list[NumberEdit]] = {}
+    for edit in filter(_is_over_time, edits):
+        at.setdefault(edit.place.index[0], []).append(edit)
+    for part in _parts(steps, at):
+        times = np.sort(part) - 1
+        if part[0] in at:
+            inputs = {"x": x[times[0]], "h_prev": h, "c_prev": c}
+            made: Mapping[str, Array] = _edited_step(weights, inputs, at[part[0]], given.dtype)
+        else:
+            again = run(alone, x[times], h, c, dtype=given.dtype, engine=given.engine)
+            made = again.layers[0].values
+        for symbol, array in made.items():
+            values[symbol][times] = array
+        h, c = (values[state][part[-1] - 1] for state in STATES)
+    return LayerTrace(old.layer, old.direction, weights, MappingProxyType(values))
+
+
+def _is_over_time(edit: NumberEdit) -> bool:
+    """Whether an edit is of what a step computes or of the states that it reads."""
+    return not is_parameter(edit.place.name) and edit.place.name != "x"
+
+
+def _parts(steps: Sequence[int], edited: Container[int]) -> Iterator[Sequence[int]]:
+    """Split steps into those to run in one go: each edited step alone, and what is between."""
+    start = 0
+    for place, t in enumerate(steps):
+        if place and (t in edited or steps[place - 1] in edited):
+            yield steps[start:place]
+            start = place
+    yield steps[start:]
+
+
+def _edited_step(
+    weights: LstmWeights, inputs: Mapping[str, Array], edits: Iterable[NumberEdit],
+    dtype: np.dtype[Any],
+) -> dict[str, Array]:  # fmt: skip
+    """Evaluate the table at one step, edited numbers in place before the next row reads them."""
+
+    def edited(symbol: str, value: Array) -> Array:
+        replaced = np.array(value, dtype=np.float64)
+        for edit in edits:
+            if edit.place.name == symbol:
+                replaced[..., edit.place.index[1]] = edit.value
+        return rounded(replaced, dtype)
+
+    parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
+    # An axis more in float32, as the table engine has it, for the same last bit.
+    lead = np.s_[:] if dtype == np.float64 else np.s_[None]
+    values = {name: edited(name, array[lead]) for name, array in inputs.items()}
+    for row in weights.cell.equations:
+        values = evaluate_rows((row,), parameters, values, dtype)
+        values[row.symbol] = edited(row.symbol, values[row.symbol])
+    return values
