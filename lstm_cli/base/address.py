@@ -149,7 +149,7 @@ def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
             chosen += range(first, last + 1) if word == "all" else [last]
             continue
         if not word or span is None or (span[1] and span[3] and not span[2]):
-            raise _bad_choice(text, match, option, f"'{word}' is not a choice", first)
+            raise _bad_choice(text, match, option, f"'{word}' is not a choice", first, last)
         begin = _bound(span[1], first, count, first)
         end = _bound(span[3], last, count, first) if span[2] else begin
         if span[2] and span[3] and first == 0:
@@ -169,16 +169,13 @@ def _bound(text: str | None, default: int, count: int, first: int) -> int:
 
 
 def _bad_choice(
-    text: str, match: re.Match[str], option: str, what: str, first: int, last: int | None = None
+    text: str, match: re.Match[str], option: str, what: str, first: int, last: int
 ) -> UsageError:
-    """An error that points at the word; its advice lies inside the range, where that is known."""
-    some = first if last is None else last
-    counting = "1:8 (1 to 8)" if first else "0:8 (0 to 7)"
-    forms = f"{option} {some}, {option} last or {option} all" if last is not None else (
-        f"{option} 3, {option} {counting}, {option} 1,5, {option} last or {option} all"
-    )  # fmt: skip
+    """An error that points at the word, with choices that are there."""
+    some, end = min(3, last), min(8, last + 1 - first)
+    span = f"1:{end} (1 to {end})" if first else f"0:{end} (0 to {end - 1})"
     return UsageError(
         f"{option}: {what}",
         where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
-        hint=forms,
+        hint=f"{option} {some}, {option} {span}, {option} last or {option} all",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_cli.base.address import EXAMPLE, Address, parse_addresses
 from lstm_cli.base.errors import UsageError
 from lstm_cli.base.foreign import shell_word
-from lstm_cli.commands._declared import option, options
+from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -446,6 +446,16 @@ class ToleranceOptions:
         if self.atol is not None and not 0 <= self.atol < math.inf:
             raise UsageError(f"--atol is {self.atol}", where="--atol", hint="--atol 1e-6")
         return self.atol
+
+
+def pasteable(*groups: Any) -> dict[str, object]:
+    """Return the options that are not at their default, their values as a command has them."""
+    from lstm_cli.base.paste import FileName
+
+    given = differing(*groups)
+    table = given.get("--cell", "").lower().endswith(".toml")
+    files = ("--weights", "--cell") if table else ("--weights",)
+    return {name: FileName(value) if name in files else value for name, value in given.items()}
 
 
 def names_in(text: str) -> tuple[str, ...]:

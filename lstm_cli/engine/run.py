@@ -557,7 +557,9 @@ def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
     return ShapeError(
         f"--{symbol} has {got}, the model needs {wanted}",
         where=f"--{symbol}",
-        hint="one row per layer and direction: layer 0 forward, layer 0 backward, layer 1 …",
+        hint=f"give {wanted}, separated by commas, or leave it out for zeros"
+        if len(model.runs) == 1
+        else "one row per layer and direction: layer 0 forward, layer 0 backward, layer 1 …",
     )
 
 

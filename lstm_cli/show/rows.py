@@ -12,6 +12,7 @@ import numpy as np
 from lstm_cli.base.address import choose
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import (
@@ -41,7 +42,7 @@ class Row:
 
     symbol: str
     shown: str
-    label: str
+    label: Foreign
     equation: str
     values: Array
 
@@ -112,12 +113,12 @@ def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> StepRows:
     values = each.at(t)
     written = equation_text(each.cell, style, view.notation)
     rows = [
-        Row(symbol, style.name(symbol), INPUT_LABELS[symbol], "", values[symbol])
+        Row(symbol, style.name(symbol), Foreign.of(INPUT_LABELS[symbol]), "", values[symbol])
         for symbol in INPUT_SYMBOLS
         if view.shows(symbol)
     ]
     rows += [
-        Row(row.symbol, *written[row.symbol][:1], row.label, written[row.symbol][1],
+        Row(row.symbol, *written[row.symbol][:1], Foreign.of(row.label), written[row.symbol][1],
             values[row.symbol])
         for row in each.cell.equations
         if view.shows(row.symbol)

@@ -97,7 +97,7 @@ def _work_out(
     if not given.vectors.x:
         raise UsageError(
             "--x is missing: there is no step to explain", where=COMMAND,
-            hint=f"{COMMAND} --h 0,0.5 --x 1,0.3, or {COMMAND} forget-gate",
+            hint=f"`{COMMAND} --h 0,0.5 --x 1,0.3` or `{COMMAND} forget-gate`",
         )  # fmt: skip
     chosen = form.pick()
     trace = given.trace("text")  # one sample at a time, in JSON too

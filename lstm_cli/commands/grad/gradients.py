@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.foreign import Foreign, sheet_cell
 from lstm_cli.base.numbers import decimals, latex_number, scientific, significant
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Equation, Name, functions_in
@@ -63,13 +64,13 @@ def value_rows(each: LayerGradient, t: int, view: View, style: Style) -> list[Ro
 
 
 @lru_cache(maxsize=64)  # a long run asks for the same rows at every step
-def _told(cell: Cell, notation: Notation, style: Style) -> dict[str, tuple[str, str, str]]:
+def _told(cell: Cell, notation: Notation, style: Style) -> dict[str, tuple[str, Foreign, str]]:
     """Return symbol -> (shown, label, right side), what comes from outside first."""
     style = gradient_style(style)
-    told = {name: (style.name(name), label, "") for name, label in GIVEN.items()}
+    told = {name: (style.name(name), Foreign.of(label), "") for name, label in GIVEN.items()}
     for row in backward_rows(cell, notation):
         shown, right = write_equation(row, style)
-        told[row.symbol] = (shown, row.label, right)
+        told[row.symbol] = (shown, Foreign.of(row.label), right)
     return told
 
 
@@ -288,7 +289,7 @@ def _lines(report: Report, view: View, style: Style) -> Iterator[_Line]:
         for t in sorted(chosen_steps(view, gradients.trace)):
             for name, array in flow_arrays(flow).items():
                 label, shown = flow_name(flow, name)
-                row = Row(f"through_time_{name}", shown, label, "", array[t - 1])
+                row = Row(f"through_time_{name}", shown, Foreign.of(label), "", array[t - 1])
                 yield _Line(flow.layer, flow.direction, str(t), row, "", row.values)
 
 
@@ -313,7 +314,7 @@ def to_plain(report: Report, view: View, version: str) -> Iterator[str]:
     for line in _lines(report, view, PLAIN):
         symbol = line.row.symbol + (f"[{line.place}]" if line.place else "")
         texts = _texts(line.values, _units(line, view), report)
-        cells = [str(line.layer), line.direction, line.t, symbol, line.row.label,
+        cells = [str(line.layer), line.direction, line.t, symbol, sheet_cell(line.row.label),
                  line.row.equation, *texts]  # fmt: skip
         yield "\t".join(cells) + "\n"
 

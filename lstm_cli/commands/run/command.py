@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import ExitCode, UsageError
+from lstm_cli.base.foreign import say
 from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
@@ -155,7 +155,7 @@ def _emit_fixed(
         write_out(FORMATS[chosen](fixed, view, __version__), output)
         _say_assumptions(trace, chosen)
         if chosen != "json" and (said := overflow_text(fixed)):
-            print(f"overflow: {said}", file=sys.stderr)
+            say(f"overflow: {said}")
         return
     from lstm_cli.commands.run.fixed_table import print_fixed
 
