@@ -70,7 +70,7 @@ def typeset(text: str) -> str:
     return text.replace("-", "−")
 
 
-def latex(text: str) -> str:
+def latex_number(text: str) -> str:
     r"""Return a number's text as mathematics: `2 \cdot 10^{-5}`."""
     mantissa, _, exponent = text.partition("e")
     mantissa = mantissa.replace("inf", r"\infty").replace("nan", r"\mathrm{nan}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lstm_cli.base.numbers import decimals, latex, shortest, typeset
+from lstm_cli.base.numbers import decimals, latex_number, shortest, typeset
 from lstm_cli.cell.notation import LATEX, PLAIN, Style, function_name
 from lstm_cli.show.scalars import Applied, Dot, Known, Scalar, Textbook
 
@@ -32,7 +32,7 @@ class Hand:
         if self.style is PLAIN:
             return text, level if level == _NEGATIVE else _ATOM
         if self.style is LATEX:
-            return latex(text), level
+            return latex_number(text), level
         raised = f"·10{str(int(power)).translate(_RAISED)}" if power else ""
         return typeset(mantissa) + raised, level
 

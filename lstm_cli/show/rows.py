@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from lstm_cli.base.address import choose
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import UsageError, caret
+from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import decimals
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
@@ -35,7 +36,18 @@ INPUT_LABELS = {
 # More steps than this are shown over time on a terminal, and the last one whole.
 MANY_STEPS = 4
 RowKind = Literal["given", "pre_activation", "state", "gate"]
-Each = TypeVar("Each")
+
+
+class Placed(Protocol):
+    """What belongs to one layer and direction of a run."""
+
+    @property
+    def layer(self) -> int: ...  # noqa: D102
+    @property
+    def direction(self) -> str: ...  # noqa: D102
+
+
+Each = TypeVar("Each", bound=Placed)
 
 
 @record
@@ -48,7 +60,7 @@ class Row:
 
     symbol: str
     shown: str
-    label: str
+    label: Foreign
     equation: str
     values: Array
     columns: Sequence[str] = ()
@@ -69,6 +81,10 @@ class View:
         digits: decimals in tables.
         units: the chosen units as text, "" for all (or a summary where they are many).
         at: the chosen steps as text, "" for what fits.
+        layer: the chosen layer, from 0; None for all.
+        direction: the chosen direction, "" for both.
+        symbols: the chosen rows and inputs, () for all.
+        terms: how many products of a sum are worked out one by one.
         widest: the size of the longest vector, out of which units are chosen; shorter ones show
             those that they have.
         target: the name of the file that it goes to, "" for stdout.
@@ -80,6 +96,25 @@ class View:
     at: str = ""
     widest: int = 0
     target: str = ""
+    layer: int | None = None
+    direction: str = ""
+    symbols: tuple[str, ...] = ()
+    terms: int = 8
+
+    @property
+    def chooses(self) -> bool:
+        """Whether only some layers, directions or rows are shown."""
+        return self.layer is not None or bool(self.direction or self.symbols)
+
+    def covers(self, layer: int, direction: str) -> bool:
+        """Whether a layer and direction are among those chosen."""
+        return self.layer in (None, layer) and self.direction in ("", direction)
+
+    def shows(self, symbol: str) -> bool:
+        """Whether a row or input, or the gradient of one, is among those chosen."""
+        return not self.symbols or symbol in self.symbols or (
+            symbol.removeprefix("d_") in self.symbols
+        )  # fmt: skip
 
 
 @record
@@ -103,13 +138,15 @@ def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> StepRows:
     values = each.at(t)
     written = equation_text(each.cell, style, view.notation)
     rows = [
-        Row(symbol, style.name(symbol), INPUT_LABELS[symbol], "", values[symbol])
+        Row(symbol, style.name(symbol), Foreign.of(INPUT_LABELS[symbol]), "", values[symbol])
         for symbol in INPUT_SYMBOLS
+        if view.shows(symbol)
     ]
     rows += [
-        Row(row.symbol, *written[row.symbol][:1], row.label, written[row.symbol][1],
+        Row(row.symbol, *written[row.symbol][:1], Foreign.of(row.label), written[row.symbol][1],
             values[row.symbol])
         for row in each.cell.equations
+        if view.shows(row.symbol)
     ]  # fmt: skip
     return StepRows(each.layer, each.direction, t, tuple(rows))
 
@@ -172,57 +209,6 @@ def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
     ]
 
 
-def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
-    """Return the numbers that `3`, `0:8`, `0,2,5:7`, `all` or `last` choose out of `count`.
-
-    Args:
-        text: the choice; `a:b` leaves out b as Python does where counting starts at 0, and
-            includes it where it starts at 1.
-        count: how many there are.
-        option: its name, for messages.
-        first: what the first one is called.
-
-    Raises:
-        UsageError: not a choice, or out of range; with the caret under it.
-    """
-    chosen: list[int] = []
-    for match in re.finditer(r"[^,]+", text):
-        word, last = match[0].strip(), first + count - 1
-        span = re.fullmatch(r"(-?[0-9]{1,9})?(:)?(-?[0-9]{1,9})?", word)
-        if word in ("all", "last"):
-            chosen += range(first, last + 1) if word == "all" else [last]
-            continue
-        if not word or span is None or (span[1] and span[3] and not span[2]):
-            raise _bad_choice(text, match, option, f"'{word}' is not a choice")
-        begin = _bound(span[1], first, count, first)
-        end = _bound(span[3], last, count, first) if span[2] else begin
-        if span[2] and span[3] and first == 0:
-            end -= 1
-        if not (first <= begin <= last and first <= end <= last):
-            raise _bad_choice(text, match, option, f"'{word}' is outside {first} to {last}")
-        chosen += range(begin, end + 1)
-    if not chosen:
-        raise UsageError(f"{option} chooses nothing", where=option, hint=f"{option} 0:3")
-    return list(dict.fromkeys(chosen))
-
-
-def _bound(text: str | None, default: int, count: int, first: int) -> int:
-    value = int(text) if text else default
-    return value + count + first if value < 0 else value
-
-
-def _bad_choice(text: str, match: re.Match[str], option: str, what: str) -> UsageError:
-    return UsageError(
-        f"{option}: {what}",
-        where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
-        hint=(
-            "--at 3, --at 1:8 (1 to 8), --at 1,5, --at last or --at all"
-            if option == "--at"
-            else f"{option} 3, {option} 0:8 (0 to 7), {option} 0,2,5 or {option} all"
-        ),
-    )
-
-
 def chosen_units(view: View, size: int) -> list[int]:
     """Return the units of a vector of `size` that `--unit` leaves."""
     if not view.units:
@@ -235,7 +221,7 @@ class ValueLine(NamedTuple):
     """A vector, or a row of a matrix, with its numbers as text under the columns."""
 
     shown: str
-    label: str
+    label: Foreign
     equation: str
     numbers: Sequence[str]
 
@@ -283,13 +269,69 @@ def checked_view(view: View, trace: Trace) -> View:
     view = replace(view, widest=int(widest))
     chosen_units(view, view.widest)
     chosen_steps(view, trace)
+    each = shown_layers(trace, view)
+    check_symbols(view.symbols, trace, each)
     return view
+
+
+def shown_layers(trace: Trace, view: View) -> list[LayerTrace]:
+    """The layers and directions that are chosen, in the order of the run.
+
+    Raises:
+        UsageError: the run has no such layer or direction.
+    """
+    count = len(trace.model.layers)
+    if view.layer is not None and view.layer >= count:
+        raise UsageError(
+            f"--layer {view.layer} is outside 0 to {count - 1}: the run has "
+            f"{count} layer{'s' * (count != 1)}", where="--layer",
+            hint=f"--layer {count - 1}; --lstm {view.layer} loads another LSTM of a file",
+        )  # fmt: skip
+    chosen = shown_of(trace.layers, view)
+    if not chosen:
+        there = dict.fromkeys(each.direction for each in trace.layers)
+        raise UsageError(
+            f"the run has no {view.direction} direction", where="--direction",
+            hint=f"--direction {' or '.join(there)}",
+        )  # fmt: skip
+    return chosen
+
+
+def check_symbols(
+    symbols: Iterable[str], trace: Trace, layers: Iterable[LayerTrace] = (), where: str = "--only"
+) -> None:
+    """Refuse symbols that the cell neither has nor computes.
+
+    Args:
+        symbols: rows, inputs, or gradients of them.
+        trace: the run.
+        layers: those of the run in which they may be; () is all.
+        where: the option that names them, for the message.
+
+    Raises:
+        UsageError: names the first, and what there is.
+    """
+    rows = dict.fromkeys(s for each in layers or trace.layers for s in each.cell.symbols)
+    parameters = dict.fromkeys(p for each in trace.layers for p in each.weights.arrays)
+    known = [*rows, *INPUT_SYMBOLS]
+    for symbol in symbols:
+        if symbol.removeprefix("d_") not in (*known, *parameters, "output"):
+            raise UsageError(
+                f"the cell does not compute '{safe(symbol)}'",
+                where=where,
+                hint=suggest(symbol, known),
+            )
 
 
 def chosen_steps(view: View, trace: Trace) -> set[int]:
     """Return the steps that `--at` leaves; all where it is not given."""
     every = set(range(1, trace.steps + 1))
     return set(choose(view.at, trace.steps, "--at", first=1)) if view.at else every
+
+
+def shown_of(layers: Iterable[Each], view: View) -> list[Each]:
+    """The layers and directions that are chosen."""
+    return [each for each in layers if view.covers(each.layer, each.direction)]
 
 
 def shown_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tuple[Each, int]]:
@@ -301,16 +343,17 @@ def shown_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tu
         layers: the trace's layers, or what stands for each of them.
     """
     wanted = sorted(chosen_steps(view, trace))
-    for each in layers:
+    for each in shown_of(layers, view):
         for t in wanted:
             yield each, t
 
 
-def last_steps(trace: Trace, layers: Sequence[Each]) -> Iterator[tuple[Each, int]]:
+def last_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tuple[Each, int]]:
     """Yield (layer, t) for the last step of each direction on top; arguments as `shown_steps`."""
-    for each, own in zip(layers, trace.layers, strict=True):
-        if own in trace.last_layer:
-            yield each, last_step(own)
+    shown = shown_of(layers, view)
+    for each in shown:
+        if each.layer == shown[-1].layer:
+            yield each, trace.steps if each.direction == "forward" else 1
 
 
 def metadata(trace: Trace, notation: Notation, command: str, version: str) -> dict[str, Any]:

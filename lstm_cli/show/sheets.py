@@ -13,9 +13,8 @@ import numpy as np
 from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown, safe
-from lstm_cli.base.html import escaped
-from lstm_cli.base.numbers import latex
+from lstm_cli.base.foreign import Foreign, html, latex, markdown, markdown_code, safe
+from lstm_cli.base.numbers import latex_number
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
 from lstm_cli.show.rows import ValueLine
@@ -62,7 +61,7 @@ class Writer(Protocol):
         """Return a list: what each is called, and what is said of it; ready for the format."""
         ...
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         """Return foreign text that means nothing to the writer's format."""
         ...
 
@@ -165,7 +164,7 @@ class _TextWriter:
             _indented(name, self.width, 2) + _indented(said, self.width, 6) for name, said in rows
         ) + "\n"  # fmt: skip
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return safe(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
@@ -251,7 +250,7 @@ class _MarkdownWriter(_TextWriter):
         return f"`{text}`"
 
     def code(self, text: str) -> str:
-        return f"`{safe(text)}`"
+        return markdown_code(text)
 
     def verbatim(self, text: str) -> str:
         return f"```text\n{text.strip(chr(10))}\n```\n\n"
@@ -259,7 +258,7 @@ class _MarkdownWriter(_TextWriter):
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
         return "".join(f"- {name}: {said}\n" for name, said in rows) + "\n"
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return markdown(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
@@ -315,14 +314,8 @@ def in_ascii(drawing: str) -> str:
     return drawing.replace("C\u0303", "g").translate(_ASCII).encode("ascii", "replace").decode()
 
 
-_LETTERS = {chr(point) for point in range(0xC0, 0x100)} - set("ÐðÞþ×÷")
 # So many columns of matrices stand beside each other on the page.
 COLUMNS_A_LINE = 17
-_LATEX_MARKS = str.maketrans(
-    {mark: f"\\{mark}" for mark in "{}$&#_%"}
-    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "<": r"\textless{}",
-       ">": r"\textgreater{}", "|": r"\textbar{}"}
-)  # fmt: skip
 
 
 class _LatexWriter:
@@ -357,11 +350,8 @@ class _LatexWriter:
         lines = [f"\\item {name}\\\\ {said}\n" for name, said in rows]
         return "\\begin{itemize}\n" + "".join(lines) + "\\end{itemize}\n\n"
 
-    def escape(self, text: str) -> str:
-        # TeX stops at a letter that its first fonts lack.
-        shown = "".join(c if c.isascii() or c in _LETTERS else f"U+{ord(c):04X}"
-                        for c in safe(text))  # fmt: skip
-        return shown.translate(_LATEX_MARKS)
+    def escape(self, text: str | Foreign) -> str:
+        return latex(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
         lines: list[list[str]] = [[]]
@@ -399,7 +389,7 @@ class _LatexWriter:
         for line in lines:
             label = [self.escape(line.label)] if named else []
             equation = " = ".join(each for each in (line.shown, line.equation) if each)
-            numbers = [f"${latex(each)}$" if each else "" for each in line.numbers]
+            numbers = [f"${latex_number(each)}$" if each else "" for each in line.numbers]
             made += " & ".join([*label, f"${equation}$", *numbers]) + r" \\" + "\n"
         return made + "\\hline\n\\end{tabular}\n\n"
 
@@ -413,7 +403,7 @@ class _LatexWriter:
 def _bmatrix(name: str, array: Array) -> str:
     """Return a matrix; a vector stands upright."""
     rows = number_texts(array if array.ndim > 1 else array[:, None])
-    body = r" \\ ".join(" & ".join(latex(n) for n in row) for row in rows)
+    body = r" \\ ".join(" & ".join(latex_number(n) for n in row) for row in rows)
     return f"{name} = \\begin{{bmatrix}} {body} \\end{{bmatrix}}"
 
 
@@ -460,17 +450,17 @@ class _HtmlWriter:
         return self.code(text)
 
     def code(self, text: str) -> str:
-        return f"<code>{escaped(text)}</code>"
+        return f"<code>{html(text)}</code>"
 
     def verbatim(self, text: str) -> str:
-        lines = map(escaped, text.strip("\n").split("\n"))
+        lines = map(html, text.strip("\n").split("\n"))
         return "<pre>" + "\n".join(lines) + "</pre>\n"
 
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
         return "<dl>\n" + "".join(f"<dt>{name}<dd>{said}\n" for name, said in rows) + "</dl>\n"
 
-    def escape(self, text: str) -> str:
-        return escaped(text)
+    def escape(self, text: str | Foreign) -> str:
+        return html(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
         return self.verbatim("\n".join(_matrix_text(name, array) for name, array in named))
@@ -493,11 +483,11 @@ class _HtmlWriter:
     def values(
         self, heading: str, named: bool, units: Sequence[int], lines: Sequence[ValueLine]
     ) -> str:
-        table = self.table(*_value_table(self, named, units, lines, escaped))
-        return self.heading(escaped(heading)) + table
+        table = self.table(*_value_table(self, named, units, lines, html))
+        return self.heading(html(heading)) + table
 
     def definition(self, text: str) -> str:
-        return self.paragraph(escaped(text))
+        return self.paragraph(html(text))
 
     def page_break(self) -> str:
         return '<hr style="break-after: page">\n'

@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import safe
+from lstm_cli.base.foreign import Foreign, safe
 from lstm_cli.base.numbers import decimals
+from lstm_cli.base.paste import CommandLine, wrapped
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
 from lstm_cli.engine.run import Trace
@@ -60,9 +61,13 @@ class Page:
         self.pretty = "utf" in (console.encoding or "").lower()
         self.style: Style = UNICODE if self.pretty else PLAIN
 
-    def text(self, text: str, style: str = "") -> Text:
+    def text(self, text: str | Foreign, style: str = "") -> Text:
         """Return foreign or our own text as cells that no markup or escape can steer."""
         return Text(safe(text) if self.pretty else safe(text).translate(ASCII), style=style)
+
+    def command(self, line: CommandLine, indent: int) -> Text:
+        """Return a command to paste, in lines that fit where it stands."""
+        return Text("\n".join(map(safe, wrapped(line, self.console.width - indent))))
 
     def print(self, renderable: RenderableType = "", **how: Any) -> None:
         """Print without highlighting or markup."""
@@ -121,7 +126,7 @@ def _stacked_table(page: Page, rows: Sequence[Row], units: list[int], summary: b
     table = new_table(page, ("",), gap=0)
     for row, numbers in _with_numbers(page, rows, units, summary, table):
         style = page.look.of(row.symbol, not row.equation)
-        name = page.text(f"{_symbol(row)} {row.label}", style)
+        name = page.text(f"{_symbol(row)} {safe(row.label)}", style)
         if row.equation:
             name.append("\n  ").append_text(page.text(f"= {row.equation}", page.look.equation))
         table.add_row(name, *(page.text(n, style) for n in numbers))
@@ -209,7 +214,7 @@ def _print_narrow(page: Page, rows: Sequence[Row], units: list[int], summary: bo
     width = max((len(text) for column in columns for text in column), default=1) + 1
     for index, row in enumerate(rows):
         style = page.look.of(row.symbol, not row.equation)
-        heading = f"{_symbol(row)}  {row.label}"
+        heading = f"{_symbol(row)}  {safe(row.label)}"
         equation = f"= {row.equation}" if row.equation else "given"
         line = page.text(heading, style)
         one_line = cell_len(heading) + cell_len(equation) + 2 <= page.console.width

@@ -11,7 +11,7 @@ import pytest
 import lstm_cli
 from lstm_cli.base.numbers import (
     decimals,
-    latex,
+    latex_number,
     rounded_up,
     shortest,
     significant,
@@ -72,8 +72,8 @@ def test_dress() -> None:
     """One sign, one minus, one power of ten, whatever the number is for."""
     assert [with_sign(text) for text in ("0.5", "-0.5")] == ["+0.5", "-0.5"]
     assert typeset("-1e-05") == "−1e−05"
-    assert latex("-2.5e-07") == r"-2.5 \cdot 10^{-7}"
-    assert latex("-inf") == r"-\infty"
+    assert latex_number("-2.5e-07") == r"-2.5 \cdot 10^{-7}"
+    assert latex_number("-inf") == r"-\infty"
 
 
 def test_no_other_place_formats_numbers() -> None:

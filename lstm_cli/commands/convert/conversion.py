@@ -299,7 +299,7 @@ def _read_back(
     convention = None if row.by_name or saver.convention else row.name
     if saver.name == "keras":  # stores a stack as separate layers, in order
         levels = range(len(model.layers))
-        parts = [read_weights(target, layer=str(level)) for level in levels]
+        parts = [read_weights(target, lstm=str(level)) for level in levels]
         again = replace(parts[0], layers=tuple(part.layers[0] for part in parts))
     else:
         again = read_weights(target, convention=convention)

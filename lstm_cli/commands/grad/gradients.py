@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.foreign import Foreign, sheet_cell
 from lstm_cli.base.numbers import scientific, significant
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Equation, Name, functions_in
@@ -26,7 +27,15 @@ from lstm_cli.cell.notation import (
 )
 from lstm_cli.engine.grad import GradientFlow, Gradients, LayerGradient, Margin
 from lstm_cli.files.output import json_text, plain_list, step_record
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, metadata
+from lstm_cli.show.lines import (
+    DataLine,
+    csv_head,
+    csv_lines,
+    plain_head,
+    plain_line,
+    shortest_texts,
+)
+from lstm_cli.show.rows import Row, View, chosen_units, metadata, shown_of, shown_steps
 
 # Vectors that have no units of the layer: `--unit` leaves them whole.
 _WHOLE = ("d_x", "d_hx", "d_joined")
@@ -57,18 +66,18 @@ def value_rows(each: LayerGradient, t: int, view: View, style: Style) -> list[Ro
     return [
         Row(name, *told[name], values[name], whole=name.startswith(_WHOLE))
         for name in told
-        if not parameter_of(name)
+        if not parameter_of(name) and view.shows(name)
     ]
 
 
 @lru_cache(maxsize=64)  # a long run asks for the same rows at every step
-def _told(cell: Cell, notation: Notation, style: Style) -> dict[str, tuple[str, str, str]]:
+def _told(cell: Cell, notation: Notation, style: Style) -> dict[str, tuple[str, Foreign, str]]:
     """Return symbol -> (shown, label, right side), what comes from outside first."""
     style = gradient_style(style)
-    told = {name: (style.name(name), label, "") for name, label in GIVEN.items()}
+    told = {name: (style.name(name), Foreign.of(label), "") for name, label in GIVEN.items()}
     for row in backward_rows(cell, notation):
         shown, right = write_equation(row, style)
-        told[row.symbol] = (shown, row.label, right)
+        told[row.symbol] = (shown, Foreign.of(row.label), right)
     return told
 
 
@@ -79,7 +88,7 @@ def parameter_rows(each: LayerGradient, view: View, style: Style) -> list[Row]:
     return [
         Row(name, *told[name], found[name], column_names(each, name, view))
         for name in told
-        if name in found
+        if name in found and view.shows(name)
     ]
 
 
@@ -118,13 +127,6 @@ def backward_definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
     return [text for name in dict.fromkeys(used) if (text := write_definition(name, style))]
 
 
-def shown_gradients(gradients: Gradients, view: View) -> Iterator[tuple[LayerGradient, int]]:
-    """Yield (layer, t) for the steps asked for, by layer, direction, then t."""
-    for each in gradients.layers:
-        for t in sorted(chosen_steps(view, gradients.trace)):
-            yield each, t
-
-
 def chosen(symbol: str, values: Array, view: View) -> Array:
     """Return the units that `--unit` leaves of a gradient."""
     if symbol.startswith(_WHOLE):
@@ -147,12 +149,12 @@ def to_json(report: Report, view: View, version: str) -> Iterator[str]:
         document["definitions"] = list(dict.fromkeys(document.get("definitions", []) + words))
     document["steps"] = [
         step_record(each.layer, each.direction, t, _step_values(each, t, view), dtype)
-        for each, t in shown_gradients(gradients, view)
+        for each, t in shown_steps(gradients.trace, view, gradients.layers)
     ]
     document["parameters"] = [
         {"layer": each.layer, "direction": each.direction}
         | {row.symbol: plain_list(row.values, dtype) for row in parameter_rows(each, view, PLAIN)}
-        for each in gradients.layers
+        for each in shown_of(gradients.layers, view)
     ]
     document["d_x"] = plain_list(gradients.x, dtype)
     document["initial"] = [
@@ -243,11 +245,10 @@ def flow_name(flow: GradientFlow, name: str) -> tuple[str, str]:
 
 def _flow_records(report: Report, view: View) -> Iterator[dict[str, Any]]:
     dtype = report.gradients.trace.dtype
-    for each in report.flow:
-        for t in sorted(chosen_steps(view, report.gradients.trace)):
-            values = {name: chosen(name, array[..., t - 1, :], view)
-                      for name, array in flow_arrays(each).items()}  # fmt: skip
-            yield step_record(each.layer, each.direction, t, values, dtype)
+    for each, t in shown_steps(report.gradients.trace, view, report.flow):
+        values = {name: chosen(name, array[..., t - 1, :], view)
+                  for name, array in flow_arrays(each).items()}  # fmt: skip
+        yield step_record(each.layer, each.direction, t, values, dtype)
 
 
 def flow_arrays(each: GradientFlow) -> dict[str, Array]:
@@ -256,48 +257,35 @@ def flow_arrays(each: GradientFlow) -> dict[str, Array]:
     return {name: array for name, array in found.items() if array is not None}
 
 
-@dataclass(frozen=True, eq=False)
-class _Line:
-    """One vector of a data format; `t` is "" for what is summed over time, `row` of a matrix."""
-
-    layer: int
-    direction: str
-    t: str
-    row: Row
-    place: str
-    values: Array
-
-
-def _lines(report: Report, view: View, style: Style) -> Iterator[_Line]:
+def _rows(
+    report: Report, view: View
+) -> Iterator[tuple[LayerGradient | GradientFlow, int | str, Row]]:
+    """Yield (layer, t, row); what is summed over time has no t."""
     gradients = report.gradients
-    for each, t in shown_gradients(gradients, view):
-        for row in value_rows(each, t, view, style):
-            yield _Line(each.layer, each.direction, str(t), row, "", row.values)
-    for each in gradients.layers:
-        for row in parameter_rows(each, view, style):
-            if row.values.ndim == 1:
-                yield _Line(each.layer, each.direction, "", row, "", row.values)
-            else:
-                for place, values in enumerate(row.values):
-                    yield _Line(each.layer, each.direction, "", row, str(place), values)
-    for flow in report.flow:
-        for t in sorted(chosen_steps(view, gradients.trace)):
-            for name, array in flow_arrays(flow).items():
-                label, shown = flow_name(flow, name)
-                row = Row(f"through_time_{name}", shown, label, "", array[t - 1])
-                yield _Line(flow.layer, flow.direction, str(t), row, "", row.values)
+    for each, t in shown_steps(gradients.trace, view, gradients.layers):
+        for row in value_rows(each, t, view, PLAIN):
+            yield each, t, row
+    for each in shown_of(gradients.layers, view):
+        for row in parameter_rows(each, view, PLAIN):
+            yield each, "", row
+    for flow, t in shown_steps(gradients.trace, view, report.flow):
+        for name, array in flow_arrays(flow).items():
+            label, shown = flow_name(flow, name)
+            row = Row(f"through_time_{name}", shown, Foreign.of(label), "", array[t - 1])
+            yield flow, t, row
 
 
-def _units(line: _Line, view: View) -> list[int]:
-    """Return the units of a line to show: a matrix's rows, and what has no units, stay whole."""
-    whole = line.place or line.row.symbol.startswith(_WHOLE)
-    count = len(line.values)
-    return list(range(count)) if whole else chosen_units(view, count)
-
-
-def _texts(values: Array, units: Sequence[int], report: Report) -> list[str]:
-    texts = plain_list(values, report.gradients.trace.dtype)
-    return [str(texts[unit]).removesuffix(".0") for unit in units]
+def _lines(report: Report, view: View) -> Iterator[DataLine]:
+    """Yield each vector, and each row of a matrix, whose units are its row and column."""
+    dtype = report.gradients.trace.dtype
+    for each, t, row in _rows(report, view):
+        for place, values in enumerate(row.values) if row.values.ndim > 1 else [(None, row.values)]:
+            texts = shortest_texts(plain_list(values, dtype))
+            count = len(values)
+            units = range(count) if row.is_whole else chosen_units(view, count)
+            names = [f"{unit}," if place is None else f"{place},{unit}" for unit in units]
+            yield DataLine(each.layer, each.direction, t, row.symbol, sheet_cell(row.label),
+                           row.equation, names, [texts[unit] for unit in units], place)  # fmt: skip
 
 
 def to_plain(report: Report, view: View, version: str) -> Iterator[str]:
@@ -305,13 +293,8 @@ def to_plain(report: Report, view: View, version: str) -> Iterator[str]:
 
     A matrix takes a line a row, `d_W_f[0]`; what is summed over time has no t.
     """
-    yield "layer\tdirection\tt\tsymbol\tname\tequation\tvalues\n"
-    for line in _lines(report, view, PLAIN):
-        symbol = line.row.symbol + (f"[{line.place}]" if line.place else "")
-        texts = _texts(line.values, _units(line, view), report)
-        cells = [str(line.layer), line.direction, line.t, symbol, line.row.label,
-                 line.row.equation, *texts]  # fmt: skip
-        yield "\t".join(cells) + "\n"
+    yield plain_head("values")
+    yield from map(plain_line, _lines(report, view))
 
 
 def to_csv(report: Report, view: View, version: str) -> Iterator[str]:
@@ -319,13 +302,8 @@ def to_csv(report: Report, view: View, version: str) -> Iterator[str]:
 
     `column` is that of a matrix, `unit` its row; what is summed over time has no t.
     """
-    yield "layer,direction,t,symbol,unit,column,value\n"
-    for line in _lines(report, view, PLAIN):
-        units = _units(line, view)
-        start = f"{line.layer},{line.direction},{line.t},{line.row.symbol}"
-        for unit, value in zip(units, _texts(line.values, units, report), strict=True):
-            place = f"{line.place},{unit}" if line.place else f"{unit},"
-            yield f"{start},{place},{value}\n"
+    yield csv_head("column", "value")
+    yield from map(csv_lines, _lines(report, view))
 
 
 def _written(form: str, report: Report, view: View, version: str) -> Iterator[str]:

@@ -40,6 +40,7 @@ from lstm_cli.show.rows import (
     last_steps,
     place_of,
     run_title,
+    shown_of,
     shown_steps,
 )
 
@@ -64,7 +65,7 @@ def grad_document(report: Report, view: View) -> Document:
         *(Paragraph(each, "note") for each in assumed),
     ]
     blocks += [Brief([*_screen(report, view)], _tables(report, view)), _defined(report)]
-    for flow in report.flow:
+    for flow in shown_of(report.flow, view):
         blocks += _flow(report, flow, view)
     if report.margin:
         blocks += [Gap(), Paragraph(margin_text(report.margin), "heading")]
@@ -89,7 +90,8 @@ def _tables(report: Report, view: View) -> list[Block]:
     parameters = "parameters, summed over time"
     return steps + [
         _parameters(f"layer {each.layer}, {each.direction}, {parameters}", each, view)
-        for each in layers
+        for each in shown_of(layers, view)
+        if parameter_rows(each, view, UNICODE)
     ]
 
 
@@ -118,17 +120,18 @@ def _screen(report: Report, view: View) -> Iterator[Block]:
     trace, layers = gradients.trace, gradients.layers
     every = trace.steps * len(layers)
     is_long = every > MANY_STEPS and not view.at
-    shown = [*(last_steps(trace, layers) if is_long else shown_steps(trace, view, layers))]
+    shown = [*(last_steps if is_long else shown_steps)(trace, view, layers)]
     for each, t in shown:
         yield from _titled(f"gradients, {place_of(each.trace, t, trace)}")
         yield _step("", each, t, view)
     if len(shown) < every:
         yield Paragraph("every step as a table: --at all", "note")
     over_steps = f", summed over {trace.steps} steps" if trace.steps > 1 else ""
-    for each in layers:
-        yield from _titled(f"gradients of the parameters{_where(report, each)}{over_steps}")
-        yield _parameters("", each, view)
-    if len(shown) < every:
+    for each in shown_of(layers, view):
+        if parameter_rows(each, view, UNICODE):
+            yield from _titled(f"gradients of the parameters{_where(report, each)}{over_steps}")
+            yield _parameters("", each, view)
+    if len(shown) < every and not view.chooses:
         yield from _ends(report, view)
 
 

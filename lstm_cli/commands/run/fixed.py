@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import comment
 from lstm_cli.base.errors import safe
+from lstm_cli.base.foreign import c_comment, sheet_cell
 from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
@@ -25,14 +25,15 @@ from lstm_cli.engine.fixed_point import (
     kind_of,
 )
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.rows import INPUT_LABELS, View, chosen_steps, chosen_units, chosen_values
-
-
-def _shown(trace: FixedTrace, view: View) -> Iterator[tuple[FixedLayer, int]]:
-    """Yield (layer, t) for the steps asked for, by layer, direction, then t."""
-    for each in trace.layers:
-        for t in sorted(chosen_steps(view, trace.floats)):
-            yield each, t
+from lstm_cli.show.lines import DataLine, csv_head, csv_lines, shortest_texts
+from lstm_cli.show.rows import (
+    INPUT_LABELS,
+    View,
+    chosen_steps,
+    chosen_units,
+    chosen_values,
+    shown_steps,
+)
 
 
 def to_json(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
@@ -61,10 +62,9 @@ def _json_member(trace: FixedTrace, view: View) -> Iterator[str]:
 
 
 def _step_records(trace: FixedTrace, view: View) -> Iterator[dict[str, Any]]:
-    for each, t in _shown(trace, view):
-        run = each.integers
-        values = {k: chosen_values(k, v, view).tolist() for k, v in run.at(t).items()}
-        yield {"layer": run.layer, "direction": run.direction, "t": t, **values}
+    for each, t in shown_steps(trace.floats, view, trace.layers):
+        values = {k: chosen_values(k, v, view).tolist() for k, v in each.integers.at(t).items()}
+        yield {"layer": each.layer, "direction": each.direction, "t": t, **values}
 
 
 def _place(index: tuple[int, ...]) -> dict[str, Any]:
@@ -121,8 +121,8 @@ def to_plain(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
     for each in (*compare_symbols(trace), *compare_parameters(trace)):
         worst = each.worst
         cells = [
-            each.symbol, labels.get(each.symbol, ""), str(each.format), shortest(worst.error),
-            shortest(each.lsb_error), str(worst.layer), worst.direction,
+            each.symbol, sheet_cell(labels.get(each.symbol, "")), str(each.format),
+            shortest(worst.error), shortest(each.lsb_error), str(worst.layer), worst.direction,
             "" if worst.t is None else str(worst.t), ",".join(map(str, worst.index)),
             shortest(worst.got), shortest(worst.expected), shortest(each.low), shortest(each.high),
             str(each.needs or ""), str(each.overflows),
@@ -142,18 +142,15 @@ def names_of(trace: FixedTrace) -> dict[str, str]:
 
 def to_csv(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
     """Yield one number a line: the float, its format, its integer and what that stands for."""
-    yield "layer,direction,t,symbol,unit,value,format,integer,fixed\n"
-    for each, t in _shown(trace, view):
-        run = each.floats
+    yield csv_head("value", "format", "integer", "fixed")
+    for each, t in shown_steps(trace.floats, view, trace.layers):
         for symbol, integers in each.integers.at(t).items():
-            floats = plain_list(run.at(t)[symbol], trace.floats.dtype)
-            reals = each.reals.at(t)[symbol].tolist()
-            for unit in chosen_units(view, len(integers)):
-                numbers = f"{shortest(floats[unit])},{each.formats[symbol]},{integers[unit]}"
-                yield (
-                    f"{run.layer},{run.direction},{t},{symbol},{unit},"
-                    f"{numbers},{shortest(reals[unit])}\n"
-                )
+            floats = shortest_texts(plain_list(each.floats.at(t)[symbol], trace.floats.dtype))
+            reals = shortest_texts(each.reals.at(t)[symbol].tolist())
+            units = chosen_units(view, len(integers))
+            format_ = each.formats[symbol]
+            numbers = [f"{floats[u]},{format_},{integers[u]},{reals[u]}" for u in units]
+            yield csv_lines(DataLine(each.layer, each.direction, t, symbol, "", "", units, numbers))
 
 
 def to_c_header(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
@@ -165,11 +162,11 @@ def to_c_header(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
 def _c_lines(trace: FixedTrace, view: View, names: Names) -> Iterator[str]:
     settings = trace.settings
     yield ""
-    yield comment(
+    yield c_comment(
         f"The same in integers: rounding {settings.rounding}, overflow {settings.overflow}, "
         f"activation {settings.activation}."
     )
-    yield comment("Qm.n is 1 sign bit, m integer bits, n fraction bits; 1.0 is 1 << n.")
+    yield c_comment("Qm.n is 1 sign bit, m integer bits, n fraction bits; 1.0 is 1 << n.")
     yield "#include <stdint.h>"
     for kind in KINDS:
         yield f"#define LSTM_FIXED_{kind.upper()}_BITS {settings.formats[kind].bits}"

@@ -60,7 +60,7 @@ def fixed_document(trace: FixedTrace, view: View) -> Document:
 def _steps(trace: FixedTrace, view: View) -> Iterator[Block]:
     """Yield the steps that `--at` chooses; otherwise the last of each direction on top."""
     floats, layers = trace.floats, trace.layers
-    steps = shown_steps(floats, view, layers) if view.at else last_steps(floats, layers)
+    steps = (shown_steps if view.at else last_steps)(floats, view, layers)
     for each, t in steps:
         yield Gap()
         yield Heading(f"{place_of(each.floats, t, floats)}, in integers")

@@ -28,6 +28,7 @@ from lstm_cli.show.rows import (
     last_steps,
     place_of,
     run_title,
+    shown_layers,
     shown_steps,
     step_rows,
 )
@@ -44,7 +45,7 @@ def run_document(trace: Trace, view: View) -> Document:
         view: its units and steps, as `checked_view` returns it.
     """
     blocks = [*head(trace), Brief([*_screen(trace, view)], _tables(trace, view)), _defined(trace)]
-    if trace.steps * len(trace.layers) == 1:
+    if trace.steps * len(trace.layers) == 1 and not view.symbols:
         first = trace.layers[0]
         blocks += [Gap(), Sentences(partial(sentences, first.cell, first.at(1)))]
     return Document(blocks)
@@ -77,17 +78,16 @@ def _step(heading: str, each: LayerTrace, t: int, view: View) -> Values:
 
 
 def _screen(trace: Trace, view: View) -> Iterator[Block]:
-    total = trace.steps * len(trace.layers)
+    total = trace.steps * len(shown_layers(trace, view))
     is_long = total > MANY_STEPS and not view.at
-    for each in trace.last_layer if is_long else ():
+    steps = [*(last_steps if is_long else shown_steps)(trace, view, trace.layers)]
+    for each, _ in steps if is_long else ():
         where = f" (layer {each.layer} {each.direction})" if len(trace.layers) > 1 else ""
         yield Gap()
         yield Heading(f"over time{where}")
         yield _course(each, view)
         yield Paragraph("every step as a table: --at all", "note")
-    for each, t in (
-        last_steps(trace, trace.layers) if is_long else shown_steps(trace, view, trace.layers)
-    ):
+    for each, t in steps:
         if total > 1:
             yield Gap()
             yield Heading(place_of(each, t, trace))

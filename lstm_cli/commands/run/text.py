@@ -7,14 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.foreign import sheet_cell
+from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
+from lstm_cli.show.lines import (
+    DataLine,
+    csv_head,
+    csv_lines,
+    plain_head,
+    plain_line,
+    shortest_texts,
+)
 from lstm_cli.show.rows import (
     INPUT_LABELS,
     View,
@@ -23,6 +34,7 @@ from lstm_cli.show.rows import (
     chosen_values,
     equation_text,
     metadata,
+    shown_layers,
 )
 
 Piece = str | bytes
@@ -33,14 +45,34 @@ Lines = Callable[[LayerTrace, Sequence[int], View, "np.dtype[Any]", int], Iterat
 # So many steps are made Python numbers at once: one by one NumPy's calls take longer than the text.
 STEPS_AT_ONCE = 256
 
-STEP_SEPARATOR = ",\n  "
-CSV_HEAD = "layer,direction,t,symbol,unit,value\n"
+
+@record
+class StepFormat:
+    """A data format that goes out step by step, of a whole run and of one in blocks alike.
+
+    Attributes:
+        head: what stands before the first step.
+        steps: texts of some steps of a layer.
+        separator: what stands between two texts.
+    """
+
+    head: Callable[[Trace, View, str], str]
+    steps: Lines
+    separator: str = ""
+
+
+def _stepwise(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
+    """Yield the chosen steps, by layer, direction, then t."""
+    made = STEPWISE[form]
+    yield made.head(trace, view, version)
+    wanted = sorted(chosen_steps(view, trace))
+    texts = (made.steps(each, wanted, view, trace.dtype, 0) for each in shown_layers(trace, view))
+    yield from between(made.separator, chain.from_iterable(texts))
 
 
 def to_json(trace: Trace, view: View, version: str, more: Iterable[str] = ()) -> Iterator[str]:
     """Yield the document of `run --json`, one step a line, and `more` members at its end."""
-    yield json_head(trace, view, version)
-    yield from between(STEP_SEPARATOR, _every(json_steps, trace, view))
+    yield from _stepwise("json", trace, view, version)
     yield f'\n ],\n "output": {json_text(plain_list(trace.output, trace.dtype))},\n '
     yield json_states(trace)
     yield from more
@@ -78,13 +110,6 @@ def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
         yield (separator if index else "") + text
 
 
-def _every(lines: Lines, trace: Trace, view: View) -> Iterator[str]:
-    """Yield the output of `lines` for the chosen steps, by layer, direction, then t."""
-    wanted = sorted(chosen_steps(view, trace))
-    for each in trace.layers:
-        yield from lines(each, wanted, view, trace.dtype, 0)
-
-
 def _lists(
     values: Mapping[str, Array], times: Sequence[int], dtype: np.dtype[Any]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -110,84 +135,73 @@ def json_steps(
         dtype: of the run.
         before: the steps of the run that went before the trace.
     """
-    values = {symbol: chosen_values(symbol, v, view) for symbol, v in each.values.items()}
+    values = {
+        symbol: chosen_values(symbol, v, view)
+        for symbol, v in each.values.items()
+        if view.shows(symbol)
+    }
     for t, lists in _lists(values, times, dtype):
         place = {"layer": each.layer, "direction": each.direction, "t": before + t}
         yield json_text(place | lists)
-
-
-def to_jsonl(trace: Trace, view: View, version: str) -> Iterator[str]:
-    """Yield one element of `steps` a line."""
-    return _every(jsonl_lines, trace, view)
 
 
 def jsonl_lines(
     each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
 ) -> Iterator[str]:
     """Yield one element of `steps` a line; arguments as `json_steps`."""
-    for record in json_steps(each, times, view, dtype, before):
-        yield record + "\n"
+    for element in json_steps(each, times, view, dtype, before):
+        yield element + "\n"
 
 
-def _text_rows(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any]
-) -> Iterator[tuple[int, dict[str, dict[int, str]]]]:
-    """Yield (t, symbol -> unit -> the shortest text of its number), the inputs first."""
-    order = (*INPUT_SYMBOLS, *each.cell.symbols)
+def _data_lines(
+    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int
+) -> Iterator[DataLine]:
+    """Yield a vector at a time, the inputs first; arguments as `json_steps`."""
+    order = tuple(filter(view.shows, (*INPUT_SYMBOLS, *each.cell.symbols)))
     units = {symbol: chosen_units(view, each.values[symbol].shape[-1]) for symbol in order}
     values = {
         symbol: each.values[symbol][..., units[symbol]] if view.units else each.values[symbol]
         for symbol in order
     }
+    written = equation_text(each.cell, PLAIN, view.notation)
+    said = {symbol: (label, "") for symbol, label in INPUT_LABELS.items()}
+    said |= {
+        row.symbol: (sheet_cell(row.label), written[row.symbol][1]) for row in each.cell.equations
+    }
     for t, lists in _lists(values, times, dtype):
-        texts = {
-            symbol: [str(value).removesuffix(".0") for value in lists[symbol]] for symbol in order
-        }
-        yield t, {symbol: dict(zip(units[symbol], texts[symbol], strict=True)) for symbol in order}
+        for symbol in order:
+            numbers = shortest_texts(lists[symbol])
+            yield DataLine(each.layer, each.direction, before + t, symbol, *said[symbol],
+                           units[symbol], numbers)  # fmt: skip
 
 
-def to_plain(trace: Trace, view: View, version: str) -> Iterator[str]:
-    """Yield tab-separated lines: layer, direction, t, symbol, name, equation, then the units."""
-    yield plain_head(view)
-    yield from _every(plain_lines, trace, view)
-
-
-def plain_head(view: View) -> str:
-    """Return the line of column names."""
-    units = map(str, chosen_units(view, view.widest))
-    return "\t".join(["layer", "direction", "t", "symbol", "name", "equation", *units]) + "\n"
-
-
-def plain_lines(
+def plain_steps(
     each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
 ) -> Iterator[str]:
     """Yield a line for each row of the table; "" for units that a row does not have."""
     units = chosen_units(view, view.widest)
-    written = equation_text(each.cell, PLAIN, view.notation)
-    said = {symbol: (label, "") for symbol, label in INPUT_LABELS.items()}
-    said |= {row.symbol: (row.label, written[row.symbol][1]) for row in each.cell.equations}
-    for t, rows in _text_rows(each, times, view, dtype):
-        place = [str(each.layer), each.direction, str(before + t)]
-        for symbol, texts in rows.items():
-            numbers = [texts.get(unit, "") for unit in units]
-            yield "\t".join([*place, symbol, *said[symbol], *numbers]) + "\n"
+    for line in _data_lines(each, times, view, dtype, before):
+        if len(line.units) < len(units):
+            there = dict(zip(line.units, line.numbers, strict=True))
+            line = line._replace(numbers=[there.get(unit, "") for unit in units])
+        yield plain_line(line)
 
 
-def to_csv(trace: Trace, view: View, version: str) -> Iterator[str]:
-    """Yield one number a line: layer, direction, t, symbol, unit, value."""
-    yield CSV_HEAD
-    yield from _every(csv_lines, trace, view)
-
-
-def csv_lines(
+def csv_steps(
     each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
 ) -> Iterator[str]:
     """Yield one number a line; arguments as `json_steps`."""
-    for t, rows in _text_rows(each, times, view, dtype):
-        place = f"{each.layer},{each.direction},{before + t}"
-        for symbol, texts in rows.items():
-            for unit, text in texts.items():
-                yield f"{place},{symbol},{unit},{text}\n"
+    return map(csv_lines, _data_lines(each, times, view, dtype, before))
+
+
+STEPWISE: dict[str, StepFormat] = {
+    "plain": StepFormat(
+        lambda _, view, __: plain_head(*map(str, chosen_units(view, view.widest))), plain_steps
+    ),
+    "json": StepFormat(json_head, json_steps, ",\n  "),
+    "jsonl": StepFormat(lambda *_: "", jsonl_lines),
+    "csv": StepFormat(lambda *_: csv_head("value"), csv_steps),
+}
 
 
 def _written(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
@@ -210,10 +224,11 @@ def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Arra
         (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: chosen_values(
             symbol, values[..., rows, :], view
         ).astype(trace.dtype)
-        for each in trace.layers
+        for each in shown_layers(trace, view)
         for symbol, values in each.values.items()
+        if view.shows(symbol)
     }
-    if several:
+    if several and view.shows("output"):
         arrays["output"] = trace.output[..., rows, :].astype(trace.dtype)
     return arrays
 
@@ -226,10 +241,8 @@ def to_c(trace: Trace, view: View, version: str) -> Iterator[str]:
 
 
 FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {
-    "plain": to_plain,
+    **{form: partial(_stepwise, form) for form in STEPWISE},
     "json": to_json,
-    "jsonl": to_jsonl,
-    "csv": to_csv,
     "markdown": partial(_written, "markdown"),
     "latex": partial(_written, "latex"),
     "text": partial(_written, "text"),

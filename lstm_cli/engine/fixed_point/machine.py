@@ -73,6 +73,16 @@ class FixedLayer:
     parameters: Parameters
     overflows: Mapping[str, int]
 
+    @property
+    def layer(self) -> int:
+        """Place in the stack, from 0."""
+        return self.floats.layer
+
+    @property
+    def direction(self) -> str:
+        """Forward or backward."""
+        return self.floats.direction
+
     @cached_property
     def reals(self) -> LayerTrace:
         """Values that the integers represent, `(T, n)`, float64."""

@@ -118,7 +118,7 @@ def _check_size(trace: Trace) -> None:
         raise UsageError(
             f"the page would take about {size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}",
             where="report",
-            hint="--steps shortens a long run; --layer selects from a file; a picture (.svg, .png) "
+            hint="--steps shortens a long run; --lstm selects from a file; a picture (.svg, .png) "
             "has no such limit",
         )
 

@@ -7,7 +7,7 @@ goes straight out; what stands behind it waits on disk.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -23,7 +23,7 @@ from lstm_cli.commands.run.streaming.progress import RunProgress, chosen_steps, 
 from lstm_cli.commands.run.streaming.spool import Spool
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.rows import View
+from lstm_cli.show.rows import View, shown_layers
 
 Piece = str | bytes
 # So much of an archive goes out at a time.
@@ -40,6 +40,7 @@ class _Writing:
         blocks: (steps before, trace), the first of which `first` has seen.
         first: the trace of the first block, for what is said of the whole run.
         spool: where streams wait.
+        with_output: whether what the run puts out is told behind its steps.
     """
 
     view: View
@@ -49,6 +50,7 @@ class _Writing:
     progress: RunProgress
     spool: Spool
     version: str
+    with_output: bool
     states: Trace = field(init=False)
 
     def parts(self) -> Iterator[tuple[int, Trace, list[int]]]:
@@ -91,66 +93,47 @@ def pieces(
     first = begun[1]
     view, progress.assumptions = widened(view, first), first.assumptions
     with Spool(folder) as spool:
-        yield from _TEXTS[chosen](
-            _Writing(view, at, first, chain([begun], blocks), progress, spool, version)
+        writing = _Writing(
+            view, at, first, chain([begun], blocks), progress, spool, version, chosen == "json"
         )
+        counts: list[int] = []
+        yield from _stepwise(writing, text.STEPWISE[chosen], counts)
+        if chosen == "json":
+            yield from _json_end(writing, counts)
 
 
-def _lines(writing: _Writing, head: str, lines: text.Lines) -> Iterator[Piece]:
-    """Yield lines of steps, the first layer's at once and the others' behind it."""
-    yield head
+def _stepwise(writing: _Writing, form: text.StepFormat, counts: list[int]) -> Iterator[Piece]:
+    """Yield the file up to its last step, the first layer's at once and the others' behind it.
+
+    Args:
+        writing: its spool takes the steps of the other layers, and `output`.
+        form: how a step is written.
+        counts: is filled with the steps of each block.
+    """
+    view, started = writing.view, set[int]()
+    yield form.head(writing.first, view, writing.version)
     for before, trace, times in writing.parts():
-        for place, each in enumerate(trace.layers):
-            made = "".join(lines(each, times, writing.view, trace.dtype, before))
+        for place, each in enumerate(shown_layers(trace, view)):
+            made = form.separator.join(form.steps(each, times, view, trace.dtype, before))
+            if made and place in started:
+                made = form.separator + made
+            if made:
+                started.add(place)
             if place:
                 writing.spool.append(f"layer {place}", made.encode())
             else:
                 yield made
-    for place in range(1, len(writing.first.layers)):
-        yield from writing.spool.read(f"layer {place}")
-
-
-def _plain(writing: _Writing) -> Iterator[Piece]:
-    return _lines(writing, text.plain_head(writing.view), text.plain_lines)
-
-
-def _csv(writing: _Writing) -> Iterator[Piece]:
-    return _lines(writing, text.CSV_HEAD, text.csv_lines)
-
-
-def _jsonl(writing: _Writing) -> Iterator[Piece]:
-    return _lines(writing, "", text.jsonl_lines)
-
-
-def _json(writing: _Writing) -> Iterator[Piece]:
-    """Yield the document of `run --json`; a run that was stopped has `"interrupted": true`."""
-    separator = text.STEP_SEPARATOR
-    yield text.json_head(writing.first, writing.view, writing.version)
-    started = set[int]()
-    counts: list[int] = []
-
-    def joined(place: int, records: Iterable[str]) -> str:
-        """Return records with a separator before each that is not its layer's first."""
-        made = "".join(separator + record for record in records)
-        if made and place not in started:
-            started.add(place)
-            made = made[len(separator) :]
-        return made
-
-    for before, trace, times in writing.parts():
-        for place, each in enumerate(trace.layers):
-            records = text.json_steps(each, times, writing.view, trace.dtype, before)
-            made = joined(place, records)
-            if place:
-                writing.spool.append(f"layer {place}", made.encode())
-            else:
-                yield made
-        writing.spool.append("output", trace.output.tobytes())
+        if writing.with_output:
+            writing.spool.append("output", trace.output.tobytes())
         counts.append(trace.steps)
-    for place in range(1, len(writing.first.layers)):
+    for place in range(1, len(shown_layers(writing.first, view))):
         if place in started:
-            yield separator
+            yield form.separator
         yield from writing.spool.read(f"layer {place}")
+
+
+def _json_end(writing: _Writing, counts: list[int]) -> Iterator[Piece]:
+    """Yield what follows the steps; a run that was stopped has `"interrupted": true`."""
     yield '\n ],\n "output": ['
     yield from _output(writing, counts)
     yield "],\n " + text.json_states(writing.states)
@@ -178,10 +161,4 @@ def _output(writing: _Writing, counts: list[int]) -> Iterator[str]:
         yield "]" if lead else ""
 
 
-_TEXTS: dict[str, Callable[[_Writing], Iterator[Piece]]] = {
-    "plain": _plain,
-    "json": _json,
-    "jsonl": _jsonl,
-    "csv": _csv,
-}
-FORMATS = (*_TEXTS, "npz")
+FORMATS = (*text.STEPWISE, "npz")
