@@ -132,19 +132,21 @@ class Fitting:
 
 @record
 class Values:
-    """Named vectors and matrices, each beside its equation.
+    """Named vectors and matrices, each beside its equation; without any, there is nothing.
 
     Attributes:
-        heading: the place that they belong to; "" on a terminal that says it otherwise.
+        heading: the place that they belong to, on a page.
         rows: the rows, written in a style.
         view: the units to show, and the digits.
         named: whether a page has a column for what each is called; a terminal always has.
+        title: what a terminal says above them.
     """
 
     heading: str
     rows: Callable[[Style], Sequence[Row]]
     view: View
     named: bool = True
+    title: str = ""
 
 
 # What a column of numbers is called in a style, and its numbers.
@@ -272,7 +274,8 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
         case Fitting(grids=(first, *_)):
             yield from _written(first, writer)
         case Values(heading=heading, rows=values, view=view, named=named):
-            yield writer.values(heading, named, *value_lines(values(writer.style), view))
+            if own := values(writer.style):
+                yield writer.values(heading, named, *value_lines(own, view))
         case Series():
             yield from _written(series_grid(block, block.groups, writer.style), writer)
         case Definitions(texts=texts):

@@ -185,6 +185,9 @@ def _print_sentences(page: Page, rows: Sequence[tuple[str, str]]) -> None:
 def _print_values(page: Page, block: Values) -> None:
     """Print vectors side by side, small matrices whole, and what is told of large ones."""
     rows = block.rows(page.style)
+    if rows and block.title:
+        page.print()
+        page.print(page.text(block.title, page.look.heading))
     vectors = [row for row in rows if row.values.ndim == 1]
     if vectors:
         print_rows(page, vectors)

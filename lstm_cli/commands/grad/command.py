@@ -143,12 +143,12 @@ def _emit(report: Report, view: View, chosen: str, output: str, color: o.ColorOp
         color.show(lambda console: draw(console, grad_document(report, view)), output)
         return
     from lstm_cli.base.version import __version__
-    from lstm_cli.commands.grad.gradients import FORMATS as TEXTS
     from lstm_cli.commands.grad.gradients import margin_text
+    from lstm_cli.commands.grad.page import FORMATS as TEXTS
     from lstm_cli.files.output import write_out
 
     write_out(TEXTS[chosen](report, view, __version__), output)
-    if chosen == "json":
+    if chosen in ("json", "text", "html"):  # they say it themselves
         return
     loss = report.gradients.loss
     assumed = (*report.gradients.trace.assumptions, *([] if loss.given else [loss.describe()]))

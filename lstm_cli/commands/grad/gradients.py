@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from lstm_cli.base.arrays import Array
@@ -306,20 +306,8 @@ def to_csv(report: Report, view: View, version: str) -> Iterator[str]:
     yield from map(csv_lines, _lines(report, view))
 
 
-def _written(form: str, report: Report, view: View, version: str) -> Iterator[str]:
-    """Yield a document as a page; in Markdown and LaTeX its tables, to put into one."""
-    from lstm_cli.commands.grad.page import grad_document, grad_tables
-    from lstm_cli.show.document import PARTS, write
-
-    return write((grad_tables if form in PARTS else grad_document)(report, view), form)
-
-
-FORMATS: dict[str, Callable[[Report, View, str], Iterator[str]]] = {
+DATA_FORMATS: dict[str, Callable[[Report, View, str], Iterator[str]]] = {
     "plain": to_plain,
     "json": to_json,
     "csv": to_csv,
-    "markdown": partial(_written, "markdown"),
-    "latex": partial(_written, "latex"),
-    "text": partial(_written, "text"),
-    "html": partial(_written, "html"),
 }

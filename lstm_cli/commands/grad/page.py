@@ -10,6 +10,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.notation import UNICODE, Style, gradient_style
 from lstm_cli.commands.grad.gradients import (
+    DATA_FORMATS,
     Report,
     backward_definitions,
     flow_arrays,
@@ -20,6 +21,7 @@ from lstm_cli.commands.grad.gradients import (
 )
 from lstm_cli.engine.grad import GradientFlow, LayerGradient
 from lstm_cli.show.document import (
+    PARTS,
     Block,
     Brief,
     Definitions,
@@ -30,6 +32,7 @@ from lstm_cli.show.document import (
     Series,
     Values,
     over,
+    write,
 )
 from lstm_cli.show.rows import (
     MANY_STEPS,
@@ -84,31 +87,32 @@ def _defined(report: Report) -> Definitions:
 def _tables(report: Report, view: View) -> list[Block]:
     layers = report.gradients.layers
     steps: list[Block] = [
-        _step(f"layer {each.layer}, {each.direction}, t = {t}", each, t, view)
+        _step(each, t, view, f"layer {each.layer}, {each.direction}, t = {t}")
         for each, t in shown_steps(report.gradients.trace, view, layers)
     ]
     parameters = "parameters, summed over time"
     return steps + [
-        _parameters(f"layer {each.layer}, {each.direction}, {parameters}", each, view)
+        _parameters(each, view, f"layer {each.layer}, {each.direction}, {parameters}")
         for each in shown_of(layers, view)
-        if parameter_rows(each, view, UNICODE)
     ]
 
 
 def _step(
-    heading: str, each: LayerGradient, t: int, view: View, only: Sequence[str] = ()
-) -> Values:
+    each: LayerGradient, t: int, view: View, heading: str = "", title: str = "",
+    only: Sequence[str] = (),
+) -> Values:  # fmt: skip
     """Return the gradients at a step; all, or only some."""
 
     def rows(style: Style) -> list[Row]:
         made = value_rows(each, t, view, style)
         return [row for row in made if not only or row.symbol in only]
 
-    return Values(heading, rows, view, named=False)
+    return Values(heading, rows, view, named=False, title=title)
 
 
-def _parameters(heading: str, each: LayerGradient, view: View) -> Values:
-    return Values(heading, lambda style: parameter_rows(each, view, style), view, named=False)
+def _parameters(each: LayerGradient, view: View, heading: str = "", title: str = "") -> Values:
+    rows = partial(parameter_rows, each, view)
+    return Values(heading, rows, view, named=False, title=title)
 
 
 def _titled(text: str) -> list[Block]:
@@ -122,15 +126,13 @@ def _screen(report: Report, view: View) -> Iterator[Block]:
     is_long = every > MANY_STEPS and not view.at
     shown = [*(last_steps if is_long else shown_steps)(trace, view, layers)]
     for each, t in shown:
-        yield from _titled(f"gradients, {place_of(each.trace, t, trace)}")
-        yield _step("", each, t, view)
+        yield _step(each, t, view, title=f"gradients, {place_of(each.trace, t, trace)}")
     if len(shown) < every:
         yield Paragraph("every step as a table: --at all", "note")
     over_steps = f", summed over {trace.steps} steps" if trace.steps > 1 else ""
     for each in shown_of(layers, view):
-        if parameter_rows(each, view, UNICODE):
-            yield from _titled(f"gradients of the parameters{_where(report, each)}{over_steps}")
-            yield _parameters("", each, view)
+        title = f"gradients of the parameters{_where(report, each)}{over_steps}"
+        yield _parameters(each, view, title=title)
     if len(shown) < every and not view.chooses:
         yield from _ends(report, view)
 
@@ -150,9 +152,9 @@ def _ends(report: Report, view: View) -> Iterator[Block]:
     if len(times) < len(wanted):
         yield Paragraph("more steps: --at, -f csv", "note")
     for each in gradients.layers:
-        yield from _titled(f"gradient of the states before the first step{_where(report, each)}")
+        title = f"gradient of the states before the first step{_where(report, each)}"
         first = 1 if each.direction == "forward" else each.trace.steps
-        yield _step("", each, first, view, ("d_h_prev", "d_c_prev"))
+        yield _step(each, first, view, title=title, only=("d_h_prev", "d_c_prev"))
 
 
 def _input_name(style: Style) -> str:
@@ -206,3 +208,14 @@ def _over_time(
     columns = over(name, array[np.array(times) - 1], units)
     more = "more units: --unit, -f plain"
     return Series("t", times, [columns], view.digits, MOST_COLUMNS, more)
+
+
+def _written(form: str, report: Report, view: View, version: str) -> Iterator[str]:
+    """Yield a document as a page; in Markdown and LaTeX its tables, to put into one."""
+    return write((grad_tables if form in PARTS else grad_document)(report, view), form)
+
+
+FORMATS: dict[str, Callable[[Report, View, str], Iterator[str]]] = {
+    **DATA_FORMATS,
+    **{form: partial(_written, form) for form in (*PARTS, "text", "html")},
+}

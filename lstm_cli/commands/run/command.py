@@ -131,7 +131,7 @@ def _emit(
 
 def _say_assumptions(trace: Trace, chosen: str) -> None:
     """Say on stderr what had to be assumed, where the format has no place for it."""
-    if chosen != "json":
+    if chosen not in ("json", "text", "html"):
         i.say_assumed(trace.assumptions)
 
 
@@ -150,7 +150,8 @@ def _emit_fixed(
 
     fixed = beside(trace, settings)
     if chosen != "table":
-        from lstm_cli.commands.run.fixed import FORMATS, overflow_text
+        from lstm_cli.commands.run.fixed import overflow_text
+        from lstm_cli.commands.run.fixed_page import FORMATS
 
         write_out(FORMATS[chosen](fixed, view, __version__), output)
         _say_assumptions(trace, chosen)

@@ -211,7 +211,7 @@ def overflow_text(trace: FixedTrace) -> str:
     )
 
 
-FORMATS: dict[str, Callable[[FixedTrace, View, str], Iterator[text.Piece]]] = {
+DATA_FORMATS: dict[str, Callable[[FixedTrace, View, str], Iterator[text.Piece]]] = {
     "plain": to_plain,
     "json": to_json,
     "csv": to_csv,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from lstm_cli.base.numbers import decimals, fixed, significant, with_sign
-from lstm_cli.commands.run.fixed import names_of, overflow_text
+from lstm_cli.commands.run.fixed import DATA_FORMATS, names_of, overflow_text
 from lstm_cli.commands.run.page import head
 from lstm_cli.engine.fixed_point import (
     FixedLayer,
@@ -28,6 +29,7 @@ from lstm_cli.show.document import (
     Paragraph,
     Tone,
     Words,
+    write,
 )
 from lstm_cli.show.rows import View, chosen_units, last_steps, place_of, row_kind, shown_steps
 
@@ -156,3 +158,13 @@ def _step(each: FixedLayer, t: int, view: View, most: int) -> Grid:
             tones.append(row_kind(symbol, symbol in INPUT_SYMBOLS))
     heads = ("integer", "stands for", "float run", "off by LSB")
     return Grid([Column(), *(Column(each, point=True) for each in heads)], rows, gap=1, tones=tones)
+
+
+def _written(form: str, trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+    return write(fixed_document(trace, view), form)
+
+
+FORMATS: dict[str, Callable[[FixedTrace, View, str], Iterator[str | bytes]]] = {
+    **DATA_FORMATS,
+    **{form: partial(_written, form) for form in ("markdown", "text", "html")},
+}

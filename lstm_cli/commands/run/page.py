@@ -73,8 +73,8 @@ def _tables(trace: Trace, view: View) -> list[Block]:
     ]
 
 
-def _step(heading: str, each: LayerTrace, t: int, view: View) -> Values:
-    return Values(heading, lambda style: step_rows(each, t, view, style).rows, view)
+def _step(heading: str, each: LayerTrace, t: int, view: View, title: str = "") -> Values:
+    return Values(heading, lambda style: step_rows(each, t, view, style).rows, view, title=title)
 
 
 def _screen(trace: Trace, view: View) -> Iterator[Block]:
@@ -88,10 +88,7 @@ def _screen(trace: Trace, view: View) -> Iterator[Block]:
         yield _course(each, view)
         yield Paragraph("every step as a table: --at all", "note")
     for each, t in steps:
-        if total > 1:
-            yield Gap()
-            yield Heading(place_of(each, t, trace))
-        yield _step("", each, t, view)
+        yield _step("", each, t, view, place_of(each, t, trace) if total > 1 else "")
 
 
 def _course(each: LayerTrace, view: View) -> Series:

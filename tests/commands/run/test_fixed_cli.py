@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "overflow alone": (["--fixed-overflow", "wrap"], "has no effect without --fixed"),
     "activation alone": (["--fixed-activation", "hard"], "has no effect without --fixed"),
     "no such form": (["--fixed", "Q3.12", "-f", "latex"], "latex cannot show integers"),
-    "markdown": (["--fixed", "Q3.12", "-f", "markdown"], "markdown cannot show integers"),
+    "npz": (["--fixed", "Q3.12", "-f", "npz"], "npz cannot show integers"),
 }  # fmt: skip
 
 
