@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.show.document import (
+    BREAK,
+    Brief,
     Column,
+    Definitions,
     Document,
     Facts,
+    Fitting,
     Gap,
     Grid,
     Heading,
     Paragraph,
+    Sentences,
+    Series,
     Span,
+    Values,
+    over,
     write,
 )
 from lstm_cli.show.draw import draw
+from lstm_cli.show.rows import Row, View
 
 HOSTILE = "a\x1b[2Jb|c<d>&e_f=1\u202e"
 DOCUMENT = Document(
@@ -73,3 +84,91 @@ def test_a_grid_is_stacked_where_it_would_be_squeezed() -> None:
     assert drawn(80, document=document).splitlines() == ["gates-figo  a stack is misread"]
     assert drawn(40, document=document).split() == ["gates-figo", "a", "stack", "is", "misread"]
     assert drawn(40, document=document).splitlines()[1] == "  a stack is misread"
+
+
+VECTOR = np.array([0.25, -1.5, 3.125])
+ROWS = (
+    Row("f", "f_t", Foreign.of(HOSTILE), "σ(z_f)", VECTOR),
+    Row("x", "x_t", Foreign.of("input"), "", np.array([7.5, 8.5, 9.5, 6.5]), whole=True),
+    Row(
+        "W", "W", Foreign.of("weights"), "a ⊗ b", np.array([[0.5, 11.5], [12.5, 13.5]]), ("p", "q")
+    ),
+)
+NUMBERS = Document(
+    (
+        Heading("numbers"),
+        Values("t = 1", lambda style: ROWS, View(units="1", widest=3), title="step 1"),
+        Series(
+            "t",
+            (1, 2),
+            [over(lambda style: "c", np.array([[1.25, 2.25], [3.25, 4.25]]), [0, 1])],
+            6,
+        ),
+        Definitions(lambda style: ["hard(z) = 0.2 z + 0.5"]),
+        Sentences(lambda style: [("forget gate", "keeps 12 %")]),
+        Brief((Paragraph("short"),), (Paragraph("whole"),)),
+    )
+)
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex", "html"])
+def test_numbers_stand_in_every_form_under_their_own_unit(form: str) -> None:
+    """Each writer gives chosen units, whole rows, matrices, series, definitions and sentences."""
+    text = "".join(write(NUMBERS, form))
+    for word in ("-1.5", "7.5", "6.5", "0.5", "13.5", "1.25", "4.25", "hard(z)", "keeps", "whole"):
+        assert word in text
+    assert "short" not in text
+    assert "0.25" not in text.replace("1.25", "").replace("2.25", "").replace("4.25", "")
+    assert "\x1b" not in text
+
+
+def test_a_unit_stands_under_its_own_number() -> None:
+    """Beside a row that has no units of the layer, a chosen unit keeps its column."""
+    lines = "".join(write(NUMBERS, "markdown")).splitlines()
+    head = next(line for line in lines if line.startswith("| symbol")).split(" | ")
+    row = next(line for line in lines if line.startswith("| f_t")).split(" | ")
+    assert row[head.index("1")] == "-1.5"
+    assert [row[head.index(unit)] for unit in "02"] == ["", ""]
+
+
+def test_a_document_without_a_heading_is_a_part() -> None:
+    """What has no heading of its own is no whole page, in any form that has such."""
+    part = Document(NUMBERS.blocks[1:])
+    assert "documentclass" not in "".join(write(part, "latex"))
+    assert "<!doctype" not in "".join(write(part, "html"))
+    assert "documentclass" in "".join(write(NUMBERS, "latex"))
+
+
+@pytest.mark.parametrize("width", [24, 40, 120])
+def test_a_terminal_shows_the_short_form_and_no_number_cut(width: int) -> None:
+    """Vectors, matrices and series are whole at any width, and a page's long form is left out."""
+    text = drawn(width, document=NUMBERS)
+    for word in ("step 1", "-1.5", "1.25", "3.25", "0.5", "12.5", "short", "keeps"):
+        assert word in text
+    assert "whole" not in text
+    assert "…" not in text
+
+
+def test_a_series_that_does_not_fit_goes_on_in_several_tables() -> None:
+    """Where one column of each group is too wide, the groups stand one under the other."""
+    wide = [over(lambda style, each=each: each, np.array([[1 / 3]]), [0]) for each in "xch"]
+    lines = drawn(24, document=Document((Series("t", (1,), wide, 15),))).splitlines()
+    assert sum("0.333333333333333" in line for line in lines) == 3
+
+
+def test_values_without_rows_are_nothing() -> None:
+    """Where no row is chosen there is neither a heading nor a table."""
+    nothing = Document((Values("t = 1", lambda style: (), View(), title="step 1"),))
+    assert drawn(80, document=nothing) == ""
+    assert "".join(write(nothing, "markdown")) == ""
+
+
+def test_the_first_shape_that_fits_is_shown() -> None:
+    """A terminal takes the widest grid that it has room for, then what stands for all of them."""
+    wide = Grid((Column("name"), Column("value")), (("forget", "12345678901234567890"),))
+    high = Grid((Column(("name", BREAK, "value")),), ((("forget", BREAK, "12345678"),),))
+    fitting = Document((Fitting((wide, high), (Paragraph("forget"),)),))
+    assert "name     value" in drawn(80, document=fitting)
+    assert drawn(20, document=fitting).splitlines()[:2] == ["name", "value"]
+    assert drawn(7, document=fitting).split() == ["forget"]
+    assert "12345678901234567890" in "".join(write(fitting, "text"))
