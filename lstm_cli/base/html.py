@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import safe
+from lstm_cli.base.foreign import Html, html
 
 # Grey at half strength stands out a little on white and on black alike.
 _LINE = "1px solid rgba(128, 128, 128, 0.5)"
@@ -20,21 +20,10 @@ _HEAD = f"border-bottom: {_LINE}; font-weight: 600"
 _TABLE = "border-collapse: collapse; margin: 4px 0 12px 0; white-space: nowrap"
 
 
-class Html(str):
-    """Text that is HTML already; any other text is escaped where it joins one."""
-
-
-def escaped(text: str) -> Html:
-    """Return foreign text as HTML that shows it, as it is where it is HTML already."""
-    import html  # a table of all its entities: only where a notebook asks
-
-    return text if isinstance(text, Html) else Html(html.escape(safe(text), quote=True))
-
-
 def element(tag: str, *inner: str, style: str = "") -> Html:
     """Return an element; `tag` and `style` are ours, `inner` may be anyone's."""
     opening = f'{tag} style="{style}"' if style else tag
-    return Html(f"<{opening}>{''.join(map(escaped, inner))}</{tag}>")
+    return Html(f"<{opening}>{''.join(map(html, inner))}</{tag}>")
 
 
 def page(*parts: Html) -> Html:

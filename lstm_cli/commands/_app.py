@@ -9,7 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from lstm_cli.base.errors import UsageError, shell_word
+from lstm_cli.base.errors import UsageError
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _front as front
 from lstm_cli.commands._declared import for_typer
 from lstm_cli.commands._front import COMMANDS, MOVED

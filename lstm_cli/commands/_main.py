@@ -11,7 +11,8 @@ import sys
 import warnings
 from typing import Any
 
-from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError, indented, shell_word
+from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError
+from lstm_cli.base.foreign import indented, shell_word
 from lstm_cli.base.version import __version__
 
 # What a shell sets when it asks, through Typer, what a word could become.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from lstm_cli.base.errors import UsageError, suggest
+from lstm_cli.base.errors import UsageError
 from lstm_cli.commands._declared import option, options
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ class FormatOptions:
     Attributes:
         formats: those of the command, its default first.
         piped: the default where the answer does not go to a terminal, if that is another.
-        json_is: the one that --json means.
+        json_is: the one that --json means, where the file's suffix does not tell.
     """
 
     formats: tuple[str, ...] = ()
@@ -354,28 +354,15 @@ class FormatOptions:
         "--output", "-o", default="-", metavar="FILE", help="Write here, whole or not at all."
     )
 
-    def is_on_terminal(self) -> bool:
-        """Whether the answer goes to somebody who looks at it."""
-        return self.output == "-" and sys.stdout.isatty()
-
     def pick(self) -> str:
-        """Return the format: the one asked for, else the command's own for a terminal or a pipe.
+        """Return the format of the answer; errors as `choose_format`."""
+        from lstm_cli.files.output import choose_format
 
-        Raises:
-            UsageError: unknown, or two that contradict each other.
-        """
-        if self.as_json and self.format_ not in ("", self.json_is):
-            raise UsageError(
-                f"--json and -f {self.format_} contradict each other", where="-f",
-                hint="keep one of them",
-            )  # fmt: skip
-        name = self.json_is if self.as_json else self.format_
-        if not name:
-            return self.formats[0] if self.is_on_terminal() else self.piped or self.formats[0]
-        if name not in self.formats:
-            hint = suggest(name, self.formats)
-            raise UsageError(f"unknown format '{name}'", where="-f", hint=hint)
-        return name
+        first = self.formats[0]
+        return choose_format(
+            self.output, self.format_, self.as_json, self.formats, (first, self.piped or first),
+            json_lines=self.json_is == "jsonl",
+        )  # fmt: skip
 
 
 @options("Output")
@@ -401,7 +388,9 @@ class ColorOptions:
             return
         encoding = "utf-8" if output != "-" else sys.stdout.encoding
         buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
-        draw(make_console(self.color, buffer))
+        # What the environment says is of where people look, not of files.
+        in_file = output != "-" and self.color is Color.AUTO
+        draw(make_console(Color.NEVER if in_file else self.color, buffer))
         buffer.seek(0)
         write_out([line.rstrip() + "\n" for line in buffer], output)
 

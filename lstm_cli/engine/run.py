@@ -27,6 +27,7 @@ import numpy as np
 from lstm_cli.base import html as html_text
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError
+from lstm_cli.base.foreign import Html
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
@@ -234,7 +235,7 @@ def _facts(trace: Trace) -> str:
     return f"{trace.model.first.described} · weights {trace.model.source} · {' · '.join(facts)}"
 
 
-def _layer_html(each: LayerTrace) -> Iterator[html_text.Html]:
+def _layer_html(each: LayerTrace) -> Iterator[Html]:
     """Yield the first and last steps of a layer as tables of equations and values."""
     written = [(row, *write_equation(row, UNICODE)) for row in each.cell.equations]
     times = [t for t in range(1, each.steps + 1) if t <= 2 or t > each.steps - 2]

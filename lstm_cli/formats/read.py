@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, LstmStepError, safe, shell_word
+from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import solve_sizes
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits, build_cell, traits_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import shell_word
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.cell.notation import Style
 from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.formats.conventions import CONVENTIONS

@@ -345,7 +345,7 @@ def test_samples_and_answers_cannot_steer_a_terminal(tmp_path: Path) -> None:
         csv.writer(stream).writerows([["name", "h[0]", "h[1]", EVIL], [EVIL, "0.1", EVIL, EVIL]])
     for answer in (
         call("diagnose", path), call("diagnose", path, "-f", "markdown"), call("vet", path),
-        call("vet", path, "-f", "markdown"), call("vet", path, "-o", tmp_path / "more.json"),
+        call("vet", path, "-f", "markdown"), call("vet", path, "--stronger", tmp_path / "more.json"),
         call("batch", path, "--check", "-f", "table"), call("batch", path, "--check"),
         call("grade", one, answers), call("diagnose", one),
         call("grade", one, answers, "-f", "csv"),
@@ -431,7 +431,11 @@ def test_a_proposed_file_is_one_word_and_is_that_file(
     batch = call("batch", "--check", "--", path).err
     command = batch.split("why they differ: ")[1].rstrip("\n")
     Path("b.json").write_text(json.dumps(sample))
-    vet = call("vet", "-o", "x.json", "--", path, "b.json").err.split("try:   ")[1].rstrip("\n")
+    vet = (
+        call("vet", "--stronger", "x.json", "--", path, "b.json")
+        .err.split("try:   ")[1]
+        .rstrip("\n")
+    )
     for words in (words_of(command, tmp_path), words_of(vet, tmp_path)):
         assert words[0] == "lstm-step"
         assert Path(words[2]) == path

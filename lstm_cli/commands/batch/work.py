@@ -15,7 +15,8 @@ from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 
-from lstm_cli.base.errors import LstmStepError, indented, safe
+from lstm_cli.base.errors import LstmStepError, safe
+from lstm_cli.base.foreign import indented
 from lstm_cli.commands.batch.answers import Answered, answer_block, failure
 from lstm_cli.commands.batch.blocks import SampleBlock, blocks_of, members_text
 from lstm_cli.samples import Chunk

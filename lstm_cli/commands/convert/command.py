@@ -50,9 +50,10 @@ def convert(
     They are read back, and the largest difference is reported.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
-    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.files.output import check_targets, json_text, write_out
 
     model = side.only(layout.read(source, cell))
+    check_targets({"OUT": target, "stdout": "-"})
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
     if as_json:
         document = {

@@ -281,7 +281,7 @@ def _emit(
     """Write the diagnoses and return their verdicts."""
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.diagnose.show import diagnosis_record, markdown_rows, print_diagnosis
-    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.files.output import json_text, one_document, write_out
     from lstm_cli.show.rows import View
 
     verdicts: list[str] = []
@@ -292,7 +292,7 @@ def _emit(
             yield json_text(diagnosis_record(each, name, __version__)) + "\n"
 
     if chosen in ("json", "jsonl"):
-        write_out(records(), output)
+        write_out(one_document(records()) if chosen == "json" else records(), output)
         return verdicts
     listed = list(diagnosed)
     if chosen == "markdown":

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown
+from lstm_cli.base.foreign import markdown
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.files.output import plain_list
 from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, InputError, UsageError, shell_word
+from lstm_cli.base.errors import ExitCode, InputError, UsageError
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import as_words, differing

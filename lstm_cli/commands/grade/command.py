@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstm_cli.base.errors import InputError, UsageError, safe, shell_word
+from lstm_cli.base.errors import InputError, UsageError, safe
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -28,7 +29,7 @@ Numbers are compared to as many digits as were written. Answers that are wrong a
 \b
 Examples:
   lstm-step grade samples/class/exercise.json samples/class/answers.csv
-  lstm-step grade samples/class/exercise.json samples/class/answers.csv -o grades.csv -f csv
+  lstm-step grade samples/class/exercise.json samples/class/answers.csv -o grades.csv
   lstm-step grade exercise.json monday.csv tuesday.csv --ask c,h
   lstm-step grade --x 0.5,1 --h 0.1,0.2 --c 1,-1 answers.csv --no-follow-through
 """

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
-from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.commands.report.picture_files import Kind
@@ -137,19 +137,7 @@ def _kind(output: str, format_: str) -> str:
     """
     if not output:
         raise UsageError("a page or a picture needs a file", where=COMMAND, hint="-o page.html")
-    named = format_ or PurePath(output).suffix.lower().removeprefix(".").replace("htm", "html")
-    kind = named.replace("htmll", "html")
-    if kind not in FORMATS:
-        told = f"unknown format '{safe(kind)}'" if kind else f"'{safe(output)}' has no suffix"
-        raise UsageError(
-            told, where="--format" if format_ else "--output",
-            hint=suggest(kind, FORMATS) if kind else "-o page.html, -o cell.svg, -f html",
-        )  # fmt: skip
-    if output == "-" and kind in ("png", "pdf") and sys.stdout.isatty():
-        raise UsageError(
-            f"{kind} cannot be shown on a terminal", where=f"-f {kind}", hint=f"-o gates.{kind}"
-        )
-    return kind
+    return choose_format(output, format_, False, FORMATS)
 
 
 def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:

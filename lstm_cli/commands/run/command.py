@@ -31,9 +31,9 @@ Examples:
   lstm-step --x 1,0 --preset count --steps 5 --at all
   lstm-step --x 0.5,1 --cell peephole --preset random --notation split
   lstm-step --x "1;0;1;1" -w samples/weights/parity.npz -f table --strip
-  lstm-step --x @x.npy --weights model.npz -f csv -o trace.csv
+  lstm-step --x @x.npy --weights model.npz -o trace.csv
   lstm-step --x 1,2 --json | jq '.steps[].f'
-  lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -f c -o golden.h
+  lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -o golden.h
   lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json --fixed Q3.12,sum=Q7.24
 """
 FIRST = ("--x", "--h", "--weights")
@@ -60,8 +60,6 @@ def run(
     Options alone mean this command: `lstm-step --h … --x …`.
     """
     chosen = form.pick()
-    if chosen == "npz" and form.is_on_terminal():
-        raise UsageError("npz cannot be shown on a terminal", where="-f npz", hint="-o trace.npz")
     if strip:
         _check_strip(chosen, fixed.fixed)
     settings = fixed.settings(chosen, given.command)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import comment
 from lstm_cli.base.errors import safe
+from lstm_cli.base.foreign import c_comment
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
 from lstm_cli.engine.fixed_point import (
@@ -168,11 +168,11 @@ def to_c_header(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
 def _c_lines(trace: FixedTrace, view: View, names: Names) -> Iterator[str]:
     settings = trace.settings
     yield ""
-    yield comment(
+    yield c_comment(
         f"The same in integers: rounding {settings.rounding}, overflow {settings.overflow}, "
         f"activation {settings.activation}."
     )
-    yield comment("Qm.n is 1 sign bit, m integer bits, n fraction bits; 1.0 is 1 << n.")
+    yield c_comment("Qm.n is 1 sign bit, m integer bits, n fraction bits; 1.0 is 1 << n.")
     yield "#include <stdint.h>"
     for kind in KINDS:
         yield f"#define LSTM_FIXED_{kind.upper()}_BITS {settings.formats[kind].bits}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown
+from lstm_cli.base.foreign import latex, markdown, sheet_cell
 from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
@@ -177,7 +177,9 @@ def plain_lines(
     units = chosen_units(view, view.widest)
     written = equation_text(each.cell, PLAIN, view.notation)
     said = {symbol: (label, "") for symbol, label in INPUT_LABELS.items()}
-    said |= {row.symbol: (row.label, written[row.symbol][1]) for row in each.cell.equations}
+    said |= {
+        row.symbol: (sheet_cell(row.label), written[row.symbol][1]) for row in each.cell.equations
+    }
     for t, rows in _text_rows(each, times, view, dtype):
         place = [str(each.layer), each.direction, str(before + t)]
         for symbol, texts in rows.items():
@@ -233,21 +235,10 @@ def to_latex(trace: Trace, view: View, version: str) -> Iterator[str]:
         for row in each.rows:
             equation = f"${row.shown} = {row.equation}$" if row.equation else f"${row.shown}$"
             values = _rounded(row, units, lambda value: _latex_number(value, view.digits))
-            yield " & ".join([_latex_text(row.label), equation, *values]) + r" \\" + "\n"
+            yield " & ".join([latex(row.label), equation, *values]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in definitions(trace.model.cell, LATEX):
         yield f"% {text}\n"
-
-
-# What means something to TeX: a label is a stranger's text, and \\input would read a file.
-_LATEX = str.maketrans(
-    {mark: f"\\{mark}" for mark in "{}$&#_%"}
-    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
-)
-
-
-def _latex_text(text: str) -> str:
-    return text.translate(_LATEX)
 
 
 def _latex_number(value: float, digits: int) -> str:

@@ -194,7 +194,7 @@ def _all_at_once(
         *(_passing(_all_imposed(each, subject, there), subject, rest) for each in _strong(subject))
     )
     by_chance = {row.id for row in rest} - together
-    change = "use a vector of short, distinct numbers: -o better.json"
+    change = "use a vector of short, distinct numbers: --stronger better.json"
     several = "several weaknesses hide them together"
     chance = "these numbers happen to give the same result"
     return [

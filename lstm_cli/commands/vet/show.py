@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from lstm_cli.base.errors import LstmStepError, markdown
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.foreign import markdown
 from lstm_cli.commands.vet.stronger import Stronger
 from lstm_cli.commands.vet.suites import Suite, SuiteCause, Verdict
 from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order

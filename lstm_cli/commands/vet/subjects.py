@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstm_cli.base.errors import ExitCode, LstmStepError, safe, shell_word
+from lstm_cli.base.errors import ExitCode, LstmStepError, safe
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.cell.weights import Model
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace

@@ -183,7 +183,7 @@ def test_a_stack_has_a_circuit_for_each_of_its_runs(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "needs a file"),
-        (["-o", "x.gif"], "unknown format 'gif'"),
+        (["-o", "x.gif"], "unknown suffix '.gif'"),
         (["-o", "x"], "'x' has no suffix"),
         (["-o", "cell.png"], "a circuit cannot be written as png"),
         (["-o", "page.html", "--picture", "lines"], "--picture has no effect on a page"),
