@@ -163,8 +163,11 @@ def batch(
 def _print_table(console: Console, records: list[dict[str, Any]], check: bool) -> None:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
+    from lstm_cli.show.rows import View
+    from lstm_cli.show.terminal import Page
+
+    page = Page(console, View())
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     headings = ["sample", "", "largest difference", "tolerance", "where"] if check else [
         "sample", "", "h"
@@ -172,8 +175,8 @@ def _print_table(console: Console, records: list[dict[str, Any]], check: bool) -
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for record in records:
-        table.add_row(*(Text(safe(cell)) for cell in _cells(record, check)))
-    console.print(table)
+        table.add_row(*(page.text(cell) for cell in _cells(record, check)))
+    page.print(table)
 
 
 def _cells(record: dict[str, Any], check: bool) -> list[str]:

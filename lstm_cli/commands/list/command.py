@@ -207,13 +207,16 @@ _LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause"
 
 def _print_rows(console: Console, rows: list[Row]) -> None:
     from rich.padding import Padding
-    from rich.text import Text
 
+    from lstm_cli.show.rows import View
+    from lstm_cli.show.terminal import Page
+
+    page = Page(console, View())
     for row in rows:
-        console.print(Text(safe(row["name"]), style="bold"))
+        page.print(page.text(row["name"], "bold"))
         for key, value in row.items():
             for text in value if isinstance(value, list) else [value]:
                 if key not in ("name", "numbers", "kind") and text:
                     lead = f"{key}: " if key in _LED else ""
-                    line = Text(f"{lead}{safe(text)}", style="dim" if lead else "")
-                    console.print(Padding(line, (0, 0, 0, 2)))
+                    line = page.text(f"{lead}{text}", "dim" if lead else "")
+                    page.print(Padding(line, (0, 0, 0, 2)))
