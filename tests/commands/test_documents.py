@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.tools import call
+import pytest
+
+from lstm_cli.show.sheets import WRITERS
+from tests.tools import SAMPLES, call
 
 SAMPLE = {"x": [0.5, -1], "h": [0.3, -0.2], "c": [0.6, -0.7]}
 
@@ -17,3 +20,38 @@ def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
     for arguments, words in ((["batch", path, "-f", "table"], "2 x 3"),
                              (["list", "conventions"], "W_f ... b_o")):  # fmt: skip
         assert words in call(*arguments, encoding="ascii").out
+
+
+# A command -> its words beside a hostile file of samples, and what every form of its answer says.
+ANSWERS: dict[str, tuple[list[object], tuple[str, ...]]] = {
+    "inspect": (["inspect", SAMPLES / "weights/hand.json"], ("pytorch-cell", "3.52")),
+    "vet, one suite": (["vet", "HOSTILE", "-q"], ("mistake that passes", "forget-bias-")),
+    "vet, every mistake": (["vet", "HOSTILE", "-q", "--list"], ("strength", "forget-bias-")),
+    "vet, several suites": (["vet", "HOSTILE", SAMPLES / "hand.json", "-q"], ("hand.json", "93")),
+}
+NAME = "a\x1b[2Jb|c<d>&e_f$(x)\u202e"
+# What must not stand unescaped in a form.
+LIVE = {"markdown": "|c<d>", "latex": "&e_f$", "html": "<d>"}
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A file of samples whose name and ids would steer what shows them."""
+    path = tmp_path / f"{NAME}.json"
+    path.write_text(json.dumps({"id": NAME, "expected": {"h": [0.1, 1]}, "atol": 2, **SAMPLE}))
+    return path
+
+
+@pytest.mark.parametrize("form", ["table", *WRITERS])
+@pytest.mark.parametrize("command", ANSWERS)
+def test_every_form_says_all_and_steers_nothing(command: str, form: str, hostile: Path) -> None:
+    """Each answer in each form: its words are there, and foreign text is escaped."""
+    words, said = ANSWERS[command]
+    given = [hostile if each == "HOSTILE" else each for each in words]
+    answer = call(*given, "-f", form, env={"COLUMNS": "200"})
+    for word in said if form != "table" else said[1:]:
+        assert word in answer.out
+    assert not {"\x1b", "\u202e"} & {*answer.out}
+    assert LIVE.get(form, "\x1b") not in answer.out
+    assert answer.out.endswith("\n")
+    assert not answer.out.endswith("\n\n")

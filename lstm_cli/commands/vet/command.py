@@ -40,7 +40,7 @@ Examples:
 FIRST = ("--weights", "--min-strength", "--stronger")
 
 COMMAND = "lstm-step vet"
-FORMATS = ("table", "json", "jsonl", "markdown")
+FORMATS = ("table", "json", "jsonl", *o.WRITTEN)
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 # Seconds before progress is shown.
 PATIENCE_SECONDS = 1.0
@@ -106,7 +106,7 @@ def vet(
     check_targets({"-o": "" if alone else output, "--stronger": stronger})
     made = _strengthened(suites[0], settings, stronger) if stronger else None
     if not alone:
-        _emit(suites, made, chosen, stronger, output, every, color)
+        _emit(suites, made, chosen, stronger, form, every, color)
     _exit_if_failed(suites, min_strength)
 
 
@@ -221,7 +221,7 @@ def _emit(
     made: Stronger | None,
     chosen: str,
     stronger: str,
-    output: str,
+    form: o.FormatOptions,
     every: bool,
     color: o.ColorOptions,
 ) -> None:
@@ -238,26 +238,14 @@ def _emit(
                 "suites": list(records),
                 "stronger": None if made is None else shown.stronger_record(made, stronger),
             }  # fmt: skip
-            write_out([json_text(document, indent=1) + "\n"], output)
+            write_out([json_text(document, indent=1) + "\n"], form.output)
         case "jsonl":
-            write_out((json_text(record) + "\n" for record in records), output)
+            write_out((json_text(record) + "\n" for record in records), form.output)
         case "markdown":
-            write_out(shown.to_markdown(there), output)
+            o.emit(shown.vet_summary(there), chosen, form, color)
         case _:
-            color.show(lambda console: _draw(console, there, made, stronger, every), output)
-
-
-def _draw(
-    console: Any, suites: Sequence[Suite], made: Stronger | None, stronger: str, every: bool
-) -> None:
-    from lstm_cli.commands.vet import show as shown
-
-    if len(suites) == 1:
-        shown.print_suite(console, suites[0], every=every)
-    elif suites:
-        shown.print_suites(console, suites)
-    if made is not None:
-        shown.print_stronger(console, made, stronger)
+            told = shown.vet_document(there, made, stronger, every=every)
+            o.emit(told, chosen, form, color)
 
 
 def _exit_if_failed(suites: Sequence[Suite], min_strength: float) -> None:
