@@ -11,6 +11,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Html, html
+from lstm_cli.base.numbers import significant
 
 # Grey at half strength stands out a little on white and on black alike.
 _LINE = "1px solid rgba(128, 128, 128, 0.5)"
@@ -47,11 +48,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> Htm
     return element("table", element("tbody", *lines), style=_TABLE)
 
 
-def number(value: float) -> str:
-    """Return a number of six digits: 0.25, 1e-05, nan."""
-    return f"{value:.6g}"
-
-
 def values_table(rows: Iterable[tuple[str, str, str, Array]], most: int) -> Html:
     """Return a table of named vectors.
 
@@ -65,7 +61,7 @@ def values_table(rows: Iterable[tuple[str, str, str, Array]], most: int) -> Html
     head = ["", "name", "equation", *map(str, range(shown))]
     body = []
     for symbol, label, equation, values in given:
-        numbers = [number(float(value)) for value in values[:shown]]
+        numbers = [significant(value, 6) for value in values[:shown]]
         body.append([symbol, label, equation, *numbers, *[""] * (shown - len(numbers))])
         if widest > shown:
             body[-1].append(f"+ {len(values) - shown} more" if len(values) > shown else "")
@@ -76,4 +72,4 @@ def range_text(values: Array) -> str:
     """Return the least and the largest of an array's numbers: "-0.5 … 0.7", "" of none."""
     if not values.size:
         return ""
-    return f"{number(float(np.min(values)))} … {number(float(np.max(values)))}"
+    return f"{significant(np.min(values), 6)} … {significant(np.max(values), 6)}"

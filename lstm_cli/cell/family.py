@@ -15,8 +15,9 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
+from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.equations import Apply, Name, Node, Number, is_activation
-from lstm_cli.cell.notation import is_parameter, number_text, write
+from lstm_cli.cell.notation import is_parameter, write
 from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.cell.weights import LstmWeights
 
@@ -307,7 +308,7 @@ class _Reader:
         """Return the activation as `--activations` takes it, and what it is taken of."""
         match self._row(node):
             case Apply(function, (inner, *constants)) if is_activation(function):
-                numbers = [number_text(each.value) for each in constants
+                numbers = [shortest(each.value) for each in constants
                            if isinstance(each, Number)]  # fmt: skip
                 if len(numbers) < len(constants):
                     _refuse(f"{write(node)} has a constant that is no number")

@@ -191,6 +191,8 @@ def _flush() -> None:
 def _usage_hint(message: str, command: str) -> str:
     if "unexpected extra argument" in message:
         return "a vector with spaces needs quotes, as in --x '0 0.5'; or use commas"
+    if "No such option: --layer" in message:
+        return "--lstm NAME chooses an LSTM of a weight file, by its name or its number from 0"
     return f"{command} --help"
 
 

@@ -85,8 +85,8 @@ def complete_convention() -> list[str]:
 class LayoutOptions:
     """How a weight file is read: which LSTM of it, laid out how."""
 
-    layer: str = option(
-        "--layer",
+    lstm: str = option(
+        "--lstm",
         "-l",
         default="",
         metavar="NAME",
@@ -111,7 +111,7 @@ class LayoutOptions:
         place = place_of(path)
         with at_hand(place, place) as near:
             return read_weights(
-                near, layer=self.layer, cell=cell.named(), convention=self.convention or None,
+                near, lstm=self.lstm, cell=cell.named(), convention=self.convention or None,
                 edit=cell.edit, external=self.external,
             )  # fmt: skip
 
@@ -149,7 +149,7 @@ class WeightFile:
             )  # fmt: skip
 
         return SampleSettings(
-            model=self.model(cell), weights=self.weights, layer=self.layout.layer,
+            model=self.model(cell), weights=self.weights, lstm=self.layout.lstm,
             cell=cell.named(), edit=cell.edit, convention=self.layout.convention,
             external=self.layout.external, **others,
         )  # fmt: skip

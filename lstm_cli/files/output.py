@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # ---- which format
 
-# Suffix of a file -> the formats that it stands for: of these a command has its own.
+# Suffix of a file -> the formats that it may mean; a command takes the first that it has.
 SUFFIXES = {
     ".txt": ("table", "text", "plain"), ".tsv": ("tsv", "plain"), ".csv": ("csv",),
     ".json": ("json",), ".jsonl": ("jsonl",), ".ndjson": ("jsonl",), ".md": ("markdown",),
@@ -46,18 +46,18 @@ def choose_format(
     *,
     json_lines: bool = False,
 ) -> str:
-    """Return the format of an answer: by its file's suffix, or as asked, or the default.
+    """Choose the output format: from the file's suffix, from `-f` or `--json`, or the default.
 
     Args:
         target: `-o`; "-" is stdout.
-        asked: `-f`, "" where it is not given.
+        asked: `-f`, or "" if it is not given.
         as_json: `--json`.
-        known: the formats that the command has.
-        default: on a terminal, and elsewhere; None where the format must be told.
-        json_lines: whether `--json` is also JSONL, which it is where no suffix decides.
+        known: the command's formats.
+        default: on a terminal, and elsewhere; None if there is no default.
+        json_lines: whether `--json` also allows JSONL, and means it unless the suffix is `.json`.
 
     Raises:
-        UsageError: unknown, or two of them contradict each other.
+        UsageError: an unknown format or suffix, or two that contradict each other.
     """
     by_json = (("jsonl", "json") if json_lines else ("json",)) if as_json else ()
     if by_json and asked not in ("", *by_json):
@@ -92,11 +92,11 @@ def choose_format(
 def _by_suffix(
     target: str, suffix: str, wanted: Sequence[str], said: str, known: Sequence[str]
 ) -> str:
-    """Return the format that a suffix stands for; errors as `choose_format`."""
+    """Return the command's format for a known suffix; errors as `choose_format`."""
     fits = [each for each in SUFFIXES[suffix] if each in known]
     if not fits:
         raise UsageError(
-            f"'{suffix}' is for {SUFFIXES[suffix][0]}, and the formats here are {', '.join(known)}",
+            f"'{suffix}' means {SUFFIXES[suffix][0]}, but this command writes {', '.join(known)}",
             where=f"-o {safe(target)}", hint=f"a name that ends in {_suffixes(known)}",
         )  # fmt: skip
     if not wanted:
@@ -104,7 +104,7 @@ def _by_suffix(
     name = next((each for each in wanted if each in fits), "")
     if not name:
         raise UsageError(
-            f"-o {safe(target)} and {said} contradict each other: '{suffix}' is for {fits[0]}",
+            f"-o {safe(target)} and {said} contradict each other: '{suffix}' means {fits[0]}",
             where=f"-o {safe(target)}",
             hint=f"leave {said} out, or a name that ends in {_suffixes(wanted)}",
         )
@@ -112,14 +112,14 @@ def _by_suffix(
 
 
 def _suffixes(formats: Sequence[str]) -> str:
-    """Return the suffixes that stand for some formats, in words."""
+    """List the suffixes for some formats in words."""
     first = {forms: suffix for suffix, forms in reversed(SUFFIXES.items()) if {*forms} & {*formats}}
     *found, last = reversed(first.values())
     return " or ".join(filter(None, [", ".join(found), last]))
 
 
 def _suffix(target: str) -> str:
-    """Suffix of a file's name, small; "" of a folder, of a device, of what is elsewhere."""
+    """Lower-case suffix of a file name; "" for a folder, a device or a URL."""
     if target.endswith("/") or "://" in target or os.path.isdir(target):
         return ""
     return Path(target).suffix.lower()
@@ -181,7 +181,7 @@ def json_text(document: Any, *, indent: int | None = None) -> str:
 
 
 def json_array(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines of JSON as one document."""
+    """Yield lines of JSON as one array."""
     before = "[\n"
     for line in lines:
         yield before + line.rstrip("\n")
@@ -190,7 +190,7 @@ def json_array(lines: Iterable[str]) -> Iterator[str]:
 
 
 def one_document(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines of JSON as one document: the one there is, or an array of several."""
+    """Yield lines of JSON as one document: a single one as it is, several as an array."""
     rest = iter(lines)
     first = list(islice(rest, 2))
     yield from first if len(first) == 1 else json_array(chain(first, rest))
@@ -207,19 +207,19 @@ def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
 
 # ---- to which place
 
-# An open file by its name: it is written from where it stands, and never replaced.
+# Name of an open file: it is written at its current position, never replaced.
 _OPEN_FILE = re.compile(r"/dev/std(out|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})")
 
 
 def check_targets(targets: Mapping[str, str]) -> None:
-    """Check all outputs of a command before the first of them is written.
+    """Check all outputs of a command before any of them is written.
 
     Args:
-        targets: option -> what it names; "" is nowhere, "-" is stdout.
+        targets: option -> file name; "" is none, "-" is stdout.
 
     Raises:
-        UsageError: two options name the same file: the second would take the first's place.
-        OutputError: one names a file that is also read.
+        UsageError: two options name the same file, so one output would replace the other.
+        OutputError: one of the files is also read.
     """
     seen: dict[object, str] = {}
     for option, name in targets.items():
@@ -236,7 +236,7 @@ def check_targets(targets: Mapping[str, str]) -> None:
 
 
 def _place(name: str) -> object:
-    """Return what all names of a file have in common; None where nothing can be lost."""
+    """Identity shared by all names of an output; None if there is nothing to lose."""
     target, _ = _checked(name)
     there = identity(target)
     if there is None and isinstance(target, Path) and not is_device(target):
@@ -245,7 +245,7 @@ def _place(name: str) -> object:
 
 
 def _checked(name: str) -> tuple[Path | int | None, str]:
-    """Return what is written, a path or an open file, and what it is called."""
+    """Return the path or open file behind a target's name, and its name in messages."""
     match = _OPEN_FILE.fullmatch(name)
     if name == "-":
         with contextlib.suppress(AttributeError, OSError, ValueError):  # not of the system
@@ -287,9 +287,9 @@ def _to_stdout(pieces: Iterable[str | bytes]) -> None:
 
 
 def _unread(pieces: Iterable[str | bytes], target: str) -> Iterator[str | bytes]:
-    """Yield what is written to an open file, but not to one that is read: `in.jsonl >> in.jsonl`.
+    """Yield pieces for an open file, unless it is also read: `batch in.jsonl >> in.jsonl`.
 
-    Samples name files while their answers go: it is looked at again when there are more.
+    Samples may name further files while answers are written, so the check is repeated.
     """
     place, name = _checked(target)
     check_unread(place, name)

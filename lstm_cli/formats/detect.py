@@ -17,6 +17,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Tensors, Undecided
@@ -357,8 +358,8 @@ def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
         )
     if traits.forget_bias:
         yield (
-            f"the run time adds {traits.forget_bias:g} to the forget gate, which no tensor holds "
-            f"({row.source}); a port that leaves it out differs from step 2 on"
+            f"the run time adds {shortest(traits.forget_bias)} to the forget gate, which no tensor "
+            f"holds ({row.source}); a port that leaves it out differs from step 2 on"
         )
     if row.name == "tflite" and traits.cell_clip == 10.0:
         yield (

@@ -13,6 +13,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, safe, suggest
+from lstm_cli.base.numbers import significant, typeset
 from lstm_cli.cell.notation import UNICODE, Style
 from lstm_cli.cell.roles import pre_activations
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
@@ -207,7 +208,7 @@ def by_scale(drawn: Iterable[Course]) -> dict[Scale, list[str]]:
 
 def short(value: float) -> str:
     """Return a number of at most three digits, for the end of a scale."""
-    return f"{value:.3g}".replace("-", "−")
+    return typeset(significant(value))
 
 
 def ticks(labels: Sequence[int], most: int) -> list[int]:

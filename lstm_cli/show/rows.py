@@ -23,7 +23,6 @@ from lstm_cli.cell.notation import (
     write_definition,
     write_equation,
 )
-from lstm_cli.cell.notation import number as number  # tables ask for it here
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 
 INPUT_LABELS = {

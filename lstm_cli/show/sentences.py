@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import fixed, significant, with_sign
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import LSTM, Cell
 from lstm_cli.cell.equations import Name, Node, evaluate, names_in
@@ -62,9 +63,9 @@ def name_of(cell: Cell, symbol: str, style: Style) -> str:
 def percent(share: float) -> str:
     """Return a share as `69 %`, with more digits near 0 and 1; only 1 itself is `100 %`."""
     if 0.005 <= abs(share) < 0.995:
-        return f"{100 * share:.0f} %"
-    text = f"{100 * share:.4g} %" if 0.995 <= share < 1.005 else f"{100 * share:.3g} %"
-    return f"nearly {text}" if text == "100 %" and share != 1 else text
+        return f"{fixed(100 * share, 0)} %"
+    text = significant(100 * share, 4 if 0.995 <= share < 1.005 else 3)
+    return "nearly 100 %" if float(text) == 100 and share != 1 else f"{text} %"
 
 
 def _extremes(array: Array) -> tuple[int, int]:
@@ -98,8 +99,8 @@ def _told(cell: Cell, role: Role, own: Array, values: Values, style: Style) -> s
 def _multiplies(factor: Array, of: str) -> str:
     """Tell of a factor that is no share: a gate without a sigmoid."""
     high, low = _extremes(factor)
-    text = f"multiplies {of} by {factor[high]:.4g} in unit {high}"
-    return text if high == low else f"{text}, by {factor[low]:.4g} in unit {low}"
+    text = f"multiplies {of} by {significant(factor[high], 4)} in unit {high}"
+    return text if high == low else f"{text}, by {significant(factor[low], 4)} in unit {low}"
 
 
 def in_words(cell: Cell, node: Node, style: Style) -> str:
@@ -115,7 +116,8 @@ def _proposes(own: Array, gate: str) -> str:
     if not np.any(own):
         return "proposes nothing: it is zero in every unit"
     way = "up" if own[unit] > 0 else "down"
-    return f"pushes hardest on unit {unit}: {way}, by {own[unit]:+.4g} before {gate}"
+    by = with_sign(significant(own[unit], 4))
+    return f"pushes hardest on unit {unit}: {way}, by {by} before {gate}"
 
 
 def _cell(values: Values) -> str:
@@ -124,12 +126,13 @@ def _cell(values: Values) -> str:
     unit = int(np.argmax(np.abs(change)))
     if not np.any(change):
         return "does not change"
-    return f"changes most in unit {unit}: {values['c_prev'][unit]:.4g} → {values['c'][unit]:.4g}"
+    old, new = (significant(values[name][unit], 4) for name in ("c_prev", "c"))
+    return f"changes most in unit {unit}: {old} → {new}"
 
 
 def _hidden(values: Values) -> str:
     unit, _ = _extremes(np.abs(values["h"]))
-    return f"is strongest in unit {unit}: {values['h'][unit]:.4g}"
+    return f"is strongest in unit {unit}: {significant(values['h'][unit], 4)}"
 
 
 @record

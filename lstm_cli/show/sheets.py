@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import html, latex, markdown, markdown_code, safe
+from lstm_cli.base.numbers import latex_number
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
 
@@ -339,13 +340,8 @@ class _LatexWriter:
 def _bmatrix(name: str, array: Array) -> str:
     """Return a matrix; a vector stands upright."""
     rows = number_texts(array if array.ndim > 1 else array[:, None])
-    body = r" \\ ".join(" & ".join(_latex_number(n) for n in row) for row in rows)
+    body = r" \\ ".join(" & ".join(latex_number(n) for n in row) for row in rows)
     return f"{name} = \\begin{{bmatrix}} {body} \\end{{bmatrix}}"
-
-
-def _latex_number(text: str) -> str:
-    mantissa, _, exponent = text.partition("e")
-    return mantissa + (rf" \cdot 10^{{{int(exponent)}}}" if exponent else "")
 
 
 _HTML_HEAD = """<!doctype html>

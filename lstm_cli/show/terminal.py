@@ -20,10 +20,11 @@ from rich.text import Text
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import safe
+from lstm_cli.base.numbers import decimals
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
 from lstm_cli.engine.run import LayerTrace, Trace
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, definitions, number, step_rows
+from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, definitions, step_rows
 from lstm_cli.show.sentences import sentences
 
 # More units than this are summed up unless --unit chooses; more steps are shown over time.
@@ -222,7 +223,7 @@ def _with_numbers(
     ]
     if summary:
         columns += [
-            aligned(name, [number(float(take(row.values)), digits) for row in rows])
+            aligned(name, [decimals(take(row.values), digits) for row in rows])
             for name, take in _SUMMARY.items()
         ]
         columns.append(["spread", *(_bar(row.values, page.pretty) for row in rows)])
@@ -236,7 +237,7 @@ _SUMMARY: dict[str, Callable[[Array], Any]] = {"min": np.min, "mean": np.mean, "
 
 
 def _at(values: Array, unit: int, digits: int) -> str:
-    return number(float(values[unit]), digits) if unit < len(values) else ""
+    return decimals(values[unit], digits) if unit < len(values) else ""
 
 
 def aligned(heading: str, texts: list[str]) -> list[str]:
@@ -265,9 +266,7 @@ def _print_narrow(page: Page, rows: Sequence[Row], units: list[int], summary: bo
     grid = [[_at(row.values, unit, digits) for row in rows] for unit in units]
     labels = [f"[{unit}] " for unit in units]
     if summary:
-        grid += [
-            [number(float(take(r.values)), digits) for r in rows] for take in _SUMMARY.values()
-        ]
+        grid += [[decimals(take(r.values), digits) for r in rows] for take in _SUMMARY.values()]
         grid.append([_bar(row.values, page.pretty) for row in rows])
         labels += [f"{name} " for name in (*_SUMMARY, "spread")]
     columns = [
@@ -319,7 +318,7 @@ def _course_table(page: Page, each: LayerTrace, count: int) -> tuple[Table, bool
         hidden = hidden or len(units) > count
         for unit in units[:count]:
             name = f"{page.style.name(symbol).removesuffix('_t')}[{unit}]"
-            texts = [number(float(v), page.view.digits) for v in values[:, unit]]
+            texts = [decimals(v, page.view.digits) for v in values[:, unit]]
             columns.append(aligned(name, texts))
     for heading, *_ in columns:
         table.add_column(page.text(heading), no_wrap=True)

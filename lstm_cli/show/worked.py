@@ -14,8 +14,9 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, evaluate, names_in
 from lstm_cli.cell.notation import Notation, Style, split, write
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
-from lstm_cli.show.arithmetic import Working, parameters, work_out
+from lstm_cli.show.arithmetic import Working, known_at, work_out
 from lstm_cli.show.rows import INPUT_LABELS, choose, strongest_unit
+from lstm_cli.show.scalars import MOST_TERMS
 from lstm_cli.show.sentences import Teller
 from lstm_cli.show.terminal import last_step
 
@@ -38,7 +39,7 @@ class Ask:
     only: tuple[str, ...] = ()
     notation: Notation = "joined"
     digits: int = 6
-    terms: int = 8
+    terms: int = MOST_TERMS
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,12 +137,6 @@ def _step(each: LayerTrace, t: int, ask: Ask, style: Style, units: list[int]) ->
         chosen = f"unit {units[0]} of {size}, the one with the largest |h|; --unit chooses"
     works = tuple(_unit(each, t, unit, ask, style, known, late) for unit in units)
     return StepWork(each, t, tuple(seen), chosen, works)
-
-
-def known_at(each: LayerTrace, t: int) -> dict[str, Array]:
-    """Return every name that a row may use -> its array at input time `t`."""
-    values = {symbol: array.astype(float) for symbol, array in each.at(t).items()}
-    return parameters(each) | values
 
 
 # ---- vectors

@@ -273,12 +273,12 @@ def test_a_weight_file_cannot_steer_a_terminal(name: str, tmp_path: Path) -> Non
             call("inspect", path, env=wide), call("inspect", path, "--json"),
             call("inspect", path, "--convention", "pytorch"),
             call("inspect", path, "--allow-external-data"),
-            call(*run, "-f", "table", env=wide), call(*run, "--layer", "x"),
-            call(*run, "--layer", "0", "-f", "table"), call(*run, "--layer", "0", "-f", "markdown"),
-            call(*run, "--layer", "0", "--convention", "tf1"),
+            call(*run, "-f", "table", env=wide), call(*run, "--lstm", "x"),
+            call(*run, "--lstm", "0", "-f", "table"), call(*run, "--lstm", "0", "-f", "markdown"),
+            call(*run, "--lstm", "0", "--convention", "tf1"),
             call("convert", path, tmp_path / "out.json"),
-            call("convert", path, tmp_path / "out.safetensors", "--to", "pytorch", "--layer", "0"),
-            call("diagnose", *run, "--layer", "0", "--expect", "h=0.5,0.25"),
+            call("convert", path, tmp_path / "out.safetensors", "--to", "pytorch", "--lstm", "0"),
+            call("diagnose", *run, "--lstm", "0", "--expect", "h=0.5,0.25"),
             call("diagnose", *run, "--expect", "h=0.5,0.25", "-f", "markdown"),
         ]  # fmt: skip
         for answer in answers:
@@ -406,7 +406,7 @@ def words_of(command: str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_proposed_layer_is_one_word_and_is_found(name: str, tmp_path: Path) -> None:
-    """`try: --layer …` is pasted as it stands, runs nothing else, and chooses the LSTM."""
+    """`try: --lstm …` is pasted as it stands, runs nothing else, and chooses the LSTM."""
     path = tmp_path / "w.safetensors"
     write_safetensors(path, arrays(f"{name}.") | arrays("other."))
     answer = call("--x", "1,2,3", "-w", path)
@@ -416,7 +416,7 @@ def test_a_proposed_layer_is_one_word_and_is_found(name: str, tmp_path: Path) ->
     assert not (tmp_path / "PWNED").exists()
     chosen = call("--x", "1,2,3", "-w", path, *words)
     assert chosen.code == 0, chosen.err
-    assert chosen.raw == call("--x", "1,2,3", "-w", path, "--layer", "0").raw
+    assert chosen.raw == call("--x", "1,2,3", "-w", path, "--lstm", "0").raw
 
 
 @pytest.mark.parametrize("name", WORDS)

@@ -97,7 +97,7 @@ def test_old_kerass_hard_sigmoid_is_warned_about() -> None:
     """A Keras 2.2 file runs with 0.2 z + 0.5, says so in the equation and warns about Keras 3."""
     pytest.importorskip("h5py")
     file = str(FILES / "keras224.h5")
-    answer = call("--weights", file, "--layer", "one", "--x", "1,2,3", "--json")
+    answer = call("--weights", file, "--lstm", "one", "--x", "1,2,3", "--json")
     document = json.loads(answer.out)
     equations = {each["symbol"]: each["text"] for each in document["equations"]}
     assert equations["f"] == "hard_sigmoid(z_f)"
@@ -105,11 +105,11 @@ def test_old_kerass_hard_sigmoid_is_warned_about() -> None:
 
 
 def test_several_lstms_need_a_name() -> None:
-    """Without --layer a file with several LSTMs is refused with their names."""
+    """Without --lstm a file with several LSTMs is refused with their names."""
     pytest.importorskip("h5py")
     file = str(FILES / "keras3_functional.keras")
     answer = call("--weights", file, "--x", "1,2,3")
-    assert_refused(answer, 3, "LSTMs", "zulu", "--layer")
+    assert_refused(answer, 3, "LSTMs", "zulu", "--lstm")
 
 
 def test_one_direction_of_a_bidirectional_layer() -> None:

@@ -22,9 +22,9 @@ from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.grad.differences import check as check_gradients
 from lstm_cli.engine.run import run
 from lstm_cli.files.cell_files import read_cell
+from lstm_cli.show.arithmetic import known_at
 from lstm_cli.show.circuit import draw
 from lstm_cli.show.sentences import Teller, sentences
-from lstm_cli.show.worked import known_at
 from tests.conftest import random_arrays, random_inputs
 from tests.tools import Answer, assert_refused, call
 

@@ -106,7 +106,7 @@ def test_a_suffix_contradicts_another_format(command: str, suffix: str) -> None:
     text = ("table", "text", "plain")
     for other in {each for each in known.values() if each not in SUFFIXES[suffix]} - {"tsv"}:
         said = call(*words, "-o", name, "-f", other)
-        message = f"-o {name} and -f {other} contradict each other: '{suffix}' is for"
+        message = f"-o {name} and -f {other} contradict each other: '{suffix}' means"
         assert message in said.err
         assert (said.code, said.raw) == (2, b"")
     if known[suffix] in text and "json" in known.values():
@@ -123,7 +123,9 @@ def test_a_suffix_that_is_none_of_the_command_s(command: str) -> None:
     assert_refused(call(*words, "-o", "o.dat"), 2, "unknown suffix '.dat'", "or a name that ends")
     strange = next(each for each in (".json", ".png", ".csv", ".md") if SUFFIXES[each][0] not in
                    {*known.values(), "png" if command.startswith("report") else ""})  # fmt: skip
-    assert_refused(call(*words, "-o", f"o{strange}"), 2, f"'{strange}' is for", "here are")
+    assert_refused(
+        call(*words, "-o", f"o{strange}"), 2, f"'{strange}' means", "but this command writes"
+    )
     assert not list(Path().glob("o.*"))
 
 

@@ -51,12 +51,12 @@ def test_several_are_found_and_named() -> None:
     assert len(found[0].parts) == 4
     with pytest.raises(InputError, match="the file has 2 LSTMs") as caught:
         model_from(contents, "test")
-    assert "--layer encoder.rnn" in caught.value.hint
-    assert model_from(contents, "test", layer="decoder/lstm").convention == "keras"
-    assert model_from(contents, "test", layer="1").convention == "keras"
-    assert model_from(contents, "test", layer="rnn").convention == "pytorch"
+    assert "--lstm encoder.rnn" in caught.value.hint
+    assert model_from(contents, "test", lstm="decoder/lstm").convention == "keras"
+    assert model_from(contents, "test", lstm="1").convention == "keras"
+    assert model_from(contents, "test", lstm="rnn").convention == "pytorch"
     with pytest.raises(InputError, match="no LSTM 'head'"):
-        model_from(contents, "test", layer="head")
+        model_from(contents, "test", lstm="head")
 
 
 def test_shapes_choose_where_names_do_not() -> None:

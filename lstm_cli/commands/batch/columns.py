@@ -1,8 +1,8 @@
-"""Answers as columns, a row a sample: CSV, TSV, Parquet, npz.
+"""Answers as columns, one row per sample: CSV, TSV, Parquet, npz.
 
-Which columns there are, how wide and of which type, only all answers together tell: they wait in a
-file without a name, so that memory stays flat. CSV and TSV from stdin to stdout, which may have no
-end, go out as answers come, with the columns of the first of them.
+The columns, their widths and types are known only once all answers are; until then the answers are
+kept in an unnamed temporary file, so that memory use stays constant. CSV and TSV from stdin to
+stdout, a stream that may never end, are written as answers come, with the first answers' columns.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ Row = Mapping[str, Any]
 
 
 def check_columns(form: str, output: str, *, trace: bool) -> None:
-    """Refuse what cannot be written as columns, before anything is run.
+    """Refuse what cannot be written as columns before anything is run.
 
     Raises:
-        UsageError: every step is asked for, and a row holds one sample.
+        UsageError: `--trace`, though a row holds one sample.
         InputError: pyarrow is missing.
     """
     if trace and form in TABLES:
         raise UsageError(
-            f"--trace gives every step, and a row of {form} holds a sample", where="--trace",
+            f"--trace writes every step, but a row of {form} holds one sample", where="--trace",
             hint="-o answers.jsonl, or answers.json",
         )  # fmt: skip
     if form == "parquet" and find_spec("pyarrow") is None:
@@ -64,12 +64,12 @@ def check_columns(form: str, output: str, *, trace: bool) -> None:
 
 @dataclass
 class AnswerColumns:
-    """The columns of answers, as far as these have been seen.
+    """The columns of the answers seen so far.
 
     Attributes:
-        checked: whether there are columns of a comparison.
-        even: whether vectors must all have one size.
-        sizes: of h and c, the largest.
+        checked: whether there are columns for a comparison.
+        even: whether all vectors must have the same size.
+        sizes: largest sizes of h and c.
         own: the user's own columns -> the kinds of their values.
     """
 
@@ -79,17 +79,17 @@ class AnswerColumns:
     own: dict[str, set[str]] = field(default_factory=dict)
 
     def take(self, row: Row) -> None:
-        """Make room for an answer.
+        """Add the columns of an answer.
 
         Raises:
-            ShapeError: another size than that of the answers before, where there can be but one.
+            ShapeError: its size differs from earlier ones, though all must have the same.
         """
         for name in VECTORS:
             size = len(row.get(name, ()))
             if size and self.even and self.sizes[name] not in (0, size):
                 raise ShapeError(
-                    f"{name} of sample '{safe(row['id'])}' has {size} numbers, of those before it "
-                    f"{self.sizes[name]}: an array of npz has one size", where="npz",
+                    f"sample '{safe(row['id'])}' has {size} numbers in {name}, earlier ones have "
+                    f"{self.sizes[name]}: npz needs the same size for all", where="npz",
                     hint="-o answers.parquet, .csv or .jsonl",
                 )  # fmt: skip
             self.sizes[name] = max(size, self.sizes[name])
@@ -106,7 +106,7 @@ class AnswerColumns:
         return kinds | {name: _common(found) for name, found in self.own.items()}
 
     def widths(self) -> dict[str, int]:
-        """Return column -> how many cells it takes in a row of text."""
+        """Return column -> number of cells in a row of text."""
         return {name: self.sizes.get(name, 1) for name in self.kinds()}
 
 
@@ -119,14 +119,14 @@ def column_pieces(
     Args:
         chunks: lines of JSON, an answer each, as they come.
         form: one of `TABLES`.
-        columns: none yet.
+        columns: still empty.
         dtype: of h and c.
-        folder: where answers wait; None is the system's own.
-        live: whether samples and answers are a stream, which may have no end.
+        folder: for the temporary file; None for the system's default.
+        live: whether samples and answers are a stream, which may never end.
 
     Raises:
-        ShapeError: samples of several sizes, where there can be but one.
-        InputError: an answer has a column that was not there when the header went out.
+        ShapeError: samples of several sizes, though all must have the same.
+        InputError: an answer has a column that the header already written lacks.
     """
     if live and form in ("csv", "tsv"):
         yield from _live(chunks, form, columns)
@@ -150,7 +150,7 @@ def column_pieces(
 
 
 def _row(line: str) -> Row:
-    """Return an answer as column -> value; a check's and an error's members are columns."""
+    """Return an answer as column -> value, with members of `check` and `error` as columns."""
     answer = json.loads(line)
     found = {k: v for k, v in answer.items() if k not in _LEFT_OUT and not k.startswith(_OURS)}
     for group in ("check", "error"):
@@ -163,7 +163,7 @@ def _row(line: str) -> Row:
 
 
 def _kind(value: Any) -> str:
-    """Return the kind of a value of the user's own; "" of none."""
+    """Return the kind of a value, or "" for none."""
     match value:
         case None:
             return ""
@@ -187,7 +187,7 @@ def _numbers(values: Sequence[Any]) -> bool:
 
 
 def _common(kinds: set[str]) -> str:
-    """Return the one kind that values of several can be."""
+    """Return the kind that fits values of several kinds."""
     found = kinds - {""}
     if found == {"count", "number"}:
         return "number"
@@ -198,7 +198,7 @@ def _common(kinds: set[str]) -> str:
 
 
 def _live(chunks: Iterable[Sequence[str]], form: str, columns: AnswerColumns) -> Iterator[str]:
-    """Yield lines as answers come; the header is that of the first."""
+    """Yield lines as answers come, with the columns of the first ones."""
     begun: list[Row] = []
     source = iter(chunks)
     for lines in source:
@@ -221,8 +221,8 @@ def _check_fits(row: Row, widths: Mapping[str, int]) -> None:
             new.append(f"{name}_{widths.get(name, 0)}")
     if new:
         raise InputError(
-            f"sample '{safe(row['id'])}' has {safe(new[0])}, and the header went out without it",
-            where="stdout", hint="-o answers.csv, which is written at the end; or -f jsonl",
+            f"sample '{safe(row['id'])}' has {safe(new[0])}, which the header lacks",
+            where="stdout", hint="-o answers.csv, whose header is written at the end; or -f jsonl",
         )  # fmt: skip
 
 
@@ -249,7 +249,7 @@ def _cells(row: Row, widths: Mapping[str, int]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> str:
-    """Return a cell that a file of samples may have: a vector's numbers, rows by `;`."""
+    """Return a cell as files of samples have it: numbers by blanks, rows by `;`."""
     match _kind(value):
         case "":
             return ""
@@ -277,7 +277,7 @@ def _arrays(rows: Sequence[Row], columns: AnswerColumns, dtype: str) -> dict[str
 
 
 def _array(values: Sequence[Any], kind: str, dtype: str) -> Array:
-    """Return a column `(N, …)`; what is missing is nan, or no text."""
+    """Return a column `(N, …)`; a missing value is nan or an empty text."""
     import numpy as np
 
     shapes = {_shape(each) for each in values if each is not None}
@@ -286,7 +286,7 @@ def _array(values: Sequence[Any], kind: str, dtype: str) -> Array:
         none = np.full(shape, np.nan)
         return np.array([none if each is None else each for each in values], dtype)
     if kind in ("truth", "count", "number"):
-        # Arrays of bool are none that samples are read from.
+        # Files of samples have no arrays of bool.
         exact = {"truth": "uint8", "count": "int64"}.get(kind, dtype)
         numbers = np.array([np.nan if each is None else each for each in values])
         return numbers.astype(dtype if None in values else exact)
@@ -294,7 +294,7 @@ def _array(values: Sequence[Any], kind: str, dtype: str) -> Array:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """Return the shape of numbers or of rows of them; None of rows that are not alike."""
+    """Return the shape of numbers or rows of numbers; None if rows differ in length."""
     if _kind(value) != "rows":
         return (len(value),) if isinstance(value, list) else ()
     return (len(value), len(value[0])) if len(set(map(len, value))) == 1 else None
@@ -348,7 +348,7 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 class _Sink:
-    """What a writer of files takes for one: its bytes are handed on as they come."""
+    """A file object that hands on the bytes written to it."""
 
     closed = False
 
@@ -362,17 +362,17 @@ class _Sink:
         return len(data)
 
     def tell(self) -> int:
-        """Return how many there were."""
+        """Number of bytes written so far."""
         return self._before + len(self._bytes)
 
     def flush(self) -> None:
-        """Do nothing: nobody waits."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Do nothing: what is left is still to be taken."""
+        """Do nothing: the last bytes are still to be taken."""
 
     def taken(self) -> bytes:
-        """Return what came since the last time."""
+        """Return the bytes written since the last call."""
         data = bytes(self._bytes)
         self._before += len(data)
         self._bytes.clear()

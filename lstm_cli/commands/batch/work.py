@@ -17,6 +17,7 @@ from typing import Any
 
 from lstm_cli.base.errors import LstmStepError, safe
 from lstm_cli.base.foreign import indented
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands.batch.answers import Answered, answer_block, failure
 from lstm_cli.commands.batch.blocks import SampleBlock, blocks_of, members_text
 from lstm_cli.samples import Chunk
@@ -192,7 +193,7 @@ def _worst(check: dict[str, Any]) -> str:
 
 def short(value: Any) -> str:
     """A number with three significant digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return significant(value) if isinstance(value, float) else str(value)
 
 
 def joined(answers: Sequence[ChunkAnswers]) -> ChunkAnswers:

@@ -12,6 +12,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.c_text import identifier
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError, safe
+from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.cell.family import standard, uncoupled
 from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.cell.weights import LstmWeights, Model
@@ -163,9 +164,9 @@ def _fold(
     change = own.forget_bias - row.forget_bias
     if not change or "b_f" not in arrays:
         return arrays, []
-    told = f"b_f {'+' if change > 0 else '-'} {abs(change):g}: "
+    told = f"b_f {'+' if change > 0 else '-'} {shortest(abs(change))}: "
     told += (
-        f"{row.name} adds {row.forget_bias:g} at run time"
+        f"{row.name} adds {shortest(row.forget_bias)} at run time"
         if row.forget_bias
         else "the run-time forget bias is now in the weights"
     )
@@ -234,8 +235,8 @@ def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Format, source:
     beyond = np.abs(array) > np.finfo(least).max
     if beyond.any():
         raise InputError(
-            f"{safe(key)} has {array[beyond][0]:.6g}, but {least} only goes up to "
-            f"{np.finfo(least).max:.6g}",
+            f"{safe(key)} has {significant(array[beyond][0], 6)}, but {least} only goes up to "
+            f"{significant(np.finfo(least).max, 6)}",
             where=source,
             hint="--dtype float64, in a format that supports it (npz, safetensors, keras, json)",
         )
@@ -298,7 +299,7 @@ def _read_back(
     convention = None if row.by_name or saver.convention else row.name
     if saver.name == "keras":  # stores a stack as separate layers, in order
         levels = range(len(model.layers))
-        parts = [read_weights(target, layer=str(level)) for level in levels]
+        parts = [read_weights(target, lstm=str(level)) for level in levels]
         again = replace(parts[0], layers=tuple(part.layers[0] for part in parts))
     else:
         again = read_weights(target, convention=convention)

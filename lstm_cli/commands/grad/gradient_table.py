@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.notation import gradient_style
 from lstm_cli.commands.grad.gradients import (
     Report,
@@ -21,7 +22,7 @@ from lstm_cli.commands.grad.gradients import (
     value_rows,
 )
 from lstm_cli.engine.grad import GradientFlow, LayerGradient
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, number
+from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units
 from lstm_cli.show.terminal import (
     MANY_STEPS,
     MANY_UNITS,
@@ -113,7 +114,7 @@ def _print_matrix(page: Page, row: Row, names: Sequence[str]) -> bool:
         return False
     table = new_table(page, ("unit",), gap=1)
     columns = [
-        aligned(name, [number(float(v), page.view.digits) for v in row.values[units, place]])
+        aligned(name, [decimals(v, page.view.digits) for v in row.values[units, place]])
         for place, name in enumerate(names if len(names) == width else map(str, range(width)))
     ]
     for heading, *_ in columns:
@@ -133,9 +134,9 @@ def _print_summaries(page: Page, rows: Sequence[Row]) -> None:
     digits = page.view.digits
     facts = {
         "shape": [" × ".join(map(str, row.values.shape)) for row in rows],
-        "min": [number(float(row.values.min()), digits) for row in rows],
-        "max": [number(float(row.values.max()), digits) for row in rows],
-        "norm": [number(float(np.linalg.norm(row.values)), digits) for row in rows],
+        "min": [decimals(row.values.min(), digits) for row in rows],
+        "max": [decimals(row.values.max(), digits) for row in rows],
+        "norm": [decimals(np.linalg.norm(row.values), digits) for row in rows],
     }
     columns = [[name, *texts] if name == "shape" else aligned(name, texts)
                for name, texts in facts.items()]  # fmt: skip
@@ -231,7 +232,7 @@ def _add_columns(
 ) -> None:
     """Fill a table with a line for each time and a column for each array `(T,)`."""
     columns = [
-        aligned(name, [number(float(array[t - 1]), page.view.digits) for t in times])
+        aligned(name, [decimals(array[t - 1], page.view.digits) for t in times])
         for name, array in named
     ]
     for heading, *_ in columns:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import decimals, latex_number, scientific, significant
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Equation, Name, functions_in
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
@@ -25,7 +26,7 @@ from lstm_cli.cell.notation import (
 )
 from lstm_cli.engine.grad import GradientFlow, Gradients, LayerGradient, Margin
 from lstm_cli.files.output import json_text, plain_list, step_record
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, metadata, number
+from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, metadata
 
 # Vectors that have no units of the layer: `--unit` leaves them whole.
 _WHOLE = ("d_x", "d_hx", "d_joined")
@@ -202,12 +203,13 @@ def margin_text(margin: Margin) -> str:
         f" of {margin.total:,}" if margin.checked < margin.total else ""
     )
     text = (
-        f"{word} central differences: largest relative difference {margin.largest:.1e} "
-        f"(allowed {margin.tolerance:.0e}) in {part} numbers, at {margin.place}"
+        f"{word} central differences: largest relative difference {scientific(margin.largest, 1)} "
+        f"(allowed {scientific(margin.tolerance, 0)}) in {part} numbers, at {margin.place}"
     )
     if margin.passed:
         return text
-    return f"{text}: derived {margin.derived:.10g}, measured {margin.measured:.10g}"
+    derived, measured = (significant(each, 10) for each in (margin.derived, margin.measured))
+    return f"{text}: derived {derived}, measured {measured}"
 
 
 # What `through_time` gives: its name in data formats, in words, and as a heading.
@@ -326,7 +328,7 @@ def to_markdown(report: Report, view: View, version: str) -> Iterator[str]:
         yield "| symbol | equation | " + " | ".join(map(str, range(count))) + " |\n"
         yield "|---|---|" + "---:|" * count + "\n"
         for shown, equation, values in rows:
-            cells = [number(float(value), view.digits) for value in values]
+            cells = [decimals(value, view.digits) for value in values]
             cells += [""] * (count - len(cells))
             yield f"| {shown} | {equation} | {' | '.join(cells)} |\n"
         yield "\n"
@@ -342,17 +344,11 @@ def to_latex(report: Report, view: View, version: str) -> Iterator[str]:
         yield " & ".join(["equation", *map(str, range(count))]) + r" \\ \hline" + "\n"
         for shown, equation, values in rows:
             left = f"${shown} = {equation}$" if equation else f"${shown}$"
-            cells = [_latex_number(float(value), view.digits) for value in values]
+            cells = [f"${latex_number(decimals(value, view.digits))}$" for value in values]
             yield " & ".join([left, *cells, *[""] * (count - len(cells))]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in backward_definitions(report.gradients.trace.model.cell, LATEX):
         yield f"% {text}\n"
-
-
-def _latex_number(value: float, digits: int) -> str:
-    mantissa, _, exponent = number(value, digits).partition("e")
-    power = rf" \cdot 10^{{{int(exponent)}}}" if exponent else ""
-    return f"${mantissa}{power}$"
 
 
 def _tables(

@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from lstm_cli.base.foreign import csv_line, sheet_cell
+from lstm_cli.base.numbers import decimals, significant
 from lstm_cli.commands.grade.results import RESULTS, Grade, WrongNumber
 from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.commands.grade.words import count_words, explanation, mark_text, often_wrong
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.rows import View, number
+from lstm_cli.show.rows import View
 from lstm_cli.show.terminal import Page, new_table
 
 # A name wider than this is wrapped.
@@ -51,7 +52,7 @@ def _remarks(book: Gradebook) -> Iterator[str]:
     if any(book.sheet.bases.values()):
         yield "units are numbered from 1, as in the file"
     if book.settings.atol is not None:
-        yield f"tolerance {book.settings.atol:g}"
+        yield f"tolerance {significant(book.settings.atol, 6)}"
     if not book.settings.follow_through:
         yield "numbers that only follow from wrong ones do not count"
 
@@ -77,7 +78,7 @@ def _grades_table(page: Page, book: Gradebook) -> Table:
         table.add_column(page.text(name), no_wrap=True)
     table.add_column("result", overflow="fold")
     for grade, marks in zip(book.grades, rows, strict=True):
-        table.add_row(page.text(grade.name), number(grade.points, 0), *_cells(
+        table.add_row(page.text(grade.name), decimals(grade.points, 0), *_cells(
             page, book, grade, marks, apart))  # fmt: skip
     return table
 
@@ -153,7 +154,7 @@ def to_csv(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
         yield csv_line(
             [
                 sheet_cell(grade.name),
-                number(grade.points, 1),
+                decimals(grade.points, 1),
                 grade.result,
                 "" if grade.digits is None else str(grade.digits),
                 " or ".join(each.id for each in grade.causes),
@@ -169,7 +170,7 @@ def to_csv(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
 def _shares(book: Gradebook, grade: Grade) -> Iterator[str]:
     for name in book.sheet.names:
         share = grade.symbols[name].share(book.settings.follow_through)
-        yield number(100 * share, 1)
+        yield decimals(100 * share, 1)
 
 
 # ---- JSON

@@ -15,7 +15,7 @@ Examples:
   lstm-step inspect samples/weights/parity.npz
   lstm-step inspect samples/weights/hand.json --json
 """
-FIRST = ("--layer", "--convention", "--json")
+FIRST = ("--lstm", "--convention", "--json")
 FORMATS = ("table", "json", *o.WRITTEN)
 
 
@@ -34,9 +34,7 @@ def inspect_(
     from lstm_cli.files.output import json_text, write_out
 
     chosen = form.pick()
-    found = inspect_file(
-        Path(file), layout.convention, layer=layout.layer, external=layout.external
-    )
+    found = inspect_file(Path(file), layout.convention, lstm=layout.lstm, external=layout.external)
     if chosen == "json":
         write_out([json_text(found, indent=1) + "\n"], form.output)
     else:

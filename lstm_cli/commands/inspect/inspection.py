@@ -21,25 +21,25 @@ SCHEMA = "lstm-step/1"
 
 
 def inspect_file(
-    path: Path, convention: str = "", *, layer: str = "", external: bool = False
+    path: Path, convention: str = "", *, lstm: str = "", external: bool = False
 ) -> dict[str, Any]:
     """Describe the contents of a file as a JSON document.
 
     Args:
         path: a weight file.
         convention: the layout given by the user, "" to infer it from names and shapes.
-        layer: the one LSTM to describe, as `choose_lstm` takes it; "" describes all.
+        lstm: the one LSTM to describe, as `choose_lstm` takes it; "" describes all.
         external: whether an ONNX model may keep its weights in separate files next to it.
 
     Raises:
-        InputError: the file cannot be read, its names are ambiguous, or it has no such layer.
+        InputError: the file cannot be read, its names are ambiguous, or it has no such LSTM.
     """
     contents = read_contents(path, external=external)
     place = safe(path)
     row = convention_named(convention) if convention else None
     found = find_lstms(contents, place, row)
     refuse_strangers(contents, found, place)
-    chosen = [choose_lstm(found, layer, place, contents.refused)] if layer else found
+    chosen = [choose_lstm(found, lstm, place, contents.refused)] if lstm else found
     return {
         "schema": SCHEMA,
         "command": "inspect",

@@ -15,6 +15,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.c_text import array_lines, guard, identifier
 from lstm_cli.base.foreign import c_comment
+from lstm_cli.base.numbers import rounded_up
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.engine.agreement import Float32Noise, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
@@ -106,7 +107,7 @@ def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
 def _tolerances(trace: Trace, values: list[Array]) -> Iterator[str]:
     """Yield the tolerances of a correct port in double and in float, and which of them is ours."""
     narrow = trace.dtype == np.float32
-    in_float = _rounded_up(_stray(trace))
+    in_float = rounded_up(_stray(trace), 1)
     in_double = in_float if narrow else f"1e{_power(trace, values)}"
     ours, why = "DOUBLE", ""
     if narrow or _has_float32_weights(trace):
@@ -138,13 +139,6 @@ def _stray(trace: Trace) -> float:
         for place, each in enumerate(trace.layers)
         for symbol, values in each.values.items()
     )
-
-
-def _rounded_up(value: float) -> str:
-    """Return a number up to its first digit, as C has it: 6.2e-07 is 7e-07."""
-    power = math.floor(math.log10(value))
-    digit = math.ceil(value / 10.0**power * (1 - 1e-12))
-    return f"{digit}e{power:03d}" if digit < 10 else f"1e{power + 1:03d}"
 
 
 def _has_float32_weights(trace: Trace) -> bool:

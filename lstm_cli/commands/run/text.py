@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import latex, markdown, sheet_cell
+from lstm_cli.base.numbers import decimals, latex_number
 from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
@@ -26,7 +27,6 @@ from lstm_cli.show.rows import (
     definitions,
     equation_text,
     metadata,
-    number,
     shown_steps,
     step_rows,
 )
@@ -212,7 +212,7 @@ def to_markdown(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield "| symbol | name | equation | " + " | ".join(map(str, units)) + " |\n"
         yield "|---|---|---|" + "---:|" * len(units) + "\n"
         for row in each.rows:
-            values = _rounded(row, units, lambda value: number(value, view.digits))
+            values = _rounded(row, units, lambda value: decimals(value, view.digits))
             cells = [row.shown, markdown(row.label), row.equation, *values]
             yield f"| {' | '.join(cells)} |\n"
         yield "\n"
@@ -234,17 +234,13 @@ def to_latex(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield " & ".join(["name", "equation", *map(str, units)]) + r" \\ \hline" + "\n"
         for row in each.rows:
             equation = f"${row.shown} = {row.equation}$" if row.equation else f"${row.shown}$"
-            values = _rounded(row, units, lambda value: _latex_number(value, view.digits))
+            values = _rounded(
+                row, units, lambda value: f"${latex_number(decimals(value, view.digits))}$"
+            )
             yield " & ".join([latex(row.label), equation, *values]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in definitions(trace.model.cell, LATEX):
         yield f"% {text}\n"
-
-
-def _latex_number(value: float, digits: int) -> str:
-    mantissa, _, exponent = number(value, digits).partition("e")
-    power = rf" \cdot 10^{{{int(exponent)}}}" if exponent else ""
-    return f"${mantissa}{power}$"
 
 
 def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands.vet.stronger import Stronger
 from lstm_cli.commands.vet.suites import Suite, SuiteCause, Verdict
 from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order
@@ -271,7 +272,7 @@ def _verdicts(suite: Suite) -> Grid:
     rows = []
     for each in _by_kind(suite.verdicts):
         tone: Tone = "note" if each.reason else "strong" if each.word == "blind" else ""
-        difference = "" if each.reason else f"{each.difference:.3g}"
+        difference = "" if each.reason else significant(each.difference)
         cells = (each.row.kind, each.row.id, _WORDS.get(each.reason, each.word), difference)
         rows.append([Span(cell, tone) for cell in cells])
     return Grid(columns, rows, narrow=NARROW)

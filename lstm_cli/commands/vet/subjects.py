@@ -8,6 +8,7 @@ import numpy as np
 
 from lstm_cli.base.errors import ExitCode, LstmStepError, safe
 from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.numbers import significant
 from lstm_cli.cell.weights import Model
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
@@ -108,7 +109,7 @@ def _check(sample: Sample, right: VariantRun, expected: Expected) -> None:
             unit = int(np.argmax(wrong))
             raise MismatchError(
                 f"the expected numbers do not match: {vector.symbol}[{unit}] at t = {vector.t} is "
-                f"{ours[unit]:.10g}, expected {vector.values[unit]:.10g}",
+                f"{significant(ours[unit], 10)}, expected {significant(vector.values[unit], 10)}",
                 where=f"{sample.place}, sample {safe(sample.id)}",
                 hint=f"lstm-step diagnose {_file(sample)}, then vet what matches",
             )

@@ -189,7 +189,7 @@ def test_an_array_has_one_size() -> None:
     save("r.jsonl", [{"x": [0.5]}, {"id": "wide", "x": [0.5, -1, 2]}])
     Path("o.npz").write_text("old")
     said = call("batch", "r.jsonl", "-q", "-o", "o.npz")
-    assert_refused(said, 3, "h of sample 'wide' has 3 numbers, of those before it 1")
+    assert_refused(said, 3, "sample 'wide' has 3 numbers in h, earlier ones have 1")
     assert Path("o.npz").read_text() == "old"
     assert sorted(each.name for each in Path().iterdir()) == ["o.npz", "r.jsonl", "s.jsonl"]
 
@@ -271,7 +271,7 @@ def test_what_is_not_finite_is_a_number(form: str) -> None:
 def test_what_a_row_cannot_hold_is_refused(form: str) -> None:
     """--trace has no place in a row, and --resume goes on with lines alone; before anything runs."""
     said = call("batch", "s.jsonl", "--trace", "-o", f"o.{form}")
-    assert_refused(said, 2, f"--trace gives every step, and a row of {form} holds a sample")
+    assert_refused(said, 2, f"--trace writes every step, but a row of {form} holds one sample")
     for option in ("--resume", "--retry-failed"):
         assert_refused(call("batch", "s.jsonl", option, "-o", f"o.{form}"), 2, "a file of JSONL")
     assert not Path(f"o.{form}").exists()
@@ -317,7 +317,7 @@ def test_a_header_that_is_out_is_kept_to(late: dict[str, Any], lacks: str) -> No
     text = "".join(json.dumps(each) + "\n" for each in lines)
     said: Answer = call("batch", "-", "-q", "-f", "csv", stdin=text)
     assert said.code == 3
-    assert f"sample 'late' has {lacks}, and the header went out without it" in said.err
+    assert f"sample 'late' has {lacks}, which the header lacks" in said.err
     assert len(said.out.splitlines()) == 601
     assert call("batch", "-", "-q", "-o", "o.csv", stdin=text).code == 0
     assert rows_of("o.csv")[-1][lacks] is not None

@@ -887,7 +887,7 @@ def test_weights_of_a_named_layer_are_replaced(tmp_path: Path) -> None:
         {**document, "h": [[0.0] * 2], "c": [[0.0] * 2]}, ["h"])["expected"]}  # fmt: skip
     sample = tmp_path / "sample.json"
     sample.write_text(json.dumps(given))
-    options = ["--weights", path, "--layer", "b", "--convention", "onnx"]
+    options = ["--weights", path, "--lstm", "b", "--convention", "onnx"]
     done = call("vet", sample, *options, "--stronger", tmp_path / "better.json", "--json")
     assert done.json["stronger"]["new_weights"] is True
     assert done.json["stronger"]["old_weights_hide"] == []
