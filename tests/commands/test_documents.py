@@ -25,6 +25,8 @@ def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
 # A command -> its words beside a hostile file of samples, and what every form of its answer says.
 ANSWERS: dict[str, tuple[list[object], tuple[str, ...]]] = {
     "inspect": (["inspect", SAMPLES / "weights/hand.json"], ("pytorch-cell", "3.52")),
+    "list": (["list", "cells"], ("peephole", "Schraudolph", "1 - f")),
+    "list, a page": (["list", "mistakes", "forget-bias-omitted"], ("forget-bias-omitted", "Haiku")),
     "vet, one suite": (["vet", "HOSTILE", "-q"], ("mistake that passes", "forget-bias-")),
     "vet, every mistake": (["vet", "HOSTILE", "-q", "--list"], ("strength", "forget-bias-")),
     "vet, several suites": (["vet", "HOSTILE", SAMPLES / "hand.json", "-q"], ("hand.json", "93")),

@@ -40,7 +40,8 @@ COMMANDS: dict[str, tuple[list[str], dict[str, str]]] = {
             {".txt": "table", ".json": "json", ".jsonl": "jsonl", ".html": "html", **LONG}),
     "inspect": (["inspect", f"{SAMPLES}/weights/hand.json"],
                 {".txt": "table", ".json": "json", ".html": "html", **LONG}),
-    "list": (["list", "presets"], {".txt": "table", ".json": "json", ".md": "markdown"}),
+    "list": (["list", "presets"],
+             {".txt": "table", ".json": "json", ".html": "html", **LONG}),
     "report": (["report", *STEP], {".html": "html", ".htm": "html"}),
     "report, a picture": (["report", *STEP, "--picture", "circuit"], {".svg": "svg"}),
     "batch": (["batch", "s.json", "-q"], {
