@@ -25,6 +25,10 @@ def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
 # A command -> its words beside a hostile file of samples, and what every form of its answer says.
 ANSWERS: dict[str, tuple[list[object], tuple[str, ...]]] = {
     "inspect": (["inspect", SAMPLES / "weights/hand.json"], ("pytorch-cell", "3.52")),
+    "convert": (
+        ["convert", SAMPLES / "weights/hand.json", "TARGET", "--to", "haiku"],
+        ("weights differ by at most", "(haiku)", "moved: b"),
+    ),
     "list": (["list", "cells"], ("peephole", "Schraudolph", "1 - f")),
     "list, a page": (["list", "mistakes", "forget-bias-omitted"], ("forget-bias-omitted", "Haiku")),
     "vet, one suite": (["vet", "HOSTILE", "-q"], ("mistake that passes", "forget-bias-")),
@@ -49,7 +53,8 @@ def hostile(tmp_path: Path) -> Path:
 def test_every_form_says_all_and_steers_nothing(command: str, form: str, hostile: Path) -> None:
     """Each answer in each form: its words are there, and foreign text is escaped."""
     words, said = ANSWERS[command]
-    given = [hostile if each == "HOSTILE" else each for each in words]
+    files = {"HOSTILE": hostile, "TARGET": hostile.with_suffix(".npz")}
+    given = [files.get(str(each), each) for each in words]
     answer = call(*given, "-f", form, env={"COLUMNS": "200"})
     for word in said if form != "table" else said[1:]:
         assert word in answer.out
@@ -57,3 +62,13 @@ def test_every_form_says_all_and_steers_nothing(command: str, form: str, hostile
     assert LIVE.get(form, "\x1b") not in answer.out
     assert answer.out.endswith("\n")
     assert not answer.out.endswith("\n\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_of_files_stay_whole(encoding: str, tmp_path: Path) -> None:
+    """What `convert` says of a file is on one line at any width, so that it can be copied."""
+    target = tmp_path / f"{'long name ' * 9}.npz"
+    given = ("convert", SAMPLES / "weights/hand.json", target, "--to", "split")
+    answer = call(*given, env={"COLUMNS": "40"}, encoding=encoding)
+    arrow = "→" if encoding == "utf-8" else "->"
+    assert f" (pytorch-cell) {arrow} {target} (split)\n" in answer.raw.decode(encoding)

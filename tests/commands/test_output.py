@@ -42,6 +42,8 @@ COMMANDS: dict[str, tuple[list[str], dict[str, str]]] = {
                 {".txt": "table", ".json": "json", ".html": "html", **LONG}),
     "list": (["list", "presets"],
              {".txt": "table", ".json": "json", ".html": "html", **LONG}),
+    "convert": (["convert", f"{SAMPLES}/weights/hand.json", "out.npz", "--to", "split"],
+                {".txt": "table", ".json": "json", ".html": "html", **LONG}),
     "report": (["report", *STEP], {".html": "html", ".htm": "html"}),
     "report, a picture": (["report", *STEP, "--picture", "circuit"], {".svg": "svg"}),
     "batch": (["batch", "s.json", "-q"], {
