@@ -130,7 +130,8 @@ class Grid:
     Attributes:
         columns: each with its heading, or none has one.
         rows: as many cells in each.
-        gap: blank columns between two on a terminal.
+        gap: blank columns behind each on a terminal, but for the last.
+        lead: blank columns before each, but for the first.
         narrow: below this width a terminal stacks the cells of a row, all but the first indented,
             or folds them if there are headings.
     """
@@ -138,6 +139,7 @@ class Grid:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     gap: int = 2
+    lead: int = 0
     narrow: int = 0
     indent: int = 0
 

@@ -94,10 +94,8 @@ def _is_headed(block: Grid) -> bool:
 
 def _grid(page: Page, block: Grid) -> Table:
     columns, rows = block.table()
-    table = (
-        new_table(page, (), gap=block.gap) if _is_headed(block)
-        else Table.grid(padding=(0, block.gap, 0, 0))
-    )  # fmt: skip
+    table = new_table(page, (), gap=block.gap) if _is_headed(block) else Table.grid()
+    table.padding = (0, block.gap, 0, block.lead)
     for column in columns:
         fold = column.fold or page.console.width < block.narrow
         table.add_column(

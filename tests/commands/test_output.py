@@ -48,7 +48,7 @@ COMMANDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "report, a picture": (["report", *STEP, "--picture", "circuit"], {".svg": "svg"}),
     "batch": (["batch", "s.json", "-q"], {
         ".txt": "table", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv",
-        ".tsv": "tsv", ".parquet": "parquet", ".npz": "npz",
+        ".tsv": "tsv", ".parquet": "parquet", ".npz": "npz", ".html": "html", **LONG,
     }),
 }  # fmt: skip
 CASES = [(name, suffix) for name, (_, known) in COMMANDS.items() for suffix in known]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +19,6 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option, options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lstm_cli.samples.settings import Tally
 
 # At most so many assumptions, and keys of the user's own, are listed.
@@ -46,7 +44,7 @@ Examples:
 FIRST = ("--weights", "--check", "--output")
 
 
-FORMATS = ("table", "jsonl", "json", "csv", "tsv", "parquet", "npz")
+FORMATS = ("table", "jsonl", "json", "csv", "tsv", "parquet", "npz", *o.WRITTEN)
 
 
 @options("Work")
@@ -100,6 +98,7 @@ def batch(
         make_runner,
         run_in_parts,
     )
+    from lstm_cli.commands.batch.page import batch_document
     from lstm_cli.commands.batch.work import Work
     from lstm_cli.files.output import is_device, write_out
     from lstm_cli.samples import all_chunks, find_files
@@ -119,6 +118,7 @@ def batch(
         raise UsageError(
             f"{option} needs a file of JSONL to go on with", where=option, hint="-o answers.jsonl"
         )
+    shown = chosen in ("table", *o.WRITTEN)
     task = Work(settings, notes=not quiet)
     found = find_files(files)
     chunks = all_chunks(found)
@@ -138,13 +138,13 @@ def batch(
         else:
             tally = Tally()
             lines = answered_lines(answers_of(runner, task, chunks), tally, progress)
-            if chosen == "table":
+            if shown:
                 records = [json.loads(line) for each in lines for line in each]
             else:
                 pieces = file_pieces(lines, chosen, output, settings, piped="-" in found)
                 write_out(pieces, output)
-    if chosen == "table":
-        color.show(lambda console: _print_table(console, records, check), output)
+    if shown:
+        o.emit(batch_document(records, check), chosen, form, color)
     if not quiet:
         print(_summary(tally, check), *_left_open(tally), sep="\n", file=sys.stderr)
         if kept and tally.failed:
@@ -158,46 +158,6 @@ def batch(
     if tally.mismatched or (check and not tally.matched):
         # A check that compared nothing has not passed.
         raise typer.Exit(ExitCode.CHECK_FAILED)
-
-
-def _print_table(console: Console, records: list[dict[str, Any]], check: bool) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from lstm_cli.show.rows import View
-    from lstm_cli.show.terminal import Page
-
-    page = Page(console, View())
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-    headings = ["sample", "", "largest difference", "tolerance", "where"] if check else [
-        "sample", "", "h"
-    ]  # fmt: skip
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for record in records:
-        table.add_row(*(page.text(cell) for cell in _cells(record, check)))
-    page.print(table)
-
-
-def _cells(record: dict[str, Any], check: bool) -> list[str]:
-    from lstm_cli.commands.batch.work import short
-
-    name = record["id"]
-    if not record["ok"]:
-        return [name, "failed", record["error"]["message"]]
-    if not check:
-        return [name, "ok", ", ".join(short(value) for value in record["h"])]
-    result = record["check"]
-    if result is None:
-        return [name, "nothing expected"]
-    worst = result["worst"]
-    return [
-        name,
-        "matches" if result["matched"] else "differs",
-        short(result["max_abs_diff"]),
-        short(result["tolerance"]),
-        f"{worst['symbol']}[{worst['unit']}], t = {worst['t']}",
-    ]
 
 
 def _left_open(tally: Tally) -> Iterator[str]:

@@ -1,0 +1,45 @@
+"""The answers of a batch as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lstm_cli.commands.batch.work import short
+from lstm_cli.show.document import Column, Document, Grid
+
+
+def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) -> Document:
+    """Show answers, a row a sample: its h, or how it compares with what it expects.
+
+    Args:
+        records: the answers, as JSON has them.
+        check: whether they were compared.
+    """
+    heads = ["sample", "", *(["largest difference", "tolerance", "where"] if check else ["h"])]
+    rows = [cells + [""] * (len(heads) - len(cells)) for cells in map(
+        _compared if check else _answered, records
+    )]  # fmt: skip
+    return Document((Grid([Column(head, fold=True) for head in heads], rows, gap=1, lead=1),))
+
+
+def _answered(record: Mapping[str, Any]) -> list[str]:
+    if not record["ok"]:
+        return [record["id"], "failed", record["error"]["message"]]
+    return [record["id"], "ok", ", ".join(map(short, record["h"]))]
+
+
+def _compared(record: Mapping[str, Any]) -> list[str]:
+    if not record["ok"]:
+        return _answered(record)
+    result = record["check"]
+    if result is None:
+        return [record["id"], "nothing expected"]
+    worst = result["worst"]
+    return [
+        record["id"],
+        "matches" if result["matched"] else "differs",
+        short(result["max_abs_diff"]),
+        short(result["tolerance"]),
+        f"{worst['symbol']}[{worst['unit']}], t = {worst['t']}",
+    ]
