@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +15,6 @@ from lstm_cli.show.document import (
     Grid,
     Heading,
     Paragraph,
-    Span,
     Words,
     spans,
 )
@@ -37,31 +36,28 @@ def _print(page: Page, block: Block) -> None:
     match block:
         case Heading(wrap=False) | Paragraph(wrap=False):
             page.print(_text(page, block.words, block.tone), soft_wrap=True)
-        case Heading(words=words, tone=tone):
-            page.print(_text(page, words, tone))
-        case Paragraph(indent=0):
-            page.print(_paragraph(page, block))
+        case Heading():
+            page.print(_text(page, block.words, block.tone))
         case Paragraph():
-            page.print(Padding(_paragraph(page, block), (0, 0, 0, block.indent)))
+            page.print(_indented(_paragraph(page, block), block.indent))
         case Gap():
             page.print()
         case Facts():
-            page.print(Padding(_facts(page, block), (0, 0, 0, block.indent)))
+            page.print(_indented(_facts(page, block), block.indent))
         case Grid() if page.console.width < block.narrow and not _is_headed(block):
             _print_stacked(page, block)
         case Grid():
-            page.print(Padding(_grid(page, block), (0, 0, 0, block.indent)))
+            page.print(_indented(_grid(page, block), block.indent))
+
+
+def _indented(shown: Text | Table, by: int) -> RenderableType:
+    return Padding(shown, (0, 0, 0, by)) if by else shown
 
 
 def _text(page: Page, words: Words, tone: str = "") -> Text:
     """Words in their tones; a text of one tone has it in the blanks behind it too."""
-    first, *rest = [*spans(words)] or [Span("")]
-    line = page.text(first.text, _style(page, first.tone or tone))
-    if rest:
-        line = Text().append_text(line)
-    for each in rest:
-        line.append_text(page.text(each.text, _style(page, each.tone or tone)))
-    return line
+    texts = [page.text(each.text, _style(page, each.tone or tone)) for each in spans(words)]
+    return texts[0] if len(texts) == 1 else Text().join(texts)
 
 
 def _paragraph(page: Page, block: Paragraph) -> Text | Table:
@@ -118,6 +114,6 @@ def _print_stacked(page: Page, block: Grid) -> None:
         for place, (words, column) in enumerate(stack):
             text = _text(page, words, column.tone)
             if place:
-                page.print(Padding(text, (0, 0, 0, 2)))
+                page.print(_indented(text, 2))
             else:
                 page.print(text, overflow="fold")
