@@ -146,3 +146,10 @@ def test_a_document_without_a_title_begins_with_what_it_has(form: str) -> None:
         assert not any(each in text for each in ("# ", "==", r"\section*{}", "<h1></h1>"))
         assert not text.endswith("\n\n")
     assert "".join(write(Document((Paragraph("words"),)), "text")) == "words\n"
+
+
+def test_signs_of_ours_are_set_in_latex() -> None:
+    """What our own words have is set, as TeX's first fonts lack the letters."""
+    document = Document((Heading("a · b → c × d … e ≠ 中"),))
+    title = r"\section*{a $\cdot$ b $\rightarrow$ c $\times$ d \ldots{} e $\neq$ U+4E2D}"
+    assert title in "".join(write(document, "latex"))
