@@ -14,6 +14,7 @@ import typer
 
 from lstm_cli.base.errors import ExitCode, UsageError, safe
 from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.numbers import counted
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option, options
@@ -165,7 +166,7 @@ def _left_open(tally: Tally) -> Iterator[str]:
     from lstm_cli.samples.settings import MOST_OF_A_KEY, MOST_TEXTS
 
     for text, count in islice(sorted(tally.assumed.items()), MOST_SAID):
-        yield f"assumed: {safe(text)} ({count} sample{'' if count == 1 else 's'})"
+        yield f"assumed: {safe(text)} ({counted(count, 'sample')})"
     if len(tally.assumed) > MOST_SAID:
         yield f"assumed: … and {len(tally.assumed) - MOST_SAID} more"
     if names := sorted(tally.handed_on):
@@ -177,7 +178,7 @@ def _left_open(tally: Tally) -> Iterator[str]:
 
 
 def _summary(tally: Tally, check: bool) -> str:
-    text = f"{tally.samples} sample" + ("" if tally.samples == 1 else "s")
+    text = counted(tally.samples, "sample")
     if check:
         unchecked = tally.samples - tally.failed - tally.matched - tally.mismatched
         text += f": {tally.matched} match, {tally.mismatched} differ"

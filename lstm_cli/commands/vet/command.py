@@ -14,6 +14,7 @@ import typer
 
 from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, UsageError, safe
 from lstm_cli.base.foreign import indented, shell_word
+from lstm_cli.base.numbers import counted
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
@@ -198,7 +199,7 @@ def _note(suites: Sequence[Suite]) -> None:
                       file=sys.stderr)  # fmt: skip
         count = len(suite.unchecked)
         if count:
-            print(f"left out: {count} sample{'s' * (count != 1)} of {safe(suite.file)} "
+            print(f"left out: {counted(count, 'sample')} of {safe(suite.file)} "
                   f"expect{'s' * (count == 1)} nothing", file=sys.stderr)  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.errors import LstmStepError
-from lstm_cli.base.numbers import significant
+from lstm_cli.base.numbers import counted, significant
 from lstm_cli.commands.vet.stronger import Stronger
 from lstm_cli.commands.vet.suites import Suite, SuiteCause, Verdict
 from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order
@@ -161,7 +161,7 @@ def _summary(suite: Suite) -> tuple[str, ...]:
 
 def _suite(suite: Suite, every: bool) -> Iterator[Block]:
     """Yield its strength, which mistakes pass unseen, and why."""
-    yield Heading(f"{suite.file} · {_counted(len(suite.subjects), 'sample')}")
+    yield Heading(f"{suite.file} · {counted(len(suite.subjects), 'sample')}")
     yield _strength(suite)
     yield Paragraph(_orders(suite))
     if suite.blind:
@@ -171,14 +171,10 @@ def _suite(suite: Suite, every: bool) -> Iterator[Block]:
         for each in suite.causes:
             yield from _cause(each, len(suite.subjects))
     yield Gap()
-    for line in _not_counted(suite):
+    for line in _notcounted(suite):
         yield Paragraph(line, "note")
     if every:
         yield from (Gap(), _verdicts(suite))
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" + "s" * (count != 1)
 
 
 def _strength(suite: Suite) -> Paragraph:
@@ -257,7 +253,7 @@ _WORDS = {NO_PLACE: "not applicable", SAME: "equivalent", UNREACHED: "not reache
           ROUNDING: "only rounds"}  # fmt: skip
 
 
-def _not_counted(suite: Suite) -> Iterator[str]:
+def _notcounted(suite: Suite) -> Iterator[str]:
     counts = Counter(each.reason for each in suite.verdicts if each.reason)
     told = [f"{counts[reason]} {words}" for reason, words in _LEFT_OUT.items() if counts[reason]]
     yield "not counted: " + ", ".join(told)
@@ -280,7 +276,7 @@ def _verdicts(suite: Suite) -> Grid:
 
 def _stronger(made: Stronger, target: str) -> Iterator[Block]:
     steps = " and ".join(str(len(each["x"])) for each in made.documents)
-    count = _counted(len(made.documents), "sample")
+    count = counted(len(made.documents), "sample")
     yield from (Gap(), Heading(f"stronger: {target} · {count}, T = {steps}"))
     yield _strength(made.suite)
     yield Paragraph(f"{made.by_h} of them show in h alone")
