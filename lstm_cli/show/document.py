@@ -217,8 +217,9 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
             yield writer.items([(writer.escape(name), _said(words, writer))
                                 for name, words in rows])  # fmt: skip
         case Grid(narrow=narrow) if narrow > writer.width and not writer.wraps_cells:
-            stacks = [[_said(words, writer) for words, _ in stack] for stack in block.stacks()]
-            yield writer.items([(first, "; ".join(rest)) for first, *rest in stacks])
+            for (first, _), *rest in block.stacks():
+                yield writer.heading(_said(first, writer))
+                yield from (writer.paragraph(_said(words, writer)) for words, _ in rest)
         case Grid():
             columns, cells = block.table()
             head = [writer.escape(column.head) for column in columns]

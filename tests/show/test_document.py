@@ -110,7 +110,9 @@ def test_stacked_cells_have_a_line_each_and_a_table_has_all_in_one() -> None:
     for form in WRITERS:
         assert "\x1b" not in "".join(write(document, form))
     text = "".join(write(document, "text"))
-    assert text.startswith("  lstm\n      f = 1; c = f; source: a book; missing: h5py\n")
+    assert text.startswith(
+        "lstm\n----\n\nf = 1\n\nc = f\n\nsource: a book\n\nmissing: h5py\n\ngru\n"
+    )
 
 
 def test_a_table_shows_what_comes_again_once_and_folds_where_it_is_narrow() -> None:

@@ -16,11 +16,12 @@ def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) ->
         records: the answers, as JSON has them.
         check: whether they were compared.
     """
-    heads = ["sample", "", *(["largest difference", "tolerance", "where"] if check else ["h"])]
-    rows = [cells + [""] * (len(heads) - len(cells)) for cells in map(
-        _compared if check else _answered, records
-    )]  # fmt: skip
-    return Document((Grid([Column(head, fold=True) for head in heads], rows, gap=1, lead=1),))
+    heads = ("largest difference", "tolerance", "where") if check else ("h",)
+    columns = [Column("sample", fold=True), Column("result", "", fold=True),
+               *(Column(head, fold=True) for head in heads)]  # fmt: skip
+    cells = map(_compared if check else _answered, records)
+    rows = [[*each, *[""] * (len(columns) - len(each))] for each in cells]
+    return Document((Grid(columns, rows, gap=1, lead=1),))
 
 
 def _answered(record: Mapping[str, Any]) -> list[str]:
