@@ -7,6 +7,7 @@ import contextlib
 import errno
 import gc
 import os
+import re
 import sys
 import warnings
 from typing import Any
@@ -189,7 +190,7 @@ def _flush() -> None:
 
 
 def _usage_hint(message: str, command: str) -> str:
-    if "unexpected extra argument" in message:
+    if "unexpected extra argument" in message and re.search(r"\(-?[0-9.]", message):
         return "a vector with spaces needs quotes, as in --x '0 0.5'; or use commas"
     if "No such option: --layer" in message:
         return "--lstm NAME chooses an LSTM of a weight file, by its name or its number from 0"

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from lstm_cli.base.address import EXAMPLE, Address, parse_addresses
 from lstm_cli.base.errors import UsageError
-from lstm_cli.commands._declared import option, options
+from lstm_cli.base.foreign import shell_word
+from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -276,14 +278,41 @@ class EngineOptions:
 
 @options("Show")
 class ChoiceOptions:
-    """Which units and steps are shown."""
+    """Which layers, steps, units and rows are shown; all of the run is computed."""
 
+    layer: str = option(
+        "--layer", default="", metavar="K", help="Only this layer of the run, from 0."
+    )
+    direction: Side | None = option("--direction", default=None, help="Only this direction.")
     unit: str = option(
         "--unit", "-u", default="", metavar="UNITS", help="Only these units: 3, 0:8, 0,2,5."
     )
     at: str = option(
         "--at", default="", metavar="STEPS", help="Only these steps: 3, 1:10, last, all."
     )
+    only: str = option(
+        "--only", default="", metavar="SYMBOLS",
+        help=f"Only these rows: z_f,f,c; or an address: {EXAMPLE}.",
+    )  # fmt: skip
+
+    def selection(self) -> tuple[Address, tuple[str, ...]]:
+        """Return the place that is chosen, and the symbols; () is all.
+
+        Raises:
+            UsageError: no number, no address, or a part that is said twice.
+        """
+        if (self.layer and not self.layer.isascii()) or not (self.layer or "0").isdecimal():
+            raise UsageError(
+                f"--layer is a number from 0, not '{self.layer}'", where="--layer",
+                hint=f"--lstm {shell_word(self.layer)} loads the LSTM of that name; --layer 0 "
+                "shows one layer of a stack",
+            )  # fmt: skip
+        own = Address(
+            int(self.layer) if self.layer else None, self.direction.value if self.direction else "",
+            units=self.unit, times=self.at,
+        )  # fmt: skip
+        place, symbols = parse_addresses(self.only, "--only")
+        return own.joined(place, "--only"), symbols
 
 
 @options("Show")
@@ -322,9 +351,11 @@ class ViewOptions:
         """The choice, still to be checked against a run; `target` is where the answer goes."""
         from lstm_cli.show.rows import View
 
+        place, symbols = self.choice.selection()
         return View(
-            self.notation.notation.value, self.digits.number(), self.choice.unit, self.choice.at,
-            target="" if target == "-" else target,
+            self.notation.notation.value, self.digits.number(), place.units, place.times,
+            target="" if target == "-" else target, layer=place.layer,
+            direction=place.direction, symbols=symbols,
         )  # fmt: skip
 
 
@@ -433,6 +464,16 @@ class ToleranceOptions:
         if self.atol is not None and not 0 <= self.atol < math.inf:
             raise UsageError(f"--atol is {self.atol}", where="--atol", hint="--atol 1e-6")
         return self.atol
+
+
+def pasteable(*groups: Any) -> dict[str, object]:
+    """Return the options that are not at their default, their values as a command has them."""
+    from lstm_cli.base.paste import FileName
+
+    given = differing(*groups)
+    table = given.get("--cell", "").lower().endswith(".toml")
+    files = ("--weights", "--cell") if table else ("--weights",)
+    return {name: FileName(value) if name in files else value for name, value in given.items()}
 
 
 def names_in(text: str) -> tuple[str, ...]:

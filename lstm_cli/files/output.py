@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lstm_cli.base.errors import OutputError, UsageError, safe, suggest
+from lstm_cli.base.foreign import tame
 from lstm_cli.files.inputs_read import check_unread, identity, noted_reads
 
 # NumPy is imported where numbers are: a command sets the threads of its products before.
@@ -272,10 +273,12 @@ def write_out(pieces: Iterable[str | bytes], output: str = "-") -> None:
 
 
 def _to_stdout(pieces: Iterable[str | bytes]) -> None:
+    # What is drawn in colour does not come this way: nothing here may steer a terminal.
+    terminal = sys.stdout.isatty()
     try:
         for piece in pieces:
             if isinstance(piece, str):
-                sys.stdout.write(piece)
+                sys.stdout.write(tame(piece) if terminal else piece)
             else:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(piece)

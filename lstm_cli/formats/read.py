@@ -202,7 +202,7 @@ def choose_lstm(
             one cannot be read.
     """
     refused = refused or {}
-    names, lstm = [each.name for each in found], lstm.rstrip("._/")
+    names, lstm = [each.name.text for each in found], lstm.rstrip("._/")
     shown = ", ".join(f"{i}: {safe(name) or '(unnamed)'}" for i, name in enumerate(names))
     if not lstm and len(found) == 1 and not refused:
         return found[0]
@@ -210,7 +210,7 @@ def choose_lstm(
         return found[names.index(lstm)]
     if lstm.isdecimal() and int(lstm) < len(found):
         return found[int(lstm)]
-    ending = [each for each in found if lstm and each.name.endswith(lstm)]
+    ending = [each for each in found if lstm and each.name.text.endswith(lstm)]
     unread = [why for name, why in refused.items() if lstm and name.endswith(lstm)]
     if len(ending) == 1 and not unread:
         return ending[0]
@@ -253,7 +253,7 @@ def assemble(
     stack = tuple(Layer(layers[level]) for level in sorted(layers))
     return Model(
         stack,
-        source=f"{source}, {found.name}" if found.name else source,
+        source=f"{source}, {found.name.text}" if found.name else source,
         convention=found.convention.name,
         assumptions=tuple(assumptions),
     )
@@ -287,7 +287,8 @@ def _with_biases(
 ) -> tuple[dict[str, Array], list[str]]:
     """Add zero biases where the file has none at all, with a note that says so."""
     biases = [name for name in cell.parameters if name.startswith("b_")]
-    if not biases or any(name in parameters for name in biases):
+    others = cell.parameters.keys() - set(biases)
+    if not biases or any(name in parameters for name in biases) or others - parameters.keys():
         return parameters, []
     shapes = {name: dims for name, dims in cell.shapes.items() if name not in biases}
     try:

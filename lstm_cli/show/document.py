@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Literal, NamedTuple
 
+from lstm_cli.base.foreign import Foreign, raw
 from lstm_cli.base.records import record
 from lstm_cli.show.sheets import WRITERS, Writer
 
@@ -24,12 +25,12 @@ Tone = Literal["", "heading", "note", "given", "equation", "state", "good", "fai
 class Span(NamedTuple):
     """Words of one tone; `code` stands as code where a form can show it."""
 
-    text: str
+    text: str | Foreign
     tone: Tone = ""
     code: bool = False
 
 
-Words = str | Span | tuple[str | Span, ...]
+Words = str | Foreign | Span | tuple[str | Foreign | Span, ...]
 
 
 # A cell may have several texts.
@@ -180,7 +181,7 @@ def spans(words: Words) -> Iterator[Span]:
 
 def plain(words: Words) -> str:
     """Join words without their tones."""
-    return "".join(each.text for each in spans(words))
+    return "".join(raw(each.text) for each in spans(words))
 
 
 def behind_each_other(cell: Cell) -> Words:

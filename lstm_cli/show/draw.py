@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -16,6 +18,7 @@ from lstm_cli.show.document import (
     Heading,
     Paragraph,
     Words,
+    plain,
     spans,
 )
 from lstm_cli.show.rows import View
@@ -56,7 +59,8 @@ def _indented(shown: Text | Table, by: int) -> RenderableType:
 
 def _text(page: Page, words: Words, tone: str = "") -> Text:
     """Words in their tones; a text of one tone has it in the blanks behind it too."""
-    texts = [page.text(each.text, _style(page, each.tone or tone)) for each in spans(words)]
+    tones = groupby(spans(words), lambda each: each.tone or tone)
+    texts = [page.text(plain(tuple(parts)), _style(page, own)) for own, parts in tones]
     return texts[0] if len(texts) == 1 else Text().join(texts)
 
 

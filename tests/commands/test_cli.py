@@ -596,7 +596,6 @@ def test_lists_are_never_cut(width: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (["--x", "1,2", "--direction", "backward"], "--direction"),
         (["--x", "1,2", "--lstm", "3"], "--lstm"),
         (["--x", "1,2", "--convention", "pytorch"], "--convention"),
         (["--x", "1", "-w", "samples/weights/parity.npz", "--seed", "2"], "--seed"),

@@ -36,7 +36,7 @@ def test_names_choose_the_convention(row: object, prefix: str) -> None:
     arrays = named(name, prefix) | {"head.weight": np.ones((2, 4)), "head.bias": np.ones(2)}
     found = find_lstms(in_memory(arrays), "test")
     assert [each.convention.name for each in found] == [name]
-    assert found[0].name == prefix.rstrip("./")
+    assert found[0].name.text == prefix.rstrip("./")
 
 
 def test_several_are_found_and_named() -> None:
@@ -47,7 +47,7 @@ def test_several_are_found_and_named() -> None:
     arrays |= named("keras", "decoder/lstm/")
     contents = in_memory(arrays)
     found = find_lstms(contents, "test")
-    assert [each.name for each in found] == ["encoder.rnn", "decoder/lstm"]
+    assert [each.name.text for each in found] == ["encoder.rnn", "decoder/lstm"]
     assert len(found[0].parts) == 4
     with pytest.raises(InputError, match="the file has 2 LSTMs") as caught:
         model_from(contents, "test")

@@ -87,13 +87,13 @@ def test_tensors(name: str) -> None:
     record = golden(name)
     contents = onnx_.read(FILES / record["file"])
     infos = {
-        key: {"shape": list(info.shape), "dtype": info.dtype}
+        key: {"shape": list(info.shape), "dtype": info.dtype.text}
         for key, info in contents.tensors.infos.items()
     }
     assert infos == record["tensors"]
     for key, info in contents.tensors.infos.items():
         array = contents.tensors[key]
-        expected = "float32" if info.dtype == "bfloat16" else info.dtype
+        expected = "float32" if info.dtype.text == "bfloat16" else info.dtype.text
         assert (array.shape, str(array.dtype)) == (info.shape, expected)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, UsageError, safe
-from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.errors import ExitCode, UsageError
+from lstm_cli.base.foreign import safe, say
 from lstm_cli.base.numbers import counted
+from lstm_cli.base.paste import FileName, command, option_words
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option, options
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # At most so many assumptions, and keys of the user's own, are listed.
 MOST_SAID = 8
+# Of more files than this no command names all.
+MOST_NAMED = 8
 
 EXAMPLES = """\b
 A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol"}:
@@ -147,13 +149,13 @@ def batch(
     if shown:
         o.emit(batch_document(records, check), chosen, form, color)
     if not quiet:
-        print(_summary(tally, check), *_left_open(tally), sep="\n", file=sys.stderr)
+        say(_summary(tally, check), *_left_open(tally))
         if kept and tally.failed:
-            print("the failed ones once more: the same command with --retry-failed",
-                  file=sys.stderr)  # fmt: skip
-        if tally.mismatched:
-            named = " ".join(shell_word(each, file=True) for each in files[:3])
-            print(f"why they differ: lstm-step diagnose {named}", file=sys.stderr)
+            say("the failed ones once more: the same command with --retry-failed")
+        if tally.mismatched and not tally.failed and "-" not in files and len(files) <= MOST_NAMED:
+            given = o.pasteable(steps, file, cell, numbers, tolerance)
+            line = command("diagnose", *map(FileName, files), *option_words(given))
+            say(f"why they differ: {line}")
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     if tally.mismatched or (check and not tally.matched):

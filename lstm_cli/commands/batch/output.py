@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.foreign import say
 from lstm_cli.commands.batch.columns import TABLES, AnswerColumns, column_pieces
 from lstm_cli.commands.batch.journal import Entry, Journal
 from lstm_cli.commands.batch.runners import ChunkRunner, Processes, Serial
@@ -81,7 +82,7 @@ def run_in_parts(
     def seen(tally: Tally, notes: Sequence[str]) -> None:
         progress.show(tally)
         for note in notes:
-            print(note, file=sys.stderr)
+            say(note)
 
     batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
     with _saying_what_stays(batch, quiet, "the same command goes on from there"):
@@ -96,7 +97,7 @@ def _saying_what_stays(batch: Batch | ResumableOutput, quiet: bool, then: str) -
         yield
     except KeyboardInterrupt:
         if not quiet:
-            print(f"{batch.tally.samples:,} samples are answered; {then}", file=sys.stderr)
+            say(f"{batch.tally.samples:,} samples are answered; {then}")
         raise
     if batch.reused and not quiet:
         print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
@@ -133,7 +134,7 @@ class BatchProgress:
             self.bar.stop()
         for first, more in zip(self.first.values(), self.alike.values(), strict=True):
             if more:
-                print(f"{more:,} more failed like {first}", file=sys.stderr)
+                say(f"{more:,} more failed like {first}")
 
     def say(self, answer: ChunkAnswers) -> None:
         """Say which samples failed or differ; of similar failures only the first."""
@@ -144,7 +145,7 @@ class BatchProgress:
             if kind and len(self.alike) < MAX_KINDS:
                 self.first[kind] = note.split("\n")[0].removeprefix("failed: ")
                 self.alike[kind] = 0
-            print(note, file=sys.stderr)
+            say(note)
 
     def show(self, tally: Tally) -> None:
         """Show how many are done by now."""

@@ -106,7 +106,7 @@ class Work:
         filled = _Filling(len(chunk), self.notes)
         self.models.used.clear()
         for position, one in bad.items():
-            filled.fail(position, failure(one.id, one.error, members_text(one.extra)))
+            filled.fail(position, failure(one.id.text, one.error, members_text(one.extra)))
         # The largest come first: the engine they are worth is then ready for the others.
         beside = 0
         for block in sorted(blocks, key=lambda each: each.x.size, reverse=True):
@@ -216,7 +216,7 @@ def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> ChunkAnswers:
     """Answer a chunk of one sample that cannot be evaluated, with the reason."""
     filled = _Filling(1, notes)
     try:
-        name = chunk.read(0).id
+        name = chunk.read(0).id.text
     except Exception:  # a bug of ours in reading it
         name = chunk.name(0)
     filled.fail(0, failure(name, error))

@@ -13,11 +13,12 @@ from rich.table import Table
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import markdown
 from lstm_cli.base.numbers import decimals, rounded_up, scientific, significant
+from lstm_cli.base.paste import CommandLine
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.files.output import plain_list
 from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation
 from lstm_cli.mistakes.expected import ExpectedVector
-from lstm_cli.mistakes.fixes import commands, corrections, frameworks, title, typed
+from lstm_cli.mistakes.fixes import commands, corrections, fix_of, frameworks, run_of, title
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.show.rows import View
 from lstm_cli.show.terminal import Page
@@ -89,7 +90,7 @@ def _finding_record(finding: Finding, diagnosis: Diagnosis) -> dict[str, Any]:
         "tolerance_needed": _plain(finding.difference),
         "meaning": " ".join(row.meaning for row in rows),
         "cause": " ".join(row.cause for row in rows),
-        "fix": "; ".join(row.fix for row in rows),
+        "fix": "; ".join(fix_of(row, diagnosis) for row in rows),
         "certain": all(row.certain for row in rows),
         "source": "; ".join(row.source for row in rows),
         "formula": [row.formula for row in rows if row.formula],
@@ -159,7 +160,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis, name: str, view: Vie
         page.print(f"… and {len(diagnosis.findings) - MOST_FINDINGS} more: --json has all")
     if diagnosis.separation is not None:
         page.print()
-        _print_separation(page, diagnosis.separation)
+        _print_separation(page, diagnosis.separation, diagnosis)
     elif diagnosis.verdict == "ambiguous":
         page.print()
         page.print(page.text("No h, c and x tell these apart with these weights: use others."))
@@ -258,7 +259,10 @@ def _print_facts(page: Page, facts: Sequence[tuple[str, str]], indent: int = 0) 
     table.add_column(overflow="fold")
     shown = ""
     for name, sentence in facts:
-        table.add_row(page.text(name if name != shown else ""), page.text(sentence))
+        value = page.text(sentence)
+        if isinstance(sentence, CommandLine):
+            value = page.command(sentence, indent + 2 + max(len(each) for each, _ in facts))
+        table.add_row(page.text(name if name != shown else ""), value)
         shown = name
     page.print(Padding(table, (0, 0, 0, indent)))
 
@@ -289,7 +293,8 @@ def _finding_facts(page: Page, finding: Finding, diagnosis: Diagnosis) -> Iterat
         if not brief:
             yield "what it does", row.meaning
             yield "cause", row.cause
-        yield "fix", row.fix + ("" if row.certain else " (a likely cause, not a sure one)")
+        likely = "" if row.certain else " (a likely cause, not a sure one)"
+        yield "fix", fix_of(row, diagnosis) + likely
         if not brief:
             yield "seen", row.source
     for command in commands(finding, diagnosis):
@@ -299,11 +304,10 @@ def _finding_facts(page: Page, finding: Finding, diagnosis: Diagnosis) -> Iterat
     yield "leaves", f"a difference of {significant(finding.difference)} at most"
 
 
-def _print_separation(page: Page, separation: Separation) -> None:
+def _print_separation(page: Page, separation: Separation, diagnosis: Diagnosis) -> None:
     page.print(page.text("To tell them apart, compute this and compare:", page.look.heading))
-    given = {"--h": separation.h, "--c": separation.c, "--x": separation.x}
-    line = " ".join(f"{option} {typed(rows)}" for option, rows in given.items())
-    page.print(page.text(f"  {line}"))
+    line = run_of(diagnosis, separation.x, separation.h, separation.c)
+    page.print(Padding(page.command(line, 2), (0, 0, 0, 2)))
     facts = [
         (name, f"h = {_numbers(answer, page.view)}")
         for name, answer in list(separation.answers.items())[:MOST_FINDINGS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
     from lstm_cli.engine.run import Trace
-    from lstm_cli.show.worked import Ask
+    from lstm_cli.show.rows import View
 
 EXAMPLES = """\b
 With --x: the step as arithmetic, every product and sum with its numbers, for the unit with the
@@ -42,7 +42,6 @@ def explain(
         str, typer.Argument(metavar="[WORD]", help="A word of the LSTM; `words` lists them.")
     ] = "",
     given: i.RunOptions = i.RunOptions(COMMAND),
-    only: str = option("--only", default="", metavar="SYMBOLS", help="Only these rows: z_f,f,c."),
     terms: int = option(
         "--terms",
         default=TERMS,
@@ -62,17 +61,15 @@ def explain(
     does; or a page of the glossary.
     """
     if not word:
-        symbols = o.names_in(only)
-        shown = choice.unit, choice.at, symbols, notation.notation.value, digits.number()
-        _work_out(given, (*shown, terms), form, color)
+        view = replace(o.ViewOptions(choice, notation, digits).view(), terms=terms)
+        _work_out(given, view, form, color)
         return
     if form.as_json or form.format_ == "json":
         raise UsageError(
             "a page of the glossary is for people to read, and has no JSON",
             where="--json" if form.as_json else "-f json", hint=f"one of: {', '.join(PAGES)}",
         )  # fmt: skip
-    beside = {**differing(given, choice, digits, color), **({"--only": only} if only else {}),
-              **({"--terms": terms} if terms != TERMS else {})}  # fmt: skip
+    beside = [*differing(given, choice, digits, color), *(["--terms"] if terms != TERMS else [])]
     i.refuse_beside("the word", beside, COMMAND)
     _write_word(word, replace(form, formats=PAGES).pick(), notation.notation, form.output)
 
@@ -94,40 +91,39 @@ def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> 
 
 
 def _work_out(
-    given: i.RunOptions, asked: tuple[Any, ...], form: o.FormatOptions, color: o.ColorOptions
+    given: i.RunOptions, view: View, form: o.FormatOptions, color: o.ColorOptions
 ) -> None:
     """Write the worked arithmetic of the chosen steps and units."""
     if not given.vectors.x:
         raise UsageError(
             "--x is missing: there is no step to explain", where=COMMAND,
-            hint=f"{COMMAND} --h 0,0.5 --x 1,0.3, or {COMMAND} forget-gate",
+            hint=f"`{COMMAND} --h 0,0.5 --x 1,0.3` or `{COMMAND} forget-gate`",
         )  # fmt: skip
     chosen = form.pick()
     trace = given.trace("text")  # one sample at a time, in JSON too
 
-    from lstm_cli.show.worked import Ask, check
+    from lstm_cli.show.worked import check
 
-    ask = Ask(*asked)
-    check(trace, ask)
-    _emit(trace, ask, chosen, form.output, color)
+    check(trace, view)
+    _emit(trace, view, chosen, form.output, color)
 
 
-def _emit(trace: Trace, ask: Ask, chosen: str, output: str, color: o.ColorOptions) -> None:
+def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.ColorOptions) -> None:
     from lstm_cli.files.output import write_out
 
     if chosen == "text":
         from lstm_cli.show.worked_text import print_worked
 
-        color.show(lambda console: print_worked(console, trace, ask), output)
+        color.show(lambda console: print_worked(console, trace, view), output)
         return
     if chosen == "json":
         from lstm_cli.base.version import __version__
         from lstm_cli.commands.explain.worked_json import to_json
 
-        write_out(to_json(trace, ask, __version__), output)
+        write_out(to_json(trace, view, __version__), output)
         return
     from lstm_cli.commands.explain.worked_latex import to_latex
     from lstm_cli.show.worked_text import to_markdown
 
-    write_out((to_latex if chosen == "latex" else to_markdown)(trace, ask), output)
+    write_out((to_latex if chosen == "latex" else to_markdown)(trace, view), output)
     i.say_assumed(trace.assumptions)

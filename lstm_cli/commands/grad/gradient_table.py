@@ -19,6 +19,7 @@ from lstm_cli.commands.grad.gradients import (
     flow_name,
     margin_text,
     parameter_rows,
+    shown_of,
     value_rows,
 )
 from lstm_cli.engine.grad import GradientFlow, LayerGradient
@@ -55,13 +56,13 @@ def print_gradients(console: Console, report: Report, view: View) -> None:
         print_rows(page, value_rows(each, t, view, page.style))
     if len(shown) < trace.steps * len(trace.layers):
         page.print(page.text("every step as a table: --at all", page.look.note))
-    for each in report.gradients.layers:
+    for each in shown_of(report.gradients.layers, view):
         _print_parameters(page, report, each)
-    if len(shown) < trace.steps * len(trace.layers):
+    if len(shown) < trace.steps * len(trace.layers) and not view.chooses:
         _print_ends(page, report)
     for line in backward_definitions(trace.model.cell, page.style):
         page.print(page.text(line, page.look.note))
-    for flow in report.flow:
+    for flow in shown_of(report.flow, view):
         _print_flow(page, report, flow)
     if report.margin:
         page.print()
@@ -77,10 +78,11 @@ def _shown(report: Report, view: View) -> list[tuple[LayerGradient, int]]:
     """Return the steps to show: those asked for, all of a few, or the last one taken."""
     trace = report.gradients.trace
     if trace.steps * len(trace.layers) > MANY_STEPS and not view.at:
-        last = [each for each in report.gradients.layers if each.trace in trace.last_layer]
+        last = shown_of(report.gradients.layers, view)
+        last = [each for each in last if each.layer == last[-1].layer]
         return [(each, last_step(each.trace)) for each in last]
     wanted = sorted(chosen_steps(view, trace))
-    return [(each, t) for each in report.gradients.layers for t in wanted]
+    return [(each, t) for each in shown_of(report.gradients.layers, view) for t in wanted]
 
 
 def _where(report: Report, each: LayerGradient | GradientFlow) -> str:
@@ -92,8 +94,10 @@ def _print_parameters(page: Page, report: Report, each: LayerGradient) -> None:
     """Print each parameter's gradient: vectors side by side, small matrices whole."""
     steps = report.gradients.trace.steps
     over = f", summed over {steps} steps" if steps > 1 else ""
-    _heading(page, f"gradients of the parameters{_where(report, each)}{over}")
     rows = parameter_rows(each, page.view, page.style)
+    if not rows:
+        return
+    _heading(page, f"gradients of the parameters{_where(report, each)}{over}")
     vectors = [row for row in rows if row.values.ndim == 1]
     if vectors:
         print_rows(page, vectors)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_cli.base.errors import InputError, UsageError, safe
-from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.foreign import say
+from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -98,11 +99,11 @@ def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[s
             hint=f"{COMMAND} --x 0.5,1 ANSWERS.csv, or {COMMAND} EXERCISE.json ANSWERS.csv",
         )  # fmt: skip
     if not answers:
-        exercise = "--x 0.5,1" if in_options else "EXERCISE.json"
+        words = ["--x", "0.5,1"] if in_options else [FileName(each) for each in named]
         raise UsageError(
             "there are no answers to grade" if files or in_options else "there is no exercise",
             where=COMMAND,
-            hint=f"{COMMAND} {shell_word(named[0], file=True) if named else exercise} ANSWERS.csv",
+            hint=command("grade", *(words or ["EXERCISE.json"]), "ANSWERS.csv"),
         )  # fmt: skip
     if files.count("-") > 1:
         raise UsageError("- stands twice", where=COMMAND, hint="stdin is read once; name a file")
@@ -114,8 +115,8 @@ def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[s
             f"{len(samples)} exercises are given; answers belong to one",
             where=safe(named[0]), hint="name a file with one sample",
         )  # fmt: skip
-    (sample, trace), *_ = samples
-    return sample.id, trace, answers
+    (sample, trace, _), *_ = samples
+    return sample.id.text, trace, answers
 
 
 def _graded(exercise: str, trace: Trace, files: list[str], settings: GradeSettings) -> Gradebook:
@@ -182,4 +183,4 @@ def _write(book: Gradebook, chosen: str, output: str, digits: int, color: o.Colo
     from lstm_cli.files.output import write_out
 
     write_out(WRITERS[chosen](book, __version__, digits), output)
-    print(count_words(book), file=sys.stderr)
+    say(count_words(book))

@@ -48,7 +48,7 @@ def inspect_file(
         "bytes": path.stat().st_size,
         "lstms": [_lstm(found.index(each), each, str(path)) for each in chosen],
         "tensors": [
-            {"name": name, "shape": list(info.shape), "dtype": info.dtype}
+            {"name": name, "shape": list(info.shape), "dtype": info.dtype.text}
             for name, info in contents.tensors.infos.items()
         ],
         "notes": list(contents.notes),
@@ -60,7 +60,7 @@ def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
     row = found.convention
     known: dict[str, Any] = {
         "number": number,
-        "name": found.name,
+        "name": found.name.text,
         "convention": row.name,
         "confirmed_by": row.confirmed_by,
         "known_by": list(found.known_by),
@@ -95,7 +95,7 @@ def _dtypes(tensors: Any) -> Iterator[str]:
     if infos is None:
         yield from (str(array.dtype) for array in tensors.values())
     else:
-        yield from (info.dtype for info in infos.values())
+        yield from (info.dtype.text for info in infos.values())
 
 
 def _ranges(weights: LstmWeights) -> Iterator[dict[str, Any]]:

@@ -30,8 +30,8 @@ is drawn as a circuit and several as strips. A circuit is always .svg.
 Examples:
   lstm-step report --x "1;0;1;1;0" -w samples/weights/parity.npz -o page.html
   lstm-step report --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1 -o cell.svg
-  lstm-step report --x @x.npy -w model.npz -o gates.svg --symbols f,i,c --unit 0:16
-  lstm-step report --x @x.npy -w model.npz -o lines.png --symbols f,c --unit 3,7 --theme dark
+  lstm-step report --x @x.npy -w model.npz -o gates.svg --only f,i,c --unit 0:16
+  lstm-step report --x @x.npy -w model.npz -o lines.png --only f,c --unit 3,7 --theme dark
 """
 FIRST = ("--x", "--weights", "--output")
 
@@ -66,21 +66,7 @@ _NAMES = {
 def report(
     given: i.RunOptions = i.RunOptions(COMMAND),
     picture: Picture | None = option("--picture", default=None, help="What a picture shows."),
-    symbols: str = option(
-        "--symbols",
-        default="",
-        metavar="NAMES",
-        help="Symbols in strips or lines: f,i,c; default: the gates and states.",
-    ),
     choice: o.ChoiceOptions = o.ChoiceOptions(),
-    which: int | None = option(
-        "--which",
-        default=None,
-        min=0,
-        metavar="K",
-        help="The run of a stack to show as a circuit: 0 is layer 0 forward, then its "
-        "backward or the next layer …; else the last.",
-    ),
     theme: Theme | None = option(
         "--theme", default=None, help="auto (circuits only) follows the reader's system."
     ),
@@ -109,7 +95,8 @@ def report(
     trace = given.trace("report")
     what = "page" if kind == "html" else _what(picture, output, trace).value
     _refuse_idle(what, {
-        "--picture": picture, "--symbols": symbols, "--which": which, "--theme": theme,
+        "--picture": picture, "--only": choice.only, "--layer": choice.layer,
+        "--direction": choice.direction, "--theme": theme,
         "--width": width if width != WIDTH_CM else None,
     })  # fmt: skip
 
@@ -121,10 +108,10 @@ def report(
         made: str | bytes = _page(trace, view)
     elif what == "circuit":
         _refuse_kind(kind)
-        seen = _in_view(trace, view, which)
+        seen = _in_view(trace, view)
         made = _circuit(trace, seen, digits.number(3), theme or Theme.LIGHT, width)
     else:
-        made = _over_time(trace, view, kind, what, symbols, theme, width)
+        made = _over_time(trace, view, kind, what, theme, width)
     write_out([made], output)
     i.say_assumed(trace.assumptions)
 
@@ -153,8 +140,9 @@ def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
 # The pictures that each option affects.
 _USES = {
     "--picture": ("circuit", "strips", "lines"),
-    "--symbols": ("strips", "lines"),
-    "--which": ("circuit",),
+    "--only": ("strips", "lines"),
+    "--layer": ("circuit", "strips", "lines"),
+    "--direction": ("circuit", "strips", "lines"),
     "--theme": ("circuit", "strips", "lines"),
     "--width": ("circuit", "strips", "lines"),
 }
@@ -188,21 +176,18 @@ class _Seen:
     unit: int
 
 
-def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
+def _in_view(trace: Trace, view: View) -> _Seen:
     """Return the single unit and step to show.
 
     Raises:
-        UsageError: several are selected, or `--which` is out of range.
+        UsageError: several are selected.
     """
-    from lstm_cli.show.rows import choose, chosen_units, strongest_unit
+    from lstm_cli.base.address import choose
+    from lstm_cli.show.rows import chosen_units, shown_layers, strongest_unit
     from lstm_cli.show.terminal import last_step
 
-    if which is not None and which >= len(trace.layers):
-        raise UsageError(
-            f"--which {which} is outside 0 to {len(trace.layers) - 1}", where="--which",
-            hint="runs are counted from 0: each layer's forward, then its backward",
-        )  # fmt: skip
-    each = trace.last_layer[0] if which is None else trace.layers[which]
+    layers = shown_layers(trace, view)
+    each = next(own for own in layers if own.layer == layers[-1].layer)
     times = choose(view.at, trace.steps, "--at", first=1) if view.at else [last_step(each)]
     size = each.values["c"].shape[-1]
     units = chosen_units(view, size) if view.units else [strongest_unit(each, times[0])]
@@ -221,9 +206,10 @@ def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
 
 
 def _page(trace: Trace, view: View) -> str:
+    from lstm_cli.base.address import choose
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.report.page import PageView, page
-    from lstm_cli.show.rows import choose, chosen_units, strongest_unit
+    from lstm_cli.show.rows import chosen_units, strongest_unit
 
     # A page starts with the first of the selection.
     first = trace.layers[0]
@@ -245,7 +231,7 @@ def _circuit(trace: Trace, seen: _Seen, digits: int, theme: Theme, width: float)
 
 
 def _over_time(
-    trace: Trace, view: View, kind: str, what: str, symbols: str, theme: Theme | None, width: float
+    trace: Trace, view: View, kind: str, what: str, theme: Theme | None, width: float
 ) -> bytes:
     from lstm_cli.commands.report.pictures import draw_over_time
 
@@ -254,6 +240,6 @@ def _over_time(
             "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
         )
     return draw_over_time(
-        trace, view, cast("Kind", kind), what=cast("What", what), symbols=o.names_in(symbols),
-        width_cm=width, dark=theme is Theme.DARK,
+        trace, view, cast("Kind", kind), what=cast("What", what), width_cm=width,
+        dark=theme is Theme.DARK,
     )  # fmt: skip

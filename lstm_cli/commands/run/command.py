@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import ExitCode, UsageError
+from lstm_cli.base.foreign import say
 from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import differing, option
 from lstm_cli.commands.run import long_run
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ def run(
     if strip:
         _check_strip(chosen, fixed.fixed)
     settings = fixed.settings(chosen, given.command)
+    if settings is not None or chosen == "c":
+        whole = "--fixed" if settings is not None else "-f c"
+        parts = differing(view.choice).keys() & {"--layer", "--direction", "--only"}
+        i.refuse_beside(f"{whole}, which shows all of the run", sorted(parts), given.command)
     inputs = given.given(chosen)
 
     from lstm_cli.engine.run import run as run_model
@@ -151,7 +155,7 @@ def _emit_fixed(
         write_out(FORMATS[chosen](fixed, view, __version__), output)
         _say_assumptions(trace, chosen)
         if chosen != "json" and (said := overflow_text(fixed)):
-            print(f"overflow: {said}", file=sys.stderr)
+            say(f"overflow: {said}")
         return
     from lstm_cli.commands.run.fixed_table import print_fixed
 

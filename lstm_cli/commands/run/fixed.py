@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import safe
-from lstm_cli.base.foreign import c_comment
+from lstm_cli.base.foreign import c_comment, sheet_cell
 from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
@@ -121,8 +121,8 @@ def to_plain(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
     for each in (*compare_symbols(trace), *compare_parameters(trace)):
         worst = each.worst
         cells = [
-            each.symbol, labels.get(each.symbol, ""), str(each.format), shortest(worst.error),
-            shortest(each.lsb_error), str(worst.layer), worst.direction,
+            each.symbol, sheet_cell(labels.get(each.symbol, "")), str(each.format),
+            shortest(worst.error), shortest(each.lsb_error), str(worst.layer), worst.direction,
             "" if worst.t is None else str(worst.t), ",".join(map(str, worst.index)),
             shortest(worst.got), shortest(worst.expected), shortest(each.low), shortest(each.high),
             str(each.needs or ""), str(each.overflows),

@@ -27,6 +27,7 @@ from lstm_cli.show.rows import (
     definitions,
     equation_text,
     metadata,
+    shown_layers,
     shown_steps,
     step_rows,
 )
@@ -87,7 +88,7 @@ def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
 def _every(lines: Lines, trace: Trace, view: View) -> Iterator[str]:
     """Yield the output of `lines` for the chosen steps, by layer, direction, then t."""
     wanted = sorted(chosen_steps(view, trace))
-    for each in trace.layers:
+    for each in shown_layers(trace, view):
         yield from lines(each, wanted, view, trace.dtype, 0)
 
 
@@ -116,7 +117,11 @@ def json_steps(
         dtype: of the run.
         before: the steps of the run that went before the trace.
     """
-    values = {symbol: chosen_values(symbol, v, view) for symbol, v in each.values.items()}
+    values = {
+        symbol: chosen_values(symbol, v, view)
+        for symbol, v in each.values.items()
+        if view.shows(symbol)
+    }
     for t, lists in _lists(values, times, dtype):
         place = {"layer": each.layer, "direction": each.direction, "t": before + t}
         yield json_text(place | lists)
@@ -145,7 +150,7 @@ def _text_rows(
     each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any]
 ) -> Iterator[tuple[int, dict[str, dict[int, str]]]]:
     """Yield (t, symbol -> unit -> the shortest text of its number), the inputs first."""
-    order = (*INPUT_SYMBOLS, *each.cell.symbols)
+    order = tuple(filter(view.shows, (*INPUT_SYMBOLS, *each.cell.symbols)))
     units = {symbol: chosen_units(view, each.values[symbol].shape[-1]) for symbol in order}
     values = {
         symbol: each.values[symbol][..., units[symbol]] if view.units else each.values[symbol]
@@ -255,10 +260,11 @@ def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Arra
         (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: chosen_values(
             symbol, values[..., rows, :], view
         ).astype(trace.dtype)
-        for each in trace.layers
+        for each in shown_layers(trace, view)
         for symbol, values in each.values.items()
+        if view.shows(symbol)
     }
-    if several:
+    if several and view.shows("output"):
         arrays["output"] = trace.output[..., rows, :].astype(trace.dtype)
     return arrays
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, UsageError, safe
-from lstm_cli.base.foreign import indented, shell_word
+from lstm_cli.base.foreign import Foreign, indented, say
 from lstm_cli.base.numbers import counted
+from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
@@ -118,7 +119,7 @@ def _check_stronger(stronger: str, names: Sequence[str]) -> None:
         raise UsageError(
             f"--stronger writes a vector for one file, but there are {len(names)}",
             where="--stronger",
-            hint=f"lstm-step vet {shell_word(names[0], file=True)} --stronger better.json",
+            hint=command("vet", FileName(names[0]), "--stronger", "better.json"),
         )
     if stronger != "-" and not stronger.lower().endswith(SUFFIXES):
         raise UsageError(
@@ -158,7 +159,7 @@ def _vetted(
         try:
             yield from map(named, read_samples(name))
         except LstmStepError as error:
-            yield BadSample(name, error)
+            yield BadSample(Foreign.of(name), error)
 
     shown = "stdin" if name == "-" else name
     return vet_suite(shown, reads(), settings, atol=atol, explain=explain, progress=tick)
@@ -195,12 +196,11 @@ def _note(suites: Sequence[Suite]) -> None:
         for word, pairs in (("failed", suite.failed), ("left out", suite.mismatched)):
             for name, error in pairs:
                 what, where, hint = map(indented, (error.what, error.where, error.hint))
-                print(f"{word}: {safe(name)}: {what}\nwhere: {where}\ntry:   {hint}",
-                      file=sys.stderr)  # fmt: skip
+                say(f"{word}: {safe(name)}: {what}\nwhere: {where}\ntry:   {hint}")
         count = len(suite.unchecked)
         if count:
-            print(f"left out: {counted(count, 'sample')} of {safe(suite.file)} "
-                  f"expect{'s' * (count == 1)} nothing", file=sys.stderr)  # fmt: skip
+            say(f"left out: {counted(count, 'sample')} of {safe(suite.file)} "
+                f"expect{'s' * (count == 1)} nothing")  # fmt: skip
 
 
 def _strengthened(suite: Suite, settings: SampleSettings, stronger: str) -> Stronger | None:

@@ -26,6 +26,7 @@ from lstm_cli.show.document import (
     Paragraph,
     Span,
     Tone,
+    Words,
 )
 
 Json = dict[str, Any]
@@ -46,7 +47,7 @@ def suite_record(suite: Suite, *, every: bool = False) -> Json:
     """Return the JSON form of a suite; `every` adds the verdict on each mistake."""
     passing, orders = suite.orders
     record: Json = {
-        "file": suite.file,
+        "file": suite.file.text,
         "samples": len(suite.subjects),
         "assumptions": suite.assumptions,
         "applicable": suite.applicable,
@@ -151,7 +152,7 @@ _SUMMARY = (
 )
 
 
-def _summary(suite: Suite) -> tuple[str, ...]:
+def _summary(suite: Suite) -> tuple[Words, ...]:
     passing, orders = suite.orders
     return (
         suite.file, str(len(suite.subjects)), f"{passing} of {orders}" if orders else "none apply",
@@ -161,7 +162,7 @@ def _summary(suite: Suite) -> tuple[str, ...]:
 
 def _suite(suite: Suite, every: bool) -> Iterator[Block]:
     """Yield its strength, which mistakes pass unseen, and why."""
-    yield Heading(f"{suite.file} · {counted(len(suite.subjects), 'sample')}")
+    yield Heading((suite.file, f" · {counted(len(suite.subjects), 'sample')}"))
     yield _strength(suite)
     yield Paragraph(_orders(suite))
     if suite.blind:
