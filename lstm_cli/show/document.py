@@ -31,8 +31,6 @@ class Span(NamedTuple):
 
 
 Words = str | Foreign | Span | tuple[str | Foreign | Span, ...]
-
-
 # A cell may have several texts.
 Cell = Words | list[str]
 # A grid that a terminal stacks at any width.
