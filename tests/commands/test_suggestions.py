@@ -142,7 +142,7 @@ def test_vet_says_what_to_do(folder: Path) -> None:
     Path("s t.json").write_text(json.dumps({"x": [1, 2, 3], "expected": {"h": [1, 2, 3, 4, 5]}}))
     assert run(tried(call("vet", "s t.json", *WEIGHTS))).code == 1
     Path("u.json").write_text(Path("s t.json").read_text())
-    line = tried(call("vet", "s t.json", "u.json", "-o", "o.json"))
+    line = tried(call("vet", "s t.json", "u.json", "--stronger", "o.json"))
     assert "one file" not in run(line).err
 
 
