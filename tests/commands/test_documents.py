@@ -24,6 +24,8 @@ def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
 
 # A command -> its words beside a hostile file of samples, and what every form of its answer says.
 ANSWERS: dict[str, tuple[list[object], tuple[str, ...]]] = {
+    "batch": (["batch", "HOSTILE", "-q"], ("ok", "0.4")),
+    "batch, compared": (["batch", "HOSTILE", "-q", "--check"], ("largest difference", "matches")),
     "inspect": (["inspect", "WEIGHTS"], ("pytorch-cell", "3.52")),
     "convert": (
         ["convert", "WEIGHTS", "TARGET", "--to", "haiku"],
