@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -121,6 +121,13 @@ def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
         }
         for row in cell.equations
     ]
+
+
+def choice_text(given: int | str | Iterable[int] | None) -> str:
+    """Return a choice of units or steps, as Python gives it, as `--unit` and `--at` do."""
+    if given is None or isinstance(given, str):
+        return given or ""
+    return ",".join(map(str, given)) if isinstance(given, Iterable) else str(given)
 
 
 def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:

@@ -211,7 +211,7 @@ def _ours(symbol: str, expected: Array, trace: Trace) -> Array:
         runs_of(symbol, trace.model, "")
     except InputError as error:
         raise InputError(
-            f"expected has '{safe(symbol)}', which the cell does not compute", hint=error.hint
+            f"expected has '{safe(symbol)}', which the cell does not compute", hint=error.lines.hint
         ) from None
     axes = expected.ndim - 1
     got = _taken(symbol, axes, trace, lambda place, name: trace.layers[place].values[name])

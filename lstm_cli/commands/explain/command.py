@@ -14,8 +14,7 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
-    from lstm_cli.engine.run import Trace
-    from lstm_cli.show.worked import Ask
+    from lstm_cli.commands.explain.explanation import Explanation
 
 EXAMPLES = """\b
 With --x: the step as arithmetic, every product and sum with its numbers, for the unit with the
@@ -62,9 +61,11 @@ def explain(
     does; or a page of the glossary.
     """
     if not word:
-        symbols = o.names_in(only)
-        shown = choice.unit, choice.at, symbols, notation.notation.value, digits.number()
-        _work_out(given, (*shown, terms), form, color)
+        asked = {
+            "unit": choice.unit, "at": choice.at, "only": o.names_in(only),
+            "notation": notation.notation.value, "digits": digits.number(), "terms": terms,
+        }  # fmt: skip
+        _work_out(given, asked, form, color)
         return
     if form.as_json or form.format_ == "json":
         raise UsageError(
@@ -94,7 +95,7 @@ def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> 
 
 
 def _work_out(
-    given: i.RunOptions, asked: tuple[Any, ...], form: o.FormatOptions, color: o.ColorOptions
+    given: i.RunOptions, asked: dict[str, Any], form: o.FormatOptions, color: o.ColorOptions
 ) -> None:
     """Write the worked arithmetic of the chosen steps and units."""
     if not given.vectors.x:
@@ -105,29 +106,19 @@ def _work_out(
     chosen = form.pick()
     trace = given.trace("text")  # one sample at a time, in JSON too
 
-    from lstm_cli.show.worked import Ask, check
+    from lstm_cli.commands.explain.explanation import explain as explain_run
 
-    ask = Ask(*asked)
-    check(trace, ask)
-    _emit(trace, ask, chosen, form.output, color)
+    _emit(explain_run(trace, **asked), chosen, form.output, color)
 
 
-def _emit(trace: Trace, ask: Ask, chosen: str, output: str, color: o.ColorOptions) -> None:
-    from lstm_cli.files.output import write_out
-
+def _emit(work: Explanation, chosen: Any, output: str, color: o.ColorOptions) -> None:
     if chosen == "text":
         from lstm_cli.show.worked_text import print_worked
 
-        color.show(lambda console: print_worked(console, trace, ask), output)
+        color.show(lambda console: print_worked(console, work.trace, work.ask), output)
         return
-    if chosen == "json":
-        from lstm_cli.base.version import __version__
-        from lstm_cli.commands.explain.worked_json import to_json
+    from lstm_cli.files.output import write_out
 
-        write_out(to_json(trace, ask, __version__), output)
-        return
-    from lstm_cli.commands.explain.worked_latex import to_latex
-    from lstm_cli.show.worked_text import to_markdown
-
-    write_out((to_latex if chosen == "latex" else to_markdown)(trace, ask), output)
-    i.say_assumed(trace.assumptions)
+    write_out(work.pieces(chosen), output)
+    if chosen != "json":
+        i.say_assumed(work.trace.assumptions)
