@@ -133,6 +133,7 @@ def test_no_message_speaks_of_options() -> None:
         ("--x row 4, number 2 is nan", "x row 4, number 2 is nan"),
         ("--allow-external-data reads it", "external=True reads it"),
         ("run the samples one by one: --sample 0", "run the samples one by one: x[0]"),
+        ("or choose another -o FILE", "or choose another target"),
         ("-o cell.svg, or --picture strips", "kind='svg', or picture='strips'"),
         ("grade it: lstm-step grade --x 1 A.csv", "grade it: lstm-step grade --x 1 A.csv"),
         ("`lstm-step … --json` writes one", "`lstm-step … --json` writes one"),
@@ -328,11 +329,24 @@ def test_inputs_of_any_library_are_run(kind: Callable[[Any], Any]) -> None:
     assert np.array_equal(step(MODEL, kind(X[0]), kind(H), kind(C)).h, one()["h"][0])
 
 
-@pytest.mark.parametrize("x", [[[1, 2, 3], [1]], "abc", [["a", "b", "c"]], [[1j, 0, 0]], object()])
+@pytest.mark.parametrize(
+    "x", [[[1, 2, 3], [1]], "abc", [["a", "b", "c"]], [[1j, 0, 0]], [[1, None, 3]], None, object()]
+)
 def test_what_is_no_array_of_numbers_is_refused(x: Any) -> None:
     """Ragged rows, words, complex numbers: an error that names the argument."""
     with pytest.raises(InputError, match="^x is not an array of numbers"):
         run(MODEL, x)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float17", int, "complex128"])
+def test_an_unknown_type_is_refused(dtype: Any) -> None:
+    """A run is in float64 or float32; `batch` says so before it starts."""
+    with pytest.raises(UsageError, match="^dtype is .*, not a type that runs have") as caught:
+        run(MODEL, X, dtype=dtype)
+    assert caught.value.hint == "dtype='float64' or dtype='float32'"
+    with pytest.raises(UsageError):
+        batch({"x": X}, dtype=dtype)
+    assert next(batch({"x": X}, dtype=np.float32))["ok"]
 
 
 def test_a_single_vector_is_told_of_step() -> None:

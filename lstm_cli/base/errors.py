@@ -91,13 +91,13 @@ class LstmStepError(Exception):
 # A word of letters alone goes on with the sentence (`--x has`), except after what takes a name.
 _OPTION = (  # compiled when there is an error to say: a start should not pay for it
     r"(?P<command>`lstm-step [^`]*`|lstm-step [^\n]*)"
-    r"|(?<!\S)-[fo] (?:\w+\.)?(?P<kind>\w+)"
+    r"|(?<!\S)-(?:f |o (?P<file>[A-Z]+|\w+\.))(?P<kind>\w*)"
     r"|(?<![\w-])--(?P<name>[a-z]+(?:-[a-z]+)*)(?![\w-])"
     r"(?P<rest> (?!--)(?P<value>(?:'[^']*'|\"[^\"]*\"|[,.:](?=\S)|[^\s,.:;()'\"`])+))?"
 )
 _TAKE_NAMES = ("activations", "at", "cell", "convention", "direction", "dtype", "engine", "layer",
-               "lstm", "picture", "preset", "theme", "to")  # fmt: skip
-_NO_NAMES = ("and", "are", "for", "has", "holds", "is", "or", "selects", "to", "where")
+               "lstm", "picture", "preset", "theme", "to", "unit")  # fmt: skip
+_NO_NAMES = ("and", "are", "chooses", "for", "has", "holds", "is", "or", "selects", "to", "where")
 _PLAIN_VALUE = r"-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?|[A-Z]+|…"
 # Options whose arguments have other names.
 _ARGUMENTS = {
@@ -119,7 +119,8 @@ def in_arguments(text: str) -> str:
 def _as_argument(match: re.Match[str]) -> str:
     name, value = match["name"], match["value"]
     if name is None:
-        return f"kind='{match['kind']}'" if match["kind"] else match[0]
+        told = f"kind='{match['kind']}'" if match["kind"] else "target" if match["file"] else ""
+        return told or match[0]
     form = _ARGUMENTS.get(name, name.replace("-", "_"))
     goes_on = value and re.fullmatch("[a-z]+", value) and (
         name not in _TAKE_NAMES or value in _NO_NAMES
@@ -154,10 +155,13 @@ class ArgumentError(UsageError, TypeError):
 
 
 def kind_of(given: object) -> str:
-    """The class of an argument, as a reader of Python names it."""
+    """The class of an argument with its article, as a reader of Python names it."""
+    if given is None:
+        return "None"
     kind = type(given)
     home = kind.__module__.split(".")[0]
-    return kind.__qualname__ if home in ("builtins", "lstm_cli") else f"{home} {kind.__qualname__}"
+    name = safe(f"{home} {kind.__name__}").removeprefix("builtins ").removeprefix("lstm_cli ")
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 class InputError(LstmStepError):

@@ -27,7 +27,7 @@ import numpy as np
 
 from lstm_cli.base import html as html_text
 from lstm_cli.base.arrays import Array, to_numpy
-from lstm_cli.base.errors import ArgumentError, InputError, ShapeError, kind_of, safe
+from lstm_cli.base.errors import ArgumentError, InputError, ShapeError, UsageError, kind_of, safe
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
@@ -301,32 +301,31 @@ def run(
     Raises:
         ArgumentError: `model` is a file's name, a module, arrays; the error says what to call.
         ShapeError: x, h or c do not fit the model.
-        UsageError: an unknown engine.
+        UsageError: an unknown engine or type.
         InputError: x, h or c hold no numbers, or an engine that is not installed.
     """
     if not isinstance(model, Model):
         raise _no_model(model)
+    kind = float_type(dtype)
     sequence = _numbers(x, "x")
     if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
         raise _input_error(sequence, model)
     lead = sequence.shape[:-2]
     check_trace_size(model, sequence.shape[:-1])
     initial = [initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)]
-    chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), dtype)
+    chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), kind)
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
             place = len(traces)
             states = initial[0][place], initial[1][place]
-            values, chosen = _run_direction(
-                weights, sequence, *states, direction, np.dtype(dtype), chosen
-            )
+            values, chosen = _run_direction(weights, sequence, *states, direction, kind, chosen)
             traces.append(LayerTrace(level, direction, weights, MappingProxyType(values)))
         if level + 1 < len(model.layers):
             own = traces[-len(layer.directions) :]
             sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
     assumed = (*model.assumptions, *assumed_states(h, c))
-    return Trace(model, tuple(traces), np.dtype(dtype), assumed, chosen)
+    return Trace(model, tuple(traces), kind, assumed, chosen)
 
 
 def assumed_states(h: Any, c: Any) -> tuple[str, ...]:
@@ -531,6 +530,24 @@ def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
     )
 
 
+def float_type(given: Any) -> np.dtype[Any]:
+    """Return the type of a run's values.
+
+    Raises:
+        UsageError: neither float64 nor float32.
+    """
+    try:
+        kind: np.dtype[Any] = np.dtype(given)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind not in (np.float64, np.float32):
+        raise UsageError(
+            f"--dtype is {safe(given)}, not a type that runs have", where="--dtype",
+            hint="--dtype float64 or --dtype float32",
+        )  # fmt: skip
+    return kind
+
+
 def _numbers(given: Any, name: str) -> Array:
     """Convert an argument to an array of float32, if it is one, or float64.
 
@@ -541,6 +558,8 @@ def _numbers(given: Any, name: str) -> Array:
         found = to_numpy(given)
         if found.dtype.kind in "cSUmM":
             raise TypeError(f"it holds {found.dtype.name}")
+        if found.dtype.kind == "O" and any(each is None for each in found.flat):
+            raise TypeError("it holds None")
         return found if found.dtype == np.float32 else found.astype(np.float64, copy=False)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -569,7 +588,7 @@ def _no_model(given: object) -> ArgumentError:
         made = next((each for name, each in _MODEL_FROM.items() if hasattr(given, name)),
                     'read_weights("weights.npz")')  # fmt: skip
     return ArgumentError(
-        f"model is a {kind_of(given)}, not a Model", where="run()", hint=f"run({made}, x)"
+        f"model is {kind_of(given)}, not a Model", where="run()", hint=f"run({made}, x)"
     )
 
 
@@ -583,7 +602,7 @@ def need_trace(trace: object, call: str, *, single: bool = False) -> None:
     if not isinstance(trace, Trace):
         model = "model" if isinstance(trace, Model) else 'read_weights("weights.npz")'
         raise ArgumentError(
-            f"trace is a {kind_of(trace)}, not a Trace", where=f"{call}()",
+            f"trace is {kind_of(trace)}, not a Trace", where=f"{call}()",
             hint=f"{call}(run({model}, x))",
         )  # fmt: skip
     if single and trace.layers[0].values["h"].ndim != 2:

@@ -89,7 +89,7 @@ def need_path(path: object, call: str) -> None:
     """
     if not isinstance(path, str | PathLike):
         raise ArgumentError(
-            f"path is a {kind_of(path)}, not the name of a file", where=f"{call}()",
+            f"path is {kind_of(path)}, not the name of a file", where=f"{call}()",
             hint="of arrays in memory: model_from_arrays(module.state_dict())",
         )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _no_arrays(given: object) -> ArgumentError:
     elif hasattr(given, "state_dict"):
         hint = "model_from_arrays(module.state_dict())"
     return ArgumentError(
-        f"arrays is a {kind_of(given)}, not a mapping of names to arrays",
+        f"arrays is {kind_of(given)}, not a mapping of names to arrays",
         where="model_from_arrays()", hint=hint,
     )  # fmt: skip
 

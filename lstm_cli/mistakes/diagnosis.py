@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lstm_cli.base.arrays import Array, to_numpy
+from lstm_cli.base.errors import ArgumentError, kind_of
 from lstm_cli.cell.equations import evaluate, names_in
 from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.roles import kept_factor
@@ -129,10 +130,15 @@ def diagnose(
 
     Raises:
         ArgumentError: `trace` is no run; the error says what to call.
-        InputError: several samples at once, or a symbol that the cell does not compute.
+        InputError: several samples at once, no numbers, or of what the cell does not compute.
         ShapeError: numbers of another shape than the run's.
     """
     need_trace(trace, "diagnose", single=True)
+    if not isinstance(claims, Expected | Mapping):
+        raise ArgumentError(
+            f"claims is {kind_of(claims)}, not a mapping of symbols to numbers",
+            where="diagnose()", hint='diagnose(trace, {"h": [0.1, 0.2]})',
+        )  # fmt: skip
     if not isinstance(claims, Expected):
         numbers = {name: to_numpy(rows).astype(float) for name, rows in claims.items()}
         claims = read_expected(numbers, trace, place="claims")

@@ -11,6 +11,7 @@ from lstm_cli.base.arrays import to_numpy
 from lstm_cli.base.errors import ArgumentError, LstmStepError, kind_of, safe
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.weights import Model
+from lstm_cli.engine.run import float_type
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
 from lstm_cli.samples.settings import SampleSettings
@@ -75,7 +76,7 @@ def _no_sample(given: object, place: str) -> ArgumentError:
     hint = 'a sample is {"x": [[0.5, 1]], "expected": {"h": […]}}, or a file of samples'
     if isinstance(given, Model):
         hint = "give a model for all samples: weights=model"
-    return ArgumentError(f"a {kind_of(given)} in place of a sample's data", where=safe(place),
+    return ArgumentError(f"{kind_of(given)} in place of a sample's data", where=safe(place),
                          hint=hint)  # fmt: skip
 
 
@@ -93,6 +94,8 @@ def settings_of(
     Raises:
         LstmStepError: as `read_weights`.
     """
+    if "dtype" in others:
+        others["dtype"] = float_type(others["dtype"]).name
     if weights is None or isinstance(weights, Model):
         return SampleSettings(model=weights, cell=cell, convention=convention, **others)
     model = read_weights(weights, cell=cell, convention=convention or None)

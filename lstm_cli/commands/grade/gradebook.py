@@ -125,7 +125,7 @@ def _answers(given: Sequence[Any], symbols: tuple[str, ...]) -> Iterator[Answer]
                     )
             case _:
                 raise ArgumentError(
-                    f"a {kind_of(each)} in place of an answer", where=f"answer {number}",
+                    f"{kind_of(each)} in place of an answer", where=f"answer {number}",
                     hint='{"name": "Ann", "h": [0.1, 0.2]}, or a file of answers',
                 )  # fmt: skip
 
@@ -133,6 +133,6 @@ def _answers(given: Sequence[Any], symbols: tuple[str, ...]) -> Iterator[Answer]
 def _as_lists(value: object) -> Any:
     """Return an array of any library as lists, for JSON."""
     if not hasattr(value, "__array__") and not hasattr(value, "detach"):
-        raise ArgumentError(f"a {kind_of(value)} in place of numbers", where="answers",
+        raise ArgumentError(f"{kind_of(value)} in place of numbers", where="answers",
                             hint='{"name": "Ann", "h": [0.1, 0.2]}')  # fmt: skip
     return to_numpy(value).tolist()
