@@ -7,6 +7,8 @@ numbers and `trace["…"]` all name places this way.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
 
 from lstm_cli.base.errors import UsageError, caret
 from lstm_cli.base.records import value_record
@@ -46,6 +48,53 @@ class Address:
         place = ".".join(part for part in (layer, self.direction, self.symbol) if part)
         units = f"[{self.units}]" if self.units else ""
         return f"{place}{units}" + (f"@{self.times}" if self.times else "")
+
+    def joined(self, other: Address, where: str) -> Address:
+        """Return a place that each says a part of.
+
+        Raises:
+            UsageError: both say the same part; `where` names the other.
+        """
+        parts: dict[str, Any] = {}
+        for name, option in _OPTIONS.items():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine not in (None, "") and theirs not in (None, ""):
+                raise UsageError(
+                    f"{option} and {where} both say it: {mine} and {theirs}", where=where,
+                    hint=f"leave out {option}, or that part of {where}",
+                )  # fmt: skip
+            parts[name] = theirs if mine in (None, "") else mine
+        return Address(**parts)
+
+
+# Parts of a place, and the options that say one alone.
+_OPTIONS = {"layer": "--layer", "direction": "--direction", "units": "--unit", "times": "--at"}
+
+
+def parse_addresses(text: str, where: str) -> tuple[Address, tuple[str, ...]]:
+    """Read one address, or several symbols of one place: `f`, `z_f,f,c`, `f[3]@7,c[3]@7`.
+
+    Returns:
+        the place, without its symbol, and the symbols; () is all.
+
+    Raises:
+        UsageError: as `parse_address`; or the places differ.
+    """
+    if not text.strip():
+        return Address(), ()
+    try:
+        found = [parse_address(text.strip(), where)]  # a list of times has commas of its own
+    except UsageError:
+        words = re.findall(r"(?:\[[^\]]*\]|[^,\s\[])+", text)
+        found = [parse_address(word, where) for word in words]
+    places = dict.fromkeys(replace(each, symbol="") for each in found)
+    if len(places) != 1:
+        first, second, *_ = map(str, found)
+        raise UsageError(
+            f"{first} and {second} are different places", where=where,
+            hint="one place for all symbols, or a command for each",
+        )  # fmt: skip
+    return next(iter(places)), tuple(dict.fromkeys(each.symbol for each in found if each.symbol))
 
 
 def parse_address(text: str, where: str) -> Address:
@@ -100,7 +149,7 @@ def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
             chosen += range(first, last + 1) if word == "all" else [last]
             continue
         if not word or span is None or (span[1] and span[3] and not span[2]):
-            raise _bad_choice(text, match, option, f"'{word}' is not a choice", first)
+            raise _bad_choice(text, match, option, f"'{word}' is not a choice", first, last)
         begin = _bound(span[1], first, count, first)
         end = _bound(span[3], last, count, first) if span[2] else begin
         if span[2] and span[3] and first == 0:
@@ -120,16 +169,13 @@ def _bound(text: str | None, default: int, count: int, first: int) -> int:
 
 
 def _bad_choice(
-    text: str, match: re.Match[str], option: str, what: str, first: int, last: int | None = None
+    text: str, match: re.Match[str], option: str, what: str, first: int, last: int
 ) -> UsageError:
-    """An error that points at the word; its advice lies inside the range, where that is known."""
-    some = first if last is None else last
-    counting = "1:8 (1 to 8)" if first else "0:8 (0 to 7)"
-    forms = f"{option} {some}, {option} last or {option} all" if last is not None else (
-        f"{option} 3, {option} {counting}, {option} 1,5, {option} last or {option} all"
-    )  # fmt: skip
+    """An error that points at the word, with choices that are there."""
+    some, end = min(3, last), min(8, last + 1 - first)
+    span = f"1:{end} (1 to {end})" if first else f"0:{end} (0 to {end - 1})"
     return UsageError(
         f"{option}: {what}",
         where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
-        hint=forms,
+        hint=f"{option} {some}, {option} {span}, {option} last or {option} all",
     )

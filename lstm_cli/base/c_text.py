@@ -1,4 +1,4 @@
-"""What goes out as C: arrays, numbers, names and comments that any C99 or C++ compiler takes."""
+"""What goes out as C: arrays, numbers and names that any C99 or C++ compiler takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import safe
 
 # NumPy's type -> the type in C, and the mark behind a number of it.
 _TYPES = {
@@ -31,17 +30,6 @@ def guard(name: str) -> str:
 def identifier(name: str) -> str:
     """Return a name as C writes it."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
-
-
-def comment(text: str) -> str:
-    """Return a comment of one line that no text can close, continue or open anew.
-
-    Foreign text is shown in ASCII: not every compiler for a small machine reads more.
-    """
-    inner = safe(text).encode("ascii", "backslashreplace").decode()
-    # The blank keeps `*` and `/` apart; `??` would start a trigraph.
-    inner = re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", inner)
-    return f"/* {inner} */"
 
 
 def array_lines(name: str, array: Array) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What can go wrong, said in three lines: what, where, and what to try.
 
-The bottom floor: every other file may import this one, and it imports nothing of ours, so that
+The bottom floor: every other file may import this one, and it imports only the escapers, so that
 raising an error can never start an import loop.
 """
 
@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, NamedTuple
+
+from lstm_cli.base.foreign import safe as safe  # whoever raises an error writes it with this
 
 
 class ExitCode(IntEnum):
@@ -187,66 +189,6 @@ class OutputError(LstmStepError):
 
     code = "cannot_write"
     exit_code = ExitCode.CANNOT_WRITE
-
-
-# Controls, C1, bidirectional and zero-width marks, surrogates: what could move a cursor, hide
-# text or break a decoder when a file name or a key from a file reaches a terminal.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff]"
-)
-
-
-def safe(text: object) -> str:
-    """Return foreign text with every character that could steer a terminal shown as an escape."""
-    return _UNSAFE.sub(_escape, str(text))
-
-
-def _escape(match: re.Match[str]) -> str:
-    point = ord(match[0])
-    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
-
-
-def shell_word(text: object, *, file: bool = False) -> str:
-    """Return foreign text as one word of a command to paste: no shell finds more in it.
-
-    What would steer the terminal stands as octal bytes in $'…', which bash and zsh turn back.
-
-    Args:
-        text: an option's value, or a file's name.
-        file: whether it is the name of a file, which must not look like an option.
-    """
-    import shlex  # only where a command is proposed: a start should not pay for it
-
-    word = str(text)
-    if file and word.startswith("-") and word != "-":
-        word = f"./{word}"
-    if not _UNSAFE.search(word):
-        return shlex.quote(word)
-    return "$'" + "".join(map(_in_octal, word)) + "'"
-
-
-def _in_octal(letter: str) -> str:
-    if letter not in "\\'" and not _UNSAFE.match(letter):
-        return letter
-    # A byte that is no UTF-8, in a file's name, comes from Python as one of these.
-    byte = "\udc80" <= letter <= "\udcff"
-    data = letter.encode(errors="surrogateescape" if byte else "surrogatepass")
-    return "".join(f"\\{each:03o}" for each in data)
-
-
-def indented(text: str) -> str:
-    """Return safe text whose further lines stand under its first, so that a caret points right."""
-    return "\n       ".join(safe(line) for line in text.split("\n"))
-
-
-# What Markdown, or the HTML inside it, would take for its own.
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&$#!])")
-
-
-def markdown(text: object) -> str:
-    """Return foreign text that means nothing to Markdown, in a sentence or a cell of a table."""
-    return _MARKDOWN.sub(r"\\\1", safe(text))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

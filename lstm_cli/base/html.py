@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import safe
+from lstm_cli.base.foreign import Html, html
+from lstm_cli.base.numbers import significant
 
 # Grey at half strength stands out a little on white and on black alike.
 _LINE = "1px solid rgba(128, 128, 128, 0.5)"
@@ -20,21 +21,10 @@ _HEAD = f"border-bottom: {_LINE}; font-weight: 600"
 _TABLE = "border-collapse: collapse; margin: 4px 0 12px 0; white-space: nowrap"
 
 
-class Html(str):
-    """Text that is HTML already; any other text is escaped where it joins one."""
-
-
-def escaped(text: str) -> Html:
-    """Return foreign text as HTML that shows it, as it is where it is HTML already."""
-    import html  # a table of all its entities: only where a notebook asks
-
-    return text if isinstance(text, Html) else Html(html.escape(safe(text), quote=True))
-
-
 def element(tag: str, *inner: str, style: str = "") -> Html:
     """Return an element; `tag` and `style` are ours, `inner` may be anyone's."""
     opening = f'{tag} style="{style}"' if style else tag
-    return Html(f"<{opening}>{''.join(map(escaped, inner))}</{tag}>")
+    return Html(f"<{opening}>{''.join(map(html, inner))}</{tag}>")
 
 
 def page(*parts: Html) -> Html:
@@ -58,11 +48,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> Htm
     return element("table", element("tbody", *lines), style=_TABLE)
 
 
-def number(value: float) -> str:
-    """Return a number of six digits: 0.25, 1e-05, nan."""
-    return f"{value:.6g}"
-
-
 def values_table(rows: Iterable[tuple[str, str, str, Array]], most: int) -> Html:
     """Return a table of named vectors.
 
@@ -76,7 +61,7 @@ def values_table(rows: Iterable[tuple[str, str, str, Array]], most: int) -> Html
     head = ["", "name", "equation", *map(str, range(shown))]
     body = []
     for symbol, label, equation, values in given:
-        numbers = [number(float(value)) for value in values[:shown]]
+        numbers = [significant(value, 6) for value in values[:shown]]
         body.append([symbol, label, equation, *numbers, *[""] * (shown - len(numbers))])
         if widest > shown:
             body[-1].append(f"+ {len(values) - shown} more" if len(values) > shown else "")
@@ -87,4 +72,4 @@ def range_text(values: Array) -> str:
     """Return the least and the largest of an array's numbers: "-0.5 … 0.7", "" of none."""
     if not values.size:
         return ""
-    return f"{number(float(np.min(values)))} … {number(float(np.max(values)))}"
+    return f"{significant(np.min(values), 6)} … {significant(np.max(values), 6)}"

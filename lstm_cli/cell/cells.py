@@ -352,13 +352,12 @@ def with_activations(
         title: title of the new cell; by default the old one.
 
     Raises:
-        UsageError: an unknown activation.
+        UsageError: an unknown activation, or one that the cell has no place for.
     """
     rows: dict[str, str | Node] = {}
-    for symbols, text in ((GATES, gate), (("g",), candidate), (("h",), output)):
-        for symbol in symbols if text else ():
-            if symbol in cell.symbols:
-                rows[symbol] = _replace_activation(cell[symbol].expression, parse_activation(text))
+    for part, text in (("gate", gate), ("candidate", candidate), ("output", output)):
+        if text:
+            rows |= _with_activation(cell, part, parse_activation(text))
     given = ",".join(text or "-" for text in (gate, candidate, output))
     return cell.edit(rows, name=name or f"{cell.name}({given})", title=title or cell.title)
 
@@ -380,13 +379,53 @@ def parse_activation(text: str) -> Apply:
     return node
 
 
-def _replace_activation(expression: Node, activation: Apply) -> Node:
-    def change(node: Node) -> Node:
-        if isinstance(node, Apply) and is_activation(node.function):
-            return Apply(activation.function, (node.arguments[0], *activation.arguments[1:]))
-        return node
+# Where an activation stands, and the letters of rows whose part in c and h is not plain.
+_PARTS = {
+    "gate": ("on a gate", GATES, ("keep", "write", "show")),
+    "candidate": ("on the candidate", ("g",), ("propose",)),
+    "output": ("between c and h", (), ()),
+}
 
-    return rebuild(expression, change)
+
+def _with_activation(cell: Cell, part: str, activation: Apply) -> dict[str, Node]:
+    """Return the rows that have an activation of that part, with another in its place.
+
+    Raises:
+        UsageError: no row has one.
+    """
+    from lstm_cli.cell.roles import (  # a plain run has no need of it
+        is_layer,
+        pre_activations,
+        roles_of,
+    )
+
+    words, letters, deeds = _PARTS[part]
+    roles, layers = roles_of(cell), pre_activations(cell)
+    rows: dict[str, Node] = {}
+
+    def replaced(node: Node) -> Node:
+        if not isinstance(node, Apply) or not is_activation(node.function):
+            return node
+        read = set(names_in(node.arguments[0]))
+        of_c = "c" in read and not is_layer(node.arguments[0]) and not layers & read
+        if not (of_c if part == "output" else own):
+            return node
+        found.append(node)
+        return Apply(activation.function, (node.arguments[0], *activation.arguments[1:]))
+
+    for row in cell.equations:
+        role, found = roles.get(row.symbol), list[Node]()
+        own = role.deed in deeds if role else row.symbol in letters
+        made = rebuild(row.expression, replaced)
+        if found:
+            rows[row.symbol] = made
+    if not rows:
+        raise UsageError(
+            f"cell {safe(cell.name)} has no activation {words}",
+            where="--activations",
+            hint="leave that part empty: --activations 'hard_sigmoid,tanh,' names no third",
+        )
+    return rows
 
 
 def with_forget_bias(cell: Cell, bias: float) -> Cell:
@@ -413,13 +452,48 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
     return cell.edit({"z_f": term}, name=cell.name, title=cell.title)
 
 
+def _check_forget_gate(cell: Cell) -> None:
+    """Refuse a forget bias where z_f makes what writes or shows, as in `i * c_prev + f * g`."""
+    from lstm_cli.cell.roles import roles_of  # a plain run has no need of it
+
+    role = roles_of(cell).get("f")
+    if role is not None and role.deed != "keep":
+        keepers = [k for k, each in roles_of(cell).items() if each.deed == "keep"]
+        kept = f", {keepers[0]} is" if keepers else ""
+        raise CellError(
+            f"f of cell {safe(cell.name)} is no forget gate: it is no share of c_prev{kept}",
+            where="--forget-bias",
+            hint="leave --forget-bias out, and write the number into the table",
+        )
+
+
 def with_clip(cell: Cell, limit: float) -> Cell:
-    """Return the cell with every pre-activation clipped to ±limit (ONNX)."""
-    rows = {
-        k: substitute(cell[k].expression, {f"z_{k}": _clip(Name(f"z_{k}"), limit)})
-        for k in (*GATES, "g")
-        if k in cell.symbols
+    """Return the cell with every pre-activation cut to ±limit before its activation (ONNX).
+
+    Raises:
+        UsageError: the cell has no pre-activation.
+    """
+    from lstm_cli.cell.roles import is_layer, pre_activations  # a plain run has no need of it
+
+    layers = pre_activations(cell)
+    cut = {symbol: _clip(Name(symbol), limit) for symbol in layers}
+
+    def change(node: Node) -> Node:
+        if isinstance(node, Apply) and is_activation(node.function) and is_layer(node.arguments[0]):
+            return Apply(node.function, (_clip(node.arguments[0], limit), *node.arguments[1:]))
+        return node
+
+    changed = {
+        row.symbol: rebuild(substitute(row.expression, cut), change)
+        for row in cell.equations
+        if row.symbol not in layers
     }
+    rows = {symbol: made for symbol, made in changed.items() if made != cell[symbol].expression}
+    if not rows:
+        raise UsageError(
+            f"cell {safe(cell.name)} has no pre-activation to clip", where="--clip",
+            hint="leave --clip out, or write clip(…, -1, 1) into the table",
+        )  # fmt: skip
     return cell.edit(rows, name=cell.name, title=cell.title)
 
 
@@ -456,6 +530,7 @@ class Settings:
                 cell, gate=gate, candidate=candidate, output=output, name=cell.name
             )
         if self.forget_bias is not None:
+            _check_forget_gate(cell)
             cell = with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))
         if self.clip is not None:
             cell = with_clip(cell, _positive("--clip", self.clip))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
 
+from lstm_cli.base.numbers import shortest, typeset
 from lstm_cli.base.records import record
 from lstm_cli.cell.equations import (
     FUNCTIONS,
@@ -52,27 +53,6 @@ class Style:
     transposed: str = ".T"
     prime: str = "'"  # after a function's name: its derivative
     bracket: tuple[str, str] = ("(", ")")
-
-
-def number_text(value: float) -> str:
-    """Format a constant as the shortest text: 6, 0.2, -1e-05."""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-
-
-def number(value: float, digits: int) -> str:
-    """Format a number for a table with at most `digits` decimals and no trailing zeros.
-
-    A number that would be shown as 0, or be too long, is written with an exponent.
-    """
-    if value and (abs(value) >= 1e9 or round(abs(value), digits) == 0):
-        short = repr(float(value))
-        full = f"{value:.{max(digits - 1, 0)}e}"
-        mantissa, sign, power = full.partition("e")
-        bare = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-        return short if len(short) <= min(len(full), digits + 2) else bare + sign + power
-    fixed = f"{value:.{digits}f}"
-    fixed = fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
-    return "0" if fixed == "-0" else fixed
 
 
 def _unicode_name(name: str) -> str:
@@ -123,7 +103,7 @@ PLAIN = Style(
     operators={"+": " + ", "-": " - ", "*": " * ", "/": " / ", "@": " @ ", "neg": "-"},
     functions={},
     name=str,
-    number=number_text,
+    number=shortest,
     scale=" * ",
     apply=" @ ",
 )
@@ -139,7 +119,7 @@ UNICODE = Style(
     },
     functions={"sigmoid": "σ", "hard_sigmoid": "hard-σ", "hard_sigmoid_6": "hard-σ₆"},
     name=_unicode_name,
-    number=lambda value: number_text(value).replace("-", "−"),
+    number=lambda value: typeset(shortest(value)),
     scale="·",
     apply=" ",
     transposed="ᵀ",
@@ -155,7 +135,7 @@ LATEX = Style(
     | {name: _latex_function(name) for name in FUNCTIONS
        if name not in ("sigmoid", "tanh", "exp", "min", "max")},
     name=_latex_name,
-    number=number_text,
+    number=shortest,
     scale=r" \cdot ",
     apply=r"\, ",
     transposed=r"^{\top}",

@@ -150,9 +150,9 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
         and cell.shapes["h"] == (cell.shapes["c"])
     ):
         raise UsageError(
-            f"an output of size {sizes['P']} with {sizes['H']} units needs a projection",
+            f"h has {sizes['P']} numbers and c {sizes['H']}: without a projection they are as many",
             where=f"cell {cell.name}",
-            hint="--cell projection, or equal sizes",
+            hint="give h and c the same size, or --cell projection",
         )
     missing = [each for each in preset.needs if each not in cell.parameters]
     if missing:

@@ -7,14 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Protocol
 
 from lstm_cli.base.records import value_record
-from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Apply, Name, Node, Number, names_in
+from lstm_cli.cell.equations import Apply, Equation, Name, Node, Number, names_in
 
 Deed = Literal["keep", "write", "propose", "show"]
 DEEDS: tuple[Deed, ...] = ("keep", "write", "propose", "show")
+SUMS = ("+", "-", "neg")
+
+
+class Table(Protocol):
+    """What of a cell is read here: its rows, by symbol and in order."""
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """The rows."""
+        ...
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The rows' symbols."""
+        ...
+
+    def __getitem__(self, symbol: str) -> Equation: ...
+
+    def __hash__(self) -> int: ...
 
 
 @value_record
@@ -35,7 +53,7 @@ class Role:
     mixed: str = ""
 
 
-def kept_factor(cell: Cell) -> Node | None:
+def kept_factor(cell: Table) -> Node | None:
     """Factor of c_prev in c: `f`, `1 - u` or 1; None if c is not such a sum."""
     found = [_factors(term) for term, _ in _terms(cell["c"].expression) if _reads(term, "c_prev")]
     if len(found) != 1 or Name("c_prev") not in found[0]:
@@ -50,23 +68,27 @@ def kept_factor(cell: Cell) -> Node | None:
     return product
 
 
-@lru_cache(maxsize=64)
-def roles_of(cell: Cell) -> dict[str, Role]:
+@lru_cache(maxsize=1024)  # a diagnosis edits a cell in hundreds of ways
+def roles_of(cell: Table) -> dict[str, Role]:
     """Map symbols to roles for the rows whose role is clear from c and h; keepers first."""
     found: list[tuple[str, Role]] = []
     kept = kept_factor(cell)
     if kept is not None:
         found += _as_factor(cell, kept, Role("keep", Name("c_prev")))
-    for term, _ in _terms(cell["c"].expression):
+    terms = [term for term, _ in _terms(cell["c"].expression)]
+    for term in terms:
         match _factors(term):
             case [one, other] if names_in(one) and names_in(other) and not _reads(term, "c_prev"):
                 gate, new = (other, one) if _is_gate(cell, other, one) else (one, other)
+                if _read_by(terms, new) > 1:
+                    continue
                 found += _as_factor(cell, gate, Role("write", new))
                 if isinstance(new, Name):
                     found += _as_factor(cell, new, Role("propose", gate))
-    for term, mixed in _terms(cell["h"].expression):
+    mixtures = list(_terms(cell["h"].expression))
+    for term, mixed in mixtures:
         match _factors(term):
-            case [one, other]:
+            case [one, other] if _read_by([each for each, _ in mixtures], Name("c")) == 1:
                 gate, shown = (other, one) if names_in(one) == ["c"] else (one, other)
                 if names_in(shown) == ["c"]:
                     found += _as_factor(cell, gate, Role("show", shown, mixed=mixed))
@@ -77,6 +99,35 @@ def roles_of(cell: Cell) -> dict[str, Role]:
     for symbol, role in sorted(plain, key=lambda each: DEEDS.index(each[1].deed)):
         roles.setdefault(symbol, role)
     return roles
+
+
+def is_layer(node: Node) -> bool:
+    """Whether an expression reads x or h_prev through a matrix, as a pre-activation does."""
+    match node:
+        case Apply("@", (_, vector)):
+            return bool({"x", "h_prev"} & set(names_in(vector)))
+        case Apply(name, arguments) if name in SUMS:
+            return any(is_layer(each) for each in arguments)
+    return False
+
+
+def pre_activations(cell: Table) -> set[str]:
+    """Rows that are a layer, or add something to one; a state is none."""
+    found = set[str]()
+    for row in cell.equations:
+        added = row.expression
+        if is_layer(added) or (isinstance(added, Apply) and added.function in SUMS
+                               and found & set(names_in(added))):  # fmt: skip
+            found.add(row.symbol)
+    return found - {"c", "h"}
+
+
+def misnamed(cell: Table, base: Table) -> set[str]:
+    """Rows that an edit gave another part in c and h than their labels say, and their sums."""
+    roles = roles_of(cell)
+    other = {k for k, was in roles_of(base).items() if k in roles and roles[k].deed != was.deed}
+    sums = pre_activations(cell)
+    return other | {z for k in other for z in names_in(cell[k].expression) if z in sums}
 
 
 def _terms(node: Node, mixed: str = "") -> Iterator[tuple[Node, str]]:
@@ -107,7 +158,12 @@ def _reads(node: Node, name: str) -> bool:
     return name in names_in(node)
 
 
-def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
+def _read_by(terms: list[Node], part: Node) -> int:
+    """Number of terms that read a part: a share of what another term adds too is no share."""
+    return sum(bool(set(names_in(part)) & set(names_in(term))) for term in terms)
+
+
+def _as_factor(cell: Table, factor: Node, role: Role) -> list[tuple[str, Role]]:
     """Return the role with its symbol if a factor is a row's value or 1 minus that."""
     match factor:
         case Name(symbol) if symbol in cell.symbols:
@@ -117,12 +173,12 @@ def _as_factor(cell: Cell, factor: Node, role: Role) -> list[tuple[str, Role]]:
     return []
 
 
-def _is_gate(cell: Cell, one: Node, other: Node) -> bool:
+def _is_gate(cell: Table, one: Node, other: Node) -> bool:
     """Whether the first of two factors looks like the gate of the second."""
     return _is_share(cell, one) and not _is_share(cell, other)
 
 
-def _is_share(cell: Cell, node: Node) -> bool:
+def _is_share(cell: Table, node: Node) -> bool:
     """Whether an expression always lies between 0 and 1 by construction."""
     match node:
         case Name(symbol) if symbol in cell.symbols:

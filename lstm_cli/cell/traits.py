@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.cells import (
     Cell,
     cell_named,
@@ -17,7 +18,6 @@ from lstm_cli.cell.cells import (
     with_forget_bias,
 )
 from lstm_cli.cell.equations import Apply, Node, Number, is_activation
-from lstm_cli.cell.notation import number_text
 
 PLAIN_ACTIVATIONS = ("sigmoid", "tanh", "tanh")
 
@@ -115,7 +115,7 @@ def _activation(node: Node) -> str:
     if found is None:
         return ""
     constants = [each for each in found.arguments[1:] if isinstance(each, Number)]
-    inner = ", ".join(number_text(each.value) for each in constants)
+    inner = ", ".join(shortest(each.value) for each in constants)
     return f"{found.function}({inner})" if inner else found.function
 
 

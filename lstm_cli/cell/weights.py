@@ -17,7 +17,7 @@ import numpy as np
 
 from lstm_cli.base import html as html_text
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.base.errors import InputError, ShapeError, safe
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import describe, solve_sizes
@@ -114,12 +114,14 @@ def _frozen(array: Array) -> Array:
 
 def _check_names(cell: Cell, arrays: Mapping[str, Array], source: str) -> None:
     missing = [name for name in cell.parameters if name not in arrays]
+    if not any(name.startswith("b_") for name in arrays):  # then there need be none
+        missing = [name for name in missing if not name.startswith("b_")] or missing
     if missing:
         shape = describe(cell.parameters[missing[0]])
         raise InputError(
             f"{', '.join(missing)} missing: cell {cell.name} needs {missing[0]} {shape}",
             where=f"{source}, which has {', '.join(map(safe, arrays)) or 'nothing'}",
-            hint=suggest(missing[0], arrays) + "; or name the layout with --convention",
+            hint=f"add {', '.join(missing)}, or name the layout with --convention",
         )
     unknown = [name for name in arrays if name not in cell.parameters]
     if unknown:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from lstm_cli.base.errors import UsageError, shell_word
+from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _front as front
 from lstm_cli.commands._declared import for_typer
 from lstm_cli.commands._front import COMMANDS, MOVED
@@ -132,18 +132,21 @@ def _refuse_moved(args: list[str]) -> None:
     Raises:
         UsageError: names both.
     """
+    from lstm_cli.base.paste import FileName, command
+
     for place, word in enumerate(args[1:], 1):
         option, _, value = word.partition("=")
-        command = MOVED.get((args[0], option))
-        if command is None:
+        name = MOVED.get((args[0], option))
+        if name is None:
             continue
         rest = [*args[1:place], *args[place + 1 :]]
-        if not value and command == "grade" and rest[place - 1 :]:
+        if not value and name == "grade" and rest[place - 1 :]:
             value = rest.pop(place - 1)
-        line = " ".join(map(shell_word, ["lstm-step", command, *rest]))
-        if command == "grade" and value:
-            line += f" {shell_word(value, file=True)}"  # the answers come last
-        raise UsageError(f"{args[0]} {option} is a command of its own now: {command}", hint=line)
+        answers = [FileName(value)] if name == "grade" else []  # they come last
+        raise UsageError(
+            f"{args[0]} {option} is a command of its own now: {name}",
+            hint=command(name, *rest, *answers),
+        )
 
 
 app = typer.Typer(

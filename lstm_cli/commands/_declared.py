@@ -146,15 +146,6 @@ def differing(*groups: Any) -> dict[str, Any]:
     }
 
 
-def as_words(given: Mapping[str, Any]) -> list[str]:
-    """Return options and their values as the words of a command line."""
-    return [
-        word
-        for name, value in given.items()
-        for word in ([name] if value is True else [name, str(getattr(value, "value", value))])
-    ]
-
-
 def for_typer(function: Function) -> Function:
     """Make a command's function one that Typer can read: every option a parameter of its own."""
     from inspect import Parameter

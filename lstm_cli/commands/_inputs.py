@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.foreign import say
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option, options
 
@@ -26,6 +26,8 @@ _VECTOR = "numbers, @file or -"
 # A layer of so many units, or a file of so many bytes, has no matrix that is worth two threads.
 SMALL_UNITS = 64
 SMALL_BYTES = 256 * 2**10
+# More numbers than this are not typed.
+MOST_TYPED = 24
 # Formats that can hold many samples at once.
 _MANY = ("json", "jsonl", "npz")
 
@@ -84,7 +86,6 @@ class RunOptions:
     command: str = "lstm-step run"
     vectors: VectorOptions = VectorOptions()
     file: o.WeightFile = o.WeightFile()
-    side: o.SideOptions = o.SideOptions()
     preset: o.PresetOptions = o.PresetOptions()
     cell: o.CellOptions = o.CellOptions()
     numbers: o.NumberOptions = o.NumberOptions()
@@ -118,19 +119,39 @@ class RunOptions:
             raise UsageError(
                 "--x is missing: there is no input",
                 where=self.command,
-                hint=f"{self.command.removesuffix(' run')} --h 0,0.5,0.1,0.2,0.6 "
-                "--x -0.1,0.3,0.1,-0.25,0.1",
+                hint=self._example(c if h is None else h),
             )
         x = _chosen_sample(x, self.vectors.sample, chosen)
         model = self._model(x, h, c)
         return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)
 
+    def _example(self, state: Array | None) -> str:
+        """Return the command with an input that fits, and for `diagnose` with numbers to explain.
+
+        Raises:
+            LstmStepError: the weights that say how many numbers it takes cannot be read.
+        """
+        from lstm_cli.base.paste import command, option_words
+
+        first = self.file_model().first if self.file.weights else None
+        inputs = first.input_size if first else 2
+        if inputs > MOST_TYPED:
+            return f"give --x @FILE, {inputs} numbers a step"
+        name = self.command.removeprefix("lstm-step ").removesuffix("run")
+        size = self.preset.hidden_size or (inputs if state is None else state.shape[-1])
+        own: dict[str, object] = {"--x": ",".join(["0.5"] * inputs)}
+        if name == "diagnose":
+            own["--expect"] = "h=" + ",".join(["0.1"] * (first.output_size if first else size))
+        return command(name, *option_words({**own, **self.options()}))
+
     def file_model(self) -> Model:
         """Return the model that the options choose in `--weights`; errors as `read_weights`."""
-        return self.side.only(self.file.layout.read(self.file.weights, self.cell))
+        return self.file.layout.read(self.file.weights, self.cell)
 
-    def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace]]:
-        """Yield the samples in files, each with its run; the options fill what they leave out.
+    def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace, str]]:
+        """Yield the samples in files, each with its run and its file's name.
+
+        The options fill what the samples leave out.
 
         Raises:
             UsageError: an option that a sample leaves no room for.
@@ -141,18 +162,18 @@ class RunOptions:
 
         others = differing(self.vectors, self.preset).keys() - {"--x", "--steps"}
         refuse_beside("the file of samples", sorted(others), self.command)
-        if not self.file.weights:
-            refuse_idle(differing(self.side), "--weights", self.command)
         settings = self.file.sample_settings(
             self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype.value
         )
-        if settings.model is not None:
-            settings = replace(settings, model=self.side.only(settings.model))
         for file in find_files(files):
             for sample in read_samples(file):
                 if isinstance(sample, BadSample):
                     raise sample.error
-                yield sample, sample_trace(sample, settings)
+                yield sample, sample_trace(sample, settings), file
+
+    def options(self) -> dict[str, object]:
+        """Return the options that decide the run as they were given, for a command to paste."""
+        return o.pasteable(self)
 
     def _is_small(self) -> bool:
         """Whether no matrix product can be worth a second thread.
@@ -184,7 +205,6 @@ class RunOptions:
         check_source(self.file, self.preset, self.command)
         if self.file.weights:
             return self.file_model()
-        refuse_idle(differing(self.side), "--weights", self.command)
         return self._preset_model(x, h, c)
 
     def _preset_model(self, x: Array, h: Array | None, c: Array | None) -> Model:
@@ -220,7 +240,7 @@ def check_source(file: o.WeightFile, preset: o.PresetOptions, command: str) -> N
 def say_assumed(assumptions: Iterable[str]) -> None:
     """Say on stderr what was not given or left open, a line each, and how it was taken."""
     for each in assumptions:
-        print(f"assumed: {safe(each)}", file=sys.stderr)
+        say(f"assumed: {safe(each)}")
 
 
 def refuse_two_pipes(texts: dict[str, str]) -> None:

@@ -7,11 +7,13 @@ import contextlib
 import errno
 import gc
 import os
+import re
 import sys
 import warnings
 from typing import Any
 
-from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError, indented, shell_word
+from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError
+from lstm_cli.base.foreign import indented, shell_word
 from lstm_cli.base.version import __version__
 
 # What a shell sets when it asks, through Typer, what a word could become.
@@ -188,8 +190,10 @@ def _flush() -> None:
 
 
 def _usage_hint(message: str, command: str) -> str:
-    if "unexpected extra argument" in message:
+    if "unexpected extra argument" in message and re.search(r"\(-?[0-9.]", message):
         return "a vector with spaces needs quotes, as in --x '0 0.5'; or use commas"
+    if "No such option: --layer" in message:
+        return "--lstm NAME chooses an LSTM of a weight file, by its name or its number from 0"
     return f"{command} --help"
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from lstm_cli.base.errors import UsageError, suggest
-from lstm_cli.commands._declared import option, options
+from lstm_cli.base.address import EXAMPLE, Address, parse_addresses
+from lstm_cli.base.errors import UsageError
+from lstm_cli.base.foreign import shell_word
+from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,8 +86,8 @@ def complete_convention() -> list[str]:
 class LayoutOptions:
     """How a weight file is read: which LSTM of it, laid out how."""
 
-    layer: str = option(
-        "--layer",
+    lstm: str = option(
+        "--lstm",
         "-l",
         default="",
         metavar="NAME",
@@ -110,7 +112,7 @@ class LayoutOptions:
         place = place_of(path)
         with at_hand(place, place) as near:
             return read_weights(
-                near, layer=self.layer, cell=cell.named(), convention=self.convention or None,
+                near, lstm=self.lstm, cell=cell.named(), convention=self.convention or None,
                 edit=cell.edit, external=self.external,
             )  # fmt: skip
 
@@ -148,7 +150,7 @@ class WeightFile:
             )  # fmt: skip
 
         return SampleSettings(
-            model=self.model(cell), weights=self.weights, layer=self.layout.layer,
+            model=self.model(cell), weights=self.weights, lstm=self.layout.lstm,
             cell=cell.named(), edit=cell.edit, convention=self.layout.convention,
             external=self.layout.external, **others,
         )  # fmt: skip
@@ -275,14 +277,41 @@ class EngineOptions:
 
 @options("Show")
 class ChoiceOptions:
-    """Which units and steps are shown."""
+    """Which layers, steps, units and rows are shown; all of the run is computed."""
 
+    layer: str = option(
+        "--layer", default="", metavar="K", help="Only this layer of the run, from 0."
+    )
+    direction: Side | None = option("--direction", default=None, help="Only this direction.")
     unit: str = option(
         "--unit", "-u", default="", metavar="UNITS", help="Only these units: 3, 0:8, 0,2,5."
     )
     at: str = option(
         "--at", default="", metavar="STEPS", help="Only these steps: 3, 1:10, last, all."
     )
+    only: str = option(
+        "--only", default="", metavar="SYMBOLS",
+        help=f"Only these rows: z_f,f,c; or an address: {EXAMPLE}.",
+    )  # fmt: skip
+
+    def selection(self) -> tuple[Address, tuple[str, ...]]:
+        """Return the place that is chosen, and the symbols; () is all.
+
+        Raises:
+            UsageError: no number, no address, or a part that is said twice.
+        """
+        if (self.layer and not self.layer.isascii()) or not (self.layer or "0").isdecimal():
+            raise UsageError(
+                f"--layer is a number from 0, not '{self.layer}'", where="--layer",
+                hint=f"--lstm {shell_word(self.layer)} loads the LSTM of that name; --layer 0 "
+                "shows one layer of a stack",
+            )  # fmt: skip
+        own = Address(
+            int(self.layer) if self.layer else None, self.direction.value if self.direction else "",
+            units=self.unit, times=self.at,
+        )  # fmt: skip
+        place, symbols = parse_addresses(self.only, "--only")
+        return own.joined(place, "--only"), symbols
 
 
 @options("Show")
@@ -321,9 +350,11 @@ class ViewOptions:
         """The choice, still to be checked against a run; `target` is where the answer goes."""
         from lstm_cli.show.rows import View
 
+        place, symbols = self.choice.selection()
         return View(
-            self.notation.notation.value, self.digits.number(), self.choice.unit, self.choice.at,
-            target="" if target == "-" else target,
+            self.notation.notation.value, self.digits.number(), place.units, place.times,
+            target="" if target == "-" else target, layer=place.layer,
+            direction=place.direction, symbols=symbols,
         )  # fmt: skip
 
 
@@ -334,7 +365,7 @@ class FormatOptions:
     Attributes:
         formats: those of the command, its default first.
         piped: the default where the answer does not go to a terminal, if that is another.
-        json_is: the one that --json means.
+        json_is: the one that --json means, where the file's suffix does not tell.
     """
 
     formats: tuple[str, ...] = ()
@@ -354,28 +385,15 @@ class FormatOptions:
         "--output", "-o", default="-", metavar="FILE", help="Write here, whole or not at all."
     )
 
-    def is_on_terminal(self) -> bool:
-        """Whether the answer goes to somebody who looks at it."""
-        return self.output == "-" and sys.stdout.isatty()
-
     def pick(self) -> str:
-        """Return the format: the one asked for, else the command's own for a terminal or a pipe.
+        """Return the format of the answer; errors as `choose_format`."""
+        from lstm_cli.files.output import choose_format
 
-        Raises:
-            UsageError: unknown, or two that contradict each other.
-        """
-        if self.as_json and self.format_ not in ("", self.json_is):
-            raise UsageError(
-                f"--json and -f {self.format_} contradict each other", where="-f",
-                hint="keep one of them",
-            )  # fmt: skip
-        name = self.json_is if self.as_json else self.format_
-        if not name:
-            return self.formats[0] if self.is_on_terminal() else self.piped or self.formats[0]
-        if name not in self.formats:
-            hint = suggest(name, self.formats)
-            raise UsageError(f"unknown format '{name}'", where="-f", hint=hint)
-        return name
+        first = self.formats[0]
+        return choose_format(
+            self.output, self.format_, self.as_json, self.formats, (first, self.piped or first),
+            json_lines=self.json_is == "jsonl",
+        )  # fmt: skip
 
 
 @options("Output")
@@ -401,7 +419,9 @@ class ColorOptions:
             return
         encoding = "utf-8" if output != "-" else sys.stdout.encoding
         buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
-        draw(make_console(self.color, buffer))
+        # What the environment says is of where people look, not of files.
+        in_file = output != "-" and self.color is Color.AUTO
+        draw(make_console(Color.NEVER if in_file else self.color, buffer))
         buffer.seek(0)
         write_out([line.rstrip() + "\n" for line in buffer], output)
 
@@ -426,6 +446,16 @@ class ToleranceOptions:
         if self.atol is not None and not 0 <= self.atol < math.inf:
             raise UsageError(f"--atol is {self.atol}", where="--atol", hint="--atol 1e-6")
         return self.atol
+
+
+def pasteable(*groups: Any) -> dict[str, object]:
+    """Return the options that are not at their default, their values as a command has them."""
+    from lstm_cli.base.paste import FileName
+
+    given = differing(*groups)
+    table = given.get("--cell", "").lower().endswith(".toml")
+    files = ("--weights", "--cell") if table else ("--weights",)
+    return {name: FileName(value) if name in files else value for name, value in given.items()}
 
 
 def names_in(text: str) -> tuple[str, ...]:

@@ -198,6 +198,8 @@ class _Evaluation:
                     outputs.append(self._run(number, direction, alive, inputs, level < last_layer))
             still = self.excess[alive] <= self.give_up
             alive = alive[still]
+            if not len(alive):
+                break
             if level < last_layer:
                 inputs = np.concatenate([each[still] for each in outputs], axis=-1)
         return Verdicts(self.excess, self.difference, self.kept)

@@ -26,8 +26,10 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base import html as html_text
+from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import ArgumentError, InputError, ShapeError, UsageError, kind_of, safe
+from lstm_cli.base.foreign import Html
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
@@ -141,8 +143,45 @@ class Trace(_BySymbol):
     engine: str = "table"
 
     def __getitem__(self, symbol: str) -> Array:
-        """Return a symbol `(…, T, n)` of the last layer, directions concatenated."""
-        return np.concatenate([each.values[symbol] for each in self.last_layer], axis=-1)
+        """Return a symbol `(…, T, n)` of the last layer, directions concatenated.
+
+        An address names more: `trace["layer0.backward.f"]`, `trace["f[3]@7"]`. One unit or one
+        input time alone leaves its axis out, as an integer index does.
+
+        Raises:
+            KeyError: the run has no such value.
+        """
+        layers = self.last_layer
+        if symbol in layers[0].values:
+            return np.concatenate([each.values[symbol] for each in layers], axis=-1)
+        try:
+            return self._at(parse_address(symbol, "trace"))
+        except UsageError as error:
+            raise KeyError(f"{symbol}: {error.what}") from None
+
+    def _at(self, address: Address) -> Array:
+        """Values at an address.
+
+        Raises:
+            KeyError: no such layer, direction or symbol.
+            UsageError: no such unit or time.
+        """
+        level = self.layers[-1].layer if address.layer is None else address.layer
+        symbol = "h" if address.symbol in ("", "output") else address.symbol
+        parts = [each.values[symbol] for each in self.layers
+                 if each.layer == level and address.direction in ("", each.direction)]  # fmt: skip
+        values = np.concatenate(parts, axis=-1) if parts else np.empty((0, 0))
+        if not parts or not address.symbol:
+            raise KeyError(str(address))
+        if address.units:
+            units = choose(address.units, values.shape[-1], "units")
+            values = values[..., units[0] if address.units.isdecimal() else units]
+        if address.times:
+            times = [t - 1 for t in choose(address.times, self.steps, "times", first=1)]
+            axis = values.ndim - (1 if address.units.isdecimal() else 2)
+            single = address.times.isdecimal() or address.times == "last"
+            values = np.take(values, times[0] if single else times, axis=axis)
+        return values
 
     def __iter__(self) -> Iterator[str]:
         first, *others = (each.values for each in self.last_layer)
@@ -235,7 +274,7 @@ def _facts(trace: Trace) -> str:
     return f"{trace.model.first.described} · weights {trace.model.source} · {' · '.join(facts)}"
 
 
-def _layer_html(each: LayerTrace) -> Iterator[html_text.Html]:
+def _layer_html(each: LayerTrace) -> Iterator[Html]:
     """Yield the first and last steps of a layer as tables of equations and values."""
     written = [(row, *write_equation(row, UNICODE)) for row in each.cell.equations]
     times = [t for t in range(1, each.steps + 1) if t <= 2 or t > each.steps - 2]
@@ -526,7 +565,9 @@ def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
     return ShapeError(
         f"--{symbol} has {got}, the model needs {wanted}",
         where=f"--{symbol}",
-        hint="one row per layer and direction: layer 0 forward, layer 0 backward, layer 1 …",
+        hint=f"give {wanted}, separated by commas, or leave it out for zeros"
+        if len(model.runs) == 1
+        else "one row per layer and direction: layer 0 forward, layer 0 backward, layer 1 …",
     )
 
 

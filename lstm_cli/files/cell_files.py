@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lstm_cli.base.errors import CellError, InputError, safe, suggest
 from lstm_cli.cell.cells import Cell, cell_named, parse_table
 from lstm_cli.cell.notation import write
+from lstm_cli.cell.roles import misnamed
 from lstm_cli.files.safe import read_text
 
 _KEYS = ("name", "title", "source", "equations", "base", "edit")
@@ -80,7 +82,10 @@ def _edited(document: dict[str, Any], name: str, title: str, place: str) -> Cell
         parse_table("\n".join(f"{s} = {t}" for s, t in _plain(cell)), f"{place}, edited table")
     except CellError as error:
         raise error if place in error.where else error.within(place) from None
-    return cell
+    # In `c = i * c_prev + f * g` f is no forget gate, whatever it was called before.
+    other = misnamed(cell, base)
+    rows = (replace(row, label="") if row.symbol in other else row for row in cell.equations)
+    return replace(cell, equations=tuple(rows)) if other else cell
 
 
 def _plain(cell: Cell) -> list[tuple[str, str]]:

@@ -32,8 +32,8 @@ def noting_reads() -> Iterator[None]:
 
 def note_read(file: str | Path | int, name: str = "") -> None:
     """Record a file that this command reads: a local or remote path, or an open descriptor."""
-    if _noted is not None and (identity := _identity(file)) is not None:
-        _noted.setdefault(identity, safe(name or file))
+    if _noted is not None and (place := identity(file)) is not None:
+        _noted.setdefault(place, safe(name or file))
 
 
 def note_stdin() -> None:
@@ -42,26 +42,22 @@ def note_stdin() -> None:
         note_read(sys.stdin.fileno(), "stdin")
 
 
-def check_stdout_unread() -> None:
-    """Refuse to append answers to their own input: `batch in.jsonl >> in.jsonl`.
-
-    Raises:
-        OutputError: see `check_unread`.
-    """
-    try:
-        stdout = sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or not a real file
-        return
-    check_unread(stdout, "stdout")
+def noted_reads() -> int:
+    """Number of files recorded so far."""
+    return len(_noted or ())
 
 
-def check_unread(target: Path | int, called: str = "") -> None:
+def check_unread(target: Path | int | None, called: str = "") -> None:
     """Refuse to write to a file that this command reads, through any link or spelling.
+
+    Args:
+        target: a path, an open file, or None for what is none of the system's.
+        called: its name in the message.
 
     Raises:
         OutputError: the file is also read; the message has both names.
     """
-    name = _noted.get(_identity(target)) if _noted else None
+    name = _noted.get(identity(target)) if _noted else None
     if name is None:
         return
     shown = safe(called or target)
@@ -69,8 +65,10 @@ def check_unread(target: Path | int, called: str = "") -> None:
     raise OutputError(f"cannot write: {shown} {also}", where=shown, hint="name another file")
 
 
-def _identity(file: str | Path | int) -> object:
+def identity(file: str | Path | int | None) -> object:
     """Identity shared by all names of a file; None if there is no file to lose."""
+    if file is None:
+        return None
     try:
         status = os.stat(file)
     except TypeError:

@@ -27,6 +27,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, caret, safe
+from lstm_cli.base.foreign import say
 from lstm_cli.files.inputs_read import note_read, note_stdin
 from lstm_cli.files.remote import is_remote, open_remote
 
@@ -73,7 +74,7 @@ def read_stdin(place: str) -> str:
     if sys.stdin is None:
         raise InputError("stdin is closed", where=place, hint="pipe the data in, or use @FILE")
     if sys.stdin.isatty():
-        print(f"reading {place} from the terminal; end with Ctrl-D", file=sys.stderr)
+        say(f"reading {place} from the terminal; end with Ctrl-D")
     note_stdin()
     return decode(_read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
 

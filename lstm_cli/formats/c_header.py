@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import array_lines, comment, guard
+from lstm_cli.base.c_text import array_lines, guard
+from lstm_cli.base.foreign import c_comment
 from lstm_cli.formats.contents import Package
 
 
@@ -16,7 +17,7 @@ def write(package: Package, path: Path) -> bytes:
     """Make the header's text, with the shortest numbers that read back unchanged."""
     own = guard(path.name)
     lines = [
-        comment(f"LSTM weights, convention {package.convention}, by lstm-step."),
+        c_comment(f"LSTM weights, convention {package.convention}, by lstm-step."),
         f"#ifndef {own}",
         f"#define {own}",
     ]

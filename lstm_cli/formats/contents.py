@@ -19,6 +19,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import InputError, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_AXES, open_checked
@@ -30,7 +31,12 @@ class Info:
     """A tensor's shape and dtype, known without its numbers."""
 
     shape: tuple[int, ...]
-    dtype: str
+    dtype: Foreign
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], dtype: str) -> Info:
+        """Info of a shape and of what the file calls its type."""
+        return cls(shape, Foreign.of(dtype))
 
 
 class Tensors(Mapping[str, Array]):
@@ -207,7 +213,7 @@ def in_memory(arrays: Mapping[str, Any]) -> Contents:
             too deep.
     """
     found = {name: _array(value, name) for name, value in _named(arrays) if _is_array(value)}
-    infos = {name: Info(array.shape, array.dtype.name) for name, array in found.items()}
+    infos = {name: Info.of(array.shape, array.dtype.name) for name, array in found.items()}
 
     def load(name: str) -> Array:
         if found[name].dtype.kind in _NOT_REAL:
@@ -355,7 +361,8 @@ def stored_contents(path: Path, tensors: Mapping[str, StoredTensor]) -> Contents
 
     def load(name: str) -> Array:
         info, place = tensors[name].info, f"{safe(path)}, key {safe(name)}"
-        return shaped(read_numbers(path, tensors[name].spans, info.dtype, place), info.shape, place)
+        row = read_numbers(path, tensors[name].spans, info.dtype.text, place)
+        return shaped(row, info.shape, place)
 
     return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
 
@@ -403,8 +410,9 @@ def check_readable(dtype: str, size: int, place: str) -> None:
 
 def checked_size(info: Info, place: str) -> int:
     """Size in bytes of a tensor's numbers; errors as `check_readable`."""
-    size = size_of(info.shape, info.dtype) if info.dtype in CODES else 0
-    check_readable(info.dtype, size, place)
+    dtype = info.dtype.text
+    size = size_of(info.shape, dtype) if dtype in CODES else 0
+    check_readable(dtype, size, place)
     return size
 
 

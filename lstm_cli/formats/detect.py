@@ -17,6 +17,8 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.foreign import Foreign
+from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Tensors, Undecided
@@ -38,7 +40,7 @@ class Found:
         undecided: two readings that give different numbers, with the options that choose one.
     """
 
-    name: str
+    name: Foreign
     convention: Convention
     parts: Mapping[Place, Part]
     known_by: tuple[str, ...]
@@ -79,7 +81,9 @@ def _from_block(block: Block, convention: Convention | None) -> Found:
     row = convention or CONVENTIONS[block.convention]
     parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
     undecided = None if convention else block.undecided
-    return Found(block.name, row, parts, block.known_by, block.open, undecided=undecided)
+    return Found(
+        Foreign.of(block.name), row, parts, block.known_by, block.open, undecided=undecided
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +104,7 @@ class _Group:
         leaves_open = () if told or not self.row.leaves_open else (self.row.leaves_open,)
         name, names = self.prefix.rstrip("._/"), frozenset(self.names)
         parts = dict(self._parts(tensors))
-        return Found(name, self.row, parts, (known,), leaves_open, names)
+        return Found(Foreign.of(name), self.row, parts, (known,), leaves_open, names)
 
     def _parts(self, tensors: Tensors) -> Iterator[tuple[Place, Part]]:
         for (level, direction), keys in sorted(self.keys.items(), key=_forward_first):
@@ -357,8 +361,8 @@ def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
         )
     if traits.forget_bias:
         yield (
-            f"the run time adds {traits.forget_bias:g} to the forget gate, which no tensor holds "
-            f"({row.source}); a port that leaves it out differs from step 2 on"
+            f"the run time adds {shortest(traits.forget_bias)} to the forget gate, which no tensor "
+            f"holds ({row.source}); a port that leaves it out differs from step 2 on"
         )
     if row.name == "tflite" and traits.cell_clip == 10.0:
         yield (

@@ -153,7 +153,7 @@ class _MsgpackWalker(BoundedCursor):
         shape, chunks = (self._in_order(chunked.get(key)) for key in ("shape", "chunks"))
         if not chunks or not all(isinstance(chunk, StoredTensor) for chunk in chunks):
             self.fail("a chunked array has no chunks")
-        dtypes = {chunk.info.dtype for chunk in chunks}
+        dtypes = {chunk.info.dtype.text for chunk in chunks}
         if len(dtypes) > 1:
             self.fail("the chunks of an array differ in dtype")
         spans = tuple(span for chunk in chunks for span in chunk.spans)
@@ -169,7 +169,7 @@ class _MsgpackWalker(BoundedCursor):
         there = sum(count for _, count in spans)
         if dtype in CODES and size_of(shape, dtype) != there:
             self.fail(f"shape {list(shape)} of {dtype} is not {there:,} bytes")
-        return StoredTensor(Info(shape, dtype), spans)
+        return StoredTensor(Info.of(shape, dtype), spans)
 
 
 _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}

@@ -192,7 +192,7 @@ def _info(dataset: Any, place: str) -> Info:
     other = "virtual" if dataset.is_virtual else "external" if dataset.external else ""
     if other:
         raise _refused(f"the numbers of this {other} dataset lie in another file", place)
-    return Info(tuple(dataset.shape or ()), str(dataset.dtype))
+    return Info.of(tuple(dataset.shape or ()), str(dataset.dtype))
 
 
 def library() -> Any:

@@ -804,7 +804,7 @@ def _checked(file: Hdf5, path: str, keys: dict[str, str], convention: str) -> It
     units = _units_by_gate(infos) if convention == "keras-1" else _units_of(infos)
     if not units:
         return
-    if infos.get("bias", Info((), "")).shape == (8 * units,):
+    if infos.get("bias", Info.of((), "")).shape == (8 * units,):
         convention = "keras-cudnn"
     if convention != "keras-1":
         keys = {key: keys[key] for key in _VARIABLES if key in keys}

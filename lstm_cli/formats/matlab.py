@@ -60,9 +60,9 @@ def read(path: Path) -> Contents:
     notes = tuple(
         f"{safe(name)} is a MATLAB {safe(each.info.dtype)}: its weights are not read"
         for name, each in arrays.items()
-        if each.info.dtype.startswith("object")
+        if each.info.dtype.startswith(b"object")
     )
-    if notes and not any(each.info.dtype in CODES for each in arrays.values()):
+    if notes and not any(each.info.dtype.text in CODES for each in arrays.values()):
         raise InputError(notes[0], where=place, hint=_SAVE_ARRAYS)
 
     def load(name: str) -> Array:
@@ -94,7 +94,7 @@ def _byte_order(head: bytes, place: str) -> Order:
 
 def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array:
     """Read an array's numbers in its class and shape."""
-    if array.info.dtype.startswith("object"):
+    if array.info.dtype.startswith(b"object"):
         raise InputError(f"a MATLAB {safe(array.info.dtype)}", where=place, hint=_SAVE_ARRAYS)
     checked_size(array.info, place)
     if array.element[2] != _COMPRESSED:
@@ -104,7 +104,7 @@ def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array
         data = _unpacked(path, array, place)
         row = decoded(np.frombuffer(data, dtype=np.uint8), array.stored, big_endian=order == "big")
     with np.errstate(all="ignore"):
-        numbers = row.astype(CODES[array.info.dtype])
+        numbers = row.astype(CODES[array.info.dtype.text])
     # MATLAB stores a class in a smaller type only where that loses nothing.
     if not np.array_equal(numbers, row, equal_nan=numbers.dtype.kind == "f"):
         raise _damaged(f"numbers that are not of class {safe(array.info.dtype)}", place)
@@ -321,7 +321,7 @@ class _ElementWalker(BoundedCursor):
                 cells.append(value)
             return _numbered(cells)
         if kind not in CODES or flags & 0x800:
-            return _MatArray(Info(shape, "complex " + kind if flags & 0x800 else kind))
+            return _MatArray(Info.of(shape, "complex " + kind if flags & 0x800 else kind))
         return self._array(kind, shape, at, end)
 
     def _array(self, kind: str, shape: tuple[int, ...], at: int, end: int) -> _MatArray:
@@ -329,7 +329,7 @@ class _ElementWalker(BoundedCursor):
         dtype = _STORED_TYPES.get(stored)
         if dtype is None or count != math.prod(shape) * np.dtype(CODES[dtype]).itemsize:
             self.refuse(f"shape {list(shape)} is not {count:,} bytes of type {stored}", at)
-        return _MatArray(Info(shape, kind), dtype, self.origin, start, count)
+        return _MatArray(Info.of(shape, kind), dtype, self.origin, start, count)
 
     def _child(self, at: int, end: int, depth: int) -> tuple[str, Any, int]:
         """Read the matrix at a byte: its name, its value and the position of the next element."""
@@ -342,7 +342,7 @@ class _ElementWalker(BoundedCursor):
         name, at = self._text(at, end)
         _, at = self._text(at, end)
         kind, _ = self._text(at, end)
-        return name, _MatArray(Info((), f"object of class {kind}"))
+        return name, _MatArray(Info.of((), f"object of class {kind}"))
 
     def _dimensions(self, at: int, end: int) -> tuple[tuple[int, ...], int]:
         _, start, count, following = self.element(at, end)

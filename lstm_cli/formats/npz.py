@@ -26,7 +26,7 @@ def read(path: Path) -> Contents:
             )
         return array
 
-    infos = {name: Info(shape, dtype) for name, (shape, dtype) in npz_headers(path).items()}
+    infos = {name: Info.of(shape, dtype) for name, (shape, dtype) in npz_headers(path).items()}
     return Contents(Tensors(infos, load))
 
 

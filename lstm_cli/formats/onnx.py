@@ -739,7 +739,7 @@ class _TensorSource:
             data = np.frombuffer(raw, dtype=np.uint8)
         else:
             return self._typed(tensor, info, place).reshape(info.shape)
-        return decoded(data, info.dtype).reshape(info.shape)
+        return decoded(data, info.dtype.text).reshape(info.shape)
 
     def _typed(self, tensor: Any, info: Info, place: str) -> Array:
         """Read numbers from the field of their type, as a flat array."""
@@ -748,9 +748,9 @@ class _TensorSource:
             raise _mismatch(info, f"{len(field):,} numbers", place)
         self.budget.take(8 * len(field))
         values = np.array(field)
-        if info.dtype in _BITS:
-            return decoded(values.astype(np.uint16).view(np.uint8), info.dtype)
-        return values.astype(info.dtype)
+        if info.dtype.text in _BITS:
+            return decoded(values.astype(np.uint16).view(np.uint8), info.dtype.text)
+        return values.astype(info.dtype.text)
 
     def _external(self, tensor: Any, size: int, place: str) -> Array:
         """Read the bytes of a tensor from a file beside the model."""
@@ -790,7 +790,7 @@ def _info_of(tensor: Any, place: str) -> Info:
         InputError: the shape is not one.
     """
     dtype = _TYPES.get(tensor.data_type, (f"ONNX type {tensor.data_type}", ""))[0]
-    return Info(shape_from(list(tensor.dims), place), dtype)
+    return Info.of(shape_from(list(tensor.dims), place), dtype)
 
 
 def _count_from(text: str, what: str, place: str) -> int:
@@ -841,7 +841,7 @@ def _unsafe(what: str, place: str) -> NoReturn:
 
 def _mismatch(info: Info, there: str, place: str) -> InputError:
     return _damaged(
-        f"the tensor is declared {info.dtype} {list(info.shape)}; it has {there}", place
+        f"the tensor is declared {safe(info.dtype)} {list(info.shape)}; it has {there}", place
     )
 
 
@@ -875,6 +875,9 @@ def write(package: Package, path: Path) -> bytes:
     first = package.traits[(0, sides[0])]
     if any(package.traits[(0, side)].clip != first.clip for side in sides):
         raise InputError("the directions clip differently", hint="ONNX has one clip for both")
+    if any(package.traits[(0, side)].coupled != first.coupled for side in sides):
+        raise InputError("one direction alone couples its gates",
+                         hint="ONNX has one input_forget for both: --direction")  # fmt: skip
     inputs, hidden, _ = package.sizes[(0, sides[0])]
     count = len(sides)
     stacked = {

@@ -14,14 +14,8 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array, to_numpy
-from lstm_cli.base.errors import (
-    ArgumentError,
-    InputError,
-    LstmStepError,
-    kind_of,
-    safe,
-    shell_word,
-)
+from lstm_cli.base.errors import ArgumentError, InputError, LstmStepError, kind_of, safe
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import solve_sizes
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits, build_cell, traits_of
@@ -55,7 +49,7 @@ def read_contents(path: Path, *, external: bool = False) -> Contents:
 def read_weights(
     path: str | PathLike[str],
     *,
-    layer: str = "",
+    lstm: str = "",
     cell: Cell | None = None,
     convention: str | None = None,
     edit: Edit | None = None,
@@ -65,7 +59,7 @@ def read_weights(
 
     Args:
         path: a file of a format in `FORMATS`.
-        layer: which LSTM, by its name in the file or its number from 0, where there are several.
+        lstm: which LSTM, by its name in the file or its number from 0, where there are several.
         cell: the table of equations; None takes the file's own variant of the LSTM.
         convention: the layout's name; None lets names and shapes decide.
         edit: a final edit of the table (a forget bias, a clip).
@@ -78,7 +72,7 @@ def read_weights(
     """
     need_path(path, "read_weights")
     contents = read_contents(Path(path), external=external)
-    return model_from(contents, str(path), layer=layer, cell=cell, convention=convention, edit=edit)
+    return model_from(contents, str(path), lstm=lstm, cell=cell, convention=convention, edit=edit)
 
 
 def need_path(path: object, call: str) -> None:
@@ -98,7 +92,7 @@ def model_from_arrays(
     arrays: Mapping[str, Any] | Sequence[Any],
     *,
     source: str = "arrays",
-    layer: str = "",
+    lstm: str = "",
     cell: Cell | None = None,
     convention: str | None = None,
     edit: Edit | None = None,
@@ -111,7 +105,7 @@ def model_from_arrays(
             (a state dict may hold settings) are skipped. Or the list of one Keras layer's
             `get_weights()`: kernel `(I, 4·H)`, recurrent kernel `(H, 4·H)`, bias `(4·H,)`.
         source: their name in messages.
-        layer: as `read_weights`, like the following arguments.
+        lstm: as `read_weights`, like the following arguments.
         cell: as `read_weights`.
         convention: as `read_weights`.
         edit: as `read_weights`.
@@ -128,7 +122,7 @@ def model_from_arrays(
         raise _no_arrays(arrays)
     contents = in_memory(arrays)
     return model_from(
-        contents, source, layer=layer, cell=cell, convention=convention, edit=edit
+        contents, source, lstm=lstm, cell=cell, convention=convention, edit=edit
     )  # fmt: skip
 
 
@@ -174,7 +168,7 @@ def model_from(
     contents: Contents,
     source: str,
     *,
-    layer: str = "",
+    lstm: str = "",
     cell: Cell | None = None,
     convention: str | None = None,
     edit: Edit | None = None,
@@ -197,7 +191,7 @@ def model_from(
     found = find_lstms(contents, place, row)
     if not found:
         raise _nothing_found(contents, place, row)
-    chosen = choose_lstm(found, layer, place, contents.refused)
+    chosen = choose_lstm(found, lstm, place, contents.refused)
     if not contents.blocks:
         refuse_strangers(contents, found, place)
     if chosen.undecided and cell is None and not _sets_activations(edit):
@@ -262,15 +256,15 @@ def refuse_strangers(contents: Contents, found: list[Found], place: str) -> None
 
 
 def choose_lstm(
-    found: list[Found], layer: str, place: str, refused: Mapping[str, str] | None = None
+    found: list[Found], lstm: str, place: str, refused: Mapping[str, str] | None = None
 ) -> Found:
-    """Choose the LSTM of `--layer`, by name or number.
+    """Choose the LSTM of `--lstm`, by name or number.
 
     Args:
         found: those that can be read.
-        layer: a name, the end of one, a number, or "".
+        lstm: a name, the end of one, a number, or "".
         place: the file, for messages.
-        refused: those that cannot be read: name -> why. They count where no layer is given: it is
+        refused: those that cannot be read: name -> why. They count where none is named: it is
             then as unclear which one is meant as among several that can be read.
 
     Raises:
@@ -278,29 +272,29 @@ def choose_lstm(
             one cannot be read.
     """
     refused = refused or {}
-    names, layer = [each.name for each in found], layer.rstrip("._/")
+    names, lstm = [each.name.text for each in found], lstm.rstrip("._/")
     shown = ", ".join(f"{i}: {safe(name) or '(unnamed)'}" for i, name in enumerate(names))
-    if not layer and len(found) == 1 and not refused:
+    if not lstm and len(found) == 1 and not refused:
         return found[0]
-    if layer in names:
-        return found[names.index(layer)]
-    if layer.isdecimal() and int(layer) < len(found):
-        return found[int(layer)]
-    ending = [each for each in found if layer and each.name.endswith(layer)]
-    unread = [why for name, why in refused.items() if layer and name.endswith(layer)]
+    if lstm in names:
+        return found[names.index(lstm)]
+    if lstm.isdecimal() and int(lstm) < len(found):
+        return found[int(lstm)]
+    ending = [each for each in found if lstm and each.name.text.endswith(lstm)]
+    unread = [why for name, why in refused.items() if lstm and name.endswith(lstm)]
     if len(ending) == 1 and not unread:
         return ending[0]
-    what = f"no LSTM '{safe(layer)}' in the file" if layer else f"the file has {len(found)} LSTMs"
-    if layer in refused or (len(unread) == 1 and not ending):
-        what = refused.get(layer) or unread[0]
-    elif refused and not layer:
+    what = f"no LSTM '{safe(lstm)}' in the file" if lstm else f"the file has {len(found)} LSTMs"
+    if lstm in refused or (len(unread) == 1 and not ending):
+        what = refused.get(lstm) or unread[0]
+    elif refused and not lstm:
         what = "some LSTMs in the file cannot be read: say which one you mean"
     # A name that cannot be typed, or that looks like an option, is replaced by its number.
     plain = names[0] == safe(names[0]).rstrip("._/") and not names[0].startswith("-")
     raise InputError(
         what,
         where="; ".join((f"{place}: {shown}", *list(refused.values())[:8])),
-        hint=f"choose one: --layer {shell_word(names[0]) if plain and names[0] else '0'}",
+        hint=f"choose one: --lstm {shell_word(names[0]) if plain and names[0] else '0'}",
     )
 
 
@@ -329,7 +323,7 @@ def assemble(
     stack = tuple(Layer(layers[level]) for level in sorted(layers))
     return Model(
         stack,
-        source=f"{source}, {found.name}" if found.name else source,
+        source=f"{source}, {found.name.text}" if found.name else source,
         convention=found.convention.name,
         assumptions=tuple(assumptions),
     )
@@ -363,7 +357,8 @@ def _with_biases(
 ) -> tuple[dict[str, Array], list[str]]:
     """Add zero biases where the file has none at all, with a note that says so."""
     biases = [name for name in cell.parameters if name.startswith("b_")]
-    if not biases or any(name in parameters for name in biases):
+    others = cell.parameters.keys() - set(biases)
+    if not biases or any(name in parameters for name in biases) or others - parameters.keys():
         return parameters, []
     shapes = {name: dims for name, dims in cell.shapes.items() if name not in biases}
     try:

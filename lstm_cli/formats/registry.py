@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_cli.base.errors import InputError, UsageError, safe, suggest
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.formats.contents import Contents, Package
 
 # The first bytes that two formats and their readers share.
@@ -236,10 +237,13 @@ def format_to_write(path: Path) -> Format:
     row = next((row for row in WRITTEN if name.endswith(row.writes)), None)
     if row is None:
         known = [suffix for row in WRITTEN for suffix in row.writes]
+        longer = [each for each in known if path.suffix and each.endswith(path.suffix.lower())]
         raise UsageError(
             f"no way to write '{safe(path.suffix)}' files",
             where=safe(path),
-            hint=suggest(path.suffix, known),
+            hint=shell_word(path.with_suffix(longer[0]), file=True)
+            if longer
+            else suggest(path.suffix, known),
         )
     if row.missing:
         raise row.lacks_package("writing", path)

@@ -120,7 +120,7 @@ def _tensor(value: Any, start: int, place: str) -> StoredTensor:
             f"shape {list(shape)} of {stored} needs {needed:,} bytes, data_offsets give {count:,}",
             place,
         )
-    return StoredTensor(Info(shape, DTYPES.get(stored, stored)), ((start + offsets[0], count),))
+    return StoredTensor(Info.of(shape, DTYPES.get(stored, stored)), ((start + offsets[0], count),))
 
 
 def _check_layout(tensors: Mapping[str, StoredTensor], start: int, size: int, place: str) -> None:

@@ -162,11 +162,11 @@ class _Model:
         data = self.raw(tensor)
         if data is None or len(data) != size:
             raise InputError(
-                f"declared {tensor.info.dtype} {list(tensor.info.shape)}, {size:,} bytes; there "
-                f"are {0 if data is None else len(data):,}",
+                f"declared {safe(tensor.info.dtype)} {list(tensor.info.shape)}, {size:,} bytes; "
+                f"there are {0 if data is None else len(data):,}",
                 where=place, hint="the file is damaged; convert the model again",
             )  # fmt: skip
-        return decoded(data, tensor.info.dtype).reshape(tensor.info.shape)
+        return decoded(data, tensor.info.dtype.text).reshape(tensor.info.shape)
 
     def real(self, tensor: _SubgraphTensor) -> Array:
         """Read a tensor's real numbers, scale · (q - zero point) where it is quantised.
@@ -180,7 +180,9 @@ class _Model:
             return values
         table = tensor.quantization
         if table is None or not tensor.scales:
-            raise NotRead(f"'{safe(tensor.name)[:80]}' is {tensor.info.dtype} without a scale")
+            raise NotRead(
+                f"'{safe(tensor.name)[:80]}' is {safe(tensor.info.dtype)} without a scale"
+            )
         if table.number(4, "<B"):
             raise NotRead(f"'{safe(tensor.name)[:80]}' is quantised in a custom way")
         scale, zero, axis = table.array(2, "<f4"), table.array(3, "<i8"), table.number(6, "<i")
@@ -213,7 +215,7 @@ class _Subgraph:
         place = f"{self.model.place}, tensor {safe(name)[:200]}"
         kind = table.number(1, "<b")
         shape = shape_from(table.numbers(0, "<i4", MAX_AXES), place)
-        info = Info(shape, _TYPES.get(kind, f"TFLite type {kind}"))
+        info = Info.of(shape, _TYPES.get(kind, f"TFLite type {kind}"))
         return _SubgraphTensor(name, info, table, table.table(4))
 
     def code(self, operator: FlatTable) -> int:
@@ -343,12 +345,12 @@ class _LstmOperator:
             axes = 2 if key[0] in "WU" else 1
             if values.ndim != axes:
                 raise NotRead(f"its {key} has the shape {values.shape}")
-            if tensor.info.dtype not in ("float32", "float64"):
+            if tensor.info.dtype.text not in ("float32", "float64"):
                 quantised.append(self._quantised(tensor, index))
         return found
 
     def _quantised(self, tensor: _SubgraphTensor, index: int) -> str:
-        note = f"{tensor.info.dtype} weights"
+        note = f"{safe(tensor.info.dtype)} weights"
         if tensor.scales:
             note += " are read as scale · (q - zero point)"
             if index not in self.graph.restored:

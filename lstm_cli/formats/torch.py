@@ -71,7 +71,7 @@ def read(path: Path) -> Contents:
         where = f"{place}, key {safe(name)}"
         return _numbers(path, views[name], spans[name], where, big_endian=big)
 
-    infos = {name: Info(view.shape, view.dtype) for name, view in views.items()}
+    infos = {name: Info.of(view.shape, view.dtype) for name, view in views.items()}
     return Contents(Tensors(infos, load))
 
 
@@ -229,7 +229,7 @@ def _span(view: _View, archive: _Archive, place: str) -> Span:
 def _numbers(path: Path, view: _View, span: Span, place: str, *, big_endian: bool) -> Array:
     """Read a tensor's numbers in its shape from its stretch of the storage."""
     count = math.prod(view.shape)
-    checked_size(Info(view.shape, view.dtype), place)
+    checked_size(Info.of(view.shape, view.dtype), place)
     if count == 0:
         return shaped(read_numbers(path, [], view.dtype, place), view.shape, place)
     flat = read_numbers(path, [span], view.dtype, place, big_endian=big_endian)

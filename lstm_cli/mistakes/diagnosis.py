@@ -90,6 +90,7 @@ class Diagnosis:
         findings: explanations that fit, best first; for `unexplained`, the closest ones.
         separation: inputs that would distinguish the findings; None if there are none.
         tried: number of candidates that were computed.
+        given: the options that make our run, where options made it.
     """
 
     verdict: Verdict
@@ -106,6 +107,7 @@ class Diagnosis:
     separation: Separation | None = None
     tried: int = 0
     right: VariantRun | None = field(default=None, repr=False)
+    given: Mapping[str, object] | None = None
 
 
 def diagnose(

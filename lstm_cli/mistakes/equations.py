@@ -202,7 +202,7 @@ ROWS = (
         edits(("f", "any", "1 - i")),
         "From a zero state, it first shows at the second step.",
         "ONNX's input_forget=1, Core ML's coupled flag.",
-        "compute f from its own weights, or run with --cell coupled-forget",
+        "compute f from its own weights; a file without them takes --cell coupled-forget",
         "ONNX LSTM, attribute input_forget", numbers=(52,), options="--cell coupled-forget",
     ),
     Mistake(
@@ -210,7 +210,7 @@ ROWS = (
         edits(("i", "any", "1 - f")),
         "Exactly as much is written as was forgotten.",
         "TensorFlow Lite's CIFG, selected when the input gate's tensors are absent.",
-        "compute i from its own weights, or run with --cell coupled-input",
+        "compute i from its own weights; a file without them takes --cell coupled-input",
         "tensorflow/lite/kernels/lstm_eval.cc", numbers=(53,), options="--cell coupled-input",
     ),
     Mistake(

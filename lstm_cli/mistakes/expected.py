@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe, suggest
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.agreement import (
     Float32Noise,
@@ -23,7 +25,7 @@ from lstm_cli.engine.agreement import (
     rounding_of,
 )
 from lstm_cli.engine.batched_variants import Target, Targets
-from lstm_cli.engine.run import Trace
+from lstm_cli.engine.run import INPUT_SYMBOLS, Trace
 from lstm_cli.files.traces import TraceFile
 
 # The one symbol that is not a row of the cell: all of h, with the directions side by side.
@@ -120,8 +122,8 @@ def read_expected(
     Args:
         expected: mapping of symbol to `(n,)` at the last step (the final state for `h` and `c`) or
             `(T, n)` at all steps, with the directions of the last layer side by side. `output` is
-            h at all steps; `layer0_forward_f` is a symbol of one layer and direction. nan means
-            that nothing is expected.
+            h at all steps; an address such as `layer1.backward.f[3]@7` names one layer, direction,
+            units or steps. nan means that nothing is expected.
         trace: the correct run, unbatched.
         atol: a tolerance for all symbols or by name, overriding the one derived from the printed
             precision and the arithmetic.
@@ -135,10 +137,10 @@ def read_expected(
     precision, vectors = precisions_of(expected, decimals), list[ExpectedVector]()
     arithmetic = Float32Noise(trace)
     for name, values in expected.items():
-        symbol, runs = runs_of(name, trace.model, place)
+        there = place_of(name, trace.model, place)
         own = precision[name]
         given = atol[name] if isinstance(atol, Mapping) else atol
-        placed = _placed(name, symbol, values, own.units, runs, trace, place)
+        placed = _placed(name, there, values, own.units, trace, place)
         compared, precision[name] = _compared(placed, own, arithmetic, given)
         vectors += compared
     vectors = [vector for vector in vectors if not np.isnan(vector.values).all()]
@@ -207,54 +209,104 @@ def in_order(vectors: Iterable[ExpectedVector], model: Model, steps: int) -> lis
     return sorted(vectors, key=key)
 
 
-def runs_of(name: str, model: Model, place: str) -> tuple[str, list[int]]:
-    """Return the symbol and the runs that a name such as `h` or `layer0_forward_f` refers to.
+class ExpectedPlace(NamedTuple):
+    """Where in a run the numbers under a name belong.
+
+    Attributes:
+        symbol: the row or input; h for `output`.
+        runs: the layers and directions, by number, side by side.
+        units, times: as in an address; "" is all units, and the last step or all steps.
+        every: whether one row of numbers a step is expected.
+    """
+
+    symbol: str
+    runs: list[int]
+    units: str = ""
+    times: str = ""
+    every: bool = False
+
+    def chosen_units(self, count: int, place: str) -> list[int]:
+        """The units among `count`; errors as `choose`."""
+        return choose(self.units, count, place) if self.units else list(range(count))
+
+    def chosen_times(self, steps: int, place: str) -> list[int]:
+        """The input times from 1, where the name gives them; [] where it does not."""
+        return choose(self.times, steps, place, first=1) if self.times else []
+
+
+def place_of(name: str, model: Model, place: str) -> ExpectedPlace:
+    """Read a name such as `h`, `output`, `layer1.backward.f[3]@7` or `layer0_forward_f`.
 
     Raises:
-        InputError: the cell computes nothing by that name.
+        InputError: the cell computes nothing by that name, or the model has no such layer.
     """
-    last = model.runs[-1][0]
-    runs = [n for n, (level, _, _) in enumerate(model.runs) if level == last]
-    symbol = name
-    for number, (level, direction, _) in enumerate(model.runs):
-        prefix = f"layer{level}_{direction}_"
-        if name.startswith(prefix):
-            symbol, runs = name.removeprefix(prefix), [number]
-    known = ["x", "h_prev", "c_prev", *model.runs[runs[0]][2].cell.symbols]
-    if symbol != OUTPUT and symbol not in known:
+    for number, (level, direction, weights) in enumerate(model.runs):
+        symbol = name.removeprefix(f"layer{level}_{direction}_")
+        if symbol != name and symbol in (OUTPUT, *INPUT_SYMBOLS, *weights.cell.symbols):
+            every = symbol == OUTPUT
+            return ExpectedPlace("h" if every else symbol, [number], every=every)
+    try:
+        address = parse_address(name, place)
+    except UsageError as error:
+        raise InputError(error.what, where=error.where, hint=error.hint) from None
+    level = model.runs[-1][0] if address.layer is None else address.layer
+    runs = [n for n, (own, direction, _) in enumerate(model.runs)
+            if own == level and address.direction in ("", direction)]  # fmt: skip
+    if not runs:
         raise InputError(
-            f"the cell does not compute '{safe(name)}'", where=place,
-            hint=suggest(symbol, [OUTPUT, *known]),
+            f"the run has no {address_of(address)}", where=place,
+            hint=f"one of: {', '.join(f'layer{own}.{side}' for own, side, _ in model.runs)}",
         )  # fmt: skip
-    return "h" if symbol == OUTPUT else symbol, runs
+    known = [*INPUT_SYMBOLS, *model.runs[runs[0]][2].cell.symbols]
+    if address.symbol != OUTPUT and address.symbol not in known:
+        raise InputError(
+            f"the cell does not compute '{safe(address.symbol or name)}'", where=place,
+            hint=suggest(address.symbol or name, [OUTPUT, *known]),
+        )  # fmt: skip
+    symbol = "h" if address.symbol == OUTPUT else address.symbol
+    every = address.symbol == OUTPUT and not address.times
+    return ExpectedPlace(symbol, runs, address.units, address.times, every)
+
+
+def address_of(address: Address) -> str:
+    """The layer and direction of an address."""
+    return safe(Address(address.layer, address.direction))
 
 
 def _placed(
-    name: str,
-    symbol: str,
-    values: Array,
-    units: Array,
-    runs: Sequence[int],
-    trace: Trace,
-    place: str,
+    name: str, there: ExpectedPlace, values: Array, digits: Array, trace: Trace, place: str
 ) -> list[ExpectedVector]:
-    """Split numbers into one vector per run and step, without tolerances yet."""
-    steps = trace.steps
-    widths = [trace.layers[n].values[symbol].shape[-1] for n in runs]
-    rows, places = np.atleast_2d(values), np.atleast_2d(units)
-    every = values.ndim == 2 or name == OUTPUT
-    if rows.shape[1] != sum(widths) or (every and len(rows) != steps):
-        wanted = f"({steps}, {sum(widths)})" if every else f"({sum(widths)},)"
+    """Split numbers into one vector per run and step, without tolerances yet.
+
+    Raises:
+        InputError: the name chooses units or steps that the run does not have.
+        ShapeError: the numbers do not fit what it chooses.
+    """
+    steps, symbol = trace.steps, there.symbol
+    widths = [trace.layers[n].values[symbol].shape[-1] for n in there.runs]
+    try:
+        units = there.chosen_units(sum(widths), name)
+        times = there.chosen_times(steps, name)
+    except UsageError as error:
+        raise InputError(error.what, where=place, hint=error.hint) from None
+    every = there.every or (values.ndim == 2 and not times)
+    rows, places = np.atleast_2d(values), np.atleast_2d(digits)
+    count = steps if every else len(times) or 1
+    if rows.shape != (count, len(units)):
+        wanted = f"({count}, {len(units)})" if every or count > 1 else f"({len(units)},)"
         raise ShapeError(
             f"{safe(name)} has shape {values.shape}, but the run gives {wanted}",
             where=place,
             hint="give (n,) for the last step or (T, n) for all of them",
         )
+    whole = np.full((count, sum(widths)), np.nan)
+    own_digits = np.full_like(whole, np.max(places))
+    whole[:, units], own_digits[:, units] = rows, places
     vectors, start = [], 0
-    for number, width in zip(runs, widths, strict=True):
+    for number, width in zip(there.runs, widths, strict=True):
         direction = trace.layers[number].direction
-        times = range(1, steps + 1) if every else [_final(symbol, direction, steps)]
-        for row, unit, t in zip(rows, places, times, strict=True):
+        own_times = times or (range(1, steps + 1) if every else [_final(symbol, direction, steps)])
+        for row, unit, t in zip(whole, own_digits, own_times, strict=True):
             own = slice(start, start + width)
             vectors.append(ExpectedVector(number, symbol, t, row[own], unit[own], units=unit[own]))
         start += width

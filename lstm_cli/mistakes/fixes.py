@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import shell_word
+from lstm_cli.base.paste import PROGRAM, CommandLine, FileName, command, option_words, rows_text
+from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Style
+from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.diagnosis import Diagnosis
 from lstm_cli.mistakes.formulas import rows_changed
 from lstm_cli.mistakes.misread_layouts import readings_of_order
+from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.variant_run import Cache
 
 _ORDER = "gates-"
+# What a row of the catalogue says of files that it does not know.
+_UNNAMED = "convert FILE OUT"
 
 
 @dataclass(frozen=True)
@@ -72,56 +79,101 @@ def title(finding: Finding, diagnosis: Diagnosis) -> str:
     return ", and ".join(words)
 
 
+def fix_of(row: Mistake, diagnosis: Diagnosis) -> str:
+    """Return how to fix a mistake, naming the weights' own file where they have one."""
+    file = own_run(diagnosis).get("--weights")
+    start, mark, rest = row.fix.partition(f"{PROGRAM} {_UNNAMED}")
+    return f"{start}{command('convert', file, 'fixed.npz')}{rest}" if mark and file else row.fix
+
+
 @dataclass(frozen=True)
 class FixCommand:
     """A command to run, and what it does: "mends" the weights or "reproduces" their numbers."""
 
     does: str
-    line: str
+    line: CommandLine
 
 
 def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
     """Return commands to run: the conversion that fixes, and the run that reproduces."""
     lines = []
-    source = diagnosis.trace.model.source
+    given = own_run(diagnosis)
+    file = given.pop(SAMPLE_FILE, None)
     readers = [pair[1] for pair in frameworks(finding, diagnosis)]
-    if readers and not source.startswith(("preset:", "inline", "arrays")):
-        where = shell_word(source.split(", ")[0], file=True)
-        mended = f"lstm-step convert {where} fixed.npz --to {readers[0]}"
+    if readers and "--weights" in given:
+        chosen = {name: given[name] for name in _OF_A_FILE if name in given}
+        mended = command("convert", given["--weights"], "fixed.npz", "--to", readers[0],
+                         *option_words(chosen))  # fmt: skip
         lines.append(FixCommand("mends", mended))
-    options = [row.options for row in finding.departures]
-    # The numbers of the preset random depend on the cell that they fill.
-    drawn = source.startswith("preset:random") and any("--cell " in each for each in options)
-    if all(options) and not drawn:
-        start = _own_run(diagnosis)
-        lines.append(FixCommand("reproduces", " ".join([start, *options])))
+    if all(row.options for row in finding.departures):
+        words = shlex.split(" ".join(row.options for row in finding.departures))
+        options = dict(zip(words[::2], words[1::2], strict=True))
+        # Weights that have a gate are refused for a cell without it; those of preset random
+        # depend on the cell that they fill.
+        own = file or "--weights" in given or given.get("--preset") == "random"
+        unfit = own and "--cell" in options
+        again = given.keys() & options.keys()
+        if (file or "--x" in given) and not unfit and not again:
+            start = ("batch", file) if file else ()
+            line = command(*start, *option_words(given | options))
+            lines.append(FixCommand("reproduces", line))
     return lines
 
 
-# Commands do not spell out more numbers than this.
-_FEW = 24
+# More numbers than this are not typed out in a line to run.
+FEW = 24
+# In place of options: the file whose only sample is the run.
+SAMPLE_FILE = "FILE"
+_OF_A_FILE = ("--lstm", "--convention", "--allow-external-data")
 
 
-def _own_run(diagnosis: Diagnosis) -> str:
-    """Return the command that computes the right numbers, leaving out vectors that are too long."""
+def run_of(diagnosis: Diagnosis, x: Array, h: Array, c: Array) -> CommandLine:
+    """Return the line that runs other vectors, rows of numbers, through the weights of ours.
+
+    Weights that have no name of their own are not in it.
+    """
+    of_vectors = ("--x", "--h", "--c", "--steps", "--sample", SAMPLE_FILE)
+    weights = {name: v for name, v in own_run(diagnosis).items() if name not in of_vectors}
+    vectors = {"--h": h, "--c": c, "--x": x}
+    typed = {name: rows_text(rows.tolist()) for name, rows in vectors.items()}
+    return command(*option_words(typed | weights))
+
+
+def own_run(diagnosis: Diagnosis) -> dict[str, object]:
+    """Return the options that compute the right numbers, as far as there are such.
+
+    Those of the command line where they made the run; else vectors that are short are typed, and
+    weights are those of a file or a preset.
+    """
+    if diagnosis.given is not None:
+        return {name: value for name, value in diagnosis.given.items() if value not in ("", None)}
     right, model = diagnosis.right, diagnosis.trace.model
-    assert right is not None
+    if right is None or model.source.startswith(("inline", "arrays")):
+        return {}
     preset, _, seed = model.source.removeprefix("preset:").partition(" (seed ")
-    weights = "--weights " + shell_word(model.source.split(", ")[0], file=True)
-    if model.source.startswith("preset:"):
-        # A file may also be named `preset:…`.
-        seeded = f" --seed {shell_word(seed.rstrip(')'))}" if seed[:1] not in ("", "0") else ""
-        weights = f"--preset {shell_word(preset)}{seeded}"
-    elif model.source.startswith(("inline", "arrays")):
-        weights = "--weights FILE"
-    short = right.x.size + sum(map(len, right.h)) + sum(map(len, right.c)) <= _FEW
+    weights: dict[str, object] = {"--weights": FileName(model.source.split(", ")[0])}
+    if model.source.startswith("preset:") and not Path(model.source).exists():
+        seeded = "" if seed[:1] in ("", "0") else seed.rstrip(")")
+        weights = {"--preset": preset, "--seed": seeded}
+    cell = _own_cell(model.cell, of_file="--weights" in weights)
+    if cell is None:
+        return weights if "--weights" in weights else {}
+    if right.x.size + sum(map(len, right.h)) + sum(map(len, right.c)) > FEW:
+        return weights | cell
     vectors = {"--x": right.x, "--h": np.array(right.h), "--c": np.array(right.c)}
-    given = {name: rows for name, rows in vectors.items() if name == "--x" or rows.any()}
-    texts = [f"{name} {typed(rows) if short else '…'}" for name, rows in given.items()]
-    return " ".join(["lstm-step", *texts, weights])
+    typed = {name: rows_text(rows.tolist()) for name, rows in vectors.items()
+             if name == "--x" or rows.any()}  # fmt: skip
+    return typed | weights | cell
 
 
-def typed(rows: Array) -> str:
-    """Format rows as typed on a command line: commas, and (quoted) semicolons between rows."""
-    text = ";".join(",".join(str(v).removesuffix(".0") for v in row) for row in rows.tolist())
-    return f'"{text}"' if ";" in text else text
+def _own_cell(cell: Cell, *, of_file: bool) -> dict[str, object] | None:
+    """Return the options that name the right run's cell; None where none does, as of a table."""
+    own = traits_of(cell)
+    if own is None:
+        return None
+    if of_file:
+        return {}  # the file tells it
+    named = replace(Traits(), coupled=own.coupled, peephole=own.peephole, projection=own.projection)
+    if own != named:
+        return None
+    return {} if own == Traits() else {"--cell": build_cell(own).name}

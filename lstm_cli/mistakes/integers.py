@@ -10,7 +10,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.engine.fixed_point import FixedFormat, FixedSettings, beside, compare_symbols
 from lstm_cli.engine.run import Trace
-from lstm_cli.mistakes.expected import Expected, read_expected, runs_of
+from lstm_cli.mistakes.expected import Expected, place_of, read_expected
 
 
 def read_integers(
@@ -39,16 +39,16 @@ def read_integers(
         return fixed.reals, exact
     errors = {report.symbol: report.worst.error for report in compare_symbols(fixed)}
     allowed = {
-        name: 2 * errors.get(runs_of(name, trace.model, place)[0], 0.0) + own.lsb
+        name: 2 * errors.get(place_of(name, trace.model, place).symbol, 0.0) + own.lsb
         for name, own in formats.items()
     }
     return trace, read_expected(reals, trace, atol=allowed, place=place)
 
 
 def _format(name: str, trace: Trace, settings: FixedSettings, place: str) -> FixedFormat:
-    symbol, runs = runs_of(name, trace.model, place)
-    layer = trace.layers[runs[0]]
-    return settings.format_of(symbol, layer.cell, layer.layer)
+    there = place_of(name, trace.model, place)
+    layer = trace.layers[there.runs[0]]
+    return settings.format_of(there.symbol, layer.cell, layer.layer)
 
 
 def _real(values: Array, name: str, own: FixedFormat, place: str) -> Array:

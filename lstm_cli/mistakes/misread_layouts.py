@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import shortest, with_sign
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import Cache, Change, GateWeights, Reweigh, VariantRun, edits
@@ -147,12 +148,12 @@ def _row(pairs: list[tuple[Convention, Convention, bool]]) -> Mistake:
         steps.append(Reweigh(partial(permuted, read_order(source, reader))))
     if change:
         sign = "+" if change > 0 else "-"
-        steps.append(edits(("z_f", "any", f"any {sign} {abs(change):g}")))
+        steps.append(edits(("z_f", "any", f"any {sign} {shortest(abs(change))}")))
     if source.activations != reader.activations:
         steps.append(_activations(reader))
     others = ", ".join(dict.fromkeys(f"{s.name} as {r.name}" for s, r, _ in pairs[1:6]))
     facts = [f"gates {' '.join(source.order)} read as {' '.join(reader.order)}"]
-    facts += [f"{change:+g} on z_f"] * bool(change)
+    facts += [f"{with_sign(shortest(change))} on z_f"] * bool(change)
     facts += ["the buffer reshaped, not transposed"] * reshaped
     if source.activations != reader.activations:
         facts.append(f"gates use {(reader.activations or ('sigmoid',))[0]}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import shortest
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import (
     Cache,
@@ -116,12 +117,12 @@ DIGITS_CUT = Mistake(
 )  # fmt: skip
 
 
-def _clip(limit: float) -> Edits:
-    return edits(("f i g o", "act(any)", f"act(clip(any, -{limit:g}, {limit:g}))"))
+def _clip(limit: str) -> Edits:
+    return edits(("f i g o", "act(any)", f"act(clip(any, -{limit}, {limit}))"))
 
 
-def _cell_clip(limit: float) -> Edits:
-    return edits(("c", "any", f"clip(any, -{limit:g}, {limit:g})"))
+def _cell_clip(limit: str) -> Edits:
+    return edits(("c", "any", f"clip(any, -{limit}, {limit})"))
 
 
 def _without_clips(variant: VariantRun, cache: Cache) -> VariantRun | None:
@@ -157,32 +158,33 @@ def _clip_c_too(variant: VariantRun, cache: Cache) -> VariantRun | None:
     (limit, *more) = limits
     if more or not limit:
         return None
-    return edits(("h", "act(c)", f"act(clip(c, -{limit:g}, {limit:g}))"))(variant, cache)
+    most = shortest(limit)
+    return edits(("h", "act(c)", f"act(clip(c, -{most}, {most}))"))(variant, cache)
 
 
 def _clip_rows() -> list[Mistake]:
     rows = [
         Mistake(
-            f"clip-{limit:g}", f"pre-activations are clipped to ±{limit:g}", _clip(limit),
+            f"clip-{limit}", f"pre-activations are clipped to ±{limit}", _clip(limit),
             "No effect until some |z| exceeds the limit.",
             "ONNX's clip attribute; Core ML always clips at ±50.",
             "remove the clip from the port, or run with --clip",
             "onnxruntime issue 27224; Core ML NeuralNetwork.proto", numbers=(68,),
-            options=f"--clip {limit:g}", certain=False, kind="numbers",
+            options=f"--clip {limit}", certain=False, kind="numbers",
         )
-        for limit in (1.0, 3.0, 5.0, 10.0, 50.0)
+        for limit in ("1", "3", "5", "10", "50")
     ]  # fmt: skip
     rows += [
         Mistake(
-            f"cell-clip-{limit:g}", f"the cell state is clipped to ±{limit:g}", _cell_clip(limit),
+            f"cell-clip-{limit}", f"the cell state is clipped to ±{limit}", _cell_clip(limit),
             "No effect until some |c| exceeds the limit; permanent from then on.",
             "TensorFlow Lite's converter writes cell_clip = 10; int16 cells saturate at ±8.",
             "remove the clip from the port, or run with --cell-clip",
             "TensorFlow Lite; mlcommons/inference issue 689",
-            numbers=(68, 71) if limit == 8 else (68,),
-            options=f"--cell-clip {limit:g}", certain=False, kind="numbers",
+            numbers=(68, 71) if limit == "8" else (68,),
+            options=f"--cell-clip {limit}", certain=False, kind="numbers",
         )
-        for limit in (1.0, 3.0, 6.0, 8.0, 10.0)
+        for limit in ("1", "3", "6", "8", "10")
     ]  # fmt: skip
     return rows
 

@@ -7,6 +7,7 @@ the arrays that they do not touch, so that batched variants share their matrix p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,13 +17,16 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import CellError
-from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.cells import LSTM, Cell
 from lstm_cli.cell.equations import Apply, Name, Node, Number, parse
 from lstm_cli.cell.rewriting import rewrite
+from lstm_cli.cell.roles import Role, roles_of
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.batched_variants import CARRY, START, Member, MemberRun, Rounding
 
 Made = TypeVar("Made")
+# The part of each letter in the LSTM, which the rows of the catalogue speak of.
+USUAL = {k: role.deed for k, role in roles_of(LSTM).items()}
 
 # Names and shapes, in hashable form.
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
@@ -202,6 +206,20 @@ class RowEdit:
                     changed[symbol] = new
         return changed
 
+    def speaks_of(self, roles: Mapping[str, Role]) -> bool:
+        """Whether the letters that the edit names have the LSTM's parts, as far as is plain."""
+        own = {symbol.removeprefix("z_") for symbol in self.rows.split()}
+        groups = [own & USUAL.keys()]
+        if self.rows in ("c", "h") or self.rows in USUAL:  # the texts name single gates
+            groups += [{k} for k in re.findall(r"\b[figo]\b", f"{self.find} {self.put}")]
+        return all(
+            role.deed in {USUAL[other] for other in group}
+            and not (role.rest and self.rows in USUAL and self.find == "any")
+            for group in groups
+            for k in group
+            if (role := roles.get(k))
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Edits:
@@ -227,7 +245,14 @@ class Edits:
         return replace(variant, cells=kept) if len(kept) == len(cells) else None
 
     def on(self, cell: Cell) -> Cell | None:
-        """Return the edited cell; None if an edit matches nothing or creates a cycle."""
+        """Return the edited cell; None where an edit finds nothing, or makes a circle.
+
+        None too where a letter has another part in c and h than in the LSTM: in
+        `c = i * c_prev + f * g` no forget bias is added to z_f.
+        """
+        roles = roles_of(cell)
+        if not all(edit.speaks_of(roles) for edit in self.edits):
+            return None
         for edit in self.edits:
             rows = edit.on(cell)
             if not rows:

@@ -23,6 +23,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.files.safe import decode, parse_json
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.samples.quick_json import quick_reader, strictly
@@ -118,7 +119,7 @@ class Chunk(ABC):
         try:
             document = self.document(position, place)
         except LstmStepError as error:
-            return BadSample(name, error)
+            return BadSample(Foreign.of(name), error)
         return read_sample(document, name, self.origin.folder, place)
 
     def tables(self) -> Tables:
@@ -229,7 +230,7 @@ class Objects(Chunk):
         for name, place, one in zip(
             self.names(whole), super().places(whole), self.raw, strict=True
         ):
-            own = (one.id, place, one.error) if type(one) is BadSample else (name, place, one)
+            own = (one.id.text, place, one.error) if type(one) is BadSample else (name, place, one)
             yield repr(own).encode(errors="backslashreplace")
 
 

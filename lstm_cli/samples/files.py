@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe, suggest
+from lstm_cli.base.foreign import Foreign, say
 from lstm_cli.files.inputs_read import note_read, note_stdin
 from lstm_cli.files.remote import at_hand, called, find_remote, is_remote, place_of
 from lstm_cli.files.safe import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
@@ -94,7 +95,7 @@ def all_chunks(files: Iterable[str], root: str = "") -> Iterator[Chunk]:
         try:
             yield from read_chunks(name, root)
         except LstmStepError as error:
-            yield Objects(Origin(name, name, Path()), [0], [BadSample(name, error)])
+            yield Objects(Origin(name, name, Path()), [0], [BadSample(Foreign.of(name), error)])
 
 
 def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
@@ -154,7 +155,7 @@ def _stdin() -> IO[bytes]:
     if sys.stdin is None:
         raise InputError("stdin is closed", where="stdin", hint="name a file")
     if sys.stdin.isatty():
-        print("reading samples from the terminal, Ctrl-D ends them", file=sys.stderr)
+        say("reading samples from the terminal, Ctrl-D ends them")
     note_stdin()
     return sys.stdin.buffer
 
@@ -212,7 +213,7 @@ def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk
     try:
         yield from _document_chunks(_whole(chain.from_iterable(lists), origin.file), origin)
     except LstmStepError as error:
-        yield Objects(origin, [0], [BadSample(f"{origin.stem}:{number}", error)])
+        yield Objects(origin, [0], [BadSample(Foreign.of(f"{origin.stem}:{number}"), error)])
 
 
 def cut_lines(lists: Iterable[list[bytes]], size: int) -> Iterator[tuple[int, list[bytes]]]:

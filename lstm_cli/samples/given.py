@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from lstm_cli.base.arrays import to_numpy
 from lstm_cli.base.errors import ArgumentError, LstmStepError, kind_of, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.weights import Model
 from lstm_cli.engine.run import float_type
@@ -48,7 +49,7 @@ def _samples(given: Any, name: str) -> Iterator[Read]:
                 try:
                     yield from read_samples(file)
                 except LstmStepError as error:
-                    yield BadSample(file, error)
+                    yield BadSample(Foreign.of(file), error)
         case _:
             raise _no_sample(given, name)
 

@@ -88,7 +88,7 @@ class Models:
     def _build(self, sample: Sample) -> Model:
         cell = self._cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
-        layer = self.settings.layer
+        lstm = self.settings.lstm
 
         def edit(cell: Cell) -> Cell:
             return sample.settings.edit(self.settings.edit(cell))
@@ -97,7 +97,7 @@ class Models:
             case str() as path:
                 with self._at_hand(beside(sample.folder, path)) as place:
                     return read_weights(
-                        place, layer=layer, cell=cell, convention=convention, edit=edit
+                        place, lstm=lstm, cell=cell, convention=convention, edit=edit
                     )
             case {"preset": str() as name, **rest}:
                 return preset_model(
@@ -109,7 +109,7 @@ class Models:
             case None if self.settings.weights:
                 with self._at_hand(place_of(self.settings.weights)) as place:
                     return read_weights(
-                        place, layer=layer, cell=cell, convention=convention, edit=edit,
+                        place, lstm=lstm, cell=cell, convention=convention, edit=edit,
                         external=self.settings.external,
                     )  # fmt: skip
             case None if self.settings.model is not None:

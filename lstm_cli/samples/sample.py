@@ -16,6 +16,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.cells import Settings
 from lstm_cli.files.safe import to_array
 from lstm_cli.files.vectors import parse_rows
@@ -45,7 +46,7 @@ class Sample:
         place: file and line, for messages.
     """
 
-    id: str
+    id: Foreign
     x: Array
     h: Array | None = None
     c: Array | None = None
@@ -65,7 +66,7 @@ class Sample:
 class BadSample:
     """A sample that could not be read, in the place where its answer would be."""
 
-    id: str
+    id: Foreign
     error: LstmStepError
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -77,12 +78,12 @@ def read_sample(document: Any, default_id: str, folder: Path, place: str) -> Rea
     """Build a sample from a decoded JSON object, or a `BadSample` with the reason why not."""
     if not isinstance(document, dict):
         error = InputError("not an object", where=place, hint='{"x": […], "weights": …}')
-        return BadSample(default_id, error)
+        return BadSample(Foreign.of(default_id), error)
     name = default_id if document.get("id") is None else str(document["id"])
     try:
         return _build(document, name, folder, place)
     except LstmStepError as error:
-        return BadSample(name, error, extra_members(document))
+        return BadSample(Foreign.of(name), error, extra_members(document))
 
 
 def extra_members(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
     if not isinstance(expected, dict):
         raise InputError("'expected' is not an object", where=place, hint='{"h": […], "f": […]}')
     return Sample(
-        name,
+        Foreign.of(name),
         _rows(document["x"], "x", place),
         _optional_rows(document, "h", place),
         _optional_rows(document, "c", place),

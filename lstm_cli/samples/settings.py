@@ -32,7 +32,7 @@ class SampleSettings:
     Attributes:
         model: the weights of samples that name none; None is the preset identity.
         weights: the file of `model`, read again for samples that name another cell or convention.
-        layer: which LSTM of a weight file, where it has several.
+        lstm: which LSTM of a weight file, where it has several.
         external: whether an ONNX model may have its weights in files beside it.
         cell: of samples that name none; None lets the weights decide.
         edit: a last edit of every table (a forget bias, a clip).
@@ -48,7 +48,7 @@ class SampleSettings:
 
     model: Model | None = None
     weights: str = ""
-    layer: str = ""
+    lstm: str = ""
     external: bool = False
     cell: Cell | None = None
     edit: Callable[[Cell], Cell] = field(default=unchanged)

@@ -15,11 +15,12 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.cell.equations import Node
 from lstm_cli.cell.notation import UNICODE, Notation, Style
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, rounded
 from lstm_cli.show.hand import Hand
 from lstm_cli.show.reducing import reduced
-from lstm_cli.show.scalars import Known, RowReader
+from lstm_cli.show.scalars import MOST_TERMS, Known, RowReader
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def work_out(
     style: Style = UNICODE,
     notation: Notation = "joined",
     digits: int = 6,
-    most_terms: int = 8,
+    most_terms: int = MOST_TERMS,
 ) -> Working:
     """Work out how one number of an unbatched trace is computed.
 
@@ -75,21 +76,30 @@ def work_out(
     last = Hand(style, digits).number(value)[0]
     if symbol in INPUT_SYMBOLS:
         return Working(symbol, unit, shown, (last,), value)
-    known = parameters(each) | {name: array.astype(float) for name, array in values.items()}
-    row = RowReader(known, style, notation, most_terms)
-    with np.errstate(all="ignore"):  # what overflows shows as inf, as in the engine
-        scalar = row.at(each.cell[symbol].expression, unit)
-        texts = [Hand(style, digits, names=True).text(scalar)]
-        while not isinstance(scalar, Known):
-            texts.append(Hand(style, digits).text(scalar))
-            scalar = reduced(scalar)
+    reader = RowReader(known_at(each, t), style, notation, most_terms)
+    texts = stages_of(each.cell[symbol].expression, unit, reader, digits)
     return Working(symbol, unit, shown, tuple(dict.fromkeys([*texts, last])), value)
 
 
-def parameters(each: LayerTrace) -> dict[str, Array]:
-    """Return the parameters as the engine had them, rounded to the run's type."""
+def stages_of(node: Node, unit: int, reader: RowReader, digits: int) -> list[str]:
+    """Return an expression at one unit: its names, its numbers, and each stage before the result.
+
+    The page's `worked.js` makes the same texts of the same trees.
+    """
+    with np.errstate(all="ignore"):  # what overflows shows as inf, as in the engine
+        scalar = reader.at(node, unit)
+        texts = [Hand(reader.style, digits, names=True).text(scalar)]
+        while not isinstance(scalar, Known):
+            texts.append(Hand(reader.style, digits).text(scalar))
+            scalar = reduced(scalar)
+    return texts
+
+
+def known_at(each: LayerTrace, t: int) -> dict[str, Array]:
+    """Return every name that a row may use -> its array at input time `t`, as the engine had it."""
     dtype = each.values["h"].dtype
-    return {name: rounded(array, dtype) for name, array in each.weights.arrays.items()}
+    parameters = {name: rounded(array, dtype) for name, array in each.weights.arrays.items()}
+    return parameters | {symbol: array.astype(float) for symbol, array in each.at(t).items()}
 
 
 def _chosen(values: Mapping[str, Array], symbol: str, unit: int) -> Array:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, Number, names_in, substitute
 from lstm_cli.cell.notation import UNICODE, is_parameter, write
+from lstm_cli.cell.roles import is_layer
 from lstm_cli.show.circuit_parts import (
     BOX_HEIGHT,
     BOX_WIDTH,
@@ -33,6 +34,8 @@ from lstm_cli.show.circuit_parts import (
     Label,
     Point,
     Wire,
+    shortened,
+    width_of,
 )
 from lstm_cli.show.circuit_reading import (
     GateColumn,
@@ -41,11 +44,13 @@ from lstm_cli.show.circuit_reading import (
     face_of,
     flows,
     inlined_rows,
-    is_layer,
     leaf_of,
     rank,
     way_of,
 )
+
+# Of a name beside the line of a state, where the next operation is near.
+FEW_LETTERS = 8
 
 
 @lru_cache(maxsize=64)
@@ -94,7 +99,7 @@ class _Builder:
         self.bus_y = self.box_y + 158
         self._place_columns()
         state_end = self._cell_line()
-        right = max([state_end, *(each.x for each in self.columns)]) + COLUMN
+        right = max(state_end + COLUMN, self.end)
         self._hidden(right)
         for column in self.columns:
             self._column(column)
@@ -108,11 +113,22 @@ class _Builder:
     # ---- columns
 
     def _place_columns(self) -> None:
-        for index, column in enumerate(self.columns):
-            column.x = LEFT + COLUMN * (index + 0.5)
+        left, wide = LEFT - COLUMN / 2, COLUMN
+        for column in self.columns:
+            box = width_of(self._matrix(column)) + 14
+            column.x = left + max(wide, COLUMN / 2 + box / 2 + 12)
             above = max(len(column.operations) - 1, 0)
             column.out = self.box_y - (BOX_HEIGHT + 12) * above - BOX_HEIGHT / 2
-            self.labels += self._column_labels(column)
+            labels = list(self._column_labels(column))
+            self.labels += labels
+            # The way of a feed comes down between a name and the next column.
+            name = max(width_of(label.shown) for label in labels)
+            left, wide = column.x, max(COLUMN, name + 50, box / 2 + COLUMN / 2 + 12)
+        self.end = left + wide
+
+    def _matrix(self, column: GateColumn) -> str:
+        """Return what is written on a column's product with a matrix."""
+        return self._name(column.matrix) if column.layer is not None else ""
 
     def _column_labels(self, column: GateColumn) -> Iterator[Label]:
         last = column.rows[-1].symbol
@@ -133,9 +149,9 @@ class _Builder:
         if foot == self.bus_y:
             self.joints.append((column.x, self.bus_y))
         if column.layer is not None:
-            self.boxes.append(
-                Box(below, UNICODE.name(column.matrix), "layer", (column.x, self.box_y + 102))
-            )
+            text, middle = self._matrix(column), (column.x, self.box_y + 102)
+            width = max(BOX_WIDTH, width_of(text) + 14)
+            self.boxes.append(Box(below, text, "layer", middle, width))
         for level, row in enumerate(column.operations):
             middle = (column.x, self.box_y - level * (BOX_HEIGHT + 12))
             self._operation(Name(row.symbol), row.expression, middle)
@@ -323,10 +339,11 @@ class _Builder:
     def _inner_label(self, node: Node, place: Point) -> Label:
         """Return the label of a part of a row, with its name where the table gives it one."""
         symbol = self.named.get(write(node), "")
-        return Label(self._key(node), self._name(symbol) if symbol else "", place, chips=False)
+        shown = shortened(self._name(symbol), FEW_LETTERS) if symbol else ""
+        return Label(self._key(node), shown, place, chips=False)
 
     def _name(self, symbol: str) -> str:
-        return UNICODE.name(symbol)
+        return shortened(UNICODE.name(symbol))
 
     def _key(self, node: Node) -> str:
         key = self.named.get(write(node)) or write(node)

@@ -13,8 +13,32 @@ LEFT, RIGHT = 162.0, 232.0
 TOP, LEVEL = 92.0, 84.0
 BOX_WIDTH, BOX_HEIGHT, RADIUS = 62.0, 34.0, 17.0
 LETTER = 13.0  # the width of one, or so
+LOWERED = 0.7 * LETTER  # and in a subscript
+LONGEST = 24  # letters of a name; of a longer one the ends
 
 Point = tuple[float, float]
+
+
+def width_of(name: str) -> float:
+    """Return about how wide a name is drawn, what follows its first `_` lowered."""
+    stem, _, subscript = name.partition("_")
+    return LETTER * len(stem) + LOWERED * len(subscript.strip("{}"))
+
+
+def shortened(name: str, most: int = LONGEST) -> str:
+    """Return a name of about so many letters: of a longer one, the two ends of each part."""
+    if len(name) <= most:
+        return name
+    stem, mark, subscript = name.partition("_")
+    if not mark:
+        return _ends(name, most)
+    stem = _ends(stem, most // 2)
+    return f"{stem}_{{{_ends(subscript.strip('{}'), most - len(stem))}}}"
+
+
+def _ends(text: str, most: int) -> str:
+    tail = most // 2
+    return text if len(text) <= most else f"{text[: most - tail - 1]}…{text[-tail:]}"
 
 
 @dataclass(frozen=True)

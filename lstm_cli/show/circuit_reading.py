@@ -16,6 +16,7 @@ from lstm_cli.cell.equations import (
     substitute,
 )
 from lstm_cli.cell.notation import UNICODE, function_name, is_parameter, write
+from lstm_cli.cell.roles import is_layer
 
 
 @dataclass(eq=False)
@@ -146,16 +147,6 @@ def leaf_of(node: Node, way: Sequence[tuple[Apply, int]]) -> Node:
 def flows(node: Node) -> bool:
     """Whether an expression has a wire: constants and parameters are written in their box."""
     return any(not is_parameter(name) for name in names_in(node))
-
-
-def is_layer(node: Node) -> bool:
-    """Whether an expression reads the bus through a matrix, as a pre-activation does."""
-    match node:
-        case Apply("@", (_, vector)):
-            return bool({"x", "h_prev"} & set(names_in(vector)))
-        case Apply(name, arguments) if name in ("+", "-", "neg"):
-            return any(is_layer(each) for each in arguments)
-    return False
 
 
 def _elementwise(node: Node) -> bool:

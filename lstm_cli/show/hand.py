@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lstm_cli.cell.notation import LATEX, PLAIN, Style, function_name, number, number_text
+from lstm_cli.base.numbers import decimals, latex_number, shortest, typeset
+from lstm_cli.cell.notation import LATEX, PLAIN, Style, function_name
 from lstm_cli.show.scalars import Applied, Dot, Known, Scalar, Textbook
 
 _SUM, _NEGATIVE, _PRODUCT, _ATOM = 1, 2, 3, 4
@@ -25,16 +26,15 @@ class Hand:
 
     def number(self, value: float) -> tuple[str, int]:
         """Return a number's text and how tightly it binds: −1 loosely, 2·10⁻⁵ as a product."""
-        text = number_text(value) if self.names else number(value, self.digits)
+        text = shortest(value) if self.names else decimals(value, self.digits)
         mantissa, _, power = text.partition("e")
         level = _NEGATIVE if text.startswith("-") else _PRODUCT if power else _ATOM
         if self.style is PLAIN:
             return text, level if level == _NEGATIVE else _ATOM
         if self.style is LATEX:
-            mantissa = mantissa.replace("inf", r"\infty").replace("nan", r"\mathrm{nan}")
-            return mantissa + (rf" \cdot 10^{{{int(power)}}}" if power else ""), level
+            return latex_number(text), level
         raised = f"·10{str(int(power)).translate(_RAISED)}" if power else ""
-        return mantissa.replace("-", "−") + raised, level
+        return typeset(mantissa) + raised, level
 
     def _write(self, scalar: Scalar) -> tuple[str, int]:
         match scalar:

@@ -12,14 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, UsageError, safe, suggest
+from lstm_cli.base.errors import InputError, UsageError
+from lstm_cli.base.numbers import significant, typeset
 from lstm_cli.cell.notation import UNICODE, Style
+from lstm_cli.cell.roles import pre_activations
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.show.colours import Scale, scale_of
-from lstm_cli.show.rows import INPUT_LABELS, View, checked_view, chosen_steps, chosen_units
+from lstm_cli.show.rows import (
+    INPUT_LABELS,
+    View,
+    check_symbols,
+    checked_view,
+    chosen_steps,
+    chosen_units,
+    shown_layers,
+)
 
 USUAL = ("f", "i", "g", "o", "c", "h")
-GATES = ("f", "i", "g", "o")
 # A table of the reader's own with no more rows than this is shown whole.
 FEW_ROWS = 8
 
@@ -76,12 +85,13 @@ def courses(
             where=f"{trace.layers[0].values['h'].shape[0]} samples",
             hint="draw one at a time: --sample 0, or run(model, x[0])",
         )
-    view, wanted = checked_view(view, trace), shown_symbols(trace, symbols)
+    view = checked_view(view, trace)
+    wanted = shown_symbols(trace, (*symbols, *view.symbols))
     scales = {symbol: _scale(trace, symbol) for symbol in wanted}
     steps = tuple(sorted(chosen_steps(view, trace)))
     every = [
         _course(trace, each, symbol, view, steps, scales[symbol], (most, fewer or most))
-        for each in trace.layers
+        for each in shown_layers(trace, view)
         for symbol in wanted
         if symbol in each.values
     ]
@@ -102,18 +112,12 @@ def shown_symbols(trace: Trace, asked: Sequence[str] = ()) -> tuple[str, ...]:
         UsageError: no layer has such a row or input.
     """
     rows = dict.fromkeys(s for each in trace.layers for s in each.cell.symbols)
-    known = [*rows, *INPUT_SYMBOLS]
-    for symbol in asked:
-        if symbol not in known:
-            raise UsageError(
-                f"the cell has no row '{safe(symbol)}'",
-                where=safe(trace.model.cell.name),
-                hint=suggest(symbol, known),
-            )
+    check_symbols(asked, trace)
     if asked:
         return tuple(dict.fromkeys(asked))
-    named = [symbol for symbol in rows if not symbol.startswith("z_")]
-    if not set(GATES) & set(rows) and len(named) <= FEW_ROWS:
+    sums = {symbol for each in trace.layers for symbol in pre_activations(each.cell)}
+    named = [symbol for symbol in rows if symbol not in sums]
+    if len(named) <= FEW_ROWS:
         return tuple(named)
     return tuple(symbol for symbol in rows if symbol in USUAL)
 
@@ -206,7 +210,7 @@ def by_scale(drawn: Iterable[Course]) -> dict[Scale, list[str]]:
 
 def short(value: float) -> str:
     """Return a number of at most three digits, for the end of a scale."""
-    return f"{value:.3g}".replace("-", "−")
+    return typeset(significant(value))
 
 
 def ticks(labels: Sequence[int], most: int) -> list[int]:

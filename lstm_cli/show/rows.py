@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from lstm_cli.base.address import Address, choose, parse_addresses
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import UsageError, caret
+from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import (
@@ -23,7 +24,6 @@ from lstm_cli.cell.notation import (
     write_definition,
     write_equation,
 )
-from lstm_cli.cell.notation import number as number  # tables ask for it here
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 
 INPUT_LABELS = {
@@ -42,7 +42,7 @@ class Row:
 
     symbol: str
     shown: str
-    label: str
+    label: Foreign
     equation: str
     values: Array
 
@@ -56,6 +56,10 @@ class View:
         digits: decimals in tables.
         units: the chosen units as text, "" for all (or a summary where they are many).
         at: the chosen steps as text, "" for what fits.
+        layer: the chosen layer, from 0; None for all.
+        direction: the chosen direction, "" for both.
+        symbols: the chosen rows and inputs, () for all.
+        terms: how many products of a sum are worked out one by one.
         widest: the size of the longest vector, out of which units are chosen; shorter ones show
             those that they have.
         target: the name of the file that it goes to, "" for stdout.
@@ -67,6 +71,25 @@ class View:
     at: str = ""
     widest: int = 0
     target: str = ""
+    layer: int | None = None
+    direction: str = ""
+    symbols: tuple[str, ...] = ()
+    terms: int = 8
+
+    @property
+    def chooses(self) -> bool:
+        """Whether only some layers, directions or rows are shown."""
+        return self.layer is not None or bool(self.direction or self.symbols)
+
+    def covers(self, layer: int, direction: str) -> bool:
+        """Whether a layer and direction are among those chosen."""
+        return self.layer in (None, layer) and self.direction in ("", direction)
+
+    def shows(self, symbol: str) -> bool:
+        """Whether a row or input, or the gradient of one, is among those chosen."""
+        return not self.symbols or symbol in self.symbols or (
+            symbol.removeprefix("d_") in self.symbols
+        )  # fmt: skip
 
 
 @record
@@ -90,13 +113,15 @@ def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> StepRows:
     values = each.at(t)
     written = equation_text(each.cell, style, view.notation)
     rows = [
-        Row(symbol, style.name(symbol), INPUT_LABELS[symbol], "", values[symbol])
+        Row(symbol, style.name(symbol), Foreign.of(INPUT_LABELS[symbol]), "", values[symbol])
         for symbol in INPUT_SYMBOLS
+        if view.shows(symbol)
     ]
     rows += [
-        Row(row.symbol, *written[row.symbol][:1], row.label, written[row.symbol][1],
+        Row(row.symbol, *written[row.symbol][:1], Foreign.of(row.label), written[row.symbol][1],
             values[row.symbol])
         for row in each.cell.equations
+        if view.shows(row.symbol)
     ]  # fmt: skip
     return StepRows(each.layer, each.direction, t, tuple(rows))
 
@@ -123,62 +148,34 @@ def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
     ]
 
 
-def choice_text(given: int | str | Iterable[int] | None) -> str:
-    """Return a choice of units or steps, as Python gives it, as `--unit` and `--at` do."""
+# Units or steps as Python gives them.
+Choice: TypeAlias = int | str | Iterable[int] | None
+
+
+def view_from(
+    unit: Choice, at: Choice, only: str | Iterable[str], layer: int | None, direction: str,
+    notation: Notation, digits: int,
+) -> View:  # fmt: skip
+    """Return the view that arguments of the names of the options describe, still to be checked.
+
+    Raises:
+        UsageError: no address, or a part that is said twice.
+    """
+    own = Address(layer, direction, units=_choice_text(unit), times=_choice_text(at))
+    text = only if isinstance(only, str) else ",".join(only)
+    place, symbols = parse_addresses(text, "--only")
+    place = own.joined(place, "--only")
+    return View(
+        notation, digits, place.units, place.times, layer=place.layer, direction=place.direction,
+        symbols=symbols,
+    )  # fmt: skip
+
+
+def _choice_text(given: Choice) -> str:
+    """Return a choice as `--unit` and `--at` take it."""
     if given is None or isinstance(given, str):
         return given or ""
     return ",".join(map(str, given)) if isinstance(given, Iterable) else str(given)
-
-
-def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
-    """Return the numbers that `3`, `0:8`, `0,2,5:7`, `all` or `last` choose out of `count`.
-
-    Args:
-        text: the choice; `a:b` leaves out b as Python does where counting starts at 0, and
-            includes it where it starts at 1.
-        count: how many there are.
-        option: its name, for messages.
-        first: what the first one is called.
-
-    Raises:
-        UsageError: not a choice, or out of range; with the caret under it.
-    """
-    chosen: list[int] = []
-    for match in re.finditer(r"[^,]+", text):
-        word, last = match[0].strip(), first + count - 1
-        span = re.fullmatch(r"(-?[0-9]{1,9})?(:)?(-?[0-9]{1,9})?", word)
-        if word in ("all", "last"):
-            chosen += range(first, last + 1) if word == "all" else [last]
-            continue
-        if not word or span is None or (span[1] and span[3] and not span[2]):
-            raise _bad_choice(text, match, option, f"'{word}' is not a choice")
-        begin = _bound(span[1], first, count, first)
-        end = _bound(span[3], last, count, first) if span[2] else begin
-        if span[2] and span[3] and first == 0:
-            end -= 1
-        if not (first <= begin <= last and first <= end <= last):
-            raise _bad_choice(text, match, option, f"'{word}' is outside {first} to {last}")
-        chosen += range(begin, end + 1)
-    if not chosen:
-        raise UsageError(f"{option} chooses nothing", where=option, hint=f"{option} 0:3")
-    return list(dict.fromkeys(chosen))
-
-
-def _bound(text: str | None, default: int, count: int, first: int) -> int:
-    value = int(text) if text else default
-    return value + count + first if value < 0 else value
-
-
-def _bad_choice(text: str, match: re.Match[str], option: str, what: str) -> UsageError:
-    return UsageError(
-        f"{option}: {what}",
-        where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
-        hint=(
-            "--at 3, --at 1:8 (1 to 8), --at 1,5, --at last or --at all"
-            if option == "--at"
-            else f"{option} 3, {option} 0:8 (0 to 7), {option} 0,2,5 or {option} all"
-        ),
-    )
 
 
 def chosen_units(view: View, size: int) -> list[int]:
@@ -209,7 +206,58 @@ def checked_view(view: View, trace: Trace) -> View:
     view = replace(view, widest=int(widest))
     chosen_units(view, view.widest)
     chosen_steps(view, trace)
+    each = shown_layers(trace, view)
+    check_symbols(view.symbols, trace, each)
     return view
+
+
+def shown_layers(trace: Trace, view: View) -> list[LayerTrace]:
+    """The layers and directions that are chosen, in the order of the run.
+
+    Raises:
+        UsageError: the run has no such layer or direction.
+    """
+    count = len(trace.model.layers)
+    if view.layer is not None and view.layer >= count:
+        raise UsageError(
+            f"--layer {view.layer} is outside 0 to {count - 1}: the run has "
+            f"{count} layer{'s' * (count != 1)}", where="--layer",
+            hint=f"--layer {count - 1}; --lstm {view.layer} loads another LSTM of a file",
+        )  # fmt: skip
+    chosen = [each for each in trace.layers if view.covers(each.layer, each.direction)]
+    if not chosen:
+        there = dict.fromkeys(each.direction for each in trace.layers)
+        raise UsageError(
+            f"the run has no {view.direction} direction", where="--direction",
+            hint=f"--direction {' or '.join(there)}",
+        )  # fmt: skip
+    return chosen
+
+
+def check_symbols(
+    symbols: Iterable[str], trace: Trace, layers: Iterable[LayerTrace] = (), where: str = "--only"
+) -> None:
+    """Refuse symbols that the cell neither has nor computes.
+
+    Args:
+        symbols: rows, inputs, or gradients of them.
+        trace: the run.
+        layers: those of the run in which they may be; () is all.
+        where: the option that names them, for the message.
+
+    Raises:
+        UsageError: names the first, and what there is.
+    """
+    rows = dict.fromkeys(s for each in layers or trace.layers for s in each.cell.symbols)
+    parameters = dict.fromkeys(p for each in trace.layers for p in each.weights.arrays)
+    known = [*rows, *INPUT_SYMBOLS]
+    for symbol in symbols:
+        if symbol.removeprefix("d_") not in (*known, *parameters, "output"):
+            raise UsageError(
+                f"the cell does not compute '{safe(symbol)}'",
+                where=where,
+                hint=suggest(symbol, known),
+            )
 
 
 def chosen_steps(view: View, trace: Trace) -> set[int]:
@@ -221,7 +269,7 @@ def chosen_steps(view: View, trace: Trace) -> set[int]:
 def shown_steps(trace: Trace, view: View) -> Iterator[tuple[LayerTrace, int]]:
     """Yield (layer trace, t) for the steps asked for, by layer, direction, then t."""
     wanted = sorted(chosen_steps(view, trace))
-    for each in trace.layers:
+    for each in shown_layers(trace, view):
         for t in wanted:
             yield each, t
 

@@ -14,6 +14,8 @@ from lstm_cli.cell.notation import Notation, Style, split, write_row
 
 # From so many on, products with a weight of zero, or with a zero to weigh, are told by their count.
 GATHERED = 3
+# So many products of a sum are shown one by one, the largest; the others are counted and added up.
+MOST_TERMS = 8
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown, safe
-from lstm_cli.base.html import escaped
+from lstm_cli.base.foreign import html, latex, markdown, markdown_code, safe
+from lstm_cli.base.numbers import latex_number
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
 
@@ -209,7 +209,7 @@ class _MarkdownWriter(_TextWriter):
         return f"`{text}`"
 
     def code(self, text: str) -> str:
-        return f"`{safe(text)}`"
+        return markdown_code(text)
 
     def verbatim(self, text: str) -> str:
         return f"```text\n{text.strip(chr(10))}\n```\n\n"
@@ -263,14 +263,8 @@ def in_ascii(drawing: str) -> str:
     return drawing.replace("C\u0303", "g").translate(_ASCII).encode("ascii", "replace").decode()
 
 
-_LETTERS = {chr(point) for point in range(0xC0, 0x100)} - set("ÐðÞþ×÷")
 # So many columns of matrices stand beside each other on the page.
 COLUMNS_A_LINE = 17
-_LATEX_MARKS = str.maketrans(
-    {mark: f"\\{mark}" for mark in "{}$&#_%"}
-    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "<": r"\textless{}",
-       ">": r"\textgreater{}", "|": r"\textbar{}"}
-)  # fmt: skip
 
 
 class _LatexWriter:
@@ -306,10 +300,7 @@ class _LatexWriter:
         return "\\begin{itemize}\n" + "".join(lines) + "\\end{itemize}\n\n"
 
     def escape(self, text: str) -> str:
-        # TeX stops at a letter that its first fonts lack.
-        shown = "".join(c if c.isascii() or c in _LETTERS else f"U+{ord(c):04X}"
-                        for c in safe(text))  # fmt: skip
-        return shown.translate(_LATEX_MARKS)
+        return latex(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
         lines: list[list[str]] = [[]]
@@ -344,13 +335,8 @@ class _LatexWriter:
 def _bmatrix(name: str, array: Array) -> str:
     """Return a matrix; a vector stands upright."""
     rows = number_texts(array if array.ndim > 1 else array[:, None])
-    body = r" \\ ".join(" & ".join(_latex_number(n) for n in row) for row in rows)
+    body = r" \\ ".join(" & ".join(latex_number(n) for n in row) for row in rows)
     return f"{name} = \\begin{{bmatrix}} {body} \\end{{bmatrix}}"
-
-
-def _latex_number(text: str) -> str:
-    mantissa, _, exponent = text.partition("e")
-    return mantissa + (rf" \cdot 10^{{{int(exponent)}}}" if exponent else "")
 
 
 _HTML_HEAD = """<!doctype html>
@@ -396,17 +382,17 @@ class _HtmlWriter:
         return self.code(text)
 
     def code(self, text: str) -> str:
-        return f"<code>{escaped(text)}</code>"
+        return f"<code>{html(text)}</code>"
 
     def verbatim(self, text: str) -> str:
-        lines = map(escaped, text.strip("\n").split("\n"))
+        lines = map(html, text.strip("\n").split("\n"))
         return "<pre>" + "\n".join(lines) + "</pre>\n"
 
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
         return "<dl>\n" + "".join(f"<dt>{name}<dd>{said}\n" for name, said in rows) + "</dl>\n"
 
     def escape(self, text: str) -> str:
-        return escaped(text)
+        return html(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
         return self.verbatim("\n".join(_matrix_text(name, array) for name, array in named))

@@ -19,11 +19,21 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import safe
+from lstm_cli.base.foreign import Foreign, safe
+from lstm_cli.base.numbers import decimals
+from lstm_cli.base.paste import CommandLine, wrapped
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
 from lstm_cli.engine.run import LayerTrace, Trace
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, definitions, number, step_rows
+from lstm_cli.show.rows import (
+    Row,
+    View,
+    chosen_steps,
+    chosen_units,
+    definitions,
+    shown_layers,
+    step_rows,
+)
 from lstm_cli.show.sentences import sentences
 
 # More units than this are summed up unless --unit chooses; more steps are shown over time.
@@ -65,9 +75,13 @@ class Page:
         self.pretty = "utf" in (console.encoding or "").lower()
         self.style: Style = UNICODE if self.pretty else PLAIN
 
-    def text(self, text: str, style: str = "") -> Text:
+    def text(self, text: str | Foreign, style: str = "") -> Text:
         """Return foreign or our own text as cells that no markup or escape can steer."""
         return Text(safe(text) if self.pretty else safe(text).translate(_ASCII), style=style)
+
+    def command(self, line: CommandLine, indent: int) -> Text:
+        """Return a command to paste, in lines that fit where it stands."""
+        return Text("\n".join(map(safe, wrapped(line, self.console.width - indent))))
 
     def print(self, renderable: RenderableType = "", **how: Any) -> None:
         """Print without highlighting or markup."""
@@ -78,14 +92,16 @@ def print_trace(console: Console, trace: Trace, view: View) -> None:
     """Print a run: what went in, its steps (or the course of time and the last step), in words."""
     page = Page(console, view)
     print_head(page, trace)
-    total = trace.steps * len(trace.layers)
+    layers = shown_layers(trace, view)
+    total = trace.steps * len(layers)
     if total > MANY_STEPS and not view.at:
-        for each in trace.last_layer:
+        layers = [each for each in layers if each.layer == layers[-1].layer]
+        for each in layers:
             _print_course(page, each, len(trace.layers) > 1)
-        shown = [(each, last_step(each)) for each in trace.last_layer]
+        shown = [(each, last_step(each)) for each in layers]
     else:
         wanted = sorted(chosen_steps(view, trace))
-        shown = [(each, t) for each in trace.layers for t in wanted]
+        shown = [(each, t) for each in layers for t in wanted]
     for each, t in shown:
         if total > 1:
             page.print()
@@ -93,7 +109,7 @@ def print_trace(console: Console, trace: Trace, view: View) -> None:
         _print_step(page, each, t)
     for line in definitions(trace.model.cell, page.style):
         page.print(page.text(line, page.look.note))
-    if total == 1:
+    if trace.steps * len(trace.layers) == 1 and not view.symbols:
         _print_words(page, trace)
 
 
@@ -187,7 +203,7 @@ def _stacked_table(page: Page, rows: Sequence[Row], units: list[int], summary: b
     table = new_table(page, ("",), gap=0)
     for row, numbers in _with_numbers(page, rows, units, summary, table):
         style = page.look.of(row.symbol, not row.equation)
-        name = page.text(f"{_symbol(row)} {row.label}", style)
+        name = page.text(f"{_symbol(row)} {safe(row.label)}", style)
         if row.equation:
             name.append("\n  ").append_text(page.text(f"= {row.equation}", page.look.equation))
         table.add_row(name, *(page.text(n, style) for n in numbers))
@@ -222,7 +238,7 @@ def _with_numbers(
     ]
     if summary:
         columns += [
-            aligned(name, [number(float(take(row.values)), digits) for row in rows])
+            aligned(name, [decimals(take(row.values), digits) for row in rows])
             for name, take in _SUMMARY.items()
         ]
         columns.append(["spread", *(_bar(row.values, page.pretty) for row in rows)])
@@ -236,7 +252,7 @@ _SUMMARY: dict[str, Callable[[Array], Any]] = {"min": np.min, "mean": np.mean, "
 
 
 def _at(values: Array, unit: int, digits: int) -> str:
-    return number(float(values[unit]), digits) if unit < len(values) else ""
+    return decimals(values[unit], digits) if unit < len(values) else ""
 
 
 def aligned(heading: str, texts: list[str]) -> list[str]:
@@ -265,9 +281,7 @@ def _print_narrow(page: Page, rows: Sequence[Row], units: list[int], summary: bo
     grid = [[_at(row.values, unit, digits) for row in rows] for unit in units]
     labels = [f"[{unit}] " for unit in units]
     if summary:
-        grid += [
-            [number(float(take(r.values)), digits) for r in rows] for take in _SUMMARY.values()
-        ]
+        grid += [[decimals(take(r.values), digits) for r in rows] for take in _SUMMARY.values()]
         grid.append([_bar(row.values, page.pretty) for row in rows])
         labels += [f"{name} " for name in (*_SUMMARY, "spread")]
     columns = [
@@ -277,7 +291,7 @@ def _print_narrow(page: Page, rows: Sequence[Row], units: list[int], summary: bo
     width = max((len(text) for column in columns for text in column), default=1) + 1
     for index, row in enumerate(rows):
         style = page.look.of(row.symbol, not row.equation)
-        heading = f"{_symbol(row)}  {row.label}"
+        heading = f"{_symbol(row)}  {safe(row.label)}"
         equation = f"= {row.equation}" if row.equation else "given"
         line = page.text(heading, style)
         one_line = cell_len(heading) + cell_len(equation) + 2 <= page.console.width
@@ -319,7 +333,7 @@ def _course_table(page: Page, each: LayerTrace, count: int) -> tuple[Table, bool
         hidden = hidden or len(units) > count
         for unit in units[:count]:
             name = f"{page.style.name(symbol).removesuffix('_t')}[{unit}]"
-            texts = [number(float(v), page.view.digits) for v in values[:, unit]]
+            texts = [decimals(v, page.view.digits) for v in values[:, unit]]
             columns.append(aligned(name, texts))
     for heading, *_ in columns:
         table.add_column(page.text(heading), no_wrap=True)

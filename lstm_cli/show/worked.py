@@ -8,37 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from lstm_cli.base.address import choose
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, evaluate, names_in
-from lstm_cli.cell.notation import Notation, Style, split, write
+from lstm_cli.cell.notation import Style, split, write
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
-from lstm_cli.show.arithmetic import Working, parameters, work_out
-from lstm_cli.show.rows import INPUT_LABELS, choose, strongest_unit
+from lstm_cli.show.arithmetic import Working, known_at, work_out
+from lstm_cli.show.rows import INPUT_LABELS, View, shown_layers, strongest_unit
+from lstm_cli.show.sentences import Teller
 from lstm_cli.show.terminal import last_step
-from lstm_cli.show.worked_sentences import Teller
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What is to be worked out, and how.
-
-    Attributes:
-        units: the units as text: `2`, `0:3`, `all`; "" is the one with the largest |h|.
-        at: the steps as text: `3`, `all`; "" is the one computed last.
-        only: the symbols to show; empty for all.
-        notation: joined or split.
-        digits: decimals.
-        terms: how many products of a sum are shown one by one.
-    """
-
-    units: str = ""
-    at: str = ""
-    only: tuple[str, ...] = ()
-    notation: Notation = "joined"
-    digits: int = 6
-    terms: int = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,82 +60,77 @@ class StepWork:
     units: tuple[UnitWork, ...]
 
 
-def worked(trace: Trace, ask: Ask, style: Style) -> Iterator[StepWork]:
+def worked(trace: Trace, view: View, style: Style) -> Iterator[StepWork]:
     """Yield the chosen steps worked out, by layer, direction, then t.
 
     Raises:
         UsageError: no such unit, step or symbol; before the first is yielded.
     """
-    check(trace, ask)
-    for each in trace.layers:
-        for t in _steps(each, trace, ask):
-            yield _step(each, t, ask, style, _units(each, t, trace, ask))
+    check(trace, view)
+    for each in shown_layers(trace, view):
+        for t in _steps(each, trace, view):
+            yield _step(each, t, view, style, _units(each, t, trace, view))
 
 
-def check(trace: Trace, ask: Ask) -> None:
+def check(trace: Trace, view: View) -> None:
     """Refuse what does not exist in the run.
 
     Raises:
         UsageError: no such unit, step or symbol.
     """
-    known = list(dict.fromkeys(s for each in trace.layers for s in each.cell.symbols))
-    for symbol in ask.only:
-        if symbol not in known:
+    layers = shown_layers(trace, view)
+    known = list(dict.fromkeys(s for each in layers for s in each.cell.symbols))
+    for symbol in view.symbols:
+        if symbol not in known:  # an input has no arithmetic
             raise UsageError(
                 f"the cell does not compute '{safe(symbol)}'", where="--only",
                 hint=suggest(symbol, known),
             )  # fmt: skip
-    for each in trace.layers:
-        _steps(each, trace, ask)
-        _units(each, last_step(each), trace, ask)
+    for each in layers:
+        _steps(each, trace, view)
+        _units(each, last_step(each), trace, view)
 
 
-def _steps(each: LayerTrace, trace: Trace, ask: Ask) -> list[int]:
-    return sorted(choose(ask.at, trace.steps, "--at", first=1)) if ask.at else [last_step(each)]
+def _steps(each: LayerTrace, trace: Trace, view: View) -> list[int]:
+    return sorted(choose(view.at, trace.steps, "--at", first=1)) if view.at else [last_step(each)]
 
 
-def _units(each: LayerTrace, t: int, trace: Trace, ask: Ask) -> list[int]:
-    if not ask.units:
+def _units(each: LayerTrace, t: int, trace: Trace, view: View) -> list[int]:
+    if not view.units:
         return [strongest_unit(each, t)]
     widest = max(_widest(other) for other in trace.layers)
-    return [unit for unit in choose(ask.units, widest, "--unit") if unit < _widest(each)]
+    return [unit for unit in choose(view.units, widest, "--unit") if unit < _widest(each)]
 
 
 def _widest(each: LayerTrace) -> int:
     return max(int(each.values[symbol].shape[-1]) for symbol in each.cell.symbols)
 
 
-def _step(each: LayerTrace, t: int, ask: Ask, style: Style, units: list[int]) -> StepWork:
+def _step(each: LayerTrace, t: int, view: View, style: Style, units: list[int]) -> StepWork:
     known = known_at(each, t)
-    vectors = list(_vectors(each.cell, ask, style, known))
+    vectors = list(_vectors(each.cell, view, style, known))
     seen = [v for v, names in vectors if names <= set(INPUT_SYMBOLS)]
     late = [(v, names) for v, names in vectors if not names <= set(INPUT_SYMBOLS)]
     chosen = ""
-    if not ask.units:
+    if not view.units:
         size = len(each.values["h"][t - 1])
         chosen = f"unit {units[0]} of {size}, the one with the largest |h|; --unit chooses"
-    works = tuple(_unit(each, t, unit, ask, style, known, late) for unit in units)
+    works = tuple(_unit(each, t, unit, view, style, known, late) for unit in units)
     return StepWork(each, t, tuple(seen), chosen, works)
-
-
-def known_at(each: LayerTrace, t: int) -> dict[str, Array]:
-    """Return every name that a row may use -> its array at input time `t`."""
-    values = {symbol: array.astype(float) for symbol, array in each.at(t).items()}
-    return parameters(each) | values
 
 
 # ---- vectors
 
 
 def _vectors(
-    cell: Cell, ask: Ask, style: Style, known: Mapping[str, Array]
+    cell: Cell, view: View, style: Style, known: Mapping[str, Array]
 ) -> Iterator[tuple[JoinedVector, set[str]]]:
     """Yield each vector that a shown row multiplies by a matrix, once, and the names in it."""
     done: list[Node] = []
     for row in cell.equations:
-        if ask.only and row.symbol not in ask.only:
+        if view.symbols and row.symbol not in view.symbols:
             continue
-        tree = split(row.expression) if ask.notation == "split" else row.expression
+        tree = split(row.expression) if view.notation == "split" else row.expression
         for node in _multiplied(tree):
             parts = node.arguments if isinstance(node, Apply) and node.function == "concat" else ()
             if node not in done and (parts or isinstance(node, Name)):
@@ -178,13 +153,13 @@ def _multiplied(node: Node) -> Iterator[Node]:
 
 
 def _unit(
-    each: LayerTrace, t: int, unit: int, ask: Ask, style: Style, known: Mapping[str, Array],
+    each: LayerTrace, t: int, unit: int, view: View, style: Style, known: Mapping[str, Array],
     late: list[tuple[JoinedVector, set[str]]],
 ) -> UnitWork:  # fmt: skip
     teller = Teller(each.cell, known, unit, style)
     groups, missing, left = [], [], list(late)
     for symbols in grouped(each.cell):
-        wanted = [s for s in symbols if not ask.only or s in ask.only]
+        wanted = [s for s in symbols if not view.symbols or s in view.symbols]
         there = [s for s in wanted if unit < each.values[s].shape[-1]]
         missing += [(s, each.values[s].shape[-1]) for s in wanted if s not in there]
         if not there:
@@ -193,8 +168,8 @@ def _unit(
         own = [vector for vector, names in left if names <= used]
         left = [(vector, names) for vector, names in left if vector not in own]
         works = tuple(
-            work_out(each, t, s, unit, style=style, notation=ask.notation, digits=ask.digits,
-                     most_terms=ask.terms)
+            work_out(each, t, s, unit, style=style, notation=view.notation, digits=view.digits,
+                     most_terms=view.terms)
             for s in there
         )  # fmt: skip
         last = each.cell[there[-1]]

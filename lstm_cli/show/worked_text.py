@@ -17,7 +17,6 @@ from lstm_cli.show.rows import View, definitions
 from lstm_cli.show.sheets import WRITERS
 from lstm_cli.show.terminal import Page, RowStyles, place_of, print_head
 from lstm_cli.show.worked import (
-    Ask,
     JoinedVector,
     StepWork,
     UnitWork,
@@ -34,51 +33,51 @@ _BREAKS = re.compile(r"(?<=\S)(?= [+−/-] )|(?<=,)(?= )")
 _FACTORS = re.compile(r"(?=·\(| \* \()")
 
 
-def print_worked(console: Console, trace: Trace, ask: Ask) -> None:
+def print_worked(console: Console, trace: Trace, view: View) -> None:
     """Print what is asked for, at any width.
 
     Raises:
         UsageError: as `worked`.
     """
-    page = Page(console, View(ask.notation, ask.digits))
-    steps = list(worked(trace, ask, page.style))
+    page = Page(console, view)
+    steps = list(worked(trace, view, page.style))
     print_head(page, trace)
     for step in steps:
-        _print_step(page, trace, step, ask)
+        _print_step(page, trace, step, view)
     for line in definitions(trace.model.cell, page.style):
         page.print()
         page.print(page.text(line, page.look.note))
 
 
-def _print_step(page: Page, trace: Trace, step: StepWork, ask: Ask) -> None:
+def _print_step(page: Page, trace: Trace, step: StepWork, view: View) -> None:
     if trace.steps * len(trace.layers) > 1:
         page.print()
         page.print(page.text(place_of(step.trace, step.t, trace), page.look.heading))
     if step.chosen:
         page.print(page.text(step.chosen, page.look.note))
     for vector in step.vectors:
-        _print_vector(page, vector, ask)
+        _print_vector(page, vector, view)
     for work in step.units:
         if not step.chosen:
             page.print()
             page.print(page.text(f"unit {work.unit}", page.look.heading))
         for group in work.groups:
-            _print_group(page, group, ask)
+            _print_group(page, group, view)
         for line in missing_lines(work, page.style):
             page.print(page.text(line, page.look.note))
 
 
-def _print_vector(page: Page, vector: JoinedVector, ask: Ask) -> None:
+def _print_vector(page: Page, vector: JoinedVector, view: View) -> None:
     page.print()
     page.print(page.text(vector_title(vector, page.style), page.look.heading))
-    for line in vector_lines(vector, page.console.width - 2, page.style, ask.digits):
+    for line in vector_lines(vector, page.console.width - 2, page.style, view.digits):
         page.print(page.text(f"  {line}" if page.pretty else f"  {line}".replace("│", "|"),
                              page.look.given))  # fmt: skip
 
 
-def _print_group(page: Page, group: WorkedGroup, ask: Ask) -> None:
+def _print_group(page: Page, group: WorkedGroup, view: View) -> None:
     for vector in group.vectors:
-        _print_vector(page, vector, ask)
+        _print_vector(page, vector, view)
     page.print()
     page.print(page.text(group.label, page.look.heading))
     for work in group.workings:
@@ -155,22 +154,22 @@ def _broken(line: str, width: int, indent: str) -> list[str]:
 # ---- Markdown
 
 
-def to_markdown(trace: Trace, ask: Ask) -> Iterator[str]:
+def to_markdown(trace: Trace, view: View) -> Iterator[str]:
     """Yield a page whose equations are code, the same with and without a renderer."""
     writer = WRITERS["markdown"]()
-    steps = list(worked(trace, ask, UNICODE))
+    steps = list(worked(trace, view, UNICODE))
     yield writer.begin(title(trace, len(steps), writer.escape(trace.model.cell.name)))
     for step in steps:
         if trace.steps * len(trace.layers) > 1:
             yield writer.heading(place_of(step.trace, step.t, trace).capitalize())
         if step.chosen:
             yield writer.paragraph(as_sentence(writer.escape(step.chosen)))
-        yield from _vector_blocks(step.vectors, ask)
+        yield from _vector_blocks(step.vectors, view)
         for work in step.units:
             if not step.chosen:
                 yield writer.heading(f"Unit {work.unit}")
             for group in work.groups:
-                yield from _vector_blocks(group.vectors, ask)
+                yield from _vector_blocks(group.vectors, view)
                 yield f"### {writer.escape(group.label)}\n\n"
                 lines = [x for each in group.workings for x in equation_lines(each, MARKDOWN_WIDTH)]
                 yield _code(lines)
@@ -188,9 +187,9 @@ def title(trace: Trace, count: int, name: str) -> str:
     return what if trace.model.cell.name == "lstm" else f"{what} ({name})"
 
 
-def _vector_blocks(vectors: Sequence[JoinedVector], ask: Ask) -> Iterator[str]:
+def _vector_blocks(vectors: Sequence[JoinedVector], view: View) -> Iterator[str]:
     for vector in vectors:
-        lines = vector_lines(vector, MARKDOWN_WIDTH, UNICODE, ask.digits)
+        lines = vector_lines(vector, MARKDOWN_WIDTH, UNICODE, view.digits)
         yield f"`{vector_title(vector, UNICODE)}`\n\n"
         yield _code(lines)
 

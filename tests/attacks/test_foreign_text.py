@@ -33,6 +33,7 @@ from tests.tools import Answer, assert_tame, call
 FILES = Path(__file__).parent.parent / "files"
 # A title, a colour, C1, DEL, marks that turn or break a line, and rich's markup, in one name.
 EVIL = "\x1b]0;owned\x07\x9b31m\x7f\u202e\u2066\u061c\u200f\u2028\r\n[red]evil[/red]"
+LINE = "".join(EVIL.splitlines())
 SIZES = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2), "bias_ih_l0": (8,), "bias_hh_l0": (8,)}
 
 
@@ -64,10 +65,11 @@ def write_safetensors(path: Path, named: dict[str, Any], dtype: str = "F32") -> 
 
 
 def _safetensors_names(folder: Path) -> list[Path]:
-    two, lone = folder / "two.safetensors", folder / "lone.safetensors"
+    two, lone, runs = (folder / f"{name}.safetensors" for name in ("two", "lone", "runs"))
+    write_safetensors(runs, arrays(f"{LINE}."))
     write_safetensors(two, arrays(f"{EVIL}.a.") | arrays(f"{EVIL}.b."))
     write_safetensors(lone, {EVIL: np.ones(3, "<f4")})
-    return [two, lone]
+    return [two, lone, runs]
 
 
 def _safetensors_dtypes(folder: Path) -> list[Path]:
@@ -112,7 +114,7 @@ def _json(folder: Path) -> list[Path]:
     paths = []
     named = {name: a.tolist() for name, a in arrays(f"{EVIL}.a.").items()}
     for number, document in enumerate((
-        named, named | {k.replace(".a.", ".b."): v for k, v in named.items()},
+        {name: a.tolist() for name, a in arrays(f"{LINE}.").items()}, named, named | {k.replace(".a.", ".b."): v for k, v in named.items()},
         {EVIL: "\ud800"}, {EVIL: [[1], [1, 2]]}, {EVIL: [EVIL]}, {EVIL: {EVIL: EVIL}}, [EVIL], EVIL,
         {"\ud800": [1.0], "b": [2.0]}, {**{f"W_{k}": [[1, 1]] for k in "figo"}, EVIL: [1]},
     )):  # fmt: skip
@@ -136,6 +138,13 @@ def _pytorch(folder: Path) -> list[Path]:
     return [*(folder / f"{name}.pt" for name in files), folder / "zip.pt"]
 
 
+def _flax_array(array: np.ndarray[Any, Any]) -> bytes:
+    sizes = bytes([0x90 + array.ndim, *array.shape])
+    inner = b"\x93" + sizes + b"\xa7float32" + b"\xc5" + struct.pack(">H", array.nbytes)
+    inner += array.tobytes()
+    return b"\xc8" + struct.pack(">H", len(inner)) + b"\1" + inner
+
+
 def _msgpack(folder: Path) -> list[Path]:
     def string(value: str) -> bytes:
         return b"\xda" + struct.pack(">H", len(value.encode())) + value.encode()
@@ -151,6 +160,8 @@ def _msgpack(folder: Path) -> list[Path]:
         "twice": b"\x82" + (string(EVIL) + array("float32")) * 2,
         "nul": b"\x81" + string("a\0b") + array("\0\x1b"),
     }
+    named = [string(f"{LINE}.{name}") + _flax_array(each) for name, each in arrays().items()]
+    files["runs"] = bytes([0x80 + len(named)]) + b"".join(named)
     for name, data in files.items():
         (folder / f"{name}.msgpack").write_bytes(data)
     return [folder / f"{name}.msgpack" for name in files]
@@ -273,17 +284,59 @@ def test_a_weight_file_cannot_steer_a_terminal(name: str, tmp_path: Path) -> Non
             call("inspect", path, env=wide), call("inspect", path, "--json"),
             call("inspect", path, "--convention", "pytorch"),
             call("inspect", path, "--allow-external-data"),
-            call(*run, "-f", "table", env=wide), call(*run, "--layer", "x"),
-            call(*run, "--layer", "0", "-f", "table"), call(*run, "--layer", "0", "-f", "markdown"),
-            call(*run, "--layer", "0", "--convention", "tf1"),
+            call(*run, "-f", "table", env=wide), call(*run, "--lstm", "x"),
+            call(*run, "--lstm", "0", "-f", "table"), call(*run, "--lstm", "0", "-f", "markdown"),
+            call(*run, "--lstm", "0", "--convention", "tf1"),
             call("convert", path, tmp_path / "out.json"),
-            call("convert", path, tmp_path / "out.safetensors", "--to", "pytorch", "--layer", "0"),
-            call("diagnose", *run, "--layer", "0", "--expect", "h=0.5,0.25"),
+            call("convert", path, tmp_path / "out.safetensors", "--to", "pytorch", "--lstm", "0"),
+            call("diagnose", *run, "--lstm", "0", "--expect", "h=0.5,0.25"),
             call("diagnose", *run, "--expect", "h=0.5,0.25", "-f", "markdown"),
         ]  # fmt: skip
         for answer in answers:
-            assert "this is a bug" not in answer.err, path
-            assert_tame(answer)
+            assert_only_text(answer, path)
+
+
+def assert_only_text(answer: Answer, path: object) -> None:
+    """Assert that no byte of a stranger steers a terminal, breaks a line or is a bug."""
+    assert "this is a bug" not in answer.err, path
+    pages = answer.raw.replace(b"\f\n", b"")  # a page break of ours
+    assert_tame(Answer(answer.code, pages, answer.err))
+    for each in (answer.out, answer.err):
+        assert "\n[red]" not in each
+        assert "\t[red]" not in each
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.full
+def test_a_weight_file_is_only_text_in_every_command(name: str, tmp_path: Path) -> None:
+    """Each command that takes weights shows what they are called as text, in each of its formats."""
+    shown = 0
+    for path in WRITERS[name](tmp_path):
+        chosen = ("--weights", path, "--lstm", "0")
+        run = ("--x", "1,2,3", *chosen)
+        first = call(*run, "-f", "table")
+        assert_only_text(first, path)
+        if first.code or shown == 3:
+            continue  # each command says the same of it, or names it in the same place
+        sample = tmp_path / "s.json"
+        sample.write_text(json.dumps({"id": EVIL, "x": [1, 2, 3], "expected": {"h": [1, 2]}}))
+        answers = [
+            *(call(*run, "-f", form) for form in ("plain", "csv", "latex", "json", "jsonl", "c")),
+            *(call("explain", *run, "-f", form) for form in ("text", "markdown", "latex", "json")),
+            *(call("grad", *run, "-f", form)
+              for form in ("table", "plain", "csv", "markdown", "latex", "json")),
+            *(call("batch", sample, *chosen, "--check", "-f", form) for form in ("table", "jsonl")),
+            *(call("vet", sample, *chosen, "-f", form) for form in ("table", "markdown", "json")),
+            *(call("diagnose", *run, "--expect", "h=1,2", "-f", form) for form in ("table", "json")),
+            *(call("convert", path, tmp_path / f"out{suffix}", "--lstm", "0", "--force")
+              for suffix in (".json", ".npz", ".h")),
+            call("explain", "--exercise", *run), call(*run, "--fixed", "Q3.12", "-f", "table"),
+            call("report", *run, "-o", "-", "-f", "svg"),
+        ]  # fmt: skip
+        for answer in answers:
+            assert_only_text(answer, path)
+        shown += 1
+    assert shown or name in ("safetensors_faults", "matlab", "pytorch", "tflite")
 
 
 # ---- cells, samples and answers
@@ -345,13 +398,31 @@ def test_samples_and_answers_cannot_steer_a_terminal(tmp_path: Path) -> None:
         csv.writer(stream).writerows([["name", "h[0]", "h[1]", EVIL], [EVIL, "0.1", EVIL, EVIL]])
     for answer in (
         call("diagnose", path), call("diagnose", path, "-f", "markdown"), call("vet", path),
-        call("vet", path, "-f", "markdown"), call("vet", path, "-o", tmp_path / "more.json"),
+        call("vet", path, "-f", "markdown"), call("vet", path, "--stronger", tmp_path / "more.json"),
         call("batch", path, "--check", "-f", "table"), call("batch", path, "--check"),
         call("grade", one, answers), call("diagnose", one),
         call("grade", one, answers, "-f", "csv"),
     ):  # fmt: skip
         assert "this is a bug" not in answer.err
         assert_tame(answer)
+
+
+# ---- spreadsheets
+
+
+@pytest.mark.parametrize(
+    "command", [("run",), ("grad",), ("run", "--fixed", "Q3.12"), ("run", "--steps", "3")]
+)
+def test_a_label_is_no_formula_in_tab_separated_text(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """What a stranger calls a row is text where a spreadsheet opens it; numbers stay numbers."""
+    cell = write_cell(tmp_path / "cell.toml", "=cmd|' /C calc'!A0")
+    answer = call(*command, "--x", "-0.5,1", "--cell", cell, "--preset", "random", "-f", "plain")
+    cells = [each for line in answer.out.splitlines() for each in line.split("\t")]
+    assert any(each.startswith("'=cmd|") for each in cells)
+    assert not any(each.startswith(("=", "@", "+")) for each in cells)
+    assert "-0.5" in cells or command != ("run",)
 
 
 # ---- Markdown
@@ -406,7 +477,7 @@ def words_of(command: str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_proposed_layer_is_one_word_and_is_found(name: str, tmp_path: Path) -> None:
-    """`try: --layer …` is pasted as it stands, runs nothing else, and chooses the LSTM."""
+    """`try: --lstm …` is pasted as it stands, runs nothing else, and chooses the LSTM."""
     path = tmp_path / "w.safetensors"
     write_safetensors(path, arrays(f"{name}.") | arrays("other."))
     answer = call("--x", "1,2,3", "-w", path)
@@ -416,7 +487,7 @@ def test_a_proposed_layer_is_one_word_and_is_found(name: str, tmp_path: Path) ->
     assert not (tmp_path / "PWNED").exists()
     chosen = call("--x", "1,2,3", "-w", path, *words)
     assert chosen.code == 0, chosen.err
-    assert chosen.raw == call("--x", "1,2,3", "-w", path, "--layer", "0").raw
+    assert chosen.raw == call("--x", "1,2,3", "-w", path, "--lstm", "0").raw
 
 
 @pytest.mark.parametrize("name", WORDS)
@@ -431,7 +502,11 @@ def test_a_proposed_file_is_one_word_and_is_that_file(
     batch = call("batch", "--check", "--", path).err
     command = batch.split("why they differ: ")[1].rstrip("\n")
     Path("b.json").write_text(json.dumps(sample))
-    vet = call("vet", "-o", "x.json", "--", path, "b.json").err.split("try:   ")[1].rstrip("\n")
+    vet = (
+        call("vet", "--stronger", "x.json", "--", path, "b.json")
+        .err.split("try:   ")[1]
+        .rstrip("\n")
+    )
     for words in (words_of(command, tmp_path), words_of(vet, tmp_path)):
         assert words[0] == "lstm-step"
         assert Path(words[2]) == path

@@ -42,7 +42,7 @@ def test_a_hostile_file_name_is_shown_as_escapes(
         call("--x", f"@{name}.npy"),
         call("--x", "1", "--weights", f"{name}.npz"),
         call("--x", "1", "--cell", f"{name}.toml"),
-        call("--x", "1", "-o", f"no folder/{name}"),
+        call("--x", "1", "-f", "csv", "-o", f"no folder/{name}"),
     ):
         assert_tame(answer)
         assert_refused(answer, 5 if "cannot write" in answer.err else 3)

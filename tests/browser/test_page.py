@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lstm_cli.base.numbers import decimals, typeset
 from lstm_cli.cell.cells import LSTM, Cell, parse_table
 from lstm_cli.cell.equations import evaluate
+from lstm_cli.cell.notation import UNICODE
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
 from lstm_cli.commands.report.page import PageView
 from lstm_cli.engine.run import LayerTrace, Trace, run
 from lstm_cli.formats.read import read_weights
+from lstm_cli.show.arithmetic import known_at, stages_of, work_out
 from lstm_cli.show.circuit import draw
-from lstm_cli.show.rows import number
+from lstm_cli.show.scalars import MOST_TERMS, RowReader
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 
@@ -175,7 +176,7 @@ def assert_circuit(tab: Any, each: LayerTrace, t: int, unit: int) -> None:
             continue
         value = np.atleast_1d(evaluate(drawing.nodes[key], known))
         if unit < len(value):
-            assert text.text_content() == number(float(value[unit]), 4), key
+            assert text.text_content() == decimals(float(value[unit]), 4), key
 
 
 def test_the_drawing_shows_this_runs_values(opened: Open) -> None:
@@ -186,7 +187,7 @@ def test_the_drawing_shows_this_runs_values(opened: Open) -> None:
     assert_circuit(tab, each, 3, 2)
     for line in tab.locator("#rows tbody tr").all():
         symbol = line.get_attribute("data-symbol")
-        assert line.locator(".value").inner_text() == number(each.at(3)[symbol][2], 6)
+        assert line.locator(".value").inner_text() == decimals(each.at(3)[symbol][2], 6)
 
 
 # ---- what one does to it
@@ -245,8 +246,8 @@ def test_sliders_recompute_the_step(opened: Open, name: str) -> None:
 
     moved = tab.locator("#rows tr[data-symbol=h]")
     if expected["h"][unit] != now["h"][unit]:
-        assert moved.locator(".value").inner_text() == number(expected["h"][unit], 6)
-        assert moved.locator(".was").inner_text() == number(now["h"][unit], 6)
+        assert moved.locator(".value").inner_text() == decimals(expected["h"][unit], 6)
+        assert moved.locator(".was").inner_text() == decimals(now["h"][unit], 6)
     assert tab.locator("#edited").is_visible()
     tab.locator("#reset").click()
     assert_same(tab.evaluate("lstmStep.now()"), now)
@@ -294,11 +295,11 @@ def test_the_pointer_shows_an_equation_with_its_numbers(opened: Open) -> None:
     panel = tab.locator("#worked")
     assert panel.locator("h2").inner_text() == "ft[1] · forget gate"
     assert panel.locator("li").all_inner_texts() == [
-        "σ(0.8)", "1 / (1 + exp(−0.8))", "0.689974"
+        "σ(0.8)", "1 / (1 + e^(−0.8))", "0.689974"
     ]  # fmt: skip
     tab.locator(".circuit .operation[data-key=c]").hover()
     assert panel.locator("li").all_inner_texts() == [
-        "0.689974 · 0 + 0.689974 · 0.664037", "0.458168"
+        "0.689974·0 + 0.689974·0.664037", "0.458168"
     ]  # fmt: skip
     tab.locator(".circuit .operation[data-key='i * g']").hover()
     assert panel.locator("li").all_inner_texts()[-1] == "0.458168"
@@ -307,7 +308,7 @@ def test_the_pointer_shows_an_equation_with_its_numbers(opened: Open) -> None:
     assert stages[-1] == "0.8"
     assert "1·0.5" in stages[0]
     assert "1·0.3" in stages[0]
-    assert "4 more: 0" in stages[0]
+    assert "0·(8 numbers)" in stages[0]
 
 
 # Products inside products, a joined vector that meets no matrix, gates that only have a name.
@@ -321,15 +322,6 @@ m = W_m @ sigmoid([f, x])
 c = f * c_prev + (i * g) * (i * m)
 h = tanh(W_p @ tanh(W_q @ (c * f)))
 """
-WORTH = {"exp": math.exp, "tanh": math.tanh, "σ": lambda z: 1 / (1 + math.exp(-z)),
-         "hard": lambda z: min(max(0.2 * z + 0.5, 0), 1), "max": max, "min": min, "abs": abs, "softsign": lambda z: z / (1 + abs(z))}  # fmt: skip
-
-
-def worth(stage: str) -> float:
-    """Return what a stage of the panel comes to, by Python's own arithmetic."""
-    text = re.sub(r"\[\d+ more: (.*?)\]", r"(\1)", stage)
-    text = text.replace("·", "*").replace("−", "-").replace("hard-σ", "hard")
-    return float(eval(text, {"__builtins__": {}}, WORTH))  # our own page's text
 
 
 def deep_weights() -> LstmWeights:
@@ -341,35 +333,86 @@ def deep_weights() -> LstmWeights:
 @pytest.mark.parametrize("notation", ["joined", "split"])
 @pytest.mark.parametrize("table", ["lstm", "peephole+projection", "hard-sigmoid", "own", "deep"])
 def test_every_row_is_worked_out(opened: Open, table: str, notation: Any) -> None:
-    """Each stage of each row and box, in either notation, comes to the engine's own number."""
+    """Each row and box has the stages that `explain` prints, and ends with the row's own number."""
     made = {"own": own_weights, "deep": deep_weights}
     weights = made[table]() if table in made else random_weights(spec_cell(table), seed=6)
     trace = trace_of(weights)
     tab, unit, t = opened(trace, PageView(unit=1, t=2, notation=notation)), 1, 2
     each, panel = trace.layers[0], tab.locator("#worked")
-    known = {**weights.arrays, **each.at(t)}
-    for line in tab.locator("#rows tbody tr").all():
-        line.hover()
-        value = each.at(t)[line.get_attribute("data-symbol")][unit]
-        assert_worked(panel.locator("li").all_inner_texts(), value)
+    reader = RowReader(known_at(each, t), UNICODE, notation, MOST_TERMS)
+    assert_worked(tab, each, t, notation)
     nodes = draw(weights.cell).nodes
     for box in tab.locator(".circuit .operation").all():
         box.focus()
-        value = np.atleast_1d(evaluate(nodes[box.get_attribute("data-key")], known))[unit]
-        assert_worked(panel.locator("li").all_inner_texts(), value)
+        key = box.get_attribute("data-key")
+        node = weights.cell[key].expression if key in weights.cell.symbols else nodes[key]
+        value = np.atleast_1d(evaluate(node, reader.known))[unit]
+        *before, last = panel.locator("li").all_inner_texts()
+        assert last == decimals(value, 6)
+        texts = dict.fromkeys(stages_of(node, unit, reader, 6)[1:])
+        assert before == [text for text in texts if text != typeset(last)]
 
 
-def assert_worked(stages: list[str], value: float) -> None:
-    assert stages[-1] == number(float(value), 6)
-    for stage in stages:
-        assert worth(stage) == pytest.approx(value, abs=2e-5), stages
+# What rows are made of at random: names, constants, products, products in products.
+LEAVES = ["c_prev", "b_c", "p_c", "h_prev", "0.5", "W_u @ [h_prev, x]", "U_v @ x"]
+FORMS = ["-({0})", "tanh({0})", "sigmoid({0})", "hard_sigmoid({0}, 0.3)", "elu({0}, 0.7)",
+         "clip({0}, -0.5, 0.5)", "exp(min({0}, 1))", "W_m @ ({0})", "W_n @ [{0}, x]", "2 - ({0})",
+         "({0}) * -0.25", "1e-7 * ({0})", "({0}) + ({1})", "({0}) - ({1})", "({0}) * ({1})",
+         "({0}) / (1 + abs({1}))", "max({0}, {1})", "1 / (1 + ({0}) * ({1}))"]  # fmt: skip
+
+
+def random_table(rng: np.random.Generator, rows: int) -> str:
+    """Return a table whose rows are expressions of all shapes, each used by the last two."""
+
+    def expression(depth: int) -> str:
+        if depth == 0 or rng.random() < 0.15:
+            return str(rng.choice([each for each in LEAVES if each != "0.5"]))
+        form = str(rng.choice(FORMS))
+        return form.format(expression(depth - 1), str(rng.choice([*LEAVES, expression(depth - 1)])))
+
+    lines = [f"r{k} = {expression(k % 4)}" for k in range(rows)]
+    anchor = "0 * (W_u @ [h_prev, x] + U_v @ x + W_m @ c_prev + W_n @ [c_prev, x] + b_c + p_c)"
+    total = " + ".join(f"r{k}" for k in range(rows))
+    return "\n".join([*lines, f"c = c_prev + {anchor}", f"h = tanh({total}) * c"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_row_is_worked_out_as_explain_does(opened: Open, seed: int) -> None:
+    """Rows of all shapes have the stages that `explain` prints, before and after an edit."""
+    rng = np.random.default_rng(seed)
+    cell = Cell("random", "", parse_table(random_table(rng, 16)))
+    arrays = random_arrays(cell, {"I": 2, "H": 3, "P": 3}, seed=seed)
+    arrays["W_n"] = arrays["W_n"] * [1, 0, 0, 0, 1]  # weights of zero are told by their count
+    weights = LstmWeights(cell, arrays)
+    how: dict[str, Any] = {"dtype": np.float32} if seed % 3 == 2 else {}
+    notation: Any = ("joined", "split")[seed % 2]
+    trace = trace_of(weights, 2, **how)
+    tab = opened(trace, PageView(unit=1, t=2, notation=notation))
+    assert_worked(tab, trace.layers[0], 2, notation)
+    now = trace.layers[0].at(2)
+    tab.locator("#sliders input[type=number]").first.fill("0")
+    x = np.array([0, now["x"][1]])
+    edited = run(trace.model, x[None], now["h_prev"], now["c_prev"], **how)
+    assert_worked(tab, edited.layers[0], 1, notation)
+
+
+def assert_worked(tab: Any, each: LayerTrace, t: int, notation: Any) -> None:
+    """Compare every panel, of unit 1, with what `explain` makes of the row."""
+    panel = tab.locator("#worked")
+    for line in tab.locator("#rows tbody tr").all():
+        line.hover()
+        symbol = line.get_attribute("data-symbol")
+        *before, last = panel.locator("li").all_inner_texts()
+        assert last == line.locator(".value").inner_text()
+        work = work_out(each, t, symbol, 1, notation=notation)
+        assert tuple(before) == work.stages[1:-1], (symbol, work)
 
 
 def test_a_part_that_fails_stops_no_other(opened: Open) -> None:
     """Where one expression cannot be worked out, that is said, and the page goes on."""
     tab = opened(question(), PageView(unit=1))
     tab.evaluate("console.error = () => {}")  # the fault below is ours
-    tab.evaluate("lstmStep.parts()['i * g'].stages = [[{ product: ['none', 'x', 'all'] }]]")
+    tab.evaluate("lstmStep.parts()['i * g'].tree = ['@', 'none', 'x']")
     tab.locator("#rows tr[data-symbol=f]").hover()
     tab.locator(".circuit .operation[data-key='i * g']").focus()
     assert "cannot be shown" in tab.locator("#worked .trouble").inner_text()
@@ -446,6 +489,95 @@ def test_a_long_name_leaves_the_buttons_free(opened: Open) -> None:
         box = tab.locator("#sliders input[type=number]").first.bounding_box()
         assert box["x"] + box["width"] <= width - 20  # the page's margin
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# Names that a table of many gates has, and one that nobody can read.
+LONG = """
+z_forget_gate_slow = W_forget_gate_slow @ [h_prev, x] + b_forget_gate_slow
+z_forget_gate_fast = W_forget_gate_fast @ [h_prev, x] + p_forget_gate_fast * c_prev
+forgetting_factor = sigmoid(z_forget_gate_slow)
+ff = hard_sigmoid(z_forget_gate_fast)
+attention_over_everything_that_was_ever_seen_here = sigmoid(W_a @ [h_prev, x])
+candidatememorycontent = tanh(W_g @ [h_prev, x] + b_g)
+c = forgetting_factor * ff * c_prev + attention_over_everything_that_was_ever_seen_here * candidatememorycontent
+h = ff * tanh(c)
+"""
+OVERPRINTED = """() => {
+  const texts = [...document.querySelectorAll(".circuit text")];
+  const boxes = texts.map((each) => each.getBoundingClientRect()).filter(({ width }) => width);
+  const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+  return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) => meet(a, b)).map(
+    (b) => [a, b].map((box) => texts.find((t) => t.getBoundingClientRect().x === box.x).textContent),
+  ));
+}"""
+
+
+def test_long_names_do_not_overprint(opened: Open) -> None:
+    """Columns stand as far apart as their names need, and no other part of the page is left."""
+    cell = Cell("long", "", parse_table(LONG))
+    weights = LstmWeights(cell, random_arrays(cell, {"I": 2, "H": 3, "P": 3}, seed=2))
+    tab = opened(trace_of(weights))
+    assert tab.evaluate(OVERPRINTED) == []
+    for width in (400, 1280):
+        tab.set_viewport_size({"width": width, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# The strips are drawn anew for the width that the window has.
+PAINTED = """() => {
+  const { width, clientWidth } = document.querySelector(".strip canvas") ?? {};
+  return document.body.dataset.painted && width === clientWidth;
+}"""
+
+
+def pulse(steps: int, at: int) -> Trace:
+    """Return a run whose input is 0, but for a single 1."""
+    weights = random_weights(spec_cell("lstm"), inputs=1, seed=5)
+    x = np.zeros((steps, 1))
+    x[at - 1] = 1
+    return run(Model.single(weights), x)
+
+
+@pytest.mark.parametrize("at", [1001, 1002, 1003, 1004])
+def test_a_single_step_of_thousands_is_seen(opened: Open, at: int) -> None:
+    """A 1 among two thousand zeros is a pixel of the strip, at any width, and a click finds it."""
+    tab = opened(pulse(2000, at))
+    for width in (1280, 400):
+        tab.set_viewport_size({"width": width, "height": 800})
+        tab.wait_for_function(PAINTED)
+        canvas = tab.locator(".strip[data-symbol=x] canvas")
+        wide, shown, found = canvas.evaluate("""(canvas) => {
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, 1);
+          const reds = Array.from({ length: canvas.width }, (_, i) => data.slice(4 * i, 4 * i + 3).join());
+          const odd = reds.findIndex((each) => each !== reds[0]);
+          return [canvas.width, canvas.clientWidth, odd];
+        }""")
+        assert wide <= shown  # each column of numbers has a pixel of its own
+        assert found == (at - 1) * wide // 2000
+        canvas.click(position={"x": (found + 0.5) * shown / wide, "y": 5})
+        assert tab.locator("#t-text").inner_text() == f"{at} of 2000"
+        assert tab.evaluate("lstmStep.now().x") == [1]
+
+
+def test_a_single_unit_of_hundreds_is_seen(opened: Open) -> None:
+    """Where units share a pixel, the one that stands out is shown, and a click finds it."""
+    weights = random_weights(spec_cell("lstm"), inputs=400, seed=5)
+    x = np.zeros((3, 400))
+    x[1, 201] = 1
+    tab = opened(run(Model.single(weights), x))
+    canvas = tab.locator(".strip[data-symbol=x] canvas")
+    rows, high, found = canvas.evaluate("""(canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(1, 0, 1, canvas.height);
+      const reds = Array.from({ length: canvas.height }, (_, i) => data.slice(4 * i, 4 * i + 3).join());
+      return [canvas.height, canvas.clientHeight, reds.findIndex((each) => each !== reds[0])];
+    }""")
+    assert rows <= high
+    assert found == 201 * rows // 400
+    canvas.hover(
+        position={"x": canvas.bounding_box()["width"] / 2, "y": (found + 0.5) * high / rows}
+    )
+    assert tab.locator("#reading").inner_text() == "x[201] at step 2: 1"
 
 
 def test_on_paper_there_are_no_knobs(opened: Open) -> None:

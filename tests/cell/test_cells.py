@@ -11,6 +11,8 @@ from lstm_cli.base.errors import CellError, InputError, LstmStepError, UsageErro
 from lstm_cli.cell.cells import (
     LSTM,
     VARIANTS,
+    Cell,
+    Settings,
     cell_named,
     describe_edit,
     parse_activation,
@@ -20,6 +22,7 @@ from lstm_cli.cell.cells import (
     with_clip,
     with_forget_bias,
 )
+from lstm_cli.cell.notation import write
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
 from lstm_cli.files.cell_files import read_cell
@@ -237,3 +240,60 @@ def test_weights_must_be_the_cells(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no parameter 'p_f'") as caught:
         LstmWeights(LSTM, weights.arrays)
     assert "--cell peephole" in caught.value.lines.hint
+
+
+# ---- settings on a table of one's own
+
+
+UNUSUAL = """
+z_r = W_r @ [h_prev, x] + b_r
+z_u = z_r + b_u
+r = sigmoid(z_u)
+u = sigmoid(W_v @ x)
+n = tanh(W_n @ [h_prev, x] + b_n)
+c = r * c_prev + u * n
+q = sigmoid(W_q @ x + p_q * c)
+h = q * tanh(c)
+"""
+
+
+def rows_of(cell: Cell) -> dict[str, str]:
+    return {row.symbol: write(row.expression) for row in cell.equations}
+
+
+def test_activations_go_by_what_a_row_does() -> None:
+    """Gates, candidate and output are found by their parts in c and h, whatever their letters."""
+    cell = Cell("own", "", parse_table(UNUSUAL))
+    rows = rows_of(with_activations(cell, gate="hard_sigmoid", candidate="relu", output="softsign"))
+    assert (rows["r"], rows["u"]) == ("hard_sigmoid(z_u)", "hard_sigmoid(W_v @ x)")
+    assert rows["n"] == "relu(W_n @ [h_prev, x] + b_n)"
+    assert rows["q"] == "hard_sigmoid(W_q @ x + p_q * c)"
+    assert rows["h"] == "q * softsign(c)"
+    swapped = LSTM.edit({"c": "f * c_prev + g * i", "i": "tanh(z_i)", "g": "sigmoid(z_g)"},
+                        name="own", title="")  # fmt: skip
+    rows = rows_of(with_activations(swapped, gate="hard_sigmoid", candidate="relu"))
+    assert (rows["g"], rows["i"]) == ("hard_sigmoid(z_g)", "relu(z_i)")
+
+
+def test_a_clip_cuts_every_pre_activation() -> None:
+    """A sum is cut where it is whole, in a row of its own or inside one."""
+    rows = rows_of(with_clip(Cell("own", "", parse_table(UNUSUAL)), 0.5))
+    assert rows["z_u"] == "z_r + b_u"
+    assert rows["r"] == "sigmoid(clip(z_u, -0.5, 0.5))"
+    assert rows["u"] == "sigmoid(clip(W_v @ x, -0.5, 0.5))"
+    assert rows["q"] == "sigmoid(clip(W_q @ x + p_q * c, -0.5, 0.5))"
+    assert rows["h"] == "q * tanh(c)"
+
+
+@pytest.mark.parametrize(("rows", "settings", "message"), [
+    ({"h": "c"}, Settings(activations="sigmoid,tanh,relu"), "no activation between c and h"),
+    ({"g": "z_g"}, Settings(activations="sigmoid,relu,tanh"), "no activation on the candidate"),
+    ({"c": "i * c_prev + f * g"}, Settings(forget_bias=1.0), "f of cell own is no forget gate"),
+    ({"f": "b_f", "i": "b_i", "g": "b_g", "o": "b_o"}, Settings(clip=1.0), "no pre-activation"),
+], ids=str)  # fmt: skip
+def test_a_setting_without_a_place_is_refused(
+    rows: dict[str, str], settings: Settings, message: str
+) -> None:
+    """What the table has nothing for is not passed over in silence."""
+    with pytest.raises(LstmStepError, match=message):
+        settings.edit(LSTM.edit(rows, name="own", title=""))

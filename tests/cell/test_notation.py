@@ -7,7 +7,7 @@ import pytest
 
 from lstm_cli.cell.cells import LSTM, VARIANTS, cell_named
 from lstm_cli.cell.equations import evaluate, parse
-from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE, number, split, write, write_equation
+from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE, split, write, write_equation
 
 EXPECTED = {
     "z_f": ("W_f · [h_{t−1}, x_t] + b_f", r"W_f \cdot [h_{t-1}, x_t] + b_f"),
@@ -70,20 +70,3 @@ def test_plain_text_is_the_program(name: str) -> None:
 def test_parentheses_and_signs(text: str, pretty: str) -> None:
     """Parentheses stand where they change the meaning and nowhere else."""
     assert write(parse(text), UNICODE) == pretty
-
-
-@pytest.mark.parametrize(
-    ("value", "digits", "text"),
-    [
-        (2e12, 6, "2e+12"),
-        (-1.5e9, 6, "-1.5e+09"),
-        (123456789012.0, 6, "1.23457e+11"),
-        (1e-9, 6, "1e-09"),
-        (1.2345678e-7, 6, "1.23457e-07"),
-        (100.0, 3, "100"),
-        (0.25, 6, "0.25"),
-    ],
-)
-def test_a_number_has_no_zeros_at_the_end(value: float, digits: int, text: str) -> None:
-    """Very large and very small numbers have an exponent, and no digits that say nothing."""
-    assert number(value, digits) == text

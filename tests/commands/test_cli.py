@@ -596,8 +596,7 @@ def test_lists_are_never_cut(width: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (["--x", "1,2", "--direction", "backward"], "--direction"),
-        (["--x", "1,2", "--layer", "3"], "--layer"),
+        (["--x", "1,2", "--lstm", "3"], "--lstm"),
         (["--x", "1,2", "--convention", "pytorch"], "--convention"),
         (["--x", "1", "-w", "samples/weights/parity.npz", "--seed", "2"], "--seed"),
         (["--x", "1", "-w", "samples/weights/parity.npz", "--hidden-size", "2"], "--hidden-size"),

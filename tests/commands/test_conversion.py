@@ -127,8 +127,7 @@ def test_a_forget_bias_is_folded_and_said(tmp_path: Path) -> None:
         ("projection", "out.npz", "keras", "a projection"),
         ("hard-sigmoid", "out.safetensors", "pytorch", "activations"),
         ("peephole", "out.npz", "pytorch", "peepholes"),
-        ("coupled-forget", "out.npz", "pytorch", "coupled gates"),
-        ("coupled-input", "out.onnx", "", "coupled gates"),
+        ("coupled-forget+peephole", "out.npz", "pytorch", "peepholes"),
         ("projection", "out.onnx", "", "a projection"),
     ],
 )
@@ -140,6 +139,45 @@ def test_losses_are_refused(tmp_path: Path, cell: str, target: str, to: str, mes
         convert(plain_model(cell), tmp_path / target, to)
     assert "--force" in caught.value.lines.hint
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "target", "to"),
+    [
+        ("coupled-forget", "out.npz", "pytorch"),
+        ("coupled-input", "out.npz", "tf1-basic"),
+        ("coupled-input+peephole", "out.onnx", ""),
+        ("coupled-input", "out.weights.h5", ""),
+    ],
+)
+def test_a_coupled_gate_gets_weights_where_coupling_has_no_place(
+    tmp_path: Path, cell: str, target: str, to: str
+) -> None:
+    """1 - σ(z) is σ(-z): a layout with four gates holds a coupled cell, and the report says how."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("h5py")
+    done = convert(plain_model(cell), tmp_path / target, to)
+    assert any("negated" in text for text in done.moved)
+    again = read_weights(done.target, convention=to or None).first
+    free, tied = "if" if cell == "coupled-forget" else "fi"
+    np.testing.assert_allclose(again.arrays[f"W_{tied}"], -again.arrays[f"W_{free}"])
+    assert done.output_difference is not None
+    assert done.output_difference < 1e-6
+
+
+def test_a_coupling_without_weights_of_its_own_is_refused(tmp_path: Path) -> None:
+    """1 less a softsign is no softsign: only a target that couples can hold such gates."""
+    cell = with_activations(cell_named("coupled-input"), gate="softsign")
+    with pytest.raises(InputError, match="coupled gates"):
+        convert(Model.single(random_weights(cell)), tmp_path / "out.onnx")
+
+
+def test_directions_that_couple_differently_are_refused(tmp_path: Path) -> None:
+    """An ONNX node has one input_forget: it is not set for a direction that does not couple."""
+    pytest.importorskip("onnx")
+    ahead, back = (random_weights(cell_named(name)) for name in ("coupled-forget", "lstm"))
+    with pytest.raises(InputError, match="one direction alone couples"):
+        convert(Model((Layer({"forward": ahead, "backward": back}),)), tmp_path / "out.onnx")
 
 
 def test_force_writes_and_says_what_is_lost(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import typer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lstm_cli.base.paste import command as command_line
+from lstm_cli.base.paste import option_words
 from lstm_cli.commands import _declared as declared
 from lstm_cli.commands._front import COMMANDS
 from lstm_cli.commands._options import Dtype, Side
@@ -133,9 +135,8 @@ def test_options_that_differ_become_the_words_that_gave_them() -> None:
     group = All("there", Numbers(level=7), Side.BACKWARD)
     given = declared.differing(group)
     assert given == {"--level": 7, "--side": Side.BACKWARD}
-    assert declared.as_words(given | {"--check": True}) == [
-        "--level", "7", "--side", "backward", "--check",
-    ]  # fmt: skip
+    line = command_line(*option_words(given | {"--check": True}))
+    assert line == "lstm-step --level 7 --side backward --check"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -97,7 +97,7 @@ def test_old_kerass_hard_sigmoid_is_warned_about() -> None:
     """A Keras 2.2 file runs with 0.2 z + 0.5, says so in the equation and warns about Keras 3."""
     pytest.importorskip("h5py")
     file = str(FILES / "keras224.h5")
-    answer = call("--weights", file, "--layer", "one", "--x", "1,2,3", "--json")
+    answer = call("--weights", file, "--lstm", "one", "--x", "1,2,3", "--json")
     document = json.loads(answer.out)
     equations = {each["symbol"]: each["text"] for each in document["equations"]}
     assert equations["f"] == "hard_sigmoid(z_f)"
@@ -105,24 +105,23 @@ def test_old_kerass_hard_sigmoid_is_warned_about() -> None:
 
 
 def test_several_lstms_need_a_name() -> None:
-    """Without --layer a file with several LSTMs is refused with their names."""
+    """Without --lstm a file with several LSTMs is refused with their names."""
     pytest.importorskip("h5py")
     file = str(FILES / "keras3_functional.keras")
     answer = call("--weights", file, "--x", "1,2,3")
-    assert_refused(answer, 3, "LSTMs", "zulu", "--layer")
+    assert_refused(answer, 3, "LSTMs", "zulu", "--lstm")
 
 
 def test_one_direction_of_a_bidirectional_layer() -> None:
-    """--direction runs one direction alone: the backward one ends at the first step."""
+    """--direction shows one direction; all of the run is computed as without it."""
     file = str(FILES / "onnx_bidirectional.onnx")
     pytest.importorskip("onnx")
-    x = ["--x", "1,2,3;0.5,1,-1"]
     size = inspected(file)["lstms"][0]["input_size"]  # type: ignore[index] # JSON
     x = ["--x", ";".join(",".join(str(0.1 * k + t) for k in range(size)) for t in (1, 2))]
     both = json.loads(call("--weights", file, *x, "--json").out)
     back = json.loads(call("--weights", file, *x, "--direction", "backward", "--json").out)
-    assert back["h"] == both["final"][1]["h"]
-    assert back["output"][0] == back["h"]
+    assert back["h"] == both["h"]
+    assert back["steps"] == [each for each in both["steps"] if each["direction"] == "backward"]
 
 
 def test_samples_times_steps_times_inputs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -21,10 +22,9 @@ from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.grad.differences import check as check_gradients
 from lstm_cli.engine.run import run
 from lstm_cli.files.cell_files import read_cell
+from lstm_cli.show.arithmetic import known_at
 from lstm_cli.show.circuit import draw
-from lstm_cli.show.sentences import sentences
-from lstm_cli.show.worked import known_at
-from lstm_cli.show.worked_sentences import Teller
+from lstm_cli.show.sentences import Teller, sentences
 from tests.conftest import random_arrays, random_inputs
 from tests.tools import Answer, assert_refused, call
 
@@ -87,6 +87,126 @@ def answers(cell: Path) -> dict[str, Answer]:
         "picture": call("report", *own, "--at", 2, "-o", cell.with_name("cell.svg")),
         "page": call("report", *own, "-o", cell.with_suffix(".html")),
     }
+
+
+# ---- every command, in every form
+
+
+# A bare candidate, a gate that drops, swapped roles, no forget gate, a bare h, products in products,
+# a constant row, names and order of one's own.
+FIXED = (
+    {"g": "z_g"}, {"c": "(1 - f) * c_prev + i * g"}, {"c": "i * c_prev + f * g"},
+    {"c": "c_prev + i * g"}, {"h": "c"}, {"o": "(f * i) * (f * z_o)"},
+    {"i": "1 + 0 * c_prev"}, {"f": "1 - i", "g": "f * z_g"},
+)  # fmt: skip
+OWN = """
+a = sigmoid(b_q + W_q @ [x, h_prev])
+u = sigmoid(U_u @ h_prev + W_u @ x + b_u)
+k = tanh(W_k @ [h_prev, x] + b_k)
+e = sigmoid(W_e @ [h_prev, x] + b_e)
+c = u * k + c_prev * a
+h = tanh(c) * e
+"""
+TARGETS = (("w.npz", "pytorch"), ("w.json", "split"), ("w.safetensors", "tf1-basic"),
+           ("w.weights.h5", ""), ("w.onnx", ""), ("w.h", "keras"))  # fmt: skip
+
+
+def every_answer(cell: Path, right: dict[str, list[float]]) -> dict[str, Answer]:
+    """Return what each command says of a cell that computes `right`, in its other forms."""
+    own = (*STATES, "--cell", cell)
+    here = cell.parent
+    said = {f"run {form}": call("run", *own, "-f", form)
+            for form in ("plain", "csv", "jsonl", "markdown", "latex", "c")}  # fmt: skip
+    said["run strip"] = call("run", *own, "-f", "table", "--strip", "--notation", "split")
+    said["run npz"] = call("run", *own, "-f", "npz", "-o", here / "run.npz")
+    said["run fixed"] = call("run", *own, "--fixed", "Q3.12")
+    for form in ("markdown", "latex"):
+        said[f"explain {form}"] = call("explain", *own, "-f", form)
+        said[f"exercise {form}"] = call("exercise", *own, "-f", form)
+        said[f"grad {form}"] = call("grad", *own, "-f", form)
+    said["explain json"] = call("explain", *own, "-f", "json")
+    exercise, template, answers_ = (here / name for name in ("ex.json", "blank.csv", "answers.csv"))
+    said["exercise"] = call("exercise", *own, "--save", exercise, "--template", template)
+    header = template.read_text().splitlines()[0]
+    answers_.write_text(f"{header}\nAnn{',0.5' * header.count(',')}\n")
+    said["grade"] = call("grade", exercise, answers_, "-f", "csv")
+    sample = {"id": "a", "x": [[0.1, 0.2], [-0.3, 0.4]], "h": [0.3, -0.5], "c": [0.2, 0.7],
+              "cell": str(cell), "expected": right}  # fmt: skip
+    (here / "sample.json").write_text(json.dumps(sample))
+    said["batch"] = call("batch", here / "sample.json", "--check")
+    said["vet"] = call("vet", here / "sample.json", "--list")
+    said["vet -o"] = call("vet", here / "sample.json", "-f", "json")
+    said["diagnose right"] = call("diagnose", here / "sample.json")
+    return said
+
+
+def check_conversions(cell: Path) -> int:
+    """Convert random weights to every target; return how many could hold the cell."""
+    weights = preset_model("random", read_cell(str(cell)), sizes={"I": 2, "H": 2}, seed=3).first
+    source, done = cell.with_name("own.npz"), 0
+    np.savez(source, **weights.arrays)  # type: ignore[arg-type] # names of arrays
+    right = call("run", *STATES, "-w", source, "--cell", cell, "--json").json["h"]
+    for name, to in TARGETS:
+        target = cell.with_name(f"out-{name}")
+        answer = call("convert", source, target, "--cell", cell, *(("--to", to) if to else ()))
+        if answer.code:
+            assert_refused(answer, 3)
+            assert "family: " in answer.err or "cannot hold" in answer.err, answer.err
+            assert not target.exists()
+            continue
+        done += 1
+        if not name.endswith(".h"):
+            named = ("--convention", to) if to else ()
+            again = call("run", *STATES, "-w", target, *named, "--json").json["h"]
+            np.testing.assert_allclose(again, right, atol=1e-6, err_msg=name)
+    return done
+
+
+def check_every_command(cell: Path) -> None:
+    """Check that a table which computes works in every form of every command."""
+    ran = call("run", *STATES, "--cell", cell, "--json")
+    if ran.code == 3:
+        return
+    right = {symbol: ran.json[symbol] for symbol in ("h", "c")}
+    for command, answer in every_answer(cell, right).items():
+        assert answer.code == 0, (command, cell.read_text(), answer.err, answer.out)
+        assert "Traceback" not in answer.err
+    check_conversions(cell)
+
+
+@pytest.mark.parametrize("rows", FIXED, ids=str)
+@pytest.mark.few(3)
+def test_every_command_works_on_an_odd_cell(rows: dict[str, str], tmp_path: Path) -> None:
+    """All forms of all commands work on it, and what is converted computes the same."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("h5py")
+    cell = tmp_path / "cell.toml"
+    text = "".join(f'{symbol} = "{row}"\n' for symbol, row in rows.items())
+    cell.write_text(f'base = "lstm"\n[edit]\n{text}')
+    check_every_command(cell)
+
+
+def test_a_cell_in_other_words_is_converted_to_every_target(tmp_path: Path) -> None:
+    """Names, order and roles are read off the table, so that every format can have it."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("h5py")
+    cell = tmp_path / "cell.toml"
+    for table in (OWN, OWN.replace("c_prev * a", "(1 - a) * c_prev"),
+                  OWN.replace("u * k", "(1 - a) * k")):  # fmt: skip
+        cell.write_text(f"equations = '''{table}'''\n")
+        assert check_conversions(cell) == len(TARGETS)
+    check_every_command(cell)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(200, 290))
+def test_every_command_works_on_random_tables(seed: int, tmp_path: Path) -> None:
+    """Whatever its rows are, a table that computes works in all forms of all commands."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("h5py")
+    cell = tmp_path / "cell.toml"
+    cell.write_text((a_table if seed % 2 else an_edit)(random.Random(seed)))
+    check_every_command(cell)
 
 
 def explore(path: Path) -> None:
@@ -262,3 +382,17 @@ def test_a_row_of_a_plain_number_is_refused(tmp_path: Path) -> None:
     for command in (["run"], ["explain"], ["report", "-o", tmp_path / "cell.svg"]):
         answer = call(*command, *STATES, "--cell", cell)
         assert_refused(answer, 3, "i is a plain number", "i = 1 + 0 * c_prev")
+
+
+def test_a_label_goes_with_its_part(tmp_path: Path) -> None:
+    """Where f writes and i keeps, neither is called what it was in the table that was edited."""
+    cell = tmp_path / "own.toml"
+    cell.write_text('base = "lstm"\n[edit]\nc = "i * c_prev + f * g"\n')
+    labels = {row.symbol: row.label for row in read_cell(str(cell)).equations}
+    assert [labels[k] for k in ("f", "z_f", "i", "z_i")] == [""] * 4
+    assert labels["o"] == "output gate"
+    told = call("run", *STATES, "-n", 1, "--cell", cell, "-f", "table").out
+    assert "i_t           of the old cell state, keeps most" in told
+    cell.write_text('base = "lstm"\n[edit]\nc = "(1 - f) * c_prev + i * g"\n')
+    told = call("run", *STATES, "-n", 1, "--cell", cell, "-f", "table").out
+    assert "forget gate   of the old cell state, drops most" in told

@@ -53,6 +53,7 @@ def test_the_front_needs_nothing(arguments: list[str]) -> None:
         "lstm_cli.commands._front",
         "lstm_cli.base",
         "lstm_cli.base.errors",
+        "lstm_cli.base.foreign",
         "lstm_cli.base.version",
     }
     assert those({"lstm_cli"}, loaded) <= ours

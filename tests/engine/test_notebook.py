@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from lstm_cli.base.errors import InputError
-from lstm_cli.base.html import Html, element, escaped, range_text
+from lstm_cli.base.foreign import Html, html
+from lstm_cli.base.html import element, range_text
 from lstm_cli.cell.cells import LSTM, cell_named
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
@@ -196,8 +197,8 @@ def test_nothing_is_fetched_and_no_colour_is_set() -> None:
 
 def test_what_steers_a_terminal_is_escaped_too() -> None:
     """Controls and marks of direction are shown as what they are."""
-    assert escaped("a\x1b[31m\u202eb") == r"a\x1b[31m\u202eb"
-    assert escaped(Html("<b>x</b>")) == "<b>x</b>"
+    assert html("a\x1b[31m\u202eb") == r"a\x1b[31m\u202eb"
+    assert html(Html("<b>x</b>")) == "<b>x</b>"
     assert element("b", "1 < 2", Html("<i>3</i>")) == "<b>1 &lt; 2<i>3</i></b>"
     assert range_text(np.zeros(0)) == ""
 

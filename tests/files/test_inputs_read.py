@@ -36,12 +36,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("w.json").write_text(json.dumps({name: a.tolist() for name, a in arrays.items()}))
     np.savez("w.npz", **arrays)  # type: ignore[arg-type] # names are symbols, never 'file'
     Path("own.toml").write_text(CELL)
-    Path("x.csv").write_text("0.5,-1\n0.25,2\n")
+    for name in ("x.csv", "x.txt"):
+        Path(name).write_text("0.5,-1\n0.25,2\n")
     np.save("x.npy", np.array([[0.5, -1.0], [0.25, 2.0]]))
     sample = {"x": [0.5, -1], **STATES, "weights": "w.json", "cell": "own.toml",
               "expected": {"h": [0.1, 0.2]}}  # fmt: skip
     Path("s.jsonl").write_text((json.dumps(sample) + "\n") * 3)
     Path("s.json").write_text(json.dumps(sample))
+    Path("s.csv").write_text("x\n0.5 -1\n")
     # One that vet finds nothing wrong with.
     right = json.loads(Path("s.json").read_text())
     right["expected"] = {"h": call("--x", "0.5,-1", "--h", "0.3,-0.2", "--c", "0.6,-0.7", "-w",
@@ -60,40 +62,48 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 RUN = ["--x", "@x.csv", "-w", "w.json", "--cell", "own.toml"]
+# Each with what it reads, as far as it could be taken for what it writes.
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {
-    "run": ([*RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
-    "run, npy": (["--x", "@x.npy", "-w", "w.npz", "-f", "json", "-o"], ["x.npy", "w.npz"]),
-    "run, a table": ([*RUN, "-f", "table", "-o"], ["x.csv", "w.json", "own.toml"]),
-    "run, c": ([*RUN, "-f", "c", "-o"], ["w.json"]),
+    "run": ([*RUN, "-o"], ["x.csv", "w.json"]),
+    "run, npy": (["--x", "@x.npy", "-w", "w.npz", "-f", "json", "-o"], ["x.npy"]),
+    "run, npz": (["--x", "@x.npy", "-w", "w.npz", "-o"], ["w.npz"]),
+    "run, a table": (["--x", "@x.txt", *RUN[2:], "-f", "table", "-o"], ["x.txt", "own.toml"]),
+    "run, c": ([*RUN, "-f", "c", "-o"], ["own.toml"]),
     "run, integers": ([*RUN[:4], "--fixed", "Q3.12", "-o"], ["x.csv", "w.json"]),
-    "explain": (["explain", *RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
-    "explain, json": (["explain", *RUN, "--json", "-o"], ["w.json"]),
-    "exercise": (["exercise", *RUN, "-o"], ["x.csv", "w.json", "own.toml"]),
+    "explain": (["explain", "--x", "@x.txt", *RUN[2:], "-f", "text", "-o"], ["x.txt", "own.toml"]),
+    "explain, json": (["explain", *RUN, "--json", "-o"], ["w.json", "own.toml"]),
+    "exercise": (["exercise", "--x", "@x.txt", *RUN[2:], "-o"], ["x.txt"]),
     "exercise, key": (["exercise", *RUN, "-o", "new.md", "--save", "new.json",
                        "--key"], ["x.csv", "w.json"]),
     "exercise, template": (["exercise", *RUN, "--template"], ["x.csv", "w.json"]),
     "exercise, save": (["exercise", *RUN, "--save"], ["x.csv", "w.json"]),
     "grad": (["grad", *RUN[:4], "-o"], ["x.csv", "w.json"]),
-    "grad, json": (["grad", *RUN[:4], "--json", "-o"], ["x.csv", "w.json"]),
-    "report": (["report", *RUN, "-f", "html", "-o"], ["x.csv", "w.json", "own.toml"]),
-    "report, a picture": (["report", *RUN, "-f", "svg", "-o"], ["w.json"]),
+    "grad, a table": (["grad", *RUN, "-f", "table", "-o"], ["own.toml"]),
+    "report": (["report", *RUN, "-f", "html", "-o"], ["own.toml"]),
+    "report, a picture": (["report", *RUN, "-f", "svg", "-o"], ["own.toml"]),
     "convert": (["convert", "w.json", "--to", "split"], ["w.json"]),
+    "inspect": (["inspect", "w.json", "-o"], ["w.json"]),
     "vet": (["vet", "right.json", "-q", "-o"], ["right.json", "w.json"]),
-    "diagnose": (["diagnose", "s.jsonl", "-f", "jsonl", "-o"], ["s.jsonl", "w.json", "own.toml"]),
-    "diagnose, markdown": (["diagnose", "s.json", "-f", "markdown", "-o"], ["s.json", "w.json"]),
-    "diagnose, a table": (["diagnose", "s.json", "-o"], ["s.json", "w.json", "own.toml"]),
+    "vet, a table": (["vet", "right.json", "-q", "-f", "table", "-o"], ["own.toml"]),
+    "vet, stronger": (["vet", "right.json", "-q", "--stronger"], ["right.json", "w.json"]),
+    "vet, both": (["vet", "right.json", "-q", "-o", "new.txt", "--stronger"], ["right.json"]),
+    "vet, both the other way": (["vet", "right.json", "-q", "--stronger", "new.json", "-o"],
+                                ["right.json"]),
+    "diagnose": (["diagnose", "s.jsonl", "-o"], ["s.jsonl", "w.json"]),
+    "diagnose, markdown": (["diagnose", "s.json", "-f", "markdown", "-o"], ["own.toml"]),
     "diagnose, traces": (["diagnose", "ours.json", "theirs.json", "-w", "w.json", "-o"],
                          ["ours.json", "theirs.json", "w.json"]),
-    "diagnose, options": (["diagnose", *RUN, "--expect", "h=0.1,0.2", "-o"], ["x.csv", "w.json"]),
-    "grade": (["grade", "s.json", "answers.csv", "-o"],
-              ["answers.csv", "s.json", "w.json", "own.toml"]),
-    "grade, csv": (["grade", "s.json", "answers.csv", "-f", "csv", "-o"],
-                   ["answers.csv", "s.json"]),
-    "batch": (["batch", "s.jsonl", "-o"], ["s.jsonl", "w.json", "own.toml"]),
+    "diagnose, options": (["diagnose", *RUN, "--expect", "h=0.1,0.2", "-o"], ["w.json"]),
+    "diagnose, expected": (["diagnose", *RUN, "-e", "h=@x.txt", "-f", "table", "-o"], ["x.txt"]),
+    "grade": (["grade", "s.json", "answers.csv", "-o"], ["answers.csv", "s.json", "w.json"]),
+    "grade, a table": (["grade", "s.json", "answers.csv", "-f", "table", "-o"], ["own.toml"]),
+    "batch": (["batch", "s.jsonl", "-o"], ["s.jsonl", "w.json"]),
     "batch, options": (["batch", "s.jsonl", "-w", "w.npz", "-o"], ["w.npz"]),
+    "batch, csv": (["batch", "s.csv", "-w", "w.npz", "-o"], ["s.csv"]),
     "batch, several": (["batch", "right.json", "s.json", "s.jsonl", "-o"], ["s.jsonl", "s.json"]),
-    "batch, a table": (["batch", "s.jsonl", "-f", "table", "-o"], ["s.jsonl", "w.json"]),
-    "batch, resumed": (["batch", "s.jsonl", "--resume", "-o"], ["s.jsonl", "w.json", "own.toml"]),
+    "batch, a table": (["batch", "s.jsonl", "-f", "table", "-o"], ["own.toml"]),
+    "batch, resumed": (["batch", "s.jsonl", "--resume", "-f", "jsonl", "-o"],
+                       ["s.jsonl", "own.toml"]),
     "batch, a folder": (["batch", ".", "-o"], ["s.jsonl"]),
     "batch, processes": (["batch", "s.jsonl", "-j", "2", "-o"], ["w.json"]),
     "batch, a table of processes": (["batch", "s.jsonl", "-j", "2", "-f", "table", "-o"],
@@ -127,9 +137,7 @@ LINKS: dict[str, Callable[[], str | os.PathLike[str]]] = {
 
 
 @pytest.mark.parametrize("make", LINKS.values(), ids=LINKS)
-@pytest.mark.parametrize(
-    "more", [[], ["--resume"], ["-f", "table"]], ids=lambda each: "".join(each)
-)
+@pytest.mark.parametrize("more", [[], ["--resume"]], ids=lambda each: "".join(each))
 def test_another_name_of_an_input_is_refused(
     make: Callable[[], str | os.PathLike[str]], more: list[str], folder: Path
 ) -> None:
@@ -162,7 +170,8 @@ def test_a_long_run_is_no_exception(
     """What is written as it goes is refused likewise."""
     monkeypatch.setattr(blocks, "LONG_BYTES", 0)
     before = content(folder)
-    assert_refused(call(*RUN, "-f", form, "-o", "x.csv"), 5, "cannot write: x.csv is also read")
+    said = call(*RUN, "-f", form, "-o", "own.toml")
+    assert_refused(said, 5, "cannot write: own.toml is also read")
     assert content(folder) == before
 
 
@@ -200,26 +209,52 @@ def test_stdin_may_be_the_file(folder: Path) -> None:
         assert content(folder) == before
 
 
-def test_stdout_may_be_the_file(folder: Path) -> None:
-    """Answers that a shell appends to their own samples would be read as samples, without end."""
-    env = {"PYTHONPATH": str(ROOT)}
+def appended(name: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command as a shell does with `>> name`."""
+    with open(name, "ab") as stdout:
+        return subprocess.run(
+            [sys.executable, "-m", "lstm_cli", *words], stdout=stdout, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("output", [[], ["-o", "/dev/stdout"], ["-o", "/proc/self/fd/1"]], ids=str)
+@pytest.mark.few(1)
+def test_stdout_may_be_the_file(output: list[str], folder: Path) -> None:
+    """Answers that a shell appends to their own inputs are refused, whatever stdout is called."""
     for words, name in (
         (["batch", "s.jsonl"], "s.jsonl"),
-        (["batch", "s.jsonl", "-j", "2"], "s.jsonl"),
+        (["batch", "s.jsonl", "-j", "2", "-f", "csv"], "s.jsonl"),
+        (["batch", "s.jsonl"], "w.json"),  # which is known from its samples alone
         ([*RUN, "-f", "csv"], "x.csv"),
     ):
         before = content(folder)
-        with open(name, "ab") as stdout:
-            done = subprocess.run([sys.executable, "-m", "lstm_cli", *words], stdout=stdout,
-                                  stderr=subprocess.PIPE, env={**os.environ, **env})  # fmt: skip
+        done = appended(name, *words, *output)
         assert done.returncode == 5, done.stderr
-        assert f"stdout is the same file as {name}, which is read" in done.stderr.decode()
+        assert f"is the same file as {name}, which is read" in done.stderr.decode()
         assert content(folder) == before
-        with open("log.txt", "ab") as stdout:  # any other file is appended to
-            done = subprocess.run([sys.executable, "-m", "lstm_cli", *words], stdout=stdout,
-                                  env={**os.environ, **env})  # fmt: skip
-        assert done.returncode == 0
-        Path("log.txt").unlink()
+
+
+def test_a_file_that_is_stdout_keeps_what_it_has(folder: Path) -> None:
+    """-o /dev/stdout, and nothing, go on where a shell's redirection stands."""
+    Path("log.txt").write_text("before\n")
+    for output in ([], ["-o", "/dev/stdout"], ["-o", "/dev/fd/1"]):
+        assert appended("log.txt", *RUN, "-f", "csv", *output).returncode == 0
+    lines = Path("log.txt").read_text().splitlines()
+    assert lines[0] == "before"
+    assert len(lines) == 1 + 3 * len(call(*RUN, "-f", "csv").out.splitlines())
+
+
+def test_nothing_is_written_where_stdout_is_read(folder: Path) -> None:
+    """What a command writes beside its stdout is not written either."""
+    before = content(folder)
+    for name, *words in (
+        ("right.json", "vet", "right.json", "-q", "--stronger", "new.json"),
+        ("w.json", "convert", "w.json", "new.npz", "--to", "split"),
+        ("x.csv", "exercise", *RUN, "--save", "new.json", "--key", "new.txt"),
+    ):
+        assert appended(name, *words).returncode == 5
+        assert content(folder) == before
 
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors", "weights.h5", "onnx"])
@@ -232,7 +267,8 @@ def test_weights_of_all_formats_are_seen(suffix: str, folder: Path) -> None:
     to = [] if suffix in ("weights.h5", "onnx") else ["--to", "pytorch"]
     assert call("convert", "w.json", f"m.{suffix}", *to).code == 0
     before = content(folder)
-    said = call("--x", "@x.csv", "-w", f"m.{suffix}", "-o", f"m.{suffix}", "-f", "plain")
+    said = call("--x", "@x.csv", "-w", f"m.{suffix}", "-o", f"m.{suffix}",
+                *([] if suffix == "npz" else ["-f", "plain"]))  # fmt: skip
     assert_refused(said, 5, f"m.{suffix} is also read")
     assert content(folder) == before
 
@@ -244,7 +280,8 @@ def test_external_data_is_an_input(folder: Path) -> None:
     onnx.save(onnx.load("m.onnx"), "e.onnx", save_as_external_data=True, location="e.data",
               size_threshold=0)  # fmt: skip
     before = content(folder)
-    said = call("--x", "@x.csv", "-w", "e.onnx", "--allow-external-data", "-o", "e.data")
+    said = call("--x", "@x.csv", "-w", "e.onnx", "--allow-external-data", "-f", "plain", "-o",
+                "e.data")  # fmt: skip
     assert_refused(said, 5, "e.data is also read")
     assert content(folder) == before
 
@@ -299,7 +336,27 @@ def test_resume_reads_its_own_files(folder: Path) -> None:
     assert len(Path("out.jsonl").read_text().splitlines()) == 4
 
 
-def test_two_parts_of_an_exercise_are_two_files(folder: Path) -> None:
-    """The key is not lost to a sheet that goes to the same file by another name."""
-    said = call("exercise", "-o", "a.md", "--key", "./a.md")
-    assert_refused(said, 2, "-o and --key name the same file")
+SAME: dict[str, tuple[str, ...]] = {
+    "-o and --key": ("exercise", "-o", "a.md", "--key", "./a.md"),
+    "-o and --template": ("exercise", "-o", "a.txt", "--template", "sub/../a.txt"),
+    "--template and --save": ("exercise", "--template", "a.json", "--save", "a.json"),
+    "-o and --stronger": ("vet", "right.json", "-q", "-o", "a.json", "--stronger", "./a.json"),
+}
+
+
+@pytest.mark.parametrize(("both", "words"), SAME.items(), ids=SAME)
+def test_two_outputs_are_two_files(both: str, words: tuple[str, ...], folder: Path) -> None:
+    """No part is lost to another that goes to the same file by another name."""
+    (folder / "sub").mkdir()
+    assert_refused(call(*words), 2, f"{both} name the same file")
+    assert not Path(words[-1]).exists()
+
+
+def test_two_outputs_are_one_through_a_link(folder: Path) -> None:
+    """Hard links, and the file that stdout is, are seen."""
+    Path("a.txt").write_text("old\n")
+    os.link("a.txt", "b.txt")
+    assert_refused(call("exercise", "-o", "a.txt", "--key", "b.txt"), 2, "name the same file")
+    done = appended("a.txt", "exercise", "--key", "a.txt")
+    assert done.returncode == 2
+    assert Path("a.txt").read_text() == "old\n"

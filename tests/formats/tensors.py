@@ -39,7 +39,7 @@ def assert_listed(record: Mapping[str, Any], tensors: Tensors) -> None:
     infos = {name: list(info.shape) for name, info in tensors.infos.items()}
     assert infos == record["tensors"]
     for name, info in tensors.infos.items():
-        if info.dtype.startswith(("float", "bfloat", "int", "uint")):
+        if info.dtype.text.startswith(("float", "bfloat", "int", "uint")):
             assert tensors[name].shape == info.shape
 
 

@@ -33,7 +33,7 @@ def test_a_file_gives_its_frameworks_numbers(path: Path) -> None:
         if golden["file"].endswith(suffix):
             pytest.importorskip(package)
     convention = golden["convention"] if golden.get("ambiguous") else None
-    model = read_weights(FILES / golden["file"], layer=golden["layer"], convention=convention)
+    model = read_weights(FILES / golden["file"], lstm=golden["layer"], convention=convention)
     h, c = (None if golden[k] is None else np.array(golden[k]) for k in ("h0", "c0"))
     trace = run(model, np.array(golden["x"]), h, c)
     for symbol, got in (("output", trace.output), ("h", trace.h), ("c", trace.c)):

@@ -36,7 +36,7 @@ def test_names_choose_the_convention(row: object, prefix: str) -> None:
     arrays = named(name, prefix) | {"head.weight": np.ones((2, 4)), "head.bias": np.ones(2)}
     found = find_lstms(in_memory(arrays), "test")
     assert [each.convention.name for each in found] == [name]
-    assert found[0].name == prefix.rstrip("./")
+    assert found[0].name.text == prefix.rstrip("./")
 
 
 def test_several_are_found_and_named() -> None:
@@ -47,16 +47,16 @@ def test_several_are_found_and_named() -> None:
     arrays |= named("keras", "decoder/lstm/")
     contents = in_memory(arrays)
     found = find_lstms(contents, "test")
-    assert [each.name for each in found] == ["encoder.rnn", "decoder/lstm"]
+    assert [each.name.text for each in found] == ["encoder.rnn", "decoder/lstm"]
     assert len(found[0].parts) == 4
     with pytest.raises(InputError, match="the file has 2 LSTMs") as caught:
         model_from(contents, "test")
-    assert "--layer encoder.rnn" in caught.value.lines.hint
-    assert model_from(contents, "test", layer="decoder/lstm").convention == "keras"
-    assert model_from(contents, "test", layer="1").convention == "keras"
-    assert model_from(contents, "test", layer="rnn").convention == "pytorch"
+    assert "--lstm encoder.rnn" in caught.value.lines.hint
+    assert model_from(contents, "test", lstm="decoder/lstm").convention == "keras"
+    assert model_from(contents, "test", lstm="1").convention == "keras"
+    assert model_from(contents, "test", lstm="rnn").convention == "pytorch"
     with pytest.raises(InputError, match="no LSTM 'head'"):
-        model_from(contents, "test", layer="head")
+        model_from(contents, "test", lstm="head")
 
 
 def test_shapes_choose_where_names_do_not() -> None:

@@ -374,10 +374,10 @@ def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="some LSTMs in the file cannot be read") as caught:
         read_weights(path)
     assert "'one' has more weights" in caught.value.where
-    assert caught.value.lines.hint == "choose one: --layer two"
-    assert read_weights(path, layer="two").first.hidden_size == 2
+    assert caught.value.lines.hint == "choose one: --lstm two"
+    assert read_weights(path, lstm="two").first.hidden_size == 2
     with pytest.raises(InputError, match="'one' has more weights"):
-        read_weights(path, layer="one")
+        read_weights(path, lstm="one")
     with pytest.raises(InputError, match="'one' has more weights"):
         read_weights(old_file(tmp_path / "one.h5", {"one": more}))
 
@@ -450,7 +450,7 @@ def test_a_version_of_two_defaults_is_refused_with_the_choices(tmp_path: Path) -
     """TensorFlow 1.15 and 2.0 both wrote 2.2.4-tf, with different defaults: the user decides."""
     path = versioned(tmp_path, "2.2.4-tf")
     with pytest.raises(InputError, match="had two defaults") as caught:
-        read_weights(path, layer="one", edit=Settings(clip=3.0).edit)
+        read_weights(path, lstm="one", edit=Settings(clip=3.0).edit)
     assert "--convention keras-2.2" in caught.value.lines.hint
     assert "--convention keras " in caught.value.lines.hint
     document = inspect_file(path)
@@ -472,7 +472,7 @@ def test_a_choice_between_two_defaults_is_heeded(
     tmp_path: Path, options: dict[str, Any], gate: str
 ) -> None:
     """A convention, a cell or activations decide, and nothing is left open about the gates."""
-    model = read_weights(versioned(tmp_path, "2.2.4-tf"), layer="one", **options)
+    model = read_weights(versioned(tmp_path, "2.2.4-tf"), lstm="one", **options)
     assert gate_activation(model) == gate
     assert not any("two defaults" in each for each in model.assumptions)
     if "hard" in gate:  # Keras 2.2.4 computed these
@@ -489,14 +489,14 @@ def test_a_choice_between_two_defaults_is_heeded(
 )  # fmt: skip
 def test_versions_of_one_default_are_read_and_said(tmp_path: Path, version: str, gate: str) -> None:
     """Before Keras 2.3 the hard sigmoid, since then the sigmoid; that it is a default is told."""
-    model = read_weights(versioned(tmp_path, version), layer="one")
+    model = read_weights(versioned(tmp_path, version), lstm="one")
     assert gate_activation(model) == gate
     assert f"the file does not say the gates' activation: {gate}" in model.assumptions
 
 
 def test_a_whole_model_of_that_version_says_its_activations(tmp_path: Path) -> None:
     """With a configuration nothing is left to choose."""
-    model = read_weights(versioned(tmp_path, "2.2.4-tf", "keras224.h5"), layer="one")
+    model = read_weights(versioned(tmp_path, "2.2.4-tf", "keras224.h5"), lstm="one")
     assert gate_activation(model) == "hard_sigmoid"
 
 

@@ -37,7 +37,7 @@ def test_chunks_scalars_and_bfloat16() -> None:
     assert_listed(golden("flax_chunked"), tensors)
     assert np.array_equal(tensors["a"], np.arange(1.0, 25.0).reshape(4, 6))
     assert tensors["b.c"] == 2.5
-    assert tensors.infos["half"].dtype == "bfloat16"
+    assert tensors.infos["half"].dtype.text == "bfloat16"
     assert tensors["half"].tolist() == [1.5, -2.0]
 
 

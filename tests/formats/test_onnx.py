@@ -87,13 +87,13 @@ def test_tensors(name: str) -> None:
     record = golden(name)
     contents = onnx_.read(FILES / record["file"])
     infos = {
-        key: {"shape": list(info.shape), "dtype": info.dtype}
+        key: {"shape": list(info.shape), "dtype": info.dtype.text}
         for key, info in contents.tensors.infos.items()
     }
     assert infos == record["tensors"]
     for key, info in contents.tensors.infos.items():
         array = contents.tensors[key]
-        expected = "float32" if info.dtype == "bfloat16" else info.dtype
+        expected = "float32" if info.dtype.text == "bfloat16" else info.dtype.text
         assert (array.shape, str(array.dtype)) == (info.shape, expected)
 
 
@@ -227,13 +227,13 @@ def test_an_lstm_beside_one_that_is_not_read_is_read_by_its_name(save: Save) -> 
     with pytest.raises(InputError, match="some LSTMs in the file cannot be read") as caught:
         model_from(contents, "test")
     assert "LSTM 'bad' is not read: its W is" in caught.value.where
-    assert caught.value.lines.hint == "choose one: --layer good"
+    assert caught.value.lines.hint == "choose one: --lstm good"
     for layer in ("good", "0"):
-        assert model_from(contents, "test", layer=layer).first.hidden_size == H
+        assert model_from(contents, "test", lstm=layer).first.hidden_size == H
     with pytest.raises(InputError, match="LSTM 'bad' is not read: its W is"):
-        model_from(contents, "test", layer="bad")
+        model_from(contents, "test", lstm="bad")
     with pytest.raises(InputError, match="no LSTM 'other' in the file"):
-        model_from(contents, "test", layer="other")
+        model_from(contents, "test", lstm="other")
 
 
 def test_names_alone_are_said_where_no_node_is_an_lstm(save: Save) -> None:

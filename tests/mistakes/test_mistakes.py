@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.cell.cells import Cell, with_cell_clip, with_clip, with_forget_bias
+from lstm_cli.cell.cells import Cell, cell_named, with_cell_clip, with_clip, with_forget_bias
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
+from lstm_cli.mistakes.catalogue import MISTAKES
+from lstm_cli.mistakes.variant_run import Cache, variant_of
 from tests.cases import GOLDEN, Case, golden_cases, witness_case
 from tests.conftest import random_inputs, random_weights
 
@@ -275,3 +277,25 @@ def test_product_for_matmul_is_seen() -> None:
     """03, an elementwise product in place of the matrix product: only W's diagonal acts."""
     change = remade(lambda u, w: (np.diag(np.diag(u)), w))
     assert reweighted(change) > 1e-2
+
+
+@pytest.mark.parametrize(("rows", "passed_over", "made"), [
+    ({"c": "i * c_prev + f * g"},
+     ["forget-bias-added", "forget-bias-omitted", "coupled-forget", "coupled-input"],
+     ["tanh-gates", "linear-candidate", "u-ignored", "no-output-gate"]),
+    ({"c": "(1 - f) * c_prev + i * g"}, ["coupled-forget", "coupled-input", "gru-like"],
+     ["forget-bias-added", "no-input-gate", "tanh-gates"]),
+    ({"c": "f * c_prev + g * i", "i": "tanh(z_i)", "g": "sigmoid(z_g)"},
+     ["linear-candidate", "relu-candidate", "tanh-gates", "no-input-gate"],
+     ["forget-bias-added", "u-ignored"]),
+], ids=str)  # fmt: skip
+def test_a_row_is_made_only_where_it_is_true(
+    rows: dict[str, str], passed_over: list[str], made: list[str]
+) -> None:
+    """Nobody is said to have added a forget bias where f is no forget gate."""
+    cell = cell_named("lstm").edit(rows, name="own", title="")
+    model = Model.single(random_weights(cell))
+    right = variant_of(model, *(each for each in random_inputs(model.first, 3)))
+    applies = {name: MISTAKES[name].change(right, Cache()) is not None
+               for name in (*passed_over, *made)}  # fmt: skip
+    assert applies == dict.fromkeys(passed_over, False) | dict.fromkeys(made, True)

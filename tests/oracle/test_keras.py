@@ -182,7 +182,7 @@ def test_each_of_several_layers(tmp_path: Path, suffix: str) -> None:
         fill(layer, 300 + 100 * seed)
     path = save(model, tmp_path / f"model{suffix}")
     for layer, inputs, units in zip(layers, (I, H, 4), (H, 2, 3), strict=True):
-        ours = read_weights(path, layer=layer.name)
+        ours = read_weights(path, lstm=layer.name)
         places = len(ours.runs)
         case = Case.drawn(350, inputs=inputs, hidden=units, places=places, dtype=np.float32)
         assert_same(case.run(ours), run(layer, case), ATOL, KERAS)

@@ -107,7 +107,7 @@ def test_a_fused_lstm(path: Path, seed: int) -> None:
         # The operator hands out the pre-activations of its gates: i, g, f, o.
         stacked = np.split(values[fused.operator.outputs[3]][:, None], 4, axis=-1)
         gates = {f"z_{k}": z for k, z in zip("igfo", stacked, strict=True)}
-    model = read_weights(FILES / golden["file"], layer=golden["layer"])
+    model = read_weights(FILES / golden["file"], lstm=golden["layer"])
     assert model.convention == "tflite"
     case = Case(seen, np.stack(states[0::2]), np.stack(states[1::2]))
     theirs = Theirs(

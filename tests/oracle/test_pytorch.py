@@ -180,7 +180,7 @@ def test_an_lstm_inside_a_checkpoint(tmp_path: Path) -> None:
     checkpoint = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
     torch.save(checkpoint, tmp_path / "run.pt")
     for name, inputs, places in (("encoder", I, 2), ("decoder", 2 * H, 1)):
-        ours = read_weights(tmp_path / "run.pt", layer=f"model.{name}")
+        ours = read_weights(tmp_path / "run.pt", lstm=f"model.{name}")
         case = Case.drawn(510, inputs=inputs, places=places)
         assert_same(case.run(ours), run_lstm(model[name], case), FLOAT64, TORCH)
 

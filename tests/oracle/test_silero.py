@@ -48,7 +48,7 @@ STEPS, CHUNK, CONTEXT, UNITS = 24, 512, 64, 128
 
 def read(place: tuple[str, str]) -> Model:
     """Return the LSTM of a file and a name in it."""
-    return read_weights(DATA / place[0], layer=place[1])
+    return read_weights(DATA / place[0], lstm=place[1])
 
 
 def chunks() -> Array:

@@ -91,7 +91,7 @@ def test_each_format_holds_the_same_samples(
     path = tmp_path / f"s{suffix}"
     write(path)
     samples = [good(each) for each in read(path)]
-    assert [each.id for each in samples] == ["a", "b"]
+    assert [each.id.text for each in samples] == ["a", "b"]
     for sample, row in zip(samples, ROWS, strict=True):
         for key in "xhc":
             assert np.asarray(getattr(sample, key)).tolist() == row[key]
@@ -129,10 +129,10 @@ def test_a_bad_row_of_csv_keeps_its_id_and_line(text: str, words: str, tmp_path:
     path = tmp_path / "s.csv"
     path.write_text(text + "b" + "," * text.split("\n")[0].count(",") + "\n")
     first, second = read(path)
-    assert first.id == "a"
+    assert first.id.text == "a"
     assert words in bad(first).what
     assert "s.csv, line 2" in bad(first).where
-    assert second.id == "b"
+    assert second.id.text == "b"
 
 
 def test_a_column_twice_is_refused(tmp_path: Path) -> None:
@@ -177,7 +177,11 @@ def test_a_bad_sample_says_why(document: Any, words: str, tmp_path: Path) -> Non
     before, middle, after = read(path)
     assert words in bad(middle).what
     assert "s.json, sample 2" in bad(middle).where
-    assert (good(before).id, middle.id, good(after).id) == ("s:1", "s:2", "s:3")
+    assert tuple(each.id.text for each in (good(before), middle, good(after))) == (
+        "s:1",
+        "s:2",
+        "s:3",
+    )
 
 
 def test_keys_of_ones_own_are_let_be(tmp_path: Path) -> None:
@@ -187,7 +191,7 @@ def test_keys_of_ones_own_are_let_be(tmp_path: Path) -> None:
     sample = good(read(path)[0])
     assert sample.x.tolist() == [[1, 2], [3, 4]]
     assert sample.h is None
-    assert sample.id == "s"
+    assert sample.id.text == "s"
 
 
 MEANT = {

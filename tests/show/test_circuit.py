@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lstm_cli.base.errors import UsageError
+from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.cell.equations import evaluate
 from lstm_cli.cell.weights import LstmWeights, Model
@@ -17,7 +18,6 @@ from lstm_cli.engine.run import run
 from lstm_cli.show.circuit import draw
 from lstm_cli.show.circuit_parts import BOX_HEIGHT, RADIUS, Box, Drawing
 from lstm_cli.show.colours import scale_of
-from lstm_cli.show.rows import number
 from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 
@@ -157,7 +157,7 @@ def test_a_picture_has_the_engines_numbers(name: str) -> None:
     for label in draw(TABLES[name]).labels:
         value = values[label.key]
         if label.key != "x":
-            assert texts[label.key] == (number(float(value[1]), 5) if len(value) > 1 else "–")
+            assert texts[label.key] == (decimals(float(value[1]), 5) if len(value) > 1 else "–")
 
 
 def test_a_projection_to_one_number_is_unit_0s_alone() -> None:
@@ -169,7 +169,7 @@ def test_a_projection_to_one_number_is_unit_0s_alone() -> None:
     texts = {each.get("data-number"): "".join(each.itertext()) for each in root.iter()}
     assert texts["h"] == "–"
     assert texts["h_prev"] == "–"
-    assert texts["c"] == number(float(trace["c"][0, 3]), 3)
+    assert texts["c"] == decimals(float(trace["c"][0, 3]), 3)
 
 
 def test_all_units_stand_as_colours_beside_the_chosen_one() -> None:

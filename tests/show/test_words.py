@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import re
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
-from lstm_cli.cell.cells import LSTM
+from lstm_cli.base.arrays import Array
+from lstm_cli.cell.cells import LSTM, Cell, parse_table
+from lstm_cli.cell.equations import evaluate
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.run import run
 from lstm_cli.show.sentences import percent, sentences
+from tests.conftest import random_arrays, random_inputs
 
 
 @pytest.mark.parametrize(
@@ -61,3 +70,109 @@ def test_units_without_a_number_are_not_the_most_of_anything() -> None:
         ("cell state", "changes most in unit 0: 1 → nan"),
         ("hidden state", "is strongest in unit 2: -0.75"),
     ]
+
+
+# ---- sentences against the numbers that they speak of
+
+# What a row can be: shares, what is none, a constant, a product, a product in a product.
+ROWS = ("sigmoid(z{})", "hard_sigmoid(z{})", "tanh(z{})", "z{}", "b_q", "1 - sigmoid(z{})",
+        "0.3 + 0 * z{}", "sigmoid(z{}) * sigmoid(z{})", "(z{} * z{}) * (z{} * tanh(z{}))")  # fmt: skip
+CELL_STATES = (
+    "{0} * c_prev + {1} * {2}", "(1 - {0}) * c_prev + {1} * {2}", "{1} * {2} + c_prev * {0}",
+    "{0} * c_prev + (1 - {0}) * {2}", "c_prev + {1} * {2}", "0.9 * c_prev + {1} * {2}",
+    "{0} * c_prev + {1} * {2} + {2}", "{0} * c_prev + {1} * {2} - {3} * {2}", "{0} * c_prev + {2}",
+    "({0} * {1}) * c_prev + {1} * {2}", "{0} * (c_prev + {1} * {2})", "{0} * c_prev + {1} * tanh({2})",
+    "{0} * c_prev + c_prev + {1} * {2}", "{0} * c_prev + {0} * {2}", "{2} - {1} * c_prev", "{2}",
+)  # fmt: skip
+HIDDEN_STATES = ("{} * tanh(c)", "c * {}", "(1 - {}) * tanh(c)", "c", "{} * tanh(c) + c",
+                 "{} * tanh(c) + 0.1 * h_prev", "W_p @ ({} * c)", "{0} * (c * {0})")  # fmt: skip
+
+
+def a_table(chance: random.Random) -> str:
+    """Return a table whose four rows, by any letters, stand in any place of c and h."""
+    letters = chance.sample("figoqu", 4)
+    rows = [f"z{k} = W_{k} @ [h_prev, x] + b_{k}" for k in letters]
+    for k in letters:
+        kind = chance.choice(ROWS)
+        rows.append(f"{k} = " + kind.format(*[k] * kind.count("{}")))
+    rows.append("c = " + chance.choice(CELL_STATES).format(*letters))
+    rows.append("h = " + chance.choice(HIDDEN_STATES).format(letters[3]))
+    return "\n".join(rows)
+
+
+def slope(cell: Cell, row: str, known: Mapping[str, Array], symbol: str) -> Array:
+    """Return what a row gains where a name that it reads is 1 more: all are linear in it."""
+    more = {**known, symbol: known[symbol] + 1.0}
+    return evaluate(cell[row].expression, more) - evaluate(cell[row].expression, known)
+
+
+def assert_true(said: str, share: Array) -> None:
+    """Compare a sentence on a share, or on a factor that is none, with the number itself."""
+    verb = re.search(r"(keeps out|holds back|drops)|(keeps|lets in|shows)|multiplies", said)
+    assert verb, said
+    told = 1 - share if verb[1] else share
+    values = re.findall(r"in unit (\d+) \(nearly ([^%]+) %\)|in unit (\d+) \(([^%]+) %\)", said)
+    numbers = [(int(a or b), float(x or y) / 100) for a, x, b, y in values]
+    numbers += [(int(u), float(v)) for v, u in re.findall(r"by (\S+) in unit (\d+)", said)]
+    if "in every unit" in said:
+        assert np.ptp(told) < 1e-12, said
+        return
+    assert numbers, said
+    for (unit, number), extreme in zip(numbers, (told.max(), told.min()), strict=False):
+        assert number == pytest.approx(extreme, rel=0.02, abs=0.006), (said, told)
+        assert told[unit] == pytest.approx(extreme, abs=1e-12), (said, told)
+
+
+def check_sentences(table: str, seed: int) -> set[str]:
+    """Check every sentence on a random step of a table; return what kinds there were."""
+    cell = Cell("own", "", parse_table(table))
+    sizes = {"I": 3, "H": 4, "P": 4, "size of b_q": 4} | {f"rows of W_{k}": 4 for k in "figoqu"}
+    weights = LstmWeights(cell, random_arrays(cell, sizes, seed=seed))
+    trace = run(Model.single(weights), *random_inputs(weights, 2, seed=seed))
+    known = {**weights.arrays, **trace.layers[0].at(2)}
+    said = dict(sentences(cell, trace.layers[0].at(2)))
+    kinds = set()
+    for name, text in said.items():
+        symbol = name.removesuffix("_t").replace("C\u0303", "g")
+        if "old cell state" in text:
+            assert_true(text, slope(cell, "c", known, "c_prev"))
+            kinds.add("keep")
+        elif "new cell state" in text and "W_p" not in table:
+            shown = known["h"] - 0.1 * known["h_prev"] * ("h_prev\n" in table + "\n")
+            of = known["c"] if "tanh(c)" not in table else np.tanh(known["c"])
+            assert_true(text, shown / of)
+            kinds.add("show")
+        elif match := re.match(r"of (?:tanh\()?(\S+?)_t\)?, |multiplies (\S+?)_t by", text):
+            new = (match[1] or match[2]).replace("C\u0303", "g")
+            if "tanh(" not in text:
+                assert_true(text, slope(cell, "c", known, new))
+                kinds.add("write")
+        elif text.startswith("pushes"):
+            unit = int(re.findall(r"unit (\d+)", text)[0])
+            assert ("up" in text) == (known[symbol][unit] > 0)
+            assert abs(known[symbol][unit]) == np.abs(known[symbol]).max()
+            kinds.add("propose")
+    return kinds
+
+
+@pytest.mark.parametrize("seed", range(400))
+@pytest.mark.few(20)
+def test_every_sentence_is_true_of_the_numbers(seed: int) -> None:
+    """What is kept, let in and shown is what c and h gain from a little more of it."""
+    check_sentences(a_table(random.Random(seed)), seed)
+
+
+def test_the_kinds_of_sentences_are_all_tried() -> None:
+    """The random tables have rows of every part."""
+    kinds = [check_sentences(a_table(random.Random(seed)), seed) for seed in range(40)]
+    assert set.union(*kinds) == {"keep", "write", "propose", "show"}
+
+
+def test_a_gate_that_drops_says_the_opposite() -> None:
+    """Of 1 - f it is the unit with the least f that keeps most, and f is said to drop."""
+    cell = LSTM.edit({"c": "(1 - f) * c_prev + i * g"}, name="own", title="")
+    weights = LstmWeights(cell, random_arrays(cell, {"I": 3, "H": 4, "P": 4}, seed=3))
+    values = run(Model.single(weights), *random_inputs(weights, 1)).layers[0].at(1)
+    text = dict(sentences(cell, values))["forget gate"]
+    assert f"drops most in unit {np.argmax(values['f'])} " in text
+    assert f"least in unit {np.argmin(values['f'])} " in text

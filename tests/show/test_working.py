@@ -229,7 +229,7 @@ EXPECTED = {
     "f": "f_t[1] = σ(z_f[1]) = σ(0.8) = 1 / (1 + e^(−0.8)) = 0.689974",
     "g": "C̃_t[1] = tanh(z_g[1]) = tanh(0.8) = 0.664037",
     "c": "C_t[1] = f_t[1]·C_{t−1}[1] + i_t[1]·C̃_t[1] = 0.689974·0 + 0.689974·0.664037 = 0.458168",
-    "h": "h_t[1] = o_t[1]·tanh(C_t[1]) = 0.689974·tanh(0.458168) = 0.689974·0.42859 = 0.295716",
+    "h": "h_t[1] = o_t[1]·tanh(C_t[1]) = 0.689974·tanh(0.458168) = 0.689974·0.428590 = 0.295716",
     "x": "x_t[1] = 0.3",
 }
 
@@ -253,7 +253,7 @@ SINGLE: dict[str, tuple[Any, ...]] = {
     "negative factors": ("c = W_c @ x - c_prev", {"W_c": [[2, -3]]}, [-0.5, -1.5], [-4.0],
         "W_c[0] x_t − C_{t−1}[0] = 2·(−0.5) + (−3)·(−1.5) − (−4) = −1 + 4.5 − (−4) = 7.5"),
     "small numbers": ("c = W_c @ x + c_prev", {"W_c": [[2e-7]]}, [0.5], [1.0],
-        "W_c[0] x_t + C_{t−1}[0] = (2·10⁻⁷)·0.5 + 1 = 1"),
+        "W_c[0] x_t + C_{t−1}[0] = (2·10⁻⁷)·0.5 + 1 = 1.000000"),
     "a small sum": ("c = W_c @ x", {"W_c": [[2e-7]]}, [0.5], [1.0],
         "W_c[0] x_t = (2·10⁻⁷)·0.5 = 1·10⁻⁷"),
     "nothing to weigh": ("c = W_c @ x + c_prev", {"W_c": [[1, 2, 3, 4]]}, [0, 0, 0, 2], [1.0],
@@ -287,7 +287,7 @@ def test_latex_has_fractions_powers_and_braces() -> None:
     assert work_out(each, 1, "f", 1, style=LATEX).stages[2] == r"\frac{1}{1 + e^{-0.8}}"
     arrays = {"W_c": [[2e-7, 1, 3]]}
     stages = single("c = W_c @ x", arrays, [0.5, 2, 1], [1.0], style=LATEX, most_terms=1)
-    assert r"3 \cdot 1 + {\underbrace{2}_{\text{2 more terms}}} = 5" in stages
+    assert r"3 \cdot 1 + {\underbrace{2.000000}_{\text{2 more terms}}} = 5.000000" in stages
     stages = single("c = W_c @ x", {"W_c": [[2e-7]]}, [0.5], [1.0], style=LATEX)
     assert r"(2 \cdot 10^{-7}) \cdot 0.5 = 1 \cdot 10^{-7}" in stages
 

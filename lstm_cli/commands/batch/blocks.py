@@ -109,7 +109,8 @@ def _block(samples: Sequence[Sample], positions: Sequence[int]) -> SampleBlock:
     )
     expected = {each: np.stack([s.expected[each] for s in samples]) for each in like.expected}
     return SampleBlock(
-        like, positions, [s.id for s in samples], np.stack([s.x for s in samples]), h, c, expected,
+        like, positions, [s.id.text for s in samples], np.stack([s.x for s in samples]), h, c,
+        expected,
         [s.atol for s in samples], [members_text(s.extra) for s in samples],
         Counter(key for s in samples for key in s.extra),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, safe
+from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
 from lstm_cli.commands.batch.blocks import SampleBlock
 from lstm_cli.commands.batch.texts import column_texts, number_texts
 from lstm_cli.engine.agreement import (
@@ -20,7 +20,7 @@ from lstm_cli.engine.agreement import (
     room_of,
 )
 from lstm_cli.engine.run import Trace
-from lstm_cli.mistakes.expected import OUTPUT, runs_of
+from lstm_cli.mistakes.expected import place_of
 from lstm_cli.samples.settings import SampleSettings
 
 # Parts of each sample's `check`, for `joined_texts`, and whether each is as expected.
@@ -107,8 +107,8 @@ def _worst_of(
     found = _Worst.none_of(len(trace.h))
     for number, (symbol, numbers) in enumerate(expected.items()):
         got = _ours(symbol, block.expected[symbol], trace)
-        first = 1 if block.expected[symbol].ndim == 3 else trace.steps
-        found.take(number, got, numbers, limits[symbol], first)
+        times, units = _chosen(symbol, block.expected[symbol].ndim - 1, trace)
+        found.take(number, got, numbers, limits[symbol], times, units)
     return found
 
 
@@ -151,8 +151,16 @@ class _Worst:
         difference, tolerance, got, expected = np.zeros((4, count))
         return cls(np.full(count, -1.0), difference, tolerance, symbol, t, unit, got, expected)
 
-    def take(self, symbol: int, got: Array, expected: Array, limits: Array, first: int) -> None:
-        """Compare numbers `(N, rows, n)`, of which the first row is of step `first`."""
+    def take(
+        self,
+        symbol: int,
+        got: Array,
+        expected: Array,
+        limits: Array,
+        times: list[int],
+        units: list[int],
+    ) -> None:
+        """Compare numbers `(N, rows, n)` of these input times and units; [] is all units."""
         ours, theirs = (each.reshape(len(got), -1) for each in (got, expected))
         limit = np.broadcast_to(limits, got.shape).reshape(len(got), -1)
         with np.errstate(invalid="ignore"):  # inf - inf is nan, so no match
@@ -167,7 +175,10 @@ class _Worst:
         worse = np.flatnonzero(most > self.excess)
         row, unit = np.divmod(where[worse], got.shape[-1])
         self.excess[worse], self.symbol[worse] = most[worse], symbol
-        self.t[worse], self.unit[worse] = first + row, unit
+        self.t[worse], self.unit[worse] = (
+            np.array(times)[row],
+            np.array(units)[unit] if units else unit,
+        )
         for kept, values in ((self.got, ours), (self.expected, theirs), (self.tolerance, limit)):
             kept[worse] = values[worse, where[worse]]
 
@@ -196,23 +207,35 @@ def _taken(symbol: str, axes: int, trace: Trace, values: Callable[[int, str], Ar
         trace: of the block.
         values: layer and direction by number, symbol -> `(N, T, n)`.
     """
-    name, runs = runs_of(symbol, trace.model, "")
+    there = place_of(symbol, trace.model, "")
+    times, _ = _chosen(symbol, axes, trace)
     parts = []
-    for place in runs:
-        rows, backward = values(place, name), trace.layers[place].direction == "backward"
-        ends_first = backward and name in ("h", "c") and symbol != OUTPUT
-        parts.append(rows if axes == 2 else rows[:, :1] if ends_first else rows[:, -1:])
-    return np.concatenate(parts, axis=-1)
+    for place in there.runs:
+        rows, backward = values(place, there.symbol), trace.layers[place].direction == "backward"
+        ends_first = backward and there.symbol in ("h", "c") and not there.times
+        last = [1] if ends_first else [trace.steps]
+        parts.append(rows[:, [t - 1 for t in (times if axes == 2 or there.times else last)]])
+    joined = np.concatenate(parts, axis=-1)
+    return joined[..., there.chosen_units(joined.shape[-1], symbol)] if there.units else joined
+
+
+def _chosen(symbol: str, axes: int, trace: Trace) -> tuple[list[int], list[int]]:
+    """The input times and units that an expected symbol speaks of; [] is all units."""
+    there = place_of(symbol, trace.model, "")
+    widths = [trace.layers[place].values[there.symbol].shape[-1] for place in there.runs]
+    every = list(range(1, trace.steps + 1)) if axes == 2 else [trace.steps]
+    units = there.chosen_units(sum(widths), symbol) if there.units else []
+    return there.chosen_times(trace.steps, symbol) or every, units
 
 
 def _ours(symbol: str, expected: Array, trace: Trace) -> Array:
     """Our numbers `(N, rows, n)` for what is expected, `(N, n)` or `(N, T, n)`."""
     try:
-        runs_of(symbol, trace.model, "")
-    except InputError as error:
-        raise InputError(
-            f"expected has '{safe(symbol)}', which the cell does not compute", hint=error.lines.hint
-        ) from None
+        place_of(symbol, trace.model, "")
+        _chosen(symbol, expected.ndim - 1, trace)
+    except (InputError, UsageError) as error:
+        what = f"expected has '{safe(symbol)}', which the cell does not compute"
+        raise InputError(what, hint=error.lines.hint) from None
     axes = expected.ndim - 1
     got = _taken(symbol, axes, trace, lambda place, name: trace.layers[place].values[name])
     own = got.shape[1:] if axes == 2 else got.shape[2:]

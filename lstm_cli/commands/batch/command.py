@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, UsageError, safe, shell_word
+from lstm_cli.base.errors import ExitCode, UsageError
+from lstm_cli.base.foreign import safe, say
+from lstm_cli.base.paste import FileName, command, option_words
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option, options
@@ -24,18 +25,22 @@ if TYPE_CHECKING:
 
 # At most so many assumptions, and keys of the user's own, are listed.
 MOST_SAID = 8
+# Of more files than this no command names all.
+MOST_NAMED = 8
 
 EXAMPLES = """\b
 A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol"}:
 JSON (one, or an array), JSONL (one a line), CSV (columns of these names, a vector a cell), each
 also .gz or .zst; npz (arrays over samples), Parquet (list columns). Only x is needed; paths are
 relative to the sample's file; members of your own are handed on to the answers.
+Answers are JSONL, or what the suffix of -o says: CSV, TSV, Parquet and npz have a row a sample.
 Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be run.
 
 \b
 Examples:
   lstm-step batch samples/ --check
   lstm-step batch 'data/*.jsonl' --weights model.npz > answers.jsonl
+  lstm-step batch data.csv --weights model.npz -o answers.csv
   lstm-step batch big.jsonl.gz -o answers.jsonl --jobs 8 --resume
   lstm-step batch 's3://bucket/in/*.jsonl' -o s3://bucket/out/ --dask tcp://host:8786
   cat samples/question.json | lstm-step batch - --trace | jq '.steps[0].f'
@@ -43,7 +48,7 @@ Examples:
 FIRST = ("--weights", "--check", "--output")
 
 
-FORMATS = ("table", "jsonl")
+FORMATS = ("table", "jsonl", "json", "csv", "tsv", "parquet", "npz")
 
 
 @options("Work")
@@ -85,24 +90,26 @@ def batch(
 
     One record a sample, in their order; none is ever dropped.
     """
+    from lstm_cli.commands.batch.columns import check_columns
     from lstm_cli.commands.batch.output import (  # fmt: skip
         BatchProgress,
         ResumableOutput,
         answered_lines,
         answers_of,
         check_cluster_options,
+        file_pieces,
         in_parts,
-        is_device,
         make_runner,
         run_in_parts,
     )
     from lstm_cli.commands.batch.work import Work
-    from lstm_cli.files.output import write_out
+    from lstm_cli.files.output import is_device, write_out
     from lstm_cli.samples import all_chunks, find_files
     from lstm_cli.samples.settings import Tally
 
     atol = tolerance.checked()
     chosen, output = form.pick(), form.output
+    check_columns(chosen, output, trace=trace)
     check_cluster_options(work.dask, work.jobs, output, chosen)
     settings = file.sample_settings(
         cell, steps=steps.steps, atol=atol, dtype=numbers.dtype.value, engine=engine.engine.value,
@@ -118,7 +125,7 @@ def batch(
     found = find_files(files)
     chunks = all_chunks(found)
     parted = in_parts(output, work.dask)
-    kept = parted or (output != "-" and chosen == "jsonl" and not is_device(output))
+    kept = parted or (output != "-" and chosen == "jsonl" and not is_device(Path(output)))
     with (
         make_runner(work.jobs, not quiet, work.dask) as runner,
         BatchProgress(quiet or output == "-") as progress,
@@ -134,19 +141,20 @@ def batch(
             tally = Tally()
             lines = answered_lines(answers_of(runner, task, chunks), tally, progress)
             if chosen == "table":
-                records = [json.loads(line) for line in lines]
+                records = [json.loads(line) for each in lines for line in each]
             else:
-                write_out(lines, output)
+                pieces = file_pieces(lines, chosen, output, settings, piped="-" in found)
+                write_out(pieces, output)
     if chosen == "table":
         color.show(lambda console: _print_table(console, records, check), output)
     if not quiet:
-        print(_summary(tally, check), *_left_open(tally), sep="\n", file=sys.stderr)
+        say(_summary(tally, check), *_left_open(tally))
         if kept and tally.failed:
-            print("the failed ones once more: the same command with --retry-failed",
-                  file=sys.stderr)  # fmt: skip
-        if tally.mismatched:
-            named = " ".join(shell_word(each, file=True) for each in files[:3])
-            print(f"why they differ: lstm-step diagnose {named}", file=sys.stderr)
+            say("the failed ones once more: the same command with --retry-failed")
+        if tally.mismatched and not tally.failed and "-" not in files and len(files) <= MOST_NAMED:
+            given = o.pasteable(steps, file, cell, numbers, tolerance)
+            line = command("diagnose", *map(FileName, files), *option_words(given))
+            say(f"why they differ: {line}")
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
     if tally.mismatched or (check and not tally.matched):

@@ -8,18 +8,22 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.foreign import say
+from lstm_cli.commands.batch.columns import TABLES, AnswerColumns, column_pieces
 from lstm_cli.commands.batch.journal import Entry, Journal
 from lstm_cli.commands.batch.runners import ChunkRunner, Processes, Serial
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import note_read
+from lstm_cli.files.output import is_device, json_array
 from lstm_cli.files.remote import is_remote
 from lstm_cli.samples import Chunk, key_of
-from lstm_cli.samples.settings import Tally
+from lstm_cli.samples.settings import SampleSettings, Tally
 
 if TYPE_CHECKING:
     from lstm_cli.commands.batch.cluster import Batch
@@ -78,7 +82,7 @@ def run_in_parts(
     def seen(tally: Tally, notes: Sequence[str]) -> None:
         progress.show(tally)
         for note in notes:
-            print(note, file=sys.stderr)
+            say(note)
 
     batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
     with _saying_what_stays(batch, quiet, "the same command goes on from there"):
@@ -93,19 +97,10 @@ def _saying_what_stays(batch: Batch | ResumableOutput, quiet: bool, then: str) -
         yield
     except KeyboardInterrupt:
         if not quiet:
-            print(f"{batch.tally.samples:,} samples are answered; {then}", file=sys.stderr)
+            say(f"{batch.tally.samples:,} samples are answered; {then}")
         raise
     if batch.reused and not quiet:
         print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
-
-
-def is_device(output: str) -> bool:
-    """Whether an output is not a file and cannot be replaced by one: /dev/null, a FIFO."""
-    try:
-        path = Path(output)
-        return path.exists() and not path.is_file()
-    except (OSError, ValueError):
-        return False  # opening it says why
 
 
 class BatchProgress:
@@ -139,7 +134,7 @@ class BatchProgress:
             self.bar.stop()
         for first, more in zip(self.first.values(), self.alike.values(), strict=True):
             if more:
-                print(f"{more:,} more failed like {first}", file=sys.stderr)
+                say(f"{more:,} more failed like {first}")
 
     def say(self, answer: ChunkAnswers) -> None:
         """Say which samples failed or differ; of similar failures only the first."""
@@ -150,7 +145,7 @@ class BatchProgress:
             if kind and len(self.alike) < MAX_KINDS:
                 self.first[kind] = note.split("\n")[0].removeprefix("failed: ")
                 self.alike[kind] = 0
-            print(note, file=sys.stderr)
+            say(note)
 
     def show(self, tally: Tally) -> None:
         """Show how many are done by now."""
@@ -171,13 +166,37 @@ def answers_of(runner: ChunkRunner, work: Work, chunks: Iterable[Chunk]) -> Iter
 
 def answered_lines(
     answers: Iterable[ChunkAnswers], tally: Tally, progress: BatchProgress
-) -> Iterator[str]:
-    """Yield the lines of answers, counting them and saying what went wrong."""
+) -> Iterator[Sequence[str]]:
+    """Yield the lines of each chunk's answers, counting them and saying what went wrong."""
     for answer in answers:
         tally.add(answer.tally)
         progress.show(tally)
         progress.say(answer)
-        yield from answer.lines
+        yield answer.lines
+
+
+def file_pieces(
+    chunks: Iterable[Sequence[str]], form: str, output: str, settings: SampleSettings, *,
+    piped: bool,
+) -> Iterator[str | bytes]:  # fmt: skip
+    """Yield the answers as a file of a format; errors as `column_pieces`.
+
+    Args:
+        chunks: lines of JSON, an answer each, as they come.
+        form: the format.
+        output: where they go.
+        settings: of the batch.
+        piped: whether samples come from stdin.
+    """
+    if form in TABLES:
+        passing = output == "-" or is_device(Path(output))
+        folder = None if passing else Path(output).resolve().parent
+        columns = AnswerColumns(settings.check)
+        live = passing and piped
+        yield from column_pieces(chunks, form, columns, settings.dtype, folder, live=live)
+    else:
+        lines = chain.from_iterable(chunks)
+        yield from json_array(lines) if form == "json" else lines
 
 
 class ResumableOutput:
@@ -228,6 +247,8 @@ class ResumableOutput:
             key = key_of(chunk, self.key)
             known = self.journal.find(key)
             if known is not None and not (self.retry and known.failed):
+                for name in known.files:
+                    note_read(name)
                 self.plan.append(known)
                 self.tally.add(known.tally)
                 self.reused += known.tally.samples

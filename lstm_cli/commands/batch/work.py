@@ -15,7 +15,9 @@ from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 
-from lstm_cli.base.errors import LstmStepError, indented, safe
+from lstm_cli.base.errors import LstmStepError, safe
+from lstm_cli.base.foreign import indented
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands.batch.answers import Answered, answer_block, failure
 from lstm_cli.commands.batch.blocks import SampleBlock, blocks_of, members_text
 from lstm_cli.samples import Chunk
@@ -104,7 +106,7 @@ class Work:
         filled = _Filling(len(chunk), self.notes)
         self.models.used.clear()
         for position, one in bad.items():
-            filled.fail(position, failure(one.id, one.error, members_text(one.extra)))
+            filled.fail(position, failure(one.id.text, one.error, members_text(one.extra)))
         # The largest come first: the engine they are worth is then ready for the others.
         beside = 0
         for block in sorted(blocks, key=lambda each: each.x.size, reverse=True):
@@ -191,7 +193,7 @@ def _worst(check: dict[str, Any]) -> str:
 
 def short(value: Any) -> str:
     """A number with three significant digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return significant(value) if isinstance(value, float) else str(value)
 
 
 def joined(answers: Sequence[ChunkAnswers]) -> ChunkAnswers:
@@ -214,7 +216,7 @@ def lost(chunk: Chunk, error: LstmStepError, notes: bool) -> ChunkAnswers:
     """Answer a chunk of one sample that cannot be evaluated, with the reason."""
     filled = _Filling(1, notes)
     try:
-        name = chunk.read(0).id
+        name = chunk.read(0).id.text
     except Exception:  # a bug of ours in reading it
         name = chunk.name(0)
     filled.fail(0, failure(name, error))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
@@ -50,9 +51,10 @@ def convert(
     They are read back, and the largest difference is reported.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
-    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.files.output import check_targets, json_text, write_out
 
     model = side.only(layout.read(source, cell))
+    check_targets({"OUT": target, "stdout": "-"})
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
     if as_json:
         document = {
@@ -71,9 +73,9 @@ def convert(
     if done.weight_difference is None:
         lines.append("not compared: something was lost")
     else:
-        line = f"read back: weights differ by at most {done.weight_difference:.3g}"
+        line = f"read back: weights differ by at most {significant(done.weight_difference)}"
         if done.output_difference is not None:
-            line += f", h over 5 steps by {done.output_difference:.3g}"
+            line += f", h over 5 steps by {significant(done.output_difference)}"
         lines.append(line)
     from lstm_cli.base.errors import safe
 

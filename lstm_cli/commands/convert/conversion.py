@@ -13,7 +13,9 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.c_text import identifier
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError, safe
-from lstm_cli.cell.traits import Traits, traits_of
+from lstm_cli.base.numbers import shortest, significant
+from lstm_cli.cell.family import standard, uncoupled
+from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
 from lstm_cli.files.output import write_atomically
@@ -91,13 +93,14 @@ def convert(
     moved, lost = list[str](), list[str]()
     packed: dict[Place, Mapping[str, Array]] = {}
     traits: dict[Place, Traits] = {}
+    standards: dict[Place, LstmWeights] = {}
     for level, direction, weights in model.runs:
         place: Place = (level, direction)
-        own = _traits(weights, model.source)
-        arrays, told = _fold(dict(weights.arrays), own, row)
-        moved += [each for each in told if each not in moved]
+        standards[place], own, told = _in_terms_of(row, saver, weights)
+        arrays, folded = _fold(dict(standards[place].arrays), own, row)
+        moved += [each for each in (*told, *folded) if each not in moved]
         arrays = _with_coupled(arrays, row)
-        missing = _cannot_hold(own, row, saver, arrays)
+        missing = [_phrase(name, own) for name in _cannot_hold(own, row, saver, arrays)]
         lost += [each for each in missing if each not in lost]
         if lost and not force:
             raise _refusal(row, saver, lost, model.source)
@@ -119,7 +122,7 @@ def convert(
     if lost:
         differences: tuple[float | None, float | None] = (None, None)
     elif saver.reads:
-        differences = _read_back(model, target, saver, row)
+        differences = _read_back(model, list(standards.values()), target, saver, row)
     else:
         differences = (_compare_header(target, package), None)
     read_with = f"--convention {row.name}" if _needs_telling(target, saver, row) else ""
@@ -142,15 +145,26 @@ def _target_row(saver: Format, to: str) -> Convention:
     return convention_named(to or saver.convention)
 
 
-def _traits(weights: LstmWeights, source: str) -> Traits:
-    traits = traits_of(weights.cell)
-    if traits is None:
-        raise InputError(
-            f"cell {safe(weights.cell.name)} is not in the LSTM family",
-            where=safe(source),
-            hint="only tables built from the variants in `list cells` can be converted",
-        )
-    return traits
+def _in_terms_of(
+    row: Convention, saver: Format, weights: LstmWeights
+) -> tuple[LstmWeights, Traits, list[str]]:
+    """Return weights as the target may have them: in the family's own terms, uncoupled if need be.
+
+    Raises:
+        InputError: the cell is not in the LSTM family.
+    """
+    found = standard(weights)
+    own, told = traits_of(found.cell), list[str]()
+    assert own is not None  # that is what `standard` is for
+    if found is not weights:
+        told.append("gates are f, i, g and o by what they do to c and h in the table")
+    free = uncoupled(own, found.arrays)
+    if free and "coupled" in _cannot_hold(own, row, saver, _with_coupled(found.arrays, row)):
+        tied, other = ("f", "i") if own.coupled == "coupled-forget" else ("i", "f")
+        told.append(f"{tied} = 1 - {other} has weights of its own: those of {other}, negated")
+        own, arrays = free
+        found = LstmWeights(build_cell(own), arrays, found.source)
+    return found, own, told
 
 
 def _fold(
@@ -160,9 +174,9 @@ def _fold(
     change = own.forget_bias - row.forget_bias
     if not change or "b_f" not in arrays:
         return arrays, []
-    told = f"b_f {'+' if change > 0 else '-'} {abs(change):g}: "
+    told = f"b_f {'+' if change > 0 else '-'} {shortest(abs(change))}: "
     told += (
-        f"{row.name} adds {row.forget_bias:g} at run time"
+        f"{row.name} adds {shortest(row.forget_bias)} at run time"
         if row.forget_bias
         else "the run-time forget bias is now in the weights"
     )
@@ -172,7 +186,7 @@ def _fold(
 def _cannot_hold(
     own: Traits, row: Convention, saver: Format, arrays: Mapping[str, Array]
 ) -> list[str]:
-    """Return phrases for the properties that the target format cannot hold."""
+    """Return the traits that the target format cannot hold, by name."""
     read_back = file_traits(row, Variant(), arrays)
     differing = replace(own, forget_bias=read_back.forget_bias).differences(read_back)
     lost = [name for name in differing if name not in saver.holds]
@@ -181,7 +195,7 @@ def _cannot_hold(
     for name, holds in (("peephole", "p"), ("projection", "W_hr"), ("projection_bias", "b_hr")):
         if getattr(own, name) and holds not in row.holds:
             lost.append(name)
-    return [_phrase(name, own) for name in dict.fromkeys(lost)]
+    return list(dict.fromkeys(lost))
 
 
 def _phrase(name: str, own: Traits) -> str:
@@ -198,12 +212,12 @@ def _refusal(row: Convention, saver: Format, lost: list[str], source: str) -> In
     )
 
 
-def _with_coupled(arrays: dict[str, Array], row: Convention) -> dict[str, Array]:
+def _with_coupled(arrays: Mapping[str, Array], row: Convention) -> dict[str, Array]:
     """Add zeros for a coupled gate if a layout stacks all four (ONNX)."""
     gates = [k for k in "figo" if f"W_{k}" in arrays]
     stacked = any(len(tensor.gates) >= 4 for tensor in row.tensors)
     if len(gates) == 4 or not stacked:
-        return arrays
+        return dict(arrays)
     zeros = {
         name.replace("_o", f"_{k}"): np.zeros_like(array)
         for k in "figo"
@@ -211,7 +225,7 @@ def _with_coupled(arrays: dict[str, Array], row: Convention) -> dict[str, Array]
         for name, array in arrays.items()
         if name in ("W_o", "b_o", "p_o")
     }
-    return arrays | zeros
+    return {**arrays, **zeros}
 
 
 def _narrowest(packed: Mapping[Place, Mapping[str, Array]], saver: Format) -> str:
@@ -231,8 +245,8 @@ def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Format, source:
     beyond = np.abs(array) > np.finfo(least).max
     if beyond.any():
         raise InputError(
-            f"{safe(key)} has {array[beyond][0]:.6g}, but {least} only goes up to "
-            f"{np.finfo(least).max:.6g}",
+            f"{safe(key)} has {significant(array[beyond][0], 6)}, but {least} only goes up to "
+            f"{significant(np.finfo(least).max, 6)}",
             where=source,
             hint="--dtype float64, in a format that supports it (npz, safetensors, keras, json)",
         )
@@ -283,18 +297,24 @@ def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
 
 
 def _read_back(
-    model: Model, target: Path, saver: Format, row: Convention
+    model: Model, standards: list[LstmWeights], target: Path, saver: Format, row: Convention
 ) -> tuple[float | None, float | None]:
-    """Largest differences of the weights and of h between a model and its new file."""
+    """Return the largest differences of weights and of h between a model and its new file.
+
+    Args:
+        model: as it was.
+        standards: its weights in the family's terms.
+        target, saver, row: what was written.
+    """
     convention = None if row.by_name or saver.convention else row.name
     if saver.name == "keras":  # stores a stack as separate layers, in order
         levels = range(len(model.layers))
-        parts = [read_weights(target, layer=str(level)) for level in levels]
+        parts = [read_weights(target, lstm=str(level)) for level in levels]
         again = replace(parts[0], layers=tuple(part.layers[0] for part in parts))
     else:
         again = read_weights(target, convention=convention)
     weights = 0.0
-    for (_, _, one), (_, _, other) in zip(model.runs, again.runs, strict=True):
+    for one, (_, _, other) in zip(standards, again.runs, strict=True):
         plain_one, plain_other = _plain(one), _plain(other)
         for name, array in plain_one.items():
             weights = max(weights, float(np.max(np.abs(array - plain_other[name]), initial=0.0)))

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstm_cli.base.errors import ExitCode, InputError, UsageError, safe
+from lstm_cli.base.foreign import say
 from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
     from lstm_cli.engine.fixed_point import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.mistakes.diagnosis import Diagnosis
     from lstm_cli.mistakes.expected import Expected
+    from lstm_cli.samples.sample import Sample
 
 EXAMPLES = """\b
 FILES: a sample (or many) whose `expected` are the numbers in question, or two traces written by
@@ -78,14 +80,15 @@ def diagnose(
     chosen = form.pick()
     reading = _Reading(tolerance.checked(), fixed.settings("table", COMMAND))
     cases = _cases(files or [], given, expect, reading)
-    diagnosed = ((name, _with_progress(trace, expected, departures))
-                 for name, trace, expected in cases)  # fmt: skip
+    diagnosed = ((name, replace(_with_progress(trace, expected, departures), given=own))
+                 for name, trace, expected, own in cases)  # fmt: skip
     verdicts = _emit(diagnosed, digits.number(), chosen, form.output, color)
     if any(verdict != "match" for verdict in verdicts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
-Case = tuple[str, "Trace", "Expected"]
+Given = Mapping[str, object]
+Case = tuple[str, "Trace", "Expected", Given | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,14 +133,56 @@ def _cases(
                 f"{given} and a file are both given", where=inputs.command,
                 hint="a sample brings its own x and 'expected'",
             )  # fmt: skip
-        for sample, trace in inputs.sample_runs(files):
+        silent: list[Sample] = []
+        count = 0
+        for sample, trace, file in inputs.sample_runs(files):
+            count += 1
             if not sample.expected:
-                raise InputError(
-                    f"sample '{safe(sample.id)}' expects nothing", where=sample.place,
-                    hint='give their numbers: "expected": {"h": […]}',
-                )  # fmt: skip
-            expected = dict(sample.expected)
-            yield sample.id, *reading.read(expected, trace, sample.place, atol=sample.atol)
+                silent.append(sample)
+                continue
+            read = reading.read(dict(sample.expected), trace, sample.place, atol=sample.atol)
+            yield sample.id.text, *read, _sample_options(sample, file, inputs)
+        if silent and len(silent) == count:
+            raise InputError(
+                f"sample '{safe(silent[0].id)}' expects nothing", where=silent[0].place,
+                hint='give their numbers: "expected": {"h": […]}',
+            )  # fmt: skip
+        if silent:
+            say(f"left out: {len(silent)} of {count} samples, which expect nothing")
+
+
+def _sample_options(sample: Sample, file: str, inputs: i.RunOptions) -> Given:
+    """Return the options that run a sample, or its file where options cannot say it."""
+    from lstm_cli.base.paste import FileName, rows_text
+    from lstm_cli.files.remote import beside, is_remote
+    from lstm_cli.mistakes.fixes import FEW, SAMPLE_FILE
+
+    edits = {f"--{name.replace('_', '-')}": value
+             for name, value in asdict(sample.settings).items() if value}  # fmt: skip
+    cell = beside(sample.folder, sample.cell) if ".toml" in sample.cell else sample.cell
+    named = {"--cell": cell, "--convention": sample.convention}
+    own = {name: value for name, value in named.items() if value} | edits
+    options = inputs.options() | own
+    vectors = {"--x": sample.x, "--h": sample.h, "--c": sample.c}
+    preset = isinstance(sample.weights, dict) or not (sample.weights or inputs.file.weights)
+    given = {name: rows for name, rows in vectors.items() if rows is not None
+             and (rows.any() or (preset and rows.shape[-1] != sample.x.shape[-1]))}  # fmt: skip
+    given["--x"] = sample.x
+    weights: dict[str, object] | None = {}
+    if isinstance(sample.weights, dict):
+        of_preset = {f"--{key.replace('_', '-')}": value for key, value in sample.weights.items()}
+        weights = of_preset if "preset" in sample.weights else None
+    elif isinstance(sample.weights, str):
+        weights = {"--weights": beside(sample.folder, sample.weights)}
+    if is_remote(file) or file == "-":
+        return {}
+    if weights is None or sum(rows.size for rows in given.values()) > FEW:
+        alone = sample.place == safe(file) and not (edits or sample.cell)
+        of_batch = o.pasteable(inputs.vectors.length, inputs.file, inputs.cell, inputs.numbers)
+        shared = {name: options[name] for name in of_batch}
+        return shared | {SAMPLE_FILE: FileName(file)} if alone else {}
+    typed = {name: rows_text(rows.tolist()) for name, rows in given.items()}
+    return options | typed | weights | {"--steps": sample.steps or inputs.vectors.length.steps}
 
 
 def _holds_trace(name: str) -> bool:
@@ -168,7 +213,9 @@ def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) ->
         expected[name], written = _expected_rows(numbers, name)
         if written is not None:
             decimals[name] = written
-    return "the numbers given", *reading.read(expected, trace, "--expect", decimals=decimals)
+    read = reading.read(expected, trace, "--expect", decimals=decimals)
+    piped = "-" in differing(inputs.vectors).values()
+    return "the numbers given", *read, None if piped else inputs.options()
 
 
 def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
@@ -192,7 +239,7 @@ def _from_traces(ours: Path, theirs: Path, inputs: i.RunOptions, reading: _Readi
     mine, other = read_trace(ours), read_trace(theirs)
     trace = _rebuilt(mine, inputs)
     _check_same(mine, trace)
-    return theirs.name, trace, expected_of_trace(other, trace, atol=reading.atol)
+    return theirs.name, trace, expected_of_trace(other, trace, atol=reading.atol), None
 
 
 def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
@@ -231,7 +278,7 @@ def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
         layout = replace(
             inputs.file.layout, convention=inputs.file.layout.convention or mine.convention
         )
-        model = inputs.side.only(layout.read(path, inputs.cell))
+        model = layout.read(path, inputs.cell)
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]
     return run(model, x, *states, dtype=inputs.numbers.dtype.value)
@@ -281,7 +328,7 @@ def _emit(
     """Write the diagnoses and return their verdicts."""
     from lstm_cli.base.version import __version__
     from lstm_cli.commands.diagnose.show import diagnosis_record, markdown_rows, print_diagnosis
-    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.files.output import json_text, one_document, write_out
     from lstm_cli.show.rows import View
 
     verdicts: list[str] = []
@@ -292,7 +339,7 @@ def _emit(
             yield json_text(diagnosis_record(each, name, __version__)) + "\n"
 
     if chosen in ("json", "jsonl"):
-        write_out(records(), output)
+        write_out(one_document(records()) if chosen == "json" else records(), output)
         return verdicts
     listed = list(diagnosed)
     if chosen == "markdown":

@@ -11,14 +11,16 @@ from rich.padding import Padding
 from rich.table import Table
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown
+from lstm_cli.base.foreign import markdown
+from lstm_cli.base.numbers import decimals, rounded_up, scientific, significant
+from lstm_cli.base.paste import CommandLine
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.files.output import plain_list
 from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation
 from lstm_cli.mistakes.expected import ExpectedVector
-from lstm_cli.mistakes.fixes import commands, corrections, frameworks, title, typed
+from lstm_cli.mistakes.fixes import commands, corrections, fix_of, frameworks, run_of, title
 from lstm_cli.mistakes.search import Finding
-from lstm_cli.show.rows import View, number
+from lstm_cli.show.rows import View
 from lstm_cli.show.terminal import Page
 
 # How many readings, pairs and numbers are shown; JSON has all.
@@ -88,7 +90,7 @@ def _finding_record(finding: Finding, diagnosis: Diagnosis) -> dict[str, Any]:
         "tolerance_needed": _plain(finding.difference),
         "meaning": " ".join(row.meaning for row in rows),
         "cause": " ".join(row.cause for row in rows),
-        "fix": "; ".join(row.fix for row in rows),
+        "fix": "; ".join(fix_of(row, diagnosis) for row in rows),
         "certain": all(row.certain for row in rows),
         "source": "; ".join(row.source for row in rows),
         "formula": [row.formula for row in rows if row.formula],
@@ -158,7 +160,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis, name: str, view: Vie
         page.print(f"… and {len(diagnosis.findings) - MOST_FINDINGS} more: --json has all")
     if diagnosis.separation is not None:
         page.print()
-        _print_separation(page, diagnosis.separation)
+        _print_separation(page, diagnosis.separation, diagnosis)
     elif diagnosis.verdict == "ambiguous":
         page.print()
         page.print(page.text("No h, c and x tell these apart with these weights: use others."))
@@ -167,13 +169,13 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis, name: str, view: Vie
 
 
 def _verdict_words(diagnosis: Diagnosis, view: View) -> str:
-    off = _short(diagnosis.difference)
+    off = significant(diagnosis.difference)
     findings = diagnosis.findings
     if diagnosis.verdict == "match":
         if findings and findings[0].id == "digits-cut":
             return f"{title(findings[0], diagnosis)}; the largest difference is {off}"
         typed = f", as {findings[0].departures[0].id} numbers are" if findings else ""
-        passing = _short_up(diagnosis.difference)
+        passing = rounded_up(diagnosis.difference)
         return (
             f"the largest difference is {off}, so a tolerance of {passing} would still pass{typed}"
         )
@@ -197,20 +199,7 @@ def _allowed_words(printed: float, arithmetic: float, diagnosis: Diagnosis) -> s
 
 def _rough(value: float) -> str:
     """Return a tolerance with two digits."""
-    return f"{value:.1e}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _short_up(value: float) -> str:
-    """Format a number to three digits, rounded up."""
-    shown = _short(value)
-    if float(shown) >= value:
-        return shown
-    digits, _, exponent = f"{value:.2e}".partition("e")
-    return _short(float(f"{float(digits) + 0.01:.2f}e{exponent}"))
+    return scientific(value, 1)
 
 
 def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
@@ -222,12 +211,12 @@ def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
     if first is None:
         worst = diagnosis.worst
         if diagnosis.excess:
-            limit = _short(diagnosis.difference / diagnosis.excess)
+            limit = significant(diagnosis.difference / diagnosis.excess)
             yield (
                 "largest",
                 (
-                    f"{_place(worst, diagnosis)}: ours {_exact(worst.got)}, theirs "
-                    f"{_exact(worst.expected)}; compared to {limit}"
+                    f"{_place(worst, diagnosis)}: ours {significant(worst.got, 10)}, theirs "
+                    f"{significant(worst.expected, 10)}; compared to {limit}"
                 ),
             )
         return
@@ -235,8 +224,8 @@ def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
     yield (
         "first to depart",
         (
-            f"{_place(first, diagnosis)}: ours {_exact(first.got)}, "
-            f"theirs {_exact(first.expected)}, off by {_short(off)}"
+            f"{_place(first, diagnosis)}: ours {significant(first.got, 10)}, "
+            f"theirs {significant(first.expected, 10)}, off by {significant(off)}"
         ),
     )
     wrong = [symbol for symbol, fine in diagnosis.agree.items() if not fine]
@@ -258,10 +247,6 @@ def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
         yield "pattern", sentence
 
 
-def _exact(value: float) -> str:
-    return f"{value:.10g}"
-
-
 def _place(each: Difference, diagnosis: Diagnosis) -> str:
     several = len(diagnosis.trace.layers) > 1
     where = f" of layer {each.layer} {each.direction}" if several else ""
@@ -274,7 +259,10 @@ def _print_facts(page: Page, facts: Sequence[tuple[str, str]], indent: int = 0) 
     table.add_column(overflow="fold")
     shown = ""
     for name, sentence in facts:
-        table.add_row(page.text(name if name != shown else ""), page.text(sentence))
+        value = page.text(sentence)
+        if isinstance(sentence, CommandLine):
+            value = page.command(sentence, indent + 2 + max(len(each) for each, _ in facts))
+        table.add_row(page.text(name if name != shown else ""), value)
         shown = name
     page.print(Padding(table, (0, 0, 0, indent)))
 
@@ -305,21 +293,21 @@ def _finding_facts(page: Page, finding: Finding, diagnosis: Diagnosis) -> Iterat
         if not brief:
             yield "what it does", row.meaning
             yield "cause", row.cause
-        yield "fix", row.fix + ("" if row.certain else " (a likely cause, not a sure one)")
+        likely = "" if row.certain else " (a likely cause, not a sure one)"
+        yield "fix", fix_of(row, diagnosis) + likely
         if not brief:
             yield "seen", row.source
     for command in commands(finding, diagnosis):
         yield _DOES[command.does], command.line
     if finding.aliases:
         yield "the same", ", ".join(finding.aliases[:6]) + ", …" * (len(finding.aliases) > 6)
-    yield "leaves", f"a difference of {_short(finding.difference)} at most"
+    yield "leaves", f"a difference of {significant(finding.difference)} at most"
 
 
-def _print_separation(page: Page, separation: Separation) -> None:
+def _print_separation(page: Page, separation: Separation, diagnosis: Diagnosis) -> None:
     page.print(page.text("To tell them apart, compute this and compare:", page.look.heading))
-    given = {"--h": separation.h, "--c": separation.c, "--x": separation.x}
-    line = " ".join(f"{option} {typed(rows)}" for option, rows in given.items())
-    page.print(page.text(f"  {line}"))
+    line = run_of(diagnosis, separation.x, separation.h, separation.c)
+    page.print(Padding(page.command(line, 2), (0, 0, 0, 2)))
     facts = [
         (name, f"h = {_numbers(answer, page.view)}")
         for name, answer in list(separation.answers.items())[:MOST_FINDINGS]
@@ -331,7 +319,7 @@ def _print_separation(page: Page, separation: Separation) -> None:
 
 
 def _numbers(values: Array, view: View) -> str:
-    shown = ", ".join(number(float(value), view.digits) for value in values[:MOST_NUMBERS])
+    shown = ", ".join(decimals(value, view.digits) for value in values[:MOST_NUMBERS])
     return shown + ", …" * (len(values) > MOST_NUMBERS)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
-from lstm_cli.files.inputs_read import check_unread
+from lstm_cli.files.output import check_targets
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
@@ -175,10 +173,14 @@ class _Files:
         from lstm_cli.commands.exercise import show as render
         from lstm_cli.files.output import write_out
 
-        self._check()
-        for name in (self.sample, self.template, self.key, self.sheet):
-            if name not in ("", "-"):
-                check_unread(Path(name))
+        for flag, name in (("--template", self.template), ("--save", self.sample)):
+            if name == "-":
+                raise UsageError(
+                    f"{flag} needs a file: stdout has the sheet", where=flag, hint=f"{flag} FILE"
+                )
+        apart = "" if self.key == "-" else self.key
+        check_targets({"-o": self.sheet, "--key": apart, "--template": self.template,
+                       "--save": self.sample})  # fmt: skip
         if self.sample:
             write_out([_sample_text(trace, cell, self.sample)], self.sample)
         if self.template:
@@ -187,25 +189,6 @@ class _Files:
             write_out(render.key(trace, task), self.key)
         behind = self.show_key or self.key == "-"
         write_out(render.sheet(trace, task, with_key=behind), self.sheet)
-
-    def _check(self) -> None:
-        """Refuse two parts in the same file: the second would replace the first."""
-        named = {"-o": self.sheet, "--key": self.key, "--template": self.template,
-                 "--save": self.sample}  # fmt: skip
-        seen: dict[str, str] = {}
-        for flag, name in named.items():
-            if name == "-" and flag in ("--template", "--save"):
-                raise UsageError(
-                    f"{flag} needs a file: stdout has the sheet", where=flag,
-                    hint=f"{flag} FILE",
-                )  # fmt: skip
-            place = os.path.realpath(name) if name not in ("", "-") else name
-            if place not in ("", "-") and place in seen:
-                raise UsageError(
-                    f"{seen[place]} and {flag} name the same file", where=flag,
-                    hint="give each a file of its own",
-                )  # fmt: skip
-            seen[place] = flag
 
 
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:

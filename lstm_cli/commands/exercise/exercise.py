@@ -92,13 +92,14 @@ def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dic
     document |= {"h": [each.tolist() for each in given.h], "c": [each.tolist() for each in given.c]}
     if cell:
         document["cell"] = str(Path(cell).resolve()) if cell.lower().endswith(".toml") else cell
-    if any("W_" + k in trace.model.first.arrays for k in "figo"):
-        document["convention"] = "joined"
+    document["convention"] = "joined"
     extra = {key: getattr(settings, key) for key in ("forget_bias", "clip", "cell_clip")}
     extra["activations"] = settings.activations or None
     document |= {key: value for key, value in extra.items() if value is not None}
     document["weights"] = {k: array.tolist() for k, array in trace.model.first.arrays.items()}
     if not _gives(document, trace):
+        del document["convention"]  # anybody's table has its own names, which are no layout
+    if "convention" not in document and not _gives(document, trace):
         raise UsageError(
             "this run cannot be kept as a sample of its own", where="--save",
             hint="grade with the same options: lstm-step grade --x … --weights … ANSWERS.csv",

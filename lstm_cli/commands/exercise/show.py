@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import fixed
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Notation, is_matrix
 from lstm_cli.engine.edits import RunDocument
@@ -256,7 +257,7 @@ def _cell(values: Array, unit: int, task: Task, writer: Writer, filled: bool) ->
         return ""
     if not filled:
         return writer.blank
-    text = f"{float(values[unit]):.{task.digits}f}"
+    text = fixed(values[unit], task.digits)
     return writer.math(text) if task.kind == "latex" else text
 
 

@@ -15,6 +15,7 @@ from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
     from lstm_cli.commands.explain.explanation import Explanation
+    from lstm_cli.show.rows import View
 
 EXAMPLES = """\b
 With --x: the step as arithmetic, every product and sum with its numbers, for the unit with the
@@ -41,7 +42,6 @@ def explain(
         str, typer.Argument(metavar="[WORD]", help="A word of the LSTM; `words` lists them.")
     ] = "",
     given: i.RunOptions = i.RunOptions(COMMAND),
-    only: str = option("--only", default="", metavar="SYMBOLS", help="Only these rows: z_f,f,c."),
     terms: int = option(
         "--terms",
         default=TERMS,
@@ -61,19 +61,15 @@ def explain(
     does; or a page of the glossary.
     """
     if not word:
-        asked = {
-            "unit": choice.unit, "at": choice.at, "only": o.names_in(only),
-            "notation": notation.notation.value, "digits": digits.number(), "terms": terms,
-        }  # fmt: skip
-        _work_out(given, asked, form, color)
+        view = replace(o.ViewOptions(choice, notation, digits).view(), terms=terms)
+        _work_out(given, view, form, color)
         return
     if form.as_json or form.format_ == "json":
         raise UsageError(
             "a page of the glossary is for people to read, and has no JSON",
             where="--json" if form.as_json else "-f json", hint=f"one of: {', '.join(PAGES)}",
         )  # fmt: skip
-    beside = {**differing(given, choice, digits, color), **({"--only": only} if only else {}),
-              **({"--terms": terms} if terms != TERMS else {})}  # fmt: skip
+    beside = [*differing(given, choice, digits, color), *(["--terms"] if terms != TERMS else [])]
     i.refuse_beside("the word", beside, COMMAND)
     _write_word(word, replace(form, formats=PAGES).pick(), notation.notation, form.output)
 
@@ -95,27 +91,27 @@ def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> 
 
 
 def _work_out(
-    given: i.RunOptions, asked: dict[str, Any], form: o.FormatOptions, color: o.ColorOptions
+    given: i.RunOptions, view: View, form: o.FormatOptions, color: o.ColorOptions
 ) -> None:
     """Write the worked arithmetic of the chosen steps and units."""
     if not given.vectors.x:
         raise UsageError(
             "--x is missing: there is no step to explain", where=COMMAND,
-            hint=f"{COMMAND} --h 0,0.5 --x 1,0.3, or {COMMAND} forget-gate",
+            hint=f"`{COMMAND} --h 0,0.5 --x 1,0.3` or `{COMMAND} forget-gate`",
         )  # fmt: skip
     chosen = form.pick()
     trace = given.trace("text")  # one sample at a time, in JSON too
 
-    from lstm_cli.commands.explain.explanation import explain as explain_run
+    from lstm_cli.commands.explain.explanation import Explanation
 
-    _emit(explain_run(trace, **asked), chosen, form.output, color)
+    _emit(Explanation(trace, view), chosen, form.output, color)
 
 
 def _emit(work: Explanation, chosen: Any, output: str, color: o.ColorOptions) -> None:
     if chosen == "text":
         from lstm_cli.show.worked_text import print_worked
 
-        color.show(lambda console: print_worked(console, work.trace, work.ask), output)
+        color.show(lambda console: print_worked(console, work.trace, work.view), output)
         return
     from lstm_cli.files.output import write_out
 

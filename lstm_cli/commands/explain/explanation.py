@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lstm_cli.base.version import __version__
@@ -13,8 +13,8 @@ from lstm_cli.cell.notation import Notation
 from lstm_cli.commands.explain.worked_json import to_json
 from lstm_cli.commands.explain.worked_latex import to_latex
 from lstm_cli.engine.run import Trace, need_trace
-from lstm_cli.show.rows import choice_text
-from lstm_cli.show.worked import Ask, check
+from lstm_cli.show.rows import Choice, View, view_from
+from lstm_cli.show.worked import check
 from lstm_cli.show.worked_text import print_worked, to_markdown
 
 # Columns of the text.
@@ -27,21 +27,24 @@ class Explanation:
 
     Attributes:
         trace: the run.
-        ask: which steps, units and symbols, and how.
+        view: which layers, steps, units and symbols, and how.
     """
 
     trace: Trace
-    ask: Ask
+    view: View
+
+    def __post_init__(self) -> None:
+        check(self.trace, self.view)
 
     def pieces(self, form: Literal["markdown", "latex", "json"]) -> Iterator[str]:
         """Yield it in the form of `explain -f`."""
         match form:
             case "markdown":
-                return to_markdown(self.trace, self.ask)
+                return to_markdown(self.trace, self.view)
             case "latex":
-                return to_latex(self.trace, self.ask)
+                return to_latex(self.trace, self.view)
             case "json":
-                return to_json(self.trace, self.ask, __version__)
+                return to_json(self.trace, self.view, __version__)
 
     def record(self) -> dict[str, Any]:
         """Return the document of `explain --json`: every row with its stages and value."""
@@ -53,7 +56,7 @@ class Explanation:
 
         page = io.StringIO()
         print_worked(Console(file=page, width=WIDTH, color_system=None, highlight=False,
-                             emoji=False, markup=False), self.trace, self.ask)  # fmt: skip
+                             emoji=False, markup=False), self.trace, self.view)  # fmt: skip
         return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
 
     def _repr_markdown_(self) -> str:
@@ -64,9 +67,11 @@ class Explanation:
 def explain(
     trace: Trace,
     *,
-    unit: int | str | Iterable[int] | None = None,
-    at: int | str | Iterable[int] | None = None,
-    only: Sequence[str] = (),
+    unit: Choice = None,
+    at: Choice = None,
+    only: str | Sequence[str] = (),
+    layer: int | None = None,
+    direction: str = "",
     notation: Notation = "joined",
     digits: int = 6,
     terms: int = 8,
@@ -77,7 +82,9 @@ def explain(
         trace: a run of one sample.
         unit: the units, from 0: 2, [0, 3], "0:3", "all"; None is the one with the largest |h|.
         at: the steps, from 1, likewise; None is the one that is computed last.
-        only: the symbols to show; () is all.
+        only: the symbols to show, () is all; or an address, "layer1.backward.f[3]@7".
+        layer: the only layer to show, from 0.
+        direction: the only direction to show.
         notation: "joined" or "split".
         digits: decimals.
         terms: how many products of a sum are shown one by one.
@@ -85,10 +92,8 @@ def explain(
     Raises:
         ArgumentError: `trace` is no run; the error says what to call.
         InputError: a run of several samples.
-        UsageError: no such unit, step or symbol.
+        UsageError: no such layer, direction, unit, step or symbol.
     """
     need_trace(trace, "explain", single=True)
-    names = (only,) if isinstance(only, str) else tuple(only)
-    ask = Ask(choice_text(unit), choice_text(at), names, notation, digits, terms)
-    check(trace, ask)
-    return Explanation(trace, ask)
+    view = view_from(unit, at, only, layer, direction, notation, digits)
+    return Explanation(trace, replace(view, terms=terms))

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import decimals, scientific
 from lstm_cli.cell.cells import LSTM, Cell, cell_named
 from lstm_cli.cell.equations import Apply, Name, evaluate
 from lstm_cli.cell.notation import Notation, Style, function_name, gradient_style
@@ -19,7 +20,7 @@ from lstm_cli.engine.fixed_point import FixedSettings, beside
 from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.run import run
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention
-from lstm_cli.show.rows import equation_text, number
+from lstm_cli.show.rows import equation_text
 from lstm_cli.show.sheets import Writer
 
 Fact: TypeAlias = Callable[[Writer, Word, Notation], Iterator[str]]
@@ -41,7 +42,7 @@ def cell_rows(
 
 def given_text(values: Array, digits: int) -> str:
     """Format one number, or several as a vector in brackets."""
-    numbers = [number(float(value), digits) for value in values]
+    numbers = [decimals(value, digits) for value in values]
     return numbers[0] if len(numbers) == 1 else f"[{', '.join(numbers)}]"
 
 
@@ -50,9 +51,9 @@ def value_table(writer: Writer, functions: tuple[str, ...]) -> str:
     points = np.array(POINTS)
     head = ["z", *(writer.math(function_name(name, writer.style)) for name in functions)]
     columns = [points] + [evaluate(Apply(name, (Name("z"),)), {"z": points}) for name in functions]
-    rows = [[number(float(value), 6) for value in row] for row in zip(*columns, strict=True)]
+    rows = [[decimals(value, 6) for value in row] for row in zip(*columns, strict=True)]
     if len(head) == 2:  # a single function: its values across, not down
-        return writer.table(("", "", *(number(each, 0) for each in POINTS)), _across(head, rows))
+        return writer.table(("", "", *(decimals(each, 0) for each in POINTS)), _across(head, rows))
     return writer.table(head, rows)
 
 
@@ -143,7 +144,7 @@ def _gradients(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     values, style = layer.at(1), gradient_style(writer.style)
     rows = [
         (writer.math(style.name(row.symbol)), row.label,
-         number(float(values[row.symbol][0]), 4))
+         decimals(values[row.symbol][0], 4))
         for row in layer.rows
         if row.symbol in word.symbols
     ]  # fmt: skip
@@ -165,7 +166,7 @@ def _gradient_flow(writer: Writer, word: Word, notation: Notation) -> Iterator[s
 
 
 def _numbers(values: Array) -> list[str]:
-    return [number(float(value), 4) for value in values[:, 0]]
+    return [decimals(value, 4) for value in values[:, 0]]
 
 
 def _rounding(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
@@ -175,8 +176,8 @@ def _rounding(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     x, h, c = (first.values[symbol] for symbol in ("x", "h_prev", "c_prev"))
     single = run(exact.model, x, h[0], c[0], dtype=np.float32)
     rows = [
-        (f"t = {t + 1}", "", number(float(own), 9), number(float(theirs), 9),
-         f"{abs(float(own) - float(theirs)):.1e}")
+        (f"t = {t + 1}", "", decimals(own, 9), decimals(theirs, 9),
+         scientific(abs(float(own) - float(theirs)), 1))
         for t, (own, theirs) in enumerate(zip(exact.output[:, 0], single.output[:, 0], strict=True))
     ]  # fmt: skip
     shown = writer.math(writer.style.name("h"))
@@ -190,8 +191,8 @@ def _fixed(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     rows = [
         (writer.math(writer.style.name(symbol)), "",
          str(int(layer.integers.values[symbol][0, 0])),
-         number(float(layer.reals.values[symbol][0, 0]), 9),
-         number(float(layer.floats.values[symbol][0, 0]), 9))
+         decimals(layer.reals.values[symbol][0, 0], 9),
+         decimals(layer.floats.values[symbol][0, 0], 9))
         for symbol in word.example.symbols
     ]  # fmt: skip
     yield writer.table(("", "", "integer", "stands for", "float64"), rows)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.equations import FUNCTIONS, evaluate, parse
 from lstm_cli.cell.grad import grad_table
 from lstm_cli.cell.notation import (
@@ -34,7 +35,7 @@ from lstm_cli.commands.explain.glossary_facts import (
 from lstm_cli.commands.explain.glossary_text import equations, folded, paragraph, words
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.catalogue import MISTAKES
-from lstm_cli.show.rows import INPUT_LABELS, number
+from lstm_cli.show.rows import INPUT_LABELS
 from lstm_cli.show.sheets import WIDTH, WRITERS, Writer
 
 DIGITS = 6
@@ -194,7 +195,7 @@ def _over_time(writer: Writer, trace: Trace, example: Example) -> str:
     labels = {row.symbol: row.label for row in each.cell.equations} | INPUT_LABELS
     rows = [
         (writer.math(style.name(symbol)), labels[symbol],
-         *(number(float(value), SHORT) for value in each.values[symbol][:, 0]))
+         *(decimals(value, SHORT) for value in each.values[symbol][:, 0]))
         for symbol in ("x", "c_prev", *example.symbols)
     ]  # fmt: skip
     return writer.table(("", "", *(f"t = {t}" for t in range(1, trace.steps + 1))), rows)
@@ -207,7 +208,7 @@ def _filled(note: str, trace: Trace) -> str:
 
     def computed(match: re.Match[str]) -> str:
         value = float(evaluate(parse(match[1]), values).flat[0])
-        return number(value, 1 if match[1].startswith("100 ") else SHORT)
+        return decimals(value, 1 if match[1].startswith("100 ") else SHORT)
 
     return _NUMBER.sub(computed, note)
 

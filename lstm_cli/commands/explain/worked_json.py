@@ -10,21 +10,21 @@ import numpy as np
 from lstm_cli.cell.notation import PLAIN, UNICODE
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.rows import equation_text, metadata
-from lstm_cli.show.worked import Ask, StepWork, worked
+from lstm_cli.show.rows import View, equation_text, metadata
+from lstm_cli.show.worked import StepWork, worked
 
 
-def to_json(trace: Trace, ask: Ask, version: str) -> Iterator[str]:
+def to_json(trace: Trace, view: View, version: str) -> Iterator[str]:
     """Yield the document of `explain --json`."""
-    document = metadata(trace, ask.notation, "explain", version)
+    document = metadata(trace, view.notation, "explain", version)
     document["steps"] = [
-        record for step in worked(trace, ask, UNICODE) for record in _records(step, trace, ask)
+        record for step in worked(trace, view, UNICODE) for record in _records(step, trace, view)
     ]
     yield json_text(document, indent=1) + "\n"
 
 
-def _records(step: StepWork, trace: Trace, ask: Ask) -> Iterator[dict[str, Any]]:
-    written = equation_text(step.trace.cell, PLAIN, ask.notation)
+def _records(step: StepWork, trace: Trace, view: View) -> Iterator[dict[str, Any]]:
+    written = equation_text(step.trace.cell, PLAIN, view.notation)
     for unit in step.units:
         rows = [
             {

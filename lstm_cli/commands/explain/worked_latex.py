@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from lstm_cli.cell.notation import LATEX
 from lstm_cli.engine.run import Trace
 from lstm_cli.show.arithmetic import Working
-from lstm_cli.show.rows import definitions
+from lstm_cli.show.rows import View, definitions
 from lstm_cli.show.sheets import WRITERS
 from lstm_cli.show.terminal import place_of
 from lstm_cli.show.worked import (
-    Ask,
     JoinedVector,
     StepWork,
     WorkedGroup,
@@ -27,10 +26,10 @@ from lstm_cli.show.worked_vectors import VectorEntry, entries
 LINE = 78
 
 
-def to_latex(trace: Trace, ask: Ask) -> Iterator[str]:
+def to_latex(trace: Trace, view: View) -> Iterator[str]:
     """Yield the document."""
     writer = WRITERS["latex"]()
-    steps = list(worked(trace, ask, LATEX))
+    steps = list(worked(trace, view, LATEX))
     yield writer.begin(title(trace, len(steps), writer.escape(trace.model.cell.name)))
     yield "\\allowdisplaybreaks\n\n"
     for step in steps:
@@ -39,30 +38,30 @@ def to_latex(trace: Trace, ask: Ask) -> Iterator[str]:
         if step.chosen:
             shown = writer.escape(step.chosen).replace(r"\textbar{}h\textbar{}", "$|h|$")
             yield writer.paragraph(as_sentence(shown.replace("--", "-{}-")))
-        yield from _step(step, ask)
+        yield from _step(step, view)
     for text in definitions(trace.model.cell, LATEX):
         yield writer.paragraph(writer.math(text))
     yield writer.end()
 
 
-def _step(step: StepWork, ask: Ask) -> Iterator[str]:
+def _step(step: StepWork, view: View) -> Iterator[str]:
     writer = WRITERS["latex"]()
     for vector in step.vectors:
-        yield from _vector(vector, ask)
+        yield from _vector(vector, view)
     for work in step.units:
         if not step.chosen:
             yield writer.heading(f"Unit {work.unit}")
         for group in work.groups:
-            yield from _group(group, ask)
+            yield from _group(group, view)
         for symbol, line in zip(work.missing, missing_lines(work, LATEX), strict=True):
             name = LATEX.name(symbol[0])
             yield writer.paragraph(f"${name}${line.removeprefix(name)}.")
 
 
-def _group(group: WorkedGroup, ask: Ask) -> Iterator[str]:
+def _group(group: WorkedGroup, view: View) -> Iterator[str]:
     writer = WRITERS["latex"]()
     for vector in group.vectors:
-        yield from _vector(vector, ask)
+        yield from _vector(vector, view)
     yield f"\\textbf{{{writer.escape(group.label)}}}\n"
     lines = [line for work in group.workings for line in _lines(work)]
     yield "\\begin{flalign*}\n" + " && \\\\\n".join(lines) + " &&\n\\end{flalign*}\n"
@@ -113,14 +112,14 @@ def _length(text: str) -> int:
     return len(re.sub(r"[{}^_]", "", re.sub(r"\\[a-zA-Z]+ ?", "x", plain)))
 
 
-def _vector(vector: JoinedVector, ask: Ask) -> Iterator[str]:
+def _vector(vector: JoinedVector, view: View) -> Iterator[str]:
     """Yield a drawn vector: names of its parts, places, numbers, a rule between the parts."""
     label = called(vector, LATEX)
     yield f"${vector.shown}$" + (f", {label}:" if label else ":") + "\n"
     columns = [
         VectorEntry(part, name, place, text)
         for part, (name, array) in enumerate(vector.parts)
-        for place, text in entries(array, LATEX, ask.digits)
+        for place, text in entries(array, LATEX, view.digits)
     ]
     lines: list[list[VectorEntry]] = [[]]
     for column in columns:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, InputError, UsageError, shell_word
+from lstm_cli.base.errors import ExitCode, InputError, UsageError
+from lstm_cli.base.paste import command, option_words
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import as_words, differing
 
 if TYPE_CHECKING:
     from lstm_cli.engine.edits import EditedRun
@@ -96,13 +96,6 @@ def _say_edits(session: EditedRun, given: i.RunOptions) -> None:
         print(line)
     vectors = repeated_vectors(session)
     if vectors is not None:
-        print("again: lstm-step run " + " ".join(map(shell_word, _options(given, vectors))))
-
-
-def _options(given: i.RunOptions, vectors: dict[str, str]) -> list[str]:
-    """Return the options as they were given, with the edited vectors filled in."""
-    options = differing(given)
-    if "--x" in vectors:  # an edited x has a row for every step, of the one sample shown
-        options = {name: value for name, value in options.items()
-                   if name not in ("--steps", "--sample")}  # fmt: skip
-    return as_words(options | vectors)
+        # Edited, x has a row for every step; each sample is a sequence of its own.
+        own = {"--steps": None, "--sample": None} if "--x" in vectors else {}
+        print("again: " + command("run", *option_words(given.options() | vectors | own)))

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from lstm_cli.base.errors import safe
-from lstm_cli.cell.notation import number
+from lstm_cli.base.numbers import decimals, scientific
 from lstm_cli.commands.explore.pieces import SELECTED, padded, page, window
 from lstm_cli.commands.explore.scene import Scene, SceneRow, rows_of, signed
 from lstm_cli.engine.run import INPUT_SYMBOLS
@@ -116,11 +116,11 @@ def _text(scene: Scene, row: SceneRow, unit: int, room: int) -> str:
 def fitted(value: float, digits: int, room: int, *, plus: bool = False) -> str:
     """Return a number in at most `room` characters, with as many digits as fit."""
     for fewer in range(digits, -1, -1):
-        text = signed(value, fewer) if plus else number(value, fewer)
+        text = signed(value, fewer) if plus else decimals(value, fewer)
         if len(text) <= room and (fewer or "e" in text or value == round(value)):
             return text
     for fewer in range(digits, -1, -1):
-        text = f"{value:.{fewer}e}"
+        text = scientific(value, fewer)
         if len(text) <= room:
             break
     return text

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import safe
-from lstm_cli.cell.notation import UNICODE, is_parameter, number_text
+from lstm_cli.base.numbers import shortest
+from lstm_cli.base.paste import rows_text
+from lstm_cli.cell.notation import UNICODE, is_parameter
 from lstm_cli.engine.edits import EditedRun, RunDocument, first_step
 from lstm_cli.files.output import plain_list
 
@@ -26,7 +28,7 @@ def edit_lines(session: EditedRun) -> Iterator[str]:
         where = f" (layer {each.layer} {each.direction})" if several and name != "x" else ""
         shown = f"{UNICODE.name(safe(name))}[{', '.join(map(str, inside))}]{step}{where}"
         before = session.was(edit.place)
-        yield f"edited: {shown}: {number_text(before)} → {number_text(edit.value)}"
+        yield f"edited: {shown}: {shortest(before)} → {shortest(edit.value)}"
 
 
 def repeated_vectors(session: EditedRun) -> dict[str, str] | None:
@@ -53,8 +55,3 @@ def repeated_vectors(session: EditedRun) -> dict[str, str] | None:
             return None
         vectors[f"--{name[0]}"] = rows_text([plain_list(row, dtype) for row in rows[name]])
     return vectors if sum(map(len, vectors.values())) <= MAX_COMMAND else None
-
-
-def rows_text(rows: list[list[float]]) -> str:
-    """Return rows of numbers as an option takes them: `1,2;3,4`."""
-    return ";".join(",".join(str(each).removesuffix(".0") for each in row) for row in rows)

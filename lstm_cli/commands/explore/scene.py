@@ -9,16 +9,17 @@ from functools import cached_property
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import decimals, shortest
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, names_in
-from lstm_cli.cell.notation import UNICODE, Notation, number, number_text, write
+from lstm_cli.cell.notation import UNICODE, Notation, write
 from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
 from lstm_cli.engine.edits import EditablePlace, EditedRun, changed, differences, first_step
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
+from lstm_cli.show.arithmetic import known_at
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
-from lstm_cli.show.worked import known_at
-from lstm_cli.show.worked_sentences import Teller
+from lstm_cli.show.sentences import Teller
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +188,9 @@ def origin(scene: Scene) -> str:
     name, index = selected(scene.session.trace, scene.cursor)
     place = EditablePlace(scene.cursor.run, name, index)
     now, before = scene.session.now(place), scene.session.was(place)
-    parts = [f"{selected_name(scene)} = {number_text(now)}", _from(scene, name, index)]
+    parts = [f"{selected_name(scene)} = {shortest(now)}", _from(scene, name, index)]
     if now != before and not (np.isnan(now) and np.isnan(before)):
-        was = number(before, scene.digits)
+        was = decimals(before, scene.digits)
         parts.append(f"was {was}, Δ {signed(now - before, scene.digits)}")
     return " · ".join(part for part in parts if part)
 
@@ -206,7 +207,7 @@ def advice(scene: Scene) -> str:
 
 def signed(difference: float, digits: int) -> str:
     """Return a difference with its sign, plus included."""
-    return ("+" if difference > 0 else "") + number(difference, digits)
+    return ("+" if difference > 0 else "") + decimals(difference, digits)
 
 
 def _from(scene: Scene, name: str, index: Sequence[int]) -> str:
@@ -255,7 +256,7 @@ def _element(scene: Scene, vector: Node, place: int) -> str:
             break
         values = scene.values[part.id]
         if place - before < len(values):
-            value = number(float(values[place - before]), scene.digits)
+            value = decimals(values[place - before], scene.digits)
             return f"{UNICODE.name(part.id)}[{place - before}] = {value}"
         before += len(values)
     return f"number {place} of {write(vector, UNICODE)}"

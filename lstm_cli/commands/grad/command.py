@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import typer
 
 from lstm_cli.base.errors import ExitCode, UsageError
+from lstm_cli.base.foreign import say
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -153,4 +153,4 @@ def _emit(report: Report, view: View, chosen: str, output: str, color: o.ColorOp
     assumed = (*report.gradients.trace.assumptions, *([] if loss.given else [loss.describe()]))
     i.say_assumed(assumed)
     if report.margin:
-        print(margin_text(report.margin), file=sys.stderr)
+        say(margin_text(report.margin))

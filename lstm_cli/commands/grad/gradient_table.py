@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.notation import gradient_style
 from lstm_cli.commands.grad.gradients import (
     Report,
@@ -18,10 +19,11 @@ from lstm_cli.commands.grad.gradients import (
     flow_name,
     margin_text,
     parameter_rows,
+    shown_of,
     value_rows,
 )
 from lstm_cli.engine.grad import GradientFlow, LayerGradient
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, number
+from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units
 from lstm_cli.show.terminal import (
     MANY_STEPS,
     MANY_UNITS,
@@ -54,13 +56,13 @@ def print_gradients(console: Console, report: Report, view: View) -> None:
         print_rows(page, value_rows(each, t, view, page.style))
     if len(shown) < trace.steps * len(trace.layers):
         page.print(page.text("every step as a table: --at all", page.look.note))
-    for each in report.gradients.layers:
+    for each in shown_of(report.gradients.layers, view):
         _print_parameters(page, report, each)
-    if len(shown) < trace.steps * len(trace.layers):
+    if len(shown) < trace.steps * len(trace.layers) and not view.chooses:
         _print_ends(page, report)
     for line in backward_definitions(trace.model.cell, page.style):
         page.print(page.text(line, page.look.note))
-    for flow in report.flow:
+    for flow in shown_of(report.flow, view):
         _print_flow(page, report, flow)
     if report.margin:
         page.print()
@@ -76,10 +78,11 @@ def _shown(report: Report, view: View) -> list[tuple[LayerGradient, int]]:
     """Return the steps to show: those asked for, all of a few, or the last one taken."""
     trace = report.gradients.trace
     if trace.steps * len(trace.layers) > MANY_STEPS and not view.at:
-        last = [each for each in report.gradients.layers if each.trace in trace.last_layer]
+        last = shown_of(report.gradients.layers, view)
+        last = [each for each in last if each.layer == last[-1].layer]
         return [(each, last_step(each.trace)) for each in last]
     wanted = sorted(chosen_steps(view, trace))
-    return [(each, t) for each in report.gradients.layers for t in wanted]
+    return [(each, t) for each in shown_of(report.gradients.layers, view) for t in wanted]
 
 
 def _where(report: Report, each: LayerGradient | GradientFlow) -> str:
@@ -91,8 +94,10 @@ def _print_parameters(page: Page, report: Report, each: LayerGradient) -> None:
     """Print each parameter's gradient: vectors side by side, small matrices whole."""
     steps = report.gradients.trace.steps
     over = f", summed over {steps} steps" if steps > 1 else ""
-    _heading(page, f"gradients of the parameters{_where(report, each)}{over}")
     rows = parameter_rows(each, page.view, page.style)
+    if not rows:
+        return
+    _heading(page, f"gradients of the parameters{_where(report, each)}{over}")
     vectors = [row for row in rows if row.values.ndim == 1]
     if vectors:
         print_rows(page, vectors)
@@ -113,7 +118,7 @@ def _print_matrix(page: Page, row: Row, names: Sequence[str]) -> bool:
         return False
     table = new_table(page, ("unit",), gap=1)
     columns = [
-        aligned(name, [number(float(v), page.view.digits) for v in row.values[units, place]])
+        aligned(name, [decimals(v, page.view.digits) for v in row.values[units, place]])
         for place, name in enumerate(names if len(names) == width else map(str, range(width)))
     ]
     for heading, *_ in columns:
@@ -133,9 +138,9 @@ def _print_summaries(page: Page, rows: Sequence[Row]) -> None:
     digits = page.view.digits
     facts = {
         "shape": [" × ".join(map(str, row.values.shape)) for row in rows],
-        "min": [number(float(row.values.min()), digits) for row in rows],
-        "max": [number(float(row.values.max()), digits) for row in rows],
-        "norm": [number(float(np.linalg.norm(row.values)), digits) for row in rows],
+        "min": [decimals(row.values.min(), digits) for row in rows],
+        "max": [decimals(row.values.max(), digits) for row in rows],
+        "norm": [decimals(np.linalg.norm(row.values), digits) for row in rows],
     }
     columns = [[name, *texts] if name == "shape" else aligned(name, texts)
                for name, texts in facts.items()]  # fmt: skip
@@ -231,7 +236,7 @@ def _add_columns(
 ) -> None:
     """Fill a table with a line for each time and a column for each array `(T,)`."""
     columns = [
-        aligned(name, [number(float(array[t - 1]), page.view.digits) for t in times])
+        aligned(name, [decimals(array[t - 1], page.view.digits) for t in times])
         for name, array in named
     ]
     for heading, *_ in columns:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.foreign import Foreign, sheet_cell
+from lstm_cli.base.numbers import decimals, latex_number, scientific, significant
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Equation, Name, functions_in
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
@@ -25,8 +27,9 @@ from lstm_cli.cell.notation import (
 )
 from lstm_cli.engine.grad import GradientFlow, Gradients, LayerGradient, Margin
 from lstm_cli.files.output import json_text, plain_list, step_record
-from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, metadata, number
+from lstm_cli.show.rows import Row, View, chosen_steps, chosen_units, metadata
 
+_Each = TypeVar("_Each", LayerGradient, GradientFlow)
 # Vectors that have no units of the layer: `--unit` leaves them whole.
 _WHOLE = ("d_x", "d_hx", "d_joined")
 
@@ -53,17 +56,21 @@ def value_rows(each: LayerGradient, t: int, view: View, style: Style) -> list[Ro
     """Rows of input time `t` (from 1), unbatched: gradients from outside, then every `d_` row."""
     values = each.at(t)
     told = _told(each.trace.cell, view.notation, style)
-    return [Row(name, *told[name], values[name]) for name in told if not parameter_of(name)]
+    return [
+        Row(name, *told[name], values[name])
+        for name in told
+        if not parameter_of(name) and view.shows(name)
+    ]
 
 
 @lru_cache(maxsize=64)  # a long run asks for the same rows at every step
-def _told(cell: Cell, notation: Notation, style: Style) -> dict[str, tuple[str, str, str]]:
+def _told(cell: Cell, notation: Notation, style: Style) -> dict[str, tuple[str, Foreign, str]]:
     """Return symbol -> (shown, label, right side), what comes from outside first."""
     style = gradient_style(style)
-    told = {name: (style.name(name), label, "") for name, label in GIVEN.items()}
+    told = {name: (style.name(name), Foreign.of(label), "") for name, label in GIVEN.items()}
     for row in backward_rows(cell, notation):
         shown, right = write_equation(row, style)
-        told[row.symbol] = (shown, row.label, right)
+        told[row.symbol] = (shown, Foreign.of(row.label), right)
     return told
 
 
@@ -71,7 +78,9 @@ def parameter_rows(each: LayerGradient, view: View, style: Style) -> list[Row]:
     """Return the gradient of every parameter, summed over time; matrices are `(rows, columns)`."""
     found = _parameters(each, view.notation)
     told = _told(each.trace.cell, view.notation, style)
-    return [Row(name, *told[name], found[name]) for name in told if name in found]
+    return [
+        Row(name, *told[name], found[name]) for name in told if name in found and view.shows(name)
+    ]
 
 
 def _parameters(each: LayerGradient, notation: Notation) -> dict[str, Array]:
@@ -109,9 +118,14 @@ def backward_definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
     return [text for name in dict.fromkeys(used) if (text := write_definition(name, style))]
 
 
+def shown_of(layers: Sequence[_Each], view: View) -> list[_Each]:
+    """The layers and directions that are chosen."""
+    return [each for each in layers if view.covers(each.layer, each.direction)]
+
+
 def shown_gradients(gradients: Gradients, view: View) -> Iterator[tuple[LayerGradient, int]]:
     """Yield (layer, t) for the steps asked for, by layer, direction, then t."""
-    for each in gradients.layers:
+    for each in shown_of(gradients.layers, view):
         for t in sorted(chosen_steps(view, gradients.trace)):
             yield each, t
 
@@ -143,7 +157,7 @@ def to_json(report: Report, view: View, version: str) -> Iterator[str]:
     document["parameters"] = [
         {"layer": each.layer, "direction": each.direction}
         | {row.symbol: plain_list(row.values, dtype) for row in parameter_rows(each, view, PLAIN)}
-        for each in gradients.layers
+        for each in shown_of(gradients.layers, view)
     ]
     document["d_x"] = plain_list(gradients.x, dtype)
     document["initial"] = [
@@ -202,12 +216,13 @@ def margin_text(margin: Margin) -> str:
         f" of {margin.total:,}" if margin.checked < margin.total else ""
     )
     text = (
-        f"{word} central differences: largest relative difference {margin.largest:.1e} "
-        f"(allowed {margin.tolerance:.0e}) in {part} numbers, at {margin.place}"
+        f"{word} central differences: largest relative difference {scientific(margin.largest, 1)} "
+        f"(allowed {scientific(margin.tolerance, 0)}) in {part} numbers, at {margin.place}"
     )
     if margin.passed:
         return text
-    return f"{text}: derived {margin.derived:.10g}, measured {margin.measured:.10g}"
+    derived, measured = (significant(each, 10) for each in (margin.derived, margin.measured))
+    return f"{text}: derived {derived}, measured {measured}"
 
 
 # What `through_time` gives: its name in data formats, in words, and as a heading.
@@ -233,7 +248,7 @@ def flow_name(flow: GradientFlow, name: str) -> tuple[str, str]:
 
 def _flow_records(report: Report, view: View) -> Iterator[dict[str, Any]]:
     dtype = report.gradients.trace.dtype
-    for each in report.flow:
+    for each in shown_of(report.flow, view):
         for t in sorted(chosen_steps(view, report.gradients.trace)):
             values = {name: chosen(name, array[..., t - 1, :], view)
                       for name, array in flow_arrays(each).items()}  # fmt: skip
@@ -263,18 +278,18 @@ def _lines(report: Report, view: View, style: Style) -> Iterator[_Line]:
     for each, t in shown_gradients(gradients, view):
         for row in value_rows(each, t, view, style):
             yield _Line(each.layer, each.direction, str(t), row, "", row.values)
-    for each in gradients.layers:
+    for each in shown_of(gradients.layers, view):
         for row in parameter_rows(each, view, style):
             if row.values.ndim == 1:
                 yield _Line(each.layer, each.direction, "", row, "", row.values)
             else:
                 for place, values in enumerate(row.values):
                     yield _Line(each.layer, each.direction, "", row, str(place), values)
-    for flow in report.flow:
+    for flow in shown_of(report.flow, view):
         for t in sorted(chosen_steps(view, gradients.trace)):
             for name, array in flow_arrays(flow).items():
                 label, shown = flow_name(flow, name)
-                row = Row(f"through_time_{name}", shown, label, "", array[t - 1])
+                row = Row(f"through_time_{name}", shown, Foreign.of(label), "", array[t - 1])
                 yield _Line(flow.layer, flow.direction, str(t), row, "", row.values)
 
 
@@ -299,7 +314,7 @@ def to_plain(report: Report, view: View, version: str) -> Iterator[str]:
     for line in _lines(report, view, PLAIN):
         symbol = line.row.symbol + (f"[{line.place}]" if line.place else "")
         texts = _texts(line.values, _units(line, view), report)
-        cells = [str(line.layer), line.direction, line.t, symbol, line.row.label,
+        cells = [str(line.layer), line.direction, line.t, symbol, sheet_cell(line.row.label),
                  line.row.equation, *texts]  # fmt: skip
         yield "\t".join(cells) + "\n"
 
@@ -326,7 +341,7 @@ def to_markdown(report: Report, view: View, version: str) -> Iterator[str]:
         yield "| symbol | equation | " + " | ".join(map(str, range(count))) + " |\n"
         yield "|---|---|" + "---:|" * count + "\n"
         for shown, equation, values in rows:
-            cells = [number(float(value), view.digits) for value in values]
+            cells = [decimals(value, view.digits) for value in values]
             cells += [""] * (count - len(cells))
             yield f"| {shown} | {equation} | {' | '.join(cells)} |\n"
         yield "\n"
@@ -342,17 +357,11 @@ def to_latex(report: Report, view: View, version: str) -> Iterator[str]:
         yield " & ".join(["equation", *map(str, range(count))]) + r" \\ \hline" + "\n"
         for shown, equation, values in rows:
             left = f"${shown} = {equation}$" if equation else f"${shown}$"
-            cells = [_latex_number(float(value), view.digits) for value in values]
+            cells = [f"${latex_number(decimals(value, view.digits))}$" for value in values]
             yield " & ".join([left, *cells, *[""] * (count - len(cells))]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in backward_definitions(report.gradients.trace.model.cell, LATEX):
         yield f"% {text}\n"
-
-
-def _latex_number(value: float, digits: int) -> str:
-    mantissa, _, exponent = number(value, digits).partition("e")
-    power = rf" \cdot 10^{{{int(exponent)}}}" if exponent else ""
-    return f"${mantissa}{power}$"
 
 
 def _tables(

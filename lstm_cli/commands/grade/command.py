@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstm_cli.base.errors import UsageError, safe, shell_word
+from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.foreign import say
+from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
@@ -26,7 +28,7 @@ Numbers are compared to as many digits as were written. Answers that are wrong a
 \b
 Examples:
   lstm-step grade samples/class/exercise.json samples/class/answers.csv
-  lstm-step grade samples/class/exercise.json samples/class/answers.csv -o grades.csv -f csv
+  lstm-step grade samples/class/exercise.json samples/class/answers.csv -o grades.csv
   lstm-step grade exercise.json monday.csv tuesday.csv --ask c,h
   lstm-step grade --x 0.5,1 --h 0.1,0.2 --c 1,-1 answers.csv --no-follow-through
 """
@@ -98,11 +100,11 @@ def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[s
             hint=f"{COMMAND} --x 0.5,1 ANSWERS.csv, or {COMMAND} EXERCISE.json ANSWERS.csv",
         )  # fmt: skip
     if not answers:
-        exercise = "--x 0.5,1" if in_options else "EXERCISE.json"
+        words = ["--x", "0.5,1"] if in_options else [FileName(each) for each in named]
         raise UsageError(
             "there are no answers to grade" if files or in_options else "there is no exercise",
             where=COMMAND,
-            hint=f"{COMMAND} {shell_word(named[0], file=True) if named else exercise} ANSWERS.csv",
+            hint=command("grade", *(words or ["EXERCISE.json"]), "ANSWERS.csv"),
         )  # fmt: skip
     if files.count("-") > 1:
         raise UsageError("- stands twice", where=COMMAND, hint="stdin is read once; name a file")
@@ -114,8 +116,8 @@ def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[s
             f"{len(samples)} exercises are given; answers belong to one",
             where=safe(named[0]), hint="name a file with one sample",
         )  # fmt: skip
-    (sample, trace), *_ = samples
-    return sample.id, trace, answers
+    (sample, trace, _), *_ = samples
+    return sample.id.text, trace, answers
 
 
 def _with_progress(grades: Iterator[Grade], total: int) -> Iterator[Grade]:
@@ -145,4 +147,4 @@ def _write(book: Gradebook, chosen: str, output: str, digits: int, color: o.Colo
     from lstm_cli.files.output import write_out
 
     write_out(WRITERS[chosen](book, __version__, digits), output)
-    print(count_words(book), file=sys.stderr)
+    say(count_words(book))

@@ -103,7 +103,7 @@ def _exercise(given: GivenSamples) -> tuple[Trace, str]:
     if isinstance(sample, BadSample):
         raise sample.error
     assert isinstance(sample, Sample)
-    return sample_trace(sample, SampleSettings()), sample.id
+    return sample_trace(sample, SampleSettings()), sample.id.text
 
 
 def _answers(given: Sequence[Any], symbols: tuple[str, ...]) -> Iterator[Answer]:

@@ -6,10 +6,6 @@ terminal, and no cell of the CSV is a formula.
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,12 +13,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from lstm_cli.base.errors import safe
+from lstm_cli.base.foreign import csv_line, sheet_cell
+from lstm_cli.base.numbers import decimals, significant
 from lstm_cli.commands.grade.results import RESULTS, Grade, WrongNumber
 from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.commands.grade.words import count_words, explanation, mark_text, often_wrong
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.rows import View, number
+from lstm_cli.show.rows import View
 from lstm_cli.show.terminal import Page, new_table
 
 # A name wider than this is wrapped.
@@ -55,7 +52,7 @@ def _remarks(book: Gradebook) -> Iterator[str]:
     if any(book.sheet.bases.values()):
         yield "units are numbered from 1, as in the file"
     if book.settings.atol is not None:
-        yield f"tolerance {book.settings.atol:g}"
+        yield f"tolerance {significant(book.settings.atol, 6)}"
     if not book.settings.follow_through:
         yield "numbers that only follow from wrong ones do not count"
 
@@ -81,7 +78,7 @@ def _grades_table(page: Page, book: Gradebook) -> Table:
         table.add_column(page.text(name), no_wrap=True)
     table.add_column("result", overflow="fold")
     for grade, marks in zip(book.grades, rows, strict=True):
-        table.add_row(page.text(grade.name), number(grade.points, 0), *_cells(
+        table.add_row(page.text(grade.name), decimals(grade.points, 0), *_cells(
             page, book, grade, marks, apart))  # fmt: skip
     return table
 
@@ -152,20 +149,20 @@ def to_csv(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
     own = ["name", "points", "result", "digits", "mistakes", "explanation", *names, "follows",
            "notes"]  # fmt: skip
     headings = [f"{each} (given)" if each in own else each for each in other]
-    yield _csv_line([*own, *map(text_cell, headings)])
+    yield csv_line([*own, *map(sheet_cell, headings)])
     for grade in book.grades:
-        yield _csv_line(
+        yield csv_line(
             [
-                text_cell(grade.name),
-                number(grade.points, 1),
+                sheet_cell(grade.name),
+                decimals(grade.points, 1),
                 grade.result,
                 "" if grade.digits is None else str(grade.digits),
                 " or ".join(each.id for each in grade.causes),
-                text_cell(explanation(grade, book.sheet, digits)),
+                sheet_cell(explanation(grade, book.sheet, digits)),
                 *_shares(book, grade),
                 " ".join(name for name in names if grade.symbols[name].follows),
-                text_cell("; ".join(grade.notes)),
-                *(text_cell(grade.answer.other.get(each, ""), number=True) for each in other),
+                sheet_cell("; ".join(grade.notes)),
+                *(sheet_cell(grade.answer.other.get(each, "")) for each in other),
             ]
         )
 
@@ -173,36 +170,7 @@ def to_csv(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
 def _shares(book: Gradebook, grade: Grade) -> Iterator[str]:
     for name in book.sheet.names:
         share = grade.symbols[name].share(book.settings.follow_through)
-        yield number(100 * share, 1)
-
-
-def _csv_line(cells: Sequence[str]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
-
-
-_PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]{1,15})?")
-# What may begin a cell in a spreadsheet, including separators, since it may split at another one.
-_CELL_START = re.compile(r"(^|[,;|])(\s*)(?=(\S))")
-
-
-def text_cell(text: str, *, number: bool = False) -> str:
-    """Sanitize foreign text for a spreadsheet: no control characters, and no formula.
-
-    A cell that would start with = + - @ (or full-width forms) gets a leading apostrophe, which
-    marks it as text in spreadsheets; with `number` a plain number is left alone.
-    """
-    shown = safe(text)
-    if number and _PLAIN_NUMBER.fullmatch(shown):
-        return shown
-    return _CELL_START.sub(_as_text, shown)
-
-
-def _as_text(match: re.Match[str]) -> str:
-    before, space, first = match.groups()
-    formula = unicodedata.normalize("NFKC", first)[:1] in ("=", "+", "-", "@")
-    return f"{before}'{space}" if formula else match[0]
+        yield decimals(100 * share, 1)
 
 
 # ---- JSON

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lstm_cli.base.numbers import decimals, fixed
 from lstm_cli.commands.grade.results import MOST_DIGITS, Grade, SymbolMark, WrongNumber
 from lstm_cli.commands.grade.sheet import Sheet
 from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.engine.agreement import decimals_of
-from lstm_cli.show.rows import number
 
 # Most mistakes to name if several fit.
 MOST_CAUSES = 3
@@ -54,8 +54,8 @@ def wrong_words(each: WrongNumber, sheet: Sheet, digits: int) -> str:
     means = "right is" if math.isclose(each.own, each.right, abs_tol=1e-9) else "what follows is"
     guess = _guess(each)
     return (
-        f"{each.name}[{unit}]{when} is {number(each.got, digits)}, {means} "
-        f"{number(each.own, digits)}" + (f" ({guess})" if guess else "")
+        f"{each.name}[{unit}]{when} is {decimals(each.got, digits)}, {means} "
+        f"{decimals(each.own, digits)}" + (f" ({guess})" if guess else "")
     )
 
 
@@ -80,7 +80,7 @@ def _guess(each: WrongNumber) -> str:
 def _digits(value: float, like: float) -> list[str]:
     """Return the sorted digits of a number to the decimals of `like`; none if there are few."""
     places = min(max(int(decimals_of(np.array([like]))[0]), 0), MOST_DIGITS)
-    return sorted(f"{value:.{places}f}") if places > 2 else [str(value)]
+    return sorted(fixed(value, places)) if places > 2 else [str(value)]
 
 
 def mark_text(own: SymbolMark, pretty: bool) -> str:
@@ -98,7 +98,7 @@ def count_words(book: Gradebook) -> str:
     summary = book.summary
     parts = [_COUNTS[result].format(count) for result, count in summary.counts.items()]
     head = f"{summary.answers} answer{'s' * (summary.answers != 1)}"
-    return f"{head}, mean {number(summary.mean, 1)} %: {', '.join(parts)}" if parts else head
+    return f"{head}, mean {decimals(summary.mean, 1)} %: {', '.join(parts)}" if parts else head
 
 
 _COUNTS = {

@@ -9,20 +9,20 @@ import typer
 
 from lstm_cli.base.errors import ExitCode
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
 
 EXAMPLES = """\b
 Examples:
   lstm-step inspect samples/weights/parity.npz
   lstm-step inspect samples/weights/hand.json --json
 """
-FIRST = ("--layer", "--convention", "--json")
+FIRST = ("--lstm", "--convention", "--json")
+FORMATS = ("table", "json")
 
 
 def inspect_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A weight file; see `list formats`.")],
     layout: o.LayoutOptions = o.LayoutOptions(),
-    as_json: bool = option("--json", default=False, help="Print a JSON document."),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Show the LSTMs in a weight file.
@@ -32,15 +32,14 @@ def inspect_(
     from lstm_cli.commands.inspect.inspection import inspect_file
     from lstm_cli.files.output import json_text, write_out
 
-    found = inspect_file(
-        Path(file), layout.convention, layer=layout.layer, external=layout.external
-    )
-    if as_json:
-        write_out([json_text(found, indent=1) + "\n"])
+    chosen = form.pick()
+    found = inspect_file(Path(file), layout.convention, lstm=layout.lstm, external=layout.external)
+    if chosen == "json":
+        write_out([json_text(found, indent=1) + "\n"], form.output)
     else:
         from lstm_cli.commands.inspect.page import inspect_document
         from lstm_cli.show.draw import draw
 
-        color.show(lambda console: draw(console, inspect_document(found)))
+        color.show(lambda console: draw(console, inspect_document(found)), form.output)
     if any("error" in lstm for lstm in found["lstms"]):
         raise typer.Exit(ExitCode.INPUT)

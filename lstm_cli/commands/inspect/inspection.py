@@ -41,13 +41,13 @@ class Inspection(dict[str, Any]):
 
 
 def inspect(
-    path: str | PathLike[str], *, layer: str = "", convention: str = "", external: bool = False
+    path: str | PathLike[str], *, lstm: str = "", convention: str = "", external: bool = False
 ) -> Inspection:
     """Describe the LSTMs in a weight file: sizes, layout and the evidence for it, ranges.
 
     Args:
         path: a file of a format that `lstm-step list formats` names.
-        layer: the one LSTM to describe, by its name in the file or its number; "" describes all.
+        lstm: the one LSTM to describe, by its name in the file or its number; "" describes all.
         convention: the layout, "" to infer it from names and shapes.
         external: whether an ONNX model may have its weights in files beside it.
 
@@ -59,30 +59,30 @@ def inspect(
         InputError: the file cannot be read, its names are ambiguous, or it has no such LSTM.
     """
     need_path(path, "inspect")
-    found = inspect_file(Path(path), convention, layer=layer, external=external)
+    found = inspect_file(Path(path), convention, lstm=lstm, external=external)
     return Inspection(found | {"lstms": list(map(record_in_arguments, found["lstms"]))})
 
 
 def inspect_file(
-    path: Path, convention: str = "", *, layer: str = "", external: bool = False
+    path: Path, convention: str = "", *, lstm: str = "", external: bool = False
 ) -> dict[str, Any]:
     """Describe the contents of a file as a JSON document.
 
     Args:
         path: a weight file.
         convention: the layout given by the user, "" to infer it from names and shapes.
-        layer: the one LSTM to describe, as `choose_lstm` takes it; "" describes all.
+        lstm: the one LSTM to describe, as `choose_lstm` takes it; "" describes all.
         external: whether an ONNX model may keep its weights in separate files next to it.
 
     Raises:
-        InputError: the file cannot be read, its names are ambiguous, or it has no such layer.
+        InputError: the file cannot be read, its names are ambiguous, or it has no such LSTM.
     """
     contents = read_contents(path, external=external)
     place = safe(path)
     row = convention_named(convention) if convention else None
     found = find_lstms(contents, place, row)
     refuse_strangers(contents, found, place)
-    chosen = [choose_lstm(found, layer, place, contents.refused)] if layer else found
+    chosen = [choose_lstm(found, lstm, place, contents.refused)] if lstm else found
     return {
         "schema": SCHEMA,
         "command": "inspect",
@@ -91,7 +91,7 @@ def inspect_file(
         "bytes": path.stat().st_size,
         "lstms": [_lstm(found.index(each), each, str(path)) for each in chosen],
         "tensors": [
-            {"name": name, "shape": list(info.shape), "dtype": info.dtype}
+            {"name": name, "shape": list(info.shape), "dtype": info.dtype.text}
             for name, info in contents.tensors.infos.items()
         ],
         "notes": list(contents.notes),
@@ -103,7 +103,7 @@ def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
     row = found.convention
     known: dict[str, Any] = {
         "number": number,
-        "name": found.name,
+        "name": found.name.text,
         "convention": row.name,
         "confirmed_by": row.confirmed_by,
         "known_by": list(found.known_by),
@@ -138,7 +138,7 @@ def _dtypes(tensors: Any) -> Iterator[str]:
     if infos is None:
         yield from (str(array.dtype) for array in tensors.values())
     else:
-        yield from (info.dtype for info in infos.values())
+        yield from (info.dtype.text for info in infos.values())
 
 
 def _ranges(weights: LstmWeights) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from lstm_cli.base.numbers import significant
 from lstm_cli.show.document import Block, Column, Document, Facts, Gap, Grid, Heading, Paragraph
 
 SHOWN_TENSORS = 12
@@ -61,7 +62,7 @@ def _ranges(ranges: list[dict[str, Any]]) -> Grid:
     for each in ranges:
         where = [f"{each['layer']} {each['direction']}"] if several else []
         shape = " × ".join(map(str, each["shape"]))
-        numbers = [f"{each[key]:.4g}" for key in ("min", "mean", "max")]
+        numbers = [significant(each[key], 4) for key in ("min", "mean", "max")]
         rows.append((*where, each["parameter"], shape, *numbers))
     columns = [Column(each) for each in words]
     columns += [Column(each, right=True) for each in ("min", "mean", "max")]

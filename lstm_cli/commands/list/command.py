@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,9 @@ Examples:
   lstm-step list conventions --json
   lstm-step list mistakes forget-bias-omitted
 """
+
+FIRST = ("--json", "--markdown", "--output")
+FORMATS = ("table", "json", "markdown")
 
 Row = dict[str, Any]
 
@@ -153,8 +157,8 @@ def list_(
         typer.Argument(metavar="KIND", help=", ".join(KINDS), autocompletion=lambda: list(KINDS)),
     ],
     name: Annotated[str, typer.Argument(metavar="[ID]", help="A mistake to show in full.")] = "",
-    as_json: bool = option("--json", default=False, help="Print a JSON array."),
-    markdown: bool = option("--markdown", default=False, help="Print a Markdown table."),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    markdown: bool = option("--markdown", default=False, help="The same as -f markdown."),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """List cells, presets, ….
@@ -168,18 +172,21 @@ def list_(
         raise UsageError(
             f"{kind} have no individual pages", where="ID", hint=f"lstm-step list {kind}"
         )
+    if markdown and form.format_ not in ("", "markdown"):
+        raise UsageError(
+            f"--markdown and -f {safe(form.format_)} contradict each other", where="-f",
+            hint="keep one of them",
+        )  # fmt: skip
+    chosen = (replace(form, format_="markdown") if markdown else form).pick()
     rows = PAGES[kind](name) if name else KINDS[kind]()
-    if as_json:
-        from lstm_cli.files.output import write_out
-
-        write_out([json.dumps(rows, indent=1) + "\n"])
+    if chosen == "table":
+        color.show(lambda console: _print_rows(console, rows), form.output)
         return
-    if markdown:
-        from lstm_cli.files.output import write_out
+    from lstm_cli.files.output import write_out
 
-        write_out(line + "\n" for line in _markdown(rows))
-        return
-    color.show(lambda console: _print_rows(console, rows))
+    as_json = [json.dumps(rows, indent=1) + "\n"]
+    write_out(as_json if chosen == "json" else (f"{each}\n" for each in _markdown(rows)),
+              form.output)  # fmt: skip
 
 
 def _markdown(rows: list[Row]) -> Iterator[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
-from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
+from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
     from lstm_cli.commands.report.making import Kind
@@ -26,8 +26,8 @@ is drawn as a circuit and several as strips. A circuit is always .svg.
 Examples:
   lstm-step report --x "1;0;1;1;0" -w samples/weights/parity.npz -o page.html
   lstm-step report --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1 -o cell.svg
-  lstm-step report --x @x.npy -w model.npz -o gates.svg --symbols f,i,c --unit 0:16
-  lstm-step report --x @x.npy -w model.npz -o lines.png --symbols f,c --unit 3,7 --theme dark
+  lstm-step report --x @x.npy -w model.npz -o gates.svg --only f,i,c --unit 0:16
+  lstm-step report --x @x.npy -w model.npz -o lines.png --only f,c --unit 3,7 --theme dark
 """
 FIRST = ("--x", "--weights", "--output")
 
@@ -62,21 +62,7 @@ _NAMES = {
 def report(
     given: i.RunOptions = i.RunOptions(COMMAND),
     picture: Picture | None = option("--picture", default=None, help="What a picture shows."),
-    symbols: str = option(
-        "--symbols",
-        default="",
-        metavar="NAMES",
-        help="Symbols in strips or lines: f,i,c; default: the gates and states.",
-    ),
     choice: o.ChoiceOptions = o.ChoiceOptions(),
-    which: int | None = option(
-        "--which",
-        default=None,
-        min=0,
-        metavar="K",
-        help="The run of a stack to show as a circuit: 0 is layer 0 forward, then its "
-        "backward or the next layer …; else the last.",
-    ),
     theme: Theme | None = option(
         "--theme", default=None, help="auto (circuits only) follows the reader's system."
     ),
@@ -104,15 +90,15 @@ def report(
     kind = _kind(output, format_)
     trace = given.trace("report")
 
-    from lstm_cli.commands.report.making import report as report_run
+    from lstm_cli.commands.report.making import make
     from lstm_cli.files.output import write_out
 
     named = picture or (None if kind == "html" else _named(output))
-    made = report_run(
-        trace, kind, picture=named.value if named else None, symbols=o.names_in(symbols),
-        unit=choice.unit, at=choice.at, which=which, theme=theme.value if theme else None,
-        width=None if width == WIDTH_CM else width, notation=notation.notation.value,
-        digits=digits.digits,
+    made = make(
+        trace, kind, o.ViewOptions(choice, notation, digits).view(),
+        picture=named.value if named else None, theme=theme.value if theme else None,
+        width=None if width == WIDTH_CM else width, digits=digits.digits,
+        given={"--only": choice.only, "--layer": choice.layer, "--direction": choice.direction},
     )  # fmt: skip
     write_out([made], output)
     i.say_assumed(trace.assumptions)
@@ -126,19 +112,7 @@ def _kind(output: str, format_: str) -> Kind:
     """
     if not output:
         raise UsageError("a page or a picture needs a file", where=COMMAND, hint="-o page.html")
-    named = format_ or PurePath(output).suffix.lower().removeprefix(".").replace("htm", "html")
-    kind = named.replace("htmll", "html")
-    if kind not in FORMATS:
-        told = f"unknown format '{safe(kind)}'" if kind else f"'{safe(output)}' has no suffix"
-        raise UsageError(
-            told, where="--format" if format_ else "--output",
-            hint=suggest(kind, FORMATS) if kind else "-o page.html, -o cell.svg, -f html",
-        )  # fmt: skip
-    if output == "-" and kind in ("png", "pdf") and sys.stdout.isatty():
-        raise UsageError(
-            f"{kind} cannot be shown on a terminal", where=f"-f {kind}", hint=f"-o gates.{kind}"
-        )
-    return cast("Kind", kind)
+    return cast("Kind", choose_format(output, format_, False, FORMATS))
 
 
 def _named(output: str) -> Picture | None:

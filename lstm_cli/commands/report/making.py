@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+from lstm_cli.base.address import choose
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import Notation
 from lstm_cli.engine.run import LayerTrace, Trace, need_trace
 from lstm_cli.show.rows import (
+    Choice,
     View,
     checked_view,
-    choice_text,
-    choose,
     chosen_units,
+    shown_layers,
     strongest_unit,
+    view_from,
 )
 from lstm_cli.show.terminal import last_step
 
@@ -33,7 +35,6 @@ PICTURES = ("circuit", "strips", "lines")
 KINDS = ("html", "svg", "png", "pdf")
 THEMES = ("auto", "light", "dark")
 WIDTH_CM = 8.5
-Choice: TypeAlias = int | str | Iterable[int] | None
 
 
 def report(
@@ -41,10 +42,11 @@ def report(
     kind: Kind = "html",
     *,
     picture: Picture | None = None,
-    symbols: Sequence[str] = (),
     unit: Choice = None,
     at: Choice = None,
-    which: int | None = None,
+    only: str | Sequence[str] = (),
+    layer: int | None = None,
+    direction: str = "",
     theme: Theme | None = None,
     width: float | None = None,
     notation: Notation = "joined",
@@ -57,12 +59,13 @@ def report(
         kind: "html" is the page; "svg", "png" or "pdf" a picture. A circuit is always "svg".
         picture: "circuit", "strips" or "lines"; None is a circuit of a single step, and strips of
             several.
-        symbols: those in strips or lines; () is the gates and states.
         unit: the units, from 0: 2, [0, 3], "0:3"; None is the one with the largest |h| in a page or
             a circuit, and all else.
         at: the steps, from 1, likewise; None is the first in a page, the last in a circuit.
-        which: the run of a stack in a circuit: 0 is layer 0 forward, then its backward or the next
-            layer; None is the last layer's.
+        only: the symbols in strips or lines, () is the gates and states; or an address,
+            "layer1.backward.f[3]@7".
+        layer: the only layer in a picture, from 0; a circuit shows the last of those there are.
+        direction: the only direction in a picture.
         theme: "light", "dark", or of a circuit "auto", which follows the reader's system.
         width: of a picture, in cm; None is 8.5.
         notation: "joined" or "split".
@@ -77,33 +80,49 @@ def report(
         UsageError: no such kind, picture, symbol, unit or step; what has no effect on a picture.
     """
     need_trace(trace, "report", single=True)
+    view = view_from(unit, at, only, layer, direction, notation, 6 if digits is None else digits)
+    given = {"--only": only, "--layer": layer, "--direction": direction}
+    return make(trace, kind, view, picture=picture, theme=theme, width=width, digits=digits,
+                given=given)  # fmt: skip
+
+
+def make(
+    trace: Trace,
+    kind: Kind,
+    view: View,
+    *,
+    picture: Picture | None,
+    theme: Theme | None,
+    width: float | None,
+    digits: int | None,
+    given: Mapping[str, object],
+) -> str | bytes:
+    """Make what `report` returns; `given` are the options that not every picture has a use for."""
     for name, value, known in (("format", kind, KINDS), ("picture", picture, PICTURES),
                                ("theme", theme, THEMES)):  # fmt: skip
         if value is not None and value not in known:
             raise UsageError(f"unknown {name} '{safe(value)}'", where=f"--{name}",
                              hint=suggest(str(value), known))  # fmt: skip
     what: Picture = picture or ("circuit" if trace.steps == 1 else "strips")
-    _refuse_idle("page" if kind == "html" else what, {
-        "--picture": picture, "--symbols": symbols, "--which": which, "--theme": theme,
-        "--width": width,
-    })  # fmt: skip
-    usual = 6 if digits is None else digits
-    view = checked_view(View(notation, usual, choice_text(unit), choice_text(at)), trace)
+    _refuse_idle("page" if kind == "html" else what,
+                 {"--picture": picture, **given, "--theme": theme, "--width": width})  # fmt: skip
+    view = checked_view(view, trace)
     wide = WIDTH_CM if width is None else width
     if kind == "html":
         return _page(trace, view)
     if what == "circuit":
         _refuse_kind(kind)
-        seen = _in_view(trace, view, which)
+        seen = _in_view(trace, view)
         return _circuit(trace, seen, 3 if digits is None else digits, theme or "light", wide)
-    return _over_time(trace, view, kind, what, symbols, theme, wide)
+    return _over_time(trace, view, kind, what, theme, wide)
 
 
 # The pictures that each option affects.
 _USES = {
     "--picture": ("circuit", "strips", "lines"),
-    "--symbols": ("strips", "lines"),
-    "--which": ("circuit",),
+    "--only": ("strips", "lines"),
+    "--layer": ("circuit", "strips", "lines"),
+    "--direction": ("circuit", "strips", "lines"),
     "--theme": ("circuit", "strips", "lines"),
     "--width": ("circuit", "strips", "lines"),
 }
@@ -137,18 +156,14 @@ class _Seen:
     unit: int
 
 
-def _in_view(trace: Trace, view: View, which: int | None) -> _Seen:
+def _in_view(trace: Trace, view: View) -> _Seen:
     """Return the single unit and step to show.
 
     Raises:
-        UsageError: several are selected, or `--which` is out of range.
+        UsageError: several are selected.
     """
-    if which is not None and not 0 <= which < len(trace.layers):
-        raise UsageError(
-            f"--which {which} is outside 0 to {len(trace.layers) - 1}", where="--which",
-            hint="runs are counted from 0: each layer's forward, then its backward",
-        )  # fmt: skip
-    each = trace.last_layer[0] if which is None else trace.layers[which]
+    layers = shown_layers(trace, view)
+    each = next(own for own in layers if own.layer == layers[-1].layer)
     times = choose(view.at, trace.steps, "--at", first=1) if view.at else [last_step(each)]
     size = each.values["c"].shape[-1]
     units = chosen_units(view, size) if view.units else [strongest_unit(each, times[0])]
@@ -189,9 +204,8 @@ def _circuit(trace: Trace, seen: _Seen, digits: int, theme: str, width: float) -
 
 
 def _over_time(
-    trace: Trace, view: View, kind: Kind, what: What, symbols: Sequence[str], theme: str | None,
-    width: float,
-) -> bytes:  # fmt: skip
+    trace: Trace, view: View, kind: Kind, what: What, theme: str | None, width: float
+) -> bytes:
     from lstm_cli.commands.report.pictures import draw_over_time
 
     if theme == "auto":
@@ -199,6 +213,5 @@ def _over_time(
             "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
         )
     return draw_over_time(
-        trace, view, cast("PictureKind", kind), what=what, symbols=symbols, width_cm=width,
-        dark=theme == "dark",
+        trace, view, cast("PictureKind", kind), what=what, width_cm=width, dark=theme == "dark",
     )  # fmt: skip

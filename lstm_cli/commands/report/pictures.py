@@ -18,6 +18,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, safe, suggest
+from lstm_cli.base.numbers import decimals, fixed, typeset
 from lstm_cli.cell.notation import LATEX
 from lstm_cli.commands.report.picture_files import Kind, saved
 from lstm_cli.commands.report.picture_plan import LETTER, PicturePanel, What, plan_page
@@ -25,7 +26,7 @@ from lstm_cli.commands.report.svg import check_width
 from lstm_cli.engine.run import Trace
 from lstm_cli.show.colours import NOT_FINITE, RAMPS, Scale, ink_on, mix, rgb
 from lstm_cli.show.over_time import Course, binned, by_scale, courses, notes, short, ticks
-from lstm_cli.show.rows import View, number
+from lstm_cli.show.rows import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +154,7 @@ def _drawn(drawn: Sequence[Course], kind: Kind, what: What, width: float, paper:
     high = plan.bottom + legend + 0.3 * len(said) + 0.15
     if high > HIGHEST:
         raise UsageError(
-            f"{len(plan.panels)} panels would make a picture {high / 100:.1f} m high",
+            f"{len(plan.panels)} panels would make a picture {fixed(high / 100, 1)} m high",
             where="report",
             hint="choose fewer symbols, or draw a model of fewer layers",
         )
@@ -288,7 +289,7 @@ def _strip(page: _Page, axes: Axes, panel: PicturePanel) -> None:
             axes.text(
                 column,
                 row,
-                number(float(value), 2).replace("-", "−"),
+                typeset(decimals(value, 2)),
                 size=SMALL,
                 ha="center",
                 va="center_baseline",

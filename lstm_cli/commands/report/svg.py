@@ -15,13 +15,14 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.equations import evaluate
 from lstm_cli.cell.notation import UNICODE
 from lstm_cli.engine.run import LayerTrace
 from lstm_cli.show.circuit import draw
-from lstm_cli.show.circuit_parts import BOX_HEIGHT, LETTER, RADIUS, Box, Drawing, Label, Wire
+from lstm_cli.show.circuit_parts import BOX_HEIGHT, RADIUS, Box, Drawing, Label, Wire, width_of
 from lstm_cli.show.colours import scale_of
-from lstm_cli.show.rows import equation_text, number
+from lstm_cli.show.rows import equation_text
 
 # Up to this many units are shown as coloured squares next to the number of the selected one.
 MOST_CHIPS = 16
@@ -105,7 +106,7 @@ def picture_of_step(
     values = {key: value if value.ndim else np.full(units, value) for key, value in found.items()}
     written = equation_text(each.cell, UNICODE, "joined")
     titles = {symbol: " = ".join(sides) for symbol, sides in written.items()}
-    numbers = Numbers(values, unit, lambda value: number(value, digits), note)
+    numbers = Numbers(values, unit, lambda value: decimals(value, digits), note)
     return circuit_svg(drawing, numbers, theme=theme, width_cm=width_cm, titles=titles)
 
 
@@ -237,7 +238,7 @@ class _Writer:
                  width=box.width, height=BOX_HEIGHT, rx=6)  # fmt: skip
         face = _add(group, "text", "face", x=x, y=y + 8)
         _named(face, box.text)
-        if LETTER * len(box.text) > box.width:  # a long name is condensed
+        if width_of(box.text) > box.width:  # a long name is condensed
             face.set("textLength", f"{box.width - 10:g}")
             face.set("lengthAdjust", "spacingAndGlyphs")
 

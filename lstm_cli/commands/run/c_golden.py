@@ -13,7 +13,9 @@ from pathlib import PurePath
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import array_lines, comment, guard, identifier
+from lstm_cli.base.c_text import array_lines, guard, identifier
+from lstm_cli.base.foreign import c_comment
+from lstm_cli.base.numbers import rounded_up
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.engine.agreement import Float32Noise, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
@@ -68,25 +70,25 @@ def to_c(
         "",
         *_macros(trace, view, names),
     ]
-    for text in (*lines, *_arrays(trace, view, names), *more, "", f"#endif {comment(own)}"):
+    for text in (*lines, *_arrays(trace, view, names), *more, "", f"#endif {c_comment(own)}"):
         yield text + "\n"
 
 
 def _head(trace: Trace, view: View, version: str) -> Iterator[str]:
     model = trace.model
     convention = f" ({model.convention})" if model.convention else ""
-    yield comment(f"Golden vectors of an LSTM, by lstm-step {version}: what a port must compute.")
-    yield comment(f"{model.cell.name}, weights {model.source}{convention}, {trace.dtype.name}")
+    yield c_comment(f"Golden vectors of an LSTM, by lstm-step {version}: what a port must compute.")
+    yield c_comment(f"{model.cell.name}, weights {model.source}{convention}, {trace.dtype.name}")
     for assumption in trace.assumptions:
-        yield comment(f"assumed: {assumption}")
+        yield c_comment(f"assumed: {assumption}")
     for text in definitions(model.cell, PLAIN):
-        yield comment(text)
+        yield c_comment(text)
     if view.at:
         chosen = ", ".join(map(str, sorted(chosen_steps(view, trace))))
-        yield comment(f"steps {chosen} of {trace.steps}")
+        yield c_comment(f"steps {chosen} of {trace.steps}")
     if view.units:
         units = ", ".join(map(str, chosen_units(view, view.widest)))
-        yield comment(f"units {units}; x, and h and c at the end, are whole")
+        yield c_comment(f"units {units}; x, and h and c at the end, are whole")
 
 
 def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
@@ -105,18 +107,20 @@ def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
 def _tolerances(trace: Trace, values: list[Array]) -> Iterator[str]:
     """Yield the tolerances of a correct port in double and in float, and which of them is ours."""
     narrow = trace.dtype == np.float32
-    in_float = _rounded_up(_stray(trace))
+    in_float = rounded_up(_stray(trace), 1)
     in_double = in_float if narrow else f"1e{_power(trace, values)}"
     ours, why = "DOUBLE", ""
     if narrow or _has_float32_weights(trace):
         ours, why = "FLOAT", "numbers" if narrow else "weights"
     end = "f" if narrow else ""
-    yield comment("Suggested for a port that computes in double: the rounding of its longest sum.")
+    yield c_comment(
+        "Suggested for a port that computes in double: the rounding of its longest sum."
+    )
     yield f"#define LSTM_TOLERANCE_DOUBLE {in_double}{end}"
-    yield comment("Suggested for one that computes in float: from float32 runs beside this one.")
+    yield c_comment("Suggested for one that computes in float: from float32 runs beside this one.")
     yield f"#define LSTM_TOLERANCE_FLOAT {in_float}{end}"
     if why:
-        yield comment(f"The {why} are float32.")
+        yield c_comment(f"The {why} are float32.")
     yield f"#define LSTM_TOLERANCE LSTM_TOLERANCE_{ours}"
 
 
@@ -135,13 +139,6 @@ def _stray(trace: Trace) -> float:
         for place, each in enumerate(trace.layers)
         for symbol, values in each.values.items()
     )
-
-
-def _rounded_up(value: float) -> str:
-    """Return a number up to its first digit, as C has it: 6.2e-07 is 7e-07."""
-    power = math.floor(math.log10(value))
-    digit = math.ceil(value / 10.0**power * (1 - 1e-12))
-    return f"{digit}e{power:03d}" if digit < 10 else f"1e{power + 1:03d}"
 
 
 def _has_float32_weights(trace: Trace) -> bool:
@@ -181,8 +178,8 @@ def described(each: LayerTrace, view: View) -> Iterator[tuple[str, str]]:
 def declared(name: str, values: Array, text: str) -> Iterator[str]:
     """Yield an array under a comment; what has no units left is only mentioned."""
     yield ""
-    yield comment(text)
+    yield c_comment(text)
     if values.size:
         yield from array_lines(name, values)
     else:
-        yield comment(f"{name}: none of the chosen units")
+        yield c_comment(f"{name}: none of the chosen units")

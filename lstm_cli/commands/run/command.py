@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import ExitCode, UsageError
+from lstm_cli.base.foreign import say
 from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import option
+from lstm_cli.commands._declared import differing, option
 from lstm_cli.commands.run import long_run
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ Examples:
   lstm-step --x 1,0 --preset count --steps 5 --at all
   lstm-step --x 0.5,1 --cell peephole --preset random --notation split
   lstm-step --x "1;0;1;1" -w samples/weights/parity.npz -f table --strip
-  lstm-step --x @x.npy --weights model.npz -f csv -o trace.csv
+  lstm-step --x @x.npy --weights model.npz -o trace.csv
   lstm-step --x 1,2 --json | jq '.steps[].f'
-  lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -f c -o golden.h
+  lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json -o golden.h
   lstm-step --x "1,2,3; 4,5,6" -w samples/weights/hand.json --fixed Q3.12,sum=Q7.24
 """
 FIRST = ("--x", "--h", "--weights")
@@ -60,11 +60,13 @@ def run(
     Options alone mean this command: `lstm-step --h … --x …`.
     """
     chosen = form.pick()
-    if chosen == "npz" and form.is_on_terminal():
-        raise UsageError("npz cannot be shown on a terminal", where="-f npz", hint="-o trace.npz")
     if strip:
         _check_strip(chosen, fixed.fixed)
     settings = fixed.settings(chosen, given.command)
+    if settings is not None or chosen == "c":
+        whole = "--fixed" if settings is not None else "-f c"
+        parts = differing(view.choice).keys() & {"--layer", "--direction", "--only"}
+        i.refuse_beside(f"{whole}, which shows all of the run", sorted(parts), given.command)
     inputs = given.given(chosen)
 
     from lstm_cli.engine.run import run as run_model
@@ -153,7 +155,7 @@ def _emit_fixed(
         write_out(FORMATS[chosen](fixed, view, __version__), output)
         _say_assumptions(trace, chosen)
         if chosen != "json" and (said := overflow_text(fixed)):
-            print(f"overflow: {said}", file=sys.stderr)
+            say(f"overflow: {said}")
         return
     from lstm_cli.commands.run.fixed_table import print_fixed
 

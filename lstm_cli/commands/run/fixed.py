@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import comment
 from lstm_cli.base.errors import safe
+from lstm_cli.base.foreign import c_comment, sheet_cell
+from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
 from lstm_cli.engine.fixed_point import (
@@ -109,10 +110,6 @@ def _plain(value: float) -> Any:
     return plain_list(np.asarray(value))
 
 
-def _short(value: float) -> str:
-    return str(value).removesuffix(".0")
-
-
 _PLAIN = ("symbol", "name", "format", "max_error", "lsb_error", "layer", "direction", "t", "unit",
           "got", "expected", "min", "max", "needs", "overflows")  # fmt: skip
 
@@ -124,10 +121,10 @@ def to_plain(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
     for each in (*compare_symbols(trace), *compare_parameters(trace)):
         worst = each.worst
         cells = [
-            each.symbol, labels.get(each.symbol, ""), str(each.format), _short(worst.error),
-            _short(each.lsb_error), str(worst.layer), worst.direction,
+            each.symbol, sheet_cell(labels.get(each.symbol, "")), str(each.format),
+            shortest(worst.error), shortest(each.lsb_error), str(worst.layer), worst.direction,
             "" if worst.t is None else str(worst.t), ",".join(map(str, worst.index)),
-            _short(worst.got), _short(worst.expected), _short(each.low), _short(each.high),
+            shortest(worst.got), shortest(worst.expected), shortest(each.low), shortest(each.high),
             str(each.needs or ""), str(each.overflows),
         ]  # fmt: skip
         yield "\t".join(cells) + "\n"
@@ -152,10 +149,10 @@ def to_csv(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
             floats = plain_list(run.at(t)[symbol], trace.floats.dtype)
             reals = each.reals.at(t)[symbol].tolist()
             for unit in chosen_units(view, len(integers)):
-                numbers = f"{_short(floats[unit])},{each.formats[symbol]},{integers[unit]}"
+                numbers = f"{shortest(floats[unit])},{each.formats[symbol]},{integers[unit]}"
                 yield (
                     f"{run.layer},{run.direction},{t},{symbol},{unit},"
-                    f"{numbers},{_short(reals[unit])}\n"
+                    f"{numbers},{shortest(reals[unit])}\n"
                 )
 
 
@@ -168,11 +165,11 @@ def to_c_header(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
 def _c_lines(trace: FixedTrace, view: View, names: Names) -> Iterator[str]:
     settings = trace.settings
     yield ""
-    yield comment(
+    yield c_comment(
         f"The same in integers: rounding {settings.rounding}, overflow {settings.overflow}, "
         f"activation {settings.activation}."
     )
-    yield comment("Qm.n is 1 sign bit, m integer bits, n fraction bits; 1.0 is 1 << n.")
+    yield c_comment("Qm.n is 1 sign bit, m integer bits, n fraction bits; 1.0 is 1 << n.")
     yield "#include <stdint.h>"
     for kind in KINDS:
         yield f"#define LSTM_FIXED_{kind.upper()}_BITS {settings.formats[kind].bits}"
@@ -212,8 +209,8 @@ def overflow_text(trace: FixedTrace) -> str:
     part = f"{first.expression} of " if first.expression != first.symbol else ""
     low, high = (first.format.to_real(n) for n in (first.format.low, first.format.high))
     return (
-        f"{part}{safe(first.symbol)}[{inner}]{at}{run} is {first.value:.6g}; "
-        f"{first.format} goes from {low:g} to {high:.6g}"
+        f"{part}{safe(first.symbol)}[{inner}]{at}{run} is {significant(first.value, 6)}; "
+        f"{first.format} goes from {significant(low, 6)} to {significant(high, 6)}"
     )
 
 

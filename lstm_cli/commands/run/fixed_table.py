@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_cli.base.numbers import decimals, fixed, significant, with_sign
 from lstm_cli.commands.run.fixed import names_of, overflow_text
 from lstm_cli.engine.fixed_point import (
     FixedLayer,
@@ -18,7 +19,7 @@ from lstm_cli.engine.fixed_point import (
     compare_symbols,
 )
 from lstm_cli.engine.run import LayerTrace
-from lstm_cli.show.rows import View, chosen_steps, chosen_units, number
+from lstm_cli.show.rows import View, chosen_steps, chosen_units
 from lstm_cli.show.terminal import Page, aligned, fits, last_step, new_table, place_of, print_head
 
 # More units than this are cut to a few of a step's numbers, unless --unit chooses.
@@ -92,11 +93,11 @@ def _where(each: ValueReport, several: bool) -> str:
 
 
 def _range(each: ValueReport) -> str:
-    return f"{each.low:.4g} … {each.high:.4g}"
+    return f"{significant(each.low, 4)} … {significant(each.high, 4)}"
 
 
 def _error(each: ValueReport) -> tuple[str, str]:
-    return f"{each.worst.error:.3g}", f"{each.lsb_error:.3g}"
+    return significant(each.worst.error), significant(each.lsb_error)
 
 
 def _columns(
@@ -178,9 +179,10 @@ def _print_step(page: Page, each: FixedLayer, t: int) -> None:
             units, cut = units[:FEW_UNITS], True
         real, float_ = (run.at(t)[symbol] for run in (each.reals, each.floats))
         for unit in units:
-            got, expected = (number(float(v[unit]), page.view.digits) for v in (real, float_))
+            got, expected = (decimals(v[unit], page.view.digits) for v in (real, float_))
             lsb = (float(real[unit]) - float(float_[unit])) / each.formats[symbol].lsb
-            rows.append((f"{symbol}[{unit}]", str(integers[unit]), got, expected, f"{lsb:+.2f}"))
+            off = with_sign(fixed(lsb, 2))
+            rows.append((f"{symbol}[{unit}]", str(integers[unit]), got, expected, off))
     _print_numbers(page, each.floats, rows)
     if cut:
         page.print(page.text("more units: --unit 0:8, -f csv", page.look.note))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import ExitCode, safe
+from lstm_cli.base.foreign import say
 from lstm_cli.commands import _inputs as i
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def write(
     if progress.interrupted:
         place = "on stdout" if output == "-" else f"in {safe(output)}"
         done = f"{progress.unit} 1 to {progress.done:,}" if progress.done else f"no {progress.unit}"
-        print(f"stopped: {done} of {progress.total:,} are done and {place}", file=sys.stderr)
+        say(f"stopped: {done} of {progress.total:,} are done and {place}")
         return ExitCode.INTERRUPTED
     return ExitCode.DONE
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import markdown
+from lstm_cli.base.foreign import latex, markdown, sheet_cell
+from lstm_cli.base.numbers import decimals, latex_number
 from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
@@ -26,7 +27,7 @@ from lstm_cli.show.rows import (
     definitions,
     equation_text,
     metadata,
-    number,
+    shown_layers,
     shown_steps,
     step_rows,
 )
@@ -87,7 +88,7 @@ def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
 def _every(lines: Lines, trace: Trace, view: View) -> Iterator[str]:
     """Yield the output of `lines` for the chosen steps, by layer, direction, then t."""
     wanted = sorted(chosen_steps(view, trace))
-    for each in trace.layers:
+    for each in shown_layers(trace, view):
         yield from lines(each, wanted, view, trace.dtype, 0)
 
 
@@ -116,7 +117,11 @@ def json_steps(
         dtype: of the run.
         before: the steps of the run that went before the trace.
     """
-    values = {symbol: chosen_values(symbol, v, view) for symbol, v in each.values.items()}
+    values = {
+        symbol: chosen_values(symbol, v, view)
+        for symbol, v in each.values.items()
+        if view.shows(symbol)
+    }
     for t, lists in _lists(values, times, dtype):
         place = {"layer": each.layer, "direction": each.direction, "t": before + t}
         yield json_text(place | lists)
@@ -145,7 +150,7 @@ def _text_rows(
     each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any]
 ) -> Iterator[tuple[int, dict[str, dict[int, str]]]]:
     """Yield (t, symbol -> unit -> the shortest text of its number), the inputs first."""
-    order = (*INPUT_SYMBOLS, *each.cell.symbols)
+    order = tuple(filter(view.shows, (*INPUT_SYMBOLS, *each.cell.symbols)))
     units = {symbol: chosen_units(view, each.values[symbol].shape[-1]) for symbol in order}
     values = {
         symbol: each.values[symbol][..., units[symbol]] if view.units else each.values[symbol]
@@ -177,7 +182,9 @@ def plain_lines(
     units = chosen_units(view, view.widest)
     written = equation_text(each.cell, PLAIN, view.notation)
     said = {symbol: (label, "") for symbol, label in INPUT_LABELS.items()}
-    said |= {row.symbol: (row.label, written[row.symbol][1]) for row in each.cell.equations}
+    said |= {
+        row.symbol: (sheet_cell(row.label), written[row.symbol][1]) for row in each.cell.equations
+    }
     for t, rows in _text_rows(each, times, view, dtype):
         place = [str(each.layer), each.direction, str(before + t)]
         for symbol, texts in rows.items():
@@ -210,7 +217,7 @@ def to_markdown(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield "| symbol | name | equation | " + " | ".join(map(str, units)) + " |\n"
         yield "|---|---|---|" + "---:|" * len(units) + "\n"
         for row in each.rows:
-            values = _rounded(row, units, lambda value: number(value, view.digits))
+            values = _rounded(row, units, lambda value: decimals(value, view.digits))
             cells = [row.shown, markdown(row.label), row.equation, *values]
             yield f"| {' | '.join(cells)} |\n"
         yield "\n"
@@ -232,28 +239,13 @@ def to_latex(trace: Trace, view: View, version: str) -> Iterator[str]:
         yield " & ".join(["name", "equation", *map(str, units)]) + r" \\ \hline" + "\n"
         for row in each.rows:
             equation = f"${row.shown} = {row.equation}$" if row.equation else f"${row.shown}$"
-            values = _rounded(row, units, lambda value: _latex_number(value, view.digits))
-            yield " & ".join([_latex_text(row.label), equation, *values]) + r" \\" + "\n"
+            values = _rounded(
+                row, units, lambda value: f"${latex_number(decimals(value, view.digits))}$"
+            )
+            yield " & ".join([latex(row.label), equation, *values]) + r" \\" + "\n"
         yield "\\hline\n\\end{tabular}\n\n"
     for text in definitions(trace.model.cell, LATEX):
         yield f"% {text}\n"
-
-
-# What means something to TeX: a label is a stranger's text, and \\input would read a file.
-_LATEX = str.maketrans(
-    {mark: f"\\{mark}" for mark in "{}$&#_%"}
-    | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
-)
-
-
-def _latex_text(text: str) -> str:
-    return text.translate(_LATEX)
-
-
-def _latex_number(value: float, digits: int) -> str:
-    mantissa, _, exponent = number(value, digits).partition("e")
-    power = rf" \cdot 10^{{{int(exponent)}}}" if exponent else ""
-    return f"${mantissa}{power}$"
 
 
 def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
@@ -268,10 +260,11 @@ def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Arra
         (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: chosen_values(
             symbol, values[..., rows, :], view
         ).astype(trace.dtype)
-        for each in trace.layers
+        for each in shown_layers(trace, view)
         for symbol, values in each.values.items()
+        if view.shows(symbol)
     }
-    if several:
+    if several and view.shows("output"):
         arrays["output"] = trace.output[..., rows, :].astype(trace.dtype)
     return arrays
 

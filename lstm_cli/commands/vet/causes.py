@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands.vet.subjects import Subject
 from lstm_cli.commands.vet.trials import kind_of, outcomes, own_expected, symbols_of
 from lstm_cli.commands.vet.weak_biases import BIASES
@@ -96,7 +97,7 @@ def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
     clips = [row for row in blind if row.kind == "numbers"]
     every = own_expected(right, symbols_of(right))
     idle = {each.row.id for each in outcomes(right, every, clips) if each.passes}
-    limit = f"{subject.expected.tolerance:.2g}"
+    limit = significant(subject.expected.tolerance, 2)
     return [
         Blindness("tolerance", f"the tolerance ({limit}) is larger than their effect",
               "give more digits, or larger numbers", _ids(blind, coarse)),
@@ -194,7 +195,7 @@ def _all_at_once(
         *(_passing(_all_imposed(each, subject, there), subject, rest) for each in _strong(subject))
     )
     by_chance = {row.id for row in rest} - together
-    change = "use a vector of short, distinct numbers: -o better.json"
+    change = "use a vector of short, distinct numbers: --stronger better.json"
     several = "several weaknesses hide them together"
     chance = "these numbers happen to give the same result"
     return [

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_cli.base.errors import (
-    ExitCode,
-    InputError,
-    LstmStepError,
-    UsageError,
-    indented,
-    safe,
-    shell_word,
-)
+from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, UsageError, safe
+from lstm_cli.base.foreign import Foreign, indented, say
+from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
@@ -40,11 +34,11 @@ Exit codes: 0 done, 1 expected numbers do not match or a suite is too weak, 4 a 
 \b
 Examples:
   lstm-step vet samples/hand.json
-  lstm-step vet samples/question.json -o /tmp/stronger.json
+  lstm-step vet samples/question.json --stronger /tmp/stronger.json
   lstm-step vet samples/*.json samples/streams.jsonl --json | jq '.suites[].strength'
   lstm-step vet samples/parity.json --min-strength 90
 """
-FIRST = ("--weights", "--min-strength", "--output")
+FIRST = ("--weights", "--min-strength", "--stronger")
 
 COMMAND = "lstm-step vet"
 FORMATS = ("table", "json", "jsonl", "markdown")
@@ -73,31 +67,28 @@ def vet(
         max=100,
         help="Exit with code 1 if a suite is weaker.",
     ),
-    format_: str = option(
-        "--format", "-f", default="", metavar="FORMAT", help=", ".join(FORMATS) + "."
-    ),
-    as_json: bool = option("--json", default=False, help="The same as -f json."),
-    output: str = option(
-        "--output",
-        "-o",
+    stronger: str = option(
+        "--stronger",
         default="",
         metavar="FILE",
         help="Write a stronger vector to this file, .json or .jsonl; - is stdout.",
     ),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
     quiet: bool = option("--quiet", "-q", default=False, help="No notes, no progress."),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Find the mistakes that a test vector misses.
 
-    With -o, write a vector of short numbers that catches them all.
+    With --stronger, write a vector of short numbers that catches them all.
     """
     o.one_blas_thread()
+    from lstm_cli.files.output import check_targets
     from lstm_cli.samples import find_files
 
     atol = tolerance.checked()
-    chosen = o.FormatOptions(FORMATS, format_=format_, as_json=as_json).pick()
+    chosen, output = form.pick(), form.output
     names = find_files(files)
-    _check_output(output, names)
+    _check_stronger(stronger, names)
     if file.weights and preset.preset:
         raise UsageError("--weights and --preset are both given", where=COMMAND,
                          hint="keep one of them")  # fmt: skip
@@ -112,24 +103,27 @@ def vet(
     _refuse_alone(suites)
     if not quiet:
         _note(suites)
-    made = _strengthened(suites[0], settings, output) if output else None
-    if output != "-":
-        _emit(suites, made, chosen, output, every, color)
+    alone = stronger == output == "-"
+    check_targets({"-o": "" if alone else output, "--stronger": stronger})
+    made = _strengthened(suites[0], settings, stronger) if stronger else None
+    if not alone:
+        _emit(suites, made, chosen, stronger, output, every, color)
     _exit_if_failed(suites, min_strength)
 
 
-def _check_output(output: str, names: Sequence[str]) -> None:
-    if not output:
+def _check_stronger(stronger: str, names: Sequence[str]) -> None:
+    if not stronger:
         return
     if len(names) > 1:
         raise UsageError(
-            f"-o writes a vector for one file, but there are {len(names)}", where="-o",
-            hint=f"lstm-step vet {shell_word(names[0], file=True)} -o better.json",
-        )  # fmt: skip
-    if output != "-" and not output.lower().endswith(SUFFIXES):
+            f"--stronger writes a vector for one file, but there are {len(names)}",
+            where="--stronger",
+            hint=command("vet", FileName(names[0]), "--stronger", "better.json"),
+        )
+    if stronger != "-" and not stronger.lower().endswith(SUFFIXES):
         raise UsageError(
-            f"'{safe(Path(output).suffix)}' is not a suffix for a sample file",
-            where="-o", hint="-o better.json, or better.jsonl",
+            f"'{safe(Path(stronger).suffix)}' is not a suffix for a sample file",
+            where="--stronger", hint="--stronger better.json, or better.jsonl",
         )  # fmt: skip
 
 
@@ -164,7 +158,7 @@ def _vetted(
         try:
             yield from map(named, read_samples(name))
         except LstmStepError as error:
-            yield BadSample(name, error)
+            yield BadSample(Foreign.of(name), error)
 
     shown = "stdin" if name == "-" else name
     return vet_suite(shown, reads(), settings, atol=atol, explain=explain, progress=tick)
@@ -201,15 +195,14 @@ def _note(suites: Sequence[Suite]) -> None:
         for word, pairs in (("failed", suite.failed), ("left out", suite.mismatched)):
             for name, error in pairs:
                 what, where, hint = map(indented, error.lines)
-                print(f"{word}: {safe(name)}: {what}\nwhere: {where}\ntry:   {hint}",
-                      file=sys.stderr)  # fmt: skip
+                say(f"{word}: {safe(name)}: {what}\nwhere: {where}\ntry:   {hint}")
         count = len(suite.unchecked)
         if count:
-            print(f"left out: {count} sample{'s' * (count != 1)} of {safe(suite.file)} "
-                  f"expect{'s' * (count == 1)} nothing", file=sys.stderr)  # fmt: skip
+            say(f"left out: {count} sample{'s' * (count != 1)} of {safe(suite.file)} "
+                f"expect{'s' * (count == 1)} nothing")  # fmt: skip
 
 
-def _strengthened(suite: Suite, settings: SampleSettings, output: str) -> Stronger | None:
+def _strengthened(suite: Suite, settings: SampleSettings, stronger: str) -> Stronger | None:
     """Write a stronger vector; `-` is stdout, with paths relative to the current folder."""
     from lstm_cli.commands.vet.documents import document_text
     from lstm_cli.commands.vet.stronger import strengthen
@@ -217,9 +210,9 @@ def _strengthened(suite: Suite, settings: SampleSettings, output: str) -> Strong
 
     if not suite.subjects:
         return None  # the error has been reported already
-    target = Path("stdout.json" if output == "-" else output)
+    target = Path("stdout.json" if stronger == "-" else stronger)
     made = strengthen(suite, settings, target)
-    write_out(document_text(made.documents, target), output)
+    write_out(document_text(made.documents, target), stronger)
     return made
 
 
@@ -227,6 +220,7 @@ def _emit(
     suites: Sequence[Suite],
     made: Stronger | None,
     chosen: str,
+    stronger: str,
     output: str,
     every: bool,
     color: o.ColorOptions,
@@ -242,19 +236,19 @@ def _emit(
             document: dict[str, Any] = {
                 "schema": "lstm-step/1", "command": "vet", "version": __version__,
                 "suites": list(records),
-                "stronger": None if made is None else shown.stronger_record(made, output),
+                "stronger": None if made is None else shown.stronger_record(made, stronger),
             }  # fmt: skip
-            write_out([json_text(document, indent=1) + "\n"])
+            write_out([json_text(document, indent=1) + "\n"], output)
         case "jsonl":
-            write_out(json_text(record) + "\n" for record in records)
+            write_out((json_text(record) + "\n" for record in records), output)
         case "markdown":
-            write_out(shown.to_markdown(there))
+            write_out(shown.to_markdown(there), output)
         case _:
-            color.show(lambda console: _draw(console, there, made, output, every))
+            color.show(lambda console: _draw(console, there, made, stronger, every), output)
 
 
 def _draw(
-    console: Any, suites: Sequence[Suite], made: Stronger | None, output: str, every: bool
+    console: Any, suites: Sequence[Suite], made: Stronger | None, stronger: str, every: bool
 ) -> None:
     from lstm_cli.commands.vet import show as shown
 
@@ -263,7 +257,7 @@ def _draw(
     elif suites:
         shown.print_suites(console, suites)
     if made is not None:
-        shown.print_stronger(console, made, output)
+        shown.print_stronger(console, made, stronger)
 
 
 def _exit_if_failed(suites: Sequence[Suite], min_strength: float) -> None:

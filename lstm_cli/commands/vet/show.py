@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from lstm_cli.base.errors import LstmStepError, markdown
+from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.foreign import markdown, safe
+from lstm_cli.base.numbers import significant
 from lstm_cli.commands.vet.stronger import Stronger
 from lstm_cli.commands.vet.suites import Suite, SuiteCause, Verdict
 from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order
@@ -41,7 +43,7 @@ def suite_record(suite: Suite, *, every: bool = False) -> Json:
     """Return the JSON form of a suite; `every` adds the verdict on each mistake."""
     passing, orders = suite.orders
     record: Json = {
-        "file": suite.file,
+        "file": suite.file.text,
         "samples": len(suite.subjects),
         "assumptions": suite.assumptions,
         "applicable": suite.applicable,
@@ -110,7 +112,7 @@ def _by_kind(verdicts: Iterable[Verdict]) -> list[Verdict]:
 def print_suite(console: Console, suite: Suite, *, every: bool = False) -> None:
     """Print a suite: its strength, which mistakes pass unseen, and why."""
     page = Page(console, View())
-    page.print(page.text(f"{suite.file} · {_counted(len(suite.subjects), 'sample')}",
+    page.print(page.text(f"{safe(suite.file)} · {_counted(len(suite.subjects), 'sample')}",
                          page.look.heading))  # fmt: skip
     page.print(page.text(_strength(suite), _colour(suite.strength)))
     page.print(page.text(_orders(suite)))
@@ -243,7 +245,7 @@ def _print_every(page: Page, suite: Suite) -> None:
     table.add_column("largest difference", justify="right")
     for each in _by_kind(suite.verdicts):
         style = page.look.note if each.reason else "bold" if each.word == "blind" else ""
-        difference = "" if each.reason else f"{each.difference:.3g}"
+        difference = "" if each.reason else significant(each.difference)
         cells = (each.row.kind, each.row.id, _WORDS.get(each.reason, each.word), difference)
         table.add_row(*(page.text(cell, style) for cell in cells))
     for column in table.columns if page.console.width < NARROW else ():
@@ -279,7 +281,8 @@ def print_stronger(console: Console, made: Stronger, target: str) -> None:
 def _summary(suite: Suite) -> tuple[str, ...]:
     passing, orders = suite.orders
     return (
-        suite.file, str(len(suite.subjects)), f"{passing} of {orders}" if orders else "none apply",
+        suite.file.text, str(len(suite.subjects)),
+        f"{passing} of {orders}" if orders else "none apply",
         f"{suite.applicable - suite.seen} of {suite.applicable}", percent(suite.strength),
     )  # fmt: skip
 

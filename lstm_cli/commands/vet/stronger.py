@@ -87,7 +87,7 @@ def strengthen(suite: Suite, settings: SampleSettings, target: Path) -> Stronger
     documents, hidden, renewed = list[Json](), dict[str, None](), False
     for number, (subjects, rows) in enumerate(_kinds(suite)):
         made = _StrongerSearch(subjects, rows, settings, target).made()
-        name = subjects[0].sample.id + "-strong" + f"-{number + 1}" * (number > 0)
+        name = subjects[0].sample.id.text + "-strong" + f"-{number + 1}" * (number > 0)
         documents.append({"id": name, **made.document})
         hidden |= dict.fromkeys(made.hidden)
         renewed = renewed or made.new_weights

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstm_cli.base.errors import ExitCode, LstmStepError, safe, shell_word
+from lstm_cli.base.errors import ExitCode, LstmStepError, safe
+from lstm_cli.base.numbers import significant
+from lstm_cli.base.paste import FileName, command, option_words
 from lstm_cli.cell.weights import Model
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
@@ -62,7 +64,7 @@ def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = 
     tolerance = sample.atol if atol is None else atol
     expected = read_expected(sample.expected, trace, atol=tolerance, place=sample.place)
     expected = replace(expected, vectors=tuple(map(_bounded, expected.vectors)))
-    _check(sample, right, expected)
+    _check(sample, right, expected, settings)
     return Subject(sample, trace.model, expected, right)
 
 
@@ -96,7 +98,7 @@ def _biases_of_a_gate(row: Convention) -> int:
     return sum(gates.count("o") if gates else 1 for gates in held)
 
 
-def _check(sample: Sample, right: VariantRun, expected: Expected) -> None:
+def _check(sample: Sample, right: VariantRun, expected: Expected, settings: SampleSettings) -> None:
     symbols = expected.symbols
     kept = evaluate_members([right.member()], right.layout, keep=symbols).values
     for vector in expected.vectors:
@@ -107,12 +109,21 @@ def _check(sample: Sample, right: VariantRun, expected: Expected) -> None:
             unit = int(np.argmax(wrong))
             raise MismatchError(
                 f"the expected numbers do not match: {vector.symbol}[{unit}] at t = {vector.t} is "
-                f"{ours[unit]:.10g}, expected {vector.values[unit]:.10g}",
+                f"{significant(ours[unit], 10)}, expected {significant(vector.values[unit], 10)}",
                 where=f"{sample.place}, sample {safe(sample.id)}",
-                hint=f"lstm-step diagnose {_file(sample)}, then vet what matches",
+                hint=_diagnose(sample, settings),
             )
 
 
-def _file(sample: Sample) -> str:
+def _diagnose(sample: Sample, settings: SampleSettings) -> str:
+    """Return the command that says why a sample does not match, with what it is vetted with."""
     name = sample.place.split(", line ")[0].split(", sample ")[0]
-    return "FILE" if name in ("", "stdin") else shell_word(name, file=True)
+    if name in ("", "stdin"):
+        return "diagnose the sample, then vet what matches"
+    given = {"--weights": FileName(settings.weights), "--lstm": settings.lstm}
+    shared: dict[str, object] = {
+        "--convention": settings.convention,
+        "--steps": settings.steps or None,
+    }
+    own = given if sample.weights is None else {}
+    return command("diagnose", FileName(name), *option_words({**own, **shared}))

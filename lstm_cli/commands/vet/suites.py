@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lstm_cli.base.errors import LstmStepError, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.commands.vet.causes import Blindness, causes, profile
 from lstm_cli.commands.vet.subjects import MismatchError, Subject, read_subject
 from lstm_cli.commands.vet.trials import (
@@ -71,7 +72,7 @@ class Suite:
         unchecked: ids of those without expected numbers.
     """
 
-    file: str
+    file: Foreign
     subjects: tuple[Subject, ...]
     verdicts: tuple[Verdict, ...]
     causes: tuple[SuiteCause, ...] = ()
@@ -186,7 +187,7 @@ def vet_suite(
     blind = [each.row for each in verdicts if each.word == "blind"]
     found = _suite_causes(subjects, blind, applicability) if explain and blind else []
     return Suite(
-        file, tuple(subjects), tuple(verdicts), tuple(found),
+        Foreign.of(file), tuple(subjects), tuple(verdicts), tuple(found),
         tuple(failed), tuple(mismatched), tuple(unchecked),
     )  # fmt: skip
 
@@ -207,11 +208,11 @@ def _sorted(
             if sample.expected:
                 subjects.append(read_subject(sample, settings, atol))
             else:
-                unchecked.append(sample.id)
+                unchecked.append(sample.id.text)
         except MismatchError as error:
-            mismatched.append((sample.id, error))
+            mismatched.append((sample.id.text, error))
         except LstmStepError as error:
-            failed.append((sample.id, error))
+            failed.append((sample.id.text, error))
     return subjects, failed, mismatched, unchecked
 
 

@@ -8,19 +8,11 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.commands.vet.subjects import Subject
-from lstm_cli.commands.vet.weakness import Weakness, listed, of_family
-from lstm_cli.engine.batched_variants import evaluate_members
+from lstm_cli.commands.vet.weakness import Weakness, letters_that, listed, values_of
 from lstm_cli.mistakes.variant_run import GateWeights, VariantRun
 
 # A gate this close to 0 or 1 passes nothing or everything.
 NEAR = 1e-9
-
-
-def _values(subject: Subject, symbol: str) -> list[Array]:
-    """Return the values of a symbol in every layer and direction, `(T, n)` each."""
-    right = subject.right
-    kept = evaluate_members([right.member()], right.layout, keep=(symbol,)).values
-    return [values[0] for values in kept.values()]
 
 
 def _stuck(subject: Subject) -> str:
@@ -29,8 +21,8 @@ def _stuck(subject: Subject) -> str:
     def at_an_end(values: Array) -> bool:
         return bool((np.minimum(np.abs(values), np.abs(values - 1.0)) < NEAR).all())
 
-    there = subject.right.weights[0].letters if of_family(subject) else ""
-    return "".join(k for k in "fio" if k in there and all(map(at_an_end, _values(subject, k))))
+    gates = letters_that(subject, "keep", "write", "show")
+    return "".join(k for k in gates if all(map(at_an_end, values_of(subject, k))))
 
 
 def _find_stuck(subject: Subject) -> str:
@@ -54,14 +46,18 @@ def _with_gates(strong: VariantRun, subject: Subject, gates: str) -> VariantRun:
 
 
 def _find_no_candidate(subject: Subject) -> str:
-    empty = of_family(subject) and not any(each.any() for each in _values(subject, "g"))
+    new = letters_that(subject, "propose")
+    empty = new and not any(each.any() for k in new for each in values_of(subject, k))
     return "the candidate is 0 at every step: nothing is ever written" if empty else ""
 
 
 def _without_candidate(strong: VariantRun, subject: Subject) -> VariantRun:
+    new = letters_that(subject, "propose")
+
     def changed(own: GateWeights) -> GateWeights:
-        zeros = {name: np.zeros_like(own.arrays[name]) for name in ("W_g", "b_g")}
-        recurrent = {k: 0 * part if k == "g" else part for k, part in own.recurrent.items()}
+        zeros = {f"{kind}_{k}": np.zeros_like(own.arrays[f"{kind}_{k}"])
+                 for k in new for kind in "Wb"}  # fmt: skip
+        recurrent = {k: 0 * part if k in new else part for k, part in own.recurrent.items()}
         return replace(own.with_arrays(zeros), recurrent=recurrent)
 
     return replace(strong, weights=tuple(map(changed, strong.weights)))

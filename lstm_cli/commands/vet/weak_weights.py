@@ -19,10 +19,12 @@ from lstm_cli.commands.vet.weakness import (
     in_all,
     is_flat,
     kernels,
+    letters_that,
     listed,
     of_family,
     on_kernels,
     on_weights,
+    values_of,
 )
 from lstm_cli.mistakes.variant_run import GateWeights, VariantRun
 
@@ -154,10 +156,17 @@ def _make_alike(strong: VariantRun, subject: Subject) -> VariantRun:
     return replace(strong, weights=tuple(map(changed, strong.weights)))
 
 
-def _mirrored(own: GateWeights) -> bool:
-    return {"f", "i"} <= set(own.letters) and all(
-        np.array_equal(own.arrays[f"{kind}_i"], -own.arrays[f"{kind}_f"]) for kind in "Wb"
-    )
+def _find_mirrored(subject: Subject) -> str:
+    keeps, writes = letters_that(subject, "keep"), letters_that(subject, "write")
+    if (keeps, writes) != ("f", "i") or not all(
+        np.array_equal(own.arrays[f"{kind}_i"], -own.arrays[f"{kind}_f"])
+        for own in subject.right.weights
+        for kind in "Wb"
+    ):
+        return ""
+    sums = map(np.add, values_of(subject, "f"), values_of(subject, "i"))
+    so = ", so i = 1 - f" * all(np.allclose(each, 1) for each in sums)
+    return f"the input gate's weights are the forget gate's with the sign changed{so}"
 
 
 def _mirror(own: GateWeights) -> GateWeights:
@@ -241,10 +250,8 @@ WEIGHTS: tuple[Weakness, ...] = (
     ),
     Weakness("gates-alike", _find_alike, _make_alike, "give every gate different numbers"),
     Weakness(
-        "gates-mirrored",
-        in_all(_mirrored, "the input gate's weights are the forget gate's with the sign changed, "
-               "so i = 1 - f"),
-        on_weights(_mirror), "give every gate different numbers",
+        "gates-mirrored", _find_mirrored, on_weights(_mirror),
+        "give every gate different numbers",
     ),
     Weakness(
         "identity", in_all(_is_identity, "every W_k is [I | I] and every bias 0"),

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.cell.roles import Deed, roles_of
 from lstm_cli.commands.vet.subjects import Subject
+from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.mistakes.variant_run import GateWeights, VariantRun
 
 Find = Callable[[Subject], str]
@@ -41,6 +43,24 @@ class Weakness:
 def of_family(subject: Subject) -> bool:
     """Whether all runs have gates with a W_k each."""
     return all(own.letters for own in subject.right.weights)
+
+
+def values_of(subject: Subject, symbol: str) -> list[Array]:
+    """Return a symbol of every layer and direction, `(T, n)` each."""
+    right = subject.right
+    kept = evaluate_members([right.member()], right.layout, keep=(symbol,)).values
+    return [values[0] for values in kept.values()]
+
+
+def letters_that(subject: Subject, *deeds: Deed) -> str:
+    """Letters of the rows that have a W_k, and this part in c and h in every layer."""
+    if not of_family(subject):
+        return ""
+    every = [roles_of(cell) for cell in subject.right.cells]
+    return "".join(
+        k for k in sorted(subject.right.weights[0].letters)
+        if all(k in roles and roles[k].deed in deeds for roles in every)
+    )  # fmt: skip
 
 
 def in_all(test: WeightsTest, sentence: str) -> Find:

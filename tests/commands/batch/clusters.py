@@ -61,6 +61,6 @@ class Deadly:
         return self.work.settings
 
     def __call__(self, chunk: Chunk) -> ChunkAnswers:
-        if any("poison" in chunk.read(p).id for p in range(len(chunk))):
+        if any("poison" in chunk.read(p).id.text for p in range(len(chunk))):
             os.kill(os.getpid(), signal.SIGKILL)
         return self.work(chunk)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.cells import LSTM, cell_named
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import Model
@@ -34,7 +35,7 @@ def sample(number: int, steps: int, model: Model, states: bool = True) -> Sample
     generator = np.random.default_rng(number)
     x = generator.uniform(-1, 1, (steps, model.input_size))
     h, c = (generator.uniform(-1, 1, (len(model.runs), 4)) for _ in "hc")
-    return Sample(f"s{number}", x, h if states else None, c if states else None)
+    return Sample(Foreign.of(f"s{number}"), x, h if states else None, c if states else None)
 
 
 def single(one: Sample, model: Model) -> Trace:
@@ -47,7 +48,7 @@ def assert_equal_alone(
     samples: Sequence[Sample], records: Sequence[dict[str, Any]], model: Model
 ) -> None:
     """Assert that records are in order and hold what each sample gives alone."""
-    assert [each["id"] for each in records] == [each.id for each in samples]
+    assert [each["id"] for each in records] == [each.id.text for each in samples]
     for one, record in zip(samples, records, strict=True):
         assert record["ok"], record
         alone = single(one, model)
@@ -73,7 +74,7 @@ def test_large_samples_run_in_smaller_groups(model: Model, monkeypatch: pytest.M
 def test_a_sample_too_large_fails_alone(model: Model) -> None:
     """A sample that asks for too many steps is one failed record."""
     good, large = sample(1, 1, model), sample(2, 1, model)
-    huge = Sample("huge", large.x, steps=10**9)
+    huge = Sample(Foreign.of("huge"), large.x, steps=10**9)
     records = list(evaluate_samples([good, huge, large], SampleSettings(model)))
     assert [each["ok"] for each in records] == [True, False, True]
     assert "would take" in records[1]["error"]["message"]
@@ -93,7 +94,13 @@ def test_stacks_take_a_row_for_each_layer_and_direction(tmp_path: Path) -> None:
     samples = [sample(n, 1 + n % 3, model) for n in range(12)]
     assert_equal_alone(samples, list(evaluate_samples(samples, SampleSettings(model))), model)
     lines = [
-        {"id": s.id, "x": s.x.tolist(), "h": s.h.tolist(), "c": s.c.tolist(), "weights": "w.npz"}
+        {
+            "id": s.id.text,
+            "x": s.x.tolist(),
+            "h": s.h.tolist(),
+            "c": s.c.tolist(),
+            "weights": "w.npz",
+        }
         for s in samples
         if s.h is not None and s.c is not None
     ]
@@ -340,9 +347,9 @@ def test_float32_and_output_file(tmp_path: Path) -> None:
     answer = batch(document, options=["-o", out, "-q"])
     assert (answer.code, answer.out, answer.err) == (0, "", "")
     assert json.loads(out.read_text())["id"] == "a"
-    batch(document, options=["-o", out, "-f", "table"])
-    assert "sample" in out.read_text()
-    assert_refused(batch(document, options=["-f", "csv"]), 2, "unknown format 'csv'")
+    batch(document, options=["-o", out.with_suffix(".txt")])
+    assert "sample" in out.with_suffix(".txt").read_text()
+    assert_refused(batch(document, options=["-f", "latex"]), 2, "unknown format 'latex'")
 
 
 def test_weights_that_cannot_be_read_stop_the_command() -> None:

@@ -615,7 +615,7 @@ class Deadly:
 
     def __call__(self, chunk: Chunk) -> ChunkAnswers:
         first = self.once and not os.path.exists(self.once)
-        if any("poison" in chunk.read(p).id for p in range(len(chunk))):
+        if any("poison" in chunk.read(p).id.text for p in range(len(chunk))):
             if first:
                 Path(self.once).touch()
             if first or not self.once:

@@ -257,6 +257,31 @@ def test_the_line_that_gives_theirs_does() -> None:
     np.testing.assert_allclose(again, theirs, atol=1e-12)
 
 
+@pytest.mark.parametrize(("cell", "traced", "told"), [
+    ("peephole", False, True), ("own", False, True), ("peephole", True, True), ("own", True, False),
+])  # fmt: skip
+def test_the_line_that_gives_theirs_names_the_cell(
+    cell: str, traced: bool, told: bool, tmp_path: Path
+) -> None:
+    """The cell is in the line; for a trace of a table that no option names there is none."""
+    own, mine, theirs = (str(tmp_path / name) for name in ("own.toml", "mine.json", "theirs.json"))
+    Path(own).write_text('base = "lstm"\n[edit]\nc = "i * c_prev + f * g"\n')
+    given = ["--x", "0.5,1;-1,2", "--h", "0.1,0.2", "--c", "1,-1", "--preset", "random",
+             "--cell", own if cell == "own" else cell]  # fmt: skip
+    call(*given, "--json", "-o", mine)
+    call(*given, "--activations", "sigmoid,tanh,relu", "--json", "-o", theirs)
+    wrong = json.loads(Path(theirs).read_text())["h"]
+    asked = [mine, theirs, *given[-2:]] if traced else [
+        *given, "--expect", "h=" + ",".join(map(repr, wrong))]  # fmt: skip
+    (record,) = call("diagnose", *asked, "--json").lines
+    finding = next(each for each in record["findings"] if each["id"] == "relu-output")
+    lines = [each["run"] for each in finding["commands"] if each["does"] == "reproduces"]
+    assert bool(lines) == told
+    for line in lines:
+        again = call(*shlex.split(line)[1:], "--json").json["h"]
+        np.testing.assert_allclose(again, wrong, atol=1e-12)
+
+
 TRACE = ["--x", "0.5,1;0.2,-1", "--h", "0.1,0.2", "--c", "1,-1", "--preset", "random"]
 
 

@@ -17,8 +17,9 @@ from lstm_cli.cell.cells import VARIANTS, Cell, cell_named, parse_table
 from lstm_cli.cell.notation import UNICODE
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
-from lstm_cli.show.worked import grouped, known_at
-from lstm_cli.show.worked_sentences import Teller
+from lstm_cli.show.arithmetic import known_at
+from lstm_cli.show.sentences import Teller
+from lstm_cli.show.worked import grouped
 from tests.commands.exercise.test_exercise import EVIL, assert_balanced, evil_cell
 from tests.commands.test_schemas import validator
 from tests.conftest import random_arrays, random_inputs
@@ -64,7 +65,7 @@ forget gate
   z_f[1] = W_f[1] · [h_{t−1}, x_t] + b_f[1]
          = 1·0.5 + 1·0.3 + 0·(8 numbers) + 0 = 0.8
   f_t[1] = σ(z_f[1]) = σ(0.8) = 1 / (1 + e^(−0.8)) = 0.689974
-  keeps 69 % of the old 0.2, that is 0.138
+  keeps 69 % of the old 0.2, that is 0.1380
 
 cell state
   C_t[1] = f_t[1]·C_{t−1}[1] + i_t[1]·C̃_t[1]
@@ -327,9 +328,9 @@ def sentences(*options: object) -> dict[str, str]:
 def test_sentences_are_made_of_the_numbers() -> None:
     """Each gate says its share, of what, and what that comes to."""
     assert sentences(*QUESTION, "--c", "0.1,0.2,-0.3,0.4,0.1") == {
-        "f": "keeps 69 % of the old 0.2, that is 0.138",
-        "i": "writes 69 % of the candidate 0.664, that is 0.4582",
-        "g": "pushes up, by 0.664 if all of it is let in",
+        "f": "keeps 69 % of the old 0.2, that is 0.1380",
+        "i": "writes 69 % of the candidate 0.6640, that is 0.4582",
+        "g": "pushes up, by 0.6640 if all of it is let in",
         "o": "shows 69 % of tanh(C_t) = 0.5343, that is 0.3687",
         "c": "rises from 0.2 to 0.5962",
         "h": "0.3687 goes out, and in again at the next step",
@@ -342,7 +343,7 @@ SAID: dict[str, tuple[list[str], str, str]] = {
     "falls": (["--preset", "zeros", "--c", "1,0,0,0,0", "--unit", "0"], "c", "falls from 1 to 0.5"),
     "no candidate": (["--preset", "zeros"], "g", "proposes nothing: it is 0"),
     "nearly all": (["--forget-bias", "20", "--c", "1,1,1,1,1"], "f",
-                   "keeps nearly 100 % of the old 1, that is 1"),
+                   "keeps nearly 100 % of the old 1, that is 1.0000"),
     "no share": (["--activations", "affine(2,1),tanh,tanh", "--c", "1,1,1,1,1", "--unit", "1"], "f",
                  "keeps the old 1 times 2.6, that is 2.6"),
     "another activation": (["--activations", "sigmoid,tanh,softsign"], "o",

@@ -14,6 +14,7 @@ import pytest
 from rich.cells import cell_len
 
 from lstm_cli.base.errors import UsageError
+from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.equations import FUNCTIONS
 from lstm_cli.cell.grad import grad_table
 from lstm_cli.cell.presets import PRESETS
@@ -283,11 +284,11 @@ def test_an_example_can_be_repeated(word: Word) -> None:
         if symbol not in steps[0]:
             continue
         if len(steps) == 1:
-            texts = [f"{value:.6f}".rstrip("0").rstrip(".") for value in steps[0][symbol]]
+            texts = [decimals(value, 6) for value in steps[0][symbol]]
             expected = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
             assert re.search(rf" = {re.escape(expected)}(  |\n)", shown), symbol
         else:
-            texts = [f"{step[symbol][0]:.4f}".rstrip("0").rstrip(".") for step in steps]
+            texts = [decimals(step[symbol][0], 4) for step in steps]
             assert re.search(r"\s+".join(map(re.escape, texts)) + "\n", shown), symbol
 
 
@@ -312,7 +313,7 @@ def test_the_usual_example_is_right() -> None:
     text = " ".join(text_of("forget-gate").split())
     assert f"f_t = σ(z_f) = {f:.6f} forget gate" in text
     assert f"i_t ⊙ C̃_t = {c:.6f} cell state" in text
-    assert f"Of the old 0.2 the gate keeps {100 * f:.0f} %, that is {0.2 * f:.3f}." in text
+    assert f"Of the old 0.2 the gate keeps {100 * f:.1f} %, that is {0.2 * f:.4f}." in text
     assert f"new cell state, {c - 0.2 * f:.4f}, is written" in text
 
 
@@ -323,7 +324,7 @@ def test_the_usual_example_is_right() -> None:
         ("cell-clip", "the clip holds it at 1."),
         ("initial-state", "whatever the forget gate is, it keeps 0."),
         ("pre-activation", "the sum is 0.5 + 0.3 = 0.8."),
-        ("coupled-gates", f"{100 * sigmoid(0.8):.0f} % is written, so {100 * sigmoid(-0.8):.0f} %"),
+        ("coupled-gates", f"{100 * sigmoid(0.8):.1f} % is written, so {100 * sigmoid(-0.8):.1f} %"),
         ("forget-bias", f"The gate keeps {100 * sigmoid(1.8):.1f} % of the old 0.2."),
     ],
 )

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.foreign import sheet_cell
 from lstm_cli.commands.grade import grader
 from lstm_cli.commands.grade.answers import MAX_LINE, column_of
 from lstm_cli.commands.grade.gradebook import grade
 from lstm_cli.commands.grade.parse_numbers import read_cell, read_number
 from lstm_cli.commands.grade.reading import read_answers
 from lstm_cli.commands.grade.results import Grade
-from lstm_cli.commands.grade.show import text_cell
 from lstm_cli.commands.grade.summary import Summary
 from lstm_cli.engine.agreement import room_of
 from lstm_cli.engine.run import Trace
@@ -601,7 +601,7 @@ def test_no_cell_of_the_csv_is_a_formula(room: Classroom) -> None:
 )
 def test_no_text_becomes_a_formula(text: str) -> None:
     """Whatever stands in a cell, what goes out starts no formula and steers nothing."""
-    out = text_cell(text)
+    out = sheet_cell(text)
     assert_no_formula(table([[out]]))
     assert not any(ord(c) < 32 for c in out)
 

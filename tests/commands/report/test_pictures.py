@@ -301,7 +301,7 @@ def test_labels_are_shown_and_never_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"symbols": ("f", "q")}, "no row 'q'"),
+        ({"symbols": ("f", "q")}, "does not compute 'q'"),
         ({"kind": "gif"}, "unknown picture kind 'gif'"),
         ({"what": "pie"}, "unknown picture form 'pie'"),
         ({"width_cm": 0.5}, "0.5 cm wide"),

@@ -154,7 +154,7 @@ def test_a_picture_says_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_a_stack_has_a_circuit_for_each_of_its_runs(tmp_path: Path) -> None:
-    """--which chooses the layer and direction; without it, it is the last layer's."""
+    """--layer and --direction choose the run; without them it is the last layer's first."""
     arrays = {}
     rng = np.random.default_rng(0)
     for layer, wide in ((0, 2), (1, 6)):
@@ -167,11 +167,11 @@ def test_a_stack_has_a_circuit_for_each_of_its_runs(tmp_path: Path) -> None:
     np.savez(weights, **arrays)
     path = tmp_path / "cell.svg"
     common = ["report", "--x", "1,2;3,4", "-w", str(weights), "-o", str(path)]
-    assert cli(*common, "--which", "1").code == 0
+    assert cli(*common, "--layer", "0", "--direction", "backward").code == 0
     assert "layer 0 backward" in path.read_text()
     assert cli(*common).code == 0
     assert "layer 1 forward" in path.read_text()
-    assert cli(*common, "--which", "4").err.startswith("error: --which 4 is outside 0 to 3")
+    assert cli(*common, "--layer", "4").err.startswith("error: --layer 4 is outside 0 to 1")
     page_ = tmp_path / "page.html"
     assert cli("report", "--x", "1,2;3,4", "-w", str(weights), "-o", str(page_)).code == 0
     runs = data_of(page_.read_text())["runs"]
@@ -183,12 +183,12 @@ def test_a_stack_has_a_circuit_for_each_of_its_runs(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "needs a file"),
-        (["-o", "x.gif"], "unknown format 'gif'"),
+        (["-o", "x.gif"], "unknown suffix '.gif'"),
         (["-o", "x"], "'x' has no suffix"),
         (["-o", "cell.png"], "a circuit cannot be written as png"),
         (["-o", "page.html", "--picture", "lines"], "--picture has no effect on a page"),
-        (["-o", "cell.svg", "--symbols", "f"], "--symbols has no effect on a circuit"),
-        (["-o", "gates.svg", "--which", "0"], "--which has no effect on strips"),
+        (["-o", "cell.svg", "--only", "f"], "--only has no effect on a circuit"),
+        (["-o", "page.html", "--layer", "0"], "--layer has no effect on a page"),
         (["-o", "gates.svg", "--theme", "auto"], "only a circuit can have both themes"),
         (["-o", "cell.svg", "--unit", "0,1"], "--unit selects 2, but a circuit shows one"),
         (["-o", "cell.svg", "--unit", "9"], "'9' is outside 0 to 4"),

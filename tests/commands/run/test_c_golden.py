@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_cli.base.c_text import array_lines, comment, guard, identifier
+from lstm_cli.base.c_text import array_lines, guard, identifier
+from lstm_cli.base.foreign import c_comment
 from lstm_cli.formats.read import read_weights
 from tests.tools import ROOT, assert_refused, call
 
@@ -110,7 +111,7 @@ def test_foreign_text_stays_in_its_comment(tmp_path: Path) -> None:
 @given(st.text())
 def test_a_comment_closes_where_it_ends(text: str) -> None:
     """A comment has one end, no beginning within, one line, and ASCII only."""
-    made = comment(text)
+    made = c_comment(text)
     assert made.startswith("/* ")
     assert made.endswith(" */")
     assert "*/" not in made[2:-2]
@@ -122,9 +123,9 @@ def test_a_comment_closes_where_it_ends(text: str) -> None:
 
 def test_a_comment_keeps_what_is_harmless() -> None:
     """Equations stand in comments as they are."""
-    assert comment("c = f * c_prev + i * g / 2") == "/* c = f * c_prev + i * g / 2 */"
-    assert comment("what??/ why???") == "/* what? ?/ why? ? ? */"
-    assert comment("a*/b/*c*/*d") == "/* a* /b/ *c* / *d */"
+    assert c_comment("c = f * c_prev + i * g / 2") == "/* c = f * c_prev + i * g / 2 */"
+    assert c_comment("what??/ why???") == "/* what? ?/ why? ? ? */"
+    assert c_comment("a*/b/*c*/*d") == "/* a* /b/ *c* / *d */"
 
 
 def numbers(text: str, name: str) -> object:

@@ -191,7 +191,7 @@ def test_the_table_says_what_matters() -> None:
     assert "first overflow: x[0] at t = 2 is 20; Q3.12 goes from -8 to 7.99976" in out
     assert "step 2 of 2, in integers" in out
     (row,) = [line.split() for line in out.splitlines() if line.startswith("x  ")]
-    assert row == ["x", "input", "Q3.12", "12", "4.92e+04", "[0]", "t", "=", "2", "1", "…", "20",
+    assert row == ["x", "input", "Q3.12", "12.0", "4.92e+04", "[0]", "t", "=", "2", "1", "…", "20",
                    "Q5.10", "1"]  # fmt: skip
     (row,) = [line.split() for line in out.splitlines() if line.startswith("x[0]")]
     assert row == ["x[0]", "32767", "7.999756", "20", "-49153.00"]

@@ -802,7 +802,7 @@ def test_a_path_stays_valid_from_the_new_folder(tmp_path: Path) -> None:
     """Weights in a file are named as seen from where the new sample lies."""
     target = tmp_path / "deep" / "better.json"
     target.parent.mkdir()
-    answer = call("vet", SAMPLES / "parity.json", "-o", target, "--json")
+    answer = call("vet", SAMPLES / "parity.json", "--stronger", target, "--json")
     assert answer.code == 0
     assert not Path(json.loads(target.read_text())["weights"]).is_absolute()
     assert call("batch", target, "--check").code == 0
@@ -844,7 +844,7 @@ def test_a_stronger_vector_keeps_the_cell(
     sample = tmp_path / "weak.json"
     sample.write_text(json.dumps({**bare, "expected": {"h": answer["h"]}}))
     better = tmp_path / "better.json"
-    done = call("vet", sample, *options, "-o", better, "--json")
+    done = call("vet", sample, *options, "--stronger", better, "--json")
     assert done.code == 0, done.err
     stronger = done.json["stronger"]
     assert stronger["strength"] == 100.0, stronger["blind"]
@@ -866,7 +866,7 @@ def test_a_convention_of_the_command_line_is_kept(tmp_path: Path) -> None:
     (right,) = call("batch", "-", *option, stdin=json.dumps(document)).lines
     sample = tmp_path / "sample.json"
     sample.write_text(json.dumps({**document, "expected": {"h": right["h"]}}))
-    assert call("vet", sample, *option, "-o", tmp_path / "better.json").code == 0
+    assert call("vet", sample, *option, "--stronger", tmp_path / "better.json").code == 0
     better = json.loads((tmp_path / "better.json").read_text())
     assert (better["convention"], better["weights"]) == ("joined-xh", weights)
     assert call("vet", tmp_path / "better.json", "--min-strength", 100).code == 0
@@ -887,8 +887,8 @@ def test_weights_of_a_named_layer_are_replaced(tmp_path: Path) -> None:
         {**document, "h": [[0.0] * 2], "c": [[0.0] * 2]}, ["h"])["expected"]}  # fmt: skip
     sample = tmp_path / "sample.json"
     sample.write_text(json.dumps(given))
-    options = ["--weights", path, "--layer", "b", "--convention", "onnx"]
-    done = call("vet", sample, *options, "-o", tmp_path / "better.json", "--json")
+    options = ["--weights", path, "--lstm", "b", "--convention", "onnx"]
+    done = call("vet", sample, *options, "--stronger", tmp_path / "better.json", "--json")
     assert done.json["stronger"]["new_weights"] is True
     assert done.json["stronger"]["old_weights_hide"] == []
     assert call("vet", tmp_path / "better.json", "--min-strength", 100).code == 0
@@ -906,7 +906,7 @@ def test_a_cell_of_one_s_own_can_be_vetted(tmp_path: Path) -> None:
     given.write_text(json.dumps({**document, "expected": {"h": right["h"]}}))
     folder = tmp_path / "deeper"
     folder.mkdir()
-    done = call("vet", given, "-o", folder / "better.json", "--json")
+    done = call("vet", given, "--stronger", folder / "better.json", "--json")
     suite = done.json["suites"][0]
     assert suite["orders_applicable"] == 0
     assert {each["kind"] for each in suite["blind"]} == {"states", "sequence"}
@@ -918,7 +918,7 @@ def test_too_many_new_weights_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
     """A large model's weights are not written into a sample."""
     monkeypatch.setattr(written, "MOST_NUMBERS", 90)
     (tmp_path / "large.json").write_text(json.dumps(weakened("gates-alike")))
-    answer = call("vet", tmp_path / "large.json", "-o", tmp_path / "better.json")
+    answer = call("vet", tmp_path / "large.json", "--stronger", tmp_path / "better.json")
     assert_refused(answer, 3, "new weights would take 96 numbers", "at most 90")
     assert not (tmp_path / "better.json").exists()
 
@@ -961,7 +961,7 @@ def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
     runs: list[list[object]] = [
         [SAMPLES / "hand.json"],
         [SAMPLES / "hand.json", "--list"],
-        [few_of_onnx(tmp_path), "-o", tmp_path / "better.jsonl"],
+        [few_of_onnx(tmp_path), "--stronger", tmp_path / "better.jsonl"],
         [SAMPLES / "hand.json", SAMPLES / "question.json", broken],
     ]
     for arguments in runs:
@@ -1009,16 +1009,16 @@ REFUSED: list[tuple[list[object], int, str]] = [
     ([SAMPLES / "hand.json", "--atol", "-1"], 2, "--atol is -1"),
     ([SAMPLES / "hand.json", "--atol", "nan"], 2, "--atol is nan"),
     ([SAMPLES / "hand.json", "--min-strength", "101"], 2, "not in the range"),
-    ([SAMPLES / "hand.json", "-o", "better.npz"], 2, "-o better.json"),
+    ([SAMPLES / "hand.json", "--stronger", "better.npz"], 2, "--stronger better.json"),
     (
-        [SAMPLES / "hand.json", SAMPLES / "parity.json", "-o", "b.json"],
+        [SAMPLES / "hand.json", SAMPLES / "parity.json", "--stronger", "b.json"],
         2,
         "one file, but there are 2",
     ),
     ([SAMPLES / "hand.json", "--allow-external-data"], 2, "--weights"),
     ([SAMPLES / "hand.json", "--seed", "1"], 2, "--preset"),
     ([SAMPLES / "hand.json", "--preset", "ones", "--weights", "x.npz"], 2, "both given"),
-    ([SAMPLES / "hand.json", "-o", "/no/such/folder/b.json"], 5, "cannot write"),
+    ([SAMPLES / "hand.json", "--stronger", "/no/such/folder/b.json"], 5, "cannot write"),
     (["nothing*.json"], 3, "no sample files"),
 ]
 
@@ -1091,8 +1091,8 @@ def test_list_shows_what_is_seen_too() -> None:
 
 
 def test_a_vector_can_go_to_stdout() -> None:
-    """With -o - the vector alone is on stdout, ready for `batch --check`."""
-    answer = call("vet", "-", "-o", "-", stdin=json.dumps(one_step_from_zero()))
+    """With --stronger - the vector alone is on stdout, ready for `batch --check`."""
+    answer = call("vet", "-", "--stronger", "-", stdin=json.dumps(one_step_from_zero()))
     assert (answer.code, answer.err) == (0, "")
     assert call("batch", "-", "--check", stdin=answer.raw).code == 0
 
@@ -1108,7 +1108,7 @@ def test_hostile_names_steer_nothing(name: str, tmp_path: Path) -> None:
     good.write_text(json.dumps({**one_step_from_zero(), "id": name}))
     bad.write_text(json.dumps({"id": name, "x": [1], "expected": {name: [1]}}))
     for arguments in ([good], [bad], [good, bad], [good, "-f", "markdown"],
-                      [good, "-o", tmp_path / f"better{name}"], [good, "--json"]):  # fmt: skip
+                      [good, "--stronger", tmp_path / f"better{name}"], [good, "--json"]):  # fmt: skip
         answer = call("vet", *arguments, env={"COLUMNS": "200"})
         assert "this is a bug" not in answer.err
         assert_tame(answer)
@@ -1135,3 +1135,20 @@ def test_every_mistake_can_be_made_in_every_cell() -> None:
         made = outcomes(right, claims, vetted_mistakes())
         assert len(made) > 50
         assert all(each.excess * EXACT >= 0 for each in made)
+
+
+def test_gates_go_by_their_parts(tmp_path: Path) -> None:
+    """A candidate by the letter f is no gate that is shut, and none is told of by a bare letter."""
+    cell = tmp_path / "own.toml"
+    cell.write_text(
+        'base = "lstm"\n[edit]\nf = "tanh(z_f)"\ng = "sigmoid(z_g)"\nc = "i * c_prev + g * f"\n'
+    )
+    sample = tmp_path / "sample.json"
+    sample.write_text(json.dumps({
+        "id": "a", "x": [[0.1, 0.2]], "cell": str(cell), "weights": {"preset": "zeros"},
+        "expected": {"h": [0.0, 0.0], "c": [0.0, 0.0]},
+    }))  # fmt: skip
+    (suite,) = call("vet", sample, "--json").json["suites"]
+    told = " ".join(each["sentence"] for each in suite["causes"])
+    assert "the candidate is 0 at every step" in told
+    assert "shut or wide open" not in told

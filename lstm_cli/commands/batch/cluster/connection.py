@@ -10,7 +10,8 @@ import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
-from lstm_cli.base.errors import UsageError, safe, shell_word
+from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.foreign import shell_word
 from lstm_cli.base.version import __version__
 from lstm_cli.commands.batch.cluster.runner import Cluster, ClusterError
 

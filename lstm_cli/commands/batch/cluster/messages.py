@@ -15,6 +15,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.remote import place_of
 from lstm_cli.samples import BadSample, Chunk, Columns, Lines, Objects, Origin, Rows
@@ -43,7 +44,7 @@ def pack(chunk: Chunk) -> Message:
         case Rows():
             body = {"text": _text([chunk.header, chunk.raw])}
         case Objects():
-            errors = {n: (one.id, one.error.as_record()) for n, one in enumerate(chunk.raw)
+            errors = {n: (one.id.text, one.error.as_record()) for n, one in enumerate(chunk.raw)
                       if isinstance(one, BadSample)}  # fmt: skip
             objects = [None if n in errors else one for n, one in enumerate(chunk.raw)]
             body = {"errors": errors, "text": _text(objects)}
@@ -71,7 +72,7 @@ def unpack(message: Message) -> Chunk:
         case "Objects":
             objects = json.loads(text)
             for number, (name, record) in message["errors"].items():
-                objects[number] = BadSample(name, unpack_error(record))
+                objects[number] = BadSample(Foreign.of(name), unpack_error(record))
             return Objects(origin, numbers, objects)
         case _:
             lists, common = json.loads(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.cell.notation import number_text
+from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.presets import preset_model, sizes_of
 from lstm_cli.commands.explain.glossary.word import Example, Rows, Word
 from lstm_cli.engine.run import Trace, run
@@ -49,11 +49,11 @@ def _state(numbers: tuple[float, ...]) -> Array | None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else number_text(value)
+    return "" if value is None else shortest(value)
 
 
 def _row(numbers: tuple[float, ...]) -> str:
-    return ",".join(number_text(each) for each in numbers)
+    return ",".join(shortest(each) for each in numbers)
 
 
 def _rows(rows: Rows) -> str:

@@ -20,15 +20,15 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, safe
 from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Apply, Node, function_named
+from lstm_cli.cell.equations import Apply, Name, Node, Number, function_named
 from lstm_cli.cell.notation import UNICODE, Notation, write
-from lstm_cli.commands.report.page.tokens import tokens_of, tree_json
 from lstm_cli.commands.report.svg import RULES, circuit_svg, page_variables
 from lstm_cli.engine.run import LayerTrace, Trace, rounded
 from lstm_cli.show.circuit import draw
 from lstm_cli.show.circuit_parts import Drawing
 from lstm_cli.show.colours import NOT_FINITE, RAMPS, scale_of
 from lstm_cli.show.rows import INPUT_LABELS, definitions, equation_text
+from lstm_cli.show.scalars import GATHERED, MOST_TERMS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 # A larger page is slow to open; a browser holds its numbers twice.
 MAX_BYTES = 64 * 2**20
 # The script's files in dependency order.
-SCRIPTS = ("arithmetic.js", "model.js", "words.js", "circuit.js", "strips.js", "sliders.js",
-           "page.js")  # fmt: skip
+SCRIPTS = ("numbers.js", "arithmetic.js", "model.js", "worked.js", "words.js", "circuit.js",
+           "strips.js", "sliders.js", "page.js")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _check_size(trace: Trace) -> None:
         raise UsageError(
             f"the page would take about {size / 2**20:.0f} MB, more than {MAX_BYTES // 2**20}",
             where="report",
-            hint="--steps shortens a long run; --layer selects from a file; a picture (.svg, .png) "
+            hint="--steps shortens a long run; --lstm selects from a file; a picture (.svg, .png) "
             "has no such limit",
         )
 
@@ -195,8 +195,7 @@ def _cell(cell: Cell, notation: Notation) -> dict[str, Any]:
     drawing = draw(cell)
     rows = [
         {"symbol": row.symbol, "shown": written[row.symbol][0], "label": safe(row.label),
-         "equation": written[row.symbol][1], "tree": tree_json(row.expression),
-         "stages": tokens_of(row.expression, notation)}
+         "equation": written[row.symbol][1], "tree": tree_json(row.expression)}
         for row in cell.equations
     ]  # fmt: skip
     inputs = [
@@ -207,20 +206,32 @@ def _cell(cell: Cell, notation: Notation) -> dict[str, Any]:
         "name": safe(cell.name),
         "inputs": inputs,
         "rows": rows,
-        "parts": _parts(drawing, cell, notation),
+        "parts": _parts(drawing, cell),
         "functions": _functions(cell),
+        "rules": _rules(notation),
     }
 
 
-def _parts(drawing: Drawing, cell: Cell, notation: Notation) -> dict[str, Any]:
+def _rules(notation: Notation) -> dict[str, Any]:
+    """Return how a number is worked out: what the terminal's working goes by too."""
+    return {
+        "split": notation == "split",
+        "mostTerms": MOST_TERMS,
+        "gathered": GATHERED,
+        "operators": dict(UNICODE.operators),
+        "functions": dict(UNICODE.functions),
+        "scale": UNICODE.scale,
+    }
+
+
+def _parts(drawing: Drawing, cell: Cell) -> dict[str, Any]:
     """Return the expressions in the circuit that have no row in the table."""
     known = {*cell.symbols, *INPUT_LABELS}
     return {
-        key: {"equation": write(node, UNICODE), "tree": tree_json(node),
-              "stages": tokens_of(node, notation)}
+        key: {"equation": write(node, UNICODE), "tree": tree_json(node)}
         for key, node in drawing.nodes.items()
         if key not in known
-    }  # fmt: skip
+    }
 
 
 def _functions(cell: Cell) -> dict[str, Any]:
@@ -232,11 +243,25 @@ def _functions(cell: Cell) -> dict[str, Any]:
             function = function_named(name)
             inside = function.body or function.formula
             if inside is not None and name not in found:
+                opens = function.textbook or function.body  # what a working goes on with
                 found[name] = {"parameters": list(function.parameters),
                                "defaults": list(function.defaults),
-                               "tree": tree_json(inside)}  # fmt: skip
+                               "tree": tree_json(inside),
+                               "opens": tree_json(opens) if opens else None,
+                               "textbook": function.textbook is not None}  # fmt: skip
                 waiting.append(inside)
     return found
+
+
+def tree_json(node: Node) -> Any:
+    """Return a tree as JSON: a number, a name, or `[function, argument, …]`."""
+    match node:
+        case Number(value):
+            return value
+        case Name(name):
+            return name
+        case Apply(function, arguments):
+            return [function, *map(tree_json, arguments)]
 
 
 def _applied(node: Node) -> list[str]:
@@ -265,7 +290,14 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
         "h": _packed(each.values["h"]),
         "c": _packed(each.values["c"]),
         "scales": _scales(each),
+        "usual": {symbol: _usual(values) for symbol, values in each.values.items()},
     }
+
+
+def _usual(values: Array) -> list[float]:
+    """Return the median of each unit over time, beside which a single step can stand out."""
+    finite = np.where(np.isfinite(values), values, 0.0)
+    return [float(each) for each in np.sort(finite, axis=0)[len(finite) // 2]]
 
 
 def _scales(each: LayerTrace) -> dict[str, Any]:

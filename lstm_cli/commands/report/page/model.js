@@ -15,6 +15,7 @@ class Run {
   constructor(raw, cell, single) {
     Object.assign(this, { cell, single });
     ({ title: this.title, steps: this.steps, backward: this.backward, scales: this.scales } = raw);
+    this.usual = raw.usual;
     this.raw = raw;
     this.parameters = Object.fromEntries(
       Object.entries(raw.parameters).map(([name, packed]) => {

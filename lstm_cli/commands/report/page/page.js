@@ -117,12 +117,9 @@ function showWorked() {
   if (found.label) title.append(` · ${found.label}`);
   const formula = found.shown && found.equation ? `${found.shown} = ${found.equation}` : "";
   $("#worked .formula").replaceChildren(...named(formula, document));
-  const stages = there && found.stages ? now.stages(found) : [];
-  if (there) stages.push(now.text(now.at(vector)));
-  else stages.push(`nothing: it ends at ${vector.length - 1}`);
-  const distinct = stages.filter((text, i) => text !== stages[i - 1]);
+  const stages = there ? now.stages(found.tree, vector) : [`nothing: it ends at ${vector.length - 1}`];
   $("#worked .stages").replaceChildren(
-    ...distinct.map((text) => element("li", { textContent: text })),
+    ...stages.map((text) => element("li", { textContent: text })),
   );
   circuit().mark(key);
   for (const line of document.querySelectorAll("#rows tbody tr")) {
@@ -209,6 +206,7 @@ function putBack() {
 
 function buildStrips() {
   const run = current();
+  delete document.body.dataset.painted;
   const rows = [...run.cell.inputs, ...run.cell.rows].filter(
     ({ symbol }) => !symbol.startsWith("z_") && !symbol.endsWith("_prev"),
   );
@@ -222,12 +220,14 @@ function buildStrips() {
     name.append(element("small", { textContent: units === 1 ? "1 unit" : `0 … ${units - 1}` }));
     const line = element("div", { className: "strip" }, name, holder);
     line.dataset.symbol = symbol;
-    const strip = new Strip(holder, symbol, run.scales[symbol], colours, { choose: go, read });
-    strip.size(units, run.steps);
-    return [strip, line];
+    const look = { scale: run.scales[symbol], usual: run.usual[symbol] };
+    const strip = new Strip(holder, symbol, look, colours, { choose: go, read });
+    return [strip, line, units];
   });
   strips = holders.map(([strip]) => strip);
   $("#strips .grid").replaceChildren(...holders.map(([, line]) => line));
+  for (const [strip, , units] of holders) strip.size(units, run.steps);
+  read(null);
   showLegend();
   cancelAnimationFrame(painting);
   paint(run, 1);
@@ -239,8 +239,9 @@ function paint(run, from) {
   let t = from;
   for (; t <= run.steps && performance.now() < until; t += 1) {
     const values = run.at(t);
-    for (const strip of strips) strip.paint(t, values[strip.symbol]);
+    for (const strip of strips) strip.put(t, values[strip.symbol]);
   }
+  for (const strip of strips) strip.paint();
   const onwards = () => guarded("#strips", () => paint(run, t));
   if (t <= run.steps) painting = requestAnimationFrame(onwards);
   else document.body.dataset.painted = String(view.run);
@@ -266,7 +267,9 @@ function showLegend() {
 function read(symbol, t, unit) {
   const text = $("#reading");
   if (symbol === null) {
-    text.textContent = "A row a unit, a column a step. Click to go there.";
+    const many = current().steps > (strips[0]?.columns ?? Infinity);
+    const column = many ? "the one of a few steps that stands out most" : "a step";
+    text.textContent = `A row a unit, a column ${column}. Click to go there.`;
     return;
   }
   const value = current().at(t)[symbol][unit];
@@ -358,6 +361,14 @@ document.addEventListener("keydown", (event) => {
   if (!act) return;
   event.preventDefault();
   act();
+});
+
+let width = innerWidth;
+addEventListener("resize", () => {
+  if (innerWidth === width) return;
+  width = innerWidth;
+  guarded("#strips", buildStrips);
+  for (const strip of strips) strip.move(view.t, view.unit);
 });
 
 $("#play").addEventListener("click", play);

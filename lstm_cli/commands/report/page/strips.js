@@ -27,9 +27,14 @@ class Colours {
   }
 }
 
+// So many pixels high is a strip at most; a strip of a few units has more of them a unit.
+const MOST_ROWS = 132;
+
 class Strip {
-  constructor(holder, symbol, scale, colours, events) {
-    Object.assign(this, { symbol, scale, colours });
+  // usual: what each unit mostly is. Where several steps or units share a pixel, the number farthest
+  // from it is shown: a single step of thousands that stands out is seen.
+  constructor(holder, symbol, { scale, usual }, colours, events) {
+    Object.assign(this, { symbol, scale, usual, colours });
     this.canvas = holder.querySelector("canvas");
     this.cursor = holder.querySelector(".cursor");
     const place = (event) => this.placeOf(event);
@@ -39,17 +44,32 @@ class Strip {
   }
 
   size(units, steps) {
-    Object.assign(this, { units, steps });
-    Object.assign(this.canvas, { width: steps, height: units });
-    this.canvas.style.height = `${Math.max(14, Math.min(132, units * 11))}px`;
+    const { canvas } = this;
+    const columns = Math.max(1, Math.min(steps, canvas.clientWidth));
+    const rows = Math.min(units, MOST_ROWS);
+    Object.assign(this, { units, steps, columns, rows });
+    Object.assign(canvas, { width: columns, height: rows });
+    canvas.style.height = `${Math.max(14, Math.min(MOST_ROWS, units * 11))}px`;
+    this.image = new ImageData(columns, rows);
+    this.far = new Float64Array(rows * columns).fill(-1);
+    this.shown = new Array(rows * columns); // the step and the unit that are shown
   }
 
-  paint(t, vector) {
-    const image = new ImageData(1, this.units);
+  put(t, vector) {
+    const column = Math.floor(((t - 1) * this.columns) / this.steps);
     for (let unit = 0; unit < this.units; unit += 1) {
-      image.data.set([...this.colours.rgb(this.scale, vector[unit]), 255], unit * 4);
+      const value = vector[unit];
+      const far = Number.isFinite(value) ? Math.abs(value - this.usual[unit]) : Infinity;
+      const place = Math.floor((unit * this.rows) / this.units) * this.columns + column;
+      if (far <= this.far[place]) continue;
+      this.far[place] = far;
+      this.shown[place] = [t, unit];
+      this.image.data.set([...this.colours.rgb(this.scale, value), 255], place * 4);
     }
-    this.canvas.getContext("2d").putImageData(image, t - 1, 0);
+  }
+
+  paint() {
+    this.canvas.getContext("2d").putImageData(this.image, 0, 0);
   }
 
   move(t, unit) {
@@ -65,9 +85,8 @@ class Strip {
     const box = this.canvas.getBoundingClientRect();
     const part = (at, length, count) =>
       Math.min(count - 1, Math.max(0, Math.floor((at / length) * count)));
-    return [
-      part(event.clientX - box.left, box.width, this.steps) + 1,
-      part(event.clientY - box.top, box.height, this.units),
-    ];
+    const column = part(event.clientX - box.left, box.width, this.columns);
+    const line = part(event.clientY - box.top, box.height, this.rows);
+    return this.shown[line * this.columns + column] ?? [1, 0];
   }
 }

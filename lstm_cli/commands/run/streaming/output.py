@@ -23,7 +23,7 @@ from lstm_cli.commands.run.streaming.progress import RunProgress, chosen_steps, 
 from lstm_cli.commands.run.streaming.spool import Spool
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.rows import View
+from lstm_cli.show.rows import View, shown_layers
 
 Piece = str | bytes
 # So much of an archive goes out at a time.
@@ -100,13 +100,13 @@ def _lines(writing: _Writing, head: str, lines: text.Lines) -> Iterator[Piece]:
     """Yield lines of steps, the first layer's at once and the others' behind it."""
     yield head
     for before, trace, times in writing.parts():
-        for place, each in enumerate(trace.layers):
+        for place, each in enumerate(shown_layers(trace, writing.view)):
             made = "".join(lines(each, times, writing.view, trace.dtype, before))
             if place:
                 writing.spool.append(f"layer {place}", made.encode())
             else:
                 yield made
-    for place in range(1, len(writing.first.layers)):
+    for place in range(1, len(shown_layers(writing.first, writing.view))):
         yield from writing.spool.read(f"layer {place}")
 
 
@@ -138,7 +138,7 @@ def _json(writing: _Writing) -> Iterator[Piece]:
         return made
 
     for before, trace, times in writing.parts():
-        for place, each in enumerate(trace.layers):
+        for place, each in enumerate(shown_layers(trace, writing.view)):
             records = text.json_steps(each, times, writing.view, trace.dtype, before)
             made = joined(place, records)
             if place:
@@ -147,7 +147,7 @@ def _json(writing: _Writing) -> Iterator[Piece]:
                 yield made
         writing.spool.append("output", trace.output.tobytes())
         counts.append(trace.steps)
-    for place in range(1, len(writing.first.layers)):
+    for place in range(1, len(shown_layers(writing.first, writing.view))):
         if place in started:
             yield separator
         yield from writing.spool.read(f"layer {place}")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lstm_cli.base.address import choose
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine.run import Trace
-from lstm_cli.show.rows import View, choose, chosen_units
+from lstm_cli.show.rows import View, check_symbols, chosen_units, shown_layers
 
 
 @dataclass
@@ -72,4 +73,5 @@ def widened(view: View, trace: Trace) -> View:
     widest = max(v.shape[-1] for each in trace.layers for v in each.values.values())
     view = replace(view, widest=int(widest))
     chosen_units(view, view.widest)
+    check_symbols(view.symbols, trace, shown_layers(trace, view))
     return view

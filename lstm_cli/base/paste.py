@@ -1,0 +1,72 @@
+"""Commands that are proposed: a shell that gets them as they stand does what is said of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+
+from lstm_cli.base.foreign import shell_word
+
+PROGRAM = "lstm-step"
+# A word as `shell_word` writes it: parts in quotes, in which there may be blanks, and others.
+_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
+
+
+class FileName(str):
+    """The name of a file or its URL, as it was given."""
+
+
+class CommandLine(str):
+    """A command line whose words are quoted."""
+
+
+def command(*words: object) -> CommandLine:
+    """Return a command line of `lstm-step`; files are `FileName`s or paths among the words."""
+    return CommandLine(" ".join([PROGRAM, *(_word(word) for word in words if word != "")]))
+
+
+def _word(word: object) -> str:
+    return shell_word(word, file=isinstance(word, (FileName, PurePath)))
+
+
+def option_words(given: Mapping[str, object]) -> list[object]:
+    """Return the words of options: `True` is a flag; "", None and `False` are not given."""
+    words: list[object] = []
+    for name, value in given.items():
+        if value is True:
+            words.append(name)
+        elif value is not None and value is not False and value != "":
+            words += [name, value]
+    return words
+
+
+def rows_text(rows: Iterable[Iterable[float]]) -> str:
+    """Return rows of numbers as an option takes them: `1,2;3,4`."""
+    return ";".join(",".join(str(each).removesuffix(".0") for each in row) for row in rows)
+
+
+def wrapped(line: CommandLine, width: int) -> list[str]:
+    r"""Return a command as lines, all but the last with a `\` behind, of `width` where that goes.
+
+    No word is broken, and an option stays before its value where both fit.
+    """
+    lines = [""]
+    for part in _parts(line, width):
+        if lines[-1] and len(lines[-1]) + len(part) + 3 > width:
+            lines[-1] += " \\"
+            lines.append("  ")
+        lines[-1] += part if not lines[-1].strip() else f" {part}"
+    return lines if len(line) > width else [line]
+
+
+def _parts(line: CommandLine, width: int) -> list[str]:
+    """Return the words of a command, an option together with its value where they fit a line."""
+    parts: list[str] = []
+    for word in _WORD.findall(line):
+        fits = parts and len(parts[-1]) + len(word) + 5 <= width
+        if fits and parts[-1].startswith("-") and " " not in parts[-1] and word[:2] != "--":
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    return parts

@@ -1,0 +1,331 @@
+"""Tables that compute what the LSTM's family does, however they are written.
+
+A table of anybody's own may order its sums otherwise, name its rows and parameters as it likes,
+split `W @ [h_prev, x]`, let i keep and f write. What each part does is read off the rows of c and
+h; then the same weights stand in the terms of `traits`, which every framework's layout knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
+from lstm_cli.base.numbers import shortest
+from lstm_cli.cell.equations import Apply, Name, Node, Number, is_activation
+from lstm_cli.cell.notation import is_parameter, write
+from lstm_cli.cell.traits import Traits, build_cell, traits_of
+from lstm_cli.cell.weights import LstmWeights
+
+# A sum or product that rows of rows spell out; more parts are no LSTM's.
+MOST_PARTS = 8
+LINEAR = "affine(1, 0)"
+SUMS, PRODUCTS = ("+", "-", "neg"), ("*",)
+
+
+@dataclass(frozen=True)
+class _Term:
+    """One term of a pre-activation: `kind` is a place of `_PLACES`, "b", "p" or "constant"."""
+
+    kind: str
+    name: str
+    sign: float
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """A gate or the candidate: an activation of a sum.
+
+    Attributes:
+        activation: as `--activations` takes it.
+        clip: the limit of its pre-activation, 0 for none.
+        terms: what the pre-activation adds up.
+        rest: whether 1 less it is meant.
+    """
+
+    activation: str
+    clip: float
+    terms: frozenset[_Term]
+    constant: float
+    rest: bool = False
+
+
+def standard(weights: LstmWeights) -> LstmWeights:
+    """Return the same cell and weights in the terms of the LSTM's own table.
+
+    Raises:
+        InputError: the table computes something else; says what.
+    """
+    if traits_of(weights.cell) is not None:
+        return weights
+    try:
+        return _Reader(weights).standard()
+    except _Other as reason:
+        raise InputError(
+            f"cell {safe(weights.cell.name)} is not in the LSTM family: {reason}",
+            where=safe(weights.source),
+            hint="what can be converted is a table that computes what one of `list cells` does",
+        ) from None
+
+
+class _Other(Exception):
+    """The table computes something else."""
+
+
+def uncoupled(own: Traits, arrays: Mapping[str, Array]) -> tuple[Traits, dict[str, Array]] | None:
+    """Return a coupled cell as one with weights for all gates; None where there is none.
+
+    1 - σ(z) is σ(-z), so that the coupled gate's weights are the other's with the sign changed.
+    """
+    if not own.coupled or not _is_symmetric(own.activations[0]):
+        return None
+    free, tied = ("i", "f") if own.coupled == "coupled-forget" else ("f", "i")
+    made = dict(arrays) | {f"{kind}_{tied}": -arrays[f"{kind}_{free}"] for kind in "Wbp"
+                           if f"{kind}_{free}" in arrays}  # fmt: skip
+    if free == "f" and own.forget_bias:
+        made["b_i"] = made["b_i"] - own.forget_bias
+    return replace(own, coupled=""), made
+
+
+def _is_symmetric(activation: str) -> bool:
+    """Return whether 1 - act(z) is act(-z)."""
+    name, _, constants = activation.rstrip(")").partition("(")
+    beta = [float(each) for each in constants.split(",")[1:]]
+    return name in ("sigmoid", "hard_sigmoid_6") or (name == "hard_sigmoid" and beta in ([], [0.5]))
+
+
+class _Reader:
+    """Reads one table, from c and h down."""
+
+    def __init__(self, weights: LstmWeights) -> None:
+        self.weights, self.cell = weights, weights.cell
+        self.rows = {row.symbol: row.expression for row in self.cell.equations}
+
+    def standard(self) -> LstmWeights:
+        gates, cell_clip = self._cell_state()
+        gates["o"], output, arrays = self._hidden_state()
+        own = [gate for gate in gates.values() if gate is not None]
+        shares = {gate.activation for k, gate in gates.items() if gate is not None and k != "g"}
+        if len(shares) > 1:
+            named = ("none" if each == LINEAR else each for each in sorted(shares))
+            _refuse(f"its gates have different activations: {', '.join(named)}")
+        if len({gate.clip for gate in own}) > 1:
+            _refuse("it clips some pre-activations and not others")
+        if any(gate.rest for gate in own) and not all(map(_is_symmetric, shares)):
+            _refuse(f"1 less {', '.join(shares)} is no gate of its own")
+        for k, gate in gates.items():
+            if gate is not None:
+                arrays |= self._arrays(k, gate)
+        free, candidate = gates["f"], gates["g"]
+        assert candidate is not None  # _cell_state refuses a table without
+        traits = Traits(
+            coupled="coupled-forget" * (free is None) or "coupled-input" * (gates["i"] is None),
+            peephole=any(name.startswith("p_") for name in arrays),
+            projection="W_hr" in arrays,
+            projection_bias="b_hr" in arrays,
+            activations=(*shares, candidate.activation, output),  # type: ignore[arg-type] # o's is there
+            forget_bias=0.0 if free is None else _signed(free) * free.constant,
+            clip=candidate.clip,
+            cell_clip=cell_clip,
+        )
+        cell = build_cell(traits)
+        for name, dims in cell.parameters.items():  # a peephole that one gate has and others lack
+            if name.startswith("p_") and dims:
+                arrays.setdefault(name, np.zeros(self.weights.hidden_size))
+        return LstmWeights(cell, arrays, self.weights.source)
+
+    # ---- states
+
+    def _cell_state(self) -> tuple[dict[str, _Gate | None], float]:
+        """Return f, i and g, of which a coupled one is None, and the clip of c."""
+        limit, inner = self._clipped(self.rows["c"])
+        terms = self._parts(inner, SUMS)
+        products = [[node for node, _ in self._parts(term, PRODUCTS)] for term, _ in terms]
+        # The sum may be written either way round; what has c_prev as a factor is what is kept.
+        products.sort(key=lambda factors: Name("c_prev") not in factors)
+        shares = [Name("c_prev") in factors for factors in products]
+        if shares != [True, False] or any(sign < 0 for _, sign in terms):
+            _refuse("its c is not a share of c_prev plus something new")
+        old, factors = products
+        old.remove(Name("c_prev"))
+        if len(old) != 1:
+            _refuse(f"its c has {'more than one' if old else 'no'} gate on c_prev")
+        if len(factors) != 2:
+            _refuse("its c has no one gate on what is new")
+        keep = self._gate(old[0])
+        tied = replace(keep, rest=not keep.rest)
+        # Of two factors, the gate is what is tied to the other gate, or at least of its kind.
+        gate, new_one = sorted(
+            map(self._gate, factors),
+            key=lambda each: (each != tied, each.activation != keep.activation),
+        )
+        if new_one.rest:
+            _refuse("its candidate is 1 less an activation")
+        gates: dict[str, _Gate | None] = {"f": keep, "i": gate, "g": new_one}
+        if gate == tied:
+            gates["f" if keep.rest else "i"] = None
+        return gates, limit
+
+    def _hidden_state(self) -> tuple[_Gate, str, dict[str, Array]]:
+        """Return o, the activation on c, and the parameters of a projection."""
+        arrays: dict[str, Array] = {}
+        terms, bias = self._parts(self.rows["h"], SUMS), np.zeros(self.weights.output_size)
+        biases = [each for each in terms if isinstance(each[0], Name) and is_parameter(each[0].id)]
+        rest = [each for each in terms if each not in biases]
+        if len(rest) != 1 or rest[0][1] < 0:
+            _refuse("its h is not a gate times c")
+        shown = rest[0][0]
+        match shown:
+            case Apply("@", (Name(matrix), vector)):
+                arrays["W_hr"], shown = self.weights.arrays[matrix], vector
+        for name, sign in biases:
+            assert isinstance(name, Name)
+            arrays["b_hr"] = bias = bias + sign * self.weights.arrays[name.id]
+        if biases and "W_hr" not in arrays:
+            _refuse("its h adds a bias")
+        factors = [node for node, _ in self._parts(shown, PRODUCTS)]
+        of_c = [each for each in factors if self._activation(each)[1] == Name("c")]
+        if len(factors) != 2 or len(of_c) != 1:
+            _refuse("its h is not a gate times c")
+        factors.remove(of_c[0])
+        return self._gate(factors[0], "c"), self._activation(of_c[0])[0], arrays
+
+    # ---- gates
+
+    def _gate(self, node: Node, state: str = "c_prev") -> _Gate:
+        """Read a gate; `state` is what its peephole sees."""
+        match self._row(node):
+            case Apply("-", (Number(1.0), inner)):
+                gate = self._gate(inner, state)
+                return replace(gate, rest=not gate.rest)
+            case found:
+                activation, inner = self._activation(found)
+        limit, inner = self._clipped(inner)
+        constant, terms = 0.0, list[_Term]()
+        for part, sign in self._parts(inner, SUMS):
+            if isinstance(part, Number):
+                constant += sign * part.value
+            else:
+                terms.append(self._term(part, sign, state))
+        if not any(term.kind in _PLACES for term in terms):
+            _refuse(f"{write(node)} is no gate: it multiplies no weights with x or h_prev")
+        if len(set(terms)) < len(terms):
+            _refuse(f"{write(node)} adds the same twice")
+        return _Gate(activation, limit, frozenset(terms), constant)
+
+    def _term(self, node: Node, sign: float, state: str) -> _Term:
+        match node:
+            case Name(name) if is_parameter(name):
+                return _Term("b", name, sign)
+            case Apply("@", (Name(matrix), vector)):
+                read = tuple(self._inputs(vector))
+                if read in _PLACES.values():
+                    kind = next(kind for kind, inputs in _PLACES.items() if inputs == read)
+                    return _Term(kind, matrix, sign)
+            case Apply("*", (one, other)):
+                pair = {self._row(one), self._row(other)} - {Name(state)}
+                if len(pair) == 1:
+                    (weight,) = pair
+                    if isinstance(weight, Name) and is_parameter(weight.id):
+                        return _Term("p", weight.id, sign)
+        _refuse(f"a pre-activation adds {write(node)}")
+
+    def _inputs(self, vector: Node) -> list[str]:
+        """Return the inputs that are joined, [""] for anything else."""
+        match self._row(vector):
+            case Name(name):
+                return [name]
+            case Apply("concat", parts) if len(parts) <= MOST_PARTS:
+                return [name for part in parts for name in self._inputs(part)]
+        return [""]
+
+    def _arrays(self, k: str, gate: _Gate) -> dict[str, Array]:
+        """Return `W_k`, `b_k` and, where it has one, `p_k`."""
+        wide, size = self.weights.output_size, self.weights.hidden_size
+        made = {
+            f"W_{k}": np.zeros((size, wide + self.weights.input_size)),
+            f"b_{k}": np.zeros(size),
+        }
+        for term in gate.terms:
+            array = _signed(gate) * term.sign * self.weights.arrays[term.name]
+            match term.kind:
+                case "x":
+                    made[f"W_{k}"][:, wide:] += array
+                case "h":
+                    made[f"W_{k}"][:, :wide] += array
+                case "xh":
+                    made[f"W_{k}"] += np.roll(array, wide, axis=1)
+                case "hx":
+                    made[f"W_{k}"] += array
+                case "b":
+                    made[f"b_{k}"] += array
+                case "p":
+                    made[f"p_{k}"] = made.get(f"p_{k}", 0.0) + array
+        if k != "f":
+            made[f"b_{k}"] += _signed(gate) * gate.constant
+        if k == "g" and "p_g" in made:
+            _refuse("its candidate sees c_prev")
+        return made
+
+    # ---- nodes
+
+    def _row(self, node: Node) -> Node:
+        """Follow names to the expression that they stand for; c itself stays a name."""
+        while isinstance(node, Name) and node.id in self.rows and node.id != "c":
+            node = self.rows[node.id]
+        return node
+
+    def _parts(self, node: Node, signs: tuple[str, ...]) -> list[tuple[Node, float]]:
+        """Return what is added (or multiplied) in the end, each with its sign."""
+        found, queue = list[tuple[Node, float]](), [(node, 1.0)]
+        while queue:
+            part, sign = queue.pop(0)
+            match self._row(part):
+                case Apply(function, (one, *more)) if function in signs:
+                    other = sign if function in ("+", "*") else -sign
+                    first = other if function == "neg" else sign
+                    queue = [(one, first), *((each, other) for each in more), *queue]
+                case whole:
+                    found.append((whole, sign))
+            if len(found) + len(queue) > MOST_PARTS:
+                _refuse(f"{write(node)} has more than {MOST_PARTS} parts")
+        return found
+
+    def _clipped(self, node: Node) -> tuple[float, Node]:
+        match self._row(node):
+            case Apply("clip", (inner, Number(low), Number(high))) if low == -high:
+                return high, self._row(inner)
+            case Apply("clip", (inner, Apply("neg", (Number(low),)), Number(high))) if low == high:
+                return high, self._row(inner)
+            case found:
+                return 0.0, found
+
+    def _activation(self, node: Node) -> tuple[str, Node]:
+        """Return the activation as `--activations` takes it, and what it is taken of."""
+        match self._row(node):
+            case Apply(function, (inner, *constants)) if is_activation(function):
+                numbers = [shortest(each.value) for each in constants
+                           if isinstance(each, Number)]  # fmt: skip
+                if len(numbers) < len(constants):
+                    _refuse(f"{write(node)} has a constant that is no number")
+                name = f"{function}({', '.join(numbers)})" if numbers else function
+                return name, self._row(inner)
+            case found:
+                return LINEAR, found
+
+
+# What a matrix multiplies, by the place of its columns in ours.
+_PLACES = {"hx": ("h_prev", "x"), "xh": ("x", "h_prev"), "h": ("h_prev",), "x": ("x",)}
+
+
+def _signed(gate: _Gate) -> float:
+    """Sign of a gate's weights: 1 - σ(z) is σ(-z)."""
+    return -1.0 if gate.rest else 1.0
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise _Other(reason)

@@ -1,0 +1,379 @@
+"""Answers as columns, one row per sample: CSV, TSV, Parquet, npz.
+
+The columns, their widths and types are known only once all answers are; until then the answers are
+kept in an unnamed temporary file, so that memory use stays constant. CSV and TSV from stdin to
+stdout, a stream that may never end, are written as answers come, with the first answers' columns.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
+from lstm_cli.base.foreign import csv_line, sheet_cell
+from lstm_cli.files.output import npz_bytes
+
+if TYPE_CHECKING:
+    from lstm_cli.base.arrays import Array
+
+TABLES = ("csv", "tsv", "parquet", "npz")
+# Rows of Parquet that are kept together.
+GROUP_ROWS = 16_384
+VECTORS = ("h", "c")
+_KINDS = {
+    "id": "text", "ok": "truth", "h": "numbers", "c": "numbers", "check.matched": "truth",
+    "check.max_abs_diff": "number", "check.tolerance": "number", "check.worst.symbol": "text",
+    "check.worst.t": "count", "check.worst.unit": "count", "check.worst.got": "number",
+    "check.worst.expected": "number", "error.code": "text", "error.message": "text",
+    "error.where": "text", "error.try": "text",
+}  # fmt: skip
+_LEFT_OUT = ("schema", "engine", "assumptions", "check", "error")
+# A column of the user's own that is called so comes of an earlier answer.
+_OURS = ("check.", "error.")
+_MOST_COUNT = 2**63
+
+Row = Mapping[str, Any]
+
+
+def check_columns(form: str, output: str, *, trace: bool) -> None:
+    """Refuse what cannot be written as columns before anything is run.
+
+    Raises:
+        UsageError: `--trace`, though a row holds one sample.
+        InputError: pyarrow is missing.
+    """
+    if trace and form in TABLES:
+        raise UsageError(
+            f"--trace writes every step, but a row of {form} holds one sample", where="--trace",
+            hint="-o answers.jsonl, or answers.json",
+        )  # fmt: skip
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise InputError(
+            "Parquet files need the pyarrow package", where=safe(output),
+            hint="pip install 'lstm-cli[parquet]'",
+        )  # fmt: skip
+
+
+@dataclass
+class AnswerColumns:
+    """The columns of the answers seen so far.
+
+    Attributes:
+        checked: whether there are columns for a comparison.
+        even: whether all vectors must have the same size.
+        sizes: largest sizes of h and c.
+        own: the user's own columns -> the kinds of their values.
+    """
+
+    checked: bool
+    even: bool = False
+    sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VECTORS, 0))
+    own: dict[str, set[str]] = field(default_factory=dict)
+
+    def take(self, row: Row) -> None:
+        """Add the columns of an answer.
+
+        Raises:
+            ShapeError: its size differs from earlier ones, though all must have the same.
+        """
+        for name in VECTORS:
+            size = len(row.get(name, ()))
+            if size and self.even and self.sizes[name] not in (0, size):
+                raise ShapeError(
+                    f"sample '{safe(row['id'])}' has {size} numbers in {name}, earlier ones have "
+                    f"{self.sizes[name]}: npz needs the same size for all", where="npz",
+                    hint="-o answers.parquet, .csv or .jsonl",
+                )  # fmt: skip
+            self.sizes[name] = max(size, self.sizes[name])
+        for name, value in row.items():
+            if name not in _KINDS:
+                self.own.setdefault(name, set()).add(_kind(value))
+
+    def kinds(self) -> dict[str, str]:
+        """Return column -> kind, in order."""
+        kinds = {
+            name: kind for name, kind in _KINDS.items()
+            if (self.checked or not name.startswith("check.")) and self.sizes.get(name, 1)
+        }  # fmt: skip
+        return kinds | {name: _common(found) for name, found in self.own.items()}
+
+    def widths(self) -> dict[str, int]:
+        """Return column -> number of cells in a row of text."""
+        return {name: self.sizes.get(name, 1) for name in self.kinds()}
+
+
+def column_pieces(
+    chunks: Iterable[Sequence[str]], form: str, columns: AnswerColumns, dtype: str,
+    folder: Path | None, *, live: bool,
+) -> Iterator[str | bytes]:  # fmt: skip
+    """Yield a file of answers.
+
+    Args:
+        chunks: lines of JSON, an answer each, as they come.
+        form: one of `TABLES`.
+        columns: still empty.
+        dtype: of h and c.
+        folder: for the temporary file; None for the system's default.
+        live: whether samples and answers are a stream, which may never end.
+
+    Raises:
+        ShapeError: samples of several sizes, though all must have the same.
+        InputError: an answer has a column that the header already written lacks.
+    """
+    if live and form in ("csv", "tsv"):
+        yield from _live(chunks, form, columns)
+        return
+    columns.even = form == "npz"
+    with tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as waiting:
+        for lines in chunks:
+            for line in lines:
+                columns.take(_row(line))
+            waiting.writelines(lines)
+        waiting.seek(0)
+        rows = map(_row, waiting)
+        if form == "npz":
+            yield npz_bytes(_arrays(list(rows), columns, dtype))
+        elif form == "parquet":
+            yield from _parquet(rows, columns, dtype)
+        else:
+            widths = columns.widths()
+            yield _line(_headings(widths), form)
+            yield from (_line(_cells(row, widths), form) for row in rows)
+
+
+def _row(line: str) -> Row:
+    """Return an answer as column -> value, with members of `check` and `error` as columns."""
+    answer = json.loads(line)
+    found = {k: v for k, v in answer.items() if k not in _LEFT_OUT and not k.startswith(_OURS)}
+    for group in ("check", "error"):
+        for key, value in (answer.get(group) or {}).items():
+            if key == "worst":
+                found |= {f"check.worst.{inner}": each for inner, each in value.items()}
+            else:
+                found[f"{group}.{key}"] = value
+    return found
+
+
+def _kind(value: Any) -> str:
+    """Return the kind of a value, or "" for none."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "truth"
+        case int():
+            return "count" if abs(value) < _MOST_COUNT else "any"
+        case float():
+            return "number"
+        case str():
+            return "text"
+        case [_, *_] if _numbers(value):
+            return "numbers"
+        case [[_, *_], *_] if all(isinstance(each, list) and _numbers(each) for each in value):
+            return "rows"
+    return "any"
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
+
+
+def _common(kinds: set[str]) -> str:
+    """Return the kind that fits values of several kinds."""
+    found = kinds - {""}
+    if found == {"count", "number"}:
+        return "number"
+    return found.pop() if len(found) == 1 else "any" if found else "text"
+
+
+# ---- CSV and TSV
+
+
+def _live(chunks: Iterable[Sequence[str]], form: str, columns: AnswerColumns) -> Iterator[str]:
+    """Yield lines as answers come, with the columns of the first ones."""
+    begun: list[Row] = []
+    source = iter(chunks)
+    for lines in source:
+        for row in map(_row, lines):
+            columns.take(row)
+            begun.append(row)
+        if any(row["ok"] for row in begun):
+            break
+    widths = columns.widths()
+    yield _line(_headings(widths), form)
+    for row in chain(begun, map(_row, chain.from_iterable(source))):
+        _check_fits(row, widths)
+        yield _line(_cells(row, widths), form)
+
+
+def _check_fits(row: Row, widths: Mapping[str, int]) -> None:
+    new = [name for name in row if name not in widths and name not in VECTORS]
+    for name in VECTORS:
+        if len(row.get(name, ())) > widths.get(name, 0):
+            new.append(f"{name}_{widths.get(name, 0)}")
+    if new:
+        raise InputError(
+            f"sample '{safe(row['id'])}' has {safe(new[0])}, which the header lacks",
+            where="stdout", hint="-o answers.csv, whose header is written at the end; or -f jsonl",
+        )  # fmt: skip
+
+
+def _line(cells: Iterable[str], form: str) -> str:
+    return csv_line(cells) if form == "csv" else "\t".join(cells) + "\n"
+
+
+def _headings(widths: Mapping[str, int]) -> Iterator[str]:
+    for name, width in widths.items():
+        if name in VECTORS:
+            yield from (f"{name}_{unit}" for unit in range(width))
+        else:
+            yield sheet_cell(name)
+
+
+def _cells(row: Row, widths: Mapping[str, int]) -> Iterator[str]:
+    for name, width in widths.items():
+        if name in VECTORS:
+            numbers = row.get(name, ())
+            yield from map(_number, numbers)
+            yield from [""] * (width - len(numbers))
+        else:
+            yield _cell(row.get(name))
+
+
+def _cell(value: Any) -> str:
+    """Return a cell as files of samples have it: numbers by blanks, rows by `;`."""
+    match _kind(value):
+        case "":
+            return ""
+        case "count" | "number":
+            return _number(value)
+        case "numbers":
+            return " ".join(map(_number, value))
+        case "rows":
+            return "; ".join(" ".join(map(_number, row)) for row in value)
+    return sheet_cell(value if isinstance(value, str) else json.dumps(value))
+
+
+def _number(value: Any) -> str:
+    return str(value).removesuffix(".0")
+
+
+# ---- npz
+
+
+def _arrays(rows: Sequence[Row], columns: AnswerColumns, dtype: str) -> dict[str, Array]:
+    return {
+        name: _array([row.get(name) for row in rows], kind, dtype if name in VECTORS else "float64")
+        for name, kind in columns.kinds().items()
+    }
+
+
+def _array(values: Sequence[Any], kind: str, dtype: str) -> Array:
+    """Return a column `(N, …)`; a missing value is nan or an empty text."""
+    import numpy as np
+
+    shapes = {_shape(each) for each in values if each is not None}
+    shape = shapes.pop() if len(shapes) == 1 else None
+    if kind in ("numbers", "rows") and shape is not None:
+        none = np.full(shape, np.nan)
+        return np.array([none if each is None else each for each in values], dtype)
+    if kind in ("truth", "count", "number"):
+        # Files of samples have no arrays of bool.
+        exact = {"truth": "uint8", "count": "int64"}.get(kind, dtype)
+        numbers = np.array([np.nan if each is None else each for each in values])
+        return numbers.astype(dtype if None in values else exact)
+    return np.array([_text(each) or "" for each in values], str)
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Return the shape of numbers or rows of numbers; None if rows differ in length."""
+    if _kind(value) != "rows":
+        return (len(value),) if isinstance(value, list) else ()
+    return (len(value), len(value[0])) if len(set(map(len, value))) == 1 else None
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+# ---- Parquet
+
+
+def _parquet(rows: Iterator[Row], columns: AnswerColumns, dtype: str) -> Iterator[bytes]:
+    pa, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    single = pa.float32() if dtype == "float32" else pa.float64()
+    types = {
+        "truth": pa.bool_(), "count": pa.int64(), "number": pa.float64(), "text": pa.string(),
+        "any": pa.string(), "numbers": pa.list_(pa.float64()),
+        "rows": pa.list_(pa.list_(pa.float64())),
+    }  # fmt: skip
+    kinds = columns.kinds()
+    schema = pa.schema(
+        (name, pa.list_(single) if name in VECTORS else types[kind]) for name, kind in kinds.items()
+    )
+    sink = _Sink()
+    with parquet.ParquetWriter(sink, schema) as writer:
+        while group := list(islice(rows, GROUP_ROWS)):
+            arrays = [
+                pa.array([_typed(row.get(each.name), kinds[each.name]) for row in group], each.type)
+                for each in schema
+            ]
+            writer.write_table(pa.table(arrays, schema=schema))
+            yield sink.taken()
+    yield sink.taken()
+
+
+def _typed(value: Any, kind: str) -> Any:
+    """Return a value as pyarrow takes it; nan and inf are texts in JSON."""
+    if value is None:
+        return None
+    match kind:
+        case "any" | "text":
+            return _text(value)
+        case "number":
+            return float(value)
+        case "numbers":
+            return [float(each) for each in value]
+        case "rows":
+            return [[float(each) for each in row] for row in value]
+    return value
+
+
+class _Sink:
+    """A file object that hands on the bytes written to it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._before = 0
+
+    def write(self, data: Any) -> int:
+        """Take bytes."""
+        self._bytes += data
+        return len(data)
+
+    def tell(self) -> int:
+        """Number of bytes written so far."""
+        return self._before + len(self._bytes)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing: the last bytes are still to be taken."""
+
+    def taken(self) -> bytes:
+        """Return the bytes written since the last call."""
+        data = bytes(self._bytes)
+        self._before += len(data)
+        self._bytes.clear()
+        return data
