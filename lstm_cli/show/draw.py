@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from rich.console import Console, RenderableType
@@ -54,18 +55,20 @@ def _print_all(page: Page, blocks: Sequence[Block]) -> None:
 
 def _print(page: Page, block: Block) -> None:
     match block:
-        case Heading(words=words):
-            page.print(_text(page, words, "heading"))
-        case Paragraph(words=words, tone=tone, indent=indent):
-            _put(page, _text(page, words, tone), indent)
+        case Heading(wrap=False) | Paragraph(wrap=False):
+            page.print(_text(page, block.words, block.tone), soft_wrap=True)
+        case Heading():
+            page.print(_text(page, block.words, block.tone))
+        case Paragraph():
+            page.print(_indented(_paragraph(page, block), block.indent))
         case Gap():
             page.print()
         case Facts():
-            _put(page, _facts(page, block), block.indent)
-        case Grid() if page.console.width < block.narrow:
+            page.print(_indented(_facts(page, block), block.indent))
+        case Grid() if page.console.width < block.narrow and not _is_headed(block):
             _print_stacked(page, block)
         case Grid():
-            _put(page, _grid(page, block), block.indent)
+            page.print(_indented(_grid(page, block), block.indent))
         case Fitting():
             _print_fitting(page, block)
         case Values():
@@ -83,18 +86,25 @@ def _print(page: Page, block: Block) -> None:
             _print_all(page, short)
 
 
-def _put(page: Page, renderable: RenderableType, indent: int) -> None:
-    page.print(Padding(renderable, (0, 0, 0, indent)) if indent else renderable)
+def _indented(shown: Text | Table, by: int) -> RenderableType:
+    return Padding(shown, (0, 0, 0, by)) if by else shown
 
 
 def _text(page: Page, words: Words, tone: str = "") -> Text:
-    if isinstance(words, str):
-        return page.text(words, _style(page, tone))
-    line = Text()
-    for each in spans(words):
-        style = _style(page, each.tone or tone)
-        line.append_text(Text("\n") if each is BREAK else page.text(each.text, style))
-    return line
+    """Words in their tones; a text of one tone has it in the blanks behind it too."""
+    tones = groupby(spans(words), lambda each: (each is BREAK, each.tone or tone))
+    texts = [Text("\n") if is_break else page.text(plain(tuple(parts)), _style(page, own))
+             for (is_break, own), parts in tones]  # fmt: skip
+    return texts[0] if len(texts) == 1 else Text().join(texts)
+
+
+def _paragraph(page: Page, block: Paragraph) -> Text | Table:
+    text = _text(page, block.words, block.tone)
+    if not block.mark:
+        return text
+    table = Table.grid()
+    table.add_row(page.text(block.mark), text)
+    return table
 
 
 def _style(page: Page, tone: str) -> str:
@@ -112,36 +122,46 @@ def _facts(page: Page, block: Facts) -> Table:
     return table
 
 
+def _is_headed(block: Grid) -> bool:
+    return any(column.above for column in block.columns)
+
+
 def _grid(page: Page, block: Grid) -> Table:
-    heads: list[Words] = [column.head for column in block.columns]
-    rows = [list(row) for row in block.rows]
-    for place, column in enumerate(block.columns):
+    columns, rows = block.table()
+    table = new_table(page, (), gap=block.gap) if _is_headed(block) else Table.grid()
+    table.padding = (0, block.gap, 0, block.lead)
+    heads = [column.above for column in columns]
+    for place, column in enumerate(columns):
         if column.point:
-            texts = [plain(row[place]) for row in rows]
-            heads[place], *texts = aligned(plain(column.head), texts)
+            heads[place], *texts = aligned(plain(heads[place]), [plain(row[place]) for row in rows])
             for row, text in zip(rows, texts, strict=True):
                 row[place] = text
-    bare = Table.grid(padding=(0, block.gap, 0, 0))
-    table = new_table(page, (), gap=block.gap) if any(heads) else bare
-    for head, column in zip(heads, block.columns, strict=True):
+    for head, column in zip(heads, columns, strict=True):
+        fold = column.fold or page.console.width < block.narrow
         table.add_column(
             _text(page, head), justify="right" if column.right else "left",
-            no_wrap=not column.fold, overflow="fold" if column.fold else "ellipsis",
+            no_wrap=not fold, overflow="fold" if fold else "ellipsis",
             max_width=column.widest or None,
         )  # fmt: skip
+    before: list[Words] = [""] * len(columns)
     for row, tone in zip(rows, block.tones or [""] * len(rows), strict=True):
-        cells = zip(row, block.columns, strict=True)
-        table.add_row(*(_text(page, words, column.tone or tone) for words, column in cells))
+        cells = zip(row, before, columns, strict=True)
+        table.add_row(*(_text(page, "" if column.once and words == last else words,
+                              column.tone or tone)
+                        for words, last, column in cells))  # fmt: skip
+        before = row
     return table
 
 
 def _print_stacked(page: Page, block: Grid) -> None:
-    """Print the cells of each row one under the other, the last indented."""
-    for row in block.rows:
-        for words, column in zip(row[:-1], block.columns[:-1], strict=True):
-            if plain(words):
-                page.print(_text(page, words, column.tone), overflow="fold")
-        page.print(Padding(_text(page, row[-1]), (0, 0, 0, 2)))
+    """Print the cells of each row one under the other, all but the first indented."""
+    for stack in block.stacks():
+        for place, (words, column) in enumerate(stack):
+            text = _text(page, words, column.tone)
+            if place:
+                page.print(_indented(text, 2))
+            else:
+                page.print(text, overflow="fold")
 
 
 def _print_fitting(page: Page, block: Fitting) -> None:
@@ -229,6 +249,8 @@ def _summaries(rows: Sequence[Row], digits: int) -> Fitting:
         texts = [shape, *(decimals(number, digits) for number in found)]
         equation = Span(f"= {row.equation}", "equation")
         grid.append(((row.shown, BREAK, "  ", equation), *texts))
-        said = ", ".join(f"{head.head} {text}" for head, text in zip(heads[1:], texts, strict=True))
+        said = ", ".join(
+            f"{plain(head.head)} {text}" for head, text in zip(heads[1:], texts, strict=True)
+        )
         lines += [Paragraph(f"{row.shown} = {row.equation}", "equation"), Paragraph(f"  {said}")]
     return Fitting([Grid(heads, grid, gap=1)], lines)

@@ -28,9 +28,10 @@ class Writer(Protocol):
     style: Style
     blank: str
     width: int  # of lines of plain text; the others have none
+    wraps_cells: bool  # whether what shows a table breaks its cells
 
     def begin(self, title: str) -> str:
-        """Opening of a page."""
+        """Opening of a page; its title may be ""."""
         ...
 
     def end(self) -> str:
@@ -49,7 +50,7 @@ class Writer(Protocol):
         """Return a symbol or an equation, written in the writer's style, for running text."""
         ...
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         """Shell input, set in running text."""
         ...
 
@@ -136,9 +137,10 @@ class _TextWriter:
     style = UNICODE
     blank = "_________"
     width = WIDTH
+    wraps_cells = False
 
     def begin(self, title: str) -> str:
-        return f"{title}\n{'=' * len(title)}\n\n"
+        return f"{title}\n{'=' * len(title)}\n\n" if title else ""
 
     def end(self) -> str:
         return ""
@@ -152,7 +154,7 @@ class _TextWriter:
     def math(self, text: str) -> str:
         return text
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return safe(text)
 
     def verbatim(self, text: str) -> str:
@@ -237,8 +239,10 @@ def _matrix_text(name: str, array: Array) -> str:
 class _MarkdownWriter(_TextWriter):
     """Markdown that reads the same where nothing renders it: equations and matrices are code."""
 
+    wraps_cells = True
+
     def begin(self, title: str) -> str:
-        return f"# {title}\n\n"
+        return f"# {title}\n\n" if title else ""
 
     def heading(self, text: str) -> str:
         return f"## {text}\n\n"
@@ -249,7 +253,7 @@ class _MarkdownWriter(_TextWriter):
     def math(self, text: str) -> str:
         return f"`{text}`"
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return markdown_code(text)
 
     def verbatim(self, text: str) -> str:
@@ -324,9 +328,10 @@ class _LatexWriter:
     style = LATEX
     blank = r"\underline{\hspace{1.7cm}}"
     width = WIDTH
+    wraps_cells = False
 
     def begin(self, title: str) -> str:
-        return f"{_LATEX_HEAD}\\section*{{{title}}}\n\n"
+        return _LATEX_HEAD + (f"\\section*{{{title}}}\n\n" if title else "")
 
     def end(self) -> str:
         return "\\end{document}\n"
@@ -340,7 +345,7 @@ class _LatexWriter:
     def math(self, text: str) -> str:
         return f"${text}$"
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return f"\\texttt{{{self.escape(text)}}}"
 
     def verbatim(self, text: str) -> str:
@@ -423,7 +428,6 @@ th {{ border-bottom: 1px solid gray }}
 .right {{ text-align: right; font-variant-numeric: tabular-nums }}
 dt {{ font-weight: 600 }}
 </style>
-<h1>{title}</h1>
 """
 
 
@@ -433,9 +437,10 @@ class _HtmlWriter:
     style = UNICODE
     blank = "_________"
     width = WIDTH
+    wraps_cells = True
 
     def begin(self, title: str) -> str:
-        return _HTML_HEAD.format(title=title)
+        return _HTML_HEAD.format(title=title or "lstm-step") + f"<h1>{title}</h1>\n" * bool(title)
 
     def end(self) -> str:
         return "</html>\n"
@@ -449,7 +454,7 @@ class _HtmlWriter:
     def math(self, text: str) -> str:
         return self.code(text)
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return f"<code>{html(text)}</code>"
 
     def verbatim(self, text: str) -> str:

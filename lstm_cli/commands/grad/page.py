@@ -77,7 +77,7 @@ def grad_document(report: Report, view: View) -> Document:
 
 def grad_tables(report: Report, view: View) -> Document:
     """Return the chosen steps and the parameters as tables, to put into a page."""
-    return Document([*_tables(report, view), _defined(report)])
+    return Document([*_tables(report, view), _defined(report)], part=True)
 
 
 def _defined(report: Report) -> Definitions:

@@ -53,7 +53,7 @@ def run_document(trace: Trace, view: View) -> Document:
 
 def run_tables(trace: Trace, view: View) -> Document:
     """Return every chosen step as a table, to put into a page; arguments as `run_document`."""
-    return Document([*_tables(trace, view), _defined(trace)])
+    return Document([*_tables(trace, view), _defined(trace)], part=True)
 
 
 def head(trace: Trace) -> list[Block]:
