@@ -17,7 +17,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.run import LayerTrace, Trace, run
+from lstm_cli.engine.run import Trace, run
 
 # Supported types: significand bits and minimum exponent.
 TYPES = {"float64": (53, -1022), "float32": (24, -126), "float16": (11, -14), "bfloat16": (8, -126)}
@@ -78,12 +78,7 @@ def rounding_of(units: Array) -> Array:
 
 
 def spacing(values: Array, kind: str) -> Array:
-    """One unit in the last place of each number in a type.
-
-    Args:
-        values: any shape.
-        kind: a name in `TYPES`.
-    """
+    """One unit in the last place of each number in a type of `TYPES`."""
     bits, least = TYPES[kind]
     exponents = np.frexp(np.where(np.isfinite(values), values, 0.0))[1] - 1
     return np.asarray(np.ldexp(1.0, np.maximum(exponents, least) - bits + 1))
@@ -208,7 +203,6 @@ def can_print(kind: str, numbers: Array, units: Array) -> bool:
     """Whether numbers of a type could print as these, with all rounded or all truncated.
 
     Args:
-        kind: a name in `TYPES`.
         numbers: `(n,)`, finite.
         units: one unit in the last printed place of each, `(n,)`.
     """
@@ -243,7 +237,6 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
 
     Args:
         values: the numbers, any shape; nan counts as 0.
-        kind: a name in `TYPES`.
         spread: the spread of float32 in this run, as measured by `Float32Noise`.
     """
     size = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
@@ -256,14 +249,11 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
 
 
 class Float32Noise:
-    """Deviation of float32 arithmetic from a run, measured lazily on that run.
-
-    Attributes:
-        trace: the run, with any batch axes.
-    """
+    """Deviation of float32 arithmetic from a run, measured lazily on that run."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self._known: dict[tuple[int, str], Array] = {}
 
     def spread(self, place: int, symbol: str) -> Array:
         """Return the largest deviation of any unit up to each step, `(…, T, n)`.
@@ -285,10 +275,6 @@ class Float32Noise:
         return self._known[place, symbol]
 
     @cached_property
-    def _known(self) -> dict[tuple[int, str], Array]:
-        return {}
-
-    @cached_property
     def _largest(self) -> dict[tuple[int, str], tuple[Array, Array]]:
         """Largest deviation over all runs, per step `(…, T, 1)` and per unit `(…, 1, n)`."""
         found: dict[tuple[int, str], tuple[Array, Array]] = {}
@@ -307,7 +293,7 @@ class Float32Noise:
     def _runs(self) -> Iterator[Trace]:
         """Yield the same run in other arithmetic, one at a time since each may be large."""
         model, x = self.trace.model, self.trace.layers[0].values["x"]
-        h, c = ([_start(each, state) for each in self.trace.layers] for state in ("h", "c"))
+        h, c = ([each.initial(state) for each in self.trace.layers] for state in ("h", "c"))
         rng = np.random.default_rng(3)
         for each in (model, *(_perturbed(model, rng) for _ in range(PERTURBED_RUNS))):
             yield run(each, x, h, c, dtype=np.float32, engine="numpy")
@@ -327,12 +313,6 @@ def _rounded_up(distance: Array) -> Array:
     """Round up to a power of two, so that the order of summation on a machine does not matter."""
     mantissa, exponent = np.frexp(distance)
     return np.asarray(np.ldexp(np.where(mantissa == 0.5, 0.5, np.sign(mantissa)), exponent))
-
-
-def _start(layer: LayerTrace, state: str) -> Array:
-    """State before a layer's first step, `(…, n)`."""
-    first = 0 if layer.direction == "forward" else -1
-    return np.asarray(layer.values[f"{state}_prev"][..., first, :])
 
 
 def _perturbed(model: Model, rng: np.random.Generator) -> Model:

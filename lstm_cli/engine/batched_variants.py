@@ -36,8 +36,6 @@ class MemberRun:
     """One layer in one direction of a member.
 
     Attributes:
-        rows: the table.
-        parameters: mapping of parameter to array.
         h, c: the states before the first step, `(P,)` and `(H,)`.
     """
 

@@ -51,10 +51,8 @@ class RunDocument:
     """Everything that an unbatched run is computed from.
 
     Attributes:
-        model: the layers, each with its cells and weights.
         x: the input, `(T, I)`.
         h, c: the states before the first step taken, one for each layer and direction.
-        dtype: the type that every named value is rounded to.
     """
 
     model: Model
@@ -66,10 +64,7 @@ class RunDocument:
     @classmethod
     def of(cls, trace: Trace) -> RunDocument:
         """Return the document of an unbatched run."""
-        h, c = (
-            tuple(each.at(first_step(each))[f"{state}_prev"] for each in trace.layers)
-            for state in STATES
-        )
+        h, c = (tuple(each.initial(state) for each in trace.layers) for state in STATES)
         return cls(trace.model, trace.layers[0].values["x"], h, c, trace.dtype)
 
     def run(self) -> Trace:
@@ -305,12 +300,7 @@ def differences(now: Array, was: Array) -> Array:
 
 
 def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
-    """Return the run that follows from edits of one that was given.
-
-    Args:
-        given: an unbatched run, `(T, n)` a symbol.
-        edits: in the order in which they were made.
-    """
+    """Return the run that follows from edits of an unbatched one, in the order made."""
     model = _edited_model(given.model, edits)
     x = np.array(given.layers[0].values["x"], dtype=np.float64)
     reached = np.full(len(x), False)  # the steps whose input is another than it was

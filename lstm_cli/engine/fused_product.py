@@ -27,12 +27,7 @@ class ProductRow:
 
 @dataclass(frozen=True)
 class FusedProduct:
-    """A product with `[h_prev, x, 1]`, with all its rows stacked.
-
-    Attributes:
-        vector: the value h_prev.
-        pieces: its rows.
-    """
+    """A product with `[h_prev, x, 1]`, with all its rows stacked."""
 
     vector: int
     pieces: tuple[ProductRow, ...]
@@ -76,12 +71,12 @@ class _SumSearch:
 
     def row(self, piece: Piece) -> ProductRow | None:
         """Return the row that a piece becomes; None if its value is needed on its own."""
-        total = self._only_reader(piece.out)
-        if total is None or total.function != "+" or total.arguments[0] != piece.out:
+        first = total = self._only_reader(piece.out)
+        if first is None or first.function != "+" or first.arguments[0] != piece.out:
             return None
-        base, constant = total.arguments[1], None
+        base, constant = first.arguments[1], None
         inner = self._maker(base)
-        self.gone |= {piece.out, total.out}
+        self.gone |= {piece.out, first.out}
         if isinstance(inner, Operation):
             if not self._adds_a_constant(inner) or self._only_reader(base) is not total:
                 return None
@@ -91,7 +86,7 @@ class _SumSearch:
         if given is None or self._only_reader(base) is not total:
             return None
         self.gone.add(base)
-        return ProductRow(piece, given, constant, self._total_of(piece))
+        return ProductRow(piece, given, constant, first.out)
 
     def without(self, product: Product, fused: FusedProduct) -> tuple[Entry | FusedProduct, ...]:
         """Return the entries with the fused product replacing everything it computes."""
@@ -106,11 +101,6 @@ class _SumSearch:
             return () if entry.out in self.gone else (entry,)
         pieces = tuple(piece for piece in entry.pieces if piece.out not in self.gone)
         return (Product(entry.vector, pieces),) if pieces else ()
-
-    def _total_of(self, piece: Piece) -> int:
-        total = self._only_reader(piece.out)
-        assert total is not None
-        return total.out
 
     def _only_reader(self, value: int) -> Operation | None:
         """Return the only operation that reads a value; None if anything else needs it."""

@@ -21,10 +21,8 @@ def input_projection(
     """Return the values `(…, n)` of x and of all entries.
 
     Args:
-        plan: the plan of the entries.
         entries: entries in executable order, none of which needs a state.
         x: `(…, I)`.
-        arrays: mapping of parameter to array.
         constants: values `(n,)` that depend only on parameters.
     """
     known = {plan.rows["x"]: x}

@@ -105,12 +105,7 @@ def module_name(source: str) -> str:
 
 
 def load(source: str, dtype: str) -> ModuleType:
-    """Load a generated module; its functions are compiled, or read from disk, on first call.
-
-    Args:
-        source: the output of `source_of`.
-        dtype: "float64" or "float32".
-    """
+    """Load a generated module; its functions are compiled, or read from disk, on first call."""
     name, folder = module_name(source), cache_folder()
     if folder is not None:
         module = _executed(source, dtype, name, _placed(source, folder / f"{name}.py"), cached=True)

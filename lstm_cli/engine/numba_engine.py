@@ -72,12 +72,8 @@ def run_compiled(
     """Run a cell forward over a sequence.
 
     Args:
-        weights: those of the cell.
-        x: `(N, T, I)`.
-        h: `(N, P)`.
-        c: `(N, H)`.
+        x, h, c: `(N, T, I)`, `(N, P)`, `(N, H)`.
         dtype: float64 or float32; everything is computed in it.
-        form: how to run; by default chosen by the sizes.
 
     Returns:
         A mapping of symbol to `(N, T, n)` of that type, in the order of `plan.rows`, as views of

@@ -49,7 +49,6 @@ class NumbaRunner(ABC):
     """A cell with given weights, prepared for any number of runs.
 
     Args:
-        form: how to run.
         arrays: mapping of parameter to array, in the type used to compute.
         constants: values `(n,)` that depend only on parameters.
         dtype: float64 or float32.
@@ -80,9 +79,7 @@ class NumbaRunner(ABC):
         """Run a cell forward over a sequence.
 
         Args:
-            x: `(N, T, I)`, in the type used to compute.
-            h: `(N, P)`.
-            c: `(N, H)`.
+            x, h, c: `(N, T, I)`, `(N, P)`, `(N, H)`, in the type used to compute.
 
         Returns:
             A function that returns a slot's `(N, T, n)` before or after each step.

@@ -54,11 +54,7 @@ def run_numpy(
     """Run a cell forward over a sequence.
 
     Args:
-        plan: the cell's plan.
-        arrays: mapping of parameter to array.
-        x: `(N, T, I)`.
-        h: `(N, P)`.
-        c: `(N, H)`.
+        x, h, c: `(N, T, I)`, `(N, P)`, `(N, H)`.
         dtype: float64 or float32; everything is computed in it.
 
     Returns:

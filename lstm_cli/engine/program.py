@@ -47,13 +47,11 @@ class Program:
     """A plan arranged into loops.
 
     Attributes:
-        plan: the plan.
         before: entries that depend on x but no state and that a product in `early` needs, computed
             for all steps before the first.
         early: products that depend on x but no state and that nothing in `before` needs, computed
             for many steps at once.
         given: x and values of `before` that `early` or the phases read.
-        phases: the parts of each step.
         slots: the value of each array that a trace keeps; 0 is h, 1 is c.
         crossing: values passed from one phase to another, in memory private to the step.
     """
@@ -98,7 +96,11 @@ def program_of(plan: Plan) -> Program:
     before, early = _split_products(projection)
     read = {value for phase in (*early, *phases) for value in reads(phase)}
     given = tuple(sorted((made & read) - {out for product in early for out in outs(product)}))
-    crossing = {out for phase in phases for out in _memory(phase)}
+    crossing = {
+        out
+        for each in phases
+        for out in (each.stores if isinstance(each, UnitLoop) else outs(each))
+    }
     return Program(plan, before, early, given, phases, tuple(slots), tuple(sorted(crossing)))
 
 
@@ -144,10 +146,6 @@ def reads(phase: Phase) -> tuple[int, ...]:
             return (phase.vector,)
         case Operation():
             return phase.arguments
-
-
-def _memory(phase: Phase) -> tuple[int, ...]:
-    return phase.stores if isinstance(phase, UnitLoop) else outs(phase)
 
 
 @dataclass

@@ -84,8 +84,6 @@ class LayerTrace(_BySymbol):
 
     Attributes:
         layer: its index, from 0.
-        direction: "forward" or "backward".
-        weights: the weights it was run with.
         values: symbol -> `(…, T, n)` for `x`, `h_prev`, `c_prev` and all rows, in input time.
     """
 
@@ -117,8 +115,11 @@ class LayerTrace(_BySymbol):
 
     def final(self, symbol: str) -> Array:
         """Return `h` or `c` `(…, n)` after the last step processed, which is t = 1 if backward."""
-        last = -1 if self.direction == "forward" else 0
-        return self.values[symbol][..., last, :]
+        return self.values[symbol][..., -1 if self.direction == "forward" else 0, :]
+
+    def initial(self, symbol: str) -> Array:
+        """Return `h` or `c` `(…, n)` before the first step processed."""
+        return self.values[f"{symbol}_prev"][..., 0 if self.direction == "forward" else -1, :]
 
 
 @record
@@ -128,7 +129,6 @@ class Trace(_BySymbol):
     It is a mapping from the symbols of the last layer to their values: `trace["f"]`.
 
     Attributes:
-        model: the model that was run.
         layers: one LayerTrace per layer and direction, in the order of `model.runs`.
         dtype: the type that every named value was rounded to.
         assumptions: sentences on choices made for what was not given.
@@ -323,7 +323,6 @@ def run(
     """Run a model over a sequence and keep every named value.
 
     Args:
-        model: the layers to run.
         x: the input, `(…, T, I)`.
         h: the hidden state before the first step: `(…, P)`, or for a stack one per layer and
             direction, `(L·D, …, P)` (layer 0 forward, layer 0 backward, layer 1 forward, …).
@@ -452,7 +451,8 @@ def _run_table(
     states = {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
     kept: dict[str, Array] = {}
     for t in order:
-        values = evaluate_step(weights.cell, parameters, {"x": x[..., t, :], **states}, dtype)
+        inputs = {"x": x[..., t, :], **states}
+        values = evaluate_rows(weights.cell.equations, parameters, inputs, dtype)
         for symbol, value in values.items():
             if symbol not in kept:
                 kept[symbol] = np.empty((*x.shape[:-1], value.shape[-1]), dtype=dtype)
@@ -461,30 +461,22 @@ def _run_table(
     return {symbol: v[..., 0, :, :] for symbol, v in kept.items()} if alone else kept
 
 
-def evaluate_step(
-    cell: Cell, parameters: Mapping[str, Array], inputs: Mapping[str, Array], dtype: np.dtype[Any]
-) -> dict[str, Array]:
-    """Evaluate the table once.
-
-    Args:
-        cell: the table.
-        parameters: mapping of parameter to float64 array.
-        inputs: `x (…, I)`, `h_prev (…, P)`, `c_prev (…, H)`, float64.
-        dtype: the type that each named value is rounded to before the next row uses it.
-
-    Returns:
-        A mapping of symbol to `(…, n)`, float64: the inputs and every row, in table order.
-    """
-    return evaluate_rows(cell.equations, parameters, inputs, dtype)
-
-
 def evaluate_rows(
     rows: Iterable[Equation],
     known: Mapping[str, Array],
     inputs: Mapping[str, Array],
     dtype: np.dtype[Any],
 ) -> dict[str, Array]:
-    """Evaluate rows in order, like `evaluate_step`, from `known`, `inputs` and earlier rows."""
+    """Evaluate rows in order: of a cell's table once, or of its gradient.
+
+    Args:
+        known: what the rows may read besides, such as the parameters, float64.
+        inputs: `x (…, I)`, `h_prev (…, P)`, `c_prev (…, H)`, float64.
+        dtype: the type that each named value is rounded to before the next row uses it.
+
+    Returns:
+        A mapping of symbol to `(…, n)`, float64: the inputs and every row, in table order.
+    """
     known, values = {**known, **inputs}, dict(inputs)
     with np.errstate(all="ignore"):  # an overflow is visible in the result as inf
         for row in rows:
@@ -507,8 +499,6 @@ def initial_states(
     """Return one initial state `(…, n)` per layer and direction.
 
     Args:
-        model: the layers to run.
-        symbol: `h` or `c`.
         given: as in `run`.
         lead: the batch axes.
 

@@ -102,7 +102,6 @@ def schedule(plan: Plan, *, fused: bool) -> Schedule:
     """Return the (cached) calls of a plan.
 
     Args:
-        plan: the plan to run.
         fused: whether there are samples; if so, what depends on x is computed with its step,
             otherwise for many steps at once.
     """
@@ -133,10 +132,8 @@ class _Scheduler:
     def _place_inputs(self) -> None:
         h, c, x = (self.plan.rows[name] for name in ("h_prev", "c_prev", "x"))
         high, deep, wide = (self.plan.values[value].width for value in (h, c, x))
-        ones = 1 if self.fused else 0
-        self.slabs = [Slab(high, True), Slab(deep, True), Slab(wide, True)]
-        if self.fused:
-            self.slabs[H_SLAB] = Slab(high + wide + ones, True)
+        joined = high + wide + 1 if self.fused else high  # with x and the ones
+        self.slabs = [Slab(joined, True), Slab(deep, True), Slab(wide, True)]
         self.places[h], self.places[c] = SlabRun(H_SLAB, 0, high), SlabRun(C_SLAB, 0, deep)
         self.places[x] = SlabRun(H_SLAB, high, wide) if self.fused else SlabRun(X_SLAB, 0, wide)
 
@@ -234,14 +231,11 @@ class _Scheduler:
         self.calls.append(Call(run[0].function, given_all, out))
 
     def _product(self, product: Product | FusedProduct, early: bool) -> None:
-        outs = [piece.out for piece in product.pieces]
-        out = self._new(outs, early)
+        out = self._new([piece.out for piece in product.pieces], early)
         vector = self.places[product.vector]
         if isinstance(product, FusedProduct):
-            whole = SlabRun(H_SLAB, 0, self.slabs[H_SLAB].rows)
-            self.calls.append(Call("@", (whole,), out, product))
-        else:
-            self.calls.append(Call("@", (vector,), out, product))
+            vector = SlabRun(H_SLAB, 0, self.slabs[H_SLAB].rows)
+        self.calls.append(Call("@", (vector,), out, product))
 
     def _new(self, outs: list[int], early: bool) -> SlabRun:
         """Place values consecutively in new memory, or new states in their slab."""

@@ -27,7 +27,6 @@ class Exact:
 
     Attributes:
         integers: `(…)`, int64, or objects (int, or Fraction after a division).
-        fraction_bits: number of bits after the binary point.
     """
 
     integers: Array

@@ -19,7 +19,6 @@ class Worst:
     """The largest error against the float run.
 
     Attributes:
-        layer, direction: the run.
         t: the input time, from 1; None for a parameter.
         index: the unit, or row and column of a parameter.
         got: the value that the integer represents.
@@ -45,8 +44,6 @@ class ValueReport:
     """One symbol or parameter over all layers, directions and steps.
 
     Attributes:
-        symbol: its name.
-        format: the format it is stored in.
         worst: the largest error against the float run.
         low, high: the range in the float run.
         needs: the format of the same width with the fewest integer bits that holds that range;

@@ -57,7 +57,6 @@ class FixedFormat:
         """Parse a format such as `Q3.12`.
 
         Args:
-            text: `Q3.12`.
             place: the origin of the text, for errors.
             within: a longer text that contains it, "" for none.
             start: its position in the longer text.
@@ -152,7 +151,6 @@ def round_quotient(values: Array, divisor: int, rounding: Rounding) -> Array:
         values: integers, fractions, or floats with divisor 1. (The remainder of a float between -1
             and 0 may be rounded, but never across one half.)
         divisor: a positive number.
-        rounding: the mode.
     """
     floor = values // divisor
     rest = values - floor * divisor

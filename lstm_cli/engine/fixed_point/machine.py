@@ -39,7 +39,6 @@ class Overflow:
         symbol: the row, input or parameter it belongs to.
         expression: the expression it is the value of: the symbol, or an activation within its row.
         format: the format that cannot hold it.
-        layer, direction: the run.
         t: the input time, from 1; None for a parameter.
         index: the unit, or row and column of a parameter.
         value: the number before saturation or wrapping.
@@ -60,7 +59,6 @@ class FixedLayer:
     """One layer and direction in integers, together with its float run.
 
     Attributes:
-        floats: the float run.
         integers: the same symbols, `(T, n)`, int64.
         formats: mapping of symbol or parameter to its format.
         parameters: mapping of parameter to its integers, in the parameter's shape.
@@ -85,8 +83,6 @@ class FixedTrace:
     """A run in integers, together with the float run.
 
     Attributes:
-        settings: how it was computed.
-        floats: the float run.
         layers: one per layer and direction, in the order of `floats.layers`.
         first_overflow: the first value, in order of computation, that did not fit.
     """
@@ -124,10 +120,8 @@ def run_fixed(
     """Run a model over a sequence in integers, alongside the float run.
 
     Args:
-        model: the layers to run.
         x: the input, `(T, I)`.
         h, c: the states before the first step, as for `engine.run`.
-        settings: formats, rounding, overflow, activations.
         dtype: the type of the float run and of the inputs to both.
 
     Raises:

@@ -34,8 +34,6 @@ class FixedEvaluator:
         """Evaluate a row `(n,)` without the final rounding.
 
         Args:
-            expression: the row's right side.
-            known: the numbers of every name in it.
             keep: stores an activation within the row (the tanh(c) of h).
         """
         match expression:

@@ -15,7 +15,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError
 from lstm_cli.cell.weights import Direction, Layer, LstmWeights, Model
 from lstm_cli.engine.grad.steps import Gradients
-from lstm_cli.engine.run import Trace, run
+from lstm_cli.engine.run import STATES, Trace, run
 
 STEP = 1e-5
 # Shorter steps for when the first disagrees: it may have crossed a corner or strong curvature.
@@ -42,7 +42,6 @@ class Margin:
         derived: the value of the gradient table.
         measured: the value from the difference of two runs.
         checked, total: how many numbers were checked, and how many there are.
-        tolerance: the limit on `largest`.
     """
 
     largest: float
@@ -91,12 +90,10 @@ def check(
 
     Args:
         trace: the run, in float64.
-        gradients: its gradient.
         tolerance: the largest relative difference that counts as agreement.
         step: how far a number is moved, relative to its size if that is above 1.
         most: how many numbers to check; 0 means 400, or fewer for a long run. If there are more, a
             random sample is checked, with at least two from each array.
-        seed: seed of the sample.
 
     Returns:
         The largest disagreement. Near a corner (relu at 0, a limit of clip) there is no derivative,
@@ -160,14 +157,7 @@ def _arrays(gradients: Gradients) -> Iterator[_Moved]:
 
 def initial_states(trace: Trace) -> dict[str, list[Array]]:
     """Return the initial "h" and "c" of each layer and direction."""
-    first = [0 if each.direction == "forward" else -1 for each in trace.layers]
-    return {
-        symbol: [
-            each.values[f"{symbol}_prev"][..., place, :]
-            for each, place in zip(trace.layers, first, strict=True)
-        ]
-        for symbol in ("h", "c")
-    }
+    return {symbol: [each.initial(symbol) for each in trace.layers] for symbol in STATES}
 
 
 def _chosen(sizes: list[int], most: int, seed: int) -> list[list[int]]:
@@ -211,12 +201,8 @@ def _slope(gradients: Gradients, moved: _Moved, index: tuple[int, ...], size: fl
     up, down = (_run_with(gradients.trace, moved, index, way * size) for way in (1, -1))
     with np.errstate(all="ignore"):
         change = sum(
-            float(np.sum(weight * (one - other)))
-            for weight, one, other in (
-                (loss.h, up.h, down.h),
-                (loss.c, up.c, down.c),
-                (loss.output, up.output, down.output),
-            )
+            float(np.sum(getattr(loss, part) * (getattr(up, part) - getattr(down, part))))
+            for part in ("h", "c", "output")
         )
     return change / (2 * size)
 
