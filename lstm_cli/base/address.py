@@ -100,10 +100,6 @@ def parse_addresses(text: str, where: str) -> tuple[Address, tuple[str, ...]]:
 def parse_address(text: str, where: str) -> Address:
     """Read an address.
 
-    Args:
-        text: what was typed.
-        where: the option, key or argument that holds it, for messages.
-
     Raises:
         UsageError: it is none; with a caret under what cannot be read.
     """

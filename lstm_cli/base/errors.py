@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Any
 
 from lstm_cli.base.foreign import safe as safe  # whoever raises an error writes it with this
 
@@ -87,6 +88,20 @@ class OutputError(LstmStepError):
 
     code = "cannot_write"
     exit_code = ExitCode.CANNOT_WRITE
+
+
+def imported(module: str, what: str, extra: str, where: str) -> Any:
+    """Return a module of a package that an extra of ours brings.
+
+    Raises:
+        InputError: it is not installed, which `what` says.
+    """
+    from importlib import import_module  # as below
+
+    try:
+        return import_module(module)
+    except ImportError:
+        raise InputError(what, where=where, hint=f"pip install 'lstm-cli[{extra}]'") from None
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

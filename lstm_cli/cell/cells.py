@@ -162,7 +162,6 @@ def parse_table(text: str, place: str = "", first_line: int = 1) -> tuple[Equati
 
     Args:
         text: the table; blank lines and comment lines are skipped.
-        place: the file name, for error messages.
         first_line: line number of the text's first line in that file.
 
     Raises:
@@ -344,7 +343,6 @@ def with_activations(
     """Return the cell with other activations, each given as `name` or `name(alpha, beta)`.
 
     Args:
-        cell: the cell to edit.
         gate: replaces the gates' sigmoid; "" leaves it unchanged.
         candidate: replaces the tanh of g.
         output: replaces the tanh between c and h.

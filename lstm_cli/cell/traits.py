@@ -17,7 +17,7 @@ from lstm_cli.cell.cells import (
     with_clip,
     with_forget_bias,
 )
-from lstm_cli.cell.equations import Apply, Node, Number, is_activation
+from lstm_cli.cell.equations import Apply, Node, Number, is_activation, nodes_in
 
 PLAIN_ACTIVATIONS = ("sigmoid", "tanh", "tanh")
 
@@ -59,7 +59,6 @@ def build_cell(traits: Traits, base: Cell | None = None) -> Cell:
     """Return the table of a cell with these traits.
 
     Args:
-        traits: what to build.
         base: a cell whose variants and activations override those of the traits; only forget
             bias, projection bias and clips are then added, if it has rows for them.
 
@@ -120,11 +119,8 @@ def _activation(node: Node) -> str:
 
 
 def _find(node: Node) -> Apply | None:
-    if not isinstance(node, Apply):
-        return None
-    if is_activation(node.function):
-        return node
-    return next((found for each in node.arguments if (found := _find(each))), None)
+    found = (each for each in nodes_in(node) if isinstance(each, Apply))
+    return next((each for each in found if is_activation(each.function)), None)
 
 
 def _argument(node: Node) -> Node:
