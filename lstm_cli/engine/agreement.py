@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.cell.weights import Layer, LstmWeights, Model
+from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import Trace, run
 
 # Supported types: significand bits and minimum exponent.
@@ -327,14 +327,10 @@ def _perturbed(model: Model, rng: np.random.Generator) -> Model:
         step = np.sqrt(terms) * 2.0 ** -TYPES["float32"][0]
         return np.asarray(array * (1 + step * rng.uniform(-1, 1, array.shape)))
 
-    def changed(weights: LstmWeights) -> LstmWeights:
+    def changed(_: int, weights: LstmWeights) -> LstmWeights:
         return replace(weights, arrays={k: perturb(each) for k, each in weights.arrays.items()})
 
-    layers = [
-        Layer({direction: changed(weights) for direction, weights in layer.directions.items()})
-        for layer in model.layers
-    ]
-    return replace(model, layers=tuple(layers))
+    return model.with_weights(changed)
 
 
 def allowed(ours: Array, theirs: Array, units: Array, room: Array) -> tuple[Array, bool]:

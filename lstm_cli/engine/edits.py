@@ -301,7 +301,7 @@ def differences(now: Array, was: Array) -> Array:
 
 def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
     """Return the run that follows from edits of an unbatched one, in the order made."""
-    model = _edited_model(given.model, edits)
+    model = given.model.with_weights(lambda run, weights: _edited_weights(weights, edits, run))
     x = np.array(given.layers[0].values["x"], dtype=np.float64)
     reached = np.full(len(x), False)  # the steps whose input is another than it was
     for (t, unit), value in _of(edits, 0, "x"):
@@ -328,18 +328,8 @@ def _of(edits: Iterable[NumberEdit], run: int, name: str) -> Iterator[tuple[Any,
             yield edit.place.index, edit.value
 
 
-def _edited_model(model: Model, edits: Sequence[NumberEdit]) -> Model:
-    """Return the model with its edited parameters; weights without an edit are the same object."""
-    places = iter(range(len(model.runs)))
-    layers = tuple(
-        Layer({name: _edited_weights(weights, edits, next(places))
-               for name, weights in layer.directions.items()})
-        for layer in model.layers
-    )  # fmt: skip
-    return replace(model, layers=layers)
-
-
 def _edited_weights(weights: LstmWeights, edits: Sequence[NumberEdit], run: int) -> LstmWeights:
+    """Return weights with their edited numbers; the same object without an edit."""
     arrays = dict(weights.arrays)
     for name in weights.arrays:
         for index, value in _of(edits, run, name):

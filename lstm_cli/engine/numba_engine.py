@@ -26,7 +26,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.engine import numba_cache as compiled_cache
 from lstm_cli.engine.numba_forms import samples_form, units_form
@@ -78,16 +77,7 @@ def run_compiled(
     Returns:
         A mapping of symbol to `(N, T, n)` of that type, in the order of `plan.rows`, as views of
         shared memory.
-
-    Raises:
-        InputError: numba is not installed.
     """
-    if not available():
-        raise InputError(
-            "engine numba needs the numba package",
-            where="--engine numba",
-            hint="pip install 'lstm-cli[fast]'",
-        )
     with np.errstate(all="ignore"):
         runner = _runner(weights, dtype, form or form_for(weights.hidden_size, len(x)))
         x, h, c = (np.asarray(each).astype(dtype, copy=False) for each in (x, h, c))

@@ -168,10 +168,8 @@ class _Arranger:
         return (*made, *self._copies(made))
 
     def _is_ready(self, entry: Entry) -> bool:
-        needed = entry.arguments if isinstance(entry, Operation) else (entry.vector,)
-        return all(
-            value in self.known or self.plan.values[value].stage == Stage.ONCE for value in needed
-        )
+        stages = self.plan.values
+        return all(v in self.known or stages[v].stage == Stage.ONCE for v in reads(entry))
 
     def _take(self, entries: list[Entry]) -> None:
         self.order.append(entries)
@@ -205,10 +203,7 @@ class _Arranger:
         given = (each for operation in operations for each in operation.arguments)
         loads = [v for v in dict.fromkeys(given) if v not in made and not self._is_number(v)]
         others = [e for each in (*self.order[:place], *self.order[place + 1 :]) for e in each]
-        wanted = {
-            value for entry in others
-            for value in (entry.arguments if isinstance(entry, Operation) else (entry.vector,))
-        }  # fmt: skip
+        wanted = {value for entry in others for value in reads(entry)}
         rows = [(value, slot) for slot, value in enumerate(self.slots) if value in made]
         stores = tuple(sorted((made & wanted) - set(self.slots)))
         return UnitLoop(

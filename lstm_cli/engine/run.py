@@ -18,7 +18,6 @@ from collections.abc import (
     ValuesView,
 )
 from functools import cached_property
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -27,14 +26,14 @@ import numpy as np
 from lstm_cli.base import html as html_text
 from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, UsageError
+from lstm_cli.base.errors import InputError, ShapeError, UsageError, imported
 from lstm_cli.base.foreign import Html
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
-from lstm_cli.engine.choice import choose_engine
+from lstm_cli.engine.choice import choose_engine, run_fast
 
 STATES = ("h", "c")
 INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
@@ -244,14 +243,8 @@ class Trace(_BySymbol):
         Raises:
             InputError: pandas is missing, or there are several batch axes.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError:
-            raise InputError(
-                "a DataFrame needs pandas, which is not installed",
-                where="Trace.to_dataframe",
-                hint="pip install 'lstm-cli[pandas]'",
-            ) from None
+        what = "a DataFrame needs pandas, which is not installed"
+        pandas = imported("pandas", what, "pandas", "Trace.to_dataframe")
         if self.output.ndim > 3:
             raise InputError(
                 f"a run with batch axes {self.output.shape[:-2]} does not have one row per step",
@@ -420,26 +413,20 @@ def _run_direction(
     engine: str,
 ) -> tuple[dict[str, Array], str]:
     """Run one layer in one direction; return the values `(…, T, n)` and the engine used."""
+    if direction == "backward":
+        x = x[..., ::-1, :]
     if engine == "table":
-        return _run_table(weights, x, h, c, direction, dtype), engine
-    from lstm_cli.engine.choice import run_fast  # imported late: a small run does not need it
-
-    if direction == "forward":
-        return run_fast(engine, weights, x, h, c, dtype)
-    values, engine = run_fast(engine, weights, x[..., ::-1, :], h, c, dtype)
-    return {symbol: value[..., ::-1, :] for symbol, value in values.items()}, engine
+        values = _run_table(weights, x, h, c, dtype)
+    else:
+        values, engine = run_fast(engine, weights, x, h, c, dtype)
+    if direction == "backward":
+        values = {symbol: value[..., ::-1, :] for symbol, value in values.items()}
+    return values, engine
 
 
 def _run_table(
-    weights: LstmWeights,
-    x: Array,
-    h: Array,
-    c: Array,
-    direction: Direction,
-    dtype: np.dtype[Any],
+    weights: LstmWeights, x: Array, h: Array, c: Array, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    times = range(x.shape[-2])
-    order = times if direction == "forward" else reversed(times)
     parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
     x = x.astype(np.float64, copy=False)
     alone = dtype != np.float64
@@ -450,7 +437,7 @@ def _run_table(
     x = rounded(x, dtype)
     states = {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
     kept: dict[str, Array] = {}
-    for t in order:
+    for t in range(x.shape[-2]):
         inputs = {"x": x[..., t, :], **states}
         values = evaluate_rows(weights.cell.equations, parameters, inputs, dtype)
         for symbol, value in values.items():

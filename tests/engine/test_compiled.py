@@ -23,6 +23,7 @@ from lstm_cli.engine import numba_run as compiled_run
 from lstm_cli.engine import numba_samples as compiled_samples
 from lstm_cli.engine import numba_units as compiled_units
 from lstm_cli.engine import products
+from lstm_cli.engine.choice import choose_engine
 from lstm_cli.engine.numba_engine import Form, form_for, run_compiled
 from lstm_cli.engine.numba_source import source_of
 from lstm_cli.engine.plan import plan_of
@@ -217,11 +218,10 @@ def test_no_text_of_a_table_reaches_the_source() -> None:
 
 def test_without_numba_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing extra is named by the line that installs it."""
-    weights = random_weights(spec_cell("lstm"))
     monkeypatch.setattr(compiled, "available", lambda: False)
     with pytest.raises(InputError) as error:
-        run_compiled(weights, *random_inputs(weights, 2, (1,)), np.dtype("float64"))  # fmt: skip
-    assert error.value.hint == "pip install 'lstm-cli[fast]'"
+        choose_engine("numba", 1, np.float64)
+    assert error.value.hint == "pip install 'lstm-cli[fast]', or --engine numpy"
 
 
 def test_a_planted_text_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,7 @@ computed exactly, as in an unlimited accumulator, and rounded once, when it is s
 is hard-coded here: the rows are those of the cell, evaluated over integers.
 """
 
-from lstm_cli.engine.fixed_point.comparison import (
-    ValueReport,
-    Worst,
-    compare_parameters,
-    compare_symbols,
-)
+from lstm_cli.engine.fixed_point.comparison import ValueReport, compare_parameters, compare_symbols
 from lstm_cli.engine.fixed_point.formats import FixedFormat
 from lstm_cli.engine.fixed_point.machine import FixedLayer, FixedTrace, Overflow, beside, run_fixed
 from lstm_cli.engine.fixed_point.settings import KINDS, Activation, FixedSettings, kind_of
@@ -27,7 +22,6 @@ __all__ = [
     "FixedTrace",
     "Overflow",
     "ValueReport",
-    "Worst",
     "beside",
     "compare_parameters",
     "compare_symbols",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from lstm_cli.cell.equations import (
@@ -13,6 +13,7 @@ from lstm_cli.cell.equations import (
     Number,
     bind_arguments,
     is_activation,
+    nodes_in,
 )
 from lstm_cli.engine.fixed_point.activations import HARD, LookupTable, transcendental
 from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant
@@ -83,12 +84,5 @@ class FixedEvaluator:
         body = FUNCTIONS[name].body
         if body is None:
             return name in OPERATIONS and name != "/"
-        return all(self._is_exact(each) for each in _applied(body))
-
-
-def _applied(node: Node) -> Iterator[str]:
-    """Yield every operator and function of a tree."""
-    if isinstance(node, Apply):
-        yield node.function
-        for each in node.arguments:
-            yield from _applied(each)
+        applied = (each.function for each in nodes_in(body) if isinstance(each, Apply))
+        return all(map(self._is_exact, applied))

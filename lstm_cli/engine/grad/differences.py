@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError
-from lstm_cli.cell.weights import Direction, Layer, LstmWeights, Model
+from lstm_cli.cell.weights import Direction, LstmWeights, Model
 from lstm_cli.engine.grad.steps import Gradients
 from lstm_cli.engine.run import STATES, Trace, run
 
@@ -224,7 +224,6 @@ def _run_with(trace: Trace, moved: _Moved, index: tuple[int, ...], change: float
 
 def _with_parameter(model: Model, place: int, name: str, value: Array) -> Model:
     """Return the model with one parameter of one layer and direction replaced."""
-    level, direction, weights = model.runs[place]
+    weights = model.runs[place][2]
     changed = LstmWeights(weights.cell, {**weights.arrays, name: value}, weights.source)
-    layer = Layer({**model.layers[level].directions, direction: changed})
-    return replace(model, layers=(*model.layers[:level], layer, *model.layers[level + 1 :]))
+    return model.with_weights(lambda run, own: changed if run == place else own)
