@@ -34,7 +34,6 @@ def read_contents(path: Path, *, external: bool = False) -> Contents:
     """Read the contents of a weight file; numbers are read on demand.
 
     Args:
-        path: the file.
         external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
@@ -193,7 +192,6 @@ def choose_lstm(
     Args:
         found: those that can be read.
         lstm: a name, the end of one, a number, or "".
-        place: the file, for messages.
         refused: those that cannot be read: name -> why. They count where none is named: it is
             then as unclear which one is meant as among several that can be read.
 
