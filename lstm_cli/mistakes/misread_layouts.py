@@ -71,7 +71,6 @@ class _ReadAs:
     """Stacks written in one convention's order and split in another's.
 
     Attributes:
-        source, reader: the conventions.
         reshaped: whether the buffer is reshaped rather than transposed, if one convention has
             (in, 4H) and the other (4H, in).
     """

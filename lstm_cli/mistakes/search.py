@@ -81,8 +81,6 @@ class Search:
     """A search in progress.
 
     Attributes:
-        right: the correct run.
-        expected: the values to explain.
         convention: that of the weights, if known.
         progress: called with the number of candidates done.
         judge: compares candidates, if several searches of one run share them.

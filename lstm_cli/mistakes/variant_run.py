@@ -80,7 +80,6 @@ class VariantRun:
 
     Attributes:
         cells, weights, h, c: one per layer and direction, in the order of `Model.runs`.
-        layout: (layer, direction) of each.
         x: the input, `(T, I)`.
         start, carry, rounding, turned_back: see `batched_variants.Member`.
     """
@@ -140,7 +139,6 @@ def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Vari
     """Return the correct run as a variant without changes.
 
     Args:
-        model: the layers.
         x: `(T, I)`.
         h, c: rows `(L·D, n)` or `(n,)`; None is zeros.
     """
@@ -176,9 +174,9 @@ def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Vari
 
 
 class Change(Protocol):
-    """Turns a variant into another; None if it does not apply."""
+    """Turns a variant into another; None if it does not apply. Any such function is one."""
 
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+    def __call__(self, variant: VariantRun, cache: Cache, /) -> VariantRun | None:
         """Return the changed variant."""
         ...
 
@@ -376,17 +374,6 @@ class Resequence:
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the variant with another sequence."""
         return replace(variant, x=cache.get(self, self.change, variant.x))
-
-
-@dataclass(frozen=True, eq=False)
-class OtherChange:
-    """Any other change to the variant as a whole."""
-
-    change: Callable[[VariantRun, Cache], VariantRun | None]
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the changed variant."""
-        return self.change(variant, cache)
 
 
 @dataclass(frozen=True, eq=False)
