@@ -169,21 +169,19 @@ def _mapped(
         yield from pool.map(evaluated, chunks)
 
 
+@dataclass(eq=False)
 class _Evaluation:
     """Evaluation of a chunk of members through layers and time."""
 
-    def __init__(
-        self,
-        members: Sequence[Member],
-        layout: Sequence[tuple[int, Direction]],
-        targets: Targets,
-        give_up: float,
-        keep: Sequence[str],
-    ) -> None:
-        self.members, self.layout, self.targets = members, layout, targets
-        self.give_up, self.keep = give_up, keep
-        self.excess, self.difference = np.zeros((2, len(members)))
-        self.kept: dict[tuple[int, str], Array] = {}
+    members: Sequence[Member]
+    layout: Sequence[tuple[int, Direction]]
+    targets: Targets
+    give_up: float
+    keep: Sequence[str]
+    kept: dict[tuple[int, str], Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.excess, self.difference = np.zeros((2, len(self.members)))
 
     def verdicts(self) -> Verdicts:
         alive = np.arange(len(self.members))

@@ -177,17 +177,15 @@ def number_at(trace: Trace, place: EditablePlace) -> float:
 
 def edits_to_json(trace: Trace, edits: Iterable[NumberEdit]) -> list[dict[str, Any]]:
     """Return edits of a run as JSON has them."""
-    return [_edit_json(trace, edit) for edit in edits]
-
-
-def _edit_json(trace: Trace, edit: NumberEdit) -> dict[str, Any]:
-    each, (*time, unit) = trace.layers[edit.place.run], edit.place.index
-    over_time = not is_parameter(edit.place.name)
-    return {
-        "layer": each.layer, "direction": each.direction, "symbol": edit.place.name,
-        **({"t": time[0]} if over_time else {}),
-        "index": [unit] if over_time else list(edit.place.index), "value": edit.value,
-    }  # fmt: skip
+    records = []
+    for edit in edits:
+        each, index = trace.layers[edit.place.run], list(edit.place.index)
+        time = {} if is_parameter(edit.place.name) else {"t": index.pop(0)}
+        records.append({
+            "layer": each.layer, "direction": each.direction, "symbol": edit.place.name, **time,
+            "index": index, "value": edit.value,
+        })  # fmt: skip
+    return records
 
 
 def edits_from_json(trace: Trace, records: Iterable[Mapping[str, Any]]) -> tuple[NumberEdit, ...]:

@@ -28,11 +28,8 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.engine import numba_cache as compiled_cache
-from lstm_cli.engine.numba_forms import samples_form, units_form
-from lstm_cli.engine.numba_run import NumbaRunner
-from lstm_cli.engine.numba_samples import Samples
-from lstm_cli.engine.numba_source import source_of
-from lstm_cli.engine.numba_units import Units
+from lstm_cli.engine.numba_run import NumbaRunner, Samples, Units
+from lstm_cli.engine.numba_source import samples_form, source_of, units_form
 from lstm_cli.engine.numpy_engine import constant_values
 from lstm_cli.engine.plan import Plan, plan_of
 from lstm_cli.engine.program import Program, program_of
@@ -68,15 +65,9 @@ def run_compiled(
     dtype: np.dtype[Any],
     form: Form | None = None,
 ) -> dict[str, Array]:
-    """Run a cell forward over a sequence.
+    """Run a cell forward over a sequence, in the form given or chosen by the sizes.
 
-    Args:
-        x, h, c: `(N, T, I)`, `(N, P)`, `(N, H)`.
-        dtype: float64 or float32; everything is computed in it.
-
-    Returns:
-        A mapping of symbol to `(N, T, n)` of that type, in the order of `plan.rows`, as views of
-        shared memory.
+    The other arguments, and what is returned, are those of `numpy_engine.run_numpy`.
     """
     with np.errstate(all="ignore"):
         runner = _runner(weights, dtype, form or form_for(weights.hidden_size, len(x)))

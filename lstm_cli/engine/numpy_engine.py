@@ -21,7 +21,6 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import FUNCTIONS, Apply, Name, Node, Number, function_named
-from lstm_cli.engine.fused_product import FusedProduct, fused_matrix
 from lstm_cli.engine.memory import empty
 from lstm_cli.engine.plan import Entry, Operation, Plan, Stage, stacked_matrix
 from lstm_cli.engine.schedule import (
@@ -29,10 +28,12 @@ from lstm_cli.engine.schedule import (
     H_SLAB,
     X_SLAB,
     Call,
+    FusedProduct,
     Schedule,
     Slab,
     SlabRun,
     Stack,
+    fused_matrix,
     schedule,
 )
 

@@ -34,10 +34,8 @@ class Found:
         name: its name in the file, "" where tensor names have no prefix.
         convention: the layout of its tensors.
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
-        known_by: the evidence for the convention and the variant, a phrase each.
-        open: what the file leaves open and how it is read, a phrase each.
+        known_by, open, undecided: as in `Block`.
         names: the names of its tensors in the file, where it was found by names.
-        undecided: two readings that give different numbers, with the options that choose one.
     """
 
     name: Foreign

@@ -85,9 +85,7 @@ def model_from_arrays(
         arrays: by name; tensors of PyTorch, JAX or anything NumPy can convert, on any device.
             Values that are not arrays (a state dict may hold settings) are skipped.
         source: their name in messages.
-        cell: as `read_weights`, like the following arguments and the errors.
-        convention: as `read_weights`.
-        edit: as `read_weights`.
+        cell, convention, edit: as `read_weights`, like the errors.
     """
     contents = in_memory(arrays)
     return model_from(contents, source, cell=cell, convention=convention, edit=edit)
