@@ -29,7 +29,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.engine import numba_cache as compiled_cache
 from lstm_cli.engine.numba_run import NumbaRunner, Samples, Units
-from lstm_cli.engine.numba_source import samples_form, source_of, units_form
+from lstm_cli.engine.numba_source import forms_of, source_of
 from lstm_cli.engine.numpy_engine import constant_values
 from lstm_cli.engine.plan import Plan, plan_of
 from lstm_cli.engine.program import Program, program_of
@@ -104,9 +104,10 @@ def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Numba
     _called.add((plan, dtype.name))
     narrow = {name: array.astype(dtype) for name, array in weights.arrays.items()}
     constants = constant_values(plan, narrow, dtype)
+    units, samples = forms_of(program)
     if form == "units":
-        return Units(units_form(program), narrow, constants, dtype, module.units)
-    return Samples(samples_form(program), narrow, constants, dtype, module.samples)
+        return Units(units, narrow, constants, dtype, module.units)
+    return Samples(samples, narrow, constants, dtype, module.samples)
 
 
 @lru_cache(maxsize=32)

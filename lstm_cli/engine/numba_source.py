@@ -323,15 +323,9 @@ class SamplesForm(Form):
 
 
 @lru_cache(maxsize=64)
-def units_form(program: Program) -> UnitsForm:
-    """Return the form that is vectorized over units."""
-    return UnitsForm(program)
-
-
-@lru_cache(maxsize=64)
-def samples_form(program: Program) -> SamplesForm:
-    """Return the form that is vectorized over samples."""
-    return SamplesForm(program)
+def forms_of(program: Program) -> tuple[UnitsForm, SamplesForm]:
+    """Return the forms that are vectorized over units and over samples."""
+    return UnitsForm(program), SamplesForm(program)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -353,7 +347,8 @@ def source_of(program: Program, dtype: str) -> str:
     for place, group in enumerate(program.groups):
         lines += ["", *_group(f"along_{place}", group, program, across=False)]
         lines += ["", *_group(f"across_{place}", group, program, across=True)]
-    lines += ["", *units_form(program).text(), "", *samples_form(program).text()]
+    for form in forms_of(program):
+        lines += ["", *form.text()]
     return "\n".join(lines) + "\n"
 
 

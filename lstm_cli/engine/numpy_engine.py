@@ -326,19 +326,12 @@ def _segments(calls: Sequence[Call]) -> Iterator[list[Call]]:
         yield segment
 
 
-def _minimum(a: Array, b: Array, out: Array) -> None:
-    np.minimum(a, b, out=out)  # by keyword: a third positional argument is deprecated
-
-
-def _maximum(a: Array, b: Array, out: Array) -> None:
-    np.maximum(a, b, out=out)
-
-
 _OWN: dict[str, Callable[..., Any]] = {
     "copy": np.positive,
     "heaviside": np.heaviside,
-    "min": _minimum,
-    "max": _maximum,
+    # By keyword: a third positional argument is deprecated.
+    "min": lambda a, b, out: np.minimum(a, b, out=out),
+    "max": lambda a, b, out: np.maximum(a, b, out=out),
 }
 
 
