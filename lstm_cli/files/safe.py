@@ -374,7 +374,20 @@ def _read_archive(
         except _BAD_ZIP as error:
             raise _not_npz(path, str(error)) from None
         _check_size(sum(each.file_size for each in members), MAX_ARRAY_BYTES, safe(path))
-        yield from _read_members(archive, members, path, only, read)
+        seen = set[str]()
+        for member in members:
+            key = member.filename.removesuffix(".npy")
+            place = f"{safe(path)}, key {safe(key)}"
+            if key in seen:
+                raise InputError(f"key '{safe(key)}' occurs twice", where=place, hint="keep one")
+            seen.add(key)
+            if only is not None and key != only:
+                continue
+            try:
+                with archive.open(member) as opened:
+                    yield key, read(opened, member.file_size, place)
+            except _BAD_ZIP as error:
+                raise _not_npz(path, str(error)) from None
 
 
 # The flag bit of an encrypted member.
@@ -383,29 +396,6 @@ _ENCRYPTED = 1
 _BAD_ZIP = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
-
-
-def _read_members(
-    archive: zipfile.ZipFile,
-    members: list[zipfile.ZipInfo],
-    path: Path,
-    only: str | None,
-    read: Callable[[IO[bytes], int, str], Array],
-) -> Iterator[tuple[str, Array]]:
-    seen = set[str]()
-    for member in members:
-        key = member.filename.removesuffix(".npy")
-        place = f"{safe(path)}, key {safe(key)}"
-        if key in seen:
-            raise InputError(f"key '{safe(key)}' occurs twice", where=place, hint="keep one")
-        seen.add(key)
-        if only is not None and key != only:
-            continue
-        try:
-            with archive.open(member) as stream:
-                yield key, read(stream, member.file_size, place)
-        except _BAD_ZIP as error:
-            raise _not_npz(path, str(error)) from None
 
 
 def _not_npz(path: Path, reason: str) -> InputError:
