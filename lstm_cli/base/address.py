@@ -130,7 +130,6 @@ def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
     Args:
         text: the choice; `a:b` leaves out b as Python does where counting starts at 0, and
             includes it where it starts at 1.
-        count: how many there are.
         option: its name, for messages.
         first: what the first one is called.
 

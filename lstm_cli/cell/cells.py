@@ -51,7 +51,6 @@ class Cell:
 
     Attributes:
         name: the name to give to `--cell`.
-        title: a one-line description.
         equations: the rows, in evaluation order.
         sources: the papers or framework files it follows.
     """

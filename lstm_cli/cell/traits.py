@@ -28,9 +28,6 @@ class Traits:
 
     Attributes:
         coupled: "coupled-forget" (f = 1 - i), "coupled-input" (i = 1 - f) or "".
-        peephole: whether the gates see the cell state.
-        projection: whether h is projected.
-        projection_bias: whether the projection has a bias.
         activations: gate, candidate, output, as `--activations` takes them.
         forget_bias: constant added to z_f at run time.
         clip: the limit on pre-activations, 0 for none.

@@ -152,14 +152,10 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
 def precisions_of(
     numbers: Mapping[str, Array], decimals: Mapping[str, Array] | None = None
 ) -> dict[str, Precision]:
-    """Infer the precision of someone's numbers, by name.
+    """Infer the precision of someone's numbers by name, each as `precision_of`.
 
     A narrow type is a property of the program that made them: the combined evidence of all names
     counts for each name whose numbers the type could print as.
-
-    Args:
-        numbers: mapping of name to values, as for `precision_of`.
-        decimals: mapping of name to the decimals of each number as written, if known.
     """
     found = {
         name: precision_of(values, (decimals or {}).get(name)) for name, values in numbers.items()

@@ -113,7 +113,6 @@ def evaluate_members(
 
     Args:
         members: members with the same number of runs, steps and sizes.
-        layout: (layer, direction) of each run.
         targets: what to compare with; None skips the comparison.
         give_up: members with a larger excess are dropped.
         keep: symbols to return (needs `give_up` to be inf).

@@ -119,10 +119,7 @@ def _module(program: Program, dtype: str) -> ModuleType:
 
 
 def _trace(
-    program: Program,
-    constants: Mapping[int, Array],
-    x: Array,
-    row: Callable[[int, bool], Array],
+    program: Program, constants: Mapping[int, Array], x: Array, row: Callable[[int, bool], Array]
 ) -> dict[str, Array]:
     """Map symbols to `(N, T, n)`, from a slot's rows before or after each step."""
     values = dict[str, Array]()

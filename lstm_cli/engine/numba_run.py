@@ -33,7 +33,6 @@ class Layout:
     Attributes:
         sizes: the form's integer arguments, beginning with `first` and `last` (0 and N, in whole
             lanes).
-        block: number of samples that are run together.
         total: count of numbers in the rows of a trace.
         views: for each slot its offset in bytes, its n, and the strides of `(N, T, n)`.
         buffers: count of numbers in each `out` and `w`, by name.
@@ -52,8 +51,6 @@ class NumbaRunner(ABC):
     Args:
         arrays: mapping of parameter to array, in the type used to compute.
         constants: values `(n,)` that depend only on parameters.
-        dtype: float64 or float32.
-        code: the form's compiled function.
     """
 
     def __init__(

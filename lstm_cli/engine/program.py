@@ -124,9 +124,7 @@ def _split_inputs(plan: Plan) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     return tuple(early), tuple(entry for entry in plan.inputs if entry not in early)
 
 
-def _split_products(
-    projection: tuple[Entry, ...],
-) -> tuple[tuple[Entry, ...], tuple[Product, ...]]:
+def _split_products(projection: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], tuple[Product, ...]]:
     """Split the input projection into what its products need and the products nothing needs."""
     needed = {value for entry in projection for value in reads(entry)}
     early = tuple(

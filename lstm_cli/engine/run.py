@@ -8,15 +8,7 @@ evaluated in order and every named value is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import (
-    ItemsView,
-    Iterable,
-    Iterator,
-    KeysView,
-    Mapping,
-    Sequence,
-    ValuesView,
-)
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any

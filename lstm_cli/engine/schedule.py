@@ -28,7 +28,6 @@ class Slab:
     """Memory for some rows of units.
 
     Attributes:
-        rows: number of units.
         kept: whether it keeps every step.
         early: whether it is filled for many steps at once, before they run.
     """
@@ -71,8 +70,6 @@ class Call:
     Attributes:
         function: one of `plan.ELEMENTWISE`, "copy", or "@".
         arguments: runs, stacks of constants, or numbers; the vector of a product.
-        out: destination of the result.
-        matrix: the product whose matrix is used.
     """
 
     function: str
@@ -88,7 +85,6 @@ class Schedule:
     Attributes:
         fused: whether `h_prev`, x and a row of ones share one slab.
         early: calls for many steps at once.
-        steps: calls for each step.
         places: where a trace finds the values of rows.
     """
 
@@ -387,17 +383,15 @@ class _SumSearch:
 
     def without(self, product: Product, fused: FusedProduct) -> tuple[Entry | FusedProduct, ...]:
         """Return the entries with the fused product replacing everything it computes."""
-        return tuple(each for entry in self.entries for each in self._kept(entry, product, fused))
-
-    def _kept(
-        self, entry: Entry, product: Product, fused: FusedProduct
-    ) -> tuple[Entry | FusedProduct, ...]:
-        if entry is product:
-            return (fused,)
-        if isinstance(entry, Operation):
-            return () if entry.out in self.gone else (entry,)
-        pieces = tuple(piece for piece in entry.pieces if piece.out not in self.gone)
-        return (Product(entry.vector, pieces),) if pieces else ()
+        kept: list[Entry | FusedProduct] = []
+        for entry in self.entries:
+            if entry is product:
+                kept.append(fused)
+            elif isinstance(entry, Operation):
+                kept += [entry] if entry.out not in self.gone else []
+            elif pieces := tuple(each for each in entry.pieces if each.out not in self.gone):
+                kept.append(Product(entry.vector, pieces))
+        return tuple(kept)
 
     def _only_reader(self, value: int) -> Operation | None:
         """Return the only operation that reads a value; None if anything else needs it."""

@@ -48,7 +48,6 @@ class Overflow:
     Attributes:
         symbol: the row, input or parameter it belongs to.
         expression: the expression it is the value of: the symbol, or an activation within its row.
-        format: the format that cannot hold it.
         t: the input time, from 1; None for a parameter.
         index: the unit, or row and column of a parameter.
         value: the number before saturation or wrapping.
@@ -381,7 +380,6 @@ class ValueReport:
     """One symbol or parameter over all layers, directions and steps.
 
     Attributes:
-        worst: the largest error against the float run.
         low, high: the range in the float run.
         needs: the format of the same width with the fewest integer bits that holds that range;
             None if there is none.

@@ -17,6 +17,7 @@ from lstm_cli.cell.weights import Direction, LstmWeights, Model
 from lstm_cli.engine.grad.steps import Gradients
 from lstm_cli.engine.run import STATES, Trace, run
 
+# How far a number is moved, relative to its size if that is above 1.
 STEP = 1e-5
 # Shorter steps for when the first disagrees: it may have crossed a corner or strong curvature.
 SHORTER = (1.0, 0.1, 0.01)
@@ -53,7 +54,7 @@ class Margin:
     measured: float
     checked: int
     total: int
-    tolerance: float
+    tolerance: float = TOLERANCE
 
     @property
     def passed(self) -> bool:
@@ -77,21 +78,11 @@ class _Moved:
     gradient: Array
 
 
-def check(
-    trace: Trace,
-    gradients: Gradients,
-    *,
-    tolerance: float = TOLERANCE,
-    step: float = STEP,
-    most: int = 0,
-    seed: int = 0,
-) -> Margin:
+def check(trace: Trace, gradients: Gradients, *, most: int = 0) -> Margin:
     """Compare a gradient with central differences of runs.
 
     Args:
         trace: the run, in float64.
-        tolerance: the largest relative difference that counts as agreement.
-        step: how far a number is moved, relative to its size if that is above 1.
         most: how many numbers to check; 0 means 400, or fewer for a long run. If there are more, a
             random sample is checked, with at least two from each array.
 
@@ -111,16 +102,16 @@ def check(
     moved = list(_arrays(gradients))
     floor = FLOOR * _scale(gradients, moved)
     most = most or max(LEAST, min(MOST, MOST_STEPS // (2 * trace.steps * len(trace.layers))))
-    chosen = _chosen([each.value.size for each in moved], most, seed)
-    worst = Margin(-1.0, "", 0, "forward", (), 0.0, 0.0, 0, 0, tolerance)
+    chosen = _chosen([each.value.size for each in moved], most)
+    worst = Margin(-1.0, "", 0, "forward", (), 0.0, 0.0, 0, 0)
     for each, index in _places(moved, chosen):
-        largest, measured = _disagreement(gradients, each, index, step, tolerance, floor)
+        largest, measured = _disagreement(gradients, each, index, floor)
         if largest <= worst.largest:
             continue
         own, derived = gradients.layers[each.run], float(each.gradient[index])
         worst = Margin(
             largest, each.symbol, own.layer, own.direction, index, derived, measured,
-            sum(map(len, chosen)), sum(each.value.size for each in moved), tolerance,
+            sum(map(len, chosen)), sum(each.value.size for each in moved),
         )  # fmt: skip
         if np.isnan(largest):  # nothing is worse
             break
@@ -160,12 +151,12 @@ def initial_states(trace: Trace) -> dict[str, list[Array]]:
     return {symbol: [each.initial(symbol) for each in trace.layers] for symbol in STATES}
 
 
-def _chosen(sizes: list[int], most: int, seed: int) -> list[list[int]]:
+def _chosen(sizes: list[int], most: int) -> list[list[int]]:
     """Choose the numbers to check in each array."""
     total = sum(sizes)
     if total <= most:
         return [list(range(size)) for size in sizes]
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     counts = [min(size, max(2, most * size // total)) for size in sizes]
     return [
         sorted(generator.choice(size, count, replace=False).tolist())
@@ -174,22 +165,17 @@ def _chosen(sizes: list[int], most: int, seed: int) -> list[list[int]]:
 
 
 def _disagreement(
-    gradients: Gradients,
-    moved: _Moved,
-    index: tuple[int, ...],
-    step: float,
-    tolerance: float,
-    floor: float,
+    gradients: Gradients, moved: _Moved, index: tuple[int, ...], floor: float
 ) -> tuple[float, float]:
     """Return the relative difference for one number, and the measured value."""
     derived = float(moved.gradient[index])
     best = (np.inf, np.nan)
     for shorter in SHORTER:
-        size = step * shorter * max(1.0, abs(float(moved.value[index])))
+        size = STEP * shorter * max(1.0, abs(float(moved.value[index])))
         measured = _slope(gradients, moved, index, size)
         above = abs(derived - measured)
         found = (above and above / max(abs(derived), abs(measured), floor), measured)
-        if np.isnan(found[0]) or found[0] <= tolerance:
+        if np.isnan(found[0]) or found[0] <= TOLERANCE:
             return found
         best = min(best, found)
     return best
