@@ -102,9 +102,7 @@ class OnlyGate:
             )
             for before, after in zip(variant.weights, changed.weights, strict=True)
         )  # fmt: skip
-        if all(a is b for a, b in zip(variant.cells, cells, strict=True)) and all(
-            a is b for a, b in zip(variant.weights, weights, strict=True)
-        ):
+        if cells == variant.cells and weights == variant.weights:  # the same objects
             return None
         return replace(variant, cells=cells, weights=weights)
 

@@ -160,7 +160,7 @@ def right_variant(trace: Trace) -> VariantRun:
     """Convert the run of an unbatched trace to a variant."""
     h, c = (tuple(each.initial(symbol) for each in trace.layers) for symbol in STATES)
     x = trace.layers[0].values["x"]
-    return variant_of(trace.model, x, None, None).with_inputs(x, h, c)
+    return variant_of(trace.model, x).with_inputs(x, h, c)
 
 
 def _compare(trace: Trace, expected: Expected) -> Diagnosis:

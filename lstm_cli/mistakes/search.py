@@ -41,7 +41,6 @@ class Finding:
 
     Attributes:
         departures: the mistakes made, one or two.
-        difference: the largest remaining difference.
         excess: that difference divided by its tolerance; it fits if at most 1.
         aliases: ids of other mistakes that always compute the same.
         detail: anything else that was found (which unit is which).
@@ -84,7 +83,6 @@ class Search:
         convention: that of the weights, if known.
         progress: called with the number of candidates done.
         judge: compares candidates, if several searches of one run share them.
-        tried: number of candidates computed.
         singles: all single departures tried, fitting or not, after `one_departure`.
     """
 
@@ -245,12 +243,10 @@ def merge_aliases(findings: list[Finding], right: VariantRun) -> list[Finding]:
     groups: list[tuple[Finding, list[str]]] = []
     values = [_probe_values(findings, right, scale) for scale in (0.8, 8.0)]
     for place, finding in enumerate(findings):
-        for other, (kept, names) in enumerate(groups):
+        for kept, names in groups:
             first = findings.index(kept)
-            same = all(_same(one[first], one[place]) for one in values)
-            if same:
+            if all(_same(one[first], one[place]) for one in values):
                 names.append(finding.id)
-                groups[other] = (kept, names)
                 break
         else:
             groups.append((finding, []))

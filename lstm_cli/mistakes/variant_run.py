@@ -135,20 +135,9 @@ class VariantRun:
         return replace(self, x=x, h=h, c=c)
 
 
-def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> VariantRun:
-    """Return the correct run as a variant without changes.
-
-    Args:
-        x: `(T, I)`.
-        h, c: rows `(L·D, n)` or `(n,)`; None is zeros.
-    """
+def variant_of(model: Model, x: Array) -> VariantRun:
+    """Return the correct run on `x (T, I)`, from zero states, as a variant without changes."""
     runs = [weights for _, _, weights in model.runs]
-
-    def states(symbol: str, given: Array | None) -> tuple[Array, ...]:
-        if given is None:
-            return tuple(np.zeros(weights.size(symbol)) for weights in runs)
-        return tuple(np.atleast_2d(given)[: len(runs)])
-
     found = []
     for weights in runs:
         letters = "".join(k for k in "ifgo" if f"W_{k}" in weights.arrays)
@@ -168,8 +157,8 @@ def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Vari
         tuple(found),
         tuple((level, direction) for level, direction, _ in model.runs),
         np.asarray(x, dtype=np.float64),
-        states("h", h),
-        states("c", c),
+        tuple(np.zeros(weights.output_size) for weights in runs),
+        tuple(np.zeros(weights.hidden_size) for weights in runs),
     )
 
 
