@@ -101,9 +101,7 @@ def _parse_toml(text: str, place: str) -> dict[str, Any]:
         document = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and int() on thousands of digits
         raise InputError(
-            f"not TOML: {safe(error)[:200]}",
-            where=place,
-            hint="put texts in quotes, tables in '''",
+            f"not TOML: {safe(error)[:200]}", where=place, hint="put texts in quotes, tables in '''"
         ) from None
     except RecursionError:
         raise InputError("nested too deeply", where=place, hint="a cell file is flat") from None

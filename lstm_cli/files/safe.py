@@ -220,9 +220,6 @@ def _locate(text: str, token: str, place: str) -> str:
 def to_array(value: Any, name: str, place: str, *, max_axes: int = 3) -> Array:
     """Convert nested lists of numbers to a float64 array.
 
-    Args:
-        value: a list from JSON, or lists of equal length.
-
     Raises:
         InputError: an entry that is not a number, or lists nested too deeply.
         ShapeError: rows of unequal length; the message has both.

@@ -39,7 +39,6 @@ def read_vector(
     Args:
         text: numbers, `@file`, `@file:key`, or `-` for stdin.
         name: the option, for messages: `--x`.
-        allow_nonfinite: whether nan and inf are accepted.
         most_axes: 3 also accepts an array of samples in a file, `(N, rows, n)`.
 
     Raises:

@@ -148,7 +148,6 @@ class _Told:
     """What a file says besides the weights.
 
     Attributes:
-        model: the configuration, or None.
         version_text: Keras' version as written.
         source: the configuration's name in the file.
         old: whether it has the layout of Keras 1 and 2, where no version means Keras 1.

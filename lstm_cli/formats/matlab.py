@@ -171,7 +171,6 @@ class _MatArray:
         info: its shape and class, by our name where it is numeric.
         stored: the type in which its numbers are stored, the smallest that holds them.
         element: place, size and type of the compressed element that it is in, or zeros.
-        start: its first byte in the file or in the unpacked element.
     """
 
     info: Info

@@ -697,8 +697,6 @@ class _TensorSource:
 
     Attributes:
         folder: the model's folder; no files outside it may be read.
-        external: whether files beside the model may be read.
-        budget: the number of bytes that may be unpacked.
     """
 
     folder: Path

@@ -188,7 +188,6 @@ def choose_lstm(
     """Choose the LSTM of `--lstm`, by name or number.
 
     Args:
-        found: those that can be read.
         lstm: a name, the end of one, a number, or "".
         refused: those that cannot be read: name -> why. They count where none is named: it is
             then as unclear which one is meant as among several that can be read.
@@ -260,7 +259,6 @@ def file_traits(row: Convention, variant: Variant, parameters: Mapping[str, Arra
 
     Args:
         row: the layout, whose framework may add a forget bias, clips or other activations.
-        variant: the layer's variant as the file states it.
         parameters: the unpacked parameters, which show peepholes, a projection or a missing gate.
     """
     coupled = next(iter(variant.cells), "")

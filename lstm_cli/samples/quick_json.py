@@ -208,7 +208,6 @@ class _Kind:
     """Lines that have the same members in the same order, with the same sort of value in each.
 
     Attributes:
-        keys: names of the members.
         symbols: of what is expected.
         absent: vectors that are null.
         fullmatch: of the pattern.
