@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.numbers import decimals_in, shortest
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import Trace, run
 
@@ -86,15 +87,7 @@ def spacing(values: Array, kind: str) -> Array:
 
 def decimals_of(values: Array) -> Array:
     """Decimals of each number's shortest text, `(n,)`; negative for 1e20."""
-    return np.array([_decimals(float(value)) for value in np.ravel(values)], dtype=int)
-
-
-def _decimals(value: float) -> int:
-    if not np.isfinite(value):
-        return 0
-    digits, _, exponent = repr(value).partition("e")
-    part = digits.partition(".")[2].rstrip("0")
-    return len(part) - int(exponent or 0)
+    return np.array([decimals_in(shortest(value)) for value in np.ravel(values)], dtype=int)
 
 
 def precision_of(values: Array, decimals: Array | None = None) -> Precision:

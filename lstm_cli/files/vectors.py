@@ -15,6 +15,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, caret, safe, suggest
+from lstm_cli.base.numbers import decimals_in
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -241,13 +242,6 @@ def _even(rows: list[list[float]], name: str, place: str) -> Array:
     return np.array(rows, dtype=np.float64)
 
 
-def _decimals(word: str) -> int:
-    """Number of decimals a number is written with; 0 for nan and inf."""
-    digits, _, exponent = word.lower().partition("e")
-    part = digits.partition(".")[2]
-    return len(part) - int(exponent) if exponent else len(part)
-
-
 _ADD_OR_REMOVE = "remove it or add a number"
 
 
@@ -327,7 +321,7 @@ class _RowParser:
         assert word is not None
         value = self._value(word[0], position)
         self.row.append(value)
-        self.decimals.append(_decimals(word[0]))
+        self.decimals.append(decimals_in(word[0]))
         self.comma = -1
         return word.end()
 

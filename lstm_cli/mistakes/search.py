@@ -20,7 +20,7 @@ from lstm_cli.mistakes.expected import Expected
 from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
-from lstm_cli.mistakes.variant_run import Cache, GateWeights, VariantRun
+from lstm_cli.mistakes.variant_run import Cache, GateWeights, VariantRun, in_turn
 
 # Called with the number of candidates done and the total.
 Progress = Callable[[int, int], None]
@@ -59,10 +59,7 @@ class Finding:
 
     def variant(self, right: VariantRun, cache: Cache) -> VariantRun | None:
         """Apply the departures to the correct run."""
-        made: VariantRun | None = right
-        for row in self.departures:
-            made = made and row.change(made, cache)
-        return made
+        return in_turn((row.change for row in self.departures), right, cache)
 
 
 class Judge(Protocol):

@@ -17,11 +17,11 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import (
     Cache,
     Edits,
-    Resequence,
     Restate,
     Rounded,
     VariantRun,
     edits,
+    resequenced,
 )
 
 _ZERO: Mapping[str, str] = {"h_prev": "0 * h_0", "c_prev": "0 * c_0"}
@@ -245,7 +245,7 @@ ROWS = (
     ),
     Mistake(
         "time-reversed", "the sequence is processed backwards",
-        Resequence(lambda x: x[::-1]),
+        partial(resequenced, lambda x: x[::-1]),
         "The final states differ, and so does every output.",
         "go_backwards, a backward layer on its own, or frames sorted the other way.",
         "reverse x or the direction", "sbillburg/CRNN-with-STN issue 12", numbers=(62,),
@@ -253,21 +253,21 @@ ROWS = (
     ),
     Mistake(
         "first-input-skipped", "every step sees the next step's input",
-        Resequence(_next),
+        partial(resequenced, _next),
         "The first output already uses x_2.", "A decoder feeds x_{t+1}; an index is off by one.",
         "start at the first input", "dynamic decoders", numbers=(63,), kind="sequence",
         formula="x_t = x_{t+1}, the last repeated",
     ),
     Mistake(
         "previous-input", "every step sees the previous step's input",
-        Resequence(_previous),
+        partial(resequenced, _previous),
         "The first step sees zeros.", "A buffer is filled after the step instead of before it.",
         "fill the input buffer before the step", "embedded ports", numbers=(63,), kind="sequence",
         formula="x_t = x_{t-1}, the first 0",
     ),
     Mistake(
         "time-feature-axes", "the time and feature axes of x are swapped in memory",
-        Resequence(_axes),
+        partial(resequenced, _axes),
         "All the numbers are present, but in other places.", "(I, T) read as (T, I) by reshape.",
         "transpose x", "discuss.pytorch.org 4343", numbers=(64,), kind="sequence",
         formula="x = reshape(xᵀ)",

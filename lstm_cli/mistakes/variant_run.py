@@ -8,7 +8,7 @@ the arrays that they do not touch, so that batched variants share their matrix p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
@@ -302,16 +302,18 @@ def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:
     return Edits(tuple(RowEdit(*each) for each in changes), equal)
 
 
-@dataclass(frozen=True, eq=False)
-class FirstOf:
-    """The first change that applies."""
+def in_turn(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> VariantRun | None:
+    """Return the variant with changes made one after the other; None if one does not apply."""
+    made: VariantRun | None = variant
+    for change in changes:
+        made = made and change(made, cache)
+    return made
 
-    changes: tuple[Change, ...]
 
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the changed variant."""
-        made = (change(variant, cache) for change in self.changes)
-        return next((each for each in made if each is not None), None)
+def first_of(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> VariantRun | None:
+    """Return the variant with the first change made that applies."""
+    made = (change(variant, cache) for change in changes)
+    return next((each for each in made if each is not None), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,15 +356,11 @@ def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
     return {name: parse(text) for name, text in texts.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Resequence:
-    """A change to the input sequence `(T, I)`."""
-
-    change: Callable[[Array], Array]
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with another sequence."""
-        return replace(variant, x=cache.get(self, self.change, variant.x))
+def resequenced(
+    change: Callable[[Array], Array], variant: VariantRun, cache: Cache
+) -> VariantRun | None:
+    """Return the variant with a change to its input sequence `(T, I)`."""
+    return replace(variant, x=cache.get(change, change, variant.x))
 
 
 @dataclass(frozen=True, eq=False)

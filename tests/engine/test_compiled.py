@@ -219,7 +219,7 @@ def test_without_numba_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(compiled, "available", lambda: False)
     with pytest.raises(InputError) as error:
         choose_engine("numba", 1, np.float64)
-    assert error.value.hint == "pip install 'lstm-cli[fast]', or --engine numpy"
+    assert error.value.hint == "pip install 'lstm-cli[fast]', or engine='numpy'"
 
 
 def test_a_planted_text_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
