@@ -100,10 +100,6 @@ def parse_addresses(text: str, where: str) -> tuple[Address, tuple[str, ...]]:
 def parse_address(text: str, where: str) -> Address:
     """Read an address.
 
-    Args:
-        text: what was typed.
-        where: the option, key or argument that holds it, for messages.
-
     Raises:
         UsageError: it is none; with a caret under what cannot be read.
     """
@@ -134,7 +130,6 @@ def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
     Args:
         text: the choice; `a:b` leaves out b as Python does where counting starts at 0, and
             includes it where it starts at 1.
-        count: how many there are.
         option: its name, for messages.
         first: what the first one is called.
 

@@ -17,9 +17,9 @@ _TYPES = {
     "int16": ("int16_t", ""),
     "int32": ("int32_t", ""),
 }
-_NONFINITE = {"nan": "NAN", "inf": "INFINITY", "-inf": "-INFINITY"}  # macros of math.h
-# C has no negative numbers, only a minus before one: -2147483648 starts with what is no int32_t.
-_LEAST = {str(-(2**31)): "(-2147483647 - 1)"}
+# Macros of math.h; and C has no negative numbers, only a minus before one: -2147483648 starts with
+# what is no int32_t.
+_OWN = {"nan": "NAN", "inf": "INFINITY", "-inf": "-INFINITY", str(-(2**31)): "(-2147483647 - 1)"}
 
 
 def guard(name: str) -> str:
@@ -38,7 +38,7 @@ def array_lines(name: str, array: Array) -> Iterator[str]:
     sizes = "".join(f"[{size}]" for size in array.shape)
     yield f"static const {kind} {identifier(name)}{sizes} = {{"
     for row in np.atleast_2d(array):
-        text = ", ".join(_number(each, mark) for each in _texts(row))
+        text = ", ".join(_OWN.get(each, each + mark) for each in _texts(row))
         yield f"  {{{text}}}," if array.ndim > 1 else f"  {text}"
     yield "};"
 
@@ -46,9 +46,3 @@ def array_lines(name: str, array: Array) -> Iterator[str]:
 def _texts(row: Array) -> list[str]:
     """Return the shortest texts that read back as the same numbers."""
     return [str(each) for each in (row.astype(str) if row.dtype == np.float32 else row).tolist()]
-
-
-def _number(text: str, mark: str) -> str:
-    if text in _NONFINITE or text in _LEAST:
-        return _NONFINITE.get(text) or _LEAST[text]
-    return text + mark

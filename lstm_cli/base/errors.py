@@ -191,6 +191,20 @@ class OutputError(LstmStepError):
     exit_code = ExitCode.CANNOT_WRITE
 
 
+def imported(module: str, what: str, extra: str, where: str) -> Any:
+    """Return a module of a package that an extra of ours brings.
+
+    Raises:
+        InputError: it is not installed, which `what` says.
+    """
+    from importlib import import_module  # as below
+
+    try:
+        return import_module(module)
+    except ImportError:
+        raise InputError(what, where=where, hint=f"pip install 'lstm-cli[{extra}]'") from None
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return "did you mean 'x'?" or the list of what there is."""
     import difflib  # only when something went wrong: a start should not pay for it

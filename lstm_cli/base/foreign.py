@@ -84,7 +84,6 @@ def shell_word(text: object, *, file: bool = False) -> str:
     What would steer the terminal stands as octal bytes in $'…', which bash and zsh turn back.
 
     Args:
-        text: an option's value, or a file's name.
         file: whether it is the name of a file, which must not look like an option.
     """
     import shlex  # only where a command is proposed: a start should not pay for it

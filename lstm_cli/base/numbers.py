@@ -65,6 +65,12 @@ def rounded_up(value: float, digits: int = 3) -> str:
     return significant(above, digits)
 
 
+def decimals_in(text: str) -> int:
+    """Return the decimals that a number is written with: 3 of 1.50e-1, -20 of 1e20, 0 of nan."""
+    digits, _, exponent = text.lower().partition("e")
+    return len(digits.partition(".")[2]) - int(exponent or 0)
+
+
 def with_sign(text: str) -> str:
     """Return a number's text with its sign, a plus too."""
     return text if text.startswith(("-", "+")) else f"+{text}"

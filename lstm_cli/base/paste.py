@@ -23,11 +23,9 @@ class CommandLine(str):
 
 def command(*words: object) -> CommandLine:
     """Return a command line of `lstm-step`; files are `FileName`s or paths among the words."""
-    return CommandLine(" ".join([PROGRAM, *(_word(word) for word in words if word != "")]))
-
-
-def _word(word: object) -> str:
-    return shell_word(word, file=isinstance(word, (FileName, PurePath)))
+    quoted = (shell_word(each, file=isinstance(each, FileName | PurePath)) for each in words
+              if each != "")  # fmt: skip
+    return CommandLine(" ".join([PROGRAM, *quoted]))
 
 
 def option_words(given: Mapping[str, object]) -> list[object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 
 from lstm_cli.base.errors import CellError, UsageError, caret, safe, suggest
 from lstm_cli.base.records import record, value_record
@@ -51,7 +51,6 @@ class Cell:
 
     Attributes:
         name: the name to give to `--cell`.
-        title: a one-line description.
         equations: the rows, in evaluation order.
         sources: the papers or framework files it follows.
     """
@@ -162,7 +161,6 @@ def parse_table(text: str, place: str = "", first_line: int = 1) -> tuple[Equati
 
     Args:
         text: the table; blank lines and comment lines are skipped.
-        place: the file name, for error messages.
         first_line: line number of the text's first line in that file.
 
     Raises:
@@ -231,82 +229,6 @@ LSTM = Cell(
 GATES = ("f", "i", "o")
 
 
-def _gate_edit(cell: Cell, gates: Iterable[str], edit: str) -> dict[str, str]:
-    """Return `edit` for each of the gates that the cell has, with the gate's letter for `{k}`."""
-    return {f"z_{k}": edit.replace("{k}", k) for k in gates if f"z_{k}" in cell.symbols}
-
-
-def peephole(cell: Cell) -> Cell:
-    """Let the gates see the cell state: the old one in f and i, the new one in o."""
-    rows = _gate_edit(cell, "fi", "old + p_{k} * c_prev") | _gate_edit(cell, "o", "old + p_o * c")
-    return cell.edit(
-        rows,
-        name=f"{cell.name}+peephole",
-        title="the gates also see the cell state, through one weight per unit",
-        source="Gers, Schraudolph & Schmidhuber 2002, JMLR 3:115-143",
-    )
-
-
-def coupled_forget(cell: Cell) -> Cell:
-    """Forget exactly as much as is written: f = 1 - i."""
-    return cell.edit(
-        {"f": "1 - i"},
-        name=f"{cell.name}+coupled-forget",
-        title="no separate forget gate: f = 1 - i (ONNX input_forget, Core ML)",
-        source="Greff et al. 2017 (CIFG), doi 10.1109/TNNLS.2016.2582924",
-    )
-
-
-def coupled_input(cell: Cell) -> Cell:
-    """Write exactly as much as is forgotten: i = 1 - f."""
-    return cell.edit(
-        {"i": "1 - f"},
-        name=f"{cell.name}+coupled-input",
-        title="no separate input gate: i = 1 - f (TensorFlow Lite's CIFG)",
-        source="TensorFlow Lite, kernels/lstm_eval.cc",
-    )
-
-
-def projection(cell: Cell) -> Cell:
-    """Make the output narrower than the cell: h = W_hr (o * tanh(c)), P wide."""
-    return cell.edit(
-        {"h": "W_hr @ old"},
-        name=f"{cell.name}+projection",
-        title="the hidden state is projected from H to P numbers",
-        source="Sak, Senior & Beaufays 2014, arXiv 1402.1128",
-    )
-
-
-def hard_sigmoid(cell: Cell) -> Cell:
-    """Replace the gates' sigmoid by clip(0.2 z + 0.5, 0, 1)."""
-    return with_activations(
-        cell,
-        gate="hard_sigmoid",
-        name=f"{cell.name}+hard-sigmoid",
-        title="gates are 0.2 z + 0.5, clipped to 0 … 1 (Keras 1 and 2.0-2.2, ONNX HardSigmoid)",
-    )
-
-
-def hard_sigmoid_6(cell: Cell) -> Cell:
-    """Replace the gates' sigmoid by clip(z / 6 + 0.5, 0, 1)."""
-    return with_activations(
-        cell,
-        gate="hard_sigmoid_6",
-        name=f"{cell.name}+hard-sigmoid-6",
-        title="gates are z / 6 + 0.5, clipped to 0 … 1 (Keras 3, PyTorch hardsigmoid)",
-    )
-
-
-VARIANTS: Mapping[str, Callable[[Cell], Cell]] = {
-    "peephole": peephole,
-    "coupled-forget": coupled_forget,
-    "coupled-input": coupled_input,
-    "projection": projection,
-    "hard-sigmoid": hard_sigmoid,
-    "hard-sigmoid-6": hard_sigmoid_6,
-}
-
-
 def cell_named(name: str) -> Cell:
     """Return a cell by name; variants combine with `+`, as in `peephole+projection`.
 
@@ -344,7 +266,6 @@ def with_activations(
     """Return the cell with other activations, each given as `name` or `name(alpha, beta)`.
 
     Args:
-        cell: the cell to edit.
         gate: replaces the gates' sigmoid; "" leaves it unchanged.
         candidate: replaces the tanh of g.
         output: replaces the tanh between c and h.
@@ -360,6 +281,51 @@ def with_activations(
             rows |= _with_activation(cell, part, parse_activation(text))
     given = ",".join(text or "-" for text in (gate, candidate, output))
     return cell.edit(rows, name=name or f"{cell.name}({given})", title=title or cell.title)
+
+
+def _with_rows(rows: Mapping[str, str], title: str, source: str, cell: Cell) -> Cell:
+    """Return the cell with those of the rows replaced that it has."""
+    own = {symbol: text for symbol, text in rows.items() if symbol in cell.symbols}
+    return cell.edit(own, name=cell.name, title=title, source=source)
+
+
+# Edits of the LSTM by name, which combine.
+VARIANTS: Mapping[str, Callable[[Cell], Cell]] = {
+    "peephole": partial(
+        _with_rows,
+        {"z_f": "old + p_f * c_prev", "z_i": "old + p_i * c_prev", "z_o": "old + p_o * c"},
+        "the gates also see the cell state, through one weight per unit",
+        "Gers, Schraudolph & Schmidhuber 2002, JMLR 3:115-143",
+    ),
+    "coupled-forget": partial(
+        _with_rows,
+        {"f": "1 - i"},
+        "no separate forget gate: f = 1 - i (ONNX input_forget, Core ML)",
+        "Greff et al. 2017 (CIFG), doi 10.1109/TNNLS.2016.2582924",
+    ),
+    "coupled-input": partial(
+        _with_rows,
+        {"i": "1 - f"},
+        "no separate input gate: i = 1 - f (TensorFlow Lite's CIFG)",
+        "TensorFlow Lite, kernels/lstm_eval.cc",
+    ),
+    "projection": partial(
+        _with_rows,
+        {"h": "W_hr @ old"},
+        "the hidden state is projected from H to P numbers",
+        "Sak, Senior & Beaufays 2014, arXiv 1402.1128",
+    ),
+    "hard-sigmoid": partial(
+        with_activations,
+        gate="hard_sigmoid",
+        title="gates are 0.2 z + 0.5, clipped to 0 … 1 (Keras 1 and 2.0-2.2, ONNX HardSigmoid)",
+    ),
+    "hard-sigmoid-6": partial(
+        with_activations,
+        gate="hard_sigmoid_6",
+        title="gates are z / 6 + 0.5, clipped to 0 … 1 (Keras 3, PyTorch hardsigmoid)",
+    ),
+}
 
 
 def parse_activation(text: str) -> Apply:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -81,7 +81,7 @@ class Function:
     formula: Node | None = None
     textbook: Node | None = None
     activation: bool = True
-    operator: bool = field(default=False)
+    operator: bool = False
 
 
 def sigmoid(z: Array) -> Array:
@@ -174,10 +174,6 @@ _LITERAL = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 def parse(text: str, place: str = "") -> Node:
     """Parse one expression into a tree.
 
-    Args:
-        text: an expression of the grammar above.
-        place: file and row, for error messages.
-
     Raises:
         CellError: text outside the grammar, an unknown function or a wrong number of arguments;
             the error has the column and a caret.
@@ -242,7 +238,8 @@ class _Parser:
         named = {key: each for key, each in FUNCTIONS.items() if not each.operator}
         if name not in named:
             raise self._refuse(node, f"unknown function '{name}'", suggest(name, named))
-        most, least = len(named[name].parameters), _least_arguments(named[name])
+        most = len(named[name].parameters)
+        least = most - len(named[name].defaults)
         if not least <= len(args) <= most:
             wanted = str(most) if least == most else f"{least} to {most}"
             raise self._refuse(node, f"{name} takes {wanted} arguments, not {len(args)}")
@@ -276,10 +273,6 @@ def _kind(node: ast.expr) -> str:
     if isinstance(node, ast.BinOp):
         return _OPERATORS.get(type(node.op), "this operator")
     return type(node).__name__
-
-
-def _least_arguments(function: Function) -> int:
-    return len(function.parameters) - len(function.defaults)
 
 
 def _define(name: str, text: str, parameters: str = "z", *defaults: float) -> None:
@@ -323,7 +316,6 @@ def evaluate(node: Node, values: Mapping[str, Array]) -> Array:
     """Evaluate a tree, looking up every name in `values`.
 
     Args:
-        node: a parsed expression.
         values: mapping of name to array; vectors `(…, n)`, matrices `(rows, columns)`.
     """
     match node:
@@ -364,20 +356,22 @@ def substitute(node: Node, replacements: Mapping[str, Node]) -> Node:
     )
 
 
+def nodes_in(node: Node) -> Iterator[Node]:
+    """Yield every node of a tree, outermost first and from left to right."""
+    waiting: list[Node] = [node]
+    while waiting:
+        each = waiting.pop()
+        yield each
+        if isinstance(each, Apply):
+            waiting += each.arguments[::-1]
+
+
 def names_in(node: Node) -> list[str]:
     """List the names used in a tree, in order of first use."""
-    match node:
-        case Name(name):
-            return [name]
-        case Apply(_, arguments):
-            return list(dict.fromkeys(each for part in arguments for each in names_in(part)))
-    return []
+    return list(dict.fromkeys(each.id for each in nodes_in(node) if isinstance(each, Name)))
 
 
 def functions_in(node: Node) -> list[str]:
     """List the named functions used in a tree (not the operators), without duplicates."""
-    if not isinstance(node, Apply):
-        return []
-    own = [] if function_named(node.function).operator else [node.function]
-    inner = [each for part in node.arguments for each in functions_in(part)]
-    return list(dict.fromkeys(own + inner))
+    used = dict.fromkeys(each.function for each in nodes_in(node) if isinstance(each, Apply))
+    return [name for name in used if not function_named(name).operator]

@@ -18,13 +18,14 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.equations import Apply, Name, Node, Number, is_activation
 from lstm_cli.cell.notation import is_parameter, write
+from lstm_cli.cell.roles import SUMS
 from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.cell.weights import LstmWeights
 
 # A sum or product that rows of rows spell out; more parts are no LSTM's.
 MOST_PARTS = 8
 LINEAR = "affine(1, 0)"
-SUMS, PRODUCTS = ("+", "-", "neg"), ("*",)
+PRODUCTS = ("*",)
 
 
 @dataclass(frozen=True)

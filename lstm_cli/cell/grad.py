@@ -33,6 +33,7 @@ from lstm_cli.cell.equations import (
     bind_arguments,
     function_named,
     names_in,
+    nodes_in,
     parse,
     substitute,
 )
@@ -201,10 +202,8 @@ def _define_derivative(name: str) -> str:
 
 def _concats(node: Node) -> list[Apply]:
     """Return the distinct concatenations in a tree, outermost first."""
-    if not isinstance(node, Apply):
-        return []
-    own = [node] if node.function == "concat" else []
-    return list(dict.fromkeys(own + [each for part in node.arguments for each in _concats(part)]))
+    found = (each for each in nodes_in(node) if isinstance(each, Apply))
+    return list(dict.fromkeys(each for each in found if each.function == "concat"))
 
 
 def _joined(cell: Cell) -> dict[Node, tuple[str, str]]:

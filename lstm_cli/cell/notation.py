@@ -95,10 +95,6 @@ def gradient_style(style: Style) -> Style:
     return replace(style, name=name)
 
 
-def _latex_function(name: str) -> str:
-    return rf"\operatorname{{{name}}}".replace("_", r"\_")
-
-
 PLAIN = Style(
     operators={"+": " + ", "-": " - ", "*": " * ", "/": " / ", "@": " @ ", "neg": "-"},
     functions={},
@@ -132,7 +128,7 @@ LATEX = Style(
     },
     functions={"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "min": r"\min",
                "max": r"\max"}
-    | {name: _latex_function(name) for name in FUNCTIONS
+    | {name: rf"\operatorname{{{name}}}".replace("_", r"\_") for name in FUNCTIONS
        if name not in ("sigmoid", "tanh", "exp", "min", "max")},
     name=_latex_name,
     number=shortest,

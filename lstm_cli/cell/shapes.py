@@ -147,7 +147,8 @@ def solve_sizes(
     """
     solver = _Solver({}, {}, place)
     for name in arrays:
-        solver.check_rank(name, shapes[name], arrays[name].shape)
+        if len(shapes[name]) != arrays[name].ndim:
+            raise solver.error(name, shapes[name], arrays[name].shape, "")
     # Vectors first: if a matrix is transposed, the biases still give the right H.
     equations = [
         (name, size, actual)
@@ -176,10 +177,6 @@ class _Solver:
     origin: dict[str, str]
     place: str
 
-    def check_rank(self, name: str, shape: Shape, actual: tuple[int, ...]) -> None:
-        if len(shape) != len(actual):
-            raise self._error(name, shape, actual, "")
-
     def require(self, name: str, size: Size, actual: int) -> None:
         unknown = [atom for atom in size if atom not in self.sizes]
         if len(unknown) == 1:
@@ -194,9 +191,9 @@ class _Solver:
             if known and sum(self.sizes[atom] for atom in size) != number:
                 told = {atom: self.origin[atom] for atom in dict.fromkeys(size)}
                 why = ", ".join(f"{a} = {self.sizes[a]} from {n}" for a, n in told.items())
-                raise self._error(name, shape, actual, why)
+                raise self.error(name, shape, actual, why)
 
-    def _error(self, name: str, shape: Shape, actual: tuple[int, ...], why: str) -> ShapeError:
+    def error(self, name: str, shape: Shape, actual: tuple[int, ...], why: str) -> ShapeError:
         wanted = describe(shape)
         numbers = [
             str(sum(self.sizes[a] for a in size)) if all(a in self.sizes for a in size) else "?"

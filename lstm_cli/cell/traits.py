@@ -17,7 +17,7 @@ from lstm_cli.cell.cells import (
     with_clip,
     with_forget_bias,
 )
-from lstm_cli.cell.equations import Apply, Node, Number, is_activation
+from lstm_cli.cell.equations import Apply, Node, Number, is_activation, nodes_in
 
 PLAIN_ACTIVATIONS = ("sigmoid", "tanh", "tanh")
 
@@ -28,9 +28,6 @@ class Traits:
 
     Attributes:
         coupled: "coupled-forget" (f = 1 - i), "coupled-input" (i = 1 - f) or "".
-        peephole: whether the gates see the cell state.
-        projection: whether h is projected.
-        projection_bias: whether the projection has a bias.
         activations: gate, candidate, output, as `--activations` takes them.
         forget_bias: constant added to z_f at run time.
         clip: the limit on pre-activations, 0 for none.
@@ -59,7 +56,6 @@ def build_cell(traits: Traits, base: Cell | None = None) -> Cell:
     """Return the table of a cell with these traits.
 
     Args:
-        traits: what to build.
         base: a cell whose variants and activations override those of the traits; only forget
             bias, projection bias and clips are then added, if it has rows for them.
 
@@ -120,11 +116,8 @@ def _activation(node: Node) -> str:
 
 
 def _find(node: Node) -> Apply | None:
-    if not isinstance(node, Apply):
-        return None
-    if is_activation(node.function):
-        return node
-    return next((found for each in node.arguments if (found := _find(each))), None)
+    found = (each for each in nodes_in(node) if isinstance(each, Apply))
+    return next((each for each in found if is_activation(each.function)), None)
 
 
 def _argument(node: Node) -> Node:

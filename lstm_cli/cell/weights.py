@@ -7,9 +7,10 @@ columns that multiply `h_prev` (first P) and those that multiply `x` (last I); `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from functools import cached_property
+from itertools import count
 from types import MappingProxyType
 from typing import Literal
 
@@ -32,7 +33,6 @@ class LstmWeights:
     """The parameters of one cell, checked against the shapes that its table requires.
 
     Args:
-        cell: the table that the parameters belong to.
         arrays: mapping of parameter to array, with exactly the names of `cell.parameters`.
         source: where they come from, for messages.
         recurrent_biases: mapping of gate letter to the recurrent part of `b_k (H,)`, for files
@@ -200,6 +200,15 @@ class Model:
         """Return a model of one forward layer."""
         source = described.pop("source", weights.source or "arrays")
         return cls((Layer({"forward": weights}),), source=source, **described)  # type: ignore[arg-type] # the fields of this class, by name
+
+    def with_weights(self, change: Callable[[int, LstmWeights], LstmWeights]) -> Model:
+        """Return a model with `change(place in runs, weights)` in the place of all weights."""
+        places = count()
+        layers = [
+            Layer({name: change(next(places), each) for name, each in layer.directions.items()})
+            for layer in self.layers
+        ]
+        return replace(self, layers=tuple(layers))
 
     def only(self, direction: Direction) -> Model:
         """Return a one-layer model with one direction of this one.

@@ -16,8 +16,9 @@ from functools import cached_property
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.run import LayerTrace, Trace, run
+from lstm_cli.base.numbers import decimals_in, shortest
+from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.engine.run import Trace, run
 
 # Supported types: significand bits and minimum exponent.
 TYPES = {"float64": (53, -1022), "float32": (24, -126), "float16": (11, -14), "bfloat16": (8, -126)}
@@ -78,12 +79,7 @@ def rounding_of(units: Array) -> Array:
 
 
 def spacing(values: Array, kind: str) -> Array:
-    """One unit in the last place of each number in a type.
-
-    Args:
-        values: any shape.
-        kind: a name in `TYPES`.
-    """
+    """One unit in the last place of each number in a type of `TYPES`."""
     bits, least = TYPES[kind]
     exponents = np.frexp(np.where(np.isfinite(values), values, 0.0))[1] - 1
     return np.asarray(np.ldexp(1.0, np.maximum(exponents, least) - bits + 1))
@@ -91,15 +87,7 @@ def spacing(values: Array, kind: str) -> Array:
 
 def decimals_of(values: Array) -> Array:
     """Decimals of each number's shortest text, `(n,)`; negative for 1e20."""
-    return np.array([_decimals(float(value)) for value in np.ravel(values)], dtype=int)
-
-
-def _decimals(value: float) -> int:
-    if not np.isfinite(value):
-        return 0
-    digits, _, exponent = repr(value).partition("e")
-    part = digits.partition(".")[2].rstrip("0")
-    return len(part) - int(exponent or 0)
+    return np.array([decimals_in(shortest(value)) for value in np.ravel(values)], dtype=int)
 
 
 def precision_of(values: Array, decimals: Array | None = None) -> Precision:
@@ -157,14 +145,10 @@ def precision_of(values: Array, decimals: Array | None = None) -> Precision:
 def precisions_of(
     numbers: Mapping[str, Array], decimals: Mapping[str, Array] | None = None
 ) -> dict[str, Precision]:
-    """Infer the precision of someone's numbers, by name.
+    """Infer the precision of someone's numbers by name, each as `precision_of`.
 
     A narrow type is a property of the program that made them: the combined evidence of all names
     counts for each name whose numbers the type could print as.
-
-    Args:
-        numbers: mapping of name to values, as for `precision_of`.
-        decimals: mapping of name to the decimals of each number as written, if known.
     """
     found = {
         name: precision_of(values, (decimals or {}).get(name)) for name, values in numbers.items()
@@ -208,7 +192,6 @@ def can_print(kind: str, numbers: Array, units: Array) -> bool:
     """Whether numbers of a type could print as these, with all rounded or all truncated.
 
     Args:
-        kind: a name in `TYPES`.
         numbers: `(n,)`, finite.
         units: one unit in the last printed place of each, `(n,)`.
     """
@@ -243,7 +226,6 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
 
     Args:
         values: the numbers, any shape; nan counts as 0.
-        kind: a name in `TYPES`.
         spread: the spread of float32 in this run, as measured by `Float32Noise`.
     """
     size = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
@@ -256,14 +238,11 @@ def room_of(values: Array, kind: str, spread: Array | float = 0.0) -> Array:
 
 
 class Float32Noise:
-    """Deviation of float32 arithmetic from a run, measured lazily on that run.
-
-    Attributes:
-        trace: the run, with any batch axes.
-    """
+    """Deviation of float32 arithmetic from a run, measured lazily on that run."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self._known: dict[tuple[int, str], Array] = {}
 
     def spread(self, place: int, symbol: str) -> Array:
         """Return the largest deviation of any unit up to each step, `(…, T, n)`.
@@ -285,10 +264,6 @@ class Float32Noise:
         return self._known[place, symbol]
 
     @cached_property
-    def _known(self) -> dict[tuple[int, str], Array]:
-        return {}
-
-    @cached_property
     def _largest(self) -> dict[tuple[int, str], tuple[Array, Array]]:
         """Largest deviation over all runs, per step `(…, T, 1)` and per unit `(…, 1, n)`."""
         found: dict[tuple[int, str], tuple[Array, Array]] = {}
@@ -307,7 +282,7 @@ class Float32Noise:
     def _runs(self) -> Iterator[Trace]:
         """Yield the same run in other arithmetic, one at a time since each may be large."""
         model, x = self.trace.model, self.trace.layers[0].values["x"]
-        h, c = ([_start(each, state) for each in self.trace.layers] for state in ("h", "c"))
+        h, c = ([each.initial(state) for each in self.trace.layers] for state in ("h", "c"))
         rng = np.random.default_rng(3)
         for each in (model, *(_perturbed(model, rng) for _ in range(PERTURBED_RUNS))):
             yield run(each, x, h, c, dtype=np.float32, engine="numpy")
@@ -329,12 +304,6 @@ def _rounded_up(distance: Array) -> Array:
     return np.asarray(np.ldexp(np.where(mantissa == 0.5, 0.5, np.sign(mantissa)), exponent))
 
 
-def _start(layer: LayerTrace, state: str) -> Array:
-    """State before a layer's first step, `(…, n)`."""
-    first = 0 if layer.direction == "forward" else -1
-    return np.asarray(layer.values[f"{state}_prev"][..., first, :])
-
-
 def _perturbed(model: Model, rng: np.random.Generator) -> Model:
     """Perturb the weights of a model as much as another order of summation would.
 
@@ -347,14 +316,10 @@ def _perturbed(model: Model, rng: np.random.Generator) -> Model:
         step = np.sqrt(terms) * 2.0 ** -TYPES["float32"][0]
         return np.asarray(array * (1 + step * rng.uniform(-1, 1, array.shape)))
 
-    def changed(weights: LstmWeights) -> LstmWeights:
+    def changed(_: int, weights: LstmWeights) -> LstmWeights:
         return replace(weights, arrays={k: perturb(each) for k, each in weights.arrays.items()})
 
-    layers = [
-        Layer({direction: changed(weights) for direction, weights in layer.directions.items()})
-        for layer in model.layers
-    ]
-    return replace(model, layers=tuple(layers))
+    return model.with_weights(changed)
 
 
 def allowed(ours: Array, theirs: Array, units: Array, room: Array) -> tuple[Array, bool]:

@@ -36,8 +36,6 @@ class MemberRun:
     """One layer in one direction of a member.
 
     Attributes:
-        rows: the table.
-        parameters: mapping of parameter to array.
         h, c: the states before the first step, `(P,)` and `(H,)`.
     """
 
@@ -115,7 +113,6 @@ def evaluate_members(
 
     Args:
         members: members with the same number of runs, steps and sizes.
-        layout: (layer, direction) of each run.
         targets: what to compare with; None skips the comparison.
         give_up: members with a larger excess are dropped.
         keep: symbols to return (needs `give_up` to be inf).
@@ -171,21 +168,19 @@ def _mapped(
         yield from pool.map(evaluated, chunks)
 
 
+@dataclass(eq=False)
 class _Evaluation:
     """Evaluation of a chunk of members through layers and time."""
 
-    def __init__(
-        self,
-        members: Sequence[Member],
-        layout: Sequence[tuple[int, Direction]],
-        targets: Targets,
-        give_up: float,
-        keep: Sequence[str],
-    ) -> None:
-        self.members, self.layout, self.targets = members, layout, targets
-        self.give_up, self.keep = give_up, keep
-        self.excess, self.difference = np.zeros((2, len(members)))
-        self.kept: dict[tuple[int, str], Array] = {}
+    members: Sequence[Member]
+    layout: Sequence[tuple[int, Direction]]
+    targets: Targets
+    give_up: float
+    keep: Sequence[str]
+    kept: dict[tuple[int, str], Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.excess, self.difference = np.zeros((2, len(self.members)))
 
     def verdicts(self) -> Verdicts:
         alive = np.arange(len(self.members))

@@ -86,9 +86,7 @@ def run_fast(
     Args:
         engine: `numpy`, `numba`, or `fast` for the better one.
         weights: those of the layer.
-        x: `(…, T, I)`.
-        h: `(…, P)`.
-        c: `(…, H)`.
+        x, h, c: `(…, T, I)`, `(…, P)`, `(…, H)`.
         dtype: float64 or float32.
 
     Returns:

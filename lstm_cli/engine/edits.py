@@ -51,10 +51,8 @@ class RunDocument:
     """Everything that an unbatched run is computed from.
 
     Attributes:
-        model: the layers, each with its cells and weights.
         x: the input, `(T, I)`.
         h, c: the states before the first step taken, one for each layer and direction.
-        dtype: the type that every named value is rounded to.
     """
 
     model: Model
@@ -66,10 +64,7 @@ class RunDocument:
     @classmethod
     def of(cls, trace: Trace) -> RunDocument:
         """Return the document of an unbatched run."""
-        h, c = (
-            tuple(each.at(first_step(each))[f"{state}_prev"] for each in trace.layers)
-            for state in STATES
-        )
+        h, c = (tuple(each.initial(state) for each in trace.layers) for state in STATES)
         return cls(trace.model, trace.layers[0].values["x"], h, c, trace.dtype)
 
     def run(self) -> Trace:
@@ -182,17 +177,15 @@ def number_at(trace: Trace, place: EditablePlace) -> float:
 
 def edits_to_json(trace: Trace, edits: Iterable[NumberEdit]) -> list[dict[str, Any]]:
     """Return edits of a run as JSON has them."""
-    return [_edit_json(trace, edit) for edit in edits]
-
-
-def _edit_json(trace: Trace, edit: NumberEdit) -> dict[str, Any]:
-    each, (*time, unit) = trace.layers[edit.place.run], edit.place.index
-    over_time = not is_parameter(edit.place.name)
-    return {
-        "layer": each.layer, "direction": each.direction, "symbol": edit.place.name,
-        **({"t": time[0]} if over_time else {}),
-        "index": [unit] if over_time else list(edit.place.index), "value": edit.value,
-    }  # fmt: skip
+    records = []
+    for edit in edits:
+        each, index = trace.layers[edit.place.run], list(edit.place.index)
+        time = {} if is_parameter(edit.place.name) else {"t": index.pop(0)}
+        records.append({
+            "layer": each.layer, "direction": each.direction, "symbol": edit.place.name, **time,
+            "index": index, "value": edit.value,
+        })  # fmt: skip
+    return records
 
 
 def edits_from_json(trace: Trace, records: Iterable[Mapping[str, Any]]) -> tuple[NumberEdit, ...]:
@@ -305,13 +298,8 @@ def differences(now: Array, was: Array) -> Array:
 
 
 def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
-    """Return the run that follows from edits of one that was given.
-
-    Args:
-        given: an unbatched run, `(T, n)` a symbol.
-        edits: in the order in which they were made.
-    """
-    model = _edited_model(given.model, edits)
+    """Return the run that follows from edits of an unbatched one, in the order made."""
+    model = given.model.with_weights(lambda run, weights: _edited_weights(weights, edits, run))
     x = np.array(given.layers[0].values["x"], dtype=np.float64)
     reached = np.full(len(x), False)  # the steps whose input is another than it was
     for (t, unit), value in _of(edits, 0, "x"):
@@ -338,18 +326,8 @@ def _of(edits: Iterable[NumberEdit], run: int, name: str) -> Iterator[tuple[Any,
             yield edit.place.index, edit.value
 
 
-def _edited_model(model: Model, edits: Sequence[NumberEdit]) -> Model:
-    """Return the model with its edited parameters; weights without an edit are the same object."""
-    places = iter(range(len(model.runs)))
-    layers = tuple(
-        Layer({name: _edited_weights(weights, edits, next(places))
-               for name, weights in layer.directions.items()})
-        for layer in model.layers
-    )  # fmt: skip
-    return replace(model, layers=layers)
-
-
 def _edited_weights(weights: LstmWeights, edits: Sequence[NumberEdit], run: int) -> LstmWeights:
+    """Return weights with their edited numbers; the same object without an edit."""
     arrays = dict(weights.arrays)
     for name in weights.arrays:
         for index, value in _of(edits, run, name):

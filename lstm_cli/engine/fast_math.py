@@ -108,9 +108,7 @@ def functions(dtype: str, compile_: Compile) -> dict[str, Scalar]:
         compile_: applied to each, such as `numba.njit`; the identity gives plain Python functions
             of NumPy scalars.
     """
-    made = _comparing(FORMATS[dtype], compile_)
-    made |= _exponential(FORMATS[dtype], compile_)
-    return {name: code for name, code in made.items() if not name.startswith("_")}
+    return _comparing(FORMATS[dtype], compile_) | _exponential(FORMATS[dtype], compile_)
 
 
 def _comparing(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:

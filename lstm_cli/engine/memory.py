@@ -45,11 +45,6 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return np.asarray(lease)[:size].view(dtype).reshape(shape)
 
 
-def waiting_bytes() -> int:
-    """Bytes of memory waiting to be reused."""
-    return sum(block.nbytes for block in list(_waiting.values()))
-
-
 def _taken(size: int) -> Array:
     """Return a block of memory, reusing one at most twice as large if there is any."""
     for key, block in list(_waiting.items()):

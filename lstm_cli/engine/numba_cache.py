@@ -24,7 +24,6 @@ import numpy as np
 
 from lstm_cli.base.version import __version__
 from lstm_cli.engine import fast_math, products
-from lstm_cli.engine import numba_forms as compiled_forms
 from lstm_cli.engine import numba_source as compiled_source
 
 # Only the fusion of sums and products (FMA) is relaxed: nan and inf are preserved, and a division
@@ -99,18 +98,13 @@ def module_name(source: str) -> str:
     import numba
 
     parts = [source, numba.__version__, np.__version__, __version__, sys.version]
-    for module in (fast_math, compiled_source, compiled_forms, products):
+    for module in (fast_math, compiled_source, products):
         parts.append(inspect.getsource(module))
     return "lstm_step_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def load(source: str, dtype: str) -> ModuleType:
-    """Load a generated module; its functions are compiled, or read from disk, on first call.
-
-    Args:
-        source: the output of `source_of`.
-        dtype: "float64" or "float32".
-    """
+    """Load a generated module; its functions are compiled, or read from disk, on first call."""
     name, folder = module_name(source), cache_folder()
     if folder is not None:
         module = _executed(source, dtype, name, _placed(source, folder / f"{name}.py"), cached=True)

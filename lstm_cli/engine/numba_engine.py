@@ -26,14 +26,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.engine import numba_cache as compiled_cache
-from lstm_cli.engine.numba_forms import samples_form, units_form
-from lstm_cli.engine.numba_run import NumbaRunner
-from lstm_cli.engine.numba_samples import Samples
-from lstm_cli.engine.numba_source import source_of
-from lstm_cli.engine.numba_units import Units
+from lstm_cli.engine.numba_run import NumbaRunner, Samples, Units
+from lstm_cli.engine.numba_source import forms_of, source_of
 from lstm_cli.engine.numpy_engine import constant_values
 from lstm_cli.engine.plan import Plan, plan_of
 from lstm_cli.engine.program import Program, program_of
@@ -69,29 +65,10 @@ def run_compiled(
     dtype: np.dtype[Any],
     form: Form | None = None,
 ) -> dict[str, Array]:
-    """Run a cell forward over a sequence.
+    """Run a cell forward over a sequence, in the form given or chosen by the sizes.
 
-    Args:
-        weights: those of the cell.
-        x: `(N, T, I)`.
-        h: `(N, P)`.
-        c: `(N, H)`.
-        dtype: float64 or float32; everything is computed in it.
-        form: how to run; by default chosen by the sizes.
-
-    Returns:
-        A mapping of symbol to `(N, T, n)` of that type, in the order of `plan.rows`, as views of
-        shared memory.
-
-    Raises:
-        InputError: numba is not installed.
+    The other arguments, and what is returned, are those of `numpy_engine.run_numpy`.
     """
-    if not available():
-        raise InputError(
-            "engine numba needs the numba package",
-            where="--engine numba",
-            hint="pip install 'lstm-cli[fast]'",
-        )
     with np.errstate(all="ignore"):
         runner = _runner(weights, dtype, form or form_for(weights.hidden_size, len(x)))
         x, h, c = (np.asarray(each).astype(dtype, copy=False) for each in (x, h, c))
@@ -127,9 +104,10 @@ def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> Numba
     _called.add((plan, dtype.name))
     narrow = {name: array.astype(dtype) for name, array in weights.arrays.items()}
     constants = constant_values(plan, narrow, dtype)
+    units, samples = forms_of(program)
     if form == "units":
-        return Units(units_form(program), narrow, constants, dtype, module.units)
-    return Samples(samples_form(program), narrow, constants, dtype, module.samples)
+        return Units(units, narrow, constants, dtype, module.units)
+    return Samples(samples, narrow, constants, dtype, module.samples)
 
 
 @lru_cache(maxsize=32)
@@ -141,10 +119,7 @@ def _module(program: Program, dtype: str) -> ModuleType:
 
 
 def _trace(
-    program: Program,
-    constants: Mapping[int, Array],
-    x: Array,
-    row: Callable[[int, bool], Array],
+    program: Program, constants: Mapping[int, Array], x: Array, row: Callable[[int, bool], Array]
 ) -> dict[str, Array]:
     """Map symbols to `(N, T, n)`, from a slot's rows before or after each step."""
     values = dict[str, Array]()

@@ -1,4 +1,4 @@
-"""Code shared by both compiled forms: prepared weights, memory, threads.
+"""The two compiled forms with prepared weights: memory, threads, and what is given to their code.
 
 A run calls a compiled function once per thread, over a range of samples; its layout is computed
 once for sizes N and T, and kept.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.engine import memory
-from lstm_cli.engine.input_projection import input_projection
-from lstm_cli.engine.numba_forms import Form
-from lstm_cli.engine.plan import Plan, Product
+from lstm_cli.cell.equations import function_named
+from lstm_cli.engine import memory, products
+from lstm_cli.engine.numba_source import Form, parameters_read
+from lstm_cli.engine.plan import Operation, Plan, Product, stacked_matrix
+from lstm_cli.engine.products import rounded_up
 
 # From this many steps × samples × units (some milliseconds), a second thread is worth starting.
 THREADED = 2**17
@@ -32,7 +33,6 @@ class Layout:
     Attributes:
         sizes: the form's integer arguments, beginning with `first` and `last` (0 and N, in whole
             lanes).
-        block: number of samples that are run together.
         total: count of numbers in the rows of a trace.
         views: for each slot its offset in bytes, its n, and the strides of `(N, T, n)`.
         buffers: count of numbers in each `out` and `w`, by name.
@@ -49,11 +49,8 @@ class NumbaRunner(ABC):
     """A cell with given weights, prepared for any number of runs.
 
     Args:
-        form: how to run.
         arrays: mapping of parameter to array, in the type used to compute.
         constants: values `(n,)` that depend only on parameters.
-        dtype: float64 or float32.
-        code: the form's compiled function.
     """
 
     def __init__(
@@ -77,15 +74,9 @@ class NumbaRunner(ABC):
         return self.program.plan
 
     def run(self, x: Array, h: Array, c: Array) -> Callable[[int, bool], Array]:
-        """Run a cell forward over a sequence.
+        """Run a cell forward on `x (N, T, I)`, `h (N, P)`, `c (N, H)` of the type used to compute.
 
-        Args:
-            x: `(N, T, I)`, in the type used to compute.
-            h: `(N, P)`.
-            c: `(N, H)`.
-
-        Returns:
-            A function that returns a slot's `(N, T, n)` before or after each step.
+        Returns a function that returns a slot's `(N, T, n)` before or after each step.
         """
         samples, steps = x.shape[:2]
         layout = self._layout(samples, steps)
@@ -154,9 +145,19 @@ class NumbaRunner(ABC):
 
     def _values(self, x: Array) -> dict[int, Array]:
         """Return `(N, T, n)` of x and of values that depend only on it, before the first step."""
-        if not self.program.before:
-            return {self.plan.rows["x"]: x}
-        return input_projection(self.plan, self.program.before, x, self.arrays, self.constants)
+        known = {self.plan.rows["x"]: x}
+        for entry in self.program.before:
+            if isinstance(entry, Operation):
+                parts = [known[v] if v in known else self.constants[v] for v in entry.arguments]
+                compute = function_named(entry.function).compute
+                assert compute is not None
+                known[entry.out] = np.asarray(compute(*parts))
+                continue
+            product, begin = known[entry.vector] @ stacked_matrix(entry, self.arrays).T, 0
+            for piece in entry.pieces:
+                end = begin + self.width(piece.out)
+                known[piece.out], begin = product[..., begin:end], end
+        return known
 
     @abstractmethod
     def _parameters(self) -> dict[str, Array]:
@@ -183,3 +184,143 @@ def threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+# --------------------------------------------------------------------------------------------------
+# Vectorized over samples, for many samples and few units. The rows of a trace are `(T, n, N)`, with
+# N rounded up to whole panels of a product.
+
+# Size limit of the products of a block of samples, so that they stay in the cache.
+SAMPLES_BLOCK_BYTES = 2**16
+
+
+class Samples(NumbaRunner):
+    """A cell with given weights, prepared for the form `samples`."""
+
+    def _parameters(self) -> dict[str, Array]:
+        read = parameters_read(self.program)
+        return {f"p{value}": self.constants[value].astype(self.dtype) for value in read}
+
+    def _matrix(self, product: Product) -> Array:
+        return stacked_matrix(product, self.arrays).reshape(-1)
+
+    def _given(self, x: Array) -> dict[str, Array]:
+        values, lane = self._values(x), rounded_up(len(x), products.width(self.dtype.name))
+        found = {}
+        for value in self.program.given:
+            wide = np.zeros((x.shape[1], self.width(value), lane), self.dtype)
+            wide[..., : len(x)] = values[value].transpose(1, 2, 0)
+            found[f"x{value}"] = wide.reshape(-1)
+        return found
+
+    def _new_layout(self, samples: int, steps: int) -> Layout:
+        form, wide = self.form, products.width(self.dtype.name)
+        lane, size = rounded_up(samples, wide), self.dtype.itemsize
+        lines = [self._rows_of(product) for product in form.products]
+        fitting = SAMPLES_BLOCK_BYTES // max(1, sum(lines) * size)
+        block = min(lane, max(wide, fitting // wide * wide))
+        sizes = {"first": 0, "last": lane, "steps": steps, "block": block, "lane": lane}
+        sizes |= self._common_sizes() | {f"units{k}": line for k, line in enumerate(lines)}
+        sizes |= {f"step{value}": self.width(value) * lane for value in self.program.given}
+        views, total = [], 0
+        for slot, value in enumerate(self.program.slots):
+            step = self.width(value) * lane
+            sizes |= {f"base_row{slot}": total, f"step_row{slot}": step}
+            views.append((total * size, self.width(value), (size, step * size, lane * size)))
+            total += (steps + (slot < 2)) * step
+        buffers = {f"out{k}": line * block for k, line in enumerate(lines)}
+        buffers |= {f"w{value}": self.width(value) * block for value in form.kept}
+        given = np.array([sizes[name] for name in form.sizes], np.uint64)
+        return Layout(given, block, total, tuple(views), buffers)
+
+
+# --------------------------------------------------------------------------------------------------
+# Vectorized over units, with one call per block of samples. The rows of a trace are `(T, N, n)`,
+# with n rounded up to whole registers; with one sample they are `(T, n)` with padding at the end,
+# since what a loop writes past a row is overwritten by the next.
+
+# A loop runs over whole registers and may access this many numbers past the end of a row.
+LANES = 8
+# Size limits of the early products for the steps of one sample, and of all products for a block of
+# samples, so that they stay in the cache.
+CHUNK_BYTES, UNITS_BLOCK_BYTES = 2**17, 2**18
+# Smaller blocks of samples do not fill the tiles of a product.
+LEAST_BLOCK = 6
+
+
+class Units(NumbaRunner):
+    """A cell with given weights, prepared for the form `units`."""
+
+    def _parameters(self) -> dict[str, Array]:
+        found = {}
+        for value in parameters_read(self.program):
+            wide = np.zeros(rounded_up(self.width(value), LANES), self.dtype)
+            wide[: self.width(value)] = self.constants[value]
+            found[f"p{value}"] = wide
+        return found
+
+    def _matrix(self, product: Product) -> Array:
+        return products.packed(stacked_matrix(product, self.arrays), self.dtype.name)
+
+    def _given(self, x: Array) -> dict[str, Array]:
+        values, found = self._values(x), {}
+        loaded = {value for group in self.program.groups for value in group.loads}
+        for value in self.program.given:
+            flat = np.ascontiguousarray(values[value], self.dtype).reshape(-1)
+            if value in loaded:
+                flat = np.concatenate([flat, np.zeros(LANES, self.dtype)])
+            found[f"x{value}"] = flat
+        return found
+
+    def _new_layout(self, samples: int, steps: int) -> Layout:
+        form, wide = self.form, products.width(self.dtype.name)
+        rows, total = self._rows(samples, steps)
+        lines = [rounded_up(self._rows_of(product), wide) for product in form.products]
+        block, chunk = self._cut(samples, steps, lines)
+        sizes = {"first": 0, "last": samples, "steps": steps, "block": block, "chunk": chunk}
+        sizes |= self._common_sizes()
+        sizes |= {f"n{k}": rounded_up(g.width, LANES) for k, g in enumerate(self.program.groups)}
+        for k, line in enumerate(lines):
+            sizes |= {f"panels{k}": line // wide, f"line{k}": line}
+        for value in self.program.given:
+            width = self.width(value)
+            sizes |= {f"step{value}": width, f"sample{value}": steps * width}
+        apart = "step" if block == 1 else "sample"
+        for k, product in enumerate(self.program.early):
+            sizes[f"apart{k}"] = sizes[f"{apart}{product.vector}"]
+        for slot, places in enumerate(rows):
+            names = (f"base_row{slot}", f"step_row{slot}", f"sample_row{slot}")
+            sizes |= dict(zip(names, places, strict=True))
+        sizes |= {f"length{value}": rounded_up(self.width(value), LANES) for value in form.kept}
+        early = len(self.program.early)
+        buffers = {
+            f"out{k}": line * (block * chunk if k < early else block) + LANES
+            for k, line in enumerate(lines)
+        }
+        buffers |= {f"w{value}": sizes[f"length{value}"] * block + LANES for value in form.kept}
+        size = self.dtype.itemsize
+        views = tuple(
+            (base * size, self.width(value), (sample * size, step * size, size))
+            for value, (base, step, sample) in zip(self.program.slots, rows, strict=True)
+        )
+        given = np.array([sizes[name] for name in form.sizes], np.uint64)
+        return Layout(given, block, total, views, buffers)
+
+    def _rows(self, samples: int, steps: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
+        """Offset and strides of each slot's rows, and the total length."""
+        places, total = [], 0
+        for slot, value in enumerate(self.program.slots):
+            width = self.width(value)
+            apart = width if samples == 1 else rounded_up(width, LANES)
+            places.append((total, samples * apart, apart))
+            total += rounded_up((steps + (slot < 2)) * samples * apart + LANES, LANES)
+        return tuple(places), total
+
+    def _cut(self, samples: int, steps: int, lines: Sequence[int]) -> tuple[int, int]:
+        """Number of samples in a block, and of steps per chunk of early products."""
+        if samples == 1:
+            early = sum(lines[: len(self.program.early)]) * self.dtype.itemsize
+            return 1, max(1, min(steps, CHUNK_BYTES // max(1, early)))
+        fitting = UNITS_BLOCK_BYTES // max(1, sum(lines) * self.dtype.itemsize)
+        count = -(-samples // max(LEAST_BLOCK, fitting))
+        return -(-samples // count), 1

@@ -21,7 +21,6 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import FUNCTIONS, Apply, Name, Node, Number, function_named
-from lstm_cli.engine.fused_product import FusedProduct, fused_matrix
 from lstm_cli.engine.memory import empty
 from lstm_cli.engine.plan import Entry, Operation, Plan, Stage, stacked_matrix
 from lstm_cli.engine.schedule import (
@@ -29,10 +28,12 @@ from lstm_cli.engine.schedule import (
     H_SLAB,
     X_SLAB,
     Call,
+    FusedProduct,
     Schedule,
     Slab,
     SlabRun,
     Stack,
+    fused_matrix,
     schedule,
 )
 
@@ -54,11 +55,7 @@ def run_numpy(
     """Run a cell forward over a sequence.
 
     Args:
-        plan: the cell's plan.
-        arrays: mapping of parameter to array.
-        x: `(N, T, I)`.
-        h: `(N, P)`.
-        c: `(N, H)`.
+        x, h, c: `(N, T, I)`, `(N, P)`, `(N, H)`.
         dtype: float64 or float32; everything is computed in it.
 
     Returns:
@@ -329,19 +326,12 @@ def _segments(calls: Sequence[Call]) -> Iterator[list[Call]]:
         yield segment
 
 
-def _minimum(a: Array, b: Array, out: Array) -> None:
-    np.minimum(a, b, out=out)  # by keyword: a third positional argument is deprecated
-
-
-def _maximum(a: Array, b: Array, out: Array) -> None:
-    np.maximum(a, b, out=out)
-
-
 _OWN: dict[str, Callable[..., Any]] = {
     "copy": np.positive,
     "heaviside": np.heaviside,
-    "min": _minimum,
-    "max": _maximum,
+    # By keyword: a third positional argument is deprecated.
+    "min": lambda a, b, out: np.minimum(a, b, out=out),
+    "max": lambda a, b, out: np.maximum(a, b, out=out),
 }
 
 

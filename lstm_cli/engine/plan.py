@@ -64,8 +64,6 @@ class Value:
 
     Attributes:
         width: n; 0 for a number.
-        stage: when it can be computed.
-        number: the value of a number.
         name: the name of a parameter or input, otherwise "".
     """
 

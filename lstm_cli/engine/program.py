@@ -47,13 +47,11 @@ class Program:
     """A plan arranged into loops.
 
     Attributes:
-        plan: the plan.
         before: entries that depend on x but no state and that a product in `early` needs, computed
             for all steps before the first.
         early: products that depend on x but no state and that nothing in `before` needs, computed
             for many steps at once.
         given: x and values of `before` that `early` or the phases read.
-        phases: the parts of each step.
         slots: the value of each array that a trace keeps; 0 is h, 1 is c.
         crossing: values passed from one phase to another, in memory private to the step.
     """
@@ -98,7 +96,11 @@ def program_of(plan: Plan) -> Program:
     before, early = _split_products(projection)
     read = {value for phase in (*early, *phases) for value in reads(phase)}
     given = tuple(sorted((made & read) - {out for product in early for out in outs(product)}))
-    crossing = {out for phase in phases for out in _memory(phase)}
+    crossing = {
+        out
+        for each in phases
+        for out in (each.stores if isinstance(each, UnitLoop) else outs(each))
+    }
     return Program(plan, before, early, given, phases, tuple(slots), tuple(sorted(crossing)))
 
 
@@ -122,9 +124,7 @@ def _split_inputs(plan: Plan) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     return tuple(early), tuple(entry for entry in plan.inputs if entry not in early)
 
 
-def _split_products(
-    projection: tuple[Entry, ...],
-) -> tuple[tuple[Entry, ...], tuple[Product, ...]]:
+def _split_products(projection: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], tuple[Product, ...]]:
     """Split the input projection into what its products need and the products nothing needs."""
     needed = {value for entry in projection for value in reads(entry)}
     early = tuple(
@@ -144,10 +144,6 @@ def reads(phase: Phase) -> tuple[int, ...]:
             return (phase.vector,)
         case Operation():
             return phase.arguments
-
-
-def _memory(phase: Phase) -> tuple[int, ...]:
-    return phase.stores if isinstance(phase, UnitLoop) else outs(phase)
 
 
 @dataclass
@@ -170,10 +166,8 @@ class _Arranger:
         return (*made, *self._copies(made))
 
     def _is_ready(self, entry: Entry) -> bool:
-        needed = entry.arguments if isinstance(entry, Operation) else (entry.vector,)
-        return all(
-            value in self.known or self.plan.values[value].stage == Stage.ONCE for value in needed
-        )
+        stages = self.plan.values
+        return all(v in self.known or stages[v].stage == Stage.ONCE for v in reads(entry))
 
     def _take(self, entries: list[Entry]) -> None:
         self.order.append(entries)
@@ -207,10 +201,7 @@ class _Arranger:
         given = (each for operation in operations for each in operation.arguments)
         loads = [v for v in dict.fromkeys(given) if v not in made and not self._is_number(v)]
         others = [e for each in (*self.order[:place], *self.order[place + 1 :]) for e in each]
-        wanted = {
-            value for entry in others
-            for value in (entry.arguments if isinstance(entry, Operation) else (entry.vector,))
-        }  # fmt: skip
+        wanted = {value for entry in others for value in reads(entry)}
         rows = [(value, slot) for slot, value in enumerate(self.slots) if value in made]
         stores = tuple(sorted((made & wanted) - set(self.slots)))
         return UnitLoop(

@@ -8,17 +8,8 @@ evaluated in order and every named value is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import (
-    ItemsView,
-    Iterable,
-    Iterator,
-    KeysView,
-    Mapping,
-    Sequence,
-    ValuesView,
-)
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from functools import cached_property
-from importlib import import_module
 from os import PathLike
 from types import MappingProxyType
 from typing import Any
@@ -28,14 +19,22 @@ import numpy as np
 from lstm_cli.base import html as html_text
 from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array, to_numpy
-from lstm_cli.base.errors import ArgumentError, InputError, ShapeError, UsageError, kind_of, safe
+from lstm_cli.base.errors import (
+    ArgumentError,
+    InputError,
+    ShapeError,
+    UsageError,
+    imported,
+    kind_of,
+    safe,
+)
 from lstm_cli.base.foreign import Html
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
-from lstm_cli.engine.choice import choose_engine
+from lstm_cli.engine.choice import choose_engine, run_fast
 
 STATES = ("h", "c")
 INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
@@ -85,8 +84,6 @@ class LayerTrace(_BySymbol):
 
     Attributes:
         layer: its index, from 0.
-        direction: "forward" or "backward".
-        weights: the weights it was run with.
         values: symbol -> `(…, T, n)` for `x`, `h_prev`, `c_prev` and all rows, in input time.
     """
 
@@ -118,8 +115,11 @@ class LayerTrace(_BySymbol):
 
     def final(self, symbol: str) -> Array:
         """Return `h` or `c` `(…, n)` after the last step processed, which is t = 1 if backward."""
-        last = -1 if self.direction == "forward" else 0
-        return self.values[symbol][..., last, :]
+        return self.values[symbol][..., -1 if self.direction == "forward" else 0, :]
+
+    def initial(self, symbol: str) -> Array:
+        """Return `h` or `c` `(…, n)` before the first step processed."""
+        return self.values[f"{symbol}_prev"][..., 0 if self.direction == "forward" else -1, :]
 
 
 @record
@@ -129,7 +129,6 @@ class Trace(_BySymbol):
     It is a mapping from the symbols of the last layer to their values: `trace["f"]`.
 
     Attributes:
-        model: the model that was run.
         layers: one LayerTrace per layer and direction, in the order of `model.runs`.
         dtype: the type that every named value was rounded to.
         assumptions: sentences on choices made for what was not given.
@@ -245,14 +244,8 @@ class Trace(_BySymbol):
         Raises:
             InputError: pandas is missing, or there are several batch axes.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError:
-            raise InputError(
-                "a DataFrame needs pandas, which is not installed",
-                where="Trace.to_dataframe",
-                hint="pip install 'lstm-cli[pandas]'",
-            ) from None
+        what = "a DataFrame needs pandas, which is not installed"
+        pandas = imported("pandas", what, "pandas", "Trace.to_dataframe")
         if self.output.ndim > 3:
             raise InputError(
                 f"a run with batch axes {self.output.shape[:-2]} does not have one row per step",
@@ -324,7 +317,6 @@ def run(
     """Run a model over a sequence and keep every named value.
 
     Args:
-        model: the layers to run.
         x: the input, `(…, T, I)`.
             Like h and c an array, lists of numbers, or a tensor of any library.
         h: the hidden state before the first step: `(…, P)`, or for a stack one per layer and
@@ -427,26 +419,20 @@ def _run_direction(
     engine: str,
 ) -> tuple[dict[str, Array], str]:
     """Run one layer in one direction; return the values `(…, T, n)` and the engine used."""
+    if direction == "backward":
+        x = x[..., ::-1, :]
     if engine == "table":
-        return _run_table(weights, x, h, c, direction, dtype), engine
-    from lstm_cli.engine.choice import run_fast  # imported late: a small run does not need it
-
-    if direction == "forward":
-        return run_fast(engine, weights, x, h, c, dtype)
-    values, engine = run_fast(engine, weights, x[..., ::-1, :], h, c, dtype)
-    return {symbol: value[..., ::-1, :] for symbol, value in values.items()}, engine
+        values = _run_table(weights, x, h, c, dtype)
+    else:
+        values, engine = run_fast(engine, weights, x, h, c, dtype)
+    if direction == "backward":
+        values = {symbol: value[..., ::-1, :] for symbol, value in values.items()}
+    return values, engine
 
 
 def _run_table(
-    weights: LstmWeights,
-    x: Array,
-    h: Array,
-    c: Array,
-    direction: Direction,
-    dtype: np.dtype[Any],
+    weights: LstmWeights, x: Array, h: Array, c: Array, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    times = range(x.shape[-2])
-    order = times if direction == "forward" else reversed(times)
     parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
     x = x.astype(np.float64, copy=False)
     alone = dtype != np.float64
@@ -457,8 +443,9 @@ def _run_table(
     x = rounded(x, dtype)
     states = {"h_prev": rounded(h, dtype), "c_prev": rounded(c, dtype)}
     kept: dict[str, Array] = {}
-    for t in order:
-        values = evaluate_step(weights.cell, parameters, {"x": x[..., t, :], **states}, dtype)
+    for t in range(x.shape[-2]):
+        inputs = {"x": x[..., t, :], **states}
+        values = evaluate_rows(weights.cell.equations, parameters, inputs, dtype)
         for symbol, value in values.items():
             if symbol not in kept:
                 kept[symbol] = np.empty((*x.shape[:-1], value.shape[-1]), dtype=dtype)
@@ -467,30 +454,22 @@ def _run_table(
     return {symbol: v[..., 0, :, :] for symbol, v in kept.items()} if alone else kept
 
 
-def evaluate_step(
-    cell: Cell, parameters: Mapping[str, Array], inputs: Mapping[str, Array], dtype: np.dtype[Any]
-) -> dict[str, Array]:
-    """Evaluate the table once.
-
-    Args:
-        cell: the table.
-        parameters: mapping of parameter to float64 array.
-        inputs: `x (…, I)`, `h_prev (…, P)`, `c_prev (…, H)`, float64.
-        dtype: the type that each named value is rounded to before the next row uses it.
-
-    Returns:
-        A mapping of symbol to `(…, n)`, float64: the inputs and every row, in table order.
-    """
-    return evaluate_rows(cell.equations, parameters, inputs, dtype)
-
-
 def evaluate_rows(
     rows: Iterable[Equation],
     known: Mapping[str, Array],
     inputs: Mapping[str, Array],
     dtype: np.dtype[Any],
 ) -> dict[str, Array]:
-    """Evaluate rows in order, like `evaluate_step`, from `known`, `inputs` and earlier rows."""
+    """Evaluate rows in order: of a cell's table once, or of its gradient.
+
+    Args:
+        known: what the rows may read besides, such as the parameters, float64.
+        inputs: `x (…, I)`, `h_prev (…, P)`, `c_prev (…, H)`, float64.
+        dtype: the type that each named value is rounded to before the next row uses it.
+
+    Returns:
+        A mapping of symbol to `(…, n)`, float64: the inputs and every row, in table order.
+    """
     known, values = {**known, **inputs}, dict(inputs)
     with np.errstate(all="ignore"):  # an overflow is visible in the result as inf
         for row in rows:
@@ -513,8 +492,6 @@ def initial_states(
     """Return one initial state `(…, n)` per layer and direction.
 
     Args:
-        model: the layers to run.
-        symbol: `h` or `c`.
         given: as in `run`.
         lead: the batch axes.
 

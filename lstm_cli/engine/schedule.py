@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from lstm_cli.engine.fused_product import FusedProduct, fused_entries
-from lstm_cli.engine.plan import Entry, Operation, Plan, Product, Stage
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage
 
 # Slabs in every schedule: h and c, before the first step and after each one, and x.
 H_SLAB, C_SLAB, X_SLAB = 0, 1, 2
@@ -26,7 +28,6 @@ class Slab:
     """Memory for some rows of units.
 
     Attributes:
-        rows: number of units.
         kept: whether it keeps every step.
         early: whether it is filled for many steps at once, before they run.
     """
@@ -69,8 +70,6 @@ class Call:
     Attributes:
         function: one of `plan.ELEMENTWISE`, "copy", or "@".
         arguments: runs, stacks of constants, or numbers; the vector of a product.
-        out: destination of the result.
-        matrix: the product whose matrix is used.
     """
 
     function: str
@@ -86,7 +85,6 @@ class Schedule:
     Attributes:
         fused: whether `h_prev`, x and a row of ones share one slab.
         early: calls for many steps at once.
-        steps: calls for each step.
         places: where a trace finds the values of rows.
     """
 
@@ -102,7 +100,6 @@ def schedule(plan: Plan, *, fused: bool) -> Schedule:
     """Return the (cached) calls of a plan.
 
     Args:
-        plan: the plan to run.
         fused: whether there are samples; if so, what depends on x is computed with its step,
             otherwise for many steps at once.
     """
@@ -133,10 +130,8 @@ class _Scheduler:
     def _place_inputs(self) -> None:
         h, c, x = (self.plan.rows[name] for name in ("h_prev", "c_prev", "x"))
         high, deep, wide = (self.plan.values[value].width for value in (h, c, x))
-        ones = 1 if self.fused else 0
-        self.slabs = [Slab(high, True), Slab(deep, True), Slab(wide, True)]
-        if self.fused:
-            self.slabs[H_SLAB] = Slab(high + wide + ones, True)
+        joined = high + wide + 1 if self.fused else high  # with x and the ones
+        self.slabs = [Slab(joined, True), Slab(deep, True), Slab(wide, True)]
         self.places[h], self.places[c] = SlabRun(H_SLAB, 0, high), SlabRun(C_SLAB, 0, deep)
         self.places[x] = SlabRun(H_SLAB, high, wide) if self.fused else SlabRun(X_SLAB, 0, wide)
 
@@ -234,14 +229,11 @@ class _Scheduler:
         self.calls.append(Call(run[0].function, given_all, out))
 
     def _product(self, product: Product | FusedProduct, early: bool) -> None:
-        outs = [piece.out for piece in product.pieces]
-        out = self._new(outs, early)
+        out = self._new([piece.out for piece in product.pieces], early)
         vector = self.places[product.vector]
         if isinstance(product, FusedProduct):
-            whole = SlabRun(H_SLAB, 0, self.slabs[H_SLAB].rows)
-            self.calls.append(Call("@", (whole,), out, product))
-        else:
-            self.calls.append(Call("@", (vector,), out, product))
+            vector = SlabRun(H_SLAB, 0, self.slabs[H_SLAB].rows)
+        self.calls.append(Call("@", (vector,), out, product))
 
     def _new(self, outs: list[int], early: bool) -> SlabRun:
         """Place values consecutively in new memory, or new states in their slab."""
@@ -308,3 +300,124 @@ def _moved(call: Call, taken: Mapping[int, int]) -> Call:
 
     given = tuple(moved(each) if isinstance(each, SlabRun) else each for each in call.arguments)
     return replace(call, arguments=given, out=moved(call.out))
+
+
+# --------------------------------------------------------------------------------------------------
+# Fusion of `U @ h_prev + (W @ x + b)` into one product with `[h_prev, x, 1]`: the joined form of
+# the literature. With many samples one large product is faster than two and a sum, and its result
+# goes straight into the trace.
+
+
+@dataclass(frozen=True)
+class ProductRow:
+    """Some rows of a fused product: `out = state @ h_prev + given @ x + constant`."""
+
+    state: Piece
+    given: Piece
+    constant: int | None
+    out: int
+
+
+@dataclass(frozen=True)
+class FusedProduct:
+    """A product with `[h_prev, x, 1]`, with all its rows stacked."""
+
+    vector: int
+    pieces: tuple[ProductRow, ...]
+
+
+def fused_matrix(
+    fused: FusedProduct, arrays: Mapping[str, Array], constants: Mapping[int, Array]
+) -> Array:
+    """Return `(rows, P + I + 1)`: columns that multiply h_prev, x, and 1."""
+    return np.concatenate([_row(row, arrays, constants) for row in fused.pieces])
+
+
+def _row(row: ProductRow, arrays: Mapping[str, Array], constants: Mapping[int, Array]) -> Array:
+    state, given = (
+        arrays[each.parameter][:, each.begin : each.end] for each in (row.state, row.given)
+    )
+    # These zeros multiply only the row of ones, never a user's number.
+    added = np.zeros(len(state)) if row.constant is None else constants[row.constant]
+    return np.concatenate([state, given, added[:, None]], axis=1)
+
+
+def fused_entries(plan: Plan) -> tuple[Entry | FusedProduct, ...]:
+    """Return the entries of inputs and steps in one program, fused where possible."""
+    search = _SumSearch(plan, (*plan.inputs, *plan.steps))
+    for entry in plan.steps:
+        if isinstance(entry, Product) and entry.vector == plan.rows["h_prev"]:
+            rows = [search.row(piece) for piece in entry.pieces]
+            found = tuple(row for row in rows if row is not None)
+            if len(found) == len(rows):
+                return search.without(entry, FusedProduct(entry.vector, found))
+    return search.entries
+
+
+@dataclass
+class _SumSearch:
+    """Finds the sums that contain a product with h_prev."""
+
+    plan: Plan
+    entries: tuple[Entry, ...]
+    gone: set[int] = field(default_factory=set)
+
+    def row(self, piece: Piece) -> ProductRow | None:
+        """Return the row that a piece becomes; None if its value is needed on its own."""
+        first = total = self._only_reader(piece.out)
+        if first is None or first.function != "+" or first.arguments[0] != piece.out:
+            return None
+        base, constant = first.arguments[1], None
+        inner = self._maker(base)
+        self.gone |= {piece.out, first.out}
+        if isinstance(inner, Operation):
+            if not self._adds_a_constant(inner) or self._only_reader(base) is not total:
+                return None
+            self.gone.add(inner.out)
+            total, (base, constant) = inner, (inner.arguments[0], inner.arguments[1])
+        given = self._given(base)
+        if given is None or self._only_reader(base) is not total:
+            return None
+        self.gone.add(base)
+        return ProductRow(piece, given, constant, first.out)
+
+    def without(self, product: Product, fused: FusedProduct) -> tuple[Entry | FusedProduct, ...]:
+        """Return the entries with the fused product replacing everything it computes."""
+        kept: list[Entry | FusedProduct] = []
+        for entry in self.entries:
+            if entry is product:
+                kept.append(fused)
+            elif isinstance(entry, Operation):
+                kept += [entry] if entry.out not in self.gone else []
+            elif pieces := tuple(each for each in entry.pieces if each.out not in self.gone):
+                kept.append(Product(entry.vector, pieces))
+        return tuple(kept)
+
+    def _only_reader(self, value: int) -> Operation | None:
+        """Return the only operation that reads a value; None if anything else needs it."""
+        if value in self.plan.rows.values():
+            return None
+        readers = [
+            each for each in self.entries
+            if value in (each.arguments if isinstance(each, Operation) else (each.vector,))
+        ]  # fmt: skip
+        only = readers[0] if len(readers) == 1 else None
+        return only if isinstance(only, Operation) else None
+
+    def _maker(self, value: int) -> Entry | None:
+        for each in self.entries:
+            made = (each.out,) if isinstance(each, Operation) else [p.out for p in each.pieces]
+            if value in made:
+                return each
+        return None
+
+    def _adds_a_constant(self, operation: Operation) -> bool:
+        added = self.plan.values[operation.arguments[-1]]
+        return operation.function == "+" and added.stage == Stage.ONCE and added.number is None
+
+    def _given(self, value: int) -> Piece | None:
+        """Return the piece of a product with x that computes a value."""
+        maker = self._maker(value)
+        if not isinstance(maker, Product) or maker.vector != self.plan.rows["x"]:
+            return None
+        return next(piece for piece in maker.pieces if piece.out == value)

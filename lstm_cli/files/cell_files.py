@@ -79,17 +79,14 @@ def _edited(document: dict[str, Any], name: str, title: str, place: str) -> Cell
     try:
         cell = base.edit(edit, name=name, title=title, source=_text(document, "source", place))
         # Parsing the whole table again checks every name against the rows above it.
-        parse_table("\n".join(f"{s} = {t}" for s, t in _plain(cell)), f"{place}, edited table")
+        rows = (f"{row.symbol} = {write(row.expression)}" for row in cell.equations)
+        parse_table("\n".join(rows), f"{place}, edited table")
     except CellError as error:
         raise error if place in error.where else error.within(place) from None
     # In `c = i * c_prev + f * g` f is no forget gate, whatever it was called before.
     other = misnamed(cell, base)
-    rows = (replace(row, label="") if row.symbol in other else row for row in cell.equations)
-    return replace(cell, equations=tuple(rows)) if other else cell
-
-
-def _plain(cell: Cell) -> list[tuple[str, str]]:
-    return [(row.symbol, write(row.expression)) for row in cell.equations]
+    named = (replace(row, label="") if row.symbol in other else row for row in cell.equations)
+    return replace(cell, equations=tuple(named)) if other else cell
 
 
 def _parse_toml(text: str, place: str) -> dict[str, Any]:
@@ -104,9 +101,7 @@ def _parse_toml(text: str, place: str) -> dict[str, Any]:
         document = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and int() on thousands of digits
         raise InputError(
-            f"not TOML: {safe(error)[:200]}",
-            where=place,
-            hint="put texts in quotes, tables in '''",
+            f"not TOML: {safe(error)[:200]}", where=place, hint="put texts in quotes, tables in '''"
         ) from None
     except RecursionError:
         raise InputError("nested too deeply", where=place, hint="a cell file is flat") from None

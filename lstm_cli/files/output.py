@@ -53,7 +53,6 @@ def choose_format(
         target: `-o`; "-" is stdout.
         asked: `-f`, or "" if it is not given.
         as_json: `--json`.
-        known: the command's formats.
         default: on a terminal, and elsewhere; None if there is no default.
         json_lines: whether `--json` also allows JSONL, and means it unless the suffix is `.json`.
 
@@ -160,20 +159,11 @@ def _name_nonfinite(value: Any) -> Any:
 
 
 def step_record(
-    layer: int,
-    direction: str,
-    t: int,
-    values: Mapping[str, Array],
-    dtype: Any,
-    index: Any = ...,
+    layer: int, direction: str, t: int, values: Mapping[str, Array], dtype: Any
 ) -> dict[str, Any]:
     """Build one element of `steps`: layer, direction, t, and every value as a list."""
-    return {
-        "layer": layer,
-        "direction": direction,
-        "t": t,
-        **{symbol: plain_list(value[index], dtype) for symbol, value in values.items()},
-    }
+    lists = {symbol: plain_list(value, dtype) for symbol, value in values.items()}
+    return {"layer": layer, "direction": direction, "t": t, **lists}
 
 
 def json_text(document: Any, *, indent: int | None = None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.errors import InputError, LstmStepError, imported, safe
 from lstm_cli.files.inputs_read import note_read
 
 # Size limit of files copied here to be read (weights, npz, Parquet).
@@ -29,7 +29,6 @@ def place_of(name: str, root: str = "") -> Path:
     """Return the path for a name, or a path-like object for a URL.
 
     Args:
-        name: a path or a URL.
         root: the folder that a path is relative to, if not the current one.
 
     Raises:
@@ -37,16 +36,10 @@ def place_of(name: str, root: str = "") -> Path:
     """
     if not is_remote(name):
         return Path(root, name) if root else Path(name)
-    try:
-        from upath import UPath
-    except ImportError:
-        raise InputError(
-            "a URL needs the fsspec and universal-pathlib packages",
-            where=safe(name),
-            hint="pip install 'lstm-cli[dask]'",
-        ) from None
+    what = "a URL needs the fsspec and universal-pathlib packages"
+    upath = imported("upath", what, "dask", safe(name))
     with _backend(name):
-        path = UPath(name)
+        path = upath.UPath(name)
         _ = path.fs  # fails if a backend is missing
     return cast(Path, path)
 
@@ -78,16 +71,12 @@ def find_remote(argument: str, suffixes: tuple[str, ...]) -> list[str]:
     with _backend(argument):
         if any(mark in argument for mark in "*?["):
             found = place.fs.glob(place.path)
-            return sorted(str(place.with_segments(f"{place.protocol}://{_bare(each)}"))
+            return sorted(str(place.with_segments(f"{place.protocol}://{each.lstrip('/')}"))
                           for each in found)  # fmt: skip
         if place.is_dir():
             files = (p for p in place.iterdir() if p.name.lower().endswith(suffixes))
             return sorted(str(each) for each in files if each.is_file())
     return [argument]
-
-
-def _bare(path: str) -> str:
-    return path.lstrip("/")
 
 
 def open_remote(path: Path) -> IO[bytes]:
@@ -139,10 +128,6 @@ class _Stream(io.RawIOBase):
 @contextlib.contextmanager
 def at_hand(place: Path, shown: Path) -> Iterator[Path]:
     """Yield a local path: the file itself, or a temporary copy of a remote one.
-
-    Args:
-        place: the path or URL of the file.
-        shown: its name in errors.
 
     Raises:
         InputError: it cannot be opened or copied.

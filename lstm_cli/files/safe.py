@@ -76,23 +76,30 @@ def read_stdin(place: str) -> str:
     if sys.stdin.isatty():
         say(f"reading {place} from the terminal; end with Ctrl-D")
     note_stdin()
-    return decode(_read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
+    return decode(read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
 
 
 def _read_bytes(path: Path) -> bytes:
     with open_checked(path) as stream:
         try:
-            return _read_bounded(stream, safe(path))
+            return read_bounded(stream, safe(path))
         except OSError as error:  # opened, but cannot be read: a broken disk, /proc
             raise _cannot_read(path, error) from None
 
 
-def _read_bounded(stream: IO[bytes], place: str) -> bytes:
-    """Read a whole stream in pieces: a single large `read` would allocate its memory up front."""
+_SPLIT = "split the file, or store numbers as .npy or .npz"
+
+
+def read_bounded(stream: IO[bytes], place: str, hint: str = _SPLIT) -> bytes:
+    """Read a whole stream in pieces: a single large `read` would allocate its memory up front.
+
+    Raises:
+        InputError: it is too large.
+    """
     data = bytearray()
     while piece := stream.read(2**20):
         data += piece
-        _check_size(len(data), MAX_TEXT_BYTES, place)
+        _check_size(len(data), MAX_TEXT_BYTES, place, hint)
     return bytes(data)
 
 
@@ -121,12 +128,10 @@ def _cannot_read(path: Path, error: Exception) -> InputError:
     )
 
 
-def _check_size(size: int, limit: int, place: str) -> None:
+def _check_size(size: int, limit: int, place: str, hint: str = _SPLIT) -> None:
     if size > limit:
-        raise InputError(
-            f"{size:,} bytes or more; the limit is {limit:,}", where=place,
-            hint="split the file, or store numbers as .npy or .npz",
-        )  # fmt: skip
+        what = f"{size:,} bytes or more; the limit is {limit:,}"
+        raise InputError(what, where=place, hint=hint)
 
 
 def parse_json(text: str, place: str) -> Any:
@@ -215,12 +220,6 @@ def _locate(text: str, token: str, place: str) -> str:
 def to_array(value: Any, name: str, place: str, *, max_axes: int = 3) -> Array:
     """Convert nested lists of numbers to a float64 array.
 
-    Args:
-        value: a list from JSON, or lists of equal length.
-        name: the key, for messages.
-        place: the file, for messages.
-        max_axes: maximum nesting of the lists.
-
     Raises:
         InputError: an entry that is not a number, or lists nested too deeply.
         ShapeError: rows of unequal length; the message has both.
@@ -281,11 +280,7 @@ def read_npy(path: Path) -> Array:
 
 
 def map_npy(path: Path) -> Array:
-    """Memory-map the array in a .npy file.
-
-    Raises:
-        InputError: as `read_npy`.
-    """
+    """Memory-map the array in a .npy file; errors as `read_npy`."""
     with open_checked(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         return _map(path, stream, 0, size, safe(path))
@@ -324,7 +319,6 @@ def _map(path: Path, stream: IO[bytes], start: int, size: int, place: str) -> Ar
     """Memory-map the npy array in `size` bytes of an open file from `start`."""
     stream.seek(start)
     shape, fortran, dtype, data = _header(stream.read(min(size, 16_384)), place)
-    _check_dtype(dtype, place)
     if not size - data >= math.prod(shape) * dtype.itemsize > 0:
         raise _short(math.prod(shape) * dtype.itemsize, size - data, shape, place)
     order: Literal["F", "C"] = "F" if fortran else "C"
@@ -344,16 +338,11 @@ def let_go(array: Array) -> None:
 
 
 def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Map the names in a .npz file to (shape, dtype), reading only the headers.
-
-    Raises:
-        InputError: as `read_npz`, except for faults in the data itself.
-    """
+    """Map the names in a .npz file to (shape, dtype) by the headers; errors as `read_npz`."""
     found: dict[str, tuple[tuple[int, ...], str]] = {}
 
     def read_header(stream: IO[bytes], size: int, place: str) -> Array:
         shape, _, dtype, _ = _header(stream.read(min(size, 16_384)), place)
-        _check_dtype(dtype, place)
         found[place] = (shape, dtype.name)
         return np.empty(0)
 
@@ -382,7 +371,20 @@ def _read_archive(
         except _BAD_ZIP as error:
             raise _not_npz(path, str(error)) from None
         _check_size(sum(each.file_size for each in members), MAX_ARRAY_BYTES, safe(path))
-        yield from _read_members(archive, members, path, only, read)
+        seen = set[str]()
+        for member in members:
+            key = member.filename.removesuffix(".npy")
+            place = f"{safe(path)}, key {safe(key)}"
+            if key in seen:
+                raise InputError(f"key '{safe(key)}' occurs twice", where=place, hint="keep one")
+            seen.add(key)
+            if only is not None and key != only:
+                continue
+            try:
+                with archive.open(member) as opened:
+                    yield key, read(opened, member.file_size, place)
+            except _BAD_ZIP as error:
+                raise _not_npz(path, str(error)) from None
 
 
 # The flag bit of an encrypted member.
@@ -391,29 +393,6 @@ _ENCRYPTED = 1
 _BAD_ZIP = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
-
-
-def _read_members(
-    archive: zipfile.ZipFile,
-    members: list[zipfile.ZipInfo],
-    path: Path,
-    only: str | None,
-    read: Callable[[IO[bytes], int, str], Array],
-) -> Iterator[tuple[str, Array]]:
-    seen = set[str]()
-    for member in members:
-        key = member.filename.removesuffix(".npy")
-        place = f"{safe(path)}, key {safe(key)}"
-        if key in seen:
-            raise InputError(f"key '{safe(key)}' occurs twice", where=place, hint="keep one")
-        seen.add(key)
-        if only is not None and key != only:
-            continue
-        try:
-            with archive.open(member) as stream:
-                yield key, read(stream, member.file_size, place)
-        except _BAD_ZIP as error:
-            raise _not_npz(path, str(error)) from None
 
 
 def _not_npz(path: Path, reason: str) -> InputError:
@@ -427,7 +406,6 @@ def _read_array(stream: IO[bytes], size: int, place: str) -> Array:
     """Read an npy array after checking its header against `size` bytes."""
     head = stream.read(min(size, 16_384))
     shape, fortran, dtype, start = _header(head, place)
-    _check_dtype(dtype, place)
     declared, there = math.prod(shape) * dtype.itemsize, size - start
     if declared > there or declared > MAX_ARRAY_BYTES:
         raise _short(declared, there, shape, place)
@@ -468,10 +446,6 @@ def _header(head: bytes, place: str) -> tuple[tuple[int, ...], bool, np.dtype[An
             where=place,
             hint="write it with numpy.save",
         ) from None
-    return shape, fortran, dtype, stream.tell()
-
-
-def _check_dtype(dtype: np.dtype[Any], place: str) -> None:
     if dtype.kind not in "fiuU" or not dtype.itemsize:
         what = "an object array (a pickle)" if dtype.hasobject else f"of type {safe(dtype)}"
         raise InputError(
@@ -479,6 +453,7 @@ def _check_dtype(dtype: np.dtype[Any], place: str) -> None:
             where=place,
             hint="save it again as numbers: numpy.asarray(a, dtype=float)",
         )
+    return shape, fortran, dtype, stream.tell()
 
 
 def _is_text(data: bytes, dtype: np.dtype[Any]) -> bool:

@@ -31,7 +31,6 @@ class TraceFile:
     Attributes:
         steps: in file order.
         source, convention, cell: what the file says about its weights; "" if nothing.
-        place: the file, for messages.
     """
 
     steps: Sequence[Step]

@@ -15,6 +15,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, caret, safe, suggest
+from lstm_cli.base.numbers import decimals_in
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -39,7 +40,6 @@ def read_vector(
     Args:
         text: numbers, `@file`, `@file:key`, or `-` for stdin.
         name: the option, for messages: `--x`.
-        allow_nonfinite: whether nan and inf are accepted.
         most_axes: 3 also accepts an array of samples in a file, `(N, rows, n)`.
 
     Raises:
@@ -58,9 +58,6 @@ def read_printed(
     """Like `read_vector`, but also return the decimals of each number as written.
 
     The decimals are None if the numbers come from a binary file. 1.50e-3 has five.
-
-    Raises:
-        InputError, ShapeError: as `read_vector`.
     """
     source = _source(text, name)
     if source is None:
@@ -218,17 +215,8 @@ def repeat_or_cut(x: Array, steps: int, place: str) -> Array:
     return x[..., :steps, :]
 
 
-def parse_text(text: str, name: str, place: str, allow_nonfinite: bool = False) -> Array:
-    """Parse a text file or stdin: one row per line with `#` comments, or JSON.
-
-    Raises:
-        InputError, ShapeError: as `parse_rows`.
-    """
-    return parse_rows(_uncommented(text), name, place, allow_nonfinite)
-
-
 def _uncommented(text: str) -> str:
-    """Replace comments by spaces, so that columns in errors stay correct."""
+    """Replace `#` comments by spaces, so that columns in errors stay correct."""
     lines = [re.sub(r"#.*", lambda m: " " * len(m[0]), line) for line in text.splitlines()]
     return "\n".join(lines)
 
@@ -254,11 +242,7 @@ def _even(rows: list[list[float]], name: str, place: str) -> Array:
     return np.array(rows, dtype=np.float64)
 
 
-def _decimals(word: str) -> int:
-    """Number of decimals a number is written with; 0 for nan and inf."""
-    digits, _, exponent = word.lower().partition("e")
-    part = digits.partition(".")[2]
-    return len(part) - int(exponent) if exponent else len(part)
+_ADD_OR_REMOVE = "remove it or add a number"
 
 
 class _RowParser:
@@ -281,11 +265,9 @@ class _RowParser:
         while position < end:
             position = self._take(position, end)
         if self.open:
-            raise self._error("this bracket is not closed", self.open[-1], 1, "add ] or )")
+            raise self._error("this bracket is not closed", "add ] or )", self.open[-1])
         if self.comma >= 0:
-            raise self._error(
-                "nothing follows this comma", self.comma, 1, "remove it or add a number"
-            )
+            raise self._error("nothing follows this comma", _ADD_OR_REMOVE, self.comma)
         self._end_row()
         if not self.rows:
             raise InputError(
@@ -302,9 +284,7 @@ class _RowParser:
             self._separate(position, character)
         elif character == ",":
             if self.comma >= 0 or not (self.row or self.rows):
-                raise self._error(
-                    "no number before this comma", position, 1, "remove it or add a number"
-                )
+                raise self._error("no number before this comma", _ADD_OR_REMOVE, position)
             self.comma = position
         elif character in "[(":
             self._open(position)
@@ -316,25 +296,23 @@ class _RowParser:
 
     def _separate(self, position: int, character: str) -> None:
         if self.comma >= 0 and character == ";":
-            raise self._error("no number before this semicolon", position, 1, "remove the comma")
+            raise self._error("no number before this semicolon", "remove the comma", position)
         self.comma = -1
         self._end_row()
 
     def _open(self, position: int) -> None:
         if len(self.open) == 2:
-            raise self._error(
-                "a third level of brackets", position, 1, "use batch for many samples"
-            )
+            raise self._error("a third level of brackets", "use batch for many samples", position)
         if self.row:
-            raise self._error("a bracket in the middle of a row", position, 1, "put ; or , first")
+            raise self._error("a bracket in the middle of a row", "put ; or , first", position)
         self.comma = -1
         self.open.append(position)
 
     def _close(self, position: int) -> None:
         if not self.open:
-            raise self._error("no bracket is open here", position, 1, "remove it")
+            raise self._error("no bracket is open here", "remove it", position)
         if self.text[self.open.pop()] + self.text[position] not in ("[]", "()"):
-            raise self._error("does not match the opening bracket", position, 1, "use [ with ]")
+            raise self._error("does not match the opening bracket", "use [ with ]", position)
         self.comma = -1
         self._end_row()
 
@@ -343,7 +321,7 @@ class _RowParser:
         assert word is not None
         value = self._value(word[0], position)
         self.row.append(value)
-        self.decimals.append(_decimals(word[0]))
+        self.decimals.append(decimals_in(word[0]))
         self.comma = -1
         return word.end()
 
@@ -351,13 +329,12 @@ class _RowParser:
         if _NUMBER.fullmatch(word):
             value = float(word)
             if math.isinf(value):
-                raise self._error("too large for a double", position, len(word), "at most 1.8e308")
+                raise self._error("too large for a double", "at most 1.8e308", position, len(word))
             return value
         if self.allow_nonfinite and _NONFINITE.fullmatch(word):
             return float(word)
-        raise self._error(
-            f"'{safe(word[:40])}' is not a number", position, len(word), self._advice(word)
-        )
+        what = f"'{safe(word[:40])}' is not a number"
+        raise self._error(what, self._advice(word), position, len(word))
 
     def _advice(self, word: str) -> str:
         if word.startswith("--"):
@@ -381,7 +358,7 @@ class _RowParser:
             self.rows.append(self.row)
             self.row = []
 
-    def _error(self, what: str, position: int, length: int, hint: str) -> InputError:
+    def _error(self, what: str, hint: str, position: int, length: int = 1) -> InputError:
         line = self.text.count("\n", 0, position)
         start = self.text.rfind("\n", 0, position) + 1
         shown = self.text[start:].split("\n", 1)[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -129,7 +129,6 @@ class Contents:
     """The contents of a file: every tensor by name, and the LSTM layers that it describes.
 
     Attributes:
-        tensors: all tensors.
         blocks: layers in file order; empty where only names can tell.
         notes: facts worth a line in `inspect` (a Keras version, an opset).
         refused: layers that the file describes and that are not read: name -> why, as in `notes`.
@@ -152,7 +151,6 @@ class Package:
     """The input of a writer: each layer and direction's tensors under the convention's keys.
 
     Attributes:
-        convention: the layout's name.
         parts: (level, direction) -> key -> array, in the dtype to write.
         traits: (level, direction) -> the cell, for formats that hold its settings.
         sizes: (level, direction) -> I, H, P.
@@ -273,7 +271,6 @@ class Budget:
 
     Args:
         size: the file's size in bytes.
-        place: the file, for messages.
     """
 
     def __init__(self, size: int, place: str) -> None:
@@ -497,14 +494,11 @@ def _leaves(tree: Any, leaf: type[Leaf], place: str) -> Iterator[tuple[str, Leaf
         if isinstance(value, leaf) or not isinstance(value, _BRANCHES):
             continue
         looked_at += len(value)
-        members = [each for each in _branches_of(value) if isinstance(each[1], (leaf, *_BRANCHES))]
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        members = [each for each in pairs if isinstance(each[1], (leaf, *_BRANCHES))]
         if looked_at > MAX_LOOKED_AT or walked + len(waiting) + len(members) > MAX_NODES:
             raise _too_much(f"more than {MAX_NODES:,} tensors and groups", place)
         waiting += [((*path, str(key)), each) for key, each in reversed(members)]
-
-
-def _branches_of(value: Any) -> Iterable[tuple[Any, Any]]:
-    return value.items() if isinstance(value, dict) else enumerate(value)
 
 
 def _too_much(what: str, place: str) -> InputError:

@@ -53,7 +53,6 @@ class Convention:
     Attributes:
         name: the value of `--convention`.
         title: the framework and class, in one line.
-        tensors: the tensors it keeps.
         source: the document or code that defines it.
         confirmed_by: the framework's own numbers that prove the row; "" is a rumour.
         leaves_open: what a file of this layout does not say, and how it is read.

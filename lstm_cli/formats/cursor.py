@@ -29,7 +29,6 @@ class BoundedCursor:
 
     Args:
         source: the bytes, or a function that reads them.
-        size: the most that there can be.
         place: the file, for messages.
 
     Attributes:

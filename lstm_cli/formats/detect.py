@@ -34,10 +34,8 @@ class Found:
         name: its name in the file, "" where tensor names have no prefix.
         convention: the layout of its tensors.
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
-        known_by: the evidence for the convention and the variant, a phrase each.
-        open: what the file leaves open and how it is read, a phrase each.
+        known_by, open, undecided: as in `Block`.
         names: the names of its tensors in the file, where it was found by names.
-        undecided: two readings that give different numbers, with the options that choose one.
     """
 
     name: Foreign
@@ -53,8 +51,6 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     """Find every LSTM of a file, in file order.
 
     Args:
-        contents: what the file holds.
-        place: the file, for messages.
         convention: the layout that the user chose; None lets names and shapes decide.
 
     A file that describes its layers is trusted over the names of its tensors: a layer that it
@@ -107,22 +103,15 @@ class _Group:
         return Found(Foreign.of(name), self.row, parts, (known,), leaves_open, names)
 
     def _parts(self, tensors: Tensors) -> Iterator[tuple[Place, Part]]:
-        for (level, direction), keys in sorted(self.keys.items(), key=_forward_first):
-            if (
-                self.row.directions_axis
-                and len(tensors.infos[next(iter(keys.values()))].shape) == 3
-            ):
-                sides: tuple[Direction, ...] = ("forward", "backward")
-                axis = tensors.infos[next(iter(keys.values()))].shape[0]
-                for index, side in zip(range(axis), sides, strict=False):
+        sides: tuple[Direction, ...] = ("forward", "backward")
+        for level, direction in sorted(self.keys, key=lambda at: (at[0], sides.index(at[1]))):
+            keys = self.keys[level, direction]
+            shape = tensors.infos[next(iter(keys.values()))].shape
+            if self.row.directions_axis and len(shape) == 3:
+                for index, side in zip(range(shape[0]), sides, strict=False):
                     yield (level, side), Part(_selected(tensors, keys, index))
             else:
                 yield (level, direction), Part(_selected(tensors, keys))
-
-
-def _forward_first(item: tuple[Place, object]) -> tuple[int, bool]:
-    (level, direction), _ = item
-    return level, direction != "forward"
 
 
 def _sample(names: Iterable[str]) -> list[str]:
@@ -334,13 +323,8 @@ def _as_roles(row: Convention, prefix: str, roles: Mapping[str, str]) -> _Group 
 
 
 def advice(row: Convention, traits: Traits) -> list[str]:
-    """Warn of each setting of a layer that other software reads differently.
-
-    Args:
-        row: the layout in which the layer was stored.
-        traits: the variant that the layer computes.
-    """
-    return list(dict.fromkeys(_warnings(row, traits)))
+    """Warn of each setting of a layer that other software reads differently."""
+    return list(_warnings(row, traits))
 
 
 def _warnings(row: Convention, traits: Traits) -> Iterator[str]:

@@ -45,10 +45,6 @@ class Hdf5:
 
     (HDF5 shares files within a process: Keras cannot overwrite one that is open.)
 
-    Args:
-        source: a file, or the bytes of one.
-        place: the file, for messages.
-
     Attributes:
         infos: path -> shape and dtype of every dataset.
         addresses: path -> the address of its header, which grows in the order of writing.
@@ -304,8 +300,6 @@ class Texts(BoundedCursor):
 
         Args:
             header: the address of the header of the object that has the attribute.
-            name: the attribute's name.
-            count: the number of texts.
 
         Raises:
             ValueError: not found in the header itself, damaged, or too much text.

@@ -148,8 +148,6 @@ class _Told:
     """What a file says besides the weights.
 
     Attributes:
-        place: the file, for messages.
-        model: the configuration, or None.
         version_text: Keras' version as written.
         source: the configuration's name in the file.
         old: whether it has the layout of Keras 1 and 2, where no version means Keras 1.
@@ -207,7 +205,7 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
         refused |= {each.path: _left_alone(each, refused) for each in rest}
     else:
         blocks += _untold_blocks(file, told, rest)
-    for path in _passed_by(file):
+    for path in (path for path, names in _folders(file).items() if _has_more(names)):
         refused[path] = f"'{safe(path)}' has more weights than a plain LSTM; left alone"
     version = (f"Keras {safe(told.version_text)}",) if told.version_text else ()
     notes = (*version, *refused.values())
@@ -378,7 +376,10 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
     )  # fmt: skip
     in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
     masking = next(chain(_masking_layers(told.model), in_file), "")
-    masked = (_masking_beside(masking),) if masking else ()
+    masked = (
+        (f"a layer '{safe(masking)[:80]}' is in the file: steps that it masks {_SKIPPED}",)
+        if masking else ()
+    )  # fmt: skip
     for name, found in layers.items():
         ways = {way: (found[way], unknown) for way in _WAYS if way in found}
         layer = _LayerConfig(name, dict.fromkeys(ways, unknown), open=(source, *masked))
@@ -415,8 +416,6 @@ class _CellConfig:
     """The weights of one direction of a layer, as a configuration describes them.
 
     Attributes:
-        config: the arguments of the LSTM or LSTMCell.
-        fused: whether it is a CuDNNLSTM.
         path: the path of its weights in Keras 2.12 and later (`layers/lstm/cell/vars`).
         names: the folders of its weights in older files (`forward_lstm_1`).
         top: the name of the outermost model's layer that contains it.
@@ -470,7 +469,6 @@ def layers_of(
 
     Args:
         model: `{"class_name": …, "config": …}`, as read from JSON.
-        place: the file, for messages.
         masks: the notes on masks that reach a layer, by the id of its configuration.
 
     Raises:
@@ -667,7 +665,6 @@ def activation(value: Any, version: _Version | None, place: str) -> str:
     Args:
         value: a name, None, or `{"class_name", "config"}`.
         version: Keras' version; None is read as Keras 3.
-        place: the layer, for messages.
 
     Raises:
         InputError: it is unknown; the message names it.
@@ -746,12 +743,8 @@ def _find_stored(file: Hdf5) -> list[_Stored]:
     return sorted(found, key=lambda each: each.address)
 
 
-def _passed_by(file: Hdf5) -> list[str]:
-    """List the folders with an LSTM's weights and further ones, which are left alone."""
-    return [path for path, names in _folders(file).items() if _has_more(names)]
-
-
 def _has_more(names: Mapping[str, str]) -> bool:
+    """Whether a folder has an LSTM's weights and further ones, and so is left alone."""
     plain = {name.partition(":")[0] for name in names}
     return {"kernel", "recurrent_kernel"} <= plain and any(map(_MORE_WEIGHTS.fullmatch, plain))
 
@@ -885,11 +878,7 @@ _SKIPPED = "are run here; Keras skips them, which leaves the states as they were
 
 
 def masks_of(model: Any) -> Mapping[int, _MaskSources]:
-    """Map the id of a recurrent layer's configuration to a sentence on each mask that reaches it.
-
-    Args:
-        model: `{"class_name": …, "config": …}`, as read from JSON.
-    """
+    """Map the id of a recurrent layer's configuration to a sentence on each mask reaching it."""
     reached: dict[int, _MaskSources] = {}
     _leaving(model, (), reached, 0)
     return reached
@@ -900,11 +889,6 @@ def _masking_layers(model: Any) -> Iterator[str]:
     for each in _branches_in(model):
         if isinstance(each, dict) and _leaving(each, (), {}, MAX_DEPTH):
             yield _name_of(each)
-
-
-def _masking_beside(name: str) -> str:
-    """The sentence on a layer that makes masks, where it is unknown which layers they reach."""
-    return f"a layer '{safe(name)[:80]}' is in the file: steps that it masks {_SKIPPED}"
 
 
 def _leaving(
@@ -1045,6 +1029,6 @@ def write(package: Package, path: Path) -> bytes:
                 cell = f"{side}_layer/cell" if both else "cell"
                 group = file.create_group(f"layers/{name}/{cell}/vars")
                 tensors = package.parts[(level, side)]
-                for number, key in enumerate(("kernel", "recurrent_kernel", "bias")):
+                for number, key in enumerate(_VARIABLES):
                     group.create_dataset(str(number), data=tensors[key])
     return buffer.getvalue()

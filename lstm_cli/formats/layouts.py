@@ -23,9 +23,7 @@ def unpack(row: Convention, tensors: Mapping[str, Array], place: str) -> dict[st
     The gates that a coupled cell lacks may be missing; several biases are added up.
 
     Args:
-        row: the layout.
         tensors: by the row's keys (`{layer}` and `{reverse}` unchanged).
-        place: the file, for messages.
 
     Raises:
         InputError: a tensor is missing or not part of the layout.
@@ -60,10 +58,9 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
             )
         for gate, key in keys.items():
             used.add(key)
-            # In float64 before biases are added, because a sum in float16 would lose digits.
-            with np.errstate(
-                invalid="ignore"
-            ):  # a signalling NaN is refused later, with all others
+            # In float64 before biases are added, because a sum in float16 would lose digits; a
+            # signalling NaN is refused later, with all others.
+            with np.errstate(invalid="ignore"):
                 array = np.asarray(tensors[key], dtype=np.float64)
             for letter, block in _cut(tensor, gate, array, safe(shown_key(key)), place):
                 blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)

@@ -171,8 +171,6 @@ class _MatArray:
         info: its shape and class, by our name where it is numeric.
         stored: the type in which its numbers are stored, the smallest that holds them.
         element: place, size and type of the compressed element that it is in, or zeros.
-        start: its first byte in the file or in the unpacked element.
-        count: its size in bytes.
     """
 
     info: Info
@@ -186,9 +184,7 @@ class _Inflated:
     """A source that unpacks a compressed element, no further than it is read.
 
     Args:
-        packed: the file.
         start: the element's first byte.
-        count: its size in bytes.
         used: the number of bytes unpacked so far, which several elements may share.
     """
 

@@ -82,7 +82,6 @@ def read(path: Path, *, allow_external_data: bool = False) -> Contents:
     """Read the LSTM nodes and the initializers of an ONNX model.
 
     Args:
-        path: the model.
         allow_external_data: whether files beside the model may be read; without it an LSTM whose
             weights lie there is refused.
 
@@ -584,11 +583,6 @@ def _constant(call: _OperatorCall) -> list[Array]:
     raise NotRead("it is a Constant of a kind that is not read")
 
 
-def _unsqueeze(call: _OperatorCall) -> list[Array]:
-    axes = call.integers("axes", 1) or []
-    return [np.expand_dims(call.x, tuple(axes))]
-
-
 def _squeeze(call: _OperatorCall) -> list[Array]:
     axes = call.integers("axes", 1)
     return [np.squeeze(call.x, None if axes is None else tuple(axes))]
@@ -637,10 +631,6 @@ def _reshape(call: _OperatorCall) -> list[Array]:
     return [call.x.reshape(shape)]
 
 
-def _transpose(call: _OperatorCall) -> list[Array]:
-    return [np.transpose(call.x, call.integers("perm", len(call.inputs)))]
-
-
 def _gather(call: _OperatorCall) -> list[Array]:
     axis = _axis(call.integer("axis", 0), call.x.ndim)
     indices = call.need(1)
@@ -668,14 +658,14 @@ def _dequantize(call: _OperatorCall) -> list[Array]:
 _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
     "Identity": lambda call: [call.x],
     "Constant": _constant,
-    "Unsqueeze": _unsqueeze,
+    "Unsqueeze": lambda call: [np.expand_dims(call.x, tuple(call.integers("axes", 1) or []))],
     "Squeeze": _squeeze,
     "Concat": _concat,
     "Slice": _slice,
     "Split": _split,
     "Gather": _gather,
     "Reshape": _reshape,
-    "Transpose": _transpose,
+    "Transpose": lambda call: [np.transpose(call.x, call.integers("perm", len(call.inputs)))],
     "Cast": _cast,
     "DequantizeLinear": _dequantize,
 }
@@ -707,9 +697,6 @@ class _TensorSource:
 
     Attributes:
         folder: the model's folder; no files outside it may be read.
-        place: the model's file, for messages.
-        external: whether files beside the model may be read.
-        budget: the number of bytes that may be unpacked.
     """
 
     folder: Path

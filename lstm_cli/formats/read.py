@@ -35,7 +35,6 @@ def read_contents(path: Path, *, external: bool = False) -> Contents:
     """Read the contents of a weight file; numbers are read on demand.
 
     Args:
-        path: the file.
         external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
@@ -105,10 +104,7 @@ def model_from_arrays(
             (a state dict may hold settings) are skipped. Or the list of one Keras layer's
             `get_weights()`: kernel `(I, 4·H)`, recurrent kernel `(H, 4·H)`, bias `(4·H,)`.
         source: their name in messages.
-        lstm: as `read_weights`, like the following arguments.
-        cell: as `read_weights`.
-        convention: as `read_weights`.
-        edit: as `read_weights`.
+        lstm, cell, convention, edit: as `read_weights`.
 
     Raises:
         ArgumentError: not arrays but a file's name, a module or a layer; the error says what to
@@ -261,9 +257,7 @@ def choose_lstm(
     """Choose the LSTM of `--lstm`, by name or number.
 
     Args:
-        found: those that can be read.
         lstm: a name, the end of one, a number, or "".
-        place: the file, for messages.
         refused: those that cannot be read: name -> why. They count where none is named: it is
             then as unclear which one is meant as among several that can be read.
 
@@ -334,7 +328,6 @@ def file_traits(row: Convention, variant: Variant, parameters: Mapping[str, Arra
 
     Args:
         row: the layout, whose framework may add a forget bias, clips or other activations.
-        variant: the layer's variant as the file states it.
         parameters: the unpacked parameters, which show peepholes, a projection or a missing gate.
     """
     coupled = next(iter(variant.cells), "")

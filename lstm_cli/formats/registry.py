@@ -64,11 +64,7 @@ class Format:
     def missing(self) -> str:
         """The line that installs the package that the format needs, "" where it is there."""
         there = not self.needs or find_spec(self.needs) is not None
-        return "" if there else self._install
-
-    @property
-    def _install(self) -> str:
-        return f"pip install 'lstm-cli[{self.extra}]'"
+        return "" if there else f"pip install 'lstm-cli[{self.extra}]'"
 
     def begins(self, start: bytes) -> bool:
         """Whether a file's first bytes have a signature of this format."""
@@ -112,7 +108,7 @@ class Format:
         return InputError(
             f"{doing} {self.name} needs the package {self.needs}",
             where=safe(path),
-            hint=self._install,
+            hint=f"pip install 'lstm-cli[{self.extra}]'",
         )
 
     def refusal(self, path: Path) -> InputError:

@@ -414,12 +414,7 @@ MAX_TEXT = 100_000
 
 
 class FlatBuffer(BoundedCursor):
-    """A file in memory, read by position.
-
-    Args:
-        data: the whole file.
-        place: the file, for messages.
-    """
+    """A file in memory, read by position."""
 
     fault = "not a readable TensorFlow Lite model"
     hint = "the file is cut, damaged or of another kind; convert the model again"

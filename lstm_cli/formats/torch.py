@@ -80,7 +80,6 @@ class _Archive(BoundedCursor):
 
     Args:
         stream: the open file, used only while a method runs.
-        path: the file.
 
     Attributes:
         members: name -> its bytes in the file.

@@ -15,11 +15,11 @@ from lstm_cli.mistakes import equations as tables
 from lstm_cli.mistakes import states
 from lstm_cli.mistakes import weights as weights_
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Change, OtherChange, VariantRun
+from lstm_cli.mistakes.variant_run import Cache, Change, VariantRun
 
 UNITS_PERMUTED = Mistake(
     "units-permuted", "the hidden units are in a different order",
-    OtherChange(lambda variant, cache: None),
+    lambda variant, cache: None,
     "Every number is present, but under another unit; the network computes the same.",
     "Units have no inherent order: a converter, a sort or pruning moved them.",
     "put both sides in the same order before comparing",
@@ -102,9 +102,7 @@ class OnlyGate:
             )
             for before, after in zip(variant.weights, changed.weights, strict=True)
         )  # fmt: skip
-        if all(a is b for a, b in zip(variant.cells, cells, strict=True)) and all(
-            a is b for a, b in zip(variant.weights, weights, strict=True)
-        ):
+        if cells == variant.cells and weights == variant.weights:  # the same objects
             return None
         return replace(variant, cells=cells, weights=weights)
 

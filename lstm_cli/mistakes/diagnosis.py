@@ -20,7 +20,7 @@ from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.engine.agreement import spacing
 from lstm_cli.engine.batched_variants import evaluate_members
-from lstm_cli.engine.run import Trace, need_trace
+from lstm_cli.engine.run import STATES, Trace, need_trace
 from lstm_cli.mistakes.catalogue import MISTAKES
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
 from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
@@ -78,12 +78,9 @@ class Diagnosis:
 
     Attributes:
         verdict: see the module docstring.
-        trace: our run.
-        claims: the numbers that were compared.
         difference: the largest difference, which is also the smallest tolerance that would pass.
         excess: the largest ratio of a difference to its tolerance; a match is at most 1.
         first: the first value that differs, in order of computation; None for a match.
-        worst: the value that differs most.
         agree: for each claimed symbol, whether all its numbers agree.
         follows: for each claimed symbol, whether its row holds for their own numbers.
         signature: sentences on the pattern of differences.
@@ -173,15 +170,9 @@ def diagnose(
 
 def right_variant(trace: Trace) -> VariantRun:
     """Convert the run of an unbatched trace to a variant."""
-    first = trace.layers[0]
-    states = [[_start(each, symbol) for each in trace.layers] for symbol in ("h", "c")]
-    variant = variant_of(trace.model, first.values["x"], None, None)
-    return variant.with_inputs(first.values["x"], *(tuple(rows) for rows in states))
-
-
-def _start(each: Any, symbol: str) -> Array:
-    first = 0 if each.direction == "forward" else -1
-    return np.asarray(each.values[f"{symbol}_prev"][first])
+    h, c = (tuple(each.initial(symbol) for each in trace.layers) for symbol in STATES)
+    x = trace.layers[0].values["x"]
+    return variant_of(trace.model, x).with_inputs(x, h, c)
 
 
 def _compare(trace: Trace, expected: Expected) -> Diagnosis:
@@ -329,18 +320,9 @@ def _of_a_match(compared: Diagnosis) -> list[Finding]:
     return [Finding((MISTAKES[words],), compared.difference, compared.excess)]
 
 
+@np.errstate(all="ignore")  # two answers that are both inf are not distinguished
 def separate(findings: Sequence[Finding], right: VariantRun) -> Separation | None:
-    """Find short inputs on which as many findings differ as these weights allow.
-
-    Args:
-        findings: explanations that fit the same numbers.
-        right: the correct run, whose weights and sizes are used.
-    """
-    with np.errstate(all="ignore"):  # two answers that are both inf are not distinguished
-        return _separated(findings, right)
-
-
-def _separated(findings: Sequence[Finding], right: VariantRun) -> Separation | None:
+    """Find short inputs on which as many findings differ as the weights of `right` allow."""
     rng, best, told = np.random.default_rng(7), None, -1.0
     for trial in range(TRIALS):
         steps = 1 + trial // 10

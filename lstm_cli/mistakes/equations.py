@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import FirstOf, edits
+from lstm_cli.mistakes.variant_run import edits, first_of
 
 _GATES = "f i o"
 _ALL = "z_f z_i z_g z_o"
@@ -274,8 +276,8 @@ ROWS = (
     ),
     Mistake(
         "forget-bias-after-sigmoid", "the forget bias is added after the sigmoid",
-        FirstOf((edits(("z_f", "any + 1", "any"), ("f", "act(any)", "act(any) + 1")),
-                 edits(("f", "act(any)", "act(any) + 1")))),
+        partial(first_of, (edits(("z_f", "any + 1", "any"), ("f", "act(any)", "act(any) + 1")),
+                           edits(("f", "act(any)", "act(any) + 1")))),
         "f lies between 1 and 2, so c grows without bound.",
         "A converter adds forget_bias to the gate instead of to its pre-activation.",
         "add it inside, f = σ(z_f + 1), and only if the weights lack it",

@@ -124,11 +124,9 @@ def read_expected(
             `(T, n)` at all steps, with the directions of the last layer side by side. `output` is
             h at all steps; an address such as `layer1.backward.f[3]@7` names one layer, direction,
             units or steps. nan means that nothing is expected.
-        trace: the correct run, unbatched.
         atol: a tolerance for all symbols or by name, overriding the one derived from the printed
             precision and the arithmetic.
         decimals: mapping of symbol to the decimals of each number as written, if known.
-        place: the file, for messages.
 
     Raises:
         InputError: there are no numbers, or a symbol is not computed by the cell.

@@ -47,4 +47,4 @@ def _small(cell: Cell) -> VariantRun:
     arrays = {
         name: np.zeros([2 * len(size) for size in shape]) for name, shape in cell.parameters.items()
     }
-    return variant_of(Model.single(LstmWeights(cell, arrays)), np.zeros((1, 2)), None, None)
+    return variant_of(Model.single(LstmWeights(cell, arrays)), np.zeros((1, 2)))

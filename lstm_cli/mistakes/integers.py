@@ -23,9 +23,6 @@ def read_integers(
 
     Args:
         expected: as for `read_expected`, in raw integers.
-        trace: the float run.
-        settings: the port's number formats.
-        place: the file, for messages.
 
     Raises:
         InputError: a number is not an integer, or is out of range for its format.

@@ -12,7 +12,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import shortest, with_sign
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
 from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Change, GateWeights, Reweigh, VariantRun, edits
+from lstm_cli.mistakes.variant_run import Cache, Change, GateWeights, Reweigh, edits, in_turn
 from lstm_cli.mistakes.weights import STACK, permuted
 
 # Order of preference for names when several conventions share a layout.
@@ -71,7 +71,6 @@ class _ReadAs:
     """Stacks written in one convention's order and split in another's.
 
     Attributes:
-        source, reader: the conventions.
         reshaped: whether the buffer is reshaped rather than transposed, if one convention has
             (in, 4H) and the other (4H, in).
     """
@@ -160,7 +159,7 @@ def _row(pairs: list[tuple[Convention, Convention, bool]]) -> Mistake:
     return Mistake(
         f"{source.name}-as-{reader.name}" + "-reshaped" * reshaped,
         f"{source.name} weights are read as {reader.name}'s" + ", reshaped" * reshaped,
-        _Steps(tuple(steps)),
+        partial(in_turn, tuple(steps)),
         "; ".join(facts) + (f". The same: {others}" if others else ""),
         f"{source.title} and {reader.title} lay weights out alike enough for shapes to fit.",
         f"read them with --convention {source.name}, or convert them: "
@@ -173,16 +172,3 @@ def _row(pairs: list[tuple[Convention, Convention, bool]]) -> Mistake:
 def _activations(reader: Convention) -> Change:
     gate = (reader.activations or ("sigmoid",))[0]
     return edits(("f i o", "act(any)", f"{gate}(any)"))
-
-
-@dataclass(frozen=True, eq=False)
-class _Steps:
-    """Changes applied in sequence."""
-
-    steps: tuple[Change, ...]
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        made: VariantRun | None = variant
-        for step in self.steps:
-            made = made and step(made, cache)
-        return made

@@ -17,7 +17,6 @@ class Mistake:
         change: an edit of the table, the weights, the states or the sequence that reproduces it.
         meaning: what it does to the numbers, and when it shows.
         cause: how it comes about.
-        fix: what to do.
         source: a thread, file or paper where it was seen.
         formula: what it computes, as text; "" if the edit of the table says it.
         certain: whether the fix is certain once the mistake is; otherwise the cause is a guess.

@@ -20,7 +20,7 @@ from lstm_cli.mistakes.expected import Expected
 from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
-from lstm_cli.mistakes.variant_run import Cache, GateWeights, VariantRun
+from lstm_cli.mistakes.variant_run import Cache, GateWeights, VariantRun, in_turn
 
 # Called with the number of candidates done and the total.
 Progress = Callable[[int, int], None]
@@ -41,7 +41,6 @@ class Finding:
 
     Attributes:
         departures: the mistakes made, one or two.
-        difference: the largest remaining difference.
         excess: that difference divided by its tolerance; it fits if at most 1.
         aliases: ids of other mistakes that always compute the same.
         detail: anything else that was found (which unit is which).
@@ -60,10 +59,7 @@ class Finding:
 
     def variant(self, right: VariantRun, cache: Cache) -> VariantRun | None:
         """Apply the departures to the correct run."""
-        made: VariantRun | None = right
-        for row in self.departures:
-            made = made and row.change(made, cache)
-        return made
+        return in_turn((row.change for row in self.departures), right, cache)
 
 
 class Judge(Protocol):
@@ -81,12 +77,9 @@ class Search:
     """A search in progress.
 
     Attributes:
-        right: the correct run.
-        expected: the values to explain.
         convention: that of the weights, if known.
         progress: called with the number of candidates done.
         judge: compares candidates, if several searches of one run share them.
-        tried: number of candidates computed.
         singles: all single departures tried, fitting or not, after `one_departure`.
     """
 
@@ -247,12 +240,10 @@ def merge_aliases(findings: list[Finding], right: VariantRun) -> list[Finding]:
     groups: list[tuple[Finding, list[str]]] = []
     values = [_probe_values(findings, right, scale) for scale in (0.8, 8.0)]
     for place, finding in enumerate(findings):
-        for other, (kept, names) in enumerate(groups):
+        for kept, names in groups:
             first = findings.index(kept)
-            same = all(_same(one[first], one[place]) for one in values)
-            if same:
+            if all(_same(one[first], one[place]) for one in values):
                 names.append(finding.id)
-                groups[other] = (kept, names)
                 break
         else:
             groups.append((finding, []))

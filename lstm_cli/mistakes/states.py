@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import shortest
+from lstm_cli.cell.cells import with_cell_clip, with_clip
+from lstm_cli.cell.traits import build_cell, traits_of
+from lstm_cli.engine.run import rounded
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import (
     Cache,
     Edits,
-    OtherChange,
-    Resequence,
     Restate,
     Rounded,
     VariantRun,
     edits,
+    resequenced,
 )
 
 _ZERO: Mapping[str, str] = {"h_prev": "0 * h_0", "c_prev": "0 * c_0"}
@@ -72,18 +75,6 @@ def _states_by_direction(variant: VariantRun, cache: Cache) -> VariantRun | None
     )
 
 
-def round_float32(values: Array) -> Array:
-    """Round values to float32, returned as float64."""
-    with np.errstate(over="ignore"):  # overflow gives inf, as in that type
-        return values.astype(np.float32).astype(np.float64)
-
-
-def round_float16(values: Array) -> Array:
-    """Round values to IEEE half precision, returned as float64."""
-    with np.errstate(over="ignore"):
-        return values.astype(np.float16).astype(np.float64)
-
-
 def round_bfloat16(values: Array) -> Array:
     """Round values to bfloat16 (8 of float32's 24 significand bits), returned as float64."""
     with np.errstate(over="ignore"):
@@ -109,7 +100,7 @@ NARROW_TYPES = ("float32", "float16", "bfloat16")
 
 DIGITS_CUT = Mistake(
     "digits-cut", "digits are truncated instead of rounded",
-    OtherChange(lambda variant, cache: None),
+    lambda variant, cache: None,
     "The last digit is one too small in about half of the numbers.",
     "Numbers are copied from a screen as far as they fit.",
     "nothing to fix: the numbers are right to these digits",
@@ -125,15 +116,8 @@ def _cell_clip(limit: str) -> Edits:
     return edits(("c", "any", f"clip(any, -{limit}, {limit})"))
 
 
-def _without_clips(variant: VariantRun, cache: Cache) -> VariantRun | None:
-    return _exchange_clips(variant, "none")
-
-
 def _exchange_clips(variant: VariantRun, into: str) -> VariantRun | None:
     """Remove the clips or apply them elsewhere; `into` is "none", "cell" or "gates"."""
-    from lstm_cli.cell.cells import with_cell_clip, with_clip
-    from lstm_cli.cell.traits import build_cell, traits_of
-
     cells = []
     for cell in variant.cells:
         traits = traits_of(cell)
@@ -152,8 +136,6 @@ def _exchange_clips(variant: VariantRun, into: str) -> VariantRun | None:
 
 def _clip_c_too(variant: VariantRun, cache: Cache) -> VariantRun | None:
     """Clip c before its activation as well, one possible reading of the ONNX text."""
-    from lstm_cli.cell.traits import traits_of
-
     limits = {traits.clip if (traits := traits_of(cell)) else 0.0 for cell in variant.cells}
     (limit, *more) = limits
     if more or not limit:
@@ -263,7 +245,7 @@ ROWS = (
     ),
     Mistake(
         "time-reversed", "the sequence is processed backwards",
-        Resequence(lambda x: x[::-1]),
+        partial(resequenced, lambda x: x[::-1]),
         "The final states differ, and so does every output.",
         "go_backwards, a backward layer on its own, or frames sorted the other way.",
         "reverse x or the direction", "sbillburg/CRNN-with-STN issue 12", numbers=(62,),
@@ -271,28 +253,28 @@ ROWS = (
     ),
     Mistake(
         "first-input-skipped", "every step sees the next step's input",
-        Resequence(_next),
+        partial(resequenced, _next),
         "The first output already uses x_2.", "A decoder feeds x_{t+1}; an index is off by one.",
         "start at the first input", "dynamic decoders", numbers=(63,), kind="sequence",
         formula="x_t = x_{t+1}, the last repeated",
     ),
     Mistake(
         "previous-input", "every step sees the previous step's input",
-        Resequence(_previous),
+        partial(resequenced, _previous),
         "The first step sees zeros.", "A buffer is filled after the step instead of before it.",
         "fill the input buffer before the step", "embedded ports", numbers=(63,), kind="sequence",
         formula="x_t = x_{t-1}, the first 0",
     ),
     Mistake(
         "time-feature-axes", "the time and feature axes of x are swapped in memory",
-        Resequence(_axes),
+        partial(resequenced, _axes),
         "All the numbers are present, but in other places.", "(I, T) read as (T, I) by reshape.",
         "transpose x", "discuss.pytorch.org 4343", numbers=(64,), kind="sequence",
         formula="x = reshape(xᵀ)",
     ),
     Mistake(
         "directions-exchanged", "the forward and backward weights are swapped",
-        OtherChange(_directions_exchanged),
+        _directions_exchanged,
         "The shapes still match.", "_reverse tensors are assigned to the forward layer.",
         "swap them", "NVIDIA/TensorRT issue 2492", numbers=(72,), kind="sequence",
         formula="W = W_reverse",
@@ -300,7 +282,7 @@ ROWS = (
     Mistake(
         "backward-not-reversed-back",
         "the backward direction's outputs are left in reversed time order",
-        OtherChange(_not_turned_back),
+        _not_turned_back,
         "Its final state is right, but its sequence is reversed.",
         "Keras's go_backwards does not reverse the output again; Bidirectional does.",
         "reverse the backward output along time", "shyamupa/snli-entailment issue 2",
@@ -308,7 +290,7 @@ ROWS = (
     ),
     Mistake(
         "states-by-direction", "rows of states are ordered by direction first, then by layer",
-        OtherChange(_states_by_direction),
+        _states_by_direction,
         "The shapes still match, and nothing shows from a zero state.",
         "(layers, directions) reshaped as (directions, layers).",
         "order the rows as layer 0 forward, layer 0 backward, layer 1 forward, …",
@@ -316,14 +298,14 @@ ROWS = (
         formula="row [0, 2, 1, 3] of h_0 and c_0",
     ),
     Mistake(
-        "float32", "computed in float32", Rounded(round_float32),
+        "float32", "computed in float32", Rounded(partial(rounded, dtype=np.dtype(np.float32))),
         "A relative error of about 1e-7, growing with the steps.", "The frameworks' default type.",
         "compare with a tolerance of 1e-5, or run with --dtype float32",
         "keras-team/keras issue 19254", numbers=(70,), options="--dtype float32", kind="numbers",
         formula="every value rounded to 24 bits", certain=False,
     ),
     Mistake(
-        "float16", "computed in float16", Rounded(round_float16),
+        "float16", "computed in float16", Rounded(partial(rounded, dtype=np.dtype(np.float16))),
         "A relative error of about 5e-4, growing with the steps.", "Half precision (GPU, phone).",
         "compare with a tolerance of 1e-2, or compute in float32",
         "onnx float16 conversion", kind="numbers", formula="every value rounded to 11 bits",
@@ -336,7 +318,8 @@ ROWS = (
         "mixed precision", kind="numbers", formula="every value rounded to 8 bits", certain=False,
     ),
     Mistake(
-        "clips-ignored", "the model's clip is not applied", OtherChange(_without_clips),
+        "clips-ignored", "the model's clip is not applied",
+        lambda variant, cache: _exchange_clips(variant, "none"),
         "No effect until a value exceeds the limit.",
         "Such weights are loaded into a target without clips (PyTorch, Keras).",
         "apply the clip", "Core ML, ONNX and TensorFlow Lite clip; others do not", numbers=(68,),
@@ -344,7 +327,7 @@ ROWS = (
     ),
     Mistake(
         "cell-clip-for-clip", "the cell state is clipped instead of the pre-activations",
-        OtherChange(lambda variant, cache: _exchange_clips(variant, "cell")),
+        lambda variant, cache: _exchange_clips(variant, "cell"),
         "No effect until a value exceeds the limit.",
         "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
         "clip what the model's framework clips", "tracel-ai/burn's ONNX importer", numbers=(68,),
@@ -352,14 +335,14 @@ ROWS = (
     ),
     Mistake(
         "clip-for-cell-clip", "the pre-activations are clipped instead of the cell state",
-        OtherChange(lambda variant, cache: _exchange_clips(variant, "gates")),
+        lambda variant, cache: _exchange_clips(variant, "gates"),
         "No effect until a value exceeds the limit.",
         "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
         "clip what the model's framework clips", "onnxruntime issue 27224", numbers=(68,),
         kind="numbers", formula="σ(clip(z)) for c = clip(c)",
     ),
     Mistake(
-        "clip-c-too", "c is also clipped before its activation", OtherChange(_clip_c_too),
+        "clip-c-too", "c is also clipped before its activation", _clip_c_too,
         "Nothing until |c| passes the limit.",
         "ONNX: 'clip is applied to the input of activations'; onnxruntime does not clip c.",
         "agree on one interpretation", "onnxruntime issue 27224, pull 27239", numbers=(68,),

@@ -8,7 +8,7 @@ the arrays that they do not touch, so that batched variants share their matrix p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
@@ -80,7 +80,6 @@ class VariantRun:
 
     Attributes:
         cells, weights, h, c: one per layer and direction, in the order of `Model.runs`.
-        layout: (layer, direction) of each.
         x: the input, `(T, I)`.
         start, carry, rounding, turned_back: see `batched_variants.Member`.
     """
@@ -136,21 +135,9 @@ class VariantRun:
         return replace(self, x=x, h=h, c=c)
 
 
-def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> VariantRun:
-    """Return the correct run as a variant without changes.
-
-    Args:
-        model: the layers.
-        x: `(T, I)`.
-        h, c: rows `(L·D, n)` or `(n,)`; None is zeros.
-    """
+def variant_of(model: Model, x: Array) -> VariantRun:
+    """Return the correct run on `x (T, I)`, from zero states, as a variant without changes."""
     runs = [weights for _, _, weights in model.runs]
-
-    def states(symbol: str, given: Array | None) -> tuple[Array, ...]:
-        if given is None:
-            return tuple(np.zeros(weights.size(symbol)) for weights in runs)
-        return tuple(np.atleast_2d(given)[: len(runs)])
-
     found = []
     for weights in runs:
         letters = "".join(k for k in "ifgo" if f"W_{k}" in weights.arrays)
@@ -170,15 +157,15 @@ def variant_of(model: Model, x: Array, h: Array | None, c: Array | None) -> Vari
         tuple(found),
         tuple((level, direction) for level, direction, _ in model.runs),
         np.asarray(x, dtype=np.float64),
-        states("h", h),
-        states("c", c),
+        tuple(np.zeros(weights.output_size) for weights in runs),
+        tuple(np.zeros(weights.hidden_size) for weights in runs),
     )
 
 
 class Change(Protocol):
-    """Turns a variant into another; None if it does not apply."""
+    """Turns a variant into another; None if it does not apply. Any such function is one."""
 
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
+    def __call__(self, variant: VariantRun, cache: Cache, /) -> VariantRun | None:
         """Return the changed variant."""
         ...
 
@@ -315,16 +302,18 @@ def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:
     return Edits(tuple(RowEdit(*each) for each in changes), equal)
 
 
-@dataclass(frozen=True, eq=False)
-class FirstOf:
-    """The first change that applies."""
+def in_turn(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> VariantRun | None:
+    """Return the variant with changes made one after the other; None if one does not apply."""
+    made: VariantRun | None = variant
+    for change in changes:
+        made = made and change(made, cache)
+    return made
 
-    changes: tuple[Change, ...]
 
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the changed variant."""
-        made = (change(variant, cache) for change in self.changes)
-        return next((each for each in made if each is not None), None)
+def first_of(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> VariantRun | None:
+    """Return the variant with the first change made that applies."""
+    made = (change(variant, cache) for change in changes)
+    return next((each for each in made if each is not None), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,26 +356,11 @@ def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
     return {name: parse(text) for name, text in texts.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Resequence:
-    """A change to the input sequence `(T, I)`."""
-
-    change: Callable[[Array], Array]
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with another sequence."""
-        return replace(variant, x=cache.get(self, self.change, variant.x))
-
-
-@dataclass(frozen=True, eq=False)
-class OtherChange:
-    """Any other change to the variant as a whole."""
-
-    change: Callable[[VariantRun, Cache], VariantRun | None]
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the changed variant."""
-        return self.change(variant, cache)
+def resequenced(
+    change: Callable[[Array], Array], variant: VariantRun, cache: Cache
+) -> VariantRun | None:
+    """Return the variant with a change to its input sequence `(T, I)`."""
+    return replace(variant, x=cache.get(change, change, variant.x))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,34 +8,20 @@ read becomes a `BadSample`; none is ever dropped.
 from __future__ import annotations
 
 from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of
-from lstm_cli.samples.files import (
-    CHUNK,
-    FORMATS,
-    SUFFIXES,
-    all_chunks,
-    find_files,
-    read_chunks,
-    read_samples,
-)
+from lstm_cli.samples.files import CHUNK, all_chunks, find_files, read_samples
 from lstm_cli.samples.sample import (
-    ANSWERED,
     KEYS,
     BadSample,
     Read,
     Sample,
-    check_keys,
     extra_keys,
     is_answer,
     read_sample,
 )
-from lstm_cli.samples.tables import Tables
 
 __all__ = [
-    "ANSWERED",
     "CHUNK",
-    "FORMATS",
     "KEYS",
-    "SUFFIXES",
     "BadSample",
     "Chunk",
     "Columns",
@@ -45,14 +31,11 @@ __all__ = [
     "Read",
     "Rows",
     "Sample",
-    "Tables",
     "all_chunks",
-    "check_keys",
     "extra_keys",
     "find_files",
     "is_answer",
     "key_of",
-    "read_chunks",
     "read_sample",
     "read_samples",
 ]

@@ -62,7 +62,6 @@ class Chunk(ABC):
     """Samples of one file, in order, by their positions from 0.
 
     Attributes:
-        origin: where they come from.
         numbers: of each, its line or its place in the file, from 1; 0 where it is the whole file.
         raw: the samples as the file has them, one after the other, or in columns by name.
         counted: what the numbers count, for messages.

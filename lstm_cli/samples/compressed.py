@@ -6,11 +6,10 @@ import contextlib
 import io
 import zlib
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
-from lstm_cli.base.errors import InputError, safe
+from lstm_cli.base.errors import InputError, imported, safe
 from lstm_cli.files.safe import open_checked
 
 COMPRESSED = (".gz", ".zst")
@@ -40,7 +39,9 @@ def open_plain(path: Path) -> Iterator[IO[bytes]]:
 
                 unpacked: Any = gzip.GzipFile(fileobj=stream)
             case ".zst":
-                unpacked = _Frames(_zstandard(path), stream)
+                what = ".zst needs the zstandard package"
+                zstandard = imported("zstandard", what, "zstd", safe(path))
+                unpacked = _Frames(zstandard, stream)
             case _:
                 yield stream
                 return
@@ -110,14 +111,3 @@ class _Frames:
 
 def _is_zstd(error: Exception) -> bool:
     return type(error).__name__ == "ZstdError"
-
-
-def _zstandard(path: Path) -> Any:
-    try:
-        return import_module("zstandard")
-    except ImportError:
-        raise InputError(
-            ".zst needs the zstandard package",
-            where=safe(path),
-            hint="pip install 'lstm-cli[zstd]'",
-        ) from None

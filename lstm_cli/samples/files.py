@@ -14,7 +14,14 @@ from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe, su
 from lstm_cli.base.foreign import Foreign, say
 from lstm_cli.files.inputs_read import note_read, note_stdin
 from lstm_cli.files.remote import at_hand, called, find_remote, is_remote, place_of
-from lstm_cli.files.safe import MAX_TEXT_BYTES, decode, open_checked, parse_json, read_npz
+from lstm_cli.files.safe import (
+    MAX_TEXT_BYTES,
+    decode,
+    open_checked,
+    parse_json,
+    read_bounded,
+    read_npz,
+)
 from lstm_cli.samples import chunks
 from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, column_members
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
@@ -31,6 +38,7 @@ CHUNK = 2048
 STDIN_CHUNK = 512
 CHUNK_BYTES = 8 * 2**20
 BLOCK_BYTES = 2**17
+_BY_LINE = "write one sample a line (JSONL)"
 
 
 def find_files(arguments: Iterable[str]) -> list[str]:
@@ -125,7 +133,7 @@ def _file_chunks(path: Path, shown: Path) -> Iterator[Chunk]:
     match plain.suffix.lower():
         case ".json":
             with open_plain(path) as stream:
-                text = decode(_read_all(stream, safe(path)), safe(path))
+                text = decode(read_bounded(stream, safe(path), _BY_LINE), safe(path))
             yield from _document_chunks(parse_json(text, safe(path)), origin)
         case ".jsonl" | ".ndjson":
             with open_plain(path) as stream:
@@ -158,19 +166,6 @@ def _stdin() -> IO[bytes]:
         say("reading samples from the terminal, Ctrl-D ends them")
     note_stdin()
     return sys.stdin.buffer
-
-
-def _read_all(stream: IO[bytes], place: str) -> bytes:
-    data = bytearray()
-    while piece := stream.read(2**20):
-        data += piece
-        if len(data) > MAX_TEXT_BYTES:
-            raise InputError(
-                f"{len(data):,} bytes or more; the limit is {MAX_TEXT_BYTES:,}",
-                where=place,
-                hint="write one sample a line (JSONL)",
-            )
-    return bytes(data)
 
 
 def line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:
@@ -269,7 +264,7 @@ def _whole(lines: Iterable[bytes], name: str) -> Any:
     for line in lines:
         data += line + b"\n"
         if len(data) > MAX_TEXT_BYTES:
-            raise InputError("too large", where=safe(name), hint="write one sample a line (JSONL)")
+            raise InputError("too large", where=safe(name), hint=_BY_LINE)
     return parse_json(decode(bytes(data), safe(name)), safe(name))
 
 

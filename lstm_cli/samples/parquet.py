@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, safe
+from lstm_cli.base.errors import InputError, ShapeError, imported, safe
 from lstm_cli.samples.chunks import Columns, Origin, column_members
 from lstm_cli.samples.sample import check_keys
 
@@ -25,8 +25,9 @@ def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
         InputError: pyarrow is missing; the file is not Parquet, or damaged from here on.
         ShapeError: a column is there twice.
     """
-    parquet = _pyarrow(path)
     place = safe(path)
+    what = "Parquet files need the pyarrow package"
+    parquet = imported("pyarrow.parquet", what, "parquet", place)
     try:
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
@@ -69,14 +70,3 @@ def _check_names(names: list[str], place: str) -> None:
     if twice is not None:
         raise ShapeError(f"column '{safe(twice)}' is there twice", where=place, hint="keep one")
     check_keys(column_members(names), place, "column")
-
-
-def _pyarrow(path: Path) -> Any:
-    try:
-        return import_module("pyarrow.parquet")
-    except ImportError:
-        raise InputError(
-            "Parquet files need the pyarrow package",
-            where=safe(path),
-            hint="pip install 'lstm-cli[parquet]'",
-        ) from None

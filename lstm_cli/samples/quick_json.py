@@ -58,12 +58,7 @@ def quick_reader(tables: Tables) -> Reader | None:
 
 
 class Reader:
-    """Fills tables with lines of JSON.
-
-    Args:
-        tables: to be filled.
-        simdjson: the module.
-    """
+    """Fills tables with lines of JSON."""
 
     def __init__(self, tables: Tables, simdjson: Any) -> None:
         self.tables = tables
@@ -118,11 +113,7 @@ class Reader:
 
 
 class _Columns:
-    """Reads the texts of a column, by simdjson.
-
-    Args:
-        simdjson: the module.
-    """
+    """Reads the texts of a column, by simdjson."""
 
     def __init__(self, simdjson: Any) -> None:
         self.new_parser: Callable[[], Any] = simdjson.Parser
@@ -217,7 +208,6 @@ class _Kind:
     """Lines that have the same members in the same order, with the same sort of value in each.
 
     Attributes:
-        keys: names of the members.
         symbols: of what is expected.
         absent: vectors that are null.
         fullmatch: of the pattern.

@@ -43,7 +43,6 @@ class Sample:
         atol: the largest difference that still counts as equal; None for the batch's own.
         extra: the user's own members, handed on to the answer.
         folder: what paths in it are relative to.
-        place: file and line, for messages.
     """
 
     id: Foreign
@@ -219,8 +218,6 @@ def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
     """Refuse a key that looks like one of ours; others are the user's own.
 
     Args:
-        keys: of a sample, or the columns of a table.
-        place: for the message.
         word: what they are called there.
 
     Raises:

@@ -32,8 +32,6 @@ class SampleSettings:
     Attributes:
         model: the weights of samples that name none; None is the preset identity.
         weights: the file of `model`, read again for samples that name another cell or convention.
-        lstm: which LSTM of a weight file, where it has several.
-        external: whether an ONNX model may have its weights in files beside it.
         cell: of samples that name none; None lets the weights decide.
         edit: a last edit of every table (a forget bias, a clip).
         convention: of samples that name none; "" lets the weights decide.
@@ -93,7 +91,6 @@ class Tally:
     """How a batch went, counted while its answers pass.
 
     Attributes:
-        samples, failed, matched, mismatched: how many there are of each.
         assumed: what samples that were run left open -> how many did.
         handed_on: the users' own keys of those -> how many had them.
     """

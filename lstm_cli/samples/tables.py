@@ -161,7 +161,6 @@ class SampleTable:
     """Samples that have the same members.
 
     Attributes:
-        keys: their names.
         symbols: of what is expected.
         positions: where the samples are in their chunk.
         vectors: x, h, c that are there.
@@ -187,7 +186,6 @@ class SampleTable:
 
         Args:
             positions: where they are in their chunk.
-            documents: the object of each.
             booleans: whether true and false may be where numbers should be.
         """
         self.positions += positions

@@ -20,9 +20,8 @@ from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine import numba_cache as compiled_cache
 from lstm_cli.engine import numba_engine as compiled
 from lstm_cli.engine import numba_run as compiled_run
-from lstm_cli.engine import numba_samples as compiled_samples
-from lstm_cli.engine import numba_units as compiled_units
 from lstm_cli.engine import products
+from lstm_cli.engine.choice import choose_engine
 from lstm_cli.engine.numba_engine import Form, form_for, run_compiled
 from lstm_cli.engine.numba_source import source_of
 from lstm_cli.engine.plan import plan_of
@@ -154,9 +153,9 @@ def test_every_cell(name: str, dtype: str) -> None:
 @pytest.mark.few(1)
 def test_steps_and_samples_in_pieces(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for one step or a few samples at a time changes nothing."""
-    monkeypatch.setattr(compiled_samples, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(compiled_units, "CHUNK_BYTES", 700)
-    monkeypatch.setattr(compiled_units, "BLOCK_BYTES", 700)
+    monkeypatch.setattr(compiled_run, "SAMPLES_BLOCK_BYTES", 1)
+    monkeypatch.setattr(compiled_run, "CHUNK_BYTES", 700)
+    monkeypatch.setattr(compiled_run, "UNITS_BLOCK_BYTES", 700)
     for samples in (1, 2, 7, 15, 40):
         agrees(random_weights(spec_cell("lstm"), 3, 5), form, samples, "float64")
         agrees(own_weights(OWN_TABLE, **{"rows of U_x": 2}), form, samples, "float64")
@@ -168,8 +167,8 @@ def test_threads_change_nothing(form: Form, monkeypatch: pytest.MonkeyPatch) -> 
     weights = random_weights(spec_cell("lstm"), 3, 5)
     given = (*random_inputs(weights, 4, (50,)), np.dtype("float32"), form)
     monkeypatch.setattr(compiled_run, "THREADED", 0)
-    for module in (compiled_units, compiled_samples):
-        monkeypatch.setattr(module, "BLOCK_BYTES", 2**12)
+    for name in ("SAMPLES_BLOCK_BYTES", "UNITS_BLOCK_BYTES"):
+        monkeypatch.setattr(compiled_run, name, 2**12)
     found = []
     for count in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", count)
@@ -217,11 +216,10 @@ def test_no_text_of_a_table_reaches_the_source() -> None:
 
 def test_without_numba_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing extra is named by the line that installs it."""
-    weights = random_weights(spec_cell("lstm"))
     monkeypatch.setattr(compiled, "available", lambda: False)
     with pytest.raises(InputError) as error:
-        run_compiled(weights, *random_inputs(weights, 2, (1,)), np.dtype("float64"))  # fmt: skip
-    assert error.value.hint == "pip install 'lstm-cli[fast]'"
+        choose_engine("numba", 1, np.float64)
+    assert error.value.hint == "pip install 'lstm-cli[fast]', or engine='numpy'"
 
 
 def test_a_planted_text_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

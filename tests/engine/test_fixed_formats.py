@@ -43,7 +43,7 @@ PUBLISHED = [
 @pytest.mark.parametrize(("text", "number", "integer"), PUBLISHED)
 def test_known_integers(text: str, number: float, integer: int) -> None:
     """Numbers become the integers that DSP libraries document."""
-    assert FixedFormat.parse(text).to_int([number]).tolist() == [integer]
+    assert FixedFormat.parse(text).quantise([number])[0].tolist() == [integer]
 
 
 def test_a_format_is_told_by_its_text() -> None:
@@ -65,7 +65,7 @@ def test_integers_survive_the_way_to_numbers_and_back(each: FixedFormat, integer
     """What an integer stands for is stored as that integer, whatever the rounding."""
     integer = max(each.low, min(each.high, integer))
     for rounding in ROUNDINGS:
-        assert each.to_int(each.to_real([integer]), rounding).tolist() == [integer]
+        assert each.quantise(each.to_real([integer]), rounding)[0].tolist() == [integer]
 
 
 @given(formats, st.floats(allow_nan=False, allow_infinity=False), roundings)
@@ -80,7 +80,7 @@ def test_saturation_stays_in_range(each: FixedFormat, number: float, rounding: R
 @given(formats, st.floats(allow_nan=False, allow_infinity=False), roundings)
 def test_wrapping_is_the_remainder(each: FixedFormat, number: float, rounding: Rounding) -> None:
     """A wrapped integer is the rounded one modulo 2**bits, for numbers of any size."""
-    (wrapped,) = each.to_int([number], rounding, "wrap").tolist()
+    (wrapped,) = each.quantise([number], rounding, "wrap")[0].tolist()
     exact = rounded_by_hand(Fraction(number) * 2**each.fraction_bits, rounding)
     assert (wrapped - exact) % 2**each.bits == 0
     assert each.low <= wrapped <= each.high
@@ -106,7 +106,7 @@ near_halves = st.builds(
 def test_floats_are_rounded_as_exact_numbers(number: float, rounding: Rounding) -> None:
     """Rounding a double gives what rounding the exact number gives, next to a half too."""
     each = FixedFormat(31, 0)
-    assert each.to_int([number], rounding)[0] == rounded_by_hand(Fraction(number), rounding)
+    assert each.quantise([number], rounding)[0][0] == rounded_by_hand(Fraction(number), rounding)
 
 
 @given(st.integers(-(2**80), 2**80), st.integers(0, 70), roundings)
@@ -125,7 +125,7 @@ def test_quotients_are_rounded_once(number: int, shift: int, rounding: Rounding)
 def test_nearest_is_within_half_a_bit(each: FixedFormat, share: float, rounding: Rounding) -> None:
     """A number within range is off by at most half of the last bit."""
     number = share * each.high * each.lsb
-    real = Fraction(float(each.to_real(each.to_int(number, rounding))))
+    real = Fraction(float(each.to_real(each.quantise(number, rounding)[0])))
     assert abs(real - Fraction(number)) <= Fraction(each.lsb) / 2
 
 
@@ -133,7 +133,7 @@ def test_numbers_that_are_none_are_refused() -> None:
     """nan and inf have no integer."""
     for bad in (math.nan, math.inf, -math.inf):
         with pytest.raises(InputError, match="has no integer in Q3.12"):
-            FixedFormat(3, 12).to_int([0.0, bad])
+            FixedFormat(3, 12).quantise([0.0, bad])
 
 
 @pytest.mark.parametrize(

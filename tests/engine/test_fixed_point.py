@@ -380,7 +380,7 @@ def test_float32_numbers_are_given_to_both_runs() -> None:
     x, h, c = random_inputs(model.first, 2)
     trace = run_fixed(model, x, h, c, FixedSettings.parse("Q1.30,sum=Q4.27"), dtype=np.float32)
     assert trace.floats.dtype == np.float32
-    expected = FixedFormat(1, 30).to_int(model.first.arrays["W_f"].astype(np.float32))
+    expected = FixedFormat(1, 30).quantise(model.first.arrays["W_f"].astype(np.float32))[0]
     assert np.array_equal(trace.layers[0].parameters["W_f"], expected)
 
 

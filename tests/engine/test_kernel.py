@@ -394,7 +394,8 @@ def test_memory_is_used_again_only_when_nobody_has_it() -> None:
         run(model, *(2 * each for each in given), engine="numpy")
     assert all(np.array_equal(kept[symbol], value) for symbol, value in before.items())
     assert np.array_equal(last, wanted)
-    assert memory.waiting_bytes() <= memory.MOST_BYTES
+    waiting = sum(block.nbytes for block in memory._waiting.values())
+    assert waiting <= memory.MOST_BYTES
 
 
 def test_the_command_names_its_engine() -> None:

@@ -295,7 +295,8 @@ def test_a_row_is_made_only_where_it_is_true(
     """Nobody is said to have added a forget bias where f is no forget gate."""
     cell = cell_named("lstm").edit(rows, name="own", title="")
     model = Model.single(random_weights(cell))
-    right = variant_of(model, *(each for each in random_inputs(model.first, 3)))
+    x, h, c = random_inputs(model.first, 3)
+    right = variant_of(model, x).with_inputs(x, (h,), (c,))
     applies = {name: MISTAKES[name].change(right, Cache()) is not None
                for name in (*passed_over, *made)}  # fmt: skip
     assert applies == dict.fromkeys(passed_over, False) | dict.fromkeys(made, True)

@@ -8,14 +8,17 @@ computed exactly, as in an unlimited accumulator, and rounded once, when it is s
 is hard-coded here: the rows are those of the cell, evaluated over integers.
 """
 
-from lstm_cli.engine.fixed_point.comparison import (
+from lstm_cli.engine.fixed_point.formats import FixedFormat
+from lstm_cli.engine.fixed_point.machine import (
+    FixedLayer,
+    FixedTrace,
+    Overflow,
     ValueReport,
-    Worst,
+    beside,
     compare_parameters,
     compare_symbols,
+    run_fixed,
 )
-from lstm_cli.engine.fixed_point.formats import FixedFormat
-from lstm_cli.engine.fixed_point.machine import FixedLayer, FixedTrace, Overflow, beside, run_fixed
 from lstm_cli.engine.fixed_point.settings import KINDS, Activation, FixedSettings, kind_of
 
 __all__ = [
@@ -27,7 +30,6 @@ __all__ = [
     "FixedTrace",
     "Overflow",
     "ValueReport",
-    "Worst",
     "beside",
     "compare_parameters",
     "compare_symbols",

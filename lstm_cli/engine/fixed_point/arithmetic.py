@@ -27,7 +27,6 @@ class Exact:
 
     Attributes:
         integers: `(…)`, int64, or objects (int, or Fraction after a division).
-        fraction_bits: number of bits after the binary point.
     """
 
     integers: Array
@@ -111,8 +110,7 @@ def _matmul(matrix: Exact, vector: Exact) -> Exact:
 def _divide(left: Exact, right: Exact) -> Exact:
     if np.any(right.integers == 0):
         raise InputError(
-            "division by zero",
-            hint="the divisor is rounded to 0: give it more fraction bits",
+            "division by zero", hint="the divisor is rounded to 0: give it more fraction bits"
         )
     _, (one, other) = _aligned(left, right)
     quotient = np.frompyfunc(Fraction, 2, 1)(one.astype(object), other.astype(object))

@@ -57,7 +57,6 @@ class FixedFormat:
         """Parse a format such as `Q3.12`.
 
         Args:
-            text: `Q3.12`.
             place: the origin of the text, for errors.
             within: a longer text that contains it, "" for none.
             start: its position in the longer text.
@@ -97,24 +96,18 @@ class FixedFormat:
         """Value of the last bit: 2**-n."""
         return 2.0**-self.fraction_bits
 
-    def to_int(
-        self, values: Any, rounding: Rounding = "nearest", overflow: OverflowMode = "saturate"
-    ) -> Array:
-        """Quantize numbers `(…)` to int64 integers `(…)`.
-
-        Raises:
-            InputError: nan or inf, which no integer can represent.
-        """
-        return self.quantise(values, rounding, overflow)[0]
-
     def to_real(self, integers: Any) -> Array:
         """Return the float64 values `(…)` of integers `(…)` of up to 32 bits."""
         return np.asarray(integers, dtype=np.float64) * self.lsb
 
     def quantise(
-        self, values: Any, rounding: Rounding, overflow: OverflowMode
+        self, values: Any, rounding: Rounding = "nearest", overflow: OverflowMode = "saturate"
     ) -> tuple[Array, Array]:
-        """Like `to_int`, but also return which numbers `(…)` did not fit."""
+        """Quantize numbers `(…)` to int64 integers `(…)`; also return which did not fit.
+
+        Raises:
+            InputError: nan or inf, which no integer can represent.
+        """
         numbers = np.asarray(values, dtype=np.float64)
         if not np.isfinite(numbers).all():
             bad = numbers[~np.isfinite(numbers)].flat[0]
@@ -152,7 +145,6 @@ def round_quotient(values: Array, divisor: int, rounding: Rounding) -> Array:
         values: integers, fractions, or floats with divisor 1. (The remainder of a float between -1
             and 0 may be rounded, but never across one half.)
         divisor: a positive number.
-        rounding: the mode.
     """
     floor = values // divisor
     rest = values - floor * divisor

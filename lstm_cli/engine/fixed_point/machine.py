@@ -9,7 +9,7 @@ hard_sigmoid) are not rounded in between, and constants of the table are exact.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -19,12 +19,22 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
-from lstm_cli.cell.equations import Equation, Name, Node
+from lstm_cli.cell.equations import (
+    FUNCTIONS,
+    Apply,
+    Equation,
+    Name,
+    Node,
+    Number,
+    bind_arguments,
+    is_activation,
+    nodes_in,
+)
 from lstm_cli.cell.notation import write
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
-from lstm_cli.engine.fixed_point.arithmetic import Exact, rounded
-from lstm_cli.engine.fixed_point.formats import FixedFormat
-from lstm_cli.engine.fixed_point.rows import FixedEvaluator
+from lstm_cli.engine.fixed_point.activations import HARD, LookupTable, transcendental
+from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant, rounded
+from lstm_cli.engine.fixed_point.formats import FixedFormat, Rounding
 from lstm_cli.engine.fixed_point.settings import FixedSettings
 from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace, run
 
@@ -38,8 +48,6 @@ class Overflow:
     Attributes:
         symbol: the row, input or parameter it belongs to.
         expression: the expression it is the value of: the symbol, or an activation within its row.
-        format: the format that cannot hold it.
-        layer, direction: the run.
         t: the input time, from 1; None for a parameter.
         index: the unit, or row and column of a parameter.
         value: the number before saturation or wrapping.
@@ -60,7 +68,6 @@ class FixedLayer:
     """One layer and direction in integers, together with its float run.
 
     Attributes:
-        floats: the float run.
         integers: the same symbols, `(T, n)`, int64.
         formats: mapping of symbol or parameter to its format.
         parameters: mapping of parameter to its integers, in the parameter's shape.
@@ -95,8 +102,6 @@ class FixedTrace:
     """A run in integers, together with the float run.
 
     Attributes:
-        settings: how it was computed.
-        floats: the float run.
         layers: one per layer and direction, in the order of `floats.layers`.
         first_overflow: the first value, in order of computation, that did not fit.
     """
@@ -134,10 +139,8 @@ def run_fixed(
     """Run a model over a sequence in integers, alongside the float run.
 
     Args:
-        model: the layers to run.
         x: the input, `(T, I)`.
         h, c: the states before the first step, as for `engine.run`.
-        settings: formats, rounding, overflow, activations.
         dtype: the type of the float run and of the inputs to both.
 
     Raises:
@@ -280,3 +283,195 @@ class _Runner:
             index = tuple(int(axis) for axis in np.argwhere(outside)[0])
             where = (self.floats.layer, self.floats.direction, t, index)
             self.first = Overflow(symbol, text, format_, *where, float(numbers()[index]))
+
+
+# --------------------------------------------------------------------------------------------------
+# One row of a table over integers, exact except for values stored along the way.
+
+Known = Mapping[str, Exact]
+# Rounds the value of a subexpression to its format and returns the stored value.
+Keep = Callable[[Node, Exact], Exact]
+
+
+class FixedEvaluator:
+    """Evaluates expressions with the σ and tanh chosen in the settings."""
+
+    def __init__(self, settings: FixedSettings) -> None:
+        self.settings = settings
+        self.activation = settings.activation
+
+    def evaluate(self, expression: Node, known: Known, keep: Keep) -> Exact:
+        """Evaluate a row `(n,)` without the final rounding.
+
+        Args:
+            keep: stores an activation within the row (the tanh(c) of h).
+        """
+        match expression:
+            case Apply(name, arguments):
+                return self._apply(name, [self._value(each, known, keep) for each in arguments])
+        return self._value(expression, known, keep)
+
+    def _value(self, node: Node, known: Known, keep: Keep | None) -> Exact:
+        match node:
+            case Number(value):
+                return constant(value)
+            case Name(name):
+                return known[name]
+            case Apply(name, arguments):
+                number = self._apply(name, [self._value(each, known, keep) for each in arguments])
+                stored = is_activation(name) and not self._is_exact(name)
+                return keep(node, number) if keep is not None and stored else number
+
+    def _apply(self, name: str, given: list[Exact]) -> Exact:
+        if name in HARD and self.activation.mode == "hard":
+            return self._value(HARD[name], {"z": given[0]}, None)
+        if name in HARD and self.activation.mode == "table":
+            table = self._tables[name]
+            return table.between(given[0]) if self.activation.linear else table.nearest(given[0])
+        if name in OPERATIONS:
+            return OPERATIONS[name](*given)
+        body = FUNCTIONS[name].body
+        if body is None:
+            return transcendental(name, given[0])
+        # Nothing is stored within a body: only the function as a whole is rounded.
+        return self._value(body, bind_arguments(name, given, constant), None)
+
+    @cached_property
+    def _tables(self) -> dict[str, LookupTable]:
+        """Lookup tables of σ and tanh, in the gates' format."""
+        settings, entries = self.settings, self.activation.entries
+        gates = settings.formats["gates"]
+        return {
+            name: LookupTable(name, entries, gates, settings.rounding, settings.overflow)
+            for name in HARD
+        }
+
+    def _is_exact(self, name: str) -> bool:
+        """Whether a function is exact on integers, being built from + - * min max abs."""
+        if name in HARD and self.activation.mode == "hard":
+            return True
+        body = FUNCTIONS[name].body
+        if body is None:
+            return name in OPERATIONS and name != "/"
+        applied = (each.function for each in nodes_in(body) if isinstance(each, Apply))
+        return all(map(self._is_exact, applied))
+
+
+# --------------------------------------------------------------------------------------------------
+# Error of the integers against the float run, by symbol, and the range they would need.
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The largest error against the float run.
+
+    Attributes:
+        t, index: as in `Overflow`.
+        got: the value that the integer represents.
+        expected: the value in the float run.
+    """
+
+    layer: int
+    direction: Direction
+    t: int | None
+    index: tuple[int, ...]
+    got: float
+    expected: float
+
+    @property
+    def error(self) -> float:
+        """Absolute error; inf if either value is nan."""
+        distance = abs(self.got - self.expected)
+        return distance if distance == distance else float("inf")
+
+
+@dataclass(frozen=True)
+class ValueReport:
+    """One symbol or parameter over all layers, directions and steps.
+
+    Attributes:
+        low, high: the range in the float run.
+        needs: the format of the same width with the fewest integer bits that holds that range;
+            None if there is none.
+        overflows: number of values that did not fit.
+    """
+
+    symbol: str
+    format: FixedFormat
+    worst: Worst
+    low: float
+    high: float
+    needs: FixedFormat | None
+    overflows: int
+
+    @property
+    def lsb_error(self) -> float:
+        """The largest error in units of the last bit."""
+        return self.worst.error / self.format.lsb
+
+
+# A layer with the float values of a symbol and the real values of its integers.
+Pair = tuple[FixedLayer, Array, Array]
+
+
+def compare_symbols(trace: FixedTrace) -> list[ValueReport]:
+    """Report on each symbol: inputs, then rows; x is that of the first layer."""
+    rows = [symbol for each in trace.layers for symbol in each.floats.cell.symbols]
+    return [
+        _report(trace, symbol, list(_pairs(trace, symbol)), over_time=True)
+        for symbol in dict.fromkeys((*INPUT_SYMBOLS, *rows))
+    ]
+
+
+def compare_parameters(trace: FixedTrace) -> list[ValueReport]:
+    """Report on each weight, bias and peephole."""
+    names = dict.fromkeys(name for each in trace.layers for name in each.parameters)
+    return [
+        _report(trace, name, list(_parameter_pairs(trace, name)), over_time=False) for name in names
+    ]
+
+
+def _pairs(trace: FixedTrace, symbol: str) -> Iterator[Pair]:
+    for each in trace.layers:
+        if symbol in each.floats.values and not (symbol == "x" and each.floats.layer):
+            yield each, each.floats.values[symbol], each.reals.values[symbol]
+
+
+def _parameter_pairs(trace: FixedTrace, name: str) -> Iterator[Pair]:
+    for each in trace.layers:
+        if name in each.parameters:
+            real = each.formats[name].to_real(each.parameters[name])
+            yield each, each.floats.weights.arrays[name], real
+
+
+def _report(trace: FixedTrace, name: str, pairs: list[Pair], *, over_time: bool) -> ValueReport:
+    worst = max((_worst(*pair, over_time) for pair in pairs), key=lambda each: each.error)
+    low = min(float(np.min(floats)) for _, floats, _ in pairs)
+    high = max(float(np.max(floats)) for _, floats, _ in pairs)
+    format_ = pairs[0][0].formats[name]
+    needs = _needed(low, high, format_, trace.settings.rounding)
+    overflows = sum(each.overflows.get(name, 0) for each, _, _ in pairs)
+    return ValueReport(name, format_, worst, low, high, needs, overflows)
+
+
+def _worst(each: FixedLayer, floats: Array, reals: Array, over_time: bool) -> Worst:
+    with np.errstate(invalid="ignore"):
+        distances = np.abs(reals - floats)
+    # argmax treats nan as the maximum.
+    place = tuple(int(axis) for axis in np.unravel_index(np.argmax(distances), distances.shape))
+    t, index = (place[0] + 1, place[1:]) if over_time else (None, place)
+    run = each.floats
+    return Worst(run.layer, run.direction, t, index, float(reals[place]), float(floats[place]))
+
+
+def _needed(
+    low: float, high: float, format_: FixedFormat, rounding: Rounding
+) -> FixedFormat | None:
+    """Return the format of the same width with the fewest integer bits that holds a range."""
+    if not np.isfinite([low, high]).all():
+        return None
+    for integer_bits in range(format_.bits):
+        wider = FixedFormat(integer_bits, format_.bits - 1 - integer_bits)
+        if not wider.quantise([low, high], rounding, "saturate")[1].any():
+            return wider
+    return None

@@ -35,7 +35,6 @@ class Activation:
     Attributes:
         mode: "exact" (correctly rounded), "table", or "hard" (0.2 z + 0.5 clipped to 0 … 1 for σ,
             z clipped to ±1 for tanh).
-        entries: the length of the table.
         linear: whether a table interpolates; otherwise the nearest entry is used.
     """
 
@@ -77,11 +76,9 @@ class FixedSettings:
     """How an integer port computes.
 
     Attributes:
-        formats: the format for each of `KINDS`.
         rounding: how values, including the given numbers, are rounded when stored.
         overflow: how a value that does not fit is stored: the nearest that fits, or its lowest
             bits.
-        activation: how σ and tanh are computed.
 
     Raises:
         UsageError: an unknown mode, or a kind without a format.

@@ -2,17 +2,8 @@
 
 from lstm_cli.engine.grad.differences import Margin, check
 from lstm_cli.engine.grad.gradient_flow import GradientFlow, through_time
-from lstm_cli.engine.grad.steps import Gradients, LayerGradient, Loss, grad
+from lstm_cli.engine.grad.steps import Gradients, LayerGradient, grad
 
-__all__ = [
-    "GradientFlow",
-    "Gradients",
-    "LayerGradient",
-    "Loss",
-    "Margin",
-    "check",
-    "grad",
-    "through_time",
-]
+__all__ = ["GradientFlow", "Gradients", "LayerGradient", "Margin", "check", "grad", "through_time"]
 
 backward = grad  # deprecated: its name in 0.1

@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError
-from lstm_cli.cell.weights import Direction, Layer, LstmWeights, Model
+from lstm_cli.cell.weights import Direction, LstmWeights, Model
 from lstm_cli.engine.grad.steps import Gradients
-from lstm_cli.engine.run import Trace, run
+from lstm_cli.engine.run import STATES, Trace, run
 
+# How far a number is moved, relative to its size if that is above 1.
 STEP = 1e-5
 # Shorter steps for when the first disagrees: it may have crossed a corner or strong curvature.
 SHORTER = (1.0, 0.1, 0.01)
@@ -42,7 +43,6 @@ class Margin:
         derived: the value of the gradient table.
         measured: the value from the difference of two runs.
         checked, total: how many numbers were checked, and how many there are.
-        tolerance: the limit on `largest`.
     """
 
     largest: float
@@ -54,7 +54,7 @@ class Margin:
     measured: float
     checked: int
     total: int
-    tolerance: float
+    tolerance: float = TOLERANCE
 
     @property
     def passed(self) -> bool:
@@ -78,25 +78,13 @@ class _Moved:
     gradient: Array
 
 
-def check(
-    trace: Trace,
-    gradients: Gradients,
-    *,
-    tolerance: float = TOLERANCE,
-    step: float = STEP,
-    most: int = 0,
-    seed: int = 0,
-) -> Margin:
+def check(trace: Trace, gradients: Gradients, *, most: int = 0) -> Margin:
     """Compare a gradient with central differences of runs.
 
     Args:
         trace: the run, in float64.
-        gradients: its gradient.
-        tolerance: the largest relative difference that counts as agreement.
-        step: how far a number is moved, relative to its size if that is above 1.
         most: how many numbers to check; 0 means 400, or fewer for a long run. If there are more, a
             random sample is checked, with at least two from each array.
-        seed: seed of the sample.
 
     Returns:
         The largest disagreement. Near a corner (relu at 0, a limit of clip) there is no derivative,
@@ -114,16 +102,16 @@ def check(
     moved = list(_arrays(gradients))
     floor = FLOOR * _scale(gradients, moved)
     most = most or max(LEAST, min(MOST, MOST_STEPS // (2 * trace.steps * len(trace.layers))))
-    chosen = _chosen([each.value.size for each in moved], most, seed)
-    worst = Margin(-1.0, "", 0, "forward", (), 0.0, 0.0, 0, 0, tolerance)
+    chosen = _chosen([each.value.size for each in moved], most)
+    worst = Margin(-1.0, "", 0, "forward", (), 0.0, 0.0, 0, 0)
     for each, index in _places(moved, chosen):
-        largest, measured = _disagreement(gradients, each, index, step, tolerance, floor)
+        largest, measured = _disagreement(gradients, each, index, floor)
         if largest <= worst.largest:
             continue
         own, derived = gradients.layers[each.run], float(each.gradient[index])
         worst = Margin(
             largest, each.symbol, own.layer, own.direction, index, derived, measured,
-            sum(map(len, chosen)), sum(each.value.size for each in moved), tolerance,
+            sum(map(len, chosen)), sum(each.value.size for each in moved),
         )  # fmt: skip
         if np.isnan(largest):  # nothing is worse
             break
@@ -160,22 +148,15 @@ def _arrays(gradients: Gradients) -> Iterator[_Moved]:
 
 def initial_states(trace: Trace) -> dict[str, list[Array]]:
     """Return the initial "h" and "c" of each layer and direction."""
-    first = [0 if each.direction == "forward" else -1 for each in trace.layers]
-    return {
-        symbol: [
-            each.values[f"{symbol}_prev"][..., place, :]
-            for each, place in zip(trace.layers, first, strict=True)
-        ]
-        for symbol in ("h", "c")
-    }
+    return {symbol: [each.initial(symbol) for each in trace.layers] for symbol in STATES}
 
 
-def _chosen(sizes: list[int], most: int, seed: int) -> list[list[int]]:
+def _chosen(sizes: list[int], most: int) -> list[list[int]]:
     """Choose the numbers to check in each array."""
     total = sum(sizes)
     if total <= most:
         return [list(range(size)) for size in sizes]
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     counts = [min(size, max(2, most * size // total)) for size in sizes]
     return [
         sorted(generator.choice(size, count, replace=False).tolist())
@@ -184,22 +165,17 @@ def _chosen(sizes: list[int], most: int, seed: int) -> list[list[int]]:
 
 
 def _disagreement(
-    gradients: Gradients,
-    moved: _Moved,
-    index: tuple[int, ...],
-    step: float,
-    tolerance: float,
-    floor: float,
+    gradients: Gradients, moved: _Moved, index: tuple[int, ...], floor: float
 ) -> tuple[float, float]:
     """Return the relative difference for one number, and the measured value."""
     derived = float(moved.gradient[index])
     best = (np.inf, np.nan)
     for shorter in SHORTER:
-        size = step * shorter * max(1.0, abs(float(moved.value[index])))
+        size = STEP * shorter * max(1.0, abs(float(moved.value[index])))
         measured = _slope(gradients, moved, index, size)
         above = abs(derived - measured)
         found = (above and above / max(abs(derived), abs(measured), floor), measured)
-        if np.isnan(found[0]) or found[0] <= tolerance:
+        if np.isnan(found[0]) or found[0] <= TOLERANCE:
             return found
         best = min(best, found)
     return best
@@ -211,12 +187,8 @@ def _slope(gradients: Gradients, moved: _Moved, index: tuple[int, ...], size: fl
     up, down = (_run_with(gradients.trace, moved, index, way * size) for way in (1, -1))
     with np.errstate(all="ignore"):
         change = sum(
-            float(np.sum(weight * (one - other)))
-            for weight, one, other in (
-                (loss.h, up.h, down.h),
-                (loss.c, up.c, down.c),
-                (loss.output, up.output, down.output),
-            )
+            float(np.sum(getattr(loss, part) * (getattr(up, part) - getattr(down, part))))
+            for part in ("h", "c", "output")
         )
     return change / (2 * size)
 
@@ -238,7 +210,6 @@ def _run_with(trace: Trace, moved: _Moved, index: tuple[int, ...], change: float
 
 def _with_parameter(model: Model, place: int, name: str, value: Array) -> Model:
     """Return the model with one parameter of one layer and direction replaced."""
-    level, direction, weights = model.runs[place]
+    weights = model.runs[place][2]
     changed = LstmWeights(weights.cell, {**weights.arrays, name: value}, weights.source)
-    layer = Layer({**model.layers[level].directions, direction: changed})
-    return replace(model, layers=(*model.layers[:level], layer, *model.layers[level + 1 :]))
+    return model.with_weights(lambda run, own: changed if run == place else own)

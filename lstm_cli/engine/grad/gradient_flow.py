@@ -26,7 +26,6 @@ class GradientFlow:
     """How much of a change at each step is left at the end, for one layer in one direction.
 
     Attributes:
-        layer, direction: the run.
         c: ‖∂c_T/∂c_t[k]‖₂, `(…, T, H)` in input time; 1 at the last step processed. Includes the
             path from c_t to c_T through h_t.
         diagonal: ∂c_T[k]/∂c_t[k], `(…, T, H)`.

@@ -61,8 +61,6 @@ class LayerGradient:
     """Every gradient of one layer in one direction.
 
     Attributes:
-        trace: the forward values.
-        rows: the rows of the backward step.
         values: mapping of `d_symbol` to `(…, T, n)` in input time, for every row and input and for
             the incoming gradients (`d_output`, `d_h_next`, `d_c_next`).
         parameters: the gradient of each parameter in its shape, summed over time and batch axes.
@@ -115,8 +113,6 @@ class Gradients:
     """Gradients of a loss with respect to every value and parameter of a run.
 
     Attributes:
-        trace: the run.
-        loss: the loss.
         layers: one LayerGradient per layer and direction, in the order of `trace.layers`.
     """
 
@@ -153,7 +149,6 @@ def grad(
     """Compute the gradient of a loss through a run; the default loss is the sum of `trace.h`.
 
     Args:
-        trace: the run.
         dh: the loss's gradient with respect to `trace.h`, `(…, D·P)`.
         dc: with respect to `trace.c`, `(…, D·H)`.
         d_output: with respect to `trace.output`, `(…, T, D·P)`.
@@ -246,7 +241,6 @@ def steps_back(
     """Yield (t from 0, `d_symbol` -> `(…, n)`) from the last step processed to the first.
 
     Args:
-        each: the forward values.
         d_output: gradient that reaches h at each step from outside, `(…, T, P)`.
         dh, dc: gradients of the final h `(…, P)` and the final c `(…, H)`.
         dtype: the type that each value is rounded to.

@@ -413,7 +413,7 @@ def test_every_id_that_can_be_printed_has_a_page() -> None:
     made += [rounding_to_decimals(3).id]
     stack = Model(tuple(Layer({d: random_weights(LSTM, i, 4, seed=i) for d in ("forward", "backward")})
                         for i in (3, 8)))  # fmt: skip
-    variant = variant_of(stack, np.ones((2, 3)), None, None)
+    variant = variant_of(stack, np.ones((2, 3)))
     made += [row.id for row in secondary_mistakes(variant)]
     for name in dict.fromkeys(made):
         assert [row.id for row in rows_named(name)] == [name]

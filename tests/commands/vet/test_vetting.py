@@ -1130,7 +1130,7 @@ def test_every_mistake_can_be_made_in_every_cell() -> None:
     for name in names:
         sizes = {"I": 2, "H": 3, "P": 2 if "projection" in name else 3}
         model = preset_model("random", cell_named(name), sizes=sizes)
-        right = variant_of(model, np.array([[0.5, -0.25], [0.125, 1.0]]), None, None)
+        right = variant_of(model, np.array([[0.5, -0.25], [0.125, 1.0]]))
         claims = own_expected(right, symbols_of(right))
         made = outcomes(right, claims, vetted_mistakes())
         assert len(made) > 50
