@@ -13,7 +13,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.foreign import html, latex, markdown, markdown_code, safe
+from lstm_cli.base.foreign import Foreign, html, latex, markdown, markdown_code, safe
 from lstm_cli.base.numbers import latex_number
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
@@ -27,9 +27,10 @@ class Writer(Protocol):
     style: Style
     blank: str
     width: int  # of lines of plain text; the others have none
+    wraps_cells: bool  # whether what shows a table breaks its cells
 
     def begin(self, title: str) -> str:
-        """Opening of a page."""
+        """Opening of a page; its title may be ""."""
         ...
 
     def end(self) -> str:
@@ -48,7 +49,7 @@ class Writer(Protocol):
         """Return a symbol or an equation, written in the writer's style, for running text."""
         ...
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         """Shell input, set in running text."""
         ...
 
@@ -60,7 +61,7 @@ class Writer(Protocol):
         """Return a list: what each is called, and what is said of it; ready for the format."""
         ...
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         """Return foreign text that means nothing to the writer's format."""
         ...
 
@@ -103,9 +104,10 @@ class _TextWriter:
     style = UNICODE
     blank = "_________"
     width = WIDTH
+    wraps_cells = False
 
     def begin(self, title: str) -> str:
-        return f"{title}\n{'=' * len(title)}\n\n"
+        return f"{title}\n{'=' * len(title)}\n\n" if title else ""
 
     def end(self) -> str:
         return ""
@@ -119,7 +121,7 @@ class _TextWriter:
     def math(self, text: str) -> str:
         return text
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return safe(text)
 
     def verbatim(self, text: str) -> str:
@@ -131,7 +133,7 @@ class _TextWriter:
             _indented(name, self.width, 2) + _indented(said, self.width, 6) for name, said in rows
         ) + "\n"  # fmt: skip
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return safe(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
@@ -196,8 +198,10 @@ def _matrix_text(name: str, array: Array) -> str:
 class _MarkdownWriter(_TextWriter):
     """Markdown that reads the same where nothing renders it: equations and matrices are code."""
 
+    wraps_cells = True
+
     def begin(self, title: str) -> str:
-        return f"# {title}\n\n"
+        return f"# {title}\n\n" if title else ""
 
     def heading(self, text: str) -> str:
         return f"## {text}\n\n"
@@ -208,7 +212,7 @@ class _MarkdownWriter(_TextWriter):
     def math(self, text: str) -> str:
         return f"`{text}`"
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return markdown_code(text)
 
     def verbatim(self, text: str) -> str:
@@ -217,7 +221,7 @@ class _MarkdownWriter(_TextWriter):
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
         return "".join(f"- {name}: {said}\n" for name, said in rows) + "\n"
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return markdown(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
@@ -273,9 +277,10 @@ class _LatexWriter:
     style = LATEX
     blank = r"\underline{\hspace{1.7cm}}"
     width = WIDTH
+    wraps_cells = False
 
     def begin(self, title: str) -> str:
-        return f"{_LATEX_HEAD}\\section*{{{title}}}\n\n"
+        return _LATEX_HEAD + (f"\\section*{{{title}}}\n\n" if title else "")
 
     def end(self) -> str:
         return "\\end{document}\n"
@@ -289,7 +294,7 @@ class _LatexWriter:
     def math(self, text: str) -> str:
         return f"${text}$"
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return f"\\texttt{{{self.escape(text)}}}"
 
     def verbatim(self, text: str) -> str:
@@ -299,7 +304,7 @@ class _LatexWriter:
         lines = [f"\\item {name}\\\\ {said}\n" for name, said in rows]
         return "\\begin{itemize}\n" + "".join(lines) + "\\end{itemize}\n\n"
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return latex(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
@@ -355,7 +360,6 @@ th {{ border-bottom: 1px solid gray }}
 .right {{ text-align: right; font-variant-numeric: tabular-nums }}
 dt {{ font-weight: 600 }}
 </style>
-<h1>{title}</h1>
 """
 
 
@@ -365,9 +369,10 @@ class _HtmlWriter:
     style = UNICODE
     blank = "_________"
     width = WIDTH
+    wraps_cells = True
 
     def begin(self, title: str) -> str:
-        return _HTML_HEAD.format(title=title)
+        return _HTML_HEAD.format(title=title or "lstm-step") + f"<h1>{title}</h1>\n" * bool(title)
 
     def end(self) -> str:
         return "</html>\n"
@@ -381,7 +386,7 @@ class _HtmlWriter:
     def math(self, text: str) -> str:
         return self.code(text)
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return f"<code>{html(text)}</code>"
 
     def verbatim(self, text: str) -> str:
@@ -391,7 +396,7 @@ class _HtmlWriter:
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
         return "<dl>\n" + "".join(f"<dt>{name}<dd>{said}\n" for name, said in rows) + "</dl>\n"
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return html(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
