@@ -87,7 +87,7 @@ def grad(
 
     from lstm_cli.show.rows import checked_view
 
-    shown = checked_view(view.view(), trace)
+    shown = checked_view(view.view(), trace, gradients=True)
     report = _report(_gradients(trace, dh, dc, d_output), check, through_time)
     _emit(report, shown, chosen, form.output, color)
     if report.margin and not report.margin.passed:
