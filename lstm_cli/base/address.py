@@ -53,12 +53,12 @@ class Address:
         """Return a place that each says a part of.
 
         Raises:
-            UsageError: both say the same part; `where` names the other.
+            UsageError: they say a part differently; `where` names the other.
         """
         parts: dict[str, Any] = {}
         for name, option in _OPTIONS.items():
             mine, theirs = getattr(self, name), getattr(other, name)
-            if mine not in (None, "") and theirs not in (None, ""):
+            if mine not in (None, "") and theirs not in (None, "", mine):
                 raise UsageError(
                     f"{option} and {where} both say it: {mine} and {theirs}", where=where,
                     hint=f"leave out {option}, or that part of {where}",
@@ -169,8 +169,11 @@ def _bad_choice(
     """An error that points at the word, with choices that are there."""
     some, end = min(3, last), min(8, last + 1 - first)
     span = f"1:{end} (1 to {end})" if first else f"0:{end} (0 to {end - 1})"
+    choices = [str(some), span, "last", "all"]
+    if option.startswith("--"):
+        choices = [f"{option} {each}" for each in choices]
     return UsageError(
         f"{option}: {what}",
         where=f"{option}\n{caret(text, match.start(), len(match[0]))}",
-        hint=f"{option} {some}, {option} {span}, {option} last or {option} all",
+        hint=f"{', '.join(choices[:-1])} or {choices[-1]}",
     )

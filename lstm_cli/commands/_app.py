@@ -43,10 +43,12 @@ class GroupedHelp(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], FIRST: []}
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in SECTIONS}
         params = [*(each for name in self.first for each in self.params if name in each.opts)]
         params += [each for each in self.get_params(ctx) if each not in params]
         for place, each in enumerate(params):
+            if getattr(each, "hidden", False):
+                continue
             row = (_names(each, ctx), _help(each, ctx))
             if each.param_type_name == "argument":
                 title = "Arguments"
@@ -61,8 +63,26 @@ class GroupedHelp(TyperCommand):
                 with formatter.section(title):
                     formatter.write_dl(rows)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Write what a command takes, without Typer's braces."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write what stands below the options: prose as wide as the page, examples as they are."""
+        for paragraph in (self.epilog or "").replace("\b\n", "").strip().split("\n\n"):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                if paragraph.startswith("Examples:"):
+                    formatter.write_text(f"\b\n{paragraph}")
+                    continue
+                # A line that ends with a sentence ends there on every page.
+                for lines in paragraph.replace(".\n", ".\n\n").split("\n\n"):
+                    formatter.write_text(lines)
+
 
 FIRST, OTHERS = "Most used", "Options"
+SECTIONS = ("Arguments", FIRST, "Input", "Weights", "Cell", "Numbers", "Loss", "Check",
+            "Fixed point", "Show", "Picture", "Output", "Work")  # fmt: skip
 
 
 def _names(param: Any, ctx: Any) -> str:
@@ -79,6 +99,8 @@ def _help(param: Any, ctx: Any) -> str:
     """Write what an option does, with a default that means something."""
     default = param.get_default(ctx, call=False)
     shown = getattr(default, "value", default)
+    if shown is True and param.secondary_opts:
+        shown = param.opts[0]
     if param.param_type_name == "argument" or shown in (None, "", 0, False, "-", ()):
         return param.help or ""
     return f"{param.help}  [default: {shown}]"

@@ -40,17 +40,19 @@ Class = TypeVar("Class", bound=type)
 class Option(NamedTuple):
     """An option: its names, its default, and settings such as its help, as `typer.Option` has them.
 
-    A help may be a function of the group's defaults, where each command has its own.
+    Its help, and whether it is hidden, may be functions of the group's defaults, where each command
+    has its own. `title` is the group that a command's own option stands in.
     """
 
     names: tuple[str, ...]
     default: Any
     settings: dict[str, Any]
+    title: str = "Options"
 
 
-def option(*names: str, default: Any, **settings: Any) -> Any:
+def option(*names: str, default: Any, title: str = "Options", **settings: Any) -> Any:
     """Declare an option of a group or of a command; settings as `typer.Option` takes them."""
-    return Option(names, default, settings)
+    return Option(names, default, settings, title)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(option, field))
@@ -89,7 +91,7 @@ def declared_options(function: Function) -> Iterator[Declared]:
     """Yield the options of a command in the order of its parameters, groups spread out."""
     for name, parameter in signature(function).parameters.items():
         if isinstance(parameter.default, Option):
-            yield Declared(name, parameter.default, function, "Options")
+            yield Declared(name, parameter.default, function, parameter.default.title)
         elif _is_group(parameter.default):
             yield from group_options(parameter.default)
 
@@ -106,9 +108,10 @@ def group_options(group: Any) -> Iterator[Declared]:
 
 def _of(declared: Option, group: Any, value: Any) -> Option:
     """Return an option with the default, and the help, that a command's group gives it."""
-    settings = declared.settings
-    if callable(told := settings.get("help")):
-        settings = settings | {"help": told(group)}
+    settings = {
+        name: told(group) if name in ("help", "hidden") and callable(told) else told
+        for name, told in declared.settings.items()
+    }
     return Option(declared.names, value, settings)
 
 

@@ -61,10 +61,10 @@ class VectorOptions:
 
     x: str = option("--x", "-x", default="", metavar="ROWS", help=f"The input: {_VECTOR}.")
     h: str = option(
-        "--h", "--h-prev", default="", metavar="ROWS", help=f"The hidden state before: {_VECTOR}."
+        "--h", "--h-prev", default="", metavar="ROWS", help=f"The previous hidden state: {_VECTOR}."
     )
     c: str = option(
-        "--c", "--c-prev", default="", metavar="ROWS", help=f"The cell state before: {_VECTOR}."
+        "--c", "--c-prev", default="", metavar="ROWS", help=f"The previous cell state: {_VECTOR}."
     )
     length: StepOptions = StepOptions()
     sample: int | None = option(

@@ -380,7 +380,10 @@ class FormatOptions:
         help=lambda own: f"{', '.join(own.formats)}.",
     )
     as_json: bool = option(
-        "--json", default=False, help=lambda own: f"The same as -f {own.json_is}."
+        "--json",
+        default=False,
+        help=lambda own: f"The same as -f {own.json_is}.",
+        hidden=lambda own: own.json_is not in own.formats,
     )
     output: str = option(
         "--output", "-o", default="-", metavar="FILE", help="Write here, whole or not at all."

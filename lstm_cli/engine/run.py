@@ -150,6 +150,8 @@ class Trace(_BySymbol):
         Raises:
             KeyError: the run has no such value.
         """
+        if not isinstance(symbol, str):
+            raise KeyError(symbol)
         layers = self.last_layer
         if symbol in layers[0].values:
             return np.concatenate([each.values[symbol] for each in layers], axis=-1)

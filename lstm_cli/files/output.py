@@ -316,7 +316,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OutputError: as `write_out`; the old file, if there was one, is as before.
     """
     check_unread(path)
-    given, path = path, _target(path)
+    given, path = path, link_target(path)
     # Named before it exists, so that it is removed after any interruption.
     temporary = path.with_name(f".{path.name[:80]}.{os.urandom(8).hex()}")
     try:
@@ -352,11 +352,15 @@ def is_device(path: Path) -> bool:
         raise _cannot_write(safe(path), error) from None
 
 
-def _target(path: Path) -> Path:
-    """Return the target of a link, so that the link is kept."""
+def link_target(path: Path) -> Path:
+    """Follow a link to its target, so that the link is kept.
+
+    Raises:
+        OutputError: a cycle of links, or no name of a file.
+    """
     try:
         return path.resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # a cycle of links, a NUL
+    except (OSError, RuntimeError, ValueError) as error:
         raise _cannot_write(safe(path), error) from None
 
 

@@ -29,8 +29,8 @@ from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 
 INPUT_LABELS = {
     "x": "input",
-    "h_prev": "hidden state before",
-    "c_prev": "cell state before",
+    "h_prev": "previous hidden state",
+    "c_prev": "previous cell state",
 }
 
 # More steps than this are shown over time on a terminal, and the last one whole.
@@ -289,18 +289,34 @@ def chosen_values(symbol: str, values: Array, view: View) -> Array:
     return values if symbol == "x" else values[..., chosen_units(view, values.shape[-1])]
 
 
-def checked_view(view: View, trace: Trace) -> View:
+def checked_view(view: View, trace: Trace, *, gradients: bool = False) -> View:
     """Return the view with its `widest`, once its choices are seen to fit the run.
 
+    Args:
+        view: the choices.
+        trace: the run.
+        gradients: whether gradients are shown, of parameters too.
+
     Raises:
-        UsageError: no such unit or step; before anything is written.
+        UsageError: no such layer, direction, symbol, unit or step; before anything is written.
     """
-    widest = max(v.shape[-1] for each in trace.layers for v in each.values.values())
+    chosen_steps(view, trace)
+    return widened(view, trace, gradients=gradients)
+
+
+def widened(view: View, trace: Trace, *, gradients: bool = False) -> View:
+    """Return the view with its `widest`, which any block of a run tells.
+
+    Raises:
+        UsageError: as `checked_view`, but for steps.
+    """
+    layers = shown_layers(trace, view)
+    check_symbols(view.symbols, trace, layers, gradients=gradients)
+    widths = [(v.shape[-1], view.shows(symbol) or view.shows(f"d_{symbol}"))
+              for each in layers for symbol, v in each.values.items()]  # fmt: skip
+    widest = max((width for width, shown in widths if shown), default=max(widths)[0])
     view = replace(view, widest=int(widest))
     chosen_units(view, view.widest)
-    chosen_steps(view, trace)
-    each = shown_layers(trace, view)
-    check_symbols(view.symbols, trace, each)
     return view
 
 
@@ -328,15 +344,17 @@ def shown_layers(trace: Trace, view: View) -> list[LayerTrace]:
 
 
 def check_symbols(
-    symbols: Iterable[str], trace: Trace, layers: Iterable[LayerTrace] = (), where: str = "--only"
-) -> None:
+    symbols: Iterable[str], trace: Trace, layers: Iterable[LayerTrace] = (), where: str = "--only",
+    *, gradients: bool = False,
+) -> None:  # fmt: skip
     """Refuse symbols that the cell neither has nor computes.
 
     Args:
-        symbols: rows, inputs, or gradients of them.
+        symbols: rows or inputs.
         trace: the run.
         layers: those of the run in which they may be; () is all.
         where: the option that names them, for the message.
+        gradients: whether gradients of them and of parameters are meant, `d_` before or not.
 
     Raises:
         UsageError: names the first, and what there is.
@@ -344,8 +362,10 @@ def check_symbols(
     rows = dict.fromkeys(s for each in layers or trace.layers for s in each.cell.symbols)
     parameters = dict.fromkeys(p for each in trace.layers for p in each.weights.arrays)
     known = [*rows, *INPUT_SYMBOLS]
+    split = [f"U_{name.removeprefix('W_')}" for name in parameters if name.startswith("W_")]
+    others = [*parameters, *split, "output", "h_next", "c_next"] if gradients else []
     for symbol in symbols:
-        if symbol.removeprefix("d_") not in (*known, *parameters, "output"):
+        if (symbol.removeprefix("d_") if gradients else symbol) not in (*known, *others):
             raise UsageError(
                 f"the cell does not compute '{safe(symbol)}'",
                 where=where,

@@ -97,7 +97,11 @@ def test_expected_numbers_have_addresses(stack: Path, tmp_path: Path) -> None:
         (["--layer", "encoder"], ["--layer is a number", "--lstm encoder"]),
         (["--layer", "2"], ["--layer 2 is outside 0 to 1", "--lstm 2"]),
         (["--only", "q"], ["does not compute 'q'"]),
-        (["--only", "f[9]"], ["'9' is outside 0 to 5"]),
+        (["--only", "f[3]"], ["'3' is outside 0 to 2"]),
+        (["--only", "layer1.x[6]"], ["'6' is outside 0 to 5"]),
+        (["--only", "output@2"], ["does not compute 'output'"]),
+        (["--only", "d_f"], ["does not compute 'd_f'"]),
+        (["--only", "W_f"], ["does not compute 'W_f'"]),
         (["--only", "f@4"], ["'4' is outside 1 to 3"]),
         (["--only", "layer1.f", "--layer", "0"], ["--layer and --only both say it"]),
         (["--only", "layer1.f,layer0.c"], ["are different places"]),
@@ -111,6 +115,52 @@ def test_a_place_that_is_not_there_is_refused(
 ) -> None:
     """Outside the run, said twice, or without effect: exit 2, with what there is."""
     assert_refused(call("--x", X, "-w", stack, *arguments), 2, *words)
+
+
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_the_last_unit_is_that_of_what_is_shown(stack: Path, form: str) -> None:
+    """`f[-1]` and `f[last]` are f's own last unit, though x of the second layer has more."""
+    common = ["--x", X, "-w", stack, "-f", form, "--only"]
+    plain = lines(*common, "layer1.f[2]")
+    assert plain[1:] == lines(*common, "layer1.f[-1]")[1:] == lines(*common, "layer1.f[last]")[1:]
+    assert len(plain) > 3
+    assert lines(*common, "layer1.f", "--layer", "1") == lines(*common, "f", "--layer", "1")
+
+
+@pytest.mark.parametrize("symbols", ["d_output", "W_f,b_f", "d_U_f", "d_h_next,f", "x"])
+def test_grad_shows_what_its_table_names(stack: Path, symbols: str) -> None:
+    """Every name that grad shows can be chosen, that of a parameter or of what comes from outside."""
+    text = "\n".join(lines("grad", "--x", X, "-w", stack, "--notation", "split", "--only", symbols))
+    assert symbols.split(",")[0] in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("layer9.f", "has no layer9"), ("f[9]", "'9' is outside 0 to 5"), ("f@9", "outside 1 to 3"),
+     ("q", "does not compute 'q'")],
+)  # fmt: skip
+def test_an_expected_place_that_is_not_there(
+    stack: Path, tmp_path: Path, name: str, words: str
+) -> None:
+    """`batch` and `diagnose` say in the same words what the run lacks, with choices that are some."""
+    path = tmp_path / "sample.json"
+    path.write_text(
+        json.dumps({"x": [[0.3, -1], [0.5, 0.25], [-0.75, 1]], "expected": {name: 0.5}})
+    )
+    one = call("batch", path, "-w", stack, "--check", "-q").json["error"]
+    two = call("diagnose", "--x", X, "-w", stack, "--expect", f"{name}=0.5")
+    assert words in one["message"]
+    assert words in two.err
+    assert f"try:   {one['try']}" in two.err
+    assert f"{name} " not in one["try"]
+
+
+def test_no_trace_has_what_is_no_name(stack: Path) -> None:
+    """A number is no symbol of a trace, which is a mapping: not in it, and a KeyError."""
+    trace = run(read_weights(stack), [[0.5, 1.0]])
+    assert 3 not in trace
+    with pytest.raises(KeyError):
+        trace[3]  # type: ignore[index]
 
 
 def test_a_run_of_one_direction_has_no_other() -> None:

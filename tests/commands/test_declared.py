@@ -15,9 +15,11 @@ import typer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lstm_cli.base.errors import ExitCode
 from lstm_cli.base.paste import command as command_line
 from lstm_cli.base.paste import option_words
 from lstm_cli.commands import _declared as declared
+from lstm_cli.commands._app import SECTIONS
 from lstm_cli.commands._front import COMMANDS
 from lstm_cli.commands._options import Dtype, Side
 from lstm_cli.commands.run.command import run
@@ -162,5 +164,25 @@ def test_help_shows_options_in_groups(name: str) -> None:
     assert all(name in row for name, row in zip(first, most_used, strict=True))
     assert len(first) == 3 or len(told) < 5
     for each in told:
-        assert each.option.names[0].split("/")[0] in " ".join(itertools.chain(*rows.values()))
-        assert each.option.settings.get("help") or each.option.settings.get("hidden")
+        if not each.option.settings.get("hidden"):
+            assert each.option.names[0].split("/")[0] in " ".join(itertools.chain(*rows.values()))
+            assert each.option.settings.get("help")
+    titles = [title for title, _ in sections if title in SECTIONS]
+    assert titles == [title for title in SECTIONS if title in titles]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_its_terminal(name: str, columns: int) -> None:
+    """Up to the examples, which are to be copied, no line is wider; nothing is an empty word."""
+    page = call(name, "--help", env={"COLUMNS": str(columns)}).out
+    before, _, examples = page.partition("\n  Examples:\n")
+    assert examples
+    assert max(map(len, before.splitlines())) <= min(columns, 100)
+    assert not re.search(r"^Usage:.*[{}]|\[default: (True|None|0|)\]", before, re.M)
+
+
+def test_help_has_no_json_where_the_answer_has_none() -> None:
+    """An option that a command always refuses is not among those that it shows."""
+    assert "--json" not in call("exercise", "--help").out
+    assert call("exercise", "--json").code == ExitCode.USAGE

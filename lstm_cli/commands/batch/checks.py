@@ -234,7 +234,7 @@ def _ours(symbol: str, expected: Array, trace: Trace) -> Array:
         place_of(symbol, trace.model, "")
         _chosen(symbol, expected.ndim - 1, trace)
     except (InputError, UsageError) as error:
-        what = f"expected has '{safe(symbol)}', which the cell does not compute"
+        what = f"expected has '{safe(symbol)}': {error.lines.what}"
         raise InputError(what, hint=error.lines.hint) from None
     axes = expected.ndim - 1
     got = _taken(symbol, axes, trace, lambda place, name: trace.layers[place].values[name])

@@ -74,7 +74,9 @@ def batch(
     ],
     check: bool = option("--check", default=False, help="Compare with what samples expect."),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
-    trace: bool = option("--trace", default=False, help="Put every step in the answers."),
+    trace: bool = option(
+        "--trace", default=False, title="Output", help="Put every step in the answers."
+    ),
     steps: i.StepOptions = i.StepOptions(),
     file: o.WeightFile = o.WeightFile(),
     cell: o.CellOptions = o.CellOptions(),
@@ -82,7 +84,9 @@ def batch(
     engine: o.EngineOptions = o.EngineOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS, "jsonl", "jsonl"),
     work: WorkOptions = WorkOptions(),
-    quiet: bool = option("--quiet", "-q", default=False, help="No summary, no progress."),
+    quiet: bool = option(
+        "--quiet", "-q", default=False, title="Output", help="No summary, no progress."
+    ),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Evaluate files of samples.

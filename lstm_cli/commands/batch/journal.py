@@ -31,6 +31,7 @@ from lstm_cli.commands.batch.store import (
 )
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import check_unread
+from lstm_cli.files.output import link_target
 from lstm_cli.samples.settings import Tally
 
 FORM = "lstm-step/1"
@@ -89,7 +90,7 @@ class Journal(Store[Entry]):
     """
 
     def __init__(self, output: Path, *, resume: bool) -> None:
-        self.given, self.output = output, _resolved(output)
+        self.given, self.output = output, link_target(output)
         super().__init__(self.output)
         check_unread(output)
         for end in (".partial", ".journal", ".whole", ".partial.new", ".journal.new"):
@@ -255,16 +256,6 @@ def _moved(plan: Sequence[Entry]) -> list[Entry]:
         moved.append(replace(entry, start=start))
         start += entry.size
     return moved
-
-
-def _resolved(path: Path) -> Path:
-    """The file that a link leads to, so that the link stays."""
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL
-        raise OutputError(
-            f"cannot write: {str(error).lower()}", where=safe(path), hint="name another -o FILE"
-        ) from None
 
 
 def _unbuffered(path: Path, mode: str) -> IO[bytes]:

@@ -62,6 +62,7 @@ def diagnose(
     departures: int = option(
         "--departures",
         default=2,
+        title="Check",
         min=1,
         max=2,
         metavar="N",

@@ -39,27 +39,44 @@ MOST_STEPS = 100
 def exercise(
     given: i.RunOptions = i.RunOptions(COMMAND),
     input_size: int = option(
-        "--input-size", default=0, min=0, metavar="I", help="I, without --x to tell it."
+        "--input-size",
+        default=0,
+        title="Input",
+        min=0,
+        metavar="I",
+        help="I, without --x to tell it.",
     ),
     round_: int | None = option(
         "--round",
         default=None,
+        title="Input",
         min=0,
         max=17,
         metavar="N",
         help="Round weights and vectors to N decimals first.",
     ),
     ask: str = option(
-        "--ask", default="", metavar="SYMBOLS", help="What to ask for; else f,i,g,o,c,h."
+        "--ask",
+        default="",
+        title="Show",
+        metavar="SYMBOLS",
+        help="What to ask for; else f,i,g,o,c,h.",
     ),
     key: str = option(
         "--key", default="", metavar="FILE", help="Write the key here; - appends it to the sheet."
     ),
     show_key: bool = option(
-        "--show-key", default=False, help="Append the key to the sheet, on a new page."
+        "--show-key",
+        default=False,
+        title="Output",
+        help="Append the key to the sheet, on a new page.",
     ),
     template: str = option(
-        "--template", default="", metavar="FILE", help="Write a CSV for the answers here."
+        "--template",
+        default="",
+        title="Output",
+        metavar="FILE",
+        help="Write a CSV for the answers here.",
     ),
     save: str = option(
         "--save", default="", metavar="FILE", help="Keep the exercise here, as a sample."

@@ -45,6 +45,7 @@ def explain(
     terms: int = option(
         "--terms",
         default=TERMS,
+        title="Show",
         min=1,
         metavar="N",
         help="Products of a sum that are shown one by one, the largest.",

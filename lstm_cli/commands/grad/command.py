@@ -42,14 +42,23 @@ FORMATS = ("table", "plain", "json", "csv", "markdown", "latex", "text", "html")
 def grad(
     given: i.RunOptions = i.RunOptions(COMMAND),
     dh: str = option(
-        "--dh", default="", metavar="NUMBERS", help="The loss's gradient at the final h."
+        "--dh",
+        default="",
+        title="Loss",
+        metavar="NUMBERS",
+        help="The loss's gradient at the final h.",
     ),
     dc: str = option(
-        "--dc", default="", metavar="NUMBERS", help="The loss's gradient at the final c."
+        "--dc",
+        default="",
+        title="Loss",
+        metavar="NUMBERS",
+        help="The loss's gradient at the final c.",
     ),
     d_output: str = option(
         "--d-output",
         default="",
+        title="Loss",
         metavar="ROWS",
         help="The loss's gradient at h of every step, a row a step.",
     ),
@@ -57,7 +66,10 @@ def grad(
         "--check", default=False, help="Compare with central differences of the run."
     ),
     through_time: bool = option(
-        "--through-time", default=False, help="How gradients fade or grow on their way back."
+        "--through-time",
+        default=False,
+        title="Show",
+        help="How gradients fade or grow on their way back.",
     ),
     view: o.ViewOptions = o.ViewOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS, "plain"),
@@ -75,7 +87,7 @@ def grad(
 
     from lstm_cli.show.rows import checked_view
 
-    shown = checked_view(view.view(), trace)
+    shown = checked_view(view.view(), trace, gradients=True)
     report = _report(_gradients(trace, dh, dc, d_output), check, through_time)
     _emit(report, shown, chosen, form.output, color)
     if report.margin and not report.margin.passed:

@@ -47,18 +47,21 @@ def grade(
     ask: str = option(
         "--ask",
         default="",
+        title="Check",
         metavar="SYMBOLS",
         help="What was asked for; else what the answers have.",
     ),
     follow_through: bool = option(
         "--follow-through/--no-follow-through",
         default=True,
+        title="Check",
         help="Count numbers that are right for the answer's own earlier ones.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
     departures: int = option(
         "--departures",
         default=1,
+        title="Check",
         min=1,
         max=2,
         metavar="N",

@@ -27,7 +27,7 @@ MAX_QUOTED_LINES = 20
 TIMES = ("t", "step")
 HINT = (
     "a header such as name,f_0,f_1,h_0,h_1 and a row for each answer; "
-    "`lstm-step explain --exercise --template FILE` writes one"
+    "`lstm-step exercise --template FILE` writes one"
 )
 
 

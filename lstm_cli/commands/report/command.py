@@ -61,13 +61,22 @@ _NAMES = {
 
 def report(
     given: i.RunOptions = i.RunOptions(COMMAND),
-    picture: Picture | None = option("--picture", default=None, help="What a picture shows."),
+    picture: Picture | None = option(
+        "--picture", default=None, title="Picture", help="What a picture shows."
+    ),
     choice: o.ChoiceOptions = o.ChoiceOptions(),
     theme: Theme | None = option(
-        "--theme", default=None, help="auto (circuits only) follows the reader's system."
+        "--theme",
+        default=None,
+        title="Picture",
+        help="auto (circuits only) follows the reader's system.",
     ),
     width: float = option(
-        "--width", default=WIDTH_CM, metavar="CM", help="Width of a picture; 8.5 is one column."
+        "--width",
+        default=WIDTH_CM,
+        title="Picture",
+        metavar="CM",
+        help="Width of a picture; 8.5 is one column.",
     ),
     notation: o.NotationOptions = o.NotationOptions(),
     digits: o.DigitOptions = o.DigitOptions(None),
@@ -75,6 +84,7 @@ def report(
         "--format",
         "-f",
         default="",
+        title="Output",
         metavar="FORMAT",
         help="html, svg, png, pdf; default: by the file name.",
     ),

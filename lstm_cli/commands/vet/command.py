@@ -58,7 +58,10 @@ def vet(
     cell: o.CellOptions = o.CellOptions(),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
     every: bool = option(
-        "--list", default=False, help="List every mistake, including those that are caught."
+        "--list",
+        default=False,
+        title="Show",
+        help="List every mistake, including those that are caught.",
     ),
     min_strength: float = option(
         "--min-strength",
@@ -75,7 +78,9 @@ def vet(
         help="Write a stronger vector to this file, .json or .jsonl; - is stdout.",
     ),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
-    quiet: bool = option("--quiet", "-q", default=False, help="No notes, no progress."),
+    quiet: bool = option(
+        "--quiet", "-q", default=False, title="Output", help="No notes, no progress."
+    ),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Find the mistakes that a test vector misses.

@@ -399,7 +399,8 @@ def test_columns_by_their_headings() -> None:
         "h[0]@2": ("h", 0, 2), "H_0": ("h", 0, None), "C_t": ("c", None, None), "C̃_t": ("g", None, None),
     }  # fmt: skip
     assert {name: column_of(name, symbols) for name in known} == known
-    for other in ("", "x", "name", "hh_0", "h_", "h_-1", "h@1_0@2", "group_1", "f_0_0", "_0", "@"):
+    others = ("", "x", "name", "hh_0", "h_", "h_-1", "h@1_0@2", "group_1", "f_0_0", "_0", "@")
+    for other in (*others, "f\ng", "\n_0"):
         assert column_of(other, symbols) is None, other
 
 

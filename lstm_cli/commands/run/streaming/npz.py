@@ -9,9 +9,9 @@ from typing import IO
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.streaming.archive import GrowingNpz
 from lstm_cli.commands.run.streaming.blocks import LongRun
-from lstm_cli.commands.run.streaming.progress import RunProgress, chosen_steps, times_in, widened
+from lstm_cli.commands.run.streaming.progress import RunProgress, chosen_steps, times_in
 from lstm_cli.engine.run import Trace
-from lstm_cli.show.rows import View
+from lstm_cli.show.rows import View, widened
 
 
 def fill(run: LongRun, view: View, progress: RunProgress, stream: IO[bytes]) -> None:

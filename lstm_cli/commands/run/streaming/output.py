@@ -19,11 +19,11 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.streaming import npz
 from lstm_cli.commands.run.streaming.blocks import LongRun
-from lstm_cli.commands.run.streaming.progress import RunProgress, chosen_steps, times_in, widened
+from lstm_cli.commands.run.streaming.progress import RunProgress, chosen_steps, times_in
 from lstm_cli.commands.run.streaming.spool import Spool
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.rows import View, shown_layers
+from lstm_cli.show.rows import View, shown_layers, widened
 
 Piece = str | bytes
 # So much of an archive goes out at a time.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_cli.base.address import choose
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine.run import Trace
-from lstm_cli.show.rows import View, check_symbols, chosen_units, shown_layers
+from lstm_cli.show.rows import View
 
 
 @dataclass
@@ -62,16 +62,3 @@ def times_in(at: Array | None, before: int, trace: Trace) -> list[int]:
         return list(range(1, trace.steps + 1))
     inside = at[(at > before) & (at <= before + trace.steps)]
     return [int(t) - before for t in inside]
-
-
-def widened(view: View, trace: Trace) -> View:
-    """Return the view with its `widest`, which any block of a run tells.
-
-    Raises:
-        UsageError: no such unit.
-    """
-    widest = max(v.shape[-1] for each in trace.layers for v in each.values.values())
-    view = replace(view, widest=int(widest))
-    chosen_units(view, view.widest)
-    check_symbols(view.symbols, trace, shown_layers(trace, view))
-    return view
