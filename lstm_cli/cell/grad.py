@@ -45,7 +45,7 @@ GIVEN: Mapping[str, str] = {
     "d_h_next": "h, from the next step",
     "d_c_next": "c, from the next step",
 }
-_INPUTS = {"x": "input", "h_prev": "hidden state before", "c_prev": "cell state before"}
+_INPUTS = {"x": "input", "h_prev": "previous hidden state", "c_prev": "previous cell state"}
 _PARAMETERS = {"b": "bias", "p": "peephole"}
 
 # The gradient of each argument (a, b) in terms of the gradient d of the result y.

@@ -28,8 +28,8 @@ from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 
 INPUT_LABELS = {
     "x": "input",
-    "h_prev": "hidden state before",
-    "c_prev": "cell state before",
+    "h_prev": "previous hidden state",
+    "c_prev": "previous cell state",
 }
 
 

@@ -73,12 +73,13 @@ def _extremes(array: Array) -> tuple[int, int]:
     return int(np.nanargmax(finite)), int(np.nanargmin(finite))
 
 
-def _range(share: Array, most: str, least: str) -> str:
+def _shares(verb: str, share: Array, of: str) -> str:
     high, low = _extremes(share)
     if np.all(share == share[high]):
-        return f"{percent(share[high])} in every unit" if len(share) > 1 else percent(share[high])
-    return f"{most} in unit {high} ({percent(share[high])}), {least} in unit {low} " \
-        f"({percent(share[low])})"  # fmt: skip
+        everywhere = " in every unit" if len(share) > 1 else ""
+        return f"{verb} {percent(share[high])} of {of}{everywhere}"
+    return f"{verb} the largest share of {of} in unit {high} ({percent(share[high])}), " \
+        f"the smallest in unit {low} ({percent(share[low])})"  # fmt: skip
 
 
 def _told(cell: Cell, role: Role, own: Array, values: Values, style: Style) -> str:
@@ -90,7 +91,7 @@ def _told(cell: Cell, role: Role, own: Array, values: Values, style: Style) -> s
     if finite.min() < 0 or finite.max() > 1:
         return _multiplies(1 - own if role.rest else own, of)
     verb = VERBS[role.deed][role.rest]
-    text = f"of {of}, {verb} " + _range(own, "most", "least")
+    text = _shares(verb, own, of)
     if role.deed == "keep" and not np.any(values["c_prev"]):
         text += f"; but that state is zero: there is nothing to {verb.removesuffix('s')} yet"
     return text

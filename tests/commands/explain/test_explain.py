@@ -205,7 +205,7 @@ def test_split_vectors_stand_alone() -> None:
     text = page(*QUESTION, "--notation", "split")
     assert "│" not in text
     assert "x_t, input\n" in text
-    assert "h_{t−1}, hidden state before\n" in text
+    assert "h_{t−1}, previous hidden state\n" in text
     found = equations(text)["z_f[1]"]
     assert found[:2] == [
         "W_f[1] x_t + U_f[1] h_{t−1} + b_f[1]",
