@@ -407,7 +407,7 @@ def test_batch_takes_files_dicts_and_arrays() -> None:
     assert records[0]["mine"] == 1
     lines = call("batch", "samples/parity.json", "--check", "-f", "jsonl").out.splitlines()
     assert list(batch("samples/parity.json")) == list(map(json.loads, lines))
-    with pytest.raises(ArgumentError, match="Model in place of a sample"):
+    with pytest.raises(ArgumentError, match="Model instead of a sample"):
         next(batch(MODEL))  # type: ignore[arg-type] # on purpose
 
 

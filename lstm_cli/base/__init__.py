@@ -1,6 +1,6 @@
-"""What every room stands on: errors, records, arrays, numbers, and text on its way out.
+"""The foundation of every room: errors, records, arrays, numbers, and escaping of text.
 
-`errors` first: what goes wrong says what, where and what to try, and `errors.safe` is the one
-way of foreign text to a terminal; `html` and `c_text` are those into HTML and into C.
-`numbers` is the one way of a number to a reader.
+Start with `errors`: every error says what is wrong, where, and what to try. `errors.safe` is the
+only way to print foreign text on a terminal; `html` and `c_text` write HTML and C. `numbers`
+formats every number that is shown.
 """

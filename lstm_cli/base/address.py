@@ -1,4 +1,4 @@
-"""The address of a value in a run: `layer1.backward.f[3]@7`, any part left out.
+"""The address of a value in a run: `layer1.backward.f[3]@7`, where every part is optional.
 
 Layer (from 0), direction, symbol, units (from 0) and input times (from 1). Options, expected
 numbers and `trace["…"]` all name places this way.
@@ -30,11 +30,11 @@ class Address:
     """A place in a run.
 
     Attributes:
-        layer: its number from 0; None is any.
-        direction: "forward", "backward", or "" for any.
-        symbol: a row of the cell, x, h_prev, c_prev or output; "" is any.
-        units: as `choose` reads them, from 0; "" is all.
-        times: likewise, from 1.
+        layer: the layer, from 0; None means any.
+        direction: "forward", "backward", or "" for either.
+        symbol: a row of the cell, x, h_prev, c_prev or output; "" means any.
+        units: in the syntax of `choose`, from 0; "" means all.
+        times: in the same syntax, from 1.
     """
 
     layer: int | None = None
@@ -50,40 +50,40 @@ class Address:
         return f"{place}{units}" + (f"@{self.times}" if self.times else "")
 
     def joined(self, other: Address, where: str) -> Address:
-        """Return a place that each says a part of.
+        """Combine two addresses, each of which gives some of the parts.
 
         Raises:
-            UsageError: they say a part differently; `where` names the other.
+            UsageError: both give the same part; `where` names the other address.
         """
         parts: dict[str, Any] = {}
         for name, option in _OPTIONS.items():
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine not in (None, "") and theirs not in (None, "", mine):
                 raise UsageError(
-                    f"{option} and {where} both say it: {mine} and {theirs}", where=where,
+                    f"{option} and {where} both set it: {mine} and {theirs}", where=where,
                     hint=f"leave out {option}, or that part of {where}",
                 )  # fmt: skip
             parts[name] = theirs if mine in (None, "") else mine
         return Address(**parts)
 
 
-# Parts of a place, and the options that say one alone.
+# Parts of an address, and the options that set a single part.
 _OPTIONS = {"layer": "--layer", "direction": "--direction", "units": "--unit", "times": "--at"}
 
 
 def parse_addresses(text: str, where: str) -> tuple[Address, tuple[str, ...]]:
-    """Read one address, or several symbols of one place: `f`, `z_f,f,c`, `f[3]@7,c[3]@7`.
+    """Read one address, or several symbols at the same place: `f`, `z_f,f,c`, `f[3]@7,c[3]@7`.
 
     Returns:
-        the place, without its symbol, and the symbols; () is all.
+        the place, without its symbol, and the symbols; () means all.
 
     Raises:
-        UsageError: as `parse_address`; or the places differ.
+        UsageError: as `parse_address`, or the places differ.
     """
     if not text.strip():
         return Address(), ()
     try:
-        found = [parse_address(text.strip(), where)]  # a list of times has commas of its own
+        found = [parse_address(text.strip(), where)]  # a list of times contains commas itself
     except UsageError:
         words = re.findall(r"(?:\[[^\]]*\]|[^,\s\[])+", text)
         found = [parse_address(word, where) for word in words]
@@ -92,7 +92,7 @@ def parse_addresses(text: str, where: str) -> tuple[Address, tuple[str, ...]]:
         first, second, *_ = map(str, found)
         raise UsageError(
             f"{first} and {second} are different places", where=where,
-            hint="one place for all symbols, or a command for each",
+            hint="use the same place for all symbols, or run a command for each",
         )  # fmt: skip
     return next(iter(places)), tuple(dict.fromkeys(each.symbol for each in found if each.symbol))
 
@@ -101,7 +101,7 @@ def parse_address(text: str, where: str) -> Address:
     """Read an address.
 
     Raises:
-        UsageError: it is none; with a caret under what cannot be read.
+        UsageError: the text is not an address; with a caret under the part that cannot be read.
     """
     found: dict[str, str] = {}
     position, order = 0, ("layer", "direction", "symbol")
@@ -118,23 +118,24 @@ def parse_address(text: str, where: str) -> Address:
     if position < len(text) or not text or text.endswith(".") or "" in found.values():
         raise UsageError(
             f"'{text}' is not an address", where=f"{where}\n{caret(text, position)}",
-            hint=f"{EXAMPLE}: layer, direction, symbol, units, input time; any may be left out",
+            hint=f"{EXAMPLE}: layer, direction, symbol, units, input time, all optional",
         )  # fmt: skip
     layer = found.pop("layer", None)
     return Address(None if layer is None else int(layer), **found)
 
 
 def choose(text: str, count: int, option: str, *, first: int = 0) -> list[int]:
-    """Return the numbers that `3`, `0:8`, `0,2,5:7`, `all` or `last` choose out of `count`.
+    """Return the numbers out of `count` that `3`, `0:8`, `0,2,5:7`, `all` or `last` selects.
 
     Args:
-        text: the choice; `a:b` leaves out b as Python does where counting starts at 0, and
-            includes it where it starts at 1.
-        option: its name, for messages.
-        first: what the first one is called.
+        text: the choice; as in Python, `a:b` excludes b if counting starts at 0, but includes it
+            if counting starts at 1.
+        count: how many there are.
+        option: the name of the option, for messages.
+        first: the number of the first one, 0 or 1.
 
     Raises:
-        UsageError: not a choice, or out of range; with the caret under it.
+        UsageError: not a choice, or out of range; with a caret under it.
     """
     chosen: list[int] = []
     for match in re.finditer(r"[^,]+", text):
@@ -166,7 +167,7 @@ def _bound(text: str | None, default: int, count: int, first: int) -> int:
 def _bad_choice(
     text: str, match: re.Match[str], option: str, what: str, first: int, last: int
 ) -> UsageError:
-    """An error that points at the word, with choices that are there."""
+    """Make an error that points at the word and suggests valid choices."""
     some, end = min(3, last), min(8, last + 1 - first)
     span = f"1:{end} (1 to {end})" if first else f"0:{end} (0 to {end - 1})"
     choices = [str(some), span, "last", "all"]

@@ -1,6 +1,6 @@
-"""The type of arrays in signatures, and arrays of other libraries as NumPy's.
+"""The array type used in signatures, and conversion of other libraries' arrays to NumPy.
 
-Every shape stands in words, in the docstring.
+Shapes are given in docstrings.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ Array: TypeAlias = NDArray[Any]
 
 
 def to_numpy(value: Any) -> Array:
-    """Convert to a NumPy array what is one in another library, or lists of numbers or of arrays.
+    """Convert another library's array, or lists of numbers or arrays, to a NumPy array.
 
-    No library is imported: a tensor of PyTorch is detached and moved to the CPU by its own methods.
+    No library is imported: a PyTorch tensor is detached and moved to the CPU by its own methods.
 
     Raises:
-        TypeError, ValueError, RuntimeError: as its own library or NumPy raises.
+        TypeError, ValueError, RuntimeError: whatever the array's library or NumPy raises.
     """
     if isinstance(value, np.ndarray):
         return value

@@ -1,4 +1,4 @@
-"""What goes out as C: arrays, numbers and names that any C99 or C++ compiler takes."""
+"""Arrays, numbers and names as C source that any C99 or C++ compiler accepts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 
-# NumPy's type -> the type in C, and the mark behind a number of it.
+# NumPy dtype -> the C type, and the suffix of its literals.
 _TYPES = {
     "float32": ("float", "f"),
     "float64": ("double", ""),
@@ -23,17 +23,17 @@ _OWN = {"nan": "NAN", "inf": "INFINITY", "-inf": "-INFINITY", str(-(2**31)): "(-
 
 
 def guard(name: str) -> str:
-    """Return the include guard of a file by its name."""
+    """Return the include guard for a file name."""
     return f"LSTM_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_INCLUDED"
 
 
 def identifier(name: str) -> str:
-    """Return a name as C writes it."""
+    """Turn a name into a C identifier."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
 def array_lines(name: str, array: Array) -> Iterator[str]:
-    """Yield the lines of `static const … name[…] = {…};` for an array of one or two axes."""
+    """Yield the lines of `static const … name[…] = {…};` for a 1-D or 2-D array."""
     kind, mark = _TYPES[array.dtype.name]
     sizes = "".join(f"[{size}]" for size in array.shape)
     yield f"static const {kind} {identifier(name)}{sizes} = {{"
@@ -44,5 +44,5 @@ def array_lines(name: str, array: Array) -> Iterator[str]:
 
 
 def _texts(row: Array) -> list[str]:
-    """Return the shortest texts that read back as the same numbers."""
+    """Return the shortest literals that read back as the same numbers."""
     return [str(each) for each in (row.astype(str) if row.dtype == np.float32 else row).tolist()]

@@ -1,7 +1,7 @@
-"""What can go wrong, said in three lines: what, where, and what to try.
+"""Errors, reported in three lines: what is wrong, where, and what to try.
 
-The bottom floor: every other file may import this one, and it imports only the escapers, so that
-raising an error can never start an import loop.
+Every other file may import this one. It imports only the escapers, so that raising an error can
+never cause an import cycle.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from lstm_cli.base.foreign import safe as safe  # whoever raises an error writes it with this
+from lstm_cli.base.foreign import safe as safe  # for foreign text in error messages
 
 
 class ExitCode(IntEnum):
-    """What the process answers to the shell (clig.dev and jq are the models)."""
+    """Exit codes of the process (modelled on clig.dev and jq)."""
 
     DONE = 0
     CHECK_FAILED = 1
@@ -24,11 +24,11 @@ class ExitCode(IntEnum):
     SOME_SAMPLES_FAILED = 4
     CANNOT_WRITE = 5
     BUG = 70
-    INTERRUPTED = 130  # Ctrl-C; SIGTERM is 143, SIGHUP 129: 128 and the signal
+    INTERRUPTED = 130  # Ctrl-C; SIGTERM is 143, SIGHUP 129: 128 plus the signal number
 
 
 class ErrorLines(NamedTuple):
-    """An error as the command line says it, in options."""
+    """An error as the command line words it, in terms of options."""
 
     what: str
     where: str
@@ -38,13 +38,13 @@ class ErrorLines(NamedTuple):
 class LstmStepError(Exception):
     """An error a user can act on.
 
-    It is written once, in options (`--x has 3 numbers`), as `lines` and `as_record` have it for the
-    command line. In Python it speaks of arguments (`x has 3 numbers`): `str`, `what`, `where`,
-    `hint`.
+    The message is written once, in terms of options (`--x has 3 numbers`), which `lines` and
+    `as_record` return for the command line. In Python, `str`, `what`, `where` and `hint` reword it
+    in terms of arguments (`x has 3 numbers`).
 
     Args:
-        what: the fault, with both sides where two things disagree.
-        where: file, key, line; may be several lines, the last with a caret under the token.
+        what: what is wrong; names both sides if two things disagree.
+        where: file, key, line; may span several lines, the last with a caret under the token.
         hint: what to try next; never empty.
     """
 
@@ -57,18 +57,18 @@ class LstmStepError(Exception):
 
     @property
     def what(self) -> str:
-        """The fault, in arguments."""
+        """What is wrong, in terms of arguments."""
         return in_arguments(self.lines.what)
 
     @property
     def where(self) -> str:
-        """Where it is, in arguments; a line with a caret under it stays as it was given."""
+        """Where it is, in terms of arguments; a line with a caret under it is left unchanged."""
         first, *shown = self.lines.where.split("\n", 1)
         return "\n".join([re.sub(r"^lstm-step (\w+)$", r"\1()", in_arguments(first)), *shown])
 
     @property
     def hint(self) -> str:
-        """What to try, in arguments; a whole command line to paste stays one."""
+        """What to try, in terms of arguments; a complete command line is left unchanged."""
         return in_arguments(self.lines.hint)
 
     def __str__(self) -> str:
@@ -89,9 +89,9 @@ class LstmStepError(Exception):
         return {"code": self.code, "message": what, "where": where, "try": hint}
 
 
-# A command line to paste, or an option and its value, which is the word after it, quoted or not.
-# A word of letters alone goes on with the sentence (`--x has`), except after what takes a name.
-_OPTION = (  # compiled when there is an error to say: a start should not pay for it
+# A command line to paste, or an option and its value: the next word, quoted or not. A word of
+# letters alone continues the sentence (`--x has`), unless the option takes a name.
+_OPTION = (  # compiled only when an error is reported, to keep startup fast
     r"(?P<command>`lstm-step [^`]*`|lstm-step [^\n]*)"
     r"|(?<!\S)-(?:f |o (?P<file>[A-Z]+|\w+\.))(?P<kind>\w*)"
     r"|(?<![\w-])--(?P<name>[a-z]+(?:-[a-z]+)*)(?![\w-])"
@@ -114,7 +114,7 @@ _ARGUMENTS = {
 
 
 def in_arguments(text: str) -> str:
-    """Return a message of the command line as Python says it: `--cell-clip 3` as `cell_clip=3`."""
+    """Reword a command-line message for Python: `--cell-clip 3` becomes `cell_clip=3`."""
     return re.sub(_OPTION, _as_argument, text) if "-" in text else text
 
 
@@ -136,7 +136,7 @@ def _as_argument(match: re.Match[str]) -> str:
 
 
 def record_in_arguments(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON record of the command line with its error and remarks in arguments."""
+    """Reword the error and remarks of a JSON record in terms of arguments."""
     said: dict[str, Any] = {}
     if "error" in record:
         said["error"] = {key: in_arguments(text) for key, text in record["error"].items()}
@@ -153,11 +153,11 @@ class UsageError(LstmStepError):
 
 
 class ArgumentError(UsageError, TypeError):
-    """A function was given a thing of another kind than it takes."""
+    """A function was given an argument of the wrong type."""
 
 
 def kind_of(given: object) -> str:
-    """The class of an argument with its article, as a reader of Python names it."""
+    """Name the class of an argument, with its article: "a float", "a numpy ndarray"."""
     if given is None:
         return "None"
     kind = type(given)
@@ -167,7 +167,7 @@ def kind_of(given: object) -> str:
 
 
 class InputError(LstmStepError):
-    """Something given cannot be read: text, a file, a sample."""
+    """An input cannot be read: text, a file, a sample."""
 
     code = "unreadable_input"
 
@@ -179,13 +179,13 @@ class ShapeError(LstmStepError):
 
 
 class CellError(LstmStepError):
-    """A cell's table of equations is not in the grammar, or names what does not exist."""
+    """A cell's table of equations is not in the grammar, or refers to an unknown name."""
 
     code = "bad_cell"
 
 
 class OutputError(LstmStepError):
-    """The answer is known but cannot be written."""
+    """The result was computed but cannot be written."""
 
     code = "cannot_write"
     exit_code = ExitCode.CANNOT_WRITE
@@ -206,8 +206,8 @@ def imported(module: str, what: str, extra: str, where: str) -> Any:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean 'x'?" or the list of what there is."""
-    import difflib  # only when something went wrong: a start should not pay for it
+    """Return "did you mean 'x'?", or a list of the known names."""
+    import difflib  # only needed for errors: keeps startup fast
 
     names = list(known)
     by_lower = {name.lower(): name for name in names}
@@ -220,7 +220,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 def caret(text: str, start: int, length: int = 1, *, width: int = 68) -> str:
     """Return `text` with a line under it that points at `text[start : start + length]`.
 
-    Long text is shown as the part around the token, so that the caret stays under it.
+    Long text is cut to the part around the token, so that the caret lines up with it.
     """
     length = max(1, min(length, width))
     left = max(0, start - width + length + 8) if start + length > width else 0
@@ -233,7 +233,7 @@ def caret(text: str, start: int, length: int = 1, *, width: int = 68) -> str:
 
 
 def _columns(text: str) -> int:
-    """Width of a text in terminal columns: wide characters take two, accents none."""
+    """Width of a text in terminal columns: wide characters take two, combining accents none."""
     import unicodedata  # as above
 
     return sum(

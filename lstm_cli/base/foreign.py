@@ -1,8 +1,8 @@
-"""Text that strangers wrote, and how it goes out: one escaper for each target.
+"""Untrusted text, and one escaper for each output target.
 
-Names, keys, types, labels and paths come from files of anyone. On a terminal they could move the
-cursor or hide text, in a table be a formula, in a page markup, in a shell a command. The bottom
-floor: it imports nothing of ours.
+Names, keys, types, labels and paths come from files that anyone may have written. On a terminal
+they could move the cursor or hide text; in a spreadsheet they could be a formula, in a web page
+markup, in a shell a command. This module imports nothing else from the package.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from collections.abc import Iterable
 
 
 class Foreign(bytes):
-    """Text of a stranger, not yet escaped for any target.
+    """Untrusted text, not yet escaped for any target.
 
-    It is no `str`, so that mypy finds where it is joined to one, put into an f-string or given to
-    a writer; what it shows by accident is the repr of bytes, which steers nothing. The escapers
-    below take it, and `text` is for comparing, looking up and JSON, which escapes by itself.
+    It is not a `str`, so that mypy reports where it is concatenated, formatted into an f-string or
+    passed to a writer. If printed by accident it shows as the repr of bytes, which is harmless.
+    The escapers below accept it; `text` is for comparison, lookup and JSON, which escapes anyway.
     """
 
     __slots__ = ()
 
     @classmethod
     def of(cls, text: str) -> Foreign:
-        """Text as it was read; bytes that were no UTF-8 stay what they were."""
+        """Wrap text as it was read; bytes that are not UTF-8 are preserved."""
         return cls(text.encode("utf-8", "surrogatepass"))
 
     @property
     def text(self) -> str:
-        """The text as it was read, with all that is in it."""
+        """The text as it was read, unescaped."""
         return self.decode("utf-8", "surrogatepass")
 
 
 def raw(text: object) -> str:
-    """Return text as it was read, for an escaper."""
+    """Return the unescaped text, for an escaper."""
     return text.text if isinstance(text, Foreign) else str(text)
 
 
-# Controls, C1, bidirectional, zero-width and invisible marks, surrogates and what is no character:
-# what could move a cursor, hide text or break a decoder when it reaches a terminal.
+# Control characters (C0 and C1), bidirectional, zero-width and invisible marks, surrogates and
+# noncharacters: whatever could move the cursor, hide text or break a decoder on a terminal.
 _UNSAFE_SET = (
     "\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\ud800-\udfff\U000e0000-\U000e007f"
@@ -49,7 +49,7 @@ _UNSAFE_BUT_LAYOUT = re.compile(f"[\x00-\x08\x0b\x0d-\x1f{_UNSAFE_SET}]")
 
 
 def safe(text: object) -> str:
-    """Return foreign text with every character that could steer a terminal shown as an escape."""
+    """Replace every character of foreign text that could control a terminal by a visible escape."""
     return _UNSAFE.sub(_escape, raw(text))
 
 
@@ -61,17 +61,17 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def tame(text: str) -> str:
-    """Return lines as a terminal may have them; newlines, tabs and page breaks are ours."""
+    """Escape unsafe characters in lines of output; newlines, tabs and page breaks are kept."""
     return _UNSAFE_BUT_LAYOUT.sub(_escape, text)
 
 
 def say(*lines: str) -> None:
-    """Print lines on stderr, whatever is in them."""
+    """Print lines on stderr, with control characters escaped."""
     print(*map(tame, lines), sep="\n", file=sys.stderr)
 
 
 def indented(text: str) -> str:
-    """Return safe text whose further lines stand under its first, so that a caret points right."""
+    """Escape text and indent its continuation lines, so that a caret stays aligned."""
     return "\n       ".join(safe(line) for line in text.split("\n"))
 
 
@@ -79,14 +79,15 @@ def indented(text: str) -> str:
 
 
 def shell_word(text: object, *, file: bool = False) -> str:
-    """Return foreign text as one word of a command to paste: no shell finds more in it.
+    """Quote foreign text as a single word of a command to paste into a shell.
 
-    What would steer the terminal stands as octal bytes in $'…', which bash and zsh turn back.
+    Control characters become octal escapes in $'…', which bash and zsh decode.
 
     Args:
-        file: whether it is the name of a file, which must not look like an option.
+        text: an option's value, or a file name.
+        file: whether it is a file name, which must not look like an option.
     """
-    import shlex  # only where a command is proposed: a start should not pay for it
+    import shlex  # only needed when a command is suggested: keeps startup fast
 
     word = raw(text)
     if file and word.startswith("-") and word != "-":
@@ -99,7 +100,7 @@ def shell_word(text: object, *, file: bool = False) -> str:
 def _in_octal(letter: str) -> str:
     if letter not in "\\'" and not _UNSAFE.match(letter):
         return letter
-    # A byte that is no UTF-8, in a file's name, comes from Python as one of these.
+    # Python represents a byte that is not UTF-8 in a file name by one of these.
     byte = "\udc80" <= letter <= "\udcff"
     data = letter.encode(errors="surrogateescape" if byte else "surrogatepass")
     return "".join(f"\\{each:03o}" for each in data)
@@ -107,17 +108,17 @@ def _in_octal(letter: str) -> str:
 
 # ---- Markdown
 
-# What Markdown, or the HTML inside it, would take for its own.
+# Characters with a meaning in Markdown, or in HTML inside it.
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&$#!])")
 
 
 def markdown(text: object) -> str:
-    """Return foreign text that means nothing to Markdown, in a sentence or a cell of a table."""
+    """Escape foreign text for a Markdown sentence or table cell."""
     return _MARKDOWN.sub(r"\\\1", safe(text))
 
 
 def markdown_code(text: object) -> str:
-    """Return foreign text as code in running text, whatever backticks it has."""
+    """Format foreign text as inline Markdown code, even if it contains backticks."""
     inner = safe(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", inner)), default=0))
     space = " " if inner[:1] == "`" or inner[-1:] == "`" else ""
@@ -127,16 +128,16 @@ def markdown_code(text: object) -> str:
 # ---- CSV and TSV
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,17}(?:[.,][0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
-# What a spreadsheet takes for the start of a cell: also a separator, where it splits by another.
+# Where a spreadsheet may see the start of a cell: also after a separator other than ours.
 _CELL_START = re.compile(r"(^|[,;|])(\s*)(?=(\S))")
 
 
 def sheet_cell(text: object) -> str:
-    """Return foreign text for a cell of a spreadsheet: nothing that steers, and no formula.
+    """Escape foreign text for a spreadsheet cell: no control characters, and no formula.
 
-    A cell that would start with = + - @ (full-width forms too) starts with an apostrophe, which
-    spreadsheets take for "this is text"; a plain number stays one. It has no tab and no newline,
-    and so is ready for TSV; `csv_line` quotes it for CSV.
+    A cell that would start with = + - @ (or a full-width form) is prefixed with an apostrophe,
+    which spreadsheets read as "this is text"; a plain number is left alone. The result has no tab
+    and no newline, so it is ready for TSV; `csv_line` quotes it for CSV.
     """
     shown = safe(text)
     return shown if _NUMBER.fullmatch(shown) else _CELL_START.sub(_as_text, shown)
@@ -151,7 +152,7 @@ def _as_text(match: re.Match[str]) -> str:
 
 
 def csv_line(cells: Iterable[str]) -> str:
-    """Return a line of CSV; foreign text in it has passed `sheet_cell`."""
+    """Return a line of CSV; foreign text must have passed through `sheet_cell`."""
     import csv
     import io
 
@@ -163,7 +164,7 @@ def csv_line(cells: Iterable[str]) -> str:
 # ---- LaTeX
 
 _LETTERS = {chr(point) for point in range(0xC0, 0x100)} - set("ÐðÞþ×÷")
-# Signs that texts of ours have too.
+# Characters that our own text contains, too.
 _SIGNS = {"…": r"\ldots{}"} | {
     sign: f"${name}$" for sign, name in {
         "·": r"\cdot", "→": r"\rightarrow", "×": r"\times", "−": "-", "±": r"\pm", "≠": r"\neq",
@@ -179,8 +180,8 @@ _LATEX = str.maketrans(
 
 
 def latex(text: object) -> str:
-    """Return foreign text that means nothing to TeX, which could read files."""
-    # TeX stops at a letter that its first fonts lack.
+    """Escape foreign text for TeX, whose commands could read files."""
+    # TeX stops at a character that its default fonts lack.
     shown = "".join(
         c if c.isascii() or c in _LETTERS or c in _SIGNS else f"U+{ord(c):04X}" for c in safe(text)
     )
@@ -191,12 +192,12 @@ def latex(text: object) -> str:
 
 
 class Html(str):
-    """Text that is HTML already; any other text is escaped where it joins one."""
+    """Text that is already HTML; any other text is escaped when joined to it."""
 
 
 def html(text: str | Foreign) -> Html:
-    """Return foreign text as HTML that shows it, as it is where it is HTML already."""
-    from html import escape  # a table of all its entities: only where a notebook asks
+    """Escape foreign text for HTML; text that is already HTML is returned unchanged."""
+    from html import escape  # loads a table of all entities: only for notebooks
 
     return text if isinstance(text, Html) else Html(escape(safe(text), quote=True))
 
@@ -205,11 +206,11 @@ def html(text: str | Foreign) -> Html:
 
 
 def c_comment(text: object) -> str:
-    """Return a comment of one line that no text can close, continue or open anew.
+    """Return a one-line C comment that its text can neither close, continue nor reopen.
 
-    Foreign text is shown in ASCII: not every compiler for a small machine reads more.
+    Foreign text is shown in ASCII: some compilers for microcontrollers accept nothing else.
     """
     inner = safe(text).encode("ascii", "backslashreplace").decode()
-    # The blank keeps `*` and `/` apart; `??` would start a trigraph.
+    # The space keeps `*` and `/` apart; `??` would start a trigraph.
     inner = re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", inner)
     return f"/* {inner} */"

@@ -1,6 +1,7 @@
-"""What goes out as HTML: text that cannot become markup, and tables that suit any page.
+"""HTML output: text that cannot become markup, and tables that fit into any page.
 
-No script, no link, nothing fetched, no colour of its own: a notebook shows it in light and dark.
+No scripts, no links, no external resources and no fixed colours: it works in a notebook's light
+and dark themes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Html, html
 from lstm_cli.base.numbers import significant
 
-# Grey at half strength stands out a little on white and on black alike.
+# Half-transparent grey is visible on both white and black.
 _LINE = "1px solid rgba(128, 128, 128, 0.5)"
 _NUMBER = "text-align: right; font-variant-numeric: tabular-nums; padding: 1px 8px"
 _WORD = "text-align: left; padding: 1px 8px"
@@ -22,7 +23,7 @@ _TABLE = "border-collapse: collapse; margin: 4px 0 12px 0; white-space: nowrap"
 
 
 def element(tag: str, *inner: str, style: str = "") -> Html:
-    """Return an element; `tag` and `style` are ours, `inner` may be anyone's."""
+    """Return an element; `tag` and `style` are trusted, `inner` need not be."""
     opening = f'{tag} style="{style}"' if style else tag
     return Html(f"<{opening}>{''.join(map(html, inner))}</{tag}>")
 
@@ -52,8 +53,8 @@ def values_table(rows: Iterable[tuple[str, str, str, Array]], most: int) -> Html
     """Return a table of named vectors.
 
     Args:
-        rows: symbol, what it is called, its equation, its values `(n,)`.
-        most: the units that are shown; a column says how many more there are.
+        rows: symbol, label, equation, values `(n,)`.
+        most: how many units to show; a column says how many more there are.
     """
     given = list(rows)
     widest = max(len(values) for *_, values in given)
@@ -69,7 +70,7 @@ def values_table(rows: Iterable[tuple[str, str, str, Array]], most: int) -> Html
 
 
 def range_text(values: Array) -> str:
-    """Return the least and the largest of an array's numbers: "-0.5 … 0.7", "" of none."""
+    """Return the range of an array: "-0.5 … 0.7", or "" if it is empty."""
     if not values.size:
         return ""
     return f"{significant(np.min(values), 6)} … {significant(np.max(values), 6)}"

@@ -1,8 +1,8 @@
-"""How a number is shown: digits, ties, signs, exponents. Every number that is read comes from here.
+"""Formatting of all numbers that are shown: digits, ties, signs, exponents.
 
-Python's own `format` is the rule for ties: the exact value of the double, a half to even. Zeros at
-the end are left out where what is left is the number: 1 is 1, 0.99999996 is 1.000000.
-`commands/report/page/numbers.js` writes the same texts.
+Ties are rounded as by Python's `format`: by the exact value of the double, halves to even.
+Trailing zeros are dropped only if the remaining text is exact: 1 is 1, 0.99999996 is 1.000000.
+`commands/report/page/numbers.js` produces the same text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from typing import SupportsFloat
 
-# A double is off a decimal such as 0.3 by so much of its size for the sums that made it, no more.
+# Relative error up to which a double counts as a decimal such as 0.3 plus summation error.
 _NOISE = 2.0**-48
 
 
@@ -20,14 +20,14 @@ def shortest(value: SupportsFloat) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """Return how many there are of something: 1 sample, 2 samples."""
+    """Return a count with its noun: 1 sample, 2 samples."""
     return f"{count} {what}" + "s" * (count != 1)
 
 
 def decimals(value: SupportsFloat, digits: int) -> str:
-    """Return a number for a table: at most `digits` decimals, all of them where it has more.
+    """Format a number for a table: at most `digits` decimals, all of them if it is rounded.
 
-    A number that would come out as 0 so, or be endless, is written with an exponent.
+    A number that would be shown as 0 this way, or is very large, is written with an exponent.
     """
     number = float(value)
     fixed = f"{number:.{digits}f}"
@@ -40,7 +40,7 @@ def decimals(value: SupportsFloat, digits: int) -> str:
 
 
 def significant(value: SupportsFloat, digits: int = 3) -> str:
-    """Return a number with at most so many digits, all of them where it has more: 0.25, 1e-05."""
+    """Format a number to at most `digits` digits, all of them if it is rounded: 0.25, 1e-05."""
     text = f"{float(value):.{digits}g}"
     if _is_exact(text, value):
         return text
@@ -48,18 +48,18 @@ def significant(value: SupportsFloat, digits: int = 3) -> str:
 
 
 def scientific(value: SupportsFloat, digits: int) -> str:
-    """Return a number with an exponent and so many decimals: 1.2e-05."""
+    """Format a number with an exponent and `digits` decimals: 1.2e-05."""
     return f"{float(value):.{digits}e}"
 
 
 def fixed(value: SupportsFloat, digits: int) -> str:
-    """Return a number with so many decimals, zeros and all: 0.250."""
+    """Format a number with exactly `digits` decimals, trailing zeros included: 0.250."""
     return f"{float(value):.{digits}f}"
 
 
 def rounded_up(value: float, digits: int = 3) -> str:
-    """Return a number to so many digits that is no smaller: 6.2e-07 to one digit is 7e-07."""
-    from decimal import ROUND_CEILING, Context  # few outputs need it
+    """Round a number up to `digits` digits: 6.2e-07 to one digit is 7e-07."""
+    from decimal import ROUND_CEILING, Context  # rarely needed
 
     above = Context(digits, ROUND_CEILING).create_decimal(repr(float(value)))
     return significant(above, digits)
@@ -72,12 +72,12 @@ def decimals_in(text: str) -> int:
 
 
 def with_sign(text: str) -> str:
-    """Return a number's text with its sign, a plus too."""
+    """Return a number's text with its sign, including a plus."""
     return text if text.startswith(("-", "+")) else f"+{text}"
 
 
 def typeset(text: str) -> str:
-    """Return a number's text with a true minus."""
+    """Return a number's text with a typographic minus."""
     return text.replace("-", "−")
 
 
@@ -89,18 +89,18 @@ def latex_number(text: str) -> str:
 
 
 def _bare(text: str, value: SupportsFloat) -> str:
-    """Return a number's text without the zeros that end its decimals, where it is that number."""
+    """Strip trailing zeros from a number's decimals if the remaining text is exact."""
     mantissa, sign, power = text.partition("e")
     short = (mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa) + sign + power
     return short if _is_exact(short, value) else text
 
 
 def _is_exact(text: str, value: SupportsFloat) -> bool:
-    """Return whether a text is the number: a float32 as it reads back, a double but for noise.
+    """Whether a text is exact: a float32 must read back, a double may be off by rounding noise.
 
-    A whole number is no other's text: 1 - 1e-16 is not 1.
+    A whole number must be exact: 1 - 1e-16 is not shown as 1.
     """
     shown, number = float(text), float(value)
     if shown == number or (not shown.is_integer() and abs(shown - number) <= _NOISE * abs(number)):
         return True
-    return array("f", [shown])[0] == number  # without NumPy, which `--help` has no need of
+    return array("f", [shown])[0] == number  # without NumPy, which `--help` does not need

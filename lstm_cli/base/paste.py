@@ -1,4 +1,4 @@
-"""Commands that are proposed: a shell that gets them as they stand does what is said of them."""
+"""Suggested commands, quoted so that they can be pasted into a shell."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import PurePath
 from lstm_cli.base.foreign import shell_word
 
 PROGRAM = "lstm-step"
-# A word as `shell_word` writes it: parts in quotes, in which there may be blanks, and others.
+# A word as `shell_word` writes it: quoted parts, which may contain spaces, and unquoted ones.
 _WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 
 
 class FileName(str):
-    """The name of a file or its URL, as it was given."""
+    """A file name or URL, as it was given."""
 
 
 class CommandLine(str):
@@ -29,7 +29,7 @@ def command(*words: object) -> CommandLine:
 
 
 def option_words(given: Mapping[str, object]) -> list[object]:
-    """Return the words of options: `True` is a flag; "", None and `False` are not given."""
+    """Return the words of options: `True` is a flag; "", None and `False` are left out."""
     words: list[object] = []
     for name, value in given.items():
         if value is True:
@@ -40,14 +40,14 @@ def option_words(given: Mapping[str, object]) -> list[object]:
 
 
 def rows_text(rows: Iterable[Iterable[float]]) -> str:
-    """Return rows of numbers as an option takes them: `1,2;3,4`."""
+    """Format rows of numbers as an option's value: `1,2;3,4`."""
     return ";".join(",".join(str(each).removesuffix(".0") for each in row) for row in rows)
 
 
 def wrapped(line: CommandLine, width: int) -> list[str]:
-    r"""Return a command as lines, all but the last with a `\` behind, of `width` where that goes.
+    r"""Wrap a command into lines of at most `width` if possible, each but the last ending in `\`.
 
-    No word is broken, and an option stays before its value where both fit.
+    Words are never broken, and an option stays on the line of its value if both fit.
     """
     lines = [""]
     for part in _parts(line, width):
@@ -59,7 +59,7 @@ def wrapped(line: CommandLine, width: int) -> list[str]:
 
 
 def _parts(line: CommandLine, width: int) -> list[str]:
-    """Return the words of a command, an option together with its value where they fit a line."""
+    """Return the words of a command, an option joined with its value if they fit on a line."""
     parts: list[str] = []
     for word in _WORD.findall(line):
         fits = parts and len(parts[-1]) + len(word) + 5 <= width

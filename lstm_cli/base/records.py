@@ -1,14 +1,14 @@
-"""Frozen records: what `@dataclass(frozen=True)` makes, without code compiled for each class.
+"""Frozen records: like `@dataclass(frozen=True)`, but without compiling code for each class.
 
     @record
     class Row:
         symbol: str
         label: str = ""
 
-A dataclass has its methods written as text and compiled, class by class: for the classes that one
-step needs, that takes a seventh of the time in which NumPy is imported. Here all classes share one
-set of methods. `dataclass` itself still finds the fields, so that `field`, `replace`, `fields`,
-`__post_init__` and `match` work as ever.
+`dataclass` generates and compiles the methods of each class from source text; for the classes that
+one step needs, that takes a seventh of the time it takes to import NumPy. Here all classes share
+one set of methods. `dataclass` still collects the fields, so that `field`, `replace`, `fields`,
+`__post_init__` and `match` work as usual.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Class = TypeVar("Class", bound=type)
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
 def record(made: Class) -> Class:
-    """Make a class a frozen record that equals itself alone: arrays have no one answer to `==`."""
+    """Make a class a frozen record compared by identity: `==` of arrays is not a single bool."""
     return _made(made, ("__init__", "__repr__", "__setattr__", "__delattr__"))
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value_record(made: Class) -> Class:
-    """Make a class a frozen record that equals, and hashes as, another of the same values."""
+    """Make a class a frozen record compared and hashed by its values."""
     shared = ("__init__", "__repr__", "__setattr__", "__delattr__", "__eq__", "__hash__")
     return _made(made, shared)
 
@@ -44,7 +44,7 @@ def _made(made: Class, shared: tuple[str, ...]) -> Class:
 
 
 class _Plan:
-    """What an `__init__` must know: the names in order, and what stands for those not given."""
+    """What `__init__` needs to know: the names of the fields in order, and their defaults."""
 
     def __init__(self, given: list[Any]) -> None:
         self.names = tuple(each.name for each in given)
@@ -56,7 +56,7 @@ class _Plan:
 
 
 class _Shared:
-    """The methods of every record, copied into it; no base class, so that `vars` has them."""
+    """The methods copied into every record class; not a base class, so that `vars` has them."""
 
     __record__: _Plan
 

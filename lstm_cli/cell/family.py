@@ -1,8 +1,8 @@
-"""Tables that compute what the LSTM's family does, however they are written.
+"""Recognition of tables that compute an LSTM of the family, however they are written.
 
-A table of anybody's own may order its sums otherwise, name its rows and parameters as it likes,
-split `W @ [h_prev, x]`, let i keep and f write. What each part does is read off the rows of c and
-h; then the same weights stand in the terms of `traits`, which every framework's layout knows.
+A custom table may reorder sums, use other names for rows and parameters, split `W @ [h_prev, x]`,
+or swap the letters i and f. The role of each part is read off the rows of c and h; the weights are
+then rewritten in the terms of `traits`, which every framework's layout understands.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lstm_cli.cell.roles import SUMS
 from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.cell.weights import LstmWeights
 
-# A sum or product that rows of rows spell out; more parts are no LSTM's.
+# Limit on the parts of a sum or product once nested rows are expanded; no LSTM has more.
 MOST_PARTS = 8
 LINEAR = "affine(1, 0)"
 PRODUCTS = ("*",)
@@ -30,7 +30,7 @@ PRODUCTS = ("*",)
 
 @dataclass(frozen=True)
 class _Term:
-    """One term of a pre-activation: `kind` is a place of `_PLACES`, "b", "p" or "constant"."""
+    """One term of a pre-activation: `kind` is a value of `_PLACES`, "b", "p" or "constant"."""
 
     kind: str
     name: str
@@ -42,10 +42,10 @@ class _Gate:
     """A gate or the candidate: an activation of a sum.
 
     Attributes:
-        activation: as `--activations` takes it.
+        activation: in the syntax of `--activations`.
         clip: the limit of its pre-activation, 0 for none.
-        terms: what the pre-activation adds up.
-        rest: whether 1 less it is meant.
+        terms: the terms of the pre-activation.
+        rest: whether 1 minus the gate is meant.
     """
 
     activation: str
@@ -56,10 +56,10 @@ class _Gate:
 
 
 def standard(weights: LstmWeights) -> LstmWeights:
-    """Return the same cell and weights in the terms of the LSTM's own table.
+    """Rewrite a cell and its weights in the terms of the standard LSTM table.
 
     Raises:
-        InputError: the table computes something else; says what.
+        InputError: the table is not in the LSTM family; says why.
     """
     if traits_of(weights.cell) is not None:
         return weights
@@ -69,18 +69,18 @@ def standard(weights: LstmWeights) -> LstmWeights:
         raise InputError(
             f"cell {safe(weights.cell.name)} is not in the LSTM family: {reason}",
             where=safe(weights.source),
-            hint="what can be converted is a table that computes what one of `list cells` does",
+            hint="only tables equivalent to one of `list cells` can be converted",
         ) from None
 
 
 class _Other(Exception):
-    """The table computes something else."""
+    """The table is not in the LSTM family."""
 
 
 def uncoupled(own: Traits, arrays: Mapping[str, Array]) -> tuple[Traits, dict[str, Array]] | None:
-    """Return a coupled cell as one with weights for all gates; None where there is none.
+    """Rewrite a coupled cell with separate weights for all gates; None if that is impossible.
 
-    1 - σ(z) is σ(-z), so that the coupled gate's weights are the other's with the sign changed.
+    1 - σ(z) is σ(-z), so the coupled gate has the weights of the other with opposite sign.
     """
     if not own.coupled or not _is_symmetric(own.activations[0]):
         return None
@@ -93,7 +93,7 @@ def uncoupled(own: Traits, arrays: Mapping[str, Array]) -> tuple[Traits, dict[st
 
 
 def _is_symmetric(activation: str) -> bool:
-    """Return whether 1 - act(z) is act(-z)."""
+    """Whether 1 - act(z) is act(-z)."""
     name, _, constants = activation.rstrip(")").partition("(")
     beta = [float(each) for each in constants.split(",")[1:]]
     return name in ("sigmoid", "hard_sigmoid_6") or (name == "hard_sigmoid" and beta in ([], [0.5]))
@@ -117,12 +117,12 @@ class _Reader:
         if len({gate.clip for gate in own}) > 1:
             _refuse("it clips some pre-activations and not others")
         if any(gate.rest for gate in own) and not all(map(_is_symmetric, shares)):
-            _refuse(f"1 less {', '.join(shares)} is no gate of its own")
+            _refuse(f"1 minus {', '.join(shares)} is not a gate")
         for k, gate in gates.items():
             if gate is not None:
                 arrays |= self._arrays(k, gate)
         free, candidate = gates["f"], gates["g"]
-        assert candidate is not None  # _cell_state refuses a table without
+        assert candidate is not None  # _cell_state rejects a table without one
         traits = Traits(
             coupled="coupled-forget" * (free is None) or "coupled-input" * (gates["i"] is None),
             peephole=any(name.startswith("p_") for name in arrays),
@@ -134,7 +134,7 @@ class _Reader:
             cell_clip=cell_clip,
         )
         cell = build_cell(traits)
-        for name, dims in cell.parameters.items():  # a peephole that one gate has and others lack
+        for name, dims in cell.parameters.items():  # a peephole that only some gates have
             if name.startswith("p_") and dims:
                 arrays.setdefault(name, np.zeros(self.weights.hidden_size))
         return LstmWeights(cell, arrays, self.weights.source)
@@ -142,37 +142,37 @@ class _Reader:
     # ---- states
 
     def _cell_state(self) -> tuple[dict[str, _Gate | None], float]:
-        """Return f, i and g, of which a coupled one is None, and the clip of c."""
+        """Return f, i and g (a coupled one is None), and the clip of c."""
         limit, inner = self._clipped(self.rows["c"])
         terms = self._parts(inner, SUMS)
         products = [[node for node, _ in self._parts(term, PRODUCTS)] for term, _ in terms]
-        # The sum may be written either way round; what has c_prev as a factor is what is kept.
+        # The sum may be written in either order; the term with a factor c_prev is what is kept.
         products.sort(key=lambda factors: Name("c_prev") not in factors)
         shares = [Name("c_prev") in factors for factors in products]
         if shares != [True, False] or any(sign < 0 for _, sign in terms):
-            _refuse("its c is not a share of c_prev plus something new")
+            _refuse("its c is not a gated c_prev plus a gated candidate")
         old, factors = products
         old.remove(Name("c_prev"))
         if len(old) != 1:
             _refuse(f"its c has {'more than one' if old else 'no'} gate on c_prev")
         if len(factors) != 2:
-            _refuse("its c has no one gate on what is new")
+            _refuse("its c does not have exactly one gate on the candidate")
         keep = self._gate(old[0])
         tied = replace(keep, rest=not keep.rest)
-        # Of two factors, the gate is what is tied to the other gate, or at least of its kind.
+        # Of two factors, the gate is the one coupled to the other gate, or at least of its kind.
         gate, new_one = sorted(
             map(self._gate, factors),
             key=lambda each: (each != tied, each.activation != keep.activation),
         )
         if new_one.rest:
-            _refuse("its candidate is 1 less an activation")
+            _refuse("its candidate is 1 minus an activation")
         gates: dict[str, _Gate | None] = {"f": keep, "i": gate, "g": new_one}
         if gate == tied:
             gates["f" if keep.rest else "i"] = None
         return gates, limit
 
     def _hidden_state(self) -> tuple[_Gate, str, dict[str, Array]]:
-        """Return o, the activation on c, and the parameters of a projection."""
+        """Return o, the activation of c, and the parameters of a projection."""
         arrays: dict[str, Array] = {}
         terms, bias = self._parts(self.rows["h"], SUMS), np.zeros(self.weights.output_size)
         biases = [each for each in terms if isinstance(each[0], Name) and is_parameter(each[0].id)]
@@ -198,7 +198,7 @@ class _Reader:
     # ---- gates
 
     def _gate(self, node: Node, state: str = "c_prev") -> _Gate:
-        """Read a gate; `state` is what its peephole sees."""
+        """Read a gate; `state` is the cell state that its peephole reads."""
         match self._row(node):
             case Apply("-", (Number(1.0), inner)):
                 gate = self._gate(inner, state)
@@ -213,7 +213,7 @@ class _Reader:
             else:
                 terms.append(self._term(part, sign, state))
         if not any(term.kind in _PLACES for term in terms):
-            _refuse(f"{write(node)} is no gate: it multiplies no weights with x or h_prev")
+            _refuse(f"{write(node)} is not a gate: it has no weights on x or h_prev")
         if len(set(terms)) < len(terms):
             _refuse(f"{write(node)} adds the same twice")
         return _Gate(activation, limit, frozenset(terms), constant)
@@ -236,7 +236,7 @@ class _Reader:
         _refuse(f"a pre-activation adds {write(node)}")
 
     def _inputs(self, vector: Node) -> list[str]:
-        """Return the inputs that are joined, [""] for anything else."""
+        """Return the concatenated inputs, or [""] for anything else."""
         match self._row(vector):
             case Name(name):
                 return [name]
@@ -245,7 +245,7 @@ class _Reader:
         return [""]
 
     def _arrays(self, k: str, gate: _Gate) -> dict[str, Array]:
-        """Return `W_k`, `b_k` and, where it has one, `p_k`."""
+        """Return `W_k`, `b_k` and, if the gate has one, `p_k`."""
         wide, size = self.weights.output_size, self.weights.hidden_size
         made = {
             f"W_{k}": np.zeros((size, wide + self.weights.input_size)),
@@ -269,19 +269,19 @@ class _Reader:
         if k != "f":
             made[f"b_{k}"] += _signed(gate) * gate.constant
         if k == "g" and "p_g" in made:
-            _refuse("its candidate sees c_prev")
+            _refuse("its candidate reads c_prev")
         return made
 
     # ---- nodes
 
     def _row(self, node: Node) -> Node:
-        """Follow names to the expression that they stand for; c itself stays a name."""
+        """Follow names to the expression they stand for; c itself remains a name."""
         while isinstance(node, Name) and node.id in self.rows and node.id != "c":
             node = self.rows[node.id]
         return node
 
     def _parts(self, node: Node, signs: tuple[str, ...]) -> list[tuple[Node, float]]:
-        """Return what is added (or multiplied) in the end, each with its sign."""
+        """Return the terms of a sum (or factors of a product), fully expanded, with their signs."""
         found, queue = list[tuple[Node, float]](), [(node, 1.0)]
         while queue:
             part, sign = queue.pop(0)
@@ -306,20 +306,20 @@ class _Reader:
                 return 0.0, found
 
     def _activation(self, node: Node) -> tuple[str, Node]:
-        """Return the activation as `--activations` takes it, and what it is taken of."""
+        """Return the activation, in the syntax of `--activations`, and its argument."""
         match self._row(node):
             case Apply(function, (inner, *constants)) if is_activation(function):
                 numbers = [shortest(each.value) for each in constants
                            if isinstance(each, Number)]  # fmt: skip
                 if len(numbers) < len(constants):
-                    _refuse(f"{write(node)} has a constant that is no number")
+                    _refuse(f"{write(node)} has a constant that is not a number")
                 name = f"{function}({', '.join(numbers)})" if numbers else function
                 return name, self._row(inner)
             case found:
                 return LINEAR, found
 
 
-# What a matrix multiplies, by the place of its columns in ours.
+# What a matrix multiplies, by the position of its columns in our W.
 _PLACES = {"hx": ("h_prev", "x"), "xh": ("x", "h_prev"), "h": ("h_prev",), "x": ("x",)}
 
 

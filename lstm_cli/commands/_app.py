@@ -1,4 +1,4 @@
-"""The commands, each built when it is asked for, and the rule that options alone mean `run`."""
+"""The commands, each built when it is needed, and the rule that options alone mean `run`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def build_command(name: str) -> Any:
         for_typer(getattr(home, COMMANDS[name].function))
     )
     made: Any = typer.main.get_command(alone)
-    made.first = getattr(home, "FIRST", ())  # what most people need
+    made.first = getattr(home, "FIRST", ())  # shown first in its help
     return made
 
 
 class GroupedHelp(TyperCommand):
-    """A command whose help shows its options in their groups, the most needed on top.
+    """A command whose help lists its options by group, the most used first.
 
     Attributes:
-        first: the most needed, by name.
+        first: names of the most used options.
     """
 
     first: Sequence[str] = ()
@@ -57,7 +57,7 @@ class GroupedHelp(TyperCommand):
             else:
                 title = getattr(each, "rich_help_panel", None) or OTHERS
             sections.setdefault(title, []).append(row)
-        sections[OTHERS] = sections.pop(OTHERS, [])  # --help stands last
+        sections[OTHERS] = sections.pop(OTHERS, [])  # --help comes last
         for title, rows in sections.items():
             if rows:
                 with formatter.section(title):
@@ -86,7 +86,7 @@ SECTIONS = ("Arguments", FIRST, "Input", "Weights", "Cell", "Numbers", "Loss", "
 
 
 def _names(param: Any, ctx: Any) -> str:
-    """Write an option's names, short ones first, and what follows them."""
+    """Return an option's names, short ones first, followed by its metavar."""
     if param.param_type_name == "argument":
         return str(param.make_metavar(ctx=ctx))
     names = ", ".join(sorted(param.opts, key=lambda name: len(name) - len(name.lstrip("-"))))
@@ -96,7 +96,7 @@ def _names(param: Any, ctx: Any) -> str:
 
 
 def _help(param: Any, ctx: Any) -> str:
-    """Write what an option does, with a default that means something."""
+    """Return an option's help, with its default if that is informative."""
     default = param.get_default(ctx, call=False)
     shown = getattr(default, "value", default)
     if shown is True and param.secondary_opts:
@@ -107,17 +107,17 @@ def _help(param: Any, ctx: Any) -> str:
 
 
 class RunByDefault(TyperGroup):
-    """A group whose options, when they are not its own, belong to its command `run`.
+    """A command group that passes options other than its own to the command `run`.
 
-    A command is built when it is first asked for: building all of them costs more than a step.
+    A command is built when it is first needed: building all of them takes longer than a step.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands: dict[str, Any] = dict.fromkeys(COMMANDS)  # None until it is built
+        self.commands: dict[str, Any] = dict.fromkeys(COMMANDS)  # None until built
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, building it at its first use."""
+        """Return a command, building it on first use."""
         if cmd_name in COMMANDS and self.commands[cmd_name] is None:
             self.commands[cmd_name] = build_command(cmd_name)
         return self.commands.get(cmd_name)
@@ -127,10 +127,10 @@ class RunByDefault(TyperGroup):
         return front.page()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `run` before arguments that start with one of its options.
+        """Insert `run` before arguments that start with one of its options.
 
         Raises:
-            UsageError: an option that has become a command of its own.
+            UsageError: an option that is now a separate command.
         """
         if not ctx.resilient_parsing:
             _refuse_moved(args)
@@ -140,7 +140,7 @@ class RunByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Offer the options of `run` beside our own."""
+        """Complete the options of `run` as well as those of the group."""
         offered = super().shell_complete(ctx, incomplete)
         default = self.get_command(ctx, "run")
         if default is not None and incomplete.startswith("-"):
@@ -149,10 +149,10 @@ class RunByDefault(TyperGroup):
 
 
 def _refuse_moved(args: list[str]) -> None:
-    """Refuse an option that has become a command, with the command line that does the same.
+    """Reject an option that is now a command, suggesting the equivalent command line.
 
     Raises:
-        UsageError: names both.
+        UsageError: names the option and the command.
     """
     from lstm_cli.base.paste import FileName, command
 
@@ -164,9 +164,9 @@ def _refuse_moved(args: list[str]) -> None:
         rest = [*args[1:place], *args[place + 1 :]]
         if not value and name == "grade" and rest[place - 1 :]:
             value = rest.pop(place - 1)
-        answers = [FileName(value)] if name == "grade" else []  # they come last
+        answers = [FileName(value)] if name == "grade" else []  # positional arguments come last
         raise UsageError(
-            f"{args[0]} {option} is a command of its own now: {name}",
+            f"{args[0]} {option} is now a command: {name}",
             hint=command(name, *rest, *answers),
         )
 

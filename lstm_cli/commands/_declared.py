@@ -1,4 +1,4 @@
-"""Options as data, told to Typer, or read without it where nothing can be in doubt.
+"""Options declared as data, for Typer, or parsed without it if the command line is unambiguous.
 
     @options("Cell")
     class CellOptions:
@@ -6,13 +6,13 @@
 
     def run(cell: CellOptions = CellOptions(), check: bool = option("--check", default=False)): ...
 
-A command subscribes to groups by its parameters, and may have options of its own. Its groups'
-values, as the parameter's default has them, are the defaults of that command.
+A command subscribes to groups through its parameters, and may have options of its own. A
+parameter's default value supplies the defaults of that group for that command.
 
-To import Typer and build one command takes a third of the time in which NumPy is imported, and most
-command lines of `run` are plain: names of options, each followed by its value. `read` takes those
-from the same declarations. It leaves anything else to Typer: help, errors, hints and completion are
-Typer's alone.
+Importing Typer and building one command takes a third of the time it takes to import NumPy, and
+most command lines of `run` are plain: option names, each followed by its value. `read` parses
+those from the same declarations and leaves everything else to Typer, which alone handles help,
+errors, hints and completion.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Class = TypeVar("Class", bound=type)
 
 
 class Option(NamedTuple):
-    """An option: its names, its default, and settings such as its help, as `typer.Option` has them.
+    """An option: its names, its default, and settings such as its help, as for `typer.Option`.
 
     Its help, and whether it is hidden, may be functions of the group's defaults, where each command
     has its own. `title` is the group that a command's own option stands in.
@@ -51,16 +51,16 @@ class Option(NamedTuple):
 
 
 def option(*names: str, default: Any, title: str = "Options", **settings: Any) -> Any:
-    """Declare an option of a group or of a command; settings as `typer.Option` takes them."""
+    """Declare an option of a group or of a command; settings as for `typer.Option`."""
     return Option(names, default, settings, title)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(option, field))
 def options(title: str) -> Callable[[Class], Class]:
-    """Make a class a group of options: a frozen record that holds their values.
+    """Make a class a group of options: a frozen record of their values.
 
     Args:
-        title: what the group is called in a command's help.
+        title: heading of the group in a command's help.
     """
 
     def make(made: Class) -> Class:
@@ -74,7 +74,7 @@ def options(title: str) -> Callable[[Class], Class]:
 
 
 class Declared(NamedTuple):
-    """An option of a command: the name that Typer gives its value, and where it is declared."""
+    """An option of a command: the parameter name that Typer uses, and where it is declared."""
 
     name: str
     option: Option
@@ -83,12 +83,12 @@ class Declared(NamedTuple):
 
     @property
     def kind(self) -> Any:
-        """The type of its value, as it is annotated."""
+        """The annotated type of its value."""
         return get_type_hints(self.owner)[self.name]
 
 
 def declared_options(function: Function) -> Iterator[Declared]:
-    """Yield the options of a command in the order of its parameters, groups spread out."""
+    """Yield the options of a command in the order of its parameters, with groups expanded."""
     for name, parameter in signature(function).parameters.items():
         if isinstance(parameter.default, Option):
             yield Declared(name, parameter.default, function, parameter.default.title)
@@ -97,7 +97,7 @@ def declared_options(function: Function) -> Iterator[Declared]:
 
 
 def group_options(group: Any) -> Iterator[Declared]:
-    """Yield the options of a group and of the groups within it; its values are their defaults."""
+    """Yield the options of a group and its nested groups, with the group's values as defaults."""
     kind = type(group)
     for name, value in vars(group).items():
         if _is_group(value):
@@ -120,7 +120,7 @@ def _is_group(value: object) -> bool:
 
 
 def call(function: Function, given: Mapping[str, Any]) -> Any:
-    """Call a command with values by their options' names; what is not given has its default."""
+    """Call a command with values by parameter name; those not given have their defaults."""
     arguments: dict[str, Any] = {}
     for name, parameter in signature(function).parameters.items():
         default = parameter.default
@@ -140,7 +140,7 @@ def _filled(group: Any, given: Mapping[str, Any]) -> Any:
 
 
 def differing(*groups: Any) -> dict[str, Any]:
-    """Return option -> its value in these groups, for those that are not at their default."""
+    """Return option -> value for those options in the groups that differ from their defaults."""
     return {
         each.option.names[0]: each.option.default
         for group in groups
@@ -150,7 +150,7 @@ def differing(*groups: Any) -> dict[str, Any]:
 
 
 def for_typer(function: Function) -> Function:
-    """Make a command's function one that Typer can read: every option a parameter of its own."""
+    """Convert a command's function for Typer: every option becomes a separate parameter."""
     from inspect import Parameter
 
     import typer
@@ -178,7 +178,7 @@ def for_typer(function: Function) -> Function:
 
 
 def read(function: Function, words: Sequence[str]) -> dict[str, Any] | None:
-    """Return parameter -> value, as Typer would; None where Typer must look at the words itself."""
+    """Return parameter -> value as Typer would, or None if the words must be left to Typer."""
     known = {name: each for each in declared_options(function) for name in each.option.names}
     given: dict[str, Any] = {}
     rest = iter(words)
@@ -202,7 +202,7 @@ def read(function: Function, words: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _converted(text: str, kind: Any, settings: dict[str, Any]) -> Any:
-    """Return a value as its option's type; None where it is not plainly one."""
+    """Convert a value to its option's type; None if that is not straightforward."""
     kind = next((each for each in get_args(kind) if each is not type(None)), kind)
     if kind is str:
         return text

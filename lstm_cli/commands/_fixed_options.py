@@ -1,4 +1,4 @@
-"""Options of `run` that ask for the same in integers: `--fixed` and what goes with it."""
+"""Options of `run` for fixed-point arithmetic: `--fixed` and its companions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from lstm_cli.engine.fixed_point import FixedSettings
 
 HELP = """\b
-Fixed point: `--fixed Q3.12` runs the cell in integers too. Qm.n is 1 sign bit, m integer bits,
+Fixed point: `--fixed Q3.12` also runs the cell in integers. Qm.n is 1 sign bit, m integer bits,
 n fraction bits, 2 to 32 in all: Q0.15 is int16. (ARM counts the sign in m: its Q4.12 is Q3.12.)
-A kind of value may have its own, `Q3.12,weights=Q1.14,sum=Q7.24`: weights (W, U, p), bias,
-input (x), sum (the z), gates (f, i, g, o, tanh(c)), cell (c), state (h). A row is computed
-exactly and rounded once, when it is stored.
+A kind of value may have its own format, as in `Q3.12,weights=Q1.14,sum=Q7.24`: weights (W, U,
+p), bias, input (x), sum (the z), gates (f, i, g, o, tanh(c)), cell (c), state (h). A row is
+computed exactly and rounded once, when it is stored.
 """
 
 
@@ -31,7 +31,7 @@ class RoundingName(StrEnum):
 
 
 class OverflowName(StrEnum):
-    """What is stored of a value that does not fit."""
+    """What is stored if a value does not fit."""
 
     SATURATE = "saturate"
     WRAP = "wrap"
@@ -42,13 +42,13 @@ FORMATS = ("table", "plain", "json", "csv", "markdown", "text", "html", "c")
 
 @options("Fixed point")
 class FixedOptions:
-    """What the command line says of integers."""
+    """The fixed-point options."""
 
     fixed: str = option(
         "--fixed",
         default="",
         metavar="FORMATS",
-        help="Run in integers too: Q3.12, or Q3.12,weights=Q1.14,…; see below.",
+        help="Also run in integers: Q3.12, or Q3.12,weights=Q1.14,…; see below.",
     )
     fixed_rounding: RoundingName | None = option(
         "--fixed-rounding",
@@ -69,11 +69,11 @@ class FixedOptions:
     )
 
     def settings(self, form: str, command: str) -> FixedSettings | None:
-        """Return the settings for an output format; None where no integers are asked for.
+        """Return the settings for an output format; None if `--fixed` is not given.
 
         Raises:
-            UsageError: what cannot be read, an output format that has no place for integers, or
-                options that mean nothing without `--fixed`.
+            UsageError: a value that cannot be read, an output format that cannot show integers,
+                or options that have no effect without `--fixed`.
         """
         if not self.fixed:
             refuse_idle(differing(self), "--fixed", command)

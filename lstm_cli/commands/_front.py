@@ -1,7 +1,7 @@
-"""The front page: what `lstm-step` alone and `lstm-step --help` show.
+"""The front page, shown by `lstm-step` alone and by `lstm-step --help`.
 
-It is written without Typer, whose start costs four times that of Python, and without any command:
-each would bring its own imports. `app` shows the same page and builds the same commands.
+It uses neither Typer, which takes four times as long to start as Python, nor any command, which
+would bring its own imports. `app` shows the same page and builds the same commands.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """A command: its function in `commands/NAME/command.py`, what it does, and what it is for."""
+    """A command: its function in `commands/NAME/command.py`, its summary, and its section."""
 
     function: str
     summary: str
@@ -19,17 +19,17 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "run": Command("run", "Show every gate of one step or many.", "See"),
+    "run": Command("run", "Show every gate of one or more steps.", "See"),
     "explain": Command(
-        "explain", "Work a step out with its numbers, or say what a word means.", "See"
+        "explain", "Work out a step with its numbers, or explain a word.", "See"
     ),
-    "grad": Command("grad", "Show the backward step of a run: every gradient.", "See"),
+    "grad": Command("grad", "Show the backward pass of a run: every gradient.", "See"),
     "report": Command("report", "Make a page of a run, or a picture.", "See"),
     "explore": Command(
-        "explore", "Explore the step in the terminal: move, edit a number, watch what follows.",
+        "explore", "Explore a step in the terminal: move, edit a number, watch what follows.",
         "See",
     ),
-    "diagnose": Command("diagnose", "Say why two sets of numbers differ.", "Check"),
+    "diagnose": Command("diagnose", "Explain why two sets of numbers differ.", "Check"),
     "vet": Command("vet", "Find the mistakes that a test vector misses.", "Check"),
     "grade": Command("grade", "Grade many answers to one exercise.", "Check"),
     "batch": Command("batch", "Evaluate files of samples.", "Check"),
@@ -38,19 +38,19 @@ COMMANDS = {
     "exercise": Command(
         "exercise", "Make an exercise sheet, its key, and a file to grade against.", "Look up"
     ),
-    "list": Command("list_", "List cells, presets, ….", "Look up"),
+    "list": Command("list_", "List cells, presets and more.", "Look up"),
 }  # fmt: skip
 
-# Options that became commands of their own: (command, option) -> the command.
+# Options that are now commands: (command, option) -> the command.
 MOVED = {("diagnose", "--grade"): "grade", ("explain", "--exercise"): "exercise"}
 
 TITLE = "The reference calculator for the LSTM: every gate value beside its equation."
 
 OPTIONS = {
     "-V, --version": "Show the version.",
-    "--install-completion": "Let TAB complete commands and options in this shell.",
-    "--show-completion": "Show what --install-completion would install, to copy it.",
-    "-h, --help": "Show this page; after a command, the command's own.",
+    "--install-completion": "Install tab completion for this shell.",
+    "--show-completion": "Show the completion script, to copy or customize it.",
+    "-h, --help": "Show this page, or after a command, the command's help.",
 }
 
 EXAMPLES = """\
@@ -63,12 +63,12 @@ EXAMPLES = """\
 
   `lstm-step` with options alone means `lstm-step run`."""
 
-# Lines longer than this are hard to read, however wide the terminal.
+# Longer lines are hard to read, however wide the terminal is.
 WIDEST = 100
 
 
 def page() -> str:
-    """Return the front page, for the width of the terminal."""
+    """Return the front page, wrapped to the width of the terminal."""
     width = min(_columns(), WIDEST)
     margin = max(map(len, COMMANDS)) + 4
     parts = ["Usage: lstm-step [OPTIONS] COMMAND [ARGS]...", _wrapped(TITLE, "  ", "  ", width)]
@@ -81,7 +81,7 @@ def page() -> str:
 
 
 def _rows(words: dict[str, str], margin: int, width: int) -> str:
-    """A line for each word with its text in a column behind it."""
+    """Lay out a word per line, with its text in a second column."""
     return "\n".join(
         _wrapped(text, f"  {word}".ljust(margin), " " * margin, width)
         for word, text in words.items()
@@ -96,7 +96,7 @@ def _wrapped(text: str, first: str, other: str, width: int) -> str:
 
 
 def _columns() -> int:
-    """Return the width of the terminal: what COLUMNS says, else stdout's own, else 80."""
+    """Return the width of the terminal: COLUMNS if set, else that of stdout, else 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)

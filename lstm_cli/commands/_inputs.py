@@ -1,4 +1,4 @@
-"""What a run is given on the command line, and the run that it makes: for all commands that step.
+"""The inputs of a run on the command line, and the run itself, for all commands that run a cell.
 
 `RunOptions().trace()` reads vectors and weights and runs them.
 """
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 _VECTOR = "numbers, @file or -"
 
-# A layer of so many units, or a file of so many bytes, has no matrix that is worth two threads.
+# Up to this many units, or bytes of a file, no matrix is worth a second thread.
 SMALL_UNITS = 64
 SMALL_BYTES = 256 * 2**10
-# More numbers than this are not typed.
+# Nobody types more numbers than this.
 MOST_TYPED = 24
 # Formats that can hold many samples at once.
 _MANY = ("json", "jsonl", "npz")
 
 
 class Given(NamedTuple):
-    """A model and what it is run on, as `engine.run` takes them."""
+    """A model and its inputs, as `engine.run` takes them."""
 
     model: Model
     x: Array
@@ -43,7 +43,7 @@ class Given(NamedTuple):
 
 @options("Input")
 class StepOptions:
-    """How many steps are run."""
+    """Number of steps of a run."""
 
     steps: int = option(
         "--steps",
@@ -57,7 +57,7 @@ class StepOptions:
 
 @options("Input")
 class VectorOptions:
-    """What the cell is given, as typed; "" is not given."""
+    """The input and the states, as typed; "" means not given."""
 
     x: str = option("--x", "-x", default="", metavar="ROWS", help=f"The input: {_VECTOR}.")
     h: str = option(
@@ -68,7 +68,7 @@ class VectorOptions:
     )
     length: StepOptions = StepOptions()
     sample: int | None = option(
-        "--sample", default=None, min=0, metavar="K", help="Which sample, where --x has many."
+        "--sample", default=None, min=0, metavar="SAMPLE", help="Only this sample of --x, from 0."
     )
     allow_nonfinite: bool = option(
         "--allow-nonfinite", default=False, help="Accept nan and inf as numbers."
@@ -77,10 +77,10 @@ class VectorOptions:
 
 @options("Run")
 class RunOptions:
-    """The options that decide a run, in groups.
+    """The options that determine a run, in groups.
 
     Attributes:
-        command: the command line's own name, for messages.
+        command: name of the command, for messages.
     """
 
     command: str = "lstm-step run"
@@ -91,13 +91,13 @@ class RunOptions:
     numbers: o.NumberOptions = o.NumberOptions()
 
     def trace(self, chosen: str = "table") -> Trace:
-        """Read vectors and weights, and run.
+        """Read the vectors and weights, and run.
 
         Args:
-            chosen: the output format; only json, jsonl and npz hold many samples.
+            chosen: the output format; only json, jsonl and npz can hold many samples.
 
         Raises:
-            UsageError: no x, options without effect, or two that contradict each other.
+            UsageError: no x, an option without effect, or two that contradict each other.
             LstmStepError: as the readers of vectors and weights, and the engine.
         """
         from lstm_cli.engine.run import run as run_model
@@ -106,9 +106,9 @@ class RunOptions:
         return run_model(model, x, h, c, dtype=self.numbers.dtype.value)
 
     def given(self, chosen: str = "table") -> Given:
-        """Read what is run, without running it; arguments and errors as `trace`, but the engine's.
+        """Read the model and inputs without running; as `trace`, but without the engine's errors.
 
-        x is `(T, I)`, or `(N, T, I)` where there are samples; T is as `--steps` asks.
+        x is `(T, I)`, or `(N, T, I)` for samples; `--steps` sets T.
         """
         if self._is_small():
             o.one_blas_thread()
@@ -126,10 +126,10 @@ class RunOptions:
         return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)
 
     def _example(self, state: Array | None) -> str:
-        """Return the command with an input that fits, and for `diagnose` with numbers to explain.
+        """Return the command with a fitting input, and for `diagnose` with numbers to explain.
 
         Raises:
-            LstmStepError: the weights that say how many numbers it takes cannot be read.
+            LstmStepError: the weights, which set the input size, cannot be read.
         """
         from lstm_cli.base.paste import command, option_words
 
@@ -145,16 +145,16 @@ class RunOptions:
         return command(name, *option_words({**own, **self.options()}))
 
     def file_model(self) -> Model:
-        """Return the model that the options choose in `--weights`; errors as `read_weights`."""
+        """Return the model selected in `--weights`; errors as `read_weights`."""
         return self.file.layout.read(self.file.weights, self.cell)
 
     def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace, str]]:
-        """Yield the samples in files, each with its run and its file's name.
+        """Yield the samples in files, each with its run and the name of its file.
 
-        The options fill what the samples leave out.
+        The options supply what the samples leave out.
 
         Raises:
-            UsageError: an option that a sample leaves no room for.
+            UsageError: an option that has no effect with a sample.
             LstmStepError: as the readers of samples and weights, and the engine.
         """
         from lstm_cli.samples import BadSample, find_files, read_samples
@@ -172,21 +172,21 @@ class RunOptions:
                 yield sample, sample_trace(sample, settings), file
 
     def options(self) -> dict[str, object]:
-        """Return the options that decide the run as they were given, for a command to paste."""
+        """Return the options that determine the run as they were given, for a command to paste."""
         return o.pasteable(self)
 
     def _is_small(self) -> bool:
-        """Whether no matrix product can be worth a second thread.
+        """Whether no matrix product is worth a second thread.
 
-        To make one costs as much time as a step. What is typed is small, and so are the layers of
-        a small file or of a preset of usual size.
+        Starting one takes as long as a step. Typed vectors are small, and so are the layers of a
+        small file or of a preset of normal size.
         """
         if self.vectors.x.startswith("@") or self.preset.hidden_size > SMALL_UNITS:
             return False
         try:
             return not self.file.weights or os.path.getsize(self.file.weights) <= SMALL_BYTES
         except (OSError, ValueError):
-            return True  # whoever reads it says what is wrong
+            return True  # reading it will report what is wrong
 
     def _vectors(self) -> tuple[Array | None, ...]:
         from lstm_cli.files.vectors import read_vector
@@ -222,7 +222,7 @@ class RunOptions:
 
 
 def check_source(file: o.WeightFile, preset: o.PresetOptions, command: str) -> None:
-    """Refuse weights from two places, and options of the place that is not named.
+    """Reject weights from two sources, and options of a source that is not given.
 
     Raises:
         UsageError: names the option.
@@ -238,13 +238,13 @@ def check_source(file: o.WeightFile, preset: o.PresetOptions, command: str) -> N
 
 
 def say_assumed(assumptions: Iterable[str]) -> None:
-    """Say on stderr what was not given or left open, a line each, and how it was taken."""
+    """Print the assumptions made about missing or ambiguous inputs on stderr, one per line."""
     for each in assumptions:
         say(f"assumed: {safe(each)}")
 
 
 def refuse_two_pipes(texts: dict[str, str]) -> None:
-    """Refuse two options that would both read stdin.
+    """Reject two options that would both read stdin.
 
     Raises:
         UsageError: names them.
@@ -257,12 +257,12 @@ def refuse_two_pipes(texts: dict[str, str]) -> None:
 
 
 def refuse_idle(given: Iterable[str], owner: str, command: str) -> None:
-    """Refuse options that would have no effect without another.
+    """Reject options that have no effect without another option.
 
     Args:
         given: the options that are given.
-        owner: the one that they need.
-        command: where they are given.
+        owner: the option that they need.
+        command: the command, for the message.
 
     Raises:
         UsageError: names the first of them.
@@ -276,33 +276,33 @@ def refuse_idle(given: Iterable[str], owner: str, command: str) -> None:
 
 
 def refuse_beside(what: str, given: Iterable[str], command: str) -> None:
-    """Refuse options that have no effect beside something else that is given.
+    """Reject options that have no effect beside something else that is given.
 
     Raises:
         UsageError: names the first of them.
     """
     for name in given:
         raise UsageError(
-            f"{name} has no effect beside {what}", where=command,
+            f"{name} has no effect with {what}", where=command,
             hint=f"leave {name} out, or leave {what} out",
         )  # fmt: skip
 
 
 def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
-    """Return x `(T, I)`, or `(N, T, I)` where the format can show samples.
+    """Return x `(T, I)`, or `(N, T, I)` if the format can hold samples.
 
     Raises:
-        UsageError: `--sample` is out of range, or needed.
+        UsageError: `--sample` is out of range, or missing.
     """
     if x.ndim == 2:
         if sample not in (None, 0):
-            raise UsageError("--x is one sequence", where="--sample", hint="leave --sample out")
+            raise UsageError("--x is one sequence", where="--sample", hint="leave out --sample")
         return x
     if sample is not None:
         if sample >= len(x):
             raise UsageError(
                 f"--sample {sample} is outside 0 to {len(x) - 1}", where="--sample",
-                hint="samples count from 0",
+                hint="samples are numbered from 0",
             )  # fmt: skip
         chosen_rows: Array = x[sample]
         return chosen_rows

@@ -1,4 +1,4 @@
-"""The door: `main` handles errors and signals, `app` holds the commands."""
+"""The entry point: `main` handles errors and signals, `app` holds the commands."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from lstm_cli.base.errors import ExitCode, LstmStepError, OutputError
 from lstm_cli.base.foreign import indented, shell_word
 from lstm_cli.base.version import __version__
 
-# What a shell sets when it asks, through Typer, what a word could become.
+# Set by a shell when it asks Typer for completions.
 COMPLETION = "_LSTM_STEP_COMPLETE"
-# Questions that are answered at once.
+# Arguments that are answered at once.
 VERSION, HELP = ("--version", "-V"), ("--help", "-h")
-# A start makes so many objects, and nearly all of them live to the end.
+# Startup creates about this many objects, nearly all of which live until exit.
 OBJECTS_OF_A_START = 100_000
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run `lstm-step` and leave with its exit code."""
+    """Run `lstm-step` and exit with its code."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    # Looking through all modules for garbage, at every 700 objects more and again at the end,
-    # takes a tenth of a short run and finds none.
+    # Garbage collection over all modules, for every 700 new objects and again at exit, takes a
+    # tenth of a short run and finds nothing.
     gc.set_threshold(OBJECTS_OF_A_START)
     atexit.register(gc.freeze)
     if not sys.warnoptions:
-        # A library's warning names its own files and lines, which tells a user nothing: what
-        # matters of it is said in our words. The tests make an error of each.
+        # A library's warning names its own files and lines, which is of no use to users; we report
+        # what matters ourselves. The tests turn warnings into errors.
         warnings.simplefilter("ignore")
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell: `>&-`
@@ -41,36 +41,36 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    if _is_front(arguments):  # nothing heavy here either, and nothing to clean up
+    if _is_front(arguments):  # nothing heavy imported here, and nothing to clean up
         sys.exit(_guarded(arguments))
-    import signal  # not at the head: `--help` needs none
+    import signal  # not at the top: `--help` does not need it
 
     from lstm_cli.commands._stopping import Stopping, exit_code
 
     with Stopping(at_once=True):
         code = exit_code(_guarded(arguments))
     if code == ExitCode.INTERRUPTED and hasattr(signal, "pthread_sigmask"):
-        # Python would send this process SIGINT at its end (see `_stopping.Ended`).
+        # Python would send this process SIGINT at exit (see `_stopping.Ended`).
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     sys.exit(code)
 
 
 def _guarded(arguments: list[str]) -> int:
-    """Return the exit code of the program, every error said in three lines on stderr."""
+    """Run the program and return its exit code; errors are reported on stderr in three lines."""
     try:
         code = program(arguments)
         _flush()
         return code
     except LstmStepError as error:
         if isinstance(error, OutputError) and error.lines.where == "stdout":
-            _silence_stdout()  # what could not be written must not be tried again at exit
+            _silence_stdout()  # do not try to write it again at exit
         _report(error.as_record(), arguments)
         return error.exit_code
     except BrokenPipeError:
-        _silence_stdout()  # the reader has seen enough (`| head`): that is no error
+        _silence_stdout()  # the reader closed the pipe (`| head`): not an error
         return ExitCode.DONE
     except SystemExit as leave:
-        # Typer and rich leave with 1 when the reader has gone.
+        # Typer and rich exit with 1 when the reader has gone.
         if not isinstance(leave.__context__, BrokenPipeError):
             raise
         _silence_stdout()
@@ -80,7 +80,7 @@ def _guarded(arguments: list[str]) -> int:
             print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except MemoryError as error:
-        # Lets go of what the run held, so that there is memory to say so.
+        # Releases what the run held, so that there is memory to report the error.
         error.__traceback__ = error.__context__ = None
         record = {"code": "too_large", "message": "not enough memory", "where": "",
                   "try": "run fewer steps or samples at a time"}  # fmt: skip
@@ -103,7 +103,7 @@ def _guarded(arguments: list[str]) -> int:
 
 
 def program(arguments: list[str]) -> int:
-    """Run the command line without any handling of our own errors; return the exit code."""
+    """Run the command line without handling our own errors; return the exit code."""
     if _is_front(arguments):  # answered before anything heavy is imported
         if arguments[0] in VERSION:
             print(f"lstm-step {__version__}")
@@ -125,7 +125,7 @@ def _is_front(arguments: list[str]) -> bool:
 
 
 def _plain_run(arguments: list[str]) -> int | None:
-    """Run `run` where its words are plain, and return its exit code; None leaves them to Typer."""
+    """Run `run` if its arguments are plain and return the exit code; None leaves them to Typer."""
     if not arguments[0].startswith("-") and arguments[0] != "run":
         return None
     from lstm_cli.commands import _declared as declared
@@ -136,7 +136,7 @@ def _plain_run(arguments: list[str]) -> int | None:
 
 
 def _by_typer(arguments: list[str]) -> int:
-    """Have Typer read the command line and run what it says; return the exit code."""
+    """Parse and run the command line with Typer; return the exit code."""
     import typer
 
     from lstm_cli.commands._app import app
@@ -161,10 +161,10 @@ def _by_typer(arguments: list[str]) -> int:
 
 
 def _stopped(result: object) -> int:
-    """Return a command's exit code; one that was stopped is interrupted as any other.
+    """Return a command's exit code.
 
     Raises:
-        KeyboardInterrupt: it was stopped.
+        KeyboardInterrupt: the command was stopped.
     """
     if result == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
@@ -172,7 +172,7 @@ def _stopped(result: object) -> int:
 
 
 def _flush() -> None:
-    """Write out what is buffered, while a failure can still be said.
+    """Flush stdout while a failure can still be reported.
 
     Raises:
         OutputError: the disk is full.
@@ -191,14 +191,14 @@ def _flush() -> None:
 
 def _usage_hint(message: str, command: str) -> str:
     if "unexpected extra argument" in message and re.search(r"\(-?[0-9.]", message):
-        return "a vector with spaces needs quotes, as in --x '0 0.5'; or use commas"
+        return "quote a vector that contains spaces, as in --x '0 0.5', or use commas"
     if "No such option: --layer" in message:
         return "--lstm NAME chooses an LSTM of a weight file, by its name or its number from 0"
     return f"{command} --help"
 
 
 def _report(record: dict[str, str], arguments: list[str]) -> None:
-    """Write an error to stderr: JSON where JSON was asked for, else three lines."""
+    """Write an error to stderr: as JSON if JSON was requested, else in three lines."""
     record = record | {"where": record["where"] or _command(arguments, 80)}
     try:
         if _wants_json(arguments):
@@ -210,11 +210,11 @@ def _report(record: dict[str, str], arguments: list[str]) -> None:
         print(f"where: {indented(record['where'])}", file=sys.stderr)
         print(f"try:   {indented(record['try'])}", file=sys.stderr)
     except OSError:
-        pass  # stderr is closed: the exit code still tells
+        pass  # stderr is closed: the exit code still reports it
 
 
 def _command(arguments: list[str], width: int) -> str:
-    """Return the command line that was given, to be pasted as it is as far as it is shown."""
+    """Return the given command line, quoted for pasting and cut to the width."""
     shown = "lstm-step"
     for word in map(shell_word, arguments):
         if len(shown) + 1 + len(word) > width:
@@ -233,6 +233,6 @@ def _wants_json(arguments: list[str]) -> bool:
 
 
 def _silence_stdout() -> None:
-    """Point stdout at nothing, so that closing it at exit cannot fail again."""
+    """Redirect stdout to the null device, so that closing it at exit cannot fail again."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

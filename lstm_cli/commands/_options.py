@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options shared by several commands, and what they mean."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class NotationName(StrEnum):
 
 
 class Side(StrEnum):
-    """Which way through time."""
+    """A direction of time."""
 
     FORWARD = "forward"
     BACKWARD = "backward"
 
 
 class Color(StrEnum):
-    """When to colour."""
+    """When to use colour."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -63,21 +63,21 @@ class Color(StrEnum):
 
 
 def complete_cell() -> list[str]:
-    """Return the names that --cell takes, for the shell."""
+    """Complete the values of --cell."""
     from lstm_cli.cell.cells import VARIANTS
 
     return ["lstm", *VARIANTS]
 
 
 def complete_preset() -> list[str]:
-    """Return the names that --preset takes, for the shell."""
+    """Complete the values of --preset."""
     from lstm_cli.cell.presets import PRESETS
 
     return list(PRESETS)
 
 
 def complete_convention() -> list[str]:
-    """Return the names that --convention takes, for the shell."""
+    """Complete the values of --convention."""
     from lstm_cli.formats.conventions import CONVENTIONS
 
     return list(CONVENTIONS)
@@ -85,28 +85,28 @@ def complete_convention() -> list[str]:
 
 @options("Weights")
 class LayoutOptions:
-    """How a weight file is read: which LSTM of it, laid out how."""
+    """How a weight file is read: which LSTM in it, and its layout."""
 
     lstm: str = option(
         "--lstm",
         "-l",
         default="",
         metavar="NAME",
-        help="Which LSTM of the file: its name or its number from 0; see `inspect`.",
+        help="The LSTM in the file, by name or number from 0; see `inspect`.",
     )
     convention: str = option(
         "--convention",
         default="",
         metavar="NAME",
         autocompletion=complete_convention,
-        help="How the weights are laid out, where names do not tell; see `list conventions`.",
+        help="The weights' layout, if their names do not tell; see `list conventions`.",
     )
     external: bool = option(
-        "--allow-external-data", default=False, help="Let an ONNX model read files beside it."
+        "--allow-external-data", default=False, help="Let an ONNX model read files next to it."
     )
 
     def read(self, path: str, cell: CellOptions) -> Model:
-        """Read the weights that the options choose in a file or URL; errors as `read_weights`."""
+        """Read the selected weights from a file or URL; errors as `read_weights`."""
         from lstm_cli.files.remote import at_hand, place_of
         from lstm_cli.formats.read import read_weights
 
@@ -120,26 +120,27 @@ class LayoutOptions:
 
 @options("Weights")
 class WeightFile:
-    """A file of weights and how it is read."""
+    """A weight file and how it is read."""
 
     weights: str = option(
         "--weights",
         "-w",
         default="",
         metavar="FILE",
-        help="Any framework's weights; see `list formats`.",
+        help="Weights from any framework; see `list formats`.",
     )
     layout: LayoutOptions = LayoutOptions()
 
     def model(self, cell: CellOptions) -> Model | None:
-        """Read the file; None where none is named; errors as `read_weights`."""
+        """Read the file, or return None if there is none; errors as `read_weights`."""
         return self.layout.read(self.weights, cell) if self.weights else None
 
     def sample_settings(self, cell: CellOptions, **others: Any) -> SampleSettings:
-        """The settings of samples that do not say otherwise; `others` as SampleSettings has them.
+        """Settings for samples without settings of their own; `others` as for SampleSettings.
 
         Raises:
-            UsageError: `--allow-external-data` without `--weights`: it is not for samples' files.
+            UsageError: `--allow-external-data` without `--weights`: it does not apply to the
+                weight files of samples.
             LstmStepError: as `read_weights`.
         """
         from lstm_cli.samples.settings import SampleSettings
@@ -147,7 +148,7 @@ class WeightFile:
         if self.layout.external and not self.weights:
             raise UsageError(
                 "--allow-external-data has no effect without --weights",
-                where="--allow-external-data", hint="give --weights, whose data it allows",
+                where="--allow-external-data", hint="give --weights, the only file it applies to",
             )  # fmt: skip
 
         return SampleSettings(
@@ -159,20 +160,20 @@ class WeightFile:
 
 @options("Weights")
 class SideOptions:
-    """Which direction of a layer is taken."""
+    """Which direction of a layer is used."""
 
     direction: Side | None = option(
-        "--direction", default=None, help="One direction of a layer that has both."
+        "--direction", default=None, help="Only this direction of a bidirectional layer."
     )
 
     def only(self, model: Model) -> Model:
-        """Return the model, or its one direction; errors as `Model.only`."""
+        """Return the model, or only its chosen direction; errors as `Model.only`."""
         return model.only(self.direction.value) if self.direction else model
 
 
 @options("Weights")
 class PresetOptions:
-    """Weights by name, and what they are made of."""
+    """Weights by name, and their sizes and seed."""
 
     preset: str = option(
         "--preset",
@@ -180,62 +181,62 @@ class PresetOptions:
         default="",
         metavar="NAME",
         autocompletion=complete_preset,
-        help="Weights by name: identity (the default), random, …; see `list presets`.",
+        help="Preset weights: identity (the default), random, …; see `list presets`.",
     )
     seed: int = option("--seed", default=0, min=0, metavar="N", help="The seed of preset random.")
     hidden_size: int = option(
-        "--hidden-size", default=0, min=0, metavar="H", help="H, where a preset cannot tell it."
+        "--hidden-size", default=0, min=0, metavar="SIZE", help="Hidden size H, if not implied."
     )
     output_size: int = option(
-        "--output-size", default=0, min=0, metavar="P", help="P of a projection, for a preset."
+        "--output-size", default=0, min=0, metavar="SIZE", help="Output size P of a projection."
     )
 
 
 @options("Cell")
 class CellOptions:
-    """The cell's name, and edits on top of it or of a file's."""
+    """The cell, and edits to it or to the cell of a weight file."""
 
     cell: str = option(
         "--cell",
         default="",
         metavar="NAME",
         autocompletion=complete_cell,
-        help="lstm, peephole, peephole+projection, …, or a table of your own in FILE.toml; see "
+        help="lstm, peephole, peephole+projection, …, or your own table in FILE.toml; see "
         "`list cells`.",
     )
     forget_bias: float | None = option(
         "--forget-bias",
         default=None,
         metavar="NUMBER",
-        help="Add this to z_f at run time, as TF1, Haiku and DyNet do.",
+        help="Added to z_f at run time, as in TF1, Haiku and DyNet.",
     )
     clip: float | None = option(
         "--clip",
         default=None,
         metavar="LIMIT",
-        help="Cut pre-activations to ±LIMIT, as ONNX does.",
+        help="Clip pre-activations to ±LIMIT, as in ONNX.",
     )
     cell_clip: float | None = option(
         "--cell-clip",
         default=None,
         metavar="LIMIT",
-        help="Cut the cell state to ±LIMIT, as TensorFlow does.",
+        help="Clip the cell state to ±LIMIT, as in TensorFlow.",
     )
     activations: str = option(
         "--activations",
         default="",
         metavar="GATE,CANDIDATE,OUTPUT",
-        help="For example 'hard_sigmoid(0.2,0.5),tanh,tanh'; see `list activations`.",
+        help="For example, 'hard_sigmoid(0.2,0.5),tanh,tanh'; see `list activations`.",
     )
 
     def settings(self) -> Settings:
-        """The edits, as settings of a cell."""
+        """The edits, as a cell's settings."""
         from lstm_cli.cell.cells import Settings
 
         return Settings(self.forget_bias, self.clip, self.cell_clip, self.activations)
 
     def named(self) -> Cell | None:
-        """Return the cell that is named, without edits; None where none is."""
+        """Return the named cell without edits; None if no cell is named."""
         if not self.cell:
             return None
         from lstm_cli.files.cell_files import read_cell
@@ -243,11 +244,11 @@ class CellOptions:
         return read_cell(self.cell)
 
     def edit(self, cell: Cell) -> Cell:
-        """Add to a cell what the options say; errors as `cells.Settings.edit`."""
+        """Apply the options to a cell; errors as `cells.Settings.edit`."""
         return self.settings().edit(cell)
 
     def own_cell(self) -> Cell | None:
-        """Return the named cell, or the LSTM, with the edits; None where nothing is said."""
+        """Return the named cell, or the LSTM, with the edits; None without a name or an edit."""
         if self == CellOptions():
             return None
         from lstm_cli.cell.cells import LSTM
@@ -257,32 +258,30 @@ class CellOptions:
 
 @options("Numbers")
 class NumberOptions:
-    """The type of the numbers."""
+    """Number type of a run."""
 
     dtype: Dtype = option(
-        "--dtype", default=Dtype.FLOAT64, help="float32: compute each row in float64 and round it."
+        "--dtype", default=Dtype.FLOAT64, help="float32 computes each row in float64 and rounds it."
     )
 
 
 @options("Numbers")
 class EngineOptions:
-    """What computes the numbers."""
+    """The engine that computes the numbers."""
 
     engine: Engine = option(
         "--engine",
         default=Engine.AUTO,
-        help="table: row by row; numpy, numba: fast code made from the table, fast: the better "
-        "one; auto: the table for small runs and float32.",
+        help="table: row by row; numpy, numba: fast code made from the table; fast: the faster "
+        "of the two; auto: table for small runs and float32.",
     )
 
 
 @options("Show")
 class ChoiceOptions:
-    """Which layers, steps, units and rows are shown; all of the run is computed."""
+    """Which layers, steps, units and rows are shown; the whole run is computed."""
 
-    layer: str = option(
-        "--layer", default="", metavar="K", help="Only this layer of the run, from 0."
-    )
+    layer: str = option("--layer", default="", metavar="LAYER", help="Only this layer, from 0.")
     direction: Side | None = option("--direction", default=None, help="Only this direction.")
     unit: str = option(
         "--unit", "-u", default="", metavar="UNITS", help="Only these units: 3, 0:8, 0,2,5."
@@ -296,10 +295,10 @@ class ChoiceOptions:
     )  # fmt: skip
 
     def selection(self) -> tuple[Address, tuple[str, ...]]:
-        """Return the place that is chosen, and the symbols; () is all.
+        """Return the chosen place and the symbols; () means all.
 
         Raises:
-            UsageError: no number, no address, or a part that is said twice.
+            UsageError: not a number, not an address, or a part given twice.
         """
         if (self.layer and not self.layer.isascii()) or not (self.layer or "0").isdecimal():
             raise UsageError(
@@ -322,7 +321,7 @@ class NotationOptions:
     notation: NotationName = option(
         "--notation",
         default=NotationName.JOINED,
-        help="joined: W_f · [h, x]; split: W_f x + U_f h.",
+        help="joined is W_f · [h, x]; split is W_f x + U_f h.",
     )
 
 
@@ -335,20 +334,20 @@ class DigitOptions:
     )
 
     def number(self, usual: int = 6) -> int:
-        """How many; `usual` where they are not given."""
+        """Number of digits; `usual` if not given."""
         return usual if self.digits is None else self.digits
 
 
 @options("Show")
 class ViewOptions:
-    """What is shown of a run, and how."""
+    """What part of a run is shown, and how."""
 
     choice: ChoiceOptions = ChoiceOptions()
     notation: NotationOptions = NotationOptions()
     digits: DigitOptions = DigitOptions()
 
     def view(self, target: str = "-") -> View:
-        """The choice, still to be checked against a run; `target` is where the answer goes."""
+        """The view, not yet checked against a run; `target` is where the output goes."""
         from lstm_cli.show.rows import View
 
         place, symbols = self.choice.selection()
@@ -361,12 +360,12 @@ class ViewOptions:
 
 @options("Output")
 class FormatOptions:
-    """The answer's form and place.
+    """The format and destination of the output.
 
     Attributes:
-        formats: those of the command, its default first.
-        piped: the default where the answer does not go to a terminal, if that is another.
-        json_is: the one that --json means, where the file's suffix does not tell.
+        formats: those of the command, the default first.
+        piped: the default if the output does not go to a terminal, if different.
+        json_is: what --json means, unless the file's suffix decides.
     """
 
     formats: tuple[str, ...] = ()
@@ -382,15 +381,15 @@ class FormatOptions:
     as_json: bool = option(
         "--json",
         default=False,
-        help=lambda own: f"The same as -f {own.json_is}.",
+        help=lambda own: f"Same as -f {own.json_is}.",
         hidden=lambda own: own.json_is not in own.formats,
     )
     output: str = option(
-        "--output", "-o", default="-", metavar="FILE", help="Write here, whole or not at all."
+        "--output", "-o", default="-", metavar="FILE", help="Write to FILE, whole or not at all."
     )
 
     def pick(self) -> str:
-        """Return the format of the answer; errors as `choose_format`."""
+        """Return the output format; errors as `choose_format`."""
         from lstm_cli.files.output import choose_format
 
         first = self.formats[0]
@@ -402,14 +401,16 @@ class FormatOptions:
 
 @options("Output")
 class ColorOptions:
-    """When to colour."""
+    """When to use colour."""
 
-    color: Color = option("--color", default=Color.AUTO, help="Colour; auto heeds NO_COLOR.")
+    color: Color = option(
+        "--color", default=Color.AUTO, help="When to use colour; auto respects NO_COLOR."
+    )
 
     def show(self, draw: Callable[[Console], None], output: str = "-") -> None:
-        """Draw on the terminal; for a pipe or a file draw into memory first.
+        """Draw on the terminal; for a pipe or a file, draw into memory first.
 
-        A file is then written whole or not at all, and lines lose their padding.
+        A file is then written completely or not at all, and lines lose their padding.
 
         Raises:
             OutputError: stdout or the file cannot be written.
@@ -423,19 +424,19 @@ class ColorOptions:
             return
         encoding = "utf-8" if output != "-" else sys.stdout.encoding
         buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
-        # What the environment says is of where people look, not of files.
+        # The environment's settings are for terminals, not for files.
         in_file = output != "-" and self.color is Color.AUTO
         draw(make_console(Color.NEVER if in_file else self.color, buffer))
         buffer.seek(0)
         write_out([line.rstrip() + "\n" for line in buffer], output)
 
 
-# The written forms of a document; the others are for a terminal, or programs.
+# The written forms of a document; the others are for terminals or programs.
 WRITTEN = ("text", "markdown", "latex", "html")
 
 
 def emit(document: Document, chosen: str, form: FormatOptions, color: ColorOptions) -> None:
-    """Write a document in the form chosen, or draw it; errors as `ColorOptions.show`."""
+    """Write a document in the chosen form, or draw it; errors as `ColorOptions.show`."""
     if chosen in WRITTEN:
         from lstm_cli.files.output import write_out
         from lstm_cli.show.document import write
@@ -449,13 +450,13 @@ def emit(document: Document, chosen: str, form: FormatOptions, color: ColorOptio
 
 @options("Check")
 class ToleranceOptions:
-    """How far numbers may lie apart."""
+    """How much numbers may differ."""
 
     atol: float | None = option(
         "--atol",
         default=None,
         metavar="NUMBER",
-        help="Tolerance, in place of what the numbers' digits and types allow.",
+        help="Absolute tolerance, instead of the one implied by the numbers' digits and types.",
     )
 
     def checked(self) -> float | None:
@@ -470,7 +471,7 @@ class ToleranceOptions:
 
 
 def pasteable(*groups: Any) -> dict[str, object]:
-    """Return the options that are not at their default, their values as a command has them."""
+    """Return the options that differ from their defaults, with values as on a command line."""
     from lstm_cli.base.paste import FileName
 
     given = differing(*groups)
@@ -480,15 +481,15 @@ def pasteable(*groups: Any) -> dict[str, object]:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Split a list such as `f,c,h` at commas and spaces; each name once."""
+    """Split a list such as `f,c,h` at commas and spaces, dropping duplicates."""
     return tuple(dict.fromkeys(text.replace(",", " ").split()))
 
 
 def one_blas_thread() -> None:
-    """Keep NumPy's matrix products to a thread each, unless the environment says otherwise.
+    """Limit NumPy's matrix products to one thread each, unless the environment sets a number.
 
-    A search has many small products at a time: they are shared out by readings, and threads inside
-    a small product would only wait for each other. Must come before numpy is imported.
+    A search runs many small products at a time: its work is divided among threads by reading, and
+    threads inside a small product would only wait for each other. Call before importing numpy.
     """
     import os
 
@@ -497,7 +498,7 @@ def one_blas_thread() -> None:
 
 
 def make_console(color: Color, stream: Any) -> Console:
-    """Return a rich console on a stream that heeds --color before the environment."""
+    """Return a rich console on a stream; --color takes precedence over the environment."""
     import os
 
     from rich.console import Console

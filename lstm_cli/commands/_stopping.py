@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP: what is under way is cleaned up, or written to its end.
+"""Ctrl-C, SIGTERM and SIGHUP: work in progress is cleaned up, or finished and written.
 
-By themselves SIGTERM and SIGHUP end a process on the spot, and leave its temporary files behind.
+By default SIGTERM and SIGHUP end a process on the spot and leave its temporary files behind.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-# SIGHUP, for a terminal that is gone, is not on every system.
+# SIGHUP, sent when the terminal goes away, does not exist on every system.
 ENDING = (signal.SIGTERM, *(each for each in signal.Signals if each.name == "SIGHUP"))
 
 
 class Ended(KeyboardInterrupt):
-    """SIGTERM or SIGHUP was heard; all that cleans up after Ctrl-C does so after these.
+    """SIGTERM or SIGHUP arrived; whatever cleans up after Ctrl-C also cleans up after these.
 
-    A plain KeyboardInterrupt that leaves an exec(), as dataclasses use, is remembered by Python,
-    which under `-m` then ends by SIGINT whatever exit code it is told; one of another class is not.
+    Python remembers a plain KeyboardInterrupt that propagates out of exec(), which dataclasses
+    use, and under `-m` then dies of SIGINT whatever the exit code; a subclass is not remembered.
     """
 
 
 class Stopping:
-    """Whether somebody asked to stop, while `with Stopping() as stopping:` lasts.
+    """Tells whether a stop was requested during `with Stopping() as stopping:`.
 
-    The second time is not waited for: it is a KeyboardInterrupt, as usual. A signal that is
-    ignored (`nohup`, a background job) stays ignored.
+    A second request raises KeyboardInterrupt at once, as usual. A signal that is ignored
+    (`nohup`, a background job) stays ignored.
 
     Args:
-        at_once: hear SIGTERM and SIGHUP only, and do not wait for the second time.
+        at_once: handle SIGTERM and SIGHUP only, and raise at the first request.
     """
 
-    # Of the command, for `exit_code`: which signal was heard last, and whether it was obeyed.
+    # Per command, for `exit_code`: the last signal received, and whether it was acted on.
     last: int = signal.SIGINT
     ended = False
 
@@ -45,7 +45,7 @@ class Stopping:
     def __enter__(self) -> Stopping:
         if self._at_once:
             Stopping.last, Stopping.ended = signal.SIGINT, False
-        if threading.current_thread() is threading.main_thread():  # no other may hear signals
+        if threading.current_thread() is threading.main_thread():  # only it may handle signals
             for each in self._signals:
                 if signal.getsignal(each) is not signal.SIG_IGN:
                     self._before[each] = signal.signal(each, self._hear)
@@ -53,7 +53,7 @@ class Stopping:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if Stopping.ended:
-            return  # once more: what is being cleaned up is not to be interrupted
+            return  # repeated: do not interrupt the cleanup
         Stopping.last = number
         if self.asked or self._at_once:
             Stopping.ended = number in ENDING
@@ -71,10 +71,10 @@ class Stopping:
 
 
 def exit_code(code: int) -> int:
-    """Return the exit code of a command; of one that a signal stopped, 128 and the signal.
+    """Return the exit code of a command, or 128 plus the signal that stopped it.
 
-    Whatever else went wrong after SIGTERM or SIGHUP, such as a stderr that has gone with its
-    terminal, came of it.
+    Any other failure after SIGTERM or SIGHUP, such as a stderr that went away with its terminal,
+    is a consequence of the signal.
     """
     stopped = Stopping.ended or (code and Stopping.last in ENDING)
     return 128 + Stopping.last if stopped else code

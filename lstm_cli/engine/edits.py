@@ -1,4 +1,4 @@
-"""An edited run: a document with some of its numbers replaced, and all that follows from them.
+"""An edited run: a document with some numbers replaced, and everything that depends on them.
 
 A document is everything that a run is computed from. As JSON:
 
@@ -9,23 +9,23 @@ A document is everything that a run is computed from. As JSON:
      "x": [[…], …], "h": [[…], …], "c": [[…], …]}
 
 `x` has a row for each step; `h` and `c` have one for each layer and direction (layer 0 forward,
-layer 0 backward, layer 1 forward, …): the states before the first step taken. An edit is a number
-put in the place of another:
+layer 0 backward, layer 1 forward, …): the states before the first step run. An edit replaces one
+number by another:
 
     {"layer": 0, "direction": "forward", "symbol": "c_prev", "t": 3, "index": [1], "value": 0.5}
 
 Its `symbol` is a parameter, with an index into its array and no `t`; or, at input time `t` from 1,
-`x` of layer 0, a state that the step reads (`h_prev`, `c_prev`), or a row of the cell's table. What
-edits mean, here and for any page that takes the same data:
+`x` of layer 0, a state that the step reads (`h_prev`, `c_prev`), or a row of the cell's table. The
+meaning of edits, here and for any page that uses the same data:
 
-1. The last edit of a place holds.
+1. The last edit of a place wins.
 2. Parameters and `x` are replaced before anything runs. Both directions of layer 0 read one `x`.
-3. Each layer and direction goes through its steps in its own order of time. A step reads `x` and
-   the states that the step before it left; edited states take their place. The rows are computed
-   in order, and edited numbers of a row are in place before the next row reads it. So h0 and c0
-   are `h_prev` and `c_prev` of the first step taken, and an edited gate is forced at its step.
+3. Each layer and direction runs its steps in its own order of time. A step reads `x` and the states
+   left by the previous step, or edited states in their place. The rows are computed in order, and
+   edited numbers of a row are set before the next row reads it. So h0 and c0 are `h_prev` and
+   `c_prev` of the first step run, and an edited gate is forced at its step.
 4. A layer above reads h of the layer below, as edited.
-5. A number that no edit reaches stays the very number of the given run.
+5. A number that depends on no edit is bit-for-bit that of the given run.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from lstm_cli.engine.run import STATES, LayerTrace, Trace, evaluate_rows, rounde
 
 @dataclass(frozen=True, eq=False)
 class RunDocument:
-    """Everything that an unbatched run is computed from.
+    """Everything from which an unbatched run is computed.
 
     Attributes:
         x: the input, `(T, I)`.
@@ -72,7 +72,7 @@ class RunDocument:
         return run(self.model, self.x, self.h, self.c, dtype=self.dtype)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document as JSON has it."""
+        """Return the document in its JSON form."""
         return {
             "dtype": self.dtype.name,
             "layers": [
@@ -113,12 +113,12 @@ def _weights_of(record: Mapping[str, Any]) -> LstmWeights:
 
 @dataclass(frozen=True)
 class EditablePlace:
-    """Where a number stands that can be edited.
+    """The place of a number that can be edited.
 
     Attributes:
-        run: the layer and direction, as a place in `model.runs`; x of layer 0 goes by 0.
+        run: the layer and direction, as an index into `model.runs`; 0 for x of layer 0.
         name: `x`, `h_prev`, `c_prev`, a row of the cell, or a parameter.
-        index: `(t, unit)` of a vector over time, t from 1; of a parameter as in its array.
+        index: `(t, unit)` for a vector over time, t from 1; for a parameter, as in its array.
     """
 
     run: int
@@ -128,7 +128,7 @@ class EditablePlace:
 
 @dataclass(frozen=True)
 class NumberEdit:
-    """A number put in the place of another."""
+    """A place and its new number."""
 
     place: EditablePlace
     value: float
@@ -161,14 +161,14 @@ def place_of(trace: Trace, run: int, name: str, index: tuple[int, ...]) -> Edita
         )  # fmt: skip
     if name == "x" and each.layer > 0:
         raise InputError(
-            f"x of layer {each.layer} is what layer {each.layer - 1} puts out", where=where,
-            hint="edit x of layer 0: every layer follows",
+            f"x of layer {each.layer} is the output of layer {each.layer - 1}", where=where,
+            hint="edit x of layer 0; the other layers follow",
         )  # fmt: skip
     return EditablePlace(0 if name == "x" else run, name, index)
 
 
 def number_at(trace: Trace, place: EditablePlace) -> float:
-    """Return the number that stands in a place."""
+    """Return the number at a place."""
     if is_parameter(place.name):
         return float(trace.model.runs[place.run][2].arrays[place.name][place.index])
     t, unit = place.index
@@ -205,12 +205,12 @@ def edits_from_json(trace: Trace, records: Iterable[Mapping[str, Any]]) -> tuple
     return tuple(edits)
 
 
-# ---- an edited run, and the edits made and unmade
+# ---- an edited run, and undo and redo of edits
 
 
 @dataclass(frozen=True, eq=False)
 class EditedRun:
-    """A run as it was given, and the edits on top of it, one a place."""
+    """A given run and the edits to it, one per place."""
 
     given: Trace
     edits: tuple[NumberEdit, ...] = ()
@@ -221,17 +221,17 @@ class EditedRun:
         return edited_trace(self.given, self.edits) if self.edits else self.given
 
     def now(self, place: EditablePlace) -> float:
-        """Return the number in a place of the edited run."""
+        """Return the number at a place in the edited run."""
         return number_at(self.trace, place)
 
     def was(self, place: EditablePlace) -> float:
-        """Return the number in a place of the run as it was given."""
+        """Return the number at a place in the given run."""
         return number_at(self.given, place)
 
     def edited(self, place: EditablePlace, value: float) -> EditedRun:
-        """Return the run with one more edit; a number that would stand there anyway is none.
+        """Return the run with one more edit, unless the number would have that value anyway.
 
-        That number need not be the given one: a state follows from the edits before it.
+        That value need not be the given one: a state depends on the edits before it.
         """
         if value == self.now(place):
             return self
@@ -243,7 +243,7 @@ class EditedRun:
 
 
 class EditHistory:
-    """The edits of a run in the order in which they were made, to undo and redo."""
+    """The history of a run's edits, for undo and redo."""
 
     def __init__(self, given: Trace) -> None:
         self._runs = [EditedRun(given)]
@@ -251,15 +251,15 @@ class EditHistory:
 
     @property
     def now(self) -> EditedRun:
-        """The edited run as it stands."""
+        """The current edited run."""
         return self._runs[self._at]
 
     def edit(self, place: EditablePlace, value: float) -> bool:
-        """Put a number in a place; return whether that changes anything. Errors as `engine.run`."""
+        """Set the number at a place; return whether anything changes. Errors as `engine.run`."""
         return self._add(self.now.edited(place, value))
 
     def reset(self) -> bool:
-        """Drop all edits, which can be undone like an edit; return whether there were any."""
+        """Drop all edits (this can be undone, too); return whether there were any."""
         return self._add(replace(self.now, edits=()) if self.now.edits else self.now)
 
     def undo(self) -> bool:
@@ -289,19 +289,19 @@ def changed(now: Array, was: Array) -> Array:
 
 
 def differences(now: Array, was: Array) -> Array:
-    """Return how far each number is from what it was; 0 where it is the same, nan or inf too."""
-    with np.errstate(all="ignore"):  # inf - inf is nan, and is no difference
+    """Return the change of each number; 0 if it is the same, even nan or inf."""
+    with np.errstate(all="ignore"):  # inf - inf is nan, but not a difference
         return np.where(changed(now, was), now - was, 0.0)
 
 
-# ---- computing again what follows
+# ---- recomputing what depends on edits
 
 
 def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
     """Return the run that follows from edits of an unbatched one, in the order made."""
     model = given.model.with_weights(lambda run, weights: _edited_weights(weights, edits, run))
     x = np.array(given.layers[0].values["x"], dtype=np.float64)
-    reached = np.full(len(x), False)  # the steps whose input is another than it was
+    reached = np.full(len(x), False)  # the steps whose input has changed
     for (t, unit), value in _of(edits, 0, "x"):
         x[t - 1, unit] = value
         reached[t - 1] = True
@@ -338,12 +338,12 @@ def _edited_weights(weights: LstmWeights, edits: Sequence[NumberEdit], run: int)
 
 
 def first_step(each: LayerTrace) -> int:
-    """Return the input time of the step that is computed first."""
+    """Return the input time of the step that is run first."""
     return 1 if each.direction == "forward" else each.steps
 
 
 def _steps_to_run(each: LayerTrace, below: Array, edits: Iterable[NumberEdit]) -> Sequence[int]:
-    """Return the steps to compute again, in running order: from the first that is reached."""
+    """Return the steps to recompute, in running order, from the first that is affected."""
     reached = below.copy()
     for edit in edits:
         if is_parameter(edit.place.name):
@@ -359,10 +359,10 @@ def _computed_again(
     old: LayerTrace, weights: LstmWeights, x: Array, edits: Sequence[NumberEdit],
     steps: Sequence[int], given: Trace,
 ) -> LayerTrace:  # fmt: skip
-    """Return one layer and direction with some of its steps run again, the last ones it takes."""
+    """Return one layer and direction with its last steps, in running order, recomputed."""
     alone = Model((Layer({old.direction: weights}),))
     values = {symbol: np.array(array) for symbol, array in old.values.items()}
-    # The states that the first of these steps reads follow from nothing that is edited.
+    # The states that the first of these steps reads do not depend on any edit.
     h, c = (values[f"{state}_prev"][steps[0] - 1] for state in STATES)
     at: dict[int, list[NumberEdit]] = {}
     for edit in filter(_is_over_time, edits):
@@ -382,12 +382,12 @@ def _computed_again(
 
 
 def _is_over_time(edit: NumberEdit) -> bool:
-    """Whether an edit is of what a step computes or of the states that it reads."""
+    """Whether an edit applies to a value that a step computes or to a state that it reads."""
     return not is_parameter(edit.place.name) and edit.place.name != "x"
 
 
 def _parts(steps: Sequence[int], edited: Container[int]) -> Iterator[Sequence[int]]:
-    """Split steps into those to run in one go: each edited step alone, and what is between."""
+    """Split steps into runs: each edited step alone, and the stretches between them."""
     start = 0
     for place, t in enumerate(steps):
         if place and (t in edited or steps[place - 1] in edited):
@@ -400,7 +400,7 @@ def _edited_step(
     weights: LstmWeights, inputs: Mapping[str, Array], edits: Iterable[NumberEdit],
     dtype: np.dtype[Any],
 ) -> dict[str, Array]:  # fmt: skip
-    """Evaluate the table at one step, edited numbers in place before the next row reads them."""
+    """Evaluate the table at one step, setting edited numbers before the next row reads them."""
 
     def edited(symbol: str, value: Array) -> Array:
         replaced = np.array(value, dtype=np.float64)
@@ -410,7 +410,7 @@ def _edited_step(
         return rounded(replaced, dtype)
 
     parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
-    # An axis more in float32, as the table engine has it, for the same last bit.
+    # One more axis in float32, as in the table engine, so that results are bit-for-bit the same.
     lead = np.s_[:] if dtype == np.float64 else np.s_[None]
     values = {name: edited(name, array[lead]) for name, array in inputs.items()}
     for row in weights.cell.equations:

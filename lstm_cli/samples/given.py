@@ -1,4 +1,4 @@
-"""Samples and settings as Python gives them: files, dicts, arrays, a model at hand."""
+"""Samples and settings as Python arguments: files, dicts, arrays, a loaded model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
 from lstm_cli.samples.settings import SampleSettings
 
-# A file, folder or glob; a sample as a dict, with lists or arrays of any library; or several.
+# A file, folder or glob; a sample as a dict, with lists or any library's arrays; or several.
 GivenSamples: TypeAlias = (
     str | PathLike[str] | Mapping[str, Any] | Read | Iterable["str | Mapping[str, Any] | Read"]
 )
 
 
 def samples_of(given: GivenSamples) -> Iterator[Read]:
-    """Yield samples; one that cannot be read is a `BadSample`, as is a file.
+    """Yield samples; a sample or file that cannot be read becomes a `BadSample`.
 
     Raises:
-        ArgumentError: what is no sample.
+        ArgumentError: an argument is not a sample.
     """
     if isinstance(given, str | PathLike | Mapping | Sample | BadSample):
         yield from _samples(given, "sample")
@@ -55,10 +55,10 @@ def _samples(given: Any, name: str) -> Iterator[Read]:
 
 
 def _as_json(value: Any, place: str) -> Any:
-    """Return a member of a sample as JSON would have it: arrays as lists.
+    """Convert a member of a sample to its JSON form: arrays become lists.
 
     Raises:
-        ArgumentError: what JSON has no form for.
+        ArgumentError: a value has no JSON form.
     """
     if isinstance(value, Mapping):
         return {str(key): _as_json(each, f"{place}, {key}") for key, each in value.items()}
@@ -76,21 +76,21 @@ def _as_json(value: Any, place: str) -> Any:
 def _no_sample(given: object, place: str) -> ArgumentError:
     hint = 'a sample is {"x": [[0.5, 1]], "expected": {"h": […]}}, or a file of samples'
     if isinstance(given, Model):
-        hint = "give a model for all samples: weights=model"
-    return ArgumentError(f"{kind_of(given)} in place of a sample's data", where=safe(place),
+        hint = "pass a model for all samples as weights=model"
+    return ArgumentError(f"{kind_of(given)} instead of a sample's data", where=safe(place),
                          hint=hint)  # fmt: skip
 
 
 def settings_of(
     weights: Model | str | PathLike[str] | None, cell: Cell | None, convention: str, **others: Any
 ) -> SampleSettings:
-    """Settings of samples that do not say otherwise.
+    """Make the settings for samples without settings of their own.
 
     Args:
-        weights: of samples that name none: a model, or a file's name.
-        cell: of samples that name none.
-        convention: of samples that name none.
-        others: as SampleSettings has them.
+        weights: a model or a file name, for samples that name no weights.
+        cell: for samples that name no cell.
+        convention: for samples that name no convention.
+        others: as for SampleSettings.
 
     Raises:
         LstmStepError: as `read_weights`.

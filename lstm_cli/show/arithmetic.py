@@ -1,9 +1,9 @@
-"""One number of a step, worked out as on paper: the row, its numbers put in, stage by stage.
+"""One number of a step, worked out as on paper: the row, then its numbers, stage by stage.
 
-A row of the cell's table is read at one unit. There it is a tree of scalars: a name is one number,
-`W @ v` is the sum of the products of one row of W, `[a, b]` is the part that the unit falls in.
-That tree is written with its names, then with its numbers, and then reduced a stage at a time until
-one number is left. Nothing here knows an equation: any table of the grammar is worked out.
+At one unit, a row of the cell's table is a tree of scalars: a name is a single number, `W @ v` is
+the dot product of one row of W, and `[a, b]` is the part that contains the unit. The tree is
+written with names, then with numbers, and then reduced stage by stage until one number is left. No
+equation is hard-coded: this works for any table in the grammar.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Working:
     Attributes:
         symbol: the row's symbol, or an input's: "f", "c_prev".
         unit: which of its numbers, from 0.
-        shown: the number's name in the style: "f_t[2]".
-        stages: the right sides from the formula to the number, in the style:
-            `("σ(z_f[2])", "σ(0.8)", "1 / (1 + e^(−0.8))", "0.689974")`; of an input its number.
-        value: the engine's number.
+        shown: name of the number in the style: "f_t[2]".
+        stages: the right-hand sides from the formula to the number, in the style:
+            `("σ(z_f[2])", "σ(0.8)", "1 / (1 + e^(−0.8))", "0.689974")`; for an input, its number.
+        value: the number as computed by the engine.
     """
 
     symbol: str
@@ -54,21 +54,21 @@ def work_out(
     digits: int = 6,
     most_terms: int = MOST_TERMS,
 ) -> Working:
-    """Work out how one number of an unbatched trace is computed.
+    """Work out one number of an unbatched trace.
 
     Args:
-        each: the layer and direction, values `(T, n)`.
+        each: the layer and direction, with values `(T, n)`.
         t: the input time, from 1.
-        symbol: a row of the cell, or `x`, `h_prev`, `c_prev`, which are given.
-        unit: which number of it, from 0.
+        symbol: a row of the cell, or an input: `x`, `h_prev`, `c_prev`.
+        unit: which of its numbers, from 0.
         style: PLAIN, UNICODE or LATEX.
-        notation: joined or split; split dots `W_f x` and `U_f h` out one after the other.
+        notation: joined or split; split writes the products of `W_f x` and `U_f h` separately.
         digits: decimals of every number.
-        most_terms: of a longer sum of products only these, the largest, are shown one by one; the
-            others are counted and added up.
+        most_terms: in a longer sum of products, only this many, the largest, are shown one by one;
+            the others are counted and summed.
 
     Raises:
-        UsageError: no such symbol, or no such unit in it.
+        UsageError: no such symbol, or it has no such unit.
     """
     values = each.at(t)
     vector = _chosen(values, symbol, unit)
@@ -82,11 +82,11 @@ def work_out(
 
 
 def stages_of(node: Node, unit: int, reader: RowReader, digits: int) -> list[str]:
-    """Return an expression at one unit: its names, its numbers, and each stage before the result.
+    """Return an expression at one unit: with names, with numbers, and each stage before the result.
 
-    The page's `worked.js` makes the same texts of the same trees.
+    The page's `worked.js` produces the same text from the same trees.
     """
-    with np.errstate(all="ignore"):  # what overflows shows as inf, as in the engine
+    with np.errstate(all="ignore"):  # overflow gives inf, as in the engine
         scalar = reader.at(node, unit)
         texts = [Hand(reader.style, digits, names=True).text(scalar)]
         while not isinstance(scalar, Known):
@@ -96,7 +96,7 @@ def stages_of(node: Node, unit: int, reader: RowReader, digits: int) -> list[str
 
 
 def known_at(each: LayerTrace, t: int) -> dict[str, Array]:
-    """Return every name that a row may use -> its array at input time `t`, as the engine had it."""
+    """Return every name that a row may use -> its array at input time `t`, as in the engine."""
     dtype = each.values["h"].dtype
     parameters = {name: rounded(array, dtype) for name, array in each.weights.arrays.items()}
     return parameters | {symbol: array.astype(float) for symbol, array in each.at(t).items()}

@@ -1,12 +1,12 @@
-"""A cell as a circuit, in the form known from tutorials, drawn from its table of equations.
+"""A cell as a circuit, in the form known from tutorials, laid out from its table of equations.
 
-The cell state runs along the top, `[h_prev, x]` along the bottom; between them each gate is a
-column: its matrix, its pre-activation, its activation. What the rows of `c` and `h` do to the
-state are circles and boxes on its way. No cell is known by name: a peephole is a wire because its
-row reads the state, and a table of anybody's own gets the columns that it has rows for.
+The cell state runs along the top and `[h_prev, x]`, the bus, along the bottom; between them each
+gate is a column: its matrix, its pre-activation, its activation. The operations of the rows of `c`
+and `h` are circles and boxes on the path of the state. No cell is special-cased by name: a peephole
+is a wire because its row reads the state, and a custom table gets a column for each of its gates.
 
-The drawing here is places and keys; a key is the plain text of an expression, whose value
-belongs there. `svg` writes it down.
+A drawing here consists of positions and keys; a key is the plain text of the expression whose
+value is shown there. `svg` renders it.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ from lstm_cli.show.circuit_reading import (
     way_of,
 )
 
-# Of a name beside the line of a state, where the next operation is near.
+# Offset of a name beside a state's line if the next operation is near.
 FEW_LETTERS = 8
 
 
 @lru_cache(maxsize=64)
 def draw(cell: Cell) -> Drawing:
-    """Return the circuit of a cell."""
+    """Lay out the circuit of a cell."""
     return _Builder(cell).drawing()
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a value can be taken from: a point with free way upwards."""
+    """A point from which a wire can take a value, with nothing above it."""
 
     key: str
     x: float
@@ -77,7 +77,7 @@ class _Builder:
     joints: list[Point] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
-    # How many feeds already come down left of a column: each takes a way of its own.
+    # How many feeds already come down to the left of a column: each gets its own lane.
     feeds: dict[float, int] = field(default_factory=dict)
 
     def drawing(self) -> Drawing:
@@ -86,7 +86,7 @@ class _Builder:
         rows = {row.symbol: row for row in self.cell.equations if row.symbol not in inlined}
         self.columns = columns_of(self.cell, inlined)
         self.c, self.h = (substitute(rows[state].expression, inlined) for state in ("c", "h"))
-        if "h" in names_in(self.c):  # a table may make h first: then c is drawn through it
+        if "h" in names_in(self.c):  # a table may compute h first: then c is drawn through it
             self.c = substitute(self.c, {"h": self.h})
             if isinstance(self.h, Apply):
                 self.named[write(self.h)] = "h"
@@ -121,13 +121,13 @@ class _Builder:
             column.out = self.box_y - (BOX_HEIGHT + 12) * above - BOX_HEIGHT / 2
             labels = list(self._column_labels(column))
             self.labels += labels
-            # The way of a feed comes down between a name and the next column.
+            # A feed comes down between a name and the next column.
             name = max(width_of(label.shown) for label in labels)
             left, wide = column.x, max(COLUMN, name + 50, box / 2 + COLUMN / 2 + 12)
         self.end = left + wide
 
     def _matrix(self, column: GateColumn) -> str:
-        """Return what is written on a column's product with a matrix."""
+        """Return the label of a column's matrix product."""
         return self._name(column.matrix) if column.layer is not None else ""
 
     def _column_labels(self, column: GateColumn) -> Iterator[Label]:
@@ -139,11 +139,11 @@ class _Builder:
             yield Label(key, shown, (column.x + 9, self.box_y + 50), chips=False)
 
     def _column(self, column: GateColumn) -> None:
-        """Draw a column from the bus up to the top of its highest box."""
+        """Draw a column from the bus up to its highest box."""
         foot = self.bus_y if self._reads_bus(column) else self.box_y + 44
         last = column.rows[-1].symbol
         below = self._key(column.layer or Name(last))
-        self._key(Name(last))  # a second name for a value has no box to be known by
+        self._key(Name(last))  # an alias of a value has no box of its own
         self.wires.append(Wire(below, ((column.x, foot), (column.x, self.box_y))))
         self.wires.append(Wire(last, ((column.x, self.box_y), (column.x, column.out - 14))))
         if foot == self.bus_y:
@@ -164,7 +164,7 @@ class _Builder:
         return bool(self._reads(column) & {"x", "h_prev"})
 
     def _feeds(self, column: GateColumn, foot: float) -> None:
-        """Draw what a column's rows read beside the bus: states and other columns."""
+        """Draw what a column's rows read besides the bus: states and other columns."""
         own = {row.symbol for row in column.rows}
         for row in column.rows:
             for name in names_in(row.expression):
@@ -177,7 +177,7 @@ class _Builder:
                 arrival = min(foot, self.box_y + (68 if is_layer(row.expression) else 44))
                 above = source.y - 52 - 7 * place  # its label
                 start, over = (source.x, above), (side, above)
-                if name in ("c", "c_prev"):  # tapped straight above, off the line of the state
+                if name in ("c", "c_prev"):  # tapped straight above, from the line of the state
                     start = over = (max(side, source.x), source.y)
                     self.joints.append(start)
                 points = (start, over, (over[0], arrival), (column.x - 4, arrival))
@@ -194,12 +194,12 @@ class _Builder:
             if name in {row.symbol for row in column.rows}:
                 top = column.out - 14 if name == column.rows[-1].symbol else self.box_y + 56
                 return _Source(name, column.x, top)
-        return self.hidden  # h: c, which is drawn before it, reads h through its expression
+        return self.hidden  # h: c, drawn before it, reads h through its expression
 
     # ---- the line of the cell state
 
     def _cell_line(self) -> float:
-        """Draw the state's way from c_prev to c; return where its last operation is."""
+        """Draw the path of the state from c_prev to c; return where its last operation is."""
         start = leaf_of(self.c, self.cell_way)
         key, x = self._key(start), 14.0
         if start != Name("c_prev"):
@@ -235,7 +235,7 @@ class _Builder:
         return x
 
     def _hidden(self, right: float) -> None:
-        """Draw the way from c down to h, and both ends on the right."""
+        """Draw the path from c down to h, and both ends on the right."""
         edge = right + RIGHT - 14
         self.wires.append(Wire("c", ((self.last_x, TOP), (edge, TOP)), "state", "arrow"))
         self.labels.append(Label("c", self._name("c"), (edge, TOP - 52), "end"))
@@ -261,9 +261,9 @@ class _Builder:
             if not last:
                 self.labels.append(self._inner_label(apply, (right + 9, place[1] + 38)))
             key, y = self._key(node), place[1]
-        for state in ("c", "h"):  # a row may be no more than another name
+        for state in ("c", "h"):  # a row may be just an alias
             self._key(Name(state))
-        self.hidden = _Source("h", right, y + LEVEL)  # on its way down, below its last box
+        self.hidden = _Source("h", right, y + LEVEL)  # on the way down, below its last box
         end = self.bus_y
         self.wires.append(Wire("h", ((right, y), (right, end), (edge, end)), "state", "arrow"))
         up = right + 98
@@ -272,17 +272,17 @@ class _Builder:
         self.labels.append(Label("h", self._name("h"), (edge, end - 52), "end"))
 
     def _operands(self, apply: Apply, index: int) -> list[Node]:
-        """Side inputs of an operation: all drawn arguments but the one on the path."""
+        """Side inputs of an operation: all drawn arguments except the one on the path."""
         others = [each for place, each in enumerate(apply.arguments) if place != index]
         return [each for each in others if flows(each)]
 
     def _right_of(self, node: Node) -> float:
-        """Return the place of an expression: that of the column furthest right that it reads."""
+        """Horizontal position of an expression: that of the rightmost column it reads."""
         return max((self._source(name).x for name in names_in(node) if not is_parameter(name)),
                    default=0.0)  # fmt: skip
 
     def _expression(self, node: Node, y: float) -> _Source:
-        """Draw an expression beside the way of a state, at height `y`; return its output."""
+        """Draw an expression beside the path of a state, at height `y`; return its output."""
         if isinstance(node, Name):
             return self._source(node.id)
         assert isinstance(node, Apply)
@@ -296,7 +296,7 @@ class _Builder:
         return _Source(self._key(node), place[0], y)
 
     def _free(self, place: Point) -> Point:
-        """Return the next place to the left where no box stands yet."""
+        """Return the next free position to the left."""
         x, y = place
         while any(
             abs(x - box.middle[0]) < (box.width + BOX_WIDTH) / 2 + 8
@@ -313,10 +313,10 @@ class _Builder:
             points = _tidy(((source.x, source.y), (source.x, turn), (place[0], turn), place))
         self.wires.append(Wire(source.key, points, "gate"))
 
-    # ---- the bus, and what all use
+    # ---- the bus, and shared helpers
 
     def _bus(self) -> None:
-        """Draw `[h_prev, x]`: h_prev from the left, x from below."""
+        """Draw the bus `[h_prev, x]`: h_prev comes from the left, x from below."""
         reads = [each.x for each in self.columns if self._reads_bus(each)]
         end = max(reads, default=LEFT)
         enter = LEFT - 22
@@ -330,14 +330,14 @@ class _Builder:
             self._key(Name(name))
 
     def _operation(self, node: Node, apply: Node, middle: Point, spine: int = 0) -> None:
-        """Add the box of one operation; `node` names what comes out of it."""
+        """Add the box of one operation; `node` is its result."""
         text, kind = face_of(apply, spine)
         width = 2 * RADIUS if kind == "operator" else max(BOX_WIDTH, LETTER * len(text) + 14)
         width = min(width, COLUMN - 8)
         self.boxes.append(Box(self._key(node), text, kind, middle, width))
 
     def _inner_label(self, node: Node, place: Point) -> Label:
-        """Return the label of a part of a row, with its name where the table gives it one."""
+        """Return the label of a part of a row, with its name if the table gives it one."""
         symbol = self.named.get(write(node), "")
         shown = shortened(self._name(symbol), FEW_LETTERS) if symbol else ""
         return Label(self._key(node), shown, place, chips=False)
@@ -352,7 +352,7 @@ class _Builder:
 
 
 def _tidy(points: Sequence[Point]) -> tuple[Point, ...]:
-    """Return the points of a line without those that it passes straight through or stands on."""
+    """Remove repeated points of a line and those that it passes straight through."""
     kept: list[Point] = []
     for point in points:
         if kept and kept[-1] == point:

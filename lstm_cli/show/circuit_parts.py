@@ -1,4 +1,4 @@
-"""What a drawing is made of: boxes, lines and labels, each by the key of its value."""
+"""Parts of a drawing: boxes, lines and labels, each with the key of its value."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 from lstm_cli.cell.equations import Node
 
-# Units of the drawing: a printed column of 8.5 cm makes 26 of them, a letter, 6.5 points.
+# In drawing units: in a printed column of 8.5 cm, 26 of them, a letter, are 6.5 points.
 COLUMN = 124.0
 LEFT, RIGHT = 162.0, 232.0
 TOP, LEVEL = 92.0, 84.0
 BOX_WIDTH, BOX_HEIGHT, RADIUS = 62.0, 34.0, 17.0
-LETTER = 13.0  # the width of one, or so
-LOWERED = 0.7 * LETTER  # and in a subscript
-LONGEST = 24  # letters of a name; of a longer one the ends
+LETTER = 13.0  # approximate width of a letter
+LOWERED = 0.7 * LETTER  # of a letter in a subscript
+LONGEST = 24  # letters of a name; a longer one is shortened to its ends
 
 Point = tuple[float, float]
 
 
 def width_of(name: str) -> float:
-    """Return about how wide a name is drawn, what follows its first `_` lowered."""
+    """Estimate the drawn width of a name; what follows its first `_` is a subscript."""
     stem, _, subscript = name.partition("_")
     return LETTER * len(stem) + LOWERED * len(subscript.strip("{}"))
 
 
 def shortened(name: str, most: int = LONGEST) -> str:
-    """Return a name of about so many letters: of a longer one, the two ends of each part."""
+    """Shorten a name to about `most` letters by keeping both ends of each part."""
     if len(name) <= most:
         return name
     stem, mark, subscript = name.partition("_")
@@ -43,7 +43,7 @@ def _ends(text: str, most: int) -> str:
 
 @dataclass(frozen=True)
 class Box:
-    """An operation: `text` in a frame around its middle; its value goes by `key`.
+    """An operation: `text` in a frame around `middle`; `key` identifies its value.
 
     `kind` is "layer" (a product with a matrix), "function" or "operator" (a circle).
     """
@@ -57,9 +57,9 @@ class Box:
 
 @dataclass(frozen=True)
 class Wire:
-    """A line that carries the value of `key`, through `points`; `end` is "arrow" or "".
+    """A line through `points` that carries the value of `key`; `end` is "arrow" or "".
 
-    `kind` is "state", "bus", "gate" or "feed" (what a row reads beside the bus).
+    `kind` is "state", "bus", "gate" or "feed" (what a row reads besides the bus).
     """
 
     key: str
@@ -70,10 +70,10 @@ class Wire:
 
 @dataclass(frozen=True)
 class Label:
-    """Where the name and the number of `key` stand, side by side with its wire.
+    """The position of the name and number of `key`, beside its wire.
 
-    `shown` is its name, or "" for an expression without one; `anchor` is "start", "middle" or
-    "end"; `chips` says whether all units are shown beside the chosen one.
+    `shown` is the name, or "" for an unnamed expression; `anchor` is "start", "middle" or "end";
+    `chips` says whether all units are shown besides the chosen one.
     """
 
     key: str
@@ -85,7 +85,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A circuit: everything that is drawn, and the expression behind each key."""
+    """A circuit: all its parts, and the expression behind each key."""
 
     width: float
     height: float
@@ -93,5 +93,5 @@ class Drawing:
     boxes: tuple[Box, ...]
     labels: tuple[Label, ...]
     joints: tuple[Point, ...]
-    frame: tuple[float, float, float, float]  # left, top, width, height of what is inside the cell
+    frame: tuple[float, float, float, float]  # left, top, width, height of the cell's inside
     nodes: Mapping[str, Node]

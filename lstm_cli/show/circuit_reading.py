@@ -1,4 +1,4 @@
-"""What a circuit is read off from: the columns of a table, and the ways of its states."""
+"""The structure of a circuit, from a cell's table: its columns, and the paths of its states."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lstm_cli.cell.roles import is_layer
 
 @dataclass(eq=False)
 class GateColumn:
-    """Rows that follow each other and nothing else: a pre-activation and its gate."""
+    """A chain of rows that each read only the previous one: a pre-activation and its gate."""
 
     rows: list[Equation]
     x: float = 0.0
-    out: float = 0.0  # the height of its output
+    out: float = 0.0  # height of its output
 
     @property
     def layer(self) -> Node | None:
-        """What the matrix at its foot gives, biases and all: a row of its own, or a part of one."""
+        """The result of the matrix at its base, biases included: a whole row, or part of one."""
         first = self.rows[0]
         if is_layer(first.expression):
             return Name(first.symbol)
@@ -40,12 +40,12 @@ class GateColumn:
 
     @property
     def matrix(self) -> str:
-        """The first parameter that its layer reads."""
+        """The first parameter read by its layer."""
         return next(n for n in names_in(self.rows[0].expression) if is_parameter(n))
 
     @property
     def operations(self) -> list[Equation]:
-        """The rows with a box of their own, above the layer; a second name for a value has none."""
+        """The rows above the layer that have a box; an alias has none."""
         rows = self.rows[1:] if self.layer == Name(self.rows[0].symbol) else self.rows
         return [
             row for row in rows if not isinstance(row.expression, Name) or not flows(row.expression)
@@ -61,9 +61,9 @@ def _readers(rows: Iterable[Equation]) -> dict[str, list[str]]:
 
 
 def inlined_rows(cell: Cell) -> dict[str, Node]:
-    """Return the rows that only name a part of c or h, each as its tree over the other rows.
+    """Return the rows that merely name a part of c or h, each as a tree over the other rows.
 
-    `kept = f * c_prev` and `c = kept + written` so have the picture of `c = f * c_prev + …`.
+    Thus `kept = f * c_prev` and `c = kept + written` are drawn like `c = f * c_prev + …`.
     """
     readers = _readers(cell.equations)
     parts: dict[str, Node] = {}
@@ -76,7 +76,7 @@ def inlined_rows(cell: Cell) -> dict[str, Node]:
             and not more
             and (reader in ("c", "h") or reader in parts)
             and of_state
-            and isinstance(row.expression, Apply)  # a second name for a state is no part of c
+            and isinstance(row.expression, Apply)  # an alias of a state is not a part of c
             and _elementwise(row.expression)
         ):
             parts[row.symbol] = row.expression
@@ -87,7 +87,7 @@ def inlined_rows(cell: Cell) -> dict[str, Node]:
 
 
 def columns_of(cell: Cell, inlined: Mapping[str, Node]) -> list[GateColumn]:
-    """Return the other rows as columns, each with the rows that read nothing but the one before."""
+    """Group the other rows into columns, chains of rows that each read only the previous one."""
     readers = _readers(cell.equations)
     columns: list[GateColumn] = []
     for row in cell.equations:
@@ -105,9 +105,9 @@ def columns_of(cell: Cell, inlined: Mapping[str, Node]) -> list[GateColumn]:
 def rank(
     column: GateColumn, states: tuple[Node, Node], place: Mapping[str, int]
 ) -> tuple[int, int]:
-    """Return the order of columns: as c reads them, then as h does, then the others.
+    """Return the columns in the order in which c reads them, then h, then the others.
 
-    A column that only others read stands before the first of them, by its place in the table.
+    A column read only by other columns precedes the first of them, in table order.
     """
     for rank, state in enumerate(states):
         reads = names_in(state)
@@ -117,9 +117,9 @@ def rank(
 
 
 def way_of(node: Node, name: str) -> list[tuple[Apply, int]]:
-    """Return the operations from a name up to the root, each with the argument it comes in by.
+    """Return the operations from a name up to the root, each with the index of its argument.
 
-    Where the name does not occur, from the first leaf that is no constant.
+    If the name does not occur, the path starts at the first leaf that is not a constant.
     """
     found = _path(node, Name(name))
     if found is None:
@@ -140,17 +140,17 @@ def _path(node: Node, leaf: Node) -> list[tuple[Apply, int]] | None:
 
 
 def leaf_of(node: Node, way: Sequence[tuple[Apply, int]]) -> Node:
-    """Start of a path: the argument by which its first operation is entered."""
+    """Start of a path: the argument of its first operation that lies on it."""
     return way[0][0].arguments[way[0][1]] if way else node
 
 
 def flows(node: Node) -> bool:
-    """Whether an expression has a wire: constants and parameters are written in their box."""
+    """Whether an expression has a wire: constants and parameters are written inside a box."""
     return any(not is_parameter(name) for name in names_in(node))
 
 
 def _elementwise(node: Node) -> bool:
-    """Whether an expression reads nothing of the bus and multiplies no matrix."""
+    """Whether an expression does not read the bus and has no matrix product."""
     match node:
         case Name(name):
             return name not in ("x", "h_prev")
@@ -160,7 +160,7 @@ def _elementwise(node: Node) -> bool:
 
 
 def depth_of(node: Node) -> int:
-    """Number of operations stacked above each other."""
+    """Number of nested operations."""
     if isinstance(node, Apply):
         return 1 + max((depth_of(each) for each in node.arguments), default=0)
     return 0
@@ -170,7 +170,7 @@ _SIGNS = {"*": "×", "+": "+", "-": "−", "/": "÷", "neg": "−"}
 
 
 def face_of(node: Node, spine: int) -> tuple[str, str]:
-    """Label of an operation, and the kind of its box."""
+    """Label of an operation and the kind of its box."""
     if not isinstance(node, Apply):  # a parameter alone
         return write(node, UNICODE), "function"
     if node.function == "@":

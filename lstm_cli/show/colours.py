@@ -1,7 +1,7 @@
-"""Which colour a number has, in every picture: page, circuit, heat strip, terminal.
+"""The colours of numbers in every picture: page, circuit, heat strip, terminal.
 
-Two ramps that people with any colour vision can read, also in grey: a share from 0 (dark) to 1
-(light), and a number with a sign, blue below zero and orange above it.
+Two colour ramps that work for all kinds of colour vision and in grey: one for fractions from 0
+(dark) to 1 (light), and one for signed numbers, blue below zero and orange above.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lstm_cli.base.arrays import Array
 # Cividis (Nuñez, Anderton & Renslow 2018, doi 10.1371/journal.pone.0199239), nine of its colours.
 SHARE = ("#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958",
          "#fee838")  # fmt: skip
-# Between ColorBrewer's Blues and Oranges (colorbrewer2.org), both marked safe for the colour blind.
+# From ColorBrewer's Blues to Oranges (colorbrewer2.org), both marked as colour-blind safe.
 SIGNED = ("#08306b", "#2171b5", "#6baed6", "#c6dbef", "#f7f7f7", "#fdd0a2", "#fd8d3c", "#d94801",
           "#7f2704")  # fmt: skip
 RAMPS: dict[str, tuple[str, ...]] = {"share": SHARE, "signed": SIGNED}
@@ -28,15 +28,15 @@ Rgb: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Scale:
-    """Which ramp a symbol's numbers take, and the numbers at its two ends."""
+    """The colour ramp of a symbol's numbers, and the numbers at its two ends."""
 
     ramp: str
     low: float
     high: float
 
     def place(self, value: float) -> float:
-        """Position of a number on the colour ramp, 0 … 1; outside it takes the nearest end."""
-        # In halves, since the width of a scale may be more than the largest float.
+        """Position of a number on the colour ramp, from 0 to 1, clipped to the ends."""
+        # Halved, since the width of a scale may exceed the largest float.
         share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
         return min(1.0, max(0.0, share))
 
@@ -48,7 +48,7 @@ class Scale:
 
 
 def mix(ramp: Sequence[str], place: float) -> Rgb:
-    """Return the colour at 0 … 1 of a ramp, between its two nearest."""
+    """Interpolate a ramp at a position from 0 to 1."""
     at = place * (len(ramp) - 1)
     left = min(int(at), len(ramp) - 2)
     one, other = rgb(ramp[left]), rgb(ramp[left + 1])
@@ -57,18 +57,18 @@ def mix(ramp: Sequence[str], place: float) -> Rgb:
 
 
 def rgb(colour: str) -> Rgb:
-    """Return the three parts of `#rrggbb`."""
+    """Return the three components of `#rrggbb`."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-# What has a sign by its nature, also where a run happens to show none.
+# Signed by nature, even if a run happens to have no negative values.
 _SIGNED = ("x", "h_prev", "c_prev", "g", "c", "h")
 
 
 def scale_of(values: Array, symbol: str = "") -> Scale:
-    """Return the scale of all of a symbol's numbers: 0 … 1 for shares, -1 … 1 for signed ones.
+    """Return the scale of a symbol's numbers: 0 … 1 for fractions, -1 … 1 for signed numbers.
 
-    Gates of any run so have the same colours; beyond that the largest number sets both ends.
+    Gates thus have the same colours in every run; if numbers go beyond, the largest sets the ends.
     """
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -80,7 +80,7 @@ def scale_of(values: Array, symbol: str = "") -> Scale:
 
 
 def ink_on(colour: str) -> str:
-    """Return black or white, whichever is better read on a colour (WCAG 2.1 relative luminance)."""
+    """Return black or white, whichever is more legible on a colour (WCAG 2.1 luminance)."""
     linear = [
         c / 12.92 if (c := part / 255) <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
         for part in rgb(colour)

@@ -1,4 +1,4 @@
-"""How trees of scalars are written, in any style, as a person would on paper."""
+"""Writing of scalar trees in any style, as a person would write them on paper."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True, eq=False)
 class Hand:
-    """Writes trees of scalars; with `names`, every number that has a name by it."""
+    """Writes scalar trees; with `names`, every named number by its name."""
 
     style: Style
     digits: int
     names: bool = False
 
     def text(self, scalar: Scalar) -> str:
-        """Return a tree as text."""
+        """Return the text of a tree."""
         return self._write(scalar)[0]
 
     def number(self, value: float) -> tuple[str, int]:
-        """Return a number's text and how tightly it binds: −1 loosely, 2·10⁻⁵ as a product."""
+        """Return a number's text and its precedence: −1 binds loosely, 2·10⁻⁵ like a product."""
         text = shortest(value) if self.names else decimals(value, self.digits)
         mantissa, _, power = text.partition("e")
         level = _NEGATIVE if text.startswith("-") else _PRODUCT if power else _ATOM
@@ -68,7 +68,7 @@ class Hand:
         return text if own >= level else f"({text})"
 
     def _factor(self, scalar: Scalar) -> str:
-        """Return a left factor: −1 and 2·10⁻⁵ stand in parentheses."""
+        """Return a left factor: −1 and 2·10⁻⁵ are put in parentheses."""
         return self._side(scalar, _ATOM if isinstance(scalar, Known) else _PRODUCT)
 
     def _quotient(self, left: Scalar, right: Scalar) -> tuple[str, int]:
@@ -78,7 +78,7 @@ class Hand:
         return self._factor(left) + sign + self._side(right, _ATOM), _PRODUCT
 
     def _added(self, sign: str, scalar: Scalar) -> str:
-        """Return a summand with its sign; a negative number that is added is taken off."""
+        """Return a summand with its sign; adding a negative number becomes a subtraction."""
         text, level = self._write(scalar)
         minus = self.style.operators["neg"]
         if sign == "+" and text.startswith(minus) and isinstance(scalar, Known | Dot):
@@ -107,6 +107,6 @@ class Hand:
         rest = self.number(dot.rest)[0]
         what = f"{dot.more} more term{'s' * (dot.more > 1)}"
         if self.style is LATEX:
-            # In braces of its own, or TeX takes the sign behind it for that of a number.
+            # In braces, or TeX would set the operator after it as a sign.
             return rf"{{\underbrace{{{rest}}}_{{{self._words(what)}}}}}"
         return f"({what}: {rest})"

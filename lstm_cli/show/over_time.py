@@ -1,4 +1,4 @@
-"""A run over time, before it is drawn: which symbols, units and steps, and what must be said.
+"""A run over time, before it is drawn: the symbols, units and steps, and the notes on them.
 
 Shared by the picture (`pictures`) and the strip on a terminal (`strip`), so that both show the
 same numbers in the same colours.
@@ -29,7 +29,7 @@ from lstm_cli.show.rows import (
 )
 
 USUAL = ("f", "i", "g", "o", "c", "h")
-# A table of the reader's own with no more rows than this is shown whole.
+# A custom table with at most this many rows is shown in full.
 FEW_ROWS = 8
 
 
@@ -41,14 +41,14 @@ class Course:
         layer: its number, from 0.
         direction: "forward" or "backward".
         symbol: as in the table.
-        label: what it is called; foreign text where the table is a reader's own.
+        label: its description; foreign text for a custom table.
         values: `(T, n)` at the chosen steps and units.
-        units: the numbers of the n units.
+        units: numbers of the n units.
         steps: the T input times, counted from 1.
-        scale: the colours of all of the symbol's numbers in the run.
-        of: how many units there are.
-        chosen_for: the symbol by whose course the units were chosen, "" where all are shown or the
-            reader chose.
+        scale: colour scale over all of the symbol's values in the run.
+        of: total number of units.
+        chosen_for: the symbol whose movement chose the units; "" if all are shown or the user
+            chose.
     """
 
     layer: int
@@ -66,22 +66,23 @@ class Course:
 def courses(
     trace: Trace, view: View, symbols: Sequence[str] = (), *, most: int = 0, fewer: int = 0
 ) -> list[Course]:
-    """Courses to draw of a run: by layer, direction, then symbol.
+    """Courses of a run to draw, by layer, direction, then symbol.
 
     Args:
         trace: a run of one sequence.
-        view: its units and steps are kept to.
-        symbols: rows or inputs; () is the gates and states that the cell has.
-        most: units that fit; 0 is any number. Beyond it those that move most are taken.
-        fewer: how many are then taken; 0 is `most`.
+        view: selects units and steps.
+        symbols: rows or inputs; () means the cell's gates and states.
+        most: maximum number of units, 0 for no limit; if there are more, those that move most are
+            taken.
+        fewer: how many are then taken; 0 means `most`.
 
     Raises:
         InputError: the run has batch axes.
-        UsageError: a symbol that no layer has, units or steps that do not exist.
+        UsageError: no layer has the symbol, or units or steps do not exist.
     """
     if trace.layers[0].values["h"].ndim != 2:
         raise InputError(
-            "a run of many samples has no one course over time",
+            "a run of many samples has no single course over time",
             where=f"{trace.layers[0].values['h'].shape[0]} samples",
             hint="draw one at a time: --sample 0, or run(model, x[0])",
         )
@@ -95,18 +96,18 @@ def courses(
         for symbol in wanted
         if symbol in each.values
     ]
-    drawn = [each for each in every if each.units]  # h has fewer units where it is projected
+    drawn = [each for each in every if each.units]  # h has fewer units if it is projected
     if not drawn:
         raise UsageError(
-            f"{', '.join(wanted)}: no such units", where="--unit", hint="lower numbers, or all"
+            f"{', '.join(wanted)}: no such units", where="--unit", hint="use lower numbers, or all"
         )
     return drawn
 
 
 def shown_symbols(trace: Trace, asked: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the symbols asked for, else gates and states in the order of the table.
+    """Return the requested symbols, or the gates and states in table order.
 
-    A table with gates of other names is shown whole where it is small.
+    A table whose gates have other names is shown in full if it is small.
 
     Raises:
         UsageError: no layer has such a row or input.
@@ -138,11 +139,11 @@ def _course(
 ) -> Course:
     whole = each.values[symbol]
     size, by = whole.shape[-1], ""
-    # x has inputs, not units: --unit does not choose among them.
+    # x has inputs, not units: --unit does not apply to it.
     given = bool(view.units) and symbol != "x"
     units = chosen_units(view, size) if given else list(range(size))
     if limits[0] and len(units) > limits[0] and not given:
-        # One choice for all gates and layers, so that a line can be followed through them.
+        # The same units for all gates and layers, so that a unit can be followed through them.
         alike = [s for s in ("c", "h") if each.values[s].shape[-1] == size and symbol != "x"]
         by = (*alike, symbol)[0]
         there = [other.values[by] for other in trace.layers if by in other.values]
@@ -155,9 +156,9 @@ def _course(
 
 
 def busiest(runs: Iterable[Array], count: int) -> list[int]:
-    """Return the `count` units that move most over time in any of `runs (T, n)`, in their order.
+    """Return the `count` units that move most over time in any of `runs (T, n)`, in order.
 
-    Of one step: those that are largest.
+    For a single step, the largest ones.
     """
     moved = np.max([_movement(values) for values in runs], axis=0)
     order = np.argsort(-moved, kind="stable")[:count]
@@ -171,22 +172,22 @@ def _movement(values: Array) -> Array:
 
 
 def binned(values: Array, most: int) -> tuple[Array, int]:
-    """Return `values (T, n)` as at most `most` means of neighbouring steps, and how many a mean."""
+    """Average `values (T, n)` into at most `most` bins of steps; also return the size of a bin."""
     size = -(-len(values) // most)
     if size == 1:
         return values, 1
     starts = np.arange(0, len(values), size)
     counts = np.diff([*starts, len(values)])
-    with np.errstate(all="ignore"):  # what is not finite stays so, and has a colour of its own
+    with np.errstate(all="ignore"):  # non-finite values stay so, and have their own colour
         return np.add.reduceat(values, starts, axis=0) / counts[:, None], size
 
 
 def notes(drawn: Iterable[Course], size: int, style: Style = UNICODE) -> list[str]:
-    """Notes on a drawing: units left out, steps averaged together.
+    """Notes on a drawing: units left out, steps averaged.
 
     Args:
-        drawn: all that is drawn.
-        size: how many steps a column is the mean of.
+        drawn: the courses drawn.
+        size: how many steps each column averages.
         style: how symbols are written.
     """
     said = [f"each column is the mean of {size} steps"] if size > 1 else []
@@ -200,7 +201,7 @@ def notes(drawn: Iterable[Course], size: int, style: Style = UNICODE) -> list[st
 
 
 def by_scale(drawn: Iterable[Course]) -> dict[Scale, list[str]]:
-    """Return each scale used with the symbols that use it."""
+    """Return scale -> the symbols that use it."""
     used: dict[Scale, list[str]] = {}
     for each in drawn:
         if each.symbol not in used.setdefault(each.scale, []):
@@ -209,14 +210,14 @@ def by_scale(drawn: Iterable[Course]) -> dict[Scale, list[str]]:
 
 
 def short(value: float) -> str:
-    """Return a number of at most three digits, for the end of a scale."""
+    """Format a number to at most three digits, for the end of a scale."""
     return typeset(significant(value))
 
 
 def ticks(labels: Sequence[int], most: int) -> list[int]:
-    """Return the places in `labels`, rising whole numbers, of at most some `most` ticks.
+    """Return the positions of about `most` ticks in `labels`, increasing integers.
 
-    The first label and round ones: 1, 50, 100, …; of a few, all.
+    They are at the first label and round ones: 1, 50, 100, …; or all, if there are few.
     """
     if len(labels) <= most:
         return list(range(len(labels)))
@@ -230,6 +231,6 @@ def ticks(labels: Sequence[int], most: int) -> list[int]:
 
 
 def _round_up(number: int) -> int:
-    """Return the number, or the next of 1, 2, 5, 10, 20, 50 and so on."""
+    """Round a number up to the next of 1, 2, 5, 10, 20, 50 and so on."""
     tens = int(10 ** (len(str(number)) - 1))
     return next(f * tens for f in (1, 2, 5, 10) if f * tens >= number)

@@ -1,4 +1,4 @@
-"""From one stage of a working to the next: what can be computed at a look is, deepest first."""
+"""From one stage of the worked arithmetic to the next: easy parts are computed, deepest first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lstm_cli.cell.equations import (
 from lstm_cli.show.scalars import Applied, Dot, Known, Scalar, Textbook
 
 _ARITHMETIC = ("+", "-", "*", "/", "neg")
-_PICKS = ("min", "max")  # one look tells their value, however deep they are nested
+_PICKS = ("min", "max")  # easy to evaluate, however deeply nested
 
 
 def _value(scalar: Scalar) -> float:
@@ -34,9 +34,9 @@ def _value(scalar: Scalar) -> float:
 
 
 def reduced(scalar: Scalar) -> Scalar:
-    """Return the next stage: what can be computed at a look is, deepest first.
+    """Return the next stage: parts that are easy to compute are, deepest first.
 
-    Sums of several true products keep the products for a stage of their own.
+    Sums of several nontrivial products first get a stage in which only the products are computed.
     """
     match scalar:
         case Known():
@@ -57,7 +57,7 @@ def reduced(scalar: Scalar) -> Scalar:
 
 
 def _with_parts(scalar: Dot | Applied) -> Scalar:
-    """Return arithmetic with those of its parts reduced that are not plain arithmetic."""
+    """Reduce those parts of an arithmetic expression that are not plain arithmetic."""
     parts = scalar.terms if isinstance(scalar, Dot) else scalar.arguments
     done = tuple(each if _is_plain(each) else reduced(each) for each in parts)
     if isinstance(scalar, Dot):
@@ -66,7 +66,7 @@ def _with_parts(scalar: Dot | Applied) -> Scalar:
 
 
 def _is_plain(scalar: Scalar) -> bool:
-    """Return whether a tree is numbers and arithmetic, and no function."""
+    """Whether a tree is only numbers and arithmetic, without functions."""
     match scalar:
         case Known():
             return True
@@ -96,7 +96,7 @@ def _summands(scalar: Scalar) -> Iterator[Scalar]:
 
 
 def _is_product(scalar: Scalar) -> bool:
-    """Return whether a summand takes work: 0.7·0.2 does, 1·0.2 and 0·0.2 do not."""
+    """Whether a summand is a nontrivial product: 0.7·0.2 is, 1·0.2 and 0·0.2 are not."""
     match scalar:
         case Applied(function, parts) if function in ("*", "/"):
             return not any(isinstance(p, Known) and p.value in (0, 1, -1) for p in parts)
@@ -104,7 +104,7 @@ def _is_product(scalar: Scalar) -> bool:
 
 
 def _multiplied(scalar: Scalar) -> Scalar:
-    """Return a sum with each of its products as a number."""
+    """Return a sum with each of its products computed."""
     match scalar:
         case Applied("+" | "-" as sign, sides):
             return Applied(sign, tuple(map(_multiplied, sides)))
@@ -114,7 +114,7 @@ def _multiplied(scalar: Scalar) -> Scalar:
 
 
 def _opened(scalar: Applied) -> Scalar:
-    """Return a function of numbers in its textbook form, or its body, or its value."""
+    """Replace a function of numbers by its textbook form, its body, or its value."""
     function = function_named(scalar.function)
     form = function.textbook or function.body
     if form is None:

@@ -1,4 +1,4 @@
-"""What a reader is shown of a run, before it takes a form: rows, chosen units and steps."""
+"""The parts of a run to show, independent of the output format: rows, chosen units and steps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Each = TypeVar("Each", bound=Placed)
 
 @record
 class Row:
-    """One named value of one step: symbol, what it is called, its equation, its numbers.
+    """One named value of one step: symbol, label, equation, numbers.
 
     `shown` and `equation` are in the style asked for; `equation` is "" for an input. `values`
     may be a matrix, which has names of its columns. What has no units of the layer stays whole.
@@ -79,15 +79,15 @@ class View:
     Attributes:
         notation: joined or split.
         digits: decimals in tables.
-        units: the chosen units as text, "" for all (or a summary where they are many).
-        at: the chosen steps as text, "" for what fits.
+        units: the chosen units as text, "" for all (or a summary if there are many).
+        at: the chosen steps as text, "" for those that fit.
         layer: the chosen layer, from 0; None for all.
         direction: the chosen direction, "" for both.
         symbols: the chosen rows and inputs, () for all.
         terms: how many products of a sum are worked out one by one.
-        widest: the size of the longest vector, out of which units are chosen; shorter ones show
-            those that they have.
-        target: the name of the file that it goes to, "" for stdout.
+        widest: the size of the longest vector, which bounds the choice of units; shorter vectors
+            show those units that they have.
+        target: the name of the output file, "" for stdout.
     """
 
     notation: Notation = "joined"
@@ -103,7 +103,7 @@ class View:
 
     @property
     def chooses(self) -> bool:
-        """Whether only some layers, directions or rows are shown."""
+        """Whether the view is limited to some layers, directions or rows."""
         return self.layer is not None or bool(self.direction or self.symbols)
 
     def covers(self, layer: int, direction: str) -> bool:
@@ -127,9 +127,9 @@ class StepRows:
     rows: tuple[Row, ...]
 
 
-@lru_cache(maxsize=64)  # a long run asks for the same rows at every step
+@lru_cache(maxsize=64)  # a long run needs the same rows at every step
 def equation_text(cell: Cell, style: Style, notation: Notation) -> dict[str, tuple[str, str]]:
-    """Return symbol -> (symbol, right side) as written in a style, for every row of a cell."""
+    """Return symbol -> (symbol, right-hand side) in a style, for every row of a cell."""
     return {row.symbol: write_equation(row, style, notation) for row in cell.equations}
 
 
@@ -188,7 +188,7 @@ def place_of(each: LayerTrace, t: int, trace: Trace) -> str:
 
 
 def definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
-    """Definitions of the cell's functions that a reader may not know."""
+    """Definitions of the cell's functions, except well-known ones."""
     return [text for name in cell.functions if (text := write_definition(name, style))]
 
 
@@ -209,7 +209,7 @@ def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
     ]
 
 
-# Units or steps as Python gives them.
+# Units or steps as Python arguments.
 Choice: TypeAlias = int | str | Iterable[int] | None
 
 
@@ -217,10 +217,10 @@ def view_from(
     unit: Choice, at: Choice, only: str | Iterable[str], layer: int | None, direction: str,
     notation: Notation, digits: int,
 ) -> View:  # fmt: skip
-    """Return the view that arguments of the names of the options describe, still to be checked.
+    """Make a view, not yet checked, from Python arguments named like the options.
 
     Raises:
-        UsageError: no address, or a part that is said twice.
+        UsageError: not an address, or a part given twice.
     """
     own = Address(layer, direction, units=_choice_text(unit), times=_choice_text(at))
     text = only if isinstance(only, str) else ",".join(only)
@@ -233,14 +233,14 @@ def view_from(
 
 
 def _choice_text(given: Choice) -> str:
-    """Return a choice as `--unit` and `--at` take it."""
+    """Return a choice in the syntax of `--unit` and `--at`."""
     if given is None or isinstance(given, str):
         return given or ""
     return ",".join(map(str, given)) if isinstance(given, Iterable) else str(given)
 
 
 def chosen_units(view: View, size: int) -> list[int]:
-    """Return the units of a vector of `size` that `--unit` leaves."""
+    """Return the units of a vector of `size` that `--unit` selects."""
     if not view.units:
         return list(range(size))
     units = choose(view.units, view.widest or size, "--unit")
@@ -280,17 +280,17 @@ def _numbers(row: Row, values: Array, units: Sequence[int], view: View) -> list[
 
 
 def strongest_unit(each: LayerTrace, t: int) -> int:
-    """Return the unit with the largest |h| at input time `t`: shown where none is chosen."""
+    """Return the unit with the largest |h| at input time `t`, shown if none is chosen."""
     return int(np.argmax(np.abs(each.values["h"][t - 1])))
 
 
 def chosen_values(symbol: str, values: Array, view: View) -> Array:
-    """Return the units that `--unit` leaves; x has inputs, not units, and stays whole."""
+    """Return the values of the selected units; x has inputs, not units, and is kept whole."""
     return values if symbol == "x" else values[..., chosen_units(view, values.shape[-1])]
 
 
 def checked_view(view: View, trace: Trace, *, gradients: bool = False) -> View:
-    """Return the view with its `widest`, once its choices are seen to fit the run.
+    """Check a view's choices against a run and return it with `widest` set.
 
     Args:
         view: the choices.
@@ -321,7 +321,7 @@ def widened(view: View, trace: Trace, *, gradients: bool = False) -> View:
 
 
 def shown_layers(trace: Trace, view: View) -> list[LayerTrace]:
-    """The layers and directions that are chosen, in the order of the run.
+    """Return the chosen layers and directions, in the order of the run.
 
     Raises:
         UsageError: the run has no such layer or direction.
@@ -347,17 +347,17 @@ def check_symbols(
     symbols: Iterable[str], trace: Trace, layers: Iterable[LayerTrace] = (), where: str = "--only",
     *, gradients: bool = False,
 ) -> None:  # fmt: skip
-    """Refuse symbols that the cell neither has nor computes.
+    """Check that the cell has or computes each of the symbols.
 
     Args:
         symbols: rows or inputs.
         trace: the run.
-        layers: those of the run in which they may be; () is all.
+        layers: the layers to look in; () means all.
         where: the option that names them, for the message.
         gradients: whether gradients of them and of parameters are meant, `d_` before or not.
 
     Raises:
-        UsageError: names the first, and what there is.
+        UsageError: names the first unknown one, and the known symbols.
     """
     rows = dict.fromkeys(s for each in layers or trace.layers for s in each.cell.symbols)
     parameters = dict.fromkeys(p for each in trace.layers for p in each.weights.arrays)
@@ -374,7 +374,7 @@ def check_symbols(
 
 
 def chosen_steps(view: View, trace: Trace) -> set[int]:
-    """Return the steps that `--at` leaves; all where it is not given."""
+    """Return the steps that `--at` selects; all if it is not given."""
     every = set(range(1, trace.steps + 1))
     return set(choose(view.at, trace.steps, "--at", first=1)) if view.at else every
 
@@ -407,7 +407,7 @@ def last_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tup
 
 
 def metadata(trace: Trace, notation: Notation, command: str, version: str) -> dict[str, Any]:
-    """Return the JSON members that stand before `steps`."""
+    """Return the JSON members that come before `steps`."""
     first = trace.model.first
     document: dict[str, Any] = {
         "schema": "lstm-step/1",

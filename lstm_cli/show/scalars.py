@@ -1,4 +1,4 @@
-"""A row of the cell's table at one unit: a tree of scalars, and how it is read off the row."""
+"""A row of the cell's table at one unit, as a tree of scalars."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import Apply, Name, Node, Number, evaluate
 from lstm_cli.cell.notation import Notation, Style, split, write_row
 
-# From so many on, products with a weight of zero, or with a zero to weigh, are told by their count.
+# If at least this many products have a weight of zero, or a factor of zero, they are just counted.
 GATHERED = 3
-# So many products of a sum are shown one by one, the largest; the others are counted and added up.
+# How many products of a sum, the largest, are shown one by one; the others are counted and summed.
 MOST_TERMS = 8
 
 
 @dataclass(frozen=True)
 class Known:
-    """A number; `shown` is its name, "" for a constant of the row and for what was computed."""
+    """A number; `shown` is its name, "" for a constant or a computed number."""
 
     value: float
     shown: str = ""
@@ -28,7 +28,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Applied:
-    """An operator or function of numbers."""
+    """An operator or function applied to numbers."""
 
     function: str
     arguments: tuple[Scalar, ...]
@@ -39,12 +39,12 @@ class Dot:
     """A row of a matrix times a vector.
 
     Attributes:
-        shown: the product as the row has it: "W_f[2] · [h_{t−1}, x_t]".
-        terms: the products that are shown, in order of their place.
-        zeros: how many more have a weight of zero.
-        idle: how many more weigh a zero.
-        more: how many others there are, and what they add up to.
-        rest: that sum.
+        shown: the product as written in the row: "W_f[2] · [h_{t−1}, x_t]".
+        terms: the products that are shown, in order.
+        zeros: how many products have a weight of zero.
+        idle: how many nonzero weights multiply a zero.
+        more: how many other products are not shown.
+        rest: the sum of these others.
     """
 
     shown: str
@@ -57,7 +57,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Textbook:
-    """A function's value in the form that a textbook has it in, which is only to be read."""
+    """A function's value in textbook form, for display only."""
 
     tree: Scalar
     value: float
@@ -68,7 +68,7 @@ Scalar: TypeAlias = Known | Applied | Dot | Textbook
 
 @dataclass(frozen=True, eq=False)
 class RowReader:
-    """Reads a row of the table at one unit."""
+    """Reads rows of the table at one unit."""
 
     known: Mapping[str, Array]
     style: Style
@@ -76,7 +76,7 @@ class RowReader:
     most_terms: int
 
     def at(self, node: Node, unit: int) -> Scalar:
-        """Return a vector's tree at one of its units."""
+        """Return the tree of a vector expression at one unit."""
         match node:
             case Number(value):
                 return Known(value)
@@ -98,7 +98,7 @@ class RowReader:
         raise AssertionError(unit)
 
     def _product(self, node: Node, row: Array, unit: int, matrix: str, vector: Node) -> Scalar:
-        """Return one dot product, or two where the notation gives `h_prev` a matrix of its own."""
+        """Return one dot product, or two if the notation gives `h_prev` a separate matrix."""
         halves = split(node) if self.notation == "split" else node
         match halves:
             case Apply("+", (Apply("@", (Name(w), x)), Apply("@", (Name(u), h)))):
@@ -114,7 +114,7 @@ class RowReader:
         zero = _gathered((row == 0) & np.isfinite(numbers))
         idle = _gathered((numbers == 0) & np.isfinite(row) & (row != 0))
         places = np.flatnonzero(~(zero | idle))
-        # What is not a number hides every other term: it counts as the largest.
+        # A nan hides every other term, so it counts as the largest.
         size = np.nan_to_num(np.abs(products[places]), nan=np.inf, posinf=np.inf)
         largest = np.sort(places[np.argsort(-size, kind="stable")[: self.most_terms]])
         left = np.setdiff1d(places, largest)
@@ -129,5 +129,5 @@ class RowReader:
 
 
 def _gathered(places: Array) -> Array:
-    """Return the places where they are many enough to be told by their count, else none."""
+    """Return the places if they are enough to be just counted, else none."""
     return places if places.sum() >= GATHERED else np.zeros_like(places)

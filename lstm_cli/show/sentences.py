@@ -1,7 +1,7 @@
-"""Sentences on what each gate did in a step, from its own numbers: to all units, or to one.
+"""Sentences about what each gate did in a step, from its numbers: in all units, or in one.
 
-What a row does is read off the table (`roles`), never off its letter: what multiplies c_prev in c
-keeps, 1 less a value drops. A row whose part is not plain has no sentence.
+What a row does follows from the table (`roles`), never from its letter: what multiplies c_prev in
+c keeps it, and 1 minus a value drops it. A row without a clear role has no sentence.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from lstm_cli.cell.notation import LATEX, UNICODE, Style, write
 from lstm_cli.cell.roles import Role, roles_of
 
 Values = Mapping[str, Array]
-LONGEST_NAME = 24  # a label that is a sentence is no name
+LONGEST_NAME = 24  # a longer label is a sentence, not a name
 DIGITS = 4  # a sentence rounds more than the arithmetic above it
 
-# What a value does with its share of the partner, and what 1 less the value leaves undone.
+# What a value does with its share of the partner, and what it does as 1 minus the value.
 VERBS: Mapping[str, tuple[str, str]] = {
     "keep": ("keeps", "drops"),
     "write": ("lets in", "keeps out"),
@@ -32,14 +32,14 @@ VERBS: Mapping[str, tuple[str, str]] = {
 
 
 def sentences(cell: Cell, values: Values, style: Style = UNICODE) -> list[tuple[str, str]]:
-    """Return (name, sentence) for each row of a cell that has a part in c or h, then for c and h.
+    """Return (name, sentence) for each row of a cell with a role in c or h, then for c and h.
 
     Args:
         cell: the table.
-        values: symbol -> `(n,)` of one step, inputs included. Units that are not finite are the
-            most of nothing; a gate of such units alone has no sentence. Only a cell state that
-            becomes such is told of.
-        style: how a row without a label is named.
+        values: symbol -> `(n,)` of one step, inputs included. Non-finite units are never named as
+            extremes, and a gate without finite units has no sentence. Only a cell state that
+            becomes non-finite is reported.
+        style: how to write the name of a row without a label.
     """
     said = [
         (name_of(cell, symbol, style), _told(cell, role, values[symbol], values, style))
@@ -53,7 +53,7 @@ def sentences(cell: Cell, values: Values, style: Style = UNICODE) -> list[tuple[
 
 
 def name_of(cell: Cell, symbol: str, style: Style) -> str:
-    """Name of a row: its label where that is short, else its symbol."""
+    """Name of a row: its label if short, else its symbol."""
     label = cell[symbol].label
     if label == LSTM["g"].label:
         return "candidate"
@@ -61,7 +61,7 @@ def name_of(cell: Cell, symbol: str, style: Style) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as `69 %`, with more digits near 0 and 1; only 1 itself is `100 %`."""
+    """Format a fraction as `69 %`, with more digits near 0 and 1; only 1 itself is `100 %`."""
     if 0.005 <= abs(share) < 0.995:
         return f"{fixed(100 * share, 0)} %"
     text = significant(100 * share, 4 if 0.995 <= share < 1.005 else 3)
@@ -73,12 +73,13 @@ def _extremes(array: Array) -> tuple[int, int]:
     return int(np.nanargmax(finite)), int(np.nanargmin(finite))
 
 
-def _range(share: Array, most: str, least: str) -> str:
+def _shares(verb: str, share: Array, of: str) -> str:
     high, low = _extremes(share)
     if np.all(share == share[high]):
-        return f"{percent(share[high])} in every unit" if len(share) > 1 else percent(share[high])
-    return f"{most} in unit {high} ({percent(share[high])}), {least} in unit {low} " \
-        f"({percent(share[low])})"  # fmt: skip
+        everywhere = " in every unit" if len(share) > 1 else ""
+        return f"{verb} {percent(share[high])} of {of}{everywhere}"
+    return f"{verb} the largest share of {of} in unit {high} ({percent(share[high])}), " \
+        f"the smallest in unit {low} ({percent(share[low])})"  # fmt: skip
 
 
 def _told(cell: Cell, role: Role, own: Array, values: Values, style: Style) -> str:
@@ -90,21 +91,21 @@ def _told(cell: Cell, role: Role, own: Array, values: Values, style: Style) -> s
     if finite.min() < 0 or finite.max() > 1:
         return _multiplies(1 - own if role.rest else own, of)
     verb = VERBS[role.deed][role.rest]
-    text = f"of {of}, {verb} " + _range(own, "most", "least")
+    text = _shares(verb, own, of)
     if role.deed == "keep" and not np.any(values["c_prev"]):
         text += f"; but that state is zero: there is nothing to {verb.removesuffix('s')} yet"
     return text
 
 
 def _multiplies(factor: Array, of: str) -> str:
-    """Tell of a factor that is no share: a gate without a sigmoid."""
+    """Describe a factor outside 0 to 1: a gate without a sigmoid."""
     high, low = _extremes(factor)
     text = f"multiplies {of} by {significant(factor[high], 4)} in unit {high}"
     return text if high == low else f"{text}, by {significant(factor[low], 4)} in unit {low}"
 
 
 def in_words(cell: Cell, node: Node, style: Style) -> str:
-    """Return an expression as a sentence has it: "the candidate", "tanh(f_t)"."""
+    """Return an expression as it appears in a sentence: "the candidate", "tanh(f_t)"."""
     if isinstance(node, Name) and node.id in cell.symbols:
         name = name_of(cell, node.id, style)
         return name if name == style.name(node.id) else f"the {name}"
@@ -121,7 +122,7 @@ def _proposes(own: Array, gate: str) -> str:
 
 
 def _cell(values: Values) -> str:
-    with np.errstate(invalid="ignore"):  # inf that stays inf has not changed
+    with np.errstate(invalid="ignore"):  # inf that remains inf has not changed
         change = np.where(values["c"] == values["c_prev"], 0.0, values["c"] - values["c_prev"])
     unit = int(np.argmax(np.abs(change)))
     if not np.any(change):
@@ -137,13 +138,13 @@ def _hidden(values: Values) -> str:
 
 @record
 class Teller:
-    """Makes the sentences on one unit of one step.
+    """Makes the sentences about one unit of one step.
 
     Attributes:
         cell: the table.
-        known: every name that a row may use -> its array; vectors `(n,)`.
+        known: every name that a row may use -> its array; vectors are `(n,)`.
         unit: the unit, from 0.
-        style: how numbers and names are written; in LaTeX they stand between dollar signs.
+        style: how numbers and names are written; in LaTeX they are put between dollar signs.
     """
 
     cell: Cell
@@ -152,7 +153,7 @@ class Teller:
     style: Style
 
     def say(self, symbol: str) -> str:
-        """Return the sentence on a row, "" where there is none or a number is not finite."""
+        """Return the sentence about a row; "" if there is none or a number is not finite."""
         if symbol not in self.cell.symbols or not self._has(symbol):
             return ""
         with np.errstate(all="ignore"):
@@ -170,7 +171,7 @@ class Teller:
         return self.unit < len(vector) and math.isfinite(vector[self.unit])
 
     def _scales(self, symbol: str, role: Role) -> str:
-        """Say what a factor does to its partner; of 1 less a factor, what it takes away."""
+        """Say what a factor does to its partner or, for 1 minus a factor, what it takes away."""
         verb = (
             "writes" if (role.deed, role.rest) == ("write", False) else VERBS[role.deed][role.rest]
         )
@@ -185,7 +186,7 @@ class Teller:
         return self._part(verb, share, self._whole(role, value), value) + tail * bool(role.mixed)
 
     def _whole(self, role: Role, value: float) -> str:
-        """Name what a share is taken of, with its number."""
+        """Name the value of which a share is taken, with its number."""
         number = self._number(value)
         if role.deed == "keep":
             return f"the old {number}"
@@ -215,7 +216,7 @@ class Teller:
         return f"{self._number(self._at('h'))} goes out" + ", and in again at the next step" * read
 
     def _part(self, verb: str, share: float, what: str, value: float) -> str:
-        """Return `keeps 69 % of …, that is …`; a factor that is no share multiplies."""
+        """Return `keeps 69 % of …, that is …`, or a product if the factor is outside 0 to 1."""
         result = f", that is {self._number(share * value)}"
         if not 0 <= share <= 1:
             return f"{verb} {what} times {self._number(share)}{result}"
@@ -229,7 +230,7 @@ class Teller:
         return float(self.known[name][self.unit])
 
     def _number(self, value: float) -> str:
-        from lstm_cli.show.hand import Hand  # a plain table has no need of it
+        from lstm_cli.show.hand import Hand  # not needed for a plain table
 
         return self._math(Hand(self.style, DIGITS).number(value)[0])
 

@@ -1,6 +1,6 @@
-"""A page of text, numbers and tables in four kinds: plain text, Markdown, LaTeX, HTML.
+"""Writers of text, numbers and tables in four formats: plain text, Markdown, LaTeX, HTML.
 
-A `Writer` gives each part of a page as text; what is on the page is decided elsewhere.
+A `Writer` turns each part of a page into text; the content of the page is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ WIDTH = 80
 
 
 class Writer(Protocol):
-    """How a page is written in one kind of text."""
+    """Writes a page in one format."""
 
     style: Style
     blank: str
-    width: int  # of lines of plain text; the others have none
-    wraps_cells: bool  # whether what shows a table breaks its cells
+    width: int  # line width of plain text; unused by the others
+    wraps_cells: bool  # whether table cells wrap when displayed
 
     def begin(self, title: str) -> str:
-        """Opening of a page; its title may be ""."""
+        """Start of a page; its title may be ""."""
         ...
 
     def end(self) -> str:
@@ -43,46 +43,46 @@ class Writer(Protocol):
         ...
 
     def paragraph(self, text: str) -> str:
-        """Return a paragraph; what is foreign in it has been escaped."""
+        """Return a paragraph; foreign text in it must already be escaped."""
         ...
 
     def math(self, text: str) -> str:
-        """Return a symbol or an equation, written in the writer's style, for running text."""
+        """Return inline mathematics: a symbol or an equation in the writer's style."""
         ...
 
     def code(self, text: str | Foreign) -> str:
-        """Shell input, set in running text."""
+        """Return inline code."""
         ...
 
     def verbatim(self, text: str) -> str:
-        """Return lines that are to stand as they are: a drawing."""
+        """Return preformatted lines, such as a drawing."""
         ...
 
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
-        """Return a list: what each is called, and what is said of it; ready for the format."""
+        """Return a description list of (name, text), both already in the writer's format."""
         ...
 
     def escape(self, text: str | Foreign) -> str:
-        """Return foreign text that means nothing to the writer's format."""
+        """Escape foreign text for the writer's format."""
         ...
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
-        """Return vectors and matrices with their names, those of one line together."""
+        """Return named vectors and matrices, several on a line if they fit."""
         ...
 
     def equations(self, rows: Sequence[tuple[str, str]]) -> str:
-        """Return equations, each with what it is called."""
+        """Return equations, given as (label, equation)."""
         ...
 
     def table(
         self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
     ) -> str:
-        """Table, its cells ready for the format.
+        """Return a table; its cells are already in the writer's format.
 
         Args:
-            head: what stands above each column; all "" for none.
+            head: column headings; all "" for none.
             rows: the cells.
-            right: which columns stand to the right; else all but the first two.
+            right: which columns are right-aligned; by default, all but the first two.
         """
         ...
 
@@ -104,7 +104,7 @@ class Writer(Protocol):
         ...
 
     def page_break(self) -> str:
-        """Page break."""
+        """Return a page break."""
         ...
 
 
@@ -124,7 +124,7 @@ def _value_table(
 
 
 def number_texts(array: Array) -> list[list[str]]:
-    """Return the shortest texts of numbers, as rows; 0.3 for the sum 0.30000000000000004."""
+    """Format numbers as briefly as possible, by rows; 0.3 for the sum 0.30000000000000004."""
     neat = np.round(array, 12)
     noise = np.abs(neat - array) <= 4 * np.finfo(float).eps * np.maximum(1.0, np.abs(array))
     rows = plain_list(np.atleast_2d(np.where(noise, neat, array)))
@@ -132,7 +132,7 @@ def number_texts(array: Array) -> list[list[str]]:
 
 
 class _TextWriter:
-    """Plain Unicode text, at most `WIDTH` wide where words are."""
+    """Plain Unicode text, with prose wrapped at `WIDTH`."""
 
     style = UNICODE
     blank = "_________"
@@ -202,19 +202,19 @@ class _TextWriter:
 
 
 def _numbers_right(head: Sequence[str]) -> list[bool]:
-    """The columns behind the first two, which are words: numbers."""
+    """Right-align the columns after the first two: those are words, the rest numbers."""
     return [place > 1 for place in range(len(head))]
 
 
 def _indented(text: str, width: int, by: int) -> str:
-    """Return a paragraph with spaces before its lines, two more where it goes on."""
+    """Indent a paragraph, its continuation lines by two more spaces."""
     lead = " " * by
     return textwrap.fill(text, width, initial_indent=lead, subsequent_indent=lead + "  ",
                          break_on_hyphens=False, break_long_words=False) + "\n"  # fmt: skip
 
 
 def _padded(text: str, width: int) -> str:
-    """Return a text with spaces behind it; a letter and its accent take one column."""
+    """Pad a text on the right; a letter and its combining accent take one column."""
     return text + " " * (width - cell_len(text))
 
 
@@ -223,7 +223,7 @@ def _pushed(text: str, width: int) -> str:
 
 
 def _matrix_text(name: str, array: Array) -> str:
-    """Return `x = [1, 2]`, or the rows of a matrix under each other."""
+    """Return `x = [1, 2]`, or a matrix with one row per line."""
     rows = number_texts(array)
     if array.ndim == 1:
         return f"{name} = [{', '.join(rows[0])}]"
@@ -237,7 +237,7 @@ def _matrix_text(name: str, array: Array) -> str:
 
 
 class _MarkdownWriter(_TextWriter):
-    """Markdown that reads the same where nothing renders it: equations and matrices are code."""
+    """Markdown that is also readable unrendered: equations and matrices are code."""
 
     wraps_cells = True
 
@@ -305,7 +305,7 @@ _LATEX_HEAD = r"""\documentclass[11pt]{article}
 \begin{document}
 \abovedisplayskip=4pt \belowdisplayskip=4pt
 """
-# A letter for a letter, so that a drawing keeps its columns (none has ±); the rest turns into `?`.
+# One character for one, so that a drawing keeps its columns (none has ±); the rest becomes `?`.
 _ASCII = str.maketrans(
     dict.fromkeys("─═", "-") | dict.fromkeys("│┤├", "|") | dict.fromkeys("┌┐└┘┬┴┼╭╮╯╰", "+")
     | {"▶": ">", "◀": "<", "▲": "^", "▼": "v", "→": ">", "←": "<", "●": "o", "╱": "/", "╲": "\\",
@@ -314,16 +314,16 @@ _ASCII = str.maketrans(
 
 
 def in_ascii(drawing: str) -> str:
-    """Return a drawing in ASCII, every column where it was; C̃ is g, as in plain equations."""
+    """Return a drawing in ASCII with its columns kept; C̃ becomes g, as in plain equations."""
     return drawing.replace("C\u0303", "g").translate(_ASCII).encode("ascii", "replace").decode()
 
 
-# So many columns of matrices stand beside each other on the page.
+# How many matrix columns fit side by side on the page.
 COLUMNS_A_LINE = 17
 
 
 class _LatexWriter:
-    """A LaTeX document of its own, with amsmath and nothing else that may be missing."""
+    """A standalone LaTeX document that needs no package besides amsmath."""
 
     style = LATEX
     blank = r"\underline{\hspace{1.7cm}}"
@@ -406,7 +406,7 @@ class _LatexWriter:
 
 
 def _bmatrix(name: str, array: Array) -> str:
-    """Return a matrix; a vector stands upright."""
+    """Return a matrix; a vector becomes a column."""
     rows = number_texts(array if array.ndim > 1 else array[:, None])
     body = r" \\ ".join(" & ".join(latex_number(n) for n in row) for row in rows)
     return f"{name} = \\begin{{bmatrix}} {body} \\end{{bmatrix}}"
@@ -432,7 +432,7 @@ dt {{ font-weight: 600 }}
 
 
 class _HtmlWriter:
-    """A page of its own: no script, nothing fetched, light and dark."""
+    """A standalone page without scripts or external resources, for light and dark themes."""
 
     style = UNICODE
     blank = "_________"

@@ -1,6 +1,6 @@
-"""Steps worked out for a reader, before they take a form: vectors, gates, sentences.
+"""Worked-out steps, independent of the output format: vectors, gates, sentences.
 
-The rows come gate by gate, each pre-activation right before what it feeds, whatever the table.
+Rows are ordered gate by gate, each pre-activation right before its gate, whatever the table order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lstm_cli.show.sentences import Teller
 
 @dataclass(frozen=True, eq=False)
 class JoinedVector:
-    """A vector that a row multiplies: its name, and the parts that are joined in it."""
+    """A vector that a row multiplies by a matrix: its name, and the parts concatenated in it."""
 
     shown: str
     parts: tuple[tuple[str, Array], ...]
@@ -30,7 +30,7 @@ class JoinedVector:
 
 @dataclass(frozen=True, eq=False)
 class WorkedGroup:
-    """A gate or a state: what it is called, the vectors it needs, its rows, its sentence."""
+    """A gate or a state: its name, the vectors it needs, its rows, its sentence."""
 
     symbol: str
     label: str
@@ -41,7 +41,7 @@ class WorkedGroup:
 
 @dataclass(frozen=True, eq=False)
 class UnitWork:
-    """One unit of one step; `missing` are rows that have no such unit, with their sizes."""
+    """One unit of one step; `missing` holds the rows without such a unit, and their sizes."""
 
     unit: int
     groups: tuple[WorkedGroup, ...]
@@ -60,10 +60,10 @@ class StepWork:
 
 
 def worked(trace: Trace, view: View, style: Style) -> Iterator[StepWork]:
-    """Yield the chosen steps worked out, by layer, direction, then t.
+    """Work out the chosen steps, by layer, direction, then t.
 
     Raises:
-        UsageError: no such unit, step or symbol; before the first is yielded.
+        UsageError: no such unit, step or symbol; raised before the first step is yielded.
     """
     check(trace, view)
     for each in shown_layers(trace, view):
@@ -72,7 +72,7 @@ def worked(trace: Trace, view: View, style: Style) -> Iterator[StepWork]:
 
 
 def check(trace: Trace, view: View) -> None:
-    """Refuse what does not exist in the run.
+    """Check that the chosen units, steps and symbols exist in the run.
 
     Raises:
         UsageError: no such unit, step or symbol.
@@ -80,7 +80,7 @@ def check(trace: Trace, view: View) -> None:
     layers = shown_layers(trace, view)
     known = list(dict.fromkeys(s for each in layers for s in each.cell.symbols))
     for symbol in view.symbols:
-        if symbol not in known:  # an input has no arithmetic
+        if symbol not in known:  # an input has no arithmetic of its own
             raise UsageError(
                 f"the cell does not compute '{safe(symbol)}'", where="--only",
                 hint=suggest(symbol, known),
@@ -124,7 +124,7 @@ def _step(each: LayerTrace, t: int, view: View, style: Style, units: list[int]) 
 def _vectors(
     cell: Cell, view: View, style: Style, known: Mapping[str, Array]
 ) -> Iterator[tuple[JoinedVector, set[str]]]:
-    """Yield each vector that a shown row multiplies by a matrix, once, and the names in it."""
+    """Yield each vector that a shown row multiplies by a matrix, once, with the names in it."""
     done: list[Node] = []
     for row in cell.equations:
         if view.symbols and row.symbol not in view.symbols:
@@ -181,9 +181,9 @@ def _unit(
 
 
 def grouped(cell: Cell) -> list[list[str]]:
-    """Return the rows' symbols gate by gate, in an order in which each has what it needs.
+    """Return the rows' symbols gate by gate, each after those that it depends on.
 
-    A `z_k` waits for its `k` and stands right before it, unless another row asks for it first.
+    A `z_k` comes right before its `k`, unless another row needs it earlier.
     """
     groups: list[list[str]] = []
     waiting: list[str] = []
@@ -208,7 +208,7 @@ def grouped(cell: Cell) -> list[list[str]]:
 
 
 def called(vector: JoinedVector, style: Style) -> str:
-    """Name of a vector: an input's label, or that it is several joined."""
+    """Description of a vector: the label of an input, or the parts concatenated in it."""
     if len(vector.parts) > 1:
         return "one vector"
     labels = {style.name(name): label for name, label in INPUT_LABELS.items()}
@@ -216,5 +216,5 @@ def called(vector: JoinedVector, style: Style) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """Return a text with a capital and a full stop."""
+    """Capitalize a text and end it with a full stop."""
     return f"{text[:1].upper()}{text[1:]}."

@@ -1,4 +1,4 @@
-"""Vectors drawn: numbers under their places, a bar between the parts that are joined."""
+"""Vectors as text: numbers below their indices, a bar between concatenated parts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from lstm_cli.cell.notation import LATEX, Style
 from lstm_cli.show.hand import Hand
 from lstm_cli.show.worked import JoinedVector, called
 
-# So many numbers of a part are drawn; what enters a sum stands in the sum.
+# How many numbers of a part are shown; those that matter appear in the sums.
 MOST_DRAWN = 16
 
 
 def vector_title(vector: JoinedVector, style: Style) -> str:
-    """Title of a drawn vector."""
+    """Title of a vector."""
     label = called(vector, style)
     return f"{vector.shown}, {label}" if label else vector.shown
 
 
 def vector_lines(vector: JoinedVector, width: int, style: Style, digits: int) -> list[str]:
-    """Return a vector as a line of numbers under their places, a bar between its parts."""
+    """Write a vector as numbers below their indices, with a bar between its parts."""
     columns = [
         VectorEntry(part, name if len(vector.parts) > 1 else "", place, text)
         for part, (name, array) in enumerate(vector.parts)
@@ -39,7 +39,7 @@ def vector_lines(vector: JoinedVector, width: int, style: Style, digits: int) ->
 
 @dataclass(frozen=True)
 class VectorEntry:
-    """One number of a drawn vector: which part it is in, that part's name, its place, its text."""
+    """One number of a vector: the index and name of its part, its own index, its text."""
 
     part: int
     name: str
@@ -48,7 +48,7 @@ class VectorEntry:
 
 
 def entries(array: Array, style: Style, digits: int) -> list[tuple[str, str]]:
-    """Return the places and numbers of a vector; of a long one the first, and how many more."""
+    """Return the indices and numbers of a vector, or the first ones and how many more there are."""
     hand = Hand(style, digits)
     shown = array if len(array) <= MOST_DRAWN + 1 else array[:MOST_DRAWN]
     texts = [(str(j), hand.number(float(value))[0]) for j, value in enumerate(shown)]
@@ -59,7 +59,7 @@ def entries(array: Array, style: Style, digits: int) -> list[tuple[str, str]]:
 
 
 def _fitting(columns: Sequence[VectorEntry], width: int) -> int:
-    """Number of columns that fit on a line, at least one; it ends with a part where it can."""
+    """Number of columns that fit on a line, at least one; preferably up to the end of a part."""
     count = len(columns)
     while count > 1 and max(map(cell_len, _block(columns[:count]))) > width:
         count -= 1
@@ -69,7 +69,7 @@ def _fitting(columns: Sequence[VectorEntry], width: int) -> int:
 
 
 def _block(columns: Sequence[VectorEntry]) -> list[str]:
-    """Return the lines of some columns: names of parts, places, numbers."""
+    """Return the lines of some columns: names of parts, indices, numbers."""
     sides: dict[int, tuple[list[str], list[str]]] = {}
     names: dict[int, str] = {}
     for column in columns:

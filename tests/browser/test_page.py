@@ -150,7 +150,7 @@ def test_a_projection_to_one_number_is_unit_0s_alone(opened: Open) -> None:
     tab = opened(trace_of(weights), PageView(unit=3))
     assert tab.locator("#rows tr[data-symbol=h] .value").inner_text() == "–"
     assert tab.locator(".circuit [data-number=h]").text_content() == "–"
-    assert tab.locator("#worked li").all_inner_texts() == ["nothing: it ends at 0"]
+    assert tab.locator("#worked li").all_inner_texts() == ["no such unit: the last is 0"]
     assert tab.locator("#rows tr[data-symbol=c] .value").inner_text() != "–"
 
 

@@ -96,20 +96,20 @@ def test_a_projection_with_a_bias_is_read() -> None:
 
 
 @pytest.mark.parametrize(("rows", "reason"), [
-    ({"c": "f * c_prev + g"}, "no one gate on what is new"),
+    ({"c": "f * c_prev + g"}, "not have exactly one gate on the candidate"),
     ({"c": "c_prev + i * g"}, "no gate on c_prev"),
-    ({"c": "f * c_prev - i * g"}, "not a share of c_prev plus"),
+    ({"c": "f * c_prev - i * g"}, "not a gated c_prev plus"),
     ({"c": "f * i * c_prev + i * g"}, "more than one gate on c_prev"),
     ({"f": "z_f"}, "different activations: none, sigmoid"),
     ({"h": "c"}, "not a gate times c"),
     ({"h": "o * tanh(c_prev)"}, "not a gate times c"),
-    ({"z_g": "old + p_g * c_prev"}, "candidate sees c_prev"),
+    ({"z_g": "old + p_g * c_prev"}, "candidate reads c_prev"),
     ({"z_o": "old + p_o * c_prev"}, r"adds p_o \* c_prev"),
     ({"f": "sigmoid(clip(z_f, -1, 1))"}, "clips some"),
     ({"z_f": "0.5 * old"}, "adds 0.5"),
     ({"z_i": "b_i + 0 * h_prev"}, "adds 0"),
     ({"z_f": "old + b_f"}, "the same twice"),
-    ({"i": "1 - g"}, "candidate is 1 less|different activations"),
+    ({"i": "1 - g"}, "candidate is 1 minus|different activations"),
 ], ids=str)  # fmt: skip
 def test_what_is_no_lstm_is_refused_with_its_reason(rows: dict[str, str], reason: str) -> None:
     """What keeps a table out of the family is said."""

@@ -103,10 +103,10 @@ def test_expected_numbers_have_addresses(stack: Path, tmp_path: Path) -> None:
         (["--only", "d_f"], ["does not compute 'd_f'"]),
         (["--only", "W_f"], ["does not compute 'W_f'"]),
         (["--only", "f@4"], ["'4' is outside 1 to 3"]),
-        (["--only", "layer1.f", "--layer", "0"], ["--layer and --only both say it"]),
+        (["--only", "layer1.f", "--layer", "0"], ["--layer and --only both set it"]),
         (["--only", "layer1.f,layer0.c"], ["are different places"]),
-        (["--only", "f", "-f", "c"], ["--only has no effect beside -f c"]),
-        (["--layer", "1", "--fixed", "Q3.12"], ["--layer has no effect beside --fixed"]),
+        (["--only", "f", "-f", "c"], ["--only has no effect with -f c"]),
+        (["--layer", "1", "--fixed", "Q3.12"], ["--layer has no effect with --fixed"]),
     ],
     ids=" ".join,
 )

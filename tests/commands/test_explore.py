@@ -63,7 +63,7 @@ def test_what_is_computed_cannot_be_edited() -> None:
     with pytest.raises(LstmStepError, match="f is computed") as refused:
         go.selected_place(trace, Cursor(symbol="f"))
     assert "w for the weights" in refused.value.hint
-    with pytest.raises(LstmStepError, match="x of layer 1 is what layer 0 puts out"):
+    with pytest.raises(LstmStepError, match="x of layer 1 is the output of layer 0"):
         go.selected_place(trace, Cursor(run=2, symbol="x"))
     at = Cursor(run=1, symbol="x", t=2, unit=1)
     assert go.selected_place(trace, at) == EditablePlace(0, "x", (2, 1))

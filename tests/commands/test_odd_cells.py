@@ -340,7 +340,7 @@ def test_what_is_dropped_is_told_in_numbers() -> None:
     assert float(text.split("that is ")[1].replace("−", "-")) == pytest.approx(f * old, abs=1e-4)
     (name, told), *_ = sentences(cell, each.at(1))
     assert name == "forget gate"
-    assert told.startswith("of the old cell state, drops most in unit ")
+    assert told.startswith("drops the largest share of the old cell state in unit ")
     flow = through_time(trace)[0]
     assert flow.kept is not None
     np.testing.assert_allclose(flow.kept[0], (1 - trace["f"][1]) * (1 - trace["f"][2]))
@@ -353,7 +353,7 @@ def test_a_table_without_labels_goes_by_its_symbols() -> None:
     trace = run(Model.single(weights), *random_inputs(weights, 1))
     said = dict(sentences(weights.cell, trace.layers[0].at(1)))
     assert list(said) == ["f_t", "n_t", "C_t", "h_t"]
-    assert said["f_t"].startswith("of the old cell state, keeps")
+    assert said["f_t"].startswith("keeps the largest share of the old cell state")
     assert said["n_t"].endswith("before 1 − f_t")
 
 
@@ -392,7 +392,7 @@ def test_a_label_goes_with_its_part(tmp_path: Path) -> None:
     assert [labels[k] for k in ("f", "z_f", "i", "z_i")] == [""] * 4
     assert labels["o"] == "output gate"
     told = call("run", *STATES, "-n", 1, "--cell", cell, "-f", "table").out
-    assert "i_t           of the old cell state, keeps most" in told
+    assert "i_t           keeps the largest share of the old cell state" in told
     cell.write_text('base = "lstm"\n[edit]\nc = "(1 - f) * c_prev + i * g"\n')
     told = call("run", *STATES, "-n", 1, "--cell", cell, "-f", "table").out
-    assert "forget gate   of the old cell state, drops most" in told
+    assert "forget gate   drops the largest share of the old cell state" in told

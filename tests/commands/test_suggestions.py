@@ -126,7 +126,7 @@ def test_batch_says_why_numbers_differ(folder: Path, options: tuple[str, ...]) -
     (record,) = answer.lines
     assert record["id"] == "a"
     assert record["max_abs_diff"] == pytest.approx(0.25)
-    assert answer.err == "left out: 1 of 2 samples, which expect nothing\n"
+    assert answer.err == "skipped: 1 of 2 samples, which have no expected numbers\n"
 
 
 def test_batch_proposes_nothing_that_would_fail(folder: Path) -> None:

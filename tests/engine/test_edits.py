@@ -366,7 +366,7 @@ PLACES: dict[str, tuple[dict[str, object], str]] = {
     "before the start": ({"t": 0}, r"x has no place \[0, 1\]"),
     "no such unit": ({"index": [-1]}, r"x has no place \[1, -1\]"),
     "a parameter over time": ({"symbol": "b_f"}, r"b_f has no place \[1, 1\]"),
-    "x of an upper layer": ({"layer": 1}, "x of layer 1 is what layer 0 puts out"),
+    "x of an upper layer": ({"layer": 1}, "x of layer 1 is the output of layer 0"),
 }
 
 

@@ -64,7 +64,8 @@ def test_units_without_a_number_are_not_the_most_of_anything() -> None:
     assert sentences(LSTM, values) == [
         (
             "forget gate",
-            "of the old cell state, keeps most in unit 2 (50 %), least in unit 1 (25 %)",
+            "keeps the largest share of the old cell state in unit 2 (50 %), "
+            "the smallest in unit 1 (25 %)",
         ),
         ("candidate", "pushes hardest on unit 1: down, by -0.5 before the input gate"),
         ("cell state", "changes most in unit 0: 1 → nan"),
@@ -142,7 +143,7 @@ def check_sentences(table: str, seed: int) -> set[str]:
             of = known["c"] if "tanh(c)" not in table else np.tanh(known["c"])
             assert_true(text, shown / of)
             kinds.add("show")
-        elif match := re.match(r"of (?:tanh\()?(\S+?)_t\)?, |multiplies (\S+?)_t by", text):
+        elif match := re.search(r" of (?:tanh\()?(\S+?)_t\)? in |multiplies (\S+?)_t by", text):
             new = (match[1] or match[2]).replace("C\u0303", "g")
             if "tanh(" not in text:
                 assert_true(text, slope(cell, "c", known, new))
@@ -174,5 +175,7 @@ def test_a_gate_that_drops_says_the_opposite() -> None:
     weights = LstmWeights(cell, random_arrays(cell, {"I": 3, "H": 4, "P": 4}, seed=3))
     values = run(Model.single(weights), *random_inputs(weights, 1)).layers[0].at(1)
     text = dict(sentences(cell, values))["forget gate"]
-    assert f"drops most in unit {np.argmax(values['f'])} " in text
-    assert f"least in unit {np.argmin(values['f'])} " in text
+    assert (
+        f"drops the largest share of the old cell state in unit {np.argmax(values['f'])} " in text
+    )
+    assert f"the smallest in unit {np.argmin(values['f'])} " in text

@@ -1,8 +1,8 @@
 """Answers as columns, one row per sample: CSV, TSV, Parquet, npz.
 
-The columns, their widths and types are known only once all answers are; until then the answers are
+The columns, their widths and types are known only after the last answer; until then the answers are
 kept in an unnamed temporary file, so that memory use stays constant. CSV and TSV from stdin to
-stdout, a stream that may never end, are written as answers come, with the first answers' columns.
+stdout, a stream that may never end, are written as answers arrive, with the first answers' columns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
 
 TABLES = ("csv", "tsv", "parquet", "npz")
-# Rows of Parquet that are kept together.
+# Size of a Parquet row group.
 GROUP_ROWS = 16_384
 VECTORS = ("h", "c")
 _KINDS = {
@@ -36,7 +36,7 @@ _KINDS = {
     "error.where": "text", "error.try": "text",
 }  # fmt: skip
 _LEFT_OUT = ("schema", "engine", "assumptions", "check", "error")
-# A column of the user's own that is called so comes of an earlier answer.
+# A user column with one of these names comes from an earlier answer.
 _OURS = ("check.", "error.")
 _MOST_COUNT = 2**63
 
@@ -44,10 +44,10 @@ Row = Mapping[str, Any]
 
 
 def check_columns(form: str, output: str, *, trace: bool) -> None:
-    """Refuse what cannot be written as columns before anything is run.
+    """Check, before anything is run, that the output can be written as columns.
 
     Raises:
-        UsageError: `--trace`, though a row holds one sample.
+        UsageError: `--trace` is given, but a row holds one sample.
         InputError: pyarrow is missing.
     """
     if trace and form in TABLES:
@@ -82,7 +82,7 @@ class AnswerColumns:
         """Add the columns of an answer.
 
         Raises:
-            ShapeError: its size differs from earlier ones, though all must have the same.
+            ShapeError: its size differs from earlier ones, but all must be the same.
         """
         for name in VECTORS:
             size = len(row.get(name, ()))
@@ -106,7 +106,7 @@ class AnswerColumns:
         return kinds | {name: _common(found) for name, found in self.own.items()}
 
     def widths(self) -> dict[str, int]:
-        """Return column -> number of cells in a row of text."""
+        """Return column -> number of cells it takes in a row of text."""
         return {name: self.sizes.get(name, 1) for name in self.kinds()}
 
 
@@ -117,15 +117,15 @@ def column_pieces(
     """Yield a file of answers.
 
     Args:
-        chunks: lines of JSON, an answer each, as they come.
+        chunks: lines of JSON, one per answer, as they arrive.
         form: one of `TABLES`.
-        columns: still empty.
-        dtype: of h and c.
+        columns: an empty `AnswerColumns`, to be filled.
+        dtype: dtype of h and c.
         folder: for the temporary file; None for the system's default.
-        live: whether samples and answers are a stream, which may never end.
+        live: whether samples and answers form a stream, which may never end.
 
     Raises:
-        ShapeError: samples of several sizes, though all must have the same.
+        ShapeError: samples have different sizes, but all must be the same.
         InputError: an answer has a column that the header already written lacks.
     """
     if live and form in ("csv", "tsv"):
@@ -150,7 +150,7 @@ def column_pieces(
 
 
 def _row(line: str) -> Row:
-    """Return an answer as column -> value, with members of `check` and `error` as columns."""
+    """Return an answer as column -> value; members of `check` and `error` become columns."""
     answer = json.loads(line)
     found = {k: v for k, v in answer.items() if k not in _LEFT_OUT and not k.startswith(_OURS)}
     for group in ("check", "error"):
@@ -163,7 +163,7 @@ def _row(line: str) -> Row:
 
 
 def _kind(value: Any) -> str:
-    """Return the kind of a value, or "" for none."""
+    """Return the kind of a value, or "" if it is missing."""
     match value:
         case None:
             return ""
@@ -198,7 +198,7 @@ def _common(kinds: set[str]) -> str:
 
 
 def _live(chunks: Iterable[Sequence[str]], form: str, columns: AnswerColumns) -> Iterator[str]:
-    """Yield lines as answers come, with the columns of the first ones."""
+    """Yield lines as answers arrive, with the columns of the first ones."""
     begun: list[Row] = []
     source = iter(chunks)
     for lines in source:
@@ -249,7 +249,7 @@ def _cells(row: Row, widths: Mapping[str, int]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> str:
-    """Return a cell as files of samples have it: numbers by blanks, rows by `;`."""
+    """Format a cell as in sample files: numbers separated by spaces, rows by `;`."""
     match _kind(value):
         case "":
             return ""
@@ -277,7 +277,7 @@ def _arrays(rows: Sequence[Row], columns: AnswerColumns, dtype: str) -> dict[str
 
 
 def _array(values: Sequence[Any], kind: str, dtype: str) -> Array:
-    """Return a column `(N, …)`; a missing value is nan or an empty text."""
+    """Return a column as `(N, …)`; missing values become nan or an empty string."""
     import numpy as np
 
     shapes = {_shape(each) for each in values if each is not None}
@@ -286,7 +286,7 @@ def _array(values: Sequence[Any], kind: str, dtype: str) -> Array:
         none = np.full(shape, np.nan)
         return np.array([none if each is None else each for each in values], dtype)
     if kind in ("truth", "count", "number"):
-        # Files of samples have no arrays of bool.
+        # Sample files have no boolean arrays.
         exact = {"truth": "uint8", "count": "int64"}.get(kind, dtype)
         numbers = np.array([np.nan if each is None else each for each in values])
         return numbers.astype(dtype if None in values else exact)
@@ -332,7 +332,7 @@ def _parquet(rows: Iterator[Row], columns: AnswerColumns, dtype: str) -> Iterato
 
 
 def _typed(value: Any, kind: str) -> Any:
-    """Return a value as pyarrow takes it; nan and inf are texts in JSON."""
+    """Convert a value for pyarrow; nan and inf are strings in JSON."""
     if value is None:
         return None
     match kind:
@@ -348,7 +348,7 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 class _Sink:
-    """A file object that hands on the bytes written to it."""
+    """A file object that collects the bytes written to it."""
 
     closed = False
 
@@ -357,7 +357,7 @@ class _Sink:
         self._before = 0
 
     def write(self, data: Any) -> int:
-        """Take bytes."""
+        """Store bytes."""
         self._bytes += data
         return len(data)
 
@@ -369,7 +369,7 @@ class _Sink:
         """Do nothing."""
 
     def close(self) -> None:
-        """Do nothing: the last bytes are still to be taken."""
+        """Do nothing: the last bytes have yet to be taken."""
 
     def taken(self) -> bytes:
         """Return the bytes written since the last call."""

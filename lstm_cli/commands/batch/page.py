@@ -1,4 +1,4 @@
-"""The answers of a batch as a document."""
+"""The results of a batch as a document."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lstm_cli.show.document import Column, Document, Grid
 
 
 def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) -> Document:
-    """Show answers, a row a sample: its h, or how it compares with what it expects.
+    """Lay out results, one row per sample: its h, or how it compares with its expected numbers.
 
     Args:
-        records: the answers, as JSON has them.
+        records: the results, in their JSON form.
         check: whether they were compared.
     """
     heads = ("largest difference", "tolerance", "where") if check else ("h",)

@@ -11,7 +11,7 @@ from lstm_cli.show.document import Document, Heading, Paragraph
 
 
 def convert_document(done: Conversion, model: Model) -> Document:
-    """Say what became of a model's weights; names of files stay whole on a terminal."""
+    """Describe what happened to a model's weights; file names are not wrapped on a terminal."""
     title = f"{done.source} ({model.convention}) → {done.target} ({done.convention})"
     lines = (Paragraph(line, wrap=False) for line in _lines(done, model))
     return Document((Heading(title, tone="", wrap=False), *lines))

@@ -1,4 +1,4 @@
-"""`lstm-step diagnose`: which mistake turns these weights and inputs into somebody's numbers."""
+"""`lstm-step diagnose`: which mistake produces someone's numbers from these weights and inputs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from lstm_cli.samples.sample import Sample
 
 EXAMPLES = """\b
-FILES: a sample (or many) whose `expected` are the numbers in question, or two traces written by
-`lstm-step … --json`: ours, then theirs. Or no file, and the options of `run` with --expect.
+FILES: samples whose `expected` values are the numbers in question, or two traces written by
+`lstm-step … --json`: ours, then theirs. Without FILES: the options of `run`, and --expect.
 Exit codes: 0 all match, 1 some differ (explained or not), 3 a file cannot be read.
 
 \b
@@ -56,7 +56,7 @@ def diagnose(
         "-e",
         default=(),
         metavar="SYMBOL=ROWS",
-        help="Their numbers: h=0.1,0.2; f=…; output=rows by ;. An empty place is not compared.",
+        help="Their numbers: h=0.1,0.2; f=…; output=ROWS. Empty positions are not compared.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
     departures: int = option(
@@ -66,16 +66,17 @@ def diagnose(
         min=1,
         max=2,
         metavar="N",
-        help="How many mistakes to look for at once: 1 or 2.",
+        help="How many simultaneous mistakes to look for: 1 or 2.",
     ),
     fixed: f.FixedOptions = f.FixedOptions(),
     digits: o.DigitOptions = o.DigitOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS, json_is="jsonl"),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
-    """Say why two sets of numbers differ.
+    """Explain why two sets of numbers differ.
 
-    The first value that departs, and the mistake or convention that gives exactly these numbers.
+    Finds the first value that differs, and the mistake or convention that gives exactly these
+    numbers.
     """
     o.one_blas_thread()
     chosen = form.pick()
@@ -94,7 +95,7 @@ Case = tuple[str, "Trace", "Expected", Given | None]
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """How the numbers in question are read: to what tolerance, and as which integers, if any."""
+    """How the numbers in question are read: the tolerance, and the fixed-point format, if any."""
 
     atol: float | None
     integers: FixedSettings | None
@@ -117,12 +118,12 @@ class _Reading:
 def _cases(
     files: list[str], inputs: i.RunOptions, expect: list[str], reading: _Reading
 ) -> Iterator[Case]:
-    """Yield (name, our run, their numbers) of everything given."""
+    """Yield (name, our run, their numbers) for everything given."""
     if not files:
         if not expect:
             raise UsageError(
                 "there are no numbers to explain", where=inputs.command,
-                hint="a sample with 'expected', or --x … --expect h=0.1,0.2",
+                hint="give a sample with 'expected', or --x … --expect h=0.1,0.2",
             )  # fmt: skip
         yield _from_options(inputs, expect, reading)
     elif len(files) == 2 and any(map(_holds_trace, files)):
@@ -132,7 +133,7 @@ def _cases(
             given = "--expect" if expect else "--x"
             raise UsageError(
                 f"{given} and a file are both given", where=inputs.command,
-                hint="a sample brings its own x and 'expected'",
+                hint="a sample has its own x and 'expected'",
             )  # fmt: skip
         silent: list[Sample] = []
         count = 0
@@ -145,15 +146,15 @@ def _cases(
             yield sample.id.text, *read, _sample_options(sample, file, inputs)
         if silent and len(silent) == count:
             raise InputError(
-                f"sample '{safe(silent[0].id)}' expects nothing", where=silent[0].place,
+                f"sample '{safe(silent[0].id)}' has no expected numbers", where=silent[0].place,
                 hint='give their numbers: "expected": {"h": […]}',
             )  # fmt: skip
         if silent:
-            say(f"left out: {len(silent)} of {count} samples, which expect nothing")
+            say(f"skipped: {len(silent)} of {count} samples, which have no expected numbers")
 
 
 def _sample_options(sample: Sample, file: str, inputs: i.RunOptions) -> Given:
-    """Return the options that run a sample, or its file where options cannot say it."""
+    """Return the options that run a sample, or its file if options cannot express it."""
     from lstm_cli.base.paste import FileName, rows_text
     from lstm_cli.files.remote import beside, is_remote
     from lstm_cli.mistakes.fixes import FEW, SAMPLE_FILE
@@ -207,7 +208,7 @@ def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) ->
         name, sign, numbers = text.partition("=")
         if not sign or not name.strip():
             raise UsageError(
-                f"'{text}' does not say what the numbers are of", where="--expect",
+                f"'{text}' does not say which values the numbers are", where="--expect",
                 hint="--expect h=0.1,0.2",
             )  # fmt: skip
         name = name.strip()
@@ -220,9 +221,9 @@ def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) ->
 
 
 def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
-    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each number that was typed.
+    """Return `(n,)`, or `(T, n)` for rows, and the decimals of each typed number.
 
-    A `?` or an empty place between commas is not compared.
+    A `?` or an empty position between commas is not compared.
     """
     from lstm_cli.files.vectors import read_printed
 
@@ -244,7 +245,7 @@ def _from_traces(ours: Path, theirs: Path, inputs: i.RunOptions, reading: _Readi
 
 
 def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
-    """Run a trace file's inputs and weights again."""
+    """Rerun the inputs and weights of a trace file."""
     import numpy as np
 
     from lstm_cli.cell.cells import LSTM
@@ -291,7 +292,7 @@ def _start(mine: Any, place: tuple[int, str], state: str) -> Any:
 
 
 def _check_same(mine: Any, trace: Trace) -> None:
-    """Refuse a first trace that its own weights and inputs do not reproduce."""
+    """Reject a first trace that its own weights and inputs do not reproduce."""
     import numpy as np
 
     for layer in trace.layers:
@@ -299,8 +300,8 @@ def _check_same(mine: Any, trace: Trace) -> None:
         again = layer.values["h"]
         if rows is None or rows.shape != again.shape or np.max(np.abs(rows - again)) > 1e-5:
             raise InputError(
-                "the first trace is not what its weights give", where=mine.place,
-                hint="name its --weights, --cell and other options; theirs comes second",
+                "the first trace does not match its weights", where=mine.place,
+                hint="give its --weights, --cell and other options; theirs comes second",
             )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`lstm-step exercise`: a sheet with blanks, its key, a template for the answers."""
+"""`lstm-step exercise`: a sheet with blanks, its key, and a template for the answers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lstm_cli.engine.run import Trace
 
 EXAMPLES = """\b
-Without --x it gets short random numbers: --seed tells which, --hidden-size and --input-size how
-many. `lstm-step grade EXERCISE.json ANSWERS.csv` grades what comes back.
+Without --x the numbers are short and random: --seed chooses them, --hidden-size and --input-size
+set the sizes. `lstm-step grade EXERCISE.json ANSWERS.csv` grades the answers.
 
 \b
 Examples:
@@ -43,8 +43,8 @@ def exercise(
         default=0,
         title="Input",
         min=0,
-        metavar="I",
-        help="I, without --x to tell it.",
+        metavar="SIZE",
+        help="Input size I, without --x.",
     ),
     round_: int | None = option(
         "--round",
@@ -60,26 +60,26 @@ def exercise(
         default="",
         title="Show",
         metavar="SYMBOLS",
-        help="What to ask for; else f,i,g,o,c,h.",
+        help="Symbols to ask for; default f,i,g,o,c,h.",
     ),
     key: str = option(
-        "--key", default="", metavar="FILE", help="Write the key here; - appends it to the sheet."
+        "--key", default="", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
     ),
     show_key: bool = option(
         "--show-key",
         default=False,
         title="Output",
-        help="Append the key to the sheet, on a new page.",
+        help="Add the key to the sheet, on a new page.",
     ),
     template: str = option(
         "--template",
         default="",
         title="Output",
         metavar="FILE",
-        help="Write a CSV for the answers here.",
+        help="Write a CSV for the answers to FILE.",
     ),
     save: str = option(
-        "--save", default="", metavar="FILE", help="Keep the exercise here, as a sample."
+        "--save", default="", metavar="FILE", help="Save the exercise to FILE, as a sample."
     ),
     notation: o.NotationOptions = o.NotationOptions(),
     digits: o.DigitOptions = o.DigitOptions(DIGITS),
@@ -87,15 +87,15 @@ def exercise(
 ) -> None:
     """Make an exercise sheet, its key, and a file to grade against.
 
-    The numbers given, the equations, and blanks for what is to be computed. The key is every row
-    of the cell, the template a CSV for the answers, the saved exercise what `grade` reads.
+    The sheet has the given numbers, the equations, and blanks to fill in. The key has every row of
+    the cell; the template is a CSV file for the answers; `grade` reads the saved exercise.
     """
     if form.as_json or form.format_ == "json":
         raise UsageError(
-            "an exercise's sheet is for people to read, and has no JSON",
+            "an exercise sheet has no JSON form",
             where="--json" if form.as_json else "-f json",
             hint=f"one of: {', '.join(FORMATS)}; "
-            "--save FILE keeps the exercise as a sample, in JSON",
+            "--save FILE saves the exercise as a sample, in JSON",
         )  # fmt: skip
     i.refuse_beside("an exercise", differing(given.numbers), COMMAND)
     kind, output = form.pick(), form.output
@@ -113,7 +113,7 @@ def exercise(
 
 
 def _trace(given: i.RunOptions, input_size: int) -> Trace:
-    """Run what is given, or fresh random numbers without --x."""
+    """Run the given input, or new random numbers without --x."""
     vectors, sized = given.vectors, ["--input-size"] if input_size else []
     if vectors.x or vectors.h or vectors.c:
         i.refuse_idle(sized, "an exercise without --x", COMMAND)
@@ -123,8 +123,8 @@ def _trace(given: i.RunOptions, input_size: int) -> Trace:
     steps, seed = vectors.length.steps, given.preset.seed
     if steps > MOST_STEPS:
         raise UsageError(
-            f"{steps} steps are too many for paper", where="--steps",
-            hint=f"at most {MOST_STEPS} steps of fresh numbers",
+            f"{steps} steps are too many for a sheet", where="--steps",
+            hint=f"use at most {MOST_STEPS} steps of random numbers",
         )  # fmt: skip
     from lstm_cli.commands.exercise.exercise import fresh_vectors
     from lstm_cli.engine.run import run
@@ -134,7 +134,7 @@ def _trace(given: i.RunOptions, input_size: int) -> Trace:
 
 
 def _model(given: i.RunOptions, input_size: int) -> Model:
-    """Return the model of a fresh exercise: from a file, a preset, or short random numbers."""
+    """Return the model of a new exercise: from a file, a preset, or short random numbers."""
     from lstm_cli.cell.cells import LSTM
     from lstm_cli.cell.presets import preset_model
     from lstm_cli.commands.exercise.exercise import fresh_model
@@ -152,10 +152,10 @@ def _model(given: i.RunOptions, input_size: int) -> Model:
 
 
 def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
-    """Return the names asked for.
+    """Return the symbols to ask for.
 
     Raises:
-        UsageError: one that the cell does not compute.
+        UsageError: the cell does not compute one of them.
     """
     from lstm_cli.commands.exercise.show import askable, usually_asked
 
@@ -172,7 +172,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the parts of an exercise are written; "" is nowhere."""
+    """Where the parts of an exercise are written; "" means nowhere."""
 
     sheet: str
     key: str
@@ -184,8 +184,8 @@ class _Files:
         """Write the parts, the sheet last.
 
         Raises:
-            UsageError: two parts go to one file, or the run cannot be kept as a sample.
-            OutputError: a file cannot be written; before any is, one that is also read.
+            UsageError: two parts go to the same file, or the run cannot be saved as a sample.
+            OutputError: a file cannot be written, or is also an input (checked before writing any).
         """
         from lstm_cli.commands.exercise import show as render
         from lstm_cli.files.output import write_out
@@ -193,7 +193,7 @@ class _Files:
         for flag, name in (("--template", self.template), ("--save", self.sample)):
             if name == "-":
                 raise UsageError(
-                    f"{flag} needs a file: stdout has the sheet", where=flag, hint=f"{flag} FILE"
+                    f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
                 )
         apart = "" if self.key == "-" else self.key
         check_targets({"-o": self.sheet, "--key": apart, "--template": self.template,

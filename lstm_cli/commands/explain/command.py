@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 With --x: the step as arithmetic, every product and sum with its numbers, for the unit with the
-largest |h| or those of --unit. With WORD: what the word means; `explain words` has them all.
+largest |h| or those of --unit. With WORD: what the word means; `explain words` lists all words.
 
 \b
 Examples:
@@ -34,12 +34,12 @@ COMMAND = "lstm-step explain"
 PAGES = ("text", "markdown", "latex", "html")
 FORMATS = ("text", "markdown", "latex", "json")
 TERMS = 8
-WIDEST_PAGE = 100  # longer lines of words are hard to read
+WIDEST_PAGE = 100  # longer lines of prose are hard to read
 
 
 def explain(
     word: Annotated[
-        str, typer.Argument(metavar="[WORD]", help="A word of the LSTM; `words` lists them.")
+        str, typer.Argument(metavar="[WORD]", help="A glossary entry; `words` lists them.")
     ] = "",
     given: i.RunOptions = i.RunOptions(COMMAND),
     terms: int = option(
@@ -48,7 +48,7 @@ def explain(
         title="Show",
         min=1,
         metavar="N",
-        help="Products of a sum that are shown one by one, the largest.",
+        help="Show only the N largest products of a sum one by one.",
     ),
     choice: o.ChoiceOptions = o.ChoiceOptions(),
     notation: o.NotationOptions = o.NotationOptions(),
@@ -56,10 +56,10 @@ def explain(
     form: o.FormatOptions = o.FormatOptions(FORMATS),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
-    """Work a step out with its numbers, or say what a word means.
+    """Work out a step with its numbers, or explain a word.
 
-    The row of each gate with its numbers put in, stage by stage, and a sentence on what the gate
-    does; or a page of the glossary.
+    Shows the equation of each gate with its numbers substituted, stage by stage, and a sentence on
+    what the gate does; or a page of the glossary.
     """
     if not word:
         view = replace(o.ViewOptions(choice, notation, digits).view(), terms=terms)
@@ -67,7 +67,7 @@ def explain(
         return
     if form.as_json or form.format_ == "json":
         raise UsageError(
-            "a page of the glossary is for people to read, and has no JSON",
+            "a glossary page has no JSON form",
             where="--json" if form.as_json else "-f json", hint=f"one of: {', '.join(PAGES)}",
         )  # fmt: skip
     beside = [*differing(given, choice, digits, color), *(["--terms"] if terms != TERMS else [])]
@@ -76,7 +76,7 @@ def explain(
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:
-    """Write the page of a word, or the index."""
+    """Write the glossary page of a word, or the index."""
     import shutil
 
     from lstm_cli.commands.explain.glossary import word_named
@@ -101,7 +101,7 @@ def _work_out(
             hint=f"`{COMMAND} --h 0,0.5 --x 1,0.3` or `{COMMAND} forget-gate`",
         )  # fmt: skip
     chosen = form.pick()
-    trace = given.trace("text")  # one sample at a time, in JSON too
+    trace = given.trace("text")  # one sample at a time, even in JSON
 
     from lstm_cli.commands.explain.explanation import Explanation
 

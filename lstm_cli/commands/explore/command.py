@@ -1,4 +1,4 @@
-"""`lstm-step explore`: a run in the terminal, to walk through and edit."""
+"""`lstm-step explore`: a run in the terminal, to navigate and edit."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from lstm_cli.engine.edits import EditedRun
 
 EXAMPLES = """\b
-Keys: arrows go to another row or unit, comma and full stop to another step, e edits x, h_prev,
+Keys: arrows move to another row or unit, comma and full stop to another step, e edits x, h_prev,
 c_prev or a weight, w shows the weights, d what changed, u undoes, ? lists all keys, q quits.
-What was edited is printed at the end, with the command that runs it again where options can.
+Edits are printed at the end, with a command that repeats the run if options can express them.
 
 \b
 Examples:
@@ -38,10 +38,10 @@ def explore(
     notation: o.NotationOptions = o.NotationOptions(),
     digits: o.DigitOptions = o.DigitOptions(),
 ) -> None:
-    """Explore the step in the terminal: move, edit a number, watch what follows.
+    """Explore a step in the terminal: move, edit a number, watch what follows.
 
-    Every row with its numbers, the equation of the selected one worked out, the course over time.
-    Takes what `run` takes; needs the extra `explore`.
+    Shows every row with its numbers, the equation of the selected row worked out, and the row over
+    time. Takes the inputs of `run`; needs the extra `explore`.
     """
     _need_terminal()
     _need_textual()
@@ -50,14 +50,14 @@ def explore(
 
     app = ExploreApp(trace, notation.notation.value, digits.number())
     session = app.run()
-    if app.return_code:  # it crashed, and has printed why
+    if app.return_code:  # it crashed and printed the reason
         raise typer.Exit(ExitCode.BUG)
     if session is not None and session.edits:
         _say_edits(session, given)
 
 
 def _need_terminal() -> None:
-    """Refuse to start if nobody could see the screen or press a key.
+    """Refuse to start without a terminal to draw on and read keys from.
 
     Raises:
         UsageError: stdin, stdout or stderr (on which the screen is drawn) is not a terminal.
@@ -77,7 +77,7 @@ def _need_textual() -> None:
     """Refuse to start without Textual.
 
     Raises:
-        InputError: with the command that installs it.
+        InputError: Textual is missing; suggests the command that installs it.
     """
     from importlib.util import find_spec
 
@@ -96,6 +96,6 @@ def _say_edits(session: EditedRun, given: i.RunOptions) -> None:
         print(line)
     vectors = repeated_vectors(session)
     if vectors is not None:
-        # Edited, x has a row for every step; each sample is a sequence of its own.
+        # Once edited, x has a row for every step; each sample is a separate sequence.
         own = {"--steps": None, "--sample": None} if "--x" in vectors else {}
         print("again: " + command("run", *option_words(given.options() | vectors | own)))

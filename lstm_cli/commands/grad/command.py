@@ -1,4 +1,4 @@
-"""`lstm-step grad`: the backward step, every gradient beside its equation."""
+"""`lstm-step grad`: the backward pass, every gradient beside its equation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from lstm_cli.show.rows import View
 
 EXAMPLES = """\b
-d_f is the gradient of the loss with respect to f, δf in tables. The loss is a weighted sum of
-what the last layer puts out: --dh, --dc and --d-output are its weights (its gradient there).
-Without them it is the sum of the final h.
+d_f is the gradient of the loss with respect to f, shown as δf in tables. The loss is a weighted
+sum of the last layer's outputs: --dh, --dc and --d-output are the weights (its gradients there).
+By default it is the sum of the final h.
 Exit codes: 0 done, 1 --check found a difference.
 
 \b
@@ -46,38 +46,36 @@ def grad(
         default="",
         title="Loss",
         metavar="NUMBERS",
-        help="The loss's gradient at the final h.",
+        help="Gradient of the loss at the final h.",
     ),
     dc: str = option(
         "--dc",
         default="",
         title="Loss",
         metavar="NUMBERS",
-        help="The loss's gradient at the final c.",
+        help="Gradient of the loss at the final c.",
     ),
     d_output: str = option(
         "--d-output",
         default="",
         title="Loss",
         metavar="ROWS",
-        help="The loss's gradient at h of every step, a row a step.",
+        help="Gradient of the loss at h of every step, one row per step.",
     ),
-    check: bool = option(
-        "--check", default=False, help="Compare with central differences of the run."
-    ),
+    check: bool = option("--check", default=False, help="Compare with central differences."),
     through_time: bool = option(
         "--through-time",
         default=False,
         title="Show",
-        help="How gradients fade or grow on their way back.",
+        help="Show how gradients fade or grow backward in time.",
     ),
     view: o.ViewOptions = o.ViewOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS, "plain"),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
-    """Show the backward step of a run: every gradient.
+    """Show the backward pass of a run: every gradient.
 
-    The equations are derived from the cell's own table, of every variant and of a cell of yours.
+    The equations are derived from the cell's table, for every variant and for your own cells.
     """
     chosen = form.pick()
     vectors = given.vectors
@@ -95,7 +93,7 @@ def grad(
 
 
 def _gradients(trace: Trace, dh: str, dc: str, d_output: str) -> Gradients:
-    """Return the gradients of the loss that the options describe."""
+    """Compute the gradients of the loss that the options describe."""
     from lstm_cli.engine.grad import grad
 
     final_h, final_c = _one_row(dh, "--dh"), _one_row(dc, "--dc")
@@ -110,19 +108,19 @@ def _one_row(text: str, name: str) -> Array | None:
     rows = read_vector(text, name)
     if rows.ndim > 1 and len(rows) > 1:
         raise UsageError(
-            f"{name} has {len(rows)} rows, needs one",
+            f"{name} has {len(rows)} rows, but needs one",
             where=name,
-            hint="one number for each unit of the last layer; --d-output takes a row a step",
+            hint="give one number per unit of the last layer; --d-output takes one row per step",
         )
     first: Array = rows.reshape(-1)
     return first
 
 
 def _rows(text: str, name: str, trace: Trace) -> Array | None:
-    """Return a row for each step.
+    """Read one row per step.
 
     Raises:
-        UsageError: more rows or fewer than the run has steps.
+        UsageError: the number of rows differs from the number of steps.
     """
     if not text:
         return None
@@ -131,9 +129,9 @@ def _rows(text: str, name: str, trace: Trace) -> Array | None:
     rows = read_vector(text, name)
     if len(rows) != trace.steps:
         raise UsageError(
-            f"{name} has {len(rows)} rows, the run has {trace.steps} steps",
+            f"{name} has {len(rows)} rows, but the run has {trace.steps} steps",
             where=name,
-            hint="a row for each step, in the order of x",
+            hint="give one row per step, in the order of x",
         )
     return rows
 

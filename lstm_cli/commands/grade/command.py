@@ -1,4 +1,4 @@
-"""`lstm-step grade`: the grades of a class, each answer held against the right run."""
+"""`lstm-step grade`: the grades of a class, each answer compared with the correct run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 FILES: the exercise, a file with one sample as `exercise --save` writes it, then the answers: CSV,
-JSONL or JSON, - for stdin. With --x the options are the exercise, and all FILES are answers.
-Numbers are compared to as many digits as were written. Answers that are wrong are no failure.
+JSONL or JSON, - for stdin. With --x the options define the exercise, and all FILES are answers.
+Numbers are compared to as many digits as were written. Wrong answers do not affect the exit code.
 
 \b
 Examples:
@@ -49,13 +49,13 @@ def grade(
         default="",
         title="Check",
         metavar="SYMBOLS",
-        help="What was asked for; else what the answers have.",
+        help="Symbols that were asked for; by default those in the answers.",
     ),
     follow_through: bool = option(
         "--follow-through/--no-follow-through",
         default=True,
         title="Check",
-        help="Count numbers that are right for the answer's own earlier ones.",
+        help="Accept numbers that follow correctly from the answer's own earlier ones.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
     departures: int = option(
@@ -65,7 +65,7 @@ def grade(
         min=1,
         max=2,
         metavar="N",
-        help="How many mistakes to look for at once: 1 or 2.",
+        help="How many simultaneous mistakes to look for: 1 or 2.",
     ),
     digits: o.DigitOptions = o.DigitOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
@@ -73,8 +73,8 @@ def grade(
 ) -> None:
     """Grade many answers to one exercise.
 
-    Points for each answer and symbol, the known mistake behind wrong numbers, and what the class
-    did. A wrong number costs itself, not what follows from it.
+    Shows points for each answer and symbol, the known mistake behind wrong numbers, and a summary
+    of the class. A wrong number costs its own points, not those of what follows from it.
     """
     o.one_blas_thread()
     atol, chosen = tolerance.checked(), form.pick()
@@ -89,7 +89,7 @@ def grade(
 
 
 def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[str]]:
-    """Return the exercise's name, its right run, and the files of answers.
+    """Return the exercise's name, its correct run, and the files of answers.
 
     Raises:
         UsageError: a file is missing, or the exercise's file has several samples.
@@ -110,13 +110,13 @@ def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[s
             hint=command("grade", *(words or ["EXERCISE.json"]), "ANSWERS.csv"),
         )  # fmt: skip
     if files.count("-") > 1:
-        raise UsageError("- stands twice", where=COMMAND, hint="stdin is read once; name a file")
+        raise UsageError("- is given twice", where=COMMAND, hint="stdin is read once; name a file")
     if in_options:
         return "exercise", given.trace(), answers
     samples = list(given.sample_runs(named))
     if len(samples) != 1:
         raise UsageError(
-            f"{len(samples)} exercises are given; answers belong to one",
+            f"{len(samples)} exercises are given, but answers belong to one",
             where=safe(named[0]), hint="name a file with one sample",
         )  # fmt: skip
     (sample, trace, _), *_ = samples
@@ -124,7 +124,7 @@ def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[s
 
 
 def _with_progress(grades: Iterator[Grade], total: int) -> Iterator[Grade]:
-    """Count answers on stderr while they are graded, only on a terminal."""
+    """Show progress on stderr while answers are graded, if it is a terminal."""
     if not sys.stderr.isatty():
         yield from grades
         return

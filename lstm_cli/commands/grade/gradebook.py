@@ -95,7 +95,7 @@ def _exercise(given: GivenSamples) -> tuple[Trace, str]:
     samples = list(samples_of(given))
     if len(samples) != 1:
         raise InputError(
-            f"{len(samples)} exercises are given; answers belong to one",
+            f"{len(samples)} exercises are given, but answers belong to one",
             where="exercise",
             hint="give one sample",
         )

@@ -12,7 +12,7 @@ SHOWN_TENSORS = 12
 
 
 def inspect_document(found: dict[str, Any]) -> Document:
-    """Describe a file to a reader; `found` is what `inspect_file` gives."""
+    """Describe a weight file; `found` is the result of `inspect_file`."""
     return Document(tuple(_blocks(found)))
 
 

@@ -156,10 +156,10 @@ def list_(
     ],
     name: Annotated[str, typer.Argument(metavar="[ID]", help="A mistake to show in full.")] = "",
     form: o.FormatOptions = o.FormatOptions(FORMATS),
-    markdown: bool = option("--markdown", default=False, help="The same as -f markdown."),
+    markdown: bool = option("--markdown", default=False, help="Same as -f markdown."),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
-    """List cells, presets, ….
+    """List cells, presets and more.
 
     Also conventions, file formats, activations, the functions for a cell's equations, and known
     mistakes.

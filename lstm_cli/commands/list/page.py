@@ -1,4 +1,4 @@
-"""Rows of a list as a document."""
+"""The rows of a list as a document."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Literal
 
 from lstm_cli.show.document import ALWAYS, Cell, Column, Document, Grid, Tone
 
-# Fields that are printed with their names.
+# Fields that are shown with their names.
 _LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause", "fix", "options",
         "certain")  # fmt: skip
-# Those that are not everywhere: what is missing is so on this machine.
+# Fields whose heading is not their name: "missing" refers to this machine.
 _ONLY: dict[str, Literal["table", "stack"]] = {
     "numbers": "table", "kind": "table", "missing": "stack",
 }  # fmt: skip
 
 
 def list_document(rows: Sequence[Mapping[str, Any]]) -> Document:
-    """Show rows, all with the same fields, to a reader; `name` is the first."""
+    """Lay out rows that all have the same fields, `name` first."""
     columns = [_column(key) for key in rows[0]]
     cells = [[_cell(value) for value in row.values()] for row in rows]
     return Document((Grid(columns, cells, narrow=ALWAYS),))

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 A page (.html) is self-contained and needs no network. A picture (.svg, .png, .pdf) is the circuit
-of one step with the numbers of one unit, or heat strips or lines over time. --picture chooses;
-otherwise a file name that starts with cell, strips (or gates) or lines does; otherwise one step
-is drawn as a circuit and several as strips. A circuit is always .svg.
+of one step with the numbers of one unit, or heat strips or lines over time. --picture chooses
+which; else a file name that starts with cell, strips (or gates) or lines; else one step is drawn
+as a circuit and several as strips. A circuit is always .svg.
 
 \b
 Examples:
@@ -86,7 +86,7 @@ def report(
         default="",
         title="Output",
         metavar="FORMAT",
-        help="html, svg, png, pdf; default: by the file name.",
+        help="html, svg, png, pdf; by default from the file name.",
     ),
     output: str = option(
         "--output", "-o", default="", metavar="FILE", help="The page or picture; - is stdout."
@@ -94,8 +94,8 @@ def report(
 ) -> None:
     """Make a page of a run, or a picture.
 
-    The page shows the cell as a circuit with every number in it, strips of all steps, the equation
-    under the pointer, and sliders that recompute the step.
+    The page shows the cell as a circuit with all its numbers, heat strips of all steps, the
+    equation under the pointer, and sliders that recompute the step.
     """
     kind = _kind(output, format_)
     trace = given.trace("report")
@@ -115,7 +115,7 @@ def report(
 
 
 def _kind(output: str, format_: str) -> Kind:
-    """Return the format: the given one, or by the file name.
+    """Return the given format, or the one implied by the file name.
 
     Raises:
         UsageError: no file, or a name without a known suffix.
@@ -126,6 +126,6 @@ def _kind(output: str, format_: str) -> Kind:
 
 
 def _named(output: str) -> Picture | None:
-    """Return the picture that the file's name chooses."""
+    """Return the kind of picture that a file name chooses."""
     word = re.match(r"[a-z]*", PurePath(output).stem.lower())
     return _NAMES.get(word[0]) if word else None

@@ -1,4 +1,4 @@
-"""`lstm-step run`: one step or N, every value beside its equation."""
+"""`lstm-step run`: one or more steps, every value beside its equation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = f"""\b
 Vectors: 0,0.5,-1e-3 · [0 0.5] · a pasted np.array([...]) · rows by ; · @file.csv ·
-@file.npz:key · - for stdin. A --h or --c that is not given is zeros.
+@file.npz:key · - for stdin. --h and --c default to zeros.
 
 {f.HELP}
 \b
@@ -49,16 +49,16 @@ def run(
     fixed: f.FixedOptions = f.FixedOptions(),
     view: o.ViewOptions = o.ViewOptions(),
     strip: bool = option(
-        "--strip", default=False, help="Below the table, draw the whole run over time."
+        "--strip", default=False, help="Draw the whole run over time below the table."
     ),
     form: o.FormatOptions = o.FormatOptions(FORMATS, "plain"),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> ExitCode:
-    """Show every gate of one step or many.
+    """Show every gate of one or more steps.
 
-    Each value stands beside the equation that made it.
+    Each value is shown beside the equation that produced it.
 
-    Options alone mean this command: `lstm-step --h … --x …`.
+    Options without a command mean `run`: `lstm-step --h … --x …`.
     """
     chosen = form.pick()
     if strip:
@@ -87,14 +87,14 @@ def run(
 
 
 def _check_strip(chosen: str, fixed: str) -> None:
-    """Refuse a strip where there is no table to stand under, or one of integers.
+    """Reject `--strip` without a table, or with a table of integers.
 
     Raises:
-        UsageError: says which.
+        UsageError: says which of the two.
     """
     if chosen != "table":
         raise UsageError(
-            f"--strip is drawn under a table, and the format is {chosen}",
+            f"--strip is drawn below a table, but the format is {chosen}",
             where="--strip",
             hint="-f table, also for a pipe or a file",
         )
@@ -130,7 +130,7 @@ def _emit(
 
 
 def _say_assumptions(trace: Trace, chosen: str) -> None:
-    """Say on stderr what had to be assumed, where the format has no place for it."""
+    """Print assumptions on stderr if the format does not include them."""
     if chosen not in ("json", "text", "html"):
         i.say_assumed(trace.assumptions)
 
@@ -143,7 +143,7 @@ def _emit_fixed(
     output: str,
     color: o.ColorOptions,
 ) -> None:
-    """Write the run in integers beside the float run."""
+    """Write the fixed-point run beside the floating-point run."""
     from lstm_cli.base.version import __version__
     from lstm_cli.engine.fixed_point import beside
     from lstm_cli.files.output import write_out

@@ -316,7 +316,7 @@ def test_a_first_trace_that_its_weights_do_not_give_is_refused(tmp_path: Path) -
     mine = tmp_path / "mine.json"
     assert call(*TRACE, "--forget-bias", "1", "--json", "-o", mine).code == 0
     answer = call("diagnose", mine, mine)
-    assert_refused(answer, 3, "the first trace is not what its weights give")
+    assert_refused(answer, 3, "the first trace does not match its weights")
     assert call("diagnose", mine, mine, "--forget-bias", "1").code == 0
 
 
@@ -348,7 +348,7 @@ REFUSED = {
     "wrong size": (["--x", "1,2", "--expect", "h=0.5"], 3, "h has shape (1,), but the run gives (2,)"),
     "bad tolerance": (["--x", "1", "--expect", "h=1", "--atol", "-1"], 2, "--atol is -1"),
     "both": ([SAMPLES / "question.json", "--x", "1"], 2, "--x and a file are both given"),
-    "nothing expected": (["-"], 3, "expects nothing"),
+    "nothing expected": (["-"], 3, "has no expected numbers"),
     "no file": (["nowhere.json"], 3, "nowhere.json"),
     "fraction as integer": (["--x", "1", "--expect", "h=0.5", "--fixed", "Q3.12"], 3, "not integers"),
     "out of format": (["--x", "1", "--expect", "h=99999", "--fixed", "Q3.12"], 3, "outside Q3.12"),

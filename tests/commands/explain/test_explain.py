@@ -391,7 +391,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "unknown step": (["--x", "1;2", "--at", "3"], 2, "'3' is outside 1 to 2"),
     "an exercise's option": (["--x", "1", "--show-key"], 2, "No such option: --show-key"),
     "unknown format": (["--x", "1", "-f", "csv"], 2, "unknown format 'csv'"),
-    "a word and x": (["forget-gate", "--x", "1"], 2, "--x has no effect beside the word"),
+    "a word and x": (["forget-gate", "--x", "1"], 2, "--x has no effect with the word"),
     "a word and an exercise": (["forget-gate", "--exercise"], 2, "lstm-step exercise forget-gate"),
     "an unknown word": (["forgte-gate"], 2, "did you mean 'forget-gate'?"),
     "no terms": (["--x", "1", "--terms", "0"], 2, "--terms"),

@@ -678,7 +678,7 @@ def test_options_that_cannot_be(room: Classroom) -> None:
     assert_refused(call("grade"), 2, "there is no exercise")
     assert_refused(call("grade", "--x", "1"), 2, "there are no answers to grade")
     assert_refused(call("grade", "--h", "1", _file(room)), 2, "--x is missing")
-    assert_refused(call("grade", "-", "-"), 2, "- stands twice")
+    assert_refused(call("grade", "-", "-"), 2, "- is given twice")
     two = room.path.with_name("two.jsonl")
     two.write_text(json.dumps(json.loads(room.path.read_text())) + "\n" + '{"x": [0.5, 2, 3]}\n')
     assert_refused(call("grade", two, _file(room)), 2, "2 exercises are given")

@@ -292,7 +292,7 @@ def test_other_formats_refuse_it(kind: str) -> None:
     """A strip stands under a table; elsewhere it would break what reads the answer."""
     answer = call(*COUNT, "-f", kind, "--strip")
     assert (answer.code, answer.raw) == (2, b"")
-    assert f"--strip is drawn under a table, and the format is {kind}" in answer.err
+    assert f"--strip is drawn below a table, but the format is {kind}" in answer.err
     assert "-f table" in answer.err
 
 

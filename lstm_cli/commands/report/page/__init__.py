@@ -103,7 +103,7 @@ def _script() -> str:
 
 
 def _hash(text: str) -> str:
-    """Hash that allows a script or a style in a content security policy."""
+    """Return the hash that allows a script or style in a content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -124,7 +124,7 @@ def _check_size(trace: Trace) -> None:
 
 
 def _kinds(trace: Trace) -> list[LayerTrace]:
-    """Return the layers and directions that need a drawing of their own, one of each kind."""
+    """Return one layer and direction of each kind that needs a separate drawing."""
     kinds: list[LayerTrace] = []
     for each in trace.layers:
         if not any(_alike(each, kind) for kind in kinds):
@@ -213,7 +213,7 @@ def _cell(cell: Cell, notation: Notation) -> dict[str, Any]:
 
 
 def _rules(notation: Notation) -> dict[str, Any]:
-    """Return how a number is worked out: what the terminal's working goes by too."""
+    """Return the rules for working out a number, which the terminal output also follows."""
     return {
         "split": notation == "split",
         "mostTerms": MOST_TERMS,
@@ -225,7 +225,7 @@ def _rules(notation: Notation) -> dict[str, Any]:
 
 
 def _parts(drawing: Drawing, cell: Cell) -> dict[str, Any]:
-    """Return the expressions in the circuit that have no row in the table."""
+    """Return the expressions in the circuit that are not rows of the table."""
     known = {*cell.symbols, *INPUT_LABELS}
     return {
         key: {"equation": write(node, UNICODE), "tree": tree_json(node)}
@@ -235,7 +235,7 @@ def _parts(drawing: Drawing, cell: Cell) -> dict[str, Any]:
 
 
 def _functions(cell: Cell) -> dict[str, Any]:
-    """Return the functions with a body that a cell uses, as trees."""
+    """Return the functions that a cell uses and that have a body, as trees."""
     found: dict[str, Any] = {}
     waiting = [row.expression for row in cell.equations]
     while waiting:
@@ -243,7 +243,7 @@ def _functions(cell: Cell) -> dict[str, Any]:
             function = function_named(name)
             inside = function.body or function.formula
             if inside is not None and name not in found:
-                opens = function.textbook or function.body  # what a working goes on with
+                opens = function.textbook or function.body  # the next stage
                 found[name] = {"parameters": list(function.parameters),
                                "defaults": list(function.defaults),
                                "tree": tree_json(inside),
@@ -295,7 +295,7 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
 
 
 def _usual(values: Array) -> list[float]:
-    """Return the median of each unit over time, beside which a single step can stand out."""
+    """Return each unit's median over time, against which a single step can stand out."""
     finite = np.where(np.isfinite(values), values, 0.0)
     return [float(each) for each in np.sort(finite, axis=0)[len(finite) // 2]]
 

@@ -1,6 +1,6 @@
-// The grammar's operators on vectors: Float64Array, or a plain number that fits any size. What the
-// cell computes comes as trees, [function, argument, …], from the same table as every other number
-// of lstm-step; only primitives that Math has are named here.
+// The grammar's operators on vectors: a Float64Array, or a plain number that fits any size. The
+// cell's equations come as trees, [function, argument, …], from the same table as every other number
+// of lstm-step; only primitives of Math are named here.
 
 const each = (f) => (a) => (typeof a === "number" ? f(a) : a.map(f));
 

@@ -1,6 +1,6 @@
 // The drawn cell: its numbers, and what is under the pointer or has the focus.
 
-// There is room for so many decimals; the table has them all.
+// Decimals that fit in the circuit; the table shows them all.
 const CIRCUIT_DIGITS = 4;
 
 class Circuit {
@@ -33,7 +33,7 @@ class Circuit {
     }
   }
 
-  // An input is no unit's own: all of a short one, the size of a long one.
+  // An input belongs to no unit: show all of a short one, the size of a long one.
   text(key, vector, words) {
     if (key === "x") {
       return vector.length > 3

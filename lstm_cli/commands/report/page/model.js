@@ -1,4 +1,4 @@
-// The runs of the page's data: one layer in one direction each.
+// The runs in the page's data: each is one layer in one direction.
 
 function unpacked({ shape, single, data }) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
@@ -28,7 +28,7 @@ class Run {
     this.kept = new Map(); // t -> values, for steps that were computed
   }
 
-  // Where x comes from: this run's own, or the runs of the layer below.
+  // The source of x: this run's own, or the runs of the layer below.
   connect(runs) {
     const { x } = this.raw;
     this.below = x.below?.map((place) => runs[place]);
@@ -39,7 +39,7 @@ class Run {
     return this.states.c.columns;
   }
 
-  // What enters step t, counted from 1.
+  // The inputs of step t, counted from 1.
   inputs(t) {
     const before = this.backward ? t + 1 : t - 1;
     const there = before >= 1 && before <= this.steps;
@@ -50,7 +50,7 @@ class Run {
     return { x, h_prev: state("h"), c_prev: state("c") };
   }
 
-  // Every value of a step from what enters it: symbol -> Float64Array.
+  // Every value of a step, computed from its inputs: symbol -> Float64Array.
   compute(inputs, parameters = this.parameters) {
     const values = { ...inputs };
     const size = this.hiddenSize;
@@ -67,7 +67,7 @@ class Run {
     return this.kept.get(t);
   }
 
-  // An expression that the circuit shows, with the values of a step; a plain number is every unit's.
+  // An expression shown in the circuit, with the values of a step; a plain number holds for all units.
   part(key, values, parameters = this.parameters) {
     if (Object.hasOwn(values, key)) return values[key];
     const { tree } = this.cell.parts[key];

@@ -1,8 +1,8 @@
-// A number as `base/numbers.py` writes it: one table of cases holds both to the same texts.
+// Formats numbers like `base/numbers.py`: a shared table of cases tests that both agree.
 
-// Digits past these no tie has: an exact half ends before them.
+// No tie has more digits than this: an exact half ends before.
 const ALL_DIGITS = 100;
-// Sums of doubles are off a decimal such as 0.3 by so much of their size, no more.
+// Relative error up to which a double counts as a decimal such as 0.3 plus summation error.
 const NOISE = 2 ** -48;
 
 function number(value, digits) {
@@ -29,7 +29,7 @@ function halfEven(value, digits, write) {
 
 const typeset = (text) => text.replaceAll("-", "−");
 
-// Two digits of an exponent at least.
+// At least two digits in an exponent.
 const padded = (text) => text.replace(/e([+-])(\d)$/, "e$10$2");
 
 const scientific = (value, digits) => padded(halfEven(value, digits, "toExponential"));
@@ -41,7 +41,7 @@ function shortest(value) {
   return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
-// Without the zeros that end its decimals, where it is that number.
+// Strips trailing zeros from the decimals if the remaining text is exact.
 function bare(text, value) {
   const [mantissa, power] = text.split("e");
   const stripped = mantissa.includes(".") ? mantissa.replace(/\.?0+$/, "") : mantissa;
@@ -49,8 +49,8 @@ function bare(text, value) {
   return exact(Number(short), value) ? short : text;
 }
 
-// A float32 as it reads back, a double but for noise. A whole number is no other's text: 1 - 1e-16
-// is not 1.
+// Whether a text is exact: a float32 must read back, a double may be off by rounding noise. A whole
+// number must be exact: 1 - 1e-16 is not shown as 1.
 function exact(shown, value) {
   const near = Math.abs(shown - value) <= NOISE * Math.abs(value);
   return shown === value || (near && !Number.isInteger(shown)) || Math.fround(shown) === value;

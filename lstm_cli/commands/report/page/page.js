@@ -37,7 +37,7 @@ function words() {
   return new Words(run, values, parameters, view.unit, raw.view.digits);
 }
 
-// An error in one part of the page is said there, and stops no other part.
+// An error in one part of the page is shown there and does not stop the others.
 function guarded(place, show) {
   const holder = $(place);
   holder.querySelector(":scope > .trouble")?.remove();
@@ -93,7 +93,7 @@ function showRows() {
   $("#rows tbody").replaceChildren(...lines);
 }
 
-// ---- the equation of what is pointed at
+// ---- the equation under the pointer
 
 function look(key, pin = false) {
   if (pin) view.pinned = view.pinned === key ? null : key;
@@ -102,7 +102,7 @@ function look(key, pin = false) {
 }
 
 function showWorked() {
-  // Nothing of another row may stay.
+  // Nothing of the previous row may remain.
   for (const part of ["h2", ".formula", ".stages"]) $(`#worked ${part}`).replaceChildren();
   const now = words();
   const key = view.key ?? view.pinned ?? "h";
@@ -117,7 +117,7 @@ function showWorked() {
   if (found.label) title.append(` · ${found.label}`);
   const formula = found.shown && found.equation ? `${found.shown} = ${found.equation}` : "";
   $("#worked .formula").replaceChildren(...named(formula, document));
-  const stages = there ? now.stages(found.tree, vector) : [`nothing: it ends at ${vector.length - 1}`];
+  const stages = there ? now.stages(found.tree, vector) : [`no such unit: the last is ${vector.length - 1}`];
   $("#worked .stages").replaceChildren(
     ...stages.map((text) => element("li", { textContent: text })),
   );
@@ -189,7 +189,7 @@ function buildSliders() {
       return button;
     }),
   );
-  // The buttons are new: the focus goes to the one that had it.
+  // The buttons were recreated: restore the focus.
   if (focused) $(`#sliders [data-moves="${focused}"]`)?.focus();
   const isInput = inputs.some(([name]) => name === view.moving);
   const entries = isInput ? inputEntries(view.moving) : parameterEntries(view.moving);
@@ -233,7 +233,7 @@ function buildStrips() {
   paint(run, 1);
 }
 
-// Long runs are painted piece by piece, so that the page answers meanwhile.
+// Long runs are painted piece by piece, so that the page stays responsive.
 function paint(run, from) {
   const until = performance.now() + 25;
   let t = from;
@@ -268,8 +268,8 @@ function read(symbol, t, unit) {
   const text = $("#reading");
   if (symbol === null) {
     const many = current().steps > (strips[0]?.columns ?? Infinity);
-    const column = many ? "the one of a few steps that stands out most" : "a step";
-    text.textContent = `A row a unit, a column ${column}. Click to go there.`;
+    const column = many ? "is the one of several steps that stands out most" : "a step";
+    text.textContent = `Each row is a unit, each column ${column}. Click to go there.`;
     return;
   }
   const value = current().at(t)[symbol][unit];
@@ -396,7 +396,7 @@ for (const each of document.querySelectorAll("#equations .formula")) {
 }
 chooseRun(0);
 
-// For the curious, and for tests: the numbers that are shown, in full.
+// For the curious and for tests: the numbers shown, in full.
 window.lstmStep = {
   runs: runs.length,
   parts: () => current().cell.parts,

@@ -1,4 +1,4 @@
-// What if: numbers of the step in view that may be moved. Edits belong to that step alone.
+// What if: numbers of the current step that can be changed. Edits apply to that step only.
 
 class Edits {
   // A run in single precision takes edits in single precision.
@@ -16,7 +16,7 @@ class Edits {
     this.changed.get(name).set(index, this.rounded(value));
   }
 
-  // The number that was put in, if there is one.
+  // The edited number, if there is one.
   of(name, index) {
     return this.changed.get(name)?.get(index);
   }
@@ -25,7 +25,7 @@ class Edits {
     this.changed.clear();
   }
 
-  // Copies with the edits put in; what has none is handed on as it is.
+  // Copies with the edits applied; arrays without edits are passed through.
   applied(named) {
     const result = { ...named };
     for (const [name, changes] of this.changed) {
@@ -39,7 +39,7 @@ class Edits {
   }
 }
 
-// So many sliders stand under each other before the rest are asked for.
+// How many sliders are shown before "more" is pressed.
 const MOST_SLIDERS = 12;
 
 class Sliders {
@@ -53,8 +53,8 @@ class Sliders {
     });
   }
 
-  // entries: {name, index, label, value, low, high, weight}, and edited where a number was put in;
-  // the heaviest come first where not all are shown.
+  // entries: {name, index, label, value, low, high, weight}, and `edited` if a number was changed;
+  // the heaviest come first if not all are shown.
   show(entries) {
     this.entries = entries;
     this.all = false;
@@ -67,7 +67,7 @@ class Sliders {
     this.list.replaceChildren(...shown.map((entry) => this.line(entry)));
     const hidden = this.entries.length - shown.length;
     this.more.hidden = hidden === 0;
-    this.more.textContent = `${hidden} more, of less weight`;
+    this.more.textContent = `${hidden} more, with smaller weights`;
   }
 
   line(entry) {

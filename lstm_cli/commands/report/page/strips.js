@@ -18,7 +18,7 @@ class Colours {
 
   rgb([ramp, low, high], value) {
     if (!Number.isFinite(value)) return this.notFinite;
-    // In halves, since the width of a scale may be more than the largest number.
+    // Halved, since the width of a scale may exceed the largest number.
     return mixed(this.ramps[ramp], (value / 2 - low / 2) / (high / 2 - low / 2));
   }
 
@@ -27,12 +27,12 @@ class Colours {
   }
 }
 
-// So many pixels high is a strip at most; a strip of a few units has more of them a unit.
+// Maximum height of a strip in pixels; a strip of few units has more pixels per unit.
 const MOST_ROWS = 132;
 
 class Strip {
-  // usual: what each unit mostly is. Where several steps or units share a pixel, the number farthest
-  // from it is shown: a single step of thousands that stands out is seen.
+  // usual: the median of each unit. If several steps or units share a pixel, the number farthest
+  // from it is shown, so that a single outlier among thousands of steps is visible.
   constructor(holder, symbol, { scale, usual }, colours, events) {
     Object.assign(this, { symbol, scale, usual, colours });
     this.canvas = holder.querySelector("canvas");
@@ -52,7 +52,7 @@ class Strip {
     canvas.style.height = `${Math.max(14, Math.min(MOST_ROWS, units * 11))}px`;
     this.image = new ImageData(columns, rows);
     this.far = new Float64Array(rows * columns).fill(-1);
-    this.shown = new Array(rows * columns); // the step and the unit that are shown
+    this.shown = new Array(rows * columns); // the step and unit that are shown
   }
 
   put(t, vector) {

@@ -1,4 +1,4 @@
-// Equations as people read them, with their numbers.
+// Equations in readable form, with their numbers.
 
 class Words {
   constructor(run, values, parameters, unit, digits) {
@@ -15,7 +15,7 @@ class Words {
     return vector.length === 1 ? vector[0] : vector[this.unit];
   }
 
-  // The stages of an expression as texts, the last of them as a row of the table has it.
+  // The stages of an expression as text, the last formatted as in the table.
   stages(tree, vector) {
     const { cell } = this.run;
     const worked = new Worked(this.names, cell.functions, cell.rules, this.digits);
@@ -30,7 +30,7 @@ class Words {
   }
 }
 
-// "C_{t−1}" with its subscripts lowered, as nodes of the page.
+// "C_{t−1}" as page nodes, with subscripts.
 function named(text, document) {
   const nodes = [];
   let place = 0;

@@ -1,7 +1,7 @@
-// One number worked out a stage at a time, as lstm_cli/show does it for every other output: the
-// reading of `scalars`, the stages of `reducing`, the writing of `hand`, on the same trees. What
-// they name (signs, functions and their textbook forms, how much is told) comes with the data; a
-// test compares the texts.
+// One number worked out stage by stage, as lstm_cli/show does for every other output: `scalars`
+// reads, `reducing` makes the stages and `hand` writes, all on the same trees. Their settings (signs,
+// functions and their textbook forms, how much is shown) come with the data; a test compares the
+// results.
 //
 // A scalar is {value}; {sign, parts}, an operator or a function of scalars; {terms, zeros, idle,
 // more, rest}, a row of a matrix times a vector; or {book, value}, a function as textbooks have it.
@@ -19,19 +19,19 @@ const isPlain = ({ sign, parts, terms, book }) =>
   !book && (terms ?? parts ?? []).every(isPlain) && (!sign || ARITHMETIC.includes(sign));
 const isSettled = (scalar) =>
   isKnown(scalar) || (PICKS.includes(scalar.sign) && scalar.parts.every(isSettled));
-// 0.7·0.2 takes work; 1·0.2 and 0·0.2 do not.
+// A nontrivial product: 0.7·0.2 is, 1·0.2 and 0·0.2 are not.
 const isProduct = ({ sign, parts }) =>
   (sign === "*" || sign === "/") && !parts.some((p) => isKnown(p) && Math.abs(p.value) <= 1 && Number.isInteger(p.value));
 const summands = (scalar) =>
   scalar.sign === "+" || scalar.sign === "-" ? scalar.parts.flatMap(summands) : scalar.terms ?? [scalar];
 
 class Worked {
-  // names: symbol or parameter -> its numbers; rules: what the page's data says of the writing.
+  // names: symbol or parameter -> its numbers; rules: how to write them, from the page's data.
   constructor(names, functions, rules, digits) {
     Object.assign(this, { names, functions, rules, digits });
   }
 
-  // The stages of a tree at a unit, from its numbers put in to the last before the result.
+  // The stages of a tree at a unit, from substituted numbers to the last before the result.
   stages(tree, unit) {
     const texts = [];
     let scalar = this.read(tree, unit);
@@ -62,7 +62,7 @@ class Worked {
     return unit < size ? this.read(first, unit) : this.part(others, unit - size);
   }
 
-  // One product, or two where the notation gives h_prev a matrix of its own.
+  // One product, or two if the notation gives h_prev a separate matrix.
   product(name, vector, unit) {
     const matrix = this.names[name];
     const weights = row(matrix, unit);
@@ -83,7 +83,7 @@ class Worked {
       all.filter((j) => numbers[j] === 0 && weights[j] !== 0 && Number.isFinite(weights[j])),
     );
     const left = all.filter((j) => !zeros.includes(j) && !idle.includes(j));
-    // What is not a number hides every other term: it counts as the largest.
+    // A nan hides every other term, so it counts as the largest.
     const size = (j) => {
       const product = Math.abs(weights[j] * numbers[j]);
       return Number.isFinite(product) ? product : Infinity;
@@ -134,7 +134,7 @@ class Worked {
     return terms?.length ? { ...scalar, terms: each(terms), zeros: 0, idle: 0 } : this.known(scalar);
   }
 
-  // A function of numbers in its textbook form, or its body, or its value.
+  // Replaces a function of numbers by its textbook form, its body, or its value.
   opened(scalar) {
     const { parameters, defaults, textbook, opens } = this.functions[scalar.sign] ?? {};
     if (!opens) return this.known(scalar);
@@ -170,7 +170,7 @@ class Worked {
     return [typeset(mantissa) + (power ? `·10${raised}` : ""), level];
   }
 
-  // A scalar's text, and how tightly it binds.
+  // A scalar's text and its precedence.
   write(scalar) {
     const { sign, parts, terms, book, value } = scalar;
     const { operators, functions, scale } = this.rules;
@@ -193,12 +193,12 @@ class Worked {
     return own >= level ? text : `(${text})`;
   }
 
-  // A left factor: −1 and 2·10⁻⁵ stand in parentheses.
+  // A left factor: −1 and 2·10⁻⁵ are put in parentheses.
   factor(scalar) {
     return this.side(scalar, isKnown(scalar) ? ATOM : PRODUCT);
   }
 
-  // A summand with its sign; a negative number that is added is taken off.
+  // A summand with its sign; adding a negative number becomes a subtraction.
   added(sign, scalar) {
     const [text, level] = this.write(scalar);
     const { operators } = this.rules;
