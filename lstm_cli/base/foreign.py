@@ -164,8 +164,16 @@ def csv_line(cells: Iterable[str]) -> str:
 # ---- LaTeX
 
 _LETTERS = {chr(point) for point in range(0xC0, 0x100)} - set("ÐðÞþ×÷")
+# Signs that texts of ours have too.
+_SIGNS = {"…": r"\ldots{}"} | {
+    sign: f"${name}$" for sign, name in {
+        "·": r"\cdot", "→": r"\rightarrow", "×": r"\times", "−": "-", "±": r"\pm", "≠": r"\neq",
+        "≈": r"\approx", "√": r"\surd", "σ": r"\sigma", "⊙": r"\odot",
+    }.items()
+}  # fmt: skip
 _LATEX = str.maketrans(
-    {mark: f"\\{mark}" for mark in "{}$&#_%"}
+    _SIGNS
+    | {mark: f"\\{mark}" for mark in "{}$&#_%"}
     | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "<": r"\textless{}",
        ">": r"\textgreater{}", "|": r"\textbar{}"}
 )  # fmt: skip
@@ -174,7 +182,9 @@ _LATEX = str.maketrans(
 def latex(text: object) -> str:
     """Return foreign text that means nothing to TeX, which could read files."""
     # TeX stops at a letter that its first fonts lack.
-    shown = "".join(c if c.isascii() or c in _LETTERS else f"U+{ord(c):04X}" for c in safe(text))
+    shown = "".join(
+        c if c.isascii() or c in _LETTERS or c in _SIGNS else f"U+{ord(c):04X}" for c in safe(text)
+    )
     return shown.translate(_LATEX)
 
 

@@ -19,6 +19,11 @@ def shortest(value: SupportsFloat) -> str:
     return repr(float(value)).removesuffix(".0")
 
 
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something: 1 sample, 2 samples."""
+    return f"{count} {what}" + "s" * (count != 1)
+
+
 def decimals(value: SupportsFloat, digits: int) -> str:
     """Return a number for a table: at most `digits` decimals, all of them where it has more.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lstm_cli.cell.cells import Cell, Settings
     from lstm_cli.cell.weights import Model
     from lstm_cli.samples.settings import SampleSettings
+    from lstm_cli.show.document import Document
     from lstm_cli.show.rows import View
 
 
@@ -424,6 +425,23 @@ class ColorOptions:
         draw(make_console(Color.NEVER if in_file else self.color, buffer))
         buffer.seek(0)
         write_out([line.rstrip() + "\n" for line in buffer], output)
+
+
+# The written forms of a document; the others are for a terminal, or programs.
+WRITTEN = ("text", "markdown", "latex", "html")
+
+
+def emit(document: Document, chosen: str, form: FormatOptions, color: ColorOptions) -> None:
+    """Write a document in the form chosen, or draw it; errors as `ColorOptions.show`."""
+    if chosen in WRITTEN:
+        from lstm_cli.files.output import write_out
+        from lstm_cli.show.document import write
+
+        write_out(write(document, chosen), form.output)
+    else:
+        from lstm_cli.show.draw import draw
+
+        color.show(lambda console: draw(console, document), form.output)
 
 
 @options("Check")

@@ -10,7 +10,9 @@ looks in the writers. Text may be foreign: each writer escapes it for its target
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import Literal, NamedTuple
 
 from lstm_cli.base.records import record
@@ -30,20 +32,44 @@ class Span(NamedTuple):
 Words = str | Span | tuple[str | Span, ...]
 
 
+# A cell may have several texts.
+Cell = Words | list[str]
+# A grid that a terminal stacks at any width.
+ALWAYS = sys.maxsize
+
+
 @record
 class Heading:
-    """The title of what follows; a document begins with its own."""
+    """The title of what follows; a document may begin with its own.
+
+    Attributes:
+        words: what it says.
+        tone: on a terminal.
+        wrap: as for a paragraph.
+    """
 
     words: Words
+    tone: Tone = "heading"
+    wrap: bool = True
 
 
 @record
 class Paragraph:
-    """A sentence, or words on a line of their own."""
+    """A sentence, or words on a line of their own.
+
+    Attributes:
+        words: what it says.
+        tone: of the words that have none.
+        indent: blank columns before it on a terminal.
+        mark: what stands before it; on a terminal all its lines begin behind that.
+        wrap: whether a terminal breaks it between words; else it can be copied whole.
+    """
 
     words: Words
     tone: Tone = ""
     indent: int = 0
+    mark: str = ""
+    wrap: bool = True
 
 
 @record
@@ -71,17 +97,30 @@ class Column(NamedTuple):
 
     Attributes:
         head: what stands above it.
+        short: what stands above it on a terminal, if that is another; "" is nothing.
         right: whether its cells stand to the right.
         fold: whether a cell that is too wide goes on below; else it is never cut or folded.
         tone: of its cells.
         widest: the most terminal columns that it takes; 0 is any.
+        once: whether a terminal shows a cell that comes again the first time alone.
+        led: whether its heading stands before each of its cells where they are stacked.
+        only: where it is, if not everywhere: in tables, or where cells are stacked.
     """
 
     head: str = ""
+    short: str | None = None
     right: bool = False
     fold: bool = False
     tone: Tone = ""
     widest: int = 0
+    once: bool = False
+    led: bool = False
+    only: Literal["", "table", "stack"] = ""
+
+    @property
+    def above(self) -> str:
+        """What stands above it on a terminal."""
+        return self.head if self.short is None else self.short
 
 
 @record
@@ -91,15 +130,35 @@ class Grid:
     Attributes:
         columns: each with its heading, or none has one.
         rows: as many cells in each.
-        gap: blank columns between two on a terminal.
-        narrow: below this width a terminal stacks the cells of a row, the last indented.
+        gap: blank columns behind each on a terminal, but for the last.
+        lead: blank columns before each, but for the first.
+        narrow: below this width a terminal stacks the cells of a row, all but the first indented,
+            or folds them if there are headings.
     """
 
     columns: Sequence[Column]
-    rows: Sequence[Sequence[Words]]
+    rows: Sequence[Sequence[Cell]]
     gap: int = 2
+    lead: int = 0
     narrow: int = 0
     indent: int = 0
+
+    def table(self) -> tuple[list[Column], list[list[Words]]]:
+        """The columns and cells of a table."""
+        there = [column.only != "stack" for column in self.columns]
+        rows = [[behind_each_other(cell) for cell in compress(row, there)] for row in self.rows]
+        return list(compress(self.columns, there)), rows
+
+    def stacks(self) -> Iterator[list[tuple[Words, Column]]]:
+        """Yield the words of each row that are stacked, with their columns."""
+        for row in self.rows:
+            stack = [
+                (f"{column.head}: {plain(words)}" if column.led else words, column)
+                for cell, column in zip(row, self.columns, strict=True) if column.only != "table"
+                for words in (cell if isinstance(cell, list) else [cell]) if plain(words)
+            ]  # fmt: skip
+            if stack:
+                yield stack
 
 
 Block = Heading | Paragraph | Gap | Facts | Grid
@@ -107,7 +166,7 @@ Block = Heading | Paragraph | Gap | Facts | Grid
 
 @record
 class Document:
-    """An answer: its blocks in order, a heading first."""
+    """An answer: its blocks in order; a heading that comes first is the title."""
 
     blocks: Sequence[Block]
 
@@ -124,12 +183,26 @@ def plain(words: Words) -> str:
     return "".join(each.text for each in spans(words))
 
 
+def behind_each_other(cell: Cell) -> Words:
+    """What a cell has, on one line."""
+    return "; ".join(cell) if isinstance(cell, list) else cell
+
+
 def write(document: Document, form: str) -> Iterator[str]:
     """Yield a document as text, in the form of one of `WRITERS`."""
     writer = WRITERS[form]()
-    title, *rest = document.blocks
-    yield writer.begin(_said(title.words, writer) if isinstance(title, Heading) else "")
-    for block in rest if isinstance(title, Heading) else document.blocks:
+    pieces = [piece for piece in _pieces(document, writer) if piece]
+    yield from pieces[:-1]
+    yield from (piece.rstrip("\n") + "\n" for piece in pieces[-1:])
+
+
+def _pieces(document: Document, writer: Writer) -> Iterator[str]:
+    match document.blocks:
+        case [Heading(words=words), *rest]:
+            yield writer.begin(_said(words, writer))
+        case rest:
+            yield writer.begin("")
+    for block in rest:
         yield from _written(block, writer)
     yield writer.end()
 
@@ -138,15 +211,20 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
     match block:
         case Heading(words=words):
             yield writer.heading(_said(words, writer))
-        case Paragraph(words=words):
-            yield writer.paragraph(_said(words, writer))
+        case Paragraph(words=words, mark=mark):
+            yield writer.paragraph(writer.escape(mark.lstrip()) + _said(words, writer))
         case Facts(rows=rows):
             yield writer.items([(writer.escape(name), _said(words, writer))
                                 for name, words in rows])  # fmt: skip
-        case Grid(columns=columns, rows=rows):
+        case Grid(narrow=narrow) if narrow > writer.width and not writer.wraps_cells:
+            for (first, _), *rest in block.stacks():
+                yield writer.heading(_said(first, writer))
+                yield from (writer.paragraph(_said(words, writer)) for words, _ in rest)
+        case Grid():
+            columns, cells = block.table()
             head = [writer.escape(column.head) for column in columns]
-            cells = [[_said(cell, writer) for cell in row] for row in rows]
-            yield writer.table(head, cells, [column.right for column in columns])
+            said = [[_said(cell, writer) for cell in row] for row in cells]
+            yield writer.table(head, said, [column.right for column in columns])
 
 
 def _said(words: Words, writer: Writer) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +16,6 @@ from lstm_cli.show.document import (
     Heading,
     Paragraph,
     Words,
-    plain,
     spans,
 )
 from lstm_cli.show.rows import View
@@ -35,25 +34,39 @@ def draw(console: Console, document: Document) -> None:
 
 def _print(page: Page, block: Block) -> None:
     match block:
-        case Heading(words=words):
-            page.print(_text(page, words, "heading"))
-        case Paragraph(words=words, tone=tone, indent=indent):
-            page.print(Padding(_text(page, words, tone), (0, 0, 0, indent)))
+        case Heading(wrap=False) | Paragraph(wrap=False):
+            page.print(_text(page, block.words, block.tone), soft_wrap=True)
+        case Heading():
+            page.print(_text(page, block.words, block.tone))
+        case Paragraph():
+            page.print(_indented(_paragraph(page, block), block.indent))
         case Gap():
             page.print()
         case Facts():
-            page.print(Padding(_facts(page, block), (0, 0, 0, block.indent)))
-        case Grid() if page.console.width < block.narrow:
+            page.print(_indented(_facts(page, block), block.indent))
+        case Grid() if page.console.width < block.narrow and not _is_headed(block):
             _print_stacked(page, block)
         case Grid():
-            page.print(Padding(_grid(page, block), (0, 0, 0, block.indent)))
+            page.print(_indented(_grid(page, block), block.indent))
+
+
+def _indented(shown: Text | Table, by: int) -> RenderableType:
+    return Padding(shown, (0, 0, 0, by)) if by else shown
 
 
 def _text(page: Page, words: Words, tone: str = "") -> Text:
-    line = Text()
-    for each in spans(words):
-        line.append_text(page.text(each.text, _style(page, each.tone or tone)))
-    return line
+    """Words in their tones; a text of one tone has it in the blanks behind it too."""
+    texts = [page.text(each.text, _style(page, each.tone or tone)) for each in spans(words)]
+    return texts[0] if len(texts) == 1 else Text().join(texts)
+
+
+def _paragraph(page: Page, block: Paragraph) -> Text | Table:
+    text = _text(page, block.words, block.tone)
+    if not block.mark:
+        return text
+    table = Table.grid()
+    table.add_row(page.text(block.mark), text)
+    return table
 
 
 def _style(page: Page, tone: str) -> str:
@@ -71,27 +84,36 @@ def _facts(page: Page, block: Facts) -> Table:
     return table
 
 
+def _is_headed(block: Grid) -> bool:
+    return any(column.above for column in block.columns)
+
+
 def _grid(page: Page, block: Grid) -> Table:
-    headed = any(column.head for column in block.columns)
-    table = (
-        new_table(page, (), gap=block.gap) if headed else Table.grid(padding=(0, block.gap, 0, 0))
-    )
-    for column in block.columns:
+    columns, rows = block.table()
+    table = new_table(page, (), gap=block.gap) if _is_headed(block) else Table.grid()
+    table.padding = (0, block.gap, 0, block.lead)
+    for column in columns:
+        fold = column.fold or page.console.width < block.narrow
         table.add_column(
-            page.text(column.head), justify="right" if column.right else "left",
-            no_wrap=not column.fold, overflow="fold" if column.fold else "ellipsis",
+            page.text(column.above), justify="right" if column.right else "left",
+            no_wrap=not fold, overflow="fold" if fold else "ellipsis",
             max_width=column.widest or None,
         )  # fmt: skip
-    for row in block.rows:
-        cells = zip(row, block.columns, strict=True)
-        table.add_row(*(_text(page, words, column.tone) for words, column in cells))
+    before: list[Words] = [""] * len(columns)
+    for row in rows:
+        cells = zip(row, before, columns, strict=True)
+        table.add_row(*(_text(page, "" if column.once and words == last else words, column.tone)
+                        for words, last, column in cells))  # fmt: skip
+        before = row
     return table
 
 
 def _print_stacked(page: Page, block: Grid) -> None:
-    """Print the cells of each row one under the other, the last indented."""
-    for row in block.rows:
-        for words, column in zip(row[:-1], block.columns[:-1], strict=True):
-            if plain(words):
-                page.print(_text(page, words, column.tone), overflow="fold")
-        page.print(Padding(_text(page, row[-1]), (0, 0, 0, 2)))
+    """Print the cells of each row one under the other, all but the first indented."""
+    for stack in block.stacks():
+        for place, (words, column) in enumerate(stack):
+            text = _text(page, words, column.tone)
+            if place:
+                page.print(_indented(text, 2))
+            else:
+                page.print(text, overflow="fold")

@@ -27,9 +27,10 @@ class Writer(Protocol):
     style: Style
     blank: str
     width: int  # of lines of plain text; the others have none
+    wraps_cells: bool  # whether what shows a table breaks its cells
 
     def begin(self, title: str) -> str:
-        """Opening of a page."""
+        """Opening of a page; its title may be ""."""
         ...
 
     def end(self) -> str:
@@ -103,9 +104,10 @@ class _TextWriter:
     style = UNICODE
     blank = "_________"
     width = WIDTH
+    wraps_cells = False
 
     def begin(self, title: str) -> str:
-        return f"{title}\n{'=' * len(title)}\n\n"
+        return f"{title}\n{'=' * len(title)}\n\n" if title else ""
 
     def end(self) -> str:
         return ""
@@ -196,8 +198,10 @@ def _matrix_text(name: str, array: Array) -> str:
 class _MarkdownWriter(_TextWriter):
     """Markdown that reads the same where nothing renders it: equations and matrices are code."""
 
+    wraps_cells = True
+
     def begin(self, title: str) -> str:
-        return f"# {title}\n\n"
+        return f"# {title}\n\n" if title else ""
 
     def heading(self, text: str) -> str:
         return f"## {text}\n\n"
@@ -273,9 +277,10 @@ class _LatexWriter:
     style = LATEX
     blank = r"\underline{\hspace{1.7cm}}"
     width = WIDTH
+    wraps_cells = False
 
     def begin(self, title: str) -> str:
-        return f"{_LATEX_HEAD}\\section*{{{title}}}\n\n"
+        return _LATEX_HEAD + (f"\\section*{{{title}}}\n\n" if title else "")
 
     def end(self) -> str:
         return "\\end{document}\n"
@@ -355,7 +360,6 @@ th {{ border-bottom: 1px solid gray }}
 .right {{ text-align: right; font-variant-numeric: tabular-nums }}
 dt {{ font-weight: 600 }}
 </style>
-<h1>{title}</h1>
 """
 
 
@@ -365,9 +369,10 @@ class _HtmlWriter:
     style = UNICODE
     blank = "_________"
     width = WIDTH
+    wraps_cells = True
 
     def begin(self, title: str) -> str:
-        return _HTML_HEAD.format(title=title)
+        return _HTML_HEAD.format(title=title or "lstm-step") + f"<h1>{title}</h1>\n" * bool(title)
 
     def end(self) -> str:
         return "</html>\n"

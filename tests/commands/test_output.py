@@ -37,14 +37,18 @@ COMMANDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "grade": (["grade", "s.json", "answers.csv"],
               {".txt": "table", ".json": "json", ".jsonl": "jsonl", ".csv": "csv"}),
     "vet": (["vet", "s.json", "-q", "--atol", "2"],
-            {".txt": "table", ".json": "json", ".jsonl": "jsonl", ".md": "markdown"}),
-    "inspect": (["inspect", f"{SAMPLES}/weights/hand.json"], {".txt": "table", ".json": "json"}),
-    "list": (["list", "presets"], {".txt": "table", ".json": "json", ".md": "markdown"}),
+            {".txt": "table", ".json": "json", ".jsonl": "jsonl", ".html": "html", **LONG}),
+    "inspect": (["inspect", f"{SAMPLES}/weights/hand.json"],
+                {".txt": "table", ".json": "json", ".html": "html", **LONG}),
+    "list": (["list", "presets"],
+             {".txt": "table", ".json": "json", ".html": "html", **LONG}),
+    "convert": (["convert", f"{SAMPLES}/weights/hand.json", "out.npz", "--to", "split"],
+                {".txt": "table", ".json": "json", ".html": "html", **LONG}),
     "report": (["report", *STEP], {".html": "html", ".htm": "html"}),
     "report, a picture": (["report", *STEP, "--picture", "circuit"], {".svg": "svg"}),
     "batch": (["batch", "s.json", "-q"], {
         ".txt": "table", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv",
-        ".tsv": "tsv", ".parquet": "parquet", ".npz": "npz",
+        ".tsv": "tsv", ".parquet": "parquet", ".npz": "npz", ".html": "html", **LONG,
     }),
 }  # fmt: skip
 CASES = [(name, suffix) for name, (_, known) in COMMANDS.items() for suffix in known]

@@ -7,7 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
+from lstm_cli.commands._options import WRITTEN
 from lstm_cli.show.document import (
+    ALWAYS,
     Column,
     Document,
     Facts,
@@ -19,6 +21,7 @@ from lstm_cli.show.document import (
     write,
 )
 from lstm_cli.show.draw import draw
+from lstm_cli.show.sheets import WRITERS
 
 HOSTILE = "a\x1b[2Jb|c<d>&e_f=1\u202e"
 DOCUMENT = Document(
@@ -73,3 +76,82 @@ def test_a_grid_is_stacked_where_it_would_be_squeezed() -> None:
     assert drawn(80, document=document).splitlines() == ["gates-figo  a stack is misread"]
     assert drawn(40, document=document).split() == ["gates-figo", "a", "stack", "is", "misread"]
     assert drawn(40, document=document).splitlines()[1] == "  a stack is misread"
+
+
+def test_options_name_every_writer() -> None:
+    """The formats that commands take are those that there are writers for."""
+    assert tuple(WRITERS) == WRITTEN
+
+
+RECORDS = Grid(
+    (
+        Column("name", "", tone="strong"),
+        Column("equations", "", fold=True),
+        Column("source", "", led=True),
+        Column("kind", "", only="table"),
+        Column("missing", "", led=True, only="stack"),
+    ),
+    (("lstm", ["f = 1", "c = f"], "a book", "cell", "h5py"), ("gru", [], HOSTILE, "cell", "")),
+    narrow=ALWAYS,
+)
+
+
+def test_stacked_cells_have_a_line_each_and_a_table_has_all_in_one() -> None:
+    """A cell of several texts, one led by its heading, and those of one layout alone."""
+    document = Document((RECORDS,))
+    assert drawn(80, document=document).splitlines()[:5] == [
+        "lstm", "  f = 1", "  c = f", "  source: a book", "  missing: h5py",
+    ]  # fmt: skip
+    table = "".join(write(document, "markdown")).splitlines()
+    assert table[:3] == [
+        "| name | equations | source | kind |", "| --- | --- | --- | --- |",
+        "| lstm | f = 1; c = f | a book | cell |",
+    ]  # fmt: skip
+    for form in WRITERS:
+        assert "\x1b" not in "".join(write(document, form))
+    text = "".join(write(document, "text"))
+    assert text.startswith(
+        "lstm\n----\n\nf = 1\n\nc = f\n\nsource: a book\n\nmissing: h5py\n\ngru\n"
+    )
+
+
+def test_a_table_shows_what_comes_again_once_and_folds_where_it_is_narrow() -> None:
+    """On a terminal; its headings may be shorter there than elsewhere."""
+    columns = (Column("a long heading", "short", once=True), Column("word", fold=False))
+    grid = Grid(columns, (("same", "one"), ("same", "anotherword")), narrow=20)
+    document = Document((grid,))
+    lines = drawn(40, document=document).splitlines()
+    assert lines[0].split() == ["short", "word"]
+    assert [line.split() for line in lines[2:]] == [["same", "one"], ["anotherword"]]
+    assert max(map(len, drawn(12, document=document).splitlines())) <= 12
+    assert "".join(write(document, "markdown")).count("same") == 2
+
+
+def test_paragraphs_hang_behind_a_mark_or_stay_whole() -> None:
+    """The lines of one with a mark begin behind it; one that is to be copied is not broken."""
+    words = "some words that are many"
+    document = Document((
+        Heading(words, tone="", wrap=False),
+        Paragraph(words, indent=2, mark="→ "),
+        Paragraph(words, wrap=False),
+    ))  # fmt: skip
+    assert drawn(16, "ascii", document).splitlines() == [
+        words, "  -> some words", "     that are", "     many", words,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_document_without_a_title_begins_with_what_it_has(form: str) -> None:
+    """Nor is there an empty heading, and the last line is no blank one."""
+    for document in (Document((Paragraph("words"),)), Document(())):
+        text = "".join(write(document, form))
+        assert not any(each in text for each in ("# ", "==", r"\section*{}", "<h1></h1>"))
+        assert not text.endswith("\n\n")
+    assert "".join(write(Document((Paragraph("words"),)), "text")) == "words\n"
+
+
+def test_signs_of_ours_are_set_in_latex() -> None:
+    """What our own words have is set, as TeX's first fonts lack the letters."""
+    document = Document((Heading("a · b → c × d … e ≠ 中"),))
+    title = r"\section*{a $\cdot$ b $\rightarrow$ c $\times$ d \ldots{} e $\neq$ U+4E2D}"
+    assert title in "".join(write(document, "latex"))

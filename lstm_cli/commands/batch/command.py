@@ -7,20 +7,19 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.base.foreign import safe, say
+from lstm_cli.base.numbers import counted
 from lstm_cli.base.paste import FileName, command, option_words
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option, options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lstm_cli.samples.settings import Tally
 
 # At most so many assumptions, and keys of the user's own, are listed.
@@ -48,7 +47,7 @@ Examples:
 FIRST = ("--weights", "--check", "--output")
 
 
-FORMATS = ("table", "jsonl", "json", "csv", "tsv", "parquet", "npz")
+FORMATS = ("table", "jsonl", "json", "csv", "tsv", "parquet", "npz", *o.WRITTEN)
 
 
 @options("Work")
@@ -102,6 +101,7 @@ def batch(
         make_runner,
         run_in_parts,
     )
+    from lstm_cli.commands.batch.page import batch_document
     from lstm_cli.commands.batch.work import Work
     from lstm_cli.files.output import is_device, write_out
     from lstm_cli.samples import all_chunks, find_files
@@ -121,6 +121,7 @@ def batch(
         raise UsageError(
             f"{option} needs a file of JSONL to go on with", where=option, hint="-o answers.jsonl"
         )
+    shown = chosen in ("table", *o.WRITTEN)
     task = Work(settings, notes=not quiet)
     found = find_files(files)
     chunks = all_chunks(found)
@@ -140,13 +141,13 @@ def batch(
         else:
             tally = Tally()
             lines = answered_lines(answers_of(runner, task, chunks), tally, progress)
-            if chosen == "table":
+            if shown:
                 records = [json.loads(line) for each in lines for line in each]
             else:
                 pieces = file_pieces(lines, chosen, output, settings, piped="-" in found)
                 write_out(pieces, output)
-    if chosen == "table":
-        color.show(lambda console: _print_table(console, records, check), output)
+    if shown:
+        o.emit(batch_document(records, check), chosen, form, color)
     if not quiet:
         say(_summary(tally, check), *_left_open(tally))
         if kept and tally.failed:
@@ -162,49 +163,12 @@ def batch(
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
-def _print_table(console: Console, records: list[dict[str, Any]], check: bool) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-    headings = ["sample", "", "largest difference", "tolerance", "where"] if check else [
-        "sample", "", "h"
-    ]  # fmt: skip
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for record in records:
-        table.add_row(*(Text(safe(cell)) for cell in _cells(record, check)))
-    console.print(table)
-
-
-def _cells(record: dict[str, Any], check: bool) -> list[str]:
-    from lstm_cli.commands.batch.work import short
-
-    name = record["id"]
-    if not record["ok"]:
-        return [name, "failed", record["error"]["message"]]
-    if not check:
-        return [name, "ok", ", ".join(short(value) for value in record["h"])]
-    result = record["check"]
-    if result is None:
-        return [name, "nothing expected"]
-    worst = result["worst"]
-    return [
-        name,
-        "matches" if result["matched"] else "differs",
-        short(result["max_abs_diff"]),
-        short(result["tolerance"]),
-        f"{worst['symbol']}[{worst['unit']}], t = {worst['t']}",
-    ]
-
-
 def _left_open(tally: Tally) -> Iterator[str]:
     """Yield the assumptions made for samples that were run, and their keys that are not ours."""
     from lstm_cli.samples.settings import MOST_OF_A_KEY, MOST_TEXTS
 
     for text, count in islice(sorted(tally.assumed.items()), MOST_SAID):
-        yield f"assumed: {safe(text)} ({count} sample{'' if count == 1 else 's'})"
+        yield f"assumed: {safe(text)} ({counted(count, 'sample')})"
     if len(tally.assumed) > MOST_SAID:
         yield f"assumed: … and {len(tally.assumed) - MOST_SAID} more"
     if names := sorted(tally.handed_on):
@@ -216,7 +180,7 @@ def _left_open(tally: Tally) -> Iterator[str]:
 
 
 def _summary(tally: Tally, check: bool) -> str:
-    text = f"{tally.samples} sample" + ("" if tally.samples == 1 else "s")
+    text = counted(tally.samples, "sample")
     if check:
         unchecked = tally.samples - tally.failed - tally.matched - tally.mismatched
         text += f": {tally.matched} match, {tally.mismatched} differ"

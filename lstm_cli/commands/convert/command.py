@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from lstm_cli.base.numbers import significant
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
@@ -22,6 +21,7 @@ Examples:
   lstm-step convert samples/weights/parity.npz /tmp/parity.h --to keras
 """
 FIRST = ("--to", "--dtype", "--convention")
+FORMATS = ("table", "json", *o.WRITTEN)
 
 
 def convert(
@@ -44,39 +44,28 @@ def convert(
     force: bool = option(
         "--force", default=False, help="Write even if the target cannot hold everything."
     ),
-    as_json: bool = option("--json", default=False, help="Print the report as a JSON document."),
+    form: o.FormatOptions = o.FormatOptions(FORMATS),
+    color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
     """Write weights in another layout.
 
     They are read back, and the largest difference is reported.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
+    from lstm_cli.commands.convert.page import convert_document
     from lstm_cli.files.output import check_targets, json_text, write_out
 
+    chosen = form.pick()
     model = side.only(layout.read(source, cell))
-    check_targets({"OUT": target, "stdout": "-"})
+    check_targets({"OUT": target, "stdout" if form.output == "-" else "-o": form.output})
     done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
-    if as_json:
+    if chosen == "json":
         document = {
             "schema": "lstm-step/1",
             "command": "convert",
             **done.__dict__,
             "assumptions": list(model.assumptions),
         }
-        write_out([json_text(document, indent=1) + "\n"])
-        return
-    lines = [f"{done.source} ({model.convention}) → {done.target} ({done.convention})"]
-    lines += [f"assumed: {each}" for each in model.assumptions]
-    if done.read_with:
-        lines.append(f"read it with {done.read_with}: its names alone do not determine the layout")
-    lines += [f"moved: {each}" for each in done.moved] + [f"lost: {each}" for each in done.lost]
-    if done.weight_difference is None:
-        lines.append("not compared: something was lost")
+        write_out([json_text(document, indent=1) + "\n"], form.output)
     else:
-        line = f"read back: weights differ by at most {significant(done.weight_difference)}"
-        if done.output_difference is not None:
-            line += f", h over 5 steps by {significant(done.output_difference)}"
-        lines.append(line)
-    from lstm_cli.base.errors import safe
-
-    write_out([safe(line) + "\n" for line in lines])
+        o.emit(convert_document(done, model), chosen, form, color)

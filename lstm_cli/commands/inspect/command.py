@@ -16,7 +16,7 @@ Examples:
   lstm-step inspect samples/weights/hand.json --json
 """
 FIRST = ("--lstm", "--convention", "--json")
-FORMATS = ("table", "json")
+FORMATS = ("table", "json", *o.WRITTEN)
 
 
 def inspect_(
@@ -30,6 +30,7 @@ def inspect_(
     Shows sizes, the layout and the evidence for it, ranges of the weights, and assumptions.
     """
     from lstm_cli.commands.inspect.inspection import inspect_file
+    from lstm_cli.commands.inspect.page import inspect_document
     from lstm_cli.files.output import json_text, write_out
 
     chosen = form.pick()
@@ -37,9 +38,6 @@ def inspect_(
     if chosen == "json":
         write_out([json_text(found, indent=1) + "\n"], form.output)
     else:
-        from lstm_cli.commands.inspect.page import inspect_document
-        from lstm_cli.show.draw import draw
-
-        color.show(lambda console: draw(console, inspect_document(found)), form.output)
+        o.emit(inspect_document(found), chosen, form, color)
     if any("error" in lstm for lstm in found["lstms"]):
         raise typer.Exit(ExitCode.INPUT)

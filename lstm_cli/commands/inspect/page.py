@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lstm_cli.base.numbers import significant
+from lstm_cli.base.numbers import counted, significant
 from lstm_cli.show.document import Block, Column, Document, Facts, Gap, Grid, Heading, Paragraph
 
 SHOWN_TENSORS = 12
@@ -48,7 +48,7 @@ def _facts(lstm: dict[str, Any]) -> list[tuple[str, str]]:
     sizes = f"I = {lstm['input_size']}, H = {lstm['hidden_size']}"
     if lstm["output_size"] != lstm["hidden_size"]:
         sizes += f", P = {lstm['output_size']}"
-    layers = f"{lstm['levels']} layer" + ("s" if lstm["levels"] > 1 else "")
+    layers = counted(lstm["levels"], "layer")
     facts.insert(0, ("sizes", f"{sizes}, {layers}, {' and '.join(lstm['directions'])}"))
     facts.insert(1, ("numbers", f"{lstm['parameters']:,} as {', '.join(lstm['dtypes'])}"))
     facts += [("departs", text) for text in lstm["equations"]]

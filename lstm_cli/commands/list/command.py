@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,6 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lstm_cli.mistakes.row import Mistake
 
 EXAMPLES = """\b
@@ -27,7 +25,7 @@ Examples:
 """
 
 FIRST = ("--json", "--markdown", "--output")
-FORMATS = ("table", "json", "markdown")
+FORMATS = ("table", "json", *o.WRITTEN)
 
 Row = dict[str, Any]
 
@@ -179,41 +177,11 @@ def list_(
         )  # fmt: skip
     chosen = (replace(form, format_="markdown") if markdown else form).pick()
     rows = PAGES[kind](name) if name else KINDS[kind]()
-    if chosen == "table":
-        color.show(lambda console: _print_rows(console, rows), form.output)
+    if chosen == "json":
+        from lstm_cli.files.output import write_out
+
+        write_out([json.dumps(rows, indent=1) + "\n"], form.output)
         return
-    from lstm_cli.files.output import write_out
+    from lstm_cli.commands.list.page import list_document
 
-    as_json = [json.dumps(rows, indent=1) + "\n"]
-    write_out(as_json if chosen == "json" else (f"{each}\n" for each in _markdown(rows)),
-              form.output)  # fmt: skip
-
-
-def _markdown(rows: list[Row]) -> Iterator[str]:
-    keys = [key for key in rows[0] if key != "missing"]
-    yield "| " + " | ".join(keys) + " |"
-    yield "|---" * len(keys) + "|"
-    for row in rows:
-        cells = [
-            "; ".join(map(str, v)) if isinstance(v := row[key], list) else str(v) for key in keys
-        ]
-        yield "| " + " | ".join(safe(cell).replace("|", "\\|") for cell in cells) + " |"
-
-
-# Fields that are printed with their names.
-_LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause", "fix", "options",
-        "certain")  # fmt: skip
-
-
-def _print_rows(console: Console, rows: list[Row]) -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    for row in rows:
-        console.print(Text(safe(row["name"]), style="bold"))
-        for key, value in row.items():
-            for text in value if isinstance(value, list) else [value]:
-                if key not in ("name", "numbers", "kind") and text:
-                    lead = f"{key}: " if key in _LED else ""
-                    line = Text(f"{lead}{safe(text)}", style="dim" if lead else "")
-                    console.print(Padding(line, (0, 0, 0, 2)))
+    o.emit(list_document(rows), chosen, form, color)

@@ -14,6 +14,7 @@ import typer
 
 from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, UsageError, safe
 from lstm_cli.base.foreign import Foreign, indented, say
+from lstm_cli.base.numbers import counted
 from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
@@ -41,7 +42,7 @@ Examples:
 FIRST = ("--weights", "--min-strength", "--stronger")
 
 COMMAND = "lstm-step vet"
-FORMATS = ("table", "json", "jsonl", "markdown")
+FORMATS = ("table", "json", "jsonl", *o.WRITTEN)
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 # Seconds before progress is shown.
 PATIENCE_SECONDS = 1.0
@@ -107,7 +108,7 @@ def vet(
     check_targets({"-o": "" if alone else output, "--stronger": stronger})
     made = _strengthened(suites[0], settings, stronger) if stronger else None
     if not alone:
-        _emit(suites, made, chosen, stronger, output, every, color)
+        _emit(suites, made, chosen, stronger, form, every, color)
     _exit_if_failed(suites, min_strength)
 
 
@@ -198,7 +199,7 @@ def _note(suites: Sequence[Suite]) -> None:
                 say(f"{word}: {safe(name)}: {what}\nwhere: {where}\ntry:   {hint}")
         count = len(suite.unchecked)
         if count:
-            say(f"left out: {count} sample{'s' * (count != 1)} of {safe(suite.file)} "
+            say(f"left out: {counted(count, 'sample')} of {safe(suite.file)} "
                 f"expect{'s' * (count == 1)} nothing")  # fmt: skip
 
 
@@ -221,7 +222,7 @@ def _emit(
     made: Stronger | None,
     chosen: str,
     stronger: str,
-    output: str,
+    form: o.FormatOptions,
     every: bool,
     color: o.ColorOptions,
 ) -> None:
@@ -238,26 +239,14 @@ def _emit(
                 "suites": list(records),
                 "stronger": None if made is None else shown.stronger_record(made, stronger),
             }  # fmt: skip
-            write_out([json_text(document, indent=1) + "\n"], output)
+            write_out([json_text(document, indent=1) + "\n"], form.output)
         case "jsonl":
-            write_out((json_text(record) + "\n" for record in records), output)
+            write_out((json_text(record) + "\n" for record in records), form.output)
         case "markdown":
-            write_out(shown.to_markdown(there), output)
+            o.emit(shown.vet_summary(there), chosen, form, color)
         case _:
-            color.show(lambda console: _draw(console, there, made, stronger, every), output)
-
-
-def _draw(
-    console: Any, suites: Sequence[Suite], made: Stronger | None, stronger: str, every: bool
-) -> None:
-    from lstm_cli.commands.vet import show as shown
-
-    if len(suites) == 1:
-        shown.print_suite(console, suites[0], every=every)
-    elif suites:
-        shown.print_suites(console, suites)
-    if made is not None:
-        shown.print_stronger(console, made, stronger)
+            told = shown.vet_document(there, made, stronger, every=every)
+            o.emit(told, chosen, form, color)
 
 
 def _exit_if_failed(suites: Sequence[Suite], min_strength: float) -> None:

@@ -1,4 +1,4 @@
-"""Output of `vet`, for people and for programs."""
+"""The answer of `vet`: JSON for programs, documents for people."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 
 from lstm_cli.base.errors import LstmStepError
-from lstm_cli.base.foreign import markdown, safe
-from lstm_cli.base.numbers import significant
+from lstm_cli.base.numbers import counted, significant
 from lstm_cli.commands.vet.stronger import Stronger
 from lstm_cli.commands.vet.suites import Suite, SuiteCause, Verdict
 from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order
 from lstm_cli.files.output import plain_list
-from lstm_cli.show.rows import View
-from lstm_cli.show.terminal import Page, new_table
+from lstm_cli.show.document import (
+    Block,
+    Column,
+    Document,
+    Facts,
+    Gap,
+    Grid,
+    Heading,
+    Paragraph,
+    Span,
+    Tone,
+)
 
 Json = dict[str, Any]
 
 # The order in which kinds of mistakes are listed.
 KINDS = ("order", "bias", "weights", "equation", "states", "sequence", "numbers")
 MOST_IDS = 8
-HEADINGS = ("file", "samples", "orders pass", "mistakes pass", "strength")
-LONG_HEADINGS = ("test vectors", "samples", "wrong gate orders that pass", "mistakes that pass",
-                 "strength")  # fmt: skip
 # Below this width, titles are on a separate line below the ids.
 NARROW = 60
 
@@ -106,45 +109,81 @@ def _by_kind(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda each: KINDS.index(each.row.kind))
 
 
-# ---- for people: one suite
+# ---- for people: documents
 
 
-def print_suite(console: Console, suite: Suite, *, every: bool = False) -> None:
-    """Print a suite: its strength, which mistakes pass unseen, and why."""
-    page = Page(console, View())
-    page.print(page.text(f"{safe(suite.file)} · {_counted(len(suite.subjects), 'sample')}",
-                         page.look.heading))  # fmt: skip
-    page.print(page.text(_strength(suite), _colour(suite.strength)))
-    page.print(page.text(_orders(suite)))
+def vet_document(
+    suites: Sequence[Suite], made: Stronger | None = None, target: str = "", *, every: bool = False
+) -> Document:
+    """Describe suites to a reader: one in full, several by a line each.
+
+    Args:
+        suites: those that have samples.
+        made: a stronger vector.
+        target: the file of the stronger vector.
+        every: whether the verdict on each mistake is told, for one suite.
+    """
+    if len(suites) > 1:
+        return vet_summary(suites)
+    blocks = [*(_suite(suites[0], every) if suites else ()),
+              *(_stronger(made, target) if made else ())]  # fmt: skip
+    return Document(blocks)
+
+
+def vet_summary(suites: Sequence[Suite]) -> Document:
+    """Describe suites by a line each; one that is alone also by what passes and why."""
+    rows = [_summary(suite) for suite in suites]
+    if len(suites) != 1 or not suites[0].blind:
+        return Document((Grid(_SUMMARY, rows),))
+    causes = [
+        (f"{each.cause.sentence} (hides {_ids(each.cause.hides)})", each.cause.change)
+        for each in suites[0].causes
+    ]
+    return Document((Grid(_SUMMARY, rows), _blind(suites[0]), Facts(causes)))
+
+
+_SUMMARY = (
+    Column("test vectors", "file", fold=True),
+    Column("samples", right=True, fold=True),
+    Column("wrong gate orders that pass", "orders pass", right=True, fold=True),
+    Column("mistakes that pass", "mistakes pass", right=True, fold=True),
+    Column("strength", right=True, fold=True),
+)
+
+
+def _summary(suite: Suite) -> tuple[str, ...]:
+    passing, orders = suite.orders
+    return (
+        suite.file.text, str(len(suite.subjects)),
+        f"{passing} of {orders}" if orders else "none apply",
+        f"{suite.applicable - suite.seen} of {suite.applicable}", percent(suite.strength),
+    )  # fmt: skip
+
+
+def _suite(suite: Suite, every: bool) -> Iterator[Block]:
+    """Yield its strength, which mistakes pass unseen, and why."""
+    yield Heading(f"{suite.file.text} · {counted(len(suite.subjects), 'sample')}")
+    yield _strength(suite)
+    yield Paragraph(_orders(suite))
     if suite.blind:
-        page.print()
-        page.print(page.text("pass unseen", page.look.heading))
-        _print_grid(page, _blind_rows(suite))
+        yield from (Gap(), Heading("pass unseen"), _blind(suite))
     if suite.causes:
-        page.print()
-        page.print(page.text("why, and what to change", page.look.heading))
+        yield from (Gap(), Heading("why, and what to change"))
         for each in suite.causes:
-            _print_cause(page, each, len(suite.subjects))
-    page.print()
-    for line in _not_counted(suite):
-        page.print(page.text(line, page.look.note))
+            yield from _cause(each, len(suite.subjects))
+    yield Gap()
+    for line in _notcounted(suite):
+        yield Paragraph(line, "note")
     if every:
-        page.print()
-        _print_every(page, suite)
+        yield from (Gap(), _verdicts(suite))
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" + "s" * (count != 1)
-
-
-def _strength(suite: Suite) -> str:
+def _strength(suite: Suite) -> Paragraph:
     passing = suite.applicable - suite.seen
     text = f"strength {percent(suite.strength)}: {suite.seen} of {suite.applicable} mistakes are "
-    return text + "seen" + (f", {passing} pass{'es' * (passing == 1)} unseen" if passing else "")
-
-
-def _colour(strength: float) -> str:
-    return "bold green" if strength == 100.0 else "bold yellow" if strength >= 90 else "bold red"
+    text += "seen" + (f", {passing} pass{'es' * (passing == 1)} unseen" if passing else "")
+    full, nearly = suite.strength == 100.0, suite.strength >= 90
+    return Paragraph(text, "good" if full else "fair" if nearly else "bad")
 
 
 def _orders(suite: Suite) -> str:
@@ -157,20 +196,24 @@ def _orders(suite: Suite) -> str:
     return f"gate orders: {how_many} wrong ones pass{'es' * (passing == 1)}"
 
 
+def _blind(suite: Suite) -> Grid:
+    columns = (
+        Column("kind", "", tone="note", once=True, only="table"),
+        Column("mistake that passes", "", tone="given"),
+        Column("what is done", "", fold=True),
+    )
+    return Grid(columns, [*_blind_rows(suite)], narrow=NARROW)
+
+
 def _blind_rows(suite: Suite) -> Iterator[tuple[str, str, str]]:
     """Yield kind, id and title of the mistakes that pass, with wrong gate orders on one line."""
     orders = [each for each in suite.blind if is_order(each.row)]
-    shown = ""
     for each in _by_kind(suite.blind):
-        kind = each.row.kind if each.row.kind != shown else ""
         if not is_order(each.row):
             detail = f" ({each.detail})" if each.detail else ""
-            yield kind, each.row.id, each.row.title + detail
+            yield each.row.kind, each.row.id, each.row.title + detail
         elif each is orders[0]:
-            yield kind, *_orders_row(orders, suite.orders[1])
-        else:
-            continue
-        shown = each.row.kind
+            yield each.row.kind, *_orders_row(orders, suite.orders[1])
 
 
 def _orders_row(orders: Sequence[Verdict], of: int) -> tuple[str, str]:
@@ -181,30 +224,11 @@ def _orders_row(orders: Sequence[Verdict], of: int) -> tuple[str, str]:
     return f"gates-… ({len(orders)})", f"a stack of gates in order i f g o is read as {which}"
 
 
-def _print_grid(page: Page, rows: Iterable[tuple[str, ...]]) -> None:
-    if page.console.width < NARROW:
-        for _, name, title in rows:
-            page.print(page.text(name, page.look.given), overflow="fold")
-            page.print(Padding(page.text(title), (0, 0, 0, 2)))
-        return
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(2):
-        table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for kind, name, title in rows:
-        table.add_row(page.text(kind, page.look.note), page.text(name, page.look.given),
-                      page.text(title))  # fmt: skip
-    page.print(table)
-
-
-def _print_cause(page: Page, each: SuiteCause, samples: int) -> None:
+def _cause(each: SuiteCause, samples: int) -> Iterator[Paragraph]:
     where = f" ({each.samples} of {samples} samples)" if samples > 1 else ""
-    page.print(page.text(each.cause.sentence + where))
-    lines = ((f"hides {_ids(each.cause.hides)}", page.look.note), (each.cause.change, ""))
-    for mark, (line, style) in zip(("  ", "→ "), lines, strict=True):
-        table = Table.grid()
-        table.add_row(page.text(mark), page.text(line, style))
-        page.print(Padding(table, (0, 0, 0, 2)))
+    yield Paragraph(each.cause.sentence + where)
+    yield Paragraph(f"hides {_ids(each.cause.hides)}", "note", indent=2, mark="  ")
+    yield Paragraph(each.cause.change, indent=2, mark="→ ")
 
 
 def _ids(names: Sequence[str]) -> str:
@@ -230,7 +254,7 @@ _WORDS = {NO_PLACE: "not applicable", SAME: "equivalent", UNREACHED: "not reache
           ROUNDING: "only rounds"}  # fmt: skip
 
 
-def _not_counted(suite: Suite) -> Iterator[str]:
+def _notcounted(suite: Suite) -> Iterator[str]:
     counts = Counter(each.reason for each in suite.verdicts if each.reason)
     told = [f"{counts[reason]} {words}" for reason, words in _LEFT_OUT.items() if counts[reason]]
     yield "not counted: " + ", ".join(told)
@@ -239,82 +263,30 @@ def _not_counted(suite: Suite) -> Iterator[str]:
         yield f"equivalent for this cell and these sizes: {', '.join(same)}"
 
 
-def _print_every(page: Page, suite: Suite) -> None:
-    table = new_table(page, ("kind", "mistake"), gap=2)
-    table.add_column("verdict", overflow="fold")
-    table.add_column("largest difference", justify="right")
+def _verdicts(suite: Suite) -> Grid:
+    columns = (Column("kind"), Column("mistake"), Column("verdict", fold=True),
+               Column("largest difference", right=True, fold=True))  # fmt: skip
+    rows = []
     for each in _by_kind(suite.verdicts):
-        style = page.look.note if each.reason else "bold" if each.word == "blind" else ""
+        tone: Tone = "note" if each.reason else "strong" if each.word == "blind" else ""
         difference = "" if each.reason else significant(each.difference)
         cells = (each.row.kind, each.row.id, _WORDS.get(each.reason, each.word), difference)
-        table.add_row(*(page.text(cell, style) for cell in cells))
-    for column in table.columns if page.console.width < NARROW else ():
-        column.no_wrap, column.overflow = False, "fold"
-    page.print(table)
+        rows.append([Span(cell, tone) for cell in cells])
+    return Grid(columns, rows, narrow=NARROW)
 
 
-def print_stronger(console: Console, made: Stronger, target: str) -> None:
-    """Print a summary of a stronger vector and its strength."""
-    page, suite = Page(console, View()), made.suite
+def _stronger(made: Stronger, target: str) -> Iterator[Block]:
     steps = " and ".join(str(len(each["x"])) for each in made.documents)
-    page.print()
-    page.print(page.text(f"stronger: {target} · {_counted(len(made.documents), 'sample')}, "
-                         f"T = {steps}", page.look.heading))  # fmt: skip
-    page.print(page.text(_strength(suite), _colour(suite.strength)))
-    page.print(page.text(f"{made.by_h} of them show in h alone"))
+    count = counted(len(made.documents), "sample")
+    yield from (Gap(), Heading(f"stronger: {target} · {count}, T = {steps}"))
+    yield _strength(made.suite)
+    yield Paragraph(f"{made.by_h} of them show in h alone")
     if made.old_weights_hide:
-        page.print(page.text(
-            f"new weights, since the old ones hide {_ids(made.old_weights_hide)} for any x, h "
-            "and c"
-        ))  # fmt: skip
+        hidden = _ids(made.old_weights_hide)
+        yield Paragraph(f"new weights, since the old ones hide {hidden} for any x, h and c")
     elif made.new_weights:
-        page.print(page.text("new weights: a sample cannot name the old ones"))
+        yield Paragraph("new weights: a sample cannot name the old ones")
     else:
-        page.print(page.text("the weights are kept: other x, h and c are enough"))
-    if suite.blind:
-        page.print(page.text(f"not caught: {_ids([each.row.id for each in suite.blind])}"))
-
-
-# ---- for people: several suites
-
-
-def _summary(suite: Suite) -> tuple[str, ...]:
-    passing, orders = suite.orders
-    return (
-        suite.file.text, str(len(suite.subjects)),
-        f"{passing} of {orders}" if orders else "none apply",
-        f"{suite.applicable - suite.seen} of {suite.applicable}", percent(suite.strength),
-    )  # fmt: skip
-
-
-def print_suites(console: Console, suites: Sequence[Suite]) -> None:
-    """Print one line per suite."""
-    page = Page(console, View())
-    table = new_table(page, (), gap=2)
-    for place, heading in enumerate(HEADINGS):
-        table.add_column(heading, overflow="fold", justify="right" if place else "left")
-    for suite in suites:
-        table.add_row(*(page.text(cell) for cell in _summary(suite)))
-    page.print(table)
-
-
-def to_markdown(suites: Sequence[Suite]) -> Iterator[str]:
-    """Yield a Markdown table of suites; for a single suite also what passes and why."""
-    yield _line(LONG_HEADINGS) + "|---" + "|---:" * (len(LONG_HEADINGS) - 1) + "|\n"
-    for suite in suites:
-        yield _line(_summary(suite))
-    if len(suites) == 1 and suites[0].blind:
-        yield "\n" + _line(("kind", "mistake that passes", "what is done")) + "|---|---|---|\n"
-        kind = ""
-        for own, name, title in _blind_rows(suites[0]):
-            kind = own or kind
-            yield _line((kind, name, title))
-        yield "\n"
-        for each in suites[0].causes:
-            cause = each.cause
-            hides = f"hides {_ids(cause.hides)}"
-            yield f"- {markdown(f'{cause.sentence} ({hides}): {cause.change}')}\n"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(map(markdown, cells)) + " |\n"
+        yield Paragraph("the weights are kept: other x, h and c are enough")
+    if made.suite.blind:
+        yield Paragraph(f"not caught: {_ids([each.row.id for each in made.suite.blind])}")

@@ -349,7 +349,7 @@ def test_float32_and_output_file(tmp_path: Path) -> None:
     assert json.loads(out.read_text())["id"] == "a"
     batch(document, options=["-o", out.with_suffix(".txt")])
     assert "sample" in out.with_suffix(".txt").read_text()
-    assert_refused(batch(document, options=["-f", "latex"]), 2, "unknown format 'latex'")
+    assert_refused(batch(document, options=["-f", "yaml"]), 2, "unknown format 'yaml'")
 
 
 def test_weights_that_cannot_be_read_stop_the_command() -> None:

@@ -1,0 +1,33 @@
+"""Rows of a list as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from lstm_cli.show.document import ALWAYS, Cell, Column, Document, Grid
+
+# Fields that are printed with their names.
+_LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause", "fix", "options",
+        "certain")  # fmt: skip
+# Those that are not everywhere: what is missing is so on this machine.
+_ONLY: dict[str, Literal["table", "stack"]] = {
+    "numbers": "table", "kind": "table", "missing": "stack",
+}  # fmt: skip
+
+
+def list_document(rows: Sequence[Mapping[str, Any]]) -> Document:
+    """Show rows, all with the same fields, to a reader; `name` is the first."""
+    columns = [_column(key) for key in rows[0]]
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    return Document((Grid(columns, cells, narrow=ALWAYS),))
+
+
+def _column(key: str) -> Column:
+    led = key in _LED
+    tone: Literal["strong", "note", ""] = "strong" if key == "name" else "note" if led else ""
+    return Column(key, "", tone=tone, led=led, only=_ONLY.get(key, ""))
+
+
+def _cell(value: Any) -> Cell:
+    return [str(each) for each in value] if isinstance(value, list) else str(value)

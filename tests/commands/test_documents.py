@@ -1,0 +1,74 @@
+"""Answers of commands as documents: every form of each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lstm_cli.show.sheets import WRITERS
+from tests.tools import SAMPLES, call
+
+SAMPLE = {"x": [0.5, -1], "h": [0.3, -0.2], "c": [0.6, -0.7]}
+
+
+def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
+    """Signs of equations and ids are written in ASCII, not as escapes."""
+    path = tmp_path / "samples.json"
+    path.write_text(json.dumps({"id": "2 × 3", **SAMPLE}))
+    for arguments, words in ((["batch", path, "-f", "table"], "2 x 3"),
+                             (["list", "conventions"], "W_f ... b_o")):  # fmt: skip
+        assert words in call(*arguments, encoding="ascii").out
+
+
+# A command -> its words beside a hostile file of samples, and what every form of its answer says.
+ANSWERS: dict[str, tuple[list[object], tuple[str, ...]]] = {
+    "inspect": (["inspect", SAMPLES / "weights/hand.json"], ("pytorch-cell", "3.52")),
+    "convert": (
+        ["convert", SAMPLES / "weights/hand.json", "TARGET", "--to", "haiku"],
+        ("weights differ by at most", "(haiku)", "moved: b"),
+    ),
+    "list": (["list", "cells"], ("peephole", "Schraudolph", "1 - f")),
+    "list, a page": (["list", "mistakes", "forget-bias-omitted"], ("forget-bias-omitted", "Haiku")),
+    "vet, one suite": (["vet", "HOSTILE", "-q"], ("mistake that passes", "forget-bias-")),
+    "vet, every mistake": (["vet", "HOSTILE", "-q", "--list"], ("strength", "forget-bias-")),
+    "vet, several suites": (["vet", "HOSTILE", SAMPLES / "hand.json", "-q"], ("hand.json", "93")),
+}
+NAME = "a\x1b[2Jb|c<d>&e_f$(x)\u202e"
+# What must not stand unescaped in a form.
+LIVE = {"markdown": "|c<d>", "latex": "&e_f$", "html": "<d>"}
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A file of samples whose name and ids would steer what shows them."""
+    path = tmp_path / f"{NAME}.json"
+    path.write_text(json.dumps({"id": NAME, "expected": {"h": [0.1, 1]}, "atol": 2, **SAMPLE}))
+    return path
+
+
+@pytest.mark.parametrize("form", ["table", *WRITERS])
+@pytest.mark.parametrize("command", ANSWERS)
+def test_every_form_says_all_and_steers_nothing(command: str, form: str, hostile: Path) -> None:
+    """Each answer in each form: its words are there, and foreign text is escaped."""
+    words, said = ANSWERS[command]
+    files = {"HOSTILE": hostile, "TARGET": hostile.with_suffix(".npz")}
+    given = [files.get(str(each), each) for each in words]
+    answer = call(*given, "-f", form, env={"COLUMNS": "200"})
+    for word in said if form != "table" else said[1:]:
+        assert word in answer.out
+    assert not {"\x1b", "\u202e"} & {*answer.out}
+    assert LIVE.get(form, "\x1b") not in answer.out
+    assert answer.out.endswith("\n")
+    assert not answer.out.endswith("\n\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_of_files_stay_whole(encoding: str, tmp_path: Path) -> None:
+    """What `convert` says of a file is on one line at any width, so that it can be copied."""
+    target = tmp_path / f"{'long name ' * 9}.npz"
+    given = ("convert", SAMPLES / "weights/hand.json", target, "--to", "split")
+    answer = call(*given, env={"COLUMNS": "40"}, encoding=encoding)
+    arrow = "→" if encoding == "utf-8" else "->"
+    assert f" (pytorch-cell) {arrow} {target} (split)\n" in answer.raw.decode(encoding)
