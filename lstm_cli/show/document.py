@@ -11,29 +11,33 @@ looks in the writers. Text may be foreign: each writer escapes it for its target
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
+from lstm_cli.base.paste import CommandLine
 from lstm_cli.base.records import record
+from lstm_cli.cell.notation import Style
 from lstm_cli.show.sheets import WRITERS, Writer
 
 Tone = Literal["", "heading", "note", "given", "equation", "state", "good", "fair", "bad", "strong"]
 
 
 class Span(NamedTuple):
-    """Words of one tone; `code` stands as code where a form can show it."""
+    """Words of one tone; `code`, or mathematics, stands as such where a form can show it."""
 
     text: str
     tone: Tone = ""
     code: bool = False
+    math: bool = False
 
 
+# A `CommandLine` that stands alone can be pasted as it is shown.
 Words = str | Span | tuple[str | Span, ...]
 
 
-# A cell may have several texts.
-Cell = Words | list[str]
+# A cell may have several texts: a terminal's table shows them one under the other.
+Cell = Words | list[Words]
 # A grid that a terminal stacks at any width.
 ALWAYS = sys.maxsize
 
@@ -104,7 +108,8 @@ class Column(NamedTuple):
         widest: the most terminal columns that it takes; 0 is any.
         once: whether a terminal shows a cell that comes again the first time alone.
         led: whether its heading stands before each of its cells where they are stacked.
-        only: where it is, if not everywhere: in tables, or where cells are stacked.
+        only: where it is, if not everywhere: in tables, or where cells are stacked or folded.
+        bar: whether its cells are counts that a terminal draws as bars, and nothing else shows.
     """
 
     head: str = ""
@@ -116,6 +121,7 @@ class Column(NamedTuple):
     once: bool = False
     led: bool = False
     only: Literal["", "table", "stack"] = ""
+    bar: bool = False
 
     @property
     def above(self) -> str:
@@ -143,18 +149,20 @@ class Grid:
     narrow: int = 0
     indent: int = 0
 
-    def table(self) -> tuple[list[Column], list[list[Words]]]:
-        """The columns and cells of a table."""
-        there = [column.only != "stack" for column in self.columns]
-        rows = [[behind_each_other(cell) for cell in compress(row, there)] for row in self.rows]
-        return list(compress(self.columns, there)), rows
+    def table(
+        self, without: str = "stack", *, bars: bool = False
+    ) -> tuple[list[Column], list[list[Cell]]]:
+        """The columns and cells of a table, but for those that are only elsewhere."""
+        there = [each.only != without and (bars or not each.bar) for each in self.columns]
+        return [*compress(self.columns, there)], [[*compress(row, there)] for row in self.rows]
 
     def stacks(self) -> Iterator[list[tuple[Words, Column]]]:
         """Yield the words of each row that are stacked, with their columns."""
         for row in self.rows:
             stack = [
                 (f"{column.head}: {plain(words)}" if column.led else words, column)
-                for cell, column in zip(row, self.columns, strict=True) if column.only != "table"
+                for cell, column in zip(row, self.columns, strict=True)
+                if column.only != "table" and not column.bar
                 for words in (cell if isinstance(cell, list) else [cell]) if plain(words)
             ]  # fmt: skip
             if stack:
@@ -171,11 +179,25 @@ class Document:
     blocks: Sequence[Block]
 
 
+# One that has equations is made for the style in which they are written.
+Maker: TypeAlias = Callable[[Style], Document]
+
+
+def made(document: Document | Maker, style: Style) -> Document:
+    """Return a document as it is in a style."""
+    return document if isinstance(document, Document) else document(style)
+
+
+def in_order(documents: Iterable[Document]) -> Document:
+    """Return documents as one, with a gap between each and the next."""
+    return Document([block for each in documents for block in (Gap(), *each.blocks)][1:])
+
+
 def spans(words: Words) -> Iterator[Span]:
     """Yield words as spans."""
     several = words if isinstance(words, tuple) and not isinstance(words, Span) else (words,)
     for each in several:
-        yield each if isinstance(each, Span) else Span(each)
+        yield each if isinstance(each, Span) else Span(each, code=isinstance(each, CommandLine))
 
 
 def plain(words: Words) -> str:
@@ -185,13 +207,20 @@ def plain(words: Words) -> str:
 
 def behind_each_other(cell: Cell) -> Words:
     """What a cell has, on one line."""
-    return "; ".join(cell) if isinstance(cell, list) else cell
+    return joined(cell, "; ") if isinstance(cell, list) else cell
 
 
-def write(document: Document, form: str) -> Iterator[str]:
+def joined(several: Sequence[Words], between: str) -> Words:
+    """Join words, with a text between each and the next."""
+    parts = [part for words in several for part in (Span(between), *spans(words))]
+    return tuple(parts[1:])
+
+
+def write(document: Document | Maker, form: str) -> Iterator[str]:
     """Yield a document as text, in the form of one of `WRITERS`."""
     writer = WRITERS[form]()
-    pieces = [piece for piece in _pieces(document, writer) if piece]
+    blocks = made(document, writer.style)
+    pieces = [piece for piece in _pieces(blocks, writer) if piece]
     yield from pieces[:-1]
     yield from (piece.rstrip("\n") + "\n" for piece in pieces[-1:])
 
@@ -223,11 +252,13 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
         case Grid():
             columns, cells = block.table()
             head = [writer.escape(column.head) for column in columns]
-            said = [[_said(cell, writer) for cell in row] for row in cells]
+            said = [[_said(behind_each_other(cell), writer) for cell in row] for row in cells]
             yield writer.table(head, said, [column.right for column in columns])
 
 
 def _said(words: Words, writer: Writer) -> str:
     return "".join(
-        writer.code(each.text) if each.code else writer.escape(each.text) for each in spans(words)
-    )
+        writer.math(each.text) if each.math
+        else writer.code(each.text) if each.code else writer.escape(each.text)
+        for each in spans(words)
+    )  # fmt: skip

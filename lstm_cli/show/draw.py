@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lstm_cli.base.paste import CommandLine
 from lstm_cli.show.document import (
     Block,
+    Cell,
+    Column,
     Document,
     Facts,
     Gap,
     Grid,
     Heading,
+    Maker,
     Paragraph,
     Words,
+    made,
     spans,
 )
 from lstm_cli.show.rows import View
@@ -25,10 +32,14 @@ from lstm_cli.show.terminal import Page, new_table
 _STYLES = {"good": "bold green", "fair": "bold yellow", "bad": "bold red", "strong": "bold"}
 
 
-def draw(console: Console, document: Document) -> None:
+# Most terminal columns of a bar.
+BAR_WIDTH = 20
+
+
+def draw(console: Console, document: Document | Maker) -> None:
     """Print a document; a terminal without Unicode gets ASCII."""
     page = Page(console, View())
-    for block in document.blocks:
+    for block in made(document, page.style).blocks:
         _print(page, block)
 
 
@@ -54,14 +65,16 @@ def _indented(shown: Text | Table, by: int) -> RenderableType:
     return Padding(shown, (0, 0, 0, by)) if by else shown
 
 
-def _text(page: Page, words: Words, tone: str = "") -> Text:
+def _text(page: Page, words: Words, tone: str = "", before: int = 0) -> Text:
     """Words in their tones; a text of one tone has it in the blanks behind it too."""
+    if isinstance(words, CommandLine):
+        return page.command(words, before)
     texts = [page.text(each.text, _style(page, each.tone or tone)) for each in spans(words)]
     return texts[0] if len(texts) == 1 else Text().join(texts)
 
 
 def _paragraph(page: Page, block: Paragraph) -> Text | Table:
-    text = _text(page, block.words, block.tone)
+    text = _text(page, block.words, block.tone, block.indent)
     if not block.mark:
         return text
     table = Table.grid()
@@ -77,9 +90,11 @@ def _facts(page: Page, block: Facts) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style=page.look.note)
     table.add_column(overflow="fold")
+    wide = block.indent + 2 + max((len(name) for name, _ in block.rows), default=0)
     before = ""
     for name, words in block.rows:
-        table.add_row(page.text("" if block.once and name == before else name), _text(page, words))
+        table.add_row(page.text("" if block.once and name == before else name),
+                      _text(page, words, "", wide))  # fmt: skip
         before = name
     return table
 
@@ -89,23 +104,50 @@ def _is_headed(block: Grid) -> bool:
 
 
 def _grid(page: Page, block: Grid) -> Table:
-    columns, rows = block.table()
+    narrow = page.console.width < block.narrow
+    columns, rows = block.table("table" if narrow else "stack", bars=True)
     table = new_table(page, (), gap=block.gap) if _is_headed(block) else Table.grid()
     table.padding = (0, block.gap, 0, block.lead)
     for column in columns:
-        fold = column.fold or page.console.width < block.narrow
+        fold = column.fold or narrow
         table.add_column(
             page.text(column.above), justify="right" if column.right else "left",
             no_wrap=not fold, overflow="fold" if fold else "ellipsis",
             max_width=column.widest or None,
         )  # fmt: skip
-    before: list[Words] = [""] * len(columns)
+    before: list[Cell] = [""] * len(columns)
+    most = max((_count(row, columns) for row in rows), default=0)
     for row in rows:
         cells = zip(row, before, columns, strict=True)
-        table.add_row(*(_text(page, "" if column.once and words == last else words, column.tone)
-                        for words, last, column in cells))  # fmt: skip
+        table.add_row(*(
+            page.text(_bar(page, _count(row, columns), most)) if column.bar
+            else _lines(page, "" if column.once and cell == last else cell, column.tone)
+            for cell, last, column in cells
+        ))  # fmt: skip
         before = row
     return table
+
+
+def _count(row: Sequence[Cell], columns: Sequence[Column]) -> int:
+    return sum(int(str(cell)) for cell, column in zip(row, columns, strict=True) if column.bar)
+
+
+def _bar(page: Page, count: int, most: int) -> str:
+    """Return a bar of proportional length, of at least one character."""
+    width = min(BAR_WIDTH, page.console.width // 6)
+    return ("█" if page.pretty else "#") * (-(-count * width // max(most, 1)))
+
+
+def _lines(page: Page, cell: Cell, tone: str) -> Text:
+    """The texts of a cell one under the other, in the tone of the first."""
+    first, *others = (_text(page, words, tone) for words in _several(cell))
+    for text in others:
+        first.append("\n").append_text(text)
+    return first
+
+
+def _several(cell: Cell) -> list[Words]:
+    return (cell or [""]) if isinstance(cell, list) else [cell]
 
 
 def _print_stacked(page: Page, block: Grid) -> None:

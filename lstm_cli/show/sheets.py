@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import html, latex, markdown, markdown_code, safe
 from lstm_cli.base.numbers import latex_number
+from lstm_cli.base.paste import CommandLine
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
 
@@ -116,13 +117,14 @@ class _TextWriter:
         return f"{text}\n{'-' * len(text)}\n\n"
 
     def paragraph(self, text: str) -> str:
-        return textwrap.fill(text, self.width, break_on_hyphens=False) + "\n\n"
+        return _filled(text, self.width) + "\n\n"
 
     def math(self, text: str) -> str:
         return text
 
     def code(self, text: str) -> str:
-        return safe(text)
+        # A command stays on its line.
+        return safe(text).replace(" ", "\xa0") if isinstance(text, CommandLine) else safe(text)
 
     def verbatim(self, text: str) -> str:
         lines = text.strip("\n").splitlines()
@@ -168,8 +170,13 @@ def _numbers_right(head: Sequence[str]) -> list[bool]:
 def _indented(text: str, width: int, by: int) -> str:
     """Return a paragraph with spaces before its lines, two more where it goes on."""
     lead = " " * by
-    return textwrap.fill(text, width, initial_indent=lead, subsequent_indent=lead + "  ",
-                         break_on_hyphens=False, break_long_words=False) + "\n"  # fmt: skip
+    return _filled(text, width, lead, lead + "  ") + "\n"
+
+
+def _filled(text: str, width: int, first: str = "", further: str = "") -> str:
+    lines = textwrap.fill(text, width, initial_indent=first, subsequent_indent=further,
+                          break_on_hyphens=False, break_long_words=False)  # fmt: skip
+    return lines.replace("\xa0", " ")
 
 
 def _padded(text: str, width: int) -> str:
