@@ -6,8 +6,10 @@ raising an error can never start an import loop.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Any, NamedTuple
 
 from lstm_cli.base.foreign import safe as safe  # whoever raises an error writes it with this
 
@@ -25,8 +27,20 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130  # Ctrl-C; SIGTERM is 143, SIGHUP 129: 128 and the signal
 
 
+class ErrorLines(NamedTuple):
+    """An error as the command line says it, in options."""
+
+    what: str
+    where: str
+    hint: str
+
+
 class LstmStepError(Exception):
     """An error a user can act on.
+
+    It is written once, in options (`--x has 3 numbers`), as `lines` and `as_record` have it for the
+    command line. In Python it speaks of arguments (`x has 3 numbers`): `str`, `what`, `where`,
+    `hint`.
 
     Args:
         what: the fault, with both sides where two things disagree.
@@ -39,22 +53,96 @@ class LstmStepError(Exception):
 
     def __init__(self, what: str, *, where: str = "", hint: str) -> None:
         super().__init__(what)
-        self.what = what
-        self.where = where
-        self.hint = hint
+        self.lines = ErrorLines(what, where, hint)
+
+    @property
+    def what(self) -> str:
+        """The fault, in arguments."""
+        return in_arguments(self.lines.what)
+
+    @property
+    def where(self) -> str:
+        """Where it is, in arguments; a line with a caret under it stays as it was given."""
+        first, *shown = self.lines.where.split("\n", 1)
+        return "\n".join([re.sub(r"^lstm-step (\w+)$", r"\1()", in_arguments(first)), *shown])
+
+    @property
+    def hint(self) -> str:
+        """What to try, in arguments; a whole command line to paste stays one."""
+        return in_arguments(self.lines.hint)
 
     def __str__(self) -> str:
         place = f"\nwhere: {self.where}" if self.where else ""
         return f"{self.what}{place}\ntry:   {self.hint}"
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.what!r})"
+
     def within(self, place: str) -> LstmStepError:
         """Return the same error with `place` (a file, a sample) put before its own `where`."""
-        where = f"{place}, {self.where}" if self.where else place
-        return type(self)(self.what, where=where, hint=self.hint)
+        what, where, hint = self.lines
+        return type(self)(what, where=f"{place}, {where}" if where else place, hint=hint)
 
     def as_record(self) -> dict[str, str]:
-        """Return the JSON form: `{"code", "message", "where", "try"}`."""
-        return {"code": self.code, "message": self.what, "where": self.where, "try": self.hint}
+        """Return the command line's JSON form: `{"code", "message", "where", "try"}`."""
+        what, where, hint = self.lines
+        return {"code": self.code, "message": what, "where": where, "try": hint}
+
+
+# A command line to paste, or an option and its value, which is the word after it, quoted or not.
+# A word of letters alone goes on with the sentence (`--x has`), except after what takes a name.
+_OPTION = (  # compiled when there is an error to say: a start should not pay for it
+    r"(?P<command>`lstm-step [^`]*`|lstm-step [^\n]*)"
+    r"|(?<!\S)-(?:f |o (?P<file>[A-Z]+|\w+\.))(?P<kind>\w*)"
+    r"|(?<![\w-])--(?P<name>[a-z]+(?:-[a-z]+)*)(?![\w-])"
+    r"(?P<rest> (?!--)(?P<value>(?:'[^']*'|\"[^\"]*\"|[,.:](?=\S)|[^\s,.:;()'\"`])+))?"
+)
+_TAKE_NAMES = ("activations", "at", "cell", "convention", "direction", "dtype", "engine", "layer",
+               "lstm", "picture", "preset", "theme", "to", "unit")  # fmt: skip
+_NO_NAMES = ("and", "are", "chooses", "for", "has", "holds", "is", "or", "selects", "to", "where")
+_PLAIN_VALUE = r"-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?|[A-Z]+|…"
+# Options whose arguments have other names.
+_ARGUMENTS = {
+    "allow-external-data": "external=True",
+    "allow-nonfinite": "allow_nonfinite=True",
+    "force": "force=True",
+    "sample": "x[{}]",
+    "expect": "claims={{{}}}",
+    "format": "kind",
+    "output": "kind",
+}
+
+
+def in_arguments(text: str) -> str:
+    """Return a message of the command line as Python says it: `--cell-clip 3` as `cell_clip=3`."""
+    return re.sub(_OPTION, _as_argument, text) if "-" in text else text
+
+
+def _as_argument(match: re.Match[str]) -> str:
+    name, value = match["name"], match["value"]
+    if name is None:
+        told = f"kind='{match['kind']}'" if match["kind"] else "target" if match["file"] else ""
+        return told or match[0]
+    form = _ARGUMENTS.get(name, name.replace("-", "_"))
+    goes_on = value and re.fullmatch("[a-z]+", value) and (
+        name not in _TAKE_NAMES or value in _NO_NAMES
+    )  # fmt: skip
+    if value is None or goes_on or form.endswith("True"):
+        return form.split("{")[0].rstrip("[=") + (match["rest"] or "")
+    if "{" in form:
+        return form.format(re.sub("(.*)=(.*)", r"'\1': [\2]", value).replace(",", ", "))
+    plain = value[0] in "'\"$" or re.fullmatch(_PLAIN_VALUE, value)
+    return f"{form}={value}" if plain else f"{form}='{value}'"
+
+
+def record_in_arguments(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON record of the command line with its error and remarks in arguments."""
+    said: dict[str, Any] = {}
+    if "error" in record:
+        said["error"] = {key: in_arguments(text) for key, text in record["error"].items()}
+    for key in {"open", "assumptions"} & record.keys():
+        said[key] = [in_arguments(text) for text in record[key]]
+    return record | said
 
 
 class UsageError(LstmStepError):
@@ -62,6 +150,20 @@ class UsageError(LstmStepError):
 
     code = "usage"
     exit_code = ExitCode.USAGE
+
+
+class ArgumentError(UsageError, TypeError):
+    """A function was given a thing of another kind than it takes."""
+
+
+def kind_of(given: object) -> str:
+    """The class of an argument with its article, as a reader of Python names it."""
+    if given is None:
+        return "None"
+    kind = type(given)
+    home = kind.__module__.split(".")[0]
+    name = safe(f"{home} {kind.__name__}").removeprefix("builtins ").removeprefix("lstm_cli ")
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 class InputError(LstmStepError):

@@ -62,7 +62,7 @@ def _guarded(arguments: list[str]) -> int:
         _flush()
         return code
     except LstmStepError as error:
-        if isinstance(error, OutputError) and error.where == "stdout":
+        if isinstance(error, OutputError) and error.lines.where == "stdout":
             _silence_stdout()  # what could not be written must not be tried again at exit
         _report(error.as_record(), arguments)
         return error.exit_code

@@ -19,6 +19,7 @@ from collections.abc import (
 )
 from functools import cached_property
 from importlib import import_module
+from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
@@ -26,8 +27,8 @@ import numpy as np
 
 from lstm_cli.base import html as html_text
 from lstm_cli.base.address import Address, choose, parse_address
-from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, UsageError
+from lstm_cli.base.arrays import Array, to_numpy
+from lstm_cli.base.errors import ArgumentError, InputError, ShapeError, UsageError, kind_of, safe
 from lstm_cli.base.foreign import Html
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
@@ -325,6 +326,7 @@ def run(
     Args:
         model: the layers to run.
         x: the input, `(…, T, I)`.
+            Like h and c an array, lists of numbers, or a tensor of any library.
         h: the hidden state before the first step: `(…, P)`, or for a stack one per layer and
             direction, `(L·D, …, P)` (layer 0 forward, layer 0 backward, layer 1 forward, …).
             None means zeros.
@@ -336,33 +338,33 @@ def run(
             for small runs and for float32.
 
     Raises:
+        ArgumentError: `model` is a file's name, a module, arrays; the error says what to call.
         ShapeError: x, h or c do not fit the model.
-        UsageError: an unknown engine.
-        InputError: an engine that is not installed.
+        UsageError: an unknown engine or type.
+        InputError: x, h or c hold no numbers, or an engine that is not installed.
     """
-    sequence = np.asarray(x)
-    if sequence.dtype != np.float32:
-        sequence = sequence.astype(np.float64, copy=False)
+    if not isinstance(model, Model):
+        raise _no_model(model)
+    kind = float_type(dtype)
+    sequence = _numbers(x, "x")
     if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
         raise _input_error(sequence, model)
     lead = sequence.shape[:-2]
     check_trace_size(model, sequence.shape[:-1])
     initial = [initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)]
-    chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), dtype)
+    chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), kind)
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
             place = len(traces)
             states = initial[0][place], initial[1][place]
-            values, chosen = _run_direction(
-                weights, sequence, *states, direction, np.dtype(dtype), chosen
-            )
+            values, chosen = _run_direction(weights, sequence, *states, direction, kind, chosen)
             traces.append(LayerTrace(level, direction, weights, MappingProxyType(values)))
         if level + 1 < len(model.layers):
             own = traces[-len(layer.directions) :]
             sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
     assumed = (*model.assumptions, *assumed_states(h, c))
-    return Trace(model, tuple(traces), np.dtype(dtype), assumed, chosen)
+    return Trace(model, tuple(traces), kind, assumed, chosen)
 
 
 def assumed_states(h: Any, c: Any) -> tuple[str, ...]:
@@ -380,8 +382,12 @@ def step(
     dtype: Any = np.float64,
     engine: str = "auto",
 ) -> Trace:
-    """Run one step on `x (…, I)`; otherwise like `run`."""
-    single = np.atleast_1d(np.asarray(x, dtype=np.float64))
+    """Run one step on `x (…, I)`; otherwise like `run`.
+
+    Raises:
+        LstmStepError: as `run`.
+    """
+    single = np.atleast_1d(_numbers(x, "x").astype(np.float64, copy=False))
     return run(model, single[..., None, :], h, c, dtype=dtype, engine=engine)
 
 
@@ -536,14 +542,16 @@ def _state_rows(
     model: Model, symbol: str, given: Array | Sequence[Any], lead: tuple[int, ...]
 ) -> list[Array]:
     """Split the given states into one array per layer and direction."""
+    if not isinstance(given, list | tuple):
+        given = _numbers(given, symbol)
     if len(model.runs) == 1 and isinstance(given, np.ndarray) and given.ndim == len(lead) + 1:
         return [given.astype(np.float64)]  # all at once: there may be many samples
     try:
-        rows = [np.asarray(row, dtype=np.float64) for row in given]
+        rows = [to_numpy(row).astype(np.float64, copy=False) for row in given]
     except (TypeError, ValueError):
         raise _state_error(model, symbol, "rows of unequal length") from None
     if len(model.runs) == 1 and not (rows and rows[0].ndim == len(lead) + 1):
-        return [np.asarray(given, dtype=np.float64)]
+        return [_numbers(given, symbol).astype(np.float64, copy=False)]
     return rows
 
 
@@ -563,13 +571,99 @@ def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
     )
 
 
+def float_type(given: Any) -> np.dtype[Any]:
+    """Return the type of a run's values.
+
+    Raises:
+        UsageError: neither float64 nor float32.
+    """
+    try:
+        kind: np.dtype[Any] = np.dtype(given)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind not in (np.float64, np.float32):
+        raise UsageError(
+            f"--dtype is {safe(given)}, not a type that runs have", where="--dtype",
+            hint="--dtype float64 or --dtype float32",
+        )  # fmt: skip
+    return kind
+
+
+def _numbers(given: Any, name: str) -> Array:
+    """Convert an argument to an array of float32, if it is one, or float64.
+
+    Raises:
+        InputError: it does not hold numbers, or rows of unequal length.
+    """
+    try:
+        found = to_numpy(given)
+        if found.dtype.kind in "cSUmM":
+            raise TypeError(f"it holds {found.dtype.name}")
+        if found.dtype.kind == "O" and any(each is None for each in found.flat):
+            raise TypeError("it holds None")
+        return found if found.dtype == np.float32 else found.astype(np.float64, copy=False)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"--{name} is not an array of numbers: {safe(error)[:200]}",
+            where=f"--{name}", hint="numpy.asarray of it should have numbers, rows all as long",
+        ) from None  # fmt: skip
+
+
+# What a thing that is no model has, and how a model is made of it.
+_MODEL_FROM = {
+    "get_weights": "model_from_arrays({each.path: each for each in layer.weights})",
+    "state_dict": "model_from_arrays(module.state_dict())",
+    "model": "trace.model",
+    "weights": "Model.single(layer.weights)",
+    "directions": "Model((layer,))",
+    "arrays": "Model.single(weights)",
+    "items": "model_from_arrays(arrays)",
+}
+
+
+def _no_model(given: object) -> ArgumentError:
+    """Return the error for what is no model, with the call that makes one of it."""
+    if isinstance(given, str | PathLike):
+        made = f'read_weights("{safe(given)}")'
+    else:
+        made = next((each for name, each in _MODEL_FROM.items() if hasattr(given, name)),
+                    'read_weights("weights.npz")')  # fmt: skip
+    return ArgumentError(
+        f"model is {kind_of(given)}, not a Model", where="run()", hint=f"run({made}, x)"
+    )
+
+
+def need_trace(trace: object, call: str, *, single: bool = False) -> None:
+    """Refuse what is no run; `call` is the function that needs one.
+
+    Raises:
+        ArgumentError: with what to call.
+        InputError: several samples where there should be a `single` one.
+    """
+    if not isinstance(trace, Trace):
+        model = "model" if isinstance(trace, Model) else 'read_weights("weights.npz")'
+        raise ArgumentError(
+            f"trace is {kind_of(trace)}, not a Trace", where=f"{call}()",
+            hint=f"{call}(run({model}, x))",
+        )  # fmt: skip
+    if single and trace.layers[0].values["h"].ndim != 2:
+        raise InputError(
+            f"the run has batch axes {trace.layers[0].values['h'].shape[:-2]}, "
+            f"and {call} takes one sample", where=f"{call}()", hint="run(model, x[0])",
+        )  # fmt: skip
+
+
 def _input_error(x: Array, model: Model) -> InputError | ShapeError:
-    if x.ndim >= 2 and x.shape[-2] == 0:
+    if x.ndim < 2:
+        return ShapeError(
+            f"--x has shape {x.shape}, a sequence needs (T, {model.input_size})", where="--x",
+            hint="step(model, x) runs one step",
+        )  # fmt: skip
+    if x.shape[-2] == 0:
         return InputError("x has no steps", where="--x", hint="give at least one row")
-    count = x.shape[-1] if x.ndim else 1
     parameter = next(iter(model.cell.parameters), "the cell")
     return ShapeError(
-        f"--x has {count} numbers, {parameter} needs {model.input_size}",
+        f"--x has {x.shape[-1]} numbers, {parameter} needs {model.input_size}",
         where="--x",
         hint="separate numbers by commas and steps by semicolons; decimal commas are not supported",
     )

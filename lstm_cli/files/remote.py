@@ -161,9 +161,7 @@ def called(place: Path, shown: Path) -> Iterator[None]:
     except LstmStepError as error:
         if str(place) == str(shown):
             raise
-        what, where, hint = (
-            text.replace(safe(place), safe(shown)) for text in (error.what, error.where, error.hint)
-        )
+        what, where, hint = (text.replace(safe(place), safe(shown)) for text in error.lines)
         raise type(error)(what, where=where, hint=hint) from None
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
+from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
@@ -206,12 +206,13 @@ class GraphLayers:
 
 
 def in_memory(arrays: Mapping[str, Any]) -> Contents:
-    """Wrap arrays in memory as the contents of a file.
+    """Wrap arrays in memory, by name or by name in groups, as the contents of a file.
 
     Raises:
-        InputError: a value that should be an array cannot be converted to one.
+        InputError: a value that should be an array cannot be converted to one, or groups nested
+            too deep.
     """
-    found = {name: _array(value, name) for name, value in arrays.items() if _is_array(value)}
+    found = {name: _array(value, name) for name, value in _named(arrays) if _is_array(value)}
     infos = {name: Info.of(array.shape, array.dtype.name) for name, array in found.items()}
 
     def load(name: str) -> Array:
@@ -220,6 +221,17 @@ def in_memory(arrays: Mapping[str, Any]) -> Contents:
         return found[name]
 
     return Contents(Tensors(infos, load))
+
+
+def _named(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of nested mappings, in order."""
+    if len(path) > MAX_DEPTH:
+        raise _too_much(f"nested more than {MAX_DEPTH} deep", "arrays")
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _named(value, (*path, str(key)))
+        else:
+            yield ".".join((*path, str(key))), value
 
 
 # NumPy's kinds of complex numbers, objects, texts and times; bfloat16, of JAX, is of kind V.
@@ -231,22 +243,10 @@ def _is_array(value: Any) -> bool:
 
 
 def _array(value: Any, name: str) -> Array:
-    """Convert to a NumPy array; a PyTorch tensor is detached and moved to the CPU first."""
     try:
-        if hasattr(value, "detach"):
-            value = value.detach().cpu()
-        return _numpy(value)
+        return to_numpy(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise _no_array(name, str(error)) from None
-
-
-def _numpy(value: Any) -> Array:
-    try:
-        return np.asarray(value)
-    except TypeError:
-        if not hasattr(value, "float"):
-            raise
-        return np.asarray(value.float())  # PyTorch's bfloat16, which NumPy lacks: exact
 
 
 def _no_array(name: str, why: str) -> InputError:

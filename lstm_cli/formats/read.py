@@ -6,14 +6,15 @@ with the file's own variant (hard sigmoid, clip, peepholes, projection) as edits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.arrays import Array, to_numpy
+from lstm_cli.base.errors import ArgumentError, InputError, LstmStepError, kind_of, safe
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import solve_sizes
@@ -46,7 +47,7 @@ def read_contents(path: Path, *, external: bool = False) -> Contents:
 
 
 def read_weights(
-    path: str | Path,
+    path: str | PathLike[str],
     *,
     lstm: str = "",
     cell: Cell | None = None,
@@ -65,33 +66,102 @@ def read_weights(
         external: whether an ONNX model may have its weights in files beside it.
 
     Raises:
+        ArgumentError: `path` is no path.
         InputError: unreadable, not recognised, ambiguous, or a parameter is missing.
         ShapeError: shapes disagree; both sides are named.
     """
+    need_path(path, "read_weights")
     contents = read_contents(Path(path), external=external)
     return model_from(contents, str(path), lstm=lstm, cell=cell, convention=convention, edit=edit)
 
 
+def need_path(path: object, call: str) -> None:
+    """Refuse what is no path; `call` is the function that needs one.
+
+    Raises:
+        ArgumentError: with what to call.
+    """
+    if not isinstance(path, str | PathLike):
+        raise ArgumentError(
+            f"path is {kind_of(path)}, not the name of a file", where=f"{call}()",
+            hint="of arrays in memory: model_from_arrays(module.state_dict())",
+        )  # fmt: skip
+
+
 def model_from_arrays(
-    arrays: Mapping[str, Any],
+    arrays: Mapping[str, Any] | Sequence[Any],
     *,
     source: str = "arrays",
+    lstm: str = "",
     cell: Cell | None = None,
     convention: str | None = None,
     edit: Edit | None = None,
 ) -> Model:
-    """Build a model from named arrays: NumPy's, or a module's `state_dict()` as it is.
+    """Build a model from arrays in memory, such as a module's `state_dict()` as it is.
 
     Args:
-        arrays: by name; tensors of PyTorch, JAX or anything NumPy can convert, on any device.
-            Values that are not arrays (a state dict may hold settings) are skipped.
+        arrays: by name, or nested by name as in Flax, `{"params": {…}}`: tensors of PyTorch, JAX or
+            anything that NumPy can convert, of any type, on any device. Values that are not arrays
+            (a state dict may hold settings) are skipped. Or the list of one Keras layer's
+            `get_weights()`: kernel `(I, 4·H)`, recurrent kernel `(H, 4·H)`, bias `(4·H,)`.
         source: their name in messages.
-        cell: as `read_weights`, like the following arguments and the errors.
+        lstm: as `read_weights`, like the following arguments.
+        cell: as `read_weights`.
         convention: as `read_weights`.
         edit: as `read_weights`.
+
+    Raises:
+        ArgumentError: not arrays but a file's name, a module or a layer; the error says what to
+            call.
+        InputError: a list that does not say what it holds; else as `read_weights`.
+        ShapeError: as `read_weights`.
     """
+    if isinstance(arrays, list | tuple):
+        arrays = _of_keras(arrays, source)
+    if not isinstance(arrays, Mapping):
+        raise _no_arrays(arrays)
     contents = in_memory(arrays)
-    return model_from(contents, source, cell=cell, convention=convention, edit=edit)
+    return model_from(
+        contents, source, lstm=lstm, cell=cell, convention=convention, edit=edit
+    )  # fmt: skip
+
+
+def _of_keras(arrays: Sequence[Any], source: str) -> dict[str, Any]:
+    """Name the list of a Keras layer's `get_weights()`, which its shapes must tell.
+
+    Raises:
+        InputError: a list of other shapes, or of several layers or directions.
+    """
+    try:
+        found = [to_numpy(each) for each in arrays]
+    except (TypeError, ValueError, RuntimeError):
+        found = []
+    shapes = [each.shape for each in found]
+    if len(shapes) in (2, 3) and len(shapes[0]) == len(shapes[1]) == 2:
+        four = 4 * shapes[1][0]
+        if (shapes[0][1], shapes[1][1], shapes[2:]) in ((four, four, []), (four, four, [(four,)])):
+            return dict(zip(("kernel", "recurrent_kernel", "bias"), found, strict=False))
+    given = f"{len(arrays)} arrays" + "".join(f" {list(each)}" for each in shapes[:12])
+    raise InputError(
+        f"a list of {given} does not say which weights they are", where=safe(source),
+        hint="give them by name: {each.path: each for each in layer.weights} of a Keras layer, "
+        "dict(module.named_parameters()) of a PyTorch module",
+    )  # fmt: skip
+
+
+def _no_arrays(given: object) -> ArgumentError:
+    """Return the error for what has no arrays by name, with the call that takes it."""
+    hint = "model_from_arrays({name: array, …})"
+    if isinstance(given, str | PathLike):
+        hint = f'read_weights("{safe(given)}")'
+    elif hasattr(given, "get_weights"):  # first: on PyTorch a layer of Keras is a module, too
+        hint = "model_from_arrays({each.path: each for each in layer.weights})"
+    elif hasattr(given, "state_dict"):
+        hint = "model_from_arrays(module.state_dict())"
+    return ArgumentError(
+        f"arrays is {kind_of(given)}, not a mapping of names to arrays",
+        where="model_from_arrays()", hint=hint,
+    )  # fmt: skip
 
 
 def model_from(

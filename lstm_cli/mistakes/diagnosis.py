@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
+from lstm_cli.base.arrays import Array, to_numpy
+from lstm_cli.base.errors import ArgumentError, kind_of
 from lstm_cli.cell.equations import evaluate, names_in
 from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.engine.agreement import spacing
 from lstm_cli.engine.batched_variants import evaluate_members
-from lstm_cli.engine.run import Trace
+from lstm_cli.engine.run import Trace, need_trace
 from lstm_cli.mistakes.catalogue import MISTAKES
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
 from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
@@ -128,9 +129,20 @@ def diagnose(
         progress: called with the number of candidates done and the total.
         judge: see `Search`; lets several diagnoses of one run share their candidates.
         separating: whether to look for inputs that distinguish several findings.
+
+    Raises:
+        ArgumentError: `trace` is no run; the error says what to call.
+        InputError: several samples at once, no numbers, or of what the cell does not compute.
+        ShapeError: numbers of another shape than the run's.
     """
+    need_trace(trace, "diagnose", single=True)
+    if not isinstance(claims, Expected | Mapping):
+        raise ArgumentError(
+            f"claims is {kind_of(claims)}, not a mapping of symbols to numbers",
+            where="diagnose()", hint='diagnose(trace, {"h": [0.1, 0.2]})',
+        )  # fmt: skip
     if not isinstance(claims, Expected):
-        numbers = {name: np.asarray(rows, dtype=float) for name, rows in claims.items()}
+        numbers = {name: to_numpy(rows).astype(float) for name, rows in claims.items()}
         claims = read_expected(numbers, trace, place="claims")
     compared = _compare(trace, claims)
     right = right_variant(trace)

@@ -112,6 +112,11 @@ class Models:
                         place, lstm=lstm, cell=cell, convention=convention, edit=edit,
                         external=self.settings.external,
                     )  # fmt: skip
+            case None if self.settings.model is not None:
+                raise InputError(
+                    "the sample has a cell, a convention or an edit of its own, and the weights "
+                    "for all are a model", hint="give the sample's own weights, or a file for all",
+                )  # fmt: skip
             case None:
                 sizes = sizes_of(sample.x, sample.h, sample.c)
                 model = preset_model("identity", edit(cell or LSTM), sizes=sizes)
@@ -182,6 +187,4 @@ def sample_trace(sample: Sample, settings: SampleSettings) -> Trace:
     try:
         return run(model, x, h, c, dtype=settings.dtype, engine=settings.engine)
     except LstmStepError as error:
-        raise type(error)(
-            error.what.replace("--", ""), where=sample.place, hint=error.hint
-        ) from None
+        raise type(error)(error.what, where=sample.place, hint=error.lines.hint) from None

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Literal, NamedTuple, TypeAlias
 
+from lstm_cli.base.foreign import Foreign, raw
 from lstm_cli.base.paste import CommandLine
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import Style
@@ -26,16 +27,14 @@ Tone = Literal["", "heading", "note", "given", "equation", "state", "good", "fai
 class Span(NamedTuple):
     """Words of one tone; `code`, or mathematics, stands as such where a form can show it."""
 
-    text: str
+    text: str | Foreign
     tone: Tone = ""
     code: bool = False
     math: bool = False
 
 
 # A `CommandLine` that stands alone can be pasted as it is shown.
-Words = str | Span | tuple[str | Span, ...]
-
-
+Words = str | Foreign | Span | tuple[str | Foreign | Span, ...]
 # A cell may have several texts: a terminal's table shows them one under the other.
 Cell = Words | list[Words]
 # A grid that a terminal stacks at any width.
@@ -202,7 +201,7 @@ def spans(words: Words) -> Iterator[Span]:
 
 def plain(words: Words) -> str:
     """Join words without their tones."""
-    return "".join(each.text for each in spans(words))
+    return "".join(raw(each.text) for each in spans(words))
 
 
 def behind_each_other(cell: Cell) -> Words:
@@ -258,7 +257,7 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
 
 def _said(words: Words, writer: Writer) -> str:
     return "".join(
-        writer.math(each.text) if each.math
+        writer.math(raw(each.text)) if each.math
         else writer.code(each.text) if each.code else writer.escape(each.text)
         for each in spans(words)
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -23,6 +24,7 @@ from lstm_cli.show.document import (
     Paragraph,
     Words,
     made,
+    plain,
     spans,
 )
 from lstm_cli.show.rows import View
@@ -69,7 +71,8 @@ def _text(page: Page, words: Words, tone: str = "", before: int = 0) -> Text:
     """Words in their tones; a text of one tone has it in the blanks behind it too."""
     if isinstance(words, CommandLine):
         return page.command(words, before)
-    texts = [page.text(each.text, _style(page, each.tone or tone)) for each in spans(words)]
+    tones = groupby(spans(words), lambda each: each.tone or tone)
+    texts = [page.text(plain(tuple(parts)), _style(page, own)) for own, parts in tones]
     return texts[0] if len(texts) == 1 else Text().join(texts)
 
 
@@ -113,7 +116,7 @@ def _grid(page: Page, block: Grid) -> Table:
         table.add_column(
             page.text(column.above), justify="right" if column.right else "left",
             no_wrap=not fold, overflow="fold" if fold else "ellipsis",
-            max_width=column.widest or None,
+            max_width=column.widest or None, style=_style(page, column.tone),
         )  # fmt: skip
     before: list[Cell] = [""] * len(columns)
     most = max((_count(row, columns) for row in rows), default=0)
@@ -121,7 +124,7 @@ def _grid(page: Page, block: Grid) -> Table:
         cells = zip(row, before, columns, strict=True)
         table.add_row(*(
             page.text(_bar(page, _count(row, columns), most)) if column.bar
-            else _lines(page, "" if column.once and cell == last else cell, column.tone)
+            else _lines(page, "" if column.once and cell == last else cell)
             for cell, last, column in cells
         ))  # fmt: skip
         before = row
@@ -138,9 +141,9 @@ def _bar(page: Page, count: int, most: int) -> str:
     return ("█" if page.pretty else "#") * (-(-count * width // max(most, 1)))
 
 
-def _lines(page: Page, cell: Cell, tone: str) -> Text:
+def _lines(page: Page, cell: Cell) -> Text:
     """The texts of a cell one under the other, in the tone of the first."""
-    first, *others = (_text(page, words, tone) for words in _several(cell))
+    first, *others = (_text(page, words) for words in _several(cell))
     for text in others:
         first.append("\n").append_text(text)
     return first

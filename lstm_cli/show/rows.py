@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from lstm_cli.base.address import choose
+from lstm_cli.base.address import Address, choose, parse_addresses
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.base.foreign import Foreign
@@ -146,6 +146,36 @@ def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
         }
         for row in cell.equations
     ]
+
+
+# Units or steps as Python gives them.
+Choice: TypeAlias = int | str | Iterable[int] | None
+
+
+def view_from(
+    unit: Choice, at: Choice, only: str | Iterable[str], layer: int | None, direction: str,
+    notation: Notation, digits: int,
+) -> View:  # fmt: skip
+    """Return the view that arguments of the names of the options describe, still to be checked.
+
+    Raises:
+        UsageError: no address, or a part that is said twice.
+    """
+    own = Address(layer, direction, units=_choice_text(unit), times=_choice_text(at))
+    text = only if isinstance(only, str) else ",".join(only)
+    place, symbols = parse_addresses(text, "--only")
+    place = own.joined(place, "--only")
+    return View(
+        notation, digits, place.units, place.times, layer=place.layer, direction=place.direction,
+        symbols=symbols,
+    )  # fmt: skip
+
+
+def _choice_text(given: Choice) -> str:
+    """Return a choice as `--unit` and `--at` take it."""
+    if given is None or isinstance(given, str):
+        return given or ""
+    return ",".join(map(str, given)) if isinstance(given, Iterable) else str(given)
 
 
 def chosen_units(view: View, size: int) -> list[int]:

@@ -13,7 +13,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.foreign import html, latex, markdown, markdown_code, safe
+from lstm_cli.base.foreign import Foreign, html, latex, markdown, markdown_code, safe
 from lstm_cli.base.numbers import latex_number
 from lstm_cli.base.paste import CommandLine
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
@@ -50,7 +50,7 @@ class Writer(Protocol):
         """Return a symbol or an equation, written in the writer's style, for running text."""
         ...
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         """Shell input, set in running text."""
         ...
 
@@ -62,7 +62,7 @@ class Writer(Protocol):
         """Return a list: what each is called, and what is said of it; ready for the format."""
         ...
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         """Return foreign text that means nothing to the writer's format."""
         ...
 
@@ -122,7 +122,7 @@ class _TextWriter:
     def math(self, text: str) -> str:
         return text
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         # A command stays on its line.
         return safe(text).replace(" ", "\xa0") if isinstance(text, CommandLine) else safe(text)
 
@@ -135,7 +135,7 @@ class _TextWriter:
             _indented(name, self.width, 2) + _indented(said, self.width, 6) for name, said in rows
         ) + "\n"  # fmt: skip
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return safe(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
@@ -219,7 +219,7 @@ class _MarkdownWriter(_TextWriter):
     def math(self, text: str) -> str:
         return f"`{text}`"
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return markdown_code(text)
 
     def verbatim(self, text: str) -> str:
@@ -228,7 +228,7 @@ class _MarkdownWriter(_TextWriter):
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
         return "".join(f"- {name}: {said}\n" for name, said in rows) + "\n"
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return markdown(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
@@ -301,7 +301,7 @@ class _LatexWriter:
     def math(self, text: str) -> str:
         return f"${text}$"
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return f"\\texttt{{{self.escape(text)}}}"
 
     def verbatim(self, text: str) -> str:
@@ -311,7 +311,7 @@ class _LatexWriter:
         lines = [f"\\item {name}\\\\ {said}\n" for name, said in rows]
         return "\\begin{itemize}\n" + "".join(lines) + "\\end{itemize}\n\n"
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return latex(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
@@ -393,7 +393,7 @@ class _HtmlWriter:
     def math(self, text: str) -> str:
         return self.code(text)
 
-    def code(self, text: str) -> str:
+    def code(self, text: str | Foreign) -> str:
         return f"<code>{html(text)}</code>"
 
     def verbatim(self, text: str) -> str:
@@ -403,7 +403,7 @@ class _HtmlWriter:
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
         return "<dl>\n" + "".join(f"<dt>{name}<dd>{said}\n" for name, said in rows) + "</dl>\n"
 
-    def escape(self, text: str) -> str:
+    def escape(self, text: str | Foreign) -> str:
         return html(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:

@@ -63,8 +63,8 @@ def test_advice_on_a_choice_lies_inside_the_range() -> None:
     """What is proposed for a number out of range exists."""
     with pytest.raises(UsageError) as refused:
         choose("9", 2, "--unit")
-    assert refused.value.what == "--unit: '9' is outside 0 to 1"
-    assert refused.value.hint.startswith("--unit 1,")
+    assert refused.value.lines.what == "--unit: '9' is outside 0 to 1"
+    assert refused.value.lines.hint.startswith("--unit 1,")
     with pytest.raises(UsageError) as refused:
         choose("5", 3, "--at", first=1)
-    assert refused.value.hint.startswith("--at 3,")
+    assert refused.value.lines.hint.startswith("--at 3,")

@@ -239,7 +239,7 @@ def test_weights_must_be_the_cells(tmp_path: Path) -> None:
     weights = random_weights(cell_named("peephole"))
     with pytest.raises(InputError, match="no parameter 'p_f'") as caught:
         LstmWeights(LSTM, weights.arrays)
-    assert "--cell peephole" in caught.value.hint
+    assert "--cell peephole" in caught.value.lines.hint
 
 
 # ---- settings on a table of one's own

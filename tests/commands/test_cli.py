@@ -450,6 +450,11 @@ GOLDENS: dict[str, tuple[list[str], dict[str, str]]] = {
     "ascii_table_80": ([*ONE_STEP, "-f", "table"], {"COLUMNS": "80", "ENCODING": "ascii"}),
     "list_presets": (["list", "presets"], {"COLUMNS": "80"}),
     "list_cells": (["list", "cells"], {"COLUMNS": "80"}),
+    "list_page_60": (["list", "mistakes", "forget-bias-omitted"], {"COLUMNS": "60"}),
+    "vet_60": (["vet", "samples/hand.json"], {"COLUMNS": "60"}),
+    "vet_color_120": (["vet", "samples/hand.json", "--color", "always"], {"COLUMNS": "120"}),
+    "vet_files_80": (["vet", "samples/hand.json", "samples/parity.json"], {"COLUMNS": "80"}),
+    "inspect_80": (["inspect", "samples/weights/parity.npz"], {"COLUMNS": "80"}),
     "batch_check_80": (["batch", "samples/question.json", "samples/hand.json", "--check", "-f", "table"],
                        {"COLUMNS": "80"}),
 }  # fmt: skip

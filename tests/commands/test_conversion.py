@@ -137,7 +137,7 @@ def test_losses_are_refused(tmp_path: Path, cell: str, target: str, to: str, mes
         pytest.importorskip("onnx")
     with pytest.raises(InputError, match=message) as caught:
         convert(plain_model(cell), tmp_path / target, to)
-    assert "--force" in caught.value.hint
+    assert "--force" in caught.value.lines.hint
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,9 +24,11 @@ def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
 
 # A command -> its words beside a hostile file of samples, and what every form of its answer says.
 ANSWERS: dict[str, tuple[list[object], tuple[str, ...]]] = {
-    "inspect": (["inspect", SAMPLES / "weights/hand.json"], ("pytorch-cell", "3.52")),
+    "batch": (["batch", "HOSTILE", "-q"], ("ok", "0.4")),
+    "batch, compared": (["batch", "HOSTILE", "-q", "--check"], ("largest difference", "matches")),
+    "inspect": (["inspect", "WEIGHTS"], ("pytorch-cell", "3.52")),
     "convert": (
-        ["convert", SAMPLES / "weights/hand.json", "TARGET", "--to", "haiku"],
+        ["convert", "WEIGHTS", "TARGET", "--to", "haiku"],
         ("weights differ by at most", "(haiku)", "moved: b"),
     ),
     "list": (["list", "cells"], ("peephole", "Schraudolph", "1 - f")),
@@ -53,7 +55,9 @@ def hostile(tmp_path: Path) -> Path:
 def test_every_form_says_all_and_steers_nothing(command: str, form: str, hostile: Path) -> None:
     """Each answer in each form: its words are there, and foreign text is escaped."""
     words, said = ANSWERS[command]
-    files = {"HOSTILE": hostile, "TARGET": hostile.with_suffix(".npz")}
+    weights = hostile.with_name(f"weights {NAME}.json")
+    weights.write_bytes((SAMPLES / "weights/hand.json").read_bytes())
+    files = {"HOSTILE": hostile, "WEIGHTS": weights, "TARGET": hostile.with_suffix(".npz")}
     given = [files.get(str(each), each) for each in words]
     answer = call(*given, "-f", form, env={"COLUMNS": "200"})
     for word in said if form != "table" else said[1:]:

@@ -157,7 +157,7 @@ def test_a_missing_input_is_added(folder: Path, given: tuple[str, ...]) -> None:
 
     if given[0] == "explore":
         # It needs a terminal before it asks for x.
-        with pytest.raises(Exception, match="--x is missing") as caught:
+        with pytest.raises(Exception, match="x is missing") as caught:
             RunOptions("lstm-step explore", VectorOptions(c="1")).trace()
         assert caught.value.hint == "lstm-step explore --x 0.5,0.5 --c 1"  # type: ignore[attr-defined]
         return

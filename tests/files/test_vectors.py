@@ -87,8 +87,8 @@ def test_refusal_points_at_the_token(
         read_vector(text, "--x")
     error = caught.value
     assert what in error.what
-    assert hint in error.hint
-    place, shown, under = error.where.split("\n")
+    assert hint in error.lines.hint
+    place, shown, under = error.lines.where.split("\n")
     assert place == f"--x, column {column}"
     assert shown == text
     assert under == " " * (column - 1) + "^" * length
@@ -109,7 +109,7 @@ def test_caret_stays_under_the_token_of_a_long_line() -> None:
     """A long line is cut around the token, and the caret still stands under it."""
     with pytest.raises(InputError) as caught:
         read_vector("0.25," * 400 + "oops," + "0.5," * 400 + "1", "--x")
-    place, shown, under = caught.value.where.split("\n")
+    place, shown, under = caught.value.lines.where.split("\n")
     assert place == "--x, column 2001"
     assert len(shown) < 80
     assert shown[under.index("^") : under.rindex("^") + 1] == "oops"
@@ -320,6 +320,6 @@ def test_any_brackets_are_read_or_refused(text: str) -> None:
     try:
         rows = parse_rows(text, "--x", "--x")
     except LstmStepError as error:
-        assert error.where.startswith("--x")
+        assert error.lines.where.startswith("--x")
     else:
         assert rows.ndim == 2

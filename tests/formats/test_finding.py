@@ -51,7 +51,7 @@ def test_several_are_found_and_named() -> None:
     assert len(found[0].parts) == 4
     with pytest.raises(InputError, match="the file has 2 LSTMs") as caught:
         model_from(contents, "test")
-    assert "--lstm encoder.rnn" in caught.value.hint
+    assert "--lstm encoder.rnn" in caught.value.lines.hint
     assert model_from(contents, "test", lstm="decoder/lstm").convention == "keras"
     assert model_from(contents, "test", lstm="1").convention == "keras"
     assert model_from(contents, "test", lstm="rnn").convention == "pytorch"
@@ -74,7 +74,7 @@ def test_generic_names_are_refused_with_the_choices(inputs: int) -> None:
               for name, array in arrays.items()}  # fmt: skip
     with pytest.raises(InputError, match="fit several conventions") as caught:
         model_from_arrays(arrays, source="test")
-    assert "--convention pytorch" in caught.value.hint
+    assert "--convention pytorch" in caught.value.lines.hint
     model = model_from_arrays(arrays, source="test", convention="pytorch")
     assert model.first.arrays["b_f"].tolist() == [5, 6, 7, 8]
     caffe = model_from_arrays(arrays, source="test", convention="caffe")

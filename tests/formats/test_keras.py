@@ -374,7 +374,7 @@ def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="some LSTMs in the file cannot be read") as caught:
         read_weights(path)
     assert "'one' has more weights" in caught.value.where
-    assert caught.value.hint == "choose one: --lstm two"
+    assert caught.value.lines.hint == "choose one: --lstm two"
     assert read_weights(path, lstm="two").first.hidden_size == 2
     with pytest.raises(InputError, match="'one' has more weights"):
         read_weights(path, lstm="one")
@@ -451,8 +451,8 @@ def test_a_version_of_two_defaults_is_refused_with_the_choices(tmp_path: Path) -
     path = versioned(tmp_path, "2.2.4-tf")
     with pytest.raises(InputError, match="had two defaults") as caught:
         read_weights(path, lstm="one", edit=Settings(clip=3.0).edit)
-    assert "--convention keras-2.2" in caught.value.hint
-    assert "--convention keras " in caught.value.hint
+    assert "--convention keras-2.2" in caught.value.lines.hint
+    assert "--convention keras " in caught.value.lines.hint
     document = inspect_file(path)
     assert all("had two defaults" in lstm["open"][-1] for lstm in document["lstms"])
     assert "two defaults" not in repr(inspect_file(path, "keras"))

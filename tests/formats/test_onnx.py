@@ -227,7 +227,7 @@ def test_an_lstm_beside_one_that_is_not_read_is_read_by_its_name(save: Save) -> 
     with pytest.raises(InputError, match="some LSTMs in the file cannot be read") as caught:
         model_from(contents, "test")
     assert "LSTM 'bad' is not read: its W is" in caught.value.where
-    assert caught.value.hint == "choose one: --lstm good"
+    assert caught.value.lines.hint == "choose one: --lstm good"
     for layer in ("good", "0"):
         assert model_from(contents, "test", lstm=layer).first.hidden_size == H
     with pytest.raises(InputError, match="LSTM 'bad' is not read: its W is"):

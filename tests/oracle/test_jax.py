@@ -16,7 +16,8 @@ jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp  # noqa: E402
 
 from lstm_cli.base.arrays import Array  # noqa: E402
-from lstm_cli.formats.read import read_weights  # noqa: E402
+from lstm_cli.engine.run import step  # noqa: E402
+from lstm_cli.formats.read import model_from_arrays, read_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,
     H,
@@ -214,3 +215,17 @@ def test_equinox(tmp_path: Path, bias: bool, dtype: Any, atol: float) -> None:
     model = read_weights(tmp_path / "cell.npz")  # without a bias it is PyTorch's cell, and the same
     assert model.convention == ("equinox" if bias else "pytorch-cell")
     assert_same(case.run(model, dtype), theirs, atol, label("equinox", "LSTMCell", dtype))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.bfloat16])
+def test_flax_parameters_in_memory(dtype: Any) -> None:
+    """`init`'s nested mapping is taken as it is, whatever its type; so are arrays of JAX for x."""
+    linen = pytest.importorskip("flax.linen")
+    cell = linen.OptimizedLSTMCell(H, param_dtype=jnp.float64)
+    x, h, c = jnp.asarray(draw(92, I)), jnp.asarray(draw(93, H)), jnp.asarray(draw(94, H))
+    tree = jax.tree.map(lambda each: each.astype(dtype), cell.init(jax.random.key(0), (c, h), x))
+    wide = jax.tree.map(lambda each: each.astype(jnp.float64), tree)
+    (_, _), theirs = cell.apply(wide, (c, h), x)
+    for arrays in (tree, tree["params"]):
+        trace = step(model_from_arrays(arrays), x, h, c)
+        assert np.max(np.abs(trace.h - np.asarray(theirs))) <= FLOAT64

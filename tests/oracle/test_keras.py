@@ -14,11 +14,13 @@ os.environ["KERAS_BACKEND"] = "torch"
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
 
+import lstm_cli  # noqa: E402
 from lstm_cli.base.arrays import Array  # noqa: E402
+from lstm_cli.base.errors import LstmStepError  # noqa: E402
 from lstm_cli.cell.cells import cell_named  # noqa: E402
 from lstm_cli.cell.weights import Model  # noqa: E402
 from lstm_cli.commands.convert.conversion import convert  # noqa: E402
-from lstm_cli.formats.read import read_weights  # noqa: E402
+from lstm_cli.formats.read import model_from_arrays, read_weights  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
     Case,
@@ -249,3 +251,19 @@ def test_there_and_back(tmp_path: Path) -> None:
     model.load_weights(tmp_path / "ours.weights.h5")
     for one, other in zip(kept, layer.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_arrays_in_memory() -> None:
+    """`get_weights()` of a layer and its weights by path give Keras's numbers; a stack is asked of."""
+    keras.utils.set_random_seed(90)
+    x = draw(91, 3, T, I, dtype=np.float32)
+    layer = keras.layers.LSTM(H, bias_initializer="random_normal")
+    theirs = layer(x).detach().numpy()
+    for arrays in (layer.get_weights(), {each.path: each for each in layer.weights}):
+        assert np.max(np.abs(lstm_cli.run(model_from_arrays(arrays), x).h - theirs)) <= ATOL
+    two = keras.layers.Bidirectional(keras.layers.LSTM(H))
+    two(x)
+    with pytest.raises(LstmStepError, match="does not say which weights they are"):
+        model_from_arrays(two.get_weights())
+    with pytest.raises(TypeError, match="each.path: each for each in layer.weights"):
+        model_from_arrays(layer)

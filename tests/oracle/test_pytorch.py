@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from lstm_cli.cell.cells import cell_named  # noqa: E402
 from lstm_cli.cell.weights import Model  # noqa: E402
 from lstm_cli.commands.convert.conversion import convert  # noqa: E402
+from lstm_cli.engine.run import run  # noqa: E402
 from lstm_cli.formats.read import model_from_arrays, read_weights  # noqa: E402
 from tests.conftest import random_weights  # noqa: E402
 from tests.oracle.compare import (  # noqa: E402
@@ -243,3 +244,19 @@ def test_a_state_dict_in_memory(dtype: Any) -> None:
     theirs = run_lstm(whole, case)
     for arrays in (module.state_dict(), dict(module.named_parameters())):
         assert_same(case.run(model_from_arrays(arrays)), theirs, FLOAT64, f"{TORCH}, in memory")
+
+
+def test_tensors_are_run_as_they_are() -> None:
+    """x, h and c may be tensors that want a gradient; a module is answered with what to call."""
+    module = fill(lstm(2, True, 0, dtype=torch.float64), 801)
+    uniform = np.random.default_rng(811).uniform
+    x = torch.tensor(uniform(-1, 1, (N, T, I)), requires_grad=True)
+    h, c = (torch.tensor(uniform(-1, 1, (4, N, H)), requires_grad=True) for _ in range(2))
+    output, (h_n, c_n) = module(x, (h, c))
+    trace = run(model_from_arrays(module.state_dict()), x, h, c)
+    for ours, theirs in ((trace.output, output), (trace.layers[2].final("h"), h_n[2]),
+                         (trace.layers[3].final("c"), c_n[3])):  # fmt: skip
+        assert np.max(np.abs(ours - theirs.detach().numpy())) <= FLOAT64
+    for function in (model_from_arrays, lambda each: run(each, x)):
+        with pytest.raises(TypeError, match=r"model_from_arrays\(module.state_dict\(\)\)"):
+            function(module)

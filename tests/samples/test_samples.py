@@ -239,7 +239,7 @@ def test_a_key_that_is_not_supported_yet_is_refused(key: str, word: str, tmp_pat
     (tmp_path / "s.json").write_text(json.dumps({"x": [[0.5], [1]], key: 1}))
     error = bad(read(tmp_path / "s.json")[0])
     assert error.what == f"key '{key}' is not supported"
-    assert word in error.hint
+    assert word in error.lines.hint
 
 
 OWN = (

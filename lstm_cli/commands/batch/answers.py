@@ -84,8 +84,8 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
             engine = own[2]  # what "fast" stands for: one engine for the whole block
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
-    except LstmStepError as error:  # the engine speaks of the options of `run`
-        return type(error)(error.what.replace("--", ""), hint=error.hint)
+    except LstmStepError as error:  # a sample has arguments, no options
+        return type(error)(error.what, hint=error.lines.hint)
     return Answered(lines, matched, work, assumed)
 
 

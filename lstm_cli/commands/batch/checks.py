@@ -235,7 +235,7 @@ def _ours(symbol: str, expected: Array, trace: Trace) -> Array:
         _chosen(symbol, expected.ndim - 1, trace)
     except (InputError, UsageError) as error:
         what = f"expected has '{safe(symbol)}', which the cell does not compute"
-        raise InputError(what, hint=error.hint) from None
+        raise InputError(what, hint=error.lines.hint) from None
     axes = expected.ndim - 1
     got = _taken(symbol, axes, trace, lambda place, name: trace.layers[place].values[name])
     own = got.shape[1:] if axes == 2 else got.shape[2:]

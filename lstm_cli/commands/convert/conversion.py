@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from lstm_cli.formats.contents import Package, Place, Variant
 from lstm_cli.formats.conventions import Convention, convention_named
 from lstm_cli.formats.detect import find_lstms
 from lstm_cli.formats.layouts import pack
-from lstm_cli.formats.read import file_traits, read_contents, read_weights
+from lstm_cli.formats.read import file_traits, need_path, read_contents, read_weights
 from lstm_cli.formats.registry import Format, format_to_write
 
 _TRAIT_NAMES = {
@@ -62,22 +63,31 @@ class Conversion:
 
 
 def convert(
-    model: Model, target: Path, to: str = "", *, dtype: str = "", force: bool = False
+    model: Model | str | PathLike[str],
+    target: str | PathLike[str],
+    to: str = "",
+    *,
+    dtype: str = "",
+    force: bool = False,
 ) -> Conversion:
     """Write a model's weights in another layout, then read them back and compare.
 
     Args:
-        model: the model to write.
+        model: the model to write, or a file as `read_weights` takes it.
         target: the file; its suffix chooses the format.
         to: the convention; "" uses the one that the format requires.
         dtype: "float32" or "float64"; "" uses float32 if it is lossless.
         force: write even if the target cannot hold everything that the cell computes.
 
     Raises:
+        ArgumentError: no model and no path.
         UsageError: an unknown format or convention, or an incompatible pair.
         InputError: the target cannot hold the source; the message says what would be lost.
         OutputError: the file cannot be written.
     """
+    model = model if isinstance(model, Model) else read_weights(model)
+    need_path(target, "convert")
+    target = Path(target)
     saver = format_to_write(target)
     row = _target_row(saver, to)
     moved, lost = list[str](), list[str]()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
-    from lstm_cli.engine.run import Trace
+    from lstm_cli.commands.explain.explanation import Explanation
     from lstm_cli.show.rows import View
 
 EXAMPLES = """\b
@@ -102,28 +102,19 @@ def _work_out(
     chosen = form.pick()
     trace = given.trace("text")  # one sample at a time, in JSON too
 
-    from lstm_cli.show.worked import check
+    from lstm_cli.commands.explain.explanation import Explanation
 
-    check(trace, view)
-    _emit(trace, view, chosen, form.output, color)
+    _emit(Explanation(trace, view), chosen, form.output, color)
 
 
-def _emit(trace: Trace, view: View, chosen: str, output: str, color: o.ColorOptions) -> None:
-    from lstm_cli.files.output import write_out
-
+def _emit(work: Explanation, chosen: Any, output: str, color: o.ColorOptions) -> None:
     if chosen == "text":
         from lstm_cli.show.worked_text import print_worked
 
-        color.show(lambda console: print_worked(console, trace, view), output)
+        color.show(lambda console: print_worked(console, work.trace, work.view), output)
         return
-    if chosen == "json":
-        from lstm_cli.base.version import __version__
-        from lstm_cli.commands.explain.worked_json import to_json
+    from lstm_cli.files.output import write_out
 
-        write_out(to_json(trace, view, __version__), output)
-        return
-    from lstm_cli.commands.explain.worked_latex import to_latex
-    from lstm_cli.show.worked_text import to_markdown
-
-    write_out((to_latex if chosen == "latex" else to_markdown)(trace, view), output)
-    i.say_assumed(trace.assumptions)
+    write_out(work.pieces(chosen), output)
+    if chosen != "json":
+        i.say_assumed(work.trace.assumptions)

@@ -244,7 +244,7 @@ class ExploreApp(App[EditedRun]):
         try:
             go.selected_place(self.trace, self.scene.cursor)
         except LstmStepError as error:
-            self.say(f"{error.what}: {error.hint}")
+            self.say(f"{error.lines.what}: {error.lines.hint}")
             return
         name = selected_name(self.scene)
         now = go.selected_number(self.trace, self.scene.cursor)
@@ -260,7 +260,7 @@ class ExploreApp(App[EditedRun]):
             value = read_number(event.value, selected_name(scene))
             edited = self.history.edit(place, value)
         except LstmStepError as error:
-            self.say(f"{error.what}: {error.hint}")
+            self.say(f"{error.lines.what}: {error.lines.hint}")
             return
         self.query_one(Editor).close()
         if edited:

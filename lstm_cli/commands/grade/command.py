@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstm_cli.base.errors import InputError, UsageError, safe
+from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
 from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
@@ -17,8 +16,7 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.grade.answers import Answer
-    from lstm_cli.commands.grade.results import Grade, GradeSettings
+    from lstm_cli.commands.grade.results import Grade
     from lstm_cli.commands.grade.summary import Gradebook
     from lstm_cli.engine.run import Trace
 
@@ -77,10 +75,13 @@ def grade(
     """
     o.one_blas_thread()
     atol, chosen = tolerance.checked(), form.pick()
-    from lstm_cli.commands.grade.results import GradeSettings
+    from lstm_cli.commands.grade.gradebook import grade as grade_run
 
-    settings = GradeSettings(o.names_in(ask), atol, departures, follow_through)
-    book = _graded(*_exercise(files or [], given), settings)
+    name, trace, answers = _exercise(files or [], given)
+    book = grade_run(
+        trace, answers, ask=o.names_in(ask), atol=atol, departures=departures,
+        follow_through=follow_through, name=name, progress=_with_progress,
+    )  # fmt: skip
     _write(book, chosen, form.output, digits.number(), color)
 
 
@@ -117,43 +118,6 @@ def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[s
         )  # fmt: skip
     (sample, trace, _), *_ = samples
     return sample.id.text, trace, answers
-
-
-def _graded(exercise: str, trace: Trace, files: list[str], settings: GradeSettings) -> Gradebook:
-    """Read and grade the answers.
-
-    Raises:
-        UsageError: a symbol asked for that the cell does not compute.
-        InputError: a file as a whole cannot be read, or no answer holds what can be asked.
-    """
-    from lstm_cli.commands.grade.grader import grade_sheet
-    from lstm_cli.commands.grade.sheet import sheet_of, symbols_of
-    from lstm_cli.commands.grade.summary import Gradebook
-
-    where = safe(", ".join(files))
-    answers = list(_answers(files, tuple(symbols_of(trace))))
-    if not answers:
-        raise InputError(
-            "there are no answers", where=where, hint="a row for each, below the header"
-        )
-    sheet = sheet_of(trace, answers, settings.ask)
-    if not sheet.asked:
-        raise InputError(
-            "no answer holds a number that the cell computes", where=where,
-            hint='a column or a member for each symbol, as in {"name": "Ann", "h": [0.1, 0.2]}',
-        )  # fmt: skip
-    graded = _with_progress(grade_sheet(answers, sheet, settings), len(answers))
-    return Gradebook(exercise, sheet, settings, tuple(graded))
-
-
-def _answers(files: list[str], symbols: tuple[str, ...]) -> Iterator[Answer]:
-    """Yield the answers of files; of several, each says under "file" which one it is from."""
-    from lstm_cli.commands.grade.reading import read_answers
-
-    for file in files:
-        for answer in read_answers(file, symbols):
-            alone = len(files) == 1
-            yield answer if alone else replace(answer, other={"file": file, **answer.other})
 
 
 def _with_progress(grades: Iterator[Grade], total: int) -> Iterator[Grade]:

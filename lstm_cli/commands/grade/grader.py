@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from lstm_cli.commands.grade.results import (
     SymbolMark,
     WrongNumber,
 )
-from lstm_cli.commands.grade.sheet import Sheet, SheetPlace, sheet_of
+from lstm_cli.commands.grade.sheet import Sheet, SheetPlace
 from lstm_cli.engine.agreement import HAIR, Precision
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
@@ -231,23 +231,6 @@ def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | N
         for symbol, count in decimals.items()
     }
     return Expected(tuple(in_order(expected, trace.model, trace.steps)), precision)
-
-
-def grade(
-    answers: Iterable[Answer], trace: Trace, settings: GradeSettings | None = None
-) -> Iterator[Grade]:
-    """Yield the grade of each answer, in order.
-
-    Args:
-        answers: answers from `read_answers`; all are read before the first is graded.
-        trace: the correct run, unbatched.
-        settings: how to grade.
-
-    Raises:
-        UsageError: the cell does not compute what is asked.
-    """
-    given, how = list(answers), settings or GradeSettings()
-    yield from grade_sheet(given, sheet_of(trace, given, how.ask), how)
 
 
 def grade_sheet(

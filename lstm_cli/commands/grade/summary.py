@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from lstm_cli.base.errors import safe
 from lstm_cli.commands.grade.results import RESULTS, Grade, GradeSettings
 from lstm_cli.commands.grade.sheet import Sheet
 
@@ -77,7 +78,7 @@ class Summary:
         return sorted(rows, key=lambda row: (-row[2], -row[3], row[0]))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gradebook:
     """All grades of an exercise.
 
@@ -92,6 +93,10 @@ class Gradebook:
     sheet: Sheet
     settings: GradeSettings
     grades: tuple[Grade, ...]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {result}" for result, count in self.summary.counts.items())
+        return f"Gradebook('{safe(self.exercise)}': {len(self.grades)} answers: {counts})"
 
     @cached_property
     def summary(self) -> Summary:

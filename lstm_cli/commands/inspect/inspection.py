@@ -3,21 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import LstmStepError, safe
+from lstm_cli.base.errors import LstmStepError, record_in_arguments, safe
 from lstm_cli.cell.cells import describe_edit
 from lstm_cli.cell.weights import LstmWeights
+from lstm_cli.commands.inspect.page import inspect_document
 from lstm_cli.formats.conventions import convention_named
 from lstm_cli.formats.detect import Found, find_lstms
-from lstm_cli.formats.read import assemble, choose_lstm, read_contents, refuse_strangers
+from lstm_cli.formats.read import (
+    assemble,
+    choose_lstm,
+    need_path,
+    read_contents,
+    refuse_strangers,
+)
 from lstm_cli.formats.registry import format_of
+from lstm_cli.show.document import write
 
 SCHEMA = "lstm-step/1"
+
+
+class Inspection(dict[str, Any]):
+    """The contents of a weight file, as JSON has them; `str` shows them as the command does."""
+
+    def __str__(self) -> str:
+        return "".join(write(inspect_document(self), "text"))
+
+    def _repr_markdown_(self) -> str:
+        """Markdown for a notebook."""
+        return "".join(write(inspect_document(self), "markdown"))
+
+
+def inspect(
+    path: str | PathLike[str], *, lstm: str = "", convention: str = "", external: bool = False
+) -> Inspection:
+    """Describe the LSTMs in a weight file: sizes, layout and the evidence for it, ranges.
+
+    Args:
+        path: a file of a format that `lstm-step list formats` names.
+        lstm: the one LSTM to describe, by its name in the file or its number; "" describes all.
+        convention: the layout, "" to infer it from names and shapes.
+        external: whether an ONNX model may have its weights in files beside it.
+
+    Returns:
+        A dict as `inspect --json` has it. An LSTM that cannot be read has an `error` in its place.
+
+    Raises:
+        ArgumentError: `path` is no path.
+        InputError: the file cannot be read, its names are ambiguous, or it has no such LSTM.
+    """
+    need_path(path, "inspect")
+    found = inspect_file(Path(path), convention, lstm=lstm, external=external)
+    return Inspection(found | {"lstms": list(map(record_in_arguments, found["lstms"]))})
 
 
 def inspect_file(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from lstm_cli.show.document import ALWAYS, Cell, Column, Document, Grid
+from lstm_cli.show.document import ALWAYS, Cell, Column, Document, Grid, Tone
 
 # Fields that are printed with their names.
 _LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause", "fix", "options",
@@ -25,7 +25,7 @@ def list_document(rows: Sequence[Mapping[str, Any]]) -> Document:
 
 def _column(key: str) -> Column:
     led = key in _LED
-    tone: Literal["strong", "note", ""] = "strong" if key == "name" else "note" if led else ""
+    tone: Tone = "strong" if key == "name" else "note" if led else ""
     return Column(key, "", tone=tone, led=led, only=_ONLY.get(key, ""))
 
 

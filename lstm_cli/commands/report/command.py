@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
-from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 from lstm_cli.files.output import choose_format
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.report.picture_files import Kind
-    from lstm_cli.commands.report.picture_plan import What
-    from lstm_cli.engine.run import LayerTrace, Trace
-    from lstm_cli.show.rows import View
+    from lstm_cli.commands.report.making import Kind
 
 EXAMPLES = """\b
 A page (.html) is self-contained and needs no network. A picture (.svg, .png, .pdf) is the circuit
@@ -93,30 +89,22 @@ def report(
     """
     kind = _kind(output, format_)
     trace = given.trace("report")
-    what = "page" if kind == "html" else _what(picture, output, trace).value
-    _refuse_idle(what, {
-        "--picture": picture, "--only": choice.only, "--layer": choice.layer,
-        "--direction": choice.direction, "--theme": theme,
-        "--width": width if width != WIDTH_CM else None,
-    })  # fmt: skip
 
+    from lstm_cli.commands.report.making import make
     from lstm_cli.files.output import write_out
-    from lstm_cli.show.rows import checked_view
 
-    view = checked_view(o.ViewOptions(choice, notation, digits).view(), trace)
-    if kind == "html":
-        made: str | bytes = _page(trace, view)
-    elif what == "circuit":
-        _refuse_kind(kind)
-        seen = _in_view(trace, view)
-        made = _circuit(trace, seen, digits.number(3), theme or Theme.LIGHT, width)
-    else:
-        made = _over_time(trace, view, kind, what, theme, width)
+    named = picture or (None if kind == "html" else _named(output))
+    made = make(
+        trace, kind, o.ViewOptions(choice, notation, digits).view(),
+        picture=named.value if named else None, theme=theme.value if theme else None,
+        width=None if width == WIDTH_CM else width, digits=digits.digits,
+        given={"--only": choice.only, "--layer": choice.layer, "--direction": choice.direction},
+    )  # fmt: skip
     write_out([made], output)
     i.say_assumed(trace.assumptions)
 
 
-def _kind(output: str, format_: str) -> str:
+def _kind(output: str, format_: str) -> Kind:
     """Return the format: the given one, or by the file name.
 
     Raises:
@@ -124,122 +112,10 @@ def _kind(output: str, format_: str) -> str:
     """
     if not output:
         raise UsageError("a page or a picture needs a file", where=COMMAND, hint="-o page.html")
-    return choose_format(output, format_, False, FORMATS)
+    return cast("Kind", choose_format(output, format_, False, FORMATS))
 
 
-def _what(picture: Picture | None, output: str, trace: Trace) -> Picture:
-    """Choose the kind of picture: the given one, by the file name, or by the run."""
-    if picture is not None:
-        return picture
+def _named(output: str) -> Picture | None:
+    """Return the picture that the file's name chooses."""
     word = re.match(r"[a-z]*", PurePath(output).stem.lower())
-    if word and word[0] in _NAMES:
-        return _NAMES[word[0]]
-    return Picture.CIRCUIT if trace.steps == 1 else Picture.STRIPS
-
-
-# The pictures that each option affects.
-_USES = {
-    "--picture": ("circuit", "strips", "lines"),
-    "--only": ("strips", "lines"),
-    "--layer": ("circuit", "strips", "lines"),
-    "--direction": ("circuit", "strips", "lines"),
-    "--theme": ("circuit", "strips", "lines"),
-    "--width": ("circuit", "strips", "lines"),
-}
-
-
-def _refuse_idle(what: str, given: dict[str, object]) -> None:
-    for name, value in given.items():
-        if value not in (None, "") and what not in _USES[name]:
-            raise UsageError(
-                f"{name} has no effect on a {what}" if what in ("page", "circuit")
-                else f"{name} has no effect on {what}",
-                where=COMMAND, hint=f"leave out {name}, or make a picture that it applies to: "
-                + ", ".join(_USES[name]),
-            )  # fmt: skip
-
-
-def _refuse_kind(kind: str) -> None:
-    if kind != "svg":
-        raise UsageError(
-            f"a circuit cannot be written as {kind}", where="--output",
-            hint="-o cell.svg, or --picture strips",
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What a circuit shows: a run of the stack, the step (from 1) and the unit (from 0)."""
-
-    each: LayerTrace
-    t: int
-    unit: int
-
-
-def _in_view(trace: Trace, view: View) -> _Seen:
-    """Return the single unit and step to show.
-
-    Raises:
-        UsageError: several are selected.
-    """
-    from lstm_cli.base.address import choose
-    from lstm_cli.show.rows import chosen_units, shown_layers, strongest_unit
-    from lstm_cli.show.terminal import last_step
-
-    layers = shown_layers(trace, view)
-    each = next(own for own in layers if own.layer == layers[-1].layer)
-    times = choose(view.at, trace.steps, "--at", first=1) if view.at else [last_step(each)]
-    size = each.values["c"].shape[-1]
-    units = chosen_units(view, size) if view.units else [strongest_unit(each, times[0])]
-    if not units:
-        raise UsageError(
-            f"--unit {safe(view.units)}: this run has units 0 to {size - 1}", where="--unit",
-            hint="--unit 0",
-        )  # fmt: skip
-    for name, chosen in (("--at", times), ("--unit", units)):
-        if len(chosen) != 1:
-            raise UsageError(
-                f"{name} selects {len(chosen)}, but a circuit shows one", where=name,
-                hint=f"{name} {chosen[0]}",
-            )  # fmt: skip
-    return _Seen(each, times[0], units[0])
-
-
-def _page(trace: Trace, view: View) -> str:
-    from lstm_cli.base.address import choose
-    from lstm_cli.base.version import __version__
-    from lstm_cli.commands.report.page import PageView, page
-    from lstm_cli.show.rows import chosen_units, strongest_unit
-
-    # A page starts with the first of the selection.
-    first = trace.layers[0]
-    t = choose(view.at, trace.steps, "--at", first=1)[0] if view.at else 1
-    unit = chosen_units(view, view.widest)[0] if view.units else strongest_unit(first, t)
-    return page(trace, PageView(unit, t, view.digits, view.notation), __version__)
-
-
-def _circuit(trace: Trace, seen: _Seen, digits: int, theme: Theme, width: float) -> str:
-    from lstm_cli.commands.report.svg import picture_of_step
-
-    place = f"layer {seen.each.layer} {seen.each.direction}, " if len(trace.layers) > 1 else ""
-    size = seen.each.values["c"].shape[-1]
-    step = f"step {seen.t} of {trace.steps}"
-    note = f"{trace.model.cell.name}, {place}unit {seen.unit} of {size}, {step}"
-    return picture_of_step(
-        seen.each, seen.t, seen.unit, note=note, digits=digits, theme=theme.value, width_cm=width
-    )
-
-
-def _over_time(
-    trace: Trace, view: View, kind: str, what: str, theme: Theme | None, width: float
-) -> bytes:
-    from lstm_cli.commands.report.pictures import draw_over_time
-
-    if theme is Theme.AUTO:
-        raise UsageError(
-            "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
-        )
-    return draw_over_time(
-        trace, view, cast("Kind", kind), what=cast("What", what), width_cm=width,
-        dark=theme is Theme.DARK,
-    )  # fmt: skip
+    return _NAMES.get(word[0]) if word else None

@@ -195,7 +195,7 @@ def _note(suites: Sequence[Suite]) -> None:
     for suite in suites:
         for word, pairs in (("failed", suite.failed), ("left out", suite.mismatched)):
             for name, error in pairs:
-                what, where, hint = map(indented, (error.what, error.where, error.hint))
+                what, where, hint = map(indented, error.lines)
                 say(f"{word}: {safe(name)}: {what}\nwhere: {where}\ntry:   {hint}")
         count = len(suite.unchecked)
         if count:

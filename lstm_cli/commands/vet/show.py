@@ -26,6 +26,7 @@ from lstm_cli.show.document import (
     Paragraph,
     Span,
     Tone,
+    Words,
 )
 
 Json = dict[str, Any]
@@ -151,7 +152,7 @@ _SUMMARY = (
 )
 
 
-def _summary(suite: Suite) -> tuple[str, ...]:
+def _summary(suite: Suite) -> tuple[Words, ...]:
     passing, orders = suite.orders
     return (
         suite.file.text, str(len(suite.subjects)),
@@ -162,7 +163,7 @@ def _summary(suite: Suite) -> tuple[str, ...]:
 
 def _suite(suite: Suite, every: bool) -> Iterator[Block]:
     """Yield its strength, which mistakes pass unseen, and why."""
-    yield Heading(f"{suite.file.text} · {counted(len(suite.subjects), 'sample')}")
+    yield Heading((suite.file, f" · {counted(len(suite.subjects), 'sample')}"))
     yield _strength(suite)
     yield Paragraph(_orders(suite))
     if suite.blind:
@@ -198,11 +199,13 @@ def _orders(suite: Suite) -> str:
 
 def _blind(suite: Suite) -> Grid:
     columns = (
-        Column("kind", "", tone="note", once=True, only="table"),
-        Column("mistake that passes", "", tone="given"),
+        Column("kind", "", once=True, only="table"),
+        Column("mistake that passes", ""),
         Column("what is done", "", fold=True),
     )
-    return Grid(columns, [*_blind_rows(suite)], narrow=NARROW)
+    rows = [(Span(kind, "note"), Span(name, "given"), title)
+            for kind, name, title in _blind_rows(suite)]  # fmt: skip
+    return Grid(columns, rows, narrow=NARROW)
 
 
 def _blind_rows(suite: Suite) -> Iterator[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.errors import LstmStepError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.commands.vet.causes import Blindness, causes, profile
 from lstm_cli.commands.vet.subjects import MismatchError, Subject, read_subject
@@ -58,7 +58,7 @@ class SuiteCause:
     samples: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Suite:
     """A vetted file of samples.
 
@@ -79,6 +79,14 @@ class Suite:
     failed: tuple[tuple[str, LstmStepError], ...] = ()
     mismatched: tuple[tuple[str, LstmStepError], ...] = ()
     unchecked: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        passing = "".join(f" {each.row.id}" for each in self.blind)
+        bad = len(self.failed) + len(self.mismatched)
+        return (
+            f"Suite('{safe(self.file)}': {len(self.subjects)} samples vetted, {bad} not; "
+            f"{self.seen} of {self.applicable} mistakes are seen, pass unseen:{passing or ' none'})"
+        )
 
     @property
     def assumptions(self) -> list[str]:

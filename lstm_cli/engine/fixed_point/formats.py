@@ -72,7 +72,7 @@ class FixedFormat:
         try:
             return cls(int(match[1]), int(match[2]))
         except UsageError as error:
-            raise UsageError(error.what, where=where, hint=error.hint) from None
+            raise UsageError(error.lines.what, where=where, hint=error.lines.hint) from None
 
     def __str__(self) -> str:
         return f"Q{self.integer_bits}.{self.fraction_bits}"

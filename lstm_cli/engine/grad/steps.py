@@ -23,7 +23,14 @@ from lstm_cli.base.errors import ShapeError
 from lstm_cli.cell.equations import Equation
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
 from lstm_cli.cell.weights import Direction, LstmWeights
-from lstm_cli.engine.run import LayerTrace, Trace, check_trace_size, evaluate_rows, rounded
+from lstm_cli.engine.run import (
+    LayerTrace,
+    Trace,
+    check_trace_size,
+    evaluate_rows,
+    need_trace,
+    rounded,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +161,12 @@ def grad(
     For a float32 trace each row is computed in float64 and rounded.
 
     Raises:
+        ArgumentError: `trace` is no run; the error says what to call.
         ShapeError: a weight of the loss has the wrong shape.
         CellError: a row of a cell has a name that the backward step needs.
         InputError: values and gradients together would not fit.
     """
+    need_trace(trace, "grad")
     check_trace_size(trace.model, (2, *trace.output.shape[:-1]))  # as many gradients as values
     loss = _loss(trace, dh, dc, d_output)
     done: dict[int, list[LayerGradient]] = {}

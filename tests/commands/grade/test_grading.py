@@ -24,10 +24,10 @@ from lstm_cli.base.errors import LstmStepError
 from lstm_cli.base.foreign import sheet_cell
 from lstm_cli.commands.grade import grader
 from lstm_cli.commands.grade.answers import MAX_LINE, column_of
-from lstm_cli.commands.grade.grader import grade
+from lstm_cli.commands.grade.gradebook import grade
 from lstm_cli.commands.grade.parse_numbers import read_cell, read_number
 from lstm_cli.commands.grade.reading import read_answers
-from lstm_cli.commands.grade.results import Grade, GradeSettings
+from lstm_cli.commands.grade.results import Grade
 from lstm_cli.commands.grade.summary import Summary
 from lstm_cli.engine.agreement import room_of
 from lstm_cli.engine.run import Trace
@@ -79,7 +79,7 @@ class Classroom:
         file = self.path.with_name("answers.csv")
         file.write_text(table([self.header(), *rows]))
         trace = self.trace
-        return list(grade(read_answers(str(file)), trace, GradeSettings(**how)))
+        return list(grade(trace, read_answers(str(file)), **how).grades)
 
 
 def table(rows: Iterable[Sequence[str]], delimiter: str = ",") -> str:

@@ -329,7 +329,7 @@ def test_many_samples_are_refused() -> None:
     """A batch has no one course; the error says how to choose."""
     with pytest.raises(InputError, match="many samples") as caught:
         svg(trace_of(3, 4, (2,)))
-    assert "--sample 0" in caught.value.hint
+    assert "--sample 0" in caught.value.lines.hint
 
 
 def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

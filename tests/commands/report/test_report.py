@@ -95,7 +95,7 @@ def test_a_page_that_no_browser_would_open_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr("lstm_cli.commands.report.page.MAX_BYTES", 10_000)
     with pytest.raises(UsageError, match="more than 0") as caught:
         page(random_trace(8, 16, 20), PageView(), "1")
-    assert "--steps" in caught.value.hint
+    assert "--steps" in caught.value.lines.hint
 
 
 def test_without_jinja2_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,9 +203,9 @@ def test_a_choice_that_is_not_there_is_refused_before_anything_is_written(view: 
 def test_a_misfit_is_refused_before_anything_is_written() -> None:
     """Shapes that disagree are an error at the first piece, as in a whole run."""
     model, x, h, c = stack(1)
-    with pytest.raises(ShapeError, match="--x has 2 numbers"):
+    with pytest.raises(ShapeError, match="^x has 2 numbers"):
         next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", "0", RunProgress(), None))
-    with pytest.raises(ShapeError, match="--h has"):
+    with pytest.raises(ShapeError, match="^h has"):
         next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", "0", RunProgress(), None))
 
 
@@ -653,7 +653,7 @@ def test_a_mapped_file_is_looked_through(tmp_path: Path) -> None:
     x = np.zeros((50, 2))
     x[41, 1] = np.nan
     np.save(tmp_path / "x.npy", x)
-    with pytest.raises(InputError, match="--x row 42, number 2 is nan"):
+    with pytest.raises(InputError, match="^x row 42, number 2 is nan"):
         vectors.read_vector(f"@{tmp_path / 'x.npy'}", "--x")
     assert vectors.read_vector(f"@{tmp_path / 'x.npy'}", "--x", allow_nonfinite=True).shape == (
         50,
@@ -738,7 +738,7 @@ def test_samples_in_fortran_order_are_looked_through(tmp_path: Path) -> None:
     x = np.zeros((3, 5, 2))
     x[2, 3, 1] = np.nan
     np.save(tmp_path / "x.npy", np.asfortranarray(x))
-    with pytest.raises(InputError, match="--x row 4, number 2 is nan"):
+    with pytest.raises(InputError, match="^x row 4, number 2 is nan"):
         vectors.read_vector(f"@{tmp_path / 'x.npy'}", "--x", most_axes=3)
 
 

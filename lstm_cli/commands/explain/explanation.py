@@ -1,0 +1,99 @@
+"""A step worked out, as Python asks for it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from lstm_cli.base.version import __version__
+from lstm_cli.cell.notation import Notation
+from lstm_cli.commands.explain.worked_json import to_json
+from lstm_cli.commands.explain.worked_latex import to_latex
+from lstm_cli.engine.run import Trace, need_trace
+from lstm_cli.show.rows import Choice, View, view_from
+from lstm_cli.show.worked import check
+from lstm_cli.show.worked_text import print_worked, to_markdown
+
+# Columns of the text.
+WIDTH = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Steps of a run worked out with their numbers: `str` is the text, a notebook shows Markdown.
+
+    Attributes:
+        trace: the run.
+        view: which layers, steps, units and symbols, and how.
+    """
+
+    trace: Trace
+    view: View
+
+    def __post_init__(self) -> None:
+        check(self.trace, self.view)
+
+    def pieces(self, form: Literal["markdown", "latex", "json"]) -> Iterator[str]:
+        """Yield it in the form of `explain -f`."""
+        match form:
+            case "markdown":
+                return to_markdown(self.trace, self.view)
+            case "latex":
+                return to_latex(self.trace, self.view)
+            case "json":
+                return to_json(self.trace, self.view, __version__)
+
+    def record(self) -> dict[str, Any]:
+        """Return the document of `explain --json`: every row with its stages and value."""
+        document: dict[str, Any] = json.loads("".join(self.pieces("json")))
+        return document
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        page = io.StringIO()
+        print_worked(Console(file=page, width=WIDTH, color_system=None, highlight=False,
+                             emoji=False, markup=False), self.trace, self.view)  # fmt: skip
+        return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
+
+    def _repr_markdown_(self) -> str:
+        """Markdown for a notebook."""
+        return "".join(self.pieces("markdown"))
+
+
+def explain(
+    trace: Trace,
+    *,
+    unit: Choice = None,
+    at: Choice = None,
+    only: str | Sequence[str] = (),
+    layer: int | None = None,
+    direction: str = "",
+    notation: Notation = "joined",
+    digits: int = 6,
+    terms: int = 8,
+) -> Explanation:
+    """Work steps of a run out: each row with its numbers put in, and what each gate does.
+
+    Args:
+        trace: a run of one sample.
+        unit: the units, from 0: 2, [0, 3], "0:3", "all"; None is the one with the largest |h|.
+        at: the steps, from 1, likewise; None is the one that is computed last.
+        only: the symbols to show, () is all; or an address, "layer1.backward.f[3]@7".
+        layer: the only layer to show, from 0.
+        direction: the only direction to show.
+        notation: "joined" or "split".
+        digits: decimals.
+        terms: how many products of a sum are shown one by one.
+
+    Raises:
+        ArgumentError: `trace` is no run; the error says what to call.
+        InputError: a run of several samples.
+        UsageError: no such layer, direction, unit, step or symbol.
+    """
+    need_trace(trace, "explain", single=True)
+    view = view_from(unit, at, only, layer, direction, notation, digits)
+    return Explanation(trace, replace(view, terms=terms))
