@@ -124,7 +124,7 @@ def _grid(page: Page, block: Grid) -> Table:
         cells = zip(row, before, columns, strict=True)
         table.add_row(*(
             page.text(_bar(page, _count(row, columns), most)) if column.bar
-            else _lines(page, "" if column.once and cell == last else cell)
+            else _lines(page, cell, unsaid=column.once and cell == last)
             for cell, last, column in cells
         ))  # fmt: skip
         before = row
@@ -141,16 +141,12 @@ def _bar(page: Page, count: int, most: int) -> str:
     return ("█" if page.pretty else "#") * (-(-count * width // max(most, 1)))
 
 
-def _lines(page: Page, cell: Cell) -> Text:
-    """The texts of a cell one under the other, in the tone of the first."""
-    first, *others = (_text(page, words) for words in _several(cell))
+def _lines(page: Page, cell: Cell, *, unsaid: bool) -> Text:
+    """The texts of a cell one under the other, in the tone of the first; or blanks in it."""
+    first, *others = (_text(page, each) for each in (cell if isinstance(cell, list) else [cell]))
     for text in others:
         first.append("\n").append_text(text)
-    return first
-
-
-def _several(cell: Cell) -> list[Words]:
-    return (cell or [""]) if isinstance(cell, list) else [cell]
+    return Text("", first.style) if unsaid else first
 
 
 def _print_stacked(page: Page, block: Grid) -> None:
