@@ -18,19 +18,29 @@ from typing import Literal, NamedTuple, TypeAlias
 from lstm_cli.base.foreign import Foreign, raw
 from lstm_cli.base.paste import CommandLine
 from lstm_cli.base.records import record
-from lstm_cli.cell.notation import Style
+from lstm_cli.cell.notation import LATEX, Style
 from lstm_cli.show.sheets import WRITERS, Writer
 
-Tone = Literal["", "heading", "note", "given", "equation", "state", "good", "fair", "bad", "strong"]
+Tone = Literal["", "heading", "note", "aside", "given", "equation", "result", "pre_activation",
+               "gate", "state", "good", "fair", "bad", "strong"]  # fmt: skip
 
 
 class Span(NamedTuple):
-    """Words of one tone; `code`, or mathematics, stands as such where a form can show it."""
+    """Words of one tone.
+
+    Attributes:
+        text: the words.
+        tone: on a terminal.
+        code: whether they stand as code where a form can show it.
+        math: whether they are mathematics, in the style of the form.
+        ready: whether they are written for the form already, and not to be escaped.
+    """
 
     text: str | Foreign
     tone: Tone = ""
     code: bool = False
     math: bool = False
+    ready: bool = False
 
 
 # A `CommandLine` that stands alone can be pasted as it is shown.
@@ -49,11 +59,15 @@ class Heading:
         words: what it says.
         tone: on a terminal.
         wrap: as for a paragraph.
+        said: as for a paragraph.
+        level: 3 below another heading.
     """
 
     words: Words
     tone: Tone = "heading"
     wrap: bool = True
+    said: Words | None = None
+    level: int = 2
 
 
 @record
@@ -66,6 +80,7 @@ class Paragraph:
         indent: blank columns before it on a terminal.
         mark: what stands before it; on a terminal all its lines begin behind that.
         wrap: whether a terminal breaks it between words; else it can be copied whole.
+        said: what it says elsewhere than on a terminal, if that is another; "" is nothing.
     """
 
     words: Words
@@ -73,6 +88,7 @@ class Paragraph:
     indent: int = 0
     mark: str = ""
     wrap: bool = True
+    said: Words | None = None
 
 
 @record
@@ -168,7 +184,24 @@ class Grid:
                 yield stack
 
 
-Block = Heading | Paragraph | Gap | Facts | Grid
+@record
+class Drawn:
+    """Lines that are laid out for a width, indented on a terminal: a drawing, worked arithmetic.
+
+    Attributes:
+        at: those of so many columns.
+        tone: of the words that have none.
+        latex: what stands there in LaTeX.
+        said: the words of a paragraph that stands there in every written form.
+    """
+
+    at: Callable[[int], Sequence[Words]] = lambda width: ()
+    tone: Tone = ""
+    latex: str = ""
+    said: Words | None = None
+
+
+Block = Heading | Paragraph | Gap | Facts | Grid | Drawn
 
 
 @record
@@ -226,8 +259,8 @@ def write(document: Document | Maker, form: str) -> Iterator[str]:
 
 def _pieces(document: Document, writer: Writer) -> Iterator[str]:
     match document.blocks:
-        case [Heading(words=words), *rest]:
-            yield writer.begin(_said(words, writer))
+        case [Heading() as title, *rest]:
+            yield writer.begin(_told(title, writer))
         case rest:
             yield writer.begin("")
     for block in rest:
@@ -237,10 +270,18 @@ def _pieces(document: Document, writer: Writer) -> Iterator[str]:
 
 def _written(block: Block, writer: Writer) -> Iterator[str]:
     match block:
-        case Heading(words=words):
-            yield writer.heading(_said(words, writer))
-        case Paragraph(words=words, mark=mark):
-            yield writer.paragraph(writer.escape(mark.lstrip()) + _said(words, writer))
+        case Heading(level=level):
+            yield writer.heading(_told(block, writer), level)
+        case Paragraph(said=""):
+            pass
+        case Paragraph(mark=mark):
+            yield writer.paragraph(writer.escape(mark.lstrip()) + _told(block, writer))
+        case Drawn(said=words) if words is not None:
+            yield writer.paragraph(_said(words, writer))
+        case Drawn(latex=latex) if writer.style is LATEX:
+            yield latex
+        case Drawn(at=at):
+            yield writer.verbatim("\n".join(map(plain, at(writer.width - 2))))
         case Facts(rows=rows):
             yield writer.items([(writer.escape(name), _said(words, writer))
                                 for name, words in rows])  # fmt: skip
@@ -255,9 +296,14 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
             yield writer.table(head, said, [column.right for column in columns])
 
 
+def _told(block: Heading | Paragraph, writer: Writer) -> str:
+    return _said(block.words if block.said is None else block.said, writer)
+
+
 def _said(words: Words, writer: Writer) -> str:
     return "".join(
-        writer.math(raw(each.text)) if each.math
+        raw(each.text) if each.ready
+        else writer.math(raw(each.text)) if each.math
         else writer.code(each.text) if each.code else writer.escape(each.text)
         for each in spans(words)
     )  # fmt: skip

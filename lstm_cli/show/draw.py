@@ -10,12 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lstm_cli.base.paste import CommandLine
+from lstm_cli.base.foreign import safe
+from lstm_cli.base.paste import CommandLine, wrapped
 from lstm_cli.show.document import (
     Block,
     Cell,
     Column,
     Document,
+    Drawn,
     Facts,
     Gap,
     Grid,
@@ -31,7 +33,9 @@ from lstm_cli.show.rows import View
 from lstm_cli.show.terminal import Page, new_table
 
 # Tones that are not kinds of rows.
-_STYLES = {"good": "bold green", "fair": "bold yellow", "bad": "bold red", "strong": "bold"}
+_STYLES = {"good": "bold green", "fair": "bold yellow", "bad": "bold red", "strong": "bold",
+           "aside": "italic", "result": "bold cyan", "pre_activation": "dim cyan",
+           "gate": "cyan"}  # fmt: skip
 
 
 # Most terminal columns of a bar.
@@ -55,6 +59,9 @@ def _print(page: Page, block: Block) -> None:
             page.print(_indented(_paragraph(page, block), block.indent))
         case Gap():
             page.print()
+        case Drawn():
+            for line in block.at(page.console.width - 2):
+                page.print(_text(page, ("  ", *spans(line)), block.tone), overflow="fold")
         case Facts():
             page.print(_indented(_facts(page, block), block.indent))
         case Grid() if page.console.width < block.narrow and not _is_headed(block):
@@ -70,7 +77,7 @@ def _indented(shown: Text | Table, by: int) -> RenderableType:
 def _text(page: Page, words: Words, tone: str = "", before: int = 0) -> Text:
     """Words in their tones; a text of one tone has it in the blanks behind it too."""
     if isinstance(words, CommandLine):
-        return page.command(words, before)
+        return Text("\n".join(map(safe, wrapped(words, page.console.width - before))))
     tones = groupby(spans(words), lambda each: each.tone or tone)
     texts = [page.text(plain(tuple(parts)), _style(page, own)) for own, parts in tones]
     return texts[0] if len(texts) == 1 else Text().join(texts)
@@ -143,7 +150,8 @@ def _bar(page: Page, count: int, most: int) -> str:
 
 def _lines(page: Page, cell: Cell, *, unsaid: bool) -> Text:
     """The texts of a cell one under the other, in the tone of the first; or blanks in it."""
-    first, *others = (_text(page, each) for each in (cell if isinstance(cell, list) else [cell]))
+    several = (cell or [""]) if isinstance(cell, list) else [cell]
+    first, *others = (_text(page, each) for each in several)
     for text in others:
         first.append("\n").append_text(text)
     return Text("", first.style) if unsaid else first

@@ -27,7 +27,7 @@ class Writer(Protocol):
 
     style: Style
     blank: str
-    width: int  # of lines of plain text; the others have none
+    width: int  # of lines of plain text; of the others those of code, and two more
     wraps_cells: bool  # whether what shows a table breaks its cells
 
     def begin(self, title: str) -> str:
@@ -38,8 +38,8 @@ class Writer(Protocol):
         """End of a page."""
         ...
 
-    def heading(self, text: str) -> str:
-        """Return a heading."""
+    def heading(self, text: str, level: int = 2) -> str:
+        """Return a heading; level 3 is below another."""
         ...
 
     def paragraph(self, text: str) -> str:
@@ -113,8 +113,8 @@ class _TextWriter:
     def end(self) -> str:
         return ""
 
-    def heading(self, text: str) -> str:
-        return f"{text}\n{'-' * len(text)}\n\n"
+    def heading(self, text: str, level: int = 2) -> str:
+        return f"{text}\n" + (f"{'-' * len(text)}\n\n" if level < 3 else "\n")
 
     def paragraph(self, text: str) -> str:
         return _filled(text, self.width) + "\n\n"
@@ -205,13 +205,14 @@ def _matrix_text(name: str, array: Array) -> str:
 class _MarkdownWriter(_TextWriter):
     """Markdown that reads the same where nothing renders it: equations and matrices are code."""
 
+    width = 98
     wraps_cells = True
 
     def begin(self, title: str) -> str:
         return f"# {title}\n\n" if title else ""
 
-    def heading(self, text: str) -> str:
-        return f"## {text}\n\n"
+    def heading(self, text: str, level: int = 2) -> str:
+        return f"{'#' * level} {text}\n\n"
 
     def paragraph(self, text: str) -> str:
         return f"{text}\n\n"
@@ -292,8 +293,8 @@ class _LatexWriter:
     def end(self) -> str:
         return "\\end{document}\n"
 
-    def heading(self, text: str) -> str:
-        return f"\\subsection*{{{text}}}\n\n"
+    def heading(self, text: str, level: int = 2) -> str:
+        return f"\\subsection*{{{text}}}\n\n" if level < 3 else f"\\textbf{{{text}}}\n"
 
     def paragraph(self, text: str) -> str:
         return f"{text}\n\n"
@@ -375,7 +376,7 @@ class _HtmlWriter:
 
     style = UNICODE
     blank = "_________"
-    width = WIDTH
+    width = 98
     wraps_cells = True
 
     def begin(self, title: str) -> str:
@@ -384,8 +385,8 @@ class _HtmlWriter:
     def end(self) -> str:
         return "</html>\n"
 
-    def heading(self, text: str) -> str:
-        return f"<h2>{text}</h2>\n"
+    def heading(self, text: str, level: int = 2) -> str:
+        return f"<h{level}>{text}</h{level}>\n"
 
     def paragraph(self, text: str) -> str:
         return f"<p>{text}</p>\n"

@@ -21,7 +21,6 @@ from rich.text import Text
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Foreign, safe
 from lstm_cli.base.numbers import decimals
-from lstm_cli.base.paste import CommandLine, wrapped
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
 from lstm_cli.engine.run import LayerTrace, Trace
@@ -41,7 +40,7 @@ MANY_UNITS = 12
 MANY_STEPS = 4
 BARS = "▁▂▃▄▅▆▇█"
 _ASCII = str.maketrans({"→": "->", "−": "-", "·": "*", "…": "...", "≈": "~", "√": "sqrt ",
-                        "≠": "!=", "×": "x", "σ": "sigma", "⊙": "*"})  # fmt: skip
+                        "≠": "!=", "×": "x", "σ": "sigma", "⊙": "*", "│": "|"})  # fmt: skip
 
 
 @record
@@ -78,10 +77,6 @@ class Page:
     def text(self, text: str | Foreign, style: str = "") -> Text:
         """Return foreign or our own text as cells that no markup or escape can steer."""
         return Text(safe(text) if self.pretty else safe(text).translate(_ASCII), style=style)
-
-    def command(self, line: CommandLine, indent: int) -> Text:
-        """Return a command to paste, in lines that fit where it stands."""
-        return Text("\n".join(map(safe, wrapped(line, self.console.width - indent))))
 
     def print(self, renderable: RenderableType = "", **how: Any) -> None:
         """Print without highlighting or markup."""
@@ -124,8 +119,8 @@ def place_of(each: LayerTrace, t: int, trace: Trace) -> str:
     return f"{where}step {t} of {each.steps}"
 
 
-def print_head(page: Page, trace: Trace) -> None:
-    """Print what is run, and what had to be assumed."""
+def head_of(trace: Trace) -> str:
+    """Return what is run, in a line."""
     first = trace.model.first
     sizes = f"I = {first.input_size}, H = {first.hidden_size}"
     if first.output_size != first.hidden_size:
@@ -137,7 +132,12 @@ def print_head(page: Page, trace: Trace) -> None:
         facts.append(f"engine {trace.engine}")
     if len(trace.layers) > 1:
         facts.insert(1, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
-    page.print(page.text(" · ".join(facts), page.look.heading))
+    return " · ".join(facts)
+
+
+def print_head(page: Page, trace: Trace) -> None:
+    """Print what is run, and what had to be assumed."""
+    page.print(page.text(head_of(trace), page.look.heading))
     for assumption in trace.assumptions:
         page.print(page.text(f"assumed: {assumption}", page.look.note))
 

@@ -16,6 +16,7 @@ from lstm_cli.show.document import (
     ALWAYS,
     Column,
     Document,
+    Drawn,
     Facts,
     Gap,
     Grid,
@@ -207,3 +208,27 @@ def test_a_folded_table_has_columns_of_its_own() -> None:
     assert [line.split() for line in drawn(20, document=document).splitlines()][2:] == [
         ["Ann", "fine"], ["mark:+"],
     ]  # fmt: skip
+
+
+def test_lines_are_laid_out_for_a_width() -> None:
+    """On a terminal and in text and Markdown; LaTeX and what is said elsewhere have their own."""
+    document = Document((
+        Heading("on a terminal", said="elsewhere"),
+        Heading(HOSTILE, level=3),
+        Drawn(lambda width: [(Span("x", "gate"), " = ", Span("1" * width, "result"))], latex="L\n"),
+        Drawn(lambda width: ["broken", "up"], "aside", said="Broken up."),
+        Paragraph("not said", said=""),
+    ))  # fmt: skip
+    assert drawn(20, document=document).splitlines()[-5:] == [
+        "  x =", "1" * 18, "  broken", "  up", "not said",
+    ]  # fmt: skip
+    forms = {form: "".join(write(document, form)) for form in WRITERS}
+    for text in forms.values():
+        assert "elsewhere" in text
+        assert "Broken up." in text
+        assert not any(each in text for each in ("on a terminal", "not said", "\x1b"))
+    assert f"```text\nx = {'1' * 96}\n```\n" in forms["markdown"]
+    assert "\n### " in forms["markdown"]
+    assert f"\n  x = {'1' * 78}\n" in forms["text"]
+    assert "\nL\nBroken" in forms["latex"]
+    assert "<pre>x = 1" in forms["html"]

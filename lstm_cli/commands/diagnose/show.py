@@ -224,25 +224,12 @@ def _facts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
         yield "allowed", _allowed_words(*allowed, diagnosis)
     first = diagnosis.first
     if first is None:
-        worst = diagnosis.worst
         if diagnosis.excess:
             limit = significant(diagnosis.difference / diagnosis.excess)
-            yield (
-                "largest",
-                (
-                    f"{_place(worst, diagnosis)}: ours {significant(worst.got, 10)}, theirs "
-                    f"{significant(worst.expected, 10)}; compared to {limit}"
-                ),
-            )
+            yield "largest", f"{_both(diagnosis.worst, diagnosis)}; compared to {limit}"
         return
-    off = abs(first.got - first.expected)
-    yield (
-        "first to depart",
-        (
-            f"{_place(first, diagnosis)}: ours {significant(first.got, 10)}, "
-            f"theirs {significant(first.expected, 10)}, off by {significant(off)}"
-        ),
-    )
+    off = significant(abs(first.got - first.expected))
+    yield "first to depart", f"{_both(first, diagnosis)}, off by {off}"
     wrong = [symbol for symbol, fine in diagnosis.agree.items() if not fine]
     right = [symbol for symbol, fine in diagnosis.agree.items() if fine]
     departing = f"{', '.join(wrong)} depart{'s' * (len(wrong) == 1)}"
@@ -251,21 +238,18 @@ def _facts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     own = [symbol for symbol in wrong if diagnosis.follows.get(symbol)]
     broken = [symbol for symbol in wrong if diagnosis.follows.get(symbol) is False]
     if own and broken:
-        yield (
-            "own numbers",
-            (
-                f"{', '.join(own)} follow{'s' * (len(own) == 1)} from their other numbers, "
-                f"{', '.join(broken)} do{'es' * (len(broken) == 1)} not"
-            ),
-        )
+        following = f"follow{'s' * (len(own) == 1)} from their other numbers"
+        lacking = f"do{'es' * (len(broken) == 1)} not"
+        yield "own numbers", f"{', '.join(own)} {following}, {', '.join(broken)} {lacking}"
     for sentence in diagnosis.signature:
         yield "pattern", sentence
 
 
-def _place(each: Difference, diagnosis: Diagnosis) -> str:
+def _both(each: Difference, diagnosis: Diagnosis) -> str:
     several = len(diagnosis.trace.layers) > 1
     where = f" of layer {each.layer} {each.direction}" if several else ""
-    return f"{each.symbol}[{each.unit}] at t = {each.t}{where}"
+    numbers = f"ours {significant(each.got, 10)}, theirs {significant(each.expected, 10)}"
+    return f"{each.symbol}[{each.unit}] at t = {each.t}{where}: {numbers}"
 
 
 def _finding_facts(
