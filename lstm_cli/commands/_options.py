@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lstm_cli.cell.cells import Cell, Settings
     from lstm_cli.cell.weights import Model
     from lstm_cli.samples.settings import SampleSettings
-    from lstm_cli.show.document import Document
+    from lstm_cli.show.document import Document, Maker
     from lstm_cli.show.rows import View
 
 
@@ -435,7 +435,7 @@ class ColorOptions:
 WRITTEN = ("text", "markdown", "latex", "html")
 
 
-def emit(document: Document, chosen: str, form: FormatOptions, color: ColorOptions) -> None:
+def emit(document: Document | Maker, chosen: str, form: FormatOptions, color: ColorOptions) -> None:
     """Write a document in the chosen form, or draw it; errors as `ColorOptions.show`."""
     if chosen in WRITTEN:
         from lstm_cli.files.output import write_out

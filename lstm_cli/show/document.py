@@ -11,34 +11,47 @@ looks in the writers. Text may be foreign: each writer escapes it for its target
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Foreign, raw
 from lstm_cli.base.numbers import decimals
+from lstm_cli.base.paste import CommandLine
 from lstm_cli.base.records import record
-from lstm_cli.cell.notation import Style
+from lstm_cli.cell.notation import LATEX, Style
 from lstm_cli.show.rows import Row, RowKind, View, value_lines
 
 if TYPE_CHECKING:
     from lstm_cli.show.sheets import Writer
 
-Tone = RowKind | Literal["", "heading", "note", "equation", "good", "fair", "bad", "strong"]
+Tone = RowKind | Literal["", "heading", "note", "aside", "equation", "result", "pre_activation",
+                         "gate", "good", "fair", "bad", "strong"]  # fmt: skip
 
 
 class Span(NamedTuple):
-    """Words of one tone; `code` stands as code where a form can show it."""
+    """Words of one tone.
+
+    Attributes:
+        text: the words.
+        tone: on a terminal.
+        code: whether they stand as code where a form can show it.
+        math: whether they are mathematics, in the style of the form.
+        ready: whether they are written for the form already, and not to be escaped.
+    """
 
     text: str | Foreign
     tone: Tone = ""
     code: bool = False
+    math: bool = False
+    ready: bool = False
 
 
+# A `CommandLine` that stands alone can be pasted as it is shown.
 Words = str | Foreign | Span | tuple[str | Foreign | Span, ...]
-# A cell may have several texts.
-Cell = Words | list[str]
+# A cell may have several texts: a terminal's table shows them one under the other.
+Cell = Words | list[Words]
 # A grid that a terminal stacks at any width.
 ALWAYS = sys.maxsize
 # A new line within a cell of a terminal's table.
@@ -55,11 +68,15 @@ class Heading:
         words: what it says.
         tone: on a terminal.
         wrap: as for a paragraph.
+        said: as for a paragraph.
+        level: 3 below another heading.
     """
 
     words: Words
     tone: Tone = "heading"
     wrap: bool = True
+    said: Words | None = None
+    level: int = 2
 
 
 @record
@@ -72,6 +89,7 @@ class Paragraph:
         indent: blank columns before it on a terminal.
         mark: what stands before it; on a terminal all its lines begin behind that.
         wrap: whether a terminal breaks it between words; else it can be copied whole.
+        said: what it says elsewhere than on a terminal, if that is another; "" is nothing.
     """
 
     words: Words
@@ -79,6 +97,7 @@ class Paragraph:
     indent: int = 0
     mark: str = ""
     wrap: bool = True
+    said: Words | None = None
 
 
 @record
@@ -113,12 +132,13 @@ class Column(NamedTuple):
         widest: the most terminal columns that it takes; 0 is any.
         once: whether a terminal shows a cell that comes again the first time alone.
         led: whether its heading stands before each of its cells where they are stacked.
-        only: where it is, if not everywhere: in tables, or where cells are stacked.
+        only: where it is, if not everywhere: in tables, or where cells are stacked or folded.
+        bar: whether its cells are counts that a terminal draws as bars, and nothing else shows.
         point: whether it has numbers, whose points stand under each other.
     """
 
     head: Words = ""
-    short: Words | None = None
+    short: str | None = None
     right: bool = False
     fold: bool = False
     tone: Tone = ""
@@ -126,6 +146,7 @@ class Column(NamedTuple):
     once: bool = False
     led: bool = False
     only: Literal["", "table", "stack"] = ""
+    bar: bool = False
     point: bool = False
 
     @property
@@ -156,18 +177,20 @@ class Grid:
     indent: int = 0
     tones: Sequence[Tone] = ()
 
-    def table(self) -> tuple[list[Column], list[list[Words]]]:
-        """The columns and cells of a table."""
-        there = [column.only != "stack" for column in self.columns]
-        rows = [[behind_each_other(cell) for cell in compress(row, there)] for row in self.rows]
-        return list(compress(self.columns, there)), rows
+    def table(
+        self, without: str = "stack", *, bars: bool = False
+    ) -> tuple[list[Column], list[list[Cell]]]:
+        """The columns and cells of a table, but for those that are only elsewhere."""
+        there = [each.only != without and (bars or not each.bar) for each in self.columns]
+        return [*compress(self.columns, there)], [[*compress(row, there)] for row in self.rows]
 
     def stacks(self) -> Iterator[list[tuple[Words, Column]]]:
         """Yield the words of each row that are stacked, with their columns."""
         for row in self.rows:
             stack = [
                 (f"{plain(column.head)}: {plain(words)}" if column.led else words, column)
-                for cell, column in zip(row, self.columns, strict=True) if column.only != "table"
+                for cell, column in zip(row, self.columns, strict=True)
+                if column.only != "table" and not column.bar
                 for words in (cell if isinstance(cell, list) else [cell]) if plain(words)
             ]  # fmt: skip
             if stack:
@@ -254,9 +277,26 @@ class Brief:
     whole: Sequence[Block]
 
 
+@record
+class Drawn:
+    """Lines that are laid out for a width, indented on a terminal: a drawing, worked arithmetic.
+
+    Attributes:
+        at: those of so many columns.
+        tone: of the words that have none.
+        latex: what stands there in LaTeX.
+        said: the words of a paragraph that stands there in every written form.
+    """
+
+    at: Callable[[int], Sequence[Words]] = lambda width: ()
+    tone: Tone = ""
+    latex: str = ""
+    said: Words | None = None
+
+
 Block = (
     Heading | Paragraph | Gap | Facts | Grid | Fitting | Values | Series | Definitions | Sentences
-    | Brief
+    | Brief | Drawn
 )  # fmt: skip
 
 
@@ -273,11 +313,25 @@ class Document:
     part: bool = False
 
 
+# One that has equations is made for the style in which they are written.
+Maker: TypeAlias = Callable[[Style], Document]
+
+
+def made(document: Document | Maker, style: Style) -> Document:
+    """Return a document as it is in a style."""
+    return document if isinstance(document, Document) else document(style)
+
+
+def in_order(documents: Iterable[Document]) -> Document:
+    """Return documents as one, with a gap between each and the next."""
+    return Document([block for each in documents for block in (Gap(), *each.blocks)][1:])
+
+
 def spans(words: Words) -> Iterator[Span]:
     """Yield words as spans."""
     several = words if isinstance(words, tuple) and not isinstance(words, Span) else (words,)
     for each in several:
-        yield each if isinstance(each, Span) else Span(each)
+        yield each if isinstance(each, Span) else Span(each, code=isinstance(each, CommandLine))
 
 
 def plain(words: Words) -> str:
@@ -287,7 +341,13 @@ def plain(words: Words) -> str:
 
 def behind_each_other(cell: Cell) -> Words:
     """What a cell has, on one line."""
-    return "; ".join(cell) if isinstance(cell, list) else cell
+    return joined(cell, "; ") if isinstance(cell, list) else cell
+
+
+def joined(several: Sequence[Words], between: str) -> Words:
+    """Join words, with a text between each and the next."""
+    parts = [part for words in several for part in (Span(between), *spans(words))]
+    return tuple(parts[1:])
 
 
 def over(name: Callable[[Style], str], values: Array, units: Sequence[int]) -> list[NumberColumn]:
@@ -309,24 +369,25 @@ def series_grid(
     return Grid((Column(block.corner), *heads), rows, gap=1)
 
 
-def write(document: Document, form: str) -> Iterator[str]:
+def write(document: Document | Maker, form: str) -> Iterator[str]:
     """Yield a document as text, in the form of one of `WRITERS`."""
     from lstm_cli.show.sheets import WRITERS  # not where a terminal is drawn on
 
     writer = WRITERS[form]()
-    if document.part:
-        for block in document.blocks:
+    own = made(document, writer.style)
+    if own.part:
+        for block in own.blocks:
             yield from _written(block, writer)
         return
-    pieces = [piece for piece in _pieces(document, writer) if piece]
+    pieces = [piece for piece in _pieces(own, writer) if piece]
     yield from pieces[:-1]
     yield from (piece.rstrip("\n") + "\n" for piece in pieces[-1:])
 
 
 def _pieces(document: Document, writer: Writer) -> Iterator[str]:
     match document.blocks:
-        case [Heading(words=words), *rest]:
-            yield writer.begin(_said(words, writer))
+        case [Heading() as title, *rest]:
+            yield writer.begin(_told(title, writer))
         case rest:
             yield writer.begin("")
     for block in rest:
@@ -336,14 +397,31 @@ def _pieces(document: Document, writer: Writer) -> Iterator[str]:
 
 def _written(block: Block, writer: Writer) -> Iterator[str]:
     match block:
-        case Heading(words=words):
-            yield writer.heading(_said(words, writer))
-        case Paragraph(words=words, mark=mark):
-            yield writer.paragraph(writer.escape(mark.lstrip()) + _said(words, writer))
+        case Heading(level=level):
+            yield writer.heading(_told(block, writer), level)
+        case Paragraph(said=""):
+            pass
+        case Paragraph(mark=mark):
+            yield writer.paragraph(writer.escape(mark.lstrip()) + _told(block, writer))
+        case Drawn(said=words) if words is not None:
+            yield writer.paragraph(_said(words, writer))
+        case Drawn(latex=latex) if writer.style is LATEX:
+            yield latex
+        case Drawn(at=at):
+            yield writer.verbatim("\n".join(map(plain, at(writer.width - 2))))
         case Facts(rows=rows):
             yield _items(rows, writer)
         case Sentences(rows=told):
             yield _items(told(writer.style), writer)
+        case Brief(whole=whole):
+            for each in whole:
+                yield from _written(each, writer)
+        case _:
+            yield from _tables(block, writer)
+
+
+def _tables(block: Block, writer: Writer) -> Iterator[str]:
+    match block:
         case Grid(narrow=narrow) if narrow > writer.width and not writer.wraps_cells:
             for (first, _), *rest in block.stacks():
                 yield writer.heading(_said(first, writer))
@@ -351,7 +429,7 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
         case Grid():
             columns, cells = block.table()
             head = [_said(column.head, writer) for column in columns]
-            said = [[_said(cell, writer) for cell in row] for row in cells]
+            said = [[_said(behind_each_other(cell), writer) for cell in row] for row in cells]
             yield writer.table(head, said, [column.right or column.point for column in columns])
         case Fitting(grids=(first, *_)):
             yield from _written(first, writer)
@@ -362,16 +440,20 @@ def _written(block: Block, writer: Writer) -> Iterator[str]:
             yield from _written(series_grid(block, block.groups, writer.style), writer)
         case Definitions(texts=texts):
             yield from map(writer.definition, texts(writer.style))
-        case Brief(whole=whole):
-            for each in whole:
-                yield from _written(each, writer)
 
 
 def _items(rows: Sequence[tuple[str, Words]], writer: Writer) -> str:
     return writer.items([(writer.escape(name), _said(words, writer)) for name, words in rows])
 
 
+def _told(block: Heading | Paragraph, writer: Writer) -> str:
+    return _said(block.words if block.said is None else block.said, writer)
+
+
 def _said(words: Words, writer: Writer) -> str:
     return "".join(
-        writer.code(each.text) if each.code else writer.escape(each.text) for each in spans(words)
-    )
+        raw(each.text) if each.ready
+        else writer.math(raw(each.text)) if each.math
+        else writer.code(each.text) if each.code else writer.escape(each.text)
+        for each in spans(words)
+    )  # fmt: skip

@@ -12,19 +12,24 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lstm_cli.base.foreign import safe
 from lstm_cli.base.numbers import decimals
+from lstm_cli.base.paste import CommandLine, wrapped
 from lstm_cli.show.document import (
     BREAK,
     Block,
     Brief,
+    Cell,
     Column,
     Definitions,
     Document,
+    Drawn,
     Facts,
     Fitting,
     Gap,
     Grid,
     Heading,
+    Maker,
     NumberColumn,
     Paragraph,
     Sentences,
@@ -32,6 +37,8 @@ from lstm_cli.show.document import (
     Span,
     Values,
     Words,
+    behind_each_other,
+    made,
     plain,
     series_grid,
     spans,
@@ -40,12 +47,19 @@ from lstm_cli.show.rows import Row, View, chosen_units
 from lstm_cli.show.terminal import ASCII, MANY_UNITS, Page, aligned, fits, new_table, print_rows
 
 # Tones that are not kinds of rows.
-_STYLES = {"good": "bold green", "fair": "bold yellow", "bad": "bold red", "strong": "bold"}
+_STYLES = {"good": "bold green", "fair": "bold yellow", "bad": "bold red", "strong": "bold",
+           "aside": "italic", "result": "bold cyan", "pre_activation": "dim cyan",
+           "gate": "cyan"}  # fmt: skip
 
 
-def draw(console: Console, document: Document) -> None:
+# Most terminal columns of a bar.
+BAR_WIDTH = 20
+
+
+def draw(console: Console, document: Document | Maker) -> None:
     """Print a document; a terminal without Unicode gets ASCII."""
-    _print_all(Page(console, View()), document.blocks)
+    page = Page(console, View())
+    _print_all(page, made(document, page.style).blocks)
 
 
 def _print_all(page: Page, blocks: Sequence[Block]) -> None:
@@ -63,6 +77,9 @@ def _print(page: Page, block: Block) -> None:
             page.print(_indented(_paragraph(page, block), block.indent))
         case Gap():
             page.print()
+        case Drawn():
+            for line in block.at(page.console.width - 2):
+                page.print(_text(page, ("  ", *spans(line)), block.tone), overflow="fold")
         case Facts():
             page.print(_indented(_facts(page, block), block.indent))
         case Grid() if page.console.width < block.narrow and not _is_headed(block):
@@ -90,8 +107,17 @@ def _indented(shown: Text | Table, by: int) -> RenderableType:
     return Padding(shown, (0, 0, 0, by)) if by else shown
 
 
-def _text(page: Page, words: Words, tone: str = "") -> Text:
-    """Words in their tones; a text of one tone has it in the blanks behind it too."""
+def _text(page: Page, words: Words, tone: str = "", before: int = 0) -> Text:
+    """Words in their tones; a text of one tone has it in the blanks behind it too.
+
+    Args:
+        page: what is written on.
+        words: a command line that stands alone is wrapped so that it can be pasted.
+        tone: of words that have none.
+        before: the columns that stand before them.
+    """
+    if isinstance(words, CommandLine):
+        return Text("\n".join(map(safe, wrapped(words, page.console.width - before))))
     tones = groupby(spans(words), lambda each: (each is BREAK, each.tone or tone))
     texts = [Text("\n") if is_break else page.text(plain(tuple(parts)), _style(page, own))
              for (is_break, own), parts in tones]  # fmt: skip
@@ -99,7 +125,7 @@ def _text(page: Page, words: Words, tone: str = "") -> Text:
 
 
 def _paragraph(page: Page, block: Paragraph) -> Text | Table:
-    text = _text(page, block.words, block.tone)
+    text = _text(page, block.words, block.tone, block.indent)
     if not block.mark:
         return text
     table = Table.grid()
@@ -115,9 +141,11 @@ def _facts(page: Page, block: Facts) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style=page.look.note)
     table.add_column(overflow="fold")
+    wide = block.indent + 2 + max((len(name) for name, _ in block.rows), default=0)
     before = ""
     for name, words in block.rows:
-        table.add_row(page.text("" if block.once and name == before else name), _text(page, words))
+        table.add_row(page.text("" if block.once and name == before else name),
+                      _text(page, words, "", wide))  # fmt: skip
         before = name
     return table
 
@@ -127,30 +155,60 @@ def _is_headed(block: Grid) -> bool:
 
 
 def _grid(page: Page, block: Grid) -> Table:
-    columns, rows = block.table()
+    narrow = page.console.width < block.narrow
+    columns, rows = block.table("table" if narrow else "stack", bars=True)
     table = new_table(page, (), gap=block.gap) if _is_headed(block) else Table.grid()
     table.padding = (0, block.gap, 0, block.lead)
-    heads = [column.above for column in columns]
-    for place, column in enumerate(columns):
-        if column.point:
-            heads[place], *texts = aligned(plain(heads[place]), [plain(row[place]) for row in rows])
-            for row, text in zip(rows, texts, strict=True):
-                row[place] = text
+    heads = [_align(column, place, rows) for place, column in enumerate(columns)]
     for head, column in zip(heads, columns, strict=True):
-        fold = column.fold or page.console.width < block.narrow
+        fold = column.fold or narrow
         table.add_column(
             _text(page, head), justify="right" if column.right else "left",
             no_wrap=not fold, overflow="fold" if fold else "ellipsis",
-            max_width=column.widest or None,
+            max_width=column.widest or None, style=_style(page, column.tone),
         )  # fmt: skip
-    before: list[Words] = [""] * len(columns)
+    before: list[Cell] = [""] * len(columns)
+    most = max((_count(row, columns) for row in rows), default=0)
     for row, tone in zip(rows, block.tones or [""] * len(rows), strict=True):
         cells = zip(row, before, columns, strict=True)
-        table.add_row(*(_text(page, "" if column.once and words == last else words,
-                              column.tone or tone)
-                        for words, last, column in cells))  # fmt: skip
+        table.add_row(*(
+            page.text(_bar(page, _count(row, columns), most)) if column.bar
+            else _lines(page, cell, "" if column.tone else tone,
+                        unsaid=column.once and cell == last)
+            for cell, last, column in cells
+        ))  # fmt: skip
         before = row
     return table
+
+
+def _align(column: Column, place: int, rows: list[list[Cell]]) -> Words:
+    """Return what stands above a column, its numbers' points set under each other."""
+    if not column.point:
+        return column.above
+    numbers = [plain(behind_each_other(row[place])) for row in rows]
+    head, *texts = aligned(plain(column.above), numbers)
+    for row, text in zip(rows, texts, strict=True):
+        row[place] = text
+    return head
+
+
+def _count(row: Sequence[Cell], columns: Sequence[Column]) -> int:
+    return sum(int(str(cell)) for cell, column in zip(row, columns, strict=True) if column.bar)
+
+
+def _bar(page: Page, count: int, most: int) -> str:
+    """Return a bar of proportional length, of at least one character."""
+    width = min(BAR_WIDTH, page.console.width // 6)
+    return ("█" if page.pretty else "#") * (-(-count * width // max(most, 1)))
+
+
+def _lines(page: Page, cell: Cell, tone: str, *, unsaid: bool) -> Text:
+    """The texts of a cell one under the other, in the tone of the first; or blanks in it."""
+    several = (cell or [""]) if isinstance(cell, list) else [cell]
+    first, *others = (_text(page, each, tone) for each in several)
+    for text in others:
+        first.append("\n").append_text(text)
+    return Text("", first.style) if unsaid else first
 
 
 def _print_stacked(page: Page, block: Grid) -> None:

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Foreign, html, latex, markdown, markdown_code, safe
 from lstm_cli.base.numbers import latex_number
+from lstm_cli.base.paste import CommandLine
 from lstm_cli.cell.notation import LATEX, UNICODE, Style
 from lstm_cli.files.output import plain_list
 from lstm_cli.show.rows import ValueLine
@@ -27,7 +28,7 @@ class Writer(Protocol):
 
     style: Style
     blank: str
-    width: int  # line width of plain text; unused by the others
+    width: int  # line width of plain text; of the others that of code, and two more
     wraps_cells: bool  # whether table cells wrap when displayed
 
     def begin(self, title: str) -> str:
@@ -38,8 +39,8 @@ class Writer(Protocol):
         """End of a page."""
         ...
 
-    def heading(self, text: str) -> str:
-        """Return a heading."""
+    def heading(self, text: str, level: int = 2) -> str:
+        """Return a heading; level 3 is below another."""
         ...
 
     def paragraph(self, text: str) -> str:
@@ -145,17 +146,18 @@ class _TextWriter:
     def end(self) -> str:
         return ""
 
-    def heading(self, text: str) -> str:
-        return f"{text}\n{'-' * len(text)}\n\n"
+    def heading(self, text: str, level: int = 2) -> str:
+        return f"{text}\n" + (f"{'-' * len(text)}\n\n" if level < 3 else "\n")
 
     def paragraph(self, text: str) -> str:
-        return textwrap.fill(text, self.width, break_on_hyphens=False) + "\n\n"
+        return _filled(text, self.width) + "\n\n"
 
     def math(self, text: str) -> str:
         return text
 
     def code(self, text: str | Foreign) -> str:
-        return safe(text)
+        # A command stays on its line.
+        return safe(text).replace(" ", "\xa0") if isinstance(text, CommandLine) else safe(text)
 
     def verbatim(self, text: str) -> str:
         lines = text.strip("\n").splitlines()
@@ -209,8 +211,13 @@ def _numbers_right(head: Sequence[str]) -> list[bool]:
 def _indented(text: str, width: int, by: int) -> str:
     """Indent a paragraph, its continuation lines by two more spaces."""
     lead = " " * by
-    return textwrap.fill(text, width, initial_indent=lead, subsequent_indent=lead + "  ",
-                         break_on_hyphens=False, break_long_words=False) + "\n"  # fmt: skip
+    return _filled(text, width, lead, lead + "  ") + "\n"
+
+
+def _filled(text: str, width: int, first: str = "", further: str = "") -> str:
+    lines = textwrap.fill(text, width, initial_indent=first, subsequent_indent=further,
+                          break_on_hyphens=False, break_long_words=False)  # fmt: skip
+    return lines.replace("\xa0", " ")
 
 
 def _padded(text: str, width: int) -> str:
@@ -239,13 +246,14 @@ def _matrix_text(name: str, array: Array) -> str:
 class _MarkdownWriter(_TextWriter):
     """Markdown that is also readable unrendered: equations and matrices are code."""
 
+    width = 98
     wraps_cells = True
 
     def begin(self, title: str) -> str:
         return f"# {title}\n\n" if title else ""
 
-    def heading(self, text: str) -> str:
-        return f"## {text}\n\n"
+    def heading(self, text: str, level: int = 2) -> str:
+        return f"{'#' * level} {text}\n\n"
 
     def paragraph(self, text: str) -> str:
         return f"{text}\n\n"
@@ -336,8 +344,8 @@ class _LatexWriter:
     def end(self) -> str:
         return "\\end{document}\n"
 
-    def heading(self, text: str) -> str:
-        return f"\\subsection*{{{text}}}\n\n"
+    def heading(self, text: str, level: int = 2) -> str:
+        return f"\\subsection*{{{text}}}\n\n" if level < 3 else f"\\textbf{{{text}}}\n"
 
     def paragraph(self, text: str) -> str:
         return f"{text}\n\n"
@@ -436,7 +444,7 @@ class _HtmlWriter:
 
     style = UNICODE
     blank = "_________"
-    width = WIDTH
+    width = 98
     wraps_cells = True
 
     def begin(self, title: str) -> str:
@@ -445,8 +453,8 @@ class _HtmlWriter:
     def end(self) -> str:
         return "</html>\n"
 
-    def heading(self, text: str) -> str:
-        return f"<h2>{text}</h2>\n"
+    def heading(self, text: str, level: int = 2) -> str:
+        return f"<h{level}>{text}</h{level}>\n"
 
     def paragraph(self, text: str) -> str:
         return f"<p>{text}</p>\n"

@@ -20,17 +20,15 @@ from rich.text import Text
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Foreign, safe
 from lstm_cli.base.numbers import decimals
-from lstm_cli.base.paste import CommandLine, wrapped
 from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
-from lstm_cli.engine.run import Trace
-from lstm_cli.show.rows import Row, View, chosen_units, row_kind, run_title
+from lstm_cli.show.rows import Row, View, chosen_units, row_kind
 
 # More units than this are summed up unless --unit chooses.
 MANY_UNITS = 12
 BARS = "▁▂▃▄▅▆▇█"
 ASCII = str.maketrans({"→": "->", "−": "-", "·": "*", "…": "...", "≈": "~", "√": "sqrt ",
-                        "≠": "!=", "×": "x", "σ": "sigma", "⊙": "*"})  # fmt: skip
+                        "≠": "!=", "×": "x", "σ": "sigma", "⊙": "*", "│": "|"})  # fmt: skip
 
 
 @record
@@ -65,20 +63,9 @@ class Page:
         """Return foreign or our own text as cells that no markup or escape can steer."""
         return Text(safe(text) if self.pretty else safe(text).translate(ASCII), style=style)
 
-    def command(self, line: CommandLine, indent: int) -> Text:
-        """Return a command to paste, in lines that fit where it stands."""
-        return Text("\n".join(map(safe, wrapped(line, self.console.width - indent))))
-
     def print(self, renderable: RenderableType = "", **how: Any) -> None:
         """Print without highlighting or markup."""
         self.console.print(renderable, highlight=False, markup=False, emoji=False, **how)
-
-
-def print_head(page: Page, trace: Trace) -> None:
-    """Print what is run, and what had to be assumed."""
-    page.print(page.text(run_title(trace), page.look.heading))
-    for assumption in trace.assumptions:
-        page.print(page.text(f"assumed: {assumption}", page.look.note))
 
 
 def print_rows(page: Page, rows: Sequence[Row]) -> None:

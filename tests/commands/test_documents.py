@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lstm_cli.base.foreign import csv_line
 from lstm_cli.show.sheets import WRITERS
 from tests.tools import SAMPLES, call
 
@@ -36,7 +37,17 @@ ANSWERS: dict[str, tuple[list[object], tuple[str, ...]]] = {
     "vet, one suite": (["vet", "HOSTILE", "-q"], ("mistake that passes", "forget-bias-")),
     "vet, every mistake": (["vet", "HOSTILE", "-q", "--list"], ("strength", "forget-bias-")),
     "vet, several suites": (["vet", "HOSTILE", SAMPLES / "hand.json", "-q"], ("hand.json", "93")),
-}
+    "diagnose": (
+        ["diagnose", "WRONG"], ("no-tanh-on-c", "explained", "the tanh between c and h is missing"),
+    ),
+    "diagnose, several": (
+        ["diagnose", "WRONG", "HOSTILE"], ("Element-Research", "explained", "match"),
+    ),
+    "grade": (
+        ["grade", SAMPLES / "class/exercise.json", "ANSWERS"],
+        ("answers, mean 50", "2 answers", "right to 4 digits", "3 numbers are wrong"),
+    ),
+}  # fmt: skip
 NAME = "a\x1b[2Jb|c<d>&e_f$(x)\u202e"
 # What must not stand unescaped in a form.
 LIVE = {"markdown": "|c<d>", "latex": "&e_f$", "html": "<d>"}
@@ -50,14 +61,30 @@ def hostile(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def files(hostile: Path) -> dict[str, Path]:
+    """Files of a hostile name or hostile names, by their word in `ANSWERS`."""
+    weights, wrong, answers = (
+        hostile.with_name(f"{stem} {NAME}{suffix}")
+        for stem, suffix in (("weights", ".json"), ("wrong", ".json"), ("answers", ".csv"))
+    )
+    weights.write_bytes((SAMPLES / "weights/hand.json").read_bytes())
+    sample = json.loads((SAMPLES / "threads/missing-tanh.json").read_text(encoding="utf-8"))
+    wrong.write_text(json.dumps(sample | {"id": NAME}))
+    rows = [[NAME, 0.3659, 0.1708, 0.3498], [f"2 {NAME}", 0.1, 0.2, 0.3]]
+    lines = [["name", "f_0", "h_0", "h_1"], *rows]
+    answers.write_text("".join(csv_line(map(str, row)) for row in lines))
+    return {"HOSTILE": hostile, "WEIGHTS": weights, "WRONG": wrong, "ANSWERS": answers,
+            "TARGET": hostile.with_suffix(".npz")}  # fmt: skip
+
+
 @pytest.mark.parametrize("form", ["table", *WRITERS])
 @pytest.mark.parametrize("command", ANSWERS)
-def test_every_form_says_all_and_steers_nothing(command: str, form: str, hostile: Path) -> None:
+def test_every_form_says_all_and_steers_nothing(
+    command: str, form: str, files: dict[str, Path]
+) -> None:
     """Each answer in each form: its words are there, and foreign text is escaped."""
     words, said = ANSWERS[command]
-    weights = hostile.with_name(f"weights {NAME}.json")
-    weights.write_bytes((SAMPLES / "weights/hand.json").read_bytes())
-    files = {"HOSTILE": hostile, "WEIGHTS": weights, "TARGET": hostile.with_suffix(".npz")}
     given = [files.get(str(each), each) for each in words]
     answer = call(*given, "-f", form, env={"COLUMNS": "200"})
     for word in said if form != "table" else said[1:]:

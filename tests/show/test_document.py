@@ -9,6 +9,10 @@ import pytest
 from rich.console import Console
 
 from lstm_cli.base.foreign import Foreign
+from lstm_cli.base.paste import command
+from lstm_cli.cell.equations import parse
+from lstm_cli.cell.notation import Style
+from lstm_cli.cell.notation import write as write_equation
 from lstm_cli.commands._options import WRITTEN
 from lstm_cli.show.document import (
     ALWAYS,
@@ -17,11 +21,13 @@ from lstm_cli.show.document import (
     Column,
     Definitions,
     Document,
+    Drawn,
     Facts,
     Fitting,
     Gap,
     Grid,
     Heading,
+    Maker,
     Paragraph,
     Sentences,
     Series,
@@ -50,7 +56,7 @@ DOCUMENT = Document(
 )
 
 
-def drawn(width: int, encoding: str = "utf-8", document: Document = DOCUMENT) -> str:
+def drawn(width: int, encoding: str = "utf-8", document: Document | Maker = DOCUMENT) -> str:
     buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
     draw(Console(file=buffer, width=width), document)
     buffer.seek(0)
@@ -254,3 +260,74 @@ def test_signs_of_ours_are_set_in_latex() -> None:
     document = Document((Heading("a · b → c × d … e ≠ 中"),))
     title = r"\section*{a $\cdot$ b $\rightarrow$ c $\times$ d \ldots{} e $\neq$ U+4E2D}"
     assert title in "".join(write(document, "latex"))
+
+
+def test_a_command_can_be_pasted_as_it_is_shown() -> None:
+    """A terminal breaks it with backslashes; a written form leaves it on its line, as code."""
+    line = command("run", "--x", "0.25,-0.5,0.75", "--h", "0.125,-0.25", "--dtype", "float32")
+    document = Document((Paragraph(line, indent=2), Facts((("run", line),))))
+    for text in (drawn(40, document=document), drawn(40, "ascii", document)):
+        assert text.replace(" \\\n", "").split("run  ", 1)[0].split() == line.split()
+    assert "".join(write(document, "text")) == f"{line}\n\n  run\n      {line}\n"
+    assert f"`{line}`" in "".join(write(document, "markdown"))
+
+
+def test_equations_are_written_in_the_style_of_the_form() -> None:
+    """A document with equations is made for the style of what shows it."""
+
+    def of(style: Style) -> Document:
+        return Document(
+            (Facts((("sum", Span(write_equation(parse("f * c"), style), math=True)),)),)
+        )
+
+    assert "f * c" in drawn(80, "ascii", of)
+    assert "f_t ⊙ C_t" in drawn(80, document=of)
+    assert "<code>f_t ⊙ C_t</code>" in "".join(write(of, "html"))
+    assert r"$f_t \odot C_t$" in "".join(write(of, "latex"))
+
+
+def test_counts_have_bars_on_a_terminal_alone() -> None:
+    """As long as their share of the largest, at least one character; other forms have none."""
+    grid = Grid((Column("", right=True), Column(bar=True)), (("40", "40"), ("1", "1"), ("0", "0")))
+    document = Document((grid,))
+    assert [line.split() for line in drawn(60, "ascii", document).splitlines()] == [
+        ["40", "#" * 10], ["1", "#"], ["0"],
+    ]  # fmt: skip
+    assert "#" not in "".join(write(document, "text"))
+
+
+def test_a_folded_table_has_columns_of_its_own() -> None:
+    """What has a column where there is room stands below in another cell where there is none."""
+    columns = (Column("who"), Column("mark", only="table"), Column("why", only="table"),
+               Column("why", fold=True, only="stack"))  # fmt: skip
+    document = Document((Grid(columns, (("Ann", "+", "fine", ["fine", "mark:+"]),), narrow=30),))
+    assert [line.split() for line in drawn(40, document=document).splitlines()][::2] == [
+        ["who", "mark", "why"], ["Ann", "+", "fine"],
+    ]  # fmt: skip
+    assert [line.split() for line in drawn(20, document=document).splitlines()][2:] == [
+        ["Ann", "fine"], ["mark:+"],
+    ]  # fmt: skip
+
+
+def test_lines_are_laid_out_for_a_width() -> None:
+    """On a terminal and in text and Markdown; LaTeX and what is said elsewhere have their own."""
+    document = Document((
+        Heading("on a terminal", said="elsewhere"),
+        Heading(HOSTILE, level=3),
+        Drawn(lambda width: [(Span("x", "gate"), " = ", Span("1" * width, "result"))], latex="L\n"),
+        Drawn(lambda width: ["broken", "up"], "aside", said="Broken up."),
+        Paragraph("not said", said=""),
+    ))  # fmt: skip
+    assert drawn(20, document=document).splitlines()[-5:] == [
+        "  x =", "1" * 18, "  broken", "  up", "not said",
+    ]  # fmt: skip
+    forms = {form: "".join(write(document, form)) for form in WRITERS}
+    for text in forms.values():
+        assert "elsewhere" in text
+        assert "Broken up." in text
+        assert not any(each in text for each in ("on a terminal", "not said", "\x1b"))
+    assert f"```text\nx = {'1' * 96}\n```\n" in forms["markdown"]
+    assert "\n### " in forms["markdown"]
+    assert f"\n  x = {'1' * 78}\n" in forms["text"]
+    assert "\nL\nBroken" in forms["latex"]
+    assert "<pre>x = 1" in forms["html"]

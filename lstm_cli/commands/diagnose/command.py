@@ -42,7 +42,7 @@ Examples:
 FIRST = ("--x", "--expect", "--weights")
 
 COMMAND = "lstm-step diagnose"
-FORMATS = ("table", "jsonl", "json", "markdown")
+FORMATS = ("table", "jsonl", "json", *o.WRITTEN)
 
 
 def diagnose(
@@ -84,7 +84,7 @@ def diagnose(
     cases = _cases(files or [], given, expect, reading)
     diagnosed = ((name, replace(_with_progress(trace, expected, departures), given=own))
                  for name, trace, expected, own in cases)  # fmt: skip
-    verdicts = _emit(diagnosed, digits.number(), chosen, form.output, color)
+    verdicts = _emit(diagnosed, digits.number(), chosen, form, color)
     if any(verdict != "match" for verdict in verdicts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -324,14 +324,18 @@ def _with_progress(trace: Trace, expected: Expected, departures: int) -> Diagnos
 
 
 def _emit(
-    diagnosed: Iterator[tuple[str, Diagnosis]], digits: int, chosen: str, output: str,
+    diagnosed: Iterator[tuple[str, Diagnosis]], digits: int, chosen: str, form: o.FormatOptions,
     color: o.ColorOptions,
 ) -> list[str]:  # fmt: skip
     """Write the diagnoses and return their verdicts."""
     from lstm_cli.base.version import __version__
-    from lstm_cli.commands.diagnose.show import diagnosis_record, markdown_rows, print_diagnosis
+    from lstm_cli.commands.diagnose.show import (
+        diagnose_document,
+        diagnosis_record,
+        verdicts_document,
+    )
     from lstm_cli.files.output import json_text, one_document, write_out
-    from lstm_cli.show.rows import View
+    from lstm_cli.show.document import in_order
 
     verdicts: list[str] = []
 
@@ -341,18 +345,13 @@ def _emit(
             yield json_text(diagnosis_record(each, name, __version__)) + "\n"
 
     if chosen in ("json", "jsonl"):
-        write_out(one_document(records()) if chosen == "json" else records(), output)
+        write_out(one_document(records()) if chosen == "json" else records(), form.output)
         return verdicts
     listed = list(diagnosed)
     if chosen == "markdown":
-        write_out(markdown_rows(listed), output)
-        return [each.verdict for _, each in listed]
-
-    def draw(console: Any) -> None:
-        for place, (name, each) in enumerate(listed):
-            if place:
-                console.print()
-            print_diagnosis(console, each, name, View(digits=digits))
-
-    color.show(draw, output)
+        o.emit(verdicts_document(listed), chosen, form, color)
+    else:
+        o.emit(lambda style: in_order(
+            diagnose_document(each, name, style=style, digits=digits) for name, each in listed
+        ), chosen, form, color)  # fmt: skip
     return [each.verdict for _, each in listed]

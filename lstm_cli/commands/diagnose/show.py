@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.foreign import markdown
-from lstm_cli.base.numbers import decimals, rounded_up, scientific, significant
-from lstm_cli.base.paste import CommandLine
-from lstm_cli.cell.notation import PLAIN
+from lstm_cli.base.numbers import counted, decimals, rounded_up, scientific, significant
+from lstm_cli.cell.notation import PLAIN, UNICODE, Style
 from lstm_cli.files.output import plain_list
 from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation
 from lstm_cli.mistakes.expected import ExpectedVector
 from lstm_cli.mistakes.fixes import commands, corrections, fix_of, frameworks, run_of, title
 from lstm_cli.mistakes.search import Finding
-from lstm_cli.show.rows import View
-from lstm_cli.show.terminal import Page
+from lstm_cli.show.document import (
+    Block,
+    Column,
+    Document,
+    Facts,
+    Gap,
+    Grid,
+    Heading,
+    Paragraph,
+    Span,
+    Tone,
+    Words,
+    joined,
+)
 
 # How many readings, pairs and numbers are shown; JSON has all.
 MOST_FINDINGS = 8
@@ -31,8 +38,9 @@ MOST_NUMBERS = 6
 SEEN = 0.01
 _DOES = {"mends": "run", "reproduces": "gives theirs"}
 
-_COLOURS = {"match": "bold green", "explained": "bold yellow", "ambiguous": "bold yellow",
-            "unexplained": "bold red"}  # fmt: skip
+_TONES: dict[str, Tone] = {
+    "match": "good", "explained": "fair", "ambiguous": "fair", "unexplained": "bad"
+}  # fmt: skip
 
 
 def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str, Any]:
@@ -120,55 +128,62 @@ def _separation_record(separation: Separation | None) -> dict[str, Any] | None:
     }
 
 
-def markdown_rows(diagnosed: Iterable[tuple[str, Diagnosis]]) -> Iterator[str]:
-    """Yield a Markdown table with a row per diagnosis."""
-    yield "| numbers | verdict | reading | what was done | seen |\n|---|---|---|---|---|\n"
+def verdicts_document(diagnosed: Iterable[tuple[str, Diagnosis]]) -> Document:
+    """Describe diagnoses by a row each."""
+    columns = [Column(head) for head in ("numbers", "verdict", "reading", "what was done", "seen")]
+    rows: list[list[Words]] = []
     for name, diagnosis in diagnosed:
         findings = diagnosis.findings if diagnosis.verdict in ("explained", "ambiguous") else ()
-        cells: list[list[str]] = [
-            [markdown(name)],
-            [diagnosis.verdict],
-            [f"`{each.id}`" for each in findings],
-            [markdown(title(each, diagnosis)) for each in findings],
-            [markdown(row.source)
-             for row in dict.fromkeys(r for each in findings for r in each.departures)],
-        ]  # fmt: skip
-        yield "| " + " | ".join(map("; or ".join, cells)) + " |\n"
+        departures = dict.fromkeys(row for each in findings for row in each.departures)
+        rows.append([name, diagnosis.verdict, *(joined(each, "; or ") for each in (
+            [Span(each.id, code=True) for each in findings],
+            [title(each, diagnosis) for each in findings], [row.source for row in departures],
+        ))])  # fmt: skip
+    return Document((Grid(columns, rows),))
 
 
-def print_diagnosis(console: Console, diagnosis: Diagnosis, name: str, view: View) -> None:
-    """Print a diagnosis."""
-    page = Page(console, view)
+def diagnose_document(
+    diagnosis: Diagnosis, name: str, *, style: Style = UNICODE, digits: int = 6
+) -> Document:
+    """Describe a diagnosis to a reader: the verdict, what departs first, the mistake, the fix.
+
+    Args:
+        diagnosis: what was found.
+        name: of the numbers in question.
+        style: of equations.
+        digits: decimals of numbers.
+    """
+    return Document(tuple(_blocks(diagnosis, name, style, digits)))
+
+
+def _blocks(diagnosis: Diagnosis, name: str, style: Style, digits: int) -> Iterator[Block]:
     count = sum(int((~np.isnan(vector.values)).sum()) for vector in diagnosis.claims.vectors)
     precision = ", ".join(dict.fromkeys(p.words for p in diagnosis.claims.precision.values()))
-    page.print(page.text(f"{name} · {count} number{'s' * (count != 1)} compared, {precision}",
-                         page.look.heading))  # fmt: skip
+    yield Heading(f"{name} · {counted(count, 'number')} compared, {precision}")
     for assumption in diagnosis.trace.assumptions:
-        page.print(page.text(f"assumed: {assumption}", page.look.note))
-    page.print(page.text(f"{diagnosis.verdict}: {_verdict_words(diagnosis, view)}",
-                         _COLOURS[diagnosis.verdict]))  # fmt: skip
-    page.print()
-    facts = list(_facts(diagnosis, view))
-    _print_facts(page, facts)
-    if diagnosis.verdict == "match":
+        yield Paragraph(f"assumed: {assumption}", "note")
+    verdict = diagnosis.verdict
+    yield Paragraph(f"{verdict}: {_verdict_words(diagnosis)}", _TONES[verdict])
+    yield from (Gap(), Facts(list(_facts(diagnosis))))
+    if verdict == "match":
         return
     many = len(diagnosis.findings) > 1
     for place, finding in enumerate(diagnosis.findings[:MOST_FINDINGS], 1):
-        page.print()
-        _print_finding(page, finding, diagnosis, place if many else 0)
+        lead = f"{place}. " if many else ""
+        yield from (Gap(), Heading(f"{lead}{title(finding, diagnosis)}  [{finding.id}]"))
+        yield Facts(list(_finding_facts(finding, diagnosis, style)), indent=2 * many)
     if len(diagnosis.findings) > MOST_FINDINGS:
-        page.print(f"… and {len(diagnosis.findings) - MOST_FINDINGS} more: --json has all")
+        yield Paragraph(f"… and {len(diagnosis.findings) - MOST_FINDINGS} more: --json has all")
     if diagnosis.separation is not None:
-        page.print()
-        _print_separation(page, diagnosis.separation, diagnosis)
-    elif diagnosis.verdict == "ambiguous":
-        page.print()
-        page.print(page.text("No h, c and x tell these apart with these weights: use others."))
-    page.print()
-    _print_numbers(page, diagnosis)
+        yield from (Gap(), *_separation(diagnosis.separation, diagnosis, digits))
+    elif verdict == "ambiguous":
+        yield from (
+            Gap(), Paragraph("No h, c and x tell these apart with these weights: use others.")
+        )  # fmt: skip
+    yield from (Gap(), _numbers_grid(diagnosis, digits))
 
 
-def _verdict_words(diagnosis: Diagnosis, view: View) -> str:
+def _verdict_words(diagnosis: Diagnosis) -> str:
     off = significant(diagnosis.difference)
     findings = diagnosis.findings
     if diagnosis.verdict == "match":
@@ -202,32 +217,19 @@ def _rough(value: float) -> str:
     return scientific(value, 1)
 
 
-def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
+def _facts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     """Yield (name, sentence) on where and how numbers depart."""
     allowed = diagnosis.claims.allowed()
     if allowed is not None:
         yield "allowed", _allowed_words(*allowed, diagnosis)
     first = diagnosis.first
     if first is None:
-        worst = diagnosis.worst
         if diagnosis.excess:
             limit = significant(diagnosis.difference / diagnosis.excess)
-            yield (
-                "largest",
-                (
-                    f"{_place(worst, diagnosis)}: ours {significant(worst.got, 10)}, theirs "
-                    f"{significant(worst.expected, 10)}; compared to {limit}"
-                ),
-            )
+            yield "largest", f"{_both(diagnosis.worst, diagnosis)}; compared to {limit}"
         return
-    off = abs(first.got - first.expected)
-    yield (
-        "first to depart",
-        (
-            f"{_place(first, diagnosis)}: ours {significant(first.got, 10)}, "
-            f"theirs {significant(first.expected, 10)}, off by {significant(off)}"
-        ),
-    )
+    off = significant(abs(first.got - first.expected))
+    yield "first to depart", f"{_both(first, diagnosis)}, off by {off}"
     wrong = [symbol for symbol, fine in diagnosis.agree.items() if not fine]
     right = [symbol for symbol, fine in diagnosis.agree.items() if fine]
     departing = f"{', '.join(wrong)} depart{'s' * (len(wrong) == 1)}"
@@ -236,50 +238,28 @@ def _facts(diagnosis: Diagnosis, view: View) -> Iterator[tuple[str, str]]:
     own = [symbol for symbol in wrong if diagnosis.follows.get(symbol)]
     broken = [symbol for symbol in wrong if diagnosis.follows.get(symbol) is False]
     if own and broken:
-        yield (
-            "own numbers",
-            (
-                f"{', '.join(own)} follow{'s' * (len(own) == 1)} from their other numbers, "
-                f"{', '.join(broken)} do{'es' * (len(broken) == 1)} not"
-            ),
-        )
+        following = f"follow{'s' * (len(own) == 1)} from their other numbers"
+        lacking = f"do{'es' * (len(broken) == 1)} not"
+        yield "own numbers", f"{', '.join(own)} {following}, {', '.join(broken)} {lacking}"
     for sentence in diagnosis.signature:
         yield "pattern", sentence
 
 
-def _place(each: Difference, diagnosis: Diagnosis) -> str:
+def _both(each: Difference, diagnosis: Diagnosis) -> str:
     several = len(diagnosis.trace.layers) > 1
     where = f" of layer {each.layer} {each.direction}" if several else ""
-    return f"{each.symbol}[{each.unit}] at t = {each.t}{where}"
+    numbers = f"ours {significant(each.got, 10)}, theirs {significant(each.expected, 10)}"
+    return f"{each.symbol}[{each.unit}] at t = {each.t}{where}: {numbers}"
 
 
-def _print_facts(page: Page, facts: Sequence[tuple[str, str]], indent: int = 0) -> None:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style=page.look.note)
-    table.add_column(overflow="fold")
-    shown = ""
-    for name, sentence in facts:
-        value = page.text(sentence)
-        if isinstance(sentence, CommandLine):
-            value = page.command(sentence, indent + 2 + max(len(each) for each, _ in facts))
-        table.add_row(page.text(name if name != shown else ""), value)
-        shown = name
-    page.print(Padding(table, (0, 0, 0, indent)))
-
-
-def _print_finding(page: Page, finding: Finding, diagnosis: Diagnosis, place: int) -> None:
-    lead = f"{place}. " if place else ""
-    shown = f"{lead}{title(finding, diagnosis)}  [{finding.id}]"
-    page.print(page.text(shown, page.look.heading))
-    _print_facts(page, list(_finding_facts(page, finding, diagnosis)), 2 if place else 0)
-
-
-def _finding_facts(page: Page, finding: Finding, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+def _finding_facts(
+    finding: Finding, diagnosis: Diagnosis, style: Style
+) -> Iterator[tuple[str, Words]]:
     rows = finding.departures
     brief = len(diagnosis.findings) > 1
-    for each in corrections(finding, diagnosis, page.style):
-        yield "theirs", each.theirs
-        yield "right", each.right
+    for each in corrections(finding, diagnosis, style):
+        yield "theirs", Span(each.theirs, math=True)
+        yield "right", Span(each.right, math=True)
     for row in rows:
         if row.formula:
             yield "theirs", row.formula
@@ -304,40 +284,31 @@ def _finding_facts(page: Page, finding: Finding, diagnosis: Diagnosis) -> Iterat
     yield "leaves", f"a difference of {significant(finding.difference)} at most"
 
 
-def _print_separation(page: Page, separation: Separation, diagnosis: Diagnosis) -> None:
-    page.print(page.text("To tell them apart, compute this and compare:", page.look.heading))
-    line = run_of(diagnosis, separation.x, separation.h, separation.c)
-    page.print(Padding(page.command(line, 2), (0, 0, 0, 2)))
-    facts = [
-        (name, f"h = {_numbers(answer, page.view)}")
-        for name, answer in list(separation.answers.items())[:MOST_FINDINGS]
-    ]
-    facts.append(("the right one", f"h = {_numbers(separation.right, page.view)}"))
-    _print_facts(page, facts, 2)
+def _separation(separation: Separation, diagnosis: Diagnosis, digits: int) -> Iterator[Block]:
+    yield Heading("To tell them apart, compute this and compare:")
+    yield Paragraph(run_of(diagnosis, separation.x, separation.h, separation.c), indent=2)
+    answers = [*separation.answers.items()][:MOST_FINDINGS]
+    yield Facts([(name, f"h = {_numbers(answer, digits)}")
+                 for name, answer in (*answers, ("the right one", separation.right))],
+                indent=2)  # fmt: skip
     for group in separation.groups:
-        page.print(page.text(f"  with these weights {' and '.join(group)} stay the same"))
+        yield Paragraph(f"  with these weights {' and '.join(group)} stay the same")
 
 
-def _numbers(values: Array, view: View) -> str:
-    shown = ", ".join(decimals(value, view.digits) for value in values[:MOST_NUMBERS])
+def _numbers(values: Array, digits: int) -> str:
+    shown = ", ".join(decimals(value, digits) for value in values[:MOST_NUMBERS])
     return shown + ", …" * (len(values) > MOST_NUMBERS)
 
 
-def _print_numbers(page: Page, diagnosis: Diagnosis) -> None:
-    """Print theirs beside the right numbers, at the first and the last place that departs."""
+def _numbers_grid(diagnosis: Diagnosis, digits: int) -> Grid:
+    """Return theirs beside the right numbers, at the first and the last place that departs."""
     wrong = [vector for vector in diagnosis.claims.vectors if _departs(vector, diagnosis)]
-    chosen = {id(wrong[0]): wrong[0], id(wrong[-1]): wrong[-1]}
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, style=page.look.note)
-    table.add_column(overflow="fold")
-    for vector in chosen.values():
-        where = f"{vector.symbol}, t = {vector.t}"
+    rows = []
+    for vector in {id(each): each for each in (wrong[0], wrong[-1])}.values():
         right = vector.ours(diagnosis.trace)
-        table.add_row(page.text(where), page.text("theirs"),
-                      page.text(_numbers(vector.values, page.view)))  # fmt: skip
-        table.add_row("", page.text("right"), page.text(_numbers(right, page.view)))
-    page.print(table)
+        rows += [(f"{vector.symbol}, t = {vector.t}", "theirs", _numbers(vector.values, digits)),
+                 ("", "right", _numbers(right, digits))]  # fmt: skip
+    return Grid((Column(), Column(tone="note"), Column(fold=True)), rows)
 
 
 def _departs(vector: ExpectedVector, diagnosis: Diagnosis) -> bool:

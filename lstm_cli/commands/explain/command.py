@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.explain.explanation import Explanation
     from lstm_cli.show.rows import View
 
 EXAMPLES = """\b
@@ -31,8 +30,8 @@ Examples:
 FIRST = ("--x", "--weights", "--unit")
 
 COMMAND = "lstm-step explain"
-PAGES = ("text", "markdown", "latex", "html")
-FORMATS = ("text", "markdown", "latex", "json")
+PAGES = o.WRITTEN
+FORMATS = (*PAGES, "json")
 TERMS = 8
 WIDEST_PAGE = 100  # longer lines of prose are hard to read
 
@@ -105,17 +104,12 @@ def _work_out(
 
     from lstm_cli.commands.explain.explanation import Explanation
 
-    _emit(Explanation(trace, view), chosen, form.output, color)
+    work = Explanation(trace, view)
+    if chosen == "json":
+        from lstm_cli.files.output import write_out
 
-
-def _emit(work: Explanation, chosen: Any, output: str, color: o.ColorOptions) -> None:
-    if chosen == "text":
-        from lstm_cli.show.worked_text import print_worked
-
-        color.show(lambda console: print_worked(console, work.trace, work.view), output)
+        write_out(work.pieces("json"), form.output)
         return
-    from lstm_cli.files.output import write_out
-
-    write_out(work.pieces(chosen), output)
-    if chosen != "json":
-        i.say_assumed(work.trace.assumptions)
+    o.emit(work.document, "" if chosen == "text" else chosen, form, color)
+    if chosen != "text":  # which says so itself
+        i.say_assumed(trace.assumptions)

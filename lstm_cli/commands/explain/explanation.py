@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lstm_cli.base.version import __version__
-from lstm_cli.cell.notation import Notation
+from lstm_cli.cell.notation import UNICODE, Notation, Style
+from lstm_cli.commands.explain.page import explain_document
 from lstm_cli.commands.explain.worked_json import to_json
-from lstm_cli.commands.explain.worked_latex import to_latex
 from lstm_cli.engine.run import Trace, need_trace
+from lstm_cli.show.document import Document, write
 from lstm_cli.show.rows import Choice, View, view_from
 from lstm_cli.show.worked import check
-from lstm_cli.show.worked_text import print_worked, to_markdown
 
 # Columns of the text.
 WIDTH = 100
@@ -36,15 +36,15 @@ class Explanation:
     def __post_init__(self) -> None:
         check(self.trace, self.view)
 
-    def pieces(self, form: Literal["markdown", "latex", "json"]) -> Iterator[str]:
-        """Yield it in the form of `explain -f`."""
-        match form:
-            case "markdown":
-                return to_markdown(self.trace, self.view)
-            case "latex":
-                return to_latex(self.trace, self.view)
-            case "json":
-                return to_json(self.trace, self.view, __version__)
+    def document(self, style: Style = UNICODE) -> Document:
+        """Return it as a document, for what shows that style."""
+        return explain_document(self.trace, self.view, style=style)
+
+    def pieces(self, form: Literal["text", "markdown", "latex", "html", "json"]) -> Iterator[str]:
+        """Yield it in the form of `explain -f`; plain text is for lines of 80."""
+        if form == "json":
+            return to_json(self.trace, self.view, __version__)
+        return write(self.document, form)
 
     def record(self) -> dict[str, Any]:
         """Return the document of `explain --json`: every row with its stages and value."""
@@ -54,9 +54,10 @@ class Explanation:
     def __str__(self) -> str:
         from rich.console import Console
 
+        from lstm_cli.show.draw import draw
+
         page = io.StringIO()
-        print_worked(Console(file=page, width=WIDTH, color_system=None, highlight=False,
-                             emoji=False, markup=False), self.trace, self.view)  # fmt: skip
+        draw(Console(file=page, width=WIDTH, color_system=None), self.document)
         return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
 
     def _repr_markdown_(self) -> str:

@@ -35,7 +35,7 @@ Examples:
 FIRST = ("--ask", "--departures", "--output")
 
 COMMAND = "lstm-step grade"
-FORMATS = ("table", "csv", "jsonl", "json")
+FORMATS = ("table", "csv", "jsonl", "json", *o.WRITTEN)
 
 
 def grade(
@@ -85,7 +85,7 @@ def grade(
         trace, answers, ask=o.names_in(ask), atol=atol, departures=departures,
         follow_through=follow_through, name=name, progress=_with_progress,
     )  # fmt: skip
-    _write(book, chosen, form.output, digits.number(), color)
+    _write(book, chosen, form, digits.number(), color)
 
 
 def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[str]]:
@@ -135,19 +135,18 @@ def _with_progress(grades: Iterator[Grade], total: int) -> Iterator[Grade]:
         yield from progress.track(grades, total=total, description="answers graded")
 
 
-def _write(book: Gradebook, chosen: str, output: str, digits: int, color: o.ColorOptions) -> None:
+def _write(
+    book: Gradebook, chosen: str, form: o.FormatOptions, digits: int, color: o.ColorOptions
+) -> None:
     """Write the grades in the chosen format."""
-    from lstm_cli.show.rows import View
-
-    if chosen == "table":
-        from lstm_cli.commands.grade.show import print_grades
-
-        color.show(lambda console: print_grades(console, book, View(digits=digits)), output)
-        return
     from lstm_cli.base.version import __version__
-    from lstm_cli.commands.grade.show import FORMATS as WRITERS
+    from lstm_cli.commands.grade.show import FORMATS as RECORDS
+    from lstm_cli.commands.grade.show import grade_document
     from lstm_cli.commands.grade.words import count_words
     from lstm_cli.files.output import write_out
 
-    write_out(WRITERS[chosen](book, __version__, digits), output)
+    if chosen not in RECORDS:
+        o.emit(lambda style: grade_document(book, style=style, digits=digits), chosen, form, color)
+        return
+    write_out(RECORDS[chosen](book, __version__, digits), form.output)
     say(count_words(book))

@@ -1,4 +1,4 @@
-"""Output of grades as a table, CSV, JSONL and JSON.
+"""Output of grades as a document, CSV, JSONL and JSON.
 
 Names and other foreign text are sanitized for their destination: no escape sequence reaches a
 terminal, and no cell of the CSV is a formula.
@@ -10,42 +10,61 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from lstm_cli.base.foreign import csv_line, sheet_cell
 from lstm_cli.base.numbers import decimals, significant
+from lstm_cli.cell.notation import UNICODE, Style
 from lstm_cli.commands.grade.results import RESULTS, Grade, WrongNumber
 from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.commands.grade.words import count_words, explanation, mark_text, often_wrong
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.rows import View
-from lstm_cli.show.terminal import Page, new_table
+from lstm_cli.show.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Gap,
+    Grid,
+    Heading,
+    Paragraph,
+    Span,
+    Tone,
+)
 
 # A name wider than this is wrapped.
 NAME_WIDTH = 24
-BAR_WIDTH = 20
 # Minimum width of the explanation next to the marks; if narrower, marks go below it.
 LEAST_EXPLANATION = 30
 
 
-# ---- the table
+# ---- for people: a document
 
 
-def print_grades(console: Console, book: Gradebook, view: View) -> None:
-    """Print one row per answer, then a summary of the class."""
-    page = Page(console, view)
-    trace = book.sheet.trace
+def grade_document(book: Gradebook, *, style: Style = UNICODE, digits: int = 6) -> Document:
+    """Show one row per answer, then a summary of the class.
+
+    Args:
+        book: the grades.
+        style: Unicode, or another that has no signs for right and wrong.
+        digits: decimals of numbers.
+    """
+    return Document([*_blocks(book, style is UNICODE, digits)])
+
+
+def _blocks(book: Gradebook, pretty: bool, digits: int) -> Iterator[Block]:
     asked = " ".join(book.sheet.names)
-    page.print(page.text(f"{book.exercise} · asked {asked} · {count_words(book)}",
-                         page.look.heading))  # fmt: skip
-    for line in (*map("assumed: {}".format, trace.assumptions), *_remarks(book)):
-        page.print(page.text(line, page.look.note))
-    page.print()
-    page.print(_grades_table(page, book))
-    page.print(page.text(_legend(page.pretty), page.look.note))
-    _print_mistakes(page, book)
-    _print_often_wrong(page, book)
+    yield Heading(f"{book.exercise} · asked {asked} · {count_words(book)}")
+    for line in (*map("assumed: {}".format, book.sheet.trace.assumptions), *_remarks(book)):
+        yield Paragraph(line, "note")
+    right, follows, wrong, blank = "✓→✗·" if pretty else "+>x-"
+    legend = (f"{right} right  {follows} right for the answer's own earlier numbers  {wrong} wrong"
+              f"  {blank} blank  3/5 right in 3 of 5")  # fmt: skip
+    yield from (Gap(), _grades_grid(book, pretty, digits), Paragraph(legend, "note"))
+    mistakes = [(count, name, title + (f" (perhaps {possible} more)" if possible else ""))
+                for name, title, count, possible in book.summary.histogram]  # fmt: skip
+    symbols = [(count, name, units) for name, count, units in often_wrong(book)]
+    yield from _counts("mistakes made", ("mistake", "what was done"), mistakes)
+    yield from _counts("wrong in itself, by symbol", ("symbol", "units"), symbols)
 
 
 def _remarks(book: Gradebook) -> Iterator[str]:
@@ -57,86 +76,37 @@ def _remarks(book: Gradebook) -> Iterator[str]:
         yield "numbers that only follow from wrong ones do not count"
 
 
-def _legend(pretty: bool) -> str:
-    right, follows, wrong, blank = "✓→✗·" if pretty else "+>x-"
-    return (
-        f"{right} right  {follows} right for the answer's own earlier numbers  {wrong} wrong  "
-        f"{blank} blank  3/5 right in 3 of 5"
-    )
-
-
-def _grades_table(page: Page, book: Gradebook) -> Table:
+def _grades_grid(book: Gradebook, pretty: bool, digits: int) -> Grid:
+    """Return a row per answer: marks in separate columns if there is room, and the explanation."""
     names = book.sheet.names
-    rows = [[mark_text(g.symbols[name], page.pretty) for name in names] for g in book.grades]
-    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    left = page.console.width - NAME_WIDTH - 6 - sum(widths) - len(widths)
-    apart = left >= LEAST_EXPLANATION
-    table = new_table(page, (), gap=1)
-    table.add_column(page.text("name"), max_width=NAME_WIDTH, overflow="fold")
-    table.add_column("%", justify="right", no_wrap=True)
-    for name in names if apart else ():
-        table.add_column(page.text(name), no_wrap=True)
-    table.add_column("result", overflow="fold")
-    for grade, marks in zip(book.grades, rows, strict=True):
-        table.add_row(page.text(grade.name), decimals(grade.points, 0), *_cells(
-            page, book, grade, marks, apart))  # fmt: skip
-    return table
+    marks = [[mark_text(g.symbols[name], pretty) for name in names] for g in book.grades]
+    widths = [max(map(len, column)) for column in zip(names, *marks, strict=True)]
+    columns = [
+        Column("name", fold=True, widest=NAME_WIDTH), Column("%", right=True, led=True),
+        *(Column(name, only="table") for name in names),
+        Column("result", fold=True, only="table"), Column("result", fold=True, only="stack"),
+    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for grade, own in zip(book.grades, marks, strict=True):
+        tone: Tone = "state" if grade.result in ("right", "rounded") else ""
+        result = Span(explanation(grade, book.sheet, digits), tone)
+        pairs = "  ".join(map("{}:{}".format, names, own))
+        notes = [Span("; ".join(grade.notes), "note")] if grade.notes else []
+        rows.append([grade.name, decimals(grade.points, 0), *own, [result, *notes],
+                     [result, Span(pairs, "note"), *notes]])  # fmt: skip
+    narrow = NAME_WIDTH + 6 + sum(widths) + len(widths) + LEAST_EXPLANATION
+    return Grid(columns, rows, gap=1, narrow=narrow)
 
 
-def _cells(
-    page: Page, book: Gradebook, grade: Grade, marks: Sequence[str], apart: bool
-) -> Iterator[Any]:
-    """Yield the marks, in separate columns if there is room, and the explanation."""
-    style = page.look.state if grade.result in ("right", "rounded") else ""
-    text = page.text(explanation(grade, book.sheet, page.view.digits), style)
-    if apart:
-        yield from (page.text(each) for each in marks)
-    else:
-        pairs = (f"{name}:{own}" for name, own in zip(book.sheet.names, marks, strict=True))
-        text.append("\n").append_text(page.text("  ".join(pairs), page.look.note))
-    if grade.notes:
-        text.append("\n").append_text(page.text("; ".join(grade.notes), page.look.note))
-    yield text
-
-
-def _print_mistakes(page: Page, book: Gradebook) -> None:
-    rows = book.summary.histogram
-    if not rows:
-        return
-    page.print()
-    page.print(page.text("mistakes made", page.look.heading))
-    most = max(certain for _, _, certain, _ in rows)
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for justify in ("right", "left", "left"):
-        table.add_column(justify=justify, no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, title, certain, possible in rows:
-        perhaps = f" (perhaps {possible} more)" if possible else ""
-        table.add_row(str(certain), _bar(page, certain, most), page.text(name),
-                      page.text(title + perhaps))  # fmt: skip
-    page.print(table)
-
-
-def _print_often_wrong(page: Page, book: Gradebook) -> None:
-    rows = list(often_wrong(book))
-    if not rows:
-        return
-    page.print()
-    page.print(page.text("wrong in itself, by symbol", page.look.heading))
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for justify in ("right", "left", "left"):
-        table.add_column(justify=justify, no_wrap=True)
-    table.add_column(overflow="fold")
-    most = max(count for _, count, _ in rows)
-    for name, count, units in rows:
-        table.add_row(str(count), _bar(page, count, most), page.text(name), page.text(units))
-    page.print(table)
-
-
-def _bar(page: Page, count: int, most: int) -> str:
-    """Return a bar of proportional length, of at least one character."""
-    width = min(BAR_WIDTH, page.console.width // 6)
-    return ("█" if page.pretty else "#") * (-(-count * width // max(most, 1)))
+def _counts(
+    title: str, heads: tuple[str, str], rows: Sequence[tuple[int, str, str]]
+) -> Iterator[Block]:
+    """Yield how often each occurs, with bars."""
+    columns = (Column("answers", "", right=True), Column(bar=True), Column(heads[0], ""),
+               Column(heads[1], "", fold=True))  # fmt: skip
+    if rows:
+        cells = [(str(count), str(count), name, words) for count, name, words in rows]
+        yield from (Gap(), Heading(title), Grid(columns, cells))
 
 
 # ---- CSV

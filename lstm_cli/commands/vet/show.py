@@ -155,7 +155,8 @@ _SUMMARY = (
 def _summary(suite: Suite) -> tuple[Words, ...]:
     passing, orders = suite.orders
     return (
-        suite.file, str(len(suite.subjects)), f"{passing} of {orders}" if orders else "none apply",
+        suite.file.text, str(len(suite.subjects)),
+        f"{passing} of {orders}" if orders else "none apply",
         f"{suite.applicable - suite.seen} of {suite.applicable}", percent(suite.strength),
     )  # fmt: skip
 
@@ -198,11 +199,13 @@ def _orders(suite: Suite) -> str:
 
 def _blind(suite: Suite) -> Grid:
     columns = (
-        Column("kind", "", tone="note", once=True, only="table"),
-        Column("mistake that passes", "", tone="given"),
+        Column("kind", "", once=True, only="table"),
+        Column("mistake that passes", ""),
         Column("what is done", "", fold=True),
     )
-    return Grid(columns, [*_blind_rows(suite)], narrow=NARROW)
+    rows = [(Span(kind, "note"), Span(name, "given"), title)
+            for kind, name, title in _blind_rows(suite)]  # fmt: skip
+    return Grid(columns, rows, narrow=NARROW)
 
 
 def _blind_rows(suite: Suite) -> Iterator[tuple[str, str, str]]:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +250,18 @@ def test_markdown_has_the_same_equations(options: list[str]) -> None:
     assert not re.search(r"\w\[\d\] = ", "".join(blocks[::2]))
 
 
+def test_html_has_the_same_equations_and_sentences() -> None:
+    """HTML holds what Markdown holds: lines of code as they are, a heading for each gate."""
+    html = unescape(page(*RANDOM, "-f", "html", "--unit", "0"))
+    markdown = page(*RANDOM, "-f", "markdown", "--unit", "0")
+    assert equations("\n".join(re.findall(r"<pre>(.*?)</pre>", html, re.DOTALL))) == equations(
+        "\n".join(markdown.split("```")[1::2])
+    )
+    assert re.findall(r"<h3>(.*)</h3>", html) == re.findall(r"^### (.*)$", markdown, re.MULTILINE)
+    assert html.startswith("<!doctype html>")
+    assert "<h1>One LSTM step, worked out</h1>" in html
+
+
 LATEX_OPTIONS: dict[str, list[str]] = {
     "question": QUESTION, "hand": [*HAND, "--unit", "0:2", "--at", "all"], "stack": STACK,
     "wide": ["--x", "1,2", "--h", ",".join(["0.1"] * 40), "--preset", "random", "--hidden-size", "40",
@@ -287,6 +300,9 @@ def test_foreign_text_is_only_text(tmp_path: Path) -> None:
     markdown = page(*options, "-f", "markdown")
     assert "<b>" not in markdown
     assert not re.search(r"(?<!\\)\]\(", markdown)
+    html = page(*options, "-f", "html")
+    assert "<b>" not in html
+    assert "&lt;b&gt;" in html
     latex = page(*options, "-f", "latex")
     assert r"\input" not in latex
     assert "/etc/passwd" in latex
@@ -311,7 +327,7 @@ def test_colour_is_for_those_who_want_it() -> None:
 
 def test_it_goes_to_a_file(tmp_path: Path) -> None:
     """-o writes what stdout would show."""
-    for kind in ("text", "markdown", "latex", "json"):
+    for kind in ("text", "markdown", "latex", "html", "json"):
         path = tmp_path / kind
         assert page(*QUESTION, "-f", kind, "-o", path) == ""
         assert path.read_text(encoding="utf-8") == page(*QUESTION, "-f", kind)

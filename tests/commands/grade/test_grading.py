@@ -670,7 +670,7 @@ def test_options_that_cannot_be(room: Classroom) -> None:
     """Unknown symbols and formats, files that are not there, options of a run beside a sample."""
     text = table([room.header(), room.row("Ann", room.steps, decimals(4))])
     assert_refused(graded(room, text, "--ask", "q"), 2, "the cell does not compute 'q'")
-    assert_refused(graded(room, text, "-f", "html"), 2, "unknown format")
+    assert_refused(graded(room, text, "-f", "tsv"), 2, "unknown format")
     assert_refused(call("grade", room.path, room.path.parent / "no.csv"), 3, "cannot read")
     assert_refused(call("grade", room.path, room.path.parent), 3, "directory")
     assert_refused(call("grade", room.path, _file(room), "--seed", "1"), 2, "--seed has no effect")

@@ -1,7 +1,8 @@
-"""Vectors as text: numbers below their indices, a bar between concatenated parts."""
+"""Worked arithmetic as lines of a width: equations, vectors with their places."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,11 +10,16 @@ from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.notation import LATEX, Style
+from lstm_cli.show.arithmetic import Working
 from lstm_cli.show.hand import Hand
 from lstm_cli.show.worked import JoinedVector, called
 
 # How many numbers of a part are shown; those that matter appear in the sums.
 MOST_DRAWN = 16
+# Where a long right side may go on in the next line: before a sign, behind a comma; in a narrow
+# terminal also before a factor.
+_BREAKS = re.compile(r"(?<=\S)(?= [+−/-] )|(?<=,)(?= )")
+_FACTORS = re.compile(r"(?=·\(| \* \()")
 
 
 def vector_title(vector: JoinedVector, style: Style) -> str:
@@ -95,3 +101,42 @@ def _block(columns: Sequence[VectorEntry]) -> list[str]:
 def _centred(text: str, width: int) -> str:
     left = (width - cell_len(text)) // 2
     return " " * left + text + " " * (width - cell_len(text) - left)
+
+
+def equation_lines(work: Working, width: int) -> list[str]:
+    """Return `name = formula = … = number` in one line, or with the formula in a line of its own.
+
+    Every further line starts under the first =, and holds as many stages as fit.
+    """
+    whole = " = ".join((work.shown, *work.stages))
+    if cell_len(whole) <= width:
+        return [whole]
+    indent = " " * (cell_len(work.shown) + 1)
+    formula, *others = work.stages
+    lines = _broken(f"{work.shown} = {formula}", width, indent + "  ")
+    alone = True  # the formula, and what takes several lines, but for the result behind it
+    for stage in others:
+        fits = cell_len(lines[-1]) + cell_len(stage) + 3 <= width
+        if fits and (not alone or (stage == others[-1] and len(others) > 1)):
+            lines[-1] += f" = {stage}"
+            continue
+        more = _broken(f"{indent}= {stage}", width, indent + "  ")
+        alone = len(more) > 1
+        lines += more
+    return lines
+
+
+def _broken(line: str, width: int, indent: str) -> list[str]:
+    """Return a line as several where it is too long, broken before signs and behind commas."""
+    if cell_len(line) <= width:
+        return [line]
+    pieces = _BREAKS.split(line)
+    if max(map(cell_len, pieces)) + len(indent) > width:
+        pieces = [part for piece in pieces for part in _FACTORS.split(piece)]
+    lines = [""]
+    for piece in pieces:
+        if lines[-1].strip() and cell_len(lines[-1]) + cell_len(piece) > width:
+            lines.append(indent + piece.lstrip())
+        else:
+            lines[-1] += piece
+    return lines
