@@ -499,7 +499,7 @@ def test_a_packed_file_that_is_cut_keeps_what_came_before(name: str, tmp_path: P
 def test_a_bomb_is_one_bad_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A packed line without end is never held: it is one record, and the next line is read."""
     monkeypatch.setattr("lstm_cli.samples.chunks.MAX_LINE_BYTES", 10_000)
-    monkeypatch.setattr("lstm_cli.samples.files.MAX_TEXT_BYTES", 10_000)
+    monkeypatch.setattr("lstm_cli.files.safe.MAX_TEXT_BYTES", 10_000)
     good = b'{"x": [1]}'
     data = gzip.compress(good + b"\n" + b"0" * 10**7 + b"\n" + good)
     (tmp_path / "a.jsonl.gz").write_bytes(data)
