@@ -184,8 +184,8 @@ class _Files:
         """Write the parts, the sheet last.
 
         Raises:
-            UsageError: two parts go to one file, a suffix means another format, or the run cannot be
-                kept as a sample.
+            UsageError: two parts go to one file, a suffix means another format, or the run cannot
+                be kept as a sample.
             OutputError: a file cannot be written; before any is, one that is also read.
         """
         from lstm_cli.commands.exercise import show as render
