@@ -100,7 +100,7 @@ def sources() -> Iterator[tuple[str, str]]:
 
 # Words that stand for a name after an option; any other word goes on with the sentence.
 NAMES = {"numpy", "numba", "keras", "pytorch", "projection", "peephole", "last", "all", "light",
-         "strips", "plain", "jsonl",
+         "strips", "plain", "jsonl", "csv",
          "svg", "{}"}  # fmt: skip
 
 

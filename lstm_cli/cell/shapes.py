@@ -117,9 +117,10 @@ def infer_shapes(equations: Iterable[Equation]) -> dict[str, Shape]:
     for equation in equations:
         size = inference.size_of(equation.expression)
         if size is None:
+            number = write(equation.expression)
             raise CellError(
                 f"{equation.symbol} is a plain number, not a vector",
-                hint=f"give it a size: {equation.symbol} = 1 + 0 * c_prev",
+                hint=f"give it a size: {equation.symbol} = {number} + 0 * c_prev",
             )
         state = {"h": ("P",), "c": ("H",)}.get(equation.symbol)
         inference.unify(size, state, equation.expression)

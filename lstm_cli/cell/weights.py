@@ -218,10 +218,14 @@ class Model:
                 is no such direction.
         """
         there = self.layers[0].directions
-        if len(self.layers) > 1 or direction not in there:
+        if direction not in there:
             raise InputError(
-                f"cannot take the {direction} direction alone: {len(self.layers)} layers, "
-                f"{' and '.join(there)}",
+                f"there is no {direction} direction, only {' and '.join(there)}",
+                where=self.source, hint=f"--direction {next(iter(there))}, or leave it out",
+            )  # fmt: skip
+        if len(self.layers) > 1:
+            raise InputError(
+                f"cannot take the {direction} direction alone: there are {len(self.layers)} layers",
                 where=self.source,
                 hint="the layer above reads both directions; only a single layer can be split",
             )

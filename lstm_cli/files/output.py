@@ -111,6 +111,22 @@ def _by_suffix(
     return name
 
 
+def format_beside(option: str, target: str, known: Sequence[str], default: str) -> str:
+    """Choose the format of a file beside the answer: what its suffix means, else the default.
+
+    Raises:
+        UsageError: the suffix means a format that the option does not write.
+    """
+    suffix = _suffix(target)
+    fits = [each for each in SUFFIXES.get(suffix, (default,)) if each in known]
+    if not fits:
+        raise UsageError(
+            f"'{suffix}' means {SUFFIXES[suffix][0]}, but {option} writes {', '.join(known)}",
+            where=f"{option} {safe(target)}", hint=f"a name that ends in {_suffixes(known)}",
+        )  # fmt: skip
+    return fits[0]
+
+
 def _suffixes(formats: Sequence[str]) -> str:
     """List the suffixes for some formats in words."""
     first = {forms: suffix for suffix, forms in reversed(SUFFIXES.items()) if {*forms} & {*formats}}

@@ -159,6 +159,18 @@ def test_sizes_that_cannot_agree_are_refused(table: str) -> None:
         _ = Cell("own", "", parse_table(table)).shapes
 
 
+@pytest.mark.parametrize("number", ["0", "0.5", "1 + 2"])
+def test_a_plain_number_becomes_a_row_as_the_hint_says(number: str) -> None:
+    """The row that is proposed has the number's own value, and is taken."""
+    from lstm_cli.cell.cells import Cell
+
+    with pytest.raises(CellError) as caught:
+        _ = Cell("own", "", parse_table(f"c = {number}\nh = tanh(c)")).shapes
+    row = caught.value.hint.removeprefix("give it a size: ")
+    assert row == f"c = {number} + 0 * c_prev"
+    assert Cell("own", "", parse_table(f"{row}\nh = tanh(c)")).shapes["c"] == (("H",),)
+
+
 OWN = """
 name = "no-output-gate"
 title = "shows all of its memory"

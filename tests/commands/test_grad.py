@@ -84,7 +84,7 @@ def test_the_check_is_printed_and_decides_the_exit(monkeypatch: pytest.MonkeyPat
     ("arguments", "code", "words"),
     [
         ([], 2, "--x is missing"),
-        (["--x", "1,2", "--dh", "1,2,3"], 3, "dh has shape (3,)"),
+        (["--x", "1,2", "--dh", "1,2,3"], 3, "--dh has shape (3,)"),
         (["--x", "1,2", "--dh", "1,2;3,4"], 2, "--dh has 2 rows"),
         (["--x", "1,2", "--d-output", "1,2;3,4"], 2, "the run has 1 steps"),
         (["--x", "-", "--dh", "-"], 2, "both read stdin"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import UsageError, safe, suggest
@@ -184,11 +184,12 @@ class _Files:
         """Write the parts, the sheet last.
 
         Raises:
-            UsageError: two parts go to the same file, or the run cannot be saved as a sample.
+            UsageError: two parts go to the same file, a suffix means another format, or the run
+                cannot be saved as a sample.
             OutputError: a file cannot be written, or is also an input (checked before writing any).
         """
         from lstm_cli.commands.exercise import show as render
-        from lstm_cli.files.output import write_out
+        from lstm_cli.files.output import format_beside, write_out
 
         for flag, name in (("--template", self.template), ("--save", self.sample)):
             if name == "-":
@@ -198,12 +199,15 @@ class _Files:
         apart = "" if self.key == "-" else self.key
         check_targets({"-o": self.sheet, "--key": apart, "--template": self.template,
                        "--save": self.sample})  # fmt: skip
+        format_beside("--save", self.sample, ("json",), "json")
+        format_beside("--template", self.template, ("csv",), "csv")
+        kind = format_beside("--key", apart, FORMATS, task.kind)
         if self.sample:
             write_out([_sample_text(trace, cell, self.sample)], self.sample)
         if self.template:
             write_out(render.template(trace, task.ask), self.template)
         if self.key not in ("", "-"):
-            write_out(render.key(trace, task), self.key)
+            write_out(render.key(trace, replace(task, kind=kind)), self.key)
         behind = self.show_key or self.key == "-"
         write_out(render.sheet(trace, task, with_key=behind), self.sheet)
 

@@ -67,7 +67,7 @@ def rounded(trace: Trace, decimals: int) -> Trace:
         )
         for layer in trace.model.layers
     )
-    note = f"weights and vectors are rounded to {decimals} decimals"
+    note = f"weights and vectors are rounded to {decimals} decimal{'s' * (decimals != 1)}"
     model = Model(layers, trace.model.source, trace.model.convention,
                   (*trace.model.assumptions, note))  # fmt: skip
     document = RunDocument.of(trace)

@@ -201,9 +201,10 @@ def _weight(name: str, given: Any, like: Array) -> Array:
         return np.array(np.broadcast_to(value, like.shape))
     except ValueError:
         what = {"dh": "the final h", "dc": "the final c", "d_output": "the output"}[name]
+        option = f"--{name.replace('_', '-')}"
         raise ShapeError(
-            f"{name} has shape {value.shape}, {what} has {like.shape}",
-            where=name,
+            f"{option} has shape {value.shape}, {what} has {like.shape}",
+            where=option,
             hint="one number per unit of the last layer, directions side by side",
         ) from None
 

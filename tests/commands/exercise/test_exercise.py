@@ -349,6 +349,26 @@ def test_the_key_is_a_file_or_a_page(tmp_path: Path, kind: str) -> None:
     assert behind.split(page)[1].strip() in key
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "what"),
+    [("--save", "ex.csv", "csv"), ("--template", "a.JSON", "json"), ("--key", "k.pdf", "pdf")],
+)
+def test_a_suffix_of_another_format_is_refused(
+    tmp_path: Path, option: str, name: str, what: str
+) -> None:
+    """No sample is written under .csv, no template under .json; and no other file before."""
+    answer = call("exercise", "--seed", 7, option, tmp_path / name, "-o", tmp_path / "sheet.txt")
+    assert_refused(answer, 2, f"means {what}, but {option} writes")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_is_in_the_format_of_its_suffix(tmp_path: Path) -> None:
+    """A key of its own is HTML under .html, whatever the sheet is; else it is as the sheet."""
+    for name, start in (("k.html", "<!doctype html>"), ("k.tex", "\\documentclass"), ("k", "# ")):
+        call("exercise", "--seed", 7, "--key", tmp_path / name, "-f", "markdown")
+        assert (tmp_path / name).read_text().startswith(start)
+
+
 def test_the_saved_exercise_is_the_one_on_the_sheet(tmp_path: Path) -> None:
     """`run` on the saved sample's numbers gives the key."""
     path = tmp_path / "exercise.json"
