@@ -390,7 +390,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "template on stdout": (["--template", "-"], 2, "--template needs a file"),
     "one file for two": (["--key", "a", "--save", "a"], 2, "name the same file"),
     "no such folder": (["--key", "/no/such/key"], 5, "cannot write"),
-    "too many steps": (["--steps", "1000000000"], 2, "too many for paper"),
+    "too many steps": (["--steps", "1000000000"], 2, "too many for a sheet"),
     "too large": (["--hidden-size", "100000"], 3, "GiB"),
 }  # fmt: skip
 

@@ -778,8 +778,9 @@ def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch)
     long = LongRun(model, np.broadcast_to([0.5, -1.0], (*shape, 2)), engine="table")
     tracemalloc.start()
     try:
-        for _ in pieces(long, View(), chosen, "0", RunProgress(), None):
-            gc.collect()  # what waits for it is not held
+        for number, _ in enumerate(pieces(long, View(), chosen, "0", RunProgress(), None)):
+            if number % 16 == 0:
+                gc.collect()  # what waits for it is not held
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
