@@ -14,14 +14,12 @@ from lstm_cli.base.errors import UsageError, caret
 from lstm_cli.base.records import value_record
 
 DIRECTIONS = ("forward", "backward")
-_PART = re.compile(
-    r"""(?: layer(?P<layer>[0-9]{1,6})
+# Patterns are compiled at their first use, by `re` itself: a start should not pay for them.
+_PART = r"""(?x)(?: layer(?P<layer>[0-9]{1,6})
           | (?P<direction>forward|backward)
           | (?P<symbol>[^\W\d]\w*(?:\([^()]*\))?)
-        ) (?= [.\[@] | $ )""",
-    re.VERBOSE,
-)
-_UNITS, _TIMES = re.compile(r"\[([^\[\]]*)\]"), re.compile(r"@([\w:, -]+)")
+        ) (?= [.\[@] | $ )"""
+_UNITS, _TIMES = r"\[([^\[\]]*)\]", r"@([\w:, -]+)"
 EXAMPLE = "layer1.backward.f[3]@7"
 
 
@@ -106,14 +104,14 @@ def parse_address(text: str, where: str) -> Address:
     found: dict[str, str] = {}
     position, order = 0, ("layer", "direction", "symbol")
     allowed: tuple[str, ...] = order
-    while (part := _PART.match(text, position)) and part.lastgroup in allowed:
+    while (part := re.compile(_PART).match(text, position)) and part.lastgroup in allowed:
         found[part.lastgroup] = part[part.lastgroup]
         allowed = order[order.index(part.lastgroup) + 1 :]
         position = part.end() + (text[part.end() : part.end() + 1] == "." and bool(allowed))
         if text[position - 1 : position] != ".":
             break
     for name, pattern in (("units", _UNITS), ("times", _TIMES)):
-        if match := pattern.match(text, position):
+        if match := re.compile(pattern).match(text, position):
             found[name], position = match[1].strip(), match.end()
     if position < len(text) or not text or text.endswith(".") or "" in found.values():
         raise UsageError(

@@ -44,13 +44,15 @@ _UNSAFE_SET = (
     "\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\ud800-\udfff\U000e0000-\U000e007f"
 )
-_UNSAFE = re.compile(f"[\x00-\x1f{_UNSAFE_SET}]")
-_UNSAFE_BUT_LAYOUT = re.compile(f"[\x00-\x08\x0b\x0d-\x1f{_UNSAFE_SET}]")
+# Patterns are compiled at their first use, by `re` itself: a start should not pay for them.
+_UNSAFE = f"[\x00-\x1f{_UNSAFE_SET}]"
+_UNSAFE_BUT_LAYOUT = f"[\x00-\x08\x0b\x0d-\x1f{_UNSAFE_SET}]"
 
 
 def safe(text: object) -> str:
     """Replace every character of foreign text that could control a terminal by a visible escape."""
-    return _UNSAFE.sub(_escape, raw(text))
+    shown = raw(text)
+    return shown if shown.isprintable() else re.sub(_UNSAFE, _escape, shown)
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -62,7 +64,7 @@ def _escape(match: re.Match[str]) -> str:
 
 def tame(text: str) -> str:
     """Escape unsafe characters in lines of output; newlines, tabs and page breaks are kept."""
-    return _UNSAFE_BUT_LAYOUT.sub(_escape, text)
+    return re.sub(_UNSAFE_BUT_LAYOUT, _escape, text)
 
 
 def say(*lines: str) -> None:
@@ -92,13 +94,13 @@ def shell_word(text: object, *, file: bool = False) -> str:
     word = raw(text)
     if file and word.startswith("-") and word != "-":
         word = f"./{word}"
-    if not _UNSAFE.search(word):
+    if not re.search(_UNSAFE, word):
         return shlex.quote(word)
     return "$'" + "".join(map(_in_octal, word)) + "'"
 
 
 def _in_octal(letter: str) -> str:
-    if letter not in "\\'" and not _UNSAFE.match(letter):
+    if letter not in "\\'" and not re.match(_UNSAFE, letter):
         return letter
     # Python represents a byte that is not UTF-8 in a file name by one of these.
     byte = "\udc80" <= letter <= "\udcff"
@@ -109,12 +111,12 @@ def _in_octal(letter: str) -> str:
 # ---- Markdown
 
 # Characters with a meaning in Markdown, or in HTML inside it.
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&$#!])")
+_MARKDOWN = r"([\\`*_\[\]<>|~&$#!])"
 
 
 def markdown(text: object) -> str:
     """Escape foreign text for a Markdown sentence or table cell."""
-    return _MARKDOWN.sub(r"\\\1", safe(text))
+    return re.sub(_MARKDOWN, r"\\\1", safe(text))
 
 
 def markdown_code(text: object) -> str:
@@ -127,9 +129,9 @@ def markdown_code(text: object) -> str:
 
 # ---- CSV and TSV
 
-_NUMBER = re.compile(r"[+-]?[0-9]{1,17}(?:[.,][0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
+_NUMBER = r"[+-]?[0-9]{1,17}(?:[.,][0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?"
 # Where a spreadsheet may see the start of a cell: also after a separator other than ours.
-_CELL_START = re.compile(r"(^|[,;|])(\s*)(?=(\S))")
+_CELL_START = r"(^|[,;|])(\s*)(?=(\S))"
 
 
 def sheet_cell(text: object) -> str:
@@ -140,7 +142,7 @@ def sheet_cell(text: object) -> str:
     and no newline, so it is ready for TSV; `csv_line` quotes it for CSV.
     """
     shown = safe(text)
-    return shown if _NUMBER.fullmatch(shown) else _CELL_START.sub(_as_text, shown)
+    return shown if re.fullmatch(_NUMBER, shown) else re.sub(_CELL_START, _as_text, shown)
 
 
 def _as_text(match: re.Match[str]) -> str:

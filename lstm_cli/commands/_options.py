@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from lstm_cli.base.address import EXAMPLE, Address, parse_addresses
 from lstm_cli.base.errors import UsageError
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.commands._declared import differing, option, options
@@ -16,6 +16,7 @@ from lstm_cli.commands._declared import differing, option, options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lstm_cli.base.address import Address
     from lstm_cli.cell.cells import Cell, Settings
     from lstm_cli.cell.weights import Model
     from lstm_cli.samples.settings import SampleSettings
@@ -291,7 +292,7 @@ class ChoiceOptions:
     )
     only: str = option(
         "--only", default="", metavar="SYMBOLS",
-        help=f"Only these rows: z_f,f,c; or an address: {EXAMPLE}.",
+        help="Only these rows: z_f,f,c; or an address: layer1.backward.f[3]@7.",
     )  # fmt: skip
 
     def selection(self) -> tuple[Address, tuple[str, ...]]:
@@ -306,6 +307,8 @@ class ChoiceOptions:
                 hint=f"--lstm {shell_word(self.layer)} loads the LSTM of that name; --layer 0 "
                 "shows one layer of a stack",
             )  # fmt: skip
+        from lstm_cli.base.address import Address, parse_addresses
+
         own = Address(
             int(self.layer) if self.layer else None, self.direction.value if self.direction else "",
             units=self.unit, times=self.at,
@@ -350,12 +353,13 @@ class ViewOptions:
         """The view, not yet checked against a run; `target` is where the output goes."""
         from lstm_cli.show.rows import View
 
+        own = View(self.notation.notation.value, self.digits.number(),
+                   target="" if target == "-" else target)  # fmt: skip
+        if self.choice == ChoiceOptions():
+            return own
         place, symbols = self.choice.selection()
-        return View(
-            self.notation.notation.value, self.digits.number(), place.units, place.times,
-            target="" if target == "-" else target, layer=place.layer,
-            direction=place.direction, symbols=symbols,
-        )  # fmt: skip
+        return replace(own, units=place.units, at=place.times, layer=place.layer,
+                       direction=place.direction, symbols=symbols)  # fmt: skip
 
 
 @options("Output")

@@ -12,12 +12,10 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Se
 from functools import cached_property
 from os import PathLike
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_cli.base import html as html_text
-from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import (
     ArgumentError,
@@ -28,13 +26,17 @@ from lstm_cli.base.errors import (
     kind_of,
     safe,
 )
-from lstm_cli.base.foreign import Html
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
 from lstm_cli.engine.choice import choose_engine, run_fast
+
+# A start should not pay for notebooks and addresses.
+if TYPE_CHECKING:
+    from lstm_cli.base.address import Address
+    from lstm_cli.base.foreign import Html
 
 STATES = ("h", "c")
 INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
@@ -156,6 +158,8 @@ class Trace(_BySymbol):
         if symbol in layers[0].values:
             return np.concatenate([each.values[symbol] for each in layers], axis=-1)
         try:
+            from lstm_cli.base.address import parse_address  # where an address is used
+
             return self._at(parse_address(symbol, "trace"))
         except UsageError as error:
             raise KeyError(f"{symbol}: {error.what}") from None
@@ -167,6 +171,8 @@ class Trace(_BySymbol):
             KeyError: no such layer, direction or symbol.
             UsageError: no such unit or time.
         """
+        from lstm_cli.base.address import choose
+
         level = self.layers[-1].layer if address.layer is None else address.layer
         symbol = "h" if address.symbol in ("", "output") else address.symbol
         parts = [each.values[symbol] for each in self.layers
@@ -229,6 +235,8 @@ class Trace(_BySymbol):
     def _repr_html_(self) -> str:
         """HTML for a notebook: a summary of the run, and the first and last steps as tables."""
         shown = self.layers[:SHOWN_RUNS]
+        from lstm_cli.base import html as html_text
+
         parts = [html_text.element("b", _facts(self))]
         parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
         for each in shown:
@@ -271,6 +279,8 @@ def _facts(trace: Trace) -> str:
 
 def _layer_html(each: LayerTrace) -> Iterator[Html]:
     """Yield the first and last steps of a layer as tables of equations and values."""
+    from lstm_cli.base import html as html_text
+
     written = [(row, *write_equation(row, UNICODE)) for row in each.cell.equations]
     times = [t for t in range(1, each.steps + 1) if t <= 2 or t > each.steps - 2]
     for t in times:

@@ -215,7 +215,7 @@ def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
 # ---- to which place
 
 # Name of an open file: it is written at its current position, never replaced.
-_OPEN_FILE = re.compile(r"/dev/std(out|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})")
+_OPEN_FILE = r"/dev/std(out|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})"
 
 
 def check_targets(targets: Mapping[str, str]) -> None:
@@ -253,7 +253,7 @@ def _place(name: str) -> object:
 
 def _checked(name: str) -> tuple[Path | int | None, str]:
     """Return the path or open file behind a target's name, and its name in messages."""
-    match = _OPEN_FILE.fullmatch(name)
+    match = re.fullmatch(_OPEN_FILE, name)
     if name == "-":
         with contextlib.suppress(AttributeError, OSError, ValueError):  # not of the system
             return sys.stdout.fileno(), "stdout"
@@ -363,7 +363,7 @@ def is_device(path: Path) -> bool:
     """
     # The link itself is not resolved by name: /dev/stdout leads to "pipe:[1234]".
     try:
-        return bool(_OPEN_FILE.fullmatch(str(path))) or (path.exists() and not path.is_file())
+        return bool(re.fullmatch(_OPEN_FILE, str(path))) or (path.exists() and not path.is_file())
     except OSError as error:
         raise _cannot_write(safe(path), error) from None
 

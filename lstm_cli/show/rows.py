@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from lstm_cli.base.address import Address, choose, parse_addresses
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.base.foreign import Foreign
-from lstm_cli.base.numbers import decimals
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import (
@@ -38,16 +36,18 @@ MANY_STEPS = 4
 RowKind = Literal["given", "pre_activation", "state", "gate"]
 
 
-class Placed(Protocol):
-    """What belongs to one layer and direction of a run."""
+if TYPE_CHECKING:
+    from typing import Protocol, TypeVar
 
-    @property
-    def layer(self) -> int: ...  # noqa: D102
-    @property
-    def direction(self) -> str: ...  # noqa: D102
+    class Placed(Protocol):
+        """What belongs to one layer and direction of a run."""
 
+        @property
+        def layer(self) -> int: ...  # noqa: D102
+        @property
+        def direction(self) -> str: ...  # noqa: D102
 
-Each = TypeVar("Each", bound=Placed)
+    Each = TypeVar("Each", bound=Placed)
 
 
 @record
@@ -222,6 +222,8 @@ def view_from(
     Raises:
         UsageError: not an address, or a part given twice.
     """
+    from lstm_cli.base.address import Address, parse_addresses
+
     own = Address(layer, direction, units=_choice_text(unit), times=_choice_text(at))
     text = only if isinstance(only, str) else ",".join(only)
     place, symbols = parse_addresses(text, "--only")
@@ -243,6 +245,8 @@ def chosen_units(view: View, size: int) -> list[int]:
     """Return the units of a vector of `size` that `--unit` selects."""
     if not view.units:
         return list(range(size))
+    from lstm_cli.base.address import choose  # where a choice is made
+
     units = choose(view.units, view.widest or size, "--unit")
     return [unit for unit in units if unit < size]
 
@@ -276,6 +280,8 @@ def value_lines(rows: Sequence[Row], view: View) -> tuple[Sequence[int], list[Va
 def _numbers(row: Row, values: Array, units: Sequence[int], view: View) -> list[str]:
     """Return the numbers of some units as text, "" for those that are not there or not chosen."""
     there = set(range(len(values)) if row.is_whole else chosen_units(view, len(values)))
+    from lstm_cli.base.numbers import decimals  # JSON needs none
+
     return [decimals(values[unit], view.digits) if unit in there else "" for unit in units]
 
 
@@ -376,7 +382,11 @@ def check_symbols(
 def chosen_steps(view: View, trace: Trace) -> set[int]:
     """Return the steps that `--at` selects; all if it is not given."""
     every = set(range(1, trace.steps + 1))
-    return set(choose(view.at, trace.steps, "--at", first=1)) if view.at else every
+    if not view.at:
+        return every
+    from lstm_cli.base.address import choose
+
+    return set(choose(view.at, trace.steps, "--at", first=1))
 
 
 def shown_of(layers: Iterable[Each], view: View) -> list[Each]:

@@ -779,7 +779,7 @@ def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch)
     tracemalloc.start()
     try:
         for number, _ in enumerate(pieces(long, View(), chosen, "0", RunProgress(), None)):
-            if number % 16 == 0:
+            if number % 4 == 0:
                 gc.collect()  # what waits for it is not held
         return tracemalloc.get_traced_memory()[1]
     finally:
