@@ -60,7 +60,6 @@ def test_the_page_of_an_odd_cell(opened: Open, text: str, tmp_path: Path) -> Non
     assert_page(opened, model_of(text, tmp_path))
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("seed", range(300, 340))
 def test_the_page_of_a_random_table(opened: Open, seed: int, tmp_path: Path) -> None:
     """Whatever its rows are, a table that computes has a page that works."""
