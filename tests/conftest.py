@@ -61,6 +61,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 _LOADED = "a forced engine is loaded where the table alone would do"
 _NAMED = "a printed run names its engine, and the texts on file are the table's"
+_EDITED = "an edit is recomputed by the table, and compared with the run to the bit"
 # What `pytest --engine numpy` passes over: what compares bits or texts with the table's own.
 BITS = {
     "test_engine.py::test_a_sequence_is_the_fold_of_its_steps":
@@ -71,6 +72,10 @@ BITS = {
     "test_cli.py::test_output_is_as_on_file": _NAMED,
     "test_cli.py::test_numbers_in_data_formats_read_back": "the numbers are the table's own",
     "test_explain.py::test_the_page_as_it_stands": _NAMED,
+    "test_edits.py": _EDITED,
+    "test_explore.py::test_screens[edited]": _EDITED,
+    "test_explore.py::test_screens[differences]": _EDITED,
+    "test_explore.py::test_what_is_printed_runs_again": _EDITED,
     "test_startup.py::test_a_step_as_data": _LOADED,
     "test_startup.py::test_a_table_needs_rich": _LOADED,
     "test_startup.py::test_frozen_classes_of_a_step": _LOADED,
@@ -83,8 +88,6 @@ COMPILES = {
     "test_mutation.py": _TABLES,
     "test_working.py::test_any_expression_is_worked_out": _TABLES,
     "test_explore.py::test_screens[cell-state]": _DIGITS,
-    "test_explore.py::test_screens[edited]": _DIGITS,
-    "test_explore.py::test_screens[differences]": _DIGITS,
 }
 
 

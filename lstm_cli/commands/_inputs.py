@@ -90,11 +90,12 @@ class RunOptions:
     cell: o.CellOptions = o.CellOptions()
     numbers: o.NumberOptions = o.NumberOptions()
 
-    def trace(self, chosen: str = "table") -> Trace:
+    def trace(self, chosen: str = "table", engine: str = "auto") -> Trace:
         """Read the vectors and weights, and run.
 
         Args:
             chosen: the output format; only json, jsonl and npz can hold many samples.
+            engine: as `engine.run` takes it.
 
         Raises:
             UsageError: no x, an option without effect, or two that contradict each other.
@@ -103,7 +104,7 @@ class RunOptions:
         from lstm_cli.engine.run import run as run_model
 
         model, x, h, c = self.given(chosen)
-        return run_model(model, x, h, c, dtype=self.numbers.dtype.value)
+        return run_model(model, x, h, c, dtype=self.numbers.dtype.value, engine=engine)
 
     def given(self, chosen: str = "table") -> Given:
         """Read the model and inputs without running; as `trace`, but without the engine's errors.
