@@ -232,7 +232,7 @@ def test_exports_of_pytorch(tmp_path: Path, exporter: str, layers: int, both: bo
     live = session(path).run(["y"], {"x": x, "h0": case.h0, "c0": case.c0})[0].transpose(1, 0, 2)
     sequence: Array = case.x
     for level in range(layers):
-        ours = read_weights(path, layer=str(level))
+        ours = read_weights(path, lstm=str(level))
         part = slice(level * ways, (level + 1) * ways)
         trace = run(ours, sequence, case.h0[part], case.c0[part])
         sequence = trace.output
