@@ -26,8 +26,8 @@ from lstm_cli.show.rows import Row, RowKind, View, value_lines
 if TYPE_CHECKING:
     from lstm_cli.show.sheets import Writer
 
-Tone = RowKind | Literal["", "heading", "note", "aside", "equation", "result", "pre_activation",
-                         "gate", "good", "fair", "bad", "strong"]  # fmt: skip
+Tone = RowKind | Literal["", "heading", "note", "aside", "equation", "sum", "symbol", "result",
+                         "good", "fair", "bad", "strong"]  # fmt: skip
 
 
 class Span(NamedTuple):

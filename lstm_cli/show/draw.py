@@ -48,8 +48,8 @@ from lstm_cli.show.terminal import ASCII, MANY_UNITS, Page, aligned, fits, new_t
 
 # Tones that are not kinds of rows.
 _STYLES = {"good": "bold green", "fair": "bold yellow", "bad": "bold red", "strong": "bold",
-           "aside": "italic", "result": "bold cyan", "pre_activation": "dim cyan",
-           "gate": "cyan"}  # fmt: skip
+           "aside": "italic", "result": "bold cyan", "sum": "dim cyan",
+           "symbol": "cyan"}  # fmt: skip
 
 
 # Most terminal columns of a bar.

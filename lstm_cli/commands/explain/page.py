@@ -129,8 +129,8 @@ def _group(group: WorkedGroup, view: View, style: Style) -> Iterator[Block]:
 def _toned(work: Working, width: int) -> Iterator[Words]:
     """Yield the lines of an equation, its name as the table has it and its result apart."""
     lines = equation_lines(work, width)
-    tone: Tone = "state" if work.symbol in ("c", "h") else "gate"
-    tone = "pre_activation" if work.symbol.startswith("z_") else tone
+    tone: Tone = "state" if work.symbol in ("c", "h") else "symbol"
+    tone = "sum" if work.symbol.startswith("z_") else tone
     for place, line in enumerate(lines):
         start = 0 if place else len(work.shown)
         end = len(line) - (len(work.stages[-1]) if place == len(lines) - 1 else 0)

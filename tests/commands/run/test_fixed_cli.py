@@ -237,3 +237,12 @@ def test_a_hostile_cell_stays_tame(tmp_path: Path) -> None:
         answer = call("--x", "1,2", "--cell", path, "--fixed", "Q5.10", "-f", form)
         assert answer.code == 0, answer.err
         assert_tame(answer)
+
+
+def test_rows_have_the_colours_of_a_run() -> None:
+    """Sums are dim and gates plain in the table of `--fixed`, as in that of a run."""
+    given = ("--x", "1,2", "--h", "0.5,-0.25", "--c", "0.25,1", "--color", "always", "-f", "table")
+    lines = call(*given, "--fixed", "Q3.12", env={"COLUMNS": "100"}).out.splitlines()
+    assert any(line.startswith("\x1b[2mz_f") for line in lines)
+    assert any(line.startswith("f  ") for line in lines)
+    assert any(line.startswith("\x1b[1;32mh ") for line in lines)
