@@ -37,7 +37,7 @@ from lstm_cli.cell.equations import (
     parse,
     substitute,
 )
-from lstm_cli.cell.notation import is_parameter, write
+from lstm_cli.cell.notation import INPUT_LABELS, is_parameter, write
 
 PREFIX = "d_"
 # Names that a backward row may use besides the values of the forward step, with their labels.
@@ -46,7 +46,6 @@ GIVEN: Mapping[str, str] = {
     "d_h_next": "h, from the next step",
     "d_c_next": "c, from the next step",
 }
-_INPUTS = {"x": "input", "h_prev": "previous hidden state", "c_prev": "previous cell state"}
 _PARAMETERS = {"b": "bias", "p": "peephole"}
 
 # The gradient of each argument (a, b) in terms of the gradient d of the result y.
@@ -123,7 +122,7 @@ class _Backprop:
                 self.propagate(row.expression, Name(rows[-1].symbol), Name(row.symbol))
             rows += self._part_rows(row)
         rows += [self._row(p, _PARAMETERS.get(p[0], "weights")) for p in self.cell.parameters]
-        return (*rows, *(self._row(name, label) for name, label in _INPUTS.items()))
+        return (*rows, *(self._row(name, label) for name, label in INPUT_LABELS.items()))
 
     def _row(self, name: str, label: str) -> Equation:
         grads = self.grads[name]

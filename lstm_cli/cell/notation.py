@@ -26,6 +26,13 @@ from lstm_cli.cell.equations import (
 
 Notation = Literal["joined", "split"]
 
+# What the inputs of a step are called; a row brings its own label.
+INPUT_LABELS = {
+    "x": "input",
+    "h_prev": "previous hidden state",
+    "c_prev": "previous cell state",
+}
+
 # Parameter names: a matrix starts with a capital (W_f, U_f, W_hr), a vector with b or p.
 _PARAMETER = re.compile(r"[A-Z]\w*|[bp]_\w+")
 

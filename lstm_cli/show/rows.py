@@ -14,6 +14,7 @@ from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.notation import INPUT_LABELS as INPUT_LABELS  # writers ask for it here
 from lstm_cli.cell.notation import (
     LATEX,
     PLAIN,
@@ -24,12 +25,6 @@ from lstm_cli.cell.notation import (
     write_equation,
 )
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
-
-INPUT_LABELS = {
-    "x": "input",
-    "h_prev": "previous hidden state",
-    "c_prev": "previous cell state",
-}
 
 # More steps than this are shown over time on a terminal, and the last one whole.
 MANY_STEPS = 4

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_cli.base.address import DIRECTIONS, Address, choose, parse_address
+from lstm_cli.base.address import DIRECTIONS, EXAMPLE, Address, choose, parse_address
 from lstm_cli.base.errors import UsageError
+from lstm_cli.commands._options import ChoiceOptions
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,9 @@ def test_advice_on_a_choice_lies_inside_the_range() -> None:
     with pytest.raises(UsageError) as refused:
         choose("5", 3, "--at", first=1)
     assert refused.value.lines.hint.startswith("--at 3,")
+
+
+def test_help_shows_the_example_of_an_address() -> None:
+    """The help of --only, written out so that a start needs no addresses, has the one example."""
+    declared: object = vars(ChoiceOptions)["__options__"]["only"].settings["help"]
+    assert EXAMPLE in str(declared)
