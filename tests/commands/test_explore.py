@@ -25,12 +25,16 @@ from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.commands.explore import cursor as go
 from lstm_cli.commands.explore import drawing
 from lstm_cli.commands.explore.cursor import Cursor
-from lstm_cli.commands.explore.drawing import words
-from lstm_cli.commands.explore.equation import working
-from lstm_cli.commands.explore.grid import fitted, table
-from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
-from lstm_cli.commands.explore.scene import Scene, meets, origin, rows_of, sentence
-from lstm_cli.commands.explore.strip import strip
+from lstm_cli.commands.explore.drawing import fitted, strip, table, words, working
+from lstm_cli.commands.explore.scene import (
+    Scene,
+    edit_lines,
+    meets,
+    origin,
+    repeated_vectors,
+    rows_of,
+    sentence,
+)
 from lstm_cli.engine.edits import EditablePlace, EditedRun
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.files.cell_files import read_cell

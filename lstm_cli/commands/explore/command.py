@@ -91,7 +91,7 @@ def _need_textual() -> None:
 
 def _say_edits(session: EditedRun, given: i.RunOptions) -> None:
     """Print what was edited, and the command that repeats it if options can express it."""
-    from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
+    from lstm_cli.commands.explore.scene import edit_lines, repeated_vectors
 
     for line in edit_lines(session):
         print(line)

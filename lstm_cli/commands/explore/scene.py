@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import safe
 from lstm_cli.base.numbers import decimals, shortest
+from lstm_cli.base.paste import rows_text
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, names_in
-from lstm_cli.cell.notation import UNICODE, Notation, write
+from lstm_cli.cell.notation import UNICODE, Notation, is_parameter, write
 from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
-from lstm_cli.engine.edits import EditablePlace, EditedRun, changed, differences, first_step
+from lstm_cli.engine.edits import (
+    EditablePlace,
+    EditedRun,
+    RunDocument,
+    changed,
+    differences,
+    first_step,
+)
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
+from lstm_cli.files.output import plain_list
 from lstm_cli.show.arithmetic import known_at
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
@@ -178,8 +188,12 @@ def sentence(scene: Scene) -> str:
 
 def selected_name(scene: Scene) -> str:
     """Return the name of the selected number: `x_t[2]`, `W_f[2, 0]`."""
-    name, index = selected(scene.session.trace, scene.cursor)
-    inside = index if scene.cursor.weights else index[1:]
+    return _element_name(*selected(scene.session.trace, scene.cursor))
+
+
+def _element_name(name: str, index: Sequence[int]) -> str:
+    """Return the name of a number; the step in its index is left out."""
+    inside = index if is_parameter(name) else index[1:]
     return f"{UNICODE.name(name)}[{', '.join(map(str, inside))}]"
 
 
@@ -260,3 +274,42 @@ def _element(scene: Scene, vector: Node, place: int) -> str:
             return f"{UNICODE.name(part.id)}[{place - before}] = {value}"
         before += len(values)
     return f"number {place} of {write(vector, UNICODE)}"
+
+
+# ---- what was edited, in words, and the vectors that repeat the run
+
+# Nobody reads or pastes a longer command.
+MAX_COMMAND = 4000
+
+
+def edit_lines(session: EditedRun) -> Iterator[str]:
+    """Yield a line for each edit: `edited: x_t[2] of step 1: 0.25 → 0.5`."""
+    several = len(session.given.layers) > 1
+    for edit in session.edits:
+        name, index = edit.place.name, edit.place.index
+        each = session.given.layers[edit.place.run]
+        step = "" if is_parameter(name) else f" of step {index[0]}"
+        where = f" (layer {each.layer} {each.direction})" if several and name != "x" else ""
+        shown = f"{_element_name(safe(name), index)}{step}{where}"
+        before = session.was(edit.place)
+        yield f"edited: {shown}: {shortest(before)} → {shortest(edit.value)}"
+
+
+def repeated_vectors(session: EditedRun) -> dict[str, str] | None:
+    """Return `--x`, `--h`, `--c` of the edited run, those that were edited.
+
+    None if options cannot express the edits: a weight, a state in the middle of the sequence,
+    states of layers that differ in size, or vectors too long for a line.
+    """
+    document, dtype = RunDocument.of(session.trace), session.trace.dtype
+    rows = {"x": list(document.x), "h_prev": document.h, "c_prev": document.c}
+    vectors: dict[str, str] = {}
+    for edit in session.edits:
+        name, run = edit.place.name, edit.place.run
+        in_the_middle = edit.place.index[0] != first_step(session.given.layers[run])
+        if name not in rows or (name != "x" and in_the_middle):
+            return None
+        if len(set(map(len, rows[name]))) > 1:
+            return None
+        vectors[f"--{name[0]}"] = rows_text([plain_list(row, dtype) for row in rows[name]])
+    return vectors if sum(map(len, vectors.values())) <= MAX_COMMAND else None
