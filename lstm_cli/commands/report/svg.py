@@ -126,10 +126,8 @@ def check_width(width_cm: float) -> None:
 def variables(theme: str) -> str:
     """Return the CSS of the colours: "light", "dark", or following the reader's system."""
     light, dark = (_block(colours) for colours in (LIGHT, DARK))
-    if theme == "light":
-        return f":root {{ {light} }}"
-    if theme == "dark":
-        return f":root {{ {dark} }}"
+    if theme != "auto":
+        return f":root {{ {dark if theme == 'dark' else light} }}"
     return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
 
 
@@ -294,25 +292,11 @@ def _arrow(before: tuple[float, float], end: tuple[float, float]) -> str:
 
 def _named(text: ElementTree.Element, shown: str) -> None:
     """Write a name with subscripts: `C_{t−1}`, `W_f`."""
-    place = 0
-    for match in re.finditer(r"_(\{([^}]*)\}|\w+)", shown):
-        _span(text, shown[place : match.start()], "")
-        _span(text, match[2] or match[1], "sub")
-        place = match.end()
-    _span(text, shown[place:], "")
-
-
-def _span(text: ElementTree.Element, part: str, kind: str) -> None:
-    if not part:
-        return
-    spans = list(text)
-    lowered = bool(spans) and spans[-1].get("class") == "sub"
-    if kind == "sub":
-        span = ElementTree.SubElement(text, "tspan", {"class": "sub", "dy": "5"})
-        span.text = safe(part)
-    elif lowered:
-        ElementTree.SubElement(text, "tspan", {"dy": "-5"}).text = safe(part)
-    elif spans:
-        spans[-1].tail = (spans[-1].tail or "") + safe(part)
-    else:
-        text.text = (text.text or "") + safe(part)
+    for place, part in enumerate(re.split(r"_(\{[^}]*\}|\w+)", shown)):
+        if place % 2:
+            span = ElementTree.SubElement(text, "tspan", {"class": "sub", "dy": "5"})
+            span.text = safe(part.strip("{}"))
+        elif part and place:  # back up from the subscript
+            ElementTree.SubElement(text, "tspan", {"dy": "-5"}).text = safe(part)
+        elif part:
+            text.text = safe(part)

@@ -20,14 +20,14 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError, safe
 from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Apply, Name, Node, Number, function_named
+from lstm_cli.cell.equations import Apply, Name, Node, Number, function_named, functions_in
 from lstm_cli.cell.notation import UNICODE, Notation, write
 from lstm_cli.commands.report.svg import RULES, circuit_svg, page_variables
-from lstm_cli.engine.run import LayerTrace, Trace, rounded
+from lstm_cli.engine.run import STATES, LayerTrace, Trace, rounded
 from lstm_cli.show.circuit import draw
 from lstm_cli.show.circuit_parts import Drawing
 from lstm_cli.show.colours import NOT_FINITE, RAMPS, scale_of
-from lstm_cli.show.rows import INPUT_LABELS, definitions, equation_text
+from lstm_cli.show.rows import INPUT_LABELS, definitions, equation_text, run_facts
 from lstm_cli.show.scalars import GATHERED, MOST_TERMS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def page(trace: Trace, look: PageView, version: str) -> str:
     return environment.get_template("page.html").render(
         trace=trace,
         title=_title(trace),
-        facts=_facts(trace),
+        facts=[safe(each) for each in run_facts(trace)],
         assumptions=[safe(each) for each in trace.assumptions],
         circuits=[_circuit(each) for each in kinds],
         equations=[_equations(each.cell, look.notation) for each in kinds],
@@ -148,18 +148,6 @@ def _title(trace: Trace) -> str:
     return f"{safe(trace.model.cell.name)}, {steps}"
 
 
-def _facts(trace: Trace) -> list[str]:
-    first = trace.model.first
-    sizes = f"I = {first.input_size}, H = {first.hidden_size}"
-    if first.output_size != first.hidden_size:
-        sizes += f", P = {first.output_size}"
-    convention = f" ({trace.model.convention})" if trace.model.convention else ""
-    facts = [sizes, f"weights {safe(trace.model.source)}{safe(convention)}", trace.dtype.name]
-    if len(trace.layers) > 1:
-        facts.insert(0, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
-    return facts
-
-
 def _equations(cell: Cell, notation: Notation) -> dict[str, Any]:
     """Return a cell's rows in readable form, and the definitions of its functions."""
     written = equation_text(cell, UNICODE, notation)
@@ -239,7 +227,7 @@ def _functions(cell: Cell) -> dict[str, Any]:
     found: dict[str, Any] = {}
     waiting = [row.expression for row in cell.equations]
     while waiting:
-        for name in _applied(waiting.pop()):
+        for name in functions_in(waiting.pop()):
             function = function_named(name)
             inside = function.body or function.formula
             if inside is not None and name not in found:
@@ -264,16 +252,9 @@ def tree_json(node: Node) -> Any:
             return [function, *map(tree_json, arguments)]
 
 
-def _applied(node: Node) -> list[str]:
-    if not isinstance(node, Apply):
-        return []
-    return [node.function, *(name for each in node.arguments for name in _applied(each))]
-
-
 def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any]:
     """Return the weights of one layer in one direction, and its x, h and c over time."""
     each = trace.layers[place]
-    first = each.steps - 1 if each.direction == "backward" else 0
     below = [i for i, other in enumerate(trace.layers) if other.layer == each.layer - 1]
     return {
         "title": f"layer {each.layer} {each.direction}",
@@ -286,7 +267,7 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
         },
         # A layer's input is the output of the one below.
         "x": {"below": below} if below else _packed(each.values["x"]),
-        "start": {s: _packed(each.values[f"{s}_prev"][first]) for s in ("h", "c")},
+        "start": {state: _packed(each.initial(state)) for state in STATES},
         "h": _packed(each.values["h"]),
         "c": _packed(each.values["c"]),
         "scales": _scales(each),
