@@ -720,7 +720,7 @@ def test_a_missing_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
     from lstm_cli.commands.explore import command as explore
 
     monkeypatch.setattr(explore, "_need_terminal", lambda: None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "textual", None)
     done = call("explore", "--x", "1")
     assert done.code == 3
     assert "try:   pip install 'lstm-cli[explore]'" in done.err

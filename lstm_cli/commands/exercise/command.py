@@ -13,7 +13,7 @@ from lstm_cli.files.output import check_targets
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
-    from lstm_cli.commands.exercise.show import Task
+    from lstm_cli.commands.exercise.exercise import Task
     from lstm_cli.engine.run import Trace
 
 EXAMPLES = """\b
@@ -104,7 +104,7 @@ def exercise(
         from lstm_cli.commands.exercise.exercise import rounded
 
         trace = rounded(trace, round_)
-    from lstm_cli.commands.exercise.show import Task
+    from lstm_cli.commands.exercise.exercise import Task
 
     source = save or trace.model.source
     task = Task(_asked(ask, trace), kind, digits.number(), notation.notation.value, source)
@@ -152,12 +152,12 @@ def _model(given: i.RunOptions, input_size: int) -> Model:
 
 
 def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
-    """Return the symbols to ask for.
+    """Return the symbols to ask for, by default all but the pre-activations.
 
     Raises:
         UsageError: the cell does not compute one of them.
     """
-    from lstm_cli.commands.exercise.show import askable, usually_asked
+    from lstm_cli.commands.exercise.exercise import askable
 
     names = o.names_in(ask)
     known = askable(trace)
@@ -167,7 +167,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
                 f"the cell does not compute '{safe(name)}'", where="--ask",
                 hint=suggest(name, known),
             )  # fmt: skip
-    return names or tuple(usually_asked(trace))
+    return names or tuple(name for name, symbol in known.items() if not symbol.startswith("z_"))
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class _Files:
                 cannot be saved as a sample.
             OutputError: a file cannot be written, or is also an input (checked before writing any).
         """
-        from lstm_cli.commands.exercise import show as render
+        from lstm_cli.commands.exercise import exercise as made
         from lstm_cli.files.output import format_beside, write_out
 
         for flag, name in (("--template", self.template), ("--save", self.sample)):
@@ -205,11 +205,11 @@ class _Files:
         if self.sample:
             write_out([_sample_text(trace, cell, self.sample)], self.sample)
         if self.template:
-            write_out(render.template(trace, task.ask), self.template)
+            write_out(made.template(trace, task.ask), self.template)
         if self.key not in ("", "-"):
-            write_out(render.key(trace, replace(task, kind=kind)), self.key)
+            write_out(made.key(trace, replace(task, kind=kind)), self.key)
         behind = self.show_key or self.key == "-"
-        write_out(render.sheet(trace, task, with_key=behind), self.sheet)
+        write_out(made.sheet(trace, task, with_key=behind), self.sheet)
 
 
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:

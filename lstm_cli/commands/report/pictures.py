@@ -14,13 +14,12 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, UsageError, safe
+from lstm_cli.base.errors import UsageError, imported, safe
 from lstm_cli.base.numbers import decimals, fixed, typeset
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import LATEX
@@ -109,12 +108,8 @@ def draw_over_time(
             than can be distinguished.
     """
     check_width(width_cm)
-    if find_spec("matplotlib") is None:
-        raise InputError(
-            "drawing pictures needs matplotlib, which is not installed",
-            where=f"a picture as {kind}",
-            hint="pip install 'lstm-cli[pictures]'",
-        )
+    missing = "drawing pictures needs matplotlib, which is not installed"
+    style = imported("matplotlib.style", missing, "pictures", f"a picture as {kind}")
     drawn = courses(trace, view, most=FEW_LINES if what == "lines" else MOST_ROWS)
     if what == "lines" and max(len(each.units) for each in drawn) > MOST_LINES:
         raise UsageError(
@@ -122,8 +117,6 @@ def draw_over_time(
             where="--unit",
             hint="choose fewer units, or draw strips",
         )
-    from matplotlib import style
-
     # The user's matplotlibrc must not affect the layout.
     with style.context(["default", SETTINGS]):
         return _drawn(drawn, kind, what, width_cm, _DARK if dark else _LIGHT)

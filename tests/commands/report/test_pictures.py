@@ -21,7 +21,6 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import Layer, Model
-from lstm_cli.commands.report import pictures
 from lstm_cli.commands.report.making import report
 from lstm_cli.commands.report.pictures import draw_over_time
 from lstm_cli.engine.run import Trace, run
@@ -343,7 +342,7 @@ def test_many_samples_are_refused() -> None:
 
 def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exact line to install it with."""
-    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib.style", None)
     with pytest.raises(InputError) as caught:
         svg(trace_of(3, 4))
     assert caught.value.hint == "pip install 'lstm-cli[pictures]'"

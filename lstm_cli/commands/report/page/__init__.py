@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, UsageError, safe
+from lstm_cli.base.errors import UsageError, imported, safe
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, Number, function_named, functions_in
 from lstm_cli.cell.notation import UNICODE, Notation, write
@@ -79,13 +79,8 @@ def page(trace: Trace, look: PageView, version: str) -> str:
 
 
 def _environment() -> Environment:
-    try:
-        import jinja2
-    except ImportError:
-        raise InputError(
-            "a page needs the jinja2 package", where="report", hint="pip install 'lstm-cli[report]'"
-        ) from None
-    environment = jinja2.Environment(
+    jinja2 = imported("jinja2", "a page needs the jinja2 package", "report", "report")
+    environment: Environment = jinja2.Environment(
         loader=jinja2.DictLoader({"page.html": _file("page.html")}),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
