@@ -66,10 +66,7 @@ def exercise(
         "--key", default="", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
     ),
     show_key: bool = option(
-        "--show-key",
-        default=False,
-        title="Output",
-        help="Add the key to the sheet, on a new page.",
+        "--show-key", default=False, title="Output", help="Add the key to the sheet, on a new page."
     ),
     template: str = option(
         "--template",

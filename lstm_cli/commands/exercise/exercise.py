@@ -15,7 +15,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import LstmStepError, UsageError
-from lstm_cli.base.numbers import fixed
+from lstm_cli.base.numbers import counted, fixed
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.cells import Settings as CellSettings
 from lstm_cli.cell.notation import Notation, is_matrix
@@ -115,9 +115,9 @@ def _title(trace: Trace, writer: Writer) -> str:
 def _given(trace: Trace, task: Task, writer: Writer) -> Iterator[str]:
     first = trace.model.first
     yield writer.heading("Given")
-    sizes = f"{_count(first.input_size, 'input')}, {_count(first.hidden_size, 'unit')}"
+    sizes = f"{counted(first.input_size, 'input')}, {counted(first.hidden_size, 'unit')}"
     if first.output_size != first.hidden_size:
-        sizes += f", {_count(first.output_size, 'output')}"
+        sizes += f", {counted(first.output_size, 'output')}"
     yield writer.paragraph(f"{sizes}." if len(trace.layers) == 1 else f"In layer 0: {sizes}.")
     document = RunDocument.of(trace)
     name = writer.style.name("x")
@@ -135,10 +135,6 @@ def _given(trace: Trace, task: Task, writer: Writer) -> Iterator[str]:
         else:
             yield writer.arrays(inputs + states)
         yield from _weights(each, task, writer)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def _at_time(shown: str, t: int) -> str:
@@ -330,7 +326,7 @@ def rounded(trace: Trace, decimals: int) -> Trace:
         arrays = {name: np.round(array, decimals) for name, array in weights.arrays.items()}
         return replace(weights, arrays=arrays)
 
-    note = f"weights and vectors are rounded to {decimals} decimal{'s' * (decimals != 1)}"
+    note = f"weights and vectors are rounded to {counted(decimals, 'decimal')}"
     model = trace.model.with_weights(change)
     model = replace(model, assumptions=(*model.assumptions, note))
     document = RunDocument.of(trace)

@@ -97,10 +97,7 @@ class Help(ModalScreen[None]):
 
     AUTO_FOCUS = "#help"  # so that the arrows scroll it
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("escape", "dismiss", "back"),
-        ("q", "dismiss", "back"),
-        ("question_mark", "dismiss", "back"),
-        ("enter", "dismiss", "back"),
+        ("escape,q,question_mark,enter", "dismiss", "back"),
     ]
 
     def compose(self) -> ComposeResult:
@@ -146,8 +143,7 @@ class ExploreApp(App[EditedRun]):
         Binding("U", "redo"),
         Binding("r", "reset"),
         Binding("question_mark", "help"),
-        Binding("escape", "leave"),
-        Binding("q", "leave"),
+        Binding("escape,q", "leave"),
         Binding("ctrl+c,ctrl+q", "stop", priority=True),
     ]
 
@@ -162,11 +158,7 @@ class ExploreApp(App[EditedRun]):
 
     def compose(self) -> ComposeResult:
         """Yield the parts of the screen, from top to bottom."""
-        yield Panel("head")
-        yield Panel("table")
-        yield Panel("strip")
-        yield Panel("words")
-        yield Panel("working")
+        yield from map(Panel, ("head", "table", "strip", "words", "working"))
         yield Editor(id="editor")
         yield Panel("keys")
 

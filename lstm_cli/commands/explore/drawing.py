@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from lstm_cli.base.errors import safe
-from lstm_cli.base.numbers import decimals, scientific
+from lstm_cli.base.numbers import counted, decimals, scientific
 from lstm_cli.cell.notation import UNICODE
 from lstm_cli.commands.explore.scene import (
     Scene,
@@ -99,8 +99,8 @@ def head(scene: Scene, width: int) -> Text:
     if first.output_size != first.hidden_size:
         sizes += f", P {first.output_size}"
     facts += [safe(each.cell.name), sizes]
-    if edits := len(scene.session.edits):
-        facts.append(f"{edits} edit" + "s" * (edits > 1))
+    if scene.session.edits:
+        facts.append(counted(len(scene.session.edits), "edit"))
     facts.append(f"weights {safe(trace.model.source)}")
     if trace.dtype.name != "float64":
         facts.append(trace.dtype.name)

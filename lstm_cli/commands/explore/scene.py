@@ -13,7 +13,7 @@ from lstm_cli.base.errors import safe
 from lstm_cli.base.numbers import decimals, shortest
 from lstm_cli.base.paste import rows_text
 from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Apply, Name, Node, names_in
+from lstm_cli.cell.equations import Apply, Name, Node, names_in, nodes_in
 from lstm_cli.cell.notation import UNICODE, Notation, is_parameter, write
 from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
 from lstm_cli.engine.edits import (
@@ -246,19 +246,11 @@ def meets(scene: Scene, name: str, index: Sequence[int]) -> str:
     if len(index) < 2:
         return f"the bias of unit {index[0]}" if name.startswith("b_") else ""
     for row in scene.each.cell.equations:
-        for vector in _met(row.expression, name):
-            return "meets " + _element(scene, vector, index[1])
+        for node in nodes_in(row.expression):
+            match node:
+                case Apply("@", (Name(matrix), vector)) if matrix == name:
+                    return "meets " + _element(scene, vector, index[1])
     return ""
-
-
-def _met(node: Node, name: str) -> list[Node]:
-    """Return the vectors that a matrix multiplies in a tree."""
-    match node:
-        case Apply("@", (Name(matrix), vector)) if matrix == name:
-            return [vector]
-        case Apply(_, arguments):
-            return [found for part in arguments for found in _met(part, name)]
-    return []
 
 
 def _element(scene: Scene, vector: Node, place: int) -> str:

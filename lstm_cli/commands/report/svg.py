@@ -73,6 +73,15 @@ class Numbers:
     text: Callable[[float], str]
     note: str = ""
 
+    def shown(self, key: str) -> str:
+        """Return the number of the unit under a key."""
+        values = self.values[key]
+        if key == "x":  # an input belongs to no unit: show a short one in full
+            texts = [self.text(float(each)) for each in values[:4]]
+            return ", ".join(texts) if len(values) <= 3 else f"{len(values)} numbers"
+        # A projected h has fewer units than c.
+        return self.text(float(values[self.unit])) if self.unit < len(values) else "–"
+
 
 def picture_of_step(
     each: LayerTrace,
@@ -248,20 +257,12 @@ class _Writer:
             _named(text, label.shown)
         number = _add(group, "text", "number", x=x, y=y + 19, text_anchor=label.anchor,
                       data_number=label.key)  # fmt: skip
-        values = self.numbers.values[label.key] if self.numbers else None
-        if self.numbers and values is not None:
-            number.text = self._number(label.key, values, self.numbers.unit)
+        values = None
+        if self.numbers:
+            values, number.text = self.numbers.values[label.key], self.numbers.shown(label.key)
         count = self.sizes.get(label.key, 0) if values is None else len(values)
         if label.chips and 1 < count <= MOST_CHIPS:
             self._chips(group, label, count, values)
-
-    def _number(self, key: str, values: Array, unit: int) -> str:
-        assert self.numbers is not None
-        if key == "x":  # an input belongs to no unit: show a short one in full
-            texts = [self.numbers.text(float(each)) for each in values[:4]]
-            return ", ".join(texts) if len(values) <= 3 else f"{len(values)} numbers"
-        # A projected h has fewer units than c.
-        return self.numbers.text(float(values[unit])) if unit < len(values) else "–"
 
     def _chips(
         self, group: ElementTree.Element, label: Label, count: int, values: Array | None
