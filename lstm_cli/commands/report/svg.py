@@ -133,16 +133,20 @@ def check_width(width_cm: float) -> None:
 
 
 def variables(theme: str) -> str:
-    """Return the CSS of the colours: "light", "dark", or following the reader's system."""
-    light, dark = (_block(colours) for colours in (LIGHT, DARK))
-    if theme != "auto":
+    """Return the CSS of the colours.
+
+    Args:
+        theme: "light", "dark", "auto", which follows the reader's system, or "page", whose reader
+            can switch it by `data-theme` on the root.
+    """
+    light, dark = (
+        " ".join(f"--{name}: {colour};" for name, colour in colours.items())
+        for colours in (LIGHT, DARK)
+    )
+    if theme == "auto":
+        return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+    if theme != "page":
         return f":root {{ {dark if theme == 'dark' else light} }}"
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
-
-
-def page_variables() -> str:
-    """Return the CSS of a page, whose theme the reader can switch by `data-theme` on the root."""
-    light, dark = (_block(colours) for colours in (LIGHT, DARK))
     # Always light when printed.
     return (
         f":root {{ {light} }}\n"
@@ -150,10 +154,6 @@ def page_variables() -> str:
         f"{{ :root:not([data-theme=light]) {{ {dark} }} }}\n"
         f"@media screen {{ :root[data-theme=dark] {{ {dark} }} }}\n"
     )
-
-
-def _block(colours: Mapping[str, str]) -> str:
-    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
 
 
 def circuit_svg(

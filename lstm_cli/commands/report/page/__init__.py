@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from lstm_cli.base.errors import UsageError, imported, safe
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, Number, function_named, functions_in
 from lstm_cli.cell.notation import UNICODE, Notation, write
-from lstm_cli.commands.report.svg import RULES, circuit_svg, page_variables
+from lstm_cli.commands.report.svg import RULES, circuit_svg, variables
 from lstm_cli.engine.run import STATES, LayerTrace, Trace, rounded
 from lstm_cli.show.circuit import draw
 from lstm_cli.show.circuit_parts import Drawing
@@ -59,16 +59,20 @@ def page(trace: Trace, look: PageView, version: str) -> str:
     """
     _check_size(trace)
     environment = _environment()
-    kinds = _kinds(trace)
+    # One layer and direction of each kind that needs a drawing of its own.
+    first: dict[Hashable, LayerTrace] = {}
+    for each in trace.layers:
+        first.setdefault(_kind(each), each)
+    kinds = list(first.values())
     script = _script()
-    style = page_variables() + RULES + _file("page.css")
+    style = variables("page") + RULES + _file("page.css")
     return environment.get_template("page.html").render(
         trace=trace,
         title=_title(trace),
         facts=[safe(each) for each in run_facts(trace)],
         assumptions=[safe(each) for each in trace.assumptions],
         circuits=[_circuit(each) for each in kinds],
-        equations=[_equations(each.cell, look.notation) for each in kinds],
+        definitions=[definitions(each.cell, UNICODE) for each in kinds],
         data=_data(trace, kinds, look),
         script=script,
         style=style,
@@ -118,17 +122,9 @@ def _check_size(trace: Trace) -> None:
         )
 
 
-def _kinds(trace: Trace) -> list[LayerTrace]:
-    """Return one layer and direction of each kind that needs a separate drawing."""
-    kinds: list[LayerTrace] = []
-    for each in trace.layers:
-        if not any(_alike(each, kind) for kind in kinds):
-            kinds.append(each)
-    return kinds
-
-
-def _alike(one: LayerTrace, other: LayerTrace) -> bool:
-    return one.cell.equations == other.cell.equations and _sizes(one) == _sizes(other)
+def _kind(each: LayerTrace) -> Hashable:
+    """Return what a drawing of a layer and direction depends on: its rows and their sizes."""
+    return each.cell.equations, *_sizes(each).items()
 
 
 def _sizes(each: LayerTrace) -> dict[str, int]:
@@ -141,13 +137,6 @@ def _sizes(each: LayerTrace) -> dict[str, int]:
 def _title(trace: Trace) -> str:
     steps = "one step" if trace.steps == 1 else f"{trace.steps} steps"
     return f"{safe(trace.model.cell.name)}, {steps}"
-
-
-def _equations(cell: Cell, notation: Notation) -> dict[str, Any]:
-    """Return a cell's rows in readable form, and the definitions of its functions."""
-    written = equation_text(cell, UNICODE, notation)
-    rows = [(" = ".join(written[row.symbol]), row.label) for row in cell.equations]
-    return {"rows": rows, "definitions": definitions(cell, UNICODE)}
 
 
 def _circuit(each: LayerTrace) -> Any:
@@ -253,7 +242,7 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
     below = [i for i, other in enumerate(trace.layers) if other.layer == each.layer - 1]
     return {
         "title": f"layer {each.layer} {each.direction}",
-        "cell": next(i for i, kind in enumerate(kinds) if _alike(each, kind)),
+        "cell": list(map(_kind, kinds)).index(_kind(each)),
         "backward": each.direction == "backward",
         "steps": each.steps,
         "parameters": {
