@@ -22,11 +22,11 @@ from rich.text import Text
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.commands.explore import cursor as go
 from lstm_cli.commands.explore import drawing
-from lstm_cli.commands.explore.cursor import Cursor
+from lstm_cli.commands.explore import scene as go
 from lstm_cli.commands.explore.drawing import fitted, strip, table, words, working
 from lstm_cli.commands.explore.scene import (
+    Cursor,
     Scene,
     edit_lines,
     meets,

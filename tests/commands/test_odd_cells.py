@@ -15,8 +15,7 @@ from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.commands.explore import drawing
-from lstm_cli.commands.explore.cursor import Cursor, symbols_of
-from lstm_cli.commands.explore.scene import Scene
+from lstm_cli.commands.explore.scene import Cursor, Scene, symbols_of
 from lstm_cli.engine.edits import EditedRun
 from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.grad.differences import check as check_gradients

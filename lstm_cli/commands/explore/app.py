@@ -19,10 +19,9 @@ from textual.widgets import Input, Static
 
 from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.cell.notation import UNICODE, Notation
-from lstm_cli.commands.explore import cursor as go
 from lstm_cli.commands.explore import drawing
-from lstm_cli.commands.explore.cursor import Cursor
-from lstm_cli.commands.explore.scene import Scene, selected_name
+from lstm_cli.commands.explore import scene as go
+from lstm_cli.commands.explore.scene import Cursor, Scene, selected_name
 from lstm_cli.engine.edits import EditedRun, EditHistory
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.vectors import parse_rows
