@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import UsageError, safe, suggest
@@ -105,7 +105,8 @@ def exercise(
 
     source = save or trace.model.source
     task = Task(_asked(ask, trace), kind, digits.number(), notation.notation.value, source)
-    _Files(output, key, show_key, template, save).write(trace, task, given.cell)
+    targets = {"-o": output, "--key": key, "--template": template, "--save": save}
+    _write(trace, task, given.cell, targets, show_key)
     i.say_assumed(trace.assumptions)
 
 
@@ -167,46 +168,37 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
     return names or tuple(name for name, symbol in known.items() if not symbol.startswith("z_"))
 
 
-@dataclass(frozen=True)
-class _Files:
-    """Where the parts of an exercise are written; "" means nowhere."""
+def _write(
+    trace: Trace, task: Task, cell: o.CellOptions, targets: dict[str, str], show_key: bool
+) -> None:
+    """Write the parts of an exercise to their targets, "" for nowhere; the sheet last.
 
-    sheet: str
-    key: str
-    show_key: bool
-    template: str
-    sample: str
+    Raises:
+        UsageError: two parts go to the same file, a suffix means another format, or the run cannot
+            be saved as a sample.
+        OutputError: a file cannot be written, or is also an input (checked before writing any).
+    """
+    from lstm_cli.commands.exercise import exercise as made
+    from lstm_cli.files.output import format_beside, write_out
 
-    def write(self, trace: Trace, task: Task, cell: o.CellOptions) -> None:
-        """Write the parts, the sheet last.
-
-        Raises:
-            UsageError: two parts go to the same file, a suffix means another format, or the run
-                cannot be saved as a sample.
-            OutputError: a file cannot be written, or is also an input (checked before writing any).
-        """
-        from lstm_cli.commands.exercise import exercise as made
-        from lstm_cli.files.output import format_beside, write_out
-
-        for flag, name in (("--template", self.template), ("--save", self.sample)):
-            if name == "-":
-                raise UsageError(
-                    f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
-                )
-        apart = "" if self.key == "-" else self.key
-        check_targets({"-o": self.sheet, "--key": apart, "--template": self.template,
-                       "--save": self.sample})  # fmt: skip
-        format_beside("--save", self.sample, ("json",), "json")
-        format_beside("--template", self.template, ("csv",), "csv")
-        kind = format_beside("--key", apart, FORMATS, task.kind)
-        if self.sample:
-            write_out([_sample_text(trace, cell, self.sample)], self.sample)
-        if self.template:
-            write_out(made.template(trace, task.ask), self.template)
-        if self.key not in ("", "-"):
-            write_out(made.key(trace, replace(task, kind=kind)), self.key)
-        behind = self.show_key or self.key == "-"
-        write_out(made.sheet(trace, task, with_key=behind), self.sheet)
+    sheet, key, template, sample = targets.values()
+    for flag in ("--template", "--save"):
+        if targets[flag] == "-":
+            raise UsageError(
+                f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
+            )
+    apart = "" if key == "-" else key
+    check_targets({**targets, "--key": apart})
+    format_beside("--save", sample, ("json",), "json")
+    format_beside("--template", template, ("csv",), "csv")
+    kind = format_beside("--key", apart, FORMATS, task.kind)
+    if sample:
+        write_out([_sample_text(trace, cell, sample)], sample)
+    if template:
+        write_out(made.template(trace, task.ask), template)
+    if apart:
+        write_out(made.key(trace, replace(task, kind=kind)), apart)
+    write_out(made.sheet(trace, task, with_key=show_key or key == "-"), sheet)
 
 
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:

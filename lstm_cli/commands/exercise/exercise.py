@@ -165,7 +165,8 @@ def _reads(trace: Trace, each: LayerTrace, writer: Writer) -> Iterator[str]:
 def _weights(each: LayerTrace, task: Task, writer: Writer) -> Iterator[str]:
     """Yield the parameters, grouped by gate."""
     arrays = _shown_parameters(each, task.notation)
-    if any(not _small(array) for array in arrays.values()):
+    shapes = [np.atleast_2d(array).shape for array in arrays.values()]
+    if any(rows > MOST_ROWS or columns > MOST_COLUMNS for rows, columns in shapes):
         yield writer.paragraph(f"The weights are in {writer.escape(task.source)}.")
         return
     groups: dict[str, list[tuple[str, Array]]] = {}
@@ -185,11 +186,6 @@ def _shown_parameters(each: LayerTrace, notation: Notation) -> dict[str, Array]:
             if joined.shape[1] == wide + each.weights.input_size:
                 arrays |= {name: joined[:, wide:], "U" + name[1:]: joined[:, :wide]}
     return arrays
-
-
-def _small(array: Array) -> bool:
-    rows = len(array) if array.ndim > 1 else 1
-    return rows <= MOST_ROWS and array.shape[-1] <= MOST_COLUMNS
 
 
 # ---- the cell

@@ -290,23 +290,19 @@ def _vector_latex(vector: JoinedVector, view: View) -> Iterator[str]:
     """Yield a drawn vector: names of its parts, places, numbers, a rule between the parts."""
     label = called(vector, LATEX)
     yield f"${vector.shown}$" + (f", {label}:" if label else ":") + "\n"
-    columns = [
-        VectorEntry(part, name, place, text)
-        for part, (name, array) in enumerate(vector.parts)
-        for place, text in entries(array, LATEX, view.digits)
-    ]
     lines: list[list[VectorEntry]] = [[]]
-    for column in columns:
-        if sum(_width(own) for own in lines[-1]) + _width(column) > LINE:
-            lines.append([])
-        lines[-1].append(column)
+    used = 0
+    for part, (name, array) in enumerate(vector.parts):
+        for place, text in entries(array, LATEX, view.digits):
+            wide = max(_length(text), 2) + 2
+            if used + wide > LINE:
+                lines.append([])
+                used = 0
+            lines[-1].append(VectorEntry(part, name, place, text))
+            used += wide
     for line in lines:
         yield "\\[ " + _array(line) + " \\]\n"
     yield "\n"
-
-
-def _width(column: VectorEntry) -> int:
-    return max(_length(column.text), 2) + 2
 
 
 def _array(columns: Sequence[VectorEntry]) -> str:

@@ -41,7 +41,7 @@ from lstm_cli.show.rows import INPUT_LABELS, equation_text
 from lstm_cli.show.sheets import WIDTH, WRITERS, Writer
 
 DIGITS = 6
-# Decimals within a sentence.
+# Decimals within a sentence, and over time.
 SHORT = 4
 # Arguments at which functions are shown.
 POINTS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
@@ -344,7 +344,7 @@ def _gradients(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     values, style = layer.at(1), gradient_style(writer.style)
     rows = [
         (writer.math(style.name(row.symbol)), row.label,
-         decimals(values[row.symbol][0], 4))
+         decimals(values[row.symbol][0], SHORT))
         for row in layer.rows
         if row.symbol in word.symbols
     ]  # fmt: skip
@@ -359,14 +359,10 @@ def _gradient_flow(writer: Writer, word: Word, notation: Notation) -> Iterator[s
     (flow,) = through_time(trace_of(word))
     assert flow.kept is not None
     rows = [
-        ("along the cell state", "", *_numbers(flow.kept)),
-        ("by all ways", "", *_numbers(flow.c)),
+        (said, "", *(decimals(value, SHORT) for value in values[:, 0]))
+        for said, values in (("along the cell state", flow.kept), ("by all ways", flow.c))
     ]
     yield writer.table(("", "", *(f"t = {t + 1}" for t in range(len(flow.c)))), rows)
-
-
-def _numbers(values: Array) -> list[str]:
-    return [decimals(value, 4) for value in values[:, 0]]
 
 
 def _rounding(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:

@@ -310,13 +310,12 @@ class ExploreApp(App[EditedRun]):
         """Open the editor on the selected number."""
         self.stop_playing()
         try:
-            go.selected_place(self.trace, self.scene.cursor)
+            place = go.selected_place(self.trace, self.scene.cursor)
         except LstmStepError as error:
             self.say(f"{error.lines.what}: {error.lines.hint}")
             return
-        name = selected_name(self.scene)
-        now = go.selected_number(self.trace, self.scene.cursor)
-        self.query_one(Editor).ask(name, repr(now))
+        now = self.scene.session.now(place)
+        self.query_one(Editor).ask(selected_name(self.scene), repr(now))
         self.say("type a number, then Enter; Escape cancels")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -192,13 +192,16 @@ def table(scene: Scene, width: int, height: int) -> Text:
     rows = [rows[place] for place in window(chosen, len(rows), max(1, height - 1))]
     shape = _shape(scene, rows, column, width)
     grid = [_texts(scene, rows, unit, shape.room) for unit in shape.units]
-    line = padded(Text.assemble((f" {_heading(scene, shape)}", "dim")), shape.lead + shape.name)
-    for unit, texts in zip(shape.units, grid, strict=True):
+    units = shape.units
+    said = "" if len(units) == shape.of else f"{units[0]}–{units[-1]} of {shape.of}"
+    head = f" {'Δ ' * scene.differences}{said}"
+    line = padded(Text.assemble((head, "dim")), shape.lead + shape.name)
+    for unit, texts in zip(units, grid, strict=True):
         line.append(f" {texts[0].ljust(shape.room)}  ", "bold" if unit == column else "dim")
     lines = [line]
     for place, row in enumerate(rows, 1):
         line = _row_head(row, shape)
-        for unit, texts in zip(shape.units, grid, strict=True):
+        for unit, texts in zip(units, grid, strict=True):
             line.append_text(_cell(row, unit, texts[place].ljust(shape.room), scene))
         lines.append(line)
     return page(lines)
@@ -227,12 +230,6 @@ def _shape(scene: Scene, rows: Sequence[SceneRow], column: int, width: int) -> _
         lead = max(lead, len(f" Δ {widest}–{widest} of {widest} ") - name)
     count = max(1, (width - lead - name) // (room + 3))
     return _Shape(lead, name, room, window(column, widest, count), widest)
-
-
-def _heading(scene: Scene, shape: _Shape) -> str:
-    units = shape.units
-    said = "" if len(units) == shape.of else f"{units[0]}–{units[-1]} of {shape.of}"
-    return ("Δ " if scene.differences else "") + said
 
 
 def _row_head(row: SceneRow, shape: _Shape) -> Text:

@@ -26,7 +26,6 @@ from lstm_cli.engine.edits import (
     changed,
     differences,
     first_step,
-    number_at,
     place_of,
 )
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
@@ -44,8 +43,7 @@ class Cursor:
     Attributes:
         run: the layer and direction, as a place in `model.runs`.
         t: the step, in input time from 1.
-        symbol: the row.
-        unit: the number of the row.
+        symbol, unit: the row, and the number in it.
         weights: whether the parameters that enter the row are shown instead of the step.
         line, column: which of their numbers is selected.
     """
@@ -172,11 +170,6 @@ def selected_place(trace: Trace, cursor: Cursor) -> EditablePlace:
     return place_of(trace, cursor.run, name, index)
 
 
-def selected_number(trace: Trace, cursor: Cursor) -> float:
-    """Return the number that the cursor is on."""
-    return number_at(trace, EditablePlace(cursor.run, *selected(trace, cursor)))
-
-
 def _within(place: int, count: int) -> int:
     return max(0, min(place, count - 1))
 
@@ -186,13 +179,9 @@ def _within(place: int, count: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything that decides what is on the screen.
+    """Everything that decides what is on the screen: the run with its edits, the cursor, the style.
 
     Attributes:
-        session: the run and its edits.
-        cursor: what is selected.
-        notation: joined or split.
-        digits: decimals in the table and in the worked equation.
         differences: whether the table shows what the edits changed instead of the values.
         colour: whether numbers are coloured; else heat strips are drawn as bars.
     """
@@ -226,8 +215,7 @@ class SceneRow:
 
     Attributes:
         symbol: the symbol or parameter, for its colours.
-        shown: what is printed before the numbers.
-        label: what it is called.
+        shown, label: what is printed before the numbers.
         flow: "in" if the selected row reads it, "out" if it reads the selected row.
         values, before: the numbers, and those of the run as it was given, `(n,)`.
         edited: the columns that hold an edit.

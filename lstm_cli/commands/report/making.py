@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from lstm_cli.base.address import choose
 from lstm_cli.base.errors import UsageError, safe, suggest
@@ -26,9 +26,6 @@ Picture: TypeAlias = Literal["circuit", "strips", "lines"]
 Theme: TypeAlias = Literal["auto", "light", "dark"]
 
 COMMAND = "lstm-step report"
-PICTURES = ("circuit", "strips", "lines")
-KINDS = ("html", "svg", "png", "pdf")
-THEMES = ("auto", "light", "dark")
 WIDTH_CM = 8.5
 
 
@@ -93,11 +90,11 @@ def make(
     given: Mapping[str, object],
 ) -> str | bytes:
     """Make what `report` returns; `given` are the options that not every picture has a use for."""
-    for name, value, known in (("format", kind, KINDS), ("picture", picture, PICTURES),
-                               ("theme", theme, THEMES)):  # fmt: skip
-        if value is not None and value not in known:
+    for name, value, form in (("format", kind, Kind), ("picture", picture, Picture),
+                              ("theme", theme, Theme)):  # fmt: skip
+        if value is not None and value not in get_args(form):
             raise UsageError(f"unknown {name} '{safe(value)}'", where=f"--{name}",
-                             hint=suggest(str(value), known))  # fmt: skip
+                             hint=suggest(str(value), get_args(form)))  # fmt: skip
     what: Picture = picture or ("circuit" if trace.steps == 1 else "strips")
     _refuse_idle("page" if kind == "html" else what,
                  {"--picture": picture, **given, "--theme": theme, "--width": width})  # fmt: skip
@@ -124,7 +121,7 @@ def make(
 def _refuse_idle(what: str, given: Mapping[str, object]) -> None:
     """Refuse options that have no effect on a page, or on a circuit."""
     for name, value in given.items():
-        uses = PICTURES[1:] if name == "--only" else PICTURES
+        uses = get_args(Picture)[1:] if name == "--only" else get_args(Picture)
         if value not in (None, "", ()) and what not in uses:
             raise UsageError(
                 f"{name} has no effect on a {what}", where=COMMAND,

@@ -113,8 +113,8 @@ def picture_of_step(
     units = each.values["c"].shape[-1]
     found = {key: np.asarray(evaluate(node, known)) for key, node in drawing.nodes.items()}
     values = {key: value if value.ndim else np.full(units, value) for key, value in found.items()}
-    written = equation_text(each.cell, UNICODE, "joined")
-    titles = {symbol: " = ".join(sides) for symbol, sides in written.items()}
+    written = equation_text(each.cell, UNICODE, "joined").items()
+    titles = {symbol: " = ".join(sides) for symbol, sides in written}
     numbers = Numbers(values, unit, lambda value: decimals(value, digits), note)
     return circuit_svg(drawing, numbers, theme=theme, width_cm=width_cm, titles=titles)
 
@@ -281,8 +281,7 @@ class _Writer:
 def _arrow(before: tuple[float, float], end: tuple[float, float]) -> str:
     """Return the points of an arrowhead at the end of an axis-parallel line."""
     (x0, y0), (x, y) = before, end
-    length = max(abs(x - x0), abs(y - y0)) or 1.0
-    dx, dy = (x - x0) / length, (y - y0) / length
+    dx, dy = (x > x0) - (x < x0), (y > y0) - (y < y0)
     size, half = 13.0, 6.5
     tip = (x + dx * 2, y + dy * 2)
     base = (tip[0] - dx * size, tip[1] - dy * size)

@@ -120,10 +120,9 @@ def _read(name: str) -> Word:
     _, front, body = text.split("+++\n", 2)
     meaning, _, picture = body.partition("```text\n")
     rows = {key: _frozen(value) for key, value in tomllib.loads(front).items()}
-    if "settings" in rows:
-        rows["settings"] = Settings(**rows["settings"])
-    if "example" in rows:
-        rows["example"] = Example(**rows["example"])
+    for key, made in (("settings", Settings), ("example", Example)):
+        if key in rows:
+            rows[key] = made(**rows[key])
     return Word(
         name=name, meaning=_frozen(meaning.strip().split("\n\n")),
         picture=picture.removesuffix("```\n"), try_=rows.pop("try"), **rows,
@@ -148,15 +147,11 @@ def word_named(name: str) -> Word:
     Raises:
         UsageError: no such word; the hint proposes the nearest.
     """
-    slug = _slug(name)
+    # Lower case, hyphens, no _t at the end.
+    slug = re.sub(r"[\s_-]+", "-", name.strip().lower()).removesuffix("-t")
     if slug in WORDS:
         return WORDS[slug]
     for word in WORDS.values():
         if slug in word.aliases:
             return word
     raise UsageError(f"no page on '{safe(name)}'", where="WORD", hint=suggest(slug, WORDS))
-
-
-def _slug(name: str) -> str:
-    """Normalise a name for comparison: lower case, hyphens, no trailing `_t`."""
-    return re.sub(r"[\s_-]+", "-", name.strip().lower()).removesuffix("-t")

@@ -71,7 +71,7 @@ def page(trace: Trace, look: PageView, version: str) -> str:
         title=_title(trace),
         facts=[safe(each) for each in run_facts(trace)],
         assumptions=[safe(each) for each in trace.assumptions],
-        circuits=[_circuit(each) for each in kinds],
+        circuits=[circuit_svg(draw(each.cell), sizes=_sizes(each)) for each in kinds],
         definitions=[definitions(each.cell, UNICODE) for each in kinds],
         data=_data(trace, kinds, look),
         script=script,
@@ -137,14 +137,6 @@ def _sizes(each: LayerTrace) -> dict[str, int]:
 def _title(trace: Trace) -> str:
     steps = "one step" if trace.steps == 1 else f"{trace.steps} steps"
     return f"{safe(trace.model.cell.name)}, {steps}"
-
-
-def _circuit(each: LayerTrace) -> Any:
-    """Return the cell's drawing without numbers, which the script fills in."""
-    from markupsafe import Markup  # a dependency of jinja2
-
-    # Already escaped by the XML library.
-    return Markup(circuit_svg(draw(each.cell), sizes=_sizes(each)))
 
 
 # ---- data
@@ -239,6 +231,7 @@ def tree_json(node: Node) -> Any:
 def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any]:
     """Return the weights of one layer in one direction, and its x, h and c over time."""
     each = trace.layers[place]
+    scales = {symbol: scale_of(values, symbol) for symbol, values in each.values.items()}
     below = [i for i, other in enumerate(trace.layers) if other.layer == each.layer - 1]
     return {
         "title": f"layer {each.layer} {each.direction}",
@@ -254,7 +247,7 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
         "start": {state: _packed(each.initial(state)) for state in STATES},
         "h": _packed(each.values["h"]),
         "c": _packed(each.values["c"]),
-        "scales": _scales(each),
+        "scales": {symbol: [scale.ramp, scale.low, scale.high] for symbol, scale in scales.items()},
         "usual": {symbol: _usual(values) for symbol, values in each.values.items()},
     }
 
@@ -263,11 +256,6 @@ def _usual(values: Array) -> list[float]:
     """Return each unit's median over time, against which a single step can stand out."""
     finite = np.where(np.isfinite(values), values, 0.0)
     return [float(each) for each in np.sort(finite, axis=0)[len(finite) // 2]]
-
-
-def _scales(each: LayerTrace) -> dict[str, Any]:
-    scales = {symbol: scale_of(values, symbol) for symbol, values in each.values.items()}
-    return {symbol: [scale.ramp, scale.low, scale.high] for symbol, scale in scales.items()}
 
 
 def _packed(array: Array) -> dict[str, Any]:
