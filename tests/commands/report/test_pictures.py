@@ -236,8 +236,8 @@ def test_the_same_run_gives_the_same_bytes() -> None:
     """No date, no random name: what is drawn again is the same file, of every kind."""
     trace = trace_of(3, 6)
     for kind, what in (("svg", "strips"), ("svg", "lines"), ("pdf", "strips"), ("png", "lines")):
-        how: Any = {"kind": kind, "what": what, "symbols": ("f", "c")}
-        first, again = (draw_over_time(trace, View(), **how) for _ in range(2))
+        how: Any = {"kind": kind, "what": what}
+        first, again = (draw_over_time(trace, View(symbols=("f", "c")), **how) for _ in range(2))
         assert first == again
         assert b"<dc:date>" not in first
         assert b"CreationDate" not in first
