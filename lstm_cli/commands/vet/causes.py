@@ -7,19 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from lstm_cli.base.numbers import significant
-from lstm_cli.commands.vet.subjects import Subject
-from lstm_cli.commands.vet.trials import kind_of, outcomes, own_expected, symbols_of
-from lstm_cli.commands.vet.weak_biases import BIASES
-from lstm_cli.commands.vet.weak_inputs import INPUTS
-from lstm_cli.commands.vet.weak_values import VALUES
-from lstm_cli.commands.vet.weak_weights import WEIGHTS
-from lstm_cli.commands.vet.weakness import Weakness
+from lstm_cli.commands.vet.trials import Subject, kind_of, outcomes, own_expected, symbols_of
+from lstm_cli.commands.vet.weaknesses import WEAKNESSES, Weakness
 from lstm_cli.mistakes.expected import Expected
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
 from lstm_cli.mistakes.variant_run import VariantRun
-
-WEAKNESSES: tuple[Weakness, ...] = (*WEIGHTS, *BIASES, *VALUES, *INPUTS)
 
 # Scales of strong numbers, moderate and large: a clip shows only if numbers are large.
 SCALES = (0.8, 2.5, 8.0, 100.0)

@@ -14,7 +14,7 @@ from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.traits import Traits, traits_of
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.vet.numbers import cut, short_numbers
-from lstm_cli.commands.vet.subjects import Subject
+from lstm_cli.commands.vet.trials import Subject
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.formats.contents import Variant

@@ -17,14 +17,15 @@ import numpy as np
 from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.commands.vet.documents import expected_numbers, fresh_documents, own_documents
 from lstm_cli.commands.vet.numbers import cut, short_numbers
-from lstm_cli.commands.vet.subjects import Subject, right_run
 from lstm_cli.commands.vet.suites import Suite, vet_suite
 from lstm_cli.commands.vet.trials import (
     Applicability,
+    Subject,
     is_limit,
     kind_of,
     outcomes,
     own_expected,
+    right_run,
     symbols_of,
     vetted_mistakes,
 )

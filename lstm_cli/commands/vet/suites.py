@@ -9,16 +9,18 @@ from typing import Literal
 from lstm_cli.base.errors import LstmStepError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.commands.vet.causes import Blindness, causes, profile
-from lstm_cli.commands.vet.subjects import MismatchError, Subject, read_subject
 from lstm_cli.commands.vet.trials import (
     NO_PLACE,
     ROUNDING,
     SAME,
     UNREACHED,
     Applicability,
+    MismatchError,
     Outcome,
+    Subject,
     is_order,
     outcomes,
+    read_subject,
     rounding_mistakes,
     vetted_mistakes,
 )
