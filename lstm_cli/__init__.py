@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lstm_cli.commands.grade.summary import Gradebook
     from lstm_cli.commands.inspect.inspection import Inspection, inspect
     from lstm_cli.commands.report.making import report
-    from lstm_cli.commands.vet.suites import Suite
+    from lstm_cli.commands.vet.show import Suite
     from lstm_cli.commands.vet.vetting import vet
     from lstm_cli.engine.grad import Gradients, grad
     from lstm_cli.engine.run import LayerTrace, Trace, run, step
@@ -61,7 +61,7 @@ _HOME = {
     "Model": "cell.weights",
     "OutputError": "base.errors",
     "ShapeError": "base.errors",
-    "Suite": "commands.vet.suites",
+    "Suite": "commands.vet.show",
     "Trace": "engine.run",
     "UsageError": "base.errors",
     "backward": "engine.grad",  # deprecated: the former name of `grad`

@@ -22,8 +22,7 @@ from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
-    from lstm_cli.commands.vet.stronger import Stronger
-    from lstm_cli.commands.vet.suites import Suite
+    from lstm_cli.commands.vet.show import Stronger, Suite
     from lstm_cli.samples import Read
     from lstm_cli.samples.settings import SampleSettings
 
@@ -212,7 +211,7 @@ def _note(suites: Sequence[Suite]) -> None:
 def _strengthened(suite: Suite, settings: SampleSettings, stronger: str) -> Stronger | None:
     """Write a stronger vector; `-` is stdout, with paths relative to the current folder."""
     from lstm_cli.commands.vet.documents import document_text
-    from lstm_cli.commands.vet.stronger import strengthen
+    from lstm_cli.commands.vet.vetting import strengthen
     from lstm_cli.files.output import write_out
 
     if not suite.subjects:

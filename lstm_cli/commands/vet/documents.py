@@ -1,4 +1,4 @@
-"""Samples to write: with the named weights, or with new ones in the same layout."""
+"""Samples to write, in short, distinct numbers: with the named weights, or with new ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.traits import Traits, traits_of
 from lstm_cli.cell.weights import Model
-from lstm_cli.commands.vet.numbers import cut, short_numbers
+from lstm_cli.commands.vet.show import Json
 from lstm_cli.commands.vet.trials import Subject
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import json_text, plain_list
@@ -23,10 +23,48 @@ from lstm_cli.formats.layouts import pack
 from lstm_cli.formats.read import file_traits
 from lstm_cli.samples.settings import SampleSettings
 
-Json = dict[str, Any]
-
 # At most this many numbers are written into a sample; more belong in a weight file.
 MOST_NUMBERS = 200_000
+# Numbers below this fraction of the scale would hide what they are multiplied by.
+LEAST = 0.05
+# Candidates per number drawn; with fewer, draws would be much alike.
+SPARE = 1.2
+
+
+def short_numbers(
+    rng: np.random.Generator, count: int, scale: float = 1.0, taken: Array | None = None
+) -> Array:
+    """Draw numbers `(count,)` within ±scale, distinct in magnitude, with the fewest decimals.
+
+    Args:
+        rng: the generator.
+        count: how many; larger counts need more decimals, of which there are at least 2.
+        scale: the largest magnitude.
+        taken: numbers whose magnitudes must not occur again.
+    """
+    decimals = 2
+    while len(_sizes(scale, decimals, taken)) < SPARE * count:
+        decimals += 1
+    sizes = rng.choice(_sizes(scale, decimals, taken), count, replace=False)
+    signs = rng.choice([-1.0, 1.0], count)
+    return np.asarray(np.round(signs * sizes / 10**decimals, decimals))
+
+
+def _sizes(scale: float, decimals: int, taken: Array | None) -> Array:
+    """Return the available magnitudes, in units of the last decimal."""
+    unit = 10**decimals
+    every = np.arange(max(1, int(LEAST * scale * unit)), int(scale * unit) + 1)
+    return every if taken is None else np.setdiff1d(every, np.round(np.abs(taken) * unit))
+
+
+def cut(numbers: Array, *shapes: tuple[int, ...]) -> list[Array]:
+    """Split numbers, in order, into one array per shape."""
+    arrays, start = list[Array](), 0
+    for shape in shapes:
+        size = int(np.prod(shape))
+        arrays.append(numbers[start : start + size].reshape(shape))
+        start += size
+    return arrays
 
 
 def expected_numbers(trace: Trace) -> Json:
