@@ -11,13 +11,11 @@ from typing import Any, TypeAlias
 from lstm_cli.base.arrays import to_numpy
 from lstm_cli.base.errors import ArgumentError, InputError, kind_of, safe
 from lstm_cli.cell.weights import Model
-from lstm_cli.commands.grade.answers import Answer
 from lstm_cli.commands.grade.grader import grade_sheet
-from lstm_cli.commands.grade.json_rows import from_json
-from lstm_cli.commands.grade.reading import read_answers
+from lstm_cli.commands.grade.reading import Submission, from_json, read_answers
 from lstm_cli.commands.grade.results import Grade, GradeSettings
 from lstm_cli.commands.grade.sheet import sheet_of, symbols_of
-from lstm_cli.commands.grade.summary import Gradebook
+from lstm_cli.commands.grade.show import Gradebook
 from lstm_cli.engine.run import Trace, need_trace
 from lstm_cli.samples import BadSample, Sample
 from lstm_cli.samples.given import GivenSamples, samples_of
@@ -25,7 +23,7 @@ from lstm_cli.samples.models import sample_trace
 from lstm_cli.samples.settings import SampleSettings
 
 # A file of answers, or an answer as a dict: {"name": "Ann", "h": [0.1, 0.2]}.
-GivenAnswer: TypeAlias = str | PathLike[str] | Mapping[str, Any] | Answer
+GivenAnswer: TypeAlias = str | PathLike[str] | Mapping[str, Any] | Submission
 
 
 def grade(
@@ -65,7 +63,7 @@ def grade(
         need_trace(exercise, "grade", single=True)
     trace, name = (exercise, name) if isinstance(exercise, Trace) else _exercise(exercise)
     several = isinstance(answers, Iterable) and not isinstance(answers, str | PathLike | Mapping)
-    given = list(answers) if several else [answers]  # type: ignore[arg-type] # Answer
+    given = list(answers) if several else [answers]  # type: ignore[arg-type] # Submission
     read = list(_answers(given, tuple(symbols_of(trace))))
     files = [str(each) for each in given if isinstance(each, str | PathLike)]
     where = safe(", ".join(files)) or "answers"
@@ -106,11 +104,11 @@ def _exercise(given: GivenSamples) -> tuple[Trace, str]:
     return sample_trace(sample, SampleSettings()), sample.id.text
 
 
-def _answers(given: Sequence[Any], symbols: tuple[str, ...]) -> Iterator[Answer]:
+def _answers(given: Sequence[Any], symbols: tuple[str, ...]) -> Iterator[Submission]:
     """Yield answers; those of files say under "file", if there are several, where they are from."""
     for number, each in enumerate(given, 1):
         match each:
-            case Answer():
+            case Submission():
                 yield each
             case Mapping():
                 text = json.dumps([each], default=_as_lists)

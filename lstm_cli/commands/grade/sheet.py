@@ -12,7 +12,6 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
-from lstm_cli.commands.grade.answers import Answer, AnswerColumn
 from lstm_cli.commands.grade.parse_numbers import (
     ParsedNumber,
     ParsedVector,
@@ -20,6 +19,7 @@ from lstm_cli.commands.grade.parse_numbers import (
     read_number,
     vector,
 )
+from lstm_cli.commands.grade.reading import AnswerColumn, Submission
 from lstm_cli.engine.agreement import Float32Noise
 from lstm_cli.engine.run import Trace
 
@@ -80,12 +80,12 @@ class Sheet:
         """Names of what is asked, without duplicates."""
         return list(dict.fromkeys(each.name for each in self.asked.values()))
 
-    def numbers(self, answer: Answer) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
+    def numbers(self, answer: Submission) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
         """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
         return _Placement(self.trace, self.bases).take(answer)
 
 
-def sheet_of(trace: Trace, answers: Sequence[Answer], ask: Iterable[str] = ()) -> Sheet:
+def sheet_of(trace: Trace, answers: Sequence[Submission], ask: Iterable[str] = ()) -> Sheet:
     """Infer what is asked: the columns that at least half of the answers have.
 
     Args:
@@ -127,7 +127,7 @@ def _order(place: SheetPlace, trace: Trace) -> tuple[int, int, int]:
     return place.run, time, layer.cell.symbols.index(place.symbol)
 
 
-def _bases(trace: Trace, answers: Sequence[Answer]) -> dict[str, int]:
+def _bases(trace: Trace, answers: Sequence[Submission]) -> dict[str, int]:
     """Number of each name's first unit: 1 if units are numbered 1 to n, else 0."""
     known = symbols_of(trace)
     numbered: dict[str, set[int]] = {name: set() for name in known}
@@ -191,7 +191,7 @@ class _Placement:
     def _index(self, column: AnswerColumn) -> int | None:
         return None if column.unit is None else column.unit - self.bases.get(column.symbol, 0)
 
-    def room(self, answer: Answer) -> dict[SheetPlace, Asked]:
+    def room(self, answer: Submission) -> dict[SheetPlace, Asked]:
         """Return the places and units that an answer has columns for, filled in or not."""
         asked: dict[SheetPlace, Asked] = {}
         for column in answer.columns or answer.cells:
@@ -210,7 +210,7 @@ class _Placement:
         steps = self.trace.steps if column.t is None else 1
         return read_cell(text, _width(self.trace, runs, column.symbol), steps)
 
-    def take(self, answer: Answer) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
+    def take(self, answer: Submission) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
         """Return the numbers by place, and notes."""
         filled: dict[SheetPlace, list[ParsedNumber | None]] = {}
         bad: list[str] = []

@@ -23,12 +23,10 @@ from rich.cells import cell_len
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.base.foreign import sheet_cell
 from lstm_cli.commands.grade import grader
-from lstm_cli.commands.grade.answers import MAX_LINE, column_of
 from lstm_cli.commands.grade.gradebook import grade
 from lstm_cli.commands.grade.parse_numbers import read_cell, read_number
-from lstm_cli.commands.grade.reading import read_answers
-from lstm_cli.commands.grade.results import Grade
-from lstm_cli.commands.grade.summary import Summary
+from lstm_cli.commands.grade.reading import MAX_LINE, column_of, read_answers
+from lstm_cli.commands.grade.results import Grade, Summary
 from lstm_cli.engine.agreement import room_of
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
@@ -283,7 +281,7 @@ def test_two_mistakes_at_once(room: Classroom) -> None:
     assert room.grade([row])[0].result == "unexplained"
     (own,) = room.grade([row], departures=2)
     assert {name for name, _ in own.causes[0].departures} == {"no-bias", "no-tanh-on-c"}
-    assert Summary.of([own]).mistakes == {"no-bias": 1, "no-tanh-on-c": 1}
+    assert Summary([own]).mistakes == {"no-bias": 1, "no-tanh-on-c": 1}
 
 
 def with_wrong_f(room: Classroom) -> list[Made]:
@@ -381,7 +379,7 @@ def test_a_class_of_two_hundred(tmp_path: Path) -> None:
     for each in grades:
         slug = each.name.split("|")[0]
         assert [cause.id for cause in each.causes][:1] == ([slug] if slug else [])
-    summary = Summary.of(grades)
+    summary = Summary(grades)
     assert summary.counts == {"right": 40, "mistake": 160}
     certain_or_not = summary.mistakes + summary.possible
     assert all(certain_or_not[slug] == 40 for slug in slugs)
