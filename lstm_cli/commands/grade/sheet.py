@@ -1,30 +1,42 @@
-"""What an exercise asks: places in the correct run, and where an answer has their numbers."""
+"""What an exercise asks: places in the correct run, and the numbers that an answer has there."""
 
 from __future__ import annotations
 
+import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
-from lstm_cli.commands.grade.parse_numbers import (
-    ParsedNumber,
-    ParsedVector,
-    read_cell,
-    read_number,
-    vector,
-)
 from lstm_cli.commands.grade.reading import AnswerColumn, Submission
+from lstm_cli.engine import agreement
 from lstm_cli.engine.agreement import Float32Noise
 from lstm_cli.engine.run import Trace
 
 # Maximum number of unreadable cells reported per answer.
 MOST_NOTES = 3
+# A number longer than this was not written by hand, and is ignored.
+MAX_NUMBER = 100
+# Minimum number of decimals compared: "0.5" is not right for 0.475.
+LEAST_DECIMALS = 2
+
+_NUMBER = re.compile(
+    r"(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:(?P<point>[.,])(?P<part>[0-9]*))?"
+    r"(?:[eE](?P<exponent>[+-]?[0-9]{1,4}))?"
+)
+_MINUS = str.maketrans(dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014", "-"))
+# Removed: a spreadsheet's mark for text, signs for "about", dots for further digits.
+_AROUND = re.compile(r"^['≈~]\s*|\s*\.\.\.$")
+
+
+# ---- places
 
 
 class SheetPlace(NamedTuple):
@@ -62,13 +74,13 @@ class Sheet:
 
     Attributes:
         trace: the correct run.
-        asked: what is asked at each place, in order of computation.
         bases: by name, the number of the first unit in the file, 0 or 1.
+        asked: what is asked at each place, in order of computation.
     """
 
     trace: Trace
-    asked: Mapping[SheetPlace, Asked]
     bases: Mapping[str, int]
+    asked: Mapping[SheetPlace, Asked] = field(default_factory=dict)
 
     @cached_property
     def arithmetic(self) -> Float32Noise:
@@ -80,88 +92,7 @@ class Sheet:
         """Names of what is asked, without duplicates."""
         return list(dict.fromkeys(each.name for each in self.asked.values()))
 
-    def numbers(self, answer: Submission) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
-        """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
-        return _Placement(self.trace, self.bases).take(answer)
-
-
-def sheet_of(trace: Trace, answers: Sequence[Submission], ask: Iterable[str] = ()) -> Sheet:
-    """Infer what is asked: the columns that at least half of the answers have.
-
-    Args:
-        trace: the correct run, unbatched.
-        answers: all answers.
-        ask: names, if not everything in the file is asked; a name missing from the file is asked
-            at the last step.
-
-    Raises:
-        UsageError: a name that the cell does not compute.
-    """
-    known = symbols_of(trace)
-    for name in ask:
-        if name not in known:
-            raise UsageError(
-                f"the cell does not compute '{safe(name)}'", where="--ask",
-                hint=suggest(name, known),
-            )  # fmt: skip
-    bases = _bases(trace, answers)
-    taking = _Placement(trace, bases)
-    room = [taking.room(answer) for answer in answers]
-    count = Counter(place for own in room for place in own)
-    asked: dict[SheetPlace, Asked] = {}
-    for own in room:
-        for place, each in own.items():
-            if 2 * count[place] >= len(answers) and (not ask or each.name in ask):
-                units = each.units | asked[place].units if place in asked else each.units
-                asked[place] = Asked(each.name, units)
-    for name in ask:
-        if all(each.name != name for each in asked.values()):
-            asked |= taking.whole(AnswerColumn(name))
-    order = sorted(asked, key=lambda place: _order(place, trace))
-    return Sheet(trace, {place: asked[place] for place in order}, bases)
-
-
-def _order(place: SheetPlace, trace: Trace) -> tuple[int, int, int]:
-    layer = trace.layers[place.run]
-    time = place.t if layer.direction == "forward" else -place.t
-    return place.run, time, layer.cell.symbols.index(place.symbol)
-
-
-def _bases(trace: Trace, answers: Sequence[Submission]) -> dict[str, int]:
-    """Number of each name's first unit: 1 if units are numbered 1 to n, else 0."""
-    known = symbols_of(trace)
-    numbered: dict[str, set[int]] = {name: set() for name in known}
-    for columns in {answer.columns or tuple(answer.cells) for answer in answers}:
-        for column in columns:
-            if column.unit is not None:
-                numbered[column.symbol].add(column.unit)
-    return {
-        name: int(units == set(range(1, _width(trace, known[name], name) + 1)))
-        for name, units in numbered.items()
-    }
-
-
-def _width(trace: Trace, runs: Sequence[int], name: str) -> int:
-    return sum(_size(trace, run, name) for run in runs)
-
-
-def _size(trace: Trace, run: int, name: str) -> int:
-    return int(trace.layers[run].values[_symbol(trace, run, name)].shape[-1])
-
-
-def _symbol(trace: Trace, run: int, name: str) -> str:
-    layer = trace.layers[run]
-    return name.removeprefix(f"layer{layer.layer}_{layer.direction}_")
-
-
-@dataclass(frozen=True, eq=False)
-class _Placement:
-    """Maps the numbers in answers to their places in a run."""
-
-    trace: Trace
-    bases: Mapping[str, int]
-
-    def places(self, name: str, t: int | None) -> list[tuple[SheetPlace, int]]:
+    def _places(self, name: str, t: int | None) -> list[tuple[SheetPlace, int]]:
         """Return the places that a name refers to at a step, with sizes; none past the end."""
         found = []
         for run in symbols_of(self.trace)[name]:
@@ -179,7 +110,7 @@ class _Placement:
     def whole(self, column: AnswerColumn) -> dict[SheetPlace, Asked]:
         """Return the places and units of a column: a whole vector, or one number of it."""
         asked, start = {}, 0
-        for place, size in self.places(column.symbol, column.t):
+        for place, size in self._places(column.symbol, column.t):
             units = np.arange(start, start + size)
             own = self._index(column)
             asked[place] = Asked(
@@ -210,8 +141,8 @@ class _Placement:
         steps = self.trace.steps if column.t is None else 1
         return read_cell(text, _width(self.trace, runs, column.symbol), steps)
 
-    def take(self, answer: Submission) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
-        """Return the numbers by place, and notes."""
+    def numbers(self, answer: Submission) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
+        """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
         filled: dict[SheetPlace, list[ParsedNumber | None]] = {}
         bad: list[str] = []
         for column, text in answer.cells.items():
@@ -237,7 +168,7 @@ class _Placement:
         for t, row in enumerate(rows, 1):
             when = t if len(rows) > 1 else column.t
             start, own = 0, self._index(column)
-            for place, size in self.places(column.symbol, when):
+            for place, size in self._places(column.symbol, when):
                 numbers = filled.setdefault(place, [None] * size)
                 if own is None:
                     numbers[:] = row[start : start + size]
@@ -249,6 +180,210 @@ class _Placement:
         return found
 
 
+def sheet_of(trace: Trace, answers: Sequence[Submission], ask: Iterable[str] = ()) -> Sheet:
+    """Infer what is asked: the columns that at least half of the answers have.
+
+    Args:
+        trace: the correct run, unbatched.
+        answers: all answers.
+        ask: names, if not everything in the file is asked; a name missing from the file is asked
+            at the last step.
+
+    Raises:
+        UsageError: a name that the cell does not compute.
+    """
+    known = symbols_of(trace)
+    for name in ask:
+        if name not in known:
+            raise UsageError(
+                f"the cell does not compute '{safe(name)}'", where="--ask",
+                hint=suggest(name, known),
+            )  # fmt: skip
+    sheet = Sheet(trace, _bases(trace, answers))
+    room = [sheet.room(answer) for answer in answers]
+    count = Counter(place for own in room for place in own)
+    asked: dict[SheetPlace, Asked] = {}
+    for own in room:
+        for place, each in own.items():
+            if 2 * count[place] >= len(answers) and (not ask or each.name in ask):
+                units = each.units | asked[place].units if place in asked else each.units
+                asked[place] = Asked(each.name, units)
+    for name in ask:
+        if all(each.name != name for each in asked.values()):
+            asked |= sheet.whole(AnswerColumn(name))
+
+    def order(place: SheetPlace) -> tuple[int, int, int]:
+        layer = trace.layers[place.run]
+        time = place.t if layer.direction == "forward" else -place.t
+        return place.run, time, layer.cell.symbols.index(place.symbol)
+
+    return replace(sheet, asked={place: asked[place] for place in sorted(asked, key=order)})
+
+
+def _bases(trace: Trace, answers: Sequence[Submission]) -> dict[str, int]:
+    """Number of each name's first unit: 1 if units are numbered 1 to n, else 0."""
+    known = symbols_of(trace)
+    numbered: dict[str, set[int]] = {name: set() for name in known}
+    for columns in {answer.columns or tuple(answer.cells) for answer in answers}:
+        for column in columns:
+            if column.unit is not None:
+                numbered[column.symbol].add(column.unit)
+    return {
+        name: int(units == set(range(1, _width(trace, known[name], name) + 1)))
+        for name, units in numbered.items()
+    }
+
+
+def _width(trace: Trace, runs: Sequence[int], name: str) -> int:
+    return sum(_size(trace, run, name) for run in runs)
+
+
+def _size(trace: Trace, run: int, name: str) -> int:
+    return int(trace.layers[run].values[_symbol(trace, run, name)].shape[-1])
+
+
+def _symbol(trace: Trace, run: int, name: str) -> str:
+    layer = trace.layers[run]
+    return name.removeprefix(f"layer{layer.layer}_{layer.direction}_")
+
+
 def _heading(column: AnswerColumn) -> str:
     unit = "" if column.unit is None else f"_{column.unit}"
     return column.symbol + unit + (f"@{column.t}" if column.t is not None else "")
+
+
+# ---- numbers as people write them: their value and the digits to compare
+
+
+@dataclass(frozen=True)
+class ParsedNumber:
+    """A number as written.
+
+    Attributes:
+        value: its value.
+        decimals: number of digits after the point; negative if it ends before it (3e2).
+        comma: whether it was written with a decimal comma.
+    """
+
+    value: float
+    decimals: int
+    comma: bool = False
+
+    @property
+    def unit(self) -> float:
+        """One unit in the last digit written, or in the last that counts."""
+        size = abs(self.value)
+        # Two decimals of a small number, two digits of a large one.
+        least = 0 if size < 1 else math.floor(math.log10(size)) + 1
+        decimals = max(self.decimals, LEAST_DECIMALS - least)
+        return float(10.0**-decimals)
+
+
+def read_number(text: str, *, comma: bool = True) -> ParsedNumber | None:
+    """Parse a number; None if the text is not one.
+
+    Args:
+        text: a cell or a word in one.
+        comma: whether `0,475` is 0.475.
+    """
+    match = _NUMBER.fullmatch(tidied(text))
+    if match is None or not (match["whole"] or match["part"]):
+        return None
+    if match["point"] == "," and not (comma and match["whole"] and match["part"]):
+        return None
+    part, exponent = match["part"] or "", int(match["exponent"] or 0)
+    value = float(f"{match['sign']}{match['whole'] or 0}.{part or 0}e{exponent}")
+    if not math.isfinite(value):
+        return None
+    return ParsedNumber(value, min(len(part) - exponent, 300), match["point"] == ",")
+
+
+def tidied(text: str) -> str:
+    """Strip what surrounds a number and convert it to plain digits and signs.
+
+    Full-width digits and typographic signs become plain ones; an overlong text becomes "".
+    """
+    if len(text) > MAX_NUMBER:
+        return ""
+    plain = unicodedata.normalize("NFKC", text.strip()).translate(_MINUS)
+    return _AROUND.sub("", plain.strip()).strip()
+
+
+@dataclass(frozen=True, eq=False)
+class ParsedVector:
+    """The numbers of one symbol at one step.
+
+    Attributes:
+        values: `(n,)`; nan where nothing, or not a number, was written.
+        units: one unit in the last digit that counts, `(n,)`; 1 where nothing was written.
+        decimals: `(n,)`; -1 where nothing was written.
+    """
+
+    values: Array
+    units: Array
+    decimals: Array
+
+    @property
+    def there(self) -> Array:
+        """Where a number was written, `(n,)`."""
+        return ~np.isnan(self.values)
+
+
+def vector(numbers: list[ParsedNumber | None]) -> ParsedVector:
+    """Convert numbers, with None for missing ones, to arrays."""
+    return ParsedVector(
+        np.array([np.nan if each is None else each.value for each in numbers]),
+        np.array([1.0 if each is None else each.unit for each in numbers]),
+        np.array([-1 if each is None else max(each.decimals, 0) for each in numbers]),
+    )
+
+
+Key = TypeVar("Key")
+
+
+def unpadded(vectors: Mapping[Key, ParsedVector]) -> dict[Key, ParsedVector] | None:
+    """Drop the trailing zeros common to all of an answer's numbers; None if there are none."""
+    values = np.concatenate([each.values[each.there] for each in vectors.values()])
+    written = np.concatenate([each.decimals[each.there] for each in vectors.values()])
+    shortest = agreement.decimals_of(values)
+    filling = int((written - agreement.unpadded(written, shortest)).max(initial=0))
+    if not filling:
+        return None
+    return {
+        key: vector([ParsedNumber(value, count - filling) if there else None
+                     for value, count, there in zip(each.values, each.decimals, each.there,
+                                                    strict=True)])
+        for key, each in vectors.items()
+    }  # fmt: skip
+
+
+_OUTSIDE = re.compile(r"(?:\w+\.)?(?:array|asarray|tensor)\s*\(|[\[\]()]", re.IGNORECASE)
+# Separators of the rows and words in a cell: with decimal points, then with decimal commas.
+_READINGS = (
+    (r"[;\n]", r"[\s,]+", False),
+    (r"[;\n]", r"\s+", True),
+    (r"(?!)", r"[\s;]+", True),
+)
+
+
+def read_cell(text: str, width: int, steps: int) -> list[list[ParsedNumber | None]] | None:
+    """Parse the rows of a vector in a cell: one row, or one per step; None if it is neither.
+
+    Args:
+        text: `0.1 0.2`, `[0.1, 0.2]`, `0,1; 0,2`, with `;` between rows. Non-numbers become None.
+        width: numbers per row.
+        steps: number of rows if there are several.
+    """
+    if width == 1 and steps == 1:
+        return [[read_number(text)]]
+    inner = _OUTSIDE.sub(" ", text)
+    for between_rows, between_words, comma in _READINGS:
+        rows = [_words(row, between_words) for row in re.split(between_rows, inner)]
+        rows = [row for row in rows if row]
+        if len(rows) in (1, steps) and all(len(row) == width for row in rows):
+            return [[read_number(word, comma=comma) for word in row] for row in rows]
+    return None
+
+
+def _words(row: str, between: str) -> list[str]:
+    return [word for word in re.split(between, row.strip()) if word]
