@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -55,17 +55,19 @@ class Asked:
     units: Array
 
 
-def symbols_of(trace: Trace) -> dict[str, list[int]]:
-    """Return valid column names, such as `h` or `layer0_forward_h`, with the runs they refer to."""
-    last = [n for n, each in enumerate(trace.layers) if each.layer == trace.layers[-1].layer]
-    known = dict.fromkeys(trace.layers[last[0]].cell.symbols, last)
-    if len(trace.layers) > 1:
-        known |= {
-            f"layer{each.layer}_{each.direction}_{symbol}": [n]
-            for n, each in enumerate(trace.layers)
-            for symbol in each.cell.symbols
-        }
-    return known
+def symbols_of(trace: Trace) -> dict[str, list[tuple[int, str, int]]]:
+    """Return valid column names, such as `h` or `layer0_forward_h`, with what they refer to.
+
+    That is the run, the symbol and the size of each vector; of the directions, side by side.
+    """
+    short, full = defaultdict(list), {}
+    for n, each in enumerate(trace.layers):
+        for symbol in each.cell.symbols:
+            vector = n, symbol, int(each.values[symbol].shape[-1])
+            full[f"layer{each.layer}_{each.direction}_{symbol}"] = [vector]
+            if each.layer == trace.layers[-1].layer:
+                short[symbol].append(vector)
+    return {**short, **full} if len(trace.layers) > 1 else dict(short)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,11 @@ class Sheet:
         """Deviation of float32 arithmetic in the correct run."""
         return Float32Noise(self.trace)
 
+    @cached_property
+    def known(self) -> dict[str, list[tuple[int, str, int]]]:
+        """The vectors that each column name refers to."""
+        return symbols_of(self.trace)
+
     @property
     def names(self) -> list[str]:
         """Names of what is asked, without duplicates."""
@@ -95,11 +102,10 @@ class Sheet:
     def _places(self, name: str, t: int | None) -> list[tuple[SheetPlace, int]]:
         """Return the places that a name refers to at a step, with sizes; none past the end."""
         found = []
-        for run in symbols_of(self.trace)[name]:
-            symbol = _symbol(self.trace, run, name)
+        for run, symbol, size in self.known[name]:
             when = self._last(run, symbol) if t is None else t
             if 1 <= when <= self.trace.steps:
-                found.append((SheetPlace(run, symbol, when), _size(self.trace, run, name)))
+                found.append((SheetPlace(run, symbol, when), size))
         return found
 
     def _last(self, run: int, symbol: str) -> int:
@@ -137,9 +143,8 @@ class Sheet:
         return asked
 
     def _rows(self, column: AnswerColumn, text: str) -> list[list[ParsedNumber | None]] | None:
-        runs = symbols_of(self.trace)[column.symbol]
-        steps = self.trace.steps if column.t is None else 1
-        return read_cell(text, _width(self.trace, runs, column.symbol), steps)
+        width = sum(size for _, _, size in self.known[column.symbol])
+        return read_cell(text, width, self.trace.steps if column.t is None else 1)
 
     def numbers(self, answer: Submission) -> tuple[dict[SheetPlace, ParsedVector], list[str]]:
         """Return the numbers of an answer, asked or not, and notes on what was hard to read."""
@@ -229,22 +234,9 @@ def _bases(trace: Trace, answers: Sequence[Submission]) -> dict[str, int]:
             if column.unit is not None:
                 numbered[column.symbol].add(column.unit)
     return {
-        name: int(units == set(range(1, _width(trace, known[name], name) + 1)))
+        name: int(units == set(range(1, sum(size for _, _, size in known[name]) + 1)))
         for name, units in numbered.items()
     }
-
-
-def _width(trace: Trace, runs: Sequence[int], name: str) -> int:
-    return sum(_size(trace, run, name) for run in runs)
-
-
-def _size(trace: Trace, run: int, name: str) -> int:
-    return int(trace.layers[run].values[_symbol(trace, run, name)].shape[-1])
-
-
-def _symbol(trace: Trace, run: int, name: str) -> str:
-    layer = trace.layers[run]
-    return name.removeprefix(f"layer{layer.layer}_{layer.direction}_")
 
 
 def _heading(column: AnswerColumn) -> str:

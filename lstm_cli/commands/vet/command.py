@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, UsageError, safe
-from lstm_cli.base.foreign import Foreign, indented, say
+from lstm_cli.base.errors import ExitCode, InputError, UsageError, safe
+from lstm_cli.base.foreign import indented, say
 from lstm_cli.base.numbers import counted
 from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
@@ -88,8 +88,10 @@ def vet(
     """
     o.one_blas_thread()
     from lstm_cli.commands.vet.show import vet_answer
+    from lstm_cli.commands.vet.suites import vet_suite
     from lstm_cli.files.output import check_targets
     from lstm_cli.samples import find_files
+    from lstm_cli.samples.given import samples_of
 
     atol = tolerance.checked()
     chosen, output = form.pick(), form.output
@@ -103,7 +105,11 @@ def vet(
     settings = file.sample_settings(cell, steps=steps.steps)
     explain = chosen == "json" or chosen == "jsonl" or len(names) == 1
     with _ticking(quiet) as tick:
-        suites = [_vetted(name, settings, _naming(preset), atol, explain, tick) for name in names]
+        suites = [
+            vet_suite("stdin" if name == "-" else name, map(_naming(preset), samples_of(name)),
+                      settings, atol=atol, explain=explain, progress=tick)
+            for name in names
+        ]  # fmt: skip
     if not quiet:
         _say_assumed(suites, settings.model)
     _refuse_alone(suites)
@@ -147,27 +153,6 @@ def _naming(preset: o.PresetOptions) -> Callable[[Read], Read]:
         return read
 
     return name
-
-
-def _vetted(
-    name: str,
-    settings: SampleSettings,
-    named: Callable[[Read], Read],
-    atol: float | None,
-    explain: bool,
-    tick: Callable[[], None],
-) -> Suite:
-    from lstm_cli.commands.vet.suites import vet_suite
-    from lstm_cli.samples import BadSample, read_samples
-
-    def reads() -> Iterator[Read]:
-        try:
-            yield from map(named, read_samples(name))
-        except LstmStepError as error:
-            yield BadSample(Foreign.of(name), error)
-
-    shown = "stdin" if name == "-" else name
-    return vet_suite(shown, reads(), settings, atol=atol, explain=explain, progress=tick)
 
 
 def _refuse_alone(suites: Sequence[Suite]) -> None:

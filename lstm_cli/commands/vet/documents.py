@@ -19,7 +19,7 @@ from lstm_cli.engine.run import Trace
 from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.formats.contents import Variant
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
-from lstm_cli.formats.layouts import pack
+from lstm_cli.formats.layouts import named_tensors, pack
 from lstm_cli.formats.read import file_traits
 from lstm_cli.samples.settings import SampleSettings
 
@@ -171,24 +171,12 @@ def _tensors(model: Model, row: Convention | None) -> dict[str, tuple[int, ...]]
     """Map the names of a model's weights in a layout to shapes; None if it cannot hold them."""
     if row is None:
         return {name: array.shape for name, array in model.first.arrays.items()}
-    shapes: dict[str, tuple[int, ...]] = {}
-    for level, direction, weights in model.runs:
-        try:
-            packed = pack(row, weights.arrays)
-        except InputError:
-            return None
-        for key, array in packed.items():
-            name = _tensor_name(row, key, level, direction, len(model.runs) > 1)
-            shapes[name] = array.shape
-    return shapes
-
-
-def _tensor_name(row: Convention, key: str, level: int, direction: str, several: bool) -> str:
-    """Name of a tensor of one layer and direction in a stack."""
-    reverse = "_reverse" if direction == "backward" else ""
-    named = any("{layer}" in tensor.key for tensor in row.tensors)
-    lead = "" if named or not (several or reverse) else f"layer{level}_{direction}_"
-    return lead + key.replace("{layer}", str(level)).replace("{reverse}", reverse)
+    try:
+        packed = {(level, direction): pack(row, weights.arrays)
+                  for level, direction, weights in model.runs}  # fmt: skip
+    except InputError:
+        return None
+    return {name: array.shape for name, array in named_tensors(row, packed).items()}
 
 
 def _filled(tensors: Mapping[str, tuple[int, ...]], subject: Subject, seed: int) -> Json:

@@ -410,21 +410,20 @@ def _ids(names: Sequence[str]) -> str:
     return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
+# Why a mistake is left out: behind a count, and in a table column.
 _LEFT_OUT = {
-    NO_PLACE: "not applicable to the cell",
-    SAME: "equivalent whatever the numbers",
-    UNREACHED: "with limits that no value reaches",
-    ROUNDING: "types that only round",
+    NO_PLACE: ("not applicable to the cell", "not applicable"),
+    SAME: ("equivalent whatever the numbers", "equivalent"),
+    UNREACHED: ("with limits that no value reaches", "not reached"),
+    ROUNDING: ("types that only round", "only rounds"),
 }
-
-# The same for a table column.
-_WORDS = {NO_PLACE: "not applicable", SAME: "equivalent", UNREACHED: "not reached",
-          ROUNDING: "only rounds"}  # fmt: skip
 
 
 def _notcounted(suite: Suite) -> Iterator[str]:
     counts = Counter(each.reason for each in suite.verdicts if each.reason)
-    told = [f"{counts[reason]} {words}" for reason, words in _LEFT_OUT.items() if counts[reason]]
+    told = [
+        f"{counts[reason]} {words}" for reason, (words, _) in _LEFT_OUT.items() if counts[reason]
+    ]
     yield "not counted: " + ", ".join(told)
     same = [each.row.id for each in suite.same()]
     if same:
@@ -438,7 +437,12 @@ def _verdicts(suite: Suite) -> Grid:
     for each in _by_kind(suite.verdicts):
         tone: Tone = "note" if each.reason else "strong" if each.word == "blind" else ""
         difference = "" if each.reason else significant(each.difference)
-        cells = (each.row.kind, each.row.id, _WORDS.get(each.reason, each.word), difference)
+        cells = (
+            each.row.kind,
+            each.row.id,
+            _LEFT_OUT[each.reason][1] if each.reason else each.word,
+            difference,
+        )
         rows.append([Span(cell, tone) for cell in cells])
     return Grid(columns, rows, narrow=NARROW)
 

@@ -203,12 +203,12 @@ def _needed(found: Sequence[Blindness]) -> list[Blindness]:
 
 def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
     """Causes that are evident without trying other numbers: tolerance, clips."""
-    right, claimed = subject.right, subject.expected.symbols
-    exact = own_expected(right, claimed, runs=_runs(subject.expected))
-    exact = Expected(
-        tuple(c for c in exact.vectors if (c.run, c.symbol, c.t) in _points(subject)), {}
-    )
-    coarse = {each.row.id for each in outcomes(right, exact, blind) if not each.passes}
+    right = subject.right
+    places = {(vector.run, vector.symbol, vector.t) for vector in subject.expected.vectors}
+    exact = own_expected(right, subject.expected.symbols)
+    there = [each for each in exact.vectors if (each.run, each.symbol, each.t) in places]
+    made = outcomes(right, Expected(tuple(there), {}), blind)
+    coarse = {each.row.id for each in made if not each.passes}
     clips = [row for row in blind if row.kind == "numbers"]
     every = own_expected(right, symbols_of(right))
     idle = {each.row.id for each in outcomes(right, every, clips) if each.passes}
@@ -221,21 +221,14 @@ def _own_causes(subject: Subject, blind: Sequence[Mistake]) -> list[Blindness]:
     ]  # fmt: skip
 
 
-def _points(subject: Subject) -> set[tuple[int, str, int]]:
-    return {(vector.run, vector.symbol, vector.t) for vector in subject.expected.vectors}
-
-
-def _runs(expected: Expected) -> set[int]:
-    return {vector.run for vector in expected.vectors}
-
-
 # ---- causes tested on strong numbers
 
 
 def _places(expected: Expected) -> tuple[frozenset[int], tuple[str, ...], bool]:
     """Return the runs and symbols that are compared, and whether at several steps."""
     every = len({vector.t for vector in expected.vectors}) > 1
-    return frozenset(_runs(expected)), tuple(sorted(expected.symbols)), every
+    runs = frozenset(vector.run for vector in expected.vectors)
+    return runs, tuple(sorted(expected.symbols)), every
 
 
 def _passing(variant: VariantRun, subject: Subject, rows: Iterable[Mistake]) -> set[str]:
@@ -306,20 +299,15 @@ def _all_at_once(
     subject: Subject, there: Sequence[Weakness], rest: Sequence[Mistake]
 ) -> list[Blindness]:
     """Return mistakes that all weaknesses together hide, and those that none of them explains."""
-    together = set.intersection(
-        *(_passing(_all_imposed(each, subject, there), subject, rest) for each in _strong(subject))
-    )
+    weak = _strong(subject)
+    for weakness in there:
+        weak = [weakness.impose(each, subject) for each in weak]
+    together = set.intersection(*(_passing(each, subject, rest) for each in weak))
     by_chance = {row.id for row in rest} - together
     change = "use a vector of short, distinct numbers: --stronger better.json"
-    several = "several weaknesses hide them together"
-    chance = "these numbers happen to give the same result"
     return [
-        Blindness("together", several, change, _ids(rest, together)),
-        Blindness("these-numbers", chance, change, _ids(rest, by_chance)),
-    ]
-
-
-def _all_imposed(strong: VariantRun, subject: Subject, there: Sequence[Weakness]) -> VariantRun:
-    for weakness in there:
-        strong = weakness.impose(strong, subject)
-    return strong
+        Blindness("together", "several weaknesses hide them together", change,
+                  _ids(rest, together)),
+        Blindness("these-numbers", "these numbers happen to give the same result", change,
+                  _ids(rest, by_chance)),
+    ]  # fmt: skip

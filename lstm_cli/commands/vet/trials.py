@@ -57,14 +57,7 @@ class MismatchError(LstmStepError):
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A sample with its correct run and its expected numbers.
-
-    Attributes:
-        sample: the sample as read.
-        model: the model it runs.
-        expected: its expected numbers, each with its tolerance.
-        right: the correct run as a variant, to apply mistakes to.
-    """
+    """A sample with its model, its expected numbers and its correct run, to make mistakes in."""
 
     sample: Sample
     model: Model
@@ -73,12 +66,7 @@ class Subject:
 
 
 def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = None) -> Subject:
-    """Run a sample and check its expected numbers.
-
-    Args:
-        sample: a sample with `expected`.
-        settings: defaults for what the sample does not specify.
-        atol: a tolerance overriding that of the sample.
+    """Run a sample and check its expected numbers, to a tolerance in place of its own if given.
 
     Raises:
         MismatchError: its numbers do not match the correct run.
@@ -182,14 +170,7 @@ def is_order(row: Mistake) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Result of a mistake.
-
-    Attributes:
-        row: the mistake.
-        difference: the largest difference from the expected numbers.
-        excess: the largest ratio of a difference to its tolerance.
-        detail: which units, for `units-permuted`.
-    """
+    """Largest difference that a mistake makes, and that divided by its tolerance."""
 
     row: Mistake
     difference: float

@@ -115,11 +115,11 @@ def strengthen(suite: Suite, settings: SampleSettings, target: Path) -> Stronger
     """
     documents, hidden, renewed = list[Json](), dict[str, None](), False
     for number, (subjects, rows) in enumerate(_kinds(suite)):
-        made = _StrongerSearch(subjects, rows, settings, target).made()
+        document, lost, kept = _StrongerSearch(subjects, rows, settings, target).made()
         name = subjects[0].sample.id.text + "-strong" + f"-{number + 1}" * (number > 0)
-        documents.append({"id": name, **made.document})
-        hidden |= dict.fromkeys(made.hidden)
-        renewed = renewed or made.new_weights
+        documents.append({"id": name, **document})
+        hidden |= dict.fromkeys(row.id for row in lost)
+        renewed = renewed or not kept
     as_read = json.loads(json.dumps(documents))
     again = [read_sample(each, "", target.parent, safe(target)) for each in as_read]
     vetted = vet_suite(str(target), again, SampleSettings())
@@ -154,29 +154,17 @@ def _count_seen_in_h(suite: Suite) -> int:
     return len(told & seen)
 
 
-def _last_runs(right: VariantRun) -> list[int]:
-    last = max(level for level, _ in right.layout)
-    return [n for n, (level, _) in enumerate(right.layout) if level == last]
-
-
 def _seen(
     right: VariantRun, rows: Sequence[Mistake], symbols: Sequence[str], cache: Cache | None = None
 ) -> dict[str, float]:
     """Map the ids of mistakes that show in some symbols of the last layer to their differences."""
     if not rows:
         return {}
-    expected = own_expected(right, symbols, runs=_last_runs(right), tolerance=ATOL)
+    last = max(level for level, _ in right.layout)
+    runs = [n for n, (level, _) in enumerate(right.layout) if level == last]
+    expected = own_expected(right, symbols, runs=runs, tolerance=ATOL)
     made = outcomes(right, expected, rows, cache)
     return {each.row.id: each.difference for each in made if not each.passes}
-
-
-@dataclass(frozen=True, eq=False)
-class _Made:
-    """A sample without its name, and the mistakes that the old weights hide."""
-
-    document: Json
-    hidden: tuple[str, ...]
-    new_weights: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,8 +204,8 @@ class _StrongerSearch:
         self.rng = np.random.default_rng(2)
         self.cache = Cache()  # candidates differ only in x, h and c
 
-    def made(self) -> _Made:
-        """Return the best sample found."""
+    def made(self) -> tuple[Json, list[Mistake], bool]:
+        """Return the best sample, what its old weights hide, and whether they are kept."""
         hidden = [self._unseen(each.right) for each in self.subjects]
         fewest = min(range(len(hidden)), key=lambda n: len(hidden[n]))
         subject, lost = self.subjects[fewest], hidden[fewest]
@@ -225,8 +213,8 @@ class _StrongerSearch:
             for document in own_documents(subject, self.settings, self.target):
                 right = self._right(document, subject)
                 if right is not None and _same_weights(right, subject.right):
-                    return _Made(self._with_inputs(document, right), (), False)
-        return _Made(self._renewed(subject), tuple(row.id for row in lost), True)
+                    return self._with_inputs(document, right), [], True
+        return self._renewed(subject), lost, False
 
     def _renewed(self, subject: Subject) -> Json:
         """Return a sample with new weights: the first that hide nothing, or the best ones."""

@@ -214,13 +214,13 @@ def test_the_digits_written_are_compared(text: str, right: float, fine: bool) ->
     assert agree(ours, theirs, unit, room_of(ours, "float32")).all() == fine
 
 
-WRITTEN = {
+WRITTEN: dict[str, Callable[[float], str]] = {
     "rounded": lambda value: f"{value:.4f}",
     "cut": cut(4),
     "away from zero": lambda value: (
         f"{math.copysign(math.ceil(abs(value) * 1e4) / 1e4, value):.4f}"
     ),
-    "a unit off": lambda value: f"{round(value, 4) + 1e-4:.4f}",
+    "a unit off": lambda value: f"{round(value, 4) + math.copysign(1e-4, value):.4f}",
 }
 
 
