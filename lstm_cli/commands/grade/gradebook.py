@@ -51,6 +51,7 @@ from lstm_cli.samples.given import GivenSamples, samples_of
 from lstm_cli.samples.models import sample_trace
 from lstm_cli.samples.settings import SampleSettings
 
+Values: TypeAlias = Mapping[tuple[int, str], Array]
 # A file of answers, or an answer as a dict: {"name": "Ann", "h": [0.1, 0.2]}.
 GivenAnswer: TypeAlias = str | PathLike[str] | Mapping[str, Any] | Submission
 # Mistakes that do not count on paper.
@@ -149,13 +150,9 @@ def _answers(given: Sequence[Any], symbols: tuple[str, ...]) -> Iterator[Submiss
                 text = json.dumps([each], default=_as_lists)
                 yield from (replace(answer, line=number) for answer in from_json(text, symbols))
             case str() | PathLike():
+                where = {"file": str(each)} if len(given) > 1 else {}
                 for answer in read_answers(str(each), symbols):
-                    alone = len(given) == 1
-                    yield (
-                        answer
-                        if alone
-                        else replace(answer, other={"file": str(each), **answer.other})
-                    )
+                    yield replace(answer, other={**where, **answer.other})
             case _:
                 raise ArgumentError(
                     f"{kind_of(each)} in place of an answer", where=f"answer {number}",
@@ -282,13 +279,14 @@ class Grader:
     ) -> tuple[tuple[LikelyMistake, ...], bool]:
         """Return the mistakes that give these numbers, and whether intermediate rounding does."""
         trace = self.sheet.trace
-        expected = _expected(marked, trace, self.settings.atol)
+        expected = _expected(marked, trace)
         diagnosis = diagnose(
             trace, expected, departures=self.settings.departures, judge=self.bank, separating=False
         )
         if diagnosis.verdict not in ("explained", "ambiguous"):
             return (), False
-        real = [each for each in diagnosis.findings if not _only_rounds(each)]
+        real = [each for each in diagnosis.findings
+                if any(row.id not in ROUNDINGS for row in each.departures)]  # fmt: skip
         # Mix-ups of frameworks matter only if nothing simpler fits.
         plain = [each for each in real if any(row.kind != "convention" for row in each.departures)]
         causes = self._grouped(plain or real, expected)
@@ -316,11 +314,6 @@ def _wrong_numbers(marked: Mapping[SheetPlace, Marked]) -> int:
     return sum(int((each.marks == Mark.WRONG).sum()) for each in marked.values())
 
 
-def _only_rounds(finding: Finding) -> bool:
-    """Whether a finding is only about narrower arithmetic, which is not a misunderstanding."""
-    return all(row.id in ROUNDINGS for row in finding.departures)
-
-
 def _cause(finding: Finding, same: Sequence[Finding]) -> LikelyMistake:
     rows = finding.departures
     also = (*finding.aliases, *(name for each in same for name in (each.id, *each.aliases)))
@@ -330,7 +323,7 @@ def _cause(finding: Finding, same: Sequence[Finding]) -> LikelyMistake:
     )  # fmt: skip
 
 
-def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace, atol: float | None) -> Expected:
+def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace) -> Expected:
     """Convert an answer's numbers to expected values for a diagnosis."""
     expected, decimals = [], dict[str, int]()
     for place, each in marked.items():
@@ -363,14 +356,6 @@ def grade_sheet(
         yield own
 
 
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """Candidates that apply, and their values: (run, symbol) -> `(K, T, n)`."""
-
-    findings: Sequence[Finding]
-    values: Mapping[tuple[int, str], Array]
-
-
 class Bank:
     """Judges candidates like `Search`, from values cached between searches."""
 
@@ -378,7 +363,8 @@ class Bank:
         self.right = right_variant(trace)
         self.symbols = list(dict.fromkeys(s for each in trace.layers for s in each.cell.symbols))
         self.size = 8 * sum(v.size for each in trace.layers for v in each.values.values())
-        self.blocks: dict[tuple[str, ...], _Block] = {}
+        # The candidates of a list that apply, and their values: (run, symbol) -> `(K, T, n)`.
+        self.blocks: dict[tuple[str, ...], tuple[list[Finding], Values]] = {}
 
     def __call__(
         self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
@@ -390,36 +376,33 @@ class Bank:
         key = tuple(row.id + row.formula for departures in candidates for row in departures)
         if key not in self.blocks:
             self.blocks[key] = self._compute(candidates)
-        block = self.blocks[key]
-        excess, difference = np.zeros((2, len(block.findings)))
+        findings, values = self.blocks[key]
+        excess, difference = np.zeros((2, len(findings)))
         for vector in expected.vectors:
-            off = self._off(vector, block)
+            ours = values.get((vector.run, vector.symbol))
+            wide = len(findings), len(vector.values)
+            off = np.full(wide, np.inf) if ours is None else np.abs(
+                ours[:, vector.t - 1] - vector.values
+            )  # fmt: skip
+            off[np.isnan(off)] = np.inf
+            off[:, np.isnan(vector.values)] = 0.0
             difference = np.maximum(difference, off.max(axis=1))
             excess = np.maximum(excess, (off / vector.tolerance).max(axis=1))
         return [
             replace(finding, difference=float(far), excess=float(over))
-            for finding, far, over in zip(block.findings, difference, excess, strict=True)
+            for finding, far, over in zip(findings, difference, excess, strict=True)
         ]
 
     def numbers(self, finding: Finding, expected: Expected) -> Array | None:
         """Flat numbers of a finding at the positions of the expected; None if not cached."""
-        for block in self.blocks.values():
-            for place, each in enumerate(block.findings):
+        for findings, values in self.blocks.values():
+            for place, each in enumerate(findings):
                 if each.id == finding.id:
-                    rows = (block.values[c.run, c.symbol][place, c.t - 1] for c in expected.vectors)
+                    rows = (values[c.run, c.symbol][place, c.t - 1] for c in expected.vectors)
                     return np.concatenate(list(rows))
         return None
 
-    def _off(self, vector: ExpectedVector, block: _Block) -> Array:
-        """Absolute difference of each candidate from a vector, `(K, n)`."""
-        if (vector.run, vector.symbol) not in block.values:
-            return np.full((len(block.findings), len(vector.values)), np.inf)
-        off = np.abs(block.values[vector.run, vector.symbol][:, vector.t - 1] - vector.values)
-        off[np.isnan(off)] = np.inf
-        off[:, np.isnan(vector.values)] = 0.0
-        return np.asarray(off)
-
-    def _compute(self, candidates: Sequence[tuple[Mistake, ...]]) -> _Block:
+    def _compute(self, candidates: Sequence[tuple[Mistake, ...]]) -> tuple[list[Finding], Values]:
         cache, findings, members = Cache(), [], []
         for departures in candidates:
             finding = Finding(departures, np.inf, np.inf)
@@ -428,6 +411,5 @@ class Bank:
                 findings.append(finding)
                 members.append(variant.member())
         if not members:
-            return _Block((), {})
-        kept = evaluate_members(members, self.right.layout, keep=self.symbols).values
-        return _Block(findings, kept)
+            return [], {}
+        return findings, evaluate_members(members, self.right.layout, keep=self.symbols).values

@@ -7,9 +7,9 @@ terminal, and no cell of the CSV is a formula.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from lstm_cli.base.errors import safe
 from lstm_cli.base.foreign import csv_line, sheet_cell
 from lstm_cli.base.numbers import decimals, fixed, significant
 from lstm_cli.base.version import __version__
-from lstm_cli.cell.notation import UNICODE, Style
+from lstm_cli.cell.notation import UNICODE
 from lstm_cli.commands.grade.results import (
     MOST_DIGITS,
     RESULTS,
@@ -201,22 +201,15 @@ def often_wrong(book: Gradebook) -> Iterator[tuple[str, int, str]]:
 
 
 def grade_answer(book: Gradebook, digits: int = 6) -> Answer:
-    """Return what `grade` answers."""
+    """Return what `grade` answers: a row per answer and a summary, with some decimals."""
     return Answer(
-        lambda style: grade_document(book, style=style, digits=digits),
-        {form: partial(made, book, __version__, digits) for form, made in FORMATS.items()},
+        lambda style: Document([*_blocks(book, style is UNICODE, digits)]),
+        {
+            "csv": lambda: to_csv(book, digits),
+            "jsonl": lambda: to_jsonl(book),
+            "json": lambda: to_json(book),
+        },
     )
-
-
-def grade_document(book: Gradebook, *, style: Style = UNICODE, digits: int = 6) -> Document:
-    """Show one row per answer, then a summary of the class.
-
-    Args:
-        book: the grades.
-        style: Unicode, or another that has no signs for right and wrong.
-        digits: decimals of numbers.
-    """
-    return Document([*_blocks(book, style is UNICODE, digits)])
 
 
 def _blocks(book: Gradebook, pretty: bool, digits: int) -> Iterator[Block]:
@@ -280,7 +273,7 @@ def _counts(
 # ---- CSV
 
 
-def to_csv(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
+def to_csv(book: Gradebook, digits: int = 6) -> Iterator[str]:
     """Yield a header, then one row per answer; other columns of the file are passed through."""
     names = book.sheet.names
     other = list(dict.fromkeys(heading for g in book.grades for heading in g.answer.other))
@@ -314,19 +307,19 @@ def _shares(book: Gradebook, grade: Grade) -> Iterator[str]:
 # ---- JSON
 
 
-def to_jsonl(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
+def to_jsonl(book: Gradebook) -> Iterator[str]:
     """Yield one grade per line."""
     for grade in book.grades:
         yield json_text({"schema": "lstm-step/1", **grade_record(grade, book)}) + "\n"
 
 
-def to_json(book: Gradebook, version: str, digits: int = 6) -> Iterator[str]:
+def to_json(book: Gradebook) -> Iterator[str]:
     """Yield one document: what was asked, the summary, and the grades, one per line."""
     head = json_text(
         {
             "schema": "lstm-step/1",
             "command": "grade",
-            "version": version,
+            "version": __version__,
             "exercise": book.exercise,
             "assumptions": list(book.sheet.trace.assumptions),
             "asked": _asked(book),
@@ -410,10 +403,3 @@ def summary_record(book: Gradebook) -> dict[str, Any]:
             for name in book.sheet.names
         },
     }  # fmt: skip
-
-
-FORMATS: dict[str, Callable[[Gradebook, str, int], Iterator[str]]] = {
-    "csv": to_csv,
-    "jsonl": to_jsonl,
-    "json": to_json,
-}

@@ -15,8 +15,7 @@ from lstm_cli.cell.traits import Traits, traits_of
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.vet.show import Json
 from lstm_cli.commands.vet.trials import Subject
-from lstm_cli.engine.run import Trace
-from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.files.output import json_text
 from lstm_cli.formats.contents import Variant
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
 from lstm_cli.formats.layouts import named_tensors, pack
@@ -59,18 +58,9 @@ def _sizes(scale: float, decimals: int, taken: Array | None) -> Array:
 
 def cut(numbers: Array, *shapes: tuple[int, ...]) -> list[Array]:
     """Split numbers, in order, into one array per shape."""
-    arrays, start = list[Array](), 0
-    for shape in shapes:
-        size = int(np.prod(shape))
-        arrays.append(numbers[start : start + size].reshape(shape))
-        start += size
-    return arrays
-
-
-def expected_numbers(trace: Trace) -> Json:
-    """Every gate and state of the last layer at all steps, directions side by side."""
-    shown = [name for name in trace.last_layer[0].cell.symbols if not name.startswith("z_")]
-    return {name: plain_list(trace[name]) for name in shown}
+    ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])
+    parts = np.split(numbers, ends[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def own_documents(subject: Subject, settings: SampleSettings, target: Path) -> Iterator[Json]:

@@ -282,19 +282,14 @@ def vet_answer(
 def vet_document(
     suites: Sequence[Suite], made: Stronger | None = None, target: str = "", *, every: bool = False
 ) -> Document:
-    """Describe suites to a reader: one in full, several by a line each.
+    """Describe suites that have samples, and a stronger vector in a target file, to a reader.
 
-    Args:
-        suites: those that have samples.
-        made: a stronger vector.
-        target: the file of the stronger vector.
-        every: whether the verdict on each mistake is told, for one suite.
+    One is described in full, with the verdict on every mistake if asked; several by a line each.
     """
     if len(suites) > 1:
         return vet_summary(suites)
-    blocks = [*(_suite(suites[0], every) if suites else ()),
-              *(_stronger(made, target) if made else ())]  # fmt: skip
-    return Document(blocks)
+    told = _suite(suites[0], every) if suites else ()
+    return Document([*told, *(_stronger(made, target) if made else ())])
 
 
 def vet_summary(suites: Sequence[Suite]) -> Document:

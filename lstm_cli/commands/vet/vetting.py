@@ -8,11 +8,11 @@ same layout, cell and sizes. The result is read back and vetted like any other s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.vet.documents import (
     cut,
-    expected_numbers,
     fresh_documents,
     own_documents,
     short_numbers,
@@ -39,9 +38,10 @@ from lstm_cli.commands.vet.trials import (
     symbols_of,
     vetted_mistakes,
 )
+from lstm_cli.files.output import plain_list
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import Cache, VariantRun
-from lstm_cli.samples import Sample, read_sample
+from lstm_cli.samples import Read, Sample, read_sample
 from lstm_cli.samples.given import GivenSamples, samples_of, settings_of
 from lstm_cli.samples.models import sample_trace
 from lstm_cli.samples.settings import SampleSettings
@@ -59,6 +59,10 @@ MOST_SUBJECTS = 8
 FRESH_SEEDS = range(4)
 # Length and scale of the sequences on which weights are judged.
 RICH_STEPS, RICH_SCALES = 6, (1.0, 4.0, 16.0, 100.0)
+
+# Of a candidate, larger is better: how many mistakes it lacks in any symbol, in h alone, and of the
+# limits, below zero; how clear the least difference is.
+Order = tuple[int, int, int, float]
 
 
 def vet(
@@ -167,23 +171,6 @@ def _seen(
     return {each.row.id: each.difference for each in made if not each.passes}
 
 
-@dataclass(frozen=True, eq=False)
-class _Grade:
-    """Score of a candidate; larger is better."""
-
-    order: tuple[int, int, int, float]
-    variant: VariantRun
-
-    @property
-    def sees_all(self) -> bool:
-        return self.order[0] == 0
-
-    def is_enough(self, by_h: int) -> bool:
-        """Whether the search can stop; `by_h` mistakes never show in h."""
-        unseen, in_h, limits, clear = self.order
-        return unseen == 0 and in_h >= -by_h and limits == 0 and clear >= CLEAR
-
-
 class _StrongerSearch:
     """The search for one sample."""
 
@@ -241,44 +228,46 @@ class _StrongerSearch:
                 del waiting[name]
         return list(waiting.values())
 
-    def _right(self, document: Mapping[str, Any], subject: Subject) -> VariantRun | None:
+    def _read(self, document: Json) -> Read:
+        return read_sample(document, "", self.target.parent, safe(self.target))
+
+    def _right(self, document: Json, subject: Subject) -> VariantRun | None:
         """Return the run of a document's weights; None if they differ from those required."""
-        given = {**_inputs_of(subject.right), **document}
-        sample = read_sample(given, "", self.target.parent, safe(self.target))
+        sample = self._read({**_inputs_of(subject.right), **document})
         if not isinstance(sample, Sample):
             return None
         try:
             _, right = right_run(sample, SampleSettings())
         except LstmStepError:
             return None
-        same = kind_of(right) == kind_of(subject.right)
-        return right if same else None
+        return right if kind_of(right) == kind_of(subject.right) else None
 
     def _with_inputs(self, document: Json, right: VariantRun) -> Json:
-        """Return a document with x, h, c and the expected numbers."""
-        chosen = self._inputs(right)
-        made = {"note": _NOTE, **_inputs_of(chosen), **document}
-        sample = read_sample(made, "", self.target.parent, safe(self.target))
+        """Return a document with x, h, c, and the last layer's gates and states at all steps."""
+        made = {"note": _NOTE, **_inputs_of(self._inputs(right)), **document}
+        sample = self._read(made)
         assert isinstance(sample, Sample)
-        expected = expected_numbers(sample_trace(sample, SampleSettings()))
-        return {**made, "expected": expected, "atol": ATOL}
+        trace = sample_trace(sample, SampleSettings())
+        shown = [name for name in trace.last_layer[0].cell.symbols if not name.startswith("z_")]
+        return {**made, "expected": {name: plain_list(trace[name]) for name in shown}, "atol": ATOL}
 
     def _inputs(self, right: VariantRun) -> VariantRun:
         """Return the run with the fewest steps and the best numbers found."""
         never = len(self.rows) - len(_seen(_rich(right, 1.0), self.rows, ["h"]))
-        best: _Grade | None = None
+        best: tuple[Order, VariantRun] | None = None
         for steps in STEPS:
-            for loudness in LOUDNESS:
-                for _ in range(TRIALS):
-                    grade = self._grade(self._drawn(right, steps, loudness))
-                    if best is None or grade.order > best.order:
-                        best = grade
-                    if best.is_enough(never):
-                        return best.variant
-            if best is not None and best.sees_all:
+            for loudness, _ in product(LOUDNESS, range(TRIALS)):
+                variant = self._drawn(right, steps, loudness)
+                order = self._order(variant)
+                if best is None or order > best[0]:
+                    best = order, variant
+                unseen, in_h, limits, clear = best[0]
+                if unseen == limits == 0 and in_h >= -never and clear >= CLEAR:
+                    return best[1]
+            if best is not None and best[0][0] == 0:
                 break
         assert best is not None
-        return best.variant
+        return best[1]
 
     def _drawn(
         self, right: VariantRun, steps: int, loudness: tuple[float, float, float]
@@ -294,16 +283,15 @@ class _StrongerSearch:
         half = len(right.h)
         return right.with_inputs(x, tuple(h_and_c[:half]), tuple(h_and_c[half:]))
 
-    def _grade(self, variant: VariantRun) -> _Grade:
+    def _order(self, variant: VariantRun) -> Order:
         in_h = _seen(variant, self.rows, ["h"], self.cache)
         rest = [row for row in self.rows if row.id not in in_h]
         seen = in_h | _seen(variant, rest, symbols_of(variant), self.cache)
         limits = _seen(variant, self.limits, symbols_of(variant), self.cache)
-        order = (
+        return (
             len(seen) - len(self.rows), len(in_h) - len(self.rows),
             len(limits) - len(self.limits), min([*seen.values(), CLEAR]),
         )  # fmt: skip
-        return _Grade(order, variant)
 
 
 def _inputs_of(right: VariantRun) -> Json:
