@@ -115,7 +115,8 @@ def grade(
             hint='a column or a member for each symbol, as in {"name": "Ann", "h": [0.1, 0.2]}',
         )  # fmt: skip
     settings = GradeSettings(names, atol, departures, follow_through)
-    graded = progress(grade_sheet(read, sheet, settings), len(read))
+    grader = Grader(sheet, settings, Counter(answer.name for answer in read))
+    graded = progress(map(grader.grade, read), len(read))
     return Gradebook(name, sheet, settings, tuple(graded))
 
 
@@ -183,15 +184,16 @@ class _Verdict:
 class Grader:
     """Grades answers to one exercise; identical numbers are diagnosed once."""
 
-    def __init__(self, sheet: Sheet, settings: GradeSettings) -> None:
-        self.sheet = sheet
-        self.settings = settings
+    def __init__(self, sheet: Sheet, settings: GradeSettings, times: Counter[str]) -> None:
+        self.sheet, self.settings = sheet, settings
+        self.times = times  # how many answers a name has
         self.bank = Bank(sheet.trace)
         self.known: dict[bytes, _Verdict] = {}
 
     def grade(self, answer: Submission) -> Grade:
         """Return the grade of one answer."""
         numbers, notes = self.sheet.numbers(answer)
+        times = self.times[answer.name]
         marked = mark(numbers, self.sheet, self.settings.atol)
         padded = False
         if self.settings.atol is None and _wrong_numbers(marked):
@@ -212,7 +214,8 @@ class Grader:
             answer, verdict.result, 100 * sum(shares) / max(1, len(shares)), verdict.digits,
             symbols, verdict.causes,
             () if verdict.result == "rounded" else tuple(self._wrong(marked)),
-            tuple(dict.fromkeys((*answer.notes, *notes))),
+            (*dict.fromkeys((*answer.notes, *notes)),
+             *[f"{times} answers with this name"] * (times > 1)),
         )  # fmt: skip
 
     def _symbols(
@@ -341,19 +344,6 @@ def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace) -> Expected:
         for symbol, count in decimals.items()
     }
     return Expected(tuple(in_order(expected, trace.model, trace.steps)), precision)
-
-
-def grade_sheet(
-    answers: Sequence[Submission], sheet: Sheet, settings: GradeSettings
-) -> Iterator[Grade]:
-    """Yield the grade of each answer to a sheet."""
-    grader = Grader(sheet, settings)
-    times = Counter(answer.name for answer in answers)
-    for answer in answers:
-        own = grader.grade(answer)
-        if times[answer.name] > 1:
-            own = replace(own, notes=(*own.notes, f"{times[answer.name]} answers with this name"))
-        yield own
 
 
 class Bank:

@@ -154,11 +154,9 @@ def _follow(
         moved = np.zeros_like(value)
         for name in names:
             if not is_parameter(name) and spread[name].any():
-                each = evaluate(node, values | {name: known[name] + _steps(spread[name])})
+                # Each unit alone, or all at once if there are many.
+                own = spread[name]
+                steps = np.diag(own) if len(own) <= MANY_UNITS else own[None, :]
+                each = evaluate(node, values | {name: known[name] + steps})
                 moved = moved + np.abs(each - value).sum(axis=0)
     return value, moved
-
-
-def _steps(spread: Array) -> Array:
-    """Return `(k, n)`: the spread of each unit alone, or of all at once if there are many."""
-    return np.diag(spread) if len(spread) <= MANY_UNITS else spread[None, :]

@@ -19,14 +19,7 @@ MOST_DIGITS = 6
 
 @dataclass(frozen=True)
 class GradeSettings:
-    """How to grade.
-
-    Attributes:
-        ask: names of what is asked; empty for whatever the file has columns for.
-        atol: a tolerance overriding the one from the digits written.
-        departures: how many mistakes may occur together, 1 or 2.
-        follow_through: whether numbers that follow from the answer's own earlier ones count.
-    """
+    """How to grade: the arguments of `grade`."""
 
     ask: tuple[str, ...] = ()
     atol: float | None = None

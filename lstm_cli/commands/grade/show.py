@@ -290,18 +290,15 @@ def to_csv(book: Gradebook, digits: int = 6) -> Iterator[str]:
                 "" if grade.digits is None else str(grade.digits),
                 " or ".join(each.id for each in grade.causes),
                 sheet_cell(explanation(grade, book.sheet, digits)),
-                *_shares(book, grade),
+                *(
+                    decimals(100 * grade.symbols[name].share(book.settings.follow_through), 1)
+                    for name in names
+                ),
                 " ".join(name for name in names if grade.symbols[name].follows),
                 sheet_cell("; ".join(grade.notes)),
                 *(sheet_cell(grade.answer.other.get(each, "")) for each in other),
             ]
         )
-
-
-def _shares(book: Gradebook, grade: Grade) -> Iterator[str]:
-    for name in book.sheet.names:
-        share = grade.symbols[name].share(book.settings.follow_through)
-        yield decimals(100 * share, 1)
 
 
 # ---- JSON

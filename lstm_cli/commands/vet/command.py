@@ -21,7 +21,6 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
-    from lstm_cli.cell.weights import Model
     from lstm_cli.commands.vet.show import Stronger, Suite
     from lstm_cli.samples import Read
     from lstm_cli.samples.settings import SampleSettings
@@ -111,7 +110,9 @@ def vet(
             for name in names
         ]  # fmt: skip
     if not quiet:
-        _say_assumed(suites, settings.model)
+        of_all = settings.model.assumptions if settings.model else ()
+        own = (each for suite in suites for each in suite.assumptions)
+        i.say_assumed(dict.fromkeys((*of_all, *own)))
     _refuse_alone(suites)
     if not quiet:
         _note(suites)
@@ -172,12 +173,6 @@ def _refuse_alone(suites: Sequence[Suite]) -> None:
             "no sample expects numbers", where=", ".join(safe(suite.file) for suite in suites[:3]),
             hint='a test vector needs them: "expected": {"h": […]}',
         )  # fmt: skip
-
-
-def _say_assumed(suites: Sequence[Suite], model: Model | None) -> None:
-    """Report on stderr, once, the assumptions about the weights."""
-    own = (each for suite in suites for each in suite.assumptions)
-    i.say_assumed(dict.fromkeys((*(model.assumptions if model else ()), *own)))
 
 
 def _note(suites: Sequence[Suite]) -> None:

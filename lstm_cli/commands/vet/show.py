@@ -31,7 +31,6 @@ from lstm_cli.show.document import (
     Paragraph,
     Span,
     Tone,
-    Words,
     write,
 )
 from lstm_cli.show.draw import drawn
@@ -199,14 +198,18 @@ def suite_record(suite: Suite, *, every: bool = False) -> Json:
         "orders_passing": passing,
         "orders_applicable": orders,
         "blind": [_mistake_record(each) for each in _by_kind(suite.blind)],
-        "causes": [_cause_record(each) for each in suite.causes],
+        "causes": [
+            {"id": each.id, "sentence": each.sentence, "change": each.change,
+             "samples": each.samples, "hides": list(each.hides)}
+            for each in suite.causes
+        ],
         "not_applicable": [
             {"id": each.row.id, "reason": each.reason} for each in suite.verdicts if each.reason
         ],
         "failed": _errors(suite.failed),
         "mismatched": _errors(suite.mismatched),
         "unchecked": list(suite.unchecked),
-    }
+    }  # fmt: skip
     if every:
         record["mistakes"] = [
             {**_mistake_record(each), "verdict": each.word} for each in _by_kind(suite.verdicts)
@@ -219,11 +222,6 @@ def _mistake_record(each: Verdict) -> Json:
         "id": each.row.id, "title": each.row.title, "kind": each.row.kind,
         "max_abs_diff": plain_list(np.asarray(each.difference)), "detail": each.detail,
     }  # fmt: skip
-
-
-def _cause_record(each: Blindness) -> Json:
-    return {"id": each.id, "sentence": each.sentence, "change": each.change,
-            "samples": each.samples, "hides": list(each.hides)}  # fmt: skip
 
 
 def _errors(pairs: Iterable[tuple[str, LstmStepError]]) -> list[Json]:
@@ -294,7 +292,12 @@ def vet_document(
 
 def vet_summary(suites: Sequence[Suite]) -> Document:
     """Describe suites by a line each; one that is alone also by what passes and why."""
-    rows = [_summary(suite) for suite in suites]
+    rows = [
+        (each.file.text, str(len(each.subjects)),
+         f"{each.orders[0]} of {each.orders[1]}" if each.orders[1] else "none apply",
+         f"{each.applicable - each.seen} of {each.applicable}", percent(each.strength))
+        for each in suites
+    ]  # fmt: skip
     if len(suites) != 1 or not suites[0].blind:
         return Document((Grid(_SUMMARY, rows),))
     causes = [
@@ -310,15 +313,6 @@ _SUMMARY = (
     Column("mistakes that pass", "mistakes pass", right=True, fold=True),
     Column("strength", right=True, fold=True),
 )
-
-
-def _summary(suite: Suite) -> tuple[Words, ...]:
-    passing, orders = suite.orders
-    return (
-        suite.file.text, str(len(suite.subjects)),
-        f"{passing} of {orders}" if orders else "none apply",
-        f"{suite.applicable - suite.seen} of {suite.applicable}", percent(suite.strength),
-    )  # fmt: skip
 
 
 def _suite(suite: Suite, every: bool) -> Iterator[Block]:

@@ -9,14 +9,13 @@ from itertools import product
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import ExitCode, LstmStepError, safe
 from lstm_cli.base.numbers import significant
 from lstm_cli.base.paste import FileName, command, option_words
 from lstm_cli.cell.weights import Model
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
-from lstm_cli.formats.conventions import CONVENTIONS, Convention
+from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes
 from lstm_cli.mistakes.diagnosis import right_variant
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
@@ -94,7 +93,11 @@ def _bounded(vector: ExpectedVector) -> ExpectedVector:
 def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
     """Add a second bias of zeros to a run that lacks it, if its layout has two."""
     row = CONVENTIONS.get(model.convention or "")
-    if row is None or _biases_of_a_gate(row) < 2:
+    if row is None:
+        return right
+    # That of the output gate, which every cell has.
+    held = (tensor.gates for tensor in row.tensors if tensor.holds == "b")
+    if sum(gates.count("o") if gates else 1 for gates in held) < 2:
         return right
     weights = tuple(
         replace(own, recurrent={k: np.zeros_like(own.arrays[f"b_{k}"]) for k in own.letters})
@@ -102,12 +105,6 @@ def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
         for own in right.weights
     )  # fmt: skip
     return replace(right, weights=weights)
-
-
-def _biases_of_a_gate(row: Convention) -> int:
-    """Number of biases that a layout stores for the output gate, which every cell has."""
-    held = (tensor.gates for tensor in row.tensors if tensor.holds == "b")
-    return sum(gates.count("o") if gates else 1 for gates in held)
 
 
 def _check(sample: Sample, right: VariantRun, expected: Expected, settings: SampleSettings) -> None:
@@ -132,13 +129,11 @@ def _diagnose(sample: Sample, settings: SampleSettings) -> str:
     name = sample.place.split(", line ")[0].split(", sample ")[0]
     if name in ("", "stdin"):
         return "diagnose the sample, then vet what matches"
-    given = {"--weights": FileName(settings.weights), "--lstm": settings.lstm}
-    shared: dict[str, object] = {
-        "--convention": settings.convention,
-        "--steps": settings.steps or None,
-    }
-    own = given if sample.weights is None else {}
-    return command("diagnose", FileName(name), *option_words({**own, **shared}))
+    given: dict[str, object] = {}
+    if sample.weights is None:
+        given = {"--weights": FileName(settings.weights), "--lstm": settings.lstm}
+    given |= {"--convention": settings.convention, "--steps": settings.steps or None}
+    return command("diagnose", FileName(name), *option_words(given))
 
 
 # ---- mistakes in its run
@@ -146,16 +141,13 @@ def _diagnose(sample: Sample, settings: SampleSettings) -> str:
 
 def vetted_mistakes() -> list[Mistake]:
     """Mistakes that a vector should catch: all except the types that only round."""
-    return [*(row for row in primary_mistakes() if not _rounds(row)), UNITS_PERMUTED]
+    rows = [row for row in primary_mistakes() if not isinstance(row.change, Rounded)]
+    return [*rows, UNITS_PERMUTED]
 
 
 def rounding_mistakes() -> list[Mistake]:
     """Types that only round: whether they show depends on the tolerance."""
-    return [row for row in primary_mistakes() if _rounds(row)]
-
-
-def _rounds(row: Mistake) -> bool:
-    return isinstance(row.change, Rounded)
+    return [row for row in primary_mistakes() if isinstance(row.change, Rounded)]
 
 
 def is_limit(row: Mistake) -> bool:
@@ -265,14 +257,11 @@ def own_expected(
         steps = values.shape[1]
         final = steps if right.layout[run][1] == "forward" else 1
         for t in range(1, steps + 1) if every else [final]:
-            numbers = _finite(values[0, t - 1])
+            numbers = values[0, t - 1]
+            numbers = np.where(np.isfinite(numbers), numbers, np.nan)
             limits = tolerance * np.maximum(1.0, np.abs(np.nan_to_num(numbers)))
             vectors.append(ExpectedVector(run, symbol, t, numbers, limits))
     return Expected(tuple(vectors), {})
-
-
-def _finite(values: Array) -> Array:
-    return np.where(np.isfinite(values), values, np.nan)
 
 
 class Applicability:

@@ -151,11 +151,8 @@ def _kinds(suite: Suite) -> Iterator[tuple[list[Subject], list[Mistake]]]:
 
 
 def _count_seen_in_h(suite: Suite) -> int:
-    told = set[str]()
-    for subject in suite.subjects:
-        told |= set(_seen(subject.right, [each.row for each in suite.verdicts], ["h"]))
-    seen = {each.row.id for each in suite.verdicts if each.word == "seen"}
-    return len(told & seen)
+    rows = [each.row for each in suite.verdicts if each.word == "seen"]
+    return len({name for each in suite.subjects for name in _seen(each.right, rows, ["h"])})
 
 
 def _seen(
@@ -175,12 +172,9 @@ class _StrongerSearch:
     """The search for one sample."""
 
     def __init__(
-        self,
-        subjects: Sequence[Subject],
-        rows: Sequence[Mistake],
-        settings: SampleSettings,
+        self, subjects: Sequence[Subject], rows: Sequence[Mistake], settings: SampleSettings,
         target: Path,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.subjects, self.settings, self.target = subjects[:MOST_SUBJECTS], settings, target
         self.rows = [row for row in rows if not is_limit(row)]
         limits = [row for row in rows if is_limit(row)]

@@ -7,6 +7,7 @@ a sample by imposing them on its own numbers: a sample is that weak if nothing c
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -197,24 +198,21 @@ def _as_identity(own: GateWeights) -> GateWeights:
     return _without_bias(_on_kernels(lambda u, w: (np.eye(*u.shape), np.eye(*w.shape)))(own))
 
 
-def _same_gates(own: GateWeights, one: str, other: str) -> bool:
-    pairs = [(own.arrays[f"{kind}_{one}"], own.arrays[f"{kind}_{other}"]) for kind in "Wb"]
-    if own.recurrent:
-        pairs.append((own.recurrent[one], own.recurrent[other]))
-    return all(np.array_equal(a, b) for a, b in pairs)
-
-
 def _groups(subject: Subject) -> list[str]:
     """Return groups of letters of gates with the same weights and biases."""
-    groups: list[str] = []
+    groups: defaultdict[tuple[bytes, ...], str] = defaultdict(str)
     for k in subject.right.weights[0].letters if _of_family(subject) else "":
-        for place, group in enumerate(groups):
-            if all(_same_gates(own, group[0], k) for own in subject.right.weights):
-                groups[place] += k
-                break
-        else:
-            groups.append(k)
-    return [group for group in groups if len(group) > 1]
+        parts = [
+            part
+            for own in subject.right.weights
+            for part in (own.arrays[f"W_{k}"], own.arrays[f"b_{k}"], *_recurrent(own, k))
+        ]
+        groups[tuple((part + 0.0).tobytes() for part in parts)] += k  # -0 is 0
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _recurrent(own: GateWeights, k: str) -> list[Array]:
+    return [own.recurrent[k]] if own.recurrent else []
 
 
 def _find_alike(subject: Subject) -> str:
