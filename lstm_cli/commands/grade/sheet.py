@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -99,30 +99,25 @@ class Sheet:
         """Names of what is asked, without duplicates."""
         return list(dict.fromkeys(each.name for each in self.asked.values()))
 
-    def _places(self, name: str, t: int | None) -> list[tuple[SheetPlace, int]]:
-        """Return the places that a name refers to at a step, with sizes; none past the end."""
-        found = []
+    def _places(self, name: str, t: int | None) -> Iterator[tuple[SheetPlace, range]]:
+        """Yield the places that a name refers to at a step, with their units; none past the end."""
+        start = 0
         for run, symbol, size in self.known[name]:
-            when = self._last(run, symbol) if t is None else t
+            # Without a time: the last step processed for a state, else T.
+            backward = self.trace.layers[run].direction == "backward"
+            last = 1 if backward and symbol in ("h", "c") else self.trace.steps
+            when = last if t is None else t
             if 1 <= when <= self.trace.steps:
-                found.append((SheetPlace(run, symbol, when), size))
-        return found
-
-    def _last(self, run: int, symbol: str) -> int:
-        """Time of a vector given without one: the last step processed for a state, else T."""
-        backward = self.trace.layers[run].direction == "backward"
-        return 1 if backward and symbol in ("h", "c") else self.trace.steps
+                yield SheetPlace(run, symbol, when), range(start, start + size)
+            start += size
 
     def whole(self, column: AnswerColumn) -> dict[SheetPlace, Asked]:
         """Return the places and units of a column: a whole vector, or one number of it."""
-        asked, start = {}, 0
-        for place, size in self._places(column.symbol, column.t):
-            units = np.arange(start, start + size)
-            own = self._index(column)
-            asked[place] = Asked(
-                column.symbol, np.full(size, True) if own is None else units == own
-            )
-            start += size
+        own = self._index(column)
+        asked = {
+            place: Asked(column.symbol, np.array([own in (None, unit) for unit in units]))
+            for place, units in self._places(column.symbol, column.t)
+        }
         return {place: each for place, each in asked.items() if each.units.any()}
 
     def _index(self, column: AnswerColumn) -> int | None:
@@ -169,19 +164,15 @@ class Sheet:
         rows: list[list[ParsedNumber | None]],
     ) -> bool:  # fmt: skip
         """Store numbers at their places; return whether these exist."""
-        found = False
+        found, own = False, self._index(column)
         for t, row in enumerate(rows, 1):
             when = t if len(rows) > 1 else column.t
-            start, own = 0, self._index(column)
-            for place, size in self._places(column.symbol, when):
-                numbers = filled.setdefault(place, [None] * size)
-                if own is None:
-                    numbers[:] = row[start : start + size]
-                    found = True
-                elif start <= own < start + size:
-                    numbers[own - start] = row[0]
-                    found = True
-                start += size
+            for place, units in self._places(column.symbol, when):
+                numbers = filled.setdefault(place, [None] * len(units))
+                for n, unit in enumerate(units):
+                    if own in (None, unit):
+                        numbers[n] = row[unit if own is None else 0]
+                        found = True
         return found
 
 

@@ -144,8 +144,7 @@ def _naming(preset: o.PresetOptions) -> Callable[[Read], Read]:
     """Return a function that fills in a preset for samples without weights."""
     from lstm_cli.samples import Sample
 
-    own = {"seed": preset.seed, "hidden_size": preset.hidden_size,
-           "output_size": preset.output_size}  # fmt: skip
+    own = {name: getattr(preset, name) for name in ("seed", "hidden_size", "output_size")}
     named = {"preset": preset.preset, **{name: number for name, number in own.items() if number}}
 
     def name(read: Read) -> Read:
