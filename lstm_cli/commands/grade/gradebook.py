@@ -46,7 +46,7 @@ from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.mistakes.variant_run import Cache
-from lstm_cli.samples import BadSample, Sample
+from lstm_cli.samples import BadSample
 from lstm_cli.samples.given import GivenSamples, samples_of
 from lstm_cli.samples.models import sample_trace
 from lstm_cli.samples.settings import SampleSettings
@@ -137,7 +137,6 @@ def _exercise(given: GivenSamples) -> tuple[Trace, str]:
     (sample,) = samples
     if isinstance(sample, BadSample):
         raise sample.error
-    assert isinstance(sample, Sample)
     return sample_trace(sample, SampleSettings()), sample.id.text
 
 

@@ -189,8 +189,7 @@ def _note(suites: Sequence[Suite]) -> None:
 
 def _strengthened(suite: Suite, settings: SampleSettings, stronger: str) -> Stronger | None:
     """Write a stronger vector; `-` is stdout, with paths relative to the current folder."""
-    from lstm_cli.commands.vet.documents import document_text
-    from lstm_cli.commands.vet.vetting import strengthen
+    from lstm_cli.commands.vet.vetting import document_text, strengthen
     from lstm_cli.files.output import write_out
 
     if not suite.subjects:

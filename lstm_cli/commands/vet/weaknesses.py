@@ -202,17 +202,11 @@ def _groups(subject: Subject) -> list[str]:
     """Return groups of letters of gates with the same weights and biases."""
     groups: defaultdict[tuple[bytes, ...], str] = defaultdict(str)
     for k in subject.right.weights[0].letters if _of_family(subject) else "":
-        parts = [
-            part
-            for own in subject.right.weights
-            for part in (own.arrays[f"W_{k}"], own.arrays[f"b_{k}"], *_recurrent(own, k))
-        ]
-        groups[tuple((part + 0.0).tobytes() for part in parts)] += k  # -0 is 0
+        held = [(own.arrays[f"W_{k}"], own.arrays[f"b_{k}"], own.recurrent.get(k, np.zeros(0)))
+                for own in subject.right.weights]  # fmt: skip
+        # -0 is 0.
+        groups[tuple((part + 0.0).tobytes() for parts in held for part in parts)] += k
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _recurrent(own: GateWeights, k: str) -> list[Array]:
-    return [own.recurrent[k]] if own.recurrent else []
 
 
 def _find_alike(subject: Subject) -> str:

@@ -17,8 +17,7 @@ import pytest
 
 from lstm_cli.cell.cells import cell_named
 from lstm_cli.cell.presets import preset_model
-from lstm_cli.commands.vet import documents as written
-from lstm_cli.commands.vet.documents import short_numbers
+from lstm_cli.commands.vet import vetting
 from lstm_cli.commands.vet.show import Stronger, Suite, percent
 from lstm_cli.commands.vet.suites import vet_suite
 from lstm_cli.commands.vet.trials import (
@@ -30,7 +29,7 @@ from lstm_cli.commands.vet.trials import (
     symbols_of,
     vetted_mistakes,
 )
-from lstm_cli.commands.vet.vetting import strengthen
+from lstm_cli.commands.vet.vetting import short_numbers, strengthen
 from lstm_cli.commands.vet.weaknesses import WEAKNESSES
 from lstm_cli.mistakes.variant_run import variant_of
 from lstm_cli.samples import read_sample
@@ -916,7 +915,7 @@ def test_a_cell_of_one_s_own_can_be_vetted(tmp_path: Path) -> None:
 
 def test_too_many_new_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large model's weights are not written into a sample."""
-    monkeypatch.setattr(written, "MOST_NUMBERS", 90)
+    monkeypatch.setattr(vetting, "MOST_NUMBERS", 90)
     (tmp_path / "large.json").write_text(json.dumps(weakened("gates-alike")))
     answer = call("vet", tmp_path / "large.json", "--stronger", tmp_path / "better.json")
     assert_refused(answer, 3, "new weights would take 96 numbers", "at most 90")
