@@ -18,18 +18,17 @@ from typing import IO, Any, NoReturn
 
 from lstm_cli.base.errors import safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import (
+from lstm_cli.formats.contents import MAX_DEPTH, Contents, Info, flatten
+from lstm_cli.formats.stored import (
     CODES,
-    MAX_DEPTH,
-    Contents,
-    Info,
+    BoundedCursor,
+    Span,
     StoredTensor,
-    flatten,
+    read_from,
     shape_from,
     size_of,
     stored_contents,
 )
-from lstm_cli.formats.cursor import BoundedCursor, Span, read_from
 
 MAX_TEXT = 4096
 MAX_VALUES = 1_000_000

@@ -23,8 +23,8 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import Info
-from lstm_cli.formats.cursor import BoundedCursor, read_from
 from lstm_cli.formats.registry import HDF5
+from lstm_cli.formats.stored import BoundedCursor, read_from
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 64

@@ -22,20 +22,20 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import (
+from lstm_cli.formats.contents import Contents, Info, Tensors, flatten
+from lstm_cli.formats.registry import HDF5, format_named
+from lstm_cli.formats.stored import (
     CODES,
-    Contents,
-    Info,
-    Tensors,
+    BoundedCursor,
+    Order,
+    ReadAt,
     checked_size,
     decoded,
-    flatten,
+    read_from,
     read_numbers,
     shape_from,
     shaped,
 )
-from lstm_cli.formats.cursor import BoundedCursor, Order, ReadAt, read_from
-from lstm_cli.formats.registry import HDF5, format_named
 
 _SAVE_ARRAYS = (
     "in MATLAB, with the number of the LSTM layer:\n"

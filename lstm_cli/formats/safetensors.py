@@ -20,17 +20,16 @@ import numpy as np
 
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import decode, open_checked, parse_json
-from lstm_cli.formats.contents import (
-    Contents,
-    Info,
-    Package,
+from lstm_cli.formats.contents import Contents, Info, Package
+from lstm_cli.formats.registry import format_named
+from lstm_cli.formats.stored import (
+    BoundedCursor,
     StoredTensor,
+    read_from,
     shape_from,
     size_of,
     stored_contents,
 )
-from lstm_cli.formats.cursor import BoundedCursor, read_from
-from lstm_cli.formats.registry import format_named
 
 MAX_HEADER_BYTES = 10_000_000
 MAX_TENSORS = 10_000

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,23 +23,23 @@ from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_AXES
 from lstm_cli.formats.contents import (
     Block,
-    Budget,
     Contents,
-    GraphLayers,
+    Graph,
     Info,
     NotRead,
     Part,
-    Tensors,
     Variant,
+)
+from lstm_cli.formats.registry import format_named
+from lstm_cli.formats.stored import (
+    BoundedCursor,
+    Budget,
     checked_size,
     decoded,
     dequantized,
-    numbered,
     read_whole,
     shape_from,
 )
-from lstm_cli.formats.cursor import BoundedCursor
-from lstm_cli.formats.registry import format_named
 
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
@@ -61,8 +60,11 @@ _KEYS = (
     "b_i", "b_f", "b_g", "b_o", "W_hr", "b_hr",
 )  # fmt: skip
 _REQUIRED = ("W_f", "W_g", "W_o", "U_f", "U_g", "U_o")
-_LAYER_NORM = slice(20, 24)
-_AUX_INPUT = slice(39, 48)
+# Inputs that are not read, of an operator of one direction and of both.
+_FURTHER_INPUTS = (
+    (slice(20, 24), "layer normalisation coefficients"),
+    (slice(39, 48), "an auxiliary input"),
+)
 _MAX_INPUTS = 64
 
 
@@ -74,6 +76,9 @@ class _SubgraphTensor:
     info: Info
     table: FlatTable
     quantization: FlatTable | None
+
+    def __str__(self) -> str:
+        return f"'{safe(self.name)[:80]}'"
 
     @property
     def scales(self) -> bool:
@@ -107,37 +112,23 @@ class _Model:
 
     def contents(self) -> Contents:
         """Collect the constant tensors and the LSTM operators of all subgraphs."""
-        taken = Counter[str]()
-        tensors: dict[str, _SubgraphTensor] = {}
-        layers = GraphLayers()
+        found = Graph()
         for number, table in enumerate(self.root.tables(2)):
             graph = _Subgraph(self, table, f"subgraph{number}/" if number else "")
             for tensor in graph.tensors:
                 if self.raw(tensor) is not None:
-                    tensors[numbered(tensor.name, taken)] = tensor
+                    found.add_constant(tensor.name, tensor)
             for operator in graph.lstms():
-                layers.add(operator.name, operator.title, operator.block)
-
-        def load(name: str) -> Array:
-            return self.numbers(tensors[name])
-
-        infos = {name: tensor.info for name, tensor in tensors.items()}
-        return layers.contents(Tensors(infos, load), self._origin())
-
-    def _origin(self) -> str:
+                found.add(operator.name, operator.title, operator.block)
         described = safe(self.root.text(3))[:100] or "no description"
-        return f"TensorFlow Lite schema {self.root.number(0, '<I')}, {described}"
+        origin = f"TensorFlow Lite schema {self.root.number(0, '<I')}, {described}"
+        return found.contents(origin, lambda _, tensor: tensor.info, self.numbers)
 
     def raw(self, tensor: _SubgraphTensor) -> Array | None:
-        """A tensor's bytes; None where they are known only when the model runs.
-
-        Raises:
-            InputError: no such buffer, or one that ends after the file.
-        """
+        """A tensor's bytes; None where they are known only when the model runs."""
         index = tensor.table.number(2, "<I")
         if index >= len(self.buffers):
-            name = safe(tensor.name)[:80]
-            self.bytes.refuse(f"tensor '{name}' is in buffer {index}, which does not exist")
+            self.bytes.refuse(f"tensor {tensor} is in buffer {index}, which does not exist")
         buffer = self.buffers[index]
         data = buffer.array(0, "u1")
         start, size = buffer.number(1, "<Q"), buffer.number(2, "<Q")
@@ -148,11 +139,7 @@ class _Model:
         return data if len(data) else None
 
     def numbers(self, tensor: _SubgraphTensor) -> Array:
-        """Read a tensor's numbers as they are stored.
-
-        Raises:
-            InputError: a type that is not read, or bytes that do not fit the shape.
-        """
+        """Read a tensor's numbers as they are stored."""
         place = f"{self.place}, tensor {safe(tensor.name)[:200]}"
         size = checked_size(tensor.info, place)
         if tensor.table.table(6) is not None:
@@ -169,27 +156,20 @@ class _Model:
         return decoded(data, tensor.info.dtype.text).reshape(tensor.info.shape)
 
     def real(self, tensor: _SubgraphTensor) -> Array:
-        """Read a tensor's real numbers, scale · (q - zero point) where it is quantised.
-
-        Raises:
-            InputError: as `numbers`.
-            NotRead: integers without a scale, or quantised in a way that is not read.
-        """
+        """Read a tensor's real numbers, scale · (q - zero point) where it is quantised."""
         values = self.numbers(tensor)
         if values.dtype.kind == "f":
             return values
         table = tensor.quantization
         if table is None or not tensor.scales:
-            raise NotRead(
-                f"'{safe(tensor.name)[:80]}' is {safe(tensor.info.dtype)} without a scale"
-            )
+            raise NotRead(f"{tensor} is {safe(tensor.info.dtype)} without a scale")
         if table.number(4, "<B"):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' is quantised in a custom way")
+            raise NotRead(f"{tensor} is quantised in a custom way")
         scale, zero, axis = table.array(2, "<f4"), table.array(3, "<i8"), table.number(6, "<i")
         if len(scale) > 1 and not (0 <= axis < values.ndim and values.shape[axis] == len(scale)):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(scale)} scales")
+            raise NotRead(f"{tensor} has {len(scale)} scales")
         if len(zero) not in (0, 1, len(scale)):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(zero)} zero points")
+            raise NotRead(f"{tensor} has {len(zero)} zero points")
         self.budget.take(24 * values.size)
         return dequantized(values, scale, zero if len(zero) else None, axis)
 
@@ -230,10 +210,8 @@ class _Subgraph:
         for table in self.operators:
             code = self.code(table)
             if code in _OPERATORS:
-                yield _LstmOperator(
-                    self, code, table, table.numbers(1, "<i4", _MAX_INPUTS),
-                    table.numbers(2, "<i4", _MAX_INPUTS), table.table(4),
-                )  # fmt: skip
+                inputs, outputs = (table.numbers(field, "<i4", _MAX_INPUTS) for field in (1, 2))
+                yield _LstmOperator(self, code, inputs, outputs, table.table(4))
 
     def tensor(self, index: int) -> _SubgraphTensor | None:
         """The tensor of an index; None for -1, which stands for none."""
@@ -244,11 +222,7 @@ class _Subgraph:
         return self.tensors[index]
 
     def constant(self, index: int) -> _SubgraphTensor | None:
-        """The tensor of an index whose numbers are in the file, if need be before a DEQUANTIZE.
-
-        Raises:
-            NotRead: it is known only when the model runs.
-        """
+        """The tensor of an index whose numbers are in the file, if need be before a DEQUANTIZE."""
         tensor = self.tensor(index)
         if tensor is None:
             return None
@@ -256,9 +230,9 @@ class _Subgraph:
             inputs = self.restored[index].numbers(1, "<i4", _MAX_INPUTS)
             tensor = (self.tensor(inputs[0]) if inputs else None) or tensor
         if tensor.table.number(10, "<I"):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' is in another file")
+            raise NotRead(f"{tensor} is in another file")
         if self.model.raw(tensor) is None:
-            raise NotRead(f"'{safe(tensor.name)[:80]}' is computed when the model runs")
+            raise NotRead(f"{tensor} is computed when the model runs")
         return tensor
 
 
@@ -268,7 +242,6 @@ class _LstmOperator:
 
     graph: _Subgraph
     code: int
-    table: FlatTable
     inputs: list[int]
     outputs: list[int]
     options: FlatTable | None
@@ -285,11 +258,7 @@ class _LstmOperator:
         return output.name if output else self.title
 
     def block(self, name: str) -> Block:
-        """Describe the operator as a block.
-
-        Raises:
-            NotRead: it has a feature that our cells lack, or weights are not in the file.
-        """
+        """Describe the operator as a block; `NotRead` where our cells lack a feature of it."""
         self._refuse_others()
         starts: dict[Direction, int] = {"forward": 1}
         if self.code == _BOTH_WAYS:
@@ -305,11 +274,8 @@ class _LstmOperator:
                      (*self._open(), *quantised[:1]))  # fmt: skip
 
     def _refuse_others(self) -> None:
-        extra = _AUX_INPUT if self.code == _BOTH_WAYS else _LAYER_NORM
+        extra, what = _FURTHER_INPUTS[self.code == _BOTH_WAYS]
         if any(index != -1 for index in self.inputs[extra]):
-            what = (
-                "an auxiliary input" if extra is _AUX_INPUT else "layer normalisation coefficients"
-            )
             raise NotRead(f"it has {what}")
         if self.code == _ONE_WAY and self._option(5, "<?"):
             raise NotRead("its recurrent weights are diagonal")

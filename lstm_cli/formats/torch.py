@@ -22,19 +22,18 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import (
+from lstm_cli.formats.contents import Contents, Info, Tensors, flatten
+from lstm_cli.formats.registry import ZIP, format_named
+from lstm_cli.formats.stored import (
     CODES,
-    Contents,
-    Info,
-    Tensors,
+    BoundedCursor,
+    Span,
     checked_size,
-    flatten,
     item_size,
+    read_from,
     read_numbers,
     shaped,
 )
-from lstm_cli.formats.cursor import BoundedCursor, Span, read_from
-from lstm_cli.formats.registry import ZIP, format_named
 
 # The magic number, itself a pickle, of files before PyTorch 1.6 (torch/serialization.py).
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
