@@ -11,8 +11,11 @@ import io
 import json
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
@@ -179,10 +182,7 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
         InputError: an activation that is not computed here; too many layers, or nested too deep.
     """
     stored = _find_stored(file)
-    masks = masks_of(told.model)
-    layers = (
-        list(islice(layers_of(told.model, told.place, masks), MAX_LAYERS + 1)) if told.model else []
-    )
+    layers = list(islice(layers_of(told.model, told.place), MAX_LAYERS + 1)) if told.model else []
     if len(layers) > MAX_LAYERS:
         raise InputError(
             f"more than {MAX_LAYERS:,} LSTM layers in {told.source}",
@@ -197,12 +197,17 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
             name = layer.name.strip("?/")
             refused[name] = f"no weights are found for layer '{safe(layer.name)}' ({told.source})"
             continue
-        own = {way: (paired[id(cell)], cell) for way, cell in layer.cells.items()}
-        used |= {id(each) for each, _ in own.values()}
-        blocks.append(_told_block(file, told, layer, own))
+        own = {way: _Way(paired[id(cell)], cell, told) for way, cell in layer.cells.items()}
+        used |= {id(each.stored) for each in own.values()}
+        blocks.append(_block_of(file, layer, own))
     rest = [each for each in stored if id(each) not in used]
     if refused:  # the rest may be their weights, of which the configuration says more than names
-        refused |= {each.path: _left_alone(each, refused) for each in rest}
+        owners = " or ".join(f"'{safe(name)}'" for name in islice(refused, 3))
+        refused |= {
+            each.path: f"'{safe(each.path)}' has the weights of an LSTM of {each.units} units, "
+            f"which may be those of {owners}; left alone"
+            for each in rest
+        }
     else:
         blocks += _untold_blocks(file, told, rest)
     for path in (path for path, names in _folders(file).items() if _has_more(names)):
@@ -210,14 +215,6 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
     version = (f"Keras {safe(told.version_text)}",) if told.version_text else ()
     notes = (*version, *refused.values())
     return Contents(Tensors(file.infos, file.load), tuple(blocks), notes, refused)
-
-
-def _left_alone(stored: _Stored, refused: Iterable[str]) -> str:
-    owners = " or ".join(f"'{safe(name)}'" for name in islice(refused, 3))
-    return (
-        f"'{safe(stored.path)}' has the weights of an LSTM of {stored.units} units, which may be "
-        f"those of {owners}; left alone"
-    )
 
 
 def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, _Stored]:
@@ -252,144 +249,129 @@ def _is_named_for(cell: _CellConfig, stored: _Stored) -> bool:
     return top == cell.top and bool(set(cell.names) & set(inner or [top]))
 
 
-def _told_block(
-    file: Hdf5,
-    told: _Told,
-    layer: _LayerConfig,
-    own: Mapping[Direction, tuple[_Stored, _CellConfig]],
-) -> Block:
-    place = f"{told.place}, layer {safe(layer.name)}"
-    first, cell = own.get("forward") or own["backward"]
-    kinds = sorted({each.convention for each, _ in own.values()})
+_GATE_KEYS = ("recurrent_activation", "inner_activation")
+_OF_TENSORFLOW_1_AND_2 = re.compile(r"2\.2\.\d+-tf")
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One direction of a layer: its weights, its configuration, and what else the file says."""
+
+    stored: _Stored
+    cell: _CellConfig
+    told: _Told
+
+    @property
+    def activations(self) -> tuple[tuple[str, Any], tuple[str, Any]]:
+        """(key, value) of the gates' and of the other activation; an empty key means a default."""
+        config = self.cell.config
+        gate = next(((key, config[key]) for key in _GATE_KEYS if key in config), None)
+        other = ("activation", config["activation"]) if "activation" in config else ("", "tanh")
+        return gate or ("", _default_gate(self.told.version)), other
+
+    @property
+    def undecided(self) -> Undecided | None:
+        """The choice that is left where the version does not determine the gates' default.
+
+        TensorFlow 1.13 to 1.15, whose LSTM is lstm_v1.py, and 2.0 and 2.1 all wrote 2.2.4-tf.
+        """
+        (key, _), _ = self.activations
+        version = self.told.version_text or ""
+        plain = self.stored.convention == "keras"
+        if key or not plain or not _OF_TENSORFLOW_1_AND_2.fullmatch(version):
+            return None
+        return Undecided(
+            f"the file does not say the gates' activation, and keras_version {safe(version)} had "
+            "two defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
+            "--convention keras-2.2 for TensorFlow 1 (0.2 z + 0.5), or --convention keras for "
+            "TensorFlow 2 (sigmoid)",
+        )
+
+    def phrases(self) -> tuple[list[str], list[str]]:
+        """The evidence for the layout and the activations, and the assumptions about them."""
+        units, told = self.stored.units, self.told
+        if self.stored.convention == "keras-cudnn":
+            return [f"bias has 8·{units} numbers: CuDNNLSTM, which is sigmoid and tanh"], []
+        first_version = self.stored.convention == "keras-1"
+        shapes = f"kernel and recurrent kernel have 4·{units} columns"
+        known = ["an array a gate (W_i … b_o): Keras 1" if first_version else shapes]
+        opened: list[str] = []
+        gate, other = self.activations
+        named = [(gate, "the gates' activation"), (other, "the activation")]
+        for (key, value), what in named[self.undecided is not None :]:
+            shown = _shown_activation(value)
+            if key:
+                known.append(f"{told.source}: {key} = {shown}")
+            elif told.model and not told.source:
+                # The configuration may well give it, but in a class of the user's own.
+                opened.append(f"{what} is taken to be {shown}, the default")
+            else:
+                opened.append(f"{told.source or 'the file'} does not say {what}: {shown}")
+        return known, opened
+
+    def variant(self, place: str) -> Variant:
+        """The variant of its activations."""
+        if self.stored.convention == "keras-cudnn":
+            return Variant()
+        (_, gate), (_, other) = self.activations
+        if self.undecided:
+            gate = "sigmoid"  # so that the convention that the user chooses decides
+        candidate = activation(other, self.told.version, place)
+        named = (activation(gate, self.told.version, place), candidate, candidate)
+        # The convention of Keras 1 has another default, so there it is always given.
+        plain = named == PLAIN_ACTIVATIONS and self.stored.convention == "keras"
+        return Variant(None if plain else named)
+
+
+def _block_of(file: Hdf5, layer: _LayerConfig, own: Mapping[Direction, _Way]) -> Block:
+    first = own.get("forward") or own["backward"]
+    place = f"{first.told.place}, layer {safe(layer.name)}"
+    kinds = sorted({each.stored.convention for each in own.values()})
     if len(kinds) > 1:
         raise InputError(
             f"its two directions are stored as {' and '.join(kinds)}",
             where=place, hint="save it with two directions of one class",
         )  # fmt: skip
-    known, opened = _activation_phrases(cell, first, told)
-    parts: dict[Direction, Part] = {
-        way: Part(each.tensors(file), _variant_of(config, each, told, place))
-        for way, (each, config) in own.items()
-    }
+    (shapes, *known), opened = first.phrases()
     return Block(
-        layer.name.strip("?/") or first.label,
-        first.convention,
-        parts,
-        (*_shape_phrases(first), *layer.known, *known, *told.known),
+        layer.name.strip("?/") or first.stored.label,
+        first.stored.convention,
+        {way: Part(each.stored.tensors(file), each.variant(place)) for way, each in own.items()},
+        (shapes, *layer.known, *known, *first.told.known),
         (*layer.open, *opened),
-        _two_defaults(cell, first, told),
+        first.undecided,
     )
-
-
-def _shape_phrases(stored: _Stored) -> tuple[str, ...]:
-    if stored.convention == "keras-cudnn":
-        return (f"bias has 8·{stored.units} numbers: CuDNNLSTM, which is sigmoid and tanh",)
-    if stored.convention == "keras-1":
-        return ("an array a gate (W_i … b_o): Keras 1",)
-    return (f"kernel and recurrent kernel have 4·{stored.units} columns",)
-
-
-_GATE_KEYS = ("recurrent_activation", "inner_activation")
-
-
-def _activations(cell: _CellConfig, told: _Told) -> tuple[tuple[str, Any], tuple[str, Any]]:
-    """(key, value) of the gates' and of the other activation; an empty key means a default."""
-    config = cell.config
-    gate = next(((key, config[key]) for key in _GATE_KEYS if key in config), None)
-    other = ("activation", config["activation"]) if "activation" in config else ("", "tanh")
-    return gate or ("", _default_gate(told.version)), other
-
-
-_OF_TENSORFLOW_1_AND_2 = re.compile(r"2\.2\.\d+-tf")
-
-
-def _two_defaults(cell: _CellConfig, stored: _Stored, told: _Told) -> Undecided | None:
-    """The choice that is left where the version does not determine the gates' default.
-
-    TensorFlow 1.13 to 1.15, whose LSTM is lstm_v1.py, and 2.0 and 2.1 all wrote 2.2.4-tf.
-    """
-    (key, _), _ = _activations(cell, told)
-    version = told.version_text or ""
-    if key or stored.convention != "keras" or not _OF_TENSORFLOW_1_AND_2.fullmatch(version):
-        return None
-    return Undecided(
-        f"the file does not say the gates' activation, and keras_version {safe(version)} had two "
-        "defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
-        "--convention keras-2.2 for TensorFlow 1 (0.2 z + 0.5), or --convention keras for "
-        "TensorFlow 2 (sigmoid)",
-    )
-
-
-def _activation_phrases(
-    cell: _CellConfig, stored: _Stored, told: _Told
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The evidence for the activations, and the assumptions about them."""
-    if stored.convention == "keras-cudnn":
-        return (), ()
-    known: list[str] = []
-    opened: list[str] = []
-    gate, other = _activations(cell, told)
-    phrases = [(gate, "the gates' activation"), (other, "the activation")]
-    for (key, value), what in phrases[_two_defaults(cell, stored, told) is not None :]:
-        if key:
-            known.append(f"{told.source}: {key} = {_shown_activation(value)}")
-        elif told.model and not told.source:
-            # The configuration may well give it, but in a class of the user's own.
-            opened.append(f"{what} is taken to be {_shown_activation(value)}, the default")
-        else:
-            opened.append(
-                f"{told.source or 'the file'} does not say {what}: {_shown_activation(value)}"
-            )
-    return tuple(known), tuple(opened)
-
-
-def _variant_of(cell: _CellConfig, stored: _Stored, told: _Told, place: str) -> Variant:
-    if stored.convention == "keras-cudnn":
-        return Variant()
-    (_, gate), (_, other) = _activations(cell, told)
-    if _two_defaults(cell, stored, told):
-        gate = "sigmoid"  # so that the convention that the user chooses decides
-    candidate = activation(other, told.version, place)
-    named = (activation(gate, told.version, place), candidate, candidate)
-    # The convention of Keras 1 has another default, so there it is always given.
-    return Variant(None if named == PLAIN_ACTIVATIONS and stored.convention == "keras" else named)
 
 
 def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator[Block]:
     """Yield the layers that have only weights, two directions of one name as one layer."""
-    layers: dict[str, dict[Direction, _Stored]] = {}
+    layers: dict[str, dict[Direction, _Way]] = {}
     for each in _in_written_order(file, rest):
         way: Direction = "backward" if "/backward_" in each.path else "forward"
-        name = each.label
         # Cells stacked within each direction are not one layer of two directions.
-        if _STACKED.search(each.path):
-            name = f"{name}/{way}"
+        name = f"{each.label}/{way}" if _STACKED.search(each.path) else each.label
         # If two layers have the same name, the second is called by its path.
         if way in layers.get(name, {}):
             name = each.path
-        layers.setdefault(name, {})[way] = each
-    unknown = _CellConfig({}, False, "", (), "")
-    source = (
+        unknown = _CellConfig({}, "", (), "")
+        layers.setdefault(name, {})[way] = _Way(each, unknown, replace(told, source=""))
+    opened = [
         "the configuration names no LSTM for these weights: read as a plain one"
         if told.model else
         "the file has no configuration: directions are taken from names, the order from the file"
-    )  # fmt: skip
+    ]  # fmt: skip
     in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
-    masking = next(chain(_masking_layers(told.model), in_file), "")
-    masked = (
-        (f"a layer '{safe(masking)[:80]}' is in the file: steps that it masks {_SKIPPED}",)
-        if masking else ()
-    )  # fmt: skip
+    if masking := next(chain(_masking_layers(told.model), in_file), ""):
+        opened.append(f"a layer '{safe(masking)[:80]}' is in the file: "
+                      f"steps that it masks {_SKIPPED}")  # fmt: skip
     for name, found in layers.items():
-        ways = {way: (found[way], unknown) for way in _WAYS if way in found}
-        layer = _LayerConfig(name, dict.fromkeys(ways, unknown), open=(source, *masked))
-        yield _told_block(file, replace(told, source=""), layer, ways)
+        ways = {way: found[way] for way in sorted(found, reverse=True)}  # forward first
+        yield _block_of(file, _LayerConfig(name, {}, open=tuple(opened)), ways)
 
 
 # Keras' own name for a layer of this class in a file that has no configuration.
 _MASKING = re.compile(r"(^|/)masking(_\d+)?$")
 _STACKED = re.compile("/(forward|backward)_.*cells/")
-_WAYS: tuple[Direction, ...] = ("forward", "backward")
 
 
 def _in_written_order(file: Hdf5, rest: Sequence[_Stored]) -> list[_Stored]:
@@ -422,7 +404,6 @@ class _CellConfig:
     """
 
     config: _Config
-    fused: bool
     path: str
     names: tuple[str, ...]
     top: str
@@ -462,20 +443,18 @@ class _ConfigPath:
         )
 
 
-def layers_of(
-    model: Any, place: str, masks: Mapping[int, tuple[str, ...]] | None = None
-) -> Iterator[_LayerConfig]:
-    """Yield the LSTM layers of a model's configuration, in its order.
+def layers_of(model: Any, place: str) -> Iterator[_LayerConfig]:
+    """Yield the LSTM layers of a model's configuration, with notes on the masks that reach them.
 
     Args:
         model: `{"class_name": …, "config": …}`, as read from JSON.
-        masks: the notes on masks that reach a layer, by the id of its configuration.
 
     Raises:
         InputError: models nested too deep.
     """
+    masks = masks_of(model)
     for layer, node in _walk_layers(model, _ConfigPath("", ()), place):
-        yield replace(layer, open=(*layer.open, *(masks or {}).get(id(node), ())))
+        yield replace(layer, open=(*layer.open, *masks.get(id(node), ())))
 
 
 def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_LayerConfig, Any]]:
@@ -493,9 +472,7 @@ def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_Layer
             for cell in _cells_of(node, at, at.names[-1:]):
                 yield _one_way(cell, at), node
         case _ if isinstance(inner, list):
-            used: dict[str, int] = {}
-            for child in inner:
-                step = _unique_step(_snake_case(str(_get(child, "class_name"))), used)
+            for child, step in zip(inner, _steps(inner), strict=True):
                 yield from _walk_layers(child, at.into(f"layers/{step}", _name_of(child)), file)
         case wrapper if isinstance(config.get("layer"), dict):
             for layer, inside in _walk_layers(config["layer"], at.into("layer"), file):
@@ -554,27 +531,24 @@ def _one_way(cell: _CellConfig, at: _ConfigPath, *, backward: bool = False) -> _
 
 def _cells_of(node: Any, at: _ConfigPath, names: tuple[str, ...]) -> list[_CellConfig]:
     """List the LSTM cells of a recurrent layer; none if it is of another kind."""
-    config = _config_of(node)
-    if _own_class(node) in ("LSTM", "CuDNNLSTM"):
-        fused = _own_class(node) == "CuDNNLSTM"
-        return [_CellConfig(config, fused, f"{at.path}/vars" if fused else f"{at.path}/cell/vars",
-                     names, at.top)]  # fmt: skip
+    config, kind = _config_of(node), _own_class(node)
+    if kind in ("LSTM", "CuDNNLSTM"):
+        inside = "vars" if kind == "CuDNNLSTM" else "cell/vars"
+        return [_CellConfig(config, f"{at.path}/{inside}", names, at.top)]
     cell = config.get("cell")
-    if _own_class(node) != "RNN" or not isinstance(cell, dict):
+    if kind != "RNN" or not isinstance(cell, dict):
         return []
     backwards = {"go_backwards": bool(config.get("go_backwards"))}
     if _own_class(cell) == "LSTMCell":
         inner = {**_config_of(cell), **backwards}
-        return [_CellConfig(inner, False, f"{at.path}/cell/vars", names, at.top)]
+        return [_CellConfig(inner, f"{at.path}/cell/vars", names, at.top)]
     stacked = _config_of(cell).get("cells")
     if _own_class(cell) != "StackedRNNCells" or not isinstance(stacked, list):
         return []
-    used: dict[str, int] = {}
-    steps = [_unique_step(_snake_case(str(_get(each, "class_name"))), used) for each in stacked]
     return [
-        _CellConfig({**_config_of(each), **backwards}, False, f"{at.path}/cell/cells/{step}/vars",
-             (_name_of(each),), at.top)
-        for each, step in zip(stacked, steps, strict=True)
+        _CellConfig({**_config_of(each), **backwards}, f"{at.path}/cell/cells/{step}/vars",
+                    (_name_of(each),), at.top)
+        for each, step in zip(stacked, _steps(stacked), strict=True)
         if _own_class(each) == "LSTMCell"
     ]  # fmt: skip
 
@@ -604,20 +578,18 @@ def _name_of(node: Any) -> str:
     return str(_config_of(node).get("name") or _get(node, "name") or "?")
 
 
-def _unique_step(name: str, used: dict[str, int]) -> str:
-    """The name that Keras gives a layer of a list: `lstm`, `lstm_1`, ….
+def _steps(layers: Sequence[Any]) -> Iterator[str]:
+    """Yield the names that Keras gives the layers of a list in paths: `lstm`, `lstm_1`, ….
 
-    Source: `_get_unique_name`, keras/src/saving/saving_lib.py.
+    Sources: `_get_unique_name`, keras/src/saving/saving_lib.py; keras/src/utils/naming.py.
     """
-    used[name] = used.get(name, -1) + 1
-    return f"{name}_{used[name]}" if used[name] else name
-
-
-def _snake_case(name: str) -> str:
-    """A class's name as Keras writes it in paths (keras/src/utils/naming.py)."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+    used = Counter[str]()
+    for layer in layers:
+        name = re.sub(r"\W+", "", str(_get(layer, "class_name")))
+        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+        yield f"{name}_{used[name]}" if used[name] else name
+        used[name] += 1
 
 
 # --------------------------------------------------------------------------------------------------
@@ -952,23 +924,16 @@ def _key_of(layer: Mapping[str, Any]) -> str:
 def _in_order_of_reading(layers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield layers after their inputs; layers in a circle come last, as they are listed."""
     by_name = {_key_of(layer): layer for layer in layers}
-    waiting = {
-        name: {each for each in _read_by(layer.get("inbound_nodes")) if each in by_name} - {name}
-        for name, layer in by_name.items()
-    }
-    readers: dict[str, list[str]] = {}
-    for name, read in waiting.items():
-        for each in read:
-            readers.setdefault(each, []).append(name)
-    ready = [name for name, read in waiting.items() if not read]
-    for name in ready:  # which grows meanwhile
-        yield by_name[name]
-        for reader in readers.get(name, ()):
-            waiting[reader].discard(name)
-            if not waiting[reader]:
-                ready.append(reader)
-    done = set(ready)
-    yield from (layer for name, layer in by_name.items() if name not in done)
+    sorter = TopologicalSorter[str]()
+    for name, layer in by_name.items():
+        inputs = {each for each in _read_by(layer.get("inbound_nodes")) if each in by_name}
+        sorter.add(name, *(inputs - {name}))
+    with suppress(CycleError):  # what is not in a circle is still sorted
+        sorter.prepare()
+    while ready := sorter.get_ready():
+        sorter.done(*ready)
+        yield from (by_name.pop(name) for name in ready)
+    yield from by_name.values()
 
 
 def _read_by(calls: Any) -> Iterator[str]:
