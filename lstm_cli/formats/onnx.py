@@ -27,16 +27,7 @@ from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
-from lstm_cli.formats.contents import (
-    Block,
-    Contents,
-    Graph,
-    Info,
-    NotRead,
-    Package,
-    Part,
-    Variant,
-)
+from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Package, Part, Variant
 from lstm_cli.formats.stored import (
     CODES,
     Budget,

@@ -21,15 +21,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_AXES
-from lstm_cli.formats.contents import (
-    Block,
-    Contents,
-    Graph,
-    Info,
-    NotRead,
-    Part,
-    Variant,
-)
+from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Part, Variant
 from lstm_cli.formats.registry import format_named
 from lstm_cli.formats.stored import (
     BoundedCursor,
