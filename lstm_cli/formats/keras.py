@@ -28,7 +28,6 @@ from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import (
     Block,
     Contents,
-    Info,
     Package,
     Part,
     Tensors,
@@ -76,34 +75,27 @@ def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, _Told]:
                 where=place, hint="save it with model.save('model.keras')",
             )  # fmt: skip
         weights = _zip_member(archive, _WEIGHTS, MAX_ARRAY_BYTES, place)
-        texts = {
-            name: _configuration(
-                _zip_member(archive, name, MAX_TEXT_BYTES, place), f"{place}, {name}"
-            )
-            for name in ("config.json", "metadata.json")
-            if name in names
-        }
+        texts = {}
+        for name in ("config.json", "metadata.json"):
+            if name in names:
+                data = _zip_member(archive, name, MAX_TEXT_BYTES, place)
+                texts[name] = _configuration(data, f"{place}, {name}")
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError,
             ValueError) as error:  # fmt: skip
         raise _damaged(f"not a readable .keras file: {safe(error)}"[:300], place) from None
-    version = texts.get("metadata.json")
-    text = version.get("keras_version") if isinstance(version, dict) else None
-    told = _Told(
-        place, texts.get("config.json"), text if isinstance(text, str) else None, "config.json"
-    )
+    text = _get(texts.get("metadata.json"), "keras_version")
+    version = text if isinstance(text, str) else None
+    told = _Told(place, texts.get("config.json"), version, "config.json")
     return Hdf5(weights, f"{place}, {_WEIGHTS}"), told
 
 
 def _zip_member(archive: zipfile.ZipFile, name: str, limit: int, place: str) -> bytes:
     """Read a member, no further than its declared size, which is checked first."""
     info = archive.getinfo(name)
-    size = info.file_size
-    if size > limit or size > max(FREE_ZIP_BYTES, MAX_ZIP_RATIO * info.compress_size):
-        raise _damaged(
-            f"{name} declares {size:,} bytes, {info.compress_size:,} are packed; the limits are "
-            f"{limit:,} and {MAX_ZIP_RATIO} for each packed byte",
-            place,
-        )
+    size, packed = info.file_size, info.compress_size
+    if size > limit or size > max(FREE_ZIP_BYTES, MAX_ZIP_RATIO * packed):
+        what = f"{name} declares {size:,} bytes, {packed:,} are packed; the limits are {limit:,} "
+        raise _damaged(f"{what}and {MAX_ZIP_RATIO} for each packed byte", place)
     with archive.open(info) as stream:
         return stream.read(size)
 
@@ -164,8 +156,10 @@ class _Told:
 
     @property
     def version(self) -> _Version | None:
-        """Keras' version, if known."""
-        return _version_of(self.version_text) or ((1, 0) if self.old else None)
+        """The first two numbers of Keras' version (`2.2.4-tf`), if known."""
+        if match := re.match(r"(\d{1,4})\.(\d{1,4})", self.version_text or ""):
+            return int(match[1]), int(match[2])
+        return (1, 0) if self.old else None
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -176,11 +170,7 @@ class _Told:
 
 
 def _contents_of(file: Hdf5, told: _Told) -> Contents:
-    """Combine the configuration's layers, then those that only the weights show, and notes.
-
-    Raises:
-        InputError: an activation that is not computed here; too many layers, or nested too deep.
-    """
+    """Combine the configuration's layers, then those that only the weights show, and notes."""
     stored = _find_stored(file)
     layers = list(islice(layers_of(told.model, told.place), MAX_LAYERS + 1)) if told.model else []
     if len(layers) > MAX_LAYERS:
@@ -234,7 +224,7 @@ def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, 
         take(cell, [each for each in left.values() if each.path in paths])
     for cell in cells:
         if id(cell) not in paired:
-            take(cell, [each for each in left.values() if _is_named_for(cell, each)])
+            take(cell, [each for each in left.values() if cell.fits(each.path)])
     for top in {cell.top: None for cell in cells}:
         waiting = [cell for cell in cells if cell.top == top and id(cell) not in paired]
         inside = [each for each in left.values() if each.path.split("/")[0] == top]
@@ -242,11 +232,6 @@ def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, 
             for cell, each in zip(waiting, inside, strict=True):
                 take(cell, [each])
     return paired
-
-
-def _is_named_for(cell: _CellConfig, stored: _Stored) -> bool:
-    top, *inner = stored.path.split("/")
-    return top == cell.top and bool(set(cell.names) & set(inner or [top]))
 
 
 _GATE_KEYS = ("recurrent_activation", "inner_activation")
@@ -267,7 +252,8 @@ class _Way:
         config = self.cell.config
         gate = next(((key, config[key]) for key in _GATE_KEYS if key in config), None)
         other = ("activation", config["activation"]) if "activation" in config else ("", "tanh")
-        return gate or ("", _default_gate(self.told.version)), other
+        old = self.told.version is not None and self.told.version < (2, 3)
+        return gate or ("", "hard_sigmoid" if old else "sigmoid"), other
 
     @property
     def undecided(self) -> Undecided | None:
@@ -360,8 +346,9 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
         if told.model else
         "the file has no configuration: directions are taken from names, the order from the file"
     ]  # fmt: skip
+    told_of = (_name_of(e) for e in _branches_in(told.model) if _leaving(e, (), {}, MAX_DEPTH))
     in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
-    if masking := next(chain(_masking_layers(told.model), in_file), ""):
+    if masking := next(chain(told_of, in_file), ""):
         opened.append(f"a layer '{safe(masking)[:80]}' is in the file: "
                       f"steps that it masks {_SKIPPED}")  # fmt: skip
     for name, found in layers.items():
@@ -413,6 +400,11 @@ class _CellConfig:
         """The hidden size, if the configuration has it."""
         units = self.config.get("units", self.config.get("output_dim"))
         return units if isinstance(units, int) else None
+
+    def fits(self, path: str) -> bool:
+        """Whether the folders of an older file are named for it."""
+        top, *inner = path.split("/")
+        return top == self.top and bool(set(self.names) & set(inner or [top]))
 
 
 @dataclass(frozen=True)
@@ -483,7 +475,12 @@ def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_Layer
 def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
     """Yield one layer of two directions or, of stacked cells, a layer for each one and way."""
     first = config.get("layer")
-    second = config.get("backward_layer") or _reversed(first)
+    arguments = _config_of(first)
+    mirrored = {**arguments, "go_backwards": not arguments.get("go_backwards")}
+    second = config.get("backward_layer") or {
+        **(first if isinstance(first, dict) else {}),
+        "config": mirrored,
+    }
     ways: dict[str, list[_CellConfig]] = {}
     for step, node in (("forward", first), ("backward", second)):
         plain = _name_of(node).removeprefix("forward_").removeprefix("backward_")
@@ -492,9 +489,8 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
     forward, backward = ways["forward"], ways["backward"]
     mode = config.get("merge_mode", "concat")
     known = (f"Bidirectional, merge_mode = {safe(mode)}",)
-    merged: tuple[str, ...] = ()
-    if mode != "concat":
-        merged = (f"merge_mode = {safe(mode)}: here the two directions are joined, not merged",)
+    unlike = f"merge_mode = {safe(mode)}: here the two directions are joined, not merged"
+    merged: tuple[str, ...] = () if mode == "concat" else (unlike,)
     if len(forward) == len(backward) == 1:
         if forward[0].config.get("go_backwards"):
             merged += ("Bidirectional around go_backwards = true: its directions are swapped",)
@@ -509,24 +505,13 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
             yield replace(layer, known=known, open=(*merged, stacked))
 
 
-def _reversed(node: Any) -> Any:
-    config = _config_of(node)
-    return {
-        **(node if isinstance(node, dict) else {}),
-        "config": {**config, "go_backwards": not config.get("go_backwards")},
-    }
-
-
 def _one_way(cell: _CellConfig, at: _ConfigPath, *, backward: bool = False) -> _LayerConfig:
-    direction: Direction = "forward"
-    note: tuple[str, ...] = ()
-    if cell.config.get("go_backwards"):
-        direction = "backward"
-        note = ("go_backwards = true: Keras leaves the output in reversed time; here it is in "
-                "input time",)  # fmt: skip
+    direction: Direction = "backward" if cell.config.get("go_backwards") else "forward"
+    note = "go_backwards = true: Keras leaves the output in reversed time; here it is in input time"
     stacked = "/cells/" in cell.path
     name = "/".join((*at.names, cell.names[0]) if stacked else at.names)
-    return _LayerConfig(name, {direction: cell}, open=() if backward else note)
+    noted = direction == "backward" and not backward
+    return _LayerConfig(name, {direction: cell}, open=(note,) if noted else ())
 
 
 def _cells_of(node: Any, at: _ConfigPath, names: tuple[str, ...]) -> list[_CellConfig]:
@@ -609,17 +594,6 @@ _FUNCTION_LAYERS: Mapping[str, tuple[str, tuple[str, ...], float]] = {
     "LeakyReLU": ("leaky_relu", ("negative_slope", "alpha"), 0.3),
     "ELU": ("elu", ("alpha",), 1.0),
 }
-
-
-def _version_of(text: str | None) -> _Version | None:
-    """The first two numbers of a Keras version (`2.2.4-tf`), or None."""
-    match = re.match(r"(\d{1,4})\.(\d{1,4})", text or "")
-    return (int(match[1]), int(match[2])) if match else None
-
-
-def _default_gate(version: _Version | None) -> str:
-    """The gates' activation where none is given."""
-    return "hard_sigmoid" if version and version < (2, 3) else "sigmoid"
 
 
 def _shown_activation(value: Any) -> str:
@@ -738,10 +712,8 @@ def _cells_in(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[_St
         if set(names) in ({"0", "1"}, {"0", "1", "2"}) and re.search("cell|lstm", folder):
             keys = {_VARIABLES[int(name)]: path for name, path in names.items()}
             yield from _checked(file, folder, keys, "keras")
-        return
-    if _has_more(names):
-        return
-    yield from _named_cells(file, folder, names)
+    elif not _has_more(names):
+        yield from _named_cells(file, folder, names)
 
 
 def _named_cells(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[_Stored]:
@@ -765,11 +737,11 @@ def _named_cells(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[
 
 def _checked(file: Hdf5, path: str, keys: dict[str, str], convention: str) -> Iterator[_Stored]:
     """Yield the cell if its shapes are an LSTM's: a GRU has 3·H columns, a simple RNN H."""
-    infos = {key: file.infos[dataset] for key, dataset in keys.items()}
-    units = _units_by_gate(infos) if convention == "keras-1" else _units_of(infos)
+    shapes = {key: file.infos[dataset].shape for key, dataset in keys.items()}
+    units = _units_by_gate(shapes) if convention == "keras-1" else _units_of(shapes)
     if not units:
         return
-    if infos.get("bias", Info.of((), "")).shape == (8 * units,):
+    if shapes.get("bias") == (8 * units,):
         convention = "keras-cudnn"
     if convention != "keras-1":
         keys = {key: keys[key] for key in _VARIABLES if key in keys}
@@ -778,24 +750,20 @@ def _checked(file: Hdf5, path: str, keys: dict[str, str], convention: str) -> It
     yield _Stored(path, keys, convention, units, address, _label_of(file, path))
 
 
-def _units_of(infos: Mapping[str, Info]) -> int:
-    if not {"kernel", "recurrent_kernel"} <= set(infos):
-        return 0
-    kernel, recurrent = infos["kernel"].shape, infos["recurrent_kernel"].shape
-    if len(kernel) != 2 or len(recurrent) != 2:
-        return 0
-    units = recurrent[0]
-    bias = infos["bias"].shape if "bias" in infos else (4 * units,)
-    fits = kernel[1] == recurrent[1] == 4 * units and bias in ((4 * units,), (8 * units,))
-    return units if fits else 0
+def _units_of(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    match shapes.get("kernel"), shapes.get("recurrent_kernel"):
+        case (_, columns), (units, own_columns):
+            bias = shapes.get("bias", (4 * units,))
+            fits = columns == own_columns == 4 * units and bias in ((4 * units,), (8 * units,))
+            return units if fits else 0
+    return 0
 
 
-def _units_by_gate(infos: Mapping[str, Info]) -> int:
-    if set(infos) != {f"{kind}_{gate}" for kind in "WUb" for gate in "figo"}:
+def _units_by_gate(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    if set(shapes) != {f"{kind}_{gate}" for kind in "WUb" for gate in "figo"}:
         return 0
-    units = infos["b_f"].shape[-1] if infos["b_f"].shape else 0
-    fits = all(infos[f"U_{gate}"].shape == (units, units) for gate in "figo")
-    return units if fits else 0
+    units = (0, *shapes["b_f"])[-1]
+    return units if all(shapes[f"U_{gate}"] == (units, units) for gate in "figo") else 0
 
 
 def _label_of(file: Hdf5, path: str) -> str:
@@ -856,13 +824,6 @@ def masks_of(model: Any) -> Mapping[int, _MaskSources]:
     return reached
 
 
-def _masking_layers(model: Any) -> Iterator[str]:
-    """Yield the names of all layers that make masks."""
-    for each in _branches_in(model):
-        if isinstance(each, dict) and _leaving(each, (), {}, MAX_DEPTH):
-            yield _name_of(each)
-
-
 def _leaving(
     node: Any, arriving: _MaskSources, reached: dict[int, _MaskSources], depth: int
 ) -> _MaskSources:
@@ -907,10 +868,9 @@ def _through_model(
     left: dict[str, _MaskSources] = {}
     for layer in _in_order_of_reading(layers):
         calls = layer.get("inbound_nodes")
-        sources = (
-            _union_of(*(left.get(name, ()) for name in _read_by(calls))) if calls else arriving
-        )
-        if not sources and _is_called_with_mask(calls):
+        read = (left.get(name, ()) for name in _read_by(calls))
+        sources = _union_of(*read) if calls else arriving
+        if not sources and any(_get(each, "mask") is not None for each in _branches_in(calls)):
             sources = (f"it is called with a mask: steps that are masked {_SKIPPED}",)
         left[_key_of(layer)] = _leaving(layer, sources, reached, depth + 1)
     return _union_of(*(left.get(name, ()) for name in _read_by(config.get("output_layers"))))
@@ -946,12 +906,6 @@ def _read_by(calls: Any) -> Iterator[str]:
         match each:
             case [str() as name, int(), 0, *_]:
                 yield name
-
-
-def _is_called_with_mask(calls: Any) -> bool:
-    return any(
-        isinstance(each, dict) and each.get("mask") is not None for each in _branches_in(calls)
-    )
 
 
 def _branches_in(value: Any) -> Iterator[Any]:
