@@ -49,7 +49,7 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
     blocks: Blocks = {}
     used = set[str]()
     for tensor in row.tensors:
-        keys = _keys(tensor, tensors)
+        keys = {gate: key for gate, key in _keys(tensor).items() if key in tensors}
         if not keys and not tensor.optional:
             raise InputError(
                 f"{shown_key(tensor.key)} is missing for convention {row.name}",
@@ -79,12 +79,10 @@ def shown_key(key: str) -> str:
     return key.replace("{gate}", "f").replace("{layer}", "0").replace("{reverse}", "")
 
 
-def _keys(tensor: Tensor, tensors: Mapping[str, Array]) -> dict[str, str]:
-    """Gate letter (or "" for a stack) -> key, for the tensors that are there."""
-    if "{gate}" not in tensor.key:
-        return {"": tensor.key} if tensor.key in tensors else {}
-    keys = {k: tensor.key.replace("{gate}", k) for k in GATE_LETTERS}
-    return {k: key for k, key in keys.items() if key in tensors}
+def _keys(tensor: Tensor) -> dict[str, str]:
+    """Gate letter (or "" for a stack) -> key."""
+    letters = GATE_LETTERS if "{gate}" in tensor.key else [""]
+    return {k: tensor.key.replace("{gate}", k) for k in letters}
 
 
 def _cut(
@@ -100,22 +98,20 @@ def _cut(
     axes = 1 if vector else 2
     if array.ndim != axes or array.shape[along] % count:
         wanted = "(n·H,)" if vector else ("(n·H, in)", "(in, n·H)")[along]
-        why = f"{array.shape[along]} does not divide into {count}" if array.ndim == axes else ""
+        why = f": {array.shape[along]} does not divide into {count}" if array.ndim == axes else ""
         raise ShapeError(
-            f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates"
-            + (f": {why}" if why else ""),
-            where=place,
-            hint="a transposed or joined array needs another --convention",
-        )
+            f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates{why}",
+            where=place, hint="a transposed or joined array needs another --convention",
+        )  # fmt: skip
     if tensor.stacking == "interleaved":
         parts = [array[k::count] for k in range(count)]
     else:
         parts = np.split(array, count, axis=along)
-    yield from zip(letters or [""], (_upright(tensor, part) for part in parts), strict=True)
+    yield from zip(letters or [""], (_turned(tensor, part) for part in parts), strict=True)
 
 
-def _upright(tensor: Tensor, block: Array) -> Array:
-    """Turn one gate's block to (H, in)."""
+def _turned(tensor: Tensor, block: Array) -> Array:
+    """Turn one gate's block to (H, in), or back from there."""
     if block.ndim == 1 or tensor.stacking in ("rows", "interleaved", "upright"):
         return block
     return block.reshape(block.shape[::-1]) if tensor.stacking == "reread" else block.T
@@ -132,9 +128,7 @@ def _parameters(blocks: Blocks, place: str) -> Iterator[tuple[str, Array]]:
             yield f"b_{letter}", _sum(held["b"], letter, place)
         if "p" in held:
             yield f"p_{letter}", held["p"][0]
-    for name in ("W_hr", "b_hr"):
-        if name in blocks.get("", {}):
-            yield name, blocks[""][name][0]
+    yield from ((name, held[0]) for name, held in blocks.get("", {}).items())
 
 
 def _sum(biases: list[Array], letter: str, place: str) -> Array:
@@ -216,7 +210,7 @@ def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
     packed: dict[str, Array] = {}
     first_bias: dict[str, str] = {}
     for tensor in row.tensors:
-        for gate, key in _all_keys(tensor, parameters).items():
+        for gate, key in _keys(tensor).items():
             letters = tensor.gates or gate
             blocks = [
                 _block(tensor, key, place, letter, parameters, first_bias)
@@ -232,13 +226,6 @@ def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
                     hint="a coupled cell fits joined, split and tflite",
                 )
     return packed
-
-
-def _all_keys(tensor: Tensor, parameters: Mapping[str, Array]) -> dict[str, str]:
-    if "{gate}" not in tensor.key:
-        return {"": tensor.key}
-    there = [k for k in GATE_LETTERS if f"W_{k}" in parameters]
-    return {k: tensor.key.replace("{gate}", k) for k in there}
 
 
 def _block(
@@ -270,18 +257,7 @@ def _block(
 
 
 def _stacked(tensor: Tensor, blocks: list[Array]) -> Array:
-    if blocks[0].ndim == 1:
-        if tensor.stacking == "interleaved":
-            return np.stack(blocks, axis=1).ravel()
-        return np.concatenate(blocks)
-    match tensor.stacking:
-        case "rows":
-            return np.concatenate(blocks, axis=0)
-        case "interleaved":
-            return np.stack(blocks, axis=1).reshape(-1, blocks[0].shape[1])
-        case "columns":
-            return np.concatenate([block.T for block in blocks], axis=1)
-        case "reread":
-            return np.concatenate([b.reshape(b.shape[::-1]) for b in blocks], axis=1)
-        case "upright":
-            return np.concatenate(blocks, axis=1)
+    if tensor.stacking == "interleaved":
+        return np.stack(blocks, axis=1).reshape(-1, *blocks[0].shape[1:])
+    along = 0 if tensor.stacking == "rows" or blocks[0].ndim == 1 else 1
+    return np.concatenate([_turned(tensor, block) for block in blocks], axis=along)

@@ -216,10 +216,9 @@ def format_of(path: Path) -> Format:
         return row
     known = [suffix for row in READ for suffix in row.suffixes]
     raise explain_unreadable(path) or InputError(
-        f"no reader for '{safe(path.suffix)}' files",
-        where=safe(path),
+        f"no reader for '{safe(path.suffix)}' files", where=safe(path),
         hint=suggest(path.suffix, known) + "; save with numpy.savez(path, **arrays)",
-    )
+    )  # fmt: skip
 
 
 def format_to_write(path: Path) -> Format:
@@ -234,13 +233,11 @@ def format_to_write(path: Path) -> Format:
     if row is None:
         known = [suffix for row in WRITTEN for suffix in row.writes]
         longer = [each for each in known if path.suffix and each.endswith(path.suffix.lower())]
+        hint = shell_word(path.with_suffix(longer[0]), file=True) if longer else ""
         raise UsageError(
-            f"no way to write '{safe(path.suffix)}' files",
-            where=safe(path),
-            hint=shell_word(path.with_suffix(longer[0]), file=True)
-            if longer
-            else suggest(path.suffix, known),
-        )
+            f"no way to write '{safe(path.suffix)}' files", where=safe(path),
+            hint=hint or suggest(path.suffix, known),
+        )  # fmt: skip
     if row.missing:
         raise row.lacks_package("writing", path)
     return row

@@ -12,6 +12,7 @@ import io
 import math
 import pickletools
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,16 +63,12 @@ def read(path: Path) -> Contents:
     except _RefusedName as refused:
         raise _refusal(str(refused), path) from None
     views = flatten(tree, _View, place)
-    spans = {
-        name: _span(view, archive, f"{place}, key {safe(name)}") for name, view in views.items()
-    }
-
-    def load(name: str) -> Array:
-        where = f"{place}, key {safe(name)}"
-        return _numbers(path, views[name], spans[name], where, big_endian=big)
-
-    infos = {name: Info.of(view.shape, view.dtype) for name, view in views.items()}
-    return Contents(Tensors(infos, load))
+    places = {name: f"{place}, key {safe(name)}" for name in views}
+    spans = {name: _span(view, archive, places[name]) for name, view in views.items()}
+    return Contents(Tensors(
+        {name: Info.of(view.shape, view.dtype) for name, view in views.items()},
+        lambda name: _numbers(path, views[name], spans[name], places[name], big_endian=big),
+    ))  # fmt: skip
 
 
 class _Archive(BoundedCursor):
@@ -97,7 +94,11 @@ class _Archive(BoundedCursor):
         names = [each.filename for each in members]
         _check_names(names, path)
         self.members = {each.filename: self._span(each) for each in members}
-        self._check_apart()
+        end = 0  # members that share bytes would together be larger than the file
+        for name, (start, count) in sorted(self.members.items(), key=lambda each: each[1]):
+            if start < end:
+                self.refuse(f"'{safe(name)}' overlaps another member")
+            end = start + count
         self.root = next(name for name in names if _is_pickle(name)).removesuffix("data.pkl")
 
     def refuse(self, reason: str, at: int | None = None) -> NoReturn:
@@ -117,14 +118,6 @@ class _Archive(BoundedCursor):
         if local[:4] != ZIP or start + member.file_size > self.size:
             self.refuse(f"'{safe(member.filename)}' is not where the zip's table says")
         return start, member.file_size
-
-    def _check_apart(self) -> None:
-        """Refuse members that share bytes, so that together they are no larger than the file."""
-        end = 0
-        for name, (start, count) in sorted(self.members.items(), key=lambda each: each[1]):
-            if start < end:
-                self.refuse(f"'{safe(name)}' overlaps another member")
-            end = start + count
 
     def read(self, name: str, limit: int) -> bytes:
         """Read a small member; empty where there is none."""
@@ -185,11 +178,9 @@ def _is_pickle(name: str) -> bool:
 
 def _check_names(names: list[str], path: Path) -> None:
     """Refuse an archive with a duplicate name, TorchScript, and zips of another kind."""
-    seen = set[str]()
-    for name in names:
-        if name in seen:
+    for name, times in Counter(names).items():
+        if times > 1:
             raise _damaged(f"'{safe(name)}' is there twice in the zip", safe(path))
-        seen.add(name)
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
         raise InputError(
             "a TorchScript program (torch.jit.save), not weights", where=safe(path),
@@ -216,11 +207,8 @@ def _span(view: _View, archive: _Archive, place: str) -> Span:
     start, stop = view.offset * item, (view.offset + reach + 1) * item
     declared = storage.count * item_size(storage.dtype) if storage.dtype in CODES else member[1]
     if stop > declared or declared > member[1]:
-        raise _damaged(
-            f"the tensor ends at byte {stop:,} of its storage, which is said to have "
-            f"{declared:,} and has {member[1]:,}",
-            place,
-        )
+        there = f"its storage, which is said to have {declared:,} and has {member[1]:,}"
+        raise _damaged(f"the tensor ends at byte {stop:,} of {there}", place)
     return member[0] + start, stop - start
 
 
@@ -376,9 +364,8 @@ def _parameter(data: Any, *rest: Any) -> _View:
 
 
 def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
-    if type(items) not in (list, tuple):
-        _fail("an OrderedDict of something other than pairs")
-    if not all(type(each) in (list, tuple) and len(each) == 2 for each in items):
+    pairs = type(items) in (list, tuple)
+    if not pairs or not all(type(each) in (list, tuple) and len(each) == 2 for each in items):
         _fail("an OrderedDict of something other than pairs")
     return _dict_of([part for pair in items for part in pair])
 
@@ -413,12 +400,7 @@ MAX_OPERATIONS = 2_000_000
 
 
 def _read_pickle(data: bytes, place: str) -> Any:
-    """Read a PyTorch pickle as dicts, lists, numbers, text and `_View`s, nothing else.
-
-    Raises:
-        InputError: damaged, or an opcode or a structure that PyTorch does not write.
-        _RefusedName: it mentions a name that weights do not need.
-    """
+    """Read a PyTorch pickle as dicts, lists, numbers, text and `_View`s, nothing else."""
     machine, position = _Machine(), 0
     try:
         for count, (opcode, argument, at) in enumerate(pickletools.genops(data)):
@@ -431,9 +413,8 @@ def _read_pickle(data: bytes, place: str) -> Any:
         reason = safe(error) if isinstance(error, ValueError) else "operations without operands"
         raise InputError(
             f"the pickle is not one that PyTorch writes: {reason[:120]}",
-            where=f"{place}, byte {position:,}",
-            hint=f"save it again: {_SAVE_WEIGHTS}",
-        ) from None
+            where=f"{place}, byte {position:,}", hint=f"save it again: {_SAVE_WEIGHTS}",
+        ) from None  # fmt: skip
 
 
 class _Machine:
@@ -482,9 +463,6 @@ class _Machine:
             self.stack.pop()
         else:
             self.pop_mark()
-
-    def dup(self, _: Any) -> None:
-        self.stack.append(self.stack[-1])
 
     def tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
@@ -554,17 +532,12 @@ _MADE: Mapping[str, Callable[[], Any]] = {
 }  # fmt: skip
 _NOTHING = frozenset({"PROTO", "FRAME", "STOP"})
 _OPERATIONS: Mapping[str, Callable[[_Machine, Any], object]] = {
-    "PUT": _Machine.memoize,
-    "BINPUT": _Machine.memoize,
-    "LONG_BINPUT": _Machine.memoize,
-    "MEMOIZE": _Machine.memoize,
-    "GET": _Machine.recall,
-    "BINGET": _Machine.recall,
-    "LONG_BINGET": _Machine.recall,
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.memoize),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.recall),
     "MARK": _Machine.mark,
     "POP": _Machine.pop_top,
     "POP_MARK": lambda m, _: m.pop_mark(),
-    "DUP": _Machine.dup,
+    "DUP": lambda m, _: m.stack.append(m.stack[-1]),
     "TUPLE1": lambda m, _: m.tuple_of(1),
     "TUPLE2": lambda m, _: m.tuple_of(2),
     "TUPLE3": lambda m, _: m.tuple_of(3),
