@@ -247,11 +247,8 @@ def _array(value: Any, name: str) -> Array:
 
 
 def _no_array(name: str, why: str) -> InputError:
-    return InputError(
-        f"'{safe(name)}' is not an array: {safe(why)[:200]}",
-        where=safe(name),
-        hint="give arrays by name: numpy.asarray(value)",
-    )
+    what = f"'{safe(name)}' is not an array: {safe(why)[:200]}"
+    return InputError(what, where=safe(name), hint="give arrays by name: numpy.asarray(value)")
 
 
 MAX_DEPTH = 64

@@ -239,11 +239,9 @@ def _fitting(rivals: list[_Group], tensors: Tensors, place: str) -> _Group:
 
 
 def _ambiguous(group: _Group, names: list[str], place: str) -> InputError:
-    return InputError(
-        f"{', '.join(_sample(group.names))} fit several conventions: {', '.join(names)}",
-        where=place,
-        hint="say which: " + " or ".join(f"--convention {name}" for name in names[:8]),
-    )
+    what = f"{', '.join(_sample(group.names))} fit several conventions: {', '.join(names)}"
+    hint = "say which: " + " or ".join(f"--convention {name}" for name in names[:8])
+    return InputError(what, where=place, hint=hint)
 
 
 def _try(group: _Group, tensors: Tensors) -> dict[str, Array] | None:

@@ -70,10 +70,8 @@ def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, _Told]:
         if twice is not None:
             raise _damaged(f"'{safe(twice)}' is there twice", place)
         if _WEIGHTS not in names:
-            raise InputError(
-                f"no {_WEIGHTS} among {', '.join(map(safe, names[:10])) or 'no members'}",
-                where=place, hint="save it with model.save('model.keras')",
-            )  # fmt: skip
+            what = f"no {_WEIGHTS} among {', '.join(map(safe, names[:10])) or 'no members'}"
+            raise InputError(what, where=place, hint="save it with model.save('model.keras')")
         weights = _zip_member(archive, _WEIGHTS, MAX_ARRAY_BYTES, place)
         texts = {}
         for name in ("config.json", "metadata.json"):
@@ -174,10 +172,8 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
     stored = _find_stored(file)
     layers = list(islice(layers_of(told.model, told.place), MAX_LAYERS + 1)) if told.model else []
     if len(layers) > MAX_LAYERS:
-        raise InputError(
-            f"more than {MAX_LAYERS:,} LSTM layers in {told.source}",
-            where=told.place, hint="give a file that Keras wrote",
-        )  # fmt: skip
+        what = f"more than {MAX_LAYERS:,} LSTM layers in {told.source}"
+        raise InputError(what, where=told.place, hint="give a file that Keras wrote")
     paired = _pair([cell for layer in layers for cell in layer.cells.values()], stored)
     blocks: list[Block] = []
     refused: dict[str, str] = {}
@@ -314,10 +310,8 @@ def _block_of(file: Hdf5, layer: _LayerConfig, own: Mapping[Direction, _Way]) ->
     place = f"{first.told.place}, layer {safe(layer.name)}"
     kinds = sorted({each.stored.convention for each in own.values()})
     if len(kinds) > 1:
-        raise InputError(
-            f"its two directions are stored as {' and '.join(kinds)}",
-            where=place, hint="save it with two directions of one class",
-        )  # fmt: skip
+        what = f"its two directions are stored as {' and '.join(kinds)}"
+        raise InputError(what, where=place, hint="save it with two directions of one class")
     (shapes, *known), opened = first.phrases()
     return Block(
         layer.name.strip("?/") or first.stored.label,
@@ -626,11 +620,9 @@ def activation(value: Any, version: _Version | None, place: str) -> str:
         if isinstance(alpha, int | float) and not isinstance(alpha, bool) and abs(alpha) < 1e6:
             return f"{function}({float(alpha)!r})"
     if name not in _FUNCTIONS:
-        raise InputError(
-            f"activation '{name}' is not one that is computed here",
-            where=place,
-            hint=suggest(name, [*_FUNCTIONS, "hard_sigmoid", *_FUNCTION_LAYERS]),
-        )
+        what = f"activation '{name}' is not one that is computed here"
+        hint = suggest(name, [*_FUNCTIONS, "hard_sigmoid", *_FUNCTION_LAYERS])
+        raise InputError(what, where=place, hint=hint)
     return _FUNCTIONS[name]
 
 
@@ -936,10 +928,8 @@ def write(package: Package, path: Path) -> bytes:
         for level in sorted({level for level, _ in package.parts}):
             both = (level, "backward") in package.parts
             if both and (level, "forward") not in package.parts:
-                raise InputError(
-                    "a layer that only runs backward has no place in a weights file of Keras",
-                    hint="give go_backwards to the layer and convert as forward",
-                )
+                what = "a layer that only runs backward has no place in a weights file of Keras"
+                raise InputError(what, hint="give go_backwards to the layer and convert as forward")
             name = ("bidirectional" if both else "lstm") + (f"_{level}" if level else "")
             # As Keras does, so that a reader sees the two directions as one layer.
             file.create_group(f"layers/{name}/vars").attrs["name"] = name

@@ -66,11 +66,8 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
                 blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)
     unused = [key for key in tensors if key not in used]
     if unused:
-        raise InputError(
-            f"convention {row.name} has no '{safe(unused[0])}'",
-            where=place,
-            hint="remove it, or name another --convention",
-        )
+        what = f"convention {row.name} has no '{safe(unused[0])}'"
+        raise InputError(what, where=place, hint="remove it, or name another --convention")
     return blocks
 
 
@@ -133,11 +130,8 @@ def _parameters(blocks: Blocks, place: str) -> Iterator[tuple[str, Array]]:
 
 def _sum(biases: list[Array], letter: str, place: str) -> Array:
     if len({bias.shape for bias in biases}) > 1:
-        raise ShapeError(
-            f"the biases of gate {letter} have shapes {', '.join(str(b.shape) for b in biases)}",
-            where=place,
-            hint="both biases need (H,)",
-        )
+        what = f"the biases of gate {letter} have shapes {', '.join(str(b.shape) for b in biases)}"
+        raise ShapeError(what, where=place, hint="both biases need (H,)")
     with np.errstate(all="ignore"):  # what is not finite is refused later, with all others
         return biases[0] if len(biases) == 1 else np.asarray(np.sum(biases, axis=0))
 
@@ -152,18 +146,13 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
     if missing:
         there = next(iter(held))
         name = {"x": "W", "h": "U"}.get(there, there)
-        raise InputError(
-            f"{missing[0]}_{letter} is missing, {name}_{letter} is there",
-            where=place,
-            hint="each gate needs its matrices and its bias",
-        )
+        what = f"{missing[0]}_{letter} is missing, {name}_{letter} is there"
+        raise InputError(what, where=place, hint="each gate needs its matrices and its bias")
     inputs, recurrent = held["x"][0], held["h"][0]
     if inputs.shape[0] != recurrent.shape[0]:
-        raise ShapeError(
-            f"gate {letter}: the block for x is {inputs.shape}, for h_prev {recurrent.shape}",
-            where=place,
-            hint="both need H rows; a transposed array needs another --convention",
-        )
+        what = f"gate {letter}: the block for x is {inputs.shape}, for h_prev {recurrent.shape}"
+        hint = "both need H rows; a transposed array needs another --convention"
+        raise ShapeError(what, where=place, hint=hint)
     wide = output or recurrent.shape[0]
     if recurrent.shape[1] != wide:
         swapped = inputs.shape[1] == wide
@@ -182,11 +171,9 @@ def _exchange(letter: str, block: Array, output: int, place: str) -> Array:
     """Reorder [x, h] columns to [h, x]; without a projection, h is as wide as there are rows."""
     inputs = block.shape[1] - (output or block.shape[0])
     if inputs < 1:
-        raise ShapeError(
-            f"W_{letter} is {block.shape}, needs (H, I + {'P' if output else 'H'})",
-            where=place,
-            hint="the joined layouts hold columns for x and for h_prev",
-        )
+        what = f"W_{letter} is {block.shape}, needs (H, I + {'P' if output else 'H'})"
+        hint = "the joined layouts hold columns for x and for h_prev"
+        raise ShapeError(what, where=place, hint=hint)
     return np.concatenate([block[:, inputs:], block[:, :inputs]], axis=1)
 
 
@@ -221,10 +208,8 @@ def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
                 packed[key] = _stacked(tensor, present)
             elif present:
                 lacking = next(k for k, b in zip(letters, blocks, strict=True) if b is None)
-                raise InputError(
-                    f"convention {row.name} stacks gates {letters}; gate {lacking} is not there",
-                    hint="a coupled cell fits joined, split and tflite",
-                )
+                what = f"convention {row.name} stacks gates {letters}; gate {lacking} is not there"
+                raise InputError(what, hint="a coupled cell fits joined, split and tflite")
     return packed
 
 

@@ -62,10 +62,8 @@ _BY_ONNX_NAME = {name.lower(): ours for ours, (name, _) in _ACTIVATIONS.items()}
 _ZERO_IN_ONNXRUNTIME = ("affine", "scaled_tanh", "thresholded_relu")
 
 _DIRECTIONS: Mapping[str, tuple[Direction, ...]] = {
-    "forward": ("forward",),
-    "reverse": ("backward",),
-    "bidirectional": ("forward", "backward"),
-}
+    "forward": ("forward",), "reverse": ("backward",), "bidirectional": ("forward", "backward"),
+}  # fmt: skip
 
 
 def read(path: Path, *, allow_external_data: bool = False) -> Contents:
@@ -83,9 +81,7 @@ def read(path: Path, *, allow_external_data: bool = False) -> Contents:
     source = _TensorSource(path.parent, place, allow_external_data, Budget(len(data), place))
     walk = _GraphWalk(_parse(data, place), source)
     try:
-        for scope, node in walk.nodes():
-            lstm = _LstmNode(scope, node)
-            walk.found.add(scope.path + _own_name(node), lstm.title, lstm.block)
+        walk.run()
         return walk.found.contents(
             _origin(walk.model),
             lambda name, tensor: _info_of(tensor, f"{place}, tensor {safe(name)[:200]}"),
@@ -108,10 +104,8 @@ def _parse(data: bytes, place: str) -> Any:
 
 
 def _not_a_model(reason: str, place: str) -> InputError:
-    return InputError(
-        f"not a readable ONNX model: {safe(reason)[:200]}", where=place,
-        hint="the file is cut, damaged or of another kind; export it again",
-    )  # fmt: skip
+    hint = "the file is cut, damaged or of another kind; export it again"
+    return InputError(f"not a readable ONNX model: {safe(reason)[:200]}", where=place, hint=hint)
 
 
 def _origin(model: Any) -> str:
@@ -140,25 +134,25 @@ class _GraphWalk:
     visited: int = 0
     calls: int = 0
 
-    def nodes(self) -> Iterator[tuple[_Scope, Any]]:
-        """Yield every node of an operator called LSTM with its scope, in order."""
+    def run(self) -> None:
+        """Find every initializer and every node of an operator called LSTM, in order."""
         for each in self.model.functions:
             key = (each.domain, each.name, getattr(each, "overload", ""))
             self._check_names(*key, *each.input)
             self._check_names(*(attribute.name for attribute in each.attribute_proto))
             self.functions[key] = each
-        yield from self._graph(self.model.graph, _Scope(self.source), 0)
+        self._graph(self.model.graph, _Scope(self.source), 0)
 
-    def _graph(self, graph: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
+    def _graph(self, graph: Any, scope: _Scope, depth: int) -> None:
         self._check_names(*(each.name for each in (*graph.input, *graph.initializer)))
         scope.inputs.update({each.name: None for each in graph.input})
         for tensor in graph.initializer:
             self._count(1 + len(scope.path) // 50)
             scope.made[tensor.name] = tensor
             self.found.add_constant(scope.path + tensor.name, tensor)
-        yield from self._body(graph.node, scope, depth)
+        self._body(graph.node, scope, depth)
 
-    def _body(self, nodes: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
+    def _body(self, nodes: Any, scope: _Scope, depth: int) -> None:
         if depth > MAX_DEPTH:
             self._refuse(f"graphs and functions are more than {MAX_DEPTH} deep")
         self._count(len(nodes))
@@ -169,40 +163,32 @@ class _GraphWalk:
             for which, name in enumerate(node.output):
                 scope.made[name] = (node, which)
         for node in nodes:
-            function = self.functions.get(
-                (node.domain, node.op_type, getattr(node, "overload", ""))
-            )
-            if function is not None and not _is_lstm(node):
-                yield from self._call(node, function, scope, depth + 1)
+            key = (node.domain, node.op_type, getattr(node, "overload", ""))
+            if key in self.functions and not _is_lstm(node):
+                self._call(node, self.functions[key], scope, depth + 1)
                 continue
             if "LSTM" in node.op_type:
                 self._count(50)  # a block is larger than a node
-                yield scope, node
+                lstm = _LstmNode(scope, node)
+                self.found.add(scope.path + _own_name(node), lstm.title, lstm.block)
             for attribute in node.attribute:
                 if attribute.type in (_GRAPH, _GRAPHS):
                     for number, graph in enumerate([attribute.g, *attribute.graphs]):
                         path = self._path(scope, node, f"{attribute.name}{number or ''}")
                         inner = _Scope(self.source, path, parent=scope, attributes=scope.attributes)
-                        yield from self._graph(graph, inner, depth + 1)
+                        self._graph(graph, inner, depth + 1)
 
-    def _call(
-        self, node: Any, function: Any, scope: _Scope, depth: int
-    ) -> Iterator[tuple[_Scope, Any]]:
+    def _call(self, node: Any, function: Any, scope: _Scope, depth: int) -> None:
         self.calls += 1
         if self.calls > MAX_CALLS:
             self._refuse(f"functions are called more than {MAX_CALLS:,} times")
         given = [name or None for name in node.input] + [None] * len(function.input)
         attributes = {each.name: each for each in function.attribute_proto}
         attributes |= {each.name: scope.attribute(node, each.name) for each in node.attribute}
-        inner = _Scope(
-            self.source,
-            self._path(scope, node),
-            inputs=dict(zip(function.input, given, strict=False)),
-            parent=scope,
-            function=True,
-            attributes=attributes,
-        )
-        yield from self._body(function.node, inner, depth)
+        inputs = dict(zip(function.input, given, strict=False))
+        path = self._path(scope, node)
+        inner = _Scope(self.source, path, {}, inputs, scope, True, attributes)
+        self._body(function.node, inner, depth)
 
     def _path(self, scope: _Scope, node: Any, *further: str) -> str:
         parts = (scope.path + _own_name(node), *further, "")
@@ -307,10 +293,8 @@ class _LstmNode(_Node):
             raise NotRead(f"its clip is {float(found.f)}")
         coupled = ("coupled-forget",) if self.integer("input_forget") else ()
         texts, assumed = self._activations(count)
-        return [
-            Variant(None if each == PLAIN_ACTIVATIONS else each, clip=clip, cells=coupled)
-            for each in texts
-        ], assumed
+        activations = [None if each == PLAIN_ACTIVATIONS else each for each in texts]
+        return [Variant(each, clip=clip, cells=coupled) for each in activations], assumed
 
     def _activations(self, count: int) -> tuple[list[tuple[str, str, str]], list[str]]:
         """The gate, candidate and output activation of each direction, and what was assumed.
@@ -333,10 +317,8 @@ class _LstmNode(_Node):
             lists = (alphas, betas)[: len(defaults)]
             values = [next(each, None) for each in lists]
             if name in _ZERO_IN_ONNXRUNTIME and None in values:
-                assumed.append(
-                    f"{name}: alpha or beta is not given; ONNX's defaults are read, onnxruntime "
-                    "1.32 takes 0"
-                )
+                assumed.append(f"{name}: alpha or beta is not given; ONNX's defaults are read, "
+                               "onnxruntime 1.32 takes 0")  # fmt: skip
             numbers = [d if v is None else v for v, d in zip(values, defaults, strict=True)]
             constants = ", ".join(f"{_shortest(each)!r}" for each in numbers)
             texts.append(f"{name}({constants})" if constants else name)
@@ -503,6 +485,11 @@ class _OperatorCall(_Node):
     def budget(self) -> Budget:
         return self.scope.source.budget
 
+    @property
+    def axes(self) -> tuple[int, ...] | None:
+        axes = self.integers("axes", 1)
+        return None if axes is None else tuple(axes)
+
     def need(self, index: int) -> Array:
         """A required input."""
         value = self.input(index)
@@ -546,11 +533,6 @@ def _constant(call: _OperatorCall) -> list[Array]:
                 case "value_ints":
                     return [np.array(list(found.ints), dtype=np.int64)]
     raise NotRead("it is a Constant of a kind that is not read")
-
-
-def _squeeze(call: _OperatorCall) -> list[Array]:
-    axes = call.integers("axes", 1)
-    return [np.squeeze(call.x, None if axes is None else tuple(axes))]
 
 
 def _concat(call: _OperatorCall) -> list[Array]:
@@ -623,8 +605,8 @@ def _dequantize(call: _OperatorCall) -> list[Array]:
 _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
     "Identity": lambda call: [call.x],
     "Constant": _constant,
-    "Unsqueeze": lambda call: [np.expand_dims(call.x, tuple(call.integers("axes", 1) or []))],
-    "Squeeze": _squeeze,
+    "Unsqueeze": lambda call: [np.expand_dims(call.x, call.axes or ())],
+    "Squeeze": lambda call: [np.squeeze(call.x, call.axes)],
     "Concat": _concat,
     "Slice": _slice,
     "Split": _split,
@@ -768,10 +750,8 @@ def _open_beside(folder: Path, location: str, place: str) -> Iterator[IO[bytes]]
 
 
 def _unsafe(what: str, place: str) -> NoReturn:
-    raise InputError(
-        what, where=place,
-        hint="put the data file itself beside the model, or save the model as one file",
-    )  # fmt: skip
+    hint = "put the data file itself beside the model, or save the model as one file"
+    raise InputError(what, where=place, hint=hint)
 
 
 def _mismatch(info: Info, there: str, place: str) -> InputError:
@@ -811,8 +791,8 @@ def write(package: Package, path: Path) -> bytes:
     if any(package.traits[(0, side)].clip != first.clip for side in sides):
         raise InputError("the directions clip differently", hint="ONNX has one clip for both")
     if any(package.traits[(0, side)].coupled != first.coupled for side in sides):
-        raise InputError("one direction alone couples its gates",
-                         hint="ONNX has one input_forget for both: --direction")  # fmt: skip
+        hint = "ONNX has one input_forget for both: --direction"
+        raise InputError("one direction alone couples its gates", hint=hint)
     inputs, hidden, _ = package.sizes[(0, sides[0])]
     count = len(sides)
     stacked = {
@@ -845,8 +825,8 @@ def write(package: Package, path: Path) -> bytes:
 
 def _written_attributes(package: Package, sides: list[Direction]) -> dict[str, Any]:
     traits = [package.traits[(0, side)] for side in sides]
-    both = {1: {"forward": "forward", "backward": "reverse"}[sides[0]], 2: "bidirectional"}
-    attributes: dict[str, Any] = {"direction": both[len(sides)]}
+    words = {ways: word for word, ways in _DIRECTIONS.items()}
+    attributes: dict[str, Any] = {"direction": words[tuple(sides)]}
     if traits[0].clip:
         attributes["clip"] = traits[0].clip
     if traits[0].coupled:

@@ -144,10 +144,8 @@ def _no_arrays(given: object) -> ArgumentError:
         hint = "model_from_arrays({each.path: each for each in layer.weights})"
     elif hasattr(given, "state_dict"):
         hint = "model_from_arrays(module.state_dict())"
-    return ArgumentError(
-        f"arrays is {kind_of(given)}, not a mapping of names to arrays",
-        where="model_from_arrays()", hint=hint,
-    )  # fmt: skip
+    what = f"arrays is {kind_of(given)}, not a mapping of names to arrays"
+    return ArgumentError(what, where="model_from_arrays()", hint=hint)
 
 
 def model_from(

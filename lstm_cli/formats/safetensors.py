@@ -80,10 +80,8 @@ def _read_header(stream: IO[bytes], size: int, place: str) -> bytes:
             f"the header is declared as {length:,} bytes, the file has {size - 8:,}", place
         )
     if length > MAX_HEADER_BYTES:
-        raise InputError(
-            f"the header takes {length:,} bytes; the limit is {MAX_HEADER_BYTES:,}",
-            where=place, hint=_SAVE_ALONE,
-        )  # fmt: skip
+        what = f"the header takes {length:,} bytes; the limit is {MAX_HEADER_BYTES:,}"
+        raise InputError(what, where=place, hint=_SAVE_ALONE)
     return cursor.peek(8, length)
 
 
@@ -92,10 +90,8 @@ def _tensors(document: Any, start: int, place: str) -> dict[str, StoredTensor]:
         raise _damaged("the header is not a JSON object", place)
     document.pop("__metadata__", None)
     if len(document) > MAX_TENSORS:
-        raise InputError(
-            f"{len(document):,} tensors; the limit is {MAX_TENSORS:,}", where=place,
-            hint=_SAVE_ALONE,
-        )  # fmt: skip
+        what = f"{len(document):,} tensors; the limit is {MAX_TENSORS:,}"
+        raise InputError(what, where=place, hint=_SAVE_ALONE)
     return {
         name: _tensor(value, start, f"{place}, key {safe(name)}")
         for name, value in document.items()

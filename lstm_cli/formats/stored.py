@@ -133,11 +133,9 @@ class Budget:
             InputError: it is more than an honest file can need.
         """
         if size > self.left:
-            raise InputError(
-                f"unpacking asks for {size:,} bytes more; {self.left:,} are left for this file",
-                where=self.place,
-                hint="the file is damaged or hostile; write it again from its source",
-            )
+            what = f"unpacking asks for {size:,} bytes more; {self.left:,} are left for this file"
+            hint = "the file is damaged or hostile; write it again from its source"
+            raise InputError(what, where=self.place, hint=hint)
         self.left -= size
 
 
@@ -171,11 +169,6 @@ CODES: Mapping[str, str] = {
     "int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1",
     "uint64": "u8", "uint32": "u4", "uint16": "u2", "uint8": "u1",
 }  # fmt: skip
-
-
-def item_size(dtype: str) -> int:
-    """Size in bytes of one number of a dtype in `CODES`."""
-    return np.dtype(CODES[dtype]).itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,15 +220,11 @@ def read_numbers(
 def check_readable(dtype: str, size: int, place: str) -> None:
     """Refuse a tensor of an unknown dtype or of more than 2 GiB."""
     if dtype not in CODES:
-        raise InputError(
-            f"numbers of type {safe(dtype)[:60]} are not read", where=place,
-            hint="convert it to float32 or float64; what is read: " + ", ".join(CODES),
-        )  # fmt: skip
+        hint = "convert it to float32 or float64; what is read: " + ", ".join(CODES)
+        raise InputError(f"numbers of type {safe(dtype)[:60]} are not read", where=place, hint=hint)
     if size > MAX_ARRAY_BYTES:
-        raise InputError(
-            f"{size:,} bytes; the limit for one tensor is {MAX_ARRAY_BYTES:,}", where=place,
-            hint="save the LSTM's weights on their own",
-        )  # fmt: skip
+        what = f"{size:,} bytes; the limit for one tensor is {MAX_ARRAY_BYTES:,}"
+        raise InputError(what, where=place, hint="save the LSTM's weights on their own")
 
 
 def checked_size(info: Info, place: str) -> int:
@@ -284,13 +273,11 @@ def shape_from(value: Any, place: str) -> tuple[int, ...]:
     """
     good = isinstance(value, list | tuple) and len(value) <= MAX_AXES
     if not good or not all(type(n) is int and 0 <= n < 2**63 for n in value):
-        raise InputError(
-            "the shape is not a short list of sizes", where=place,
-            hint="the file is damaged; write it again",
-        )  # fmt: skip
+        what = "the shape is not a short list of sizes"
+        raise InputError(what, where=place, hint="the file is damaged; write it again")
     return tuple(value)
 
 
 def size_of(shape: Sequence[int], dtype: str) -> int:
-    """Size in bytes of a tensor (in Python's integers, which do not overflow)."""
-    return math.prod(shape) * item_size(dtype)
+    """Size in bytes of a tensor of a dtype in `CODES` (in Python's integers: no overflow)."""
+    return math.prod(shape) * np.dtype(CODES[dtype]).itemsize

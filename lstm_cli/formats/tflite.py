@@ -273,25 +273,20 @@ class _LstmOperator:
             raise NotRead("its recurrent weights are diagonal")
         if self._option(0, "<b") not in _ACTIVATIONS:
             raise NotRead(f"its activation is number {self._option(0, '<b')} of the schema")
-        for what in ("cell_clip", "proj_clip"):
-            if not 0 <= self._clip(what) < math.inf:
-                raise NotRead(f"its {what} is {self._clip(what)}")
+        for what, value in (("cell_clip", self._cell_clip), ("proj_clip", self._clip(2))):
+            if not 0 <= value < math.inf:
+                raise NotRead(f"its {what} is {value}")
 
     def _option(self, number: int, kind: str, default: float = 0) -> float:
         found = self.options.number(number, kind, default) if self.options else default
         return float(found)
 
-    def _clip(self, name: str) -> float:
-        value = np.float32(self._option(1 if name == "cell_clip" else 2, "<f"))
-        return float(str(value))
+    def _clip(self, number: int) -> float:
+        return float(str(np.float32(self._option(number, "<f"))))
 
-    def _variant(self, coupled: bool) -> Variant:
-        activation = _ACTIVATIONS[int(self._option(0, "<b"))]
-        return Variant(
-            None if activation == "tanh" else ("sigmoid", activation, activation),
-            cell_clip=self._clip("cell_clip"),
-            cells=("coupled-input",) if coupled else (),
-        )
+    @property
+    def _cell_clip(self) -> float:
+        return self._clip(1)
 
     def _tensors(self, start: int, keys: tuple[str, ...], quantised: list[str]) -> dict[str, Array]:
         found: dict[str, Array] = {}
@@ -323,7 +318,10 @@ class _LstmOperator:
         coupled = "W_i" not in found
         if coupled and any(key in found for key in ("U_i", "b_i", "p_i")):
             raise NotRead("it has no W_i, but other parts of an input gate")
-        return Part(found, self._variant(coupled))
+        activation = _ACTIVATIONS[int(self._option(0, "<b"))]
+        named = None if activation == "tanh" else ("sigmoid", activation, activation)
+        cells = ("coupled-input",) if coupled else ()
+        return Part(found, Variant(named, cell_clip=self._cell_clip, cells=cells))
 
     def _basic(self) -> Part:
         """Split the tensors of the basic kernel, which have rows i g f o and columns x, h."""
@@ -340,24 +338,21 @@ class _LstmOperator:
         return Part(tensors, Variant())
 
     def _known_by(self) -> Iterator[str]:
-        if self._clip("cell_clip"):
-            yield f"option cell_clip = {self._clip('cell_clip')}"
+        if self._cell_clip:
+            yield f"option cell_clip = {self._cell_clip}"
         if self._option(0, "<b") != 4:
             yield f"option fused_activation_function = {int(self._option(0, '<b'))}"
 
     def _open(self) -> Iterator[str]:
-        if self._clip("cell_clip") == 10.0:
+        if self._cell_clip == 10.0:
             yield "cell_clip: the TensorFlow converter writes 10.0, whatever the layer was"
-        if self._clip("proj_clip"):
-            yield f"proj_clip = {self._clip('proj_clip')}: not applied here"
+        if self._clip(2):
+            yield f"proj_clip = {self._clip(2)}: not applied here"
         if self.inputs and self.inputs[0] in self.graph.reversed:
             yield "x reaches it reversed in time, by REVERSE_V2"
-        if self._major():
+        time_major, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
+        if self._option(time_major, "<?", default):
             yield "time_major: x and output have the time axis first"
-
-    def _major(self) -> bool:
-        number, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
-        return bool(self._option(number, "<?", default))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -385,11 +380,7 @@ class FlatBuffer(BoundedCursor):
         self._left = 10_000 + 4 * len(data)
 
     def root(self) -> FlatTable:
-        """Read the root table.
-
-        Raises:
-            InputError: another kind of file, or an offset that leads out of it.
-        """
+        """Read the root table, if it is a file of this kind."""
         if not format_named("tflite").begins(self.data):
             self.refuse(f"the identifier is {self.data[4:8]!r}, not b'TFL3'")
         return FlatTable(self, self.number(0, "<I"))
@@ -407,11 +398,7 @@ class FlatBuffer(BoundedCursor):
         return start, count
 
     def count(self, looked_at: int) -> None:
-        """Count a visit to something of this size.
-
-        Raises:
-            InputError: more visits than an honest file of this size needs.
-        """
+        """Count a visit to something of this size; refuse more than an honest file needs."""
         self._left -= looked_at
         if self._left < 0:
             self.refuse("its tables share their parts endlessly")

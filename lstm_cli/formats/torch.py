@@ -30,10 +30,10 @@ from lstm_cli.formats.stored import (
     BoundedCursor,
     Span,
     checked_size,
-    item_size,
     read_from,
     read_numbers,
     shaped,
+    size_of,
 )
 
 # The magic number, itself a pickle, of files before PyTorch 1.6 (torch/serialization.py).
@@ -165,11 +165,9 @@ def _refusal(name: str, path: Path) -> InputError:
             f"a whole model was pickled ({shown}), not its weights", where=safe(path),
             hint=_lines(path, f"{load}.state_dict()", _TO_NPZ),
         )  # fmt: skip
-    return InputError(
-        f"the pickle asks for {shown}, which weights never need; none of it was run",
-        where=safe(path),
-        hint=_lines(path, load, "torch.save(data['state_dict'], path)  # or the key it has"),
-    )
+    what = f"the pickle asks for {shown}, which weights never need; none of it was run"
+    hint = _lines(path, load, "torch.save(data['state_dict'], path)  # or the key it has")
+    return InputError(what, where=safe(path), hint=hint)
 
 
 def _is_pickle(name: str) -> bool:
@@ -203,9 +201,8 @@ def _span(view: _View, archive: _Archive, place: str) -> Span:
     if view.dtype not in CODES or 0 in view.shape:
         return member[0], 0
     reach = sum((n - 1) * step for n, step in zip(view.shape, view.strides, strict=True))
-    item = item_size(view.dtype)
-    start, stop = view.offset * item, (view.offset + reach + 1) * item
-    declared = storage.count * item_size(storage.dtype) if storage.dtype in CODES else member[1]
+    start, stop = (size_of((n,), view.dtype) for n in (view.offset, view.offset + reach + 1))
+    declared = size_of((storage.count,), storage.dtype) if storage.dtype in CODES else member[1]
     if stop > declared or declared > member[1]:
         there = f"its storage, which is said to have {declared:,} and has {member[1]:,}"
         raise _damaged(f"the tensor ends at byte {stop:,} of {there}", place)
@@ -220,10 +217,8 @@ def _numbers(path: Path, view: _View, span: Span, place: str, *, big_endian: boo
         return shaped(read_numbers(path, [], view.dtype, place), view.shape, place)
     flat = read_numbers(path, [span], view.dtype, place, big_endian=big_endian)
     if count > flat.size:
-        raise InputError(
-            f"the tensor repeats its {flat.size:,} stored numbers to {count:,}", where=place,
-            hint="save it as stored: tensor.contiguous()",
-        )  # fmt: skip
+        what = f"the tensor repeats its {flat.size:,} stored numbers to {count:,}"
+        raise InputError(what, where=place, hint="save it as stored: tensor.contiguous()")
     steps = [step * flat.itemsize for step in view.strides]
     return np.lib.stride_tricks.as_strided(flat, view.shape, steps, writeable=False).copy()
 
