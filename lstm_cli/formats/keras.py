@@ -16,11 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import IO, Any
 
-from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
 from lstm_cli.cell.weights import Direction
@@ -122,8 +121,7 @@ def _told_by(file: Hdf5, place: str) -> _Told:
     version = file.text("", "keras_version")
     if version is None and "model_weights" in file.groups:
         version = file.text("model_weights", "keras_version")
-    text = file.text("", "model_config")
-    data = (text or "").encode("utf-8", "surrogateescape")
+    data = (file.text("", "model_config") or "").encode("utf-8", "surrogateescape")
     model = _configuration(data, f"{place}, model_config") if data else None
     old = any(file.has(group, key) for group in ("", "model_weights") for key in _LAYER_NAMES)
     return _Told(place, model, version, "model_config", old)
@@ -214,10 +212,9 @@ def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, 
                 paired[id(cell)] = left.pop(id(each))
                 return
 
-    old_container = "_layer_checkpoint_dependencies/"
     for cell in cells:
-        paths = (cell.path, cell.path.replace("layers/", old_container))
-        take(cell, [each for each in left.values() if each.path in paths])
+        old_path = cell.path.replace("layers/", "_layer_checkpoint_dependencies/")
+        take(cell, [each for each in left.values() if each.path in (cell.path, old_path)])
     for cell in cells:
         if id(cell) not in paired:
             take(cell, [each for each in left.values() if cell.fits(each.path)])
@@ -668,11 +665,8 @@ class _Stored:
 
     def tensors(self, file: Hdf5) -> Tensors:
         """The tensors under the convention's keys, read on demand."""
-
-        def load(key: str) -> Array:
-            return file.load(self.keys[key])
-
-        return Tensors({key: file.infos[path] for key, path in self.keys.items()}, load)
+        infos = {key: file.infos[path] for key, path in self.keys.items()}
+        return Tensors(infos, lambda key: file.load(self.keys[key]))
 
 
 def _find_stored(file: Hdf5) -> list[_Stored]:
@@ -763,10 +757,11 @@ def _label_of(file: Hdf5, path: str) -> str:
 
     Newer files have each layer's name at its `vars`; in older ones the folders are the names.
     """
-    steps = path.split("/")
-    if steps[-1] != "vars":
-        return _old_label(steps)
+    top, *inner = steps = path.split("/")
     names: list[str] = []
+    if steps[-1] != "vars":  # without what Keras adds: one/one/lstm_cell, bi/bi/forward_one
+        kept = [step for step in inner if not _WITHIN.fullmatch(step)]
+        return "/".join(step for step, _ in groupby([top, *kept]))
     for place, step in enumerate(steps[:-1]):
         above = "/".join(steps[: place + 1])
         in_list = place and steps[place - 1] in ("layers", "cells")
@@ -774,16 +769,6 @@ def _label_of(file: Hdf5, path: str) -> str:
         if f"{above}/vars" in file.groups and not structural:
             names.append(file.text(f"{above}/vars", "name") or step)
     return "/".join(names) or path
-
-
-def _old_label(steps: list[str]) -> str:
-    """Drop the folders that Keras adds: one/one/lstm_cell, bi/bi/forward_one."""
-    top, *inner = steps
-    kept = [top]
-    for step in inner:
-        if step != kept[-1] and not _WITHIN.fullmatch(step):
-            kept.append(step)
-    return "/".join(kept)
 
 
 # Folders that are not layers of the user's.
@@ -824,12 +809,13 @@ def _leaving(
         return ()
     config, kind = _config_of(node), str(node.get("class_name"))
     inner = config.get("layer")
+    before = f"{kind} '{safe(_name_of(node))[:80]}' stands before it"
     if kind == "Masking":
         value = safe(config.get("mask_value", 0.0))[:40]
-        return (f"{_before(node)}: steps that equal its mask_value {value} {_SKIPPED}",)
+        return (f"{before}: steps that equal its mask_value {value} {_SKIPPED}",)
     if kind == "Embedding":
         zero = config.get("mask_zero")
-        return (f"{_before(node)} with mask_zero: steps of index 0 {_SKIPPED}",) if zero else ()
+        return (f"{before} with mask_zero: steps of index 0 {_SKIPPED}",) if zero else ()
     if isinstance(config.get("layers"), list):
         return _through_model(config, arriving, reached, depth)
     if _RECURRENT.fullmatch(kind) or kind == "Bidirectional":
@@ -839,10 +825,6 @@ def _leaving(
     if isinstance(inner, dict):
         return _union_of(_leaving(inner, arriving, reached, depth + 1), arriving)
     return () if _ENDS_HERE.fullmatch(kind) else arriving
-
-
-def _before(node: Any) -> str:
-    return f"{node['class_name']} '{safe(_name_of(node))[:80]}' stands before it"
 
 
 def _union_of(*several: _MaskSources) -> _MaskSources:

@@ -96,10 +96,9 @@ def _cut(
     if array.ndim != axes or array.shape[along] % count:
         wanted = "(n·H,)" if vector else ("(n·H, in)", "(in, n·H)")[along]
         why = f": {array.shape[along]} does not divide into {count}" if array.ndim == axes else ""
-        raise ShapeError(
-            f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates{why}",
-            where=place, hint="a transposed or joined array needs another --convention",
-        )  # fmt: skip
+        what = f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates{why}"
+        hint = "a transposed or joined array needs another --convention"
+        raise ShapeError(what, where=place, hint=hint)
     if tensor.stacking == "interleaved":
         parts = [array[k::count] for k in range(count)]
     else:

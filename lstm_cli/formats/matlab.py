@@ -65,12 +65,11 @@ def read(path: Path) -> Contents:
     )
     if notes and not any(each.info.dtype.text in CODES for each in arrays.values()):
         raise InputError(notes[0], where=place, hint=_SAVE_ARRAYS)
-
-    def load(name: str) -> Array:
-        return _numbers_of(path, arrays[name], order, f"{place}, key {safe(name)}")
-
-    infos = {name: each.info for name, each in arrays.items()}
-    return Contents(Tensors(infos, load), notes=notes)
+    tensors = Tensors(
+        {name: each.info for name, each in arrays.items()},
+        lambda name: _numbers_of(path, arrays[name], order, f"{place}, key {safe(name)}"),
+    )
+    return Contents(tensors, notes=notes)
 
 
 def _byte_order(head: bytes, place: str) -> Order:
@@ -84,10 +83,9 @@ def _byte_order(head: bytes, place: str) -> Order:
         or version not in (b"\x00\x01", b"\x01\x00")
         or 0 in head[:4]
     ):
-        raise InputError(
-            "not a MAT-file of version 5 to 7 (version 4 has no header)", where=place,
-            hint="in MATLAB: save('lstm.mat', 'InputWeights', 'RecurrentWeights', 'Bias', '-v7')",
-        )  # fmt: skip
+        what = "not a MAT-file of version 5 to 7 (version 4 has no header)"
+        hint = "in MATLAB: save('lstm.mat', 'InputWeights', 'RecurrentWeights', 'Bias', '-v7')"
+        raise InputError(what, where=place, hint=hint)
     return "little" if head[126:128] == b"IM" else "big"
 
 
@@ -114,10 +112,9 @@ def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array
 def _unpacked(path: Path, array: _MatArray, place: str) -> bytes:
     """Unpack the bytes of an array in a compressed element."""
     if array.start + array.count > MAX_UNPACKED:
-        raise InputError(
-            f"{array.count:,} bytes; the limit for one compressed variable is {MAX_UNPACKED:,}",
-            where=place, hint="in MATLAB, save it uncompressed: save('lstm.mat', …, '-v6')",
-        )  # fmt: skip
+        what = f"{array.count:,} bytes; the limit for one compressed variable is {MAX_UNPACKED:,}"
+        hint = "in MATLAB, save it uncompressed: save('lstm.mat', …, '-v6')"
+        raise InputError(what, where=place, hint=hint)
     start, size, _ = array.element
     with open_checked(path) as stream:
         try:

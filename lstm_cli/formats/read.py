@@ -77,10 +77,9 @@ def read_weights(
 def need_path(path: object, call: str) -> None:
     """Refuse what is no path by an ArgumentError; `call` is the function that needs one."""
     if not isinstance(path, str | PathLike):
-        raise ArgumentError(
-            f"path is {kind_of(path)}, not the name of a file", where=f"{call}()",
-            hint="of arrays in memory: model_from_arrays(module.state_dict())",
-        )  # fmt: skip
+        what = f"path is {kind_of(path)}, not the name of a file"
+        hint = "of arrays in memory: model_from_arrays(module.state_dict())"
+        raise ArgumentError(what, where=f"{call}()", hint=hint)
 
 
 def model_from_arrays(

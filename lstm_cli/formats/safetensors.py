@@ -71,10 +71,9 @@ def _read_header(stream: IO[bytes], size: int, place: str) -> bytes:
     start = cursor.peek(0, min(size, 9))
     length = cursor.whole(start[:8])
     if not format_named("safetensors").begins(start):
-        raise InputError(
-            "not a safetensors file: its header does not begin with '{'", where=place,
-            hint="write it with safetensors.numpy.save_file(tensors, path)",
-        )  # fmt: skip
+        what = "not a safetensors file: its header does not begin with '{'"
+        hint = "write it with safetensors.numpy.save_file(tensors, path)"
+        raise InputError(what, where=place, hint=hint)
     if length > size - 8:
         raise _damaged(
             f"the header is declared as {length:,} bytes, the file has {size - 8:,}", place

@@ -153,10 +153,9 @@ def read_whole(path: Path) -> bytes:
         except OSError:
             raise InputError("not a plain file", where=safe(path), hint="save it first") from None
         if size > MAX_ARRAY_BYTES:
-            raise InputError(
-                f"{size:,} bytes; the limit is {MAX_ARRAY_BYTES:,}", where=safe(path),
-                hint="save the LSTM's weights on their own, as .npz or .safetensors",
-            )  # fmt: skip
+            what = f"{size:,} bytes; the limit is {MAX_ARRAY_BYTES:,}"
+            hint = "save the LSTM's weights on their own, as .npz or .safetensors"
+            raise InputError(what, where=safe(path), hint=hint)
         return stream.read(size)
 
 
@@ -206,10 +205,9 @@ def read_numbers(
         there = stream.seek(0, io.SEEK_END)
         for start, count in spans:
             if start + count > there:
-                raise InputError(
-                    f"cut short: bytes {start:,} to {start + count:,} of {there:,} are needed",
-                    where=place, hint="the file is damaged or still being written",
-                )  # fmt: skip
+                what = f"cut short: bytes {start:,} to {start + count:,} of {there:,} are needed"
+                hint = "the file is damaged or still being written"
+                raise InputError(what, where=place, hint=hint)
             stream.seek(start)
             done += stream.readinto(data[done : done + count].data)  # type: ignore[attr-defined]
     if done < size:
@@ -259,10 +257,9 @@ def shaped(row: Array, shape: Sequence[int], place: str, *, by_columns: bool = F
     try:
         return row.reshape(shape, order="F" if by_columns else "C")
     except (ValueError, OverflowError):
-        raise InputError(
-            f"shape {list(shape)} is too large for an array", where=place,
-            hint="the tensor holds no numbers; leave it out of the file",
-        ) from None  # fmt: skip
+        what = f"shape {list(shape)} is too large for an array"
+        hint = "the tensor holds no numbers; leave it out of the file"
+        raise InputError(what, where=place, hint=hint) from None
 
 
 def shape_from(value: Any, place: str) -> tuple[int, ...]:

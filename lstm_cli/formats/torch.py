@@ -108,10 +108,9 @@ class _Archive(BoundedCursor):
     def _span(self, member: zipfile.ZipInfo) -> Span:
         plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
         if not plain or member.compress_size != member.file_size:
-            raise InputError(
-                f"'{safe(member.filename)}' is compressed or encrypted", where=self.place,
-                hint="torch.save does not compress; the file was repacked: save it again",
-            )  # fmt: skip
+            what = f"'{safe(member.filename)}' is compressed or encrypted"
+            hint = "torch.save does not compress; the file was repacked: save it again"
+            raise InputError(what, where=self.place, hint=hint)
         # A damaged table may point before the file (zipfile subtracts) or far behind it.
         local = self.peek(member.header_offset, 30)
         start = member.header_offset + 30 + self.whole(local[26:28]) + self.whole(local[28:30])
@@ -123,10 +122,9 @@ class _Archive(BoundedCursor):
         """Read a small member; empty where there is none."""
         start, count = self.members.get(self.root + name, (0, 0))
         if count > limit:
-            raise InputError(
-                f"{name} takes {count:,} bytes; the limit is {limit:,}", where=self.place,
-                hint=f"save the weights alone: {_SAVE_WEIGHTS}",
-            )  # fmt: skip
+            what = f"{name} takes {count:,} bytes; the limit is {limit:,}"
+            hint = f"save the weights alone: {_SAVE_WEIGHTS}"
+            raise InputError(what, where=self.place, hint=hint)
         return self.peek(start, count)
 
 
@@ -161,10 +159,9 @@ _TO_NPZ = "numpy.savez('weights.npz', **{k: v.double().numpy() for k, v in data.
 def _refusal(name: str, path: Path) -> InputError:
     load, shown = "torch.load(path, weights_only=False, map_location='cpu')", safe(name)[:120]
     if name.startswith(("torch.nn.modules.", "__main__.")):
-        return InputError(
-            f"a whole model was pickled ({shown}), not its weights", where=safe(path),
-            hint=_lines(path, f"{load}.state_dict()", _TO_NPZ),
-        )  # fmt: skip
+        what = f"a whole model was pickled ({shown}), not its weights"
+        hint = _lines(path, f"{load}.state_dict()", _TO_NPZ)
+        return InputError(what, where=safe(path), hint=hint)
     what = f"the pickle asks for {shown}, which weights never need; none of it was run"
     hint = _lines(path, load, "torch.save(data['state_dict'], path)  # or the key it has")
     return InputError(what, where=safe(path), hint=hint)
@@ -180,16 +177,14 @@ def _check_names(names: list[str], path: Path) -> None:
         if times > 1:
             raise _damaged(f"'{safe(name)}' is there twice in the zip", safe(path))
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
-        raise InputError(
-            "a TorchScript program (torch.jit.save), not weights", where=safe(path),
-            hint=_lines(path, "torch.jit.load(path, map_location='cpu').state_dict()", _TO_NPZ),
-        )  # fmt: skip
+        what = "a TorchScript program (torch.jit.save), not weights"
+        hint = _lines(path, "torch.jit.load(path, map_location='cpu').state_dict()", _TO_NPZ)
+        raise InputError(what, where=safe(path), hint=hint)
     if sum(map(_is_pickle, names)) != 1:
         shown = ", ".join(map(safe, names[:5])) or "nothing"
-        raise InputError(
-            f"a zip, but not of torch.save: it holds {shown}, no data.pkl", where=safe(path),
-            hint="npz and Keras files are zips too; give the file the suffix of its format",
-        )  # fmt: skip
+        what = f"a zip, but not of torch.save: it holds {shown}, no data.pkl"
+        hint = "npz and Keras files are zips too; give the file the suffix of its format"
+        raise InputError(what, where=safe(path), hint=hint)
 
 
 def _span(view: _View, archive: _Archive, place: str) -> Span:
@@ -406,10 +401,9 @@ def _read_pickle(data: bytes, place: str) -> Any:
         return machine.stack.pop()
     except (ValueError, IndexError, TypeError) as error:
         reason = safe(error) if isinstance(error, ValueError) else "operations without operands"
-        raise InputError(
-            f"the pickle is not one that PyTorch writes: {reason[:120]}",
-            where=f"{place}, byte {position:,}", hint=f"save it again: {_SAVE_WEIGHTS}",
-        ) from None  # fmt: skip
+        what = f"the pickle is not one that PyTorch writes: {reason[:120]}"
+        hint = f"save it again: {_SAVE_WEIGHTS}"
+        raise InputError(what, where=f"{place}, byte {position:,}", hint=hint) from None
 
 
 class _Machine:
