@@ -125,11 +125,7 @@ _PLAIN_BIAS = Tensor("b_{gate}", "b", optional=True)
 _PLAIN_EXTRAS = (Tensor("p_{gate}", "p", optional=True), Tensor("W_hr", "W_hr", optional=True))
 _LETTERS = {"i": "i", "f": "f", "g": "g", "o": "o"}
 _WORDS = {"i": "input", "f": "forget", "g": "cell", "o": "output"}
-_DIAGONALS = (
-    Tensor("w_f_diag", "p", "f", optional=True),
-    Tensor("w_i_diag", "p", "i", optional=True),
-    Tensor("w_o_diag", "p", "o", optional=True),
-)
+_DIAGONALS = tuple(Tensor(f"w_{gate}_diag", "p", gate, optional=True) for gate in "fio")
 _PYTORCH = _stack(
     "ifgo",
     "weight_ih_l{layer}{reverse} weight_hh_l{layer}{reverse} "
@@ -256,8 +252,7 @@ _ROWS = (
         "apache/mxnet gluon/rnn/rnn_cell.py"),
     Convention("cntk", "CNTK LSTM: i g f o in columns",
         _stack("igfo", "W H b", stacking="columns", needs_bias=True,
-               more=(Tensor("Ci", "p", "i", optional=True), Tensor("Cf", "p", "f", optional=True),
-                     Tensor("Co", "p", "o", optional=True),
+               more=(*(Tensor(f"C{gate}", "p", gate, optional=True) for gate in "ifo"),
                      Tensor("Wmr", "W_hr", stacking="columns", optional=True))),
         "microsoft/CNTK bindings/python/cntk/layers/blocks.py"),
     Convention("dynet", "DyNet VanillaLSTMBuilder: adds 1 to the forget gate at run time",

@@ -120,10 +120,8 @@ def _sample(names: Iterable[str]) -> list[str]:
 def _selected(tensors: Tensors, keys: Mapping[str, str], index: int | None = None) -> Tensors:
     """A file's tensors under a convention's keys; with an index, that direction of a first axis."""
     cut = 0 if index is None else 1
-    infos = {
-        key: Info(tensors.infos[name].shape[cut:], tensors.infos[name].dtype)
-        for key, name in keys.items()
-    }
+    found = {key: tensors.infos[name] for key, name in keys.items()}
+    infos = {key: Info(info.shape[cut:], info.dtype) for key, info in found.items()}
 
     def load(key: str) -> Array:
         array = tensors[keys[key]]

@@ -136,19 +136,13 @@ MAX_LAYERS = 1000
 
 @dataclass(frozen=True)
 class _Told:
-    """What a file says besides the weights.
-
-    Attributes:
-        version_text: Keras' version as written.
-        source: the configuration's name in the file.
-        old: whether it has the layout of Keras 1 and 2, where no version means Keras 1.
-    """
+    """What a file says besides the weights."""
 
     place: str
     model: Any = None
-    version_text: str | None = None
-    source: str = ""
-    old: bool = False
+    version_text: str | None = None  # Keras' version as written
+    source: str = ""  # the configuration's name in the file
+    old: bool = False  # it has the layout of Keras 1 and 2, where no version means Keras 1
 
     @property
     def version(self) -> _Version | None:
@@ -373,18 +367,12 @@ _Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _CellConfig:
-    """The weights of one direction of a layer, as a configuration describes them.
-
-    Attributes:
-        path: the path of its weights in Keras 2.12 and later (`layers/lstm/cell/vars`).
-        names: the folders of its weights in older files (`forward_lstm_1`).
-        top: the name of the outermost model's layer that contains it.
-    """
+    """The weights of one direction of a layer, as a configuration describes them."""
 
     config: _Config
-    path: str
-    names: tuple[str, ...]
-    top: str
+    path: str  # of its weights in Keras 2.12 and later (`layers/lstm/cell/vars`)
+    names: tuple[str, ...]  # the folders of its weights in older files (`forward_lstm_1`)
+    top: str  # the name of the outermost model's layer that contains it
 
     @property
     def units(self) -> int | None:
@@ -645,23 +633,14 @@ _MORE_WEIGHTS = re.compile(r".*peephole.*|gamma.*|beta.*|.*scale.*")
 
 @dataclass(frozen=True)
 class _Stored:
-    """The weights of one LSTM cell in a file.
+    """The weights of one LSTM cell in a file."""
 
-    Attributes:
-        path: the folder, with "/" and without `model_weights`.
-        keys: key of the convention -> dataset.
-        convention: a name from `conventions.CONVENTIONS`.
-        units: H.
-        address: the address of the kernel, which gives the order of writing.
-        label: the layer's name in the file, as far as it has one.
-    """
-
-    path: str
-    keys: Mapping[str, str]
-    convention: str
-    units: int
-    address: int
-    label: str
+    path: str  # the folder, with "/" and without `model_weights`
+    keys: Mapping[str, str]  # key of the convention -> dataset
+    convention: str  # a name from `conventions.CONVENTIONS`
+    units: int  # H
+    address: int  # of the kernel, which gives the order of writing
+    label: str  # the layer's name in the file, as far as it has one
 
     def tensors(self, file: Hdf5) -> Tensors:
         """The tensors under the convention's keys, read on demand."""

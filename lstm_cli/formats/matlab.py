@@ -160,16 +160,11 @@ _MATRIX, _COMPRESSED, _OPAQUE, _COMPLEX = 14, 15, 17, 0x800
 
 @dataclass(frozen=True, eq=False)
 class _MatArray:
-    """A variable or field and the place of its numbers.
+    """A variable or field and the place of its numbers."""
 
-    Attributes:
-        info: its shape and class, by our name where it is numeric.
-        stored: the type in which its numbers are stored, the smallest that holds them.
-        element: place, size and type of the compressed element that it is in, or zeros.
-    """
-
-    info: Info
-    stored: str = ""
+    info: Info  # its shape and class, by our name where it is numeric
+    stored: str = ""  # the type in which its numbers are stored, the smallest that holds them
+    # place, size and type of the compressed element that it is in, or zeros
     element: tuple[int, int, int] = (0, 0, 0)
     start: int = 0
     count: int = 0

@@ -389,26 +389,18 @@ MAX_CHAIN = 64
 
 @dataclass(eq=False)
 class _Scope:
-    """The names of one graph, subgraph or called function.
-
-    Attributes:
-        source: where its tensors come from.
-        path: the prefix of layer names in it: "" or "If_3/then_branch/".
-        made: name -> initializer (a TensorProto), or (node, index of its output).
-        inputs: name -> the caller's own name for it, or None where it is given at run time.
-        parent: the graph around a subgraph, or the caller of a function.
-        function: whether this is a function's body, which sees only its inputs.
-        attributes: those of the calling node, for a function's body.
-        known: the values folded so far; None while one is being folded.
-    """
+    """The names of one graph, subgraph or called function."""
 
     source: _TensorSource
-    path: str = ""
+    path: str = ""  # the prefix of layer names in it: "" or "If_3/then_branch/"
+    # name -> initializer (a TensorProto), or (node, index of its output)
     made: dict[str, Any] = field(default_factory=dict)
+    # name -> the caller's own name for it, or None where it is given at run time
     inputs: dict[str, str | None] = field(default_factory=dict)
-    parent: _Scope | None = None
-    function: bool = False
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    parent: _Scope | None = None  # the graph around a subgraph, or the caller of a function
+    function: bool = False  # whether this is a function's body, which sees only its inputs
+    attributes: Mapping[str, Any] = field(default_factory=dict)  # those of a function's caller
+    # the values folded so far; None while one is being folded
     known: dict[str, tuple[Array, ...] | None] = field(default_factory=dict)
 
     def attribute(self, node: Any, name: str) -> Any:
@@ -640,13 +632,9 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 
 @dataclass(frozen=True)
 class _TensorSource:
-    """Where a model's tensors come from.
+    """Where a model's tensors come from."""
 
-    Attributes:
-        folder: the model's folder; no files outside it may be read.
-    """
-
-    folder: Path
+    folder: Path  # the model's folder; no files outside it may be read
     place: str
     external: bool
     budget: Budget
