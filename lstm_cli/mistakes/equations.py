@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import edits, first_of
+from lstm_cli.mistakes.variant_run import Mistake, edits, first_of
 
 _GATES = "f i o"
 _ALL = "z_f z_i z_g z_o"

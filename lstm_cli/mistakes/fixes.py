@@ -14,12 +14,11 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Style
 from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.formats.conventions import CONVENTIONS
+from lstm_cli.mistakes.catalogue import rows_changed
 from lstm_cli.mistakes.diagnosis import Diagnosis
-from lstm_cli.mistakes.formulas import rows_changed
 from lstm_cli.mistakes.misread_layouts import readings_of_order
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
-from lstm_cli.mistakes.variant_run import Cache
+from lstm_cli.mistakes.variant_run import Cache, Mistake
 
 _ORDER = "gates-"
 # What a row of the catalogue says of files that it does not know.

@@ -11,8 +11,15 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import shortest, with_sign
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
-from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, Change, GateWeights, Reweigh, edits, in_turn
+from lstm_cli.mistakes.variant_run import (
+    Cache,
+    Change,
+    GateWeights,
+    Mistake,
+    Reweigh,
+    edits,
+    in_turn,
+)
 from lstm_cli.mistakes.weights import STACK, permuted
 
 # Order of preference for names when several conventions share a layout.

@@ -13,10 +13,10 @@ from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.cells import with_cell_clip, with_clip
 from lstm_cli.cell.traits import build_cell, traits_of
 from lstm_cli.engine.run import rounded
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import (
     Cache,
     Edits,
+    Mistake,
     Restate,
     Rounded,
     VariantRun,

@@ -1,4 +1,4 @@
-"""Variants of a run, and the changes that turn one into another.
+"""Variants of a run, the changes that turn one into another, and mistakes: changes with words.
 
 A `VariantRun` holds everything that determines a run's numbers; a change returns a new one, or
 None if it does not apply (no peepholes to swap, no square matrix to transpose). Changes share
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -162,12 +162,45 @@ def variant_of(model: Model, x: Array) -> VariantRun:
     )
 
 
-class Change(Protocol):
-    """Turns a variant into another; None if it does not apply. Any such function is one."""
+# Turns a variant into another; None if it does not apply.
+Change = Callable[[VariantRun, Cache], VariantRun | None]
+# The same of the weights of each layer and direction.
+WeightsChange = Callable[[GateWeights, Cache], GateWeights | None]
 
-    def __call__(self, variant: VariantRun, cache: Cache, /) -> VariantRun | None:
-        """Return the changed variant."""
-        ...
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """One way to get the wrong numbers.
+
+    Attributes:
+        id: a short slug.
+        title: one line on what was done.
+        change: an edit of the table, the weights, the states or the sequence that reproduces it.
+        meaning: what it does to the numbers, and when it shows.
+        cause: how it comes about.
+        source: a thread, file or paper where it was seen.
+        formula: what it computes, as text; "" if the edit of the table says it.
+        certain: whether the fix is certain once the mistake is; otherwise the cause is a guess.
+        numbers: entries in the project's catalogue of mistakes; empty if it is not listed there.
+        options: options of `run` that compute the same, "" if there are none.
+        kind: "equation", "weights", "order", "bias", "states", "sequence", "numbers",
+            "convention".
+        tier: 1 if tried first and in pairs, 2 if tried only alone.
+    """
+
+    id: str
+    title: str
+    change: Change
+    meaning: str
+    cause: str
+    fix: str
+    source: str
+    formula: str = ""
+    certain: bool = True
+    numbers: tuple[int, ...] = ()
+    options: str = ""
+    kind: str = "equation"
+    tier: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,17 +299,18 @@ def _computes(cell: Cell, shapes: Shapes) -> bool:
     try:
         for row in cell.equations:
             known[row.symbol] = (_width(row.expression, known),)
-    except (KeyError, _SizesDiffer):
+    except (KeyError, ValueError):
         return False
     return (known["h"], known["c"]) == (known["h_prev"], known["c_prev"])
 
 
-class _SizesDiffer(Exception):
-    """Two sizes that cannot be equal meet in a row."""
-
-
 def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Size of an expression's value; 0 for a plain number, which fits any size."""
+    """Size of an expression's value; 0 for a plain number, which fits any size.
+
+    Raises:
+        KeyError: a name does not exist.
+        ValueError: two sizes that cannot be equal meet.
+    """
     match node:
         case Number():
             return 0
@@ -285,15 +319,13 @@ def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
         case Apply("@", (Name(matrix), vector)):
             rows, columns = shapes[matrix]
             if _width(vector, shapes) != columns:
-                raise _SizesDiffer
+                raise ValueError(matrix)
             return rows
         case Apply("concat", parts):
             return sum(_width(part, shapes) for part in parts)
         case Apply(_, arguments):
-            widths = {_width(each, shapes) for each in arguments} - {0}
-            if len(widths) > 1:
-                raise _SizesDiffer
-            return widths.pop() if widths else 0
+            (width,) = {_width(each, shapes) for each in arguments} - {0} or {0}
+            return width
     raise AssertionError(node)
 
 
@@ -320,15 +352,12 @@ def first_of(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> Va
 class Reweigh:
     """A change to the weights, the same in every layer and direction."""
 
-    change: Callable[[GateWeights, Cache], GateWeights | None]
+    change: WeightsChange
 
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
         """Return the variant with changed weights."""
-
-        def change(own: GateWeights) -> GateWeights | None:
-            return self.change(own, cache)
-
-        made = [cache.get(self, change, own) for own in variant.weights if own.letters]
+        made = [cache.get(self, lambda each: self.change(each, cache), own)
+                for own in variant.weights if own.letters]  # fmt: skip
         kept = tuple(own for own in made if own is not None)
         return replace(variant, weights=kept) if len(kept) == len(variant.weights) else None
 
@@ -347,13 +376,10 @@ class Restate:
         if crossed and any(h.shape != c.shape for h, c in zip(variant.h, variant.c, strict=True)):
             return None
         start, carry = (
-            cache.get("expressions", _parsed, each) for each in (self.start, self.carry)
+            cache.get("expressions", lambda texts: {n: parse(t) for n, t in texts.items()}, each)
+            for each in (self.start, self.carry)
         )
         return replace(variant, start={**variant.start, **start}, carry={**variant.carry, **carry})
-
-
-def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
-    return {name: parse(text) for name, text in texts.items()}
 
 
 def resequenced(

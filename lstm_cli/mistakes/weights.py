@@ -10,18 +10,17 @@ from itertools import permutations
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, GateWeights, Reweigh
+from lstm_cli.mistakes.variant_run import Cache, GateWeights, Mistake, Reweigh, WeightsChange
 
 # Our canonical stacking order, that of PyTorch, Keras and most others.
 STACK = "ifgo"
 
 Block = Callable[[Array], Array]
+# Of a bias and its recurrent part, if known; None if it does not apply.
+BiasChange = Callable[[Array, Array | None], Array | None]
 
 
-def each_matrix(
-    recurrent: Block | None, inputs: Block | None, square: str = ""
-) -> Callable[[GateWeights, Cache], GateWeights | None]:
+def each_matrix(recurrent: Block | None, inputs: Block | None, square: str = "") -> WeightsChange:
     """Return a change to U_k and W_k of every gate, each on its own.
 
     Args:
@@ -51,8 +50,7 @@ def _reread(block: Array) -> Array:
     return np.ascontiguousarray(block.T).reshape(block.shape)
 
 
-def each_bias(change: Callable[[Array, Array | None], Array | None]
-              ) -> Callable[[GateWeights, Cache], GateWeights | None]:  # fmt: skip
+def each_bias(change: BiasChange) -> WeightsChange:
     """Return a change to every gate's bias: the sum and its recurrent part."""
 
     def changed(weights: GateWeights, cache: Cache) -> GateWeights | None:
@@ -68,9 +66,7 @@ def each_bias(change: Callable[[Array, Array | None], Array | None]
     return changed
 
 
-def with_two(
-    change: Callable[[Array, Array], Array],
-) -> Callable[[Array, Array | None], Array | None]:
+def with_two(change: Callable[[Array, Array], Array]) -> BiasChange:
     """Return a change to b_x and b_h, for layouts that store both."""
     return lambda whole, part: None if part is None else change(whole - part, part)
 
@@ -116,7 +112,7 @@ def _unit_major(stack: Array) -> list[Array]:
     return np.split(stack[order], 4)
 
 
-def _whole_stack_reread(both: bool) -> Callable[[GateWeights, Cache], GateWeights | None]:
+def _whole_stack_reread(both: bool) -> WeightsChange:
     """Return a change that reinterprets the buffer of the transposed stack."""
 
     def change(weights: GateWeights, cache: Cache) -> GateWeights | None:
@@ -131,7 +127,7 @@ def _whole_stack_reread(both: bool) -> Callable[[GateWeights, Cache], GateWeight
     return change
 
 
-def _peepholes(exchange: str) -> Callable[[GateWeights, Cache], GateWeights | None]:
+def _peepholes(exchange: str) -> WeightsChange:
     one, other = (f"p_{k}" for k in exchange)
 
     def change(weights: GateWeights, cache: Cache) -> GateWeights | None:

@@ -12,9 +12,8 @@ from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import right_variant
 from lstm_cli.mistakes.expected import Expected, ExpectedVector
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
-from lstm_cli.mistakes.variant_run import Cache
+from lstm_cli.mistakes.variant_run import Cache, Mistake
 
 # Limit on the cached values of a list of candidates; beyond it each diagnosis computes its own.
 MAX_BYTES = 2**28

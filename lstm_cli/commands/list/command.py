@@ -14,7 +14,7 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
 
 if TYPE_CHECKING:
-    from lstm_cli.mistakes.row import Mistake
+    from lstm_cli.mistakes.variant_run import Mistake
 
 EXAMPLES = """\b
 Examples:
@@ -106,8 +106,7 @@ def _functions() -> list[Row]:
 
 
 def _mistakes() -> list[Row]:
-    from lstm_cli.mistakes.catalogue import MISTAKES
-    from lstm_cli.mistakes.formulas import formula_of
+    from lstm_cli.mistakes.catalogue import MISTAKES, formula_of
 
     return [
         {"name": row.id, "what": row.title, "computes": formula_of(row), "source": row.source,
@@ -117,13 +116,13 @@ def _mistakes() -> list[Row]:
 
 
 def _mistake_pages(name: str) -> list[Row]:
-    from lstm_cli.mistakes.named import rows_named
+    from lstm_cli.mistakes.catalogue import rows_named
 
     return [_mistake_page(row) for row in rows_named(name)]
 
 
 def _mistake_page(row: Mistake) -> Row:
-    from lstm_cli.mistakes.formulas import formula_of
+    from lstm_cli.mistakes.catalogue import formula_of
 
     return {
         "name": row.id, "what": row.title, "computes": formula_of(row), "meaning": row.meaning,

@@ -15,9 +15,8 @@ from lstm_cli.commands.vet.weak_values import VALUES
 from lstm_cli.commands.vet.weak_weights import WEIGHTS
 from lstm_cli.commands.vet.weakness import Weakness
 from lstm_cli.mistakes.expected import Expected
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
-from lstm_cli.mistakes.variant_run import VariantRun
+from lstm_cli.mistakes.variant_run import Mistake, VariantRun
 
 WEAKNESSES: tuple[Weakness, ...] = (*WEIGHTS, *BIASES, *VALUES, *INPUTS)
 

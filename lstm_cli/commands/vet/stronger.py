@@ -28,8 +28,7 @@ from lstm_cli.commands.vet.trials import (
     symbols_of,
     vetted_mistakes,
 )
-from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, VariantRun
+from lstm_cli.mistakes.variant_run import Cache, Mistake, VariantRun
 from lstm_cli.samples import Sample, read_sample
 from lstm_cli.samples.models import sample_trace
 from lstm_cli.samples.settings import SampleSettings

@@ -22,7 +22,7 @@ from lstm_cli.commands.vet.trials import (
     rounding_mistakes,
     vetted_mistakes,
 )
-from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.variant_run import Mistake
 from lstm_cli.samples import BadSample, Read
 from lstm_cli.samples.settings import SampleSettings
 

@@ -13,9 +13,8 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes
 from lstm_cli.mistakes.expected import Expected, ExpectedVector
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
-from lstm_cli.mistakes.variant_run import Cache, Rounded, VariantRun
+from lstm_cli.mistakes.variant_run import Cache, Mistake, Rounded, VariantRun
 
 # Relative precision of the correct run's own numbers.
 EXACT = 1e-9
