@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +23,8 @@ from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes import equations as tables
 from lstm_cli.mistakes import states
 from lstm_cli.mistakes import weights as weights_
-from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.variant_run import Cache, Change, Mistake, VariantRun, variant_of
+from lstm_cli.mistakes.weights import convention_mistakes
 
 UNITS_PERMUTED = Mistake(
     "units-permuted", "the hidden units are in a different order",
@@ -160,14 +161,22 @@ def _made(name: str) -> Iterator[Mistake]:
 # ---- what a row computes, as text derived from its edit, so that it is written only once
 
 
-def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[tuple[str, str, str]]:
-    """Return (symbol, own equation, other equation) for each row in which two cells differ."""
+class Correction(NamedTuple):
+    """One row of the table as it should be, and as it was computed."""
+
+    symbol: str
+    right: str
+    theirs: str
+
+
+def rows_changed(own: Cell, other: Cell, style: Style = PLAIN) -> list[Correction]:
+    """Return each row in which two cells differ, with both equations."""
 
     def written(row: Equation) -> str:
         return " = ".join(write_equation(row, style))
 
     pairs = [(row, other[row.symbol]) for row in own.equations if row.symbol in other.symbols]
-    return [(row.symbol, written(row), written(theirs)) for row, theirs in pairs
+    return [Correction(row.symbol, written(row), written(theirs)) for row, theirs in pairs
             if theirs.expression != row.expression]  # fmt: skip
 
 
@@ -180,7 +189,7 @@ def formula_of(row: Mistake) -> list[str]:
     for cell in (lstm, *variants, with_forget_bias(lstm, 1), with_clip(lstm, 1)):
         changed = row.change(_small(cell), Cache())
         if changed is not None and changed.cells[0] is not cell:
-            return [theirs for _, _, theirs in rows_changed(cell, changed.cells[0])]
+            return [each.theirs for each in rows_changed(cell, changed.cells[0])]
     return []
 
 

@@ -17,9 +17,9 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes, secondary_mistakes
 from lstm_cli.mistakes.expected import Expected
-from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
 from lstm_cli.mistakes.variant_run import Cache, GateWeights, Mistake, VariantRun, in_turn
+from lstm_cli.mistakes.weights import convention_mistakes
 
 # Called with the number of candidates done and the total.
 Progress = Callable[[int, int], None]

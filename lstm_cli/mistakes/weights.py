@@ -1,16 +1,31 @@
-"""Mistakes in the weights: blocks transposed, split or stacked wrongly, biases lost or doubled."""
+"""Mistakes in the weights: blocks transposed, split or stacked wrongly, biases lost or doubled.
+
+Those of reading one framework's weights as another's follow from the table of conventions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.mistakes.variant_run import Cache, GateWeights, Mistake, Reweigh, WeightsChange
+from lstm_cli.base.numbers import shortest, with_sign
+from lstm_cli.formats.conventions import CONVENTIONS, Convention
+from lstm_cli.mistakes.variant_run import (
+    Cache,
+    Change,
+    GateWeights,
+    Mistake,
+    Reweigh,
+    WeightsChange,
+    edits,
+    in_turn,
+)
 
 # Our canonical stacking order, that of PyTorch, Keras and most others.
 STACK = "ifgo"
@@ -45,7 +60,7 @@ def each_matrix(recurrent: Block | None, inputs: Block | None, square: str = "")
     return change
 
 
-def _reread(block: Array) -> Array:
+def reread(block: Array) -> Array:
     """Reinterpret the buffer of a block's transpose as a block (rows, columns)."""
     return np.ascontiguousarray(block.T).reshape(block.shape)
 
@@ -120,7 +135,7 @@ def _whole_stack_reread(both: bool) -> WeightsChange:
             if stack.ndim == 1:
                 return np.split(stack, 4)
             u, w = stack[:, : weights.wide], stack[:, weights.wide :]
-            return np.split(np.hstack([_reread(u) if both else u, _reread(w)]), 4)
+            return np.split(np.hstack([reread(u) if both else u, reread(w)]), 4)
 
         return restacked(cut, weights, cache)
 
@@ -231,7 +246,7 @@ ROWS = (
     ),
     Mistake(
         "kernel-reshaped", "the input kernel is reshaped instead of transposed",
-        Reweigh(each_matrix(None, _reread)),
+        Reweigh(each_matrix(None, reread)),
         "The shape comes out right, but the numbers are in the wrong places.",
         "reshape used for .T; cuDNN's buffers in Keras store each gate transposed.",
         "transpose it: w.T", "keras-team/keras saving.py, _convert_rnn_weights",
@@ -240,7 +255,7 @@ ROWS = (
     Mistake(
         "kernels-reshaped",
         "both kernels are reshaped gate by gate instead of transposed",
-        Reweigh(each_matrix(_reread, _reread)),
+        Reweigh(each_matrix(reread, reread)),
         "The shapes come out right, but the numbers are in the wrong places.",
         "reshape used for .T; cuDNN's buffers.", "transpose them: w.T",
         "keras-team/keras saving.py, _convert_rnn_weights",
@@ -295,3 +310,161 @@ ROWS = (
         for pair in ("fo", "fi", "io")
     ),
 )  # fmt: skip
+
+
+# ---- one framework's weights read as another's, derived from `conventions` rather than listed
+
+# Order of preference for names when several conventions share a layout.
+_KNOWN_FIRST = ("pytorch", "keras", "onnx", "tf1-basic", "tflite", "keras-2.2", "openvino", "haiku",
+                "mxnet", "caffe", "dl4j", "cntk", "chainer", "dynet")  # fmt: skip
+
+
+class _Mix(NamedTuple):
+    """Stacks written in one convention's order and split in another's.
+
+    Attributes:
+        reshaped: whether the buffer is reshaped rather than transposed, if one convention has
+            (in, 4H) and the other (4H, in).
+    """
+
+    source: Convention
+    reader: Convention
+    reshaped: bool = False
+
+    @property
+    def order(self) -> str:
+        """The order in which the canonical stack i f g o comes out when misread."""
+        used = dict(zip(self.source.order, self.reader.order, strict=True))
+        return "".join(used[k] for k in STACK)
+
+    @property
+    def stackings(self) -> tuple[str, str]:
+        """How each of the two stacks its gates."""
+        return _stacking(self.source), _stacking(self.reader)
+
+    @property
+    def woven(self) -> bool:
+        """Whether blocks of gates meet gates side by side, so that no order of gates tells it."""
+        return ("interleaved" in self.stackings) and self.stackings[0] != self.stackings[1]
+
+    @property
+    def bias(self) -> float:
+        """What the reader adds to z_f at run time and the source does not."""
+        return self.reader.forget_bias - self.source.forget_bias
+
+    @property
+    def activations(self) -> tuple[str, ...] | None:
+        """The reader's activations where the source has others."""
+        theirs = self.reader.activations
+        return None if theirs == self.source.activations else theirs or ("sigmoid",)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the two differ only in the order of gates."""
+        return not (self.reshaped or self.woven or self.bias or self.activations)
+
+    @property
+    def effect(self) -> object:
+        """Key that mix-ups of the same effect share."""
+        source, reader = self.source, self.reader
+        whole = (source.order, reader.order, self.reshaped, _stacking(source) == "interleaved")
+        moved = whole if self.reshaped or self.woven else self.order
+        return moved, self.bias, (source.activations, reader.activations)
+
+    def misread(self, weights: GateWeights, cache: Cache) -> GateWeights | None:
+        """Return the weights as the reader splits the source's stacks."""
+        if set(weights.letters) != set(STACK):
+            return None
+        arrays: dict[str, Array] = {}
+        for kind in "Wb":
+            blocks = [weights.arrays[f"{kind}_{k}"] for k in self.source.order]
+            cut = self._cut(blocks, weights.wide)
+            arrays |= {
+                f"{kind}_{k}": block for k, block in zip(self.reader.order, cut, strict=True)
+            }
+        return replace(weights.with_arrays(arrays), recurrent={})
+
+    def _cut(self, blocks: list[Array], wide: int) -> list[Array]:
+        stacked, read = self.stackings
+        if stacked == "interleaved":
+            stack = np.stack(blocks, axis=1).reshape(-1, *blocks[0].shape[1:])
+        else:
+            stack = np.concatenate(blocks)
+        if self.reshaped and stack.ndim == 2:
+            halves = (stack[:, :wide], stack[:, wide:])
+            if stacked == "columns":
+                stack = np.hstack(list(map(reread, halves)))
+            else:
+                stack = np.hstack([h.reshape(h.shape[::-1]).T for h in map(np.array, halves)])
+        return _every_fourth(stack) if read == "interleaved" else np.split(stack, 4)
+
+
+def _stacking(row: Convention) -> str:
+    return next(t.stacking for t in row.tensors if len(t.gates) >= len(STACK))
+
+
+def _mixes(convention: str | None) -> Iterator[_Mix]:
+    rows = [row for row in CONVENTIONS.values() if row.order]
+    rank = {name: place for place, name in enumerate(_KNOWN_FIRST)}
+    rows.sort(key=lambda row: rank.get(row.name, len(rank)))
+    for source in rows:
+        if convention in (None, source.name):
+            yield from (_Mix(source, reader) for reader in rows if reader is not source)
+
+
+def readings_of_order(order: str, convention: str | None = None) -> list[tuple[str, str]]:
+    """Return the (source, reader) pairs of conventions whose mix-up gives this gate order.
+
+    Args:
+        order: as in the id `gates-ORDER`.
+        convention: the source, if known; None tries all.
+    """
+    return [(mix.source.name, mix.reader.name) for mix in _mixes(convention)
+            if mix.is_plain and mix.order == order]  # fmt: skip
+
+
+@lru_cache
+def convention_mistakes(convention: str | None) -> tuple[Mistake, ...]:
+    """Return a mistake for every other effect that mixing up two conventions can have.
+
+    Args:
+        convention: that of the weights, if known; otherwise every stacked one is tried.
+    """
+    found: dict[object, list[_Mix]] = {}
+    for mix in _mixes(convention):
+        turned = convention and set(mix.stackings) == {"rows", "columns"}
+        for each in (mix, mix._replace(reshaped=True)) if turned else (mix,):
+            if not each.is_plain:
+                found.setdefault(each.effect, []).append(each)
+    return tuple(_misread_row(*mixes) for mixes in found.values())
+
+
+def _misread_row(mix: _Mix, *others: _Mix) -> Mistake:
+    source, reader, reshaped = mix
+    steps: list[Change] = []
+    facts = [f"gates {' '.join(source.order)} read as {' '.join(reader.order)}"]
+    if reshaped or "interleaved" in mix.stackings:
+        steps.append(Reweigh(mix.misread))
+    elif source.order != reader.order:
+        steps.append(Reweigh(partial(permuted, mix.order)))
+    if mix.bias:
+        added = with_sign(shortest(mix.bias))
+        facts.append(f"{added} on z_f")
+        steps.append(edits(("z_f", "any", f"any {added[0]} {added[1:]}")))
+    facts += ["the buffer reshaped, not transposed"] * reshaped
+    if mix.activations:
+        gate = mix.activations[0]
+        facts.append(f"gates use {gate}")
+        steps.append(edits(("f i o", "act(any)", f"{gate}(any)")))
+    same = ", ".join(dict.fromkeys(f"{s.name} as {r.name}" for s, r, _ in others[:5]))
+    return Mistake(
+        f"{source.name}-as-{reader.name}" + "-reshaped" * reshaped,
+        f"{source.name} weights are read as {reader.name}'s" + ", reshaped" * reshaped,
+        partial(in_turn, tuple(steps)),
+        "; ".join(facts) + (f". The same: {same}" if same else ""),
+        f"{source.title} and {reader.title} lay weights out alike enough for shapes to fit.",
+        f"read them with --convention {source.name}, or convert them: "
+        f"`lstm-step convert FILE OUT --to {reader.name}`",
+        f"{source.source}; {reader.source}",
+        formula="; ".join(facts), kind="convention", tier=2,
+    )  # fmt: skip

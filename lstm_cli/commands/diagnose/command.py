@@ -105,11 +105,9 @@ class _Reading:
         atol: float | None = None, decimals: dict[str, Any] | None = None,
     ) -> tuple[Trace, Expected]:  # fmt: skip
         """Return the run to compare with, and the expected numbers."""
-        from lstm_cli.mistakes.expected import read_expected
+        from lstm_cli.mistakes.expected import read_expected, read_integers
 
         if self.integers is not None:
-            from lstm_cli.mistakes.integers import read_integers
-
             return read_integers(expected, trace, self.integers, place)
         limit = atol if self.atol is None else self.atol
         return trace, read_expected(expected, trace, atol=limit, decimals=decimals, place=place)

@@ -29,8 +29,7 @@ def inspect_(
 
     Shows sizes, the layout and the evidence for it, ranges of the weights, and assumptions.
     """
-    from lstm_cli.commands.inspect.inspection import inspect_file
-    from lstm_cli.commands.inspect.page import inspect_document
+    from lstm_cli.commands.inspect.inspection import inspect_document, inspect_file
     from lstm_cli.files.output import json_text, write_out
 
     chosen = form.pick()

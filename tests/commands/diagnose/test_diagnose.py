@@ -25,9 +25,9 @@ from lstm_cli.mistakes.catalogue import (
 )
 from lstm_cli.mistakes.diagnosis import diagnose
 from lstm_cli.mistakes.expected import read_expected
-from lstm_cli.mistakes.misread_layouts import convention_mistakes
 from lstm_cli.mistakes.states import rounding_to_decimals
 from lstm_cli.mistakes.variant_run import variant_of
+from lstm_cli.mistakes.weights import convention_mistakes
 from tests.commands.test_schemas import validator
 from tests.conftest import random_inputs, random_weights
 from tests.mistakes.test_diagnose_witness import Laboratory, Setting, as_lists, permuted
