@@ -73,8 +73,12 @@ def _allowed_record(diagnosis: Diagnosis) -> dict[str, Any] | None:
     allowed = diagnosis.claims.allowed()
     if allowed is None:
         return None
-    types = sorted({each.kind for each in diagnosis.claims.precision.values()})
-    return {"print": _plain(allowed[0]), "arithmetic": _plain(allowed[1]), "types": types}
+    printed, arithmetic = map(_plain, allowed)
+    return {"print": printed, "arithmetic": arithmetic, "types": _types(diagnosis)}
+
+
+def _types(diagnosis: Diagnosis) -> list[str]:
+    return sorted({each.kind for each in diagnosis.claims.precision.values()})
 
 
 def _plain(value: float) -> Any:
@@ -193,14 +197,12 @@ def _verdict_words(diagnosis: Diagnosis) -> str:
 
 def _allowed_words(printed: float, arithmetic: float, diagnosis: Diagnosis) -> str:
     """Describe the parts of the tolerance that matter."""
-    types = sorted({each.kind for each in diagnosis.claims.precision.values()})
+    types = " and ".join(_types(diagnosis))
     parts = []
     if printed > SEEN * arithmetic:
         parts.append(f"{scientific(printed, 1)} for the digits printed")
     if arithmetic > SEEN * printed:
-        parts.append(
-            f"{scientific(arithmetic, 1)} for {' and '.join(types)} arithmetic in this run"
-        )
+        parts.append(f"{scientific(arithmetic, 1)} for {types} arithmetic in this run")
     return "up to " + " and ".join(parts)
 
 
