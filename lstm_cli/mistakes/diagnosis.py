@@ -23,7 +23,7 @@ from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import STATES, Trace, need_trace
 from lstm_cli.mistakes.catalogue import MISTAKES
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
-from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
+from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, grouped, merge_aliases
 from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.mistakes.variant_run import Cache, VariantRun, variant_of
 
@@ -348,14 +348,6 @@ def _apart(answers: dict[str, Array]) -> float:
 def _separation(probe: VariantRun, answers: dict[str, Array]) -> Separation:
     answers, right = dict(answers), answers[""]
     del answers[""]
-    groups: list[list[str]] = []
-    for name, answer in answers.items():
-        for group in groups:
-            if np.max(np.abs(answers[group[0]] - answer)) <= _APART:
-                group.append(name)
-                break
-        else:
-            groups.append([name])
+    groups = grouped(answers, lambda a, b: np.max(np.abs(answers[a] - answers[b])) <= _APART)
     together = tuple(tuple(group) for group in groups if len(group) > 1)
-    h, c = np.array(probe.h), np.array(probe.c)
-    return Separation(probe.x, h, c, answers, right, together)
+    return Separation(probe.x, np.array(probe.h), np.array(probe.c), answers, right, together)

@@ -194,7 +194,7 @@ class Mistake:
     meaning: str
     cause: str
     fix: str
-    source: str
+    source: str = "the project's catalogue"
     formula: str = ""
     certain: bool = True
     numbers: tuple[int, ...] = ()
@@ -264,29 +264,26 @@ class Edits:
         )  # fmt: skip
         return replace(variant, cells=kept) if len(kept) == len(cells) else None
 
-    def on(self, cell: Cell) -> Cell | None:
-        """Return the edited cell; None where an edit finds nothing, or makes a circle.
-
-        None too where a letter has another part in c and h than in the LSTM: in
-        `c = i * c_prev + f * g` no forget bias is added to z_f.
-        """
-        roles = roles_of(cell)
-        if not all(edit.speaks_of(roles) for edit in self.edits):
-            return None
-        for edit in self.edits:
-            rows = edit.on(cell)
-            if not rows:
-                return None
-            try:
-                cell = cell.edit(rows, name=cell.name, title=cell.title, keep_all=True)
-            except CellError:
-                return None
-        return cell
-
 
 @lru_cache(maxsize=16384)  # a class of students makes the same mistakes on the same cell
 def _edited(change: Edits, cell: Cell) -> Cell | None:
-    return change.on(cell)
+    """Return the edited cell; None where an edit finds nothing, or makes a circle.
+
+    None too where a letter has another part in c and h than in the LSTM: in
+    `c = i * c_prev + f * g` no forget bias is added to z_f.
+    """
+    roles = roles_of(cell)
+    if not all(edit.speaks_of(roles) for edit in change.edits):
+        return None
+    for edit in change.edits:
+        rows = edit.on(cell)
+        if not rows:
+            return None
+        try:
+            cell = cell.edit(rows, name=cell.name, title=cell.title, keep_all=True)
+        except CellError:
+            return None
+    return cell
 
 
 @lru_cache(maxsize=16384)

@@ -127,56 +127,42 @@ def _unit_major(stack: Array) -> list[Array]:
     return np.split(stack[order], 4)
 
 
-def _whole_stack_reread(both: bool) -> WeightsChange:
-    """Return a change that reinterprets the buffer of the transposed stack."""
+def _stacks_reread(both: bool, weights: GateWeights, cache: Cache) -> GateWeights | None:
+    """Reinterpret the buffer of the transposed stack of W, or of both."""
 
-    def change(weights: GateWeights, cache: Cache) -> GateWeights | None:
-        def cut(stack: Array) -> list[Array]:
-            if stack.ndim == 1:
-                return np.split(stack, 4)
-            u, w = stack[:, : weights.wide], stack[:, weights.wide :]
-            return np.split(np.hstack([reread(u) if both else u, reread(w)]), 4)
+    def cut(stack: Array) -> list[Array]:
+        if stack.ndim == 1:
+            return np.split(stack, 4)
+        u, w = stack[:, : weights.wide], stack[:, weights.wide :]
+        return np.split(np.hstack([reread(u) if both else u, reread(w)]), 4)
 
-        return restacked(cut, weights, cache)
-
-    return change
+    return restacked(cut, weights, cache)
 
 
-def _peepholes(exchange: str) -> WeightsChange:
+def _peepholes(exchange: str, weights: GateWeights, cache: Cache) -> GateWeights | None:
     one, other = (f"p_{k}" for k in exchange)
-
-    def change(weights: GateWeights, cache: Cache) -> GateWeights | None:
-        there = weights.arrays
-        if one not in there or other not in there:
-            return None
-        return weights.with_arrays({one: there[other], other: there[one]})
-
-    return change
+    there = weights.arrays
+    if one not in there or other not in there:
+        return None
+    return weights.with_arrays({one: there[other], other: there[one]})
 
 
-def _order_row(order: str, number: int) -> Mistake:
-    return Mistake(
-        f"gates-{order}",
+ORDERS = tuple(
+    Mistake(
+        f"gates-{''.join(order)}",
         f"a stack of gates in order i f g o is read as {' '.join(order)}",
-        Reweigh(partial(permuted, order)),
+        Reweigh(partial(permuted, "".join(order))),
         "Every gate works, but with another's weights: the shapes still match.",
         "Frameworks stack the gates in eight different orders.",
         "read the weights in their own order, or convert them: `lstm-step convert`",
         "tensorflow issue 29622; CrispStrobe/CrispASR pull 106; and some twenty other threads",
-        formula=", ".join(
-            f"{new} uses {own}'s weights"
-            for new, own in zip(order, STACK, strict=True)
-            if new != own
-        ),
+        formula=", ".join(f"{new} uses {own}'s weights"
+                          for new, own in zip(order, STACK, strict=True) if new != own),
         numbers=(number,), kind="order",
-    )  # fmt: skip
-
-
-ORDERS = tuple(
-    _order_row("".join(order), 5 + place)  # the first permutation is the right order itself
-    for place, order in enumerate(permutations(STACK))
-    if place
-)
+    )
+    for number, order in enumerate(permutations(STACK), 5)
+    if order != tuple(STACK)
+)  # fmt: skip
 
 ROWS = (
     Mistake(
@@ -197,8 +183,7 @@ ROWS = (
         "input-bias-twice", "the input bias is used for both",
         Reweigh(each_bias(with_two(lambda x, h: 2 * x))),
         "It shows wherever the two differ.", "A variable name copied and not changed.",
-        "b = b_ih + b_hh", "the project's catalogue", formula="b_k = 2 b_x", numbers=(34,),
-        kind="bias",
+        "b = b_ih + b_hh", formula="b_k = 2 b_x", numbers=(34,), kind="bias",
     ),
     Mistake(
         "recurrent-bias-twice", "the recurrent bias is used for both",
@@ -219,8 +204,7 @@ ROWS = (
         "no-bias", "no bias is used",
         Reweigh(each_bias(lambda whole, part: np.zeros_like(whole))),
         "It shows wherever b is not 0.", "use_bias=False, or a file without its biases.",
-        "load the biases", "the project's catalogue", formula="b_k = 0", numbers=(35,),
-        kind="bias",
+        "load the biases", formula="b_k = 0", numbers=(35,), kind="bias",
     ),
     Mistake(
         "u-transposed", "the recurrent matrix is transposed",
@@ -263,14 +247,14 @@ ROWS = (
     ),
     Mistake(
         "stack-reshaped", "the stack of input kernels is reshaped instead of transposed",
-        Reweigh(_whole_stack_reread(False)),
+        Reweigh(partial(_stacks_reread, False)),
         "The shape comes out right, but the numbers are in the wrong places.",
         "An (in, 4H) kernel is loaded as (4H, in) by reshape.", "transpose it: kernel.T",
         "Keras to PyTorch ports", formula="W = reshape(Wᵀ)", numbers=(30,), kind="weights",
     ),
     Mistake(
         "stacks-reshaped", "both stacks of kernels are reshaped instead of transposed",
-        Reweigh(_whole_stack_reread(True)),
+        Reweigh(partial(_stacks_reread, True)),
         "The shapes come out right, but the numbers are in the wrong places.",
         "(in, 4H) kernels are loaded as (4H, in) by reshape.", "transpose them: kernel.T",
         "Keras to PyTorch ports", formula="W = reshape(Wᵀ), U = reshape(Uᵀ)", numbers=(30,),
@@ -301,7 +285,7 @@ ROWS = (
         Mistake(
             f"peepholes-{pair}-exchanged",
             f"the peepholes of {pair[0]} and {pair[1]} are swapped",
-            Reweigh(_peepholes(pair)),
+            Reweigh(partial(_peepholes, pair)),
             "The shapes still match.", "ONNX stores them as i o f, Core ML as i f o.",
             "read the peepholes in their own order", "ONNX LSTM, P = [i, o, f]",
             formula=f"p_{pair[0]} = p_{pair[1]}, p_{pair[1]} = p_{pair[0]}", numbers=(67,),
