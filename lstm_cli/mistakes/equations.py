@@ -22,7 +22,7 @@ ROWS = (
     ),
     Mistake(
         "no-weights", "h and x are added without any weights",
-        edits((_ALL, "any", "h_prev + x"), equal="IHP"),
+        edits((_ALL, "any", "h_prev + x"), of_family=True),
         "Correct only for W_k = [I | I], b = 0 (the preset identity); sizes must be equal.",
         "[h, x] is mistaken for a sum; it is the concatenation of h and x, times W.",
         "multiply the concatenated vector by W_k and add b_k",
@@ -235,7 +235,7 @@ ROWS = (
     ),
     Mistake(
         "c-for-h", "the gates see the old cell state instead of the old hidden state",
-        edits((_ALL, "h_prev", "c_prev"), equal="HP"),
+        edits((_ALL, "h_prev", "c_prev"), of_family=True),
         "From a zero state, it first shows at the second step.",
         "The states are passed in the wrong order; peepholes are mistaken for the recurrence.",
         "U_k multiplies h_prev", numbers=(57,),

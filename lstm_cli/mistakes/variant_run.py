@@ -64,11 +64,6 @@ class GateWeights:
     wide: int
     letters: str
 
-    @property
-    def inputs(self) -> int:
-        """I, the number of columns of `W_k` that multiply x."""
-        return int(self.arrays[f"W_{self.letters[0]}"].shape[1]) - self.wide
-
     def with_arrays(self, arrays: Mapping[str, Array]) -> GateWeights:
         """Return a copy with some arrays replaced."""
         return replace(self, arrays={**self.arrays, **arrays})
@@ -94,16 +89,6 @@ class VariantRun:
     carry: Mapping[str, Node] = field(default_factory=lambda: CARRY)
     rounding: Rounding | None = None
     turned_back: bool = True
-
-    @property
-    def sizes(self) -> list[dict[str, int]]:
-        """I, H and P of each run of the LSTM family (others have none)."""
-        return [
-            {"I": own.inputs, "H": len(c), "P": own.wide}
-            if own.letters
-            else {"I": 1, "H": 2, "P": 3}
-            for own, c in zip(self.weights, self.c, strict=True)
-        ]
 
     @property
     def shapes(self) -> list[Shapes]:
@@ -247,15 +232,15 @@ class Edits:
 
     Attributes:
         edits: applied in sequence; each must match something.
-        equal: letters of the sizes that must be equal, as in "IHP".
+        of_family: whether only cells of the LSTM family are meant.
     """
 
     edits: tuple[RowEdit, ...]
-    equal: str = ""
+    of_family: bool = False
 
     def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with edited tables; None if sizes that must be equal are not."""
-        if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in variant.sizes):
+        """Return the variant with edited tables; None if sizes that then meet are not equal."""
+        if self.of_family and not all(own.letters for own in variant.weights):
             return None
         cells = tuple(_edited(self, cell) for cell in variant.cells)
         kept = tuple(
@@ -326,9 +311,9 @@ def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
     raise AssertionError(node)
 
 
-def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:
+def edits(*changes: tuple[str, str, str], of_family: bool = False) -> Edits:
     """Build a change to the table from (rows, find, put) triples."""
-    return Edits(tuple(RowEdit(*each) for each in changes), equal)
+    return Edits(tuple(RowEdit(*each) for each in changes), of_family)
 
 
 def in_turn(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> VariantRun | None:
