@@ -16,7 +16,6 @@ import numpy as np
 from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import ArgumentError, kind_of
 from lstm_cli.cell.equations import evaluate, names_in
-from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.engine.agreement import spacing
 from lstm_cli.engine.batched_variants import evaluate_members
@@ -100,10 +99,10 @@ class Diagnosis:
     agree: dict[str, bool]
     follows: dict[str, bool]
     signature: tuple[str, ...]
+    right: VariantRun = field(repr=False)
     findings: tuple[Finding, ...] = ()
     separation: Separation | None = None
     tried: int = 0
-    right: VariantRun | None = field(default=None, repr=False)
     given: Mapping[str, object] | None = None
 
 
@@ -142,10 +141,10 @@ def diagnose(
         numbers = {name: to_numpy(rows).astype(float) for name, rows in claims.items()}
         claims = read_expected(numbers, trace, place="claims")
     compared = _compare(trace, claims)
-    right = right_variant(trace)
+    right = compared.right
     search = Search(right, claims, trace.model.convention, progress, judge)
     if compared.verdict == "match":
-        return replace(compared, findings=tuple(_of_a_match(compared)), right=right)
+        return replace(compared, findings=tuple(_of_a_match(compared)))
     found = search.one_departure()
     if not found and departures > 1:
         found = search.two_departures()
@@ -158,14 +157,14 @@ def diagnose(
             key=lambda each: each.difference,
         )
         return replace(
-            compared, verdict="unexplained", tried=search.tried, right=right,
+            compared, verdict="unexplained", tried=search.tried,
             findings=tuple(each for each in nearest[:NEAREST] if np.isfinite(each.difference)),
         )  # fmt: skip
     found = merge_aliases(found, right)
     verdict: Verdict = "explained" if len(found) == 1 else "ambiguous"
     separation = separate(found, right) if separating and len(found) > 1 else None
     return replace(compared, verdict=verdict, findings=tuple(found), separation=separation,
-                   tried=search.tried, right=right)  # fmt: skip
+                   tried=search.tried)  # fmt: skip
 
 
 def right_variant(trace: Trace) -> VariantRun:
@@ -189,7 +188,7 @@ def _compare(trace: Trace, expected: Expected) -> Diagnosis:
         "match" if all(fine) else "unexplained", trace, expected,
         difference=float(off[worst].max()), excess=max(float(each.max()) for each in excess),
         first=None, worst=_difference(trace, vectors[worst], off[worst]), agree=agree, follows={},
-        signature=(),
+        signature=(), right=right_variant(trace),
     )  # fmt: skip
     if all(fine):
         return compared
@@ -263,16 +262,13 @@ def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
         last = vector.t - 1 if layer.direction == "forward" else vector.t + 1
         for name in list(known):
             own = claimed.get((vector.run, vector.t, name))
-            earlier = claimed.get((vector.run, last, name.removesuffix("_prev")))
-            if name.endswith("_prev") and own is None:
-                own = earlier
+            if own is None and name.endswith("_prev"):
+                own = claimed.get((vector.run, last, name.removesuffix("_prev")))
             if own is not None:
                 known[name] = np.where(np.isnan(own.values), known[name], own.values)
-        row = layer.cell[vector.symbol]
-        parameters = {n: layer.weights.arrays[n] for n in names_in(row.expression)
-                      if is_parameter(n)}  # fmt: skip
         with np.errstate(all="ignore"):
-            value = evaluate(row.expression, {**known, **parameters})
+            row = layer.cell[vector.symbol].expression
+            value = evaluate(row, known | dict(layer.weights.arrays))
         over = vector.excess(np.broadcast_to(value, vector.values.shape))
         fine = bool(over.max() <= FOLLOWS)
         holds[vector.symbol] = holds.get(vector.symbol, True) and fine

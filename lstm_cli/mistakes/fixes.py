@@ -27,7 +27,6 @@ _UNNAMED = "convert FILE OUT"
 
 def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Correction]:
     """Return the rows that a finding changes, each as the right and the wrong equation."""
-    assert diagnosis.right is not None
     variant = finding.variant(diagnosis.right, Cache())
     if variant is None:
         return []
@@ -125,7 +124,7 @@ def own_run(diagnosis: Diagnosis) -> dict[str, object]:
     if diagnosis.given is not None:
         return {name: value for name, value in diagnosis.given.items() if value not in ("", None)}
     right, model = diagnosis.right, diagnosis.trace.model
-    if right is None or model.source.startswith(("inline", "arrays")):
+    if model.source.startswith(("inline", "arrays")):
         return {}
     preset, _, seed = model.source.removeprefix("preset:").partition(" (seed ")
     weights: dict[str, object] = {"--weights": FileName(model.source.split(", ")[0])}
