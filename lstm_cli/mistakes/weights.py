@@ -5,7 +5,7 @@ Those of reading one framework's weights as another's follow from the table of c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import permutations
@@ -44,14 +44,13 @@ def each_matrix(recurrent: Block | None, inputs: Block | None, square: str = "")
     """
 
     def change(weights: GateWeights, cache: Cache) -> GateWeights | None:
-        made = {}
-        for k in weights.letters:
-            joined = weights.arrays[f"W_{k}"]
-            sides = {"U": weights.wide, "W": joined.shape[1] - weights.wide}
-            if any(sides[each] != len(joined) for each in square):
-                return None
-            made[f"W_{k}"] = cache.get(change, partial(_both, weights.wide), joined)
-        return weights.with_arrays(made)
+        joined = {f"W_{k}": weights.arrays[f"W_{k}"] for k in weights.letters}
+        height, width = next(iter(joined.values())).shape
+        sides = {"U": weights.wide, "W": width - weights.wide}
+        if any(sides[each] != height for each in square):
+            return None
+        both = partial(_both, weights.wide)
+        return weights.with_arrays({k: cache.get(change, both, own) for k, own in joined.items()})
 
     def _both(wide: int, joined: Array) -> Array:
         u, w = joined[:, :wide], joined[:, wide:]
@@ -100,19 +99,21 @@ def permuted(order: str, weights: GateWeights, cache: Cache) -> GateWeights | No
 
 
 def restacked(
-    cut: Callable[[Array], list[Array]], weights: GateWeights, cache: Cache
-) -> GateWeights | None:
-    """Return the weights with their stacks (4H, …) of gates i f g o split by `cut`."""
+    cut: Callable[[Array], list[Array]], weights: GateWeights, cache: Cache, written: str = STACK,
+    read: str = STACK,
+) -> GateWeights | None:  # fmt: skip
+    """Return the weights with their stacks (4H, …), in one order of gates, `cut` for another."""
     if set(weights.letters) != set(STACK):
         return None
-    stacks = {kind: np.concatenate([weights.arrays[f"{kind}_{k}"] for k in STACK]) for kind in "Wb"}
-    arrays = {f"{kind}_{k}": block
-              for kind, stack in stacks.items()
-              for k, block in zip(STACK, cut(stack), strict=True)}  # fmt: skip
-    recurrent = {}
-    if len(weights.recurrent) == len(STACK):
-        stack = np.concatenate([weights.recurrent[k] for k in STACK])
-        recurrent = dict(zip(STACK, cut(stack), strict=True))
+
+    def again(gates: Mapping[str, Array]) -> dict[str, Array]:
+        return dict(zip(read, cut(np.concatenate([gates[k] for k in written])), strict=True))
+
+    arrays = dict[str, Array]()
+    for kind in "Wb":
+        blocks = again({k: weights.arrays[f"{kind}_{k}"] for k in STACK})
+        arrays |= {f"{kind}_{k}": block for k, block in blocks.items()}
+    recurrent = again(weights.recurrent) if len(weights.recurrent) == len(STACK) else {}
     return replace(weights.with_arrays(arrays), recurrent=recurrent)
 
 
@@ -120,11 +121,9 @@ def _every_fourth(stack: Array) -> list[Array]:
     return [np.ascontiguousarray(stack[k::4]) for k in range(4)]
 
 
-def _unit_major(stack: Array) -> list[Array]:
-    """Split a stack into blocks as if its major axis were units instead of gates."""
-    height = len(stack) // 4
-    order = np.arange(len(stack)).reshape(4, height).T.ravel()  # row 4u + k is gate k, unit u
-    return np.split(stack[order], 4)
+def _interleaved(stack: Array) -> Array:
+    """Order the rows of a stack by unit instead of by gate: row 4u + k is gate k, unit u."""
+    return np.stack(np.split(stack, 4), axis=1).reshape(stack.shape)
 
 
 def _stacks_reread(both: bool, weights: GateWeights, cache: Cache) -> GateWeights | None:
@@ -269,7 +268,7 @@ ROWS = (
     ),
     Mistake(
         "gates-deinterleaved", "interleaved gates are read as if they were four blocks",
-        Reweigh(partial(restacked, _unit_major)),
+        Reweigh(partial(restacked, lambda stack: np.split(_interleaved(stack), 4))),
         "Each gate gets rows of all four.", "Chainer keeps the gates of a unit side by side.",
         "take every fourth row", "chainer _extract_gates", formula="z_k = z.reshape(H, 4)[:, k]",
         numbers=(31,), kind="order",
@@ -357,23 +356,14 @@ class _Mix(NamedTuple):
 
     def misread(self, weights: GateWeights, cache: Cache) -> GateWeights | None:
         """Return the weights as the reader splits the source's stacks."""
-        if set(weights.letters) != set(STACK):
-            return None
-        arrays: dict[str, Array] = {}
-        for kind in "Wb":
-            blocks = [weights.arrays[f"{kind}_{k}"] for k in self.source.order]
-            cut = self._cut(blocks, weights.wide)
-            arrays |= {
-                f"{kind}_{k}": block for k, block in zip(self.reader.order, cut, strict=True)
-            }
-        return replace(weights.with_arrays(arrays), recurrent={})
+        cut = partial(self._cut, weights.wide)
+        made = restacked(cut, weights, cache, self.source.order, self.reader.order)
+        return None if made is None else replace(made, recurrent={})
 
-    def _cut(self, blocks: list[Array], wide: int) -> list[Array]:
+    def _cut(self, wide: int, stack: Array) -> list[Array]:
         stacked, read = self.stackings
         if stacked == "interleaved":
-            stack = np.stack(blocks, axis=1).reshape(-1, *blocks[0].shape[1:])
-        else:
-            stack = np.concatenate(blocks)
+            stack = _interleaved(stack)
         if self.reshaped and stack.ndim == 2:
             halves = (stack[:, :wide], stack[:, wide:])
             if stacked == "columns":

@@ -147,11 +147,7 @@ def _target_row(saver: Format, to: str) -> Convention:
 def _in_terms_of(
     row: Convention, saver: Format, weights: LstmWeights
 ) -> tuple[LstmWeights, Traits, list[str]]:
-    """Return weights as the target may have them: in the family's own terms, uncoupled if need be.
-
-    Raises:
-        InputError: the cell is not in the LSTM family.
-    """
+    """Return weights in the family's own terms, if it is of it, and uncoupled where need be."""
     found = standard(weights)
     own, told = traits_of(found.cell), list[str]()
     assert own is not None  # that is what `standard` is for
@@ -173,12 +169,10 @@ def _fold(
     change = own.forget_bias - row.forget_bias
     if not change or "b_f" not in arrays:
         return arrays, []
-    told = f"b_f {'+' if change > 0 else '-'} {shortest(abs(change))}: "
-    told += (
-        f"{row.name} adds {shortest(row.forget_bias)} at run time"
-        if row.forget_bias
-        else "the run-time forget bias is now in the weights"
-    )
+    why = "the run-time forget bias is now in the weights"
+    if row.forget_bias:
+        why = f"{row.name} adds {shortest(row.forget_bias)} at run time"
+    told = f"b_f {'+' if change > 0 else '-'} {shortest(abs(change))}: {why}"
     return arrays | {"b_f": arrays["b_f"] + change}, [told]
 
 
