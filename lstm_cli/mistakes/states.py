@@ -18,11 +18,11 @@ from lstm_cli.engine.run import rounded
 from lstm_cli.mistakes.variant_run import (
     Cache,
     Mistake,
-    Restate,
     Rounded,
     VariantRun,
     edits,
     resequenced,
+    restated,
 )
 from lstm_cli.mistakes.weights import reread
 
@@ -135,7 +135,7 @@ def _clip_c_too(variant: VariantRun, cache: Cache) -> VariantRun | None:
 ROWS = (
     Mistake(
         "states-zeroed", "both states are zero at every step",
-        Restate(_ZERO, _ZERO),
+        restated(_ZERO, _ZERO),
         "From a zero state, the first step is right and all later ones differ.",
         "The states are not fed back: every call starts afresh.",
         "pass h and c on to the next call",
@@ -144,7 +144,7 @@ ROWS = (
     ),
     Mistake(
         "states-restarted", "every step starts from the initial states",
-        Restate(_GIVEN, _GIVEN),
+        restated(_GIVEN, _GIVEN),
         "The first step is right and all later ones differ.",
         "The initial states are passed to every call.", "pass h and c on to the next call",
         "onnxruntime issue 1659", numbers=(59,), kind="states",
@@ -152,21 +152,21 @@ ROWS = (
     ),
     Mistake(
         "h-not-carried", "h is not passed on to the next step",
-        Restate(carry={"h_prev": "0 * h"}),
+        restated({}, {"h_prev": "0 * h"}),
         "The first step is right and all later ones differ.", "Only c is fed back.",
         "pass on both states", "onnxruntime issue 1659", numbers=(58,), kind="states",
         formula="h_prev = 0 after the first step",
     ),
     Mistake(
         "c-not-carried", "c is not passed on to the next step",
-        Restate(carry={"c_prev": "0 * c"}),
+        restated({}, {"c_prev": "0 * c"}),
         "The first step is right and all later ones differ.", "Only h is fed back, as in an RNN.",
         "pass on both states", "keras-team/keras issue 10231", kind="states",
         formula="c_prev = 0 after the first step",
     ),
     Mistake(
         "initial-state-ignored", "the given h and c are ignored: the run starts from zeros",
-        Restate(_ZERO),
+        restated(_ZERO, {}),
         "Never visible from a zero state. The first step differs most, later ones less and less.",
         "A converter drops the initial states.", "pass h and c, or start from zeros on both sides",
         "onnx/onnx-tensorflow issue 408; apple/coremltools issue 263", numbers=(60,),
@@ -175,7 +175,7 @@ ROWS = (
     *(
         Mistake(
             f"initial-{lost}-ignored", f"the given {lost} is ignored",
-            Restate({f"{lost}_prev": f"0 * {lost}_0"}),
+            restated({f"{lost}_prev": f"0 * {lost}_0"}, {}),
             "Never visible from a zero state.", f"Only {kept} is passed.", f"pass {lost} too",
             "onnx/onnx-tensorflow issue 408", numbers=(60,), kind="states", formula=f"{lost}_0 = 0",
         )
@@ -183,7 +183,7 @@ ROWS = (
     ),
     Mistake(
         "states-exchanged", "h and c are swapped at the start",
-        Restate(_CROSSED),
+        restated(_CROSSED, {}),
         "Never visible from a zero state.",
         "PyTorch, Keras and Haiku use (h, c); TensorFlow 1, Flax, Chainer and DyNet use (c, h).",
         "swap them", "tracel-ai/burn pull 5234", numbers=(61,), kind="states",
@@ -191,14 +191,14 @@ ROWS = (
     ),
     Mistake(
         "states-exchanged-each-step", "h and c are swapped after every step",
-        Restate(carry={"h_prev": "c", "c_prev": "h"}),
+        restated({}, {"h_prev": "c", "c_prev": "h"}),
         "The first step is right and all later ones differ.",
         "The pair is returned as (c, h) and used as (h, c).", "swap them",
         "tracel-ai/burn pull 5234", kind="states", formula="h_prev = c, c_prev = h",
     ),
     Mistake(
         "states-exchanged-always", "h and c are swapped at the start and after every step",
-        Restate(_CROSSED, {"h_prev": "c", "c_prev": "h"}),
+        restated(_CROSSED, {"h_prev": "c", "c_prev": "h"}),
         "From a zero state, the first step is right and all later ones differ.",
         "The pair is (c, h) on one side and (h, c) on the other.", "swap them",
         "tracel-ai/burn pull 5234", kind="states", formula="h_prev = c, c_prev = h",

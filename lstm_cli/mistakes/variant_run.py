@@ -330,38 +330,30 @@ def first_of(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> Va
     return next((each for each in made if each is not None), None)
 
 
-@dataclass(frozen=True, eq=False)
-class Reweigh:
-    """A change to the weights, the same in every layer and direction."""
+def reweighed(change: WeightsChange) -> Change:
+    """Return a change to the weights, the same in every layer and direction."""
 
-    change: WeightsChange
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with changed weights."""
-        made = [cache.get(self, lambda each: self.change(each, cache), own)
+    def changed(variant: VariantRun, cache: Cache) -> VariantRun | None:
+        made = [cache.get(changed, lambda each: change(each, cache), own)
                 for own in variant.weights if own.letters]  # fmt: skip
         kept = tuple(own for own in made if own is not None)
         return replace(variant, weights=kept) if len(kept) == len(variant.weights) else None
 
+    return changed
 
-@dataclass(frozen=True, eq=False)
-class Restate:
-    """A change to the carried states, as expressions of h, c (last step) and h_0, c_0 (given)."""
 
-    start: Mapping[str, str] = field(default_factory=dict)
-    carry: Mapping[str, str] = field(default_factory=dict)
+def restated(start: Mapping[str, str], carry: Mapping[str, str]) -> Change:
+    """Return a change to the carried states, in terms of h, c (last step) and h_0, c_0 (given)."""
+    texts = [*start.items(), *carry.items()]
+    crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
+    first, later = ({name: parse(text) for name, text in each.items()} for each in (start, carry))
 
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with other carried states; None if their sizes differ."""
-        texts = [*self.start.items(), *self.carry.items()]
-        crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
+    def changed(variant: VariantRun, cache: Cache) -> VariantRun | None:
         if crossed and any(h.shape != c.shape for h, c in zip(variant.h, variant.c, strict=True)):
             return None
-        start, carry = (
-            cache.get("expressions", lambda texts: {n: parse(t) for n, t in texts.items()}, each)
-            for each in (self.start, self.carry)
-        )
-        return replace(variant, start={**variant.start, **start}, carry={**variant.carry, **carry})
+        return replace(variant, start={**variant.start, **first}, carry={**variant.carry, **later})
+
+    return changed
 
 
 def resequenced(

@@ -21,10 +21,10 @@ from lstm_cli.mistakes.variant_run import (
     Change,
     GateWeights,
     Mistake,
-    Reweigh,
     WeightsChange,
     edits,
     in_turn,
+    reweighed,
 )
 
 # Our canonical stacking order, that of PyTorch, Keras and most others.
@@ -150,7 +150,7 @@ ORDERS = tuple(
     Mistake(
         f"gates-{''.join(order)}",
         f"a stack of gates in order i f g o is read as {' '.join(order)}",
-        Reweigh(partial(permuted, "".join(order))),
+        reweighed(partial(permuted, "".join(order))),
         "Every gate works, but with another's weights: the shapes still match.",
         "Frameworks stack the gates in eight different orders.",
         "read the weights in their own order, or convert them: `lstm-step convert`",
@@ -166,7 +166,7 @@ ORDERS = tuple(
 ROWS = (
     Mistake(
         "recurrent-bias-forgotten", "only the input bias is used; the recurrent one is lost",
-        Reweigh(each_bias(with_two(lambda x, h: x))),
+        reweighed(each_bias(with_two(lambda x, h: x))),
         "It shows wherever bias_hh is not 0.",
         "PyTorch, ONNX and MXNet store two biases, Keras and most others one.",
         "add the two: b = b_ih + b_hh", "PyTorch to Keras: discuss.pytorch.org 110741",
@@ -174,25 +174,25 @@ ROWS = (
     ),
     Mistake(
         "input-bias-forgotten", "only the recurrent bias is used; the input bias is lost",
-        Reweigh(each_bias(with_two(lambda x, h: h))),
+        reweighed(each_bias(with_two(lambda x, h: h))),
         "It shows wherever bias_ih is not 0.", "The second bias overwrites the first.",
         "add the two: b = b_ih + b_hh", "google/flax issue 3746", formula="b_k = b_h", kind="bias",
     ),
     Mistake(
         "input-bias-twice", "the input bias is used for both",
-        Reweigh(each_bias(with_two(lambda x, h: 2 * x))),
+        reweighed(each_bias(with_two(lambda x, h: 2 * x))),
         "It shows wherever the two differ.", "A variable name copied and not changed.",
         "b = b_ih + b_hh", formula="b_k = 2 b_x", numbers=(34,), kind="bias",
     ),
     Mistake(
         "recurrent-bias-twice", "the recurrent bias is used for both",
-        Reweigh(each_bias(with_two(lambda x, h: 2 * h))),
+        reweighed(each_bias(with_two(lambda x, h: 2 * h))),
         "It shows wherever the two differ.", "A variable name copied and not changed.",
         "b = b_ih + b_hh", "as input-bias-twice", formula="b_k = 2 b_h", kind="bias",
     ),
     Mistake(
         "bias-twice", "the bias is counted twice",
-        Reweigh(each_bias(lambda whole, part: 2 * whole)),
+        reweighed(each_bias(lambda whole, part: 2 * whole)),
         "It shows wherever b is not 0.",
         "The sum b_ih + b_hh is stored in both places, or code adds b with x and again with h.",
         "add it once; set the second bias to 0",
@@ -201,13 +201,13 @@ ROWS = (
     ),
     Mistake(
         "no-bias", "no bias is used",
-        Reweigh(each_bias(lambda whole, part: np.zeros_like(whole))),
+        reweighed(each_bias(lambda whole, part: np.zeros_like(whole))),
         "It shows wherever b is not 0.", "use_bias=False, or a file without its biases.",
         "load the biases", formula="b_k = 0", numbers=(35,), kind="bias",
     ),
     Mistake(
         "u-transposed", "the recurrent matrix is transposed",
-        Reweigh(each_matrix(np.transpose, None, "U")),
+        reweighed(each_matrix(np.transpose, None, "U")),
         "It is square: shapes still match. From a zero state, it first shows at the second step.",
         "The layouts of cuDNN and Deeplearning4j; (in, out) versus (out, in).",
         "transpose U_k of each gate", "forums.developer.nvidia.com 110569",
@@ -215,21 +215,21 @@ ROWS = (
     ),
     Mistake(
         "w-transposed", "the input matrix is transposed",
-        Reweigh(each_matrix(None, np.transpose, "W")),
+        reweighed(each_matrix(None, np.transpose, "W")),
         "With I = H it is square, so the shapes still match.", "(in, out) versus (out, in).",
         "transpose W_k of each gate", "Keras and PyTorch ports",
         formula="z_k = W_kᵀ x + U_k h_prev + b_k", kind="weights",
     ),
     Mistake(
         "both-transposed", "both matrices are transposed",
-        Reweigh(each_matrix(np.transpose, np.transpose, "UW")),
+        reweighed(each_matrix(np.transpose, np.transpose, "UW")),
         "With I = H both are square, so the shapes still match.", "(in, out) versus (out, in).",
         "transpose W_k and U_k of each gate", "Keras and PyTorch ports",
         formula="z_k = W_kᵀ x + U_kᵀ h_prev + b_k", kind="weights",
     ),
     Mistake(
         "kernel-reshaped", "the input kernel is reshaped instead of transposed",
-        Reweigh(each_matrix(None, reread)),
+        reweighed(each_matrix(None, reread)),
         "The shape comes out right, but the numbers are in the wrong places.",
         "reshape used for .T; cuDNN's buffers in Keras store each gate transposed.",
         "transpose it: w.T", "keras-team/keras saving.py, _convert_rnn_weights",
@@ -238,7 +238,7 @@ ROWS = (
     Mistake(
         "kernels-reshaped",
         "both kernels are reshaped gate by gate instead of transposed",
-        Reweigh(each_matrix(reread, reread)),
+        reweighed(each_matrix(reread, reread)),
         "The shapes come out right, but the numbers are in the wrong places.",
         "reshape used for .T; cuDNN's buffers.", "transpose them: w.T",
         "keras-team/keras saving.py, _convert_rnn_weights",
@@ -246,14 +246,14 @@ ROWS = (
     ),
     Mistake(
         "stack-reshaped", "the stack of input kernels is reshaped instead of transposed",
-        Reweigh(partial(_stacks_reread, False)),
+        reweighed(partial(_stacks_reread, False)),
         "The shape comes out right, but the numbers are in the wrong places.",
         "An (in, 4H) kernel is loaded as (4H, in) by reshape.", "transpose it: kernel.T",
         "Keras to PyTorch ports", formula="W = reshape(Wᵀ)", numbers=(30,), kind="weights",
     ),
     Mistake(
         "stacks-reshaped", "both stacks of kernels are reshaped instead of transposed",
-        Reweigh(partial(_stacks_reread, True)),
+        reweighed(partial(_stacks_reread, True)),
         "The shapes come out right, but the numbers are in the wrong places.",
         "(in, 4H) kernels are loaded as (4H, in) by reshape.", "transpose them: kernel.T",
         "Keras to PyTorch ports", formula="W = reshape(Wᵀ), U = reshape(Uᵀ)", numbers=(30,),
@@ -261,21 +261,21 @@ ROWS = (
     ),
     Mistake(
         "gates-interleaved", "blocks of gates are read as if interleaved unit by unit",
-        Reweigh(partial(restacked, _every_fourth)),
+        reweighed(partial(restacked, _every_fourth)),
         "Each gate gets rows of all four.", "Chainer keeps the gates of a unit side by side.",
         "split the stack into four blocks of H rows", "chainer _extract_gates",
         formula="z_k = z[k::4]", numbers=(31,), kind="order",
     ),
     Mistake(
         "gates-deinterleaved", "interleaved gates are read as if they were four blocks",
-        Reweigh(partial(restacked, lambda stack: np.split(_interleaved(stack), 4))),
+        reweighed(partial(restacked, lambda stack: np.split(_interleaved(stack), 4))),
         "Each gate gets rows of all four.", "Chainer keeps the gates of a unit side by side.",
         "take every fourth row", "chainer _extract_gates", formula="z_k = z.reshape(H, 4)[:, k]",
         numbers=(31,), kind="order",
     ),
     Mistake(
         "elementwise-product", "W and U are multiplied elementwise: only their diagonals count",
-        Reweigh(each_matrix(lambda u: np.diag(np.diag(u)), lambda w: np.diag(np.diag(w)), "UW")),
+        reweighed(each_matrix(lambda u: np.diag(np.diag(u)), lambda w: np.diag(np.diag(w)), "UW")),
         "Needs I = H. Each unit sees only itself.", "np.multiply instead of np.dot.",
         "use the matrix product: W @ x", "community.deeplearning.ai thread 41544",
         formula="z_k = diag(W_k) * x + diag(U_k) * h_prev + b_k", numbers=(3,), kind="weights",
@@ -284,7 +284,7 @@ ROWS = (
         Mistake(
             f"peepholes-{pair}-exchanged",
             f"the peepholes of {pair[0]} and {pair[1]} are swapped",
-            Reweigh(partial(_peepholes, pair)),
+            reweighed(partial(_peepholes, pair)),
             "The shapes still match.", "ONNX stores them as i o f, Core ML as i f o.",
             "read the peepholes in their own order", "ONNX LSTM, P = [i, o, f]",
             formula=f"p_{pair[0]} = p_{pair[1]}, p_{pair[1]} = p_{pair[0]}", numbers=(67,),
@@ -418,9 +418,9 @@ def _misread_row(mix: _Mix, *others: _Mix) -> Mistake:
     steps: list[Change] = []
     facts = [f"gates {' '.join(source.order)} read as {' '.join(reader.order)}"]
     if reshaped or "interleaved" in mix.stackings:
-        steps.append(Reweigh(mix.misread))
+        steps.append(reweighed(mix.misread))
     elif source.order != reader.order:
-        steps.append(Reweigh(partial(permuted, mix.order)))
+        steps.append(reweighed(partial(permuted, mix.order)))
     if mix.bias:
         added = with_sign(shortest(mix.bias))
         facts.append(f"{added} on z_f")
