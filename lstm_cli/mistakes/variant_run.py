@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -188,8 +188,7 @@ class Mistake:
     tier: int = 1
 
 
-@dataclass(frozen=True, eq=False)
-class RowEdit:
+class RowEdit(NamedTuple):
     """Rewriting of table rows: in each of `rows`, matches of `find` become `put`.
 
     `{k}` in the texts is the letter of the row's gate; for wildcards see `rewriting`.
@@ -226,41 +225,37 @@ class RowEdit:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Edits:
-    """A change to the table, in every layer and direction.
+def edits(*changes: tuple[str, str, str], of_family: bool = False) -> Change:
+    """Return a change to the table, in every layer and direction.
 
-    Attributes:
-        edits: applied in sequence; each must match something.
+    Args:
+        changes: (rows, find, put), applied in sequence; each must match something.
         of_family: whether only cells of the LSTM family are meant.
     """
+    rows = tuple(RowEdit(*each) for each in changes)
 
-    edits: tuple[RowEdit, ...]
-    of_family: bool = False
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with edited tables; None if sizes that then meet are not equal."""
-        if self.of_family and not all(own.letters for own in variant.weights):
+    def changed(variant: VariantRun, cache: Cache) -> VariantRun | None:
+        if of_family and not all(own.letters for own in variant.weights):
             return None
-        cells = tuple(_edited(self, cell) for cell in variant.cells)
-        kept = tuple(
-            cell for cell, shapes in zip(cells, variant.shapes, strict=True)
-            if cell is not None and _computes(cell, shapes)
-        )  # fmt: skip
+        cells = tuple(_edited(rows, cell) for cell in variant.cells)
+        kept = tuple(cell for cell, shapes in zip(cells, variant.shapes, strict=True)
+                     if cell is not None and _computes(cell, shapes))  # fmt: skip
         return replace(variant, cells=kept) if len(kept) == len(cells) else None
+
+    return changed
 
 
 @lru_cache(maxsize=16384)  # a class of students makes the same mistakes on the same cell
-def _edited(change: Edits, cell: Cell) -> Cell | None:
+def _edited(edits: tuple[RowEdit, ...], cell: Cell) -> Cell | None:
     """Return the edited cell; None where an edit finds nothing, or makes a circle.
 
     None too where a letter has another part in c and h than in the LSTM: in
     `c = i * c_prev + f * g` no forget bias is added to z_f.
     """
     roles = roles_of(cell)
-    if not all(edit.speaks_of(roles) for edit in change.edits):
+    if not all(edit.speaks_of(roles) for edit in edits):
         return None
-    for edit in change.edits:
+    for edit in edits:
         rows = edit.on(cell)
         if not rows:
             return None
@@ -309,11 +304,6 @@ def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
             (width,) = {_width(each, shapes) for each in arguments} - {0} or {0}
             return width
     raise AssertionError(node)
-
-
-def edits(*changes: tuple[str, str, str], of_family: bool = False) -> Edits:
-    """Build a change to the table from (rows, find, put) triples."""
-    return Edits(tuple(RowEdit(*each) for each in changes), of_family)
 
 
 def in_turn(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> VariantRun | None:
