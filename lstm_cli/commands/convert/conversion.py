@@ -26,6 +26,7 @@ from lstm_cli.formats.detect import find_lstms
 from lstm_cli.formats.layouts import pack
 from lstm_cli.formats.read import file_traits, need_path, read_contents, read_weights
 from lstm_cli.formats.registry import Format, format_to_write
+from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import Document, Heading, Paragraph
 
 _TRAIT_NAMES = {
@@ -303,6 +304,15 @@ def _plain(weights: LstmWeights) -> dict[str, Array]:
     if traits and traits.forget_bias and "b_f" in arrays:
         arrays["b_f"] = arrays["b_f"] + traits.forget_bias
     return arrays
+
+
+def convert_answer(done: Conversion, model: Model) -> Answer:
+    """Return what `convert` answers."""
+    own = {"schema": "lstm-step/1", "command": "convert", **done.__dict__}
+    return Answer(
+        lambda style: convert_document(done, model),
+        one_record(lambda: own | {"assumptions": list(model.assumptions)}),
+    )
 
 
 def convert_document(done: Conversion, model: Model) -> Document:

@@ -25,6 +25,7 @@ from lstm_cli.formats.read import (
     refuse_strangers,
 )
 from lstm_cli.formats.registry import format_of
+from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import (
     Block,
     Column,
@@ -158,6 +159,11 @@ def _mean(values: Array) -> float:
     with np.errstate(over="ignore"):
         mean = float(np.mean(values))
     return mean if np.isfinite(mean) else float(np.sum(values / values.size))
+
+
+def inspect_answer(found: dict[str, Any]) -> Answer:
+    """Return what `inspect` answers; `found` is the result of `inspect_file`."""
+    return Answer(lambda style: inspect_document(found), one_record(lambda: found))
 
 
 def inspect_document(found: dict[str, Any]) -> Document:
