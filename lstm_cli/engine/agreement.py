@@ -281,8 +281,7 @@ class Float32Noise:
 
     def _runs(self) -> Iterator[Trace]:
         """Yield the same run in other arithmetic, one at a time since each may be large."""
-        model, x = self.trace.model, self.trace.layers[0].values["x"]
-        h, c = ([each.initial(state) for each in self.trace.layers] for state in ("h", "c"))
+        model, (x, h, c) = self.trace.model, self.trace.inputs
         rng = np.random.default_rng(3)
         for each in (model, *(_perturbed(model, rng) for _ in range(PERTURBED_RUNS))):
             yield run(each, x, h, c, dtype=np.float32, engine="numpy")

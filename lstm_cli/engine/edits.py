@@ -1,22 +1,8 @@
-"""An edited run: a document with some numbers replaced, and everything that depends on them.
+"""An edited run: a run with some numbers replaced, and everything that depends on them.
 
-A document is everything that a run is computed from. As JSON:
-
-    {"dtype": "float64",
-     "layers": [{"forward": {"cell": {"name": "lstm", "title": "…",
-                                      "table": "z_f = W_f @ [h_prev, x] + b_f  # forget gate…"},
-                             "weights": {"W_f": [[…]], "b_f": […], …}}}, …],
-     "x": [[…], …], "h": [[…], …], "c": [[…], …]}
-
-`x` has a row for each step; `h` and `c` have one for each layer and direction (layer 0 forward,
-layer 0 backward, layer 1 forward, …): the states before the first step run. An edit replaces one
-number by another:
-
-    {"layer": 0, "direction": "forward", "symbol": "c_prev", "t": 3, "index": [1], "value": 0.5}
-
-Its `symbol` is a parameter, with an index into its array and no `t`; or, at input time `t` from 1,
-`x` of layer 0, a state that the step reads (`h_prev`, `c_prev`), or a row of the cell's table. The
-meaning of edits, here and for any page that uses the same data:
+An edit replaces one number: of a parameter; or, at input time t from 1, of `x` of layer 0, of a
+state that the step reads (`h_prev`, `c_prev`), or of a row of the cell's table. The meaning of
+edits, here and on the page:
 
 1. The last edit of a place wins.
 2. Parameters and `x` are replaced before anything runs. Both directions of layer 0 read one `x`.
@@ -40,75 +26,9 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe, suggest
-from lstm_cli.cell.cells import Cell, parse_table
-from lstm_cli.cell.notation import is_parameter, write
+from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
 from lstm_cli.engine.run import STATES, LayerTrace, Trace, evaluate_rows, rounded, run
-
-
-@dataclass(frozen=True, eq=False)
-class RunDocument:
-    """Everything from which an unbatched run is computed.
-
-    Attributes:
-        x: the input, `(T, I)`.
-        h, c: the states before the first step taken, one for each layer and direction.
-    """
-
-    model: Model
-    x: Array
-    h: tuple[Array, ...]
-    c: tuple[Array, ...]
-    dtype: np.dtype[Any]
-
-    @classmethod
-    def of(cls, trace: Trace) -> RunDocument:
-        """Return the document of an unbatched run."""
-        h, c = (tuple(each.initial(state) for each in trace.layers) for state in STATES)
-        return cls(trace.model, trace.layers[0].values["x"], h, c, trace.dtype)
-
-    def run(self) -> Trace:
-        """Run the document; errors as `engine.run`."""
-        return run(self.model, self.x, self.h, self.c, dtype=self.dtype)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document in its JSON form."""
-        return {
-            "dtype": self.dtype.name,
-            "layers": [
-                {name: _weights_json(weights) for name, weights in layer.directions.items()}
-                for layer in self.model.layers
-            ],
-            "x": self.x.tolist(),
-            "h": [state.tolist() for state in self.h],
-            "c": [state.tolist() for state in self.c],
-        }
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> RunDocument:
-        """Return the document that `to_json` wrote; errors as those of cells and weights."""
-        layers = tuple(
-            Layer({name: _weights_of(each) for name, each in layer.items()})
-            for layer in document["layers"]
-        )
-        h, c = (tuple(map(np.array, document[state])) for state in STATES)
-        x = np.array(document["x"], dtype=np.float64)
-        return cls(Model(layers), x, h, c, np.dtype(document["dtype"]))
-
-
-def _weights_json(weights: LstmWeights) -> dict[str, Any]:
-    cell = weights.cell
-    rows = (f"{row.symbol} = {write(row.expression)}  # {row.label}" for row in cell.equations)
-    return {
-        "cell": {"name": cell.name, "title": cell.title, "table": "\n".join(rows)},
-        "weights": {name: array.tolist() for name, array in weights.arrays.items()},
-    }
-
-
-def _weights_of(record: Mapping[str, Any]) -> LstmWeights:
-    name, title, table = (record["cell"][key] for key in ("name", "title", "table"))
-    arrays = {key: np.array(array) for key, array in record["weights"].items()}
-    return LstmWeights(Cell(name, title, parse_table(table)), arrays)
 
 
 @dataclass(frozen=True)
@@ -173,36 +93,6 @@ def number_at(trace: Trace, place: EditablePlace) -> float:
         return float(trace.model.runs[place.run][2].arrays[place.name][place.index])
     t, unit = place.index
     return float(trace.layers[place.run].values[place.name][t - 1, unit])
-
-
-def edits_to_json(trace: Trace, edits: Iterable[NumberEdit]) -> list[dict[str, Any]]:
-    """Return edits of a run as JSON has them."""
-    records = []
-    for edit in edits:
-        each, index = trace.layers[edit.place.run], list(edit.place.index)
-        time = {} if is_parameter(edit.place.name) else {"t": index.pop(0)}
-        records.append({
-            "layer": each.layer, "direction": each.direction, "symbol": edit.place.name, **time,
-            "index": index, "value": edit.value,
-        })  # fmt: skip
-    return records
-
-
-def edits_from_json(trace: Trace, records: Iterable[Mapping[str, Any]]) -> tuple[NumberEdit, ...]:
-    """Return the edits that `edits_to_json` wrote; errors as `place_of`."""
-    runs = {(each.layer, each.direction): place for place, each in enumerate(trace.layers)}
-    edits = []
-    for record in records:
-        run = runs.get((record["layer"], record["direction"]))
-        if run is None:
-            raise InputError(
-                f"the run has no layer {record['layer']} {safe(record['direction'])}",
-                hint="one of: " + ", ".join(f"{layer} {name}" for layer, name in runs),
-            )
-        index = (*([record["t"]] if "t" in record else []), *record["index"])
-        place = place_of(trace, run, record["symbol"], index)
-        edits.append(NumberEdit(place, float(record["value"])))
-    return tuple(edits)
 
 
 # ---- an edited run, and undo and redo of edits

@@ -208,6 +208,12 @@ class Trace(_BySymbol):
         """T."""
         return self.layers[0].steps
 
+    @property
+    def inputs(self) -> tuple[Array, list[Array], list[Array]]:
+        """What `run` was given: x `(…, T, I)`, and h and c for each layer and direction."""
+        h, c = ([each.initial(state) for each in self.layers] for state in STATES)
+        return self.layers[0].values["x"], h, c
+
     @cached_property
     def output(self) -> Array:
         """The last layer's h over input time, `(…, T, D·P)`."""

@@ -61,15 +61,6 @@ def test_a_batch_is_the_sum_of_its_samples() -> None:
     assert np.allclose(whole.x, np.stack([one.x for one in alone]), rtol=1e-12, atol=1e-14)
 
 
-def test_what_each_step_adds_to_a_parameter() -> None:
-    """The gradients of the steps add up to the parameter's."""
-    model, x, h, c = deep((2,))
-    for each in grad(run(model, x, h, c)).layers:
-        for name, gradient in each.parameters.items():
-            added = sum(each.parameters_at(t)[name] for t in range(1, 6))
-            assert np.allclose(gradient, added, rtol=1e-12, atol=1e-14)
-
-
 def test_the_default_loss_is_the_sum_of_the_final_h() -> None:
     """Without weights the gradient is that of Σ h; with them, theirs alone."""
     model, x, h, c = deep()

@@ -14,7 +14,6 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.cells import Settings as CellSettings
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.edits import RunDocument
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.samples import Sample, read_sample
 from lstm_cli.samples.models import sample_trace
@@ -70,9 +69,9 @@ def rounded(trace: Trace, decimals: int) -> Trace:
     note = f"weights and vectors are rounded to {decimals} decimal{'s' * (decimals != 1)}"
     model = Model(layers, trace.model.source, trace.model.convention,
                   (*trace.model.assumptions, note))  # fmt: skip
-    document = RunDocument.of(trace)
-    h, c = ([np.round(state, decimals) for state in states] for states in (document.h, document.c))
-    return run(model, np.round(document.x, decimals), h, c)
+    x, *given = trace.inputs
+    h, c = ([np.round(state, decimals) for state in states] for states in given)
+    return run(model, np.round(x, decimals), h, c)
 
 
 def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dict[str, Any]:
@@ -87,9 +86,9 @@ def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dic
     Raises:
         UsageError: no such sample can give this run: several layers, or a file's own cell.
     """
-    given = RunDocument.of(trace)
-    document: dict[str, Any] = {"id": name, "x": given.x.tolist()}
-    document |= {"h": [each.tolist() for each in given.h], "c": [each.tolist() for each in given.c]}
+    x, h, c = trace.inputs
+    document: dict[str, Any] = {"id": name, "x": x.tolist()}
+    document |= {"h": [each.tolist() for each in h], "c": [each.tolist() for each in c]}
     if cell:
         document["cell"] = str(Path(cell).resolve()) if cell.lower().endswith(".toml") else cell
     document["convention"] = "joined"

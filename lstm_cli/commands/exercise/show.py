@@ -13,7 +13,6 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import fixed
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Notation, is_matrix
-from lstm_cli.engine.edits import RunDocument
 from lstm_cli.engine.run import LayerTrace, Trace
 from lstm_cli.show.rows import definitions, equation_text
 from lstm_cli.show.sheets import WRITERS, Writer
@@ -109,8 +108,7 @@ def _given(trace: Trace, task: Task, writer: Writer) -> Iterator[str]:
     if first.output_size != first.hidden_size:
         sizes += f", {_count(first.output_size, 'output')}"
     yield writer.paragraph(f"{sizes}." if len(trace.layers) == 1 else f"In layer 0: {sizes}.")
-    document = RunDocument.of(trace)
-    x, h, c = document.x, document.h, document.c
+    x, h, c = trace.inputs
     name = writer.style.name("x")
     several = len(x) > 1
     inputs = [(_at_time(name, t + 1) if several else name, row) for t, row in enumerate(x)]

@@ -9,7 +9,7 @@ from lstm_cli.base.errors import safe
 from lstm_cli.base.numbers import shortest
 from lstm_cli.base.paste import rows_text
 from lstm_cli.cell.notation import UNICODE, is_parameter
-from lstm_cli.engine.edits import EditedRun, RunDocument, first_step
+from lstm_cli.engine.edits import EditedRun, first_step
 from lstm_cli.files.output import plain_list
 
 # Nobody reads or pastes a longer command.
@@ -37,12 +37,8 @@ def repeated_vectors(session: EditedRun) -> dict[str, str] | None:
     None if options cannot express the edits: a weight, a state in the middle of the sequence,
     states of layers that differ in size, or vectors too long for a line.
     """
-    document, dtype = RunDocument.of(session.trace), session.trace.dtype
-    rows: dict[str, Sequence[Array]] = {
-        "x": list(document.x),
-        "h_prev": document.h,
-        "c_prev": document.c,
-    }
+    (x, h, c), dtype = session.trace.inputs, session.trace.dtype
+    rows: dict[str, Sequence[Array]] = {"x": list(x), "h_prev": h, "c_prev": c}
     vectors: dict[str, str] = {}
     for edit in session.edits:
         name, run = edit.place.name, edit.place.run

@@ -7,15 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError
-from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.cell.weights import Direction
 from lstm_cli.engine.grad.steps import Gradients
-from lstm_cli.engine.run import STATES, Trace, run
+from lstm_cli.engine.run import Trace, run
 
 # How far a number is moved, relative to its size if that is above 1.
 STEP = 1e-5
@@ -104,7 +104,10 @@ def check(trace: Trace, gradients: Gradients, *, most: int = 0) -> Margin:
     most = most or max(LEAST, min(MOST, MOST_STEPS // (2 * trace.steps * len(trace.layers))))
     chosen = _chosen([each.value.size for each in moved], most)
     worst = Margin(-1.0, "", 0, "forward", (), 0.0, 0.0, 0, 0)
-    for each, index in _places(moved, chosen):
+    places = ((each, np.unravel_index(place, each.value.shape))
+              for each, flat in zip(moved, chosen, strict=True) for place in flat)  # fmt: skip
+    for each, axes in places:
+        index = tuple(map(int, axes))
         largest, measured = _disagreement(gradients, each, index, floor)
         if largest <= worst.largest:
             continue
@@ -116,15 +119,6 @@ def check(trace: Trace, gradients: Gradients, *, most: int = 0) -> Margin:
         if np.isnan(largest):  # nothing is worse
             break
     return worst
-
-
-def _places(
-    moved: Sequence[_Moved], chosen: Sequence[Sequence[int]]
-) -> Iterator[tuple[_Moved, tuple[int, ...]]]:
-    """Yield the array and index of every number to check."""
-    for each, flat in zip(moved, chosen, strict=True):
-        for place in flat:
-            yield each, tuple(int(axis) for axis in np.unravel_index(place, each.value.shape))
 
 
 def _scale(gradients: Gradients, moved: Sequence[_Moved]) -> float:
@@ -139,16 +133,11 @@ def _arrays(gradients: Gradients) -> Iterator[_Moved]:
     for place, each in enumerate(gradients.layers):
         for name, gradient in each.parameters.items():
             yield _Moved(f"d_{name}", place, each.weights.arrays[name], gradient)
-    yield _Moved("d_x", 0, gradients.trace.layers[0].values["x"], gradients.x)
-    states = initial_states(gradients.trace)
-    for symbol, given in (("h", gradients.h), ("c", gradients.c)):
-        for place, gradient in enumerate(given):
-            yield _Moved(f"d_{symbol}0", place, states[symbol][place], gradient)
-
-
-def initial_states(trace: Trace) -> dict[str, list[Array]]:
-    """Return the initial "h" and "c" of each layer and direction."""
-    return {symbol: [each.initial(symbol) for each in trace.layers] for symbol in STATES}
+    x, h, c = gradients.trace.inputs
+    yield _Moved("d_x", 0, x, gradients.x)
+    for symbol, states, given in (("d_h0", h, gradients.h), ("d_c0", c, gradients.c)):
+        for place, (state, gradient) in enumerate(zip(states, given, strict=True)):
+            yield _Moved(symbol, place, state, gradient)
 
 
 def _chosen(sizes: list[int], most: int) -> list[list[int]]:
@@ -197,19 +186,19 @@ def _run_with(trace: Trace, moved: _Moved, index: tuple[int, ...], change: float
     """Run again with one number changed."""
     value = np.array(moved.value)
     value[index] += change
-    states = initial_states(trace)
-    model, x = trace.model, trace.layers[0].values["x"]
-    if moved.symbol == "d_x":
-        x = value
-    elif moved.symbol in ("d_h0", "d_c0"):
-        states[moved.symbol[2]][moved.run] = value
-    else:
-        model = _with_parameter(model, moved.run, moved.symbol.removeprefix("d_"), value)
-    return run(model, x, states["h"], states["c"])
-
-
-def _with_parameter(model: Model, place: int, name: str, value: Array) -> Model:
-    """Return the model with one parameter of one layer and direction replaced."""
-    weights = model.runs[place][2]
-    changed = LstmWeights(weights.cell, {**weights.arrays, name: value}, weights.source)
-    return model.with_weights(lambda run, own: changed if run == place else own)
+    model, (x, h, c) = trace.model, trace.inputs
+    match moved.symbol:
+        case "d_x":
+            x = value
+        case "d_h0":
+            h[moved.run] = value
+        case "d_c0":
+            c[moved.run] = value
+        case symbol:
+            new = {symbol.removeprefix("d_"): value}
+            model = model.with_weights(
+                lambda run, own: (
+                    replace(own, arrays={**own.arrays, **new}) if run == moved.run else own
+                )
+            )
+    return run(model, x, h, c)

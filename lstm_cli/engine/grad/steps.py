@@ -90,10 +90,6 @@ class LayerGradient:
         """Return the gradients `(…, n)` of every symbol at input time `t`, counted from 1."""
         return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
 
-    def parameters_at(self, t: int) -> dict[str, Array]:
-        """Contribution of the step at input time `t` to each parameter's gradient."""
-        return _parameter_gradients(self.trace, self.rows, self.at(t), slice(t - 1, t))
-
     @property
     def h0(self) -> Array:
         """Gradient with respect to h before the first step processed, `(…, P)`."""
@@ -226,7 +222,7 @@ def _through_layer(
                 like = each.values.get(_forward_name(symbol), value)
                 kept[symbol] = np.empty((*d_output.shape[:-1], like.shape[-1]), dtype=dtype)
             kept[symbol][..., t, :] = value
-    found = _parameter_gradients(each, rows, kept, slice(None))
+    found = _parameter_gradients(each, rows, kept)
     return LayerGradient(each, rows, MappingProxyType(kept), MappingProxyType(found))
 
 
@@ -276,16 +272,13 @@ def _double(array: Array) -> Array:
 
 
 def _parameter_gradients(
-    each: LayerTrace, rows: Sequence[Equation], d: Mapping[str, Array], times: slice
+    each: LayerTrace, rows: Sequence[Equation], d: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Compute the gradient of each parameter, summed over the chosen steps and all batch axes.
+    """Compute the gradient of each parameter, summed over time and all batch axes.
 
     The rows are evaluated over all steps at once, with time as another batch axis.
     """
-    at = (..., times, slice(None)) if times != slice(None) else (...,)
-    known = {symbol: _double(values[at]) for symbol, values in each.values.items()}
-    if times != slice(None):
-        d = {symbol: values[..., None, :] for symbol, values in d.items()}
+    known = {symbol: _double(values) for symbol, values in each.values.items()}
     dtype = next(iter(each.values.values())).dtype
     arrays = {name: rounded(array, dtype) for name, array in each.weights.arrays.items()}
     own = [row for row in rows if parameter_of(row.symbol)]
