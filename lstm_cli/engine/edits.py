@@ -16,7 +16,7 @@ edits, here and on the page:
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -27,8 +27,8 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.notation import is_parameter
-from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.run import STATES, LayerTrace, Trace, evaluate_rows, rounded, run
+from lstm_cli.cell.weights import LstmWeights
+from lstm_cli.engine.run import STATES, LayerTrace, Trace, evaluate_rows, rounded
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def differences(now: Array, was: Array) -> Array:
 
 
 def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
-    """Return the run that follows from edits of an unbatched one, in the order made."""
+    """Return the run, by the table, that follows from edits of an unbatched one, in their order."""
     model = given.model.with_weights(lambda run, weights: _edited_weights(weights, edits, run))
     x = np.array(given.layers[0].values["x"], dtype=np.float64)
     reached = np.full(len(x), False)  # the steps whose input has changed
@@ -202,7 +202,8 @@ def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
             old = given.layers[len(traces)]
             own = [edit for edit in edits if edit.place.run == len(traces)]
             steps = _steps_to_run(old, below, own)
-            traces.append(_computed_again(old, weights, x, own, steps, given) if steps else old)
+            again = _computed_again(old, weights, x, own, steps, given.dtype) if steps else old
+            traces.append(again)
             reached[[t - 1 for t in steps]] = True
         outputs = [each.values["h"] for each in traces[-len(layer.directions) :]]
         x = np.concatenate(outputs, axis=-1)
@@ -246,64 +247,44 @@ def _steps_to_run(each: LayerTrace, below: Array, edits: Iterable[NumberEdit]) -
 
 
 def _computed_again(
-    old: LayerTrace, weights: LstmWeights, x: Array, edits: Sequence[NumberEdit],
-    steps: Sequence[int], given: Trace,
-) -> LayerTrace:  # fmt: skip
-    """Return one layer and direction with its last steps, in running order, recomputed."""
-    alone = Model((Layer({old.direction: weights}),))
-    values = {symbol: np.array(array) for symbol, array in old.values.items()}
-    # The states that the first of these steps reads do not depend on any edit.
-    h, c = (values[f"{state}_prev"][steps[0] - 1] for state in STATES)
-    at: dict[int, list[NumberEdit]] = {}
-    for edit in filter(_is_over_time, edits):
-        at.setdefault(edit.place.index[0], []).append(edit)
-    for part in _parts(steps, at):
-        times = np.sort(part) - 1
-        if part[0] in at:
-            inputs = {"x": x[times[0]], "h_prev": h, "c_prev": c}
-            made: Mapping[str, Array] = _edited_step(weights, inputs, at[part[0]], given.dtype)
-        else:
-            again = run(alone, x[times], h, c, dtype=given.dtype, engine=given.engine)
-            made = again.layers[0].values
-        for symbol, array in made.items():
-            values[symbol][times] = array
-        h, c = (values[state][part[-1] - 1] for state in STATES)
-    return LayerTrace(old.layer, old.direction, weights, MappingProxyType(values))
-
-
-def _is_over_time(edit: NumberEdit) -> bool:
-    """Whether an edit applies to a value that a step computes or to a state that it reads."""
-    return not is_parameter(edit.place.name) and edit.place.name != "x"
-
-
-def _parts(steps: Sequence[int], edited: Container[int]) -> Iterator[Sequence[int]]:
-    """Split steps into runs: each edited step alone, and the stretches between them."""
-    start = 0
-    for place, t in enumerate(steps):
-        if place and (t in edited or steps[place - 1] in edited):
-            yield steps[start:place]
-            start = place
-    yield steps[start:]
-
-
-def _edited_step(
-    weights: LstmWeights, inputs: Mapping[str, Array], edits: Iterable[NumberEdit],
+    old: LayerTrace,
+    weights: LstmWeights,
+    x: Array,
+    edits: Iterable[NumberEdit],
+    steps: Sequence[int],
     dtype: np.dtype[Any],
-) -> dict[str, Array]:  # fmt: skip
-    """Evaluate the table at one step, setting edited numbers before the next row reads them."""
-
-    def edited(symbol: str, value: Array) -> Array:
-        replaced = np.array(value, dtype=np.float64)
-        for edit in edits:
-            if edit.place.name == symbol:
-                replaced[..., edit.place.index[1]] = edit.value
-        return rounded(replaced, dtype)
-
+) -> LayerTrace:
+    """Return one layer and direction with its last steps, in running order, recomputed."""
+    values = {symbol: np.array(array) for symbol, array in old.values.items()}
+    at: dict[int, list[NumberEdit]] = {}
+    for edit in edits:
+        if not is_parameter(edit.place.name) and edit.place.name != "x":
+            at.setdefault(edit.place.index[0], []).append(edit)
     parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
     # One more axis in float32, as in the table engine, so that results are bit-for-bit the same.
     lead = np.s_[:] if dtype == np.float64 else np.s_[None]
-    values = {name: edited(name, array[lead]) for name, array in inputs.items()}
-    for row in weights.cell.equations:
-        values = evaluate_rows((row,), parameters, values, dtype)
-        values[row.symbol] = edited(row.symbol, values[row.symbol])
-    return values
+    # The states that the first of these steps reads do not depend on any edit.
+    states = {f"{state}_prev": values[f"{state}_prev"][steps[0] - 1] for state in STATES}
+    for t in steps:
+        own, rows = at.get(t, ()), weights.cell.equations
+        inputs = {"x": x[t - 1], **states}
+        made = {name: _replaced(name, array[lead], own, dtype) for name, array in inputs.items()}
+        for part in [(row,) for row in rows] if own else [rows]:
+            made = evaluate_rows(part, parameters, made, dtype)
+            for row in part:
+                made[row.symbol] = _replaced(row.symbol, made[row.symbol], own, dtype)
+        for symbol, array in made.items():
+            values[symbol][t - 1] = array
+        states = {f"{state}_prev": values[state][t - 1] for state in STATES}
+    return LayerTrace(old.layer, old.direction, weights, MappingProxyType(values))
+
+
+def _replaced(
+    symbol: str, value: Array, edits: Iterable[NumberEdit], dtype: np.dtype[Any]
+) -> Array:
+    """Return a vector of one step with its edited numbers, rounded."""
+    replaced = np.array(value, dtype=np.float64)
+    for edit in edits:
+        if edit.place.name == symbol:
+            replaced[..., edit.place.index[1]] = edit.value
+    return rounded(replaced, dtype)

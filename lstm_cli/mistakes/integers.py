@@ -8,7 +8,8 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
-from lstm_cli.engine.fixed_point import FixedFormat, FixedSettings, beside, compare_symbols
+from lstm_cli.engine.fixed_point import beside, compare_symbols
+from lstm_cli.engine.fixed_settings import FixedFormat, FixedSettings
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.expected import Expected, place_of, read_expected
 

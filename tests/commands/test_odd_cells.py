@@ -18,8 +18,8 @@ from lstm_cli.commands.explore import drawing, equation, grid
 from lstm_cli.commands.explore.cursor import Cursor, symbols_of
 from lstm_cli.commands.explore.scene import Scene
 from lstm_cli.engine.edits import EditedRun
+from lstm_cli.engine.grad import check as check_gradients
 from lstm_cli.engine.grad import grad, through_time
-from lstm_cli.engine.grad.differences import check as check_gradients
 from lstm_cli.engine.run import run
 from lstm_cli.files.cell_files import read_cell
 from lstm_cli.show.arithmetic import known_at

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.cell.cells import LSTM, cell_named
+from lstm_cli.cell.equations import Equation
 from lstm_cli.cell.weights import Layer, Model
 from lstm_cli.engine.edits import (
     EditablePlace,
@@ -23,7 +26,7 @@ from lstm_cli.engine.edits import (
     number_at,
     place_of,
 )
-from lstm_cli.engine.run import Trace, run
+from lstm_cli.engine.run import Trace, evaluate_rows, run
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_inputs, random_weights
 from tests.witness import Witness
@@ -304,18 +307,19 @@ def test_only_what_follows_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An edit at a step runs that step and those after it; a layer that it does not reach, none."""
     counts: list[int] = []
 
-    def counted(model: Model, x: np.ndarray, *states: object, **how: object) -> Trace:
-        counts.append(len(x))
-        return run(model, x, *states, **how)  # type: ignore[arg-type] # as it was called
+    def counted(rows: Sequence[Equation], *how: Any) -> dict[str, Array]:
+        counts.append(len(rows))
+        return evaluate_rows(rows, *how)
 
-    monkeypatch.setattr("lstm_cli.engine.edits.run", counted)
     trace = stacked(steps=6)
+    monkeypatch.setattr("lstm_cli.engine.edits.evaluate_rows", counted)
     upper = EditedRun(trace).edited(EditablePlace(2, "c_prev", (5, 1)), 0.4).trace
-    assert counts == [1]  # step 6; step 5 is computed row by row
+    assert counts == [*[1] * 10, 10]  # step 5 row by row, and step 6
     assert all(upper.layers[k] is trace.layers[k] for k in (0, 1, 3))
     counts.clear()
     _ = EditedRun(trace).edited(EditablePlace(0, "x", (2, 1)), 0.4).trace
-    assert counts == [5, 2, 6, 6]  # forward 2 to 6, backward 2 to 1; above, all that they reach
+    # Forward 2 to 6, backward 2 to 1; above, all that they reach.
+    assert counts == [10] * (5 + 2 + 6 + 6)
 
 
 @pytest.mark.parametrize("name", SPECS)

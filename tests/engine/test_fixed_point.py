@@ -19,17 +19,8 @@ from lstm_cli.base.errors import InputError, ShapeError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table, with_activations, with_clip
 from lstm_cli.cell.equations import FUNCTIONS
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.fixed_point import (
-    KINDS,
-    FixedFormat,
-    FixedSettings,
-    FixedTrace,
-    compare_parameters,
-    compare_symbols,
-    kind_of,
-    run_fixed,
-)
-from lstm_cli.engine.fixed_point.formats import Rounding
+from lstm_cli.engine.fixed_point import FixedTrace, compare_parameters, compare_symbols, run_fixed
+from lstm_cli.engine.fixed_settings import KINDS, FixedFormat, FixedSettings, Rounding, kind_of
 from lstm_cli.engine.run import run
 from tests.cases import WITNESS_SPECS, spec_cell
 from tests.conftest import random_inputs, random_weights

@@ -111,7 +111,7 @@ def test_the_check_finds_a_wrong_gradient(wrong: float) -> None:
     (layer,) = found.layers
     arrays = dict(layer.parameters)
     arrays["p_o"] = arrays["p_o"] * np.array([1, wrong, 1])
-    off = LayerGradient(layer.trace, layer.rows, layer.values, arrays)
+    off = LayerGradient(layer.trace, layer.values, arrays)
     margin = check(trace, Gradients(trace, found.loss, (off,)), most=10_000)
     assert not margin.passed
     assert margin.place == "d_p_o[1] of layer 0 backward"

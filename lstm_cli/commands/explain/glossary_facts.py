@@ -11,12 +11,14 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import decimals, scientific
 from lstm_cli.cell.cells import LSTM, Cell, cell_named
 from lstm_cli.cell.equations import Apply, Name, evaluate
+from lstm_cli.cell.grad import grad_table
 from lstm_cli.cell.notation import Notation, Style, function_name, gradient_style
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.commands.explain.glossary import Word
 from lstm_cli.commands.explain.glossary.runs import trace_of
 from lstm_cli.commands.explain.glossary_text import equations
-from lstm_cli.engine.fixed_point import FixedSettings, beside
+from lstm_cli.engine.fixed_point import beside
+from lstm_cli.engine.fixed_settings import FixedSettings
 from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.run import run
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention
@@ -145,7 +147,7 @@ def _gradients(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     rows = [
         (writer.math(style.name(row.symbol)), row.label,
          decimals(values[row.symbol][0], 4))
-        for row in layer.rows
+        for row in grad_table(layer.trace.cell)
         if row.symbol in word.symbols
     ]  # fmt: skip
     yield writer.table(("", "", "gradient"), rows)

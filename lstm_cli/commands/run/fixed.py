@@ -14,16 +14,14 @@ from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
 from lstm_cli.engine.fixed_point import (
-    KINDS,
-    FixedFormat,
     FixedLayer,
     FixedTrace,
     Overflow,
     ValueReport,
     compare_parameters,
     compare_symbols,
-    kind_of,
 )
+from lstm_cli.engine.fixed_settings import KINDS, FixedFormat, kind_of
 from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.show.lines import DataLine, csv_head, csv_lines, shortest_texts
 from lstm_cli.show.rows import (

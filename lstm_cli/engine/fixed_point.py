@@ -1,9 +1,13 @@
-"""Evaluation of a cell's table over integers, step by step, alongside the float run.
+"""Fixed-point LSTM, as an integer port computes it: a table over integers, beside the float run.
 
-The rows are the cell's own. Each is computed exactly and rounded once, when it is stored in its
-format; an activation within a row, such as tanh(c) in h, is also stored, in the gates' format.
-Operations defined on integers (+ - * @ min max abs, and functions built from them: relu, clip,
-hard_sigmoid) are not rounded in between, and constants of the table are exact.
+    trace = run_fixed(model, x, None, None, FixedSettings.parse("Q3.12,weights=Q1.14"))
+    trace.layers[0].integers["f"], trace.layers[0].reals["f"]      # (T, n) each
+
+Every named value is an integer of `m + n + 1` bits that represents itself times `2**-n`. The rows
+are the cell's own. Each is computed exactly, as in an unlimited accumulator, and rounded once, when
+it is stored in its format; an activation within a row, such as tanh(c) in h, is also stored, in the
+gates' format. Operations defined on integers (+ - * @ min max abs, and functions built from them:
+relu, clip, hard_sigmoid) are not rounded in between, and constants of the table are exact.
 """
 
 from __future__ import annotations
@@ -20,22 +24,14 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
 from lstm_cli.cell.equations import (
-    FUNCTIONS,
-    Apply,
     Equation,
     Name,
     Node,
-    Number,
-    bind_arguments,
-    is_activation,
-    nodes_in,
 )
-from lstm_cli.cell.notation import write
+from lstm_cli.cell.notation import is_parameter, write
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
-from lstm_cli.engine.fixed_point.activations import HARD, LookupTable, transcendental
-from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant, rounded
-from lstm_cli.engine.fixed_point.formats import FixedFormat, Rounding
-from lstm_cli.engine.fixed_point.settings import FixedSettings
+from lstm_cli.engine.fixed_arithmetic import Exact, FixedEvaluator, rounded
+from lstm_cli.engine.fixed_settings import FixedFormat, FixedSettings, Rounding
 from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace, run
 
 Parameters = Mapping[str, Array]
@@ -286,78 +282,6 @@ class _Runner:
 
 
 # --------------------------------------------------------------------------------------------------
-# One row of a table over integers, exact except for values stored along the way.
-
-Known = Mapping[str, Exact]
-# Rounds the value of a subexpression to its format and returns the stored value.
-Keep = Callable[[Node, Exact], Exact]
-
-
-class FixedEvaluator:
-    """Evaluates expressions with the σ and tanh chosen in the settings."""
-
-    def __init__(self, settings: FixedSettings) -> None:
-        self.settings = settings
-        self.activation = settings.activation
-
-    def evaluate(self, expression: Node, known: Known, keep: Keep) -> Exact:
-        """Evaluate a row `(n,)` without the final rounding.
-
-        Args:
-            keep: stores an activation within the row (the tanh(c) of h).
-        """
-        match expression:
-            case Apply(name, arguments):
-                return self._apply(name, [self._value(each, known, keep) for each in arguments])
-        return self._value(expression, known, keep)
-
-    def _value(self, node: Node, known: Known, keep: Keep | None) -> Exact:
-        match node:
-            case Number(value):
-                return constant(value)
-            case Name(name):
-                return known[name]
-            case Apply(name, arguments):
-                number = self._apply(name, [self._value(each, known, keep) for each in arguments])
-                stored = is_activation(name) and not self._is_exact(name)
-                return keep(node, number) if keep is not None and stored else number
-
-    def _apply(self, name: str, given: list[Exact]) -> Exact:
-        if name in HARD and self.activation.mode == "hard":
-            return self._value(HARD[name], {"z": given[0]}, None)
-        if name in HARD and self.activation.mode == "table":
-            table = self._tables[name]
-            return table.between(given[0]) if self.activation.linear else table.nearest(given[0])
-        if name in OPERATIONS:
-            return OPERATIONS[name](*given)
-        body = FUNCTIONS[name].body
-        if body is None:
-            return transcendental(name, given[0])
-        # Nothing is stored within a body: only the function as a whole is rounded.
-        return self._value(body, bind_arguments(name, given, constant), None)
-
-    @cached_property
-    def _tables(self) -> dict[str, LookupTable]:
-        """Lookup tables of σ and tanh, in the gates' format."""
-        settings, entries = self.settings, self.activation.entries
-        gates = settings.formats["gates"]
-        return {
-            name: LookupTable(name, entries, gates, settings.rounding, settings.overflow)
-            for name in HARD
-        }
-
-    def _is_exact(self, name: str) -> bool:
-        """Whether a function is exact on integers, being built from + - * min max abs."""
-        if name in HARD and self.activation.mode == "hard":
-            return True
-        body = FUNCTIONS[name].body
-        if body is None:
-            return name in OPERATIONS and name != "/"
-        applied = (each.function for each in nodes_in(body) if isinstance(each, Apply))
-        return all(map(self._is_exact, applied))
-
-
-# --------------------------------------------------------------------------------------------------
 # Error of the integers against the float run, by symbol, and the range they would need.
 
 
@@ -417,35 +341,27 @@ Pair = tuple[FixedLayer, Array, Array]
 def compare_symbols(trace: FixedTrace) -> list[ValueReport]:
     """Report on each symbol: inputs, then rows; x is that of the first layer."""
     rows = [symbol for each in trace.layers for symbol in each.floats.cell.symbols]
-    return [
-        _report(trace, symbol, list(_pairs(trace, symbol)), over_time=True)
-        for symbol in dict.fromkeys((*INPUT_SYMBOLS, *rows))
-    ]
+    return [_report(trace, symbol) for symbol in dict.fromkeys((*INPUT_SYMBOLS, *rows))]
 
 
 def compare_parameters(trace: FixedTrace) -> list[ValueReport]:
     """Report on each weight, bias and peephole."""
     names = dict.fromkeys(name for each in trace.layers for name in each.parameters)
-    return [
-        _report(trace, name, list(_parameter_pairs(trace, name)), over_time=False) for name in names
-    ]
+    return [_report(trace, name) for name in names]
 
 
-def _pairs(trace: FixedTrace, symbol: str) -> Iterator[Pair]:
+def _pairs(trace: FixedTrace, name: str) -> Iterator[Pair]:
     for each in trace.layers:
-        if symbol in each.floats.values and not (symbol == "x" and each.floats.layer):
-            yield each, each.floats.values[symbol], each.reals.values[symbol]
-
-
-def _parameter_pairs(trace: FixedTrace, name: str) -> Iterator[Pair]:
-    for each in trace.layers:
+        run = each.floats
         if name in each.parameters:
-            real = each.formats[name].to_real(each.parameters[name])
-            yield each, each.floats.weights.arrays[name], real
+            yield each, run.weights.arrays[name], each.formats[name].to_real(each.parameters[name])
+        elif name in run.values and not (name == "x" and run.layer):
+            yield each, run.values[name], each.reals.values[name]
 
 
-def _report(trace: FixedTrace, name: str, pairs: list[Pair], *, over_time: bool) -> ValueReport:
-    worst = max((_worst(*pair, over_time) for pair in pairs), key=lambda each: each.error)
+def _report(trace: FixedTrace, name: str) -> ValueReport:
+    pairs = list(_pairs(trace, name))
+    worst = max((_worst(*pair, not is_parameter(name)) for pair in pairs), key=lambda w: w.error)
     low = min(float(np.min(floats)) for _, floats, _ in pairs)
     high = max(float(np.max(floats)) for _, floats, _ in pairs)
     format_ = pairs[0][0].formats[name]
