@@ -5,8 +5,9 @@ There are two forms for samples N, steps T and units n, with the same loops over
 - `units`: vectorized over units. The memory layout is `(T, N, n)`.
 - `samples`: vectorized over samples, for many samples and few units; the layout is `(T, n, N)`.
 
-In both, one function runs all steps of a block of samples, including the products (`products`),
-without calls in between, and everything a step needs stays in the cache. Functions are those of
+In both, one function, called once per thread, runs all steps of a range of samples, block by block,
+including the products (`products`), without calls in between, and everything a step needs stays in
+the cache. Functions are those of
 `fast_math`, within 4 ULP, in the requested type throughout. Values are computed where they are
 used and written once: a trace gets views of that memory. What depends on a cell's weights (packed
 matrices, constants) is prepared on their first run and kept with them.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -26,15 +28,20 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.cell.equations import function_named
 from lstm_cli.cell.weights import LstmWeights
+from lstm_cli.engine import memory
 from lstm_cli.engine import numba_cache as compiled_cache
-from lstm_cli.engine.numba_run import NumbaRunner, Samples, Units
-from lstm_cli.engine.numba_source import forms_of, source_of
+from lstm_cli.engine.numba_source import LANES, Form, Layout, forms_of, parameters_read, source_of
 from lstm_cli.engine.numpy_engine import constant_values
-from lstm_cli.engine.plan import Plan, plan_of
+from lstm_cli.engine.plan import Operation, Plan, plan_of, stacked_matrix
+from lstm_cli.engine.products import rounded_up
 from lstm_cli.engine.program import Program, program_of
 
-Form = Literal["units", "samples"]
+FormName = Literal["units", "samples"]
+
+# From this many steps × samples × units (some milliseconds), a second thread is worth starting.
+THREADED = 2**17
 
 # With fewer samples, or fewer numbers per row, vectorizing over samples does not pay.
 FEW_SAMPLES, FEW_NUMBERS = 8, 1024
@@ -63,7 +70,7 @@ def run_compiled(
     h: Array,
     c: Array,
     dtype: np.dtype[Any],
-    form: Form | None = None,
+    form: FormName | None = None,
 ) -> dict[str, Array]:
     """Run a cell forward over a sequence, in the form given or chosen by the sizes.
 
@@ -76,7 +83,7 @@ def run_compiled(
         return _trace(runner.program, runner.constants, x, row)
 
 
-def form_for(units: int, samples: int) -> Form:
+def form_for(units: int, samples: int) -> FormName:
     """Choose the form for a number of units and samples."""
     few = samples < FEW_SAMPLES or samples * units < FEW_NUMBERS
     return "units" if few or units >= MANY_UNITS else "samples"
@@ -85,11 +92,11 @@ def form_for(units: int, samples: int) -> Form:
 # What has been called, and hence compiled, in this process.
 _called: set[tuple[Plan, str]] = set()
 # Weights are immutable: what was prepared for them stays valid as long as they live.
-_ready: WeakKeyDictionary[LstmWeights, dict[tuple[str, Form], NumbaRunner]]
+_ready: WeakKeyDictionary[LstmWeights, dict[tuple[str, FormName], NumbaRunner]]
 _ready = WeakKeyDictionary()
 
 
-def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> NumbaRunner:
+def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: FormName) -> NumbaRunner:
     """Return the runner for a cell's weights in a form, created on the first call."""
     known = _ready.setdefault(weights, {})
     if (dtype.char, form) not in known:  # dtype.name would take microseconds
@@ -97,17 +104,15 @@ def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> NumbaRunn
     return known[dtype.char, form]
 
 
-def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: Form) -> NumbaRunner:
+def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: FormName) -> NumbaRunner:
     plan = plan_of(weights)
     program = program_of(plan)
     module: Any = _module(program, dtype.name)
     _called.add((plan, dtype.name))
     narrow = {name: array.astype(dtype) for name, array in weights.arrays.items()}
     constants = constant_values(plan, narrow, dtype)
-    units, samples = forms_of(program)
-    if form == "units":
-        return Units(units, narrow, constants, dtype, module.units)
-    return Samples(samples, narrow, constants, dtype, module.samples)
+    own = forms_of(program, dtype.name)[form]
+    return NumbaRunner(own, narrow, constants, getattr(module, form))
 
 
 @lru_cache(maxsize=32)
@@ -146,3 +151,104 @@ def _sources(program: Program) -> tuple[tuple[str, tuple[str, int]], ...]:
         known.setdefault(value, ("after" if slot < 2 else "before", slot))
     found = {symbol: known.get(value, ("constant", value)) for symbol, value in plan.rows.items()}
     return tuple((found | {"h": ("after", 0), "c": ("after", 1)}).items())
+
+
+class NumbaRunner:
+    """A cell with given weights, prepared for any number of runs.
+
+    Args:
+        arrays: mapping of parameter to array, in the type used to compute.
+        constants: values `(n,)` that depend only on parameters.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        arrays: Mapping[str, Array],
+        constants: Mapping[int, Array],
+        code: Callable[..., None],
+    ) -> None:
+        self.form, self.program, self.dtype, self.code = form, form.program, form.dtype, code
+        self.arrays, self.constants = arrays, constants
+        self.fixed = {}
+        for value in parameters_read(self.program):
+            width = form.width(value)
+            padded = self.fixed[f"p{value}"] = np.zeros(rounded_up(width, LANES), self.dtype)
+            padded[:width] = constants[value]
+        for k, product in enumerate(form.products):
+            self.fixed[f"matrix{k}"] = form.matrix(stacked_matrix(product, arrays))
+        self.layouts: dict[tuple[int, int], Layout] = {}
+
+    def run(self, x: Array, h: Array, c: Array) -> Callable[[int, bool], Array]:
+        """Run a cell forward on `x (N, T, I)`, `h (N, P)`, `c (N, H)` of the type used to compute.
+
+        Returns a function that returns a slot's `(N, T, n)` before or after each step.
+        """
+        samples, steps = x.shape[:2]
+        layout = self.layouts.get((samples, steps))
+        if layout is None:
+            layout = self.form.layout(samples, steps)
+            self.layouts = {(samples, steps): layout}  # the last one is likely to be used again
+        rows, dtype = memory.empty((layout.total,), self.dtype), self.dtype
+
+        def row(slot: int, after: bool) -> Array:
+            base, width, strides = layout.views[slot]
+            begin = base + strides[1] if after else base
+            return np.ndarray((samples, steps, width), dtype, rows, begin, strides)
+
+        for slot, given in enumerate((h, c)):
+            row(slot, False)[:, 0] = given
+        self._run(layout, {**self.fixed, **self.form.given(self._values(x)), "rows": rows})
+        return row
+
+    def _run(self, layout: Layout, arrays: Mapping[str, Array]) -> None:
+        last, steps, block = (layout.sizes[name] for name in ("last", "steps", "block"))
+        work = last * steps * self.form.width(self.program.slots[1])
+        count = min(-(-last // block), threads()) if work >= THREADED else 1
+        if count == 1:
+            self._run_samples(0, last, layout, arrays)
+            return
+        share = -(-last // (count * block)) * block
+        with ThreadPoolExecutor(count) as pool:
+            parts = [
+                pool.submit(self._run_samples, begin, min(begin + share, last), layout, arrays)
+                for begin in range(0, last, share)
+            ]
+        for part in parts:
+            part.result()
+
+    def _run_samples(
+        self, first: int, last: int, layout: Layout, arrays: Mapping[str, Array]
+    ) -> None:
+        """Run some samples, with separate memory for values that are not kept."""
+        own = {name: np.empty(count, self.dtype) for name, count in layout.buffers.items()}
+        sizes = layout.numbers.copy()
+        sizes[:2] = first, last
+        every = {**arrays, **own}
+        self.code(sizes, *[every[name] for name in self.form.arrays])
+
+    def _values(self, x: Array) -> dict[int, Array]:
+        """Return `(N, T, n)` of x and of values that depend only on it, before the first step."""
+        known = {self.program.plan.rows["x"]: x}
+        for entry in self.program.before:
+            if isinstance(entry, Operation):
+                parts = [known[v] if v in known else self.constants[v] for v in entry.arguments]
+                compute = function_named(entry.function).compute
+                assert compute is not None
+                known[entry.out] = np.asarray(compute(*parts))
+                continue
+            product, begin = known[entry.vector] @ stacked_matrix(entry, self.arrays).T, 0
+            for piece in entry.pieces:
+                end = begin + self.form.width(piece.out)
+                known[piece.out], begin = product[..., begin:end], end
+        return known
+
+
+def threads() -> int:
+    """Number of threads to use: `OMP_NUM_THREADS`, as for BLAS, or else all processors."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if asked.isascii() and asked.isdigit():
+        return max(1, int(asked))
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

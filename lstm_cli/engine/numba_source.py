@@ -1,9 +1,9 @@
-"""Source text of a program for numba to compile: `units` and `samples`, which run all its steps.
+"""Source text and memory layout of a program for numba: `units` and `samples` run all its steps.
 
 Only indices of the plan become identifiers (`v3`, `out1`), and only its numbers, written by
 `float.hex`, become literals: no text from a user's table reaches the source.
 
-Both functions take integers (`sizes`, in the order of `Form.sizes`) and arrays (in the order of
+Both functions take integers (`sizes`, in the order of `Layout.sizes`) and arrays (in the order of
 `Form.arrays`), and run samples `first` to `last` (exclusive), one block at a time, step by step.
 Names of arrays: `p` is a parameter, `x` a value given for all steps, `matrix` and `out` belong to a
 product, `w` is kept from one phase to another, `rows` is kept by the trace. `base_row` is the
@@ -13,12 +13,17 @@ offset of a slot's rows and `step_row` the stride between steps.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.engine import products
 from lstm_cli.engine.plan import Operation, Product, Stage
-from lstm_cli.engine.products import MULTIPLY
+from lstm_cli.engine.products import rounded_up
 from lstm_cli.engine.program import Phase, Program, UnitLoop, reads
 
 # An array and the offset of a value in it.
@@ -43,11 +48,34 @@ def parameters_read(program: Program) -> tuple[int, ...]:
     return tuple(sorted(known))
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Memory layout of a run of N samples and T steps.
+
+    Attributes:
+        sizes: the form's integer arguments by name, beginning with `first` and `last` (0 and N, in
+            whole lanes).
+        total: count of numbers in the rows of a trace.
+        views: for each slot its offset in bytes, its n, and the strides of `(N, T, n)`.
+        buffers: count of numbers in each `out` and `w`, by name.
+    """
+
+    sizes: Mapping[str, int]
+    total: int
+    views: Sequence[tuple[int, int, tuple[int, int, int]]]
+    buffers: Mapping[str, int]
+
+    @cached_property
+    def numbers(self) -> Array:
+        """The sizes as the compiled code takes them."""
+        return np.array(list(self.sizes.values()), np.uint64)
+
+
 class Form(ABC):
     """A way to run a program over samples and steps."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, dtype: str) -> None:
+        self.program, self.dtype = program, np.dtype(dtype)
         self.products = (*program.early, *program.products)
         pieces = {piece.out for product in self.products for piece in product.pieces}
         # Values kept from one phase to another that no product holds.
@@ -83,28 +111,44 @@ class Form(ABC):
             names += [f"matrix{k}", f"out{k}"]
         return [*names, *(f"w{value}" for value in self.kept), "rows"]
 
-    @cached_property
-    @abstractmethod
-    def sizes(self) -> list[str]:
-        """Names of the integer arguments, in order."""
+    def width(self, value: int) -> int:
+        """Number of units of a value."""
+        return self.program.plan.values[value].width
 
     @abstractmethod
     def text(self) -> Iterator[str]:
         """Yield the function's lines."""
 
-    def _common_sizes(self) -> list[str]:
-        """Return the names that both forms have."""
-        names = [f"n{k}" for k in range(len(self.program.groups))]
+    @abstractmethod
+    def layout(self, samples: int, steps: int) -> Layout:
+        """Lay out all arrays."""
+
+    @abstractmethod
+    def matrix(self, stacked: Array) -> Array:
+        """Return a product's matrix, flattened in the order in which it is read."""
+
+    @abstractmethod
+    def given(self, values: Mapping[int, Array]) -> dict[str, Array]:
+        """Return the `x` arrays, flattened, of values `(N, T, n)`."""
+
+    def _common_sizes(self) -> dict[str, int]:
+        """Return the integer arguments that both forms have."""
+        sizes = {f"n{k}": group.width for k, group in enumerate(self.program.groups)}
         for k, product in enumerate(self.products):
-            names += [f"inner{k}", *(f"begin{piece.out}" for piece in product.pieces)]
-        for slot in range(len(self.program.slots)):
-            names += [f"base_row{slot}", f"step_row{slot}"]
-        return [*names, *(f"wide{value}" for value in self.joined)]
+            begin, sizes[f"inner{k}"] = 0, self.width(product.vector)
+            for piece in product.pieces:
+                sizes[f"begin{piece.out}"] = begin
+                begin += self.width(piece.out)
+        return sizes | {f"wide{value}": self.width(value) for value in self.joined}
+
+    def _lines(self) -> list[int]:
+        """Return the number of rows of each product."""
+        return [sum(self.width(each.out) for each in product.pieces) for product in self.products]
 
     def _heading(self, name: str) -> Iterator[str]:
         yield "@outer"
         yield f"def {name}(sizes, {', '.join(self.arrays)}):"
-        for k, each in enumerate(self.sizes):
+        for k, each in enumerate(self.layout(1, 1).sizes):
             yield f"    {each} = sizes[{k}]"
         yield "    s0 = first"
         yield "    while s0 < last:"
@@ -155,15 +199,28 @@ class Form(ABC):
                 return self._row(slot, index, after=False)
             case "row", slot:
                 return self._row(slot, index, after=slot < 2)
+            case "given", _:
+                return f"x{value}", f"t * step{value} + {self._offset(f'sample{value}', index)}"
+            case "parameter", _:
+                return f"p{value}", self._unit(index)
         return self._place_beside(value, index)
+
+    def _row(self, slot: int, index: str, *, after: bool) -> Place:
+        """Address of a slot's row; new states are one step later, after the given ones."""
+        step = f"(t{' + U1' if after else ''}) * step_row{slot}"
+        return "rows", f"base_row{slot} + {step} + {self._offset(f'sample_row{slot}', index)}"
+
+    @abstractmethod
+    def _offset(self, stride: str, index: str) -> str:
+        """Return the offset, within a step, of sample or unit `index`."""
+
+    @abstractmethod
+    def _unit(self, index: str) -> str:
+        """Return the unit of a parameter that is read."""
 
     @abstractmethod
     def _place_beside(self, value: int, index: str) -> Place:
-        """Address of a value that is not in a row of the trace."""
-
-    @abstractmethod
-    def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        """Address of a slot's row; new states are one step later, after the given ones."""
+        """Address of a value in memory of the block."""
 
     def _group_places(self, group: UnitLoop, index: str) -> str:
         """Return the arrays and offsets that a group's function takes."""
@@ -174,28 +231,92 @@ class Form(ABC):
         return ", ".join(f"{array}, {place}" for array, place in places)
 
 
+# A loop runs over whole registers and may access this many numbers past the end of a row.
+LANES = 8
+# Size limits of the early products for the steps of one sample, and of all products for a block of
+# samples, so that they stay in the cache.
+CHUNK_BYTES, UNITS_BLOCK_BYTES = 2**17, 2**18
+# Smaller blocks of samples do not fill the tiles of a product.
+LEAST_BLOCK = 6
+
+
 class UnitsForm(Form):
     """Vectorized over units, one sample after another.
 
     Either a block is one sample and early products are computed for a chunk of steps, or a chunk
-    is one step and they are computed for all samples of a block: `t - t0` or the sample is 0.
+    is one step and they are computed for all samples of a block: `t - t0` or the sample is 0. The
+    rows of a trace are `(T, N, n)`, with n rounded up to whole registers; with one sample they are
+    `(T, n)` with padding at the end, as what a loop writes past a row is overwritten by the next.
     """
 
-    @cached_property
-    def sizes(self) -> list[str]:
-        """Names of the integer arguments, in order.
+    def layout(self, samples: int, steps: int) -> Layout:
+        """Lay out all arrays.
 
-        `n` is a group's width; `inner`, `panels` and `line` are a product's columns, panels, and
-        the row length of its result; `apart` is the stride between the vectors of an early product;
-        `begin` is the offset of a piece in the result of its product; `step` and `sample` are
-        strides; `wide` is an exact and `length` a rounded width.
+        Of the sizes, `n` is a group's width; `inner`, `panels` and `line` are a product's columns,
+        panels, and the row length of its result; `apart` is the stride between the vectors of an
+        early product; `begin` is the offset of a piece in the result of its product; `step` and
+        `sample` are strides; `wide` is an exact and `length` a rounded width.
         """
-        names = ["first", "last", "steps", "block", "chunk", *self._common_sizes()]
-        names += [f"{name}{k}" for k in range(len(self.products)) for name in ("panels", "line")]
-        names += [f"apart{k}" for k in range(len(self.program.early))]
-        names += [f"{name}{v}" for v in self.program.given for name in ("step", "sample")]
-        names += [f"sample_row{slot}" for slot in range(len(self.program.slots))]
-        return [*names, *(f"length{value}" for value in self.kept)]
+        wide, size = products.width(self.dtype.name), self.dtype.itemsize
+        lines = [rounded_up(line, wide) for line in self._lines()]
+        block, chunk = self._cut(samples, steps, lines)
+        sizes = {"first": 0, "last": samples, "steps": steps, "block": block, "chunk": chunk}
+        sizes |= self._common_sizes()
+        sizes |= {f"n{k}": rounded_up(g.width, LANES) for k, g in enumerate(self.program.groups)}
+        for k, line in enumerate(lines):
+            sizes |= {f"panels{k}": line // wide, f"line{k}": line}
+        for value in self.program.given:
+            width = self.width(value)
+            sizes |= {f"step{value}": width, f"sample{value}": steps * width}
+        apart = "step" if block == 1 else "sample"
+        for k, product in enumerate(self.program.early):
+            sizes[f"apart{k}"] = sizes[f"{apart}{product.vector}"]
+        sizes |= {f"length{value}": rounded_up(self.width(value), LANES) for value in self.kept}
+        views, total = [], 0
+        for slot, value in enumerate(self.program.slots):
+            width = self.width(value)
+            sample = width if samples == 1 else rounded_up(width, LANES)
+            step = samples * sample
+            sizes |= {
+                f"base_row{slot}": total,
+                f"step_row{slot}": step,
+                f"sample_row{slot}": sample,
+            }
+            views.append((total * size, width, (sample * size, step * size, size)))
+            total += rounded_up((steps + (slot < 2)) * step + LANES, LANES)
+        return Layout(sizes, total, views, self._buffers(sizes, lines))
+
+    def _buffers(self, sizes: Mapping[str, int], lines: Sequence[int]) -> dict[str, int]:
+        block, early = sizes["block"], len(self.program.early)
+        found = {
+            f"out{k}": line * (block * sizes["chunk"] if k < early else block) + LANES
+            for k, line in enumerate(lines)
+        }
+        return found | {f"w{v}": sizes[f"length{v}"] * block + LANES for v in self.kept}
+
+    def _cut(self, samples: int, steps: int, lines: Sequence[int]) -> tuple[int, int]:
+        """Number of samples in a block, and of steps per chunk of early products."""
+        if samples == 1:
+            early = sum(lines[: len(self.program.early)]) * self.dtype.itemsize
+            return 1, max(1, min(steps, CHUNK_BYTES // max(1, early)))
+        fitting = UNITS_BLOCK_BYTES // max(1, sum(lines) * self.dtype.itemsize)
+        count = -(-samples // max(LEAST_BLOCK, fitting))
+        return -(-samples // count), 1
+
+    def matrix(self, stacked: Array) -> Array:
+        """Return a product's matrix, flattened in the order in which it is read."""
+        return products.packed(stacked, self.dtype.name)
+
+    def given(self, values: Mapping[int, Array]) -> dict[str, Array]:
+        """Return the `x` arrays, flattened, of values `(N, T, n)`."""
+        found = {}
+        loaded = {value for group in self.program.groups for value in group.loads}
+        for value in self.program.given:
+            flat = np.ascontiguousarray(values[value], self.dtype).reshape(-1)
+            if value in loaded:
+                flat = np.concatenate([flat, np.zeros(LANES, self.dtype)])
+            found[f"x{value}"] = flat
+        return found
 
     def text(self) -> Iterator[str]:
         """Yield the function's lines."""
@@ -237,15 +358,11 @@ class UnitsForm(Form):
 
     def _place_beside(self, value: int, index: str) -> Place:
         match self.sources[value]:
-            case "given", _:
-                return f"x{value}", f"t * step{value} + (s0 + {index}) * sample{value}"
-            case "kept", _:
-                return f"w{value}", f"{index} * length{value}"
             case "early", k:
                 return f"out{k}", f"begin{value} + (t - t0 + {index}) * line{k}"
             case "product", k:
                 return f"out{k}", f"begin{value} + {index} * line{k}"
-        return f"p{value}", "U0"
+        return f"w{value}", f"{index} * length{value}"
 
     def _apart(self, value: int) -> str:
         """Stride between the samples of a product's vector."""
@@ -255,25 +372,63 @@ class UnitsForm(Form):
         }  # fmt: skip
         return f"{names.get(kind, 'line')}{number}"
 
-    def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        step = f"(t{' + U1' if after else ''}) * step_row{slot}"
-        return "rows", f"base_row{slot} + {step} + (s0 + {index}) * sample_row{slot}"
+    def _offset(self, stride: str, index: str) -> str:
+        return f"(s0 + {index}) * {stride}"
+
+    def _unit(self, index: str) -> str:
+        return "U0"
+
+
+# Size limit of the products of a block of samples, so that they stay in the cache.
+SAMPLES_BLOCK_BYTES = 2**16
 
 
 class SamplesForm(Form):
-    """Vectorized over samples, one unit after another; arrays over samples have rows of `lane`."""
+    """Vectorized over samples, one unit after another: for many samples and few units.
 
-    @cached_property
-    def sizes(self) -> list[str]:
-        """Names of the integer arguments, in order.
+    Arrays over samples have rows of `lane`, which is N rounded up to whole panels of a product;
+    the rows of a trace are `(T, n, N)`.
+    """
 
-        `lane` is N rounded up to whole panels; `n` is a group's units; `units` and `inner` are a
-        product's rows and columns; `begin` is a piece's first row in the result of its product;
-        `step` is the stride between steps; `wide` is a width.
+    def layout(self, samples: int, steps: int) -> Layout:
+        """Lay out all arrays.
+
+        Of the sizes, `lane` is N rounded up to whole panels; `n` is a group's units; `units` and
+        `inner` are a product's rows and columns; `begin` is a piece's first row in the result of
+        its product; `step` is the stride between steps; `wide` is a width.
         """
-        names = ["first", "last", "steps", "block", "lane", *self._common_sizes()]
-        names += [f"units{k}" for k in range(len(self.products))]
-        return [*names, *(f"step{value}" for value in self.program.given)]
+        wide, size = products.width(self.dtype.name), self.dtype.itemsize
+        lane, lines = rounded_up(samples, wide), self._lines()
+        fitting = SAMPLES_BLOCK_BYTES // max(1, sum(lines) * size)
+        block = min(lane, max(wide, fitting // wide * wide))
+        sizes = {"first": 0, "last": lane, "steps": steps, "block": block, "lane": lane}
+        sizes |= self._common_sizes() | {f"units{k}": line for k, line in enumerate(lines)}
+        sizes |= {f"step{value}": self.width(value) * lane for value in self.program.given}
+        views, total = [], 0
+        for slot, value in enumerate(self.program.slots):
+            step = self.width(value) * lane
+            sizes |= {f"base_row{slot}": total, f"step_row{slot}": step}
+            views.append((total * size, self.width(value), (size, step * size, lane * size)))
+            total += (steps + (slot < 2)) * step
+        buffers = {f"out{k}": line * block for k, line in enumerate(lines)}
+        buffers |= {f"w{value}": self.width(value) * block for value in self.kept}
+        return Layout(sizes, total, views, buffers)
+
+    def matrix(self, stacked: Array) -> Array:
+        """Return a product's matrix, flattened in the order in which it is read."""
+        return stacked.reshape(-1)
+
+    def given(self, values: Mapping[int, Array]) -> dict[str, Array]:
+        """Return the `x` arrays, flattened, of values `(N, T, n)`."""
+        found = {}
+        for value in self.program.given:
+            over_samples = values[value].transpose(1, 2, 0)
+            *rows, samples = over_samples.shape
+            lane = rounded_up(samples, products.width(self.dtype.name))
+            wide = np.zeros((*rows, lane), self.dtype)
+            wide[..., :samples] = over_samples
+            found[f"x{value}"] = wide.reshape(-1)
+        return found
 
     def text(self) -> Iterator[str]:
         """Yield the function's lines."""
@@ -309,23 +464,21 @@ class SamplesForm(Form):
 
     def _place_beside(self, value: int, index: str) -> Place:
         match self.sources[value]:
-            case "given", _:
-                return f"x{value}", f"t * step{value} + {index} * lane + s0"
-            case "kept", _:
-                return f"w{value}", f"{index} * block"
             case (("early" | "product"), k):
                 return f"out{k}", f"(begin{value} + {index}) * block"
-        return f"p{value}", index
+        return f"w{value}", f"{index} * block"
 
-    def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        step = f"(t{' + U1' if after else ''}) * step_row{slot}"
-        return "rows", f"base_row{slot} + {step} + {index} * lane + s0"
+    def _offset(self, stride: str, index: str) -> str:
+        return f"{index} * lane + s0"
+
+    def _unit(self, index: str) -> str:
+        return index
 
 
 @lru_cache(maxsize=64)
-def forms_of(program: Program) -> tuple[UnitsForm, SamplesForm]:
-    """Return the forms that are vectorized over units and over samples."""
-    return UnitsForm(program), SamplesForm(program)
+def forms_of(program: Program, dtype: str) -> Mapping[str, Form]:
+    """Return the forms that are vectorized over units and over samples, by their names."""
+    return {"units": UnitsForm(program, dtype), "samples": SamplesForm(program, dtype)}
 
 
 # --------------------------------------------------------------------------------------------------
@@ -347,7 +500,7 @@ def source_of(program: Program, dtype: str) -> str:
     for place, group in enumerate(program.groups):
         lines += ["", *_group(f"along_{place}", group, program, across=False)]
         lines += ["", *_group(f"across_{place}", group, program, across=True)]
-    for form in forms_of(program):
+    for form in forms_of(program, dtype).values():
         lines += ["", *form.text()]
     return "\n".join(lines) + "\n"
 
@@ -372,7 +525,7 @@ def spread(n, source, begin, out, start):
     for j in range(n):
         out[start + j] = source[begin]
 
-{MULTIPLY}
+{products.MULTIPLY}
 """
 
 
