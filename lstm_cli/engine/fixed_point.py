@@ -1,6 +1,6 @@
 """Fixed-point LSTM, as an integer port computes it: a table over integers, beside the float run.
 
-    trace = run_fixed(model, x, None, None, FixedSettings.parse("Q3.12,weights=Q1.14"))
+    trace = beside(run(model, x), FixedSettings.parse("Q3.12,weights=Q1.14"))
     trace.layers[0].integers["f"], trace.layers[0].reals["f"]      # (T, n) each
 
 Every named value is an integer of `m + n + 1` bits that represents itself times `2**-n`. The rows
@@ -13,7 +13,7 @@ relu, clip, hard_sigmoid) are not rounded in between, and constants of the table
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -32,7 +32,7 @@ from lstm_cli.cell.notation import is_parameter, write
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
 from lstm_cli.engine.fixed_arithmetic import Exact, FixedEvaluator, rounded
 from lstm_cli.engine.fixed_settings import FixedFormat, FixedSettings, Rounding
-from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace, run
+from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace
 
 Parameters = Mapping[str, Array]
 
@@ -123,31 +123,13 @@ class FixedTrace:
         )
 
 
-def run_fixed(
-    model: Model,
-    x: Array | Sequence[Any],
-    h: Array | Sequence[Any] | None,
-    c: Array | Sequence[Any] | None,
-    settings: FixedSettings,
-    *,
-    dtype: Any = np.float64,
-) -> FixedTrace:
-    """Run a model over a sequence in integers, alongside the float run.
-
-    Args:
-        x: the input, `(T, I)`.
-        h, c: the states before the first step, as for `engine.run`.
-        dtype: the type of the float run and of the inputs to both.
+def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
+    """Repeat a float run in integers.
 
     Raises:
-        ShapeError: x, h or c do not fit the model, or x has batch axes.
+        ShapeError: the run has batch axes.
         InputError: nan or inf, or a division by zero in integers.
     """
-    return beside(run(model, x, h, c, dtype=dtype), settings)
-
-
-def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
-    """Repeat a float run in integers; raises the same errors as `run_fixed`."""
     shape = trace.layers[0].values["x"].shape
     if len(shape) != 2:
         raise ShapeError(

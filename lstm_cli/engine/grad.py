@@ -20,10 +20,11 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError
+from lstm_cli.base.records import record
 from lstm_cli.cell.equations import Node, evaluate, names_in
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
 from lstm_cli.cell.roles import kept_factor
-from lstm_cli.cell.weights import Direction, LstmWeights
+from lstm_cli.cell.weights import Direction
 from lstm_cli.engine.run import (
     LayerTrace,
     Trace,
@@ -58,51 +59,29 @@ class Loss:
         return "the loss is weighted by " + ", ".join(self.given)
 
 
-@dataclass(frozen=True, eq=False)
-class LayerGradient:
+@record
+class LayerGradient(LayerTrace):
     """Every gradient of one layer in one direction.
 
     Attributes:
         values: mapping of `d_symbol` to `(…, T, n)` in input time, for every row and input and for
             the incoming gradients (`d_output`, `d_h_next`, `d_c_next`).
+        trace: the layer's run.
         parameters: the gradient of each parameter in its shape, summed over time and batch axes.
     """
 
     trace: LayerTrace
-    values: Mapping[str, Array]
     parameters: Mapping[str, Array]
-
-    @property
-    def layer(self) -> int:
-        """The layer's index, from 0."""
-        return self.trace.layer
-
-    @property
-    def direction(self) -> Direction:
-        """Direction in time of the forward run."""
-        return self.trace.direction
-
-    @property
-    def weights(self) -> LstmWeights:
-        """Weights that the layer was run with."""
-        return self.trace.weights
-
-    def at(self, t: int) -> dict[str, Array]:
-        """Return the gradients `(…, n)` of every symbol at input time `t`, counted from 1."""
-        return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
 
     @property
     def h0(self) -> Array:
         """Gradient with respect to h before the first step processed, `(…, P)`."""
-        return self._first("d_h_prev")
+        return self.initial("d_h")
 
     @property
     def c0(self) -> Array:
         """Gradient with respect to c before the first step processed, `(…, H)`."""
-        return self._first("d_c_prev")
-
-    def _first(self, symbol: str) -> Array:
-        return self.values[symbol][..., 0 if self.direction == "forward" else -1, :]
+        return self.initial("d_c")
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +202,14 @@ def _through_layer(
                 kept[symbol] = np.empty((*d_output.shape[:-1], like.shape[-1]), dtype=dtype)
             kept[symbol][..., t, :] = value
     found = _parameter_gradients(each, kept)
-    return LayerGradient(each, MappingProxyType(kept), MappingProxyType(found))
+    return LayerGradient(
+        each.layer,
+        each.direction,
+        each.weights,
+        MappingProxyType(kept),
+        trace=each,
+        parameters=MappingProxyType(found),
+    )
 
 
 def _forward_name(symbol: str) -> str:

@@ -109,7 +109,7 @@ class LayerTrace(_BySymbol):
     @property
     def steps(self) -> int:
         """T."""
-        return int(self.values["h"].shape[-2])
+        return int(next(iter(self.values.values())).shape[-2])
 
     def at(self, t: int) -> dict[str, Array]:
         """Return the values `(…, n)` of every symbol at input time `t`, counted from 1."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import mpmath  # type: ignore[import-untyped] # it ships no types
 import numpy as np
@@ -19,12 +20,20 @@ from lstm_cli.base.errors import InputError, ShapeError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table, with_activations, with_clip
 from lstm_cli.cell.equations import FUNCTIONS
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.fixed_point import FixedTrace, compare_parameters, compare_symbols, run_fixed
+from lstm_cli.engine.fixed_point import FixedTrace, beside, compare_parameters, compare_symbols
 from lstm_cli.engine.fixed_settings import KINDS, FixedFormat, FixedSettings, Rounding, kind_of
 from lstm_cli.engine.run import run
 from tests.cases import WITNESS_SPECS, spec_cell
 from tests.conftest import random_inputs, random_weights
 from tests.engine.test_fixed_formats import MATHEMATICS, formats, roundings
+
+
+def run_fixed(
+    model: Model, x: Any, h: Any, c: Any, settings: FixedSettings, dtype: Any = np.float64
+) -> FixedTrace:
+    """Run a model in floats and in integers."""
+    return beside(run(model, x, h, c, dtype=dtype), settings)
+
 
 seeds = st.integers(0, 10_000)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.grad import Gradients, LayerGradient, check, grad, through_time
+from lstm_cli.engine.grad import Gradients, check, grad, through_time
 from lstm_cli.engine.run import run
 from tests.cases import OWN_TABLE
 from tests.conftest import random_arrays, random_inputs, random_weights
@@ -111,7 +112,7 @@ def test_the_check_finds_a_wrong_gradient(wrong: float) -> None:
     (layer,) = found.layers
     arrays = dict(layer.parameters)
     arrays["p_o"] = arrays["p_o"] * np.array([1, wrong, 1])
-    off = LayerGradient(layer.trace, layer.values, arrays)
+    off = replace(layer, parameters=arrays)
     margin = check(trace, Gradients(trace, found.loss, (off,)), most=10_000)
     assert not margin.passed
     assert margin.place == "d_p_o[1] of layer 0 backward"
