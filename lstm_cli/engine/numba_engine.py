@@ -20,7 +20,6 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -28,15 +27,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.cell.equations import function_named
 from lstm_cli.cell.weights import LstmWeights
-from lstm_cli.engine import memory
 from lstm_cli.engine import numba_cache as compiled_cache
+from lstm_cli.engine.choice import numba_available
 from lstm_cli.engine.numba_source import LANES, Form, Layout, forms_of, parameters_read, source_of
-from lstm_cli.engine.numpy_engine import constant_values
-from lstm_cli.engine.plan import Operation, Plan, plan_of, stacked_matrix
+from lstm_cli.engine.numpy_engine import computed, constant_values, empty
+from lstm_cli.engine.plan import Plan, Program, plan_of, program_of, stacked_matrix
 from lstm_cli.engine.products import rounded_up
-from lstm_cli.engine.program import Program, program_of
 
 FormName = Literal["units", "samples"]
 
@@ -49,16 +46,9 @@ FEW_SAMPLES, FEW_NUMBERS = 8, 1024
 MANY_UNITS = 24
 
 
-@lru_cache(maxsize=1)
-def available() -> bool:
-    """Whether numba is installed and its compiler is not disabled."""
-    disabled = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
-    return find_spec("numba") is not None and not disabled
-
-
 def is_ready(plan: Plan, dtype: np.dtype[Any]) -> bool:
     """Whether a plan's code is compiled, in memory or on disk, so that it starts quickly."""
-    if not available():
+    if not numba_available():
         return False
     program = program_of(plan)
     return (plan, dtype.name) in _called or compiled_cache.is_cached(source_of(program, dtype.name))
@@ -189,7 +179,7 @@ class NumbaRunner:
         if layout is None:
             layout = self.form.layout(samples, steps)
             self.layouts = {(samples, steps): layout}  # the last one is likely to be used again
-        rows, dtype = memory.empty((layout.total,), self.dtype), self.dtype
+        rows, dtype = empty((layout.total,), self.dtype), self.dtype
 
         def row(slot: int, after: bool) -> Array:
             base, width, strides = layout.views[slot]
@@ -229,18 +219,9 @@ class NumbaRunner:
 
     def _values(self, x: Array) -> dict[int, Array]:
         """Return `(N, T, n)` of x and of values that depend only on it, before the first step."""
-        known = {self.program.plan.rows["x"]: x}
+        known = {**self.constants, self.program.plan.rows["x"]: x}
         for entry in self.program.before:
-            if isinstance(entry, Operation):
-                parts = [known[v] if v in known else self.constants[v] for v in entry.arguments]
-                compute = function_named(entry.function).compute
-                assert compute is not None
-                known[entry.out] = np.asarray(compute(*parts))
-                continue
-            product, begin = known[entry.vector] @ stacked_matrix(entry, self.arrays).T, 0
-            for piece in entry.pieces:
-                end = begin + self.form.width(piece.out)
-                known[piece.out], begin = product[..., begin:end], end
+            known |= computed(entry, known, self.arrays)
         return known
 
 

@@ -22,9 +22,8 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine import products
-from lstm_cli.engine.plan import Operation, Product, Stage
+from lstm_cli.engine.plan import Operation, Phase, Product, Program, Stage, UnitLoop, reads
 from lstm_cli.engine.products import rounded_up
-from lstm_cli.engine.program import Phase, Program, UnitLoop, reads
 
 # An array and the offset of a value in it.
 Place = tuple[str, str]

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage
+from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage, outs
 
 # Slabs in every schedule: h and c, before the first step and after each one, and x.
 H_SLAB, C_SLAB, X_SLAB = 0, 1, 2
@@ -406,8 +406,7 @@ class _SumSearch:
 
     def _maker(self, value: int) -> Entry | None:
         for each in self.entries:
-            made = (each.out,) if isinstance(each, Operation) else [p.out for p in each.pieces]
-            if value in made:
+            if value in outs(each):
                 return each
         return None
 

@@ -24,8 +24,7 @@ from lstm_cli.engine import products
 from lstm_cli.engine.choice import choose_engine
 from lstm_cli.engine.numba_engine import FormName, form_for, run_compiled
 from lstm_cli.engine.numba_source import source_of
-from lstm_cli.engine.plan import plan_of
-from lstm_cli.engine.program import program_of
+from lstm_cli.engine.plan import plan_of, program_of
 from lstm_cli.engine.run import run
 from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell, witness_case
 from tests.conftest import random_arrays, random_inputs, random_weights
@@ -216,7 +215,7 @@ def test_no_text_of_a_table_reaches_the_source() -> None:
 
 def test_without_numba_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing extra is named by the line that installs it."""
-    monkeypatch.setattr(compiled, "available", lambda: False)
+    monkeypatch.setattr("lstm_cli.engine.choice.numba_available", lambda: False)
     with pytest.raises(InputError) as error:
         choose_engine("numba", 1, np.float64)
     assert error.value.hint == "pip install 'lstm-cli[fast]', or engine='numpy'"
