@@ -25,8 +25,8 @@ from lstm_cli.engine import products
 from lstm_cli.engine.plan import Operation, Phase, Product, Program, Stage, UnitLoop, reads
 from lstm_cli.engine.products import rounded_up
 
-# An array and the offset of a value in it.
-Place = tuple[str, str]
+# An array, the offset of a value in it, and the stride between the samples of a product's vector.
+Place = tuple[str, str, str]
 # What provides a value, and its index there (slot or product), or the value itself.
 Source = tuple[Literal["state", "given", "kept", "row", "early", "product", "parameter"], int]
 
@@ -71,7 +71,19 @@ class Layout:
 
 
 class Form(ABC):
-    """A way to run a program over samples and steps."""
+    """A way to run a program over samples and steps.
+
+    Attributes:
+        places: by what provides a value, its place at step `t`, for sample or unit `each`; `k` is
+            its index there.
+        each: the variable of the loop that contains groups.
+        loop, call: the header of that loop, and the call of group `k`.
+    """
+
+    places: Mapping[str, Place]
+    each: str
+    loop: str
+    call: str
 
     def __init__(self, program: Program, dtype: str) -> None:
         self.program, self.dtype = program, np.dtype(dtype)
@@ -165,8 +177,8 @@ class Form(ABC):
             match phase:
                 case UnitLoop(width):
                     if not isinstance(before, UnitLoop) or before.width != width:
-                        yield self._loop(groups)
-                    yield f"    {self._group(phase, groups)}"
+                        yield self.loop.format(k=groups)
+                    yield f"    {self.call.format(k=groups, places=self._group_places(phase))}"
                     groups += 1
                 case Product(vector):
                     yield self._step_product(products, vector)
@@ -176,14 +188,6 @@ class Form(ABC):
             before = phase
 
     @abstractmethod
-    def _loop(self, number: int) -> str:
-        """Return the header of the loop that contains group `number` and possibly others."""
-
-    @abstractmethod
-    def _group(self, group: UnitLoop, number: int) -> str:
-        """Return the call of group `number`."""
-
-    @abstractmethod
     def _step_product(self, k: int, vector: int) -> str:
         """Return the call of a product that is computed at each step."""
 
@@ -191,43 +195,28 @@ class Form(ABC):
     def _concatenation(self, operation: Operation) -> Iterator[str]:
         """Yield the lines of a concatenation."""
 
-    def _place(self, value: int, index: str) -> Place:
-        """Address of a value at step t, for sample or unit `index`."""
-        match self.sources[value]:
-            case "state", slot:
-                return self._row(slot, index, after=False)
-            case "row", slot:
-                return self._row(slot, index, after=slot < 2)
-            case "given", _:
-                return f"x{value}", f"t * step{value} + {self._offset(f'sample{value}', index)}"
-            case "parameter", _:
-                return f"p{value}", self._unit(index)
-        return self._place_beside(value, index)
+    def _place(self, value: int, each: str) -> Place:
+        """Place of a value at step t, for sample or unit `each`."""
+        kind, k = self.sources[value]
+        if kind in ("state", "row"):
+            return self._row(k, each, after=kind == "row" and k < 2)
+        return self._written(kind, k, each, value=value)
 
-    def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        """Address of a slot's row; new states are one step later, after the given ones."""
-        step = f"(t{' + U1' if after else ''}) * step_row{slot}"
-        return "rows", f"base_row{slot} + {step} + {self._offset(f'sample_row{slot}', index)}"
+    def _row(self, slot: int, each: str, *, after: bool) -> Place:
+        """Place of a slot's row; new states are one step later, after the given ones."""
+        return self._written("row", slot, each, t="t + U1" if after else "t")
 
-    @abstractmethod
-    def _offset(self, stride: str, index: str) -> str:
-        """Return the offset, within a step, of sample or unit `index`."""
+    def _written(self, kind: str, k: int, each: str, **named: object) -> Place:
+        array, offset, apart = (text.format(k=k, each=each, **named) for text in self.places[kind])
+        return array, offset, apart
 
-    @abstractmethod
-    def _unit(self, index: str) -> str:
-        """Return the unit of a parameter that is read."""
-
-    @abstractmethod
-    def _place_beside(self, value: int, index: str) -> Place:
-        """Address of a value in memory of the block."""
-
-    def _group_places(self, group: UnitLoop, index: str) -> str:
+    def _group_places(self, group: UnitLoop) -> str:
         """Return the arrays and offsets that a group's function takes."""
         places = (
-            self._row(each, index, after=each < 2) if kind == "row" else self._place(each, index)
-            for kind, each in group_arrays(group)
+            self._row(k, self.each, after=k < 2) if kind == "row" else self._place(k, self.each)
+            for kind, k in group_arrays(group)
         )
-        return ", ".join(f"{array}, {place}" for array, place in places)
+        return ", ".join(f"{array}, {offset}" for array, offset, _ in places)
 
 
 # A loop runs over whole registers and may access this many numbers past the end of a row.
@@ -247,6 +236,20 @@ class UnitsForm(Form):
     rows of a trace are `(T, N, n)`, with n rounded up to whole registers; with one sample they are
     `(T, n)` with padding at the end, as what a loop writes past a row is overwritten by the next.
     """
+
+    places: Mapping[str, Place] = {
+        "row": (
+            "rows",
+            "base_row{k} + ({t}) * step_row{k} + (s0 + {each}) * sample_row{k}",
+            "sample_row{k}",
+        ),
+        "given": ("x{k}", "t * step{k} + (s0 + {each}) * sample{k}", "sample{k}"),
+        "kept": ("w{k}", "{each} * length{k}", "length{k}"),
+        "early": ("out{k}", "begin{value} + (t - t0 + {each}) * line{k}", "line{k}"),
+        "product": ("out{k}", "begin{value} + {each} * line{k}", "line{k}"),
+        "parameter": ("p{k}", "U0", "U0"),
+    }
+    each, loop, call = "s", "for s in range(count):", "along_{k}(n{k}, {places})"
 
     def layout(self, samples: int, steps: int) -> Layout:
         """Lay out all arrays.
@@ -337,45 +340,16 @@ class UnitsForm(Form):
         matrix = f"matrix{k}, U0, U(WIDTH), inner{k} * U(WIDTH)"
         return f"multiply({rows}, inner{k}, panels{k}, {vector}, {matrix}, out{k}, U0, line{k})"
 
-    def _loop(self, number: int) -> str:
-        return "for s in range(count):"
-
-    def _group(self, group: UnitLoop, number: int) -> str:
-        return f"along_{number}(n{number}, {self._group_places(group, 's')})"
-
     def _step_product(self, k: int, vector: int) -> str:
-        array, place = self._place(vector, "U0")
-        return self._product(k, "count", f"{array}, {place}, {self._apart(vector)}")
+        return self._product(k, "count", ", ".join(self._place(vector, "U0")))
 
     def _concatenation(self, operation: Operation) -> Iterator[str]:
         yield "for s in range(count):"
         begin = f"s * length{operation.out}"
         for part in operation.arguments:
-            array, place = self._place(part, "s")
+            array, place, _ = self._place(part, "s")
             yield f"    copy(wide{part}, {array}, {place}, w{operation.out}, {begin})"
             begin += f" + wide{part}"
-
-    def _place_beside(self, value: int, index: str) -> Place:
-        match self.sources[value]:
-            case "early", k:
-                return f"out{k}", f"begin{value} + (t - t0 + {index}) * line{k}"
-            case "product", k:
-                return f"out{k}", f"begin{value} + {index} * line{k}"
-        return f"w{value}", f"{index} * length{value}"
-
-    def _apart(self, value: int) -> str:
-        """Stride between the samples of a product's vector."""
-        kind, number = self.sources[value]
-        names = {
-            "state": "sample_row", "row": "sample_row", "given": "sample", "kept": "length",
-        }  # fmt: skip
-        return f"{names.get(kind, 'line')}{number}"
-
-    def _offset(self, stride: str, index: str) -> str:
-        return f"(s0 + {index}) * {stride}"
-
-    def _unit(self, index: str) -> str:
-        return "U0"
 
 
 # Size limit of the products of a block of samples, so that they stay in the cache.
@@ -388,6 +362,16 @@ class SamplesForm(Form):
     Arrays over samples have rows of `lane`, which is N rounded up to whole panels of a product;
     the rows of a trace are `(T, n, N)`.
     """
+
+    places: Mapping[str, Place] = {
+        "row": ("rows", "base_row{k} + ({t}) * step_row{k} + {each} * lane + s0", "lane"),
+        "given": ("x{k}", "t * step{k} + {each} * lane + s0", "lane"),
+        "kept": ("w{k}", "{each} * block", "block"),
+        "early": ("out{k}", "(begin{value} + {each}) * block", "block"),
+        "product": ("out{k}", "(begin{value} + {each}) * block", "block"),
+        "parameter": ("p{k}", "{each}", "block"),
+    }
+    each, loop, call = "q", "for q in range(n{k}):", "across_{k}(count, {places})"
 
     def layout(self, samples: int, steps: int) -> Layout:
         """Lay out all arrays.
@@ -441,37 +425,18 @@ class SamplesForm(Form):
         yield "        s0 += count"
 
     def _step_product(self, k: int, vector: int) -> str:
-        array, place = self._place(vector, "U0")
-        apart = "lane" if self.sources[vector][0] in ("state", "row", "given") else "block"
+        array, place, apart = self._place(vector, "U0")
         matrix = f"units{k}, inner{k}, panels, matrix{k}, U0, inner{k}"
         return f"multiply({matrix}, {array}, {place}, {apart}, U(WIDTH), out{k}, U0, block)"
-
-    def _loop(self, number: int) -> str:
-        return f"for q in range(n{number}):"
-
-    def _group(self, group: UnitLoop, number: int) -> str:
-        return f"across_{number}(count, {self._group_places(group, 'q')})"
 
     def _concatenation(self, operation: Operation) -> Iterator[str]:
         begin = "q"
         for part in operation.arguments:
-            array, place = self._place(part, "q")
+            array, place, _ = self._place(part, "q")
             copied = "spread" if self.sources[part][0] == "parameter" else "copy"
             yield f"for q in range(wide{part}):"
             yield f"    {copied}(count, {array}, {place}, w{operation.out}, ({begin}) * block)"
             begin += f" + wide{part}"
-
-    def _place_beside(self, value: int, index: str) -> Place:
-        match self.sources[value]:
-            case (("early" | "product"), k):
-                return f"out{k}", f"(begin{value} + {index}) * block"
-        return f"w{value}", f"{index} * block"
-
-    def _offset(self, stride: str, index: str) -> str:
-        return f"{index} * lane + s0"
-
-    def _unit(self, index: str) -> str:
-        return index
 
 
 @lru_cache(maxsize=64)
