@@ -1,7 +1,7 @@
 """Fixed-point LSTM, as an integer port computes it: a table over integers, beside the float run.
 
     trace = beside(run(model, x), FixedSettings.parse("Q3.12,weights=Q1.14"))
-    trace.layers[0].integers["f"], trace.layers[0].reals["f"]      # (T, n) each
+    trace.layers[0]["f"], trace.layers[0].reals["f"]      # (T, n) each
 
 Every named value is an integer of `m + n + 1` bits that represents itself times `2**-n`. The rows
 are the cell's own. Each is computed exactly, as in an unlimited accumulator, and rounded once, when
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
+from lstm_cli.base.records import record
 from lstm_cli.cell.equations import (
     Equation,
     Name,
@@ -59,38 +60,27 @@ class Overflow:
     value: float
 
 
-@dataclass(frozen=True, eq=False)
-class FixedLayer:
+@record
+class FixedLayer(LayerTrace):
     """One layer and direction in integers, together with its float run.
 
     Attributes:
-        integers: the same symbols, `(T, n)`, int64.
+        values: symbol -> `(T, n)`, int64.
         formats: mapping of symbol or parameter to its format.
         parameters: mapping of parameter to its integers, in the parameter's shape.
         overflows: mapping of symbol or parameter to the number of values that did not fit.
     """
 
     floats: LayerTrace
-    integers: LayerTrace
     formats: Mapping[str, FixedFormat]
     parameters: Parameters
     overflows: Mapping[str, int]
 
-    @property
-    def layer(self) -> int:
-        """Place in the stack, from 0."""
-        return self.floats.layer
-
-    @property
-    def direction(self) -> str:
-        """Forward or backward."""
-        return self.floats.direction
-
     @cached_property
     def reals(self) -> LayerTrace:
         """Values that the integers represent, `(T, n)`, float64."""
-        values = {k: self.formats[k].to_real(v) for k, v in self.integers.values.items()}
-        return replace(self.integers, values=MappingProxyType(values))
+        values = {k: self.formats[k].to_real(v) for k, v in self.values.items()}
+        return replace(self.floats, values=MappingProxyType(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +131,7 @@ def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
     layers: list[FixedLayer] = []
     first: Overflow | None = None
     for each in trace.layers:
-        below = [made.integers for made in layers if made.floats.layer == each.layer - 1]
+        below = [made for made in layers if made.layer == each.layer - 1]
         x = np.concatenate([b.values["h"] for b in below], axis=-1) if below else None
         runner = _Runner(each, arithmetic, trace.dtype)
         layers.append(runner.run(x))
@@ -149,21 +139,20 @@ def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
     return FixedTrace(settings, trace, tuple(layers), first)
 
 
+@dataclass
 class _Runner:
     """Runs one layer in one direction and counts what does not fit."""
 
-    def __init__(
-        self, floats: LayerTrace, arithmetic: FixedEvaluator, dtype: np.dtype[Any]
-    ) -> None:
-        self.floats = floats
-        self.arithmetic = arithmetic
-        self.settings = arithmetic.settings
-        self.dtype = dtype
-        cell = floats.cell
+    floats: LayerTrace
+    arithmetic: FixedEvaluator
+    dtype: np.dtype[Any]
+    counts: Counter[str] = field(default_factory=Counter)
+    first: Overflow | None = None
+
+    def __post_init__(self) -> None:
+        self.settings, cell, level = self.arithmetic.settings, self.floats.cell, self.floats.layer
         names = (*cell.parameters, *INPUT_SYMBOLS, *cell.symbols)
-        self.formats = {name: self.settings.format_of(name, cell, floats.layer) for name in names}
-        self.counts: Counter[str] = Counter()
-        self.first: Overflow | None = None
+        self.formats = {name: self.settings.format_of(name, cell, level) for name in names}
 
     def run(self, x: Array | None) -> FixedLayer:
         """Run the layer.
@@ -184,8 +173,8 @@ class _Runner:
                 kept.setdefault(symbol, np.empty((each.steps, len(value)), dtype=np.int64))
                 kept[symbol][t - 1] = value
             states = {f"{state}_prev": values[state] for state in STATES}
-        integers = replace(each, values=MappingProxyType(kept))
-        return FixedLayer(each, integers, self.formats, parameters, dict(self.counts))
+        own = each.layer, each.direction, each.weights, MappingProxyType(kept)
+        return FixedLayer(*own, each, self.formats, parameters, dict(self.counts))
 
     def _exact(self, name: str, integers: Array) -> Exact:
         return Exact(integers, self.formats[name].fraction_bits)

@@ -145,15 +145,13 @@ def grad(
     top = trace.layers[-1].layer
     for level in range(top, -1, -1):
         own = [each for each in trace.layers if each.layer == level]
-        outputs = _cut(above, [each.weights.output_size for each in own])
-        final_h = _cut(loss.h, [each.weights.output_size for each in own])
-        final_c = _cut(loss.c, [each.weights.hidden_size for each in own])
-        if level < top:  # only the final states of the last layer contribute to the loss
-            final_h, final_c = ([np.zeros(())] * len(own) for _ in range(2))
-        done[level] = [
-            _through_layer(each, outputs[place], final_h[place], final_c[place], trace.dtype)
-            for place, each in enumerate(own)
-        ]
+        sizes = [each.weights.output_size for each in own]
+        units = [each.weights.hidden_size for each in own]
+        # Only the final states of the last layer contribute to the loss.
+        final_h = _cut(loss.h, sizes) if level == top else map(np.zeros, sizes)
+        final_c = _cut(loss.c, units) if level == top else map(np.zeros, units)
+        given = zip(own, _cut(above, sizes), final_h, final_c, strict=True)
+        done[level] = [_through_layer(*each, trace.dtype) for each in given]
         inputs = [each.values["d_x"] for each in done[level]]
         above = np.asarray(sum(inputs[1:], start=inputs[0]))
     return Gradients(trace, loss, tuple(each for level in sorted(done) for each in done[level]))
@@ -232,29 +230,15 @@ def steps_back(
     """
     rows = [row for row in grad_table(each.cell) if not parameter_of(row.symbol)]
     parameters = {name: rounded(a, dtype) for name, a in each.weights.arrays.items()}
-    following = _vectors(each, dh, dc)
+    following = {"d_h_next": dh, "d_c_next": dc}
     times = range(each.steps)
     for t in reversed(times) if each.direction == "forward" else times:
-        known = {symbol: _double(values[..., t, :]) for symbol, values in each.values.items()}
+        known = {k: np.asarray(value, np.float64) for k, value in each.at(t + 1).items()}
         inputs = {"d_output": d_output[..., t, :], **following}
         assert inputs.keys() == GIVEN.keys()
         values = evaluate_rows(rows, {**parameters, **known}, inputs, dtype)
         yield t, values
-        following = _vectors(each, values["d_h_prev"], values["d_c_prev"])
-
-
-def _vectors(each: LayerTrace, dh: Array, dc: Array) -> dict[str, Array]:
-    """Gradients passed to the previous step, with a bare 0 as a vector for matrix products."""
-    sizes = each.weights.output_size, each.weights.hidden_size
-    dh, dc = (
-        np.broadcast_to(d, (size,)) if d.ndim == 0 else d
-        for d, size in zip((dh, dc), sizes, strict=True)
-    )
-    return {"d_h_next": dh, "d_c_next": dc}
-
-
-def _double(array: Array) -> Array:
-    return np.asarray(array, dtype=np.float64)
+        following = {"d_h_next": values["d_h_prev"], "d_c_next": values["d_c_prev"]}
 
 
 def _parameter_gradients(each: LayerTrace, d: Mapping[str, Array]) -> dict[str, Array]:
@@ -262,11 +246,11 @@ def _parameter_gradients(each: LayerTrace, d: Mapping[str, Array]) -> dict[str, 
 
     The rows are evaluated over all steps at once, with time as another batch axis.
     """
-    known = {symbol: _double(values) for symbol, values in each.values.items()}
+    known = {symbol: np.asarray(values, np.float64) for symbol, values in each.values.items()}
     dtype = next(iter(each.values.values())).dtype
     arrays = {name: rounded(array, dtype) for name, array in each.weights.arrays.items()}
     own = [row for row in grad_table(each.cell) if parameter_of(row.symbol)]
-    inputs = {symbol: _double(values) for symbol, values in d.items()}
+    inputs = {symbol: np.asarray(values, np.float64) for symbol, values in d.items()}
     made = evaluate_rows(own, {**arrays, **known, **inputs}, {}, np.dtype(np.float64))
     return {
         name: _summed(made[f"d_{name}"], array.shape).astype(dtype)
@@ -354,7 +338,9 @@ def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:
         np.eye(size).reshape(size, *(1 for _ in lead), size), (size, *lead, size)
     )
     nothing = np.zeros((*shape[:-1], each.weights.output_size))
-    dh, dc = (seeds, np.zeros(())) if state == "h" else (np.zeros(()), seeds)
+    weights = each.weights
+    dh = seeds if state == "h" else np.zeros(weights.output_size)
+    dc = seeds if state == "c" else np.zeros(weights.hidden_size)
     lengths, diagonal = np.empty(shape), np.empty(shape)
     for t, values in steps_back(each, nothing, dh, dc, np.dtype(np.float64)):
         jacobian = np.broadcast_to(values[f"d_{state}"], seeds.shape)  # (size, …, size)
@@ -365,11 +351,10 @@ def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:
 
 def _product_after(gates: Array, direction: Direction) -> Array:
     """Product of the gates over all later steps, `(…, T, n)`; 1 for the last."""
-    ahead = gates if direction == "forward" else gates[..., ::-1, :]
-    products = np.ones(ahead.shape)
-    for t in range(ahead.shape[-2] - 2, -1, -1):
-        products[..., t, :] = products[..., t + 1, :] * ahead[..., t + 1, :]
-    return products if direction == "forward" else products[..., ::-1, :]
+    order = np.s_[..., ::-1, :] if direction == "forward" else np.s_[..., :, :]
+    products = np.ones(gates.shape)
+    products[..., 1:, :] = np.cumprod(gates[order][..., :-1, :], axis=-2)
+    return products[order]
 
 
 # --------------------------------------------------------------------------------------------------

@@ -69,8 +69,7 @@ def run_compiled(
     with np.errstate(all="ignore"):
         runner = _runner(weights, dtype, form or form_for(weights.hidden_size, len(x)))
         x, h, c = (np.asarray(each).astype(dtype, copy=False) for each in (x, h, c))
-        row = runner.run(x, h, c)
-        return _trace(runner.program, runner.constants, x, row)
+        return runner.run(x, h, c)
 
 
 def form_for(units: int, samples: int) -> FormName:
@@ -90,19 +89,8 @@ def _runner(weights: LstmWeights, dtype: np.dtype[Any], form: FormName) -> Numba
     """Return the runner for a cell's weights in a form, created on the first call."""
     known = _ready.setdefault(weights, {})
     if (dtype.char, form) not in known:  # dtype.name would take microseconds
-        known[dtype.char, form] = _new_runner(weights, dtype, form)
+        known[dtype.char, form] = NumbaRunner(weights, dtype, form)
     return known[dtype.char, form]
-
-
-def _new_runner(weights: LstmWeights, dtype: np.dtype[Any], form: FormName) -> NumbaRunner:
-    plan = plan_of(weights)
-    program = program_of(plan)
-    module: Any = _module(program, dtype.name)
-    _called.add((plan, dtype.name))
-    narrow = {name: array.astype(dtype) for name, array in weights.arrays.items()}
-    constants = constant_values(plan, narrow, dtype)
-    own = forms_of(program, dtype.name)[form]
-    return NumbaRunner(own, narrow, constants, getattr(module, form))
 
 
 @lru_cache(maxsize=32)
@@ -111,24 +99,6 @@ def _module(program: Program, dtype: str) -> ModuleType:
     if sys.stderr.isatty() and not compiled_cache.is_cached(source):
         print("compiling the cell with numba (once; takes some seconds)", file=sys.stderr)
     return compiled_cache.load(source, dtype)
-
-
-def _trace(
-    program: Program, constants: Mapping[int, Array], x: Array, row: Callable[[int, bool], Array]
-) -> dict[str, Array]:
-    """Map symbols to `(N, T, n)`, from a slot's rows before or after each step."""
-    values = dict[str, Array]()
-    for symbol, (kind, place) in _sources(program):
-        if kind == "input":
-            array = x.view()
-        elif kind == "constant":
-            width = program.plan.values[place].width
-            array = np.broadcast_to(constants[place], (*x.shape[:2], width))
-        else:
-            array = row(place, kind == "after")
-        array.flags.writeable = False  # symbols share memory
-        values[symbol] = array
-    return values
 
 
 @lru_cache(maxsize=64)
@@ -144,35 +114,29 @@ def _sources(program: Program) -> tuple[tuple[str, tuple[str, int]], ...]:
 
 
 class NumbaRunner:
-    """A cell with given weights, prepared for any number of runs.
+    """A cell with given weights, prepared for any number of runs of one type in one form."""
 
-    Args:
-        arrays: mapping of parameter to array, in the type used to compute.
-        constants: values `(n,)` that depend only on parameters.
-    """
-
-    def __init__(
-        self,
-        form: Form,
-        arrays: Mapping[str, Array],
-        constants: Mapping[int, Array],
-        code: Callable[..., None],
-    ) -> None:
-        self.form, self.program, self.dtype, self.code = form, form.program, form.dtype, code
-        self.arrays, self.constants = arrays, constants
+    def __init__(self, weights: LstmWeights, dtype: np.dtype[Any], name: FormName) -> None:
+        plan = plan_of(weights)
+        self.program, self.dtype = program_of(plan), dtype
+        self.form: Form = forms_of(self.program, dtype.name)[name]
+        self.code = getattr(_module(self.program, dtype.name), name)
+        _called.add((plan, dtype.name))
+        self.arrays = {name: array.astype(dtype) for name, array in weights.arrays.items()}
+        self.constants = constant_values(plan, self.arrays, dtype)
         self.fixed = {}
         for value in parameters_read(self.program):
-            width = form.width(value)
-            padded = self.fixed[f"p{value}"] = np.zeros(rounded_up(width, LANES), self.dtype)
-            padded[:width] = constants[value]
-        for k, product in enumerate(form.products):
-            self.fixed[f"matrix{k}"] = form.matrix(stacked_matrix(product, arrays))
+            width = self.form.width(value)
+            padded = self.fixed[f"p{value}"] = np.zeros(rounded_up(width, LANES), dtype)
+            padded[:width] = self.constants[value]
+        for k, product in enumerate(self.form.products):
+            self.fixed[f"matrix{k}"] = self.form.matrix(stacked_matrix(product, self.arrays))
         self.layouts: dict[tuple[int, int], Layout] = {}
 
-    def run(self, x: Array, h: Array, c: Array) -> Callable[[int, bool], Array]:
+    def run(self, x: Array, h: Array, c: Array) -> dict[str, Array]:
         """Run a cell forward on `x (N, T, I)`, `h (N, P)`, `c (N, H)` of the type used to compute.
 
-        Returns a function that returns a slot's `(N, T, n)` before or after each step.
+        Returns a mapping of symbol to `(N, T, n)`.
         """
         samples, steps = x.shape[:2]
         layout = self.layouts.get((samples, steps))
@@ -189,7 +153,22 @@ class NumbaRunner:
         for slot, given in enumerate((h, c)):
             row(slot, False)[:, 0] = given
         self._run(layout, {**self.fixed, **self.form.given(self._values(x)), "rows": rows})
-        return row
+        return self._trace(x, row)
+
+    def _trace(self, x: Array, row: Callable[[int, bool], Array]) -> dict[str, Array]:
+        """Map symbols to `(N, T, n)`, given a slot's rows before or after each step."""
+        values = dict[str, Array]()
+        for symbol, (kind, place) in _sources(self.program):
+            if kind == "input":
+                array = x.view()
+            elif kind == "constant":
+                shape = (*x.shape[:2], self.form.width(place))
+                array = np.broadcast_to(self.constants[place], shape)
+            else:
+                array = row(place, kind == "after")
+            array.flags.writeable = False  # symbols share memory
+            values[symbol] = array
+        return values
 
     def _run(self, layout: Layout, arrays: Mapping[str, Array]) -> None:
         last, steps, block = (layout.sizes[name] for name in ("last", "steps", "block"))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import groupby, repeat
 from typing import Any
 
 import numpy as np
@@ -309,15 +309,10 @@ def _arguments(operands: Iterable[Operand]) -> Iterator[tuple[Array, ...]]:
 
 def _segments(calls: Sequence[Call]) -> Iterator[list[Call]]:
     """Yield runs of consecutive calls of the same width; each product is on its own."""
-    segment: list[Call] = []
-    for call in calls:
-        alone = call.function == "@" or (segment and segment[-1].function == "@")
-        if segment and (alone or segment[-1].out.width != call.out.width):
-            yield segment
-            segment = []
-        segment.append(call)
-    if segment:
-        yield segment
+    own = (k if call.function == "@" else -1 for k, call in enumerate(calls))
+    keyed = zip(own, calls, strict=True)
+    for _, segment in groupby(keyed, lambda each: (each[0], each[1].out.width)):
+        yield [call for _, call in segment]
 
 
 _OWN: dict[str, Callable[..., Any]] = {

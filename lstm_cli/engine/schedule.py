@@ -330,16 +330,14 @@ def fused_matrix(
     fused: FusedProduct, arrays: Mapping[str, Array], constants: Mapping[int, Array]
 ) -> Array:
     """Return `(rows, P + I + 1)`: columns that multiply h_prev, x, and 1."""
-    return np.concatenate([_row(row, arrays, constants) for row in fused.pieces])
-
-
-def _row(row: ProductRow, arrays: Mapping[str, Array], constants: Mapping[int, Array]) -> Array:
-    state, given = (
-        arrays[each.parameter][:, each.begin : each.end] for each in (row.state, row.given)
-    )
-    # These zeros multiply only the row of ones, never a user's number.
-    added = np.zeros(len(state)) if row.constant is None else constants[row.constant]
-    return np.concatenate([state, given, added[:, None]], axis=1)
+    rows = []
+    for row in fused.pieces:
+        both = (arrays[p.parameter][:, p.begin : p.end] for p in (row.state, row.given))
+        # These zeros multiply only the row of ones, never a user's number.
+        height = len(arrays[row.state.parameter])
+        added = np.zeros(height) if row.constant is None else constants[row.constant]
+        rows.append(np.concatenate([*both, added[:, None]], axis=1))
+    return np.concatenate(rows)
 
 
 def fused_entries(plan: Plan) -> tuple[Entry | FusedProduct, ...]:

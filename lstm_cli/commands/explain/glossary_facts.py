@@ -192,7 +192,7 @@ def _fixed(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     assert word.example is not None
     rows = [
         (writer.math(writer.style.name(symbol)), "",
-         str(int(layer.integers.values[symbol][0, 0])),
+         str(int(layer.values[symbol][0, 0])),
          decimals(layer.reals.values[symbol][0, 0], 9),
          decimals(layer.floats.values[symbol][0, 0], 9))
         for symbol in word.example.symbols
