@@ -200,14 +200,8 @@ def _through_layer(
                 kept[symbol] = np.empty((*d_output.shape[:-1], like.shape[-1]), dtype=dtype)
             kept[symbol][..., t, :] = value
     found = _parameter_gradients(each, kept)
-    return LayerGradient(
-        each.layer,
-        each.direction,
-        each.weights,
-        MappingProxyType(kept),
-        trace=each,
-        parameters=MappingProxyType(found),
-    )
+    own = each.layer, each.direction, each.weights, MappingProxyType(kept)
+    return LayerGradient(*own, each, MappingProxyType(found))
 
 
 def _forward_name(symbol: str) -> str:
@@ -320,11 +314,11 @@ def _gradient_flow(each: LayerTrace) -> GradientFlow:
     h = _jacobian_columns(each, "h")
     factor = kept_factor(each.cell)
     if factor is None or not names_in(factor):
-        return GradientFlow(each.layer, each.direction, c[0], c[1], h[0], None, None)
+        return GradientFlow(each.layer, each.direction, *c, h[0], None, None)
     known = {**each.weights.arrays, **each.values}
     forget = np.broadcast_to(evaluate(factor, known), each.values["c"].shape)
     kept = _product_after(forget, each.direction)
-    return GradientFlow(each.layer, each.direction, c[0], c[1], h[0], forget, kept, factor)
+    return GradientFlow(each.layer, each.direction, *c, h[0], forget, kept, factor)
 
 
 def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:

@@ -228,7 +228,7 @@ CHUNK_BYTES, UNITS_BLOCK_BYTES = 2**17, 2**18
 LEAST_BLOCK = 6
 
 
-class UnitsForm(Form):
+class _Units(Form):
     """Vectorized over units, one sample after another.
 
     Either a block is one sample and early products are computed for a chunk of steps, or a chunk
@@ -306,11 +306,9 @@ class UnitsForm(Form):
         return -(-samples // count), 1
 
     def matrix(self, stacked: Array) -> Array:
-        """Return a product's matrix, flattened in the order in which it is read."""
         return products.packed(stacked, self.dtype.name)
 
     def given(self, values: Mapping[int, Array]) -> dict[str, Array]:
-        """Return the `x` arrays, flattened, of values `(N, T, n)`."""
         found = {}
         loaded = {value for group in self.program.groups for value in group.loads}
         for value in self.program.given:
@@ -321,7 +319,6 @@ class UnitsForm(Form):
         return found
 
     def text(self) -> Iterator[str]:
-        """Yield the function's lines."""
         yield from self._heading("units")
         yield "        t0 = U0"
         yield "        while t0 < steps:"
@@ -356,7 +353,7 @@ class UnitsForm(Form):
 SAMPLES_BLOCK_BYTES = 2**16
 
 
-class SamplesForm(Form):
+class _Samples(Form):
     """Vectorized over samples, one unit after another: for many samples and few units.
 
     Arrays over samples have rows of `lane`, which is N rounded up to whole panels of a product;
@@ -398,11 +395,9 @@ class SamplesForm(Form):
         return Layout(sizes, total, views, buffers)
 
     def matrix(self, stacked: Array) -> Array:
-        """Return a product's matrix, flattened in the order in which it is read."""
         return stacked.reshape(-1)
 
     def given(self, values: Mapping[int, Array]) -> dict[str, Array]:
-        """Return the `x` arrays, flattened, of values `(N, T, n)`."""
         found = {}
         for value in self.program.given:
             over_samples = values[value].transpose(1, 2, 0)
@@ -414,7 +409,6 @@ class SamplesForm(Form):
         return found
 
     def text(self) -> Iterator[str]:
-        """Yield the function's lines."""
         yield from self._heading("samples")
         yield "        panels = count // U(WIDTH)"
         yield "        for t in range(steps):"
@@ -442,7 +436,7 @@ class SamplesForm(Form):
 @lru_cache(maxsize=64)
 def forms_of(program: Program, dtype: str) -> Mapping[str, Form]:
     """Return the forms that are vectorized over units and over samples, by their names."""
-    return {"units": UnitsForm(program, dtype), "samples": SamplesForm(program, dtype)}
+    return {"units": _Units(program, dtype), "samples": _Samples(program, dtype)}
 
 
 # --------------------------------------------------------------------------------------------------

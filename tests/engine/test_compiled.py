@@ -17,7 +17,6 @@ import pytest
 from lstm_cli.base.errors import InputError
 from lstm_cli.cell.cells import Cell, parse_table
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.engine import numba_cache as compiled_cache
 from lstm_cli.engine import numba_engine as compiled
 from lstm_cli.engine import numba_source as compiled_source
 from lstm_cli.engine import products
@@ -225,11 +224,11 @@ def test_a_planted_text_is_not_executed(tmp_path: Path, monkeypatch: pytest.Monk
     """A file with our name and another content is written over, never run."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     source = source_of(program_of(plan_of(own_weights(STILL))), "float64")
-    folder = compiled_cache.cache_folder()
+    folder = compiled.cache_folder()
     assert folder is not None
-    planted = folder / f"{compiled_cache.module_name(source)}.py"
+    planted = folder / f"{compiled.module_name(source)}.py"
     planted.write_text("raise SystemExit('planted')")
-    assert hasattr(compiled_cache.load(source, "float64"), "units")
+    assert hasattr(compiled.load(source, "float64"), "units")
     assert planted.read_text() == source
 
 
@@ -242,21 +241,21 @@ def test_folders_that_others_can_write_are_refused() -> None:
         inner.mkdir(parents=True)
         for folder in (top, top / "open", inner):
             folder.chmod(0o755)
-        assert compiled_cache.is_safe(inner)
+        assert compiled.is_safe(inner)
         (top / "open").chmod(0o777)
-        assert not compiled_cache.is_safe(inner)
+        assert not compiled.is_safe(inner)
         (top / "open").chmod(0o755)
         (top / "link").symlink_to(inner)
-        assert not compiled_cache.is_safe(top / "link")
+        assert not compiled.is_safe(top / "link")
         inner.chmod(0o777)
-        assert not compiled_cache.is_safe(inner)
+        assert not compiled.is_safe(inner)
         inner.chmod(0o755)
         (inner / "code.nbi").touch()
         (inner / "code.nbi").chmod(0o666)
-        assert not compiled_cache.is_safe(inner)
+        assert not compiled.is_safe(inner)
         top.chmod(0o700)  # nobody else gets as far as the file
-        assert compiled_cache.is_safe(inner)
-        assert not compiled_cache.is_safe(top / "missing")
+        assert compiled.is_safe(inner)
+        assert not compiled.is_safe(top / "missing")
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes of files are Unix's")
@@ -265,9 +264,9 @@ def test_what_is_a_strangers_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     folder = tmp_path / "lstm-step"
     folder.mkdir(mode=0o700)
     (folder / "code.nbi").write_bytes(b"machine code")
-    assert compiled_cache.is_safe(folder)
+    assert compiled.is_safe(folder)
     monkeypatch.setattr(os, "getuid", lambda: os.stat(folder).st_uid + 1)
-    assert not compiled_cache.is_safe(folder)
+    assert not compiled.is_safe(folder)
 
 
 def test_an_unsafe_folder_means_compiling_in_memory(
@@ -278,7 +277,7 @@ def test_an_unsafe_folder_means_compiling_in_memory(
     shared.mkdir()
     shared.chmod(0o777)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(shared / "numba"))
-    assert compiled_cache.cache_folder() is None
+    assert compiled.cache_folder() is None
     compiled._module.cache_clear()
     agrees(own_weights(STILL), "units", 2, "float64")
     compiled._module.cache_clear()
@@ -295,4 +294,4 @@ def test_a_file_that_another_process_renames_is_no_harm(
         listed = list(found)
     monkeypatch.setattr(os, "scandir", lambda folder: contextlib.nullcontext(listed))
     (tmp_path / "gone.tmp").unlink()
-    assert compiled_cache.is_safe(tmp_path)
+    assert compiled.is_safe(tmp_path)
