@@ -17,7 +17,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import decimals_in, shortest
-from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.cell.weights import Model
 from lstm_cli.engine.run import Trace, run
 
 # Supported types: significand bits and minimum exponent.
@@ -315,10 +315,9 @@ def _perturbed(model: Model, rng: np.random.Generator) -> Model:
         step = np.sqrt(terms) * 2.0 ** -TYPES["float32"][0]
         return np.asarray(array * (1 + step * rng.uniform(-1, 1, array.shape)))
 
-    def changed(_: int, weights: LstmWeights) -> LstmWeights:
-        return replace(weights, arrays={k: perturb(each) for k, each in weights.arrays.items()})
-
-    return model.with_weights(changed)
+    return model.with_weights(
+        lambda _, own: replace(own, arrays={k: perturb(each) for k, each in own.arrays.items()})
+    )
 
 
 def allowed(ours: Array, theirs: Array, units: Array, room: Array) -> tuple[Array, bool]:

@@ -16,7 +16,7 @@ edits, here and on the page:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -192,9 +192,11 @@ def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
     model = given.model.with_weights(lambda run, weights: _edited_weights(weights, edits, run))
     x = np.array(given.layers[0].values["x"], dtype=np.float64)
     reached = np.full(len(x), False)  # the steps whose input has changed
-    for (t, unit), value in _of(edits, 0, "x"):
-        x[t - 1, unit] = value
-        reached[t - 1] = True
+    for edit in edits:
+        if edit.place.name == "x":
+            t, unit = edit.place.index
+            x[t - 1, unit] = edit.value
+            reached[t - 1] = True
     traces: list[LayerTrace] = []
     for layer in model.layers:
         below, reached = reached, np.full(len(x), False)
@@ -210,22 +212,14 @@ def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
     return replace(given, model=model, layers=tuple(traces))
 
 
-def _of(edits: Iterable[NumberEdit], run: int, name: str) -> Iterator[tuple[Any, float]]:
-    """Yield the index and the value of each edit of a vector or a parameter."""
-    for edit in edits:
-        if (edit.place.run, edit.place.name) == (run, name):
-            yield edit.place.index, edit.value
-
-
 def _edited_weights(weights: LstmWeights, edits: Sequence[NumberEdit], run: int) -> LstmWeights:
     """Return weights with their edited numbers; the same object without an edit."""
-    arrays = dict(weights.arrays)
-    for name in weights.arrays:
-        for index, value in _of(edits, run, name):
-            arrays[name] = np.array(arrays[name])
-            arrays[name][index] = value
-    same = all(array is weights.arrays[name] for name, array in arrays.items())
-    return weights if same else replace(weights, arrays=arrays)
+    arrays, own = weights.arrays, [each for each in edits if each.place.run == run]
+    own = [each for each in own if each.place.name in arrays]
+    new = {each.place.name: np.array(arrays[each.place.name]) for each in own}
+    for each in own:
+        new[each.place.name][each.place.index] = each.value
+    return replace(weights, arrays={**arrays, **new}) if new else weights
 
 
 def first_step(each: LayerTrace) -> int:

@@ -31,9 +31,7 @@ from lstm_cli.cell.equations import (
     nodes_in,
 )
 from lstm_cli.engine.fixed_settings import (
-    FixedFormat,
     FixedSettings,
-    OverflowMode,
     Rounding,
     round_quotient,
 )
@@ -257,28 +255,19 @@ def transcendental(name: str, z: Exact) -> Exact:
 
 
 class LookupTable:
-    """A lookup table of σ or tanh: `entries` values in a format, at evenly spaced points with 0.
+    """A lookup table of σ or tanh, in the gates' format, at evenly spaced points that include 0.
 
     Entry k is for the argument `-R + k · 2R / entries` with R = 8 for σ and 4 for tanh. Outside
     the table, its first or last entry is used.
     """
 
-    def __init__(
-        self,
-        name: str,
-        entries: int,
-        format_: FixedFormat,
-        rounding: Rounding,
-        overflow: OverflowMode,
-    ) -> None:
-        self.reach = _REACH[name]
-        self.entries = entries
-        self.format = format_
-        width = 2**self.reach
-        places = [Fraction(2 * width * k, entries) - width for k in range(entries)]
+    def __init__(self, name: str, settings: FixedSettings) -> None:
+        self.reach, self.entries = _REACH[name], settings.activation.entries
+        self.format, width = settings.formats["gates"], 2**self.reach
+        places = [Fraction(2 * width * k, self.entries) - width for k in range(self.entries)]
         exact = transcendental(name, Exact(np.array(places, dtype=object), 0))
-        integers = rounded(exact, format_.fraction_bits, rounding)
-        self.integers, _ = format_.store(integers, overflow)
+        integers = rounded(exact, self.format.fraction_bits, settings.rounding)
+        self.integers, _ = self.format.store(integers, settings.overflow)
 
     def nearest(self, z: Exact) -> Exact:
         """Return the entries nearest to numbers `(…)`; halfway cases use the upper one."""
@@ -357,13 +346,8 @@ class FixedEvaluator:
 
     @cached_property
     def _tables(self) -> dict[str, LookupTable]:
-        """Lookup tables of σ and tanh, in the gates' format."""
-        settings, entries = self.settings, self.activation.entries
-        gates = settings.formats["gates"]
-        return {
-            name: LookupTable(name, entries, gates, settings.rounding, settings.overflow)
-            for name in HARD
-        }
+        """Lookup tables of σ and tanh."""
+        return {name: LookupTable(name, self.settings) for name in HARD}
 
     def _is_exact(self, name: str) -> bool:
         """Whether a function is exact on integers, being built from + - * min max abs."""

@@ -30,7 +30,7 @@ from lstm_cli.cell.equations import (
     Node,
 )
 from lstm_cli.cell.notation import is_parameter, write
-from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.fixed_arithmetic import Exact, FixedEvaluator, rounded
 from lstm_cli.engine.fixed_settings import FixedFormat, FixedSettings, Rounding
 from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace
@@ -161,7 +161,11 @@ class _Runner:
             x: the output integers `(T, I)` of the layer below; None quantises the input.
         """
         each, kept = self.floats, dict[str, Array]()
-        parameters = self._parameters(each.weights)
+        parameters = {
+            # As in the float run: rounding to float32 comes first.
+            name: self._quantised(name, array.astype(self.dtype), None)
+            for name, array in each.weights.arrays.items()
+        }
         known = {name: self._exact(name, value) for name, value in parameters.items()}
         times = [t if each.direction == "forward" else each.steps + 1 - t
                  for t in range(1, each.steps + 1)]  # fmt: skip
@@ -178,14 +182,6 @@ class _Runner:
 
     def _exact(self, name: str, integers: Array) -> Exact:
         return Exact(integers, self.formats[name].fraction_bits)
-
-    def _parameters(self, weights: LstmWeights) -> dict[str, Array]:
-        """Quantize the parameters."""
-        return {
-            # As in the float run: rounding to float32 comes first.
-            name: self._quantised(name, array.astype(self.dtype), None)
-            for name, array in weights.arrays.items()
-        }
 
     def _given(self, symbol: str, t: int) -> Array:
         """Quantize a given vector, taken from the float run at time `t`."""

@@ -203,15 +203,11 @@ class Activation:
         match = _TABLE.fullmatch(text)
         hint = "exact, table:256, table:256:linear or hard"
         if match is None:
-            where = f"{place}\n{caret(text, 0, len(text))}"
-            raise UsageError(f"unknown activation '{safe(text)}'", where=where, hint=hint)
+            raise _bad(text, 0, len(text), f"unknown activation '{safe(text)}'", hint, place)
         entries = int(match[1])
         if not 2 <= entries <= MOST_ENTRIES:
-            raise UsageError(
-                f"a table of {entries} entries: 2 to {MOST_ENTRIES} are supported",
-                where=f"{place}\n{caret(text, match.start(1), len(match[1]))}",
-                hint=hint,
-            )
+            what = f"a table of {entries} entries: 2 to {MOST_ENTRIES} are supported"
+            raise _bad(text, match.start(1), len(match[1]), what, hint, place)
         return cls("table", entries, match[2] is not None)
 
     def __str__(self) -> str:
@@ -318,12 +314,12 @@ def _kind_in(part: re.Match[str], text: str) -> tuple[str, int]:
         return "", part.start()
     kind = name.strip()
     if kind not in KINDS:
-        raise _bad(
-            text, part.start(), len(name), f"unknown kind of value '{safe(kind)}'",
-            suggest(kind, KINDS),
-        )  # fmt: skip
+        what = f"unknown kind of value '{safe(kind)}'"
+        raise _bad(text, part.start(), len(name), what, suggest(kind, KINDS))
     return kind, part.start() + len(name) + 1
 
 
-def _bad(text: str, start: int, length: int, what: str, hint: str) -> UsageError:
-    return UsageError(what, where=f"--fixed\n{caret(text, start, length)}", hint=hint)
+def _bad(
+    text: str, start: int, length: int, what: str, hint: str, place: str = "--fixed"
+) -> UsageError:
+    return UsageError(what, where=f"{place}\n{caret(text, start, length)}", hint=hint)

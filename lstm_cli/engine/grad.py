@@ -196,18 +196,12 @@ def _through_layer(
     for t, values in steps_back(each, d_output, dh, dc, dtype):
         for symbol, value in values.items():
             if symbol not in kept:
-                like = each.values.get(_forward_name(symbol), value)
+                like = each.values.get(symbol.removeprefix("d_"), value)
                 kept[symbol] = np.empty((*d_output.shape[:-1], like.shape[-1]), dtype=dtype)
             kept[symbol][..., t, :] = value
     found = _parameter_gradients(each, kept)
     own = each.layer, each.direction, each.weights, MappingProxyType(kept)
     return LayerGradient(*own, each, MappingProxyType(found))
-
-
-def _forward_name(symbol: str) -> str:
-    """Return the symbol whose shape a gradient has."""
-    given = {"d_output": "h", "d_h_next": "h", "d_c_next": "c"}
-    return given.get(symbol, symbol.removeprefix("d_"))
 
 
 def steps_back(
@@ -224,15 +218,18 @@ def steps_back(
     """
     rows = [row for row in grad_table(each.cell) if not parameter_of(row.symbol)]
     parameters = {name: rounded(a, dtype) for name, a in each.weights.arrays.items()}
-    following = {"d_h_next": dh, "d_c_next": dc}
+    sizes = each.weights.output_size, each.weights.hidden_size
     times = range(each.steps)
     for t in reversed(times) if each.direction == "forward" else times:
         known = {k: np.asarray(value, np.float64) for k, value in each.at(t + 1).items()}
-        inputs = {"d_output": d_output[..., t, :], **following}
+        # A bare 0 becomes a vector, for matrix products.
+        given = zip((dh, dc), sizes, strict=True)
+        dh, dc = (np.broadcast_to(d, n) if d.ndim == 0 else d for d, n in given)
+        inputs = {"d_output": d_output[..., t, :], "d_h_next": dh, "d_c_next": dc}
         assert inputs.keys() == GIVEN.keys()
         values = evaluate_rows(rows, {**parameters, **known}, inputs, dtype)
         yield t, values
-        following = {"d_h_next": values["d_h_prev"], "d_c_next": values["d_c_prev"]}
+        dh, dc = values["d_h_prev"], values["d_c_prev"]
 
 
 def _parameter_gradients(each: LayerTrace, d: Mapping[str, Array]) -> dict[str, Array]:
@@ -332,9 +329,7 @@ def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:
         np.eye(size).reshape(size, *(1 for _ in lead), size), (size, *lead, size)
     )
     nothing = np.zeros((*shape[:-1], each.weights.output_size))
-    weights = each.weights
-    dh = seeds if state == "h" else np.zeros(weights.output_size)
-    dc = seeds if state == "c" else np.zeros(weights.hidden_size)
+    dh, dc = (seeds, np.zeros(())) if state == "h" else (np.zeros(()), seeds)
     lengths, diagonal = np.empty(shape), np.empty(shape)
     for t, values in steps_back(each, nothing, dh, dc, np.dtype(np.float64)):
         jacobian = np.broadcast_to(values[f"d_{state}"], seeds.shape)  # (size, …, size)

@@ -36,7 +36,6 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.engine import fast_math, numba_source, products
-from lstm_cli.engine.choice import numba_available
 from lstm_cli.engine.numba_source import LANES, Form, Layout, forms_of, parameters_read, source_of
 from lstm_cli.engine.numpy_engine import computed, constant_values, empty
 from lstm_cli.engine.plan import Plan, Program, plan_of, program_of, stacked_matrix
@@ -53,9 +52,7 @@ MANY_UNITS = 24
 
 
 def is_ready(plan: Plan, dtype: np.dtype[Any]) -> bool:
-    """Whether a plan's code is compiled, in memory or on disk, so that it starts quickly."""
-    if not numba_available():
-        return False
+    """Whether a plan's code is compiled, in memory or on disk, so that numba starts quickly."""
     program = program_of(plan)
     return (plan, dtype.name) in _called or is_cached(source_of(program, dtype.name))
 

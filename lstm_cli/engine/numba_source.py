@@ -279,11 +279,8 @@ class _Units(Form):
             width = self.width(value)
             sample = width if samples == 1 else rounded_up(width, LANES)
             step = samples * sample
-            sizes |= {
-                f"base_row{slot}": total,
-                f"step_row{slot}": step,
-                f"sample_row{slot}": sample,
-            }
+            row = f"row{slot}"
+            sizes |= {f"base_{row}": total, f"step_{row}": step, f"sample_{row}": sample}
             views.append((total * size, width, (sample * size, step * size, size)))
             total += rounded_up((steps + (slot < 2)) * step + LANES, LANES)
         return Layout(sizes, total, views, self._buffers(sizes, lines))

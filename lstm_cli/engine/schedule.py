@@ -239,17 +239,16 @@ class _Scheduler:
         """Place values consecutively in new memory, or new states in their slab."""
         widths = [self.plan.values[out].width for out in outs]
         if len(outs) == 1 and self._is_state(outs[0]) and not early:
-            slab = H_SLAB if outs[0] == self.state_values["h"] else C_SLAB
-            self.places[outs[0]] = SlabRun(slab, 0, widths[0], after=1)
+            state = H_SLAB if outs[0] == self.state_values["h"] else C_SLAB
+            self.places[outs[0]] = SlabRun(state, 0, widths[0], after=1)
             return self.places[outs[0]]
         self.slabs.append(Slab(sum(widths), any(out in self.recorded for out in outs), early))
-        begin = 0
+        slab, begin = len(self.slabs) - 1, 0
         for out, width in zip(outs, widths, strict=True):
-            self.places[out] = SlabRun(len(self.slabs) - 1, begin, width)
+            self.places[out] = SlabRun(slab, begin, width)
             begin += width
-        return SlabRun(len(self.slabs) - 1, 0, begin) if len(set(widths)) > 1 else SlabRun(
-            len(self.slabs) - 1, 0, widths[0], len(outs)
-        )  # fmt: skip
+        alike = len(set(widths)) == 1
+        return SlabRun(slab, 0, widths[0] if alike else begin, len(outs) if alike else 1)
 
     def _state_copies(self) -> Iterator[Call]:
         """Yield copies of new states that were not computed in place."""
