@@ -10,7 +10,7 @@ from lstm_cli.commands._declared import differing, option, options
 from lstm_cli.commands._inputs import refuse_idle
 
 if TYPE_CHECKING:
-    from lstm_cli.engine.fixed_point import FixedSettings
+    from lstm_cli.engine.fixed_settings import FixedSettings
 
 HELP = """\b
 Fixed point: `--fixed Q3.12` also runs the cell in integers. Qm.n is 1 sign bit, m integer bits,
@@ -78,7 +78,7 @@ class FixedOptions:
         if not self.fixed:
             refuse_idle(differing(self), "--fixed", command)
             return None
-        from lstm_cli.engine.fixed_point import FixedSettings
+        from lstm_cli.engine.fixed_settings import FixedSettings
 
         if form not in FORMATS:
             raise UsageError(

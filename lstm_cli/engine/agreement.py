@@ -18,7 +18,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import decimals_in, shortest
-from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.cell.weights import Model
 from lstm_cli.engine.run import Trace, run
 
 # Supported types: significand bits and minimum exponent.
@@ -282,8 +282,7 @@ class Float32Noise:
 
     def _runs(self) -> Iterator[Trace]:
         """Yield the same run in other arithmetic, one at a time since each may be large."""
-        model, x = self.trace.model, self.trace.layers[0].values["x"]
-        h, c = ([each.initial(state) for each in self.trace.layers] for state in ("h", "c"))
+        model, (x, h, c) = self.trace.model, self.trace.inputs
         rng = np.random.default_rng(3)
         for each in (model, *(_perturbed(model, rng) for _ in range(PERTURBED_RUNS))):
             yield run(each, x, h, c, dtype=np.float32, engine="numpy")
@@ -317,10 +316,9 @@ def _perturbed(model: Model, rng: np.random.Generator) -> Model:
         step = np.sqrt(terms) * 2.0 ** -TYPES["float32"][0]
         return np.asarray(array * (1 + step * rng.uniform(-1, 1, array.shape)))
 
-    def changed(_: int, weights: LstmWeights) -> LstmWeights:
-        return replace(weights, arrays={k: perturb(each) for k, each in weights.arrays.items()})
-
-    return model.with_weights(changed)
+    return model.with_weights(
+        lambda _, own: replace(own, arrays={k: perturb(each) for k, each in own.arrays.items()})
+    )
 
 
 def allowed(ours: Array, theirs: Array, units: Array, room: Array) -> tuple[Array, bool]:

@@ -273,23 +273,21 @@ class _Batch:
     """The members of one run, their states, and the rows to evaluate at each step."""
 
     def __init__(self, members: list[Member], number: int) -> None:
-        self.members, self.number = members, number
+        self.number = number
         runs = [member.runs[number] for member in members]
         self.given = {"h_0": np.stack([r.h for r in runs]), "c_0": np.stack([r.c for r in runs])}
         self.last: dict[str, Array] = {}
-        self._numbers = np.arange(len(members))
-        self._plan()
+        self._plan(members)
 
     def restrict(self, keep: Array) -> None:
         """Keep only some of the members."""
-        self.members = [member for member, kept in zip(self.members, keep, strict=True) if kept]
         self.given = {name: array[keep] for name, array in self.given.items()}
         self.last = {name: array[keep] for name, array in self.last.items()}
-        self._numbers = np.arange(len(self.members))
-        self._plan()
+        self._plan([member for member, kept in zip(self.members, keep, strict=True) if kept])
 
-    def _plan(self) -> None:
+    def _plan(self, members: list[Member]) -> None:
         """Group equal rows, in table order and then by their expressions."""
+        self.members = members
         self.tasks: list[_Task] = []
         orders: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for k, member in enumerate(self.members):
@@ -328,13 +326,10 @@ class _Batch:
     def _carries(self, which: str) -> list[_Task]:
         tasks = []
         for state in ("h_prev", "c_prev"):
-            groups: dict[Node, list[int]] = defaultdict(list)
+            groups: dict[Any, list[int]] = defaultdict(list)
             for k, member in enumerate(self.members):
-                groups[getattr(member, which)[state]].append(k)
-            tasks += [
-                _Task(state, node, tuple(names_in(node)), {}, self._own(ks))
-                for node, ks in groups.items()
-            ]
+                groups[getattr(member, which)[state], (), None].append(k)
+            tasks += self._grouped(state, groups)
         return tasks
 
     def _own(self, ks: list[int]) -> Any:
@@ -355,7 +350,8 @@ class _Batch:
             have = {name: known[name][task.own] for name in task.names}
             value = evaluate(task.node, {**have, **task.parameters})
             if value.ndim < 2:  # a row of parameters alone is the same for all members
-                value = np.broadcast_to(value, (len(self._numbers[task.own]), *value.shape))
+                rows = self.members if isinstance(task.own, slice) else task.own
+                value = np.broadcast_to(value, (len(rows), *value.shape))
             if task.rounding is not None:
                 value = task.rounding(value)
             if isinstance(task.own, slice):

@@ -9,6 +9,7 @@ on how many others are run with it.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,11 +72,13 @@ def choose_engine(asked: str, work: int, dtype: Any, beside: int | None = None) 
     return asked if work else "table"
 
 
+@lru_cache(maxsize=1)
 def numba_available() -> bool:
-    """Whether the numba engine can be used here."""
-    from lstm_cli.engine.numba_engine import available
+    """Whether numba is installed and its compiler is not disabled."""
+    from importlib.util import find_spec
 
-    return available()
+    disabled = os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
+    return find_spec("numba") is not None and not disabled
 
 
 def run_fast(

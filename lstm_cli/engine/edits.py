@@ -1,22 +1,8 @@
-"""An edited run: a document with some numbers replaced, and everything that depends on them.
+"""An edited run: a run with some numbers replaced, and everything that depends on them.
 
-A document is everything that a run is computed from. As JSON:
-
-    {"dtype": "float64",
-     "layers": [{"forward": {"cell": {"name": "lstm", "title": "…",
-                                      "table": "z_f = W_f @ [h_prev, x] + b_f  # forget gate…"},
-                             "weights": {"W_f": [[…]], "b_f": […], …}}}, …],
-     "x": [[…], …], "h": [[…], …], "c": [[…], …]}
-
-`x` has a row for each step; `h` and `c` have one for each layer and direction (layer 0 forward,
-layer 0 backward, layer 1 forward, …): the states before the first step run. An edit replaces one
-number by another:
-
-    {"layer": 0, "direction": "forward", "symbol": "c_prev", "t": 3, "index": [1], "value": 0.5}
-
-Its `symbol` is a parameter, with an index into its array and no `t`; or, at input time `t` from 1,
-`x` of layer 0, a state that the step reads (`h_prev`, `c_prev`), or a row of the cell's table. The
-meaning of edits, here and for any page that uses the same data:
+An edit replaces one number: of a parameter; or, at input time t from 1, of `x` of layer 0, of a
+state that the step reads (`h_prev`, `c_prev`), or of a row of the cell's table. The meaning of
+edits, here and on the page:
 
 1. The last edit of a place wins.
 2. Parameters and `x` are replaced before anything runs. Both directions of layer 0 read one `x`.
@@ -30,7 +16,7 @@ meaning of edits, here and for any page that uses the same data:
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -40,75 +26,9 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe, suggest
-from lstm_cli.cell.cells import Cell, parse_table
-from lstm_cli.cell.notation import is_parameter, write
-from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.run import STATES, LayerTrace, Trace, evaluate_rows, rounded, run
-
-
-@dataclass(frozen=True, eq=False)
-class RunDocument:
-    """Everything from which an unbatched run is computed.
-
-    Attributes:
-        x: the input, `(T, I)`.
-        h, c: the states before the first step taken, one for each layer and direction.
-    """
-
-    model: Model
-    x: Array
-    h: tuple[Array, ...]
-    c: tuple[Array, ...]
-    dtype: np.dtype[Any]
-
-    @classmethod
-    def of(cls, trace: Trace) -> RunDocument:
-        """Return the document of an unbatched run."""
-        h, c = (tuple(each.initial(state) for each in trace.layers) for state in STATES)
-        return cls(trace.model, trace.layers[0].values["x"], h, c, trace.dtype)
-
-    def run(self) -> Trace:
-        """Run the document; errors as `engine.run`."""
-        return run(self.model, self.x, self.h, self.c, dtype=self.dtype)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document in its JSON form."""
-        return {
-            "dtype": self.dtype.name,
-            "layers": [
-                {name: _weights_json(weights) for name, weights in layer.directions.items()}
-                for layer in self.model.layers
-            ],
-            "x": self.x.tolist(),
-            "h": [state.tolist() for state in self.h],
-            "c": [state.tolist() for state in self.c],
-        }
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> RunDocument:
-        """Return the document that `to_json` wrote; errors as those of cells and weights."""
-        layers = tuple(
-            Layer({name: _weights_of(each) for name, each in layer.items()})
-            for layer in document["layers"]
-        )
-        h, c = (tuple(map(np.array, document[state])) for state in STATES)
-        x = np.array(document["x"], dtype=np.float64)
-        return cls(Model(layers), x, h, c, np.dtype(document["dtype"]))
-
-
-def _weights_json(weights: LstmWeights) -> dict[str, Any]:
-    cell = weights.cell
-    rows = (f"{row.symbol} = {write(row.expression)}  # {row.label}" for row in cell.equations)
-    return {
-        "cell": {"name": cell.name, "title": cell.title, "table": "\n".join(rows)},
-        "weights": {name: array.tolist() for name, array in weights.arrays.items()},
-    }
-
-
-def _weights_of(record: Mapping[str, Any]) -> LstmWeights:
-    name, title, table = (record["cell"][key] for key in ("name", "title", "table"))
-    arrays = {key: np.array(array) for key, array in record["weights"].items()}
-    return LstmWeights(Cell(name, title, parse_table(table)), arrays)
+from lstm_cli.cell.notation import is_parameter
+from lstm_cli.cell.weights import LstmWeights
+from lstm_cli.engine.run import STATES, LayerTrace, Trace, evaluate_rows, rounded
 
 
 @dataclass(frozen=True)
@@ -173,36 +93,6 @@ def number_at(trace: Trace, place: EditablePlace) -> float:
         return float(trace.model.runs[place.run][2].arrays[place.name][place.index])
     t, unit = place.index
     return float(trace.layers[place.run].values[place.name][t - 1, unit])
-
-
-def edits_to_json(trace: Trace, edits: Iterable[NumberEdit]) -> list[dict[str, Any]]:
-    """Return edits of a run as JSON has them."""
-    records = []
-    for edit in edits:
-        each, index = trace.layers[edit.place.run], list(edit.place.index)
-        time = {} if is_parameter(edit.place.name) else {"t": index.pop(0)}
-        records.append({
-            "layer": each.layer, "direction": each.direction, "symbol": edit.place.name, **time,
-            "index": index, "value": edit.value,
-        })  # fmt: skip
-    return records
-
-
-def edits_from_json(trace: Trace, records: Iterable[Mapping[str, Any]]) -> tuple[NumberEdit, ...]:
-    """Return the edits that `edits_to_json` wrote; errors as `place_of`."""
-    runs = {(each.layer, each.direction): place for place, each in enumerate(trace.layers)}
-    edits = []
-    for record in records:
-        run = runs.get((record["layer"], record["direction"]))
-        if run is None:
-            raise InputError(
-                f"the run has no layer {record['layer']} {safe(record['direction'])}",
-                hint="one of: " + ", ".join(f"{layer} {name}" for layer, name in runs),
-            )
-        index = (*([record["t"]] if "t" in record else []), *record["index"])
-        place = place_of(trace, run, record["symbol"], index)
-        edits.append(NumberEdit(place, float(record["value"])))
-    return tuple(edits)
 
 
 # ---- an edited run, and undo and redo of edits
@@ -298,13 +188,15 @@ def differences(now: Array, was: Array) -> Array:
 
 
 def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
-    """Return the run that follows from edits of an unbatched one, in the order made."""
+    """Return the run, by the table, that follows from edits of an unbatched one, in their order."""
     model = given.model.with_weights(lambda run, weights: _edited_weights(weights, edits, run))
     x = np.array(given.layers[0].values["x"], dtype=np.float64)
     reached = np.full(len(x), False)  # the steps whose input has changed
-    for (t, unit), value in _of(edits, 0, "x"):
-        x[t - 1, unit] = value
-        reached[t - 1] = True
+    for edit in edits:
+        if edit.place.name == "x":
+            t, unit = edit.place.index
+            x[t - 1, unit] = edit.value
+            reached[t - 1] = True
     traces: list[LayerTrace] = []
     for layer in model.layers:
         below, reached = reached, np.full(len(x), False)
@@ -312,29 +204,22 @@ def edited_trace(given: Trace, edits: Sequence[NumberEdit]) -> Trace:
             old = given.layers[len(traces)]
             own = [edit for edit in edits if edit.place.run == len(traces)]
             steps = _steps_to_run(old, below, own)
-            traces.append(_computed_again(old, weights, x, own, steps, given) if steps else old)
+            again = _computed_again(old, weights, x, own, steps, given.dtype) if steps else old
+            traces.append(again)
             reached[[t - 1 for t in steps]] = True
         outputs = [each.values["h"] for each in traces[-len(layer.directions) :]]
         x = np.concatenate(outputs, axis=-1)
     return replace(given, model=model, layers=tuple(traces))
 
 
-def _of(edits: Iterable[NumberEdit], run: int, name: str) -> Iterator[tuple[Any, float]]:
-    """Yield the index and the value of each edit of a vector or a parameter."""
-    for edit in edits:
-        if (edit.place.run, edit.place.name) == (run, name):
-            yield edit.place.index, edit.value
-
-
 def _edited_weights(weights: LstmWeights, edits: Sequence[NumberEdit], run: int) -> LstmWeights:
     """Return weights with their edited numbers; the same object without an edit."""
-    arrays = dict(weights.arrays)
-    for name in weights.arrays:
-        for index, value in _of(edits, run, name):
-            arrays[name] = np.array(arrays[name])
-            arrays[name][index] = value
-    same = all(array is weights.arrays[name] for name, array in arrays.items())
-    return weights if same else replace(weights, arrays=arrays)
+    arrays, own = weights.arrays, [each for each in edits if each.place.run == run]
+    own = [each for each in own if each.place.name in arrays]
+    new = {each.place.name: np.array(arrays[each.place.name]) for each in own}
+    for each in own:
+        new[each.place.name][each.place.index] = each.value
+    return replace(weights, arrays={**arrays, **new}) if new else weights
 
 
 def first_step(each: LayerTrace) -> int:
@@ -356,64 +241,44 @@ def _steps_to_run(each: LayerTrace, below: Array, edits: Iterable[NumberEdit]) -
 
 
 def _computed_again(
-    old: LayerTrace, weights: LstmWeights, x: Array, edits: Sequence[NumberEdit],
-    steps: Sequence[int], given: Trace,
-) -> LayerTrace:  # fmt: skip
-    """Return one layer and direction with its last steps, in running order, recomputed."""
-    alone = Model((Layer({old.direction: weights}),))
-    values = {symbol: np.array(array) for symbol, array in old.values.items()}
-    # The states that the first of these steps reads do not depend on any edit.
-    h, c = (values[f"{state}_prev"][steps[0] - 1] for state in STATES)
-    at: dict[int, list[NumberEdit]] = {}
-    for edit in filter(_is_over_time, edits):
-        at.setdefault(edit.place.index[0], []).append(edit)
-    for part in _parts(steps, at):
-        times = np.sort(part) - 1
-        if part[0] in at:
-            inputs = {"x": x[times[0]], "h_prev": h, "c_prev": c}
-            made: Mapping[str, Array] = _edited_step(weights, inputs, at[part[0]], given.dtype)
-        else:
-            again = run(alone, x[times], h, c, dtype=given.dtype, engine=given.engine)
-            made = again.layers[0].values
-        for symbol, array in made.items():
-            values[symbol][times] = array
-        h, c = (values[state][part[-1] - 1] for state in STATES)
-    return LayerTrace(old.layer, old.direction, weights, MappingProxyType(values))
-
-
-def _is_over_time(edit: NumberEdit) -> bool:
-    """Whether an edit applies to a value that a step computes or to a state that it reads."""
-    return not is_parameter(edit.place.name) and edit.place.name != "x"
-
-
-def _parts(steps: Sequence[int], edited: Container[int]) -> Iterator[Sequence[int]]:
-    """Split steps into runs: each edited step alone, and the stretches between them."""
-    start = 0
-    for place, t in enumerate(steps):
-        if place and (t in edited or steps[place - 1] in edited):
-            yield steps[start:place]
-            start = place
-    yield steps[start:]
-
-
-def _edited_step(
-    weights: LstmWeights, inputs: Mapping[str, Array], edits: Iterable[NumberEdit],
+    old: LayerTrace,
+    weights: LstmWeights,
+    x: Array,
+    edits: Iterable[NumberEdit],
+    steps: Sequence[int],
     dtype: np.dtype[Any],
-) -> dict[str, Array]:  # fmt: skip
-    """Evaluate the table at one step, setting edited numbers before the next row reads them."""
-
-    def edited(symbol: str, value: Array) -> Array:
-        replaced = np.array(value, dtype=np.float64)
-        for edit in edits:
-            if edit.place.name == symbol:
-                replaced[..., edit.place.index[1]] = edit.value
-        return rounded(replaced, dtype)
-
+) -> LayerTrace:
+    """Return one layer and direction with its last steps, in running order, recomputed."""
+    values = {symbol: np.array(array) for symbol, array in old.values.items()}
+    at: dict[int, list[NumberEdit]] = {}
+    for edit in edits:
+        if not is_parameter(edit.place.name) and edit.place.name != "x":
+            at.setdefault(edit.place.index[0], []).append(edit)
     parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
     # One more axis in float32, as in the table engine, so that results are bit-for-bit the same.
     lead = np.s_[:] if dtype == np.float64 else np.s_[None]
-    values = {name: edited(name, array[lead]) for name, array in inputs.items()}
-    for row in weights.cell.equations:
-        values = evaluate_rows((row,), parameters, values, dtype)
-        values[row.symbol] = edited(row.symbol, values[row.symbol])
-    return values
+    # The states that the first of these steps reads do not depend on any edit.
+    states = {f"{state}_prev": values[f"{state}_prev"][steps[0] - 1] for state in STATES}
+    for t in steps:
+        own, rows = at.get(t, ()), weights.cell.equations
+        inputs = {"x": x[t - 1], **states}
+        made = {name: _replaced(name, array[lead], own, dtype) for name, array in inputs.items()}
+        for part in [(row,) for row in rows] if own else [rows]:
+            made = evaluate_rows(part, parameters, made, dtype)
+            for row in part:
+                made[row.symbol] = _replaced(row.symbol, made[row.symbol], own, dtype)
+        for symbol, array in made.items():
+            values[symbol][t - 1] = array
+        states = {f"{state}_prev": values[state][t - 1] for state in STATES}
+    return LayerTrace(old.layer, old.direction, weights, MappingProxyType(values))
+
+
+def _replaced(
+    symbol: str, value: Array, edits: Iterable[NumberEdit], dtype: np.dtype[Any]
+) -> Array:
+    """Return a vector of one step with its edited numbers, rounded."""
+    replaced = np.array(value, dtype=np.float64)
+    for edit in edits:
+        if edit.place.name == symbol:
+            replaced[..., edit.place.index[1]] = edit.value
+    return rounded(replaced, dtype)

@@ -115,9 +115,6 @@ def _comparing(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
     """Functions that only compare; like NumPy's, they propagate nan."""
     zero, one = form.number(0), form.number(1)
 
-    def absolute(z: Any) -> Any:
-        return abs(z)
-
     def minimum(a: Any, b: Any) -> Any:
         return a if (a < b) | (a != a) else b
 
@@ -127,12 +124,10 @@ def _comparing(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:
     def heaviside(z: Any) -> Any:
         return z if z != z else (one if z > zero else zero)
 
-    return {
-        "abs": compile_(absolute),
-        "min": compile_(minimum),
-        "max": compile_(maximum),
-        "heaviside": compile_(heaviside),
-    }
+    whole: dict[str, Scalar] = {
+        "abs": lambda z: abs(z), "min": minimum, "max": maximum, "heaviside": heaviside,
+    }  # fmt: skip
+    return {name: compile_(code) for name, code in whole.items()}
 
 
 def _exponential(form: FloatFormat, compile_: Compile) -> dict[str, Scalar]:

@@ -1,9 +1,9 @@
-"""Source text of a program for numba to compile: `units` and `samples`, which run all its steps.
+"""Source text and memory layout of a program for numba: `units` and `samples` run all its steps.
 
 Only indices of the plan become identifiers (`v3`, `out1`), and only its numbers, written by
 `float.hex`, become literals: no text from a user's table reaches the source.
 
-Both functions take integers (`sizes`, in the order of `Form.sizes`) and arrays (in the order of
+Both functions take integers (`sizes`, in the order of `Layout.sizes`) and arrays (in the order of
 `Form.arrays`), and run samples `first` to `last` (exclusive), one block at a time, step by step.
 Names of arrays: `p` is a parameter, `x` a value given for all steps, `matrix` and `out` belong to a
 product, `w` is kept from one phase to another, `rows` is kept by the trace. `base_row` is the
@@ -13,16 +13,20 @@ offset of a slot's rows and `step_row` the stride between steps.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from lstm_cli.engine.plan import Operation, Product, Stage
-from lstm_cli.engine.products import MULTIPLY
-from lstm_cli.engine.program import Phase, Program, UnitLoop, reads
+import numpy as np
 
-# An array and the offset of a value in it.
-Place = tuple[str, str]
+from lstm_cli.base.arrays import Array
+from lstm_cli.engine import products
+from lstm_cli.engine.plan import Operation, Phase, Product, Program, Stage, UnitLoop, reads
+from lstm_cli.engine.products import rounded_up
+
+# An array, the offset of a value in it, and the stride between the samples of a product's vector.
+Place = tuple[str, str, str]
 # What provides a value, and its index there (slot or product), or the value itself.
 Source = tuple[Literal["state", "given", "kept", "row", "early", "product", "parameter"], int]
 
@@ -43,11 +47,46 @@ def parameters_read(program: Program) -> tuple[int, ...]:
     return tuple(sorted(known))
 
 
-class Form(ABC):
-    """A way to run a program over samples and steps."""
+@dataclass(frozen=True)
+class Layout:
+    """Memory layout of a run of N samples and T steps.
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    Attributes:
+        sizes: the form's integer arguments by name, beginning with `first` and `last` (0 and N, in
+            whole lanes).
+        total: count of numbers in the rows of a trace.
+        views: for each slot its offset in bytes, its n, and the strides of `(N, T, n)`.
+        buffers: count of numbers in each `out` and `w`, by name.
+    """
+
+    sizes: Mapping[str, int]
+    total: int
+    views: Sequence[tuple[int, int, tuple[int, int, int]]]
+    buffers: Mapping[str, int]
+
+    @cached_property
+    def numbers(self) -> Array:
+        """The sizes as the compiled code takes them."""
+        return np.array(list(self.sizes.values()), np.uint64)
+
+
+class Form(ABC):
+    """A way to run a program over samples and steps.
+
+    Attributes:
+        places: by what provides a value, its place at step `t`, for sample or unit `each`; `k` is
+            its index there.
+        each: the variable of the loop that contains groups.
+        loop, call: the header of that loop, and the call of group `k`.
+    """
+
+    places: Mapping[str, Place]
+    each: str
+    loop: str
+    call: str
+
+    def __init__(self, program: Program, dtype: str) -> None:
+        self.program, self.dtype = program, np.dtype(dtype)
         self.products = (*program.early, *program.products)
         pieces = {piece.out for product in self.products for piece in product.pieces}
         # Values kept from one phase to another that no product holds.
@@ -83,28 +122,44 @@ class Form(ABC):
             names += [f"matrix{k}", f"out{k}"]
         return [*names, *(f"w{value}" for value in self.kept), "rows"]
 
-    @cached_property
-    @abstractmethod
-    def sizes(self) -> list[str]:
-        """Names of the integer arguments, in order."""
+    def width(self, value: int) -> int:
+        """Number of units of a value."""
+        return self.program.plan.values[value].width
 
     @abstractmethod
     def text(self) -> Iterator[str]:
         """Yield the function's lines."""
 
-    def _common_sizes(self) -> list[str]:
-        """Return the names that both forms have."""
-        names = [f"n{k}" for k in range(len(self.program.groups))]
+    @abstractmethod
+    def layout(self, samples: int, steps: int) -> Layout:
+        """Lay out all arrays."""
+
+    @abstractmethod
+    def matrix(self, stacked: Array) -> Array:
+        """Return a product's matrix, flattened in the order in which it is read."""
+
+    @abstractmethod
+    def given(self, values: Mapping[int, Array]) -> dict[str, Array]:
+        """Return the `x` arrays, flattened, of values `(N, T, n)`."""
+
+    def _common_sizes(self) -> dict[str, int]:
+        """Return the integer arguments that both forms have."""
+        sizes = {f"n{k}": group.width for k, group in enumerate(self.program.groups)}
         for k, product in enumerate(self.products):
-            names += [f"inner{k}", *(f"begin{piece.out}" for piece in product.pieces)]
-        for slot in range(len(self.program.slots)):
-            names += [f"base_row{slot}", f"step_row{slot}"]
-        return [*names, *(f"wide{value}" for value in self.joined)]
+            begin, sizes[f"inner{k}"] = 0, self.width(product.vector)
+            for piece in product.pieces:
+                sizes[f"begin{piece.out}"] = begin
+                begin += self.width(piece.out)
+        return sizes | {f"wide{value}": self.width(value) for value in self.joined}
+
+    def _lines(self) -> list[int]:
+        """Return the number of rows of each product."""
+        return [sum(self.width(each.out) for each in product.pieces) for product in self.products]
 
     def _heading(self, name: str) -> Iterator[str]:
         yield "@outer"
         yield f"def {name}(sizes, {', '.join(self.arrays)}):"
-        for k, each in enumerate(self.sizes):
+        for k, each in enumerate(self.layout(1, 1).sizes):
             yield f"    {each} = sizes[{k}]"
         yield "    s0 = first"
         yield "    while s0 < last:"
@@ -122,8 +177,8 @@ class Form(ABC):
             match phase:
                 case UnitLoop(width):
                     if not isinstance(before, UnitLoop) or before.width != width:
-                        yield self._loop(groups)
-                    yield f"    {self._group(phase, groups)}"
+                        yield self.loop.format(k=groups)
+                    yield f"    {self.call.format(k=groups, places=self._group_places(phase))}"
                     groups += 1
                 case Product(vector):
                     yield self._step_product(products, vector)
@@ -133,14 +188,6 @@ class Form(ABC):
             before = phase
 
     @abstractmethod
-    def _loop(self, number: int) -> str:
-        """Return the header of the loop that contains group `number` and possibly others."""
-
-    @abstractmethod
-    def _group(self, group: UnitLoop, number: int) -> str:
-        """Return the call of group `number`."""
-
-    @abstractmethod
     def _step_product(self, k: int, vector: int) -> str:
         """Return the call of a product that is computed at each step."""
 
@@ -148,57 +195,127 @@ class Form(ABC):
     def _concatenation(self, operation: Operation) -> Iterator[str]:
         """Yield the lines of a concatenation."""
 
-    def _place(self, value: int, index: str) -> Place:
-        """Address of a value at step t, for sample or unit `index`."""
-        match self.sources[value]:
-            case "state", slot:
-                return self._row(slot, index, after=False)
-            case "row", slot:
-                return self._row(slot, index, after=slot < 2)
-        return self._place_beside(value, index)
+    def _place(self, value: int, each: str) -> Place:
+        """Place of a value at step t, for sample or unit `each`."""
+        kind, k = self.sources[value]
+        if kind in ("state", "row"):
+            return self._row(k, each, after=kind == "row" and k < 2)
+        return self._written(kind, k, each, value=value)
 
-    @abstractmethod
-    def _place_beside(self, value: int, index: str) -> Place:
-        """Address of a value that is not in a row of the trace."""
+    def _row(self, slot: int, each: str, *, after: bool) -> Place:
+        """Place of a slot's row; new states are one step later, after the given ones."""
+        return self._written("row", slot, each, t="t + U1" if after else "t")
 
-    @abstractmethod
-    def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        """Address of a slot's row; new states are one step later, after the given ones."""
+    def _written(self, kind: str, k: int, each: str, **named: object) -> Place:
+        array, offset, apart = (text.format(k=k, each=each, **named) for text in self.places[kind])
+        return array, offset, apart
 
-    def _group_places(self, group: UnitLoop, index: str) -> str:
+    def _group_places(self, group: UnitLoop) -> str:
         """Return the arrays and offsets that a group's function takes."""
         places = (
-            self._row(each, index, after=each < 2) if kind == "row" else self._place(each, index)
-            for kind, each in group_arrays(group)
+            self._row(k, self.each, after=k < 2) if kind == "row" else self._place(k, self.each)
+            for kind, k in group_arrays(group)
         )
-        return ", ".join(f"{array}, {place}" for array, place in places)
+        return ", ".join(f"{array}, {offset}" for array, offset, _ in places)
 
 
-class UnitsForm(Form):
+# A loop runs over whole registers and may access this many numbers past the end of a row.
+LANES = 8
+# Size limits of the early products for the steps of one sample, and of all products for a block of
+# samples, so that they stay in the cache.
+CHUNK_BYTES, UNITS_BLOCK_BYTES = 2**17, 2**18
+# Smaller blocks of samples do not fill the tiles of a product.
+LEAST_BLOCK = 6
+
+
+class _Units(Form):
     """Vectorized over units, one sample after another.
 
     Either a block is one sample and early products are computed for a chunk of steps, or a chunk
-    is one step and they are computed for all samples of a block: `t - t0` or the sample is 0.
+    is one step and they are computed for all samples of a block: `t - t0` or the sample is 0. The
+    rows of a trace are `(T, N, n)`, with n rounded up to whole registers; with one sample they are
+    `(T, n)` with padding at the end, as what a loop writes past a row is overwritten by the next.
     """
 
-    @cached_property
-    def sizes(self) -> list[str]:
-        """Names of the integer arguments, in order.
+    places: Mapping[str, Place] = {
+        "row": (
+            "rows",
+            "base_row{k} + ({t}) * step_row{k} + (s0 + {each}) * sample_row{k}",
+            "sample_row{k}",
+        ),
+        "given": ("x{k}", "t * step{k} + (s0 + {each}) * sample{k}", "sample{k}"),
+        "kept": ("w{k}", "{each} * length{k}", "length{k}"),
+        "early": ("out{k}", "begin{value} + (t - t0 + {each}) * line{k}", "line{k}"),
+        "product": ("out{k}", "begin{value} + {each} * line{k}", "line{k}"),
+        "parameter": ("p{k}", "U0", "U0"),
+    }
+    each, loop, call = "s", "for s in range(count):", "along_{k}(n{k}, {places})"
 
-        `n` is a group's width; `inner`, `panels` and `line` are a product's columns, panels, and
-        the row length of its result; `apart` is the stride between the vectors of an early product;
-        `begin` is the offset of a piece in the result of its product; `step` and `sample` are
-        strides; `wide` is an exact and `length` a rounded width.
+    def layout(self, samples: int, steps: int) -> Layout:
+        """Lay out all arrays.
+
+        Of the sizes, `n` is a group's width; `inner`, `panels` and `line` are a product's columns,
+        panels, and the row length of its result; `apart` is the stride between the vectors of an
+        early product; `begin` is the offset of a piece in the result of its product; `step` and
+        `sample` are strides; `wide` is an exact and `length` a rounded width.
         """
-        names = ["first", "last", "steps", "block", "chunk", *self._common_sizes()]
-        names += [f"{name}{k}" for k in range(len(self.products)) for name in ("panels", "line")]
-        names += [f"apart{k}" for k in range(len(self.program.early))]
-        names += [f"{name}{v}" for v in self.program.given for name in ("step", "sample")]
-        names += [f"sample_row{slot}" for slot in range(len(self.program.slots))]
-        return [*names, *(f"length{value}" for value in self.kept)]
+        wide, size = products.width(self.dtype.name), self.dtype.itemsize
+        lines = [rounded_up(line, wide) for line in self._lines()]
+        block, chunk = self._cut(samples, steps, lines)
+        sizes = {"first": 0, "last": samples, "steps": steps, "block": block, "chunk": chunk}
+        sizes |= self._common_sizes()
+        sizes |= {f"n{k}": rounded_up(g.width, LANES) for k, g in enumerate(self.program.groups)}
+        for k, line in enumerate(lines):
+            sizes |= {f"panels{k}": line // wide, f"line{k}": line}
+        for value in self.program.given:
+            width = self.width(value)
+            sizes |= {f"step{value}": width, f"sample{value}": steps * width}
+        apart = "step" if block == 1 else "sample"
+        for k, product in enumerate(self.program.early):
+            sizes[f"apart{k}"] = sizes[f"{apart}{product.vector}"]
+        sizes |= {f"length{value}": rounded_up(self.width(value), LANES) for value in self.kept}
+        views, total = [], 0
+        for slot, value in enumerate(self.program.slots):
+            width = self.width(value)
+            sample = width if samples == 1 else rounded_up(width, LANES)
+            step = samples * sample
+            row = f"row{slot}"
+            sizes |= {f"base_{row}": total, f"step_{row}": step, f"sample_{row}": sample}
+            views.append((total * size, width, (sample * size, step * size, size)))
+            total += rounded_up((steps + (slot < 2)) * step + LANES, LANES)
+        return Layout(sizes, total, views, self._buffers(sizes, lines))
+
+    def _buffers(self, sizes: Mapping[str, int], lines: Sequence[int]) -> dict[str, int]:
+        block, early = sizes["block"], len(self.program.early)
+        found = {
+            f"out{k}": line * (block * sizes["chunk"] if k < early else block) + LANES
+            for k, line in enumerate(lines)
+        }
+        return found | {f"w{v}": sizes[f"length{v}"] * block + LANES for v in self.kept}
+
+    def _cut(self, samples: int, steps: int, lines: Sequence[int]) -> tuple[int, int]:
+        """Number of samples in a block, and of steps per chunk of early products."""
+        if samples == 1:
+            early = sum(lines[: len(self.program.early)]) * self.dtype.itemsize
+            return 1, max(1, min(steps, CHUNK_BYTES // max(1, early)))
+        fitting = UNITS_BLOCK_BYTES // max(1, sum(lines) * self.dtype.itemsize)
+        count = -(-samples // max(LEAST_BLOCK, fitting))
+        return -(-samples // count), 1
+
+    def matrix(self, stacked: Array) -> Array:
+        return products.packed(stacked, self.dtype.name)
+
+    def given(self, values: Mapping[int, Array]) -> dict[str, Array]:
+        found = {}
+        loaded = {value for group in self.program.groups for value in group.loads}
+        for value in self.program.given:
+            flat = np.ascontiguousarray(values[value], self.dtype).reshape(-1)
+            if value in loaded:
+                flat = np.concatenate([flat, np.zeros(LANES, self.dtype)])
+            found[f"x{value}"] = flat
+        return found
 
     def text(self) -> Iterator[str]:
-        """Yield the function's lines."""
         yield from self._heading("units")
         yield "        t0 = U0"
         yield "        while t0 < steps:"
@@ -217,66 +334,78 @@ class UnitsForm(Form):
         matrix = f"matrix{k}, U0, U(WIDTH), inner{k} * U(WIDTH)"
         return f"multiply({rows}, inner{k}, panels{k}, {vector}, {matrix}, out{k}, U0, line{k})"
 
-    def _loop(self, number: int) -> str:
-        return "for s in range(count):"
-
-    def _group(self, group: UnitLoop, number: int) -> str:
-        return f"along_{number}(n{number}, {self._group_places(group, 's')})"
-
     def _step_product(self, k: int, vector: int) -> str:
-        array, place = self._place(vector, "U0")
-        return self._product(k, "count", f"{array}, {place}, {self._apart(vector)}")
+        return self._product(k, "count", ", ".join(self._place(vector, "U0")))
 
     def _concatenation(self, operation: Operation) -> Iterator[str]:
         yield "for s in range(count):"
         begin = f"s * length{operation.out}"
         for part in operation.arguments:
-            array, place = self._place(part, "s")
+            array, place, _ = self._place(part, "s")
             yield f"    copy(wide{part}, {array}, {place}, w{operation.out}, {begin})"
             begin += f" + wide{part}"
 
-    def _place_beside(self, value: int, index: str) -> Place:
-        match self.sources[value]:
-            case "given", _:
-                return f"x{value}", f"t * step{value} + (s0 + {index}) * sample{value}"
-            case "kept", _:
-                return f"w{value}", f"{index} * length{value}"
-            case "early", k:
-                return f"out{k}", f"begin{value} + (t - t0 + {index}) * line{k}"
-            case "product", k:
-                return f"out{k}", f"begin{value} + {index} * line{k}"
-        return f"p{value}", "U0"
 
-    def _apart(self, value: int) -> str:
-        """Stride between the samples of a product's vector."""
-        kind, number = self.sources[value]
-        names = {
-            "state": "sample_row", "row": "sample_row", "given": "sample", "kept": "length",
-        }  # fmt: skip
-        return f"{names.get(kind, 'line')}{number}"
-
-    def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        step = f"(t{' + U1' if after else ''}) * step_row{slot}"
-        return "rows", f"base_row{slot} + {step} + (s0 + {index}) * sample_row{slot}"
+# Size limit of the products of a block of samples, so that they stay in the cache.
+SAMPLES_BLOCK_BYTES = 2**16
 
 
-class SamplesForm(Form):
-    """Vectorized over samples, one unit after another; arrays over samples have rows of `lane`."""
+class _Samples(Form):
+    """Vectorized over samples, one unit after another: for many samples and few units.
 
-    @cached_property
-    def sizes(self) -> list[str]:
-        """Names of the integer arguments, in order.
+    Arrays over samples have rows of `lane`, which is N rounded up to whole panels of a product;
+    the rows of a trace are `(T, n, N)`.
+    """
 
-        `lane` is N rounded up to whole panels; `n` is a group's units; `units` and `inner` are a
-        product's rows and columns; `begin` is a piece's first row in the result of its product;
-        `step` is the stride between steps; `wide` is a width.
+    places: Mapping[str, Place] = {
+        "row": ("rows", "base_row{k} + ({t}) * step_row{k} + {each} * lane + s0", "lane"),
+        "given": ("x{k}", "t * step{k} + {each} * lane + s0", "lane"),
+        "kept": ("w{k}", "{each} * block", "block"),
+        "early": ("out{k}", "(begin{value} + {each}) * block", "block"),
+        "product": ("out{k}", "(begin{value} + {each}) * block", "block"),
+        "parameter": ("p{k}", "{each}", "block"),
+    }
+    each, loop, call = "q", "for q in range(n{k}):", "across_{k}(count, {places})"
+
+    def layout(self, samples: int, steps: int) -> Layout:
+        """Lay out all arrays.
+
+        Of the sizes, `lane` is N rounded up to whole panels; `n` is a group's units; `units` and
+        `inner` are a product's rows and columns; `begin` is a piece's first row in the result of
+        its product; `step` is the stride between steps; `wide` is a width.
         """
-        names = ["first", "last", "steps", "block", "lane", *self._common_sizes()]
-        names += [f"units{k}" for k in range(len(self.products))]
-        return [*names, *(f"step{value}" for value in self.program.given)]
+        wide, size = products.width(self.dtype.name), self.dtype.itemsize
+        lane, lines = rounded_up(samples, wide), self._lines()
+        fitting = SAMPLES_BLOCK_BYTES // max(1, sum(lines) * size)
+        block = min(lane, max(wide, fitting // wide * wide))
+        sizes = {"first": 0, "last": lane, "steps": steps, "block": block, "lane": lane}
+        sizes |= self._common_sizes() | {f"units{k}": line for k, line in enumerate(lines)}
+        sizes |= {f"step{value}": self.width(value) * lane for value in self.program.given}
+        views, total = [], 0
+        for slot, value in enumerate(self.program.slots):
+            step = self.width(value) * lane
+            sizes |= {f"base_row{slot}": total, f"step_row{slot}": step}
+            views.append((total * size, self.width(value), (size, step * size, lane * size)))
+            total += (steps + (slot < 2)) * step
+        buffers = {f"out{k}": line * block for k, line in enumerate(lines)}
+        buffers |= {f"w{value}": self.width(value) * block for value in self.kept}
+        return Layout(sizes, total, views, buffers)
+
+    def matrix(self, stacked: Array) -> Array:
+        return stacked.reshape(-1)
+
+    def given(self, values: Mapping[int, Array]) -> dict[str, Array]:
+        found = {}
+        for value in self.program.given:
+            over_samples = values[value].transpose(1, 2, 0)
+            *rows, samples = over_samples.shape
+            lane = rounded_up(samples, products.width(self.dtype.name))
+            wide = np.zeros((*rows, lane), self.dtype)
+            wide[..., :samples] = over_samples
+            found[f"x{value}"] = wide.reshape(-1)
+        return found
 
     def text(self) -> Iterator[str]:
-        """Yield the function's lines."""
         yield from self._heading("samples")
         yield "        panels = count // U(WIDTH)"
         yield "        for t in range(steps):"
@@ -287,45 +416,24 @@ class SamplesForm(Form):
         yield "        s0 += count"
 
     def _step_product(self, k: int, vector: int) -> str:
-        array, place = self._place(vector, "U0")
-        apart = "lane" if self.sources[vector][0] in ("state", "row", "given") else "block"
+        array, place, apart = self._place(vector, "U0")
         matrix = f"units{k}, inner{k}, panels, matrix{k}, U0, inner{k}"
         return f"multiply({matrix}, {array}, {place}, {apart}, U(WIDTH), out{k}, U0, block)"
-
-    def _loop(self, number: int) -> str:
-        return f"for q in range(n{number}):"
-
-    def _group(self, group: UnitLoop, number: int) -> str:
-        return f"across_{number}(count, {self._group_places(group, 'q')})"
 
     def _concatenation(self, operation: Operation) -> Iterator[str]:
         begin = "q"
         for part in operation.arguments:
-            array, place = self._place(part, "q")
+            array, place, _ = self._place(part, "q")
             copied = "spread" if self.sources[part][0] == "parameter" else "copy"
             yield f"for q in range(wide{part}):"
             yield f"    {copied}(count, {array}, {place}, w{operation.out}, ({begin}) * block)"
             begin += f" + wide{part}"
 
-    def _place_beside(self, value: int, index: str) -> Place:
-        match self.sources[value]:
-            case "given", _:
-                return f"x{value}", f"t * step{value} + {index} * lane + s0"
-            case "kept", _:
-                return f"w{value}", f"{index} * block"
-            case (("early" | "product"), k):
-                return f"out{k}", f"(begin{value} + {index}) * block"
-        return f"p{value}", index
-
-    def _row(self, slot: int, index: str, *, after: bool) -> Place:
-        step = f"(t{' + U1' if after else ''}) * step_row{slot}"
-        return "rows", f"base_row{slot} + {step} + {index} * lane + s0"
-
 
 @lru_cache(maxsize=64)
-def forms_of(program: Program) -> tuple[UnitsForm, SamplesForm]:
-    """Return the forms that are vectorized over units and over samples."""
-    return UnitsForm(program), SamplesForm(program)
+def forms_of(program: Program, dtype: str) -> Mapping[str, Form]:
+    """Return the forms that are vectorized over units and over samples, by their names."""
+    return {"units": _Units(program, dtype), "samples": _Samples(program, dtype)}
 
 
 # --------------------------------------------------------------------------------------------------
@@ -347,7 +455,7 @@ def source_of(program: Program, dtype: str) -> str:
     for place, group in enumerate(program.groups):
         lines += ["", *_group(f"along_{place}", group, program, across=False)]
         lines += ["", *_group(f"across_{place}", group, program, across=True)]
-    for form in forms_of(program):
+    for form in forms_of(program, dtype).values():
         lines += ["", *form.text()]
     return "\n".join(lines) + "\n"
 
@@ -372,7 +480,7 @@ def spread(n, source, begin, out, start):
     for j in range(n):
         out[start + j] = source[begin]
 
-{MULTIPLY}
+{products.MULTIPLY}
 """
 
 

@@ -14,14 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import groupby, repeat
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import FUNCTIONS, Apply, Name, Node, Number, function_named
-from lstm_cli.engine.memory import empty
 from lstm_cli.engine.plan import Entry, Operation, Plan, Stage, stacked_matrix
 from lstm_cli.engine.schedule import (
     C_SLAB,
@@ -87,19 +86,20 @@ def constant_values(
     }
     with np.errstate(all="ignore"):
         for entry in plan.once:
-            known |= _computed_once(entry, known, arrays)
+            known |= computed(entry, known, arrays)
     return known
 
 
-def _computed_once(
+def computed(
     entry: Entry, known: Mapping[int, Array], arrays: Mapping[str, Array]
 ) -> dict[int, Array]:
+    """Return what an entry computes from known values `(…, n)`."""
     if isinstance(entry, Operation):
         compute = function_named(entry.function).compute
         assert compute is not None
         return {entry.out: compute(*(known[each] for each in entry.arguments))}
     vector = known[entry.vector]
-    return {p.out: arrays[p.parameter][:, p.begin : p.end] @ vector for p in entry.pieces}
+    return {p.out: vector @ arrays[p.parameter][:, p.begin : p.end].T for p in entry.pieces}
 
 
 @dataclass
@@ -126,7 +126,7 @@ class _Engine:
         for begin in range(0, self.steps, self.block):
             end = min(begin + self.block, self.steps)
             for call in self.made.early:
-                for function, operands in self._early(call, begin, end):
+                for function, operands in self._lowered(call, begin, end):
                     function(*(array for array, _ in operands))
             self._run_steps(list(self._primitives(begin, end)))
 
@@ -184,40 +184,34 @@ class _Engine:
         for first in range(0, width, size):
             yield slice(first, min(first + size, width))
 
-    def _lowered(self, call: Call, begin: int, end: int, units: slice) -> Iterator[Primitive]:
+    def _lowered(
+        self, call: Call, begin: int, end: int, units: slice | None = None
+    ) -> Iterator[Primitive]:
+        """Yield the primitives of a call for some units, or early, for all steps of a block."""
+        early, cut = units is None, units if units != slice(0, call.out.width) else None
         if call.function == "@":
-            yield self._product(call, begin, end)
+            yield self._product(call, begin, end, early)
             return
-        cut = units if units != slice(0, call.out.width) else None
-        out = self._array(call.out, begin, end, call.out.count, cut)
-        given = [self._array(each, begin, end, call.out.count, cut) for each in call.arguments]
-        yield from self._function(call.function, given, out, out[0].shape[out[1] :])
+        out, *given = (
+            self._array(each, begin, end, call.out.count, cut)
+            for each in (call.out, *call.arguments)
+        )
+        shape = out[0].shape if early else out[0].shape[out[1] :]
+        yield from self._function(call.function, given, out, shape)
 
-    def _product(self, call: Call, begin: int, end: int) -> Primitive:
+    def _product(self, call: Call, begin: int, end: int, early: bool) -> Primitive:
         (vector,) = call.arguments
         assert isinstance(vector, SlabRun)
-        operands = (self._view(vector, begin, end), self._view(call.out, begin, end))
-        multiply = np.matmul if self.tail else np.dot
-        return multiply, ((self._matrix(call), False), *operands)
+        given, out = (self._view(each, begin, end) for each in (vector, call.out))
+        if early:
+            return np.matmul, (given, (self._matrix(call).T, False), out)
+        return np.matmul if self.tail else np.dot, ((self._matrix(call), False), given, out)
 
     def _matrix(self, call: Call) -> Array:
         if isinstance(call.matrix, FusedProduct):
             return fused_matrix(call.matrix, self.arrays, self.constants).astype(self.dtype)
         assert call.matrix is not None
         return stacked_matrix(call.matrix, self.arrays)
-
-    def _early(self, call: Call, begin: int, end: int) -> Iterator[Primitive]:
-        """Yield the primitives of a call for all steps of a block at once, for one sample."""
-        if call.function == "@":
-            (vector,) = call.arguments
-            assert isinstance(vector, SlabRun)
-            given, out = self._view(vector, begin, end), self._view(call.out, begin, end)
-            yield np.matmul, (given, (self._matrix(call).T, False), out)
-            return
-        count = call.out.count
-        given_all = [self._array(each, begin, end, count, None) for each in call.arguments]
-        out = self._array(call.out, begin, end, count, None)
-        yield from self._function(call.function, given_all, out, out[0].shape)
 
     def _function(
         self, name: str, given: Sequence[Operand], out: Operand, shape: tuple[int, ...]
@@ -315,15 +309,10 @@ def _arguments(operands: Iterable[Operand]) -> Iterator[tuple[Array, ...]]:
 
 def _segments(calls: Sequence[Call]) -> Iterator[list[Call]]:
     """Yield runs of consecutive calls of the same width; each product is on its own."""
-    segment: list[Call] = []
-    for call in calls:
-        alone = call.function == "@" or (segment and segment[-1].function == "@")
-        if segment and (alone or segment[-1].out.width != call.out.width):
-            yield segment
-            segment = []
-        segment.append(call)
-    if segment:
-        yield segment
+    own = (k if call.function == "@" else -1 for k, call in enumerate(calls))
+    keyed = zip(own, calls, strict=True)
+    for _, segment in groupby(keyed, lambda each: (each[0], each[1].out.width)):
+        yield [call for _, call in segment]
 
 
 _OWN: dict[str, Callable[..., Any]] = {
@@ -341,3 +330,49 @@ def _ufunc(name: str) -> Callable[..., Any]:
     compute = function_named(name).compute
     assert isinstance(compute, np.ufunc)
     return compute
+
+
+# --------------------------------------------------------------------------------------------------
+# Reuse of large blocks of memory: touching a new page costs as much as computing its content.
+#
+# Memory freed by a trace goes back to the system, which hands out new pages one by one, zeroed. A
+# batch produces one trace after another; here the memory of one waits for the next of about the
+# same size.
+
+# Smaller blocks are quick to allocate; no more than the second number is kept in reserve.
+LEAST_BYTES, MOST_BYTES = 2**20, 2**29
+
+_waiting: dict[int, Array] = {}
+
+
+class _Lease:
+    """A block of memory that lives until its last array is gone; gives NumPy its address."""
+
+    def __init__(self, block: Array) -> None:
+        self.block = block
+        self.__array_interface__ = block.__array_interface__
+
+    def __del__(self, waiting: dict[int, Array] = _waiting) -> None:
+        # Each step is atomic: threads, or a garbage collection in the middle, do no harm.
+        if self.block.nbytes > MOST_BYTES:
+            return
+        waiting[id(self.block)] = self.block
+        while sum(block.nbytes for block in list(waiting.values())) > MOST_BYTES:
+            waiting.pop(next(iter(list(waiting)), 0), None)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an uninitialized array, like `np.empty`, in reused memory if a block fits."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < LEAST_BYTES:
+        return np.empty(shape, dtype)
+    lease = _Lease(_taken(size))
+    return np.asarray(lease)[:size].view(dtype).reshape(shape)
+
+
+def _taken(size: int) -> Array:
+    """Return a block of memory, reusing one at most twice as large if there is any."""
+    for key, block in list(_waiting.items()):
+        if size <= block.nbytes <= 2 * size and _waiting.pop(key, None) is not None:
+            return block
+    return np.empty(size, np.uint8)

@@ -109,7 +109,7 @@ class LayerTrace(_BySymbol):
     @property
     def steps(self) -> int:
         """T."""
-        return int(self.values["h"].shape[-2])
+        return int(next(iter(self.values.values())).shape[-2])
 
     def at(self, t: int) -> dict[str, Array]:
         """Return the values `(…, n)` of every symbol at input time `t`, counted from 1."""
@@ -207,6 +207,12 @@ class Trace(_BySymbol):
     def steps(self) -> int:
         """T."""
         return self.layers[0].steps
+
+    @property
+    def inputs(self) -> tuple[Array, list[Array], list[Array]]:
+        """What `run` was given: x `(…, T, I)`, and h and c for each layer and direction."""
+        h, c = ([each.initial(state) for each in self.layers] for state in STATES)
+        return self.layers[0].values["x"], h, c
 
     @cached_property
     def output(self) -> Array:
@@ -355,14 +361,19 @@ def run(
         raise _input_error(sequence, model)
     lead = sequence.shape[:-2]
     check_trace_size(model, sequence.shape[:-1])
-    initial = [initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)]
+    initial = initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)
     chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), kind)
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
-            place = len(traces)
-            states = initial[0][place], initial[1][place]
-            values, chosen = _run_direction(weights, sequence, *states, direction, kind, chosen)
+            order = np.s_[..., :, :] if direction == "forward" else np.s_[..., ::-1, :]
+            given = sequence[order], initial[0][len(traces)], initial[1][len(traces)], kind
+            if chosen == "table":
+                values = _run_table(weights, *given)
+            else:
+                values, chosen = run_fast(chosen, weights, *given)
+            if direction == "backward":
+                values = {symbol: value[order] for symbol, value in values.items()}
             traces.append(LayerTrace(level, direction, weights, MappingProxyType(values)))
         if level + 1 < len(model.layers):
             own = traces[-len(layer.directions) :]
@@ -419,27 +430,6 @@ def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
             where=" × ".join(map(str, lead)) + " steps",
             hint="run fewer steps at a time and pass on h and c",
         )
-
-
-def _run_direction(
-    weights: LstmWeights,
-    x: Array,
-    h: Array,
-    c: Array,
-    direction: Direction,
-    dtype: np.dtype[Any],
-    engine: str,
-) -> tuple[dict[str, Array], str]:
-    """Run one layer in one direction; return the values `(…, T, n)` and the engine used."""
-    if direction == "backward":
-        x = x[..., ::-1, :]
-    if engine == "table":
-        values = _run_table(weights, x, h, c, dtype)
-    else:
-        values, engine = run_fast(engine, weights, x, h, c, dtype)
-    if direction == "backward":
-        values = {symbol: value[..., ::-1, :] for symbol, value in values.items()}
-    return values, engine
 
 
 def _run_table(

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage
+from lstm_cli.engine.plan import Entry, Operation, Piece, Plan, Product, Stage, outs
 
 # Slabs in every schedule: h and c, before the first step and after each one, and x.
 H_SLAB, C_SLAB, X_SLAB = 0, 1, 2
@@ -239,17 +239,16 @@ class _Scheduler:
         """Place values consecutively in new memory, or new states in their slab."""
         widths = [self.plan.values[out].width for out in outs]
         if len(outs) == 1 and self._is_state(outs[0]) and not early:
-            slab = H_SLAB if outs[0] == self.state_values["h"] else C_SLAB
-            self.places[outs[0]] = SlabRun(slab, 0, widths[0], after=1)
+            state = H_SLAB if outs[0] == self.state_values["h"] else C_SLAB
+            self.places[outs[0]] = SlabRun(state, 0, widths[0], after=1)
             return self.places[outs[0]]
         self.slabs.append(Slab(sum(widths), any(out in self.recorded for out in outs), early))
-        begin = 0
+        slab, begin = len(self.slabs) - 1, 0
         for out, width in zip(outs, widths, strict=True):
-            self.places[out] = SlabRun(len(self.slabs) - 1, begin, width)
+            self.places[out] = SlabRun(slab, begin, width)
             begin += width
-        return SlabRun(len(self.slabs) - 1, 0, begin) if len(set(widths)) > 1 else SlabRun(
-            len(self.slabs) - 1, 0, widths[0], len(outs)
-        )  # fmt: skip
+        alike = len(set(widths)) == 1
+        return SlabRun(slab, 0, widths[0] if alike else begin, len(outs) if alike else 1)
 
     def _state_copies(self) -> Iterator[Call]:
         """Yield copies of new states that were not computed in place."""
@@ -330,16 +329,14 @@ def fused_matrix(
     fused: FusedProduct, arrays: Mapping[str, Array], constants: Mapping[int, Array]
 ) -> Array:
     """Return `(rows, P + I + 1)`: columns that multiply h_prev, x, and 1."""
-    return np.concatenate([_row(row, arrays, constants) for row in fused.pieces])
-
-
-def _row(row: ProductRow, arrays: Mapping[str, Array], constants: Mapping[int, Array]) -> Array:
-    state, given = (
-        arrays[each.parameter][:, each.begin : each.end] for each in (row.state, row.given)
-    )
-    # These zeros multiply only the row of ones, never a user's number.
-    added = np.zeros(len(state)) if row.constant is None else constants[row.constant]
-    return np.concatenate([state, given, added[:, None]], axis=1)
+    rows = []
+    for row in fused.pieces:
+        both = (arrays[p.parameter][:, p.begin : p.end] for p in (row.state, row.given))
+        # These zeros multiply only the row of ones, never a user's number.
+        height = len(arrays[row.state.parameter])
+        added = np.zeros(height) if row.constant is None else constants[row.constant]
+        rows.append(np.concatenate([*both, added[:, None]], axis=1))
+    return np.concatenate(rows)
 
 
 def fused_entries(plan: Plan) -> tuple[Entry | FusedProduct, ...]:
@@ -406,8 +403,7 @@ class _SumSearch:
 
     def _maker(self, value: int) -> Entry | None:
         for each in self.entries:
-            made = (each.out,) if isinstance(each, Operation) else [p.out for p in each.pieces]
-            if value in made:
+            if value in outs(each):
                 return each
         return None
 

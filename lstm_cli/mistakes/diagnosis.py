@@ -19,7 +19,7 @@ from lstm_cli.cell.equations import evaluate, names_in
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.engine.agreement import spacing
 from lstm_cli.engine.batched_variants import evaluate_members
-from lstm_cli.engine.run import STATES, Trace, need_trace
+from lstm_cli.engine.run import Trace, need_trace
 from lstm_cli.mistakes.catalogue import MISTAKES
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
 from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, grouped, merge_aliases
@@ -169,9 +169,8 @@ def diagnose(
 
 def right_variant(trace: Trace) -> VariantRun:
     """Convert the run of an unbatched trace to a variant."""
-    h, c = (tuple(each.initial(symbol) for each in trace.layers) for symbol in STATES)
-    x = trace.layers[0].values["x"]
-    return variant_of(trace.model, x).with_inputs(x, h, c)
+    x, h, c = trace.inputs
+    return variant_of(trace.model, x).with_inputs(x, tuple(h), tuple(c))
 
 
 def _compare(trace: Trace, expected: Expected) -> Diagnosis:

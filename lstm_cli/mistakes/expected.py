@@ -29,7 +29,7 @@ from lstm_cli.engine.run import INPUT_SYMBOLS, Trace
 from lstm_cli.files.traces import TraceFile
 
 if TYPE_CHECKING:
-    from lstm_cli.engine.fixed_point import FixedFormat, FixedSettings
+    from lstm_cli.engine.fixed_settings import FixedFormat, FixedSettings
 
 # The one symbol that is not a row of the cell: all of h, with the directions side by side.
 OUTPUT = "output"

@@ -17,8 +17,8 @@ from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.commands.explore import drawing
 from lstm_cli.commands.explore.scene import Cursor, Scene, symbols_of
 from lstm_cli.engine.edits import EditedRun
+from lstm_cli.engine.grad import check as check_gradients
 from lstm_cli.engine.grad import grad, through_time
-from lstm_cli.engine.grad.differences import check as check_gradients
 from lstm_cli.engine.run import run
 from lstm_cli.files.cell_files import read_cell
 from lstm_cli.show.arithmetic import known_at

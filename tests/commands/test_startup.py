@@ -19,7 +19,7 @@ STEP = ["--h", "0,0.5,0.1", "--x", "-0.1,0.3,0.1"]
 NEVER = {
     "click", "pydantic", "textual", "matplotlib", "jinja2", "h5py", "onnx", "pandas", "pyarrow",
     "numba", "torch", "scipy", "distributed", "mpmath", "lstm_cli.formats.read", "lstm_cli.formats.registry",
-    "lstm_cli.cell.grad", "lstm_cli.engine.grad", "lstm_cli.engine.fixed_point", "lstm_cli.commands.explore",
+    "lstm_cli.cell.grad", "lstm_cli.engine.grad", "lstm_cli.engine.fixed_point", "lstm_cli.engine.fixed_settings", "lstm_cli.commands.explore",
     "lstm_cli.mistakes.diagnosis", "lstm_cli.commands.batch", "lstm_cli.samples", "lstm_cli.files.safe",
     "lstm_cli.commands.run.streaming.output", "lstm_cli.commands.run.streaming.npz", "lstm_cli.engine.plan", "lstm_cli.engine.numpy_engine",
 }  # fmt: skip

@@ -17,22 +17,20 @@ import pytest
 from lstm_cli.base.errors import InputError
 from lstm_cli.cell.cells import Cell, parse_table
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.engine import numba_cache as compiled_cache
 from lstm_cli.engine import numba_engine as compiled
-from lstm_cli.engine import numba_run as compiled_run
+from lstm_cli.engine import numba_source as compiled_source
 from lstm_cli.engine import products
 from lstm_cli.engine.choice import choose_engine
-from lstm_cli.engine.numba_engine import Form, form_for, run_compiled
+from lstm_cli.engine.numba_engine import FormName, form_for, run_compiled
 from lstm_cli.engine.numba_source import source_of
-from lstm_cli.engine.plan import plan_of
-from lstm_cli.engine.program import program_of
+from lstm_cli.engine.plan import plan_of, program_of
 from lstm_cli.engine.run import run
 from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell, witness_case
 from tests.conftest import random_arrays, random_inputs, random_weights
 
 pytest.importorskip("numba")
 
-FORMS: list[Form] = ["units", "samples"]
+FORMS: list[FormName] = ["units", "samples"]
 # Names that Python, the generated text and numba have a use for, and that a table may use too.
 HOSTILE = """
 exec = W_import @ [h_prev, x]
@@ -67,7 +65,7 @@ def own_weights(text: str, **more: int) -> LstmWeights:
     return LstmWeights(cell, random_arrays(cell, sizes, seed=9))
 
 
-def agrees(weights: LstmWeights, form: Form, samples: int, dtype: str, steps: int = 9) -> None:
+def agrees(weights: LstmWeights, form: FormName, samples: int, dtype: str, steps: int = 9) -> None:
     """Compare every symbol of a run with the table's."""
     x, h, c = random_inputs(weights, steps, (samples,))
     table = run(Model.single(weights), x, h, c, engine="table").layers[0].values
@@ -84,14 +82,14 @@ def agrees(weights: LstmWeights, form: Form, samples: int, dtype: str, steps: in
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.few(2)
-def test_every_value_of_the_lstm_is_the_tables(dtype: str, form: Form, samples: int) -> None:
+def test_every_value_of_the_lstm_is_the_tables(dtype: str, form: FormName, samples: int) -> None:
     """All symbols of a run agree with the table, in each form, for one sample and many."""
     agrees(random_weights(spec_cell("lstm"), 3, 5), form, samples, dtype)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 8), (2, 9), (7, 40)])
-def test_sizes_that_fill_a_register_and_that_do_not(sizes: tuple[int, int], form: Form) -> None:
+def test_sizes_that_fill_a_register_and_that_do_not(sizes: tuple[int, int], form: FormName) -> None:
     """Rows narrower, as wide, and a little wider than a register keep clear of each other."""
     agrees(random_weights(spec_cell("lstm"), *sizes), form, 3, "float64")
 
@@ -101,7 +99,7 @@ def test_sizes_that_fill_a_register_and_that_do_not(sizes: tuple[int, int], form
     ("text", "more"), [(OWN_TABLE, {"rows of U_x": 2}), (HOSTILE, {}), (STILL, {})]
 )
 @pytest.mark.few(1)
-def test_a_table_of_ones_own(text: str, more: dict[str, int], form: Form) -> None:
+def test_a_table_of_ones_own(text: str, more: dict[str, int], form: FormName) -> None:
     """Joins, constants, products in the middle and names that Python uses itself come out right."""
     agrees(own_weights(text, **more), form, 5, "float64")
 
@@ -151,29 +149,29 @@ def test_every_cell(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.few(1)
-def test_steps_and_samples_in_pieces(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_and_samples_in_pieces(form: FormName, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for one step or a few samples at a time changes nothing."""
-    monkeypatch.setattr(compiled_run, "SAMPLES_BLOCK_BYTES", 1)
-    monkeypatch.setattr(compiled_run, "CHUNK_BYTES", 700)
-    monkeypatch.setattr(compiled_run, "UNITS_BLOCK_BYTES", 700)
+    monkeypatch.setattr(compiled_source, "SAMPLES_BLOCK_BYTES", 1)
+    monkeypatch.setattr(compiled_source, "CHUNK_BYTES", 700)
+    monkeypatch.setattr(compiled_source, "UNITS_BLOCK_BYTES", 700)
     for samples in (1, 2, 7, 15, 40):
         agrees(random_weights(spec_cell("lstm"), 3, 5), form, samples, "float64")
         agrees(own_weights(OWN_TABLE, **{"rows of U_x": 2}), form, samples, "float64")
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_threads_change_nothing(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_change_nothing(form: FormName, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples shared out among three threads give the same bits as one thread does."""
     weights = random_weights(spec_cell("lstm"), 3, 5)
     given = (*random_inputs(weights, 4, (50,)), np.dtype("float32"), form)
-    monkeypatch.setattr(compiled_run, "THREADED", 0)
+    monkeypatch.setattr(compiled, "THREADED", 0)
     for name in ("SAMPLES_BLOCK_BYTES", "UNITS_BLOCK_BYTES"):
-        monkeypatch.setattr(compiled_run, name, 2**12)
+        monkeypatch.setattr(compiled_source, name, 2**12)
     found = []
     for count in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", count)
         found.append(run_compiled(weights, *given))
-    assert compiled_run.threads() == 3
+    assert compiled.threads() == 3
     for symbol, values in found[0].items():
         np.testing.assert_array_equal(values, found[1][symbol])
 
@@ -190,7 +188,7 @@ def test_what_was_made_ready_goes_with_its_weights() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_infinite_and_missing_numbers_stand_where_the_table_has_them(form: Form) -> None:
+def test_infinite_and_missing_numbers_stand_where_the_table_has_them(form: FormName) -> None:
     """An inf or a nan in x shows in the same places, and in no neighbour's row."""
     weights = random_weights(spec_cell("lstm"), 3, 5)
     x, h, c = random_inputs(weights, 6, (4,))
@@ -216,7 +214,7 @@ def test_no_text_of_a_table_reaches_the_source() -> None:
 
 def test_without_numba_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing extra is named by the line that installs it."""
-    monkeypatch.setattr(compiled, "available", lambda: False)
+    monkeypatch.setattr("lstm_cli.engine.choice.numba_available", lambda: False)
     with pytest.raises(InputError) as error:
         choose_engine("numba", 1, np.float64)
     assert error.value.hint == "pip install 'lstm-cli[fast]', or engine='numpy'"
@@ -226,11 +224,11 @@ def test_a_planted_text_is_not_executed(tmp_path: Path, monkeypatch: pytest.Monk
     """A file with our name and another content is written over, never run."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     source = source_of(program_of(plan_of(own_weights(STILL))), "float64")
-    folder = compiled_cache.cache_folder()
+    folder = compiled.cache_folder()
     assert folder is not None
-    planted = folder / f"{compiled_cache.module_name(source)}.py"
+    planted = folder / f"{compiled.module_name(source)}.py"
     planted.write_text("raise SystemExit('planted')")
-    assert hasattr(compiled_cache.load(source, "float64"), "units")
+    assert hasattr(compiled.load(source, "float64"), "units")
     assert planted.read_text() == source
 
 
@@ -243,21 +241,21 @@ def test_folders_that_others_can_write_are_refused() -> None:
         inner.mkdir(parents=True)
         for folder in (top, top / "open", inner):
             folder.chmod(0o755)
-        assert compiled_cache.is_safe(inner)
+        assert compiled.is_safe(inner)
         (top / "open").chmod(0o777)
-        assert not compiled_cache.is_safe(inner)
+        assert not compiled.is_safe(inner)
         (top / "open").chmod(0o755)
         (top / "link").symlink_to(inner)
-        assert not compiled_cache.is_safe(top / "link")
+        assert not compiled.is_safe(top / "link")
         inner.chmod(0o777)
-        assert not compiled_cache.is_safe(inner)
+        assert not compiled.is_safe(inner)
         inner.chmod(0o755)
         (inner / "code.nbi").touch()
         (inner / "code.nbi").chmod(0o666)
-        assert not compiled_cache.is_safe(inner)
+        assert not compiled.is_safe(inner)
         top.chmod(0o700)  # nobody else gets as far as the file
-        assert compiled_cache.is_safe(inner)
-        assert not compiled_cache.is_safe(top / "missing")
+        assert compiled.is_safe(inner)
+        assert not compiled.is_safe(top / "missing")
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes of files are Unix's")
@@ -266,9 +264,9 @@ def test_what_is_a_strangers_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     folder = tmp_path / "lstm-step"
     folder.mkdir(mode=0o700)
     (folder / "code.nbi").write_bytes(b"machine code")
-    assert compiled_cache.is_safe(folder)
+    assert compiled.is_safe(folder)
     monkeypatch.setattr(os, "getuid", lambda: os.stat(folder).st_uid + 1)
-    assert not compiled_cache.is_safe(folder)
+    assert not compiled.is_safe(folder)
 
 
 def test_an_unsafe_folder_means_compiling_in_memory(
@@ -279,7 +277,7 @@ def test_an_unsafe_folder_means_compiling_in_memory(
     shared.mkdir()
     shared.chmod(0o777)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(shared / "numba"))
-    assert compiled_cache.cache_folder() is None
+    assert compiled.cache_folder() is None
     compiled._module.cache_clear()
     agrees(own_weights(STILL), "units", 2, "float64")
     compiled._module.cache_clear()
@@ -296,4 +294,4 @@ def test_a_file_that_another_process_renames_is_no_harm(
         listed = list(found)
     monkeypatch.setattr(os, "scandir", lambda folder: contextlib.nullcontext(listed))
     (tmp_path / "gone.tmp").unlink()
-    assert compiled_cache.is_safe(tmp_path)
+    assert compiled.is_safe(tmp_path)

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.cell.cells import LSTM, cell_named
+from lstm_cli.cell.equations import Equation
 from lstm_cli.cell.weights import Layer, Model
 from lstm_cli.engine.edits import (
     EditablePlace,
     EditedRun,
     EditHistory,
     NumberEdit,
-    RunDocument,
     changed,
     differences,
     edited_trace,
-    edits_from_json,
-    edits_to_json,
     number_at,
     place_of,
 )
-from lstm_cli.engine.run import Trace, run
+from lstm_cli.engine.run import Trace, evaluate_rows, run
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_inputs, random_weights
 from tests.witness import Witness
@@ -308,23 +307,24 @@ def test_only_what_follows_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An edit at a step runs that step and those after it; a layer that it does not reach, none."""
     counts: list[int] = []
 
-    def counted(model: Model, x: np.ndarray, *states: object, **how: object) -> Trace:
-        counts.append(len(x))
-        return run(model, x, *states, **how)  # type: ignore[arg-type] # as it was called
+    def counted(rows: Sequence[Equation], *how: Any) -> dict[str, Array]:
+        counts.append(len(rows))
+        return evaluate_rows(rows, *how)
 
-    monkeypatch.setattr("lstm_cli.engine.edits.run", counted)
     trace = stacked(steps=6)
+    monkeypatch.setattr("lstm_cli.engine.edits.evaluate_rows", counted)
     upper = EditedRun(trace).edited(EditablePlace(2, "c_prev", (5, 1)), 0.4).trace
-    assert counts == [1]  # step 6; step 5 is computed row by row
+    assert counts == [*[1] * 10, 10]  # step 5 row by row, and step 6
     assert all(upper.layers[k] is trace.layers[k] for k in (0, 1, 3))
     counts.clear()
     _ = EditedRun(trace).edited(EditablePlace(0, "x", (2, 1)), 0.4).trace
-    assert counts == [5, 2, 6, 6]  # forward 2 to 6, backward 2 to 1; above, all that they reach
+    # Forward 2 to 6, backward 2 to 1; above, all that they reach.
+    assert counts == [10] * (5 + 2 + 6 + 6)
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_an_edited_run_is_the_run_of_its_document(name: str) -> None:
-    """Edits of x, h0, c0 and weights give the plain run of the document that they leave."""
+def test_an_edited_run_is_the_run_of_its_inputs(name: str) -> None:
+    """Edits of x, h0, c0 and weights give the plain run of the numbers that they leave."""
     trace = traced(name)
     edited = EditedRun(trace)
     for place, value in [
@@ -332,50 +332,28 @@ def test_an_edited_run_is_the_run_of_its_document(name: str) -> None:
         (EditablePlace(0, "c_prev", (1, 3)), 1.9), (EditablePlace(0, "b_o", (2,)), 0.45),
     ]:  # fmt: skip
         edited = edited.edited(place, value)
-    fresh = RunDocument.of(edited.trace).run()
+    fresh = run(edited.trace.model, *edited.trace.inputs)
     for symbol, values in fresh.layers[0].values.items():
         assert np.array_equal(edited.trace.layers[0].values[symbol], values), symbol
 
 
-# ---- as JSON
-
-
-@pytest.mark.parametrize("trace", [traced("peephole+projection"), traced("clip"), stacked()])
-def test_a_document_and_its_edits_are_json(trace: Trace) -> None:
-    """Written as JSON and read back, a document and its edits give the same run to the bit."""
-    edited = EditedRun(trace)
-    for place in (EditablePlace(0, "x", (2, 1)), EditablePlace(0, "f", (3, 0)),
-                  EditablePlace(0, "W_f", (1, 2)), EditablePlace(0, "c_prev", (1, 3))):  # fmt: skip
-        edited = edited.edited(place, 0.3125)
-    text = json.dumps([RunDocument.of(trace).to_json(), edits_to_json(trace, edited.edits)])
-    document, edits = json.loads(text)
-    assert edits[0] == {"layer": 0, "direction": "forward", "symbol": "x", "t": 2, "index": [1],
-                        "value": 0.3125}  # fmt: skip
-    again = RunDocument.from_json(document).run()
-    assert edits_from_json(again, edits) == edited.edits
-    now = edited_trace(again, edits_from_json(again, edits))
-    for one, other in zip(now.layers, edited.trace.layers, strict=True):
-        for symbol, values in other.values.items():
-            assert np.array_equal(one.values[symbol], values), symbol
-
-
-PLACES: dict[str, tuple[dict[str, object], str]] = {
-    "no such layer": ({"layer": 2}, "no layer 2 forward"),
-    "no such row": ({"symbol": "q"}, "no 'q'"),
-    "past the end": ({"t": 5}, r"x has no place \[5, 1\]"),
-    "before the start": ({"t": 0}, r"x has no place \[0, 1\]"),
-    "no such unit": ({"index": [-1]}, r"x has no place \[1, -1\]"),
-    "a parameter over time": ({"symbol": "b_f"}, r"b_f has no place \[1, 1\]"),
-    "x of an upper layer": ({"layer": 1}, "x of layer 1 is the output of layer 0"),
+PLACES: dict[str, tuple[tuple[int, str, tuple[int, ...]], str]] = {
+    "no such row": ((0, "q", (1, 1)), "no 'q'"),
+    "past the end": ((0, "x", (5, 1)), r"x has no place \[5, 1\]"),
+    "before the start": ((0, "x", (0, 1)), r"x has no place \[0, 1\]"),
+    "no such unit": ((0, "x", (1, -1)), r"x has no place \[1, -1\]"),
+    "a parameter over time": ((0, "b_f", (1, 1)), r"b_f has no place \[1, 1\]"),
+    "x of an upper layer": ((2, "x", (1, 1)), "x of layer 1 is the output of layer 0"),
 }
 
 
-@pytest.mark.parametrize(("change", "words"), PLACES.values(), ids=PLACES)
-def test_a_place_that_is_not_there_is_refused(change: dict[str, object], words: str) -> None:
-    """An edit of a layer, symbol, step or unit that the run does not have says what there is."""
-    record = {"layer": 0, "direction": "forward", "symbol": "x", "t": 1, "index": [1], "value": 1}
+@pytest.mark.parametrize(("place", "words"), PLACES.values(), ids=PLACES)
+def test_a_place_that_is_not_there_is_refused(
+    place: tuple[int, str, tuple[int, ...]], words: str
+) -> None:
+    """An edit of a symbol, step or unit that the run does not have says what there is."""
     with pytest.raises(LstmStepError, match=words) as refused:
-        edits_from_json(stacked(), [record | change])
+        place_of(stacked(), *place)
     assert refused.value.hint
 
 

@@ -12,10 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lstm_cli.base.errors import InputError, UsageError
-from lstm_cli.engine.fixed_point import FixedFormat
-from lstm_cli.engine.fixed_point.activations import transcendental
-from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant, rounded
-from lstm_cli.engine.fixed_point.formats import Rounding, round_quotient
+from lstm_cli.engine.fixed_arithmetic import OPERATIONS, Exact, constant, rounded, transcendental
+from lstm_cli.engine.fixed_settings import FixedFormat, Rounding, round_quotient
 
 Ints = list[int]
 ROUNDINGS: tuple[Rounding, ...] = ("nearest", "even", "floor", "zero")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import mpmath  # type: ignore[import-untyped] # it ships no types
 import numpy as np
@@ -19,21 +20,20 @@ from lstm_cli.base.errors import InputError, ShapeError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table, with_activations, with_clip
 from lstm_cli.cell.equations import FUNCTIONS
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine.fixed_point import (
-    KINDS,
-    FixedFormat,
-    FixedSettings,
-    FixedTrace,
-    compare_parameters,
-    compare_symbols,
-    kind_of,
-    run_fixed,
-)
-from lstm_cli.engine.fixed_point.formats import Rounding
+from lstm_cli.engine.fixed_point import FixedTrace, beside, compare_parameters, compare_symbols
+from lstm_cli.engine.fixed_settings import KINDS, FixedFormat, FixedSettings, Rounding, kind_of
 from lstm_cli.engine.run import run
 from tests.cases import WITNESS_SPECS, spec_cell
 from tests.conftest import random_inputs, random_weights
 from tests.engine.test_fixed_formats import MATHEMATICS, formats, roundings
+
+
+def run_fixed(
+    model: Model, x: Any, h: Any, c: Any, settings: FixedSettings, dtype: Any = np.float64
+) -> FixedTrace:
+    """Run a model in floats and in integers."""
+    return beside(run(model, x, h, c, dtype=dtype), settings)
+
 
 seeds = st.integers(0, 10_000)
 
@@ -154,7 +154,7 @@ def test_integers_are_those_of_a_port_in_plain_python(
         for t, inputs in enumerate(given("input", x)):
             values = port.step(inputs, states, cells)
             for symbol, expected in values.items():
-                assert trace.layers[0].integers.values[symbol][t].tolist() == expected, (symbol, t)
+                assert trace.layers[0].values[symbol][t].tolist() == expected, (symbol, t)
             states, cells = values["h"], values["c"]
 
 
@@ -194,9 +194,7 @@ def test_a_gate_is_its_function_rounded_once(name: str) -> None:
         "hard_sigmoid_6": lambda z: min(max(z / 6 + mpmath.mpf(1) / 2, 0), 1),
     }  # fmt: skip
     with mpmath.workdps(60):
-        for z, got in zip(
-            each.integers.values["z_f"].flat, each.integers.values["f"].flat, strict=True
-        ):
+        for z, got in zip(each.values["z_f"].flat, each.values["f"].flat, strict=True):
             exact = mine[name](mpmath.mpf(int(z)) / 2**7) * 2**20
             assert int(got) == int(mpmath.floor(exact + mpmath.mpf(1) / 2)), name
 
@@ -205,7 +203,7 @@ def sums_and_gates(activation: str, seed: int = 1) -> tuple[list[int], list[int]
     model = model_of(LSTM, seed)
     x, h, c = (4 * array for array in random_inputs(model.first, 20))
     spec = FixedSettings.parse("Q4.11,gates=Q0.15", activation=activation)
-    values = run_fixed(model, x, h, c, spec).layers[0].integers.values
+    values = run_fixed(model, x, h, c, spec).layers[0].values
     return tuple(values[k].ravel().tolist() for k in ("z_f", "f", "z_g", "g"))  # type: ignore[return-value] # four of them
 
 
@@ -280,13 +278,13 @@ def test_layers_hand_integers_on() -> None:
     x = np.random.default_rng(0).normal(size=(5, 3))
     h = np.random.default_rng(1).uniform(-1, 1, (4, 4))
     trace = run_fixed(model, x, h, 2 * h, FixedSettings.parse("Q7.24,state=Q3.12,input=Q5.10"))
-    below = [each.integers.values["h"] for each in trace.layers[:2]]
+    below = [each.values["h"] for each in trace.layers[:2]]
     assert str(trace.layers[2].formats["x"]) == "Q3.12"
     assert str(trace.layers[0].formats["x"]) == "Q5.10"
     for each in trace.layers[2:]:
-        assert np.array_equal(each.integers.values["x"], np.concatenate(below, axis=-1))
+        assert np.array_equal(each.values["x"], np.concatenate(below, axis=-1))
     for row, each in enumerate(trace.layers):
-        first = 0 if each.integers.direction == "forward" else -1
+        first = 0 if each.direction == "forward" else -1
         assert np.allclose(each.reals.values["h_prev"][first], h[row], rtol=0, atol=2**-13)
     for name in ("h", "c"):
         assert np.allclose(getattr(trace.reals, name), getattr(trace.floats, name), atol=1e-3)
@@ -319,7 +317,7 @@ def test_only_what_integers_lack_is_stored_within_a_row(output: str) -> None:
     model = model_of(with_activations(LSTM, output=output))
     x, h, c = random_inputs(model.first, 6)
     spec = FixedSettings.parse("Q3.12,gates=Q1.6")
-    values = run_fixed(model, x, h, c, spec).layers[0].integers.values
+    values = run_fixed(model, x, h, c, spec).layers[0].values
     for o, cell, got in zip(
         *(values[k].ravel().tolist() for k in ("o", "c", "h")), strict=True
     ):  # fmt: skip
@@ -338,8 +336,8 @@ def test_backward_is_forward_on_the_reversed_input() -> None:
     backward = run_fixed(Model((Layer({"backward": weights}),)), x, h, c, spec)
     forward = run_fixed(Model.single(weights), x[::-1], h, c, spec)
     for symbol in ("x", "h_prev", "c_prev", *LSTM.symbols):
-        there = backward.layers[0].integers.values[symbol]
-        assert np.array_equal(there, forward.layers[0].integers.values[symbol][::-1])
+        there = backward.layers[0].values[symbol]
+        assert np.array_equal(there, forward.layers[0].values[symbol][::-1])
 
 
 @settings(max_examples=30)
@@ -370,7 +368,7 @@ def test_coupled_gates_are_exact() -> None:
     """1 - i is 1 << n less the integer of i: a constant has no format that could miss it."""
     model = model_of(cell_named("coupled-forget"))
     x, h, c = random_inputs(model.first, 4)
-    values = run_fixed(model, x, h, c, FixedSettings.parse("Q3.12")).layers[0].integers.values
+    values = run_fixed(model, x, h, c, FixedSettings.parse("Q3.12")).layers[0].values
     assert np.array_equal(values["f"], 4096 - values["i"])
 
 
@@ -402,7 +400,7 @@ def test_the_first_overflow_is_found() -> None:
         assert first is not None
         assert (first.symbol, first.expression, first.t, first.index) == ("z_g", "z_g", 3, (1,))
         assert (first.value, str(first.format)) == (-8.25, "Q3.12")
-        assert trace.layers[0].integers.values["z_g"][2, 1] == stored
+        assert trace.layers[0].values["z_g"][2, 1] == stored
         counts = {each.symbol: each.overflows for each in compare_symbols(trace)}
         assert counts == dict.fromkeys(counts, 0) | {"z_g": 2}
         (report,) = [each for each in compare_symbols(trace) if each.symbol == "z_g"]
@@ -441,7 +439,7 @@ def test_an_activation_within_a_row_is_named() -> None:
     first = trace.first_overflow
     assert first is not None
     assert (first.symbol, first.expression, first.t) == ("h", "tanh(c)", 1)
-    assert trace.layers[0].integers.values["h"][0, 0] == (64 * 127 * 1024 + 8192) // 16384
+    assert trace.layers[0].values["h"][0, 0] == (64 * 127 * 1024 + 8192) // 16384
 
 
 @settings(max_examples=50)
@@ -452,7 +450,7 @@ def test_nothing_leaves_its_format(seed: int, each: FixedFormat, overflow: str) 
     x, h, c = random_inputs(model.first, 2, seed=seed)
     spec = FixedSettings(dict.fromkeys(KINDS, each), "nearest", overflow)  # type: ignore[arg-type] # one of both
     run_ = run_fixed(model, x, h, c, spec).layers[0]
-    for integers in (*run_.integers.values.values(), *run_.parameters.values()):
+    for integers in (*run_.values.values(), *run_.parameters.values()):
         assert integers.min() >= each.low
         assert integers.max() <= each.high
 
@@ -493,7 +491,7 @@ def test_a_users_table_runs_in_integers() -> None:
     x, h, c = random_inputs(model.first, 4)
     trace = run_fixed(model, x, h, c, FixedSettings.parse("Q5.26"))
     assert max(errors(trace).values()) < 1e-6
-    values = run_fixed(model, x, h, c, FixedSettings.parse("Q5.10")).layers[0].integers.values
+    values = run_fixed(model, x, h, c, FixedSettings.parse("Q5.10")).layers[0].values
     with mpmath.workdps(50):
         for s, r in zip(values["s"].flat, values["r"].flat, strict=True):
             z = mpmath.mpf(int(s)) / 1024
@@ -531,7 +529,7 @@ def test_clips_are_exact() -> None:
     """A clip at a number that the format holds is that number's integer."""
     model = model_of(with_clip(LSTM, 0.25))
     x, h, c = (9 * array for array in random_inputs(model.first, 3))
-    values = run_fixed(model, x, h, c, FixedSettings.parse("Q7.24")).layers[0].integers.values
+    values = run_fixed(model, x, h, c, FixedSettings.parse("Q7.24")).layers[0].values
     with mpmath.workdps(40):
         top = int(mpmath.floor(mpmath.tanh(mpmath.mpf(1) / 4) * 2**24 + 0.5))
     assert values["g"].max() == top

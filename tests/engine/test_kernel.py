@@ -12,7 +12,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, UsageError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.cell.weights import Layer, LstmWeights, Model
-from lstm_cli.engine import choice, memory
+from lstm_cli.engine import choice
 from lstm_cli.engine import numpy_engine as numpy_
 from lstm_cli.engine.plan import ELEMENTWISE, Product, Stage, plan_of
 from lstm_cli.engine.run import run, step
@@ -394,8 +394,8 @@ def test_memory_is_used_again_only_when_nobody_has_it() -> None:
         run(model, *(2 * each for each in given), engine="numpy")
     assert all(np.array_equal(kept[symbol], value) for symbol, value in before.items())
     assert np.array_equal(last, wanted)
-    waiting = sum(block.nbytes for block in memory._waiting.values())
-    assert waiting <= memory.MOST_BYTES
+    waiting = sum(block.nbytes for block in numpy_._waiting.values())
+    assert waiting <= numpy_.MOST_BYTES
 
 
 def test_the_command_names_its_engine() -> None:

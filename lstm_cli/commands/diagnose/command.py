@@ -19,7 +19,7 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
-    from lstm_cli.engine.fixed_point import FixedSettings
+    from lstm_cli.engine.fixed_settings import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.mistakes.diagnosis import Diagnosis
     from lstm_cli.mistakes.expected import Expected

@@ -21,7 +21,6 @@ from lstm_cli.cell.cells import Settings as CellSettings
 from lstm_cli.cell.notation import Notation, is_matrix
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.engine.edits import RunDocument
 from lstm_cli.engine.run import LayerTrace, Trace, run
 from lstm_cli.samples import Sample, read_sample
 from lstm_cli.samples.models import sample_trace
@@ -119,13 +118,13 @@ def _given(trace: Trace, task: Task, writer: Writer) -> Iterator[str]:
     if first.output_size != first.hidden_size:
         sizes += f", {counted(first.output_size, 'output')}"
     yield writer.paragraph(f"{sizes}." if len(trace.layers) == 1 else f"In layer 0: {sizes}.")
-    document = RunDocument.of(trace)
+    x, given_h, given_c = trace.inputs
     name = writer.style.name("x")
     several = trace.steps > 1
-    inputs = [(_at_time(name, t) if several else name, row) for t, row in enumerate(document.x, 1)]
+    inputs = [(_at_time(name, t) if several else name, row) for t, row in enumerate(x, 1)]
     if len(trace.layers) > 1:
         yield writer.arrays(inputs)
-    for each, h, c in zip(trace.layers, document.h, document.c, strict=True):
+    for each, h, c in zip(trace.layers, given_h, given_c, strict=True):
         names = (_before(writer.style.name(f"{state}_prev"), several) for state in "hc")
         states = list(zip(names, (h, c), strict=True))
         if len(trace.layers) > 1:
@@ -325,9 +324,9 @@ def rounded(trace: Trace, decimals: int) -> Trace:
     note = f"weights and vectors are rounded to {counted(decimals, 'decimal')}"
     model = trace.model.with_weights(change)
     model = replace(model, assumptions=(*model.assumptions, note))
-    document = RunDocument.of(trace)
-    h, c = ([np.round(state, decimals) for state in states] for states in (document.h, document.c))
-    return run(model, np.round(document.x, decimals), h, c)
+    x, *given = trace.inputs
+    h, c = ([np.round(state, decimals) for state in states] for states in given)
+    return run(model, np.round(x, decimals), h, c)
 
 
 # ---- the sample to grade against
@@ -345,9 +344,9 @@ def as_sample(trace: Trace, name: str, cell: str, settings: CellSettings) -> dic
     Raises:
         UsageError: no such sample can give this run: several layers, or a file's own cell.
     """
-    given = RunDocument.of(trace)
-    document: dict[str, Any] = {"id": name, "x": given.x.tolist()}
-    document |= {"h": [each.tolist() for each in given.h], "c": [each.tolist() for each in given.c]}
+    x, h, c = trace.inputs
+    document: dict[str, Any] = {"id": name, "x": x.tolist()}
+    document |= {"h": [each.tolist() for each in h], "c": [each.tolist() for each in c]}
     if cell:
         document["cell"] = str(Path(cell).resolve()) if cell.lower().endswith(".toml") else cell
     document["convention"] = "joined"

@@ -32,7 +32,8 @@ from lstm_cli.cell.notation import (
 )
 from lstm_cli.cell.presets import preset_model, sizes_of
 from lstm_cli.commands.explain.glossary import GROUPS, WORDS, Example, Word
-from lstm_cli.engine.fixed_point import FixedSettings, beside
+from lstm_cli.engine.fixed_point import beside
+from lstm_cli.engine.fixed_settings import FixedSettings
 from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention
@@ -345,7 +346,7 @@ def _gradients(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     rows = [
         (writer.math(style.name(row.symbol)), row.label,
          decimals(values[row.symbol][0], SHORT))
-        for row in layer.rows
+        for row in grad_table(layer.trace.cell)
         if row.symbol in word.symbols
     ]  # fmt: skip
     yield writer.table(("", "", "gradient"), rows)
@@ -386,7 +387,7 @@ def _fixed(writer: Writer, word: Word, notation: Notation) -> Iterator[str]:
     assert word.example is not None
     rows = [
         (writer.math(writer.style.name(symbol)), "",
-         str(int(layer.integers.values[symbol][0, 0])),
+         str(int(layer.values[symbol][0, 0])),
          decimals(layer.reals.values[symbol][0, 0], 9),
          decimals(layer.floats.values[symbol][0, 0], 9))
         for symbol in word.example.symbols

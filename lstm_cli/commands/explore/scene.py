@@ -22,7 +22,6 @@ from lstm_cli.cell.weights import LstmWeights
 from lstm_cli.engine.edits import (
     EditablePlace,
     EditedRun,
-    RunDocument,
     changed,
     differences,
     first_step,
@@ -432,8 +431,8 @@ def repeated_vectors(session: EditedRun) -> dict[str, str] | None:
     None if options cannot express the edits: a weight, a state in the middle of the sequence,
     states of layers that differ in size, or vectors too long for a line.
     """
-    document, dtype = RunDocument.of(session.trace), session.trace.dtype
-    rows = {"x": list(document.x), "h_prev": document.h, "c_prev": document.c}
+    (x, h, c), dtype = session.trace.inputs, session.trace.dtype
+    rows: dict[str, Sequence[Array]] = {"x": list(x), "h_prev": h, "c_prev": c}
     vectors: dict[str, str] = {}
     for edit in session.edits:
         name, run = edit.place.name, edit.place.run

@@ -15,7 +15,7 @@ from lstm_cli.commands.run import long_run
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstm_cli.engine.fixed_point import FixedSettings
+    from lstm_cli.engine.fixed_settings import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.show.rows import View
 

@@ -14,16 +14,14 @@ from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
 from lstm_cli.engine.fixed_point import (
-    KINDS,
-    FixedFormat,
     FixedLayer,
     FixedTrace,
     Overflow,
     ValueReport,
     compare_parameters,
     compare_symbols,
-    kind_of,
 )
+from lstm_cli.engine.fixed_settings import KINDS, FixedFormat, kind_of
 from lstm_cli.files.output import json_text, plain_list
 from lstm_cli.show.lines import DataLine, csv_head, csv_lines, shortest_texts
 from lstm_cli.show.rows import (
@@ -63,7 +61,7 @@ def _json_member(trace: FixedTrace, view: View) -> Iterator[str]:
 
 def _step_records(trace: FixedTrace, view: View) -> Iterator[dict[str, Any]]:
     for each, t in shown_steps(trace.floats, view, trace.layers):
-        values = {k: chosen_values(k, v, view).tolist() for k, v in each.integers.at(t).items()}
+        values = {k: chosen_values(k, v, view).tolist() for k, v in each.at(t).items()}
         yield {"layer": each.layer, "direction": each.direction, "t": t, **values}
 
 
@@ -144,7 +142,7 @@ def to_csv(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
     """Yield one number a line: the float, its format, its integer and what that stands for."""
     yield csv_head("value", "format", "integer", "fixed")
     for each, t in shown_steps(trace.floats, view, trace.layers):
-        for symbol, integers in each.integers.at(t).items():
+        for symbol, integers in each.at(t).items():
             floats = shortest_texts(plain_list(each.floats.at(t)[symbol], trace.floats.dtype))
             reals = shortest_texts(each.reals.at(t)[symbol].tolist())
             units = chosen_units(view, len(integers))
@@ -174,13 +172,12 @@ def _c_lines(trace: FixedTrace, view: View, names: Names) -> Iterator[str]:
         yield f"#define LSTM_FIXED_{kind.upper()}_FRACTION_BITS {fraction}"
     times = [t - 1 for t in sorted(chosen_steps(view, trace.floats))]
     for each in trace.layers:
-        run = each.integers
         for name, integers in each.parameters.items():
-            yield from _integers(names.of(run, f"fixed_{name}"), name, integers, each)
-        for symbol, described_as in described(run, view):
-            values = chosen_values(symbol, run.values[symbol][times], view)
+            yield from _integers(names.of(each, f"fixed_{name}"), name, integers, each)
+        for symbol, described_as in described(each, view):
+            values = chosen_values(symbol, each.values[symbol][times], view)
             array = _narrow(values, each.formats[symbol])
-            name = names.of(run, f"fixed_{symbol}")
+            name = names.of(each, f"fixed_{symbol}")
             yield from declared(name, array, f"{each.formats[symbol]}, {described_as}")
 
 

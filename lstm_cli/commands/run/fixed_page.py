@@ -146,7 +146,7 @@ def _step(each: FixedLayer, t: int, view: View, most: int) -> Grid:
     """
     rows: list[tuple[str, ...]] = []
     tones: list[Tone] = []
-    for symbol, integers in each.integers.at(t).items():
+    for symbol, integers in each.at(t).items():
         units = chosen_units(view, len(integers))
         if most and len(units) > most and not view.units:
             units = units[:FEW_UNITS]

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from lstm_cli.base.errors import UsageError
 from lstm_cli.cell.cells import cell_named
-from lstm_cli.engine.fixed_point import KINDS, Activation, FixedFormat, FixedSettings, kind_of
+from lstm_cli.engine.fixed_settings import KINDS, Activation, FixedFormat, FixedSettings, kind_of
 from tests.commands.test_schemas import validator
 from tests.engine.test_fixed_point import OWN
 from tests.tools import ROOT, assert_refused, assert_tame, call

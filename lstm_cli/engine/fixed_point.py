@@ -1,16 +1,20 @@
-"""Evaluation of a cell's table over integers, step by step, alongside the float run.
+"""Fixed-point LSTM, as an integer port computes it: a table over integers, beside the float run.
 
-The rows are the cell's own. Each is computed exactly and rounded once, when it is stored in its
-format; an activation within a row, such as tanh(c) in h, is also stored, in the gates' format.
-Operations defined on integers (+ - * @ min max abs, and functions built from them: relu, clip,
-hard_sigmoid) are not rounded in between, and constants of the table are exact.
+    trace = beside(run(model, x), FixedSettings.parse("Q3.12,weights=Q1.14"))
+    trace.layers[0]["f"], trace.layers[0].reals["f"]      # (T, n) each
+
+Every named value is an integer of `m + n + 1` bits that represents itself times `2**-n`. The rows
+are the cell's own. Each is computed exactly, as in an unlimited accumulator, and rounded once, when
+it is stored in its format; an activation within a row, such as tanh(c) in h, is also stored, in the
+gates' format. Operations defined on integers (+ - * @ min max abs, and functions built from them:
+relu, clip, hard_sigmoid) are not rounded in between, and constants of the table are exact.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -19,24 +23,17 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
+from lstm_cli.base.records import record
 from lstm_cli.cell.equations import (
-    FUNCTIONS,
-    Apply,
     Equation,
     Name,
     Node,
-    Number,
-    bind_arguments,
-    is_activation,
-    nodes_in,
 )
-from lstm_cli.cell.notation import write
-from lstm_cli.cell.weights import Direction, LstmWeights, Model
-from lstm_cli.engine.fixed_point.activations import HARD, LookupTable, transcendental
-from lstm_cli.engine.fixed_point.arithmetic import OPERATIONS, Exact, constant, rounded
-from lstm_cli.engine.fixed_point.formats import FixedFormat, Rounding
-from lstm_cli.engine.fixed_point.settings import FixedSettings
-from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace, run
+from lstm_cli.cell.notation import is_parameter, write
+from lstm_cli.cell.weights import Direction, Model
+from lstm_cli.engine.fixed_arithmetic import Exact, FixedEvaluator, rounded
+from lstm_cli.engine.fixed_settings import FixedFormat, FixedSettings, Rounding
+from lstm_cli.engine.run import INPUT_SYMBOLS, STATES, LayerTrace, Trace
 
 Parameters = Mapping[str, Array]
 
@@ -63,38 +60,27 @@ class Overflow:
     value: float
 
 
-@dataclass(frozen=True, eq=False)
-class FixedLayer:
+@record
+class FixedLayer(LayerTrace):
     """One layer and direction in integers, together with its float run.
 
     Attributes:
-        integers: the same symbols, `(T, n)`, int64.
+        values: symbol -> `(T, n)`, int64.
         formats: mapping of symbol or parameter to its format.
         parameters: mapping of parameter to its integers, in the parameter's shape.
         overflows: mapping of symbol or parameter to the number of values that did not fit.
     """
 
     floats: LayerTrace
-    integers: LayerTrace
     formats: Mapping[str, FixedFormat]
     parameters: Parameters
     overflows: Mapping[str, int]
 
-    @property
-    def layer(self) -> int:
-        """Place in the stack, from 0."""
-        return self.floats.layer
-
-    @property
-    def direction(self) -> str:
-        """Forward or backward."""
-        return self.floats.direction
-
     @cached_property
     def reals(self) -> LayerTrace:
         """Values that the integers represent, `(T, n)`, float64."""
-        values = {k: self.formats[k].to_real(v) for k, v in self.integers.values.items()}
-        return replace(self.integers, values=MappingProxyType(values))
+        values = {k: self.formats[k].to_real(v) for k, v in self.values.items()}
+        return replace(self.floats, values=MappingProxyType(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,31 +113,13 @@ class FixedTrace:
         )
 
 
-def run_fixed(
-    model: Model,
-    x: Array | Sequence[Any],
-    h: Array | Sequence[Any] | None,
-    c: Array | Sequence[Any] | None,
-    settings: FixedSettings,
-    *,
-    dtype: Any = np.float64,
-) -> FixedTrace:
-    """Run a model over a sequence in integers, alongside the float run.
-
-    Args:
-        x: the input, `(T, I)`.
-        h, c: the states before the first step, as for `engine.run`.
-        dtype: the type of the float run and of the inputs to both.
+def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
+    """Repeat a float run in integers.
 
     Raises:
-        ShapeError: x, h or c do not fit the model, or x has batch axes.
+        ShapeError: the run has batch axes.
         InputError: nan or inf, or a division by zero in integers.
     """
-    return beside(run(model, x, h, c, dtype=dtype), settings)
-
-
-def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
-    """Repeat a float run in integers; raises the same errors as `run_fixed`."""
     shape = trace.layers[0].values["x"].shape
     if len(shape) != 2:
         raise ShapeError(
@@ -163,7 +131,7 @@ def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
     layers: list[FixedLayer] = []
     first: Overflow | None = None
     for each in trace.layers:
-        below = [made.integers for made in layers if made.floats.layer == each.layer - 1]
+        below = [made for made in layers if made.layer == each.layer - 1]
         x = np.concatenate([b.values["h"] for b in below], axis=-1) if below else None
         runner = _Runner(each, arithmetic, trace.dtype)
         layers.append(runner.run(x))
@@ -171,21 +139,20 @@ def beside(trace: Trace, settings: FixedSettings) -> FixedTrace:
     return FixedTrace(settings, trace, tuple(layers), first)
 
 
+@dataclass
 class _Runner:
     """Runs one layer in one direction and counts what does not fit."""
 
-    def __init__(
-        self, floats: LayerTrace, arithmetic: FixedEvaluator, dtype: np.dtype[Any]
-    ) -> None:
-        self.floats = floats
-        self.arithmetic = arithmetic
-        self.settings = arithmetic.settings
-        self.dtype = dtype
-        cell = floats.cell
+    floats: LayerTrace
+    arithmetic: FixedEvaluator
+    dtype: np.dtype[Any]
+    counts: Counter[str] = field(default_factory=Counter)
+    first: Overflow | None = None
+
+    def __post_init__(self) -> None:
+        self.settings, cell, level = self.arithmetic.settings, self.floats.cell, self.floats.layer
         names = (*cell.parameters, *INPUT_SYMBOLS, *cell.symbols)
-        self.formats = {name: self.settings.format_of(name, cell, floats.layer) for name in names}
-        self.counts: Counter[str] = Counter()
-        self.first: Overflow | None = None
+        self.formats = {name: self.settings.format_of(name, cell, level) for name in names}
 
     def run(self, x: Array | None) -> FixedLayer:
         """Run the layer.
@@ -194,7 +161,11 @@ class _Runner:
             x: the output integers `(T, I)` of the layer below; None quantises the input.
         """
         each, kept = self.floats, dict[str, Array]()
-        parameters = self._parameters(each.weights)
+        parameters = {
+            # As in the float run: rounding to float32 comes first.
+            name: self._quantised(name, array.astype(self.dtype), None)
+            for name, array in each.weights.arrays.items()
+        }
         known = {name: self._exact(name, value) for name, value in parameters.items()}
         times = [t if each.direction == "forward" else each.steps + 1 - t
                  for t in range(1, each.steps + 1)]  # fmt: skip
@@ -206,19 +177,11 @@ class _Runner:
                 kept.setdefault(symbol, np.empty((each.steps, len(value)), dtype=np.int64))
                 kept[symbol][t - 1] = value
             states = {f"{state}_prev": values[state] for state in STATES}
-        integers = replace(each, values=MappingProxyType(kept))
-        return FixedLayer(each, integers, self.formats, parameters, dict(self.counts))
+        own = each.layer, each.direction, each.weights, MappingProxyType(kept)
+        return FixedLayer(*own, each, self.formats, parameters, dict(self.counts))
 
     def _exact(self, name: str, integers: Array) -> Exact:
         return Exact(integers, self.formats[name].fraction_bits)
-
-    def _parameters(self, weights: LstmWeights) -> dict[str, Array]:
-        """Quantize the parameters."""
-        return {
-            # As in the float run: rounding to float32 comes first.
-            name: self._quantised(name, array.astype(self.dtype), None)
-            for name, array in weights.arrays.items()
-        }
 
     def _given(self, symbol: str, t: int) -> Array:
         """Quantize a given vector, taken from the float run at time `t`."""
@@ -286,78 +249,6 @@ class _Runner:
 
 
 # --------------------------------------------------------------------------------------------------
-# One row of a table over integers, exact except for values stored along the way.
-
-Known = Mapping[str, Exact]
-# Rounds the value of a subexpression to its format and returns the stored value.
-Keep = Callable[[Node, Exact], Exact]
-
-
-class FixedEvaluator:
-    """Evaluates expressions with the σ and tanh chosen in the settings."""
-
-    def __init__(self, settings: FixedSettings) -> None:
-        self.settings = settings
-        self.activation = settings.activation
-
-    def evaluate(self, expression: Node, known: Known, keep: Keep) -> Exact:
-        """Evaluate a row `(n,)` without the final rounding.
-
-        Args:
-            keep: stores an activation within the row (the tanh(c) of h).
-        """
-        match expression:
-            case Apply(name, arguments):
-                return self._apply(name, [self._value(each, known, keep) for each in arguments])
-        return self._value(expression, known, keep)
-
-    def _value(self, node: Node, known: Known, keep: Keep | None) -> Exact:
-        match node:
-            case Number(value):
-                return constant(value)
-            case Name(name):
-                return known[name]
-            case Apply(name, arguments):
-                number = self._apply(name, [self._value(each, known, keep) for each in arguments])
-                stored = is_activation(name) and not self._is_exact(name)
-                return keep(node, number) if keep is not None and stored else number
-
-    def _apply(self, name: str, given: list[Exact]) -> Exact:
-        if name in HARD and self.activation.mode == "hard":
-            return self._value(HARD[name], {"z": given[0]}, None)
-        if name in HARD and self.activation.mode == "table":
-            table = self._tables[name]
-            return table.between(given[0]) if self.activation.linear else table.nearest(given[0])
-        if name in OPERATIONS:
-            return OPERATIONS[name](*given)
-        body = FUNCTIONS[name].body
-        if body is None:
-            return transcendental(name, given[0])
-        # Nothing is stored within a body: only the function as a whole is rounded.
-        return self._value(body, bind_arguments(name, given, constant), None)
-
-    @cached_property
-    def _tables(self) -> dict[str, LookupTable]:
-        """Lookup tables of σ and tanh, in the gates' format."""
-        settings, entries = self.settings, self.activation.entries
-        gates = settings.formats["gates"]
-        return {
-            name: LookupTable(name, entries, gates, settings.rounding, settings.overflow)
-            for name in HARD
-        }
-
-    def _is_exact(self, name: str) -> bool:
-        """Whether a function is exact on integers, being built from + - * min max abs."""
-        if name in HARD and self.activation.mode == "hard":
-            return True
-        body = FUNCTIONS[name].body
-        if body is None:
-            return name in OPERATIONS and name != "/"
-        applied = (each.function for each in nodes_in(body) if isinstance(each, Apply))
-        return all(map(self._is_exact, applied))
-
-
-# --------------------------------------------------------------------------------------------------
 # Error of the integers against the float run, by symbol, and the range they would need.
 
 
@@ -417,35 +308,27 @@ Pair = tuple[FixedLayer, Array, Array]
 def compare_symbols(trace: FixedTrace) -> list[ValueReport]:
     """Report on each symbol: inputs, then rows; x is that of the first layer."""
     rows = [symbol for each in trace.layers for symbol in each.floats.cell.symbols]
-    return [
-        _report(trace, symbol, list(_pairs(trace, symbol)), over_time=True)
-        for symbol in dict.fromkeys((*INPUT_SYMBOLS, *rows))
-    ]
+    return [_report(trace, symbol) for symbol in dict.fromkeys((*INPUT_SYMBOLS, *rows))]
 
 
 def compare_parameters(trace: FixedTrace) -> list[ValueReport]:
     """Report on each weight, bias and peephole."""
     names = dict.fromkeys(name for each in trace.layers for name in each.parameters)
-    return [
-        _report(trace, name, list(_parameter_pairs(trace, name)), over_time=False) for name in names
-    ]
+    return [_report(trace, name) for name in names]
 
 
-def _pairs(trace: FixedTrace, symbol: str) -> Iterator[Pair]:
+def _pairs(trace: FixedTrace, name: str) -> Iterator[Pair]:
     for each in trace.layers:
-        if symbol in each.floats.values and not (symbol == "x" and each.floats.layer):
-            yield each, each.floats.values[symbol], each.reals.values[symbol]
-
-
-def _parameter_pairs(trace: FixedTrace, name: str) -> Iterator[Pair]:
-    for each in trace.layers:
+        run = each.floats
         if name in each.parameters:
-            real = each.formats[name].to_real(each.parameters[name])
-            yield each, each.floats.weights.arrays[name], real
+            yield each, run.weights.arrays[name], each.formats[name].to_real(each.parameters[name])
+        elif name in run.values and not (name == "x" and run.layer):
+            yield each, run.values[name], each.reals.values[name]
 
 
-def _report(trace: FixedTrace, name: str, pairs: list[Pair], *, over_time: bool) -> ValueReport:
-    worst = max((_worst(*pair, over_time) for pair in pairs), key=lambda each: each.error)
+def _report(trace: FixedTrace, name: str) -> ValueReport:
+    pairs = list(_pairs(trace, name))
+    worst = max((_worst(*pair, not is_parameter(name)) for pair in pairs), key=lambda w: w.error)
     low = min(float(np.min(floats)) for _, floats, _ in pairs)
     high = max(float(np.max(floats)) for _, floats, _ in pairs)
     format_ = pairs[0][0].formats[name]
