@@ -23,12 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.commands.batch.cluster import Batch, Cluster, Folder
-from lstm_cli.commands.batch.cluster.folder import part_name
-from lstm_cli.commands.batch.cluster.messages import pack, unpack_answer
-from lstm_cli.commands.batch.cluster.parts import PART_CHUNKS, _units_of, parts_of
-from lstm_cli.commands.batch.cluster.tasks import evaluate, look, make_part
+from lstm_cli.commands.batch.cluster import Cluster
+from lstm_cli.commands.batch.folder import Folder, part_name
+from lstm_cli.commands.batch.parts import PART_CHUNKS, Batch, _units_of, parts_of
 from lstm_cli.commands.batch.runners import Serial
+from lstm_cli.commands.batch.tasks import evaluate, look, make_part, pack, unpack_answer
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import CHUNK, all_chunks
 from lstm_cli.samples.settings import SampleSettings

@@ -6,11 +6,16 @@ import csv
 import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe, suggest
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, imported, safe, suggest
 from lstm_cli.base.foreign import Foreign, say
 from lstm_cli.files.inputs_read import note_read, note_stdin
 from lstm_cli.files.remote import at_hand, called, find_remote, is_remote, place_of
@@ -23,10 +28,18 @@ from lstm_cli.files.safe import (
     read_npz,
 )
 from lstm_cli.samples import chunks
-from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, column_members
+from lstm_cli.samples.chunks import (
+    Chunk,
+    Columns,
+    Lines,
+    Objects,
+    Origin,
+    Rows,
+    column_members,
+    key_of,
+)
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
 from lstm_cli.samples.csv_rows import members_of
-from lstm_cli.samples.parquet import parquet_chunks
 from lstm_cli.samples.sample import BadSample, Read, check_keys
 
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
@@ -360,3 +373,128 @@ def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
         columns = {name: each[start : start + CHUNK] for name, each in arrays.items() if each.ndim}
         numbers = range(start + 1, start + len(columns["x"]) + 1)
         yield Columns(origin, numbers, columns, common)
+
+
+@dataclass(frozen=True)
+class Range:
+    """A chunk of lines, by where it is in its file.
+
+    Attributes:
+        start, stop: its bytes.
+        first: the number of its first line, from 1.
+        key: of its content.
+    """
+
+    start: int
+    stop: int
+    first: int
+    key: str
+
+
+def line_ranges(path: Path, origin: Origin) -> Iterator[Range] | None:
+    """Ranges of the chunks of a file; None if it is not plain lines of JSON.
+
+    Raises:
+        InputError: it cannot be opened; while the ranges are taken: it cannot be read.
+    """
+    if path.suffix.lower() not in (".jsonl", ".ndjson") or _is_document(path):
+        return None
+    return _ranges(path, origin)
+
+
+def _is_document(path: Path) -> bool:
+    """Whether the first line that is not blank only opens an object, or an array."""
+    with open_checked(path) as stream:
+        first = next((e for lines in line_lists(stream) for e in lines if e.strip()), b"")
+    return opens_document(first)
+
+
+def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
+    start = 0
+    with open_checked(path) as stream:
+        for first, lines in cut_lines(line_lists(stream), CHUNK):
+            # A line that is too long arrives cut, so bytes cannot be counted.
+            if any(len(line) > chunks.MAX_LINE_BYTES for line in lines):
+                raise InputError(
+                    "a line is too long", where=safe(path), hint="at most 16 MiB a line"
+                )
+            stop = start + sum(map(len, lines)) + len(lines)
+            for chunk in numbered(lines, first, origin):
+                yield Range(start, stop, first, key_of(chunk, b""))
+            start = stop
+
+
+def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
+    """Read the chunk of a range.
+
+    Raises:
+        InputError: the file cannot be opened or read, or its lines are not what they were.
+    """
+    with open_checked(path) as stream:
+        stream.seek(where.start)
+        data = stream.read(where.stop - where.start)
+    found = next(numbered(data.removesuffix(b"\n").split(b"\n"), where.first, origin), None)
+    if found is None or key_of(found, b"") != where.key:
+        raise InputError(
+            "the file was changed while it was read",
+            where=safe(origin.file),
+            hint="run the same command again: what is finished and unchanged stays",
+        )
+    return found
+
+
+def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
+    """Yield chunks of a file's rows.
+
+    Columns: as the members of a sample: `x` a list of numbers or a list of lists, `h`, `c`,
+    `expected` a struct, or `expected.h` … lists, `id`, `weights` …; others are the user's own.
+
+    Raises:
+        InputError: pyarrow is missing; the file is not Parquet, or damaged from here on.
+        ShapeError: a column is there twice.
+    """
+    place = safe(path)
+    what = "Parquet files need the pyarrow package"
+    parquet = imported("pyarrow.parquet", what, "parquet", place)
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_names(names, place)
+            first = 1
+            for batch in file.iter_batches(batch_size=size):
+                columns = {n: column_values(batch.column(i)) for i, n in enumerate(names)}
+                yield Columns(origin, range(first, first + len(batch)), columns)
+                first += len(batch)
+    except (OSError, ValueError, TypeError, NotImplementedError, ArithmeticError) as error:
+        raise InputError(
+            f"not a readable Parquet file: {safe(error)}"[:200],
+            where=place,
+            hint="write it with pandas.DataFrame.to_parquet or pyarrow.parquet.write_table",
+        ) from None
+
+
+def column_values(column: Any) -> list[Any] | Array:
+    """Values of a column: floats of one shape as an array, which needs no object for each."""
+    inner, shape = column, [len(column)]
+    while _is_list(inner.type) and not inner.null_count and len(inner):
+        lengths = np.asarray(inner.value_lengths())
+        if (lengths != lengths[0]).any():
+            break
+        shape.append(int(lengths[0]))
+        inner = inner.flatten()
+    numbers = str(inner.type) in ("float", "double") and not inner.null_count
+    if len(shape) == 1 or not numbers:
+        return list(column.to_pylist())
+    return np.asarray(inner.to_numpy()).reshape(shape)
+
+
+def _is_list(kind: Any) -> bool:
+    types = import_module("pyarrow").types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _check_names(names: list[str], place: str) -> None:
+    twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
+    if twice is not None:
+        raise ShapeError(f"column '{safe(twice)}' is there twice", where=place, hint="keep one")
+    check_keys(column_members(names), place, "column")

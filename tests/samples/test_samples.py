@@ -14,7 +14,7 @@ import pytest
 from lstm_cli.base.errors import InputError, LstmStepError
 from lstm_cli.cell.cells import LSTM, with_activations, with_cell_clip, with_clip, with_forget_bias
 from lstm_cli.cell.presets import preset_model
-from lstm_cli.commands.batch.evaluate import evaluate_samples
+from lstm_cli.commands.batch.work import evaluate_samples
 from lstm_cli.engine.run import run
 from lstm_cli.samples import (
     BadSample,

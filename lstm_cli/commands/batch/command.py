@@ -93,7 +93,7 @@ def batch(
 
     One record a sample, in their order; none is ever dropped.
     """
-    from lstm_cli.commands.batch.columns import check_columns
+    from lstm_cli.commands.batch.columns import batch_document, check_columns
     from lstm_cli.commands.batch.output import (  # fmt: skip
         BatchProgress,
         ResumableOutput,
@@ -105,7 +105,6 @@ def batch(
         make_runner,
         run_in_parts,
     )
-    from lstm_cli.commands.batch.page import batch_document
     from lstm_cli.commands.batch.work import Work
     from lstm_cli.files.output import is_device, write_out
     from lstm_cli.samples import all_chunks, find_files

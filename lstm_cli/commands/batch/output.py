@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
 from lstm_cli.commands.batch.columns import TABLES, AnswerColumns, column_pieces
-from lstm_cli.commands.batch.journal import Entry, Journal
 from lstm_cli.commands.batch.runners import ChunkRunner, Processes, Serial
+from lstm_cli.commands.batch.store import Entry, Journal
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.output import is_device, json_array
@@ -26,7 +26,7 @@ from lstm_cli.samples import Chunk, key_of
 from lstm_cli.samples.settings import SampleSettings, Tally
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.batch.cluster import Batch
+    from lstm_cli.commands.batch.parts import Batch
     from lstm_cli.commands.batch.work import Work
 
 # At most so many kinds of failures are told apart; others are reported one by one.
@@ -77,7 +77,8 @@ def run_in_parts(
     quiet: bool,
 ) -> Tally:  # fmt: skip
     """Write a batch's answers as a folder of parts; return how it went."""
-    from lstm_cli.commands.batch.cluster import Batch, Folder
+    from lstm_cli.commands.batch.folder import Folder
+    from lstm_cli.commands.batch.parts import Batch
 
     def seen(tally: Tally, notes: Sequence[str]) -> None:
         progress.show(tally)

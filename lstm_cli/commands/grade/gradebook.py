@@ -20,9 +20,8 @@ from lstm_cli.commands.grade.sheet import sheet_of, symbols_of
 from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.engine.run import Trace, need_trace
 from lstm_cli.samples import BadSample, Sample
-from lstm_cli.samples.given import GivenSamples, samples_of
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import SampleSettings
+from lstm_cli.samples.settings import GivenSamples, SampleSettings, samples_of
 
 # A file of answers, or an answer as a dict: {"name": "Ann", "h": [0.1, 0.2]}.
 GivenAnswer: TypeAlias = str | PathLike[str] | Mapping[str, Any] | Answer

@@ -7,7 +7,7 @@ from os import PathLike
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.vet.suites import Suite, vet_suite
-from lstm_cli.samples.given import GivenSamples, samples_of, settings_of
+from lstm_cli.samples.settings import GivenSamples, samples_of, settings_of
 
 
 def vet(

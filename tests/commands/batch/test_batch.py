@@ -15,7 +15,7 @@ from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.cells import LSTM, cell_named
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import Model
-from lstm_cli.commands.batch.evaluate import evaluate_samples
+from lstm_cli.commands.batch.work import evaluate_samples
 from lstm_cli.engine.run import Trace, run, trace_bytes
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import Sample

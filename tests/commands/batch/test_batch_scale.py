@@ -31,7 +31,7 @@ from lstm_cli.commands.batch.work import ChunkAnswers, Work
 from lstm_cli.files.output import plain_list
 from lstm_cli.samples import Chunk, all_chunks, chunks, files, read_samples
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
-from lstm_cli.samples.parquet import column_values
+from lstm_cli.samples.files import column_values
 from lstm_cli.samples.settings import SampleSettings, Tally
 from tests.conftest import random_weights
 from tests.tools import ROOT, call, shell

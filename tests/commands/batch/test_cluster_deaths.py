@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from lstm_cli.commands.batch.cluster import Batch, Cluster, ClusterError, Folder, parts, runner
-from lstm_cli.commands.batch.cluster.connection import local_cluster
+from lstm_cli.commands.batch import cluster as clusters
+from lstm_cli.commands.batch import parts
+from lstm_cli.commands.batch.cluster import Cluster, ClusterError, local_cluster
+from lstm_cli.commands.batch.folder import Folder
+from lstm_cli.commands.batch.parts import Batch
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import all_chunks, files
 from lstm_cli.samples.settings import SampleSettings
@@ -29,7 +32,7 @@ COUNT = 24_000
 # The command, with parts of one chunk.
 SMALL = """
 import sys
-from lstm_cli.commands.batch.cluster import parts
+from lstm_cli.commands.batch import parts
 parts.PART_CHUNKS = 1
 from lstm_cli.commands._main import main
 main(sys.argv[1:])
@@ -166,7 +169,7 @@ def test_a_scheduler_may_die_at_any_moment(
     """Whatever the client wants of it next, an answer that is done too, it says who is gone."""
     from benchmarks.cluster import scheduler
 
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(clusters, "LOOK_SECONDS", 0.0)
     with (
         scheduler() as (address, pid),
         dask.config.set({"distributed.comm.timeouts.connect": "2s"}),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.commands.batch.journal import Entry
+from lstm_cli.commands.batch.store import Entry
 from lstm_cli.commands.batch.work import ChunkAnswers, Work
 from lstm_cli.files import digests
 from lstm_cli.samples import Chunk, files, settings

@@ -12,16 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import LstmStepError
-from lstm_cli.commands.batch.cluster.folder import FinishedPart, Folder, part_name
-from lstm_cli.commands.batch.cluster.messages import Message, pack, pack_origin
-from lstm_cli.commands.batch.cluster.tasks import size_of
+from lstm_cli.commands.batch.folder import FinishedPart, Folder, part_name
+from lstm_cli.commands.batch.tasks import Message, pack, pack_origin, size_of
 from lstm_cli.files.remote import place_of
 from lstm_cli.samples import Origin, all_chunks, key_of
 from lstm_cli.samples.compressed import without_suffix
 from lstm_cli.samples.settings import Tally
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.batch.cluster.runner import Cluster
+    from lstm_cli.commands.batch.cluster import Cluster
     from lstm_cli.commands.batch.work import Work
 
 # A part is about a second of work: the scheduler is rarely asked, and little is done twice. So many
