@@ -5,8 +5,9 @@ A record may say how far the numbers that its sample expects are from ours, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -107,11 +108,6 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
     return Answered(lines, matched, work, assumed)
 
 
-def as_states(states: Array | None) -> Array | None:
-    """States `(N, L·D, n)` in the engine's order, `(L·D, N, n)`."""
-    return None if states is None else np.moveaxis(states, 0, 1)
-
-
 def _answer(
     block: SampleBlock,
     x: Array,
@@ -121,8 +117,9 @@ def _answer(
     assumed: Sequence[str],
 ) -> tuple[list[str], Sequence[bool], str]:
     """Lines of a block, whether each is as expected, and the engine that ran it."""
-    h_prev, c_prev = as_states(block.h), as_states(block.c)
-    trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
+    # States (N, L·D, n) in the engine's order, (L·D, N, n).
+    states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
+    trace = run(model, x, *states, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
         f',"ok":true,"engine":{quoted(trace.engine)},"assumptions":{as_json(list(assumed))}',
@@ -140,27 +137,19 @@ def _answer(
     return joined_texts([*parts, "}\n"], len(block)), matched, trace.engine
 
 
-def _closed(text: str, extra: str) -> str:
-    return f"{text},{extra}}}\n" if extra else f"{text}}}\n"
-
-
 def failure(name: str, error: LstmStepError, extra: str = "") -> str:
     """The line of a sample that could not be read or run."""
-    record = as_json(error.as_record())
-    return _closed(f'{_HEAD}{quoted(name)},"ok":false,"error":{record}', extra)
+    record, more = as_json(error.as_record()), f",{extra}" if extra else ""
+    return f'{_HEAD}{quoted(name)},"ok":false,"error":{record}{more}}}\n'
 
 
 def _steps_texts(trace: Trace) -> Sequence[str]:
     """Each sample's `steps`, without the brackets."""
-    count = len(trace.h)
-    steps: list[list[str]] = [[] for _ in range(count)]
-    for layer in trace.layers:
-        for index, own in enumerate(_layer_texts(layer, trace.dtype, count)):
-            steps[index] += own
-    return [",".join(own) for own in steps]
+    layers = [_layer_texts(layer, trace.dtype) for layer in trace.layers]
+    return list(map(",".join, zip(*layers, strict=True)))
 
 
-def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
+def _layer_texts(layer: LayerTrace, dtype: Any) -> list[str]:
     """Each sample's steps of one layer and direction."""
     times = layer.steps
     symbols = [quoted(symbol) for symbol in layer.values]
@@ -174,7 +163,60 @@ def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
         pairs = zip(symbols, values, strict=True)
         members = "".join(f",{symbol}:[{row}]" for symbol, row in pairs)
         lines.append(f"{heads[number % times]}{members}}}")
-    return [lines[start : start + times] for start in range(0, count * times, times)]
+    return [",".join(lines[start : start + times]) for start in range(0, len(lines), times)]
+
+
+# ---- what samples expect
+
+
+class _Claim:
+    """What samples expect of a symbol, beside what their run gives: `(N, rows, n)` each.
+
+    Args:
+        symbol: a row of the cell, `x`, `h_prev`, `c_prev` or `output`; of another layer or one
+            direction alone with that before it, as `layer0_forward_f`.
+        expected: `(N, T, n)` for all steps; `(N, n)` for the last one, which of h and c is the last
+            one taken.
+        trace: of the samples.
+
+    Raises:
+        InputError: a symbol that the cell does not compute.
+        ShapeError: expected numbers of another shape than the run's.
+    """
+
+    def __init__(self, symbol: str, expected: Array, trace: Trace) -> None:
+        self.symbol, self.every = symbol, expected.ndim == 3
+        try:
+            self.there = place_of(symbol, trace.model, "")
+            chosen = self.there.chosen_times(trace.steps, symbol)
+            self.times = chosen or list(range(1 if self.every else trace.steps, trace.steps + 1))
+            width = sum(
+                trace.layers[place].values[self.there.symbol].shape[-1] for place in self.there.runs
+            )
+            chosen = self.there.chosen_units(width, symbol) if self.there.units else []
+            self.units = chosen or list(range(width))
+            self.got = self.taken(trace, lambda place, name: trace.layers[place].values[name])
+        except (InputError, UsageError) as error:
+            what = f"expected has '{safe(symbol)}': {error.lines.what}"
+            raise InputError(what, hint=error.lines.hint) from None
+        own = self.got.shape[1:] if self.every else self.got.shape[2:]
+        if own != expected.shape[1:]:
+            raise ShapeError(
+                f"expected {safe(symbol)} has shape {expected.shape[1:]}, the run gives {own}",
+                hint="give (n,) for the last step or (T, n) for all of them",
+            )
+        self.expected = expected.reshape(self.got.shape)
+
+    def taken(self, trace: Trace, values: Callable[[int, str], Array]) -> Array:
+        """Values of a trace, given by layer and direction, directions side by side."""
+        there, parts = self.there, []
+        for place in there.runs:
+            backward = trace.layers[place].direction == "backward"
+            ends_first = backward and there.symbol in ("h", "c") and not (self.every or there.times)
+            times = [1] if ends_first else self.times
+            parts.append(values(place, there.symbol)[:, [t - 1 for t in times]])
+        joined = np.concatenate(parts, axis=-1)
+        return joined[..., self.units] if there.units else joined
 
 
 # Parts of each sample's `check`, for `joined_texts`, and whether each is as expected.
@@ -189,34 +231,30 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
     to almost all digits of a double, since it takes its time.
 
     Raises:
-        InputError: a symbol that the cell does not compute.
-        ShapeError: expected numbers of another shape than the run's.
+        InputError, ShapeError: as `_Claim`.
     """
     if not block.expected:
         return ["null"], []
-    given = _given(block, settings)
-    expected = {
-        symbol: numbers.reshape(_ours(symbol, numbers, trace).shape)
-        for symbol, numbers in block.expected.items()
-    }
-    own = given[:, None, None]
-    found = _worst_of(block, expected, trace, {
-        symbol: np.where(np.isnan(own), LEAST_ROOM * np.maximum(1.0, np.abs(numbers)), own)
-        for symbol, numbers in expected.items()
-    })  # fmt: skip
-    precisions: dict[int, dict[str, Precision]] = {}
+    claims = [_Claim(symbol, each, trace) for symbol, each in block.expected.items()]
+    ours, theirs = _flat(each.got for each in claims), _flat(each.expected for each in claims)
+    given = _given(block, settings)[:, None]
+    sizes = np.nan_to_num(np.abs(theirs), nan=0.0, posinf=0.0)
+    limits = np.where(np.isnan(given), LEAST_ROOM * np.maximum(1.0, sizes), given)
+    with np.errstate(invalid="ignore"):  # inf - inf is nan, so no match
+        off = np.abs(ours - theirs)
+    off[~np.isfinite(off)] = np.inf
+
+    @cache
+    def precisions(place: int) -> Mapping[str, Precision]:
+        return precisions_of({each.symbol: each.expected[place] for each in claims})
+
     for measured in (False, True):
-        apart = np.flatnonzero(np.isnan(given) & ~(found.excess <= 1))
-        if len(apart):
-            part, numbers = _part(trace, apart), {k: each[apart] for k, each in expected.items()}
-            precisions = {
-                place: precisions.get(place)
-                or precisions_of({symbol: each[place] for symbol, each in expected.items()})
-                for place in apart.tolist()
-            }
-            limits = _limits(block, numbers, part, list(precisions.values()), measured)
-            found.put(apart, _worst_of(block, numbers, part, limits))
-    return _written(found, list(block.expected))
+        differs = np.isnan(given[:, 0]) & (_excess(off, limits).max(axis=1) > 1)
+        if differs.any():
+            apart = np.flatnonzero(differs)
+            limits[apart] = _limits(claims, trace, apart, precisions, measured)
+    worst = np.argmax(_excess(off, limits), axis=1)
+    return _written(claims, worst, off, limits, ours, theirs)
 
 
 def _given(block: SampleBlock, settings: SampleSettings) -> Array:
@@ -226,120 +264,46 @@ def _given(block: SampleBlock, settings: SampleSettings) -> Array:
     return np.array([np.nan if each is None else each for each in block.atols], dtype=float)
 
 
+def _flat(parts: Iterable[Array]) -> Array:
+    return np.concatenate([each.reshape(len(each), -1) for each in parts], axis=1)
+
+
+def _excess(off: Array, limits: Array) -> Array:
+    """How far numbers are off, in units of what is allowed."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = off / limits
+    excess[off == 0] = 0.0
+    excess[off == np.inf] = np.inf
+    return excess
+
+
 def _limits(
-    block: SampleBlock,
-    expected: Mapping[str, Array],
+    claims: Sequence[_Claim],
     trace: Trace,
-    samples: Sequence[Mapping[str, Precision]],
+    places: Array,
+    precisions: Callable[[int], Mapping[str, Precision]],
     measured: bool,
-) -> dict[str, Array]:
-    """Tolerance of each number, from its printed digits and the arithmetic of its run.
+) -> Array:
+    """Tolerance of each number of some samples, from its printed digits and its arithmetic.
 
     What the arithmetic of a run strays at least needs no measuring of that run.
     """
-    arithmetic, limits = Float32Noise(trace), {}
+    trace = _part(trace, places)
+    arithmetic = Float32Noise(trace)
 
     def spread(place: int, name: str) -> Array:
-        values = trace.layers[place].values[name]
-        own = arithmetic.spread(place, name) if measured else np.zeros(1)
-        return np.broadcast_to(own, values.shape)
+        own = arithmetic.spread(place, name) if measured else 0.0
+        return np.broadcast_to(own, trace.layers[place].values[name].shape)
 
-    for symbol, numbers in expected.items():
-        strays = _taken(symbol, block.expected[symbol].ndim - 1, trace, spread)
-        got, rows = _ours(symbol, block.expected[symbol], trace), []
-        for ours, own, stray, precisions in zip(got, numbers, strays, samples, strict=True):
-            room = room_of(own, precisions[symbol].kind, stray)
-            rows.append(allowed(ours, own, precisions[symbol].units, room)[0])
-        limits[symbol] = np.stack(rows)
-    return limits
-
-
-def _worst_of(
-    block: SampleBlock, expected: Mapping[str, Array], trace: Trace, limits: Mapping[str, Array]
-) -> _Worst:
-    """Largest deviation in each sample of a trace, in units of what is allowed."""
-    found = _Worst.none_of(len(trace.h))
-    for number, (symbol, numbers) in enumerate(expected.items()):
-        got = _ours(symbol, block.expected[symbol], trace)
-        times, units = _chosen(symbol, block.expected[symbol].ndim - 1, trace)
-        found.take(number, got, numbers, limits[symbol], times, units)
-    return found
-
-
-def _written(found: _Worst, symbols: Sequence[str]) -> Checks:
-    matched = (found.excess <= 1).tolist()
-    numbers = number_texts(
-        np.concatenate([found.difference, found.tolerance, found.got, found.expected])
-    )
-    difference, tolerance, got, expected = np.split(np.asarray(numbers, dtype=object), 4)
-    parts: list[str | Sequence[str]] = [
-        '{"matched":', column_texts(matched), ',"max_abs_diff":', difference.tolist(),
-        ',"tolerance":', tolerance.tolist(),
-        ',"worst":{"symbol":', column_texts([symbols[each] for each in found.symbol.tolist()]),
-        ',"t":', column_texts(found.t.tolist()), ',"unit":', column_texts(found.unit.tolist()),
-        ',"got":', got.tolist(), ',"expected":', expected.tolist(), "}}",
-    ]  # fmt: skip
-    return parts, matched
-
-
-@dataclass(eq=False)
-class _Worst:
-    """Of each sample the number that departs most from what is expected, so far: `(N,)` each.
-
-    `excess` is how far that is over what is allowed, `difference` the largest difference of all.
-    """
-
-    excess: Array
-    difference: Array
-    tolerance: Array
-    symbol: Array
-    t: Array
-    unit: Array
-    got: Array
-    expected: Array
-
-    @classmethod
-    def none_of(cls, count: int) -> _Worst:
-        """Start with nothing compared: any number is worse."""
-        symbol, t, unit = np.zeros((3, count), int)
-        difference, tolerance, got, expected = np.zeros((4, count))
-        return cls(np.full(count, -1.0), difference, tolerance, symbol, t, unit, got, expected)
-
-    def take(
-        self,
-        symbol: int,
-        got: Array,
-        expected: Array,
-        limits: Array,
-        times: list[int],
-        units: list[int],
-    ) -> None:
-        """Compare numbers `(N, rows, n)` of these input times and units; [] is all units."""
-        ours, theirs = (each.reshape(len(got), -1) for each in (got, expected))
-        limit = np.broadcast_to(limits, got.shape).reshape(len(got), -1)
-        with np.errstate(invalid="ignore"):  # inf - inf is nan, so no match
-            off = np.abs(ours - theirs)
-        off[~np.isfinite(off)] = np.inf
-        np.maximum(self.difference, off.max(axis=1), out=self.difference)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            excess = off / limit
-        excess[off == 0] = 0.0
-        where = np.argmax(excess, axis=1)
-        most = excess[np.arange(len(got)), where]
-        worse = np.flatnonzero(most > self.excess)
-        row, unit = np.divmod(where[worse], got.shape[-1])
-        self.excess[worse], self.symbol[worse] = most[worse], symbol
-        self.t[worse], self.unit[worse] = (
-            np.array(times)[row],
-            np.array(units)[unit] if units else unit,
-        )
-        for kept, values in ((self.got, ours), (self.expected, theirs), (self.tolerance, limit)):
-            kept[worse] = values[worse, where[worse]]
-
-    def put(self, places: Array, other: _Worst) -> None:
-        """Replace what was found for some samples."""
-        for name, values in vars(other).items():
-            getattr(self, name)[places] = values
+    limits = []
+    for claim in claims:
+        rows = []
+        for place, stray in zip(places.tolist(), claim.taken(trace, spread), strict=True):
+            own, theirs = precisions(place)[claim.symbol], claim.expected[place]
+            room = room_of(theirs, own.kind, stray)
+            rows.append(allowed(claim.got[place], theirs, own.units, room)[0])
+        limits.append(np.stack(rows))
+    return _flat(limits)
 
 
 def _part(trace: Trace, places: Array) -> Trace:
@@ -351,51 +315,21 @@ def _part(trace: Trace, places: Array) -> Trace:
     return replace(trace, layers=tuple(layers))
 
 
-def _taken(symbol: str, axes: int, trace: Trace, values: Callable[[int, str], Array]) -> Array:
-    """Values `(N, rows, n)` of an expected symbol, directions side by side.
-
-    Args:
-        symbol: a row of the cell, `x`, `h_prev`, `c_prev` or `output`; of another layer or one
-            direction alone with that before it, as `layer0_forward_f`.
-        axes: 2 for all steps; 1 for the last one, which of h and c is the last one taken.
-        trace: of the block.
-        values: layer and direction by number, symbol -> `(N, T, n)`.
-    """
-    there = place_of(symbol, trace.model, "")
-    times, _ = _chosen(symbol, axes, trace)
-    parts = []
-    for place in there.runs:
-        rows, backward = values(place, there.symbol), trace.layers[place].direction == "backward"
-        ends_first = backward and there.symbol in ("h", "c") and not there.times
-        last = [1] if ends_first else [trace.steps]
-        parts.append(rows[:, [t - 1 for t in (times if axes == 2 or there.times else last)]])
-    joined = np.concatenate(parts, axis=-1)
-    return joined[..., there.chosen_units(joined.shape[-1], symbol)] if there.units else joined
-
-
-def _chosen(symbol: str, axes: int, trace: Trace) -> tuple[list[int], list[int]]:
-    """The input times and units that an expected symbol speaks of; [] is all units."""
-    there = place_of(symbol, trace.model, "")
-    widths = [trace.layers[place].values[there.symbol].shape[-1] for place in there.runs]
-    every = list(range(1, trace.steps + 1)) if axes == 2 else [trace.steps]
-    units = there.chosen_units(sum(widths), symbol) if there.units else []
-    return there.chosen_times(trace.steps, symbol) or every, units
-
-
-def _ours(symbol: str, expected: Array, trace: Trace) -> Array:
-    """Our numbers `(N, rows, n)` for what is expected, `(N, n)` or `(N, T, n)`."""
-    try:
-        place_of(symbol, trace.model, "")
-        _chosen(symbol, expected.ndim - 1, trace)
-    except (InputError, UsageError) as error:
-        what = f"expected has '{safe(symbol)}': {error.lines.what}"
-        raise InputError(what, hint=error.lines.hint) from None
-    axes = expected.ndim - 1
-    got = _taken(symbol, axes, trace, lambda place, name: trace.layers[place].values[name])
-    own = got.shape[1:] if axes == 2 else got.shape[2:]
-    if own != expected.shape[1:]:
-        raise ShapeError(
-            f"expected {safe(symbol)} has shape {expected.shape[1:]}, the run gives {own}",
-            hint="give (n,) for the last step or (T, n) for all of them",
-        )
-    return got
+def _written(
+    claims: Sequence[_Claim], worst: Array, off: Array, limits: Array, ours: Array, theirs: Array
+) -> Checks:
+    """Each sample's `check`, given the place of the number that departs most."""
+    every = np.arange(len(worst))
+    columns = (each[every, worst] for each in (limits, ours, theirs))
+    numbers = number_texts(np.concatenate([off.max(axis=1), *columns]))
+    difference, tolerance, got, expected = np.split(np.asarray(numbers, dtype=object), 4)
+    places = [(each.symbol, t, unit) for each in claims for t in each.times for unit in each.units]
+    symbols, times, units = zip(*map(places.__getitem__, worst.tolist()), strict=True)
+    matched = (_excess(off, limits)[every, worst] <= 1).tolist()
+    parts: list[str | Sequence[str]] = [
+        '{"matched":', column_texts(matched), ',"max_abs_diff":', difference.tolist(),
+        ',"tolerance":', tolerance.tolist(), ',"worst":{"symbol":', column_texts(symbols),
+        ',"t":', column_texts(times), ',"unit":', column_texts(units),
+        ',"got":', got.tolist(), ',"expected":', expected.tolist(), "}}",
+    ]  # fmt: skip
+    return parts, matched
