@@ -88,7 +88,7 @@ def measure_samples(folder: Path, steps: int, width: int) -> dict[str, float]:
     gathered, _ = seconds(as_client)
     return {
         "bytes in": path.stat().st_size / SAMPLES,
-        "bytes out": sum(len(each["text"]) for each in answers) / SAMPLES,
+        "bytes out": sum(len(each["lines"]) for each in answers) / SAMPLES,
         "look": 1e6 * looked / SAMPLES,
         "part": 1e6 * made / part_samples,
         "part spread": 1e6 * spread / part_samples,

@@ -28,7 +28,7 @@ from lstm_cli.files.safe import decode, parse_json
 from lstm_cli.samples.csv_rows import csv_document, csv_documents
 from lstm_cli.samples.quick_json import quick_reader, strictly
 from lstm_cli.samples.sample import BadSample, Read, Sample, read_sample
-from lstm_cli.samples.tables import VECTORS, Tables
+from lstm_cli.samples.tables import VECTORS, Tables, documents_of
 
 # Longest line that counts as a sample.
 MAX_LINE_BYTES = 16 * 2**20
@@ -163,6 +163,11 @@ def key_of(chunk: Chunk, run: bytes) -> str:
     return digest.hexdigest()[:KEY_DIGITS]
 
 
+def too_long(place: str) -> InputError:
+    """The error of a line of more than `MAX_LINE_BYTES`."""
+    return InputError("the line is too long", where=place, hint="at most 16 MiB a line")
+
+
 class Lines(Chunk):
     """Lines of JSONL."""
 
@@ -173,7 +178,7 @@ class Lines(Chunk):
         """Parse a line."""
         line = self.raw[position]
         if len(line) > MAX_LINE_BYTES:
-            raise InputError("the line is too long", where=place, hint="at most 16 MiB a line")
+            raise too_long(place)
         return parse_json(decode(line, place), place)
 
     def documents(self, start: int, stop: int) -> Sequence[Any]:
@@ -291,7 +296,7 @@ class Columns(Chunk):
             for name, each in self.raw.items()
             for values in (each[start:stop],)
         }
-        return _objects(columns, self.common)
+        return documents_of(columns, self.common)
 
     def content(self) -> Iterator[bytes]:
         """Yield numbers and columns."""
@@ -303,30 +308,3 @@ class Columns(Chunk):
             else:
                 yield repr((values.dtype.str, values.shape)).encode()
                 yield values.tobytes()
-
-
-def _objects(columns: Mapping[str, list[Any]], common: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Samples, of which each has its value of a column and all of `common`."""
-    plain = [name for name in columns if not _expected(name)]
-    rows = zip(*(columns[name] for name in plain), strict=True)
-    documents = [dict(zip(plain, row, strict=True)) for row in rows]
-    if common:
-        documents = [{**common, **each} for each in documents]
-    wanted = {_expected(name): columns[name] for name in columns if _expected(name)}
-    for position, document in enumerate(documents if wanted else []):
-        own = {symbol: values[position] for symbol, values in wanted.items()}
-        document["expected"] = dict(document.get("expected") or {}) | {
-            symbol: value for symbol, value in own.items() if value is not None
-        }
-    return documents
-
-
-def column_members(columns: Iterable[str]) -> list[str]:
-    """Members of a sample that columns of arrays or of a table hold."""
-    return ["expected" if _expected(column) else column for column in columns]
-
-
-def _expected(column: str) -> str:
-    """Symbol of a column such as `expected_h` or `expected.h`, or ""."""
-    start = column[: len("expected_")]
-    return column[len(start) :] if start in ("expected_", "expected.") else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError
 from lstm_cli.files.vectors import parse_rows
+from lstm_cli.samples.tables import documents_of
 
 # A vector's column: all of it (x, expected.h) or one number of it (x_0, expected.h_12).
 _COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")
@@ -68,20 +69,10 @@ def _by_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list
             raise ValueError("a gap")
         own_rows = zip(*(_numbers(parts[number]) for number in sorted(parts)), strict=True)
         found[vector] = [[list(row)] for row in own_rows]
-    return _objects(found)
-
-
-def _objects(columns: Mapping[str, Sequence[Any]]) -> list[Any]:
-    plain = [name for name in columns if not name.startswith("expected.")]
-    wanted = {name: columns[name] for name in columns if name.startswith("expected.")}
-    symbols = [name.removeprefix("expected.") for name in wanted]
-    documents = []
-    for number, row in enumerate(zip(*(columns[name] for name in plain), strict=True)):
-        own = [values[number] for values in wanted.values()]
-        single = [rows if len(rows) > 1 else rows[0] for rows in own]
-        expected = dict(zip(symbols, single, strict=True))
-        documents.append({"expected": expected, **dict(zip(plain, row, strict=True))})
-    return documents
+    return documents_of({
+        name: list(map(_single, values)) if name.startswith("expected.") else values
+        for name, values in found.items()
+    }, {})  # fmt: skip
 
 
 def _vectors(cells: Sequence[str]) -> list[list[list[float]]]:
@@ -130,7 +121,7 @@ def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[
             where=where,
             hint="quote cells that hold commas",
         )
-    document: dict[str, Any] = {"expected": {}}
+    document: dict[str, Any] = {}
     numbered: dict[str, dict[int, str]] = {}
     for column, cell in zip(header, row, strict=True):
         own = _COLUMN.fullmatch(column)
@@ -160,10 +151,15 @@ def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[
 
 def _put(document: dict[str, Any], vector: str, rows: list[list[float]]) -> None:
     if vector.startswith("expected."):
-        name = vector.removeprefix("expected.")
-        document["expected"][name] = rows if len(rows) > 1 else rows[0]
+        expected = document.setdefault("expected", {})
+        expected[vector.removeprefix("expected.")] = _single(rows)
     else:
         document[vector] = rows
+
+
+def _single(rows: list[list[float]]) -> list[Any]:
+    """What is expected: the numbers of a single row, or rows."""
+    return rows if len(rows) > 1 else rows[0]
 
 
 def _joined(vector: str, cells: Mapping[int, str], where: str) -> list[float]:

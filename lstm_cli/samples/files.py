@@ -6,11 +6,10 @@ import csv
 import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -28,19 +27,11 @@ from lstm_cli.files.safe import (
     read_npz,
 )
 from lstm_cli.samples import chunks
-from lstm_cli.samples.chunks import (
-    Chunk,
-    Columns,
-    Lines,
-    Objects,
-    Origin,
-    Rows,
-    column_members,
-    key_of,
-)
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
 from lstm_cli.samples.csv_rows import members_of
 from lstm_cli.samples.sample import BadSample, Read, check_keys
+from lstm_cli.samples.tables import column_members
 
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
 TEXTS = FORMATS[:4]
@@ -303,6 +294,7 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
     reader = csv.reader(_text_lines(stream, place), strict=True)
     rows: list[list[str]] = []
     numbers: list[int] = []
+    failed: LstmStepError | None = None
     held = 0
     try:
         header = [column.strip() for column in next(reader, [])]
@@ -315,23 +307,22 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
             if len(rows) == CHUNK or held >= CHUNK_BYTES:
                 yield Rows(origin, numbers, rows, header)
                 rows, numbers, held = [], [], 0
-    except (csv.Error, LstmStepError) as error:
-        if rows:
-            yield Rows(origin, numbers, rows, header)
-        if isinstance(error, LstmStepError):
-            raise
+    except LstmStepError as error:
+        failed = error
+    except csv.Error as error:
         where = f"{place}, line {reader.line_num}"
-        raise InputError(f"not CSV: {error}", where=where, hint="check the quotes") from None
+        failed = InputError(f"not CSV: {error}", where=where, hint="check the quotes")
     if rows:
         yield Rows(origin, numbers, rows, header)
+    if failed is not None:
+        raise failed
 
 
 def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:
     """Yield lines of UTF-8, their ends kept, as csv wants them."""
     for number, line in enumerate(chain.from_iterable(line_lists(stream)), 1):
         if len(line) > chunks.MAX_LINE_BYTES:
-            where = f"{place}, line {number}"
-            raise InputError("the line is too long", where=where, hint="at most 16 MiB a line")
+            raise chunks.too_long(f"{place}, line {number}")
         # Only the file's first bytes can be a byte-order mark.
         text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         try:
@@ -375,8 +366,7 @@ def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
         yield Columns(origin, numbers, columns, common)
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """A chunk of lines, by where it is in its file.
 
     Attributes:
@@ -415,13 +405,20 @@ def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
         for first, lines in cut_lines(line_lists(stream), CHUNK):
             # A line that is too long arrives cut, so bytes cannot be counted.
             if any(len(line) > chunks.MAX_LINE_BYTES for line in lines):
-                raise InputError(
-                    "a line is too long", where=safe(path), hint="at most 16 MiB a line"
-                )
+                raise chunks.too_long(safe(path))
             stop = start + sum(map(len, lines)) + len(lines)
             for chunk in numbered(lines, first, origin):
                 yield Range(start, stop, first, key_of(chunk, b""))
             start = stop
+
+
+def changed(file: str) -> InputError:
+    """The error of a file whose content is not what it was when it was looked at."""
+    return InputError(
+        "the file was changed while it was read",
+        where=safe(file),
+        hint="run the same command again: what is finished and unchanged stays",
+    )
 
 
 def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
@@ -435,11 +432,7 @@ def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
         data = stream.read(where.stop - where.start)
     found = next(numbered(data.removesuffix(b"\n").split(b"\n"), where.first, origin), None)
     if found is None or key_of(found, b"") != where.key:
-        raise InputError(
-            "the file was changed while it was read",
-            where=safe(origin.file),
-            hint="run the same command again: what is finished and unchanged stays",
-        )
+        raise changed(origin.file)
     return found
 
 

@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -266,3 +266,35 @@ def _kind(document: Any) -> Any:
         return tuple(document), ()
     expected = document["expected"]
     return (tuple(document), tuple(expected)) if type(expected) is dict else None
+
+
+# ---- columns of files
+
+
+def documents_of(
+    columns: Mapping[str, Sequence[Any]], common: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Samples, of which each has its value of a column and all of `common`."""
+    plain = [name for name in columns if not _expected(name)]
+    rows = zip(*(columns[name] for name in plain), strict=True)
+    documents = [dict(zip(plain, row, strict=True)) for row in rows]
+    if common:
+        documents = [{**common, **each} for each in documents]
+    wanted = {_expected(name): columns[name] for name in columns if _expected(name)}
+    for position, document in enumerate(documents if wanted else []):
+        own = {symbol: values[position] for symbol, values in wanted.items()}
+        document["expected"] = dict(document.get("expected") or {}) | {
+            symbol: value for symbol, value in own.items() if value is not None
+        }
+    return documents
+
+
+def column_members(columns: Iterable[str]) -> list[str]:
+    """Members of a sample that columns of arrays or of a table hold."""
+    return ["expected" if _expected(column) else column for column in columns]
+
+
+def _expected(column: str) -> str:
+    """Symbol of a column such as `expected_h` or `expected.h`, or ""."""
+    start = column[: len("expected_")]
+    return column[len(start) :] if start in ("expected_", "expected.") else ""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_cli.base.errors import ExitCode, LstmStepError, UsageError, safe
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.base.version import __version__
+from lstm_cli.commands.batch.runners import Evaluates
 from lstm_cli.commands.batch.tasks import Message, do, pack, unpack_answer, unpack_error
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ class Cluster:
         self.shared: tuple[bytes, Any] = (b"", None)
         self.threads = (0.0, 0)
 
-    def map(
-        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
-    ) -> Iterator[ChunkAnswers]:
+    def map(self, work: Evaluates, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
         messages = ({"chunk": pack(chunk)} for chunk in chunks)
         return map(unpack_answer, self.run("evaluate", work, messages))
@@ -110,10 +109,10 @@ class Cluster:
         except LstmStepError:
             raise
         except TimeoutError as error:
-            raise self.alone() from error
+            raise self.gone() from error
         except Exception as error:  # a client that has closed fails in many ways
             if isinstance(error, OSError) or self.client.status == "closed":
-                raise self.silent() from error
+                raise self.gone(silent=True) from error
             raise
 
     def threads_by_worker(self) -> dict[str, int]:
@@ -126,22 +125,14 @@ class Cluster:
             return {}
         return found
 
-    def silent(self) -> ClusterError:
-        """The error of a cluster whose scheduler is gone."""
-        return ClusterError(
-            "the scheduler no longer answers",
-            where=safe(self.address),
-            hint="start it again; what is finished stays",
-        )
-
-    def alone(self) -> ClusterError:
+    def gone(self, silent: bool = False) -> ClusterError:
         """The error of a cluster without workers, or without its scheduler."""
-        if self.client.status != "running":
-            return self.silent()
+        silent = silent or self.client.status != "running"
+        what = f"the cluster has had no worker for {WORKERLESS_SECONDS:.0f} seconds"
         return ClusterError(
-            f"the cluster has had no worker for {WORKERLESS_SECONDS:.0f} seconds",
+            "the scheduler no longer answers" if silent else what,
             where=safe(self.address),
-            hint="start workers; what is finished stays",
+            hint=f"start {'it again' if silent else 'workers'}; what is finished stays",
         )
 
     def _room(self, running: int) -> int:
@@ -158,11 +149,17 @@ class _UnderWay:
     """Messages of a run that are under way, in order, each with its future."""
 
     def __init__(self, cluster: Cluster, task: str, packed: bytes) -> None:
+        from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
+
         self.cluster = cluster
         self.task = task
         self.packed = packed
         self.shared = cluster.share(packed)
         self.sent: deque[tuple[Message, Any]] = deque()
+        # What a worker's death and what a lost connection or result raise.
+        self.killed: type[Exception] = KilledWorker
+        self.lost = (CancelledError, CommClosedError)
 
     def send(self, group: list[Message]) -> None:
         """Send messages on their way."""
@@ -175,19 +172,17 @@ class _UnderWay:
         Raises:
             LstmStepError: as `Cluster.run`.
         """
-        from distributed import KilledWorker
-        from distributed.comm.core import CommClosedError
-
         message, future = self.sent.popleft()
         for _ in range(ATTEMPTS):
             try:
                 return self._answer(future)
-            except KilledWorker:
-                self._again(_was_killed, careful=True)
+            except self.killed:
+                self._again(self._was_killed, careful=True)
             # What it needs is lost, or the connection, and the other messages share that.
-            except (CancelledError, CommClosedError):
-                self._share_again()
-                self._again(_was_cancelled)
+            except self.lost:
+                self.cluster.client.wait_for_workers(1, WORKERLESS_SECONDS)
+                self.shared = self.cluster.share(self.packed, lost=self.shared)
+                self._again(lambda other: other.cancelled())
             (future,) = self._futures([message], careful=True)
         raise ClusterError(
             f"workers died {ATTEMPTS} times over one task",
@@ -214,10 +209,6 @@ class _UnderWay:
             )  # fmt: skip
         return futures
 
-    def _share_again(self) -> None:
-        self.cluster.client.wait_for_workers(1, WORKERLESS_SECONDS)
-        self.shared = self.cluster.share(self.packed, lost=self.shared)
-
     def _again(self, lost: Callable[[Any], bool], careful: bool = False) -> None:
         """Also send again the others that are lost, so that none waits for its turn."""
         numbers = [number for number, (_, future) in enumerate(self.sent) if lost(future)]
@@ -227,12 +218,9 @@ class _UnderWay:
 
     def _answer(self, future: Any) -> Message:
         self._wait(future)
-        from distributed import KilledWorker
-        from distributed.comm.core import CommClosedError
-
         try:
             answer: Message = future.result()
-        except (KilledWorker, CancelledError, CommClosedError):
+        except (self.killed, *self.lost):
             raise
         except Exception as error:  # whatever a task may raise there
             raise ClusterError(
@@ -241,8 +229,11 @@ class _UnderWay:
                 hint="lstm-cli and what it needs must be the same on all workers",
             ) from error
         if "refused" in answer:
-            raise _refusal(answer)
+            raise unpack_error(answer["refused"])
         return answer
+
+    def _was_killed(self, future: Any) -> bool:
+        return bool(future.status == "error" and isinstance(future.exception(), self.killed))
 
     def _wait(self, future: Any) -> None:
         """Wait until it is done, or until the cluster has had no worker for too long."""
@@ -255,24 +246,7 @@ class _UnderWay:
             except TimeoutError:
                 alone = 0.0 if self.cluster.threads_by_worker() else alone + LOOK_SECONDS
                 if alone >= WORKERLESS_SECONDS:
-                    raise self.cluster.alone() from None
-
-
-def _was_killed(future: Any) -> bool:
-    from distributed import KilledWorker
-
-    return future.status == "error" and isinstance(future.exception(), KilledWorker)
-
-
-def _was_cancelled(future: Any) -> bool:
-    return bool(future.cancelled())
-
-
-def _refusal(answer: Message) -> LstmStepError:
-    """The error that a worker met."""
-    error = unpack_error(answer["refused"])
-    error.exit_code = ExitCode(answer["exit_code"])
-    return error
+                    raise self.cluster.gone() from None
 
 
 LOCAL = "local"

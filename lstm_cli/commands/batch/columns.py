@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TABLES = ("csv", "tsv", "parquet", "npz")
 # Size of a Parquet row group.
 GROUP_ROWS = 16_384
+PIECE_BYTES = 2**20
 VECTORS = ("h", "c")
 _KINDS = {
     "id": "text", "ok": "truth", "h": "numbers", "c": "numbers", "check.matched": "truth",
@@ -144,7 +145,7 @@ def column_pieces(
         if form == "npz":
             yield npz_bytes(_arrays(list(rows), columns, dtype))
         elif form == "parquet":
-            yield from _parquet(rows, columns, dtype)
+            yield from _parquet(rows, columns, dtype, folder)
         else:
             widths = columns.widths()
             yield _line(_headings(widths), form)
@@ -309,7 +310,9 @@ def _text(value: Any) -> str | None:
 # ---- Parquet
 
 
-def _parquet(rows: Iterator[Row], columns: AnswerColumns, dtype: str) -> Iterator[bytes]:
+def _parquet(
+    rows: Iterator[Row], columns: AnswerColumns, dtype: str, folder: Path | None
+) -> Iterator[bytes]:
     pa, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     single = pa.float32() if dtype == "float32" else pa.float64()
     types = {
@@ -321,16 +324,20 @@ def _parquet(rows: Iterator[Row], columns: AnswerColumns, dtype: str) -> Iterato
     schema = pa.schema(
         (name, pa.list_(single) if name in VECTORS else types[kind]) for name, kind in kinds.items()
     )
-    sink = _Sink()
-    with parquet.ParquetWriter(sink, schema) as writer:
+    with (
+        tempfile.TemporaryFile(dir=folder) as sink,
+        parquet.ParquetWriter(sink, schema) as writer,
+    ):
         while group := list(islice(rows, GROUP_ROWS)):
             arrays = [
                 pa.array([_typed(row.get(each.name), kinds[each.name]) for row in group], each.type)
                 for each in schema
             ]
             writer.write_table(pa.table(arrays, schema=schema))
-            yield sink.taken()
-    yield sink.taken()
+        writer.close()
+        sink.seek(0)
+        while piece := sink.read(PIECE_BYTES):
+            yield piece
 
 
 def _typed(value: Any, kind: str) -> Any:
@@ -347,38 +354,6 @@ def _typed(value: Any, kind: str) -> Any:
         case "rows":
             return [[float(each) for each in row] for row in value]
     return value
-
-
-class _Sink:
-    """A file object that collects the bytes written to it."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._before = 0
-
-    def write(self, data: Any) -> int:
-        """Store bytes."""
-        self._bytes += data
-        return len(data)
-
-    def tell(self) -> int:
-        """Number of bytes written so far."""
-        return self._before + len(self._bytes)
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing: the last bytes have yet to be taken."""
-
-    def taken(self) -> bytes:
-        """Return the bytes written since the last call."""
-        data = bytes(self._bytes)
-        self._before += len(data)
-        self._bytes.clear()
-        return data
 
 
 def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) -> Document:

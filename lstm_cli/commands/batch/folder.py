@@ -107,7 +107,8 @@ class Folder(Store[FinishedPart]):
     def finished(self) -> dict[str, FinishedPart]:
         """Find the parts that earlier runs finished, by key; damaged records are left out."""
         with self.writing():
-            records = [parse_or_none(data) for data in self._notes()]
+            notes = (each for each in self._notes() if each.name.endswith(".json"))
+            records = [parse_or_none(self._data(each)) for each in notes]
             manifest = parse_or_none(self._data(self.path / MANIFEST))
         listed = manifest.get("parts") if isinstance(manifest, dict) else None
         records += listed if isinstance(listed, list) else []
@@ -115,12 +116,9 @@ class Folder(Store[FinishedPart]):
         self.known = {part.key: part for part in parts if part is not None}
         return self.known
 
-    def _notes(self) -> Iterator[bytes]:
-        if not (self.path / FINISHED).is_dir():
-            return
-        for each in (self.path / FINISHED).iterdir():
-            if each.name.endswith(".json"):
-                yield self._data(each)
+    def _notes(self) -> list[Path]:
+        inside = self.path / FINISHED
+        return list(inside.iterdir()) if inside.is_dir() else []
 
     def _data(self, path: Path) -> bytes:
         try:
@@ -195,8 +193,7 @@ class Folder(Store[FinishedPart]):
         """
         with self.writing():
             names = self._sizes() if self.path.is_dir() else {}
-            inside = self.path / FINISHED
-            notes = list(inside.iterdir()) if inside.is_dir() else []
+            notes = self._notes()
         ours = (name for name in names if name in (SUCCESS, MANIFEST) or _OURS.fullmatch(name))
         for path in (*(self.path / name for name in ours), *notes):
             check_unread(path)
@@ -227,12 +224,11 @@ class Folder(Store[FinishedPart]):
             for name in self._sizes():
                 if _OURS.fullmatch(name) and name not in names:
                     (self.path / name).unlink()
-            if (self.path / FINISHED).is_dir():
-                for path in list((self.path / FINISHED).iterdir()):
-                    path.unlink()
-                # Where folders are only prefixes, it is gone with its files.
-                with contextlib.suppress(OSError):
-                    (self.path / FINISHED).rmdir()
+            for note in self._notes():
+                note.unlink()
+            # Where folders are only prefixes, it is gone with its files.
+            with contextlib.suppress(OSError):
+                (self.path / FINISHED).rmdir()
         self.write(SUCCESS, [])
 
     def write_part(

@@ -16,11 +16,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
     from lstm_cli.samples import Chunk
+
+Evaluates: TypeAlias = "Callable[[Chunk], ChunkAnswers]"
 
 # Chunks queued for each process besides the one it works on, so that it never waits.
 AHEAD = 2
@@ -31,9 +33,7 @@ LOOK_SECONDS = 0.1
 class ChunkRunner(Protocol):
     """Maps a function over chunks."""
 
-    def map(
-        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
-    ) -> Iterator[ChunkAnswers]:
+    def map(self, work: Evaluates, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
         ...
 
@@ -41,9 +41,7 @@ class ChunkRunner(Protocol):
 class Serial:
     """Runs them here, one after the other."""
 
-    def map(
-        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
-    ) -> Iterator[ChunkAnswers]:
+    def map(self, work: Evaluates, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk."""
         return map(work, chunks)
 
@@ -65,9 +63,7 @@ class Processes:
         self.jobs = jobs
         self.notes = notes
 
-    def map(
-        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
-    ) -> Iterator[ChunkAnswers]:
+    def map(self, work: Evaluates, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
         packed, source = pickle.dumps(work), iter(chunks)
         pool = _Pool(packed, self.jobs)

@@ -231,7 +231,8 @@ class Journal(Store[Entry]):
             with self.writing():
                 _lock(self.lines, self.output)
                 if not (resume and self._recover()):
-                    self._start_over()
+                    self.partial.write_bytes(b"")
+                    self._write_journal("partial", [])
                 self.texts = _unbuffered(self.partial, "r+b")
                 self.end = self.texts.seek(0, io.SEEK_END)
         except BaseException:
@@ -290,7 +291,8 @@ class Journal(Store[Entry]):
             whole = self.partial
             if list(plan) != moved or (plan and plan[-1].end != self.end) or not plan:
                 whole = assembled
-                self._assemble(plan, whole)
+                with open(whole, "wb") as stream:
+                    stream.writelines(map(self.read, plan))
             with open(whole, "rb") as stream:
                 os.fsync(stream.fileno())
             if self.output.exists():
@@ -343,11 +345,6 @@ class Journal(Store[Entry]):
         self.known = {entry.key: entry for entry in kept}
         return bool(kept)
 
-    def _start_over(self) -> None:
-        with open(self.partial, "wb"):
-            pass
-        self._write_journal("partial", [])
-
     def _write_journal(self, of: str, entries: Sequence[Entry]) -> None:
         """Replace the journal in one move, and go on writing it."""
         with self._removed(".journal.new") as temporary:
@@ -358,12 +355,6 @@ class Journal(Store[Entry]):
             os.replace(temporary, self.path)
         self.lines.close()
         self.lines = lines
-
-    def _assemble(self, plan: Sequence[Entry], path: Path) -> None:
-        """Write the answers of a plan in its order."""
-        with open(path, "wb") as stream:
-            for entry in plan:
-                stream.write(self.read(entry))
 
     @contextlib.contextmanager
     def _removed(self, end: str) -> Iterator[Path]:

@@ -1,6 +1,6 @@
-"""Messages to and from workers: texts and numbers, never an object out of a file.
+"""Tasks that run on a worker, and what is sent to it: texts and numbers, no object out of a file.
 
-A chunk goes as the text that its file has (`pack`), or by where it is (`ranges`); answers come
+A chunk goes as the text that its file has (`pack`), or by where it is (`Range`); answers come
 back as text. Whoever unpacks a chunk reads the same samples as whoever packed it.
 """
 
@@ -12,16 +12,12 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.version import __version__
 from lstm_cli.commands.batch.folder import FinishedPart, Folder
@@ -31,7 +27,7 @@ from lstm_cli.files.digests import content_of
 from lstm_cli.files.remote import place_of
 from lstm_cli.files.safe import open_checked
 from lstm_cli.samples import BadSample, Chunk, Columns, Lines, Objects, Origin, Rows, all_chunks
-from lstm_cli.samples.files import Range, line_ranges, read_range
+from lstm_cli.samples.files import Range, changed, line_ranges, read_range
 from lstm_cli.samples.settings import Tally
 
 Message = dict[str, Any]
@@ -57,15 +53,14 @@ def pack(chunk: Chunk) -> Message:
         case Rows():
             body = {"text": _text([chunk.header, chunk.raw])}
         case Objects():
-            errors = {n: (one.id.text, one.error.as_record()) for n, one in enumerate(chunk.raw)
+            errors = {n: (one.id.text, pack_error(one.error)) for n, one in enumerate(chunk.raw)
                       if isinstance(one, BadSample)}  # fmt: skip
             objects = [None if n in errors else one for n, one in enumerate(chunk.raw)]
             body = {"errors": errors, "text": _text(objects)}
         case Columns():
             arrays = {n: v for n, v in chunk.raw.items() if not isinstance(v, list)}
-            lists = {n: v for n, v in chunk.raw.items() if isinstance(v, list)}
-            body = {"order": list(chunk.raw), "text": _text([lists, chunk.common]),
-                    "arrays": {n: _pack_array(v) for n, v in arrays.items()}}  # fmt: skip
+            lists = dict(chunk.raw) | dict.fromkeys(arrays)
+            body = {"text": _text([lists, chunk.common]), "arrays": arrays}
         case _:
             raise TypeError(f"a chunk of another kind: {type(chunk).__name__}")
     return {"kind": type(chunk).__name__, "origin": pack_origin(chunk.origin),
@@ -88,10 +83,8 @@ def unpack(message: Message) -> Chunk:
                 objects[number] = BadSample(Foreign.of(name), unpack_error(record))
             return Objects(origin, numbers, objects)
         case _:
-            lists, common = json.loads(text)
-            columns = lists | {n: _unpack_array(each) for n, each in message["arrays"].items()}
-            ordered = {name: columns[name] for name in message["order"]}
-            return Columns(origin, numbers, ordered, common)
+            columns, common = json.loads(text)
+            return Columns(origin, numbers, columns | message["arrays"], common)
 
 
 def _text(value: Any) -> bytes:
@@ -99,38 +92,27 @@ def _text(value: Any) -> bytes:
     return json.dumps(value, default=str).encode()
 
 
-def _pack_array(array: Array) -> tuple[str, tuple[int, ...], bytes]:
-    return array.dtype.str, array.shape, array.tobytes()
-
-
-def _unpack_array(packed: tuple[str, tuple[int, ...], bytes]) -> Array:
-    dtype, shape, data = packed
-    return np.ndarray(shape, dtype, data)
-
-
 def pack_answer(answer: ChunkAnswers) -> Message:
     """A chunk's answers as text and numbers."""
-    return {"text": "".join(answer.lines).encode(), "tally": asdict(answer.tally),
-            "failed": list(answer.failed), "notes": list(answer.notes),
-            "files": dict(answer.files)}  # fmt: skip
+    lines = "".join(answer.lines).encode()
+    return {**vars(answer), "lines": lines, "tally": vars(answer.tally)}
 
 
-def unpack_answer(message: Mapping[str, Any]) -> ChunkAnswers:
+def unpack_answer(message: Message) -> ChunkAnswers:
     """Unpack a chunk's answers."""
-    lines = message["text"].decode().splitlines(keepends=True)
-    return ChunkAnswers(lines, Tally(**message["tally"]), message["failed"], message["notes"],
-                  message["files"])  # fmt: skip
+    lines = message["lines"].decode().splitlines(keepends=True)
+    return ChunkAnswers(**{**message, "lines": lines, "tally": Tally(**message["tally"])})
 
 
-def refused(error: LstmStepError) -> Message:
-    """The message that a refused task sends instead of an answer."""
-    return {"refused": error.as_record(), "exit_code": int(error.exit_code)}
+def pack_error(error: LstmStepError) -> Message:
+    """An error as texts and its exit code."""
+    return {**error.as_record(), "exit_code": int(error.exit_code)}
 
 
-def unpack_error(record: Mapping[str, str]) -> LstmStepError:
-    """Unpack an error, with its code."""
+def unpack_error(record: Message) -> LstmStepError:
+    """Unpack an error, with its codes."""
     error = LstmStepError(record["message"], where=record["where"], hint=record["try"])
-    error.code = record["code"]
+    error.code, error.exit_code = record["code"], ExitCode(record["exit_code"])
     return error
 
 
@@ -150,23 +132,24 @@ def do(name: str, packed: bytes, message: Message, careful: bool = False) -> Mes
         message: what to do.
         careful: whether samples are run in a process of their own, since one may kill it.
     """
+    with _turn:
+        return _in_child(name, packed, message) if careful else attempt(name, packed, message)
+
+
+def attempt(name: str, packed: bytes, message: Message, apart: bool = False) -> Message:
+    """Run a task in this process, or its samples `apart`, in one more."""
     try:
         if message["version"] != __version__:
-            raise _other_version(message["version"])
-        with _turn:
-            if careful:
-                return _in_child(name, packed, message)
-            return TASKS[name](unpacked_work(packed), message, Serial())
+            raise InputError(
+                f"a worker has lstm-cli {__version__}, this is {message['version']}",
+                where=f"worker on {safe(os.uname().nodename)}",
+                hint=f"install lstm-cli {message['version']} on all workers",
+            )
+        work = unpacked_work(packed)
+        runner = Processes(1, notes=work.notes) if apart else Serial()
+        return TASKS[name](work, message, runner)
     except LstmStepError as error:
-        return refused(error)
-
-
-def _other_version(wanted: str) -> LstmStepError:
-    return InputError(
-        f"a worker has lstm-cli {__version__}, this is {wanted}",
-        where=f"worker on {safe(os.uname().nodename)}",
-        hint=f"install lstm-cli {wanted} on all workers",
-    )
+        return {"refused": pack_error(error)}
 
 
 @lru_cache(maxsize=2)
@@ -203,10 +186,7 @@ def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
         yield read_range(path, unpack_origin(unit["origin"]), Range(*unit["range"]))
     else:
         if content_of(place_of(unit["file"], root)) != unit["digest"]:
-            raise InputError(
-                "the file was changed while it was read", where=safe(unit["file"]),
-                hint="run the same command again: what is finished and unchanged stays",
-            )  # fmt: skip
+            raise changed(unit["file"])
         yield from all_chunks([unit["file"]], root)
 
 
@@ -221,8 +201,7 @@ def look(work: Work, message: Message, runner: ChunkRunner) -> Message:
             return {}
         ranges = line_ranges(path, unpack_origin(message["origin"]))
         if ranges is not None:
-            found = [(each.start, each.stop, each.first, each.key) for each in ranges]
-            return {"ranges": found}
+            return {"ranges": list(map(tuple, ranges))}
         return {"digest": content_of(path)}
     except (OSError, LstmStepError):
         return {}  # the client says what is wrong with it
@@ -242,9 +221,6 @@ def size_of(path: Path) -> int:
 TASKS: dict[str, Task] = {"evaluate": evaluate, "make_part": make_part, "look": look}
 
 
-# ---- careful runs
-
-
 def _in_child(name: str, packed: bytes, message: Message) -> Message:
     """Run a task in a process of its own, so that a sample that crashes it can be found.
 
@@ -256,20 +232,10 @@ def _in_child(name: str, packed: bytes, message: Message) -> Message:
         input=pickle.dumps((name, packed, message)), stdout=subprocess.PIPE, check=True,
         env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
-    answer: Message = pickle.loads(done.stdout)  # what `subprocess` wrote: our own process
+    answer: Message = pickle.loads(done.stdout)  # what our own process wrote
     return answer
 
 
-def main() -> None:
-    """Run the task that stdin describes, and write its result to stdout."""
-    name, packed, message = pickle.loads(sys.stdin.buffer.read())  # from the worker, our parent
-    work = unpacked_work(packed)
-    try:
-        answer = TASKS[name](work, message, Processes(1, notes=work.notes))
-    except LstmStepError as error:
-        answer = refused(error)
-    sys.stdout.buffer.write(pickle.dumps(answer))
-
-
 if __name__ == "__main__":
-    main()
+    name, packed, message = pickle.loads(sys.stdin.buffer.read())  # from the worker, our parent
+    sys.stdout.buffer.write(pickle.dumps(attempt(name, packed, message, apart=True)))

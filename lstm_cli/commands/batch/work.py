@@ -131,23 +131,20 @@ class Work:
         return replace(filled.answer(), files=dict(self.models.used))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Work], tuple[bytes]]:
-        return _loaded, (_dumped((self.settings, self.notes)),)
+        buffer = io.BytesIO()
+        _Pickler(buffer).dump((self.settings, self.notes))
+        return _loaded, (buffer.getvalue(),)
 
 
-@dataclass
 class _Filling:
     """Answers of a chunk, filled in block by block."""
 
-    size: int
-    notes: bool
-    lines: list[str] = field(init=False)
-    tally: Tally = field(init=False)
-    failed: list[int] = field(default_factory=list)
-    said: dict[int, tuple[str, str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.lines = [""] * self.size
-        self.tally = Tally(self.size)
+    def __init__(self, size: int, notes: bool) -> None:
+        self.notes = notes
+        self.lines = [""] * size
+        self.tally = Tally(size)
+        self.failed: list[int] = []
+        self.said: dict[int, tuple[str, str]] = {}
 
     def put(self, block: SampleBlock, answered: Answered) -> None:
         """Add the answers of a block that was run."""
@@ -155,7 +152,7 @@ class _Filling:
         self.tally.add(Tally(
             assumed=dict.fromkeys(answered.assumed, len(positions)), handed_on=block.own
         ))  # fmt: skip
-        if len(positions) == self.size and list(positions) == list(range(self.size)):
+        if list(positions) == list(range(len(self.lines))):
             self.lines = list(answered.lines)
         else:
             for position, line in zip(positions, answered.lines, strict=True):
@@ -257,14 +254,8 @@ class _Pickler(pickle.Pickler):
     dispatch_table[MappingProxyType] = lambda each: (_frozen, (dict(each),))
 
 
-def _dumped(parts: tuple[SampleSettings, bool]) -> bytes:
-    buffer = io.BytesIO()
-    _Pickler(buffer).dump(parts)
-    return buffer.getvalue()
-
-
 def _loaded(data: bytes) -> Work:
-    settings, notes = pickle.loads(data)  # what `_dumped` of this same run wrote
+    settings, notes = pickle.loads(data)  # what `Work` of this same run wrote
     return Work(settings, notes)
 
 
