@@ -29,7 +29,7 @@ from lstm_cli.commands.batch.parts import PART_CHUNKS, Batch, _units_of, parts_o
 from lstm_cli.commands.batch.runners import Serial
 from lstm_cli.commands.batch.tasks import evaluate, look, make_part, pack, unpack_answer
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.samples import CHUNK, all_chunks
+from lstm_cli.samples.files import CHUNK, all_chunks
 from lstm_cli.samples.settings import SampleSettings
 
 SAMPLES = 2 * PART_CHUNKS * CHUNK

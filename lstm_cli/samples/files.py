@@ -27,9 +27,8 @@ from lstm_cli.files.safe import (
     read_npz,
 )
 from lstm_cli.samples import chunks
-from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of, members_of
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
-from lstm_cli.samples.csv_rows import members_of
 from lstm_cli.samples.sample import BadSample, Read, check_keys
 from lstm_cli.samples.tables import column_members
 
@@ -367,13 +366,7 @@ def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
 
 
 class Range(NamedTuple):
-    """A chunk of lines, by where it is in its file.
-
-    Attributes:
-        start, stop: its bytes.
-        first: the number of its first line, from 1.
-        key: of its content.
-    """
+    """A chunk of lines: its bytes in the file, its first line's number from 1, its key."""
 
     start: int
     stop: int

@@ -256,15 +256,7 @@ def _kind_of(line: bytes) -> _Kind | None:
 
 
 class _Members:
-    """Makes the pattern of an object.
-
-    Args:
-        colon: what is between a name and its value.
-        comma: what is between members.
-
-    Attributes:
-        reading: what reads the column of each group.
-    """
+    """Makes the pattern of an object, and finds what reads the column of each of its groups."""
 
     def __init__(self, colon: bytes, comma: bytes) -> None:
         self.colon, self.comma = colon, comma

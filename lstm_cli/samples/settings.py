@@ -120,11 +120,7 @@ class Tally:
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Tally:
-        """Read a tally from its JSON object.
-
-        Raises:
-            AttributeError, KeyError, TypeError, ValueError: it is not a tally.
-        """
+        """Read a tally from its JSON object; what is none raises what Python raises."""
         samples, failed, matched, mismatched = (
             int(record[each]) for each in ("samples", "failed", "matched", "mismatched")
         )

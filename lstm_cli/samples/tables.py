@@ -158,15 +158,7 @@ def _widths(counts: list[int], widths: list[int]) -> list[int]:
 
 @dataclass
 class SampleTable:
-    """Samples that have the same members.
-
-    Attributes:
-        symbols: of what is expected.
-        positions: where the samples are in their chunk.
-        vectors: x, h, c that are there.
-        expected: symbol -> what is expected of it.
-        members: all other members, by name.
-    """
+    """Samples that have the same members: vectors, expected ones by symbol, others by name."""
 
     keys: tuple[str, ...]
     symbols: tuple[str, ...]
@@ -182,12 +174,7 @@ class SampleTable:
         self.members = {key: [] for key in own}
 
     def add(self, positions: Iterable[int], documents: Sequence[Any], booleans: bool) -> None:
-        """Add more decoded samples.
-
-        Args:
-            positions: where they are in their chunk.
-            booleans: whether true and false may be where numbers should be.
-        """
+        """Add more decoded samples, by their positions in their chunk."""
         self.positions += positions
         # Each object is visited once, for all of its members.
         for key, values in zip(self.keys, _transposed(documents), strict=True):
@@ -207,11 +194,9 @@ def _transposed(objects: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
 
 @dataclass
 class Tables:
-    """The samples of a chunk.
+    """The samples of a chunk, by their members and the symbols of what is expected.
 
-    Attributes:
-        tables: members, and symbols of what is expected -> samples that have these.
-        single: positions of samples that only `Chunk.read` can judge.
+    `single` are the positions of samples that only `Chunk.read` can judge.
     """
 
     tables: dict[Any, SampleTable] = field(default_factory=dict)

@@ -16,15 +16,9 @@ from lstm_cli.cell.cells import LSTM, with_activations, with_cell_clip, with_cli
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.commands.batch.work import evaluate_samples
 from lstm_cli.engine.run import run
-from lstm_cli.samples import (
-    BadSample,
-    Read,
-    Sample,
-    all_chunks,
-    find_files,
-    key_of,
-    read_samples,
-)
+from lstm_cli.samples import BadSample, Read, Sample, find_files, read_samples
+from lstm_cli.samples.chunks import key_of
+from lstm_cli.samples.files import all_chunks
 from lstm_cli.samples.settings import SampleSettings as BatchSettings
 from tests.tools import call
 

@@ -56,28 +56,18 @@ _HEAD = f'{{"schema":{quoted(SCHEMA)},"id":'
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """The answers of a block.
-
-    Attributes:
-        lines: one line of JSON a sample, with its end.
-        matched: whether each is as expected; none where nothing is compared.
-        work: steps × samples × units.
-        assumed: what all of them left open.
-    """
+    """The answers of a block: a line of JSON a sample, with its end, and what all left open."""
 
     lines: Sequence[str]
-    matched: Sequence[bool]
-    work: int
+    matched: Sequence[bool]  # none where nothing is compared
+    work: int  # steps × samples × units
     assumed: Sequence[str] = ()
 
 
 def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answered | LstmStepError:
     """Answer a block, or return the error that all of its samples meet.
 
-    Args:
-        block: the samples.
-        models: of the batch.
-        beside: the most work of a block before it.
+    `beside` is the most work of a block before it.
     """
     try:
         model = models.of(block.like)

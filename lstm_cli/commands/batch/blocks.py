@@ -23,7 +23,9 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.commands.batch.texts import as_json, joined_texts, quoted, value_texts
 from lstm_cli.files.output import name_nonfinite
 from lstm_cli.files.safe import MAX_EXACT_INT
-from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys, is_answer
+from lstm_cli.samples import BadSample, Sample
+from lstm_cli.samples.chunks import Chunk
+from lstm_cli.samples.sample import KEYS, extra_keys, is_answer
 from lstm_cli.samples.tables import UNSURE, VECTORS, SampleTable
 
 # Members that samples of a block share.

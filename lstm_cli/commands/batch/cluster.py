@@ -29,7 +29,7 @@ from lstm_cli.commands.batch.tasks import Message, do, pack, unpack_answer, unpa
 
 if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
-    from lstm_cli.samples import Chunk
+    from lstm_cli.samples.chunks import Chunk
 
 # Tasks for each thread of the cluster, besides the one it works on: none waits for the client, and
 # a task that takes long (its worker died) does not hold up the others.
@@ -49,12 +49,7 @@ class ClusterError(LstmStepError):
 
 
 class Cluster:
-    """Runs chunks on the workers of a Dask scheduler.
-
-    Args:
-        client: connected to it.
-        address: of the scheduler, for messages.
-    """
+    """Runs chunks on the workers of the Dask scheduler that a client is connected to."""
 
     def __init__(self, client: Any, address: str) -> None:
         self.client = client
@@ -289,20 +284,15 @@ def _check_installed() -> None:
     try:
         import distributed  # noqa: F401 - only whether it is there
     except ImportError:
-        raise UsageError(
-            "--dask needs the distributed package",
-            where="--dask",
-            hint="pip install 'lstm-cli[dask]'",
-        ) from None
+        what, hint = "--dask needs the distributed package", "pip install 'lstm-cli[dask]'"
+        raise UsageError(what, where="--dask", hint=hint) from None
 
 
 @contextlib.contextmanager
 def local_cluster(workers: int, allowed_failures: int = 0) -> Iterator[Any]:
     """Start a cluster of processes on this machine, which listens to no other machine.
 
-    Args:
-        workers: how many processes.
-        allowed_failures: of how many deaths a task is not yet suspected; Dask's own default is 3.
+    A task is not yet suspected of the allowed number of deaths; Dask's own default is 3.
     """
     import dask
     from distributed import LocalCluster

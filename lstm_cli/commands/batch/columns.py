@@ -357,12 +357,7 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) -> Document:
-    """Lay out results, one row per sample: its h, or how it compares with its expected numbers.
-
-    Args:
-        records: the results, in their JSON form.
-        check: whether they were compared.
-    """
+    """Lay out results, one row per sample: its h, or how it compares with its expected numbers."""
     heads = ("largest difference", "tolerance", "where") if check else ("h",)
     columns = [Column("sample", fold=True), Column("result", "", fold=True),
                *(Column(head, fold=True) for head in heads)]  # fmt: skip

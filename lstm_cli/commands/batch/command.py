@@ -107,7 +107,8 @@ def batch(
     )
     from lstm_cli.commands.batch.work import Work
     from lstm_cli.files.output import is_device, write_out
-    from lstm_cli.samples import all_chunks, find_files
+    from lstm_cli.samples import find_files
+    from lstm_cli.samples.files import all_chunks
     from lstm_cli.samples.settings import Tally
 
     atol = tolerance.checked()

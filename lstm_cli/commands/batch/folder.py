@@ -42,11 +42,7 @@ _OURS = re.compile(r"part-\d{6,}-[0-9a-f]{16}\.jsonl(\.[0-9a-f]{32})?")
 
 @dataclass(frozen=True)
 class FinishedPart(Kept):
-    """A finished part.
-
-    Attributes:
-        name: of its file.
-    """
+    """A finished part, by the name of its file."""
 
     name: str
 
@@ -59,11 +55,7 @@ class FinishedPart(Kept):
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Self:
-        """Read a part from its JSON object.
-
-        Raises:
-            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is not a part.
-        """
+        """Read a part from its JSON object, for `read_or_none`."""
         name = str(record["name"])
         if not _OURS.fullmatch(name):
             raise ValueError("a name that leads elsewhere")
@@ -77,12 +69,7 @@ def part_name(number: int, key: str) -> str:
 
 
 class Folder(Store[FinishedPart]):
-    """A folder of parts, here or elsewhere.
-
-    Args:
-        name: a path or a URL.
-        root: what a path is relative to, where that is not this process's folder.
-    """
+    """A folder of parts: a path, or a URL elsewhere."""
 
     refusals = (Exception,)  # each backend has exceptions of its own
     another = "-o"

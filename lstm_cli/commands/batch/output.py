@@ -6,11 +6,10 @@ import contextlib
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.base.errors import UsageError, safe
@@ -22,7 +21,7 @@ from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.output import is_device, json_array
 from lstm_cli.files.remote import is_remote
-from lstm_cli.samples import Chunk, key_of
+from lstm_cli.samples.chunks import Chunk, key_of
 from lstm_cli.samples.settings import SampleSettings, Tally
 
 if TYPE_CHECKING:
@@ -108,9 +107,9 @@ class BatchProgress:
     """Messages on stderr while a batch runs: failures and, on a terminal, how many are done."""
 
     def __init__(self, off: bool) -> None:
-        # What similar failures have in common -> the first line on the first, how many more.
+        # What similar failures have in common -> the first line on the first of each.
         self.first: dict[str, str] = {}
-        self.alike: dict[str, int] = {}
+        self.alike: Counter[str] = Counter()
         self.off = off or not sys.stderr.isatty()
         self.started = time.monotonic()
         self.bar: Any = None
@@ -127,25 +126,21 @@ class BatchProgress:
             self.task = self.bar.add_task("0 samples", total=None)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.stop()
-        for first, more in zip(self.first.values(), self.alike.values(), strict=True):
-            if more:
+        for kind, first in self.first.items():
+            if more := self.alike[kind]:
                 say(f"{more:,} more failed like {first}")
 
     def say(self, answer: ChunkAnswers) -> None:
         """Say which samples failed or differ; of similar failures only the first."""
         for kind, note in answer.notes:
-            if kind in self.alike:
+            if kind in self.first:
                 self.alike[kind] += 1
                 continue
-            if kind and len(self.alike) < MAX_KINDS:
+            if kind and len(self.first) < MAX_KINDS:
                 self.first[kind] = note.split("\n")[0].removeprefix("failed: ")
-                self.alike[kind] = 0
             say(note)
 
     def show(self, tally: Tally) -> None:
@@ -180,14 +175,9 @@ def file_pieces(
     chunks: Iterable[Sequence[str]], form: str, output: str, settings: SampleSettings, *,
     piped: bool,
 ) -> Iterator[str | bytes]:  # fmt: skip
-    """Yield the answers as a file of a format; errors as `column_pieces`.
+    """Yield the answers, lines of JSON, as a file of a format; errors as `column_pieces`.
 
-    Args:
-        chunks: lines of JSON, an answer each, as they come.
-        form: the format.
-        output: where they go.
-        settings: of the batch.
-        piped: whether samples come from stdin.
+    `piped` is whether samples come from stdin.
     """
     if form in TABLES:
         passing = output == "-" or is_device(Path(output))
@@ -203,11 +193,8 @@ def file_pieces(
 class ResumableOutput:
     """A batch whose answers are kept as they come, in a file that a later run can resume.
 
-    Args:
-        output: the file.
-        run: digest of the settings, which tells batches apart.
-        resume: whether to take up what an earlier run left.
-        retry: whether to try its failed samples again.
+    `run` is the digest of the settings, which tells batches apart; `retry`, whether to try again
+    what failed.
     """
 
     def __init__(self, output: Path, run: bytes, resume: bool, retry: bool) -> None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.commands.batch.folder import FinishedPart, Folder, part_name
 from lstm_cli.commands.batch.tasks import Message, pack, pack_origin, size_of
 from lstm_cli.files.remote import place_of
-from lstm_cli.samples import Origin, all_chunks, key_of
+from lstm_cli.samples.chunks import Origin, key_of
 from lstm_cli.samples.compressed import without_suffix
+from lstm_cli.samples.files import all_chunks
 from lstm_cli.samples.settings import Tally
 
 if TYPE_CHECKING:
@@ -31,15 +32,8 @@ PART_FILE_BYTES = 16 * 2**20
 PART_FILES = 256
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A piece of a part.
-
-    Attributes:
-        message: for a worker.
-        key: of its content.
-        share: of a part, from 0.
-    """
+class Unit(NamedTuple):
+    """A piece of a part: its message for a worker, the key of its content, its share of a part."""
 
     message: Message
     key: str
@@ -48,14 +42,7 @@ class Unit:
 
 @dataclass
 class Batch:
-    """A batch that is written in parts.
-
-    Attributes:
-        cluster: that runs it.
-        work: what is done with a chunk.
-        folder: where the parts go.
-        retry: whether parts with failed samples are done again.
-    """
+    """A batch that is written in parts; to `retry` is to do those with failed samples again."""
 
     cluster: Cluster
     work: Work

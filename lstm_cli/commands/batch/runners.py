@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
-    from lstm_cli.samples import Chunk
+    from lstm_cli.samples.chunks import Chunk
 
 Evaluates: TypeAlias = "Callable[[Chunk], ChunkAnswers]"
 
@@ -54,9 +54,7 @@ class Processes:
     is found that does it: it alone is answered with an error. Where none can even be started,
     that is an error of the whole batch.
 
-    Args:
-        jobs: how many processes.
-        notes: whether the error of a lost sample comes with a message for stderr.
+    `notes` is whether the error of a lost sample comes with a message for stderr.
     """
 
     def __init__(self, jobs: int, *, notes: bool = False) -> None:

@@ -30,13 +30,9 @@ from lstm_cli.samples.settings import Tally
 
 @dataclass(frozen=True)
 class Kept:
-    """Answers that a store keeps.
+    """Answers that a store keeps, by the key of their samples' content and the batch's settings.
 
-    Attributes:
-        key: of their samples' content, and of the batch's settings.
-        size, crc: their length in bytes, their checksum.
-        tally: how many matched, differed, failed.
-        files: weights and cells that the samples name: path -> digest of what was in them.
+    `files` are the weights and cells that the samples name: path -> digest of what was in them.
     """
 
     key: str
@@ -152,11 +148,7 @@ def parse_or_none(data: bytes) -> Any:
 
 
 def read_files(record: Mapping[str, Any]) -> dict[str, str]:
-    """Read which files samples named: path -> digest.
-
-    Raises:
-        AttributeError: it is no such record.
-    """
+    """Read which files samples named, for `read_or_none`: path -> digest."""
     return {str(path): str(digest) for path, digest in record.get("files", {}).items()}
 
 
@@ -165,15 +157,10 @@ FORM = "lstm-step/1"
 
 @dataclass(frozen=True)
 class Entry(Kept):
-    """The answers of a chunk, in the file that the journal is of.
-
-    Attributes:
-        start: where they lie, in bytes.
-        failed: positions in the chunk of those that could not be run.
-    """
+    """The answers of a chunk, in the file that the journal is of."""
 
     start: int
-    failed: tuple[int, ...]
+    failed: tuple[int, ...]  # positions in the chunk
 
     @property
     def end(self) -> int:
@@ -189,11 +176,7 @@ class Entry(Kept):
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Self:
-        """Read the entry of a line.
-
-        Raises:
-            AttributeError, KeyError, OverflowError, TypeError, ValueError: it is not an entry.
-        """
+        """Read the entry of a line, for `read_or_none`."""
         start, size, crc = (int(record[name]) for name in ("start", "size", "crc"))
         if start < 0 or size < 0:
             raise ValueError("not a place in a file")

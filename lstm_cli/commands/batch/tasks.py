@@ -26,8 +26,9 @@ from lstm_cli.commands.batch.work import ChunkAnswers, Work
 from lstm_cli.files.digests import content_of
 from lstm_cli.files.remote import place_of
 from lstm_cli.files.safe import open_checked
-from lstm_cli.samples import BadSample, Chunk, Columns, Lines, Objects, Origin, Rows, all_chunks
-from lstm_cli.samples.files import Range, changed, line_ranges, read_range
+from lstm_cli.samples import BadSample
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
+from lstm_cli.samples.files import Range, all_chunks, changed, line_ranges, read_range
 from lstm_cli.samples.settings import Tally
 
 Message = dict[str, Any]
@@ -126,11 +127,8 @@ _turn = threading.Lock()
 def do(name: str, packed: bytes, message: Message, careful: bool = False) -> Message:
     """Run a task on a message; return its result, or the refusal.
 
-    Args:
-        name: of the task.
-        packed: the work, as the client pickled it.
-        message: what to do.
-        careful: whether samples are run in a process of their own, since one may kill it.
+    The work is as the client pickled it. A careful run is in a process of its own, since a sample
+    may kill it.
     """
     with _turn:
         return _in_child(name, packed, message) if careful else attempt(name, packed, message)

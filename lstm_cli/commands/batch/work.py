@@ -28,7 +28,9 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.batch.answers import Answered, answer_block, failure
 from lstm_cli.commands.batch.blocks import SampleBlock, blocks_of, members_text
-from lstm_cli.samples import CHUNK, Chunk, Objects, Origin, Read
+from lstm_cli.samples import Read
+from lstm_cli.samples.chunks import Chunk, Objects, Origin
+from lstm_cli.samples.files import CHUNK
 from lstm_cli.samples.models import Models
 from lstm_cli.samples.settings import GivenSamples, SampleSettings, Tally, samples_of, settings_of
 
@@ -74,9 +76,7 @@ class ChunkAnswers:
 class Work:
     """Evaluates chunks; the same function in this process, in others and on other machines.
 
-    Attributes:
-        settings: of the batch.
-        notes: whether answers come with messages for stderr.
+    With `notes`, answers come with messages for stderr.
     """
 
     settings: SampleSettings

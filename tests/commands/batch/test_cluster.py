@@ -24,8 +24,8 @@ from lstm_cli.commands.batch.cluster import Cluster, local_cluster
 from lstm_cli.commands.batch.folder import Folder
 from lstm_cli.commands.batch.parts import Batch
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.samples import all_chunks, chunks, files
-from lstm_cli.samples.files import Range, line_ranges, read_range
+from lstm_cli.samples import chunks, files
+from lstm_cli.samples.files import Range, all_chunks, line_ranges, read_range
 from lstm_cli.samples.settings import SampleSettings
 from tests.commands.batch.test_batch_scale import as_parquet, jsonl, packed, rows
 from tests.commands.test_schemas import validator

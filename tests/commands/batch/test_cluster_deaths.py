@@ -23,7 +23,8 @@ from lstm_cli.commands.batch.cluster import Cluster, ClusterError, local_cluster
 from lstm_cli.commands.batch.folder import Folder
 from lstm_cli.commands.batch.parts import Batch
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.samples import all_chunks, files
+from lstm_cli.samples import files
+from lstm_cli.samples.files import all_chunks
 from lstm_cli.samples.settings import SampleSettings
 from tests.commands.batch.clusters import Deadly, Killer, pids
 from tests.tools import ROOT, call
