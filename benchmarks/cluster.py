@@ -23,9 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.commands.batch.cluster import Cluster
+from lstm_cli.commands.batch.cluster import PART_CHUNKS, Batch, Cluster, _units_of, parts_of
 from lstm_cli.commands.batch.folder import Folder, part_name
-from lstm_cli.commands.batch.parts import PART_CHUNKS, Batch, _units_of, parts_of
 from lstm_cli.commands.batch.runners import Serial
 from lstm_cli.commands.batch.tasks import evaluate, look, make_part, pack, unpack_answer
 from lstm_cli.commands.batch.work import Work

@@ -417,11 +417,8 @@ def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[
         InputError: a cell that is not what its column holds, a vector with a gap.
     """
     if len(row) != len(header):
-        raise ShapeError(
-            f"{len(row)} cells, the header has {len(header)}",
-            where=where,
-            hint="quote cells that hold commas",
-        )
+        what = f"{len(row)} cells, the header has {len(header)}"
+        raise ShapeError(what, where=where, hint="quote cells that hold commas")
     document: dict[str, Any] = {}
     numbered: dict[str, dict[int, str]] = {}
     for column, cell in zip(header, row, strict=True):
@@ -470,10 +467,7 @@ def _joined(vector: str, cells: Mapping[int, str], where: str) -> list[float]:
     for number in range(first, first + len(cells)):
         if not cells.get(number):
             lack = "is empty" if number in cells else "has no column"
-            raise InputError(
-                f"{vector}_{number} {lack}",
-                where=where,
-                hint=f"fill all of {vector}_{first} … {vector}_{max(cells)}, or none",
-            )
+            hint = f"fill all of {vector}_{first} … {vector}_{max(cells)}, or none"
+            raise InputError(f"{vector}_{number} {lack}", where=where, hint=hint)
         values += parse_rows(cells[number], f"{vector}_{number}", where)[0].tolist()
     return values

@@ -65,17 +65,13 @@ def find_files(arguments: Iterable[str]) -> list[str]:
             )  # fmt: skip
         found += inside
     found = list(dict.fromkeys(found))
-    _note(found)
-    return found
-
-
-def _note(files: Iterable[str]) -> None:
-    """Note files that are read later: no answer to the first may replace the last."""
-    for name in files:
+    # Files that are read later: no answer to the first may replace the last.
+    for name in found:
         if name == "-":
             note_stdin()
         else:
             note_read(place_of(name))
+    return found
 
 
 def _inside(argument: str) -> list[str]:
@@ -131,8 +127,10 @@ def _file_chunks(path: Path, shown: Path) -> Iterator[Chunk]:
     plain = without_suffix(path)
     origin = Origin(str(shown), plain.stem, shown.parent)
     open_checked(path).close()
-    if plain != path and plain.suffix.lower() not in TEXTS:
-        raise _unknown(path)
+    if plain.suffix.lower() not in (FORMATS if plain == path else TEXTS):
+        name = "".join(path.suffixes[-2:])
+        what = f"'{safe(name)}' is not a sample file"
+        raise InputError(what, where=safe(path), hint=suggest(name, SUFFIXES))
     match plain.suffix.lower():
         case ".json":
             with open_plain(path) as stream:
@@ -149,17 +147,7 @@ def _file_chunks(path: Path, shown: Path) -> Iterator[Chunk]:
                 yield from _npz_chunks(near, origin)
         case ".parquet":
             with at_hand(path, shown) as near:
-                yield from parquet_chunks(near, origin, CHUNK)
-        case _:
-            raise _unknown(path)
-
-
-def _unknown(path: Path) -> InputError:
-    return InputError(
-        f"'{safe(''.join(path.suffixes[-2:]))}' is not a sample file",
-        where=safe(path),
-        hint=suggest("".join(path.suffixes[-2:]), SUFFIXES),
-    )
+                yield from _parquet_chunks(near, origin)
 
 
 def _stdin() -> IO[bytes]:
@@ -297,7 +285,7 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
     held = 0
     try:
         header = [column.strip() for column in next(reader, [])]
-        _check_header(header, place)
+        _check_columns(header, members_of(header), f"{place}, line 1", InputError)
         for row in reader:
             if row:
                 rows.append(row)
@@ -330,13 +318,13 @@ def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:
             decode(text, f"{place}, line {number}")
 
 
-def _check_header(header: list[str], place: str) -> None:
-    twice = next((each for i, each in enumerate(header) if each in header[:i]), None)
+def _check_columns(
+    names: list[str], members: list[str], place: str, refusal: type[LstmStepError]
+) -> None:
+    twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
     if twice is not None:
-        raise InputError(
-            f"column '{safe(twice)}' is there twice", where=f"{place}, line 1", hint="keep one"
-        )
-    check_keys(members_of(header), f"{place}, line 1", "column")
+        raise refusal(f"column '{safe(twice)}' is there twice", where=place, hint="keep one")
+    check_keys(members, place, "column")
 
 
 def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
@@ -353,11 +341,8 @@ def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
     count = len(arrays["x"])
     for name, array in arrays.items():
         if array.ndim and len(array) != count:
-            raise ShapeError(
-                f"{safe(name)} has {len(array)} entries, x has {count} samples",
-                where=place,
-                hint="every array runs over the samples first",
-            )
+            found = f"{safe(name)} has {len(array)} entries, x has {count} samples"
+            raise ShapeError(found, where=place, hint="every array runs over the samples first")
     common = {name: array.tolist() for name, array in arrays.items() if not array.ndim}
     for start in range(0, count, CHUNK):
         columns = {name: each[start : start + CHUNK] for name, each in arrays.items() if each.ndim}
@@ -380,16 +365,11 @@ def line_ranges(path: Path, origin: Origin) -> Iterator[Range] | None:
     Raises:
         InputError: it cannot be opened; while the ranges are taken: it cannot be read.
     """
-    if path.suffix.lower() not in (".jsonl", ".ndjson") or _is_document(path):
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
         return None
-    return _ranges(path, origin)
-
-
-def _is_document(path: Path) -> bool:
-    """Whether the first line that is not blank only opens an object, or an array."""
     with open_checked(path) as stream:
         first = next((e for lines in line_lists(stream) for e in lines if e.strip()), b"")
-    return opens_document(first)
+    return None if opens_document(first) else _ranges(path, origin)
 
 
 def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
@@ -429,7 +409,7 @@ def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
     return found
 
 
-def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
+def _parquet_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
     """Yield chunks of a file's rows.
 
     Columns: as the members of a sample: `x` a list of numbers or a list of lists, `h`, `c`,
@@ -445,9 +425,9 @@ def parquet_chunks(path: Path, origin: Origin, size: int) -> Iterator[Columns]:
     try:
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            _check_names(names, place)
+            _check_columns(names, column_members(names), place, ShapeError)
             first = 1
-            for batch in file.iter_batches(batch_size=size):
+            for batch in file.iter_batches(batch_size=CHUNK):
                 columns = {n: column_values(batch.column(i)) for i, n in enumerate(names)}
                 yield Columns(origin, range(first, first + len(batch)), columns)
                 first += len(batch)
@@ -477,10 +457,3 @@ def column_values(column: Any) -> list[Any] | Array:
 def _is_list(kind: Any) -> bool:
     types = import_module("pyarrow").types
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
-
-
-def _check_names(names: list[str], place: str) -> None:
-    twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
-    if twice is not None:
-        raise ShapeError(f"column '{safe(twice)}' is there twice", where=place, hint="keep one")
-    check_keys(column_members(names), place, "column")

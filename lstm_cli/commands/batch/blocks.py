@@ -82,15 +82,10 @@ def blocks_of(chunk: Chunk) -> tuple[list[SampleBlock], dict[int, BadSample]]:
     reads = {position: chunk.read(position) for position in sorted(single)}
     samples = {p: each for p, each in reads.items() if isinstance(each, Sample)}
     bad = {p: each for p, each in reads.items() if isinstance(each, BadSample)}
-    return blocks + stack_samples(samples), bad
-
-
-def stack_samples(samples: Mapping[int, Sample]) -> list[SampleBlock]:
-    """Stack samples, given by position, as blocks."""
     groups: dict[Any, list[int]] = {}
     for position, sample in samples.items():
         groups.setdefault(_sample_likeness(sample), []).append(position)
-    return [_block([samples[p] for p in positions], positions) for positions in groups.values()]
+    return blocks + [_block([samples[p] for p in own], own) for own in groups.values()], bad
 
 
 def _sample_likeness(sample: Sample) -> Any:

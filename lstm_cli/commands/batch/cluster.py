@@ -1,14 +1,18 @@
-"""A Dask cluster that runs chunks and parts, whatever happens to its workers.
+"""A Dask cluster that runs chunks, and a batch in parts, whatever happens to its workers.
 
 A worker that dies (killed, out of memory, taken back) takes down what it was doing: that is done
 again, with care, for one sample of it may be what killed it. What was scattered is lost with the
 last worker that had it, and is scattered again.
+
+Where workers see the same files as the client, a part tells them where its samples are: ranges of
+lines of JSON, or a whole file of another kind. What they do not see goes as text.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import pickle
@@ -16,21 +20,38 @@ import pkgutil
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lstm_cli.base.errors import ExitCode, LstmStepError, UsageError, safe
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.base.version import __version__
+from lstm_cli.commands.batch.folder import FinishedPart, Folder, part_name
 from lstm_cli.commands.batch.runners import Evaluates
-from lstm_cli.commands.batch.tasks import Message, do, pack, unpack_answer, unpack_error
+from lstm_cli.commands.batch.tasks import (
+    Message,
+    do,
+    pack,
+    pack_origin,
+    size_of,
+    unpack_answer,
+    unpack_error,
+)
+from lstm_cli.files.remote import place_of
+from lstm_cli.samples.chunks import Origin, key_of
+from lstm_cli.samples.compressed import without_suffix
+from lstm_cli.samples.files import all_chunks
+from lstm_cli.samples.settings import Tally
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.batch.work import ChunkAnswers
+    from lstm_cli.commands.batch.work import ChunkAnswers, Work
     from lstm_cli.samples.chunks import Chunk
 
+LOCAL = "local"
+VERSION = "lstm_cli.base.version:__version__"
 # Tasks for each thread of the cluster, besides the one it works on: none waits for the client, and
 # a task that takes long (its worker died) does not hold up the others.
 AHEAD = 3
@@ -179,11 +200,9 @@ class _UnderWay:
                 self.shared = self.cluster.share(self.packed, lost=self.shared)
                 self._again(lambda other: other.cancelled())
             (future,) = self._futures([message], careful=True)
-        raise ClusterError(
-            f"workers died {ATTEMPTS} times over one task",
-            where=safe(self.cluster.address),
-            hint="look at the workers' logs: out of memory, or machines that were reclaimed?",
-        )
+        hint = "look at the workers' logs: out of memory, or machines that were reclaimed?"
+        what = f"workers died {ATTEMPTS} times over one task"
+        raise ClusterError(what, where=safe(self.cluster.address), hint=hint)
 
     def cancel(self) -> None:
         """Cancel what nobody waits for any more."""
@@ -218,11 +237,9 @@ class _UnderWay:
         except (self.killed, *self.lost):
             raise
         except Exception as error:  # whatever a task may raise there
-            raise ClusterError(
-                f"a worker failed: {type(error).__name__}: {safe(error)}"[:300],
-                where=safe(self.cluster.address),
-                hint="lstm-cli and what it needs must be the same on all workers",
-            ) from error
+            what = f"a worker failed: {type(error).__name__}: {safe(error)}"[:300]
+            hint = "lstm-cli and what it needs must be the same on all workers"
+            raise ClusterError(what, where=safe(self.cluster.address), hint=hint) from error
         if "refused" in answer:
             raise unpack_error(answer["refused"])
         return answer
@@ -242,10 +259,6 @@ class _UnderWay:
                 alone = 0.0 if self.cluster.threads_by_worker() else alone + LOOK_SECONDS
                 if alone >= WORKERLESS_SECONDS:
                     raise self.cluster.gone() from None
-
-
-LOCAL = "local"
-VERSION = "lstm_cli.base.version:__version__"
 
 
 @contextlib.contextmanager
@@ -340,18 +353,14 @@ def _check_answers(address: str) -> None:
     try:
         asyncio.run(ask())
     except ValueError as error:
-        raise UsageError(
-            f"not the address of a scheduler: {safe(error)}",
-            where=f"--dask {safe(address)}",
-            hint="--dask tcp://host:8786, tls://host:8786, or local",
-        ) from None
+        hint = "--dask tcp://host:8786, tls://host:8786, or local"
+        what = f"not the address of a scheduler: {safe(error)}"
+        raise UsageError(what, where=f"--dask {safe(address)}", hint=hint) from None
     except (OSError, RuntimeError, TypeError) as error:  # nobody there; TLS without certificates
         reason = safe(error).split(": ")[-1] or type(error).__name__
-        raise ClusterError(
-            f"no scheduler answers: {reason}"[:300],
-            where=f"--dask {safe(address)}",
-            hint="is `dask scheduler` running there, and its port open? (docs/cluster.md)",
-        ) from None
+        hint = "is `dask scheduler` running there, and its port open? (docs/cluster.md)"
+        what = f"no scheduler answers: {reason}"[:300]
+        raise ClusterError(what, where=f"--dask {safe(address)}", hint=hint) from None
 
 
 def _check_workers(client: Any, address: str) -> None:
@@ -364,11 +373,9 @@ def _check_workers(client: Any, address: str) -> None:
     try:
         client.wait_for_workers(1, seconds)
     except TimeoutError:
-        raise ClusterError(
-            f"the scheduler has had no worker for {seconds:.0f} seconds",
-            where=f"--dask {safe(address)}",
-            hint="start some: dask worker " + shell_word(address),
-        ) from None
+        what = f"the scheduler has had no worker for {seconds:.0f} seconds"
+        hint = "start some: dask worker " + shell_word(address)
+        raise ClusterError(what, where=f"--dask {safe(address)}", hint=hint) from None
     # Asked with a function of the standard library, which is there even without lstm-cli.
     found = client.run(pkgutil.resolve_name, VERSION, on_error="return")
     others = {worker: each for worker, each in found.items() if each != __version__}
@@ -381,3 +388,118 @@ def _check_workers(client: Any, address: str) -> None:
             where=f"worker {safe(worker)}",
             hint=f"pip install 'lstm-cli[dask]=={__version__}' on all workers",
         )
+
+
+# A part is about a second of work: the scheduler is rarely asked, and little is done twice. So many
+# chunks fill it, or so much text in its message, or whole files of such a size.
+PART_CHUNKS = 16
+PART_TEXT_BYTES = 4 * 2**20
+PART_FILE_BYTES = 16 * 2**20
+PART_FILES = 256
+
+
+class Unit(NamedTuple):
+    """A piece of a part: its message for a worker, the key of its content, its share of a part."""
+
+    message: Message
+    key: str
+    share: float
+
+
+@dataclass
+class Batch:
+    """A batch that is written in parts; to `retry` is to do those with failed samples again."""
+
+    cluster: Cluster
+    work: Work
+    folder: Folder
+    retry: bool = False
+    tally: Tally = field(default_factory=Tally)
+    reused: int = 0
+
+    def run(self, files: Sequence[str], seen: Callable[[Tally, Sequence[str]], None]) -> Tally:
+        """Run what is not finished; return how it went.
+
+        Args:
+            files: of samples.
+            seen: called after each part, with the tally so far and the messages on that part.
+
+        Raises:
+            OutputError: the folder cannot be written, or workers write another one.
+            ClusterError: the cluster fails.
+        """
+        self.folder.begin()
+        parts: list[FinishedPart] = []
+        for answer in self.cluster.run("make_part", self.work, self._messages(files)):
+            part = FinishedPart.read(answer["record"])
+            if not parts:
+                self.folder.check_seen([part])
+            parts.append(part)
+            self.tally.add(part.tally)
+            self.reused += part.tally.samples if answer["reused"] else 0
+            seen(self.tally, answer["notes"])
+        self.folder.check_seen(parts)
+        self.folder.finish(self.work.settings.digest().hex(), parts)
+        return self.tally
+
+    def _messages(self, files: Sequence[str]) -> Iterator[Message]:
+        known, run = self.folder.finished(), self.work.settings.digest()
+        for number, units in enumerate(parts_of(self._units(files))):
+            digest = hashlib.blake2b(run, digest_size=16)
+            for unit in units:
+                digest.update(unit.key.encode())
+            key = digest.hexdigest()
+            part = known.get(key)
+            again = part is None or (self.retry and part.tally.failed)
+            yield {
+                "folder": self.folder.name, "root": self.work.settings.root,
+                "name": part_name(number, key), "key": key,
+                "known": None if again or part is None else part.as_dict(),
+                "units": [unit.message for unit in units],
+            }  # fmt: skip
+
+    def _units(self, files: Sequence[str]) -> Iterator[Unit]:
+        asked = [self._question(file) for file in files]
+        ours = (each for each in asked if each is not None)
+        answers = self.cluster.run("look", self.work, ours)
+        for file, question in zip(files, asked, strict=True):
+            yield from _units_of(file, question, {} if question is None else next(answers))
+
+    def _question(self, file: str) -> Message | None:
+        """Question for workers about a file; None if only this process can read it."""
+        if file == "-":
+            return None
+        try:
+            path = place_of(file)
+            origin = Origin(str(path), without_suffix(path).stem, path.parent)
+            return {"file": file, "size": size_of(path), "origin": pack_origin(origin)}
+        except (OSError, LstmStepError):
+            return None  # reading it says why
+
+
+def _units_of(file: str, question: Message | None, found: Message) -> Iterator[Unit]:
+    if question is not None and "ranges" in found:
+        for each in found["ranges"]:
+            told = {"file": file, "origin": question["origin"], "range": each}
+            yield Unit(told, each[-1], 1 / PART_CHUNKS)
+    elif question is not None and "digest" in found:
+        key = f"{file}:{found['digest']}"
+        share = max(1 / PART_FILES, question["size"] / PART_FILE_BYTES)
+        yield Unit({"file": file, "digest": found["digest"]}, key, share)
+    else:
+        for chunk in all_chunks([file]):
+            told = {"chunk": pack(chunk)}
+            share = max(1 / PART_CHUNKS, len(told["chunk"]["text"]) / PART_TEXT_BYTES)
+            yield Unit(told, key_of(chunk, b""), share)
+
+
+def parts_of(units: Iterable[Unit]) -> Iterator[list[Unit]]:
+    """Yield the units of each part, in order."""
+    part: list[Unit] = []
+    for unit in units:
+        part.append(unit)
+        if sum(each.share for each in part) >= 1:
+            yield part
+            part = []
+    if part:
+        yield part

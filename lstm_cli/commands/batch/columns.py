@@ -344,16 +344,13 @@ def _typed(value: Any, kind: str) -> Any:
     """Convert a value for pyarrow; nan and inf are strings in JSON."""
     if value is None:
         return None
-    match kind:
-        case "any" | "text":
-            return _text(value)
-        case "number":
-            return float(value)
-        case "numbers":
-            return [float(each) for each in value]
-        case "rows":
-            return [[float(each) for each in row] for row in value]
-    return value
+    if kind in ("any", "text"):
+        return _text(value)
+    return _floats(value) if kind in ("number", "numbers", "rows") else value
+
+
+def _floats(value: Any) -> Any:
+    return list(map(_floats, value)) if isinstance(value, list) else float(value)
 
 
 def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) -> Document:

@@ -166,11 +166,9 @@ class Folder(Store[FinishedPart]):
             sizes = self._sizes()
             missing = [each for each in parts if sizes.get(each.name) != each.size]
         if missing:
-            raise OutputError(
-                f"workers wrote {len(missing)} parts that are not there, {safe(missing[0].name)}",
-                where=safe(self.name),
-                hint="the folder must be the same for all workers: a shared one, or s3://…",
-            )
+            hint = "the folder must be the same for all workers: a shared one, or s3://…"
+            lost = f"{len(missing)} parts that are not there, {safe(missing[0].name)}"
+            raise OutputError(f"workers wrote {lost}", where=safe(self.name), hint=hint)
 
     def check_unread(self) -> None:
         """Refuse to replace or remove a file that is read.

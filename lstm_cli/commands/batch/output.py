@@ -25,7 +25,7 @@ from lstm_cli.samples.chunks import Chunk, key_of
 from lstm_cli.samples.settings import SampleSettings, Tally
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.batch.parts import Batch
+    from lstm_cli.commands.batch.cluster import Batch
     from lstm_cli.commands.batch.work import Work
 
 # At most so many kinds of failures are told apart; others are reported one by one.
@@ -57,18 +57,14 @@ def check_cluster_options(dask: str, jobs: int | None, output: str, form: str) -
         UsageError: with the ones that do.
     """
     if in_parts(output, dask) and not dask:
-        raise UsageError(
-            "only a cluster writes a folder of parts",
-            where=f"-o {safe(output)}",
-            hint="--dask local, --dask tcp://host:8786, or -o answers.jsonl",
-        )
+        hint = "--dask local, --dask tcp://host:8786, or -o answers.jsonl"
+        what = "only a cluster writes a folder of parts"
+        raise UsageError(what, where=f"-o {safe(output)}", hint=hint)
     if in_parts(output, dask) and form != "jsonl":
         raise UsageError("parts are JSONL", where=f"-f {safe(form)}", hint="leave -f out")
     if dask and dask != "local" and jobs is not None:
-        raise UsageError(
-            "--jobs counts processes of this machine; a cluster counts its own",
-            where="--jobs", hint="--jobs N goes with --dask local",
-        )  # fmt: skip
+        what = "--jobs counts processes of this machine; a cluster counts its own"
+        raise UsageError(what, where="--jobs", hint="--jobs N goes with --dask local")
 
 
 def run_in_parts(
@@ -76,8 +72,8 @@ def run_in_parts(
     quiet: bool,
 ) -> Tally:  # fmt: skip
     """Write a batch's answers as a folder of parts; return how it went."""
+    from lstm_cli.commands.batch.cluster import Batch
     from lstm_cli.commands.batch.folder import Folder
-    from lstm_cli.commands.batch.parts import Batch
 
     def seen(tally: Tally, notes: Sequence[str]) -> None:
         progress.show(tally)

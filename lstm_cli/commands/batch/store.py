@@ -390,8 +390,5 @@ def _lock(stream: IO[bytes], output: Path) -> None:
     try:
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise OutputError(
-            "another run is writing this file",
-            where=safe(output),
-            hint="wait for it, or name another -o FILE",
-        ) from None
+        what, hint = "another run is writing this file", "wait for it, or name another -o FILE"
+        raise OutputError(what, where=safe(output), hint=hint) from None

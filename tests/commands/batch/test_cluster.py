@@ -19,10 +19,9 @@ from distributed import Client, LocalCluster
 
 from lstm_cli.base.errors import InputError
 from lstm_cli.commands.batch import cluster as clusters
-from lstm_cli.commands.batch import folder, parts, tasks
-from lstm_cli.commands.batch.cluster import Cluster, local_cluster
+from lstm_cli.commands.batch import folder, tasks
+from lstm_cli.commands.batch.cluster import Batch, Cluster, local_cluster
 from lstm_cli.commands.batch.folder import Folder
-from lstm_cli.commands.batch.parts import Batch
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import chunks, files
 from lstm_cli.samples.files import Range, all_chunks, line_ranges, read_range
@@ -61,7 +60,7 @@ def near() -> Iterator[Cluster]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of one chunk. The chunks are those of always: their sizes decide on last bits."""
-    monkeypatch.setattr(parts, "PART_CHUNKS", 1)
+    monkeypatch.setattr(clusters, "PART_CHUNKS", 1)
 
 
 def joined(folder: Path) -> bytes:

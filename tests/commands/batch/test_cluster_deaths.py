@@ -18,10 +18,8 @@ import pytest
 from distributed import Client
 
 from lstm_cli.commands.batch import cluster as clusters
-from lstm_cli.commands.batch import parts
-from lstm_cli.commands.batch.cluster import Cluster, ClusterError, local_cluster
+from lstm_cli.commands.batch.cluster import Batch, Cluster, ClusterError, local_cluster
 from lstm_cli.commands.batch.folder import Folder
-from lstm_cli.commands.batch.parts import Batch
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import files
 from lstm_cli.samples.files import all_chunks
@@ -33,8 +31,8 @@ COUNT = 24_000
 # The command, with parts of one chunk.
 SMALL = """
 import sys
-from lstm_cli.commands.batch import parts
-parts.PART_CHUNKS = 1
+from lstm_cli.commands.batch import cluster
+cluster.PART_CHUNKS = 1
 from lstm_cli.commands._main import main
 main(sys.argv[1:])
 """
@@ -49,7 +47,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many tasks: parts of one chunk, and twenty thousand samples are ten of these."""
-    monkeypatch.setattr(parts, "PART_CHUNKS", 1)
+    monkeypatch.setattr(clusters, "PART_CHUNKS", 1)
 
 
 @pytest.fixture(scope="module")
