@@ -24,9 +24,16 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.commands.batch.cluster import PART_CHUNKS, Batch, Cluster, _units_of, parts_of
-from lstm_cli.commands.batch.folder import Folder, part_name
 from lstm_cli.commands.batch.runners import Serial
-from lstm_cli.commands.batch.tasks import evaluate, look, make_part, pack, unpack_answer
+from lstm_cli.commands.batch.tasks import (
+    Folder,
+    evaluate,
+    look,
+    make_part,
+    pack,
+    part_name,
+    unpack_answer,
+)
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples.files import CHUNK, all_chunks
 from lstm_cli.samples.settings import SampleSettings

@@ -88,30 +88,24 @@ class Models:
     def _build(self, sample: Sample) -> Model:
         cell = self._cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
-        lstm = self.settings.lstm
 
         def edit(cell: Cell) -> Cell:
             return sample.settings.edit(self.settings.edit(cell))
 
+        given: dict[str, Any] = {"cell": cell, "convention": convention, "edit": edit}
+        named = {**given, "lstm": self.settings.lstm}
         match sample.weights:
             case str() as path:
                 with self._at_hand(beside(sample.folder, path)) as place:
-                    return read_weights(
-                        place, lstm=lstm, cell=cell, convention=convention, edit=edit
-                    )
+                    return read_weights(place, **named)
             case {"preset": str() as name, **rest}:
-                return preset_model(
-                    name,
-                    edit(cell or LSTM),
-                    sizes=sizes_of(sample.x, sample.h, sample.c, _whole_numbers(rest)),
-                    seed=_whole_numbers(rest).get("seed", 0),
-                )
+                options = _whole_numbers(rest)
+                sizes = sizes_of(sample.x, sample.h, sample.c, options)
+                seed = options.get("seed", 0)
+                return preset_model(name, edit(cell or LSTM), sizes=sizes, seed=seed)
             case None if self.settings.weights:
                 with self._at_hand(place_of(self.settings.weights)) as place:
-                    return read_weights(
-                        place, lstm=lstm, cell=cell, convention=convention, edit=edit,
-                        external=self.settings.external,
-                    )  # fmt: skip
+                    return read_weights(place, external=self.settings.external, **named)
             case None if self.settings.model is not None:
                 raise InputError(
                     "the sample has a cell, a convention or an edit of its own, and the weights "
@@ -122,10 +116,7 @@ class Models:
                 model = preset_model("identity", edit(cell or LSTM), sizes=sizes)
                 return replace(model, assumptions=(NO_WEIGHTS,))
             case dict() as document:
-                arrays = arrays_from(document, "weights")
-                return model_from_arrays(
-                    arrays, source="inline", cell=cell, convention=convention, edit=edit
-                )
+                return model_from_arrays(arrays_from(document, "weights"), source="inline", **given)
         raise InputError(
             "'weights' is neither a path, a preset nor arrays",
             hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',

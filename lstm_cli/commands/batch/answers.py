@@ -24,14 +24,7 @@ from lstm_cli.commands.batch.texts import (
     quoted,
     row_texts,
 )
-from lstm_cli.engine.agreement import (
-    LEAST_ROOM,
-    Float32Noise,
-    Precision,
-    allowed,
-    precisions_of,
-    room_of,
-)
+from lstm_cli.engine import agreement
 from lstm_cli.engine.choice import choose_engine
 from lstm_cli.engine.run import (  # fmt: skip
     LayerTrace,
@@ -229,14 +222,14 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
     ours, theirs = _flat(each.got for each in claims), _flat(each.expected for each in claims)
     given = _given(block, settings)[:, None]
     sizes = np.nan_to_num(np.abs(theirs), nan=0.0, posinf=0.0)
-    limits = np.where(np.isnan(given), LEAST_ROOM * np.maximum(1.0, sizes), given)
+    limits = np.where(np.isnan(given), agreement.LEAST_ROOM * np.maximum(1.0, sizes), given)
     with np.errstate(invalid="ignore"):  # inf - inf is nan, so no match
         off = np.abs(ours - theirs)
     off[~np.isfinite(off)] = np.inf
 
     @cache
-    def precisions(place: int) -> Mapping[str, Precision]:
-        return precisions_of({each.symbol: each.expected[place] for each in claims})
+    def precisions(place: int) -> Mapping[str, agreement.Precision]:
+        return agreement.precisions_of({each.symbol: each.expected[place] for each in claims})
 
     for measured in (False, True):
         differs = np.isnan(given[:, 0]) & (_excess(off, limits).max(axis=1) > 1)
@@ -271,7 +264,7 @@ def _limits(
     claims: Sequence[_Claim],
     trace: Trace,
     places: Array,
-    precisions: Callable[[int], Mapping[str, Precision]],
+    precisions: Callable[[int], Mapping[str, agreement.Precision]],
     measured: bool,
 ) -> Array:
     """Tolerance of each number of some samples, from its printed digits and its arithmetic.
@@ -279,7 +272,7 @@ def _limits(
     What the arithmetic of a run strays at least needs no measuring of that run.
     """
     trace = _part(trace, places)
-    arithmetic = Float32Noise(trace)
+    arithmetic = agreement.Float32Noise(trace)
 
     def spread(place: int, name: str) -> Array:
         own = arithmetic.spread(place, name) if measured else 0.0
@@ -290,8 +283,8 @@ def _limits(
         rows = []
         for place, stray in zip(places.tolist(), claim.taken(trace, spread), strict=True):
             own, theirs = precisions(place)[claim.symbol], claim.expected[place]
-            room = room_of(theirs, own.kind, stray)
-            rows.append(allowed(claim.got[place], theirs, own.units, room)[0])
+            room = agreement.room_of(theirs, own.kind, stray)
+            rows.append(agreement.allowed(claim.got[place], theirs, own.units, room)[0])
         limits.append(np.stack(rows))
     return _flat(limits)
 

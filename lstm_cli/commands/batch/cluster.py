@@ -29,17 +29,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lstm_cli.base.errors import ExitCode, LstmStepError, UsageError, safe
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.base.version import __version__
-from lstm_cli.commands.batch.folder import FinishedPart, Folder, part_name
+from lstm_cli.commands.batch import tasks
 from lstm_cli.commands.batch.runners import Evaluates
-from lstm_cli.commands.batch.tasks import (
-    Message,
-    do,
-    pack,
-    pack_origin,
-    size_of,
-    unpack_answer,
-    unpack_error,
-)
+from lstm_cli.commands.batch.tasks import FinishedPart, Folder, Message
 from lstm_cli.files.remote import place_of
 from lstm_cli.samples.chunks import Origin, key_of
 from lstm_cli.samples.compressed import without_suffix
@@ -80,8 +72,8 @@ class Cluster:
 
     def map(self, work: Evaluates, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
-        messages = ({"chunk": pack(chunk)} for chunk in chunks)
-        return map(unpack_answer, self.run("evaluate", work, messages))
+        messages = ({"chunk": tasks.pack(chunk)} for chunk in chunks)
+        return map(tasks.unpack_answer, self.run("evaluate", work, messages))
 
     def run(self, task: str, work: Any, messages: Iterable[Message]) -> Iterator[Message]:
         """Yield the result of a task for each message, in order.
@@ -218,7 +210,7 @@ class _UnderWay:
             # Samples that no worker can read go as text, whose size we limit.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             futures: list[Any] = self.cluster.client.map(
-                do, names, works, messages, cares, pure=False,
+                tasks.do, names, works, messages, cares, pure=False,
                 priority=1 if self.task == "look" else 0,  # many others wait for its result
             )  # fmt: skip
         return futures
@@ -241,7 +233,7 @@ class _UnderWay:
             hint = "lstm-cli and what it needs must be the same on all workers"
             raise ClusterError(what, where=safe(self.cluster.address), hint=hint) from error
         if "refused" in answer:
-            raise unpack_error(answer["refused"])
+            raise tasks.unpack_error(answer["refused"])
         return answer
 
     def _was_killed(self, future: Any) -> bool:
@@ -453,7 +445,7 @@ class Batch:
             again = part is None or (self.retry and part.tally.failed)
             yield {
                 "folder": self.folder.name, "root": self.work.settings.root,
-                "name": part_name(number, key), "key": key,
+                "name": tasks.part_name(number, key), "key": key,
                 "known": None if again or part is None else part.as_dict(),
                 "units": [unit.message for unit in units],
             }  # fmt: skip
@@ -472,7 +464,7 @@ class Batch:
         try:
             path = place_of(file)
             origin = Origin(str(path), without_suffix(path).stem, path.parent)
-            return {"file": file, "size": size_of(path), "origin": pack_origin(origin)}
+            return {"file": file, "size": tasks.size_of(path), "origin": tasks.pack_origin(origin)}
         except (OSError, LstmStepError):
             return None  # reading it says why
 
@@ -488,7 +480,7 @@ def _units_of(file: str, question: Message | None, found: Message) -> Iterator[U
         yield Unit({"file": file, "digest": found["digest"]}, key, share)
     else:
         for chunk in all_chunks([file]):
-            told = {"chunk": pack(chunk)}
+            told = {"chunk": tasks.pack(chunk)}
             share = max(1 / PART_CHUNKS, len(told["chunk"]["text"]) / PART_TEXT_BYTES)
             yield Unit(told, key_of(chunk, b""), share)
 

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
 from lstm_cli.base.foreign import csv_line, sheet_cell
 from lstm_cli.commands.batch.work import short
-from lstm_cli.files.output import npz_bytes
+from lstm_cli.files.output import is_device, npz_bytes
 from lstm_cli.show.document import Column, Document, Grid
 
 if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
+    from lstm_cli.samples.settings import SampleSettings
 
 TABLES = ("csv", "tsv", "parquet", "npz")
 # Size of a Parquet row group.
@@ -114,26 +115,28 @@ class AnswerColumns:
 
 
 def column_pieces(
-    chunks: Iterable[Sequence[str]], form: str, columns: AnswerColumns, dtype: str,
-    folder: Path | None, *, live: bool,
+    chunks: Iterable[Sequence[str]], form: str, output: str, settings: SampleSettings, *,
+    piped: bool,
 ) -> Iterator[str | bytes]:  # fmt: skip
     """Yield a file of answers.
 
     Args:
         chunks: lines of JSON, one per answer, as they arrive.
         form: one of `TABLES`.
-        columns: an empty `AnswerColumns`, to be filled.
-        dtype: dtype of h and c.
-        folder: for the temporary file; None for the system's default.
-        live: whether samples and answers form a stream, which may never end.
+        output: where the file goes.
+        settings: of the batch.
+        piped: whether samples come from stdin, so that a stream of answers may never end.
 
     Raises:
         ShapeError: samples have different sizes, but all must be the same.
         InputError: an answer has a column that the header already written lacks.
     """
-    if live and form in ("csv", "tsv"):
+    columns, dtype = AnswerColumns(settings.check), settings.dtype
+    passing = output == "-" or is_device(Path(output))
+    if passing and piped and form in ("csv", "tsv"):
         yield from _live(chunks, form, columns)
         return
+    folder = None if passing else Path(output).resolve().parent
     columns.even = form == "npz"
     with tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as waiting:
         for lines in chunks:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
-from lstm_cli.commands.batch.columns import TABLES, AnswerColumns, column_pieces
+from lstm_cli.commands.batch.columns import TABLES, column_pieces
 from lstm_cli.commands.batch.runners import ChunkRunner, Processes, Serial
 from lstm_cli.commands.batch.store import Entry, Journal
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import note_read
-from lstm_cli.files.output import is_device, json_array
+from lstm_cli.files.output import json_array
 from lstm_cli.files.remote import is_remote
 from lstm_cli.samples.chunks import Chunk, key_of
 from lstm_cli.samples.settings import SampleSettings, Tally
@@ -73,7 +73,7 @@ def run_in_parts(
 ) -> Tally:  # fmt: skip
     """Write a batch's answers as a folder of parts; return how it went."""
     from lstm_cli.commands.batch.cluster import Batch
-    from lstm_cli.commands.batch.folder import Folder
+    from lstm_cli.commands.batch.tasks import Folder
 
     def seen(tally: Tally, notes: Sequence[str]) -> None:
         progress.show(tally)
@@ -176,11 +176,7 @@ def file_pieces(
     `piped` is whether samples come from stdin.
     """
     if form in TABLES:
-        passing = output == "-" or is_device(Path(output))
-        folder = None if passing else Path(output).resolve().parent
-        columns = AnswerColumns(settings.check)
-        live = passing and piped
-        yield from column_pieces(chunks, form, columns, settings.dtype, folder, live=live)
+        yield from column_pieces(chunks, form, output, settings, piped=piped)
     else:
         lines = chain.from_iterable(chunks)
         yield from json_array(lines) if form == "json" else lines

@@ -19,9 +19,9 @@ from distributed import Client, LocalCluster
 
 from lstm_cli.base.errors import InputError
 from lstm_cli.commands.batch import cluster as clusters
-from lstm_cli.commands.batch import folder, tasks
+from lstm_cli.commands.batch import tasks
 from lstm_cli.commands.batch.cluster import Batch, Cluster, local_cluster
-from lstm_cli.commands.batch.folder import Folder
+from lstm_cli.commands.batch.tasks import Folder
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import chunks, files
 from lstm_cli.samples.files import Range, all_chunks, line_ranges, read_range
@@ -282,7 +282,7 @@ def test_a_name_that_leads_elsewhere_is_not_kept(tmp_path: Path) -> None:
               "failed": 0, "matched": 0, "mismatched": 0}  # fmt: skip
     (tmp_path / "manifest.json").write_text(json.dumps({"parts": [record]}))
     assert Folder(str(tmp_path)).finished() == {}
-    record["name"] = folder.part_name(0, "0" * 32)
+    record["name"] = tasks.part_name(0, "0" * 32)
     (tmp_path / "manifest.json").write_text(json.dumps({"parts": [record]}))
     assert list(Folder(str(tmp_path)).finished()) == ["k"]
 
@@ -292,7 +292,7 @@ def test_a_name_that_leads_elsewhere_is_not_kept(tmp_path: Path) -> None:
 )
 def test_a_damaged_record_is_no_part(text: str, tmp_path: Path) -> None:
     """Torn, forged and endless records are passed over; parts beside them are found."""
-    record = {"key": "k", "name": folder.part_name(0, "0" * 32), "bytes": 1, "crc32": 1,
+    record = {"key": "k", "name": tasks.part_name(0, "0" * 32), "bytes": 1, "crc32": 1,
               "samples": 1, "failed": 0, "matched": 0, "mismatched": 0}  # fmt: skip
     (tmp_path / "_parts").mkdir()
     (tmp_path / "_parts" / "k.json").write_text(json.dumps(record))
@@ -308,7 +308,7 @@ def test_a_part_keeps_its_form() -> None:
         '"samples": 3, "failed": 1, "matched": 1, "mismatched": 0, "files": {"w.npz": "ab"}, '
         '"assumed": {"h0": 2}, "handed_on": {}}'
     )
-    assert json.dumps(folder.FinishedPart.read(json.loads(text)).as_dict()) == text
+    assert json.dumps(tasks.FinishedPart.read(json.loads(text)).as_dict()) == text
 
 
 # ---- what is sent
@@ -557,7 +557,7 @@ def test_a_worker_that_comes_later_is_checked_too(
 
 def test_a_task_that_fails_is_an_error(dask: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker raises that is no error of ours is said, with its type, and is no traceback."""
-    monkeypatch.setattr(clusters, "pack", lambda chunk: {"kind": "?"})
+    monkeypatch.setattr(tasks, "pack", lambda chunk: {"kind": "?"})
     assert_refused(call("batch", SAMPLES, *dask), 3, "a worker failed: KeyError", "'origin'")
 
 

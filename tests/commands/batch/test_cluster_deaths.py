@@ -19,7 +19,7 @@ from distributed import Client
 
 from lstm_cli.commands.batch import cluster as clusters
 from lstm_cli.commands.batch.cluster import Batch, Cluster, ClusterError, local_cluster
-from lstm_cli.commands.batch.folder import Folder
+from lstm_cli.commands.batch.tasks import Folder
 from lstm_cli.commands.batch.work import Work
 from lstm_cli.samples import files
 from lstm_cli.samples.files import all_chunks
