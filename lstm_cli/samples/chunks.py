@@ -432,11 +432,8 @@ def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[
         elif column == "weights":
             document["weights"] = _weights(cell)
         elif column == "expected":
-            raise InputError(
-                "what is expected has a column a symbol",
-                where=where,
-                hint="call the column expected.h, expected.f, …",
-            )
+            hint = "call the column expected.h, expected.f, …"
+            raise InputError("what is expected has a column a symbol", where=where, hint=hint)
         elif column in _SCALARS:
             document[column] = _scalar(column, float(parse_rows(cell, column, where)[0, 0]))
         else:

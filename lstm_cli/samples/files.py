@@ -387,11 +387,8 @@ def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
 
 def changed(file: str) -> InputError:
     """The error of a file whose content is not what it was when it was looked at."""
-    return InputError(
-        "the file was changed while it was read",
-        where=safe(file),
-        hint="run the same command again: what is finished and unchanged stays",
-    )
+    hint = "run the same command again: what is finished and unchanged stays"
+    return InputError("the file was changed while it was read", where=safe(file), hint=hint)
 
 
 def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
@@ -432,11 +429,9 @@ def _parquet_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
                 yield Columns(origin, range(first, first + len(batch)), columns)
                 first += len(batch)
     except (OSError, ValueError, TypeError, NotImplementedError, ArithmeticError) as error:
-        raise InputError(
-            f"not a readable Parquet file: {safe(error)}"[:200],
-            where=place,
-            hint="write it with pandas.DataFrame.to_parquet or pyarrow.parquet.write_table",
-        ) from None
+        hint = "write it with pandas.DataFrame.to_parquet or pyarrow.parquet.write_table"
+        what = f"not a readable Parquet file: {safe(error)}"[:200]
+        raise InputError(what, where=place, hint=hint) from None
 
 
 def column_values(column: Any) -> list[Any] | Array:

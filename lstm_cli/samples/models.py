@@ -117,10 +117,8 @@ class Models:
                 return replace(model, assumptions=(NO_WEIGHTS,))
             case dict() as document:
                 return model_from_arrays(arrays_from(document, "weights"), source="inline", **given)
-        raise InputError(
-            "'weights' is neither a path, a preset nor arrays",
-            hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',
-        )
+        hint = '"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}'
+        raise InputError("'weights' is neither a path, a preset nor arrays", hint=hint)
 
     def _cell(self, sample: Sample) -> Cell | None:
         if not _names_file(sample.cell):
@@ -157,9 +155,8 @@ def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
     """Check that the options of an inline preset are whole numbers."""
     for key, value in options.items():
         if key not in ("seed", "hidden_size", "output_size"):
-            raise InputError(
-                f"a preset has no '{safe(key)}'", hint="seed, hidden_size or output_size"
-            )
+            what = f"a preset has no '{safe(key)}'"
+            raise InputError(what, hint="seed, hidden_size or output_size")
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
             raise InputError(f"'{key}' is not a whole number", hint=f'"{key}": 5')
     return dict(options)

@@ -220,7 +220,8 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
         return ["null"], []
     claims = [_Claim(symbol, each, trace) for symbol, each in block.expected.items()]
     ours, theirs = _flat(each.got for each in claims), _flat(each.expected for each in claims)
-    given = _given(block, settings)[:, None]
+    atols = block.atols if settings.atol is None else [settings.atol] * len(block)
+    given = np.array([np.nan if each is None else each for each in atols], dtype=float)[:, None]
     sizes = np.nan_to_num(np.abs(theirs), nan=0.0, posinf=0.0)
     limits = np.where(np.isnan(given), agreement.LEAST_ROOM * np.maximum(1.0, sizes), given)
     with np.errstate(invalid="ignore"):  # inf - inf is nan, so no match
@@ -238,13 +239,6 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
             limits[apart] = _limits(claims, trace, apart, precisions, measured)
     worst = np.argmax(_excess(off, limits), axis=1)
     return _written(claims, worst, off, limits, ours, theirs)
-
-
-def _given(block: SampleBlock, settings: SampleSettings) -> Array:
-    """Tolerance given for each sample `(N,)`; nan where there is none."""
-    if settings.atol is not None:
-        return np.full(len(block), settings.atol)
-    return np.array([np.nan if each is None else each for each in block.atols], dtype=float)
 
 
 def _flat(parts: Iterable[Array]) -> Array:

@@ -374,11 +374,10 @@ def _check_workers(client: Any, address: str) -> None:
     if others:
         worker, version = next(iter(others.items()))
         has = f"lstm-cli {safe(version)}" if isinstance(version, str) else "no lstm-cli"
+        hint = f"pip install 'lstm-cli[dask]=={__version__}' on all workers"
+        what = f"{len(others)} of {len(found)} workers have another version: {has}"
         raise ClusterError(
-            f"{len(others)} of {len(found)} workers have another version: {has}, "
-            f"this is {__version__}",
-            where=f"worker {safe(worker)}",
-            hint=f"pip install 'lstm-cli[dask]=={__version__}' on all workers",
+            f"{what}, this is {__version__}", where=f"worker {safe(worker)}", hint=hint
         )
 
 

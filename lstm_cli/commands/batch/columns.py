@@ -55,15 +55,11 @@ def check_columns(form: str, output: str, *, trace: bool) -> None:
         InputError: pyarrow is missing.
     """
     if trace and form in TABLES:
-        raise UsageError(
-            f"--trace writes every step, but a row of {form} holds one sample", where="--trace",
-            hint="-o answers.jsonl, or answers.json",
-        )  # fmt: skip
+        what = f"--trace writes every step, but a row of {form} holds one sample"
+        raise UsageError(what, where="--trace", hint="-o answers.jsonl, or answers.json")
     if form == "parquet" and find_spec("pyarrow") is None:
-        raise InputError(
-            "Parquet files need the pyarrow package", where=safe(output),
-            hint="pip install 'lstm-cli[parquet]'",
-        )  # fmt: skip
+        what, hint = "Parquet files need the pyarrow package", "pip install 'lstm-cli[parquet]'"
+        raise InputError(what, where=safe(output), hint=hint)
 
 
 @dataclass
@@ -226,10 +222,9 @@ def _check_fits(row: Row, widths: Mapping[str, int]) -> None:
         if len(row.get(name, ())) > widths.get(name, 0):
             new.append(f"{name}_{widths.get(name, 0)}")
     if new:
-        raise InputError(
-            f"sample '{safe(row['id'])}' has {safe(new[0])}, which the header lacks",
-            where="stdout", hint="-o answers.csv, whose header is written at the end; or -f jsonl",
-        )  # fmt: skip
+        what = f"sample '{safe(row['id'])}' has {safe(new[0])}, which the header lacks"
+        hint = "-o answers.csv, whose header is written at the end; or -f jsonl"
+        raise InputError(what, where="stdout", hint=hint)
 
 
 def _line(cells: Iterable[str], form: str) -> str:

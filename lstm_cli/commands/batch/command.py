@@ -126,12 +126,12 @@ def batch(
         out.BatchProgress(quiet or output == "-") as progress,
     ):
         if parted:
-            tally = out.run_in_parts(runner, task, found, output, retry_failed, progress, quiet)
+            tally = out.run_in_parts(runner, task, found, output, retry_failed, progress)
         elif kept:
             resumable = out.ResumableOutput(
                 Path(output), settings.digest(), resume or retry_failed, retry_failed
             )
-            tally = resumable.run(runner, task, chunks, progress, quiet)
+            tally = resumable.run(runner, task, chunks, progress)
         else:
             tally = Tally()
             lines = out.answered_lines(out.answers_of(runner, task, chunks), tally, progress)

@@ -68,9 +68,8 @@ def check_cluster_options(dask: str, jobs: int | None, output: str, form: str) -
 
 
 def run_in_parts(
-    cluster: Any, work: Work, files: list[str], output: str, retry: bool, progress: BatchProgress,
-    quiet: bool,
-) -> Tally:  # fmt: skip
+    cluster: Any, work: Work, files: list[str], output: str, retry: bool, progress: BatchProgress
+) -> Tally:
     """Write a batch's answers as a folder of parts; return how it went."""
     from lstm_cli.commands.batch.cluster import Batch
     from lstm_cli.commands.batch.tasks import Folder
@@ -81,37 +80,39 @@ def run_in_parts(
             say(note)
 
     batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
-    with _saying_what_stays(batch, quiet, "the same command goes on from there"):
+    with _saying_what_stays(batch, progress, "the same command goes on from there"):
         batch.run(files, seen)
     return batch.tally
 
 
 @contextlib.contextmanager
-def _saying_what_stays(batch: Batch | ResumableOutput, quiet: bool, then: str) -> Iterator[None]:
+def _saying_what_stays(
+    batch: Batch | ResumableOutput, progress: BatchProgress, then: str
+) -> Iterator[None]:
     """Say how much is answered if Ctrl-C ends a batch, or how much was before it ran."""
     try:
         yield
     except KeyboardInterrupt:
-        if not quiet:
+        if not progress.quiet:
             say(f"{batch.tally.samples:,} samples are answered; {then}")
         raise
-    if batch.reused and not quiet:
-        print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
+    if batch.reused and not progress.quiet:
+        say(f"{batch.reused:,} samples were answered before")
 
 
 class BatchProgress:
     """Messages on stderr while a batch runs: failures and, on a terminal, how many are done."""
 
-    def __init__(self, off: bool) -> None:
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
         # What similar failures have in common -> the first line on the first of each.
         self.first: dict[str, str] = {}
         self.alike: Counter[str] = Counter()
-        self.off = off or not sys.stderr.isatty()
         self.started = time.monotonic()
         self.bar: Any = None
 
     def __enter__(self) -> Self:
-        if not self.off:
+        if not self.quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
             from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -201,19 +202,13 @@ class ResumableOutput:
         self.waiting: deque[tuple[int, str, Entry | None]] = deque()
 
     def run(
-        self,
-        runner: ChunkRunner,
-        work: Work,
-        chunks: Iterable[Chunk],
-        progress: BatchProgress,
-        quiet: bool,
+        self, runner: ChunkRunner, work: Work, chunks: Iterable[Chunk], progress: BatchProgress
     ) -> Tally:
         """Answer what is not answered yet, and write the file; return how it went."""
-        if self.journal.discarded and not quiet:
-            print("starting over: --resume would keep what an interrupted run answered",
-                  file=sys.stderr)  # fmt: skip
+        if self.journal.discarded and not progress.quiet:
+            say("starting over: --resume would keep what an interrupted run answered")
         then = f"the same command with --resume goes on from there ({safe(self.journal.partial)})"
-        with contextlib.closing(self.journal), _saying_what_stays(self, quiet, then):
+        with contextlib.closing(self.journal), _saying_what_stays(self, progress, then):
             for answer in answers_of(runner, work, self._unanswered(chunks)):
                 self._keep(answer)
                 progress.show(self.tally)

@@ -126,11 +126,9 @@ class Processes:
                 half = len(chunk) // 2
                 parts = range(half), range(half, len(chunk))
                 return joined([self._carefully(packed, chunk.take(list(p))) for p in parts])
-            error = WorkerError(
-                "the process that ran this sample died",
-                where=chunk.place(0),
-                hint="run it alone, with fewer steps; it may have asked for too much memory",
-            )
+            hint = "run it alone, with fewer steps; it may have asked for too much memory"
+            what = "the process that ran this sample died"
+            error = WorkerError(what, where=chunk.place(0), hint=hint)
             return lost(chunk, error, self.notes)
         finally:
             pool.let_go()

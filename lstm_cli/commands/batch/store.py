@@ -68,7 +68,6 @@ class Store(ABC, Generic[KeptT]):
     """Keeps answers and finds them again.
 
     Args:
-        name: of the file or folder, for messages.
         root: what paths are relative to, where that is not this process's folder.
 
     Attributes:
@@ -188,11 +187,7 @@ class Entry(Kept):
 
 
 class Journal(Store[Entry]):
-    """The answers of a batch on their way into a file.
-
-    Args:
-        output: the file.
-        resume: whether answers of an earlier run are kept.
+    """The answers of a batch on their way into a file; to `resume` keeps those of an earlier run.
 
     Raises:
         OutputError: it cannot be written, it is also read, or another run is writing it.

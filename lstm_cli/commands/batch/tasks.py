@@ -361,11 +361,10 @@ def attempt(name: str, packed: bytes, message: Message, apart: bool = False) -> 
     """Run a task in this process, or its samples `apart`, in one more."""
     try:
         if message["version"] != __version__:
-            raise InputError(
-                f"a worker has lstm-cli {__version__}, this is {message['version']}",
-                where=f"worker on {safe(os.uname().nodename)}",
-                hint=f"install lstm-cli {message['version']} on all workers",
-            )
+            where, wanted = f"worker on {safe(os.uname().nodename)}", message["version"]
+            what = f"a worker has lstm-cli {__version__}, this is {wanted}"
+            hint = f"install lstm-cli {wanted} on all workers"
+            raise InputError(what, where=where, hint=hint)
         work = unpacked_work(packed)
         runner = Processes(1, notes=work.notes) if apart else Serial()
         return TASKS[name](work, message, runner)
