@@ -59,10 +59,8 @@ def find_files(arguments: Iterable[str]) -> list[str]:
         except (OSError, ValueError):  # a name the system refuses, a folder we may not list
             inside = [argument]
         if not inside:
-            raise InputError(
-                "no sample files here", where=safe(argument), hint="files end in "
-                + ", ".join(FORMATS) + "; texts also in " + ", ".join(COMPRESSED),
-            )  # fmt: skip
+            hint = f"files end in {', '.join(FORMATS)}; texts also in {', '.join(COMPRESSED)}"
+            raise InputError("no sample files here", where=safe(argument), hint=hint)
         found += inside
     found = list(dict.fromkeys(found))
     # Files that are read later: no answer to the first may replace the last.
@@ -106,11 +104,7 @@ def all_chunks(files: Iterable[str], root: str = "") -> Iterator[Chunk]:
 
 
 def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
-    """Yield the chunks of one file, or of stdin for `-`.
-
-    Args:
-        argument: a path or a URL.
-        root: what a path is relative to, where that is not this process's folder.
+    """Yield the chunks of one file (a URL, or a path relative to `root`), or of stdin for `-`.
 
     Raises:
         InputError: the file as a whole cannot be read, or not from here on.

@@ -102,10 +102,9 @@ class Work:
             if len(chunk) > 1:
                 alone = [self(chunk.take([position])) for position in range(len(chunk))]
                 return joined(alone)
-            return lost(chunk, InternalError(
-                f"this is a bug: {type(error).__name__}: {error}", where=chunk.place(0),
-                hint="LSTM_STEP_DEBUG=1 shows where; please report it",
-            ), self.notes)  # fmt: skip
+            what = f"this is a bug: {type(error).__name__}: {error}"
+            hint = "LSTM_STEP_DEBUG=1 shows where; please report it"
+            return lost(chunk, InternalError(what, where=chunk.place(0), hint=hint), self.notes)
         finally:
             if collecting:
                 gc.enable()
