@@ -21,6 +21,7 @@ from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
 from lstm_cli.base.foreign import csv_line, sheet_cell
 from lstm_cli.commands.batch.work import short
 from lstm_cli.files.output import is_device, npz_bytes
+from lstm_cli.show.answer import Answer
 from lstm_cli.show.document import Column, Document, Grid
 
 if TYPE_CHECKING:
@@ -349,6 +350,11 @@ def _typed(value: Any, kind: str) -> Any:
 
 def _floats(value: Any) -> Any:
     return list(map(_floats, value)) if isinstance(value, list) else float(value)
+
+
+def batch_answer(records: Iterable[Mapping[str, Any]], check: bool = False) -> Answer:
+    """Return what `batch` shows; arguments as `batch_document`, data is written as it comes."""
+    return Answer(lambda style: batch_document(records, check), {})
 
 
 def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) -> Document:

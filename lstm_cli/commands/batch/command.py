@@ -94,7 +94,7 @@ def batch(
     One record a sample, in their order; none is ever dropped.
     """
     from lstm_cli.commands.batch import output as out
-    from lstm_cli.commands.batch.columns import batch_document, check_columns
+    from lstm_cli.commands.batch.columns import batch_answer, check_columns
     from lstm_cli.commands.batch.work import Work
     from lstm_cli.files.output import is_device, write_out
     from lstm_cli.samples import find_files
@@ -141,7 +141,7 @@ def batch(
                 pieces = out.file_pieces(lines, chosen, output, settings, piped="-" in found)
                 write_out(pieces, output)
     if shown:
-        o.emit(batch_document(records, check), chosen, form, color)
+        o.emit(batch_answer(records, check), chosen, form, color)
     if not quiet:
         say(_summary(tally, check), *_left_open(tally))
         if kept and tally.failed:
