@@ -23,14 +23,19 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.commands.batch.cluster import Batch, Cluster, Folder
-from lstm_cli.commands.batch.cluster.folder import part_name
-from lstm_cli.commands.batch.cluster.messages import pack, unpack_answer
-from lstm_cli.commands.batch.cluster.parts import PART_CHUNKS, _units_of, parts_of
-from lstm_cli.commands.batch.cluster.tasks import evaluate, look, make_part
+from lstm_cli.commands.batch.cluster import PART_CHUNKS, Batch, Cluster, _units_of, parts_of
 from lstm_cli.commands.batch.runners import Serial
+from lstm_cli.commands.batch.tasks import (
+    Folder,
+    evaluate,
+    look,
+    make_part,
+    pack,
+    part_name,
+    unpack_answer,
+)
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.samples import CHUNK, all_chunks
+from lstm_cli.samples.files import CHUNK, all_chunks
 from lstm_cli.samples.settings import SampleSettings
 
 SAMPLES = 2 * PART_CHUNKS * CHUNK
@@ -89,7 +94,7 @@ def measure_samples(folder: Path, steps: int, width: int) -> dict[str, float]:
     gathered, _ = seconds(as_client)
     return {
         "bytes in": path.stat().st_size / SAMPLES,
-        "bytes out": sum(len(each["text"]) for each in answers) / SAMPLES,
+        "bytes out": sum(len(each["lines"]) for each in answers) / SAMPLES,
         "look": 1e6 * looked / SAMPLES,
         "part": 1e6 * made / part_samples,
         "part spread": 1e6 * spread / part_samples,

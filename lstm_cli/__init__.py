@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lstm_cli.cell.cells import Cell
     from lstm_cli.cell.presets import preset_model
     from lstm_cli.cell.weights import Layer, LstmWeights, Model
-    from lstm_cli.commands.batch.evaluate import batch
+    from lstm_cli.commands.batch.work import batch
     from lstm_cli.commands.convert.conversion import Conversion, convert
     from lstm_cli.commands.explain.explanation import Explanation, explain
     from lstm_cli.commands.grade.gradebook import grade
@@ -65,7 +65,7 @@ _HOME = {
     "Trace": "engine.run",
     "UsageError": "base.errors",
     "backward": "engine.grad",  # deprecated: the former name of `grad`
-    "batch": "commands.batch.evaluate",
+    "batch": "commands.batch.work",
     "convert": "commands.convert.conversion",
     "diagnose": "mistakes.diagnosis",
     "explain": "commands.explain.explanation",

@@ -162,13 +162,15 @@ def plain_list(array: Array, dtype: Any = float) -> Any:
         narrow = array.astype(dtype)
         flat = [float(text) for text in narrow.ravel().astype(str).tolist()]
         values = np.array(flat).reshape(array.shape).tolist()
-    return values if np.isfinite(array).all() else _name_nonfinite(values)
+    return values if np.isfinite(array).all() else name_nonfinite(values)
 
 
-def _name_nonfinite(value: Any) -> Any:
+def name_nonfinite(value: Any) -> Any:
     """Replace nan and inf, which JSON lacks, by the texts NaN, Infinity and -Infinity."""
+    if isinstance(value, dict):
+        return {str(key): name_nonfinite(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_name_nonfinite(each) for each in value]
+        return [name_nonfinite(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     return value

@@ -10,7 +10,9 @@ A kind of file says how its samples are decoded (`documents`), and what answers 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,13 +24,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, LstmStepError, safe
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.files.safe import decode, parse_json
-from lstm_cli.samples.csv_rows import csv_document, csv_documents
+from lstm_cli.files.vectors import parse_rows
 from lstm_cli.samples.quick_json import quick_reader, strictly
 from lstm_cli.samples.sample import BadSample, Read, Sample, read_sample
-from lstm_cli.samples.tables import VECTORS, Tables
+from lstm_cli.samples.tables import VECTORS, Tables, documents_of
 
 # Longest line that counts as a sample.
 MAX_LINE_BYTES = 16 * 2**20
@@ -163,6 +165,11 @@ def key_of(chunk: Chunk, run: bytes) -> str:
     return digest.hexdigest()[:KEY_DIGITS]
 
 
+def too_long(place: str) -> InputError:
+    """The error of a line of more than `MAX_LINE_BYTES`."""
+    return InputError("the line is too long", where=place, hint="at most 16 MiB a line")
+
+
 class Lines(Chunk):
     """Lines of JSONL."""
 
@@ -173,7 +180,7 @@ class Lines(Chunk):
         """Parse a line."""
         line = self.raw[position]
         if len(line) > MAX_LINE_BYTES:
-            raise InputError("the line is too long", where=place, hint="at most 16 MiB a line")
+            raise too_long(place)
         return parse_json(decode(line, place), place)
 
     def documents(self, start: int, stop: int) -> Sequence[Any]:
@@ -291,7 +298,7 @@ class Columns(Chunk):
             for name, each in self.raw.items()
             for values in (each[start:stop],)
         }
-        return _objects(columns, self.common)
+        return documents_of(columns, self.common)
 
     def content(self) -> Iterator[bytes]:
         """Yield numbers and columns."""
@@ -305,28 +312,159 @@ class Columns(Chunk):
                 yield values.tobytes()
 
 
-def _objects(columns: Mapping[str, list[Any]], common: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Samples, of which each has its value of a column and all of `common`."""
-    plain = [name for name in columns if not _expected(name)]
-    rows = zip(*(columns[name] for name in plain), strict=True)
-    documents = [dict(zip(plain, row, strict=True)) for row in rows]
-    if common:
-        documents = [{**common, **each} for each in documents]
-    wanted = {_expected(name): columns[name] for name in columns if _expected(name)}
-    for position, document in enumerate(documents if wanted else []):
-        own = {symbol: values[position] for symbol, values in wanted.items()}
-        document["expected"] = dict(document.get("expected") or {}) | {
-            symbol: value for symbol, value in own.items() if value is not None
-        }
-    return documents
+# A vector's column: all of it (x, expected.h) or one number of it (x_0, expected.h_12).
+_COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")
 
 
-def column_members(columns: Iterable[str]) -> list[str]:
-    """Members of a sample that columns of arrays or of a table hold."""
-    return ["expected" if _expected(column) else column for column in columns]
+# Characters of plain numbers: whatever `float` reads of them, `parse_rows` reads too.
+_NUMERIC = b"0123456789.eE+-"
+_VECTOR = _NUMERIC + b" ,;"
+_SCALARS = ("atol", "steps", "forget_bias", "clip", "cell_clip")
 
 
-def _expected(column: str) -> str:
-    """Symbol of a column such as `expected_h` or `expected.h`, or ""."""
-    start = column[: len("expected_")]
-    return column[len(start) :] if start in ("expected_", "expected.") else ""
+def members_of(header: Sequence[str]) -> list[str]:
+    """Members of a sample that columns hold; `x_0`, `x_1` … all belong to `x`."""
+    matches = [(column, _COLUMN.fullmatch(column)) for column in header]
+    return [own["vector"].split(".")[0] if own else column for column, own in matches]
+
+
+def csv_documents(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Any]:
+    """Decode rows a column at a time; None for a row that cannot be decoded."""
+    if {len(header)} == set(map(len, rows)) and all(map(all, rows)):
+        with contextlib.suppress(ValueError):
+            return _by_columns(header, list(zip(*rows, strict=True)))
+    return [_document_or_none(header, row) for row in rows]
+
+
+def _document_or_none(header: Sequence[str], row: Sequence[str]) -> Any:
+    try:
+        return csv_document(header, row, "")
+    except LstmStepError:
+        return None
+
+
+def _by_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list[Any]:
+    """Decode rows whose cells are all filled.
+
+    Raises:
+        ValueError: a cell that takes `csv_document` to judge.
+    """
+    found: dict[str, Sequence[Any]] = {}
+    numbered: dict[str, dict[int, Sequence[str]]] = {}
+    for column, cells in zip(header, columns, strict=True):
+        own = _COLUMN.fullmatch(column)
+        if column == "expected" or not all(map(str.strip, cells)):
+            raise ValueError("a blank cell, for one")
+        if own and own["number"]:
+            numbered.setdefault(own["vector"], {})[int(own["number"])] = cells
+        elif own:
+            found[column] = _vectors(cells)
+        elif column in _SCALARS:
+            found[column] = [_scalar(column, value) for value in _numbers(cells)]
+        elif column == "weights":
+            found[column] = list(map(_weights, cells))
+        else:
+            found[column] = cells
+    for vector, parts in numbered.items():
+        if sorted(parts) != list(range(min(parts), min(parts) + len(parts))):
+            raise ValueError("a gap")
+        own_rows = zip(*(_numbers(parts[number]) for number in sorted(parts)), strict=True)
+        found[vector] = [[list(row)] for row in own_rows]
+    return documents_of({
+        name: list(map(_single, values)) if name.startswith("expected.") else values
+        for name, values in found.items()
+    }, {})  # fmt: skip
+
+
+def _vectors(cells: Sequence[str]) -> list[list[list[float]]]:
+    """Parse the vector, or rows of vectors, in each cell."""
+    text = "".join(cells)
+    if text.encode().translate(None, _VECTOR):
+        raise ValueError("brackets or a word, for one")
+    between = "," if "," in text else None
+    if ";" not in text:
+        found = [[list(map(float, cell.split(between)))] for cell in cells]
+    else:
+        found = [
+            [list(map(float, row.split(between))) for row in cell.split(";")] for cell in cells
+        ]
+    if not all(map(all, found)):
+        raise ValueError("an empty row")
+    return found
+
+
+def _numbers(cells: Sequence[str]) -> list[float]:
+    if "".join(cells).encode().translate(None, _NUMERIC):
+        raise ValueError("several numbers or a word, for one")
+    return list(map(float, cells))
+
+
+def _scalar(column: str, value: float) -> float:
+    return int(value) if column == "steps" and value.is_integer() else value
+
+
+def _weights(cell: str) -> Any:
+    if cell.startswith("preset:"):
+        return {"preset": cell.removeprefix("preset:")}
+    return cell
+
+
+def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[str, Any]:
+    """Decode a row into the object it stands for.
+
+    Raises:
+        ShapeError: not as many cells as the header has, vectors of unequal rows.
+        InputError: a cell that is not what its column holds, a vector with a gap.
+    """
+    if len(row) != len(header):
+        what = f"{len(row)} cells, the header has {len(header)}"
+        raise ShapeError(what, where=where, hint="quote cells that hold commas")
+    document: dict[str, Any] = {}
+    numbered: dict[str, dict[int, str]] = {}
+    for column, cell in zip(header, row, strict=True):
+        own = _COLUMN.fullmatch(column)
+        if own and own["number"]:
+            numbered.setdefault(own["vector"], {})[int(own["number"])] = cell.strip()
+        elif not cell.strip():
+            continue
+        elif own:
+            _put(document, own["vector"], parse_rows(cell, column, where).tolist())
+        elif column == "weights":
+            document["weights"] = _weights(cell)
+        elif column == "expected":
+            hint = "call the column expected.h, expected.f, …"
+            raise InputError("what is expected has a column a symbol", where=where, hint=hint)
+        elif column in _SCALARS:
+            document[column] = _scalar(column, float(parse_rows(cell, column, where)[0, 0]))
+        else:
+            document[column] = cell
+    for vector, cells in numbered.items():
+        if any(cells.values()):
+            _put(document, vector, [_joined(vector, cells, where)])
+    return document
+
+
+def _put(document: dict[str, Any], vector: str, rows: list[list[float]]) -> None:
+    if vector.startswith("expected."):
+        expected = document.setdefault("expected", {})
+        expected[vector.removeprefix("expected.")] = _single(rows)
+    else:
+        document[vector] = rows
+
+
+def _single(rows: list[list[float]]) -> list[Any]:
+    """What is expected: the numbers of a single row, or rows."""
+    return rows if len(rows) > 1 else rows[0]
+
+
+def _joined(vector: str, cells: Mapping[int, str], where: str) -> list[float]:
+    """The numbers of x_0, x_1, … in order of their columns' numbers."""
+    first = min(cells)
+    values = []
+    for number in range(first, first + len(cells)):
+        if not cells.get(number):
+            lack = "is empty" if number in cells else "has no column"
+            hint = f"fill all of {vector}_{first} … {vector}_{max(cells)}, or none"
+            raise InputError(f"{vector}_{number} {lack}", where=where, hint=hint)
+        values += parse_rows(cells[number], f"{vector}_{number}", where)[0].tolist()
+    return values

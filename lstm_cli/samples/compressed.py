@@ -67,13 +67,14 @@ class _Unpacked(io.RawIOBase):
         except MemoryError:
             raise
         except Exception as error:  # zstandard has an exception of its own, gzip several
-            if not isinstance(error, EOFError | OSError | zlib.error) and not _is_zstd(error):
+            ours = isinstance(error, EOFError | OSError | zlib.error)
+            if not ours and type(error).__name__ != "ZstdError":
                 raise
-            raise InputError(
-                f"cut or damaged: {safe(error)}"[:200],
-                where=safe(self.path),
-                hint="pack it again; what came before is answered",
-            ) from None
+            what, hint = (
+                f"cut or damaged: {safe(error)}",
+                "pack it again; what came before is answered",
+            )
+            raise InputError(what[:200], where=safe(self.path), hint=hint) from None
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -107,7 +108,3 @@ class _Frames:
                 self.left = self.frame.unused_data
                 self.frame, self.inside = self.decompressor.decompressobj(), False
         return piece
-
-
-def _is_zstd(error: Exception) -> bool:
-    return type(error).__name__ == "ZstdError"

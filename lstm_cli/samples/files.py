@@ -6,11 +6,15 @@ import csv
 import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe, suggest
+import numpy as np
+
+from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, imported, safe, suggest
 from lstm_cli.base.foreign import Foreign, say
 from lstm_cli.files.inputs_read import note_read, note_stdin
 from lstm_cli.files.remote import at_hand, called, find_remote, is_remote, place_of
@@ -23,11 +27,10 @@ from lstm_cli.files.safe import (
     read_npz,
 )
 from lstm_cli.samples import chunks
-from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, column_members
+from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of, members_of
 from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
-from lstm_cli.samples.csv_rows import members_of
-from lstm_cli.samples.parquet import parquet_chunks
 from lstm_cli.samples.sample import BadSample, Read, check_keys
+from lstm_cli.samples.tables import column_members
 
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
 TEXTS = FORMATS[:4]
@@ -56,23 +59,17 @@ def find_files(arguments: Iterable[str]) -> list[str]:
         except (OSError, ValueError):  # a name the system refuses, a folder we may not list
             inside = [argument]
         if not inside:
-            raise InputError(
-                "no sample files here", where=safe(argument), hint="files end in "
-                + ", ".join(FORMATS) + "; texts also in " + ", ".join(COMPRESSED),
-            )  # fmt: skip
+            hint = f"files end in {', '.join(FORMATS)}; texts also in {', '.join(COMPRESSED)}"
+            raise InputError("no sample files here", where=safe(argument), hint=hint)
         found += inside
     found = list(dict.fromkeys(found))
-    _note(found)
-    return found
-
-
-def _note(files: Iterable[str]) -> None:
-    """Note files that are read later: no answer to the first may replace the last."""
-    for name in files:
+    # Files that are read later: no answer to the first may replace the last.
+    for name in found:
         if name == "-":
             note_stdin()
         else:
             note_read(place_of(name))
+    return found
 
 
 def _inside(argument: str) -> list[str]:
@@ -107,11 +104,7 @@ def all_chunks(files: Iterable[str], root: str = "") -> Iterator[Chunk]:
 
 
 def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
-    """Yield the chunks of one file, or of stdin for `-`.
-
-    Args:
-        argument: a path or a URL.
-        root: what a path is relative to, where that is not this process's folder.
+    """Yield the chunks of one file (a URL, or a path relative to `root`), or of stdin for `-`.
 
     Raises:
         InputError: the file as a whole cannot be read, or not from here on.
@@ -128,8 +121,10 @@ def _file_chunks(path: Path, shown: Path) -> Iterator[Chunk]:
     plain = without_suffix(path)
     origin = Origin(str(shown), plain.stem, shown.parent)
     open_checked(path).close()
-    if plain != path and plain.suffix.lower() not in TEXTS:
-        raise _unknown(path)
+    if plain.suffix.lower() not in (FORMATS if plain == path else TEXTS):
+        name = "".join(path.suffixes[-2:])
+        what = f"'{safe(name)}' is not a sample file"
+        raise InputError(what, where=safe(path), hint=suggest(name, SUFFIXES))
     match plain.suffix.lower():
         case ".json":
             with open_plain(path) as stream:
@@ -146,17 +141,7 @@ def _file_chunks(path: Path, shown: Path) -> Iterator[Chunk]:
                 yield from _npz_chunks(near, origin)
         case ".parquet":
             with at_hand(path, shown) as near:
-                yield from parquet_chunks(near, origin, CHUNK)
-        case _:
-            raise _unknown(path)
-
-
-def _unknown(path: Path) -> InputError:
-    return InputError(
-        f"'{safe(''.join(path.suffixes[-2:]))}' is not a sample file",
-        where=safe(path),
-        hint=suggest("".join(path.suffixes[-2:]), SUFFIXES),
-    )
+                yield from _parquet_chunks(near, origin)
 
 
 def _stdin() -> IO[bytes]:
@@ -290,10 +275,11 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
     reader = csv.reader(_text_lines(stream, place), strict=True)
     rows: list[list[str]] = []
     numbers: list[int] = []
+    failed: LstmStepError | None = None
     held = 0
     try:
         header = [column.strip() for column in next(reader, [])]
-        _check_header(header, place)
+        _check_columns(header, members_of(header), f"{place}, line 1", InputError)
         for row in reader:
             if row:
                 rows.append(row)
@@ -302,23 +288,22 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
             if len(rows) == CHUNK or held >= CHUNK_BYTES:
                 yield Rows(origin, numbers, rows, header)
                 rows, numbers, held = [], [], 0
-    except (csv.Error, LstmStepError) as error:
-        if rows:
-            yield Rows(origin, numbers, rows, header)
-        if isinstance(error, LstmStepError):
-            raise
+    except LstmStepError as error:
+        failed = error
+    except csv.Error as error:
         where = f"{place}, line {reader.line_num}"
-        raise InputError(f"not CSV: {error}", where=where, hint="check the quotes") from None
+        failed = InputError(f"not CSV: {error}", where=where, hint="check the quotes")
     if rows:
         yield Rows(origin, numbers, rows, header)
+    if failed is not None:
+        raise failed
 
 
 def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:
     """Yield lines of UTF-8, their ends kept, as csv wants them."""
     for number, line in enumerate(chain.from_iterable(line_lists(stream)), 1):
         if len(line) > chunks.MAX_LINE_BYTES:
-            where = f"{place}, line {number}"
-            raise InputError("the line is too long", where=where, hint="at most 16 MiB a line")
+            raise chunks.too_long(f"{place}, line {number}")
         # Only the file's first bytes can be a byte-order mark.
         text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         try:
@@ -327,13 +312,13 @@ def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:
             decode(text, f"{place}, line {number}")
 
 
-def _check_header(header: list[str], place: str) -> None:
-    twice = next((each for i, each in enumerate(header) if each in header[:i]), None)
+def _check_columns(
+    names: list[str], members: list[str], place: str, refusal: type[LstmStepError]
+) -> None:
+    twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
     if twice is not None:
-        raise InputError(
-            f"column '{safe(twice)}' is there twice", where=f"{place}, line 1", hint="keep one"
-        )
-    check_keys(members_of(header), f"{place}, line 1", "column")
+        raise refusal(f"column '{safe(twice)}' is there twice", where=place, hint="keep one")
+    check_keys(members, place, "column")
 
 
 def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
@@ -350,13 +335,114 @@ def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
     count = len(arrays["x"])
     for name, array in arrays.items():
         if array.ndim and len(array) != count:
-            raise ShapeError(
-                f"{safe(name)} has {len(array)} entries, x has {count} samples",
-                where=place,
-                hint="every array runs over the samples first",
-            )
+            found = f"{safe(name)} has {len(array)} entries, x has {count} samples"
+            raise ShapeError(found, where=place, hint="every array runs over the samples first")
     common = {name: array.tolist() for name, array in arrays.items() if not array.ndim}
     for start in range(0, count, CHUNK):
         columns = {name: each[start : start + CHUNK] for name, each in arrays.items() if each.ndim}
         numbers = range(start + 1, start + len(columns["x"]) + 1)
         yield Columns(origin, numbers, columns, common)
+
+
+class Range(NamedTuple):
+    """A chunk of lines: its bytes in the file, its first line's number from 1, its key."""
+
+    start: int
+    stop: int
+    first: int
+    key: str
+
+
+def line_ranges(path: Path, origin: Origin) -> Iterator[Range] | None:
+    """Ranges of the chunks of a file; None if it is not plain lines of JSON.
+
+    Raises:
+        InputError: it cannot be opened; while the ranges are taken: it cannot be read.
+    """
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+        return None
+    with open_checked(path) as stream:
+        first = next((e for lines in line_lists(stream) for e in lines if e.strip()), b"")
+    return None if opens_document(first) else _ranges(path, origin)
+
+
+def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
+    start = 0
+    with open_checked(path) as stream:
+        for first, lines in cut_lines(line_lists(stream), CHUNK):
+            # A line that is too long arrives cut, so bytes cannot be counted.
+            if any(len(line) > chunks.MAX_LINE_BYTES for line in lines):
+                raise chunks.too_long(safe(path))
+            stop = start + sum(map(len, lines)) + len(lines)
+            for chunk in numbered(lines, first, origin):
+                yield Range(start, stop, first, key_of(chunk, b""))
+            start = stop
+
+
+def changed(file: str) -> InputError:
+    """The error of a file whose content is not what it was when it was looked at."""
+    hint = "run the same command again: what is finished and unchanged stays"
+    return InputError("the file was changed while it was read", where=safe(file), hint=hint)
+
+
+def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
+    """Read the chunk of a range.
+
+    Raises:
+        InputError: the file cannot be opened or read, or its lines are not what they were.
+    """
+    with open_checked(path) as stream:
+        stream.seek(where.start)
+        data = stream.read(where.stop - where.start)
+    found = next(numbered(data.removesuffix(b"\n").split(b"\n"), where.first, origin), None)
+    if found is None or key_of(found, b"") != where.key:
+        raise changed(origin.file)
+    return found
+
+
+def _parquet_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
+    """Yield chunks of a file's rows.
+
+    Columns: as the members of a sample: `x` a list of numbers or a list of lists, `h`, `c`,
+    `expected` a struct, or `expected.h` … lists, `id`, `weights` …; others are the user's own.
+
+    Raises:
+        InputError: pyarrow is missing; the file is not Parquet, or damaged from here on.
+        ShapeError: a column is there twice.
+    """
+    place = safe(path)
+    what = "Parquet files need the pyarrow package"
+    parquet = imported("pyarrow.parquet", what, "parquet", place)
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_columns(names, column_members(names), place, ShapeError)
+            first = 1
+            for batch in file.iter_batches(batch_size=CHUNK):
+                columns = {n: column_values(batch.column(i)) for i, n in enumerate(names)}
+                yield Columns(origin, range(first, first + len(batch)), columns)
+                first += len(batch)
+    except (OSError, ValueError, TypeError, NotImplementedError, ArithmeticError) as error:
+        hint = "write it with pandas.DataFrame.to_parquet or pyarrow.parquet.write_table"
+        what = f"not a readable Parquet file: {safe(error)}"[:200]
+        raise InputError(what, where=place, hint=hint) from None
+
+
+def column_values(column: Any) -> list[Any] | Array:
+    """Values of a column: floats of one shape as an array, which needs no object for each."""
+    inner, shape = column, [len(column)]
+    while _is_list(inner.type) and not inner.null_count and len(inner):
+        lengths = np.asarray(inner.value_lengths())
+        if (lengths != lengths[0]).any():
+            break
+        shape.append(int(lengths[0]))
+        inner = inner.flatten()
+    numbers = str(inner.type) in ("float", "double") and not inner.null_count
+    if len(shape) == 1 or not numbers:
+        return list(column.to_pylist())
+    return np.asarray(inner.to_numpy()).reshape(shape)
+
+
+def _is_list(kind: Any) -> bool:
+    types = import_module("pyarrow").types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))

@@ -88,30 +88,24 @@ class Models:
     def _build(self, sample: Sample) -> Model:
         cell = self._cell(sample) or self.settings.cell
         convention = sample.convention or self.settings.convention or None
-        lstm = self.settings.lstm
 
         def edit(cell: Cell) -> Cell:
             return sample.settings.edit(self.settings.edit(cell))
 
+        given: dict[str, Any] = {"cell": cell, "convention": convention, "edit": edit}
+        named = {**given, "lstm": self.settings.lstm}
         match sample.weights:
             case str() as path:
                 with self._at_hand(beside(sample.folder, path)) as place:
-                    return read_weights(
-                        place, lstm=lstm, cell=cell, convention=convention, edit=edit
-                    )
+                    return read_weights(place, **named)
             case {"preset": str() as name, **rest}:
-                return preset_model(
-                    name,
-                    edit(cell or LSTM),
-                    sizes=sizes_of(sample.x, sample.h, sample.c, _whole_numbers(rest)),
-                    seed=_whole_numbers(rest).get("seed", 0),
-                )
+                options = _whole_numbers(rest)
+                sizes = sizes_of(sample.x, sample.h, sample.c, options)
+                seed = options.get("seed", 0)
+                return preset_model(name, edit(cell or LSTM), sizes=sizes, seed=seed)
             case None if self.settings.weights:
                 with self._at_hand(place_of(self.settings.weights)) as place:
-                    return read_weights(
-                        place, lstm=lstm, cell=cell, convention=convention, edit=edit,
-                        external=self.settings.external,
-                    )  # fmt: skip
+                    return read_weights(place, external=self.settings.external, **named)
             case None if self.settings.model is not None:
                 raise InputError(
                     "the sample has a cell, a convention or an edit of its own, and the weights "
@@ -122,14 +116,9 @@ class Models:
                 model = preset_model("identity", edit(cell or LSTM), sizes=sizes)
                 return replace(model, assumptions=(NO_WEIGHTS,))
             case dict() as document:
-                arrays = arrays_from(document, "weights")
-                return model_from_arrays(
-                    arrays, source="inline", cell=cell, convention=convention, edit=edit
-                )
-        raise InputError(
-            "'weights' is neither a path, a preset nor arrays",
-            hint='"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}',
-        )
+                return model_from_arrays(arrays_from(document, "weights"), source="inline", **given)
+        hint = '"weights": "file.npz", {"preset": "identity"} or {"W_f": […], …}'
+        raise InputError("'weights' is neither a path, a preset nor arrays", hint=hint)
 
     def _cell(self, sample: Sample) -> Cell | None:
         if not _names_file(sample.cell):
@@ -166,9 +155,8 @@ def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
     """Check that the options of an inline preset are whole numbers."""
     for key, value in options.items():
         if key not in ("seed", "hidden_size", "output_size"):
-            raise InputError(
-                f"a preset has no '{safe(key)}'", hint="seed, hidden_size or output_size"
-            )
+            what = f"a preset has no '{safe(key)}'"
+            raise InputError(what, hint="seed, hidden_size or output_size")
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
             raise InputError(f"'{key}' is not a whole number", hint=f'"{key}": 5')
     return dict(options)

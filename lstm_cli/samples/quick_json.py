@@ -113,7 +113,7 @@ class Reader:
 
 
 class _Columns:
-    """Reads the texts of a column, by simdjson."""
+    """Reads the texts of a column, by simdjson; what it cannot raises one of `_REFUSALS`."""
 
     def __init__(self, simdjson: Any) -> None:
         self.new_parser: Callable[[], Any] = simdjson.Parser
@@ -121,11 +121,7 @@ class _Columns:
         self.parser = self.new_parser()
 
     def vectors(self, texts: Sequence[bytes]) -> tuple[Sequence[Any], bytes]:
-        """Read the shape of each list of numbers, or list of rows, and all of the numbers.
-
-        Raises:
-            one of `_REFUSALS`: one of them is no such list, or empty, or of unequal rows.
-        """
+        """Read the shape of each list of numbers, or list of rows, and all of the numbers."""
         text = _listed(texts)
         document = self._parsed(text, len(texts))
         numbers = document.as_buffer(of_type="d")
@@ -152,20 +148,12 @@ class _Columns:
         return len(value), widths.pop()
 
     def scalars(self, texts: Sequence[bytes]) -> Sequence[Any]:
-        """Read texts, numbers, true, false and null.
-
-        Raises:
-            one of `_REFUSALS`: one of them is none of these.
-        """
+        """Read texts, numbers, true, false and null."""
         found: list[Any] = self._parsed(_listed(texts), len(texts)).as_list()
         return found
 
     def others(self, texts: Sequence[bytes]) -> Sequence[Any]:
-        """Read lists and objects; those that many samples share are read once.
-
-        Raises:
-            one of `_REFUSALS`: one is not what the strict parser would make of it.
-        """
+        """Read lists and objects; those that many samples share are read once."""
         different = dict.fromkeys(texts)
         values = self._parsed(_listed(list(different)), len(different))
         read = {text: self._other(text, each) for text, each in zip(different, values, strict=True)}
@@ -256,15 +244,7 @@ def _kind_of(line: bytes) -> _Kind | None:
 
 
 class _Members:
-    """Makes the pattern of an object.
-
-    Args:
-        colon: what is between a name and its value.
-        comma: what is between members.
-
-    Attributes:
-        reading: what reads the column of each group.
-    """
+    """Makes the pattern of an object, and finds what reads the column of each of its groups."""
 
     def __init__(self, colon: bytes, comma: bytes) -> None:
         self.colon, self.comma = colon, comma

@@ -215,10 +215,7 @@ _MEANINGS = _spellings()
 
 
 def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
-    """Refuse a key that looks like one of ours; others are the user's own.
-
-    Args:
-        word: what they are called there.
+    """Refuse a key (or what `word` says) that looks like one of ours; others are the user's own.
 
     Raises:
         InputError: with the key that is meant.
@@ -295,11 +292,8 @@ def _rows(value: Any, key: str, place: str) -> Array:
         return parse_rows(value, key, place)
     array = to_array(value, key, place)
     if array.ndim == 0 or array.ndim > 2:
-        raise ShapeError(
-            f"{key} has shape {array.shape}, needs (n,) or (rows, n)",
-            where=place,
-            hint="one sample holds one sequence",
-        )
+        what = f"{key} has shape {array.shape}, needs (n,) or (rows, n)"
+        raise ShapeError(what, where=place, hint="one sample holds one sequence")
     if not np.isfinite(array).all():
         raise InputError(f"{key} is not finite", where=place, hint="give finite numbers")
     return np.atleast_2d(array)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.arrays import to_numpy
+from lstm_cli.base.errors import ArgumentError, LstmStepError, kind_of, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.cells import LSTM, Cell
 from lstm_cli.cell.weights import Model
+from lstm_cli.engine.run import float_type
+from lstm_cli.formats.read import read_weights
+from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
@@ -113,11 +120,7 @@ class Tally:
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Tally:
-        """Read a tally from its JSON object.
-
-        Raises:
-            AttributeError, KeyError, TypeError, ValueError: it is not a tally.
-        """
+        """Read a tally from its JSON object; what is none raises what Python raises."""
         samples, failed, matched, mismatched = (
             int(record[each]) for each in ("samples", "failed", "matched", "mismatched")
         )
@@ -141,3 +144,91 @@ def _together(some: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, 
     return dict(found) if len(found) <= MOST_TEXTS else {
         text: found[text] for text in sorted(found)[:MOST_TEXTS]
     }  # fmt: skip
+
+
+# A file, folder or glob; a sample as a dict, with lists or any library's arrays; or several.
+GivenSamples: TypeAlias = (
+    str | PathLike[str] | Mapping[str, Any] | Read | Iterable["str | Mapping[str, Any] | Read"]
+)
+
+
+def samples_of(given: GivenSamples) -> Iterator[Read]:
+    """Yield samples; a sample or file that cannot be read becomes a `BadSample`.
+
+    Raises:
+        ArgumentError: an argument is not a sample.
+    """
+    if isinstance(given, str | PathLike | Mapping | Sample | BadSample):
+        yield from _samples(given, "sample")
+    elif isinstance(given, Iterable):
+        for number, each in enumerate(given, 1):
+            yield from _samples(each, f"sample {number}")
+    else:
+        raise _no_sample(given, "samples")
+
+
+def _samples(given: Any, name: str) -> Iterator[Read]:
+    match given:
+        case Sample() | BadSample():
+            yield given
+        case Mapping():
+            yield read_sample(_as_json(given, name), name, Path(), name)
+        case str() | PathLike():
+            for file in find_files([str(given)]):
+                try:
+                    yield from read_samples(file)
+                except LstmStepError as error:
+                    yield BadSample(Foreign.of(file), error)
+        case _:
+            raise _no_sample(given, name)
+
+
+def _as_json(value: Any, place: str) -> Any:
+    """Convert a member of a sample to its JSON form: arrays become lists.
+
+    Raises:
+        ArgumentError: a value has no JSON form.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(each, f"{place}, {key}") for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(each, place) for each in value]
+    if hasattr(value, "__array__") or hasattr(value, "detach"):
+        return to_numpy(value).tolist()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, PathLike):
+        return str(value)
+    raise _no_sample(value, place)
+
+
+def _no_sample(given: object, place: str) -> ArgumentError:
+    hint = 'a sample is {"x": [[0.5, 1]], "expected": {"h": […]}}, or a file of samples'
+    if isinstance(given, Model):
+        hint = "pass a model for all samples as weights=model"
+    return ArgumentError(f"{kind_of(given)} instead of a sample's data", where=safe(place),
+                         hint=hint)  # fmt: skip
+
+
+def settings_of(
+    weights: Model | str | PathLike[str] | None, cell: Cell | None, convention: str, **others: Any
+) -> SampleSettings:
+    """Make the settings for samples without settings of their own.
+
+    Args:
+        weights: a model or a file name, for samples that name no weights.
+        cell: for samples that name no cell.
+        convention: for samples that name no convention.
+        others: as for SampleSettings.
+
+    Raises:
+        LstmStepError: as `read_weights`.
+    """
+    if "dtype" in others:
+        others["dtype"] = float_type(others["dtype"]).name
+    if weights is None or isinstance(weights, Model):
+        return SampleSettings(model=weights, cell=cell, convention=convention, **others)
+    model = read_weights(weights, cell=cell, convention=convention or None)
+    return SampleSettings(
+        model=model, weights=str(weights), cell=cell, convention=convention, **others
+    )

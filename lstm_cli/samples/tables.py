@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -158,15 +158,7 @@ def _widths(counts: list[int], widths: list[int]) -> list[int]:
 
 @dataclass
 class SampleTable:
-    """Samples that have the same members.
-
-    Attributes:
-        symbols: of what is expected.
-        positions: where the samples are in their chunk.
-        vectors: x, h, c that are there.
-        expected: symbol -> what is expected of it.
-        members: all other members, by name.
-    """
+    """Samples that have the same members: vectors, expected ones by symbol, others by name."""
 
     keys: tuple[str, ...]
     symbols: tuple[str, ...]
@@ -182,12 +174,7 @@ class SampleTable:
         self.members = {key: [] for key in own}
 
     def add(self, positions: Iterable[int], documents: Sequence[Any], booleans: bool) -> None:
-        """Add more decoded samples.
-
-        Args:
-            positions: where they are in their chunk.
-            booleans: whether true and false may be where numbers should be.
-        """
+        """Add more decoded samples, by their positions in their chunk."""
         self.positions += positions
         # Each object is visited once, for all of its members.
         for key, values in zip(self.keys, _transposed(documents), strict=True):
@@ -207,11 +194,9 @@ def _transposed(objects: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
 
 @dataclass
 class Tables:
-    """The samples of a chunk.
+    """The samples of a chunk, by their members and the symbols of what is expected.
 
-    Attributes:
-        tables: members, and symbols of what is expected -> samples that have these.
-        single: positions of samples that only `Chunk.read` can judge.
+    `single` are the positions of samples that only `Chunk.read` can judge.
     """
 
     tables: dict[Any, SampleTable] = field(default_factory=dict)
@@ -266,3 +251,35 @@ def _kind(document: Any) -> Any:
         return tuple(document), ()
     expected = document["expected"]
     return (tuple(document), tuple(expected)) if type(expected) is dict else None
+
+
+# ---- columns of files
+
+
+def documents_of(
+    columns: Mapping[str, Sequence[Any]], common: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Samples, of which each has its value of a column and all of `common`."""
+    plain = [name for name in columns if not _expected(name)]
+    rows = zip(*(columns[name] for name in plain), strict=True)
+    documents = [dict(zip(plain, row, strict=True)) for row in rows]
+    if common:
+        documents = [{**common, **each} for each in documents]
+    wanted = {_expected(name): columns[name] for name in columns if _expected(name)}
+    for position, document in enumerate(documents if wanted else []):
+        own = {symbol: values[position] for symbol, values in wanted.items()}
+        document["expected"] = dict(document.get("expected") or {}) | {
+            symbol: value for symbol, value in own.items() if value is not None
+        }
+    return documents
+
+
+def column_members(columns: Iterable[str]) -> list[str]:
+    """Members of a sample that columns of arrays or of a table hold."""
+    return ["expected" if _expected(column) else column for column in columns]
+
+
+def _expected(column: str) -> str:
+    """Symbol of a column such as `expected_h` or `expected.h`, or ""."""
+    start = column[: len("expected_")]
+    return column[len(start) :] if start in ("expected_", "expected.") else ""

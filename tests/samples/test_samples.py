@@ -14,17 +14,11 @@ import pytest
 from lstm_cli.base.errors import InputError, LstmStepError
 from lstm_cli.cell.cells import LSTM, with_activations, with_cell_clip, with_clip, with_forget_bias
 from lstm_cli.cell.presets import preset_model
-from lstm_cli.commands.batch.evaluate import evaluate_samples
+from lstm_cli.commands.batch.work import evaluate_samples
 from lstm_cli.engine.run import run
-from lstm_cli.samples import (
-    BadSample,
-    Read,
-    Sample,
-    all_chunks,
-    find_files,
-    key_of,
-    read_samples,
-)
+from lstm_cli.samples import BadSample, Read, Sample, find_files, read_samples
+from lstm_cli.samples.chunks import key_of
+from lstm_cli.samples.files import all_chunks
 from lstm_cli.samples.settings import SampleSettings as BatchSettings
 from tests.tools import call
 

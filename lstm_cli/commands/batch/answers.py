@@ -1,19 +1,30 @@
-"""The answers of a block: one record a sample, as the line of JSON that is written."""
+"""The answers of a block: one record a sample, as the line of JSON that is written.
+
+A record may say how far the numbers that its sample expects are from ours, and where most.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, LstmStepError
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, UsageError, safe
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.batch.blocks import SampleBlock
-from lstm_cli.commands.batch.checks import check_block
-from lstm_cli.commands.batch.texts import as_json, joined_texts, quoted, row_texts
+from lstm_cli.commands.batch.texts import (
+    as_json,
+    column_texts,
+    joined_texts,
+    number_texts,
+    quoted,
+    row_texts,
+)
+from lstm_cli.engine import agreement
 from lstm_cli.engine.choice import choose_engine
 from lstm_cli.engine.run import (  # fmt: skip
     LayerTrace,
@@ -25,6 +36,7 @@ from lstm_cli.engine.run import (  # fmt: skip
     work_of,
 )
 from lstm_cli.files.vectors import repeat_or_cut
+from lstm_cli.mistakes.expected import place_of
 from lstm_cli.samples.models import Models
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
@@ -37,28 +49,18 @@ _HEAD = f'{{"schema":{quoted(SCHEMA)},"id":'
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """The answers of a block.
-
-    Attributes:
-        lines: one line of JSON a sample, with its end.
-        matched: whether each is as expected; none where nothing is compared.
-        work: steps × samples × units.
-        assumed: what all of them left open.
-    """
+    """The answers of a block: a line of JSON a sample, with its end, and what all left open."""
 
     lines: Sequence[str]
-    matched: Sequence[bool]
-    work: int
+    matched: Sequence[bool]  # none where nothing is compared
+    work: int  # steps × samples × units
     assumed: Sequence[str] = ()
 
 
 def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answered | LstmStepError:
     """Answer a block, or return the error that all of its samples meet.
 
-    Args:
-        block: the samples.
-        models: of the batch.
-        beside: the most work of a block before it.
+    `beside` is the most work of a block before it.
     """
     try:
         model = models.of(block.like)
@@ -89,11 +91,6 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
     return Answered(lines, matched, work, assumed)
 
 
-def as_states(states: Array | None) -> Array | None:
-    """States `(N, L·D, n)` in the engine's order, `(L·D, N, n)`."""
-    return None if states is None else np.moveaxis(states, 0, 1)
-
-
 def _answer(
     block: SampleBlock,
     x: Array,
@@ -103,8 +100,9 @@ def _answer(
     assumed: Sequence[str],
 ) -> tuple[list[str], Sequence[bool], str]:
     """Lines of a block, whether each is as expected, and the engine that ran it."""
-    h_prev, c_prev = as_states(block.h), as_states(block.c)
-    trace = run(model, x, h_prev, c_prev, dtype=settings.dtype, engine=engine)
+    # States (N, L·D, n) in the engine's order, (L·D, N, n).
+    states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
+    trace = run(model, x, *states, dtype=settings.dtype, engine=engine)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
         f',"ok":true,"engine":{quoted(trace.engine)},"assumptions":{as_json(list(assumed))}',
@@ -122,27 +120,19 @@ def _answer(
     return joined_texts([*parts, "}\n"], len(block)), matched, trace.engine
 
 
-def _closed(text: str, extra: str) -> str:
-    return f"{text},{extra}}}\n" if extra else f"{text}}}\n"
-
-
 def failure(name: str, error: LstmStepError, extra: str = "") -> str:
     """The line of a sample that could not be read or run."""
-    record = as_json(error.as_record())
-    return _closed(f'{_HEAD}{quoted(name)},"ok":false,"error":{record}', extra)
+    record, more = as_json(error.as_record()), f",{extra}" if extra else ""
+    return f'{_HEAD}{quoted(name)},"ok":false,"error":{record}{more}}}\n'
 
 
 def _steps_texts(trace: Trace) -> Sequence[str]:
     """Each sample's `steps`, without the brackets."""
-    count = len(trace.h)
-    steps: list[list[str]] = [[] for _ in range(count)]
-    for layer in trace.layers:
-        for index, own in enumerate(_layer_texts(layer, trace.dtype, count)):
-            steps[index] += own
-    return [",".join(own) for own in steps]
+    layers = [_layer_texts(layer, trace.dtype) for layer in trace.layers]
+    return list(map(",".join, zip(*layers, strict=True)))
 
 
-def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
+def _layer_texts(layer: LayerTrace, dtype: Any) -> list[str]:
     """Each sample's steps of one layer and direction."""
     times = layer.steps
     symbols = [quoted(symbol) for symbol in layer.values]
@@ -156,4 +146,167 @@ def _layer_texts(layer: LayerTrace, dtype: Any, count: int) -> list[list[str]]:
         pairs = zip(symbols, values, strict=True)
         members = "".join(f",{symbol}:[{row}]" for symbol, row in pairs)
         lines.append(f"{heads[number % times]}{members}}}")
-    return [lines[start : start + times] for start in range(0, count * times, times)]
+    return [",".join(lines[start : start + times]) for start in range(0, len(lines), times)]
+
+
+# ---- what samples expect
+
+
+class _Claim:
+    """What samples expect of a symbol, beside what their run gives: `(N, rows, n)` each.
+
+    Args:
+        symbol: a row of the cell, `x`, `h_prev`, `c_prev` or `output`; of another layer or one
+            direction alone with that before it, as `layer0_forward_f`.
+        expected: `(N, T, n)` for all steps; `(N, n)` for the last one, which of h and c is the last
+            one taken.
+        trace: of the samples.
+
+    Raises:
+        InputError: a symbol that the cell does not compute.
+        ShapeError: expected numbers of another shape than the run's.
+    """
+
+    def __init__(self, symbol: str, expected: Array, trace: Trace) -> None:
+        self.symbol, self.every = symbol, expected.ndim == 3
+        try:
+            self.there = place_of(symbol, trace.model, "")
+            chosen = self.there.chosen_times(trace.steps, symbol)
+            self.times = chosen or list(range(1 if self.every else trace.steps, trace.steps + 1))
+            width = sum(
+                trace.layers[place].values[self.there.symbol].shape[-1] for place in self.there.runs
+            )
+            chosen = self.there.chosen_units(width, symbol) if self.there.units else []
+            self.units = chosen or list(range(width))
+            self.got = self.taken(trace, lambda place, name: trace.layers[place].values[name])
+        except (InputError, UsageError) as error:
+            what = f"expected has '{safe(symbol)}': {error.lines.what}"
+            raise InputError(what, hint=error.lines.hint) from None
+        own = self.got.shape[1:] if self.every else self.got.shape[2:]
+        if own != expected.shape[1:]:
+            raise ShapeError(
+                f"expected {safe(symbol)} has shape {expected.shape[1:]}, the run gives {own}",
+                hint="give (n,) for the last step or (T, n) for all of them",
+            )
+        self.expected = expected.reshape(self.got.shape)
+
+    def taken(self, trace: Trace, values: Callable[[int, str], Array]) -> Array:
+        """Values of a trace, given by layer and direction, directions side by side."""
+        there, parts = self.there, []
+        for place in there.runs:
+            backward = trace.layers[place].direction == "backward"
+            ends_first = backward and there.symbol in ("h", "c") and not (self.every or there.times)
+            times = [1] if ends_first else self.times
+            parts.append(values(place, there.symbol)[:, [t - 1 for t in times]])
+        joined = np.concatenate(parts, axis=-1)
+        return joined[..., self.units] if there.units else joined
+
+
+# Parts of each sample's `check`, for `joined_texts`, and whether each is as expected.
+Checks = tuple[Sequence[str | Sequence[str]], Sequence[bool]]
+
+
+def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> Checks:
+    """Compare each sample with what it expects; its `check` is null if that is nothing.
+
+    Numbers are compared to the tolerance given; or else, as `agreement` decides, to what their
+    print and the arithmetic of this run allow. That is looked at only where numbers are not equal
+    to almost all digits of a double, since it takes its time.
+
+    Raises:
+        InputError, ShapeError: as `_Claim`.
+    """
+    if not block.expected:
+        return ["null"], []
+    claims = [_Claim(symbol, each, trace) for symbol, each in block.expected.items()]
+    ours, theirs = _flat(each.got for each in claims), _flat(each.expected for each in claims)
+    atols = block.atols if settings.atol is None else [settings.atol] * len(block)
+    given = np.array([np.nan if each is None else each for each in atols], dtype=float)[:, None]
+    sizes = np.nan_to_num(np.abs(theirs), nan=0.0, posinf=0.0)
+    limits = np.where(np.isnan(given), agreement.LEAST_ROOM * np.maximum(1.0, sizes), given)
+    with np.errstate(invalid="ignore"):  # inf - inf is nan, so no match
+        off = np.abs(ours - theirs)
+    off[~np.isfinite(off)] = np.inf
+
+    @cache
+    def precisions(place: int) -> Mapping[str, agreement.Precision]:
+        return agreement.precisions_of({each.symbol: each.expected[place] for each in claims})
+
+    for measured in (False, True):
+        differs = np.isnan(given[:, 0]) & (_excess(off, limits).max(axis=1) > 1)
+        if differs.any():
+            apart = np.flatnonzero(differs)
+            limits[apart] = _limits(claims, trace, apart, precisions, measured)
+    worst = np.argmax(_excess(off, limits), axis=1)
+    return _written(claims, worst, off, limits, ours, theirs)
+
+
+def _flat(parts: Iterable[Array]) -> Array:
+    return np.concatenate([each.reshape(len(each), -1) for each in parts], axis=1)
+
+
+def _excess(off: Array, limits: Array) -> Array:
+    """How far numbers are off, in units of what is allowed."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = off / limits
+    excess[off == 0] = 0.0
+    excess[off == np.inf] = np.inf
+    return excess
+
+
+def _limits(
+    claims: Sequence[_Claim],
+    trace: Trace,
+    places: Array,
+    precisions: Callable[[int], Mapping[str, agreement.Precision]],
+    measured: bool,
+) -> Array:
+    """Tolerance of each number of some samples, from its printed digits and its arithmetic.
+
+    What the arithmetic of a run strays at least needs no measuring of that run.
+    """
+    trace = _part(trace, places)
+    arithmetic = agreement.Float32Noise(trace)
+
+    def spread(place: int, name: str) -> Array:
+        own = arithmetic.spread(place, name) if measured else 0.0
+        return np.broadcast_to(own, trace.layers[place].values[name].shape)
+
+    limits = []
+    for claim in claims:
+        rows = []
+        for place, stray in zip(places.tolist(), claim.taken(trace, spread), strict=True):
+            own, theirs = precisions(place)[claim.symbol], claim.expected[place]
+            room = agreement.room_of(theirs, own.kind, stray)
+            rows.append(agreement.allowed(claim.got[place], theirs, own.units, room)[0])
+        limits.append(np.stack(rows))
+    return _flat(limits)
+
+
+def _part(trace: Trace, places: Array) -> Trace:
+    """The trace of some samples."""
+    layers = [
+        replace(each, values={name: values[places] for name, values in each.values.items()})
+        for each in trace.layers
+    ]
+    return replace(trace, layers=tuple(layers))
+
+
+def _written(
+    claims: Sequence[_Claim], worst: Array, off: Array, limits: Array, ours: Array, theirs: Array
+) -> Checks:
+    """Each sample's `check`, given the place of the number that departs most."""
+    every = np.arange(len(worst))
+    columns = (each[every, worst] for each in (limits, ours, theirs))
+    numbers = number_texts(np.concatenate([off.max(axis=1), *columns]))
+    difference, tolerance, got, expected = np.split(np.asarray(numbers, dtype=object), 4)
+    places = [(each.symbol, t, unit) for each in claims for t in each.times for unit in each.units]
+    symbols, times, units = zip(*map(places.__getitem__, worst.tolist()), strict=True)
+    matched = (_excess(off, limits)[every, worst] <= 1).tolist()
+    parts: list[str | Sequence[str]] = [
+        '{"matched":', column_texts(matched), ',"max_abs_diff":', difference.tolist(),
+        ',"tolerance":', tolerance.tolist(), ',"worst":{"symbol":', column_texts(symbols),
+        ',"t":', column_texts(times), ',"unit":', column_texts(units),
+        ',"got":', got.tolist(), ',"expected":', expected.tolist(), "}}",
+    ]  # fmt: skip
+    return parts, matched

@@ -21,8 +21,11 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.commands.batch.texts import as_json, joined_texts, quoted, value_texts
+from lstm_cli.files.output import name_nonfinite
 from lstm_cli.files.safe import MAX_EXACT_INT
-from lstm_cli.samples import KEYS, BadSample, Chunk, Sample, extra_keys, is_answer
+from lstm_cli.samples import BadSample, Sample
+from lstm_cli.samples.chunks import Chunk
+from lstm_cli.samples.sample import KEYS, extra_keys, is_answer
 from lstm_cli.samples.tables import UNSURE, VECTORS, SampleTable
 
 # Members that samples of a block share.
@@ -75,21 +78,14 @@ def blocks_of(chunk: Chunk) -> tuple[list[SampleBlock], dict[int, BadSample]]:
     """Split a chunk's samples into blocks; the bad ones come by position."""
     found = chunk.tables()
     single = list(found.single)
-    blocks = [
-        block for table in found.tables.values() for block in _table_blocks(table, chunk, single)
-    ]
+    blocks = [b for table in found.tables.values() for b in _table_blocks(table, chunk, single)]
     reads = {position: chunk.read(position) for position in sorted(single)}
     samples = {p: each for p, each in reads.items() if isinstance(each, Sample)}
     bad = {p: each for p, each in reads.items() if isinstance(each, BadSample)}
-    return blocks + stack_samples(samples), bad
-
-
-def stack_samples(samples: Mapping[int, Sample]) -> list[SampleBlock]:
-    """Stack samples, given by position, as blocks."""
     groups: dict[Any, list[int]] = {}
     for position, sample in samples.items():
         groups.setdefault(_sample_likeness(sample), []).append(position)
-    return [_block([samples[p] for p in positions], positions) for positions in groups.values()]
+    return blocks + [_block([samples[p] for p in own], own) for own in groups.values()], bad
 
 
 def _sample_likeness(sample: Sample) -> Any:
@@ -118,21 +114,9 @@ def _block(samples: Sequence[Sample], positions: Sequence[int]) -> SampleBlock:
 
 def members_text(members: Mapping[str, Any]) -> str:
     """Members as JSON, without the braces."""
-    return as_json(_jsonable(members))[1:-1] if members else ""
+    return as_json(name_nonfinite(members))[1:-1] if members else ""
 
-
-def _jsonable(value: Any) -> Any:
-    """A value with nan and inf, which JSON lacks, as texts, as in all answers."""
-    if isinstance(value, dict):
-        return {str(key): _jsonable(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    return value
-
-
-# ---- many at once
+    # ---- many at once
 
 
 def _table_blocks(table: SampleTable, chunk: Chunk, single: list[int]) -> Iterator[SampleBlock]:

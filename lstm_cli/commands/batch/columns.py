@@ -19,14 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
 from lstm_cli.base.foreign import csv_line, sheet_cell
-from lstm_cli.files.output import npz_bytes
+from lstm_cli.commands.batch.work import short
+from lstm_cli.files.output import is_device, npz_bytes
+from lstm_cli.show.answer import Answer
+from lstm_cli.show.document import Column, Document, Grid
 
 if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
+    from lstm_cli.samples.settings import SampleSettings
 
 TABLES = ("csv", "tsv", "parquet", "npz")
 # Size of a Parquet row group.
 GROUP_ROWS = 16_384
+PIECE_BYTES = 2**20
 VECTORS = ("h", "c")
 _KINDS = {
     "id": "text", "ok": "truth", "h": "numbers", "c": "numbers", "check.matched": "truth",
@@ -51,15 +56,11 @@ def check_columns(form: str, output: str, *, trace: bool) -> None:
         InputError: pyarrow is missing.
     """
     if trace and form in TABLES:
-        raise UsageError(
-            f"--trace writes every step, but a row of {form} holds one sample", where="--trace",
-            hint="-o answers.jsonl, or answers.json",
-        )  # fmt: skip
+        what = f"--trace writes every step, but a row of {form} holds one sample"
+        raise UsageError(what, where="--trace", hint="-o answers.jsonl, or answers.json")
     if form == "parquet" and find_spec("pyarrow") is None:
-        raise InputError(
-            "Parquet files need the pyarrow package", where=safe(output),
-            hint="pip install 'lstm-cli[parquet]'",
-        )  # fmt: skip
+        what, hint = "Parquet files need the pyarrow package", "pip install 'lstm-cli[parquet]'"
+        raise InputError(what, where=safe(output), hint=hint)
 
 
 @dataclass
@@ -111,26 +112,28 @@ class AnswerColumns:
 
 
 def column_pieces(
-    chunks: Iterable[Sequence[str]], form: str, columns: AnswerColumns, dtype: str,
-    folder: Path | None, *, live: bool,
+    chunks: Iterable[Sequence[str]], form: str, output: str, settings: SampleSettings, *,
+    piped: bool,
 ) -> Iterator[str | bytes]:  # fmt: skip
     """Yield a file of answers.
 
     Args:
         chunks: lines of JSON, one per answer, as they arrive.
         form: one of `TABLES`.
-        columns: an empty `AnswerColumns`, to be filled.
-        dtype: dtype of h and c.
-        folder: for the temporary file; None for the system's default.
-        live: whether samples and answers form a stream, which may never end.
+        output: where the file goes.
+        settings: of the batch.
+        piped: whether samples come from stdin, so that a stream of answers may never end.
 
     Raises:
         ShapeError: samples have different sizes, but all must be the same.
         InputError: an answer has a column that the header already written lacks.
     """
-    if live and form in ("csv", "tsv"):
+    columns, dtype = AnswerColumns(settings.check), settings.dtype
+    passing = output == "-" or is_device(Path(output))
+    if passing and piped and form in ("csv", "tsv"):
         yield from _live(chunks, form, columns)
         return
+    folder = None if passing else Path(output).resolve().parent
     columns.even = form == "npz"
     with tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as waiting:
         for lines in chunks:
@@ -142,7 +145,7 @@ def column_pieces(
         if form == "npz":
             yield npz_bytes(_arrays(list(rows), columns, dtype))
         elif form == "parquet":
-            yield from _parquet(rows, columns, dtype)
+            yield from _parquet(rows, columns, dtype, folder)
         else:
             widths = columns.widths()
             yield _line(_headings(widths), form)
@@ -220,10 +223,9 @@ def _check_fits(row: Row, widths: Mapping[str, int]) -> None:
         if len(row.get(name, ())) > widths.get(name, 0):
             new.append(f"{name}_{widths.get(name, 0)}")
     if new:
-        raise InputError(
-            f"sample '{safe(row['id'])}' has {safe(new[0])}, which the header lacks",
-            where="stdout", hint="-o answers.csv, whose header is written at the end; or -f jsonl",
-        )  # fmt: skip
+        what = f"sample '{safe(row['id'])}' has {safe(new[0])}, which the header lacks"
+        hint = "-o answers.csv, whose header is written at the end; or -f jsonl"
+        raise InputError(what, where="stdout", hint=hint)
 
 
 def _line(cells: Iterable[str], form: str) -> str:
@@ -307,7 +309,9 @@ def _text(value: Any) -> str | None:
 # ---- Parquet
 
 
-def _parquet(rows: Iterator[Row], columns: AnswerColumns, dtype: str) -> Iterator[bytes]:
+def _parquet(
+    rows: Iterator[Row], columns: AnswerColumns, dtype: str, folder: Path | None
+) -> Iterator[bytes]:
     pa, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     single = pa.float32() if dtype == "float32" else pa.float64()
     types = {
@@ -319,61 +323,67 @@ def _parquet(rows: Iterator[Row], columns: AnswerColumns, dtype: str) -> Iterato
     schema = pa.schema(
         (name, pa.list_(single) if name in VECTORS else types[kind]) for name, kind in kinds.items()
     )
-    sink = _Sink()
-    with parquet.ParquetWriter(sink, schema) as writer:
+    with (
+        tempfile.TemporaryFile(dir=folder) as sink,
+        parquet.ParquetWriter(sink, schema) as writer,
+    ):
         while group := list(islice(rows, GROUP_ROWS)):
             arrays = [
                 pa.array([_typed(row.get(each.name), kinds[each.name]) for row in group], each.type)
                 for each in schema
             ]
             writer.write_table(pa.table(arrays, schema=schema))
-            yield sink.taken()
-    yield sink.taken()
+        writer.close()
+        sink.seek(0)
+        while piece := sink.read(PIECE_BYTES):
+            yield piece
 
 
 def _typed(value: Any, kind: str) -> Any:
     """Convert a value for pyarrow; nan and inf are strings in JSON."""
     if value is None:
         return None
-    match kind:
-        case "any" | "text":
-            return _text(value)
-        case "number":
-            return float(value)
-        case "numbers":
-            return [float(each) for each in value]
-        case "rows":
-            return [[float(each) for each in row] for row in value]
-    return value
+    if kind in ("any", "text"):
+        return _text(value)
+    return _floats(value) if kind in ("number", "numbers", "rows") else value
 
 
-class _Sink:
-    """A file object that collects the bytes written to it."""
+def _floats(value: Any) -> Any:
+    return list(map(_floats, value)) if isinstance(value, list) else float(value)
 
-    closed = False
 
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._before = 0
+def batch_answer(records: Iterable[Mapping[str, Any]], check: bool = False) -> Answer:
+    """Return what `batch` shows; arguments as `batch_document`, data is written as it comes."""
+    return Answer(lambda style: batch_document(records, check), {})
 
-    def write(self, data: Any) -> int:
-        """Store bytes."""
-        self._bytes += data
-        return len(data)
 
-    def tell(self) -> int:
-        """Number of bytes written so far."""
-        return self._before + len(self._bytes)
+def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) -> Document:
+    """Lay out results, one row per sample: its h, or how it compares with its expected numbers."""
+    heads = ("largest difference", "tolerance", "where") if check else ("h",)
+    columns = [Column("sample", fold=True), Column("result", "", fold=True),
+               *(Column(head, fold=True) for head in heads)]  # fmt: skip
+    cells = map(_compared if check else _answered, records)
+    rows = [[*each, *[""] * (len(columns) - len(each))] for each in cells]
+    return Document((Grid(columns, rows, gap=1, lead=1),))
 
-    def flush(self) -> None:
-        """Do nothing."""
 
-    def close(self) -> None:
-        """Do nothing: the last bytes have yet to be taken."""
+def _answered(record: Mapping[str, Any]) -> list[str]:
+    if not record["ok"]:
+        return [record["id"], "failed", record["error"]["message"]]
+    return [record["id"], "ok", ", ".join(map(short, record["h"]))]
 
-    def taken(self) -> bytes:
-        """Return the bytes written since the last call."""
-        data = bytes(self._bytes)
-        self._before += len(data)
-        self._bytes.clear()
-        return data
+
+def _compared(record: Mapping[str, Any]) -> list[str]:
+    if not record["ok"]:
+        return _answered(record)
+    result = record["check"]
+    if result is None:
+        return [record["id"], "nothing expected"]
+    worst = result["worst"]
+    return [
+        record["id"],
+        "matches" if result["matched"] else "differs",
+        short(result["max_abs_diff"]),
+        short(result["tolerance"]),
+        f"{worst['symbol']}[{worst['unit']}], t = {worst['t']}",
+    ]

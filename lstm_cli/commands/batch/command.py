@@ -93,28 +93,18 @@ def batch(
 
     One record a sample, in their order; none is ever dropped.
     """
-    from lstm_cli.commands.batch.columns import check_columns
-    from lstm_cli.commands.batch.output import (  # fmt: skip
-        BatchProgress,
-        ResumableOutput,
-        answered_lines,
-        answers_of,
-        check_cluster_options,
-        file_pieces,
-        in_parts,
-        make_runner,
-        run_in_parts,
-    )
-    from lstm_cli.commands.batch.page import batch_answer
+    from lstm_cli.commands.batch import output as out
+    from lstm_cli.commands.batch.columns import batch_answer, check_columns
     from lstm_cli.commands.batch.work import Work
     from lstm_cli.files.output import is_device, write_out
-    from lstm_cli.samples import all_chunks, find_files
+    from lstm_cli.samples import find_files
+    from lstm_cli.samples.files import all_chunks
     from lstm_cli.samples.settings import Tally
 
     atol = tolerance.checked()
     chosen, output = form.pick(), form.output
     check_columns(chosen, output, trace=trace)
-    check_cluster_options(work.dask, work.jobs, output, chosen)
+    out.check_cluster_options(work.dask, work.jobs, output, chosen)
     settings = file.sample_settings(
         cell, steps=steps.steps, atol=atol, dtype=numbers.dtype.value, engine=engine.engine.value,
         trace=trace, check=check, root=os.getcwd() if work.dask else "",
@@ -129,26 +119,26 @@ def batch(
     task = Work(settings, notes=not quiet)
     found = find_files(files)
     chunks = all_chunks(found)
-    parted = in_parts(output, work.dask)
+    parted = out.in_parts(output, work.dask)
     kept = parted or (output != "-" and chosen == "jsonl" and not is_device(Path(output)))
     with (
-        make_runner(work.jobs, not quiet, work.dask) as runner,
-        BatchProgress(quiet or output == "-") as progress,
+        out.make_runner(work.jobs, not quiet, work.dask) as runner,
+        out.BatchProgress(quiet or output == "-") as progress,
     ):
         if parted:
-            tally = run_in_parts(runner, task, found, output, retry_failed, progress, quiet)
+            tally = out.run_in_parts(runner, task, found, output, retry_failed, progress)
         elif kept:
-            resumable = ResumableOutput(
+            resumable = out.ResumableOutput(
                 Path(output), settings.digest(), resume or retry_failed, retry_failed
             )
-            tally = resumable.run(runner, task, chunks, progress, quiet)
+            tally = resumable.run(runner, task, chunks, progress)
         else:
             tally = Tally()
-            lines = answered_lines(answers_of(runner, task, chunks), tally, progress)
+            lines = out.answered_lines(out.answers_of(runner, task, chunks), tally, progress)
             if shown:
                 records = [json.loads(line) for each in lines for line in each]
             else:
-                pieces = file_pieces(lines, chosen, output, settings, piped="-" in found)
+                pieces = out.file_pieces(lines, chosen, output, settings, piped="-" in found)
                 write_out(pieces, output)
     if shown:
         o.emit(batch_answer(records, check), chosen, form, color)

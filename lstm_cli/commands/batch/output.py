@@ -6,23 +6,22 @@ import contextlib
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
-from lstm_cli.commands.batch.columns import TABLES, AnswerColumns, column_pieces
-from lstm_cli.commands.batch.journal import Entry, Journal
+from lstm_cli.commands.batch.columns import TABLES, column_pieces
 from lstm_cli.commands.batch.runners import ChunkRunner, Processes, Serial
+from lstm_cli.commands.batch.store import Entry, Journal
 from lstm_cli.commands.batch.work import ChunkAnswers
 from lstm_cli.files.inputs_read import note_read
-from lstm_cli.files.output import is_device, json_array
+from lstm_cli.files.output import json_array
 from lstm_cli.files.remote import is_remote
-from lstm_cli.samples import Chunk, key_of
+from lstm_cli.samples.chunks import Chunk, key_of
 from lstm_cli.samples.settings import SampleSettings, Tally
 
 if TYPE_CHECKING:
@@ -58,26 +57,22 @@ def check_cluster_options(dask: str, jobs: int | None, output: str, form: str) -
         UsageError: with the ones that do.
     """
     if in_parts(output, dask) and not dask:
-        raise UsageError(
-            "only a cluster writes a folder of parts",
-            where=f"-o {safe(output)}",
-            hint="--dask local, --dask tcp://host:8786, or -o answers.jsonl",
-        )
+        hint = "--dask local, --dask tcp://host:8786, or -o answers.jsonl"
+        what = "only a cluster writes a folder of parts"
+        raise UsageError(what, where=f"-o {safe(output)}", hint=hint)
     if in_parts(output, dask) and form != "jsonl":
         raise UsageError("parts are JSONL", where=f"-f {safe(form)}", hint="leave -f out")
     if dask and dask != "local" and jobs is not None:
-        raise UsageError(
-            "--jobs counts processes of this machine; a cluster counts its own",
-            where="--jobs", hint="--jobs N goes with --dask local",
-        )  # fmt: skip
+        what = "--jobs counts processes of this machine; a cluster counts its own"
+        raise UsageError(what, where="--jobs", hint="--jobs N goes with --dask local")
 
 
 def run_in_parts(
-    cluster: Any, work: Work, files: list[str], output: str, retry: bool, progress: BatchProgress,
-    quiet: bool,
-) -> Tally:  # fmt: skip
+    cluster: Any, work: Work, files: list[str], output: str, retry: bool, progress: BatchProgress
+) -> Tally:
     """Write a batch's answers as a folder of parts; return how it went."""
-    from lstm_cli.commands.batch.cluster import Batch, Folder
+    from lstm_cli.commands.batch.cluster import Batch
+    from lstm_cli.commands.batch.tasks import Folder
 
     def seen(tally: Tally, notes: Sequence[str]) -> None:
         progress.show(tally)
@@ -85,37 +80,39 @@ def run_in_parts(
             say(note)
 
     batch = Batch(cluster, work, Folder(output, work.settings.root), retry)
-    with _saying_what_stays(batch, quiet, "the same command goes on from there"):
+    with _saying_what_stays(batch, progress, "the same command goes on from there"):
         batch.run(files, seen)
     return batch.tally
 
 
 @contextlib.contextmanager
-def _saying_what_stays(batch: Batch | ResumableOutput, quiet: bool, then: str) -> Iterator[None]:
+def _saying_what_stays(
+    batch: Batch | ResumableOutput, progress: BatchProgress, then: str
+) -> Iterator[None]:
     """Say how much is answered if Ctrl-C ends a batch, or how much was before it ran."""
     try:
         yield
     except KeyboardInterrupt:
-        if not quiet:
+        if not progress.quiet:
             say(f"{batch.tally.samples:,} samples are answered; {then}")
         raise
-    if batch.reused and not quiet:
-        print(f"{batch.reused:,} samples were answered before", file=sys.stderr)
+    if batch.reused and not progress.quiet:
+        say(f"{batch.reused:,} samples were answered before")
 
 
 class BatchProgress:
     """Messages on stderr while a batch runs: failures and, on a terminal, how many are done."""
 
-    def __init__(self, off: bool) -> None:
-        # What similar failures have in common -> the first line on the first, how many more.
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        # What similar failures have in common -> the first line on the first of each.
         self.first: dict[str, str] = {}
-        self.alike: dict[str, int] = {}
-        self.off = off or not sys.stderr.isatty()
+        self.alike: Counter[str] = Counter()
         self.started = time.monotonic()
         self.bar: Any = None
 
     def __enter__(self) -> Self:
-        if not self.off:
+        if not self.quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
             from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -126,25 +123,21 @@ class BatchProgress:
             self.task = self.bar.add_task("0 samples", total=None)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.stop()
-        for first, more in zip(self.first.values(), self.alike.values(), strict=True):
-            if more:
+        for kind, first in self.first.items():
+            if more := self.alike[kind]:
                 say(f"{more:,} more failed like {first}")
 
     def say(self, answer: ChunkAnswers) -> None:
         """Say which samples failed or differ; of similar failures only the first."""
         for kind, note in answer.notes:
-            if kind in self.alike:
+            if kind in self.first:
                 self.alike[kind] += 1
                 continue
-            if kind and len(self.alike) < MAX_KINDS:
+            if kind and len(self.first) < MAX_KINDS:
                 self.first[kind] = note.split("\n")[0].removeprefix("failed: ")
-                self.alike[kind] = 0
             say(note)
 
     def show(self, tally: Tally) -> None:
@@ -179,21 +172,12 @@ def file_pieces(
     chunks: Iterable[Sequence[str]], form: str, output: str, settings: SampleSettings, *,
     piped: bool,
 ) -> Iterator[str | bytes]:  # fmt: skip
-    """Yield the answers as a file of a format; errors as `column_pieces`.
+    """Yield the answers, lines of JSON, as a file of a format; errors as `column_pieces`.
 
-    Args:
-        chunks: lines of JSON, an answer each, as they come.
-        form: the format.
-        output: where they go.
-        settings: of the batch.
-        piped: whether samples come from stdin.
+    `piped` is whether samples come from stdin.
     """
     if form in TABLES:
-        passing = output == "-" or is_device(Path(output))
-        folder = None if passing else Path(output).resolve().parent
-        columns = AnswerColumns(settings.check)
-        live = passing and piped
-        yield from column_pieces(chunks, form, columns, settings.dtype, folder, live=live)
+        yield from column_pieces(chunks, form, output, settings, piped=piped)
     else:
         lines = chain.from_iterable(chunks)
         yield from json_array(lines) if form == "json" else lines
@@ -202,11 +186,8 @@ def file_pieces(
 class ResumableOutput:
     """A batch whose answers are kept as they come, in a file that a later run can resume.
 
-    Args:
-        output: the file.
-        run: digest of the settings, which tells batches apart.
-        resume: whether to take up what an earlier run left.
-        retry: whether to try its failed samples again.
+    `run` is the digest of the settings, which tells batches apart; `retry`, whether to try again
+    what failed.
     """
 
     def __init__(self, output: Path, run: bytes, resume: bool, retry: bool) -> None:
@@ -221,19 +202,13 @@ class ResumableOutput:
         self.waiting: deque[tuple[int, str, Entry | None]] = deque()
 
     def run(
-        self,
-        runner: ChunkRunner,
-        work: Work,
-        chunks: Iterable[Chunk],
-        progress: BatchProgress,
-        quiet: bool,
+        self, runner: ChunkRunner, work: Work, chunks: Iterable[Chunk], progress: BatchProgress
     ) -> Tally:
         """Answer what is not answered yet, and write the file; return how it went."""
-        if self.journal.discarded and not quiet:
-            print("starting over: --resume would keep what an interrupted run answered",
-                  file=sys.stderr)  # fmt: skip
+        if self.journal.discarded and not progress.quiet:
+            say("starting over: --resume would keep what an interrupted run answered")
         then = f"the same command with --resume goes on from there ({safe(self.journal.partial)})"
-        with contextlib.closing(self.journal), _saying_what_stays(self, quiet, then):
+        with contextlib.closing(self.journal), _saying_what_stays(self, progress, then):
             for answer in answers_of(runner, work, self._unanswered(chunks)):
                 self._keep(answer)
                 progress.show(self.tally)

@@ -16,11 +16,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from lstm_cli.commands.batch.work import ChunkAnswers
-    from lstm_cli.samples import Chunk
+    from lstm_cli.samples.chunks import Chunk
+
+Evaluates: TypeAlias = "Callable[[Chunk], ChunkAnswers]"
 
 # Chunks queued for each process besides the one it works on, so that it never waits.
 AHEAD = 2
@@ -31,9 +33,7 @@ LOOK_SECONDS = 0.1
 class ChunkRunner(Protocol):
     """Maps a function over chunks."""
 
-    def map(
-        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
-    ) -> Iterator[ChunkAnswers]:
+    def map(self, work: Evaluates, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
         ...
 
@@ -41,9 +41,7 @@ class ChunkRunner(Protocol):
 class Serial:
     """Runs them here, one after the other."""
 
-    def map(
-        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
-    ) -> Iterator[ChunkAnswers]:
+    def map(self, work: Evaluates, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk."""
         return map(work, chunks)
 
@@ -56,18 +54,14 @@ class Processes:
     is found that does it: it alone is answered with an error. Where none can even be started,
     that is an error of the whole batch.
 
-    Args:
-        jobs: how many processes.
-        notes: whether the error of a lost sample comes with a message for stderr.
+    `notes` is whether the error of a lost sample comes with a message for stderr.
     """
 
     def __init__(self, jobs: int, *, notes: bool = False) -> None:
         self.jobs = jobs
         self.notes = notes
 
-    def map(
-        self, work: Callable[[Chunk], ChunkAnswers], chunks: Iterable[Chunk]
-    ) -> Iterator[ChunkAnswers]:
+    def map(self, work: Evaluates, chunks: Iterable[Chunk]) -> Iterator[ChunkAnswers]:
         """Yield the answer of each chunk, in order."""
         packed, source = pickle.dumps(work), iter(chunks)
         pool = _Pool(packed, self.jobs)
@@ -132,11 +126,9 @@ class Processes:
                 half = len(chunk) // 2
                 parts = range(half), range(half, len(chunk))
                 return joined([self._carefully(packed, chunk.take(list(p))) for p in parts])
-            error = WorkerError(
-                "the process that ran this sample died",
-                where=chunk.place(0),
-                hint="run it alone, with fewer steps; it may have asked for too much memory",
-            )
+            hint = "run it alone, with fewer steps; it may have asked for too much memory"
+            what = "the process that ran this sample died"
+            error = WorkerError(what, where=chunk.place(0), hint=hint)
             return lost(chunk, error, self.notes)
         finally:
             pool.let_go()

@@ -1,4 +1,7 @@
-"""The work on a chunk: a function of the chunk alone, so that it can run anywhere."""
+"""The work on a chunk: a function of the chunk alone, so that it can run anywhere.
+
+`batch` does it here, as Python asks for samples.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,27 @@ import json
 import os
 import pickle
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from itertools import islice
+from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from lstm_cli.base.errors import LstmStepError, safe
+from lstm_cli.base.errors import LstmStepError, record_in_arguments, safe
 from lstm_cli.base.foreign import indented
 from lstm_cli.base.numbers import significant
+from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.weights import Model
 from lstm_cli.commands.batch.answers import Answered, answer_block, failure
 from lstm_cli.commands.batch.blocks import SampleBlock, blocks_of, members_text
-from lstm_cli.samples import Chunk
+from lstm_cli.samples import Read
+from lstm_cli.samples.chunks import Chunk, Objects, Origin
+from lstm_cli.samples.files import CHUNK
 from lstm_cli.samples.models import Models
-from lstm_cli.samples.settings import SampleSettings, Tally
+from lstm_cli.samples.settings import GivenSamples, SampleSettings, Tally, samples_of, settings_of
 
 # Several times the memory of a chunk; glibc's threshold follows up to 32 MB.
 _KEPT_BYTES = 2**24
@@ -66,9 +76,7 @@ class ChunkAnswers:
 class Work:
     """Evaluates chunks; the same function in this process, in others and on other machines.
 
-    Attributes:
-        settings: of the batch.
-        notes: whether answers come with messages for stderr.
+    With `notes`, answers come with messages for stderr.
     """
 
     settings: SampleSettings
@@ -94,10 +102,9 @@ class Work:
             if len(chunk) > 1:
                 alone = [self(chunk.take([position])) for position in range(len(chunk))]
                 return joined(alone)
-            return lost(chunk, InternalError(
-                f"this is a bug: {type(error).__name__}: {error}", where=chunk.place(0),
-                hint="LSTM_STEP_DEBUG=1 shows where; please report it",
-            ), self.notes)  # fmt: skip
+            what = f"this is a bug: {type(error).__name__}: {error}"
+            hint = "LSTM_STEP_DEBUG=1 shows where; please report it"
+            return lost(chunk, InternalError(what, where=chunk.place(0), hint=hint), self.notes)
         finally:
             if collecting:
                 gc.enable()
@@ -123,23 +130,20 @@ class Work:
         return replace(filled.answer(), files=dict(self.models.used))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Work], tuple[bytes]]:
-        return _loaded, (_dumped((self.settings, self.notes)),)
+        buffer = io.BytesIO()
+        _Pickler(buffer).dump((self.settings, self.notes))
+        return _loaded, (buffer.getvalue(),)
 
 
-@dataclass
 class _Filling:
     """Answers of a chunk, filled in block by block."""
 
-    size: int
-    notes: bool
-    lines: list[str] = field(init=False)
-    tally: Tally = field(init=False)
-    failed: list[int] = field(default_factory=list)
-    said: dict[int, tuple[str, str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.lines = [""] * self.size
-        self.tally = Tally(self.size)
+    def __init__(self, size: int, notes: bool) -> None:
+        self.notes = notes
+        self.lines = [""] * size
+        self.tally = Tally(size)
+        self.failed: list[int] = []
+        self.said: dict[int, tuple[str, str]] = {}
 
     def put(self, block: SampleBlock, answered: Answered) -> None:
         """Add the answers of a block that was run."""
@@ -147,7 +151,7 @@ class _Filling:
         self.tally.add(Tally(
             assumed=dict.fromkeys(answered.assumed, len(positions)), handed_on=block.own
         ))  # fmt: skip
-        if len(positions) == self.size and list(positions) == list(range(self.size)):
+        if list(positions) == list(range(len(self.lines))):
             self.lines = list(answered.lines)
         else:
             for position, line in zip(positions, answered.lines, strict=True):
@@ -249,12 +253,57 @@ class _Pickler(pickle.Pickler):
     dispatch_table[MappingProxyType] = lambda each: (_frozen, (dict(each),))
 
 
-def _dumped(parts: tuple[SampleSettings, bool]) -> bytes:
-    buffer = io.BytesIO()
-    _Pickler(buffer).dump(parts)
-    return buffer.getvalue()
-
-
 def _loaded(data: bytes) -> Work:
-    settings, notes = pickle.loads(data)  # what `_dumped` of this same run wrote
+    settings, notes = pickle.loads(data)  # what `Work` of this same run wrote
     return Work(settings, notes)
+
+
+def batch(
+    samples: GivenSamples,
+    *,
+    weights: Model | str | PathLike[str] | None = None,
+    cell: Cell | None = None,
+    convention: str = "",
+    steps: int = 0,
+    dtype: str = "float64",
+    engine: str = "auto",
+    atol: float | None = None,
+    trace: bool = False,
+    check: bool = True,
+) -> Iterator[dict[str, Any]]:
+    """Evaluate samples, and yield one record each, in their order; none is ever dropped.
+
+    A record is `{"schema", "id", "ok": true, "engine", "assumptions", "h", "c", "check"}`, with
+    `steps` where traces are asked for, or `{"schema", "id", "ok": false, "error"}` with an error of
+    `{"code", "message", "where", "try"}`; then the sample's own members.
+
+    Args:
+        samples: files, folders or globs; dicts `{"x": (T, I), "h": (L·D, P), "c": (L·D, H), …}` of
+            lists or of any library's arrays; or several of these.
+        weights: of samples that name none: a model or a file; None is the preset identity.
+        cell: of samples that name none; None lets the weights decide.
+        convention: of samples that name none; "" lets the weights decide.
+        steps: how many steps to run; 0 for all of x.
+        dtype: "float64" or "float32".
+        engine: as `run`.
+        atol: a tolerance in place of the samples' own.
+        trace: whether records carry every step.
+        check: whether expected numbers are compared.
+
+    Raises:
+        ArgumentError: what is no sample.
+        LstmStepError: `weights` cannot be read. What is wrong with a sample is in its record.
+    """
+    settings = settings_of(
+        weights, cell, convention, steps=steps, dtype=dtype, engine=engine, atol=atol, trace=trace,
+        check=check,
+    )  # fmt: skip
+    return map(record_in_arguments, evaluate_samples(samples_of(samples), settings))
+
+
+def evaluate_samples(samples: Iterable[Read], settings: SampleSettings) -> Iterator[dict[str, Any]]:
+    """Yield the records of samples as the command line has them."""
+    work, source = Work(settings), iter(samples)
+    while reads := list(islice(source, CHUNK)):
+        chunk = Objects(Origin("", "", Path()), [0] * len(reads), reads)
+        yield from map(json.loads, work(chunk).lines)

@@ -46,9 +46,8 @@ from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.mistakes.variant_run import Cache, Mistake
 from lstm_cli.samples import BadSample
-from lstm_cli.samples.given import GivenSamples, samples_of
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import SampleSettings
+from lstm_cli.samples.settings import GivenSamples, SampleSettings, samples_of
 
 Values: TypeAlias = Mapping[tuple[int, str], Array]
 # A file of answers, or an answer as a dict: {"name": "Ann", "h": [0.1, 0.2]}.

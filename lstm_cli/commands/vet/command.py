@@ -90,7 +90,7 @@ def vet(
     from lstm_cli.commands.vet.suites import vet_suite
     from lstm_cli.files.output import check_targets
     from lstm_cli.samples import find_files
-    from lstm_cli.samples.given import samples_of
+    from lstm_cli.samples.settings import samples_of
 
     atol = tolerance.checked()
     chosen, output = form.pick(), form.output

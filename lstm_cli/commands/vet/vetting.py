@@ -43,9 +43,8 @@ from lstm_cli.formats.layouts import named_tensors, pack
 from lstm_cli.formats.read import file_traits
 from lstm_cli.mistakes.variant_run import Cache, Mistake, VariantRun
 from lstm_cli.samples import Read, Sample, read_sample
-from lstm_cli.samples.given import GivenSamples, samples_of, settings_of
 from lstm_cli.samples.models import sample_trace
-from lstm_cli.samples.settings import SampleSettings
+from lstm_cli.samples.settings import GivenSamples, SampleSettings, samples_of, settings_of
 
 ATOL = 1e-6
 # A mistake with this excess is also clearly distinct from float32 rounding.

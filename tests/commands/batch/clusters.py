@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstm_cli.commands.batch.work import ChunkAnswers, Work
-from lstm_cli.samples import Chunk
+from lstm_cli.samples.chunks import Chunk
 from lstm_cli.samples.settings import SampleSettings
 
 

@@ -15,7 +15,7 @@ from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.cells import LSTM, cell_named
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.weights import Model
-from lstm_cli.commands.batch.evaluate import evaluate_samples
+from lstm_cli.commands.batch.work import evaluate_samples
 from lstm_cli.engine.run import Trace, run, trace_bytes
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import Sample
@@ -233,13 +233,17 @@ def test_atol_of_the_option_overrides_the_sample() -> None:
         assert_refused(batch(document, options=["--check", "--atol", value]), 2, "--atol is")
 
 
-def test_expected_nan_never_matches(tmp_path: Path) -> None:
-    """Nan among expected numbers is a difference, whatever the tolerance."""
-    np.savez(tmp_path / "s.npz", x=np.ones((1, 1)), expected_h=np.full((1, 1), np.nan))
-    answer = call("batch", tmp_path / "s.npz", "--check", "--atol", "1e300")
+@pytest.mark.parametrize("options", [["--atol", "1e300"], []], ids=["given", "printed"])
+@pytest.mark.parametrize(("number", "text"), [(np.nan, "NaN"), (-np.inf, "-Infinity")])
+def test_expected_nan_never_matches(
+    number: float, text: str, options: list[str], tmp_path: Path
+) -> None:
+    """Nan or infinity among expected numbers is a difference, whatever the tolerance."""
+    np.savez(tmp_path / "s.npz", x=np.ones((1, 1)), expected_h=np.full((1, 1), number))
+    answer = call("batch", tmp_path / "s.npz", "--check", *options)
     assert answer.code == 1
     assert answer.lines[0]["check"]["max_abs_diff"] == "Infinity"
-    assert answer.lines[0]["check"]["worst"]["expected"] == "NaN"
+    assert answer.lines[0]["check"]["worst"]["expected"] == text
 
 
 def test_weights_are_inline_a_preset_or_a_path_from_the_file(

@@ -18,21 +18,13 @@ import pytest
 from distributed import Client, LocalCluster
 
 from lstm_cli.base.errors import InputError
-from lstm_cli.commands.batch.cluster import (
-    Batch,
-    Cluster,
-    Folder,
-    connection,
-    folder,
-    messages,
-    parts,
-    runner,
-    tasks,
-)
-from lstm_cli.commands.batch.cluster.connection import local_cluster
+from lstm_cli.commands.batch import cluster as clusters
+from lstm_cli.commands.batch import tasks
+from lstm_cli.commands.batch.cluster import Batch, Cluster, local_cluster
+from lstm_cli.commands.batch.tasks import Folder
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.samples import all_chunks, chunks, files
-from lstm_cli.samples.ranges import Range, line_ranges, read_range
+from lstm_cli.samples import chunks, files
+from lstm_cli.samples.files import Range, all_chunks, line_ranges, read_range
 from lstm_cli.samples.settings import SampleSettings
 from tests.commands.batch.test_batch_scale import as_parquet, jsonl, packed, rows
 from tests.commands.test_schemas import validator
@@ -68,7 +60,7 @@ def near() -> Iterator[Cluster]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of one chunk. The chunks are those of always: their sizes decide on last bits."""
-    monkeypatch.setattr(parts, "PART_CHUNKS", 1)
+    monkeypatch.setattr(clusters, "PART_CHUNKS", 1)
 
 
 def joined(folder: Path) -> bytes:
@@ -290,7 +282,7 @@ def test_a_name_that_leads_elsewhere_is_not_kept(tmp_path: Path) -> None:
               "failed": 0, "matched": 0, "mismatched": 0}  # fmt: skip
     (tmp_path / "manifest.json").write_text(json.dumps({"parts": [record]}))
     assert Folder(str(tmp_path)).finished() == {}
-    record["name"] = folder.part_name(0, "0" * 32)
+    record["name"] = tasks.part_name(0, "0" * 32)
     (tmp_path / "manifest.json").write_text(json.dumps({"parts": [record]}))
     assert list(Folder(str(tmp_path)).finished()) == ["k"]
 
@@ -300,7 +292,7 @@ def test_a_name_that_leads_elsewhere_is_not_kept(tmp_path: Path) -> None:
 )
 def test_a_damaged_record_is_no_part(text: str, tmp_path: Path) -> None:
     """Torn, forged and endless records are passed over; parts beside them are found."""
-    record = {"key": "k", "name": folder.part_name(0, "0" * 32), "bytes": 1, "crc32": 1,
+    record = {"key": "k", "name": tasks.part_name(0, "0" * 32), "bytes": 1, "crc32": 1,
               "samples": 1, "failed": 0, "matched": 0, "mismatched": 0}  # fmt: skip
     (tmp_path / "_parts").mkdir()
     (tmp_path / "_parts" / "k.json").write_text(json.dumps(record))
@@ -316,7 +308,7 @@ def test_a_part_keeps_its_form() -> None:
         '"samples": 3, "failed": 1, "matched": 1, "mismatched": 0, "files": {"w.npz": "ab"}, '
         '"assumed": {"h0": 2}, "handed_on": {}}'
     )
-    assert json.dumps(folder.FinishedPart.read(json.loads(text)).as_dict()) == text
+    assert json.dumps(tasks.FinishedPart.read(json.loads(text)).as_dict()) == text
 
 
 # ---- what is sent
@@ -326,11 +318,11 @@ def test_a_chunk_says_the_same_after_it_was_sent(tmp_path: Path) -> None:
     """Chunks of every kind give the same answers when they are packed as texts and unpacked."""
     work, kinds = Work(SampleSettings(), notes=True), set()
     for chunk in all_chunks(files.find_files([str(fill(tmp_path / "in"))])):
-        message = messages.pack(chunk)
+        message = tasks.pack(chunk)
         kinds.add(message["kind"])
         plain = (str, int, bytes, type(None))
         assert all(isinstance(each, (*plain, list, dict)) for each in message.values())
-        assert work(messages.unpack(message)) == work(chunk)
+        assert work(tasks.unpack(message)) == work(chunk)
     assert kinds == {"Lines", "Objects", "Rows", "Columns"}
 
 
@@ -352,10 +344,7 @@ def test_ranges_are_the_chunks(
     text: bytes, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading a file by ranges gives the chunks of reading it whole, with their numbers."""
-    from lstm_cli.samples import ranges
-
     monkeypatch.setattr(files, "CHUNK", size)
-    monkeypatch.setattr(ranges, "CHUNK", size)
     path = tmp_path / "s.jsonl"
     path.write_bytes(text)
     whole: list[Any] = list(all_chunks([str(path)]))
@@ -542,17 +531,17 @@ def test_options_that_contradict(tmp_path: Path) -> None:
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler that has no worker is an error after the same timeout."""
     with local_cluster(0) as empty:
-        monkeypatch.setattr(connection, "_timeout", lambda: 0.5)
+        monkeypatch.setattr(clusters, "_timeout", lambda: 0.5)
         answer = call("batch", SAMPLES, "--dask", empty.scheduler_address)
     assert_refused(answer, 3, "has had no worker", "dask worker tcp://")
 
 
 def test_another_version_on_the_workers(dask: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers with another lstm-cli, or none, are refused before anything is sent."""
-    monkeypatch.setattr(connection, "__version__", "9.9.9")
+    monkeypatch.setattr(clusters, "__version__", "9.9.9")
     answer = call("batch", SAMPLES, *dask)
     assert_refused(answer, 3, "2 of 2 workers have another version", "this is 9.9.9", "==9.9.9'")
-    monkeypatch.setattr(connection, "VERSION", "no_such_module:__version__")
+    monkeypatch.setattr(clusters, "VERSION", "no_such_module:__version__")
     assert_refused(call("batch", SAMPLES, *dask), 3, "no lstm-cli")
 
 
@@ -560,14 +549,15 @@ def test_a_worker_that_comes_later_is_checked_too(
     dask: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each task says which version it is of: a worker of another one refuses it."""
-    monkeypatch.setattr(runner, "__version__", "9.9.9")
+    monkeypatch.setattr(clusters, "_check_workers", lambda *given: None)
+    monkeypatch.setattr(clusters, "__version__", "9.9.9")
     answer = call("batch", SAMPLES, *dask)
     assert_refused(answer, 3, "a worker has lstm-cli", "this is 9.9.9", "worker on ")
 
 
 def test_a_task_that_fails_is_an_error(dask: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker raises that is no error of ours is said, with its type, and is no traceback."""
-    monkeypatch.setattr(runner, "pack", lambda chunk: {"kind": "?"})
+    monkeypatch.setattr(tasks, "pack", lambda chunk: {"kind": "?"})
     assert_refused(call("batch", SAMPLES, *dask), 3, "a worker failed: KeyError", "'origin'")
 
 

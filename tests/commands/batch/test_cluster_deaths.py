@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from lstm_cli.commands.batch.cluster import Batch, Cluster, ClusterError, Folder, parts, runner
-from lstm_cli.commands.batch.cluster.connection import local_cluster
+from lstm_cli.commands.batch import cluster as clusters
+from lstm_cli.commands.batch.cluster import Batch, Cluster, ClusterError, local_cluster
+from lstm_cli.commands.batch.tasks import Folder
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.samples import all_chunks, files
+from lstm_cli.samples import files
+from lstm_cli.samples.files import all_chunks
 from lstm_cli.samples.settings import SampleSettings
 from tests.commands.batch.clusters import Deadly, Killer, pids
 from tests.tools import ROOT, call
@@ -29,8 +31,8 @@ COUNT = 24_000
 # The command, with parts of one chunk.
 SMALL = """
 import sys
-from lstm_cli.commands.batch.cluster import parts
-parts.PART_CHUNKS = 1
+from lstm_cli.commands.batch import cluster
+cluster.PART_CHUNKS = 1
 from lstm_cli.commands._main import main
 main(sys.argv[1:])
 """
@@ -45,7 +47,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many tasks: parts of one chunk, and twenty thousand samples are ten of these."""
-    monkeypatch.setattr(parts, "PART_CHUNKS", 1)
+    monkeypatch.setattr(clusters, "PART_CHUNKS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,7 @@ def test_a_scheduler_may_die_at_any_moment(
     """Whatever the client wants of it next, an answer that is done too, it says who is gone."""
     from benchmarks.cluster import scheduler
 
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(clusters, "LOOK_SECONDS", 0.0)
     with (
         scheduler() as (address, pid),
         dask.config.set({"distributed.comm.timeouts.connect": "2s"}),

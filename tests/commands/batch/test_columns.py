@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.samples.csv_rows import members_of
+from lstm_cli.samples.chunks import members_of
 from lstm_cli.samples.sample import check_keys
 from tests.tools import ROOT, Answer, assert_refused, call
 

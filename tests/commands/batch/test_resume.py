@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.commands.batch.journal import Entry
+from lstm_cli.commands.batch.store import Entry
 from lstm_cli.commands.batch.work import ChunkAnswers, Work
 from lstm_cli.files import digests
-from lstm_cli.samples import Chunk, files, settings
+from lstm_cli.samples import files, settings
+from lstm_cli.samples.chunks import Chunk
 from tests.tools import ROOT, assert_refused, call
 from tests.tools import Answer as Said
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lstm_cli.commands.batch.evaluate import evaluate_samples
+from lstm_cli.commands.batch.work import evaluate_samples
 from lstm_cli.samples import read_sample, read_samples
 from lstm_cli.samples.settings import SampleSettings
 from tests.cases import GOLDEN
