@@ -10,8 +10,7 @@ from rich.cells import cell_len
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.notation import LATEX, Style
-from lstm_cli.show.arithmetic import Working
-from lstm_cli.show.hand import Hand
+from lstm_cli.show.arithmetic import Hand, Working
 from lstm_cli.show.worked import JoinedVector, called
 
 # How many numbers of a part are shown; those that matter appear in the sums.
