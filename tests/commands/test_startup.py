@@ -72,7 +72,7 @@ def test_a_step_as_data_needs_no_rich_and_no_reader(form: str) -> None:
     """One step to a data format loads NumPy, and no Typer, table, reader or search."""
     loaded = imported(*STEP, "-f", form)
     assert "numpy" in loaded
-    assert not those(NEVER | {"typer", "rich", "html", "lstm_cli.show.terminal"}, loaded)
+    assert not those(NEVER | {"typer", "rich", "html", "lstm_cli.show.draw"}, loaded)
 
 
 def test_a_table_needs_rich_and_no_reader() -> None:

@@ -26,17 +26,15 @@ from lstm_cli.show.worked import (
     JoinedVector,
     StepWork,
     UnitWork,
+    VectorEntry,
     WorkedGroup,
     as_sentence,
     called,
-    worked,
-)
-from lstm_cli.show.worked_lines import (
-    VectorEntry,
     entries,
     equation_lines,
     vector_lines,
     vector_title,
+    worked,
 )
 
 # About so many letters fit in a line of the page in LaTeX.

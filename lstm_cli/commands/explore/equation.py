@@ -11,7 +11,7 @@ from lstm_cli.commands.explore.pieces import page, wrapped
 from lstm_cli.commands.explore.scene import Scene, rows_of
 from lstm_cli.show.arithmetic import Working, work_out
 from lstm_cli.show.rows import equation_text
-from lstm_cli.show.worked_lines import equation_lines
+from lstm_cli.show.worked import equation_lines
 
 # Numbers of terms of a sum to write out, tried in order until everything fits.
 TERMS = (12, 8, 5, 3, 2, 1)

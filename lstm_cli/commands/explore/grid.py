@@ -19,9 +19,9 @@ from lstm_cli.commands.explore.pieces import SELECTED, padded, page, window
 from lstm_cli.commands.explore.scene import Scene, SceneRow, rows_of, signed
 from lstm_cli.engine.run import INPUT_SYMBOLS
 from lstm_cli.show.colours import Scale, ink_on
-from lstm_cli.show.terminal import RowStyles, aligned
+from lstm_cli.show.draw import STYLES, aligned
+from lstm_cli.show.rows import row_kind
 
-LOOK = RowStyles()
 FLOW = {"in": "→", "out": "←", "": " "}
 EDITED, CHANGED = "◆", "*"
 # A green that is in neither colour ramp.
@@ -85,7 +85,8 @@ def _heading(scene: Scene, shape: _Shape) -> str:
 
 def _row_head(row: SceneRow, shape: _Shape) -> Text:
     """Return the head of a row: its place in the circuit, its symbol, its label."""
-    style = "bold" if row.column is not None else LOOK.of(row.symbol, row.symbol in INPUT_SYMBOLS)
+    kind = row_kind(row.symbol, row.symbol in INPUT_SYMBOLS)
+    style = "bold" if row.column is not None else STYLES[kind]
     mark = SELECTED if row.column is not None else FLOW[row.flow]
     line = padded(Text.assemble((mark, "bold"), (f" {row.shown}", style)), shape.lead)
     if shape.name:

@@ -10,8 +10,8 @@ from lstm_cli.cell.notation import UNICODE
 from lstm_cli.commands.explore.pieces import SELECTED, padded, page, window
 from lstm_cli.commands.explore.scene import Scene
 from lstm_cli.show.colours import Scale, scale_of
+from lstm_cli.show.draw import BARS
 from lstm_cli.show.over_time import binned
-from lstm_cli.show.terminal import BARS
 
 
 @np.errstate(all="ignore")  # inf - inf is nan, and is shown so
