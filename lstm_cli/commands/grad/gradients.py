@@ -27,15 +27,20 @@ from lstm_cli.cell.notation import (
 )
 from lstm_cli.engine.grad import GradientFlow, Gradients, LayerGradient, Margin
 from lstm_cli.files.output import json_text, plain_list, step_record
-from lstm_cli.show.lines import (
+from lstm_cli.show.rows import (
     DataLine,
+    Row,
+    View,
+    chosen_units,
     csv_head,
     csv_lines,
+    metadata,
     plain_head,
     plain_line,
     shortest_texts,
+    shown_of,
+    shown_steps,
 )
-from lstm_cli.show.rows import Row, View, chosen_units, metadata, shown_of, shown_steps
 
 # Vectors that have no units of the layer: `--unit` leaves them whole.
 _WHOLE = ("d_x", "d_hx", "d_joined")

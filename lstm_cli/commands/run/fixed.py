@@ -25,13 +25,16 @@ from lstm_cli.engine.fixed_point import (
     kind_of,
 )
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.lines import DataLine, csv_head, csv_lines, shortest_texts
 from lstm_cli.show.rows import (
     INPUT_LABELS,
+    DataLine,
     View,
     chosen_steps,
     chosen_units,
     chosen_values,
+    csv_head,
+    csv_lines,
+    shortest_texts,
     shown_steps,
 )
 

@@ -18,22 +18,20 @@ from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
-from lstm_cli.show.lines import (
-    DataLine,
-    csv_head,
-    csv_lines,
-    plain_head,
-    plain_line,
-    shortest_texts,
-)
 from lstm_cli.show.rows import (
     INPUT_LABELS,
+    DataLine,
     View,
     chosen_steps,
     chosen_units,
     chosen_values,
+    csv_head,
+    csv_lines,
     equation_text,
     metadata,
+    plain_head,
+    plain_line,
+    shortest_texts,
     shown_layers,
 )
 
