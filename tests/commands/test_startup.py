@@ -21,7 +21,7 @@ NEVER = {
     "numba", "torch", "scipy", "distributed", "mpmath", "lstm_cli.formats.read", "lstm_cli.formats.registry",
     "lstm_cli.cell.grad", "lstm_cli.engine.grad", "lstm_cli.engine.fixed_point", "lstm_cli.commands.explore",
     "lstm_cli.mistakes.diagnosis", "lstm_cli.commands.batch", "lstm_cli.samples", "lstm_cli.files.safe",
-    "lstm_cli.commands.run.streaming.output", "lstm_cli.commands.run.streaming.npz", "lstm_cli.engine.plan", "lstm_cli.engine.numpy_engine",
+    "lstm_cli.commands.run.streaming", "lstm_cli.engine.plan", "lstm_cli.engine.numpy_engine",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from lstm_cli.base.errors import OutputError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.commands.batch.cluster import Folder
 from lstm_cli.commands.convert.conversion import convert
-from lstm_cli.commands.run.streaming import blocks
+from lstm_cli.commands.run import blocks
 from lstm_cli.files.inputs_read import note_read, noting_reads
 from lstm_cli.files.output import write_out
 from lstm_cli.formats.read import read_weights

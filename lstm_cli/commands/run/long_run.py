@@ -13,8 +13,8 @@ from lstm_cli.base.foreign import say
 from lstm_cli.commands import _inputs as i
 
 if TYPE_CHECKING:
-    from lstm_cli.commands.run.streaming.blocks import LongRun
-    from lstm_cli.commands.run.streaming.progress import RunProgress
+    from lstm_cli.commands.run.blocks import LongRun
+    from lstm_cli.commands.run.streaming import RunProgress
     from lstm_cli.show.rows import View
 
 
@@ -24,12 +24,12 @@ def is_written_as_it_goes(given: i.Given, chosen: str) -> bool:
     Raises:
         InputError: the run must be kept whole, and would not fit.
     """
-    from lstm_cli.commands.run.streaming.blocks import LONG_BYTES, check_whole, runs_forward
+    from lstm_cli.commands.run.blocks import LONG_BYTES, check_whole, runs_forward
     from lstm_cli.engine.run import trace_bytes
 
     if trace_bytes(given.model, given.x.shape[:-1]) <= LONG_BYTES:
         return False
-    from lstm_cli.commands.run.streaming.output import FORMATS
+    from lstm_cli.commands.run.streaming import FORMATS
 
     if chosen in FORMATS and runs_forward(given.model):
         return True
@@ -54,8 +54,8 @@ def write(
         LstmStepError: as the engine, the choice of units and steps, and `write_out`.
     """
     from lstm_cli.commands._stopping import Stopping
-    from lstm_cli.commands.run.streaming.blocks import LongRun
-    from lstm_cli.commands.run.streaming.progress import RunProgress
+    from lstm_cli.commands.run.blocks import LongRun
+    from lstm_cli.commands.run.streaming import RunProgress
 
     run = LongRun(*given, dtype=dtype, engine=engine)
     with Stopping() as stopping:
@@ -75,13 +75,12 @@ def write(
 def _write(run: LongRun, view: View, chosen: str, output: str, progress: RunProgress) -> None:
     """Write the answer: an archive at its places in the file, all else from start to end."""
     from lstm_cli.base.version import __version__
-    from lstm_cli.commands.run.streaming import npz
-    from lstm_cli.commands.run.streaming.output import pieces
+    from lstm_cli.commands.run.streaming import fill, pieces
     from lstm_cli.files.output import is_device, replacing, write_out
 
     if chosen == "npz" and output != "-" and not is_device(Path(output)):
         with replacing(Path(output)) as stream:
-            npz.fill(run, view, progress, stream)
+            fill(run, view, progress, stream)
         return
     write_out(pieces(run, view, chosen, __version__, progress, _folder(output)), output)
 

@@ -26,12 +26,9 @@ from lstm_cli.base.errors import InputError, ShapeError, UsageError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import Layer, Model
 from lstm_cli.commands._stopping import Stopping
-from lstm_cli.commands.run.streaming import blocks, output
-from lstm_cli.commands.run.streaming.archive import GrowingNpz
-from lstm_cli.commands.run.streaming.blocks import LongRun
-from lstm_cli.commands.run.streaming.output import pieces
-from lstm_cli.commands.run.streaming.progress import RunProgress
-from lstm_cli.commands.run.streaming.spool import Spool
+from lstm_cli.commands.run import blocks, streaming
+from lstm_cli.commands.run.blocks import LongRun
+from lstm_cli.commands.run.streaming import FORMATS, GrowingNpz, RunProgress, Spool, pieces
 from lstm_cli.commands.run.text import FORMATS as WHOLE
 from lstm_cli.engine.run import LayerTrace, run
 from lstm_cli.files import safe as safe_files
@@ -156,7 +153,7 @@ def test_blocks_stay_with_one_engine(
 # ---- the files
 
 
-@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("chosen", FORMATS)
 @pytest.mark.parametrize("name", ["lstm", "peephole+projection", "coupled-forget", "clip"])
 def test_a_file_written_in_blocks_is_the_whole_runs(name: str, chosen: str) -> None:
     """Every format has the bytes that it has of a whole run, in both types."""
@@ -166,7 +163,7 @@ def test_a_file_written_in_blocks_is_the_whole_runs(name: str, chosen: str) -> N
         same_file(in_blocks(Model.single(weights), x, h, c, dtype), View(), chosen)
 
 
-@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("chosen", FORMATS)
 @pytest.mark.parametrize(
     "view",
     [View(), View(units="0,2"), View(at="last"), View(at="2:4,9,3"), View(at="all", units="1"),
@@ -178,7 +175,7 @@ def test_a_stack_stands_by_layer_then_time(view: View, chosen: str) -> None:
     same_file(in_blocks(*stack(3)), view, chosen)
 
 
-@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("chosen", FORMATS)
 def test_what_overflows_is_written_as_ever(chosen: str) -> None:
     """nan and inf in a run, which may begin in a later block, are written as a whole run's."""
     model, x, h, c = stack(2)
@@ -312,7 +309,7 @@ def stopped(chosen: str, view: View, levels: int = 2) -> tuple[bytes, LongRun, i
     return data, LongRun(model, x[: progress.done], h, c, "float64", "table"), progress.done
 
 
-@pytest.mark.parametrize("chosen", [each for each in output.FORMATS if each != "json"])
+@pytest.mark.parametrize("chosen", [each for each in FORMATS if each != "json"])
 def test_a_stopped_run_leaves_what_is_done(chosen: str) -> None:
     """What a stop leaves is the file of a run of so many steps."""
     data, shorter, _ = stopped(chosen, View())
@@ -334,7 +331,7 @@ def test_a_stopped_json_says_so() -> None:
     assert len(document["output"]) == done
 
 
-@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("chosen", FORMATS)
 def test_a_run_stopped_before_its_chosen_steps_is_still_a_file(chosen: str) -> None:
     """With --at last, a stopped run has no step to show, and its file is valid all the same."""
     data, _, done = stopped(chosen, View(at="last"))
@@ -383,7 +380,7 @@ def stopped_by(number: int, folder: Path, chosen: str, *arguments: str) -> tuple
     """Return the file that a run of hours leaves when it gets a signal, and what it says."""
     path = folder / "out" / f"trace.{chosen}"
     path.parent.mkdir()
-    script = "from lstm_cli.commands.run.streaming import blocks; blocks.BLOCK_BYTES = 2**16; " \
+    script = "from lstm_cli.commands.run import blocks; blocks.BLOCK_BYTES = 2**16; " \
              "from lstm_cli.commands._main import main; main()"  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments, *HOURS, "-f", chosen, "-o", str(path)],
@@ -748,7 +745,8 @@ def test_samples_in_fortran_order_are_looked_through(tmp_path: Path) -> None:
 
 def test_a_spool_keeps_streams_apart(tmp_path: Path) -> None:
     """Streams that are added to in turns are read whole; the file has no name and leaves nothing."""
-    with Spool(tmp_path) as spool:
+    with tempfile.TemporaryFile(dir=tmp_path) as file:
+        spool = Spool(file)
         for place in range(5):
             spool.append("a", bytes([place]))
             spool.append("b", bytes([place] * 3))
@@ -773,7 +771,7 @@ def test_a_repeated_row_is_not_copied() -> None:
 def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the most bytes that Python and NumPy held while a run was written, piece by piece."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**14)
-    monkeypatch.setattr(output, "CHUNK_BYTES", 2**14)
+    monkeypatch.setattr(streaming, "CHUNK_BYTES", 2**14)
     model = Model.single(random_weights(LSTM, inputs=2))
     long = LongRun(model, np.broadcast_to([0.5, -1.0], (*shape, 2)), engine="table")
     tracemalloc.start()
@@ -788,7 +786,7 @@ def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("chosen", "few", "many"),
-    [(chosen, (200,), (1000,)) for chosen in output.FORMATS]
+    [(chosen, (200,), (1000,)) for chosen in FORMATS]
     + [("json", (6, 30), (6, 150)), ("jsonl", (6, 30), (6, 150)),
        ("npz", (20, 10), (100, 10)), ("npz", (2, 100), (2, 500))],
 )  # fmt: skip

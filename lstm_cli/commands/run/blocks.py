@@ -85,15 +85,18 @@ class LongRun:
             h, c = ([np.array(each.final(state)) for each in trace.layers] for state in "hc")
             engine = trace.engine
 
-    def sample_blocks(self, last: int = 0) -> Iterator[tuple[int, int, Trace]]:
+    def sample_blocks(self, last: int) -> Iterator[tuple[int, int, Trace]]:
         """Yield (how many samples went before, how many steps of theirs, the trace of the next).
 
         A trace has all steps of a few samples, or the next steps of one that is long: they come in
-        the order in which they stand in an array `(N, T, n)`. Otherwise as `blocks`.
+        the order in which they stand in an array `(N, T, n)`, or `(T, n)` of a single one.
+        Otherwise as `blocks`.
         """
-        steps = last or self.steps
-        size = max(1, BLOCK_BYTES // trace_bytes(self.model, (steps,)))
-        engine = self._engine(min(size, len(self.x)) * steps)
+        if not self.lead:
+            yield from ((0, before, trace) for before, trace in self.blocks(last))
+            return
+        size = max(1, BLOCK_BYTES // trace_bytes(self.model, (last,)))
+        engine = self._engine(min(size, len(self.x)) * last)
         states = {
             state: given if given is None else initial_states(self.model, state, given, self.lead)
             for state, given in (("h", self.h), ("c", self.c))
@@ -102,7 +105,7 @@ class LongRun:
             place = slice(begin, begin + size)
             h, c = (given and [each[place] for each in given] for given in states.values())
             some = LongRun(self.model, self.x[place], h, c, self.dtype, engine)
-            for before, trace in some.blocks(steps):
+            for before, trace in some.blocks(last):
                 yield begin, before, trace
                 engine = trace.engine
 
