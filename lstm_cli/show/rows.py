@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -13,7 +13,9 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.records import record
+from lstm_cli.base.version import __version__
 from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Equation
 from lstm_cli.cell.notation import INPUT_LABELS as INPUT_LABELS  # writers ask for it here
 from lstm_cli.cell.notation import (
     LATEX,
@@ -187,11 +189,11 @@ def definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
     return [text for name in cell.functions if (text := write_definition(name, style))]
 
 
-def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
-    """Return the JSON form of a cell's equations."""
-    plain, pretty, latex = (
-        equation_text(cell, style, notation) for style in (PLAIN, UNICODE, LATEX)
-    )
+def equation_records(
+    rows: Iterable[Equation], written: Callable[[Style], Mapping[str, tuple[str, str]]]
+) -> list[dict[str, str]]:
+    """Return the JSON form of equations, given both sides of each symbol's in a style."""
+    plain, pretty, latex = map(written, (PLAIN, UNICODE, LATEX))
     return [
         {
             "symbol": row.symbol,
@@ -200,7 +202,7 @@ def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
             "unicode": " = ".join(pretty[row.symbol]),
             "latex": " = ".join(latex[row.symbol]),
         }
-        for row in cell.equations
+        for row in rows
     ]
 
 
@@ -411,14 +413,14 @@ def last_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tup
             yield each, trace.steps if each.direction == "forward" else 1
 
 
-def metadata(trace: Trace, notation: Notation, command: str, version: str) -> dict[str, Any]:
+def metadata(trace: Trace, notation: Notation, command: str) -> dict[str, Any]:
     """Return the JSON members that come before `steps`."""
-    first = trace.model.first
+    first, cell = trace.model.first, trace.model.cell
     document: dict[str, Any] = {
         "schema": "lstm-step/1",
         "command": command,
-        "version": version,
-        "cell": trace.model.cell.name,
+        "version": __version__,
+        "cell": cell.name,
         "dtype": trace.dtype.name,
         "engine": trace.engine,
         "input_size": first.input_size,
@@ -426,9 +428,11 @@ def metadata(trace: Trace, notation: Notation, command: str, version: str) -> di
         "output_size": first.output_size,
         "weights": {"source": trace.model.source, "convention": trace.model.convention},
         "assumptions": list(trace.assumptions),
-        "equations": equation_records(trace.model.cell, notation),
+        "equations": equation_records(
+            cell.equations, lambda style: equation_text(cell, style, notation)
+        ),
     }
-    if words := definitions(trace.model.cell):
+    if words := definitions(cell):
         document["definitions"] = words
     return document
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import UNICODE, Notation, Style
 from lstm_cli.commands.explain.page import explain_document
 from lstm_cli.commands.explain.worked_json import record_of
@@ -47,7 +46,7 @@ class Explanation:
 
     def record(self) -> dict[str, Any]:
         """Return the document of `explain --json`: every row with its stages and value."""
-        return record_of(self.trace, self.view, __version__)
+        return record_of(self.trace, self.view)
 
     def __str__(self) -> str:
         from rich.console import Console

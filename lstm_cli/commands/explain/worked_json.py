@@ -14,9 +14,9 @@ from lstm_cli.show.rows import View, equation_text, metadata
 from lstm_cli.show.worked import StepWork, worked
 
 
-def record_of(trace: Trace, view: View, version: str) -> dict[str, Any]:
+def record_of(trace: Trace, view: View) -> dict[str, Any]:
     """Return the document of `explain --json`."""
-    document = metadata(trace, view.notation, "explain", version)
+    document = metadata(trace, view.notation, "explain")
     document["steps"] = [
         record for step in worked(trace, view, UNICODE) for record in _records(step, trace, view)
     ]

@@ -148,8 +148,7 @@ def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
 def _emit(
     report: Report, view: View, chosen: str, form: o.FormatOptions, color: o.ColorOptions
 ) -> None:
-    from lstm_cli.commands.grad.gradients import margin_text
-    from lstm_cli.commands.grad.page import grad_answer
+    from lstm_cli.commands.grad.gradients import grad_answer, margin_text
 
     o.emit(grad_answer(report, view), chosen, form, color)
     if chosen in ("table", "json", "text", "html"):  # they say it themselves

@@ -134,8 +134,7 @@ def _emit_fixed(
     color: o.ColorOptions,
 ) -> None:
     """Write the fixed-point run beside the floating-point run."""
-    from lstm_cli.commands.run.fixed import overflow_text
-    from lstm_cli.commands.run.fixed_page import fixed_answer
+    from lstm_cli.commands.run.fixed import fixed_answer, overflow_text
     from lstm_cli.engine.fixed_point import beside
 
     fixed = beside(trace, settings)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import safe
 from lstm_cli.base.foreign import c_comment, sheet_cell
-from lstm_cli.base.numbers import shortest, significant
+from lstm_cli.base.numbers import decimals, fixed, shortest, significant, with_sign
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
+from lstm_cli.commands.run.page import head
 from lstm_cli.engine.fixed_point import (
     KINDS,
     FixedFormat,
@@ -24,7 +26,23 @@ from lstm_cli.engine.fixed_point import (
     compare_symbols,
     kind_of,
 )
+from lstm_cli.engine.run import INPUT_SYMBOLS
 from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.show.answer import Answer
+from lstm_cli.show.document import (
+    BREAK,
+    Block,
+    Brief,
+    Column,
+    Document,
+    Fitting,
+    Gap,
+    Grid,
+    Heading,
+    Paragraph,
+    Tone,
+    Words,
+)
 from lstm_cli.show.rows import (
     INPUT_LABELS,
     DataLine,
@@ -34,14 +52,17 @@ from lstm_cli.show.rows import (
     chosen_values,
     csv_head,
     csv_lines,
+    last_steps,
+    place_of,
+    row_kind,
     shortest_texts,
     shown_steps,
 )
 
 
-def to_json(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+def to_json(trace: FixedTrace, view: View) -> Iterator[str]:
     """Yield the document of the float run with a member `fixed`."""
-    yield from text.to_json(trace.floats, view, version, _json_member(trace, view))
+    yield from text.to_json(trace.floats, view, _json_member(trace, view))
 
 
 def _json_member(trace: FixedTrace, view: View) -> Iterator[str]:
@@ -117,7 +138,7 @@ _PLAIN = ("symbol", "name", "format", "max_error", "lsb_error", "layer", "direct
           "got", "expected", "min", "max", "needs", "overflows")  # fmt: skip
 
 
-def to_plain(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+def to_plain(trace: FixedTrace, view: View) -> Iterator[str]:
     """Yield one tab-separated line for each symbol and parameter: its format and its errors."""
     yield "\t".join(_PLAIN) + "\n"
     labels = names_of(trace)
@@ -143,7 +164,7 @@ def names_of(trace: FixedTrace) -> dict[str, str]:
     return names
 
 
-def to_csv(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+def to_csv(trace: FixedTrace, view: View) -> Iterator[str]:
     """Yield one number a line: the float, its format, its integer and what that stands for."""
     yield csv_head("value", "format", "integer", "fixed")
     for each, t in shown_steps(trace.floats, view, trace.layers):
@@ -156,10 +177,10 @@ def to_csv(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
             yield csv_lines(DataLine(each.layer, each.direction, t, symbol, "", "", units, numbers))
 
 
-def to_c_header(trace: FixedTrace, view: View, version: str) -> Iterator[str]:
+def to_c_header(trace: FixedTrace, view: View) -> Iterator[str]:
     """Yield the header of the float run with the integers of all symbols and parameters."""
     names = Names(len(trace.layers) > 1)
-    yield from to_c(trace.floats, view, version, names, _c_lines(trace, view, names))
+    yield from to_c(trace.floats, view, names, _c_lines(trace, view, names))
 
 
 def _c_lines(trace: FixedTrace, view: View, names: Names) -> Iterator[str]:
@@ -214,9 +235,142 @@ def overflow_text(trace: FixedTrace) -> str:
     )
 
 
-DATA_FORMATS: dict[str, Callable[[FixedTrace, View, str], Iterator[text.Piece]]] = {
+DATA_FORMATS: dict[str, Callable[[FixedTrace, View], Iterator[text.Piece]]] = {
     "plain": to_plain,
     "json": to_json,
     "csv": to_csv,
     "c": to_c_header,
 }
+
+
+# More units than this are cut to a few of a step's numbers, unless --unit chooses.
+MANY_UNITS, FEW_UNITS = 8, 3
+
+
+def fixed_document(trace: FixedTrace, view: View) -> Document:
+    """Describe formats, errors and ranges of every symbol, the first overflow, and the last step.
+
+    Args:
+        trace: a run in integers beside the float run.
+        view: the units and steps, as `checked_view` returns it.
+    """
+    said = overflow_text(trace)
+    first = f"first overflow: {said}" if said else "every value fits its format"
+    return Document(
+        [
+            *head(trace.floats),
+            Paragraph(_settings_text(trace), "note"),
+            Gap(),
+            _reports(trace, [*compare_symbols(trace), *compare_parameters(trace)]),
+            Gap(),
+            Paragraph(first, "heading" if said else ""),
+            *_steps(trace, view),
+        ]
+    )
+
+
+def _steps(trace: FixedTrace, view: View) -> Iterator[Block]:
+    """Yield the steps that `--at` chooses; otherwise the last of each direction on top."""
+    floats, layers = trace.floats, trace.layers
+    steps = (shown_steps if view.at else last_steps)(floats, view, layers)
+    for each, t in steps:
+        yield Gap()
+        yield Heading(f"{place_of(each.floats, t, floats)}, in integers")
+        grids = [_step(each, t, view, most) for most in (MANY_UNITS, 0)]
+        if len(grids[0].rows) == len(grids[1].rows):
+            yield grids[0]
+            continue
+        yield Brief([grids[0], Paragraph("more units: --unit 0:8, -f csv", "note")], grids[1:])
+
+
+def _settings_text(trace: FixedTrace) -> str:
+    settings = trace.settings
+    kinds: dict[str, list[str]] = {}
+    for kind, format_ in settings.formats.items():
+        kinds.setdefault(str(format_), []).append(kind)
+    formats = [f"{', '.join(names)} {text}" for text, names in kinds.items()]
+    if len(kinds) == 1:
+        formats = list(kinds)
+    return (
+        f"in integers: {'; '.join(formats)} · rounding {settings.rounding} · "
+        f"overflow {settings.overflow} · activation {settings.activation} · Qm.n is 1 sign bit, "
+        "m integer bits, n fraction bits; LSB its last bit · needs: the fewest integer bits that "
+        "hold the float run's range"
+    )
+
+
+_HEADS = ("", "name", "format", "error", "LSB", "at", "range", "needs", "overflows")
+
+
+def _reports(trace: FixedTrace, reports: Sequence[ValueReport]) -> Fitting:
+    """Return a row a symbol: with names, without, two lines a symbol, or lines alone."""
+    labels, several = names_of(trace), len(trace.layers) > 1
+    named = [_report_row(each, labels.get(each.symbol, ""), several) for each in reports]
+    tones: list[Tone] = ["bad" if each.overflows else row_kind(each.symbol, given=False)
+                         for each in reports]  # fmt: skip
+    shapes: list[tuple[Sequence[Words], list[Sequence[Words]]]] = [
+        (_HEADS, [*named]),
+        (_without_name(_HEADS), [_without_name(row) for row in named]),
+        (_stacked(_HEADS), [_stacked(row) for row in named]),
+    ]
+    grids = [Grid([*map(Column, heads)], rows, gap=1, tones=tones) for heads, rows in shapes]
+    return Fitting(grids, [line for row in named for line in _report_lines(row)])
+
+
+def _report_row(each: ValueReport, label: str, several: bool) -> list[str]:
+    worst = each.worst
+    inner = ", ".join(map(str, worst.index))
+    run = f"{worst.layer} {worst.direction} " if several else ""
+    where = f"{run}[{inner}]" + (f" t = {worst.t}" if worst.t is not None else "")
+    return [each.symbol, label, str(each.format), significant(worst.error),
+            significant(each.lsb_error), where,
+            f"{significant(each.low, 4)} … {significant(each.high, 4)}", str(each.needs or "none"),
+            str(each.overflows or "")]  # fmt: skip
+
+
+def _without_name(cells: Sequence[str]) -> list[str]:
+    return [cells[0], *cells[2:]]
+
+
+def _stacked(cells: Sequence[str]) -> list[Words]:
+    symbol, _, format_, error, lsb, where, span, needs, overflows = cells
+    pairs = ((symbol, format_), (error, lsb), (where, overflows), (span, needs))
+    return [(above, BREAK, f"  {below}") for above, below in pairs]
+
+
+def _report_lines(cells: Sequence[str]) -> Iterator[Paragraph]:
+    symbol, _, format_, error, lsb, where, span, needs, overflows = cells
+    yield Paragraph(f"{symbol} {format_}", "heading")
+    yield Paragraph(f"  worst error {error}, {lsb} LSB")
+    yield Paragraph(f"  at {where}")
+    yield Paragraph(f"  range {span}, needs {needs}")
+    if overflows:
+        yield Paragraph(f"  overflows {overflows}")
+
+
+def _step(each: FixedLayer, t: int, view: View, most: int) -> Grid:
+    """Return integers beside what they stand for and the float run's numbers, a line a unit.
+
+    Of more units than `most` there are a few, unless some are chosen; 0 is all.
+    """
+    rows: list[tuple[str, ...]] = []
+    tones: list[Tone] = []
+    for symbol, integers in each.integers.at(t).items():
+        units = chosen_units(view, len(integers))
+        if most and len(units) > most and not view.units:
+            units = units[:FEW_UNITS]
+        real, float_ = (run.at(t)[symbol] for run in (each.reals, each.floats))
+        for unit in units:
+            got, expected = (decimals(v[unit], view.digits) for v in (real, float_))
+            lsb = (float(real[unit]) - float(float_[unit])) / each.formats[symbol].lsb
+            off = with_sign(fixed(lsb, 2))
+            rows.append((f"{symbol}[{unit}]", str(integers[unit]), got, expected, off))
+            tones.append(row_kind(symbol, symbol in INPUT_SYMBOLS))
+    heads = ("integer", "stands for", "float run", "off by LSB")
+    return Grid([Column(), *(Column(each, point=True) for each in heads)], rows, gap=1, tones=tones)
+
+
+def fixed_answer(trace: FixedTrace, view: View) -> Answer:
+    """Return what `run --fixed` answers; arguments as `fixed_document`."""
+    data = {form: partial(made, trace, view) for form, made in DATA_FORMATS.items()}
+    return Answer(lambda style: fixed_document(trace, view), data)

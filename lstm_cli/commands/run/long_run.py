@@ -74,7 +74,6 @@ def write(
 
 def _write(run: LongRun, view: View, chosen: str, output: str, progress: RunProgress) -> None:
     """Write the answer: an archive at its places in the file, all else from start to end."""
-    from lstm_cli.base.version import __version__
     from lstm_cli.commands.run.streaming import fill, pieces
     from lstm_cli.files.output import is_device, replacing, write_out
 
@@ -82,7 +81,7 @@ def _write(run: LongRun, view: View, chosen: str, output: str, progress: RunProg
         with replacing(Path(output)) as stream:
             fill(run, view, progress, stream)
         return
-    write_out(pieces(run, view, chosen, __version__, progress, _folder(output)), output)
+    write_out(pieces(run, view, chosen, progress, _folder(output)), output)
 
 
 def _folder(output: str) -> Path | None:

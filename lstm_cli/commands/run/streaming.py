@@ -110,14 +110,13 @@ class _Writing:
     blocks: Iterable[tuple[int, Trace]]
     progress: RunProgress
     spool: Spool
-    version: str
     counts: list[int] = field(default_factory=list)
     states: Trace = field(init=False)
 
     def stepwise(self) -> Iterator[text.Piece]:
         """Yield the file up to its last step, the first layer's at once and the others' behind."""
         view, started, form = self.view, set[int](), text.STEPWISE[self.chosen]
-        yield form.head(self.first, view, self.version)
+        yield form.head(self.first, view)
         for before, trace in self.blocks:
             times = times_in(self.at, before, trace)
             for place, each in enumerate(shown_layers(trace, view)):
@@ -165,7 +164,7 @@ class _Writing:
 
 
 def pieces(
-    run: LongRun, view: View, chosen: str, version: str, progress: RunProgress, folder: Path | None
+    run: LongRun, view: View, chosen: str, progress: RunProgress, folder: Path | None
 ) -> Iterator[text.Piece]:
     """Yield the file of a run, computing it on the way.
 
@@ -173,7 +172,6 @@ def pieces(
         run: what to run; samples `(N, T, I)` only to json, jsonl and npz.
         view: the units and steps to write.
         chosen: one of `FORMATS`.
-        version: of the program, for the file.
         progress: is told how far the run is, and asked whether to stop.
         folder: where what must wait is kept; None is the system's own.
 
@@ -195,7 +193,7 @@ def pieces(
         first = begun[1]
         view, progress.assumptions = widened(view, first), first.assumptions
         every, spool = chain([begun], blocks), Spool(file)
-        writing = _Writing(chosen, view, at, first, every, progress, spool, version)
+        writing = _Writing(chosen, view, at, first, every, progress, spool)
         yield from writing.stepwise()
         if chosen == "json":
             yield from writing.json_end()

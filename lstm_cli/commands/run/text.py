@@ -59,32 +59,32 @@ class StepFormat:
         separator: what stands between two texts.
     """
 
-    head: Callable[[Trace, View, str], str]
+    head: Callable[[Trace, View], str]
     steps: Lines
     separator: str = ""
 
 
-def _stepwise(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
+def _stepwise(form: str, trace: Trace, view: View) -> Iterator[str]:
     """Yield the chosen steps, by layer, direction, then t."""
     made = STEPWISE[form]
-    yield made.head(trace, view, version)
+    yield made.head(trace, view)
     wanted = sorted(chosen_steps(view, trace))
     texts = (made.steps(each, wanted, view, trace.dtype, 0) for each in shown_layers(trace, view))
     yield from between(made.separator, chain.from_iterable(texts))
 
 
-def to_json(trace: Trace, view: View, version: str, more: Iterable[str] = ()) -> Iterator[str]:
+def to_json(trace: Trace, view: View, more: Iterable[str] = ()) -> Iterator[str]:
     """Yield the document of `run --json`, one step a line, and `more` members at its end."""
-    yield from _stepwise("json", trace, view, version)
+    yield from _stepwise("json", trace, view)
     yield f'\n ],\n "output": {json_text(plain_list(trace.output, trace.dtype))},\n '
     yield json_states(trace)
     yield from more
     yield "\n}\n"
 
 
-def json_head(trace: Trace, view: View, version: str) -> str:
+def json_head(trace: Trace, view: View) -> str:
     """Return the document up to its first step."""
-    head = json_text(metadata(trace, view.notation, "run", version), indent=1)
+    head = json_text(metadata(trace, view.notation, "run"), indent=1)
     return head.removesuffix("\n}") + ',\n "steps": [\n  '
 
 
@@ -199,7 +199,7 @@ def csv_steps(
 
 STEPWISE: dict[str, StepFormat] = {
     "plain": StepFormat(
-        lambda _, view, __: plain_head(*map(str, chosen_units(view, view.widest))), plain_steps
+        lambda _, view: plain_head(*map(str, chosen_units(view, view.widest))), plain_steps
     ),
     "json": StepFormat(json_head, json_steps, ",\n  "),
     "jsonl": StepFormat(lambda *_: "", jsonl_lines),
@@ -209,18 +209,17 @@ STEPWISE: dict[str, StepFormat] = {
 
 def run_answer(trace: Trace, view: View) -> Answer:
     """Return what `run` answers; arguments as `run_document`."""
-    from lstm_cli.base.version import __version__
 
     def page(style: Style) -> Document:
         from lstm_cli.commands.run.page import run_document
 
         return run_document(trace, view)
 
-    data = {form: partial(made, trace, view, __version__) for form, made in FORMATS.items()}
+    data = {form: partial(made, trace, view) for form, made in FORMATS.items()}
     return Answer(page, data)
 
 
-def _tables(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
+def _tables(form: str, trace: Trace, view: View) -> Iterator[str]:
     """Yield the tables of a run, to put into somebody's page."""
     from lstm_cli.commands.run.page import run_tables
     from lstm_cli.show.document import write
@@ -228,7 +227,7 @@ def _tables(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
     return write(run_tables(trace, view), form)
 
 
-def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
+def to_npz(trace: Trace, view: View) -> Iterator[bytes]:
     """Yield an npz archive: each symbol `(T, n)`, prefixed where there are several layers."""
     yield npz_bytes(npz_arrays(trace, sorted(chosen_steps(view, trace)), view))
 
@@ -249,14 +248,14 @@ def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Arra
     return arrays
 
 
-def to_c(trace: Trace, view: View, version: str) -> Iterator[str]:
+def to_c(trace: Trace, view: View) -> Iterator[str]:
     """Yield a header of C with the run's numbers: see `c_golden`."""
     from lstm_cli.commands.run import c_golden
 
-    return c_golden.to_c(trace, view, version)
+    return c_golden.to_c(trace, view)
 
 
-FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {
+FORMATS: dict[str, Callable[[Trace, View], Iterator[Piece]]] = {
     **{form: partial(_stepwise, form) for form in STEPWISE},
     "json": to_json,
     "markdown": partial(_tables, "markdown"),

@@ -66,14 +66,14 @@ def in_blocks(model: Model, x: Any, h: Any, c: Any, dtype: str = "float64") -> L
 
 def written(long: LongRun, view: View, chosen: str, progress: RunProgress | None = None) -> bytes:
     """Return the file of a run in blocks."""
-    made = pieces(long, view, chosen, "0", progress or RunProgress(), None)
+    made = pieces(long, view, chosen, progress or RunProgress(), None)
     return b"".join(each.encode() if isinstance(each, str) else each for each in made)
 
 
 def whole(long: LongRun, view: View, chosen: str) -> bytes:
     """Return the file of the same run, whole."""
     trace = run(long.model, long.x, long.h, long.c, dtype=long.dtype, engine="table")
-    made = WHOLE[chosen](trace, checked_view(view, trace), "0")
+    made = WHOLE[chosen](trace, checked_view(view, trace))
     return b"".join(each.encode() if isinstance(each, str) else each for each in made)
 
 
@@ -195,16 +195,16 @@ def test_what_follows_the_last_chosen_step_is_not_run(chosen: str) -> None:
 def test_a_choice_that_is_not_there_is_refused_before_anything_is_written(view: View) -> None:
     """No such unit or step: an error at the first piece."""
     with pytest.raises(UsageError):
-        next(pieces(in_blocks(*stack(1)), view, "csv", "0", RunProgress(), None))
+        next(pieces(in_blocks(*stack(1)), view, "csv", RunProgress(), None))
 
 
 def test_a_misfit_is_refused_before_anything_is_written() -> None:
     """Shapes that disagree are an error at the first piece, as in a whole run."""
     model, x, h, c = stack(1)
     with pytest.raises(ShapeError, match="^x has 2 numbers"):
-        next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", "0", RunProgress(), None))
+        next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", RunProgress(), None))
     with pytest.raises(ShapeError, match="^h has"):
-        next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", "0", RunProgress(), None))
+        next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", RunProgress(), None))
 
 
 # ---- samples
@@ -776,7 +776,7 @@ def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch)
     long = LongRun(model, np.broadcast_to([0.5, -1.0], (*shape, 2)), engine="table")
     tracemalloc.start()
     try:
-        for number, _ in enumerate(pieces(long, View(), chosen, "0", RunProgress(), None)):
+        for number, _ in enumerate(pieces(long, View(), chosen, RunProgress(), None)):
             if number % 4 == 0:
                 gc.collect()  # what waits for it is not held
         return tracemalloc.get_traced_memory()[1]
