@@ -28,7 +28,7 @@ from lstm_cli.cell.notation import (
 )
 from lstm_cli.engine.grad import GradientFlow, Gradients, LayerGradient, Margin
 from lstm_cli.files.output import json_text, plain_list, step_record
-from lstm_cli.show.answer import Answer
+from lstm_cli.show.answer import Answer, Made
 from lstm_cli.show.document import (
     PARTS,
     Block,
@@ -217,9 +217,9 @@ def margin_record(margin: Margin) -> dict[str, Any]:
 def margin_text(margin: Margin) -> str:
     """Return a check in one sentence."""
     word = "agrees with" if margin.passed else "DIFFERS from"
-    part = f"{margin.checked:,}" + (
-        f" of {margin.total:,}" if margin.checked < margin.total else ""
-    )
+    part = f"{margin.checked:,}"
+    if margin.checked < margin.total:
+        part += f" of {margin.total:,}"
     text = (
         f"{word} central differences: largest relative difference {scientific(margin.largest, 1)} "
         f"(allowed {scientific(margin.tolerance, 0)}) in {part} numbers, at {margin.place}"
@@ -314,13 +314,6 @@ def to_csv(report: Report, view: View) -> Iterator[str]:
     yield from map(csv_lines, _lines(report, view))
 
 
-DATA_FORMATS: dict[str, Callable[[Report, View], Iterator[str]]] = {
-    "plain": to_plain,
-    "json": to_json,
-    "csv": to_csv,
-}
-
-
 # Of more steps only the last are listed on a terminal, unless --at chooses.
 MOST_LISTED = 40
 MOST_UNITS = 8
@@ -337,10 +330,8 @@ def grad_document(report: Report, view: View) -> Document:
     trace, loss = report.gradients.trace, report.gradients.loss
     said = loss.describe() if loss.given else f"assumed: {loss.describe()}"
     assumed = [*(f"assumed: {each}" for each in trace.assumptions), said]
-    blocks: list[Block] = [
-        Heading(run_title(trace)),
-        *(Paragraph(each, "note") for each in assumed),
-    ]
+    blocks: list[Block] = [Heading(run_title(trace))]
+    blocks += [Paragraph(each, "note") for each in assumed]
     blocks += [Brief([*_screen(report, view)], _tables(report, view)), _defined(report)]
     for flow in shown_of(report.flow, view):
         blocks += _flow(report, flow, view)
@@ -471,6 +462,11 @@ def _over_time(
 
 def grad_answer(report: Report, view: View) -> Answer:
     """Return what `grad` answers; in Markdown and LaTeX its tables, to put into a page."""
-    data = {form: partial(made, report, view) for form, made in DATA_FORMATS.items()}
-    parts = {form: partial(write_document, grad_tables(report, view), form) for form in PARTS}
-    return Answer(lambda style: grad_document(report, view), {**data, **parts})
+    data: dict[str, Made] = {
+        "plain": lambda: to_plain(report, view),
+        "json": lambda: to_json(report, view),
+        "csv": lambda: to_csv(report, view),
+    }
+    for form in PARTS:
+        data[form] = partial(write_document, grad_tables(report, view), form)
+    return Answer(lambda style: grad_document(report, view), data)

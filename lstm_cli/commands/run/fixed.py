@@ -1,9 +1,8 @@
-"""A run in integers as text for programs: JSON, plain, CSV, C."""
+"""A run in integers: how far each symbol is from the float run, as a page and for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from lstm_cli.engine.fixed_point import (
 )
 from lstm_cli.engine.run import INPUT_SYMBOLS
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.show.answer import Answer
+from lstm_cli.show.answer import Answer, Made
 from lstm_cli.show.document import (
     BREAK,
     Block,
@@ -91,9 +90,10 @@ def _step_records(trace: FixedTrace, view: View) -> Iterator[dict[str, Any]]:
         yield {"layer": each.layer, "direction": each.direction, "t": t, **values}
 
 
-def _place(index: tuple[int, ...]) -> dict[str, Any]:
-    """Place of a number in a vector or a matrix, as members of JSON."""
-    return {"unit": index[0]} if len(index) == 1 else {"unit": index[0], "column": index[1]}
+def _place(layer: int, direction: str, t: int | None, index: tuple[int, ...]) -> dict[str, Any]:
+    """Place of a number in a run, of a vector or a matrix, as members of JSON."""
+    return {"layer": layer, "direction": direction, "t": t,
+            **dict(zip(("unit", "column"), index, strict=False))}  # fmt: skip
 
 
 def _record(each: ValueReport) -> dict[str, Any]:
@@ -103,10 +103,7 @@ def _record(each: ValueReport) -> dict[str, Any]:
         "format": str(each.format),
         "max_error": _plain(worst.error),
         "worst": {
-            "layer": worst.layer,
-            "direction": worst.direction,
-            "t": worst.t,
-            **_place(worst.index),
+            **_place(worst.layer, worst.direction, worst.t, worst.index),
             "got": _plain(worst.got),
             "expected": _plain(worst.expected),
         },
@@ -122,10 +119,7 @@ def _overflow_record(overflow: Overflow) -> dict[str, Any]:
         "symbol": overflow.symbol,
         "expression": overflow.expression,
         "format": str(overflow.format),
-        "layer": overflow.layer,
-        "direction": overflow.direction,
-        "t": overflow.t,
-        **_place(overflow.index),
+        **_place(overflow.layer, overflow.direction, overflow.t, overflow.index),
         "value": _plain(overflow.value),
     }
 
@@ -134,24 +128,24 @@ def _plain(value: float) -> Any:
     return plain_list(np.asarray(value))
 
 
-_PLAIN = ("symbol", "name", "format", "max_error", "lsb_error", "layer", "direction", "t", "unit",
-          "got", "expected", "min", "max", "needs", "overflows")  # fmt: skip
-
-
-def to_plain(trace: FixedTrace, view: View) -> Iterator[str]:
+def to_plain(trace: FixedTrace) -> Iterator[str]:
     """Yield one tab-separated line for each symbol and parameter: its format and its errors."""
-    yield "\t".join(_PLAIN) + "\n"
     labels = names_of(trace)
-    for each in (*compare_symbols(trace), *compare_parameters(trace)):
+    for number, each in enumerate((*compare_symbols(trace), *compare_parameters(trace))):
         worst = each.worst
-        cells = [
-            each.symbol, sheet_cell(labels.get(each.symbol, "")), str(each.format),
-            shortest(worst.error), shortest(each.lsb_error), str(worst.layer), worst.direction,
-            "" if worst.t is None else str(worst.t), ",".join(map(str, worst.index)),
-            shortest(worst.got), shortest(worst.expected), shortest(each.low), shortest(each.high),
-            str(each.needs or ""), str(each.overflows),
-        ]  # fmt: skip
-        yield "\t".join(cells) + "\n"
+        cells = {
+            "symbol": each.symbol, "name": sheet_cell(labels.get(each.symbol, "")),
+            "format": str(each.format), "max_error": shortest(worst.error),
+            "lsb_error": shortest(each.lsb_error), "layer": str(worst.layer),
+            "direction": worst.direction, "t": "" if worst.t is None else str(worst.t),
+            "unit": ",".join(map(str, worst.index)), "got": shortest(worst.got),
+            "expected": shortest(worst.expected), "min": shortest(each.low),
+            "max": shortest(each.high), "needs": str(each.needs or ""),
+            "overflows": str(each.overflows),
+        }  # fmt: skip
+        if number == 0:
+            yield "\t".join(cells) + "\n"
+        yield "\t".join(cells.values()) + "\n"
 
 
 def names_of(trace: FixedTrace) -> dict[str, str]:
@@ -199,18 +193,13 @@ def _c_lines(trace: FixedTrace, view: View, names: Names) -> Iterator[str]:
     times = [t - 1 for t in sorted(chosen_steps(view, trace.floats))]
     for each in trace.layers:
         run = each.integers
-        for name, integers in each.parameters.items():
-            yield from _integers(names.of(run, f"fixed_{name}"), name, integers, each)
-        for symbol, described_as in described(run, view):
-            values = chosen_values(symbol, run.values[symbol][times], view)
-            array = _narrow(values, each.formats[symbol])
+        shown = [(name, name, integers) for name, integers in each.parameters.items()]
+        shown += [(symbol, words, chosen_values(symbol, run.values[symbol][times], view))
+                  for symbol, words in described(run, view)]  # fmt: skip
+        for symbol, words, integers in shown:
+            format_ = each.formats[symbol]
             name = names.of(run, f"fixed_{symbol}")
-            yield from declared(name, array, f"{each.formats[symbol]}, {described_as}")
-
-
-def _integers(name: str, parameter: str, integers: Array, each: FixedLayer) -> Iterator[str]:
-    format_ = each.formats[parameter]
-    yield from declared(name, _narrow(integers, format_), f"{format_}, {parameter}")
+            yield from declared(name, _narrow(integers, format_), f"{format_}, {words}")
 
 
 def _narrow(integers: Array, format_: FixedFormat) -> Array:
@@ -233,14 +222,6 @@ def overflow_text(trace: FixedTrace) -> str:
         f"{part}{safe(first.symbol)}[{inner}]{at}{run} is {significant(first.value, 6)}; "
         f"{first.format} goes from {significant(low, 6)} to {significant(high, 6)}"
     )
-
-
-DATA_FORMATS: dict[str, Callable[[FixedTrace, View], Iterator[text.Piece]]] = {
-    "plain": to_plain,
-    "json": to_json,
-    "csv": to_csv,
-    "c": to_c_header,
-}
 
 
 # More units than this are cut to a few of a step's numbers, unless --unit chooses.
@@ -372,5 +353,10 @@ def _step(each: FixedLayer, t: int, view: View, most: int) -> Grid:
 
 def fixed_answer(trace: FixedTrace, view: View) -> Answer:
     """Return what `run --fixed` answers; arguments as `fixed_document`."""
-    data = {form: partial(made, trace, view) for form, made in DATA_FORMATS.items()}
+    data: dict[str, Made] = {
+        "plain": lambda: to_plain(trace),
+        "json": lambda: to_json(trace, view),
+        "csv": lambda: to_csv(trace, view),
+        "c": lambda: to_c_header(trace, view),
+    }
     return Answer(lambda style: fixed_document(trace, view), data)

@@ -120,7 +120,8 @@ class _Writing:
         for before, trace in self.blocks:
             times = times_in(self.at, before, trace)
             for place, each in enumerate(shown_layers(trace, view)):
-                made = form.separator.join(form.steps(each, times, view, trace.dtype, before))
+                some = text.SomeSteps(each, times, view, trace.dtype, before)
+                made = form.separator.join(form.steps(some))
                 if made and place in started:
                     made = form.separator + made
                 if made:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -41,12 +41,26 @@ if TYPE_CHECKING:
     from lstm_cli.show.document import Document
 
 Piece = str | bytes
-
-
-# What a line of steps is made by: layer trace, its times, view, dtype, how many steps went before.
-Lines = Callable[[LayerTrace, Sequence[int], View, "np.dtype[Any]", int], Iterator[str]]
 # So many steps are made Python numbers at once: one by one NumPy's calls take longer than the text.
 STEPS_AT_ONCE = 256
+
+
+class SomeSteps(NamedTuple):
+    """Steps of a layer that are written one after the other.
+
+    Attributes:
+        each: the layer; its values may have batch axes.
+        times: counted from 1, in the trace.
+        view: the units to show.
+        dtype: of the run.
+        before: the steps of the run that went before the trace.
+    """
+
+    each: LayerTrace
+    times: Sequence[int]
+    view: View
+    dtype: np.dtype[Any]
+    before: int = 0
 
 
 @record
@@ -60,7 +74,7 @@ class StepFormat:
     """
 
     head: Callable[[Trace, View], str]
-    steps: Lines
+    steps: Callable[[SomeSteps], Iterator[str]]
     separator: str = ""
 
 
@@ -69,8 +83,8 @@ def _stepwise(form: str, trace: Trace, view: View) -> Iterator[str]:
     made = STEPWISE[form]
     yield made.head(trace, view)
     wanted = sorted(chosen_steps(view, trace))
-    texts = (made.steps(each, wanted, view, trace.dtype, 0) for each in shown_layers(trace, view))
-    yield from between(made.separator, chain.from_iterable(texts))
+    some = (SomeSteps(each, wanted, view, trace.dtype) for each in shown_layers(trace, view))
+    yield from between(made.separator, chain.from_iterable(map(made.steps, some)))
 
 
 def to_json(trace: Trace, view: View, more: Iterable[str] = ()) -> Iterator[str]:
@@ -91,19 +105,12 @@ def json_head(trace: Trace, view: View) -> str:
 def json_states(trace: Trace) -> str:
     """Return the members behind `output`: the states after the last step."""
     final = [
-        {
-            "layer": each.layer,
-            "direction": each.direction,
-            "h": plain_list(each.final("h"), trace.dtype),
-            "c": plain_list(each.final("c"), trace.dtype),
-        }
+        {"layer": each.layer, "direction": each.direction}
+        | {state: plain_list(each.final(state), trace.dtype) for state in ("h", "c")}
         for each in trace.layers
     ]
-    states = {
-        "h": plain_list(trace.h, trace.dtype),
-        "c": plain_list(trace.c, trace.dtype),
-        "final": final,
-    }
+    h, c = (plain_list(state, trace.dtype) for state in (trace.h, trace.c))
+    states = {"h": h, "c": c, "final": final}
     return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
 
 
@@ -113,53 +120,32 @@ def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
         yield (separator if index else "") + text
 
 
-def _lists(
-    values: Mapping[str, Array], times: Sequence[int], dtype: np.dtype[Any]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (t, symbol -> nested list of numbers) for some input times of `values (…, T, n)`."""
-    for begin in range(0, len(times), STEPS_AT_ONCE):
-        some = times[begin : begin + STEPS_AT_ONCE]
-        rows = [t - 1 for t in some]
-        lists = {symbol: plain_list(np.moveaxis(array[..., rows, :], -2, 0), dtype)
+def _lists(some: SomeSteps, values: Mapping[str, Array]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (t, symbol -> nested list of numbers) for some steps of `values (…, T, n)`."""
+    for begin in range(0, len(some.times), STEPS_AT_ONCE):
+        times = some.times[begin : begin + STEPS_AT_ONCE]
+        rows = [t - 1 for t in times]
+        lists = {symbol: plain_list(np.moveaxis(array[..., rows, :], -2, 0), some.dtype)
                  for symbol, array in values.items()}  # fmt: skip
-        for place, t in enumerate(some):
-            yield t, {symbol: each[place] for symbol, each in lists.items()}
+        for place, t in enumerate(times):
+            yield some.before + t, {symbol: each[place] for symbol, each in lists.items()}
 
 
-def json_steps(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
-) -> Iterator[str]:
-    """Yield an element of `steps` for each of some input times of a layer.
-
-    Args:
-        each: the layer; its values may have batch axes.
-        times: counted from 1, in the trace.
-        view: the units to show.
-        dtype: of the run.
-        before: the steps of the run that went before the trace.
-    """
+def json_steps(some: SomeSteps) -> Iterator[str]:
+    """Yield an element of `steps` for each."""
+    each, view = some.each, some.view
     values = {
         symbol: chosen_values(symbol, v, view)
         for symbol, v in each.values.items()
         if view.shows(symbol)
     }
-    for t, lists in _lists(values, times, dtype):
-        place = {"layer": each.layer, "direction": each.direction, "t": before + t}
-        yield json_text(place | lists)
+    for t, lists in _lists(some, values):
+        yield json_text({"layer": each.layer, "direction": each.direction, "t": t} | lists)
 
 
-def jsonl_lines(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
-) -> Iterator[str]:
-    """Yield one element of `steps` a line; arguments as `json_steps`."""
-    for element in json_steps(each, times, view, dtype, before):
-        yield element + "\n"
-
-
-def _data_lines(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int
-) -> Iterator[DataLine]:
-    """Yield a vector at a time, the inputs first; arguments as `json_steps`."""
+def _data_lines(some: SomeSteps) -> Iterator[DataLine]:
+    """Yield a vector at a time, the inputs first."""
+    each, view = some.each, some.view
     order = tuple(filter(view.shows, (*INPUT_SYMBOLS, *each.cell.symbols)))
     units = {symbol: chosen_units(view, each.values[symbol].shape[-1]) for symbol in order}
     values = {
@@ -171,30 +157,21 @@ def _data_lines(
     said |= {
         row.symbol: (sheet_cell(row.label), written[row.symbol][1]) for row in each.cell.equations
     }
-    for t, lists in _lists(values, times, dtype):
+    for t, lists in _lists(some, values):
         for symbol in order:
             numbers = shortest_texts(lists[symbol])
-            yield DataLine(each.layer, each.direction, before + t, symbol, *said[symbol],
+            yield DataLine(each.layer, each.direction, t, symbol, *said[symbol],
                            units[symbol], numbers)  # fmt: skip
 
 
-def plain_steps(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
-) -> Iterator[str]:
+def plain_steps(some: SomeSteps) -> Iterator[str]:
     """Yield a line for each row of the table; "" for units that a row does not have."""
-    units = chosen_units(view, view.widest)
-    for line in _data_lines(each, times, view, dtype, before):
+    units = chosen_units(some.view, some.view.widest)
+    for line in _data_lines(some):
         if len(line.units) < len(units):
             there = dict(zip(line.units, line.numbers, strict=True))
             line = line._replace(numbers=[there.get(unit, "") for unit in units])
         yield plain_line(line)
-
-
-def csv_steps(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
-) -> Iterator[str]:
-    """Yield one number a line; arguments as `json_steps`."""
-    return map(csv_lines, _data_lines(each, times, view, dtype, before))
 
 
 STEPWISE: dict[str, StepFormat] = {
@@ -202,8 +179,8 @@ STEPWISE: dict[str, StepFormat] = {
         lambda _, view: plain_head(*map(str, chosen_units(view, view.widest))), plain_steps
     ),
     "json": StepFormat(json_head, json_steps, ",\n  "),
-    "jsonl": StepFormat(lambda *_: "", jsonl_lines),
-    "csv": StepFormat(lambda *_: csv_head("value"), csv_steps),
+    "jsonl": StepFormat(lambda *_: "", lambda some: (f"{each}\n" for each in json_steps(some))),
+    "csv": StepFormat(lambda *_: csv_head("value"), lambda some: map(csv_lines, _data_lines(some))),
 }
 
 
@@ -227,13 +204,11 @@ def _tables(form: str, trace: Trace, view: View) -> Iterator[str]:
     return write(run_tables(trace, view), form)
 
 
-def to_npz(trace: Trace, view: View) -> Iterator[bytes]:
-    """Yield an npz archive: each symbol `(T, n)`, prefixed where there are several layers."""
-    yield npz_bytes(npz_arrays(trace, sorted(chosen_steps(view, trace)), view))
-
-
 def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Array]:
-    """Return name -> `(…, T, n)` of some input times, counted from 1 in the trace."""
+    """Return name -> `(…, T, n)` of some input times, counted from 1 in the trace.
+
+    Names have layer and direction before them where there are several.
+    """
     several, rows = len(trace.layers) > 1, [t - 1 for t in times]
     arrays = {
         (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: chosen_values(
@@ -260,6 +235,8 @@ FORMATS: dict[str, Callable[[Trace, View], Iterator[Piece]]] = {
     "json": to_json,
     "markdown": partial(_tables, "markdown"),
     "latex": partial(_tables, "latex"),
-    "npz": to_npz,
+    "npz": lambda trace, view: iter(
+        [npz_bytes(npz_arrays(trace, sorted(chosen_steps(view, trace)), view))]
+    ),
     "c": to_c,
 }
