@@ -114,38 +114,24 @@ class View:
         )  # fmt: skip
 
 
-@record
-class StepRows:
-    """One step of one layer and direction, as rows."""
-
-    layer: int
-    direction: str
-    t: int
-    rows: tuple[Row, ...]
-
-
 @lru_cache(maxsize=64)  # a long run needs the same rows at every step
 def equation_text(cell: Cell, style: Style, notation: Notation) -> dict[str, tuple[str, str]]:
     """Return symbol -> (symbol, right-hand side) in a style, for every row of a cell."""
     return {row.symbol: write_equation(row, style, notation) for row in cell.equations}
 
 
-def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> StepRows:
-    """Return the rows of input time `t` (from 1) of an unbatched trace."""
+def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> list[Row]:
+    """Return the rows of input time `t` (from 1) of an unbatched trace, inputs first."""
     values = each.at(t)
-    written = equation_text(each.cell, style, view.notation)
-    rows = [
-        Row(symbol, style.name(symbol), Foreign.of(INPUT_LABELS[symbol]), "", values[symbol])
-        for symbol in INPUT_SYMBOLS
+    told = {symbol: (style.name(symbol), label, "") for symbol, label in INPUT_LABELS.items()}
+    for row in each.cell.equations:
+        shown, right = equation_text(each.cell, style, view.notation)[row.symbol]
+        told[row.symbol] = (shown, row.label, right)
+    return [
+        Row(symbol, shown, Foreign.of(label), right, values[symbol])
+        for symbol, (shown, label, right) in told.items()
         if view.shows(symbol)
     ]
-    rows += [
-        Row(row.symbol, *written[row.symbol][:1], Foreign.of(row.label), written[row.symbol][1],
-            values[row.symbol])
-        for row in each.cell.equations
-        if view.shows(row.symbol)
-    ]  # fmt: skip
-    return StepRows(each.layer, each.direction, t, tuple(rows))
 
 
 def row_kind(symbol: str, given: bool) -> RowKind:

@@ -1,6 +1,6 @@
 """A long run as text or bytes, as it goes: the same as the whole run's, format by format.
 
-Steps stand in a file by layer, then in time, but come in blocks of all layers (`blocks.LongRun`).
+Steps stand in a file by layer, then in time, but come in blocks of all layers (`LongRun`).
 The first layer goes straight out, and what stands behind it waits on disk: `pieces`. Many samples
 go in blocks of steps to JSON, and one after another to npz, as they stand there. An archive is
 filled at its places in the file: `fill`.
@@ -9,11 +9,13 @@ filled at its places in the file: `fill`.
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
 import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -24,13 +26,16 @@ import numpy as np
 
 from lstm_cli.base.address import choose
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import ExitCode, safe
+from lstm_cli.base.foreign import say
+from lstm_cli.commands._inputs import Given, say_assumed
+from lstm_cli.commands._stopping import Stopping
 from lstm_cli.commands.run import text
-from lstm_cli.commands.run.blocks import LongRun
+from lstm_cli.commands.run.long_run import LongRun
 from lstm_cli.engine.run import Trace
-from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.files.output import is_device, json_text, plain_list, replacing, write_out
 from lstm_cli.show.rows import View, shown_layers, widened
 
-FORMATS = (*text.STEPWISE, "npz")
 # So much of an archive goes out at a time.
 CHUNK_BYTES = 2**20
 # So much of one of its arrays is moved at a time.
@@ -172,7 +177,7 @@ def pieces(
     Args:
         run: what to run; samples `(N, T, I)` only to json, jsonl and npz.
         view: the units and steps to write.
-        chosen: one of `FORMATS`.
+        chosen: one of `text.FORMATS_OF_BLOCKS`.
         progress: is told how far the run is, and asked whether to stop.
         folder: where what must wait is kept; None is the system's own.
 
@@ -371,3 +376,76 @@ class GrowingNpz:
             for offset in range(0, length, MOVED_BYTES):
                 self._stream.seek(old + offset)
                 self._write(member, self._stream.read(min(MOVED_BYTES, length - offset)))
+
+
+# ---- the command
+
+
+def write(given: Given, dtype: str, engine: str, view: View, chosen: str, output: str) -> ExitCode:
+    """Run in blocks and write each; what a stop leaves is a valid file of the steps done.
+
+    Args:
+        given: what is run.
+        dtype, engine: as `engine.run` takes them.
+        view, chosen, output: what is shown, in which format, where.
+
+    Returns:
+        the exit code, which says whether somebody asked to stop.
+
+    Raises:
+        LstmStepError: as the engine, the choice of units and steps, and `write_out`.
+    """
+    run = LongRun(*given, dtype=dtype, engine=engine)
+    with Stopping() as stopping:
+        progress = RunProgress(stop=lambda: stopping.asked)
+        with _shown(progress, output):
+            _write(run, view, chosen, output, progress)
+    if chosen != "json":
+        say_assumed(progress.assumptions)
+    if progress.interrupted:
+        place = "on stdout" if output == "-" else f"in {safe(output)}"
+        done = f"{progress.unit} 1 to {progress.done:,}" if progress.done else f"no {progress.unit}"
+        say(f"stopped: {done} of {progress.total:,} are done and {place}")
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+def _write(run: LongRun, view: View, chosen: str, output: str, progress: RunProgress) -> None:
+    """Write the answer: an archive at its places in the file, all else from start to end."""
+    if chosen == "npz" and output != "-" and not is_device(Path(output)):
+        with replacing(Path(output)) as stream:
+            fill(run, view, progress, stream)
+        return
+    write_out(pieces(run, view, chosen, progress, _folder(output)), output)
+
+
+def _folder(output: str) -> Path | None:
+    """Return the folder in which there must be room for the file; None where it is no file."""
+    path = Path(output)
+    if output == "-" or (path.exists() and not path.is_file()):
+        return None
+    return path.resolve().parent
+
+
+@contextmanager
+def _shown(progress: RunProgress, output: str) -> Iterator[None]:
+    """Show a bar on stderr, where that is a terminal and the answer goes elsewhere."""
+    if not sys.stderr.isatty() or (output == "-" and sys.stdout.isatty()):
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        progress.tell = lambda: bar.update(
+            task, completed=progress.done, total=progress.total, description=progress.unit
+        )
+        yield

@@ -184,6 +184,9 @@ STEPWISE: dict[str, StepFormat] = {
 }
 
 
+FORMATS_OF_BLOCKS = (*STEPWISE, "npz")
+
+
 def run_answer(trace: Trace, view: View) -> Answer:
     """Return what `run` answers; arguments as `run_document`."""
 

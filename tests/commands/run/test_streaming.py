@@ -26,10 +26,11 @@ from lstm_cli.base.errors import InputError, ShapeError, UsageError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import Layer, Model
 from lstm_cli.commands._stopping import Stopping
-from lstm_cli.commands.run import blocks, streaming
-from lstm_cli.commands.run.blocks import LongRun
-from lstm_cli.commands.run.streaming import FORMATS, GrowingNpz, RunProgress, Spool, pieces
+from lstm_cli.commands.run import long_run, streaming
+from lstm_cli.commands.run.long_run import LongRun
+from lstm_cli.commands.run.streaming import GrowingNpz, RunProgress, Spool, pieces
 from lstm_cli.commands.run.text import FORMATS as WHOLE
+from lstm_cli.commands.run.text import FORMATS_OF_BLOCKS as FORMATS
 from lstm_cli.engine.run import LayerTrace, run
 from lstm_cli.files import safe as safe_files
 from lstm_cli.files import vectors
@@ -44,7 +45,7 @@ STEPS = 11
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks of a few steps, so that eleven are several."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1200)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 1200)
 
 
 def stack(levels: int, cell: Any = LSTM) -> tuple[Model, Any, list[Any], list[Any]]:
@@ -141,8 +142,8 @@ def test_blocks_stay_with_one_engine(
         return replace(run(*given, engine="table", **how), engine=engine)
 
     monkeypatch.delenv("LSTM_STEP_ENGINE", raising=False)
-    monkeypatch.setattr(blocks, "run", noted)
-    monkeypatch.setattr(blocks, "numba_available", lambda: numba)
+    monkeypatch.setattr(long_run, "run", noted)
+    monkeypatch.setattr(long_run, "numba_available", lambda: numba)
     model, x, h, c = stack(1)
     long = LongRun(model, np.broadcast_to(x[:1], (steps, 3)), h, c, dtype, engine)
     list(long.blocks(last=11))
@@ -225,7 +226,7 @@ def test_samples_in_blocks_of_time_are_the_whole_runs(
     chosen: str, levels: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Samples to JSON, a step of all of them at a time, have the bytes of a whole run."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 6000)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 6000)
     long = in_blocks(*samples(levels), dtype)
     assert 1 < len(list(long.blocks())) <= STEPS
     for view in (View(), View(units="0,2", at="2:4,9")):
@@ -238,7 +239,7 @@ def test_samples_in_an_archive_are_the_whole_runs(
     size: int, levels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Samples to npz, whether a block has some steps of one of them, one, or several."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", size)
     long = in_blocks(*samples(levels, count=7))
     for view in (View(), View(units="0,2", at="2:4,9")):
         made, expected = (arrays(each(long, view, "npz")) for each in (written, whole))
@@ -270,7 +271,7 @@ def test_samples_may_share_their_states(state: str | None) -> None:
 def test_stopped_samples_are_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped archive has the samples that are done, and none of one that was begun."""
     model, x, h, c = samples(1, count=7)
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2500)  # less than two samples
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 2500)  # less than two samples
     for block, done in ((1, 0), (2, 1), (5, 2)):
         calls: list[int] = []
         progress = RunProgress()
@@ -285,7 +286,7 @@ def test_stopped_samples_are_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_stopped_samples_in_json_are_steps_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped JSON of samples has the steps that are done, of every sample."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 6000)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 6000)
     model, x, h, c = samples(2)
     progress = RunProgress(stop=lambda: True)
     document = json.loads(written(in_blocks(model, x, h, c), View(), "json", progress))
@@ -380,7 +381,7 @@ def stopped_by(number: int, folder: Path, chosen: str, *arguments: str) -> tuple
     """Return the file that a run of hours leaves when it gets a signal, and what it says."""
     path = folder / "out" / f"trace.{chosen}"
     path.parent.mkdir()
-    script = "from lstm_cli.commands.run import blocks; blocks.BLOCK_BYTES = 2**16; " \
+    script = "from lstm_cli.commands.run import long_run; long_run.BLOCK_BYTES = 2**16; " \
              "from lstm_cli.commands._main import main; main()"  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments, *HOURS, "-f", chosen, "-o", str(path)],
@@ -471,7 +472,7 @@ def test_ctrl_c_leaves_a_valid_file_of_samples(tmp_path: Path, chosen: str) -> N
 @pytest.fixture
 def long_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run be a long one."""
-    monkeypatch.setattr(blocks, "LONG_BYTES", 0)
+    monkeypatch.setattr(long_run, "LONG_BYTES", 0)
 
 
 COMMANDS = [
@@ -490,7 +491,7 @@ def test_the_command_writes_the_same_in_blocks(
     """`run` answers with the same bytes on stdout, in a file and on stderr, long or short."""
     monkeypatch.chdir(ROOT)
     short = call(*arguments, "--engine", "table", "-f", chosen)
-    monkeypatch.setattr(blocks, "LONG_BYTES", 0)
+    monkeypatch.setattr(long_run, "LONG_BYTES", 0)
     long = call(*arguments, "--engine", "table", "-f", chosen)
     assert (long.code, long.raw, long.err) == (0, short.raw, short.err)
     path = tmp_path / "trace"
@@ -547,9 +548,9 @@ def test_a_backward_direction_is_run_whole() -> None:
     weights = random_weights(LSTM)
     both = Model((Layer({"forward": weights, "backward": weights}),))
     backward = Model((Layer({"backward": weights}),))
-    assert blocks.runs_forward(Model.single(weights))
-    assert not blocks.runs_forward(both)
-    assert not blocks.runs_forward(backward)
+    assert long_run.runs_forward(Model.single(weights))
+    assert not long_run.runs_forward(both)
+    assert not long_run.runs_forward(backward)
 
 
 # ---- archives
@@ -687,7 +688,7 @@ def test_samples_of_a_mapped_file_run_as_they_are_read(
              "--engine", "table"]  # fmt: skip
     assert isinstance(vectors.read_vector(words[1], "--x", most_axes=3), np.memmap)
     long = call(*words)
-    monkeypatch.setattr(blocks, "LONG_BYTES", 2**20)
+    monkeypatch.setattr(long_run, "LONG_BYTES", 2**20)
     short = call(*words)
     assert (long.code, short.code) == (0, 0), long.err
     if chosen != "npz":
@@ -770,7 +771,7 @@ def test_a_repeated_row_is_not_copied() -> None:
 
 def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the most bytes that Python and NumPy held while a run was written, piece by piece."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**14)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 2**14)
     monkeypatch.setattr(streaming, "CHUNK_BYTES", 2**14)
     model = Model.single(random_weights(LSTM, inputs=2))
     long = LongRun(model, np.broadcast_to([0.5, -1.0], (*shape, 2)), engine="table")
