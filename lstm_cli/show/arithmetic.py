@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.errors import UsageError
 from lstm_cli.base.numbers import decimals, latex_number, shortest, typeset
 from lstm_cli.cell.equations import (
     Apply,
@@ -37,6 +37,7 @@ from lstm_cli.cell.notation import (
     write_row,
 )
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, rounded
+from lstm_cli.show.rows import unknown_symbol
 
 # If at least this many products have a weight of zero, or a factor of zero, they are just counted.
 GATHERED = 3
@@ -459,11 +460,7 @@ def known_at(each: LayerTrace, t: int) -> dict[str, Array]:
 
 def _chosen(values: Mapping[str, Array], symbol: str, unit: int) -> Array:
     if symbol not in values:
-        raise UsageError(
-            f"the cell does not compute '{safe(symbol)}'",
-            where="a symbol to work out",
-            hint=suggest(symbol, values),
-        )
+        raise unknown_symbol(symbol, values, "a symbol to work out")
     size = values[symbol].shape[-1]
     if not 0 <= unit < size:
         raise UsageError(

@@ -157,13 +157,10 @@ def _indented(shown: Text | Table, by: int) -> RenderableType:
 
 
 def _text(page: Page, words: Words, tone: str = "", before: int = 0) -> Text:
-    """Words in their tones; a text of one tone has it in the blanks behind it too.
+    """Words in their tones, `before` columns from the left; what has none has `tone`.
 
-    Args:
-        page: what is written on.
-        words: a command line that stands alone is wrapped so that it can be pasted.
-        tone: of words that have none.
-        before: the columns that stand before them.
+    A command line that stands alone is wrapped so that it can be pasted. A text of one tone has it
+    in the blanks behind it too.
     """
     if isinstance(words, CommandLine):
         return Text("\n".join(map(safe, wrapped(words, page.console.width - before))))
@@ -271,11 +268,7 @@ def _print_stacked(page: Page, block: Grid) -> None:
 
 
 def _print_series(page: Page, block: Series, groups: Sequence[Sequence[NumberColumn]]) -> bool:
-    """Print as many columns of each group as fit, in several tables where one of each does not.
-
-    Returns:
-        whether columns are left out.
-    """
+    """Print as many columns as fit, in several tables if need be; return if some are left out."""
     longest = max(map(len, groups))
     for count in range(min(longest, block.most), 0, -1):
         table = _grid(page, series_grid(block, groups, page.style, count))

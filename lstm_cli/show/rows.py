@@ -355,11 +355,14 @@ def check_symbols(
     others = [*parameters, *split, "output", "h_next", "c_next"] if gradients else []
     for symbol in symbols:
         if (symbol.removeprefix("d_") if gradients else symbol) not in (*known, *others):
-            raise UsageError(
-                f"the cell does not compute '{safe(symbol)}'",
-                where=where,
-                hint=suggest(symbol, known),
-            )
+            raise unknown_symbol(symbol, known, where)
+
+
+def unknown_symbol(symbol: str, known: Iterable[str], where: str) -> UsageError:
+    """The refusal of a symbol that is not among those known."""
+    return UsageError(
+        f"the cell does not compute '{safe(symbol)}'", where=where, hint=suggest(symbol, known)
+    )
 
 
 def chosen_steps(view: View, trace: Trace) -> set[int]:

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Foreign, html, latex, markdown, markdown_code, safe
@@ -107,7 +107,7 @@ class Writer:
     def equations(self, rows: Sequence[tuple[str, str]]) -> str:
         """Return equations, given as (label, equation)."""
         wide = max((cell_len(equation) for _, equation in rows), default=0)
-        return "".join(f"  {_padded(each, wide)}   {name}\n" for name, each in rows) + "\n"
+        return "".join(f"  {set_cell_size(each, wide)}   {name}\n" for name, each in rows) + "\n"
 
     def table(
         self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
@@ -120,7 +120,7 @@ class Writer:
             right: which columns are right-aligned; by default, all but the first two.
         """
         widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
-        places = [_pushed if each else _padded for each in right or _numbers_right(head)]
+        places = [_pushed if each else set_cell_size for each in right or _numbers_right(head)]
         lines = []
         for row in (head, *rows) if any(head) else rows:
             cells = zip(row, widths, places, strict=True)
@@ -166,11 +166,6 @@ def _filled(text: str, width: int, first: str = "", further: str = "") -> str:
     lines = textwrap.fill(text, width, initial_indent=first, subsequent_indent=further,
                           break_on_hyphens=False, break_long_words=False)  # fmt: skip
     return lines.replace("\xa0", " ")
-
-
-def _padded(text: str, width: int) -> str:
-    """Pad a text on the right; a letter and its combining accent take one column."""
-    return text + " " * (width - cell_len(text))
 
 
 def _pushed(text: str, width: int) -> str:

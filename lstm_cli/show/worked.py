@@ -13,13 +13,19 @@ from rich.cells import cell_len
 
 from lstm_cli.base.address import choose
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Apply, Name, Node, evaluate, names_in
 from lstm_cli.cell.notation import LATEX, Style, split, write
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.show.arithmetic import Hand, Working, known_at, work_out
-from lstm_cli.show.rows import INPUT_LABELS, View, last_step, shown_layers, strongest_unit
+from lstm_cli.show.rows import (
+    INPUT_LABELS,
+    View,
+    last_step,
+    shown_layers,
+    strongest_unit,
+    unknown_symbol,
+)
 from lstm_cli.show.sentences import Teller
 
 
@@ -84,10 +90,7 @@ def check(trace: Trace, view: View) -> None:
     known = list(dict.fromkeys(s for each in layers for s in each.cell.symbols))
     for symbol in view.symbols:
         if symbol not in known:  # an input has no arithmetic of its own
-            raise UsageError(
-                f"the cell does not compute '{safe(symbol)}'", where="--only",
-                hint=suggest(symbol, known),
-            )  # fmt: skip
+            raise unknown_symbol(symbol, known, "--only")
     for each in layers:
         _steps(each, trace, view)
         _units(each, last_step(each), trace, view)

@@ -240,15 +240,15 @@ FLOW_LABELS = {
 }
 
 
-def flow_name(flow: GradientFlow, name: str) -> tuple[str, str]:
-    """Name of an array of the gradient flow, in words and as a heading."""
-    if name not in ("forget", "kept") or flow.factor in (None, Name("f")):
-        return FLOW_LABELS[name]
-    assert flow.factor is not None
-    plain, shown = write(flow.factor), write(flow.factor, UNICODE)
+def flow_name(flow: GradientFlow, name: str, style: Style = PLAIN) -> str:
+    """Name of an array of the gradient flow: a heading in Unicode, else words."""
+    heading = style is UNICODE
+    if name not in ("forget", "kept") or flow.factor is None or flow.factor == Name("f"):
+        return FLOW_LABELS[name][heading]
+    factor = write(flow.factor, UNICODE if heading else PLAIN)
     if name == "forget":
-        return plain, shown
-    return f"product of {plain} after t", f"Π ({shown}) after t"
+        return factor
+    return f"Π ({factor}) after t" if heading else f"product of {factor} after t"
 
 
 def _flow_records(report: Report, view: View) -> Iterator[dict[str, Any]]:
@@ -278,9 +278,8 @@ def _rows(
             yield each, "", row
     for flow, t in shown_steps(gradients.trace, view, report.flow):
         for name, array in flow_arrays(flow).items():
-            label, shown = flow_name(flow, name)
-            row = Row(f"through_time_{name}", shown, Foreign.of(label), "", array[t - 1])
-            yield flow, t, row
+            label, shown = Foreign.of(flow_name(flow, name)), flow_name(flow, name, UNICODE)
+            yield flow, t, Row(f"through_time_{name}", shown, label, "", array[t - 1])
 
 
 def _lines(report: Report, view: View) -> Iterator[DataLine]:
@@ -363,10 +362,6 @@ def _tables(report: Report, view: View) -> list[Block]:
     ]  # fmt: skip
 
 
-def _titled(text: str) -> list[Block]:
-    return [Gap(), Heading(text)]
-
-
 def _screen(report: Report, view: View) -> Iterator[Block]:
     gradients = report.gradients
     trace, layers = gradients.trace, gradients.layers
@@ -396,8 +391,11 @@ def _ends(report: Report, view: View) -> Iterator[Block]:
     gradients = report.gradients
     wanted = sorted(chosen_steps(view, gradients.trace))
     times = wanted[-MOST_LISTED:]
-    yield from _titled("gradient of the input")
-    yield _over_time(times, _input_name, gradients.x, range(gradients.x.shape[-1]), view)
+    yield Gap()
+    yield Heading("gradient of the input")
+    units = range(gradients.x.shape[-1])
+    yield _over_time(times, lambda s: gradient_style(s).name("d_x").removesuffix("_t"),
+                     gradients.x, units, view)  # fmt: skip
     if len(times) < len(wanted):
         yield Paragraph("more steps: --at, -f csv", "note")
     for each in gradients.layers:
@@ -405,10 +403,6 @@ def _ends(report: Report, view: View) -> Iterator[Block]:
         first = 1 if each.direction == "forward" else each.trace.steps
         states = replace(view, symbols=("d_h_prev", "d_c_prev"))
         yield Values("", partial(value_rows, each, first, states), view, title=title)
-
-
-def _input_name(style: Style) -> str:
-    return gradient_style(style).name("d_x").removesuffix("_t")
 
 
 def _flow(report: Report, flow: GradientFlow, view: View) -> list[Block]:
@@ -423,7 +417,7 @@ def _flow(report: Report, flow: GradientFlow, view: View) -> list[Block]:
         more = "more steps: --at; more units: --unit; all: --json"
         short.append(Paragraph(more, "note"))
     title = f"left at the last step of a change at step t{_where(report, flow)}"
-    return [*_titled(title), Brief(short, [*_flow_series(flow, wanted, units, view)])]
+    return [Gap(), Heading(title), Brief(short, [*_flow_series(flow, wanted, units, view)])]
 
 
 def _flow_series(
@@ -434,17 +428,12 @@ def _flow_series(
     rows = np.array(times) - 1
     for unit in units:
         yield Paragraph(f"unit {unit}", "note")
-        columns = [[(partial(_flow_name, flow, name), array[rows, unit])]
+        columns = [[(partial(flow_name, flow, name), array[rows, unit])]
                    for name, array in arrays.items()]  # fmt: skip
         yield Series("t", times, columns, view.digits)
     for name, array in own.items():  # a projected h has units of its own
-        named = partial(_flow_name, flow, name)
+        named = partial(flow_name, flow, name)
         yield _over_time(times, named, array, chosen_units(view, array.shape[-1]), view)
-
-
-def _flow_name(flow: GradientFlow, name: str, style: Style) -> str:
-    words, heading = flow_name(flow, name)
-    return heading if style is UNICODE else words
 
 
 def _over_time(
