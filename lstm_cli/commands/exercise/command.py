@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import UsageError, safe, suggest
@@ -13,7 +13,7 @@ from lstm_cli.files.output import check_targets
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
-    from lstm_cli.commands.exercise.show import Task
+    from lstm_cli.commands.exercise.exercise import Task
     from lstm_cli.engine.run import Trace
 
 EXAMPLES = """\b
@@ -66,10 +66,7 @@ def exercise(
         "--key", default="", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
     ),
     show_key: bool = option(
-        "--show-key",
-        default=False,
-        title="Output",
-        help="Add the key to the sheet, on a new page.",
+        "--show-key", default=False, title="Output", help="Add the key to the sheet, on a new page."
     ),
     template: str = option(
         "--template",
@@ -104,11 +101,12 @@ def exercise(
         from lstm_cli.commands.exercise.exercise import rounded
 
         trace = rounded(trace, round_)
-    from lstm_cli.commands.exercise.show import Task
+    from lstm_cli.commands.exercise.exercise import Task
 
     source = save or trace.model.source
     task = Task(_asked(ask, trace), kind, digits.number(), notation.notation.value, source)
-    _Files(output, key, show_key, template, save).write(trace, task, given.cell)
+    targets = {"-o": output, "--key": key, "--template": template, "--save": save}
+    _write(trace, task, given.cell, targets, show_key)
     i.say_assumed(trace.assumptions)
 
 
@@ -152,12 +150,12 @@ def _model(given: i.RunOptions, input_size: int) -> Model:
 
 
 def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
-    """Return the symbols to ask for.
+    """Return the symbols to ask for, by default all but the pre-activations.
 
     Raises:
         UsageError: the cell does not compute one of them.
     """
-    from lstm_cli.commands.exercise.show import askable, usually_asked
+    from lstm_cli.commands.exercise.exercise import askable
 
     names = o.names_in(ask)
     known = askable(trace)
@@ -167,49 +165,40 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
                 f"the cell does not compute '{safe(name)}'", where="--ask",
                 hint=suggest(name, known),
             )  # fmt: skip
-    return names or tuple(usually_asked(trace))
+    return names or tuple(name for name, symbol in known.items() if not symbol.startswith("z_"))
 
 
-@dataclass(frozen=True)
-class _Files:
-    """Where the parts of an exercise are written; "" means nowhere."""
+def _write(
+    trace: Trace, task: Task, cell: o.CellOptions, targets: dict[str, str], show_key: bool
+) -> None:
+    """Write the parts of an exercise to their targets, "" for nowhere; the sheet last.
 
-    sheet: str
-    key: str
-    show_key: bool
-    template: str
-    sample: str
+    Raises:
+        UsageError: two parts go to the same file, a suffix means another format, or the run cannot
+            be saved as a sample.
+        OutputError: a file cannot be written, or is also an input (checked before writing any).
+    """
+    from lstm_cli.commands.exercise import exercise as made
+    from lstm_cli.files.output import format_beside, write_out
 
-    def write(self, trace: Trace, task: Task, cell: o.CellOptions) -> None:
-        """Write the parts, the sheet last.
-
-        Raises:
-            UsageError: two parts go to the same file, a suffix means another format, or the run
-                cannot be saved as a sample.
-            OutputError: a file cannot be written, or is also an input (checked before writing any).
-        """
-        from lstm_cli.commands.exercise import show as render
-        from lstm_cli.files.output import format_beside, write_out
-
-        for flag, name in (("--template", self.template), ("--save", self.sample)):
-            if name == "-":
-                raise UsageError(
-                    f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
-                )
-        apart = "" if self.key == "-" else self.key
-        check_targets({"-o": self.sheet, "--key": apart, "--template": self.template,
-                       "--save": self.sample})  # fmt: skip
-        format_beside("--save", self.sample, ("json",), "json")
-        format_beside("--template", self.template, ("csv",), "csv")
-        kind = format_beside("--key", apart, FORMATS, task.kind)
-        if self.sample:
-            write_out([_sample_text(trace, cell, self.sample)], self.sample)
-        if self.template:
-            write_out(render.template(trace, task.ask), self.template)
-        if self.key not in ("", "-"):
-            write_out(render.key(trace, replace(task, kind=kind)), self.key)
-        behind = self.show_key or self.key == "-"
-        write_out(render.sheet(trace, task, with_key=behind), self.sheet)
+    sheet, key, template, sample = targets.values()
+    for flag in ("--template", "--save"):
+        if targets[flag] == "-":
+            raise UsageError(
+                f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
+            )
+    apart = "" if key == "-" else key
+    check_targets({**targets, "--key": apart})
+    format_beside("--save", sample, ("json",), "json")
+    format_beside("--template", template, ("csv",), "csv")
+    kind = format_beside("--key", apart, FORMATS, task.kind)
+    if sample:
+        write_out([_sample_text(trace, cell, sample)], sample)
+    if template:
+        write_out(made.template(trace, task.ask), template)
+    if apart:
+        write_out(made.key(trace, replace(task, kind=kind)), apart)
+    write_out(made.sheet(trace, task, with_key=show_key or key == "-"), sheet)
 
 
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:
