@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from lstm_cli.commands.convert.conversion import Conversion, convert
     from lstm_cli.commands.explain.explanation import Explanation, explain
     from lstm_cli.commands.grade.gradebook import grade
-    from lstm_cli.commands.grade.summary import Gradebook
+    from lstm_cli.commands.grade.show import Gradebook
     from lstm_cli.commands.inspect.inspection import Inspection, inspect
     from lstm_cli.commands.report.making import report
-    from lstm_cli.commands.vet.suites import Suite
+    from lstm_cli.commands.vet.show import Suite
     from lstm_cli.commands.vet.vetting import vet
     from lstm_cli.engine.grad import Gradients, grad
     from lstm_cli.engine.run import LayerTrace, Trace, run, step
@@ -50,7 +50,7 @@ _HOME = {
     "Conversion": "commands.convert.conversion",
     "Diagnosis": "mistakes.diagnosis",
     "Explanation": "commands.explain.explanation",
-    "Gradebook": "commands.grade.summary",
+    "Gradebook": "commands.grade.show",
     "Gradients": "engine.grad",
     "InputError": "base.errors",
     "Inspection": "commands.inspect.inspection",
@@ -61,7 +61,7 @@ _HOME = {
     "Model": "cell.weights",
     "OutputError": "base.errors",
     "ShapeError": "base.errors",
-    "Suite": "commands.vet.suites",
+    "Suite": "commands.vet.show",
     "Trace": "engine.run",
     "UsageError": "base.errors",
     "backward": "engine.grad",  # deprecated: the former name of `grad`
