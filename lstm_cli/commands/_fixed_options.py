@@ -37,7 +37,7 @@ class OverflowName(StrEnum):
     WRAP = "wrap"
 
 
-FORMATS = ("table", "plain", "json", "csv", "markdown", "text", "html", "c")
+FORMATS = ("table", "plain", "json", "csv", "markdown", "latex", "text", "html", "c")
 
 
 @options("Fixed point")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -13,7 +13,9 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.records import record
+from lstm_cli.base.version import __version__
 from lstm_cli.cell.cells import Cell
+from lstm_cli.cell.equations import Equation
 from lstm_cli.cell.notation import INPUT_LABELS as INPUT_LABELS  # writers ask for it here
 from lstm_cli.cell.notation import (
     LATEX,
@@ -112,38 +114,24 @@ class View:
         )  # fmt: skip
 
 
-@record
-class StepRows:
-    """One step of one layer and direction, as rows."""
-
-    layer: int
-    direction: str
-    t: int
-    rows: tuple[Row, ...]
-
-
 @lru_cache(maxsize=64)  # a long run needs the same rows at every step
 def equation_text(cell: Cell, style: Style, notation: Notation) -> dict[str, tuple[str, str]]:
     """Return symbol -> (symbol, right-hand side) in a style, for every row of a cell."""
     return {row.symbol: write_equation(row, style, notation) for row in cell.equations}
 
 
-def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> StepRows:
-    """Return the rows of input time `t` (from 1) of an unbatched trace."""
+def step_rows(each: LayerTrace, t: int, view: View, style: Style) -> list[Row]:
+    """Return the rows of input time `t` (from 1) of an unbatched trace, inputs first."""
     values = each.at(t)
-    written = equation_text(each.cell, style, view.notation)
-    rows = [
-        Row(symbol, style.name(symbol), Foreign.of(INPUT_LABELS[symbol]), "", values[symbol])
-        for symbol in INPUT_SYMBOLS
+    told = {symbol: (style.name(symbol), label, "") for symbol, label in INPUT_LABELS.items()}
+    for row in each.cell.equations:
+        shown, right = equation_text(each.cell, style, view.notation)[row.symbol]
+        told[row.symbol] = (shown, row.label, right)
+    return [
+        Row(symbol, shown, Foreign.of(label), right, values[symbol])
+        for symbol, (shown, label, right) in told.items()
         if view.shows(symbol)
     ]
-    rows += [
-        Row(row.symbol, *written[row.symbol][:1], Foreign.of(row.label), written[row.symbol][1],
-            values[row.symbol])
-        for row in each.cell.equations
-        if view.shows(row.symbol)
-    ]  # fmt: skip
-    return StepRows(each.layer, each.direction, t, tuple(rows))
 
 
 def row_kind(symbol: str, given: bool) -> RowKind:
@@ -192,11 +180,11 @@ def definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
     return [text for name in cell.functions if (text := write_definition(name, style))]
 
 
-def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
-    """Return the JSON form of a cell's equations."""
-    plain, pretty, latex = (
-        equation_text(cell, style, notation) for style in (PLAIN, UNICODE, LATEX)
-    )
+def equation_records(
+    rows: Iterable[Equation], written: Callable[[Style], Mapping[str, tuple[str, str]]]
+) -> list[dict[str, str]]:
+    """Return the JSON form of equations, given both sides of each symbol's in a style."""
+    plain, pretty, latex = map(written, (PLAIN, UNICODE, LATEX))
     return [
         {
             "symbol": row.symbol,
@@ -205,7 +193,7 @@ def equation_records(cell: Cell, notation: Notation) -> list[dict[str, str]]:
             "unicode": " = ".join(pretty[row.symbol]),
             "latex": " = ".join(latex[row.symbol]),
         }
-        for row in cell.equations
+        for row in rows
     ]
 
 
@@ -372,11 +360,14 @@ def check_symbols(
     others = [*parameters, *split, "output", "h_next", "c_next"] if gradients else []
     for symbol in symbols:
         if (symbol.removeprefix("d_") if gradients else symbol) not in (*known, *others):
-            raise UsageError(
-                f"the cell does not compute '{safe(symbol)}'",
-                where=where,
-                hint=suggest(symbol, known),
-            )
+            raise unknown_symbol(symbol, known, where)
+
+
+def unknown_symbol(symbol: str, known: Iterable[str], where: str) -> UsageError:
+    """The refusal of a symbol that is not among those known."""
+    return UsageError(
+        f"the cell does not compute '{safe(symbol)}'", where=where, hint=suggest(symbol, known)
+    )
 
 
 def chosen_steps(view: View, trace: Trace) -> set[int]:
@@ -416,14 +407,14 @@ def last_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tup
             yield each, trace.steps if each.direction == "forward" else 1
 
 
-def metadata(trace: Trace, notation: Notation, command: str, version: str) -> dict[str, Any]:
+def metadata(trace: Trace, notation: Notation, command: str) -> dict[str, Any]:
     """Return the JSON members that come before `steps`."""
-    first = trace.model.first
+    first, cell = trace.model.first, trace.model.cell
     document: dict[str, Any] = {
         "schema": "lstm-step/1",
         "command": command,
-        "version": version,
-        "cell": trace.model.cell.name,
+        "version": __version__,
+        "cell": cell.name,
         "dtype": trace.dtype.name,
         "engine": trace.engine,
         "input_size": first.input_size,
@@ -431,8 +422,68 @@ def metadata(trace: Trace, notation: Notation, command: str, version: str) -> di
         "output_size": first.output_size,
         "weights": {"source": trace.model.source, "convention": trace.model.convention},
         "assumptions": list(trace.assumptions),
-        "equations": equation_records(trace.model.cell, notation),
+        "equations": equation_records(
+            cell.equations, lambda style: equation_text(cell, style, notation)
+        ),
     }
-    if words := definitions(trace.model.cell):
+    if words := definitions(cell):
         document["definitions"] = words
     return document
+
+
+PLACE = ("layer", "direction", "t", "symbol")
+
+
+class DataLine(NamedTuple):
+    """One named vector of a run.
+
+    Attributes:
+        layer, direction, t: where it is; `t` is "" for what is summed over time.
+        symbol: its name.
+        label: ready for a cell of a spreadsheet.
+        equation: "" for what is given.
+        units: what each number is called in the columns of CSV.
+        numbers: as text.
+        row: the row of a matrix that it is.
+    """
+
+    layer: int
+    direction: str
+    t: int | str
+    symbol: str
+    label: str
+    equation: str
+    units: Sequence[Any]
+    numbers: Sequence[str]
+    row: int | None = None
+
+
+def shortest_texts(numbers: Iterable[Any]) -> list[str]:
+    """Return what `plain_list` gives as text: the shortest that reads back, NaN and Infinity."""
+    return [str(number).removesuffix(".0") for number in numbers]
+
+
+def plain_head(*numbers: str) -> str:
+    """Return the heads of a TSV, those of numbers at its end."""
+    return "\t".join((*PLACE, "name", "equation", *numbers)) + "\n"
+
+
+def plain_line(line: DataLine) -> str:
+    """Return a vector as a line of TSV."""
+    layer, direction, t, symbol, label, equation, _, numbers, row = line
+    if row is not None:
+        symbol = f"{symbol}[{row}]"
+    return "\t".join((str(layer), direction, str(t), symbol, label, equation, *numbers)) + "\n"
+
+
+def csv_head(*numbers: str) -> str:
+    """Return the heads of a CSV, those of numbers at its end."""
+    return ",".join((*PLACE, "unit", *numbers)) + "\n"
+
+
+def csv_lines(line: DataLine) -> str:
+    """Return the numbers of a vector as lines of CSV."""
+    layer, direction, t, symbol, _, _, units, numbers, _ = line
+    start = f"{layer},{direction},{t},{symbol},"
+    pairs = zip(units, numbers, strict=True)
+    return "".join([f"{start}{unit},{number}\n" for unit, number in pairs])

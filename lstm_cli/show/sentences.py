@@ -230,7 +230,7 @@ class Teller:
         return float(self.known[name][self.unit])
 
     def _number(self, value: float) -> str:
-        from lstm_cli.show.hand import Hand  # not needed for a plain table
+        from lstm_cli.show.arithmetic import Hand  # not needed for a plain table
 
         return self._math(Hand(self.style, DIGITS).number(value)[0])
 

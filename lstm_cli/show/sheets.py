@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.foreign import Foreign, html, latex, markdown, markdown_code, safe
@@ -21,92 +20,6 @@ from lstm_cli.files.output import plain_list
 from lstm_cli.show.rows import ValueLine
 
 WIDTH = 80
-
-
-class Writer(Protocol):
-    """Writes a page in one format."""
-
-    style: Style
-    blank: str
-    width: int  # line width of plain text; of the others that of code, and two more
-    wraps_cells: bool  # whether table cells wrap when displayed
-
-    def begin(self, title: str) -> str:
-        """Start of a page; its title may be ""."""
-        ...
-
-    def end(self) -> str:
-        """End of a page."""
-        ...
-
-    def heading(self, text: str, level: int = 2) -> str:
-        """Return a heading; level 3 is below another."""
-        ...
-
-    def paragraph(self, text: str) -> str:
-        """Return a paragraph; foreign text in it must already be escaped."""
-        ...
-
-    def math(self, text: str) -> str:
-        """Return inline mathematics: a symbol or an equation in the writer's style."""
-        ...
-
-    def code(self, text: str | Foreign) -> str:
-        """Return inline code."""
-        ...
-
-    def verbatim(self, text: str) -> str:
-        """Return preformatted lines, such as a drawing."""
-        ...
-
-    def items(self, rows: Sequence[tuple[str, str]]) -> str:
-        """Return a description list of (name, text), both already in the writer's format."""
-        ...
-
-    def escape(self, text: str | Foreign) -> str:
-        """Escape foreign text for the writer's format."""
-        ...
-
-    def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
-        """Return named vectors and matrices, several on a line if they fit."""
-        ...
-
-    def equations(self, rows: Sequence[tuple[str, str]]) -> str:
-        """Return equations, given as (label, equation)."""
-        ...
-
-    def table(
-        self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
-    ) -> str:
-        """Return a table; its cells are already in the writer's format.
-
-        Args:
-            head: column headings; all "" for none.
-            rows: the cells.
-            right: which columns are right-aligned; by default, all but the first two.
-        """
-        ...
-
-    def values(
-        self, heading: str, named: bool, units: Sequence[int], lines: Sequence[ValueLine]
-    ) -> str:
-        """Return vectors beside their equations.
-
-        Args:
-            heading: the place that they belong to; our own words.
-            named: whether there is a column for labels, which may be foreign.
-            units: heads of the columns of numbers.
-            lines: a line each.
-        """
-        ...
-
-    def definition(self, text: str) -> str:
-        """Return what a function in equations means, written in the writer's style."""
-        ...
-
-    def page_break(self) -> str:
-        """Return a page break."""
-        ...
 
 
 def _value_table(
@@ -132,57 +45,82 @@ def number_texts(array: Array) -> list[list[str]]:
     return [[str(each).removesuffix(".0") for each in row] for row in rows]
 
 
-class _TextWriter:
-    """Plain Unicode text, with prose wrapped at `WIDTH`."""
+class Writer:
+    """Writes the parts of a page: as plain Unicode text here, in another format in a subclass.
 
-    style = UNICODE
+    Attributes:
+        style: of symbols and equations.
+        blank: where an answer is to be written.
+        width: of lines of prose; where the format wraps those, of code, and two more.
+        wraps_cells: whether table cells wrap when displayed.
+    """
+
+    style: Style = UNICODE
     blank = "_________"
     width = WIDTH
     wraps_cells = False
 
     def begin(self, title: str) -> str:
+        """Start of a page; its title may be ""."""
         return f"{title}\n{'=' * len(title)}\n\n" if title else ""
 
     def end(self) -> str:
+        """End of a page."""
         return ""
 
     def heading(self, text: str, level: int = 2) -> str:
+        """Return a heading; level 3 is below another."""
         return f"{text}\n" + (f"{'-' * len(text)}\n\n" if level < 3 else "\n")
 
     def paragraph(self, text: str) -> str:
+        """Return a paragraph; foreign text in it must already be escaped."""
         return _filled(text, self.width) + "\n\n"
 
     def math(self, text: str) -> str:
+        """Return inline mathematics: a symbol or an equation in the writer's style."""
         return text
 
     def code(self, text: str | Foreign) -> str:
+        """Return inline code."""
         # A command stays on its line.
         return safe(text).replace(" ", "\xa0") if isinstance(text, CommandLine) else safe(text)
 
     def verbatim(self, text: str) -> str:
+        """Return preformatted lines, such as a drawing."""
         lines = text.strip("\n").splitlines()
         return "".join(f"  {line}".rstrip() + "\n" for line in lines) + "\n"
 
     def items(self, rows: Sequence[tuple[str, str]]) -> str:
+        """Return a description list of (name, text), both already in the writer's format."""
         return "".join(
             _indented(name, self.width, 2) + _indented(said, self.width, 6) for name, said in rows
         ) + "\n"  # fmt: skip
 
     def escape(self, text: str | Foreign) -> str:
+        """Escape foreign text for the writer's format."""
         return safe(text)
 
     def arrays(self, named: Sequence[tuple[str, Array]]) -> str:
+        """Return named vectors and matrices, several on a line if they fit."""
         return "".join(f"{_matrix_text(name, array)}\n" for name, array in named) + "\n"
 
     def equations(self, rows: Sequence[tuple[str, str]]) -> str:
+        """Return equations, given as (label, equation)."""
         wide = max((cell_len(equation) for _, equation in rows), default=0)
-        return "".join(f"  {_padded(each, wide)}   {name}\n" for name, each in rows) + "\n"
+        return "".join(f"  {set_cell_size(each, wide)}   {name}\n" for name, each in rows) + "\n"
 
     def table(
         self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()
     ) -> str:
+        """Return a table; its cells are already in the writer's format.
+
+        Args:
+            head: column headings; all "" for none.
+            rows: the cells.
+            right: which columns are right-aligned; by default, all but the first two.
+        """
         widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
-        places = [_pushed if each else _padded for each in right or _numbers_right(head)]
+        places = [_pushed if each else set_cell_size for each in right or _numbers_right(head)]
         lines = []
         for row in (head, *rows) if any(head) else rows:
             cells = zip(row, widths, places, strict=True)
@@ -194,12 +132,22 @@ class _TextWriter:
     def values(
         self, heading: str, named: bool, units: Sequence[int], lines: Sequence[ValueLine]
     ) -> str:
+        """Return vectors beside their equations.
+
+        Args:
+            heading: the place that they belong to; our own words.
+            named: whether there is a column for labels, which may be foreign.
+            units: heads of the columns of numbers.
+            lines: a line each.
+        """
         return self.heading(heading) + self.table(*_value_table(self, named, units, lines, str))
 
     def definition(self, text: str) -> str:
+        """Return what a function in equations means, written in the writer's style."""
         return f"{text}\n\n"
 
     def page_break(self) -> str:
+        """Return a page break."""
         return "\f\n"
 
 
@@ -220,11 +168,6 @@ def _filled(text: str, width: int, first: str = "", further: str = "") -> str:
     return lines.replace("\xa0", " ")
 
 
-def _padded(text: str, width: int) -> str:
-    """Pad a text on the right; a letter and its combining accent take one column."""
-    return text + " " * (width - cell_len(text))
-
-
 def _pushed(text: str, width: int) -> str:
     return " " * (width - cell_len(text)) + text
 
@@ -243,7 +186,7 @@ def _matrix_text(name: str, array: Array) -> str:
     return lead + f"\n{' ' * len(lead)}".join(lines)
 
 
-class _MarkdownWriter(_TextWriter):
+class _MarkdownWriter(Writer):
     """Markdown that is also readable unrendered: equations and matrices are code."""
 
     width = 98
@@ -330,13 +273,11 @@ def in_ascii(drawing: str) -> str:
 COLUMNS_A_LINE = 17
 
 
-class _LatexWriter:
+class _LatexWriter(Writer):
     """A standalone LaTeX document that needs no package besides amsmath."""
 
     style = LATEX
     blank = r"\underline{\hspace{1.7cm}}"
-    width = WIDTH
-    wraps_cells = False
 
     def begin(self, title: str) -> str:
         return _LATEX_HEAD + (f"\\section*{{{title}}}\n\n" if title else "")
@@ -439,11 +380,9 @@ dt {{ font-weight: 600 }}
 """
 
 
-class _HtmlWriter:
+class _HtmlWriter(Writer):
     """A standalone page without scripts or external resources, for light and dark themes."""
 
-    style = UNICODE
-    blank = "_________"
     width = 98
     wraps_cells = True
 
@@ -507,7 +446,7 @@ class _HtmlWriter:
 
 
 WRITERS: dict[str, type[Writer]] = {
-    "text": _TextWriter,
+    "text": Writer,
     "markdown": _MarkdownWriter,
     "latex": _LatexWriter,
     "html": _HtmlWriter,

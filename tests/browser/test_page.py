@@ -17,9 +17,8 @@ from lstm_cli.cell.weights import Layer, LstmWeights, Model
 from lstm_cli.commands.report.page import PageView
 from lstm_cli.engine.run import LayerTrace, Trace, run
 from lstm_cli.formats.read import read_weights
-from lstm_cli.show.arithmetic import known_at, stages_of, work_out
+from lstm_cli.show.arithmetic import MOST_TERMS, RowReader, known_at, stages_of, work_out
 from lstm_cli.show.circuit import draw
-from lstm_cli.show.scalars import MOST_TERMS, RowReader
 from tests.cases import WITNESS_SPECS, as_witness, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights
 

@@ -21,7 +21,7 @@ NEVER = {
     "numba", "torch", "scipy", "distributed", "mpmath", "lstm_cli.formats.read", "lstm_cli.formats.registry",
     "lstm_cli.cell.grad", "lstm_cli.engine.grad", "lstm_cli.engine.fixed_point", "lstm_cli.engine.fixed_settings", "lstm_cli.commands.explore",
     "lstm_cli.mistakes.diagnosis", "lstm_cli.commands.batch", "lstm_cli.samples", "lstm_cli.files.safe",
-    "lstm_cli.commands.run.streaming.output", "lstm_cli.commands.run.streaming.npz", "lstm_cli.engine.plan", "lstm_cli.engine.numpy_engine",
+    "lstm_cli.commands.run.streaming", "lstm_cli.engine.plan", "lstm_cli.engine.numpy_engine",
 }  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_a_step_as_data_needs_no_rich_and_no_reader(form: str) -> None:
     """One step to a data format loads NumPy, and no Typer, table, reader or search."""
     loaded = imported(*STEP, "-f", form)
     assert "numpy" in loaded
-    assert not those(NEVER | {"typer", "rich", "html", "lstm_cli.show.terminal"}, loaded)
+    assert not those(NEVER | {"typer", "rich", "html", "lstm_cli.show.draw"}, loaded)
 
 
 def test_a_table_needs_rich_and_no_reader() -> None:

@@ -17,7 +17,7 @@ from lstm_cli.base.errors import OutputError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.commands.batch.tasks import Folder
 from lstm_cli.commands.convert.conversion import convert
-from lstm_cli.commands.run.streaming import blocks
+from lstm_cli.commands.run import long_run
 from lstm_cli.files.inputs_read import note_read, noting_reads
 from lstm_cli.files.output import write_out
 from lstm_cli.formats.read import read_weights
@@ -168,7 +168,7 @@ def test_a_long_run_is_no_exception(
     form: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is written as it goes is refused likewise."""
-    monkeypatch.setattr(blocks, "LONG_BYTES", 0)
+    monkeypatch.setattr(long_run, "LONG_BYTES", 0)
     before = content(folder)
     said = call(*RUN, "-f", form, "-o", "own.toml")
     assert_refused(said, 5, "cannot write: own.toml is also read")

@@ -15,8 +15,7 @@ from lstm_cli.cell.equations import evaluate
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.commands.report.svg import DARK, LIGHT, picture_of_step
 from lstm_cli.engine.run import run
-from lstm_cli.show.circuit import draw
-from lstm_cli.show.circuit_parts import BOX_HEIGHT, RADIUS, Box, Drawing
+from lstm_cli.show.circuit import BOX_HEIGHT, RADIUS, Box, Drawing, draw
 from lstm_cli.show.colours import scale_of
 from tests.cases import OWN_TABLE, WITNESS_SPECS, spec_cell
 from tests.conftest import random_arrays, random_inputs, random_weights

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import LATEX, PLAIN, UNICODE, Notation, Style
 from lstm_cli.engine.run import Trace, need_trace
 from lstm_cli.files.output import plain_list
@@ -44,18 +43,16 @@ from lstm_cli.show.worked import (
     JoinedVector,
     StepWork,
     UnitWork,
+    VectorEntry,
     WorkedGroup,
     as_sentence,
     called,
     check,
-    worked,
-)
-from lstm_cli.show.worked_lines import (
-    VectorEntry,
     entries,
     equation_lines,
     vector_lines,
     vector_title,
+    worked,
 )
 
 # Columns of the text.
@@ -90,7 +87,7 @@ class Explanation:
 
     def record(self) -> dict[str, Any]:
         """Return the document of `explain --json`: every row with its stages and value."""
-        document = metadata(self.trace, self.view.notation, "explain", __version__)
+        document = metadata(self.trace, self.view.notation, "explain")
         document["steps"] = [
             record
             for step in worked(self.trace, self.view, UNICODE)

@@ -28,12 +28,11 @@ from lstm_cli.commands.explore.scene import (
 from lstm_cli.engine.run import INPUT_SYMBOLS
 from lstm_cli.show.arithmetic import Working, work_out
 from lstm_cli.show.colours import Scale, ink_on, scale_of
+from lstm_cli.show.draw import BARS, STYLES, aligned
 from lstm_cli.show.over_time import binned
-from lstm_cli.show.rows import equation_text
-from lstm_cli.show.terminal import BARS, RowStyles, aligned
-from lstm_cli.show.worked_lines import equation_lines
+from lstm_cli.show.rows import equation_text, row_kind
+from lstm_cli.show.worked import equation_lines
 
-LOOK = RowStyles()
 FLOW = {"in": "→", "out": "←", "": " "}
 SELECTED, EDITED, CHANGED = "▸", "◆", "*"
 # A green that is in neither colour ramp.
@@ -234,7 +233,8 @@ def _shape(scene: Scene, rows: Sequence[SceneRow], column: int, width: int) -> _
 
 def _row_head(row: SceneRow, shape: _Shape) -> Text:
     """Return the head of a row: its place in the circuit, its symbol, its label."""
-    style = "bold" if row.column is not None else LOOK.of(row.symbol, row.symbol in INPUT_SYMBOLS)
+    kind = row_kind(row.symbol, row.symbol in INPUT_SYMBOLS)
+    style = "bold" if row.column is not None else STYLES[kind]
     mark = SELECTED if row.column is not None else FLOW[row.flow]
     line = padded(Text.assemble((mark, "bold"), (f" {row.shown}", style)), shape.lead)
     if shape.name:

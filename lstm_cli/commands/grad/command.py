@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -39,28 +39,16 @@ COMMAND = "lstm-step grad"
 FORMATS = ("table", "plain", "json", "csv", "markdown", "latex", "text", "html")
 
 
+def _loss(name: str, metavar: str, words: str) -> Any:
+    return option(name, default="", title="Loss", metavar=metavar, help=words)
+
+
 def grad(
     given: i.RunOptions = i.RunOptions(COMMAND),
-    dh: str = option(
-        "--dh",
-        default="",
-        title="Loss",
-        metavar="NUMBERS",
-        help="Gradient of the loss at the final h.",
-    ),
-    dc: str = option(
-        "--dc",
-        default="",
-        title="Loss",
-        metavar="NUMBERS",
-        help="Gradient of the loss at the final c.",
-    ),
-    d_output: str = option(
-        "--d-output",
-        default="",
-        title="Loss",
-        metavar="ROWS",
-        help="Gradient of the loss at h of every step, one row per step.",
+    dh: str = _loss("--dh", "NUMBERS", "Gradient of the loss at the final h."),
+    dc: str = _loss("--dc", "NUMBERS", "Gradient of the loss at the final c."),
+    d_output: str = _loss(
+        "--d-output", "ROWS", "Gradient of the loss at h of every step, one row per step."
     ),
     check: bool = option("--check", default=False, help="Compare with central differences."),
     through_time: bool = option(
@@ -96,44 +84,30 @@ def _gradients(trace: Trace, dh: str, dc: str, d_output: str) -> Gradients:
     """Compute the gradients of the loss that the options describe."""
     from lstm_cli.engine.grad import grad
 
-    final_h, final_c = _one_row(dh, "--dh"), _one_row(dc, "--dc")
-    return grad(trace, final_h, final_c, _rows(d_output, "--d-output", trace))
+    final_h, final_c = _rows(dh, "--dh"), _rows(dc, "--dc")
+    return grad(trace, final_h, final_c, _rows(d_output, "--d-output", trace.steps))
 
 
-def _one_row(text: str, name: str) -> Array | None:
+def _rows(text: str, name: str, steps: int = 0) -> Array | None:
+    """Read one row per step, or the only one; another number of rows is a usage error."""
     if not text:
         return None
     from lstm_cli.files.vectors import read_vector
 
     rows = read_vector(text, name)
-    if rows.ndim > 1 and len(rows) > 1:
+    if steps and len(rows) != steps:
+        raise UsageError(
+            f"{name} has {len(rows)} rows, but the run has {steps} steps",
+            where=name,
+            hint="give one row per step, in the order of x",
+        )
+    if not steps and rows.ndim > 1 and len(rows) > 1:
         raise UsageError(
             f"{name} has {len(rows)} rows, but needs one",
             where=name,
             hint="give one number per unit of the last layer; --d-output takes one row per step",
         )
-    first: Array = rows.reshape(-1)
-    return first
-
-
-def _rows(text: str, name: str, trace: Trace) -> Array | None:
-    """Read one row per step.
-
-    Raises:
-        UsageError: the number of rows differs from the number of steps.
-    """
-    if not text:
-        return None
-    from lstm_cli.files.vectors import read_vector
-
-    rows = read_vector(text, name)
-    if len(rows) != trace.steps:
-        raise UsageError(
-            f"{name} has {len(rows)} rows, but the run has {trace.steps} steps",
-            where=name,
-            hint="give one row per step, in the order of x",
-        )
-    return rows
+    return rows if steps else rows.reshape(-1)
 
 
 def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
@@ -148,8 +122,7 @@ def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
 def _emit(
     report: Report, view: View, chosen: str, form: o.FormatOptions, color: o.ColorOptions
 ) -> None:
-    from lstm_cli.commands.grad.gradients import margin_text
-    from lstm_cli.commands.grad.page import grad_answer
+    from lstm_cli.commands.grad.gradients import grad_answer, margin_text
 
     o.emit(grad_answer(report, view), chosen, form, color)
     if chosen in ("table", "json", "text", "html"):  # they say it themselves

@@ -19,8 +19,7 @@ from lstm_cli.base.numbers import decimals
 from lstm_cli.cell.equations import evaluate
 from lstm_cli.cell.notation import UNICODE
 from lstm_cli.engine.run import LayerTrace
-from lstm_cli.show.circuit import draw
-from lstm_cli.show.circuit_parts import BOX_HEIGHT, RADIUS, Box, Drawing, Label, Wire, width_of
+from lstm_cli.show.circuit import BOX_HEIGHT, RADIUS, Box, Drawing, Label, Wire, draw, width_of
 from lstm_cli.show.colours import scale_of
 from lstm_cli.show.rows import equation_text
 

@@ -16,6 +16,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.c_text import array_lines, guard, identifier
 from lstm_cli.base.foreign import c_comment
 from lstm_cli.base.numbers import rounded_up
+from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.engine.agreement import Float32Noise, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
@@ -58,13 +59,13 @@ class Names:
 
 
 def to_c(
-    trace: Trace, view: View, version: str, names: Names | None = None, more: Iterable[str] = ()
+    trace: Trace, view: View, names: Names | None = None, more: Iterable[str] = ()
 ) -> Iterator[str]:
     """Yield a header with every named value as an array `[T][n]`, and `more` lines at its end."""
     own = guard(PurePath(view.target).name or "golden.h")
     names = names or Names(len(trace.layers) > 1)
     lines = [
-        *_head(trace, view, version),
+        *_head(trace, view),
         f"#ifndef {own}",
         f"#define {own}",
         "",
@@ -74,10 +75,12 @@ def to_c(
         yield text + "\n"
 
 
-def _head(trace: Trace, view: View, version: str) -> Iterator[str]:
+def _head(trace: Trace, view: View) -> Iterator[str]:
     model = trace.model
     convention = f" ({model.convention})" if model.convention else ""
-    yield c_comment(f"Golden vectors of an LSTM, by lstm-step {version}: what a port must compute.")
+    yield c_comment(
+        f"Golden vectors of an LSTM, by lstm-step {__version__}: what a port must compute."
+    )
     yield c_comment(f"{model.cell.name}, weights {model.source}{convention}, {trace.dtype.name}")
     for assumption in trace.assumptions:
         yield c_comment(f"assumed: {assumption}")

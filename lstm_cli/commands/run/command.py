@@ -10,7 +10,6 @@ from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
-from lstm_cli.commands.run import long_run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,13 +69,16 @@ def run(
         i.refuse_beside(f"{whole}, which shows all of the run", sorted(parts), given.command)
     inputs = given.given(chosen)
 
+    from lstm_cli.commands.run.long_run import is_written_as_it_goes
     from lstm_cli.engine.run import run as run_model
     from lstm_cli.show.rows import checked_view
 
     dtype, computed_by = given.numbers.dtype.value, engine.engine.value
     shown = view.view(form.output)
-    if settings is None and long_run.is_written_as_it_goes(inputs, chosen):
-        return long_run.write(inputs, dtype, computed_by, shown, chosen, form.output)
+    if settings is None and is_written_as_it_goes(inputs, chosen):
+        from lstm_cli.commands.run.streaming import write
+
+        return write(inputs, dtype, computed_by, shown, chosen, form.output)
     trace = run_model(*inputs, dtype=dtype, engine=computed_by)
     shown = checked_view(shown, trace)
     if settings is None:
@@ -87,11 +89,7 @@ def run(
 
 
 def _check_strip(chosen: str, fixed: str) -> None:
-    """Reject `--strip` without a table, or with a table of integers.
-
-    Raises:
-        UsageError: says which of the two.
-    """
+    """Reject `--strip` without a table, or with a table of integers."""
     if chosen != "table":
         raise UsageError(
             f"--strip is drawn below a table, but the format is {chosen}",
@@ -134,8 +132,7 @@ def _emit_fixed(
     color: o.ColorOptions,
 ) -> None:
     """Write the fixed-point run beside the floating-point run."""
-    from lstm_cli.commands.run.fixed import overflow_text
-    from lstm_cli.commands.run.fixed_page import fixed_answer
+    from lstm_cli.commands.run.fixed import fixed_answer, overflow_text
     from lstm_cli.engine.fixed_point import beside
 
     fixed = beside(trace, settings)

@@ -68,13 +68,10 @@ def _defined(trace: Trace) -> Definitions:
 
 def _tables(trace: Trace, view: View) -> list[Block]:
     return [
-        _step(f"layer {each.layer}, {each.direction}, t = {t}", each, t, view)
+        Values(f"layer {each.layer}, {each.direction}, t = {t}",
+               partial(step_rows, each, t, view), view)
         for each, t in shown_steps(trace, view, trace.layers)
-    ]
-
-
-def _step(heading: str, each: LayerTrace, t: int, view: View, title: str = "") -> Values:
-    return Values(heading, lambda style: step_rows(each, t, view, style).rows, view, title=title)
+    ]  # fmt: skip
 
 
 def _screen(trace: Trace, view: View) -> Iterator[Block]:
@@ -88,7 +85,8 @@ def _screen(trace: Trace, view: View) -> Iterator[Block]:
         yield _course(each, view)
         yield Paragraph("every step as a table: --at all", "note")
     for each, t in steps:
-        yield _step("", each, t, view, place_of(each, t, trace) if total > 1 else "")
+        title = place_of(each, t, trace) if total > 1 else ""
+        yield Values("", partial(step_rows, each, t, view), view, title=title)
 
 
 def _course(each: LayerTrace, view: View) -> Series:

@@ -19,9 +19,9 @@ from rich.text import Text
 from lstm_cli.base.arrays import Array
 from lstm_cli.engine.run import Trace
 from lstm_cli.show.colours import Scale
+from lstm_cli.show.draw import Page
 from lstm_cli.show.over_time import Course, binned, by_scale, courses, notes, short, ticks
 from lstm_cli.show.rows import View
-from lstm_cli.show.terminal import Page
 
 # So many units each have a line; of more, the few that move most.
 MANY, FEW = 16, 8
@@ -49,20 +49,20 @@ def print_strip(console: Console, trace: Trace, view: View) -> None:
         InputError: the run has batch axes.
         UsageError: no such unit or step.
     """
-    page = Page(console, view)
+    page = Page(console)
     # --at chooses among the steps of the table; a strip is of all of them.
     drawn = courses(trace, replace(view, at=""), most=MANY, fewer=FEW)
     pen = _Pen.on(page)
     layout = _layout(page, drawn, pen)
     page.print()
-    page.print(page.text(f"the whole run, steps 1 to {trace.steps}", page.look.heading))
+    page.print(page.text(f"the whole run, steps 1 to {trace.steps}", "heading"))
     for said in notes(drawn, layout.bin, page.style):
-        page.print(page.text(said, page.look.note))
+        page.print(page.text(said, "note"))
     several = len({(each.layer, each.direction) for each in drawn}) > 1
     for (layer, direction), own in groupby(drawn, lambda each: (each.layer, each.direction)):
         page.print()
         if several:
-            page.print(page.text(f"layer {layer} {direction}", page.look.heading))
+            page.print(page.text(f"layer {layer} {direction}", "heading"))
         _print_courses(page, list(own), pen, layout)
     page.print()
     for line in _legend(page, drawn, pen):
@@ -141,7 +141,7 @@ class _Pen:
 def _print_courses(page: Page, own: Sequence[Course], pen: _Pen, layout: _Layout) -> None:
     """Print the symbols of one layer and direction, and the steps below them."""
     for each in own:
-        name = page.text(page.style.name(each.symbol), page.look.heading)
+        name = page.text(page.style.name(each.symbol), "heading")
         label = page.text(f"  {each.label}" if each.label else "")
         page.print(Text.assemble(name, label), overflow="fold")
         values, _ = binned(each.values, layout.room)
@@ -152,9 +152,9 @@ def _print_courses(page: Page, own: Sequence[Course], pen: _Pen, layout: _Layout
             first += len(units)
             # Assembled: a line must not hand its own style (dim) on to the colours of numbers.
             strip = pen.draw(rows, each.scale, layout.wide)
-            line = Text.assemble(page.text(numbers, page.look.note), strip)
+            line = Text.assemble(page.text(numbers, "note"), strip)
             page.print(line, no_wrap=True, overflow="ignore", crop=False)
-    page.print(page.text(_steps_text(own[0].steps, layout, pen), page.look.note))
+    page.print(page.text(_steps_text(own[0].steps, layout, pen), "note"))
 
 
 def _steps_text(steps: Sequence[int], layout: _Layout, pen: _Pen) -> str:
@@ -175,9 +175,9 @@ def _legend(page: Page, drawn: Sequence[Course], pen: _Pen) -> Iterator[Text]:
     for scale, symbols in used.items():
         share = np.linspace(0.0, 1.0, LEGEND)[None, :]
         ramp = pen.draw((1 - share) * scale.low + share * scale.high, scale, 1)
-        low = page.text(f"{short(scale.low).rjust(left)} ", page.look.note)
+        low = page.text(f"{short(scale.low).rjust(left)} ", "note")
         names = ", ".join(page.style.name(each) for each in symbols)
-        yield Text.assemble(low, ramp, page.text(f" {short(scale.high)}  {names}", page.look.note))
+        yield Text.assemble(low, ramp, page.text(f" {short(scale.high)}  {names}", "note"))
     if not all(np.isfinite(each.values).all() for each in drawn):
         mark = pen.draw(np.array([[np.nan]]), drawn[0].scale, 1)
-        yield Text.assemble(" " * (left + 1), mark, page.text(" nan or inf", page.look.note))
+        yield Text.assemble(" " * (left + 1), mark, page.text(" nan or inf", "note"))

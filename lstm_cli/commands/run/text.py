@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,22 +19,20 @@ from lstm_cli.cell.notation import PLAIN
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
 from lstm_cli.show.answer import Answer
-from lstm_cli.show.lines import (
-    DataLine,
-    csv_head,
-    csv_lines,
-    plain_head,
-    plain_line,
-    shortest_texts,
-)
 from lstm_cli.show.rows import (
     INPUT_LABELS,
+    DataLine,
     View,
     chosen_steps,
     chosen_units,
     chosen_values,
+    csv_head,
+    csv_lines,
     equation_text,
     metadata,
+    plain_head,
+    plain_line,
+    shortest_texts,
     shown_layers,
 )
 
@@ -43,12 +41,26 @@ if TYPE_CHECKING:
     from lstm_cli.show.document import Document
 
 Piece = str | bytes
-
-
-# What a line of steps is made by: layer trace, its times, view, dtype, how many steps went before.
-Lines = Callable[[LayerTrace, Sequence[int], View, "np.dtype[Any]", int], Iterator[str]]
 # So many steps are made Python numbers at once: one by one NumPy's calls take longer than the text.
 STEPS_AT_ONCE = 256
+
+
+class SomeSteps(NamedTuple):
+    """Steps of a layer that are written one after the other.
+
+    Attributes:
+        each: the layer; its values may have batch axes.
+        times: counted from 1, in the trace.
+        view: the units to show.
+        dtype: of the run.
+        before: the steps of the run that went before the trace.
+    """
+
+    each: LayerTrace
+    times: Sequence[int]
+    view: View
+    dtype: np.dtype[Any]
+    before: int = 0
 
 
 @record
@@ -61,51 +73,44 @@ class StepFormat:
         separator: what stands between two texts.
     """
 
-    head: Callable[[Trace, View, str], str]
-    steps: Lines
+    head: Callable[[Trace, View], str]
+    steps: Callable[[SomeSteps], Iterator[str]]
     separator: str = ""
 
 
-def _stepwise(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
+def _stepwise(form: str, trace: Trace, view: View) -> Iterator[str]:
     """Yield the chosen steps, by layer, direction, then t."""
     made = STEPWISE[form]
-    yield made.head(trace, view, version)
+    yield made.head(trace, view)
     wanted = sorted(chosen_steps(view, trace))
-    texts = (made.steps(each, wanted, view, trace.dtype, 0) for each in shown_layers(trace, view))
-    yield from between(made.separator, chain.from_iterable(texts))
+    some = (SomeSteps(each, wanted, view, trace.dtype) for each in shown_layers(trace, view))
+    yield from between(made.separator, chain.from_iterable(map(made.steps, some)))
 
 
-def to_json(trace: Trace, view: View, version: str, more: Iterable[str] = ()) -> Iterator[str]:
+def to_json(trace: Trace, view: View, more: Iterable[str] = ()) -> Iterator[str]:
     """Yield the document of `run --json`, one step a line, and `more` members at its end."""
-    yield from _stepwise("json", trace, view, version)
+    yield from _stepwise("json", trace, view)
     yield f'\n ],\n "output": {json_text(plain_list(trace.output, trace.dtype))},\n '
     yield json_states(trace)
     yield from more
     yield "\n}\n"
 
 
-def json_head(trace: Trace, view: View, version: str) -> str:
+def json_head(trace: Trace, view: View) -> str:
     """Return the document up to its first step."""
-    head = json_text(metadata(trace, view.notation, "run", version), indent=1)
+    head = json_text(metadata(trace, view.notation, "run"), indent=1)
     return head.removesuffix("\n}") + ',\n "steps": [\n  '
 
 
 def json_states(trace: Trace) -> str:
     """Return the members behind `output`: the states after the last step."""
     final = [
-        {
-            "layer": each.layer,
-            "direction": each.direction,
-            "h": plain_list(each.final("h"), trace.dtype),
-            "c": plain_list(each.final("c"), trace.dtype),
-        }
+        {"layer": each.layer, "direction": each.direction}
+        | {state: plain_list(each.final(state), trace.dtype) for state in ("h", "c")}
         for each in trace.layers
     ]
-    states = {
-        "h": plain_list(trace.h, trace.dtype),
-        "c": plain_list(trace.c, trace.dtype),
-        "final": final,
-    }
+    h, c = (plain_list(state, trace.dtype) for state in (trace.h, trace.c))
+    states = {"h": h, "c": c, "final": final}
     return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
 
 
@@ -115,53 +120,32 @@ def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
         yield (separator if index else "") + text
 
 
-def _lists(
-    values: Mapping[str, Array], times: Sequence[int], dtype: np.dtype[Any]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (t, symbol -> nested list of numbers) for some input times of `values (…, T, n)`."""
-    for begin in range(0, len(times), STEPS_AT_ONCE):
-        some = times[begin : begin + STEPS_AT_ONCE]
-        rows = [t - 1 for t in some]
-        lists = {symbol: plain_list(np.moveaxis(array[..., rows, :], -2, 0), dtype)
+def _lists(some: SomeSteps, values: Mapping[str, Array]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (t, symbol -> nested list of numbers) for some steps of `values (…, T, n)`."""
+    for begin in range(0, len(some.times), STEPS_AT_ONCE):
+        times = some.times[begin : begin + STEPS_AT_ONCE]
+        rows = [t - 1 for t in times]
+        lists = {symbol: plain_list(np.moveaxis(array[..., rows, :], -2, 0), some.dtype)
                  for symbol, array in values.items()}  # fmt: skip
-        for place, t in enumerate(some):
-            yield t, {symbol: each[place] for symbol, each in lists.items()}
+        for place, t in enumerate(times):
+            yield some.before + t, {symbol: each[place] for symbol, each in lists.items()}
 
 
-def json_steps(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
-) -> Iterator[str]:
-    """Yield an element of `steps` for each of some input times of a layer.
-
-    Args:
-        each: the layer; its values may have batch axes.
-        times: counted from 1, in the trace.
-        view: the units to show.
-        dtype: of the run.
-        before: the steps of the run that went before the trace.
-    """
+def json_steps(some: SomeSteps) -> Iterator[str]:
+    """Yield an element of `steps` for each."""
+    each, view = some.each, some.view
     values = {
         symbol: chosen_values(symbol, v, view)
         for symbol, v in each.values.items()
         if view.shows(symbol)
     }
-    for t, lists in _lists(values, times, dtype):
-        place = {"layer": each.layer, "direction": each.direction, "t": before + t}
-        yield json_text(place | lists)
+    for t, lists in _lists(some, values):
+        yield json_text({"layer": each.layer, "direction": each.direction, "t": t} | lists)
 
 
-def jsonl_lines(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
-) -> Iterator[str]:
-    """Yield one element of `steps` a line; arguments as `json_steps`."""
-    for element in json_steps(each, times, view, dtype, before):
-        yield element + "\n"
-
-
-def _data_lines(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int
-) -> Iterator[DataLine]:
-    """Yield a vector at a time, the inputs first; arguments as `json_steps`."""
+def _data_lines(some: SomeSteps) -> Iterator[DataLine]:
+    """Yield a vector at a time, the inputs first."""
+    each, view = some.each, some.view
     order = tuple(filter(view.shows, (*INPUT_SYMBOLS, *each.cell.symbols)))
     units = {symbol: chosen_units(view, each.values[symbol].shape[-1]) for symbol in order}
     values = {
@@ -173,56 +157,49 @@ def _data_lines(
     said |= {
         row.symbol: (sheet_cell(row.label), written[row.symbol][1]) for row in each.cell.equations
     }
-    for t, lists in _lists(values, times, dtype):
+    for t, lists in _lists(some, values):
         for symbol in order:
             numbers = shortest_texts(lists[symbol])
-            yield DataLine(each.layer, each.direction, before + t, symbol, *said[symbol],
+            yield DataLine(each.layer, each.direction, t, symbol, *said[symbol],
                            units[symbol], numbers)  # fmt: skip
 
 
-def plain_steps(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
-) -> Iterator[str]:
+def plain_steps(some: SomeSteps) -> Iterator[str]:
     """Yield a line for each row of the table; "" for units that a row does not have."""
-    units = chosen_units(view, view.widest)
-    for line in _data_lines(each, times, view, dtype, before):
+    units = chosen_units(some.view, some.view.widest)
+    for line in _data_lines(some):
         if len(line.units) < len(units):
             there = dict(zip(line.units, line.numbers, strict=True))
             line = line._replace(numbers=[there.get(unit, "") for unit in units])
         yield plain_line(line)
 
 
-def csv_steps(
-    each: LayerTrace, times: Sequence[int], view: View, dtype: np.dtype[Any], before: int = 0
-) -> Iterator[str]:
-    """Yield one number a line; arguments as `json_steps`."""
-    return map(csv_lines, _data_lines(each, times, view, dtype, before))
-
-
 STEPWISE: dict[str, StepFormat] = {
     "plain": StepFormat(
-        lambda _, view, __: plain_head(*map(str, chosen_units(view, view.widest))), plain_steps
+        lambda _, view: plain_head(*map(str, chosen_units(view, view.widest))), plain_steps
     ),
     "json": StepFormat(json_head, json_steps, ",\n  "),
-    "jsonl": StepFormat(lambda *_: "", jsonl_lines),
-    "csv": StepFormat(lambda *_: csv_head("value"), csv_steps),
+    "jsonl": StepFormat(lambda *_: "", lambda some: (f"{each}\n" for each in json_steps(some))),
+    "csv": StepFormat(lambda *_: csv_head("value"), lambda some: map(csv_lines, _data_lines(some))),
 }
+
+
+FORMATS_OF_BLOCKS = (*STEPWISE, "npz")
 
 
 def run_answer(trace: Trace, view: View) -> Answer:
     """Return what `run` answers; arguments as `run_document`."""
-    from lstm_cli.base.version import __version__
 
     def page(style: Style) -> Document:
         from lstm_cli.commands.run.page import run_document
 
         return run_document(trace, view)
 
-    data = {form: partial(made, trace, view, __version__) for form, made in FORMATS.items()}
+    data = {form: partial(made, trace, view) for form, made in FORMATS.items()}
     return Answer(page, data)
 
 
-def _tables(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
+def _tables(form: str, trace: Trace, view: View) -> Iterator[str]:
     """Yield the tables of a run, to put into somebody's page."""
     from lstm_cli.commands.run.page import run_tables
     from lstm_cli.show.document import write
@@ -230,13 +207,11 @@ def _tables(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
     return write(run_tables(trace, view), form)
 
 
-def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
-    """Yield an npz archive: each symbol `(T, n)`, prefixed where there are several layers."""
-    yield npz_bytes(npz_arrays(trace, sorted(chosen_steps(view, trace)), view))
-
-
 def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Array]:
-    """Return name -> `(…, T, n)` of some input times, counted from 1 in the trace."""
+    """Return name -> `(…, T, n)` of some input times, counted from 1 in the trace.
+
+    Names have layer and direction before them where there are several.
+    """
     several, rows = len(trace.layers) > 1, [t - 1 for t in times]
     arrays = {
         (f"layer{each.layer}_{each.direction}_" if several else "") + symbol: chosen_values(
@@ -251,18 +226,20 @@ def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Arra
     return arrays
 
 
-def to_c(trace: Trace, view: View, version: str) -> Iterator[str]:
+def to_c(trace: Trace, view: View) -> Iterator[str]:
     """Yield a header of C with the run's numbers: see `c_golden`."""
     from lstm_cli.commands.run import c_golden
 
-    return c_golden.to_c(trace, view, version)
+    return c_golden.to_c(trace, view)
 
 
-FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {
+FORMATS: dict[str, Callable[[Trace, View], Iterator[Piece]]] = {
     **{form: partial(_stepwise, form) for form in STEPWISE},
     "json": to_json,
     "markdown": partial(_tables, "markdown"),
     "latex": partial(_tables, "latex"),
-    "npz": to_npz,
+    "npz": lambda trace, view: iter(
+        [npz_bytes(npz_arrays(trace, sorted(chosen_steps(view, trace)), view))]
+    ),
     "c": to_c,
 }

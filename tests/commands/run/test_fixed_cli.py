@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,6 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "rounding alone": (["--fixed-rounding", "floor"], "has no effect without --fixed"),
     "overflow alone": (["--fixed-overflow", "wrap"], "has no effect without --fixed"),
     "activation alone": (["--fixed-activation", "hard"], "has no effect without --fixed"),
-    "no such form": (["--fixed", "Q3.12", "-f", "latex"], "latex cannot show integers"),
     "npz": (["--fixed", "Q3.12", "-f", "npz"], "npz cannot show integers"),
 }  # fmt: skip
 
@@ -163,6 +163,26 @@ def test_json_tells_what_the_run_computed() -> None:
         assert off[worst["t"] - 1, worst["unit"]] == off.max()
         assert each["range"] == [np.min(floats), np.max(floats)]
     assert [each["symbol"] for each in fixed["parameters"]][:2] == ["W_f", "b_f"]
+
+
+@pytest.mark.parametrize(
+    ("form", "begin"),
+    [("latex", "\\documentclass"), ("html", "<!doctype"), ("markdown", "# "), ("text", "lstm ")],
+)
+def test_every_written_form_has_the_integers(form: str, begin: str) -> None:
+    """A page in each form has each integer of the chosen step beside its symbol."""
+    arguments = ["--x", "0.5,1;-1,3", "--preset", "random", "--hidden-size", "3", "--seed", "4",
+                 "--h", "0.1,-0.2,0.3", "--c", "0.4,0.5,-0.6", "--fixed", "Q3.12"]  # fmt: skip
+    (step,) = call(*arguments, "--at", "2", "--json").json["fixed"]["steps"]
+    answer = call(*arguments, "--at", "2", "-f", form)
+    assert answer.code == 0
+    assert answer.out.startswith(begin)
+    for symbol in ("c_prev", "f", "c", "h"):
+        for unit, integer in enumerate(step[symbol]):
+            name = symbol.replace("_", r"\_") if form in ("latex", "markdown") else symbol
+            place = rf"\[{unit}\]" if form == "markdown" else f"[{unit}]"
+            line = rf"(?m)(^|[^a-z_]){re.escape(name + place)}[^0-9-]+{integer}\b"
+            assert re.search(line, answer.out), (symbol, unit)
 
 
 @pytest.mark.usefixtures("_at_home")

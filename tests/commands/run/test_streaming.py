@@ -26,13 +26,11 @@ from lstm_cli.base.errors import InputError, ShapeError, UsageError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import Layer, Model
 from lstm_cli.commands._stopping import Stopping
-from lstm_cli.commands.run.streaming import blocks, output
-from lstm_cli.commands.run.streaming.archive import GrowingNpz
-from lstm_cli.commands.run.streaming.blocks import LongRun
-from lstm_cli.commands.run.streaming.output import pieces
-from lstm_cli.commands.run.streaming.progress import RunProgress
-from lstm_cli.commands.run.streaming.spool import Spool
+from lstm_cli.commands.run import long_run, streaming
+from lstm_cli.commands.run.long_run import LongRun
+from lstm_cli.commands.run.streaming import GrowingNpz, RunProgress, Spool, pieces
 from lstm_cli.commands.run.text import FORMATS as WHOLE
+from lstm_cli.commands.run.text import FORMATS_OF_BLOCKS as FORMATS
 from lstm_cli.engine.run import LayerTrace, run
 from lstm_cli.files import safe as safe_files
 from lstm_cli.files import vectors
@@ -47,7 +45,7 @@ STEPS = 11
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks of a few steps, so that eleven are several."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1200)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 1200)
 
 
 def stack(levels: int, cell: Any = LSTM) -> tuple[Model, Any, list[Any], list[Any]]:
@@ -69,14 +67,14 @@ def in_blocks(model: Model, x: Any, h: Any, c: Any, dtype: str = "float64") -> L
 
 def written(long: LongRun, view: View, chosen: str, progress: RunProgress | None = None) -> bytes:
     """Return the file of a run in blocks."""
-    made = pieces(long, view, chosen, "0", progress or RunProgress(), None)
+    made = pieces(long, view, chosen, progress or RunProgress(), None)
     return b"".join(each.encode() if isinstance(each, str) else each for each in made)
 
 
 def whole(long: LongRun, view: View, chosen: str) -> bytes:
     """Return the file of the same run, whole."""
     trace = run(long.model, long.x, long.h, long.c, dtype=long.dtype, engine="table")
-    made = WHOLE[chosen](trace, checked_view(view, trace), "0")
+    made = WHOLE[chosen](trace, checked_view(view, trace))
     return b"".join(each.encode() if isinstance(each, str) else each for each in made)
 
 
@@ -144,8 +142,8 @@ def test_blocks_stay_with_one_engine(
         return replace(run(*given, engine="table", **how), engine=engine)
 
     monkeypatch.delenv("LSTM_STEP_ENGINE", raising=False)
-    monkeypatch.setattr(blocks, "run", noted)
-    monkeypatch.setattr(blocks, "numba_available", lambda: numba)
+    monkeypatch.setattr(long_run, "run", noted)
+    monkeypatch.setattr(long_run, "numba_available", lambda: numba)
     model, x, h, c = stack(1)
     long = LongRun(model, np.broadcast_to(x[:1], (steps, 3)), h, c, dtype, engine)
     list(long.blocks(last=11))
@@ -156,7 +154,7 @@ def test_blocks_stay_with_one_engine(
 # ---- the files
 
 
-@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("chosen", FORMATS)
 @pytest.mark.parametrize("name", ["lstm", "peephole+projection", "coupled-forget", "clip"])
 def test_a_file_written_in_blocks_is_the_whole_runs(name: str, chosen: str) -> None:
     """Every format has the bytes that it has of a whole run, in both types."""
@@ -166,7 +164,7 @@ def test_a_file_written_in_blocks_is_the_whole_runs(name: str, chosen: str) -> N
         same_file(in_blocks(Model.single(weights), x, h, c, dtype), View(), chosen)
 
 
-@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("chosen", FORMATS)
 @pytest.mark.parametrize(
     "view",
     [View(), View(units="0,2"), View(at="last"), View(at="2:4,9,3"), View(at="all", units="1"),
@@ -178,7 +176,7 @@ def test_a_stack_stands_by_layer_then_time(view: View, chosen: str) -> None:
     same_file(in_blocks(*stack(3)), view, chosen)
 
 
-@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("chosen", FORMATS)
 def test_what_overflows_is_written_as_ever(chosen: str) -> None:
     """nan and inf in a run, which may begin in a later block, are written as a whole run's."""
     model, x, h, c = stack(2)
@@ -198,16 +196,16 @@ def test_what_follows_the_last_chosen_step_is_not_run(chosen: str) -> None:
 def test_a_choice_that_is_not_there_is_refused_before_anything_is_written(view: View) -> None:
     """No such unit or step: an error at the first piece."""
     with pytest.raises(UsageError):
-        next(pieces(in_blocks(*stack(1)), view, "csv", "0", RunProgress(), None))
+        next(pieces(in_blocks(*stack(1)), view, "csv", RunProgress(), None))
 
 
 def test_a_misfit_is_refused_before_anything_is_written() -> None:
     """Shapes that disagree are an error at the first piece, as in a whole run."""
     model, x, h, c = stack(1)
     with pytest.raises(ShapeError, match="^x has 2 numbers"):
-        next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", "0", RunProgress(), None))
+        next(pieces(in_blocks(model, x[:, :2], h, c), View(), "csv", RunProgress(), None))
     with pytest.raises(ShapeError, match="^h has"):
-        next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", "0", RunProgress(), None))
+        next(pieces(in_blocks(model, x, [h[0][:1]], c), View(), "csv", RunProgress(), None))
 
 
 # ---- samples
@@ -228,7 +226,7 @@ def test_samples_in_blocks_of_time_are_the_whole_runs(
     chosen: str, levels: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Samples to JSON, a step of all of them at a time, have the bytes of a whole run."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 6000)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 6000)
     long = in_blocks(*samples(levels), dtype)
     assert 1 < len(list(long.blocks())) <= STEPS
     for view in (View(), View(units="0,2", at="2:4,9")):
@@ -241,7 +239,7 @@ def test_samples_in_an_archive_are_the_whole_runs(
     size: int, levels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Samples to npz, whether a block has some steps of one of them, one, or several."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", size)
     long = in_blocks(*samples(levels, count=7))
     for view in (View(), View(units="0,2", at="2:4,9")):
         made, expected = (arrays(each(long, view, "npz")) for each in (written, whole))
@@ -273,7 +271,7 @@ def test_samples_may_share_their_states(state: str | None) -> None:
 def test_stopped_samples_are_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped archive has the samples that are done, and none of one that was begun."""
     model, x, h, c = samples(1, count=7)
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2500)  # less than two samples
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 2500)  # less than two samples
     for block, done in ((1, 0), (2, 1), (5, 2)):
         calls: list[int] = []
         progress = RunProgress()
@@ -288,7 +286,7 @@ def test_stopped_samples_are_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_stopped_samples_in_json_are_steps_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped JSON of samples has the steps that are done, of every sample."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 6000)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 6000)
     model, x, h, c = samples(2)
     progress = RunProgress(stop=lambda: True)
     document = json.loads(written(in_blocks(model, x, h, c), View(), "json", progress))
@@ -312,7 +310,7 @@ def stopped(chosen: str, view: View, levels: int = 2) -> tuple[bytes, LongRun, i
     return data, LongRun(model, x[: progress.done], h, c, "float64", "table"), progress.done
 
 
-@pytest.mark.parametrize("chosen", [each for each in output.FORMATS if each != "json"])
+@pytest.mark.parametrize("chosen", [each for each in FORMATS if each != "json"])
 def test_a_stopped_run_leaves_what_is_done(chosen: str) -> None:
     """What a stop leaves is the file of a run of so many steps."""
     data, shorter, _ = stopped(chosen, View())
@@ -334,7 +332,7 @@ def test_a_stopped_json_says_so() -> None:
     assert len(document["output"]) == done
 
 
-@pytest.mark.parametrize("chosen", output.FORMATS)
+@pytest.mark.parametrize("chosen", FORMATS)
 def test_a_run_stopped_before_its_chosen_steps_is_still_a_file(chosen: str) -> None:
     """With --at last, a stopped run has no step to show, and its file is valid all the same."""
     data, _, done = stopped(chosen, View(at="last"))
@@ -383,7 +381,7 @@ def stopped_by(number: int, folder: Path, chosen: str, *arguments: str) -> tuple
     """Return the file that a run of hours leaves when it gets a signal, and what it says."""
     path = folder / "out" / f"trace.{chosen}"
     path.parent.mkdir()
-    script = "from lstm_cli.commands.run.streaming import blocks; blocks.BLOCK_BYTES = 2**16; " \
+    script = "from lstm_cli.commands.run import long_run; long_run.BLOCK_BYTES = 2**16; " \
              "from lstm_cli.commands._main import main; main()"  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments, *HOURS, "-f", chosen, "-o", str(path)],
@@ -474,7 +472,7 @@ def test_ctrl_c_leaves_a_valid_file_of_samples(tmp_path: Path, chosen: str) -> N
 @pytest.fixture
 def long_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run be a long one."""
-    monkeypatch.setattr(blocks, "LONG_BYTES", 0)
+    monkeypatch.setattr(long_run, "LONG_BYTES", 0)
 
 
 COMMANDS = [
@@ -493,7 +491,7 @@ def test_the_command_writes_the_same_in_blocks(
     """`run` answers with the same bytes on stdout, in a file and on stderr, long or short."""
     monkeypatch.chdir(ROOT)
     short = call(*arguments, "--engine", "table", "-f", chosen)
-    monkeypatch.setattr(blocks, "LONG_BYTES", 0)
+    monkeypatch.setattr(long_run, "LONG_BYTES", 0)
     long = call(*arguments, "--engine", "table", "-f", chosen)
     assert (long.code, long.raw, long.err) == (0, short.raw, short.err)
     path = tmp_path / "trace"
@@ -550,9 +548,9 @@ def test_a_backward_direction_is_run_whole() -> None:
     weights = random_weights(LSTM)
     both = Model((Layer({"forward": weights, "backward": weights}),))
     backward = Model((Layer({"backward": weights}),))
-    assert blocks.runs_forward(Model.single(weights))
-    assert not blocks.runs_forward(both)
-    assert not blocks.runs_forward(backward)
+    assert long_run.runs_forward(Model.single(weights))
+    assert not long_run.runs_forward(both)
+    assert not long_run.runs_forward(backward)
 
 
 # ---- archives
@@ -690,7 +688,7 @@ def test_samples_of_a_mapped_file_run_as_they_are_read(
              "--engine", "table"]  # fmt: skip
     assert isinstance(vectors.read_vector(words[1], "--x", most_axes=3), np.memmap)
     long = call(*words)
-    monkeypatch.setattr(blocks, "LONG_BYTES", 2**20)
+    monkeypatch.setattr(long_run, "LONG_BYTES", 2**20)
     short = call(*words)
     assert (long.code, short.code) == (0, 0), long.err
     if chosen != "npz":
@@ -748,7 +746,8 @@ def test_samples_in_fortran_order_are_looked_through(tmp_path: Path) -> None:
 
 def test_a_spool_keeps_streams_apart(tmp_path: Path) -> None:
     """Streams that are added to in turns are read whole; the file has no name and leaves nothing."""
-    with Spool(tmp_path) as spool:
+    with tempfile.TemporaryFile(dir=tmp_path) as file:
+        spool = Spool(file)
         for place in range(5):
             spool.append("a", bytes([place]))
             spool.append("b", bytes([place] * 3))
@@ -772,13 +771,13 @@ def test_a_repeated_row_is_not_copied() -> None:
 
 def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the most bytes that Python and NumPy held while a run was written, piece by piece."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**14)
-    monkeypatch.setattr(output, "CHUNK_BYTES", 2**14)
+    monkeypatch.setattr(long_run, "BLOCK_BYTES", 2**14)
+    monkeypatch.setattr(streaming, "CHUNK_BYTES", 2**14)
     model = Model.single(random_weights(LSTM, inputs=2))
     long = LongRun(model, np.broadcast_to([0.5, -1.0], (*shape, 2)), engine="table")
     tracemalloc.start()
     try:
-        for number, _ in enumerate(pieces(long, View(), chosen, "0", RunProgress(), None)):
+        for number, _ in enumerate(pieces(long, View(), chosen, RunProgress(), None)):
             if number % 4 == 0:
                 gc.collect()  # what waits for it is not held
         return tracemalloc.get_traced_memory()[1]
@@ -788,7 +787,7 @@ def traced(chosen: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("chosen", "few", "many"),
-    [(chosen, (200,), (1000,)) for chosen in output.FORMATS]
+    [(chosen, (200,), (1000,)) for chosen in FORMATS]
     + [("json", (6, 30), (6, 150)), ("jsonl", (6, 30), (6, 150)),
        ("npz", (20, 10), (100, 10)), ("npz", (2, 100), (2, 500))],
 )  # fmt: skip

@@ -24,11 +24,10 @@ from lstm_cli.cell.equations import Apply, Name, Node, Number, function_named, f
 from lstm_cli.cell.notation import UNICODE, Notation, write
 from lstm_cli.commands.report.svg import RULES, circuit_svg, variables
 from lstm_cli.engine.run import STATES, LayerTrace, Trace, rounded
-from lstm_cli.show.circuit import draw
-from lstm_cli.show.circuit_parts import Drawing
+from lstm_cli.show.arithmetic import GATHERED, MOST_TERMS
+from lstm_cli.show.circuit import Drawing, draw
 from lstm_cli.show.colours import NOT_FINITE, RAMPS, scale_of
 from lstm_cli.show.rows import INPUT_LABELS, definitions, equation_text, run_facts
-from lstm_cli.show.scalars import GATHERED, MOST_TERMS
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -1,7 +1,6 @@
-// One number worked out stage by stage, as lstm_cli/show does for every other output: `scalars`
-// reads, `reducing` makes the stages and `hand` writes, all on the same trees. Their settings (signs,
-// functions and their textbook forms, how much is shown) come with the data; a test compares the
-// results.
+// One number worked out stage by stage, as lstm_cli/show/arithmetic.py does for every other output:
+// a tree is read, reduced stage by stage, and written. Its settings (signs, functions and their
+// textbook forms, how much is shown) come with the data; a test compares the results.
 //
 // A scalar is {value}; {sign, parts}, an operator or a function of scalars; {terms, zeros, idle,
 // more, rest}, a row of a matrix times a vector; or {book, value}, a function as textbooks have it.
