@@ -19,15 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from enum import Enum
 from inspect import signature
 from typing import (
     Annotated,
     Any,
+    Literal,
     NamedTuple,
     TypeVar,
     dataclass_transform,
     get_args,
+    get_origin,
     get_type_hints,
 )
 
@@ -203,14 +204,15 @@ def read(function: Function, words: Sequence[str]) -> dict[str, Any] | None:
 
 def _converted(text: str, kind: Any, settings: dict[str, Any]) -> Any:
     """Convert a value to its option's type; None if that is not straightforward."""
-    kind = next((each for each in get_args(kind) if each is not type(None)), kind)
+    if type(None) in get_args(kind):
+        kind, _ = get_args(kind)
+    if get_origin(kind) is Literal:
+        return text if text in get_args(kind) else None
     if kind is str:
         return text
     try:
         value = kind(text)
     except ValueError:
         return None
-    if isinstance(value, Enum):
-        return value
     inside = settings.get("min", value) <= value <= settings.get("max", value)
     return value if inside else None

@@ -58,7 +58,7 @@ def convert(
     chosen = form.pick()
     model = side.only(layout.read(source, cell))
     check_targets({"OUT": target, "stdout" if form.output == "-" else "-o": form.output})
-    done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
+    done = convert_model(model, Path(target), to, dtype=dtype or "", force=force)
     if chosen == "json":
         document = {
             "schema": "lstm-step/1",

@@ -107,7 +107,7 @@ def exercise(
     from lstm_cli.commands.exercise.show import Task
 
     source = save or trace.model.source
-    task = Task(_asked(ask, trace), kind, digits.number(), notation.notation.value, source)
+    task = Task(_asked(ask, trace), kind, digits.number(), notation.notation, source)
     _Files(output, key, show_key, template, save).write(trace, task, given.cell)
     i.say_assumed(trace.assumptions)
 

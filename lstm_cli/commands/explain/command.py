@@ -85,7 +85,7 @@ def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> 
 
     width = min(shutil.get_terminal_size((80, 24)).columns, WIDEST_PAGE)
     listed = word.strip().lower() == "words"
-    pieces = index(kind) if listed else page(word_named(word), kind, notation.value, width)
+    pieces = index(kind) if listed else page(word_named(word), kind, notation, width)
     pretty = output != "-" or "utf" in (sys.stdout.encoding or "").lower()
     write_out(pieces if pretty else map(in_ascii, pieces), output)
 

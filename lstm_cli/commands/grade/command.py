@@ -58,15 +58,7 @@ def grade(
         help="Accept numbers that follow correctly from the answer's own earlier ones.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
-    departures: int = option(
-        "--departures",
-        default=1,
-        title="Check",
-        min=1,
-        max=2,
-        metavar="N",
-        help="How many simultaneous mistakes to look for: 1 or 2.",
-    ),
+    search: o.SearchOptions = o.SearchOptions(1),
     digits: o.DigitOptions = o.DigitOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
     color: o.ColorOptions = o.ColorOptions(),
@@ -82,7 +74,7 @@ def grade(
 
     name, trace, answers = _exercise(files or [], given)
     book = grade_run(
-        trace, answers, ask=o.names_in(ask), atol=atol, departures=departures,
+        trace, answers, ask=o.names_in(ask), atol=atol, departures=search.departures,
         follow_through=follow_through, name=name, progress=_with_progress,
     )  # fmt: skip
     _write(book, chosen, form, digits.number(), color)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from pathlib import PurePath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _inputs as i
@@ -36,26 +35,12 @@ FORMATS = ["html", "svg", "png", "pdf"]
 WIDTH_CM = 8.5
 
 
-class Picture(StrEnum):
-    """What a picture shows."""
-
-    CIRCUIT = "circuit"
-    STRIPS = "strips"
-    LINES = "lines"
-
-
-class Theme(StrEnum):
-    """Colour theme of a picture."""
-
-    AUTO = "auto"
-    LIGHT = "light"
-    DARK = "dark"
-
-
+Picture = Literal["circuit", "strips", "lines"]
+Theme = Literal["auto", "light", "dark"]
 # Prefixes of file names that choose the picture.
-_NAMES = {
-    "cell": Picture.CIRCUIT, "circuit": Picture.CIRCUIT, "strips": Picture.STRIPS,
-    "gates": Picture.STRIPS, "lines": Picture.LINES,
+_NAMES: dict[str, Picture] = {
+    "cell": "circuit", "circuit": "circuit", "strips": "strips",
+    "gates": "strips", "lines": "lines",
 }  # fmt: skip
 
 
@@ -106,7 +91,7 @@ def report(
     named = picture or (None if kind == "html" else _named(output))
     made = make(
         trace, kind, o.ViewOptions(choice, notation, digits).view(),
-        picture=named.value if named else None, theme=theme.value if theme else None,
+        picture=named, theme=theme,
         width=None if width == WIDTH_CM else width, digits=digits.digits,
         given={"--only": choice.only, "--layer": choice.layer, "--direction": choice.direction},
     )  # fmt: skip
