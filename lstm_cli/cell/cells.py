@@ -260,7 +260,6 @@ def with_activations(
     gate: str = "",
     candidate: str = "",
     output: str = "",
-    name: str = "",
     title: str = "",
 ) -> Cell:
     """Return the cell with other activations, each given as `name` or `name(alpha, beta)`.
@@ -269,7 +268,6 @@ def with_activations(
         gate: replaces the gates' sigmoid; "" leaves it unchanged.
         candidate: replaces the tanh of g.
         output: replaces the tanh between c and h.
-        name: name of the new cell; by default the old one with the activations appended.
         title: title of the new cell; by default the old one.
 
     Raises:
@@ -279,8 +277,7 @@ def with_activations(
     for part, text in (("gate", gate), ("candidate", candidate), ("output", output)):
         if text:
             rows |= _with_activation(cell, part, parse_activation(text))
-    given = ",".join(text or "-" for text in (gate, candidate, output))
-    return cell.edit(rows, name=name or f"{cell.name}({given})", title=title or cell.title)
+    return cell.edit(rows, name=cell.name, title=title or cell.title)
 
 
 def _with_rows(rows: Mapping[str, str], title: str, source: str, cell: Cell) -> Cell:
@@ -354,16 +351,9 @@ _PARTS = {
 
 
 def _with_activation(cell: Cell, part: str, activation: Apply) -> dict[str, Node]:
-    """Return the rows that have an activation of that part, with another in its place.
-
-    Raises:
-        UsageError: no row has one.
-    """
-    from lstm_cli.cell.roles import (  # a plain run has no need of it
-        is_layer,
-        pre_activations,
-        roles_of,
-    )
+    """Return the rows that have an activation of that part, with another in its place."""
+    # A plain run has no need of it.
+    from lstm_cli.cell.roles import is_layer, pre_activations, roles_of
 
     words, letters, deeds = _PARTS[part]
     roles, layers = roles_of(cell), pre_activations(cell)
@@ -492,9 +482,7 @@ class Settings:
         """
         if self.activations:
             gate, candidate, output = _three(self.activations)
-            cell = with_activations(
-                cell, gate=gate, candidate=candidate, output=output, name=cell.name
-            )
+            cell = with_activations(cell, gate=gate, candidate=candidate, output=output)
         if self.forget_bias is not None:
             _check_forget_gate(cell)
             cell = with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))

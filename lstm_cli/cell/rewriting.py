@@ -7,20 +7,11 @@ A pattern is an expression of the grammar with two wildcards: `any` matches any 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from lstm_cli.cell.equations import Apply, Name, Node, is_activation, parse, rebuild
 
 ANY, ACT = "any", "act"
-
-
-@dataclass
-class _Bound:
-    """What the wildcards of a pattern have matched."""
-
-    part: Node | None = None
-    activation: Apply | None = None
 
 
 @lru_cache(maxsize=1024)
@@ -45,7 +36,7 @@ def rewrite(node: Node, find: str, put: str) -> Node | None:
 
     def walk(part: Node) -> Node:
         nonlocal found
-        bound = _Bound()
+        bound: dict[str, Node] = {}  # wildcard -> what it has matched
         if _fits(part, pattern, bound):
             found = True
             return _filled(replacement, bound)
@@ -57,33 +48,26 @@ def rewrite(node: Node, find: str, put: str) -> Node | None:
     return result if found else None
 
 
-def _fits(node: Node, pattern: Node, bound: _Bound) -> bool:
+def _fits(node: Node, pattern: Node, bound: dict[str, Node]) -> bool:
     if pattern == Name(ANY):
-        bound.part = node
+        bound[ANY] = node
         return True
-    if not isinstance(pattern, Apply):
+    if not (isinstance(pattern, Apply) and isinstance(node, Apply)):
         return node == pattern
-    if not isinstance(node, Apply):
-        return False
+    parts = node.arguments
     if pattern.function == ACT:
-        bound.activation = node
-        return is_activation(node.function) and _fits(
-            node.arguments[0], pattern.arguments[0], bound
-        )
-    return (
-        node.function == pattern.function
-        and len(node.arguments) == len(pattern.arguments)
-        and all(map(_fits, node.arguments, pattern.arguments, [bound] * len(node.arguments)))
-    )
+        bound[ACT], parts = node, parts[:1]  # without its constants
+        same = is_activation(node.function)
+    else:
+        same = node.function == pattern.function and len(parts) == len(pattern.arguments)
+    return same and all(_fits(*pair, bound) for pair in zip(parts, pattern.arguments, strict=True))
 
 
-def _filled(replacement: Node, bound: _Bound) -> Node:
+def _filled(replacement: Node, bound: dict[str, Node]) -> Node:
     def fill(node: Node) -> Node:
-        if node == Name(ANY) and bound.part is not None:
-            return bound.part
-        if isinstance(node, Apply) and node.function == ACT and bound.activation is not None:
-            constants = bound.activation.arguments[1:]
-            return Apply(bound.activation.function, (*node.arguments, *constants))
-        return node
+        activation = bound.get(ACT)
+        if isinstance(node, Apply) and node.function == ACT and isinstance(activation, Apply):
+            return Apply(activation.function, (*node.arguments, *activation.arguments[1:]))
+        return bound.get(ANY, node) if node == Name(ANY) else node
 
     return rebuild(replacement, fill)

@@ -83,7 +83,7 @@ def build_cell(traits: Traits, base: Cell | None = None) -> Cell:
     cell = base or cell_named("+".join(name for name in there if name) or "lstm")
     if base is None and traits.activations != PLAIN_ACTIVATIONS:
         gate, candidate, output = traits.activations
-        cell = with_activations(cell, gate=gate, candidate=candidate, output=output, name=cell.name)
+        cell = with_activations(cell, gate=gate, candidate=candidate, output=output)
     if traits.forget_bias and (base is None or "z_f" in cell.symbols):
         cell = with_forget_bias(cell, traits.forget_bias)
     if traits.projection_bias and "W_hr" in cell.parameters:
@@ -98,7 +98,7 @@ def build_cell(traits: Traits, base: Cell | None = None) -> Cell:
 def traits_of(cell: Cell) -> Traits | None:
     """Return a cell's traits; None for a table outside the LSTM family, or written otherwise."""
     try:
-        traits = _Reading(cell).traits()
+        traits = _TableReader(cell).traits()
     except _Other:
         return None
     return traits if _rows(build_cell(traits)) == _rows(cell) else None
@@ -110,7 +110,7 @@ def standard(weights: LstmWeights) -> LstmWeights:
     Raises:
         InputError: the table is not in the LSTM family; says why.
     """
-    reading = _Reading(weights.cell)
+    reading = _TableReader(weights.cell)
     try:
         cell = build_cell(reading.traits())
         if _rows(cell) == reading.rows:
@@ -178,7 +178,7 @@ def _is_symmetric(activation: str) -> bool:
     return name in ("sigmoid", "hard_sigmoid_6") or (name == "hard_sigmoid" and beta in ([], [0.5]))
 
 
-class _Reading:
+class _TableReader:
     """What a table computes, read from c and h down; `traits` comes first."""
 
     def __init__(self, cell: Cell) -> None:

@@ -79,7 +79,7 @@ def find_remote(argument: str, suffixes: tuple[str, ...]) -> list[str]:
     return [argument]
 
 
-def open_remote(path: Path) -> IO[bytes]:
+def open_remote(path: Path) -> io.BufferedReader:
     """Open a remote file, translating any exception of its backend to ours.
 
     Raises:

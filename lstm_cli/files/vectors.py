@@ -46,14 +46,11 @@ def read_vector(
         InputError: not numbers; with a caret under the bad token.
         ShapeError: rows of unequal length.
     """
-    source = _source(text, name)
-    if source is None:
-        return _read_file(text[1:], name, allow_nonfinite, most_axes)
-    return parse_rows(source[0], name, source[1], allow_nonfinite)
+    return read_printed(text, name, allow_nonfinite=allow_nonfinite, most_axes=most_axes)[0]
 
 
 def read_printed(
-    text: str, name: str, *, allow_nonfinite: bool = False
+    text: str, name: str, *, allow_nonfinite: bool = False, most_axes: int = 2
 ) -> tuple[Array, Array | None]:
     """Like `read_vector`, but also return the decimals of each number as written.
 
@@ -61,7 +58,7 @@ def read_printed(
     """
     source = _source(text, name)
     if source is None:
-        return _read_file(text[1:], name, allow_nonfinite, 2), None
+        return _read_file(text[1:], name, allow_nonfinite, most_axes), None
     parser = _RowParser(source[0], name, source[1], allow_nonfinite)
     rows = _even(parser.parse(), name, source[1])
     return rows, np.reshape(parser.decimals, rows.shape)
@@ -165,11 +162,7 @@ def check_rows(
 
 
 def _check_finite(rows: Array, name: str, place: str) -> None:
-    """Reject nan and inf in `(…, rows, n)`, checking a block of rows at a time.
-
-    Raises:
-        InputError: the array has nan or inf; the message has the first.
-    """
+    """Reject nan and inf in `(…, rows, n)`, checking a block of rows at a time."""
     if rows.ndim > 2 and not rows.flags.c_contiguous:  # flattening would copy it
         for sample in rows:
             _check_finite(sample, name, place)

@@ -385,7 +385,7 @@ def read_numbers(
                     where=place, hint="the file is damaged or still being written",
                 )  # fmt: skip
             stream.seek(start)
-            done += stream.readinto(data[done : done + count].data)  # type: ignore[attr-defined]
+            done += stream.readinto(data[done : done + count].data)
     if done < size:
         raise InputError("cut short while it was read", where=place, hint="try again")
     return decoded(data, dtype, big_endian=big_endian)

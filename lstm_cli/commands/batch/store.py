@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from lstm_cli.base.errors import LstmStepError, OutputError, safe
 from lstm_cli.commands.batch.work import ChunkAnswers
-from lstm_cli.files.digests import Digests
+from lstm_cli.files.safe import Digests
 from lstm_cli.samples.settings import Tally
 
 

@@ -23,9 +23,8 @@ from lstm_cli.commands.batch.cluster.messages import (
 )
 from lstm_cli.commands.batch.runners import ChunkRunner, Serial
 from lstm_cli.commands.batch.work import Work
-from lstm_cli.files.digests import content_of
 from lstm_cli.files.remote import place_of
-from lstm_cli.files.safe import open_checked
+from lstm_cli.files.safe import content_of, open_checked
 from lstm_cli.samples import Chunk, all_chunks
 from lstm_cli.samples.ranges import Range, line_ranges, read_range
 
