@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from functools import cached_property
 from itertools import count
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -90,13 +90,6 @@ class LstmWeights:
         if self.output_size != self.hidden_size:
             sizes += f", P = {self.output_size}"
         return f"{self.cell.name}, {sizes}"
-
-    def table_rows(self) -> list[tuple[str, str, str]]:
-        """Return each parameter's name, shape and range as text."""
-        return [
-            (name, " × ".join(map(str, array.shape)), html_text.range_text(array))
-            for name, array in self.arrays.items()
-        ]
 
     def __repr__(self) -> str:
         return (
@@ -196,10 +189,10 @@ class Model:
                 )
 
     @classmethod
-    def single(cls, weights: LstmWeights, **described: object) -> Model:
+    def single(cls, weights: LstmWeights, source: str = "", **described: Any) -> Model:
         """Return a model of one forward layer."""
-        source = described.pop("source", weights.source or "arrays")
-        return cls((Layer({"forward": weights}),), source=source, **described)  # type: ignore[arg-type] # the fields of this class, by name
+        source = source or weights.source or "arrays"
+        return cls((Layer({"forward": weights}),), source=source, **described)
 
     def with_weights(self, change: Callable[[int, LstmWeights], LstmWeights]) -> Model:
         """Return a model with `change(place in runs, weights)` in the place of all weights."""
@@ -281,7 +274,9 @@ class Model:
         parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
         for level, name, weights in self.runs[:MOST_SHOWN]:
             parts.append(html_text.element("div", f"layer {level} {name}: {weights.described}"))
-            parts.append(html_text.table(("parameter", "shape", "range"), weights.table_rows(), 1))
+            rows = ((parameter, " × ".join(map(str, array.shape)), html_text.range_text(array))
+                    for parameter, array in weights.arrays.items())  # fmt: skip
+            parts.append(html_text.table(("parameter", "shape", "range"), rows, 1))
         if len(self.runs) > MOST_SHOWN:
             parts.append(html_text.note(f"and {len(self.runs) - MOST_SHOWN} more"))
         return html_text.page(*parts)

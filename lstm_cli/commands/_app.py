@@ -149,11 +149,7 @@ class RunByDefault(TyperGroup):
 
 
 def _refuse_moved(args: list[str]) -> None:
-    """Reject an option that is now a command, suggesting the equivalent command line.
-
-    Raises:
-        UsageError: names the option and the command.
-    """
+    """Reject an option that is now a command, suggesting the equivalent command line."""
     from lstm_cli.base.paste import FileName, command
 
     for place, word in enumerate(args[1:], 1):

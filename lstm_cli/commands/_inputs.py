@@ -140,11 +140,7 @@ class RunOptions:
         return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)
 
     def _example(self, state: Array | None) -> str:
-        """Return the command with a fitting input, and for `diagnose` with numbers to explain.
-
-        Raises:
-            LstmStepError: the weights, which set the input size, cannot be read.
-        """
+        """Return the command with a fitting input, and for `diagnose` with numbers to explain."""
         from lstm_cli.base.paste import command, option_words
 
         first = self.file_model().first if self.file.weights else None
@@ -357,11 +353,7 @@ def refuse_beside(what: str, given: Iterable[str], command: str) -> None:
 
 
 def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
-    """Return x `(T, I)`, or `(N, T, I)` if the format can hold samples.
-
-    Raises:
-        UsageError: `--sample` is out of range, or missing.
-    """
+    """Return x `(T, I)`, or `(N, T, I)` if the format can hold samples."""
     if x.ndim == 2:
         if sample not in (None, 0):
             raise UsageError("--x is one sequence", where="--sample", hint="leave out --sample")

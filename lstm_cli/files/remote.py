@@ -99,27 +99,22 @@ class _Stream(io.RawIOBase):
         self.path = path
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether the stream supports random access."""
         return self.source.seekable()
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to a byte offset."""
         with _backend(self.path):
             return self.source.seek(offset, whence)
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer; 0 at the end."""
         with _backend(self.path):
             piece = self.source.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def close(self) -> None:
-        """Close the underlying stream."""
         if not self.closed:
             self.source.close()
         super().close()

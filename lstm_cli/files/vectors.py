@@ -274,7 +274,9 @@ class _RowParser:
         """Read the token at `position`; return where the next one starts."""
         character = self.text[position]
         if character == ";" or (character == "\n" and not self.open):
-            self._separate(position, character)
+            if self.comma >= 0 and character == ";":
+                raise self._error("no number before this semicolon", "remove the comma", position)
+            self._end_row()
         elif character == ",":
             if self.comma >= 0 or not (self.row or self.rows):
                 raise self._error("no number before this comma", _ADD_OR_REMOVE, position)
@@ -286,12 +288,6 @@ class _RowParser:
         elif not character.isspace():
             return self._number(position, end)
         return position + 1
-
-    def _separate(self, position: int, character: str) -> None:
-        if self.comma >= 0 and character == ";":
-            raise self._error("no number before this semicolon", "remove the comma", position)
-        self.comma = -1
-        self._end_row()
 
     def _open(self, position: int) -> None:
         if len(self.open) == 2:
@@ -306,14 +302,12 @@ class _RowParser:
             raise self._error("no bracket is open here", "remove it", position)
         if self.text[self.open.pop()] + self.text[position] not in ("[]", "()"):
             raise self._error("does not match the opening bracket", "use [ with ]", position)
-        self.comma = -1
         self._end_row()
 
     def _number(self, position: int, end: int) -> int:
         word = _WORD.match(self.text, position, end)
         assert word is not None
-        value = self._value(word[0], position)
-        self.row.append(value)
+        self.row.append(self._value(word[0], position))
         self.decimals.append(decimals_in(word[0]))
         self.comma = -1
         return word.end()
@@ -347,6 +341,7 @@ class _RowParser:
         return "numbers look like 0, -0.5, 1e-3; `@file` reads a file, `-` reads stdin"
 
     def _end_row(self) -> None:
+        self.comma = -1
         if self.row:
             self.rows.append(self.row)
             self.row = []
