@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lstm_cli.base import html as html_text
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe
 from lstm_cli.base.records import record
@@ -267,6 +266,8 @@ class Model:
 
     def _repr_html_(self) -> str:
         """HTML for a notebook: layers, sizes, source, each parameter's shape and range."""
+        from lstm_cli.base import html as html_text  # only for notebooks
+
         convention = f" ({self.convention})" if self.convention else ""
         count = sum(array.size for _, _, each in self.runs for array in each.arrays.values())
         facts = f"{len(self.layers)} layer{'s' * (len(self.layers) > 1)} · {count:,} parameters"

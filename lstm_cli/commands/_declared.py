@@ -65,10 +65,11 @@ def options(title: str) -> Callable[[Class], Class]:
     """
 
     def make(made: Class) -> Class:
-        declared = {name: each for name, each in vars(made).items() if isinstance(each, Option)}
+        declared = {name: each._replace(title=title) for name, each in vars(made).items()
+                    if isinstance(each, Option)}  # fmt: skip
         for name, each in declared.items():
             setattr(made, name, each.default)
-        made.__title__, made.__options__ = title, declared  # type: ignore[attr-defined]
+        made.__options__ = declared  # type: ignore[attr-defined]
         return value_record(made)
 
     return make
@@ -80,7 +81,6 @@ class Declared(NamedTuple):
     name: str
     option: Option
     owner: Any
-    title: str
 
     @property
     def kind(self) -> Any:
@@ -92,7 +92,7 @@ def declared_options(function: Function) -> Iterator[Declared]:
     """Yield the options of a command in the order of its parameters, with groups expanded."""
     for name, parameter in signature(function).parameters.items():
         if isinstance(parameter.default, Option):
-            yield Declared(name, parameter.default, function, parameter.default.title)
+            yield Declared(name, parameter.default, function)
         elif _is_group(parameter.default):
             yield from group_options(parameter.default)
 
@@ -104,7 +104,7 @@ def group_options(group: Any) -> Iterator[Declared]:
         if _is_group(value):
             yield from group_options(value)
         elif name in kind.__options__:
-            yield Declared(name, _of(kind.__options__[name], group, value), kind, kind.__title__)
+            yield Declared(name, _of(kind.__options__[name], group, value), kind)
 
 
 def _of(declared: Option, group: Any, value: Any) -> Option:
@@ -113,7 +113,7 @@ def _of(declared: Option, group: Any, value: Any) -> Option:
         name: told(group) if name in ("help", "hidden") and callable(told) else told
         for name, told in declared.settings.items()
     }
-    return Option(declared.names, value, settings)
+    return declared._replace(default=value, settings=settings)
 
 
 def _is_group(value: object) -> bool:
@@ -166,11 +166,12 @@ def for_typer(function: Function) -> Function:
         for name, each in taken.parameters.items()
         if not isinstance(each.default, Option) and not _is_group(each.default)
     ]
-    for name, told, owner, title in declared_options(function):
-        kind = get_type_hints(owner)[name]
-        made = typer.Option(*told.names, rich_help_panel=title, **told.settings)
+    for each in declared_options(function):
+        names, default, settings, title = each.option
+        made = typer.Option(*names, rich_help_panel=title, **settings)
+        kind = each.kind
         parameters.append(
-            Parameter(name, Parameter.KEYWORD_ONLY, default=told.default,
+            Parameter(each.name, Parameter.KEYWORD_ONLY, default=default,
                       annotation=Annotated[kind, made])
         )  # fmt: skip
     command.__doc__, command.__name__ = function.__doc__, function.__name__

@@ -215,9 +215,6 @@ class RunOptions:
         check_source(self.file, self.preset, self.command)
         if self.file.weights:
             return self.file_model()
-        return self._preset_model(x, h, c)
-
-    def _preset_model(self, x: Array, h: Array | None, c: Array | None) -> Model:
         from lstm_cli.cell.cells import LSTM
         from lstm_cli.cell.presets import NO_WEIGHTS, preset_model, sizes_of
 

@@ -484,12 +484,8 @@ def make_console(color: Color, stream: Any) -> Console:
 
     from rich.console import Console
 
-    force = None
-    if color == "always" or (
-        color == "auto" and os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0")
-        and not os.environ.get("NO_COLOR")
-    ):  # fmt: skip
-        force = True
+    wanted = os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0")
+    wanted = wanted and color == "auto" and not os.environ.get("NO_COLOR")
     environment = dict(os.environ)
     if color == "always":
         environment.pop("NO_COLOR", None)
@@ -497,7 +493,7 @@ def make_console(color: Color, stream: Any) -> Console:
             environment["TERM"] = "xterm-256color"
     return Console(
         file=stream,
-        force_terminal=force,
+        force_terminal=True if wanted or color == "always" else None,
         no_color=True if color == "never" else None,
         color_system=None if color == "never" else "auto",
         highlight=False,

@@ -127,10 +127,9 @@ def at_hand(place: Path, shown: Path) -> Iterator[Path]:
     Raises:
         InputError: it cannot be opened or copied.
     """
-    with contextlib.ExitStack() as stack:
-        near = stack.enter_context(_copy(place)) if is_remote(place) else place
-        with called(near, shown):
-            yield near
+    local = _copy(place) if is_remote(place) else contextlib.nullcontext(place)
+    with local as near, called(near, shown):
+        yield near
 
 
 @contextlib.contextmanager

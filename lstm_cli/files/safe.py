@@ -48,7 +48,12 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: missing, a folder, too large, or not UTF-8.
     """
-    return decode(_read_bytes(path), safe(path))
+    with open_checked(path) as stream:
+        try:
+            data = read_bounded(stream, safe(path))
+        except OSError as error:  # opened, but cannot be read: a broken disk, /proc
+            raise _cannot_read(path, error) from None
+    return decode(data, safe(path))
 
 
 def decode(data: bytes, place: str) -> str:
@@ -79,14 +84,6 @@ def read_stdin(place: str) -> str:
         say(f"reading {place} from the terminal; end with Ctrl-D")
     note_stdin()
     return decode(read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
-
-
-def _read_bytes(path: Path) -> bytes:
-    with open_checked(path) as stream:
-        try:
-            return read_bounded(stream, safe(path))
-        except OSError as error:  # opened, but cannot be read: a broken disk, /proc
-            raise _cannot_read(path, error) from None
 
 
 _SPLIT = "split the file, or store numbers as .npy or .npz"

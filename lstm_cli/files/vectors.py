@@ -81,28 +81,20 @@ def _source(text: str, name: str) -> tuple[str, str] | None:
 
 
 def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> Array:
-    from lstm_cli.files.safe import (
-        map_npy,
-        map_npz,
-        parse_json,
-        read_npy,
-        read_npz,
-        read_text,
-        to_array,
-    )
+    from lstm_cli.files import safe as files
 
     path, key = _split_key(text)
     place = f"{name}, {safe(path)}" + (f", key {safe(key)}" if key else "")
     match path.suffix.lower():
         case ".npy":
-            value: Any = map_npy(path) if _is_large(path) else read_npy(path)
+            value: Any = files.map_npy(path) if _is_large(path) else files.read_npy(path)
         case ".npz":
-            value = map_npz(path, key) if _is_large(path) else None
-            value = _member(read_npz(path), key, place) if value is None else value
+            value = files.map_npz(path, key) if _is_large(path) else None
+            value = _member(files.read_npz(path), key, place) if value is None else value
         case _:
-            value = parse_json(read_text(path), place)
+            value = files.parse_json(files.read_text(path), place)
             value = _member(value, key, place) if isinstance(value, dict) else value
-            value = to_array(value, key or name, place)
+            value = files.to_array(value, key or name, place)
     return check_rows(np.asanyarray(value), name, place, allow_nonfinite, most_axes)
 
 

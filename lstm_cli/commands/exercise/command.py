@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import differing, option
+from lstm_cli.commands._declared import differing, option, options
 from lstm_cli.files.output import check_targets
 
 if TYPE_CHECKING:
@@ -34,6 +34,55 @@ COMMAND = "lstm-step exercise"
 FORMATS = ("text", "markdown", "latex", "html")
 DIGITS = 4  # for paper and pencil
 MOST_STEPS = 100
+
+
+@options("Output")
+class PartOptions:
+    """The parts of an exercise besides the sheet; "" is not written."""
+
+    key: str = option(
+        "--key", default="", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
+    )
+    show_key: bool = option(
+        "--show-key", default=False, help="Add the key to the sheet, on a new page."
+    )
+    template: str = option(
+        "--template", default="", metavar="FILE", help="Write a CSV for the answers to FILE."
+    )
+    save: str = option(
+        "--save", default="", metavar="FILE", help="Save the exercise to FILE, as a sample."
+    )
+
+    def write(self, trace: Trace, task: Task, cell: o.CellOptions, sheet: str) -> None:
+        """Write the parts and, last, the sheet.
+
+        Raises:
+            UsageError: two parts go to the same file, a suffix means another format, or the run
+                cannot be saved as a sample.
+            OutputError: a file cannot be written, or is also an input (checked before writing any).
+        """
+        from lstm_cli.commands.exercise import show as render
+        from lstm_cli.files.output import format_beside, write_out
+
+        for flag, name in (("--template", self.template), ("--save", self.save)):
+            if name == "-":
+                raise UsageError(
+                    f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
+                )
+        apart = "" if self.key == "-" else self.key
+        check_targets({"-o": sheet, "--key": apart, "--template": self.template,
+                       "--save": self.save})  # fmt: skip
+        format_beside("--save", self.save, ("json",), "json")
+        format_beside("--template", self.template, ("csv",), "csv")
+        kind = format_beside("--key", apart, FORMATS, task.kind)
+        if self.save:
+            write_out([_sample_text(trace, cell, self.save)], self.save)
+        if self.template:
+            write_out(render.template(trace, task.ask), self.template)
+        if self.key not in ("", "-"):
+            write_out(render.key(trace, replace(task, kind=kind)), self.key)
+        behind = self.show_key or self.key == "-"
+        write_out(render.sheet(trace, task, with_key=behind), sheet)
 
 
 def exercise(
@@ -62,25 +111,7 @@ def exercise(
         metavar="SYMBOLS",
         help="Symbols to ask for; default f,i,g,o,c,h.",
     ),
-    key: str = option(
-        "--key", default="", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
-    ),
-    show_key: bool = option(
-        "--show-key",
-        default=False,
-        title="Output",
-        help="Add the key to the sheet, on a new page.",
-    ),
-    template: str = option(
-        "--template",
-        default="",
-        title="Output",
-        metavar="FILE",
-        help="Write a CSV for the answers to FILE.",
-    ),
-    save: str = option(
-        "--save", default="", metavar="FILE", help="Save the exercise to FILE, as a sample."
-    ),
+    parts: PartOptions = PartOptions(),
     notation: o.NotationOptions = o.NotationOptions(),
     digits: o.DigitOptions = o.DigitOptions(DIGITS),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
@@ -98,7 +129,7 @@ def exercise(
             "--save FILE saves the exercise as a sample, in JSON",
         )  # fmt: skip
     i.refuse_beside("an exercise", differing(given.numbers), COMMAND)
-    kind, output = form.pick(), form.output
+    kind = form.pick()
     trace = _trace(given, input_size)
     if round_ is not None:
         from lstm_cli.commands.exercise.exercise import rounded
@@ -106,9 +137,9 @@ def exercise(
         trace = rounded(trace, round_)
     from lstm_cli.commands.exercise.show import Task
 
-    source = save or trace.model.source
+    source = parts.save or trace.model.source
     task = Task(_asked(ask, trace), kind, digits.number(), notation.notation, source)
-    _Files(output, key, show_key, template, save).write(trace, task, given.cell)
+    parts.write(trace, task, given.cell, form.output)
     i.say_assumed(trace.assumptions)
 
 
@@ -168,48 +199,6 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
                 hint=suggest(name, known),
             )  # fmt: skip
     return names or tuple(usually_asked(trace))
-
-
-@dataclass(frozen=True)
-class _Files:
-    """Where the parts of an exercise are written; "" means nowhere."""
-
-    sheet: str
-    key: str
-    show_key: bool
-    template: str
-    sample: str
-
-    def write(self, trace: Trace, task: Task, cell: o.CellOptions) -> None:
-        """Write the parts, the sheet last.
-
-        Raises:
-            UsageError: two parts go to the same file, a suffix means another format, or the run
-                cannot be saved as a sample.
-            OutputError: a file cannot be written, or is also an input (checked before writing any).
-        """
-        from lstm_cli.commands.exercise import show as render
-        from lstm_cli.files.output import format_beside, write_out
-
-        for flag, name in (("--template", self.template), ("--save", self.sample)):
-            if name == "-":
-                raise UsageError(
-                    f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
-                )
-        apart = "" if self.key == "-" else self.key
-        check_targets({"-o": self.sheet, "--key": apart, "--template": self.template,
-                       "--save": self.sample})  # fmt: skip
-        format_beside("--save", self.sample, ("json",), "json")
-        format_beside("--template", self.template, ("csv",), "csv")
-        kind = format_beside("--key", apart, FORMATS, task.kind)
-        if self.sample:
-            write_out([_sample_text(trace, cell, self.sample)], self.sample)
-        if self.template:
-            write_out(render.template(trace, task.ask), self.template)
-        if self.key not in ("", "-"):
-            write_out(render.key(trace, replace(task, kind=kind)), self.key)
-        behind = self.show_key or self.key == "-"
-        write_out(render.sheet(trace, task, with_key=behind), self.sheet)
 
 
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:
