@@ -234,13 +234,8 @@ def write_definition(name: str, style: Style = PLAIN) -> str:
         return ""
     shown = f"{function_name(name, style)}({', '.join(function.parameters)})"
     local = replace(style, name=str)
-    constants = ", ".join(
-        f"{key} = {style.number(value)}"
-        for key, value in zip(
-            function.parameters[len(function.parameters) - len(function.defaults) :],
-            function.defaults,
-            strict=True,
-        )
-    )
+    first = len(function.parameters) - len(function.defaults)
+    named = zip(function.parameters[first:], function.defaults, strict=True)
+    constants = ", ".join(f"{key} = {style.number(value)}" for key, value in named)
     tail = f"   ({constants} unless given)" if constants else ""
     return f"{shown} = {write(function.body, local)}{tail}"

@@ -132,13 +132,10 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
     if name not in PRESETS:
         raise UsageError(f"unknown preset '{name}'", hint=suggest(name, PRESETS))
     preset = PRESETS[name]
-    if (
-        sizes.get("P")
-        and sizes["P"] != (sizes.get("H") or sizes["P"])
-        and cell.shapes["h"] == (cell.shapes["c"])
-    ):
+    wide, hidden = sizes.get("P"), sizes.get("H")
+    if wide and hidden and wide != hidden and cell.shapes["h"] == cell.shapes["c"]:
         raise UsageError(
-            f"h has {sizes['P']} numbers and c {sizes['H']}: without a projection they are as many",
+            f"h has {wide} numbers and c {hidden}: without a projection they are as many",
             where=f"cell {cell.name}",
             hint="give h and c the same size, or --cell projection",
         )

@@ -62,11 +62,8 @@ class Traits:
 
     def differences(self, other: Traits) -> list[str]:
         """Return the names of the attributes in which two cells differ."""
-        return [
-            each.name
-            for each in fields(self)
-            if getattr(self, each.name) != getattr(other, each.name)
-        ]
+        names = (each.name for each in fields(self))
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
 def build_cell(traits: Traits, base: Cell | None = None) -> Cell:

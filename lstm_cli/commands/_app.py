@@ -14,16 +14,17 @@ from lstm_cli.commands import _front as front
 from lstm_cli.commands._declared import for_typer
 from lstm_cli.commands._front import COMMANDS, MOVED
 
+SETTINGS: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 100},
+}
+
 
 def build_command(name: str) -> Any:
     """Return one command, ready for the group."""
     home = import_module(f"lstm_cli.commands.{name}.command")
-    alone = typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
+    alone = typer.Typer(add_completion=False, **SETTINGS)
     alone.command(name, cls=GroupedHelp, epilog=home.EXAMPLES)(
         for_typer(getattr(home, COMMANDS[name].function))
     )
@@ -167,13 +168,7 @@ def _refuse_moved(args: list[str]) -> None:
         )
 
 
-app = typer.Typer(
-    cls=RunByDefault,
-    help=front.TITLE,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+app = typer.Typer(cls=RunByDefault, help=front.TITLE, **SETTINGS)
 
 
 def _show_version(wanted: bool) -> None:

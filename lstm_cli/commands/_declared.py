@@ -23,12 +23,10 @@ from inspect import signature
 from typing import (
     Annotated,
     Any,
-    Literal,
     NamedTuple,
     TypeVar,
     dataclass_transform,
     get_args,
-    get_origin,
     get_type_hints,
 )
 
@@ -51,8 +49,11 @@ class Option(NamedTuple):
     title: str = "Options"
 
 
-def option(*names: str, default: Any, title: str = "Options", **settings: Any) -> Any:
-    """Declare an option of a group or of a command; settings as for `typer.Option`."""
+def option(*names: str, default: Any = "", title: str = "Options", **settings: Any) -> Any:
+    """Declare an option of a group or of a command; settings as for `typer.Option`.
+
+    In a group the default is always given: mypy looks for it there.
+    """
     return Option(names, default, settings, title)
 
 
@@ -207,8 +208,8 @@ def _converted(text: str, kind: Any, settings: dict[str, Any]) -> Any:
     """Convert a value to its option's type; None if that is not straightforward."""
     if type(None) in get_args(kind):
         kind, _ = get_args(kind)
-    if get_origin(kind) is Literal:
-        return text if text in get_args(kind) else None
+    if choices := get_args(kind):
+        return text if text in choices else None
     if kind is str:
         return text
     try:

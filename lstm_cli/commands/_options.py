@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,10 +100,6 @@ class WeightFile:
     )
     layout: LayoutOptions = LayoutOptions()
 
-    def model(self, cell: CellOptions) -> Model | None:
-        """Read the file, or return None if there is none; errors as `read_weights`."""
-        return self.layout.read(self.weights, cell) if self.weights else None
-
     def sample_settings(self, cell: CellOptions, **others: Any) -> SampleSettings:
         """Settings for samples without settings of their own; `others` as for SampleSettings.
 
@@ -119,24 +116,12 @@ class WeightFile:
                 where="--allow-external-data", hint="give --weights, the only file it applies to",
             )  # fmt: skip
 
+        model = self.layout.read(self.weights, cell) if self.weights else None
         return SampleSettings(
-            model=self.model(cell), weights=self.weights, lstm=self.layout.lstm,
+            model=model, weights=self.weights, lstm=self.layout.lstm,
             cell=cell.named(), edit=cell.edit, convention=self.layout.convention,
             external=self.layout.external, **others,
         )  # fmt: skip
-
-
-@options("Weights")
-class SideOptions:
-    """Which direction of a layer is used."""
-
-    direction: Side | None = option(
-        "--direction", default=None, help="Only this direction of a bidirectional layer."
-    )
-
-    def only(self, model: Model) -> Model:
-        """Return the model, or only its chosen direction; errors as `Model.only`."""
-        return model.only(self.direction) if self.direction else model
 
 
 @options("Weights")
@@ -472,16 +457,12 @@ def one_blas_thread() -> None:
     A search runs many small products at a time: its work is divided among threads by reading, and
     threads inside a small product would only wait for each other. Call before importing numpy.
     """
-    import os
-
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 
 def make_console(color: Color, stream: Any) -> Console:
     """Return a rich console on a stream; --color takes precedence over the environment."""
-    import os
-
     from rich.console import Console
 
     wanted = os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0")

@@ -118,13 +118,11 @@ def _member(members: dict[str, Any], key: str, place: str) -> Any:
         return next(iter(members.values()))
     if key in members:
         return members[key]
-    what = f"no key '{safe(key)}' in the file" if key else "the file has several keys"
-    hint = (
-        suggest(key, members)
-        if key
-        else "name one: " + ", ".join(f"@file:{safe(each)}" for each in list(members)[:12])
-    )
-    raise InputError(what, where=place, hint=hint)
+    if key:
+        what = f"no key '{safe(key)}' in the file"
+        raise InputError(what, where=place, hint=suggest(key, members))
+    names = ", ".join(f"@file:{safe(each)}" for each in list(members)[:12])
+    raise InputError("the file has several keys", where=place, hint=f"name one: {names}")
 
 
 def check_rows(

@@ -105,11 +105,7 @@ def exercise(
         help="Round weights and vectors to N decimals first.",
     ),
     ask: str = option(
-        "--ask",
-        default="",
-        title="Show",
-        metavar="SYMBOLS",
-        help="Symbols to ask for; default f,i,g,o,c,h.",
+        "--ask", title="Show", metavar="SYMBOLS", help="Symbols to ask for; default f,i,g,o,c,h."
     ),
     parts: PartOptions = PartOptions(),
     notation: o.NotationOptions = o.NotationOptions(),

@@ -42,22 +42,13 @@ FORMATS = ("table", "plain", "json", "csv", "markdown", "latex", "text", "html")
 def grad(
     given: i.RunOptions = i.RunOptions(COMMAND),
     dh: str = option(
-        "--dh",
-        default="",
-        title="Loss",
-        metavar="NUMBERS",
-        help="Gradient of the loss at the final h.",
+        "--dh", title="Loss", metavar="NUMBERS", help="Gradient of the loss at the final h."
     ),
     dc: str = option(
-        "--dc",
-        default="",
-        title="Loss",
-        metavar="NUMBERS",
-        help="Gradient of the loss at the final c.",
+        "--dc", title="Loss", metavar="NUMBERS", help="Gradient of the loss at the final c."
     ),
     d_output: str = option(
         "--d-output",
-        default="",
         title="Loss",
         metavar="ROWS",
         help="Gradient of the loss at h of every step, one row per step.",

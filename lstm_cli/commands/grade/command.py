@@ -46,7 +46,6 @@ def grade(
     given: i.RunOptions = i.RunOptions(COMMAND),
     ask: str = option(
         "--ask",
-        default="",
         title="Check",
         metavar="SYMBOLS",
         help="Symbols that were asked for; by default those in the answers.",

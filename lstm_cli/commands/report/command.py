@@ -68,13 +68,12 @@ def report(
     format_: str = option(
         "--format",
         "-f",
-        default="",
         title="Output",
         metavar="FORMAT",
         help="html, svg, png, pdf; by default from the file name.",
     ),
     output: str = option(
-        "--output", "-o", default="", metavar="FILE", help="The page or picture; - is stdout."
+        "--output", "-o", metavar="FILE", help="The page or picture; - is stdout."
     ),
 ) -> None:
     """Make a page of a run, or a picture.

@@ -73,7 +73,6 @@ def vet(
     ),
     stronger: str = option(
         "--stronger",
-        default="",
         metavar="FILE",
         help="Write a stronger vector to this file, .json or .jsonl; - is stdout.",
     ),
