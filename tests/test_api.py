@@ -463,7 +463,7 @@ def test_explain_works_a_step_out() -> None:
     shown = explain(trace, unit=3, at=1, only="f")
     assert value in str(shown)
     assert value in shown._repr_markdown_()
-    assert r"\begin" in "".join(shown.pieces("latex"))
+    assert r"\begin" in "".join(shown.answer.pieces("latex"))
     with pytest.raises(UsageError, match="^unit: '9' is outside 0 to 3"):
         explain(trace, unit=9)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lstm_cli.cell.cells import Cell, Settings
     from lstm_cli.cell.weights import Model
     from lstm_cli.samples.settings import SampleSettings
-    from lstm_cli.show.document import Document, Maker
+    from lstm_cli.show.answer import Answer
     from lstm_cli.show.rows import View
 
 # Choices, which Typer lists in the help of an option.
@@ -391,17 +391,34 @@ class ColorOptions:
 WRITTEN = ("text", "markdown", "latex", "html")
 
 
-def emit(document: Document | Maker, chosen: str, form: FormatOptions, color: ColorOptions) -> None:
-    """Write a document in the chosen form, or draw it; errors as `ColorOptions.show`."""
-    if chosen in WRITTEN:
+def emit(
+    answer: Answer,
+    chosen: str,
+    form: FormatOptions,
+    color: ColorOptions,
+    below: Callable[[Console], None] = lambda console: None,
+) -> None:
+    """Write an answer in the chosen form, or draw its page; errors as `ColorOptions.show`.
+
+    Args:
+        answer: what to write.
+        chosen: the form; one that is neither data nor a written one is for terminals.
+        form: where it goes.
+        color: of what is drawn.
+        below: what else is drawn, below the page.
+    """
+    if chosen in answer.data or chosen in WRITTEN:
         from lstm_cli.files.output import write_out
-        from lstm_cli.show.document import write
 
-        write_out(write(document, chosen), form.output)
-    else:
-        from lstm_cli.show.draw import draw
+        write_out(answer.pieces(chosen), form.output)
+        return
+    from lstm_cli.show.draw import draw
 
-        color.show(lambda console: draw(console, document), form.output)
+    def show(console: Console) -> None:
+        draw(console, answer.page)
+        below(console)
+
+    color.show(show, form.output)
 
 
 @options("Check")

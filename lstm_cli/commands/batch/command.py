@@ -105,7 +105,7 @@ def batch(
         make_runner,
         run_in_parts,
     )
-    from lstm_cli.commands.batch.page import batch_document
+    from lstm_cli.commands.batch.page import batch_answer
     from lstm_cli.commands.batch.work import Work
     from lstm_cli.files.output import is_device, write_out
     from lstm_cli.samples import all_chunks, find_files
@@ -151,7 +151,7 @@ def batch(
                 pieces = file_pieces(lines, chosen, output, settings, piped="-" in found)
                 write_out(pieces, output)
     if shown:
-        o.emit(batch_document(records, check), chosen, form, color)
+        o.emit(batch_answer(records, check), chosen, form, color)
     if not quiet:
         say(_summary(tally, check), *_left_open(tally))
         if kept and tally.failed:

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lstm_cli.commands.batch.work import short
+from lstm_cli.show.answer import Answer
 from lstm_cli.show.document import Column, Document, Grid
+
+
+def batch_answer(records: Iterable[Mapping[str, Any]], check: bool = False) -> Answer:
+    """Return what `batch` shows; arguments as `batch_document`, data is written as it comes."""
+    return Answer(lambda style: batch_document(records, check), {})
 
 
 def batch_document(records: Iterable[Mapping[str, Any]], check: bool = False) -> Document:

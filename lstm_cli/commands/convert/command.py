@@ -56,21 +56,12 @@ def convert(
     They are read back, and the largest difference is reported.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
-    from lstm_cli.commands.convert.page import convert_document
-    from lstm_cli.files.output import check_targets, json_text, write_out
+    from lstm_cli.commands.convert.page import convert_answer
+    from lstm_cli.files.output import check_targets
 
     chosen = form.pick()
     model = layout.read(source, cell)
     model = model.only(direction) if direction else model
     check_targets({"OUT": target, "stdout" if form.output == "-" else "-o": form.output})
     done = convert_model(model, Path(target), to, dtype=dtype or "", force=force)
-    if chosen == "json":
-        document = {
-            "schema": "lstm-step/1",
-            "command": "convert",
-            **done.__dict__,
-            "assumptions": list(model.assumptions),
-        }
-        write_out([json_text(document, indent=1) + "\n"], form.output)
-    else:
-        o.emit(convert_document(done, model), chosen, form, color)
+    o.emit(convert_answer(done, model), chosen, form, color)

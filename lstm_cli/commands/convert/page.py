@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from lstm_cli.base.numbers import significant
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.convert.conversion import Conversion
+from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import Document, Heading, Paragraph
+
+
+def convert_answer(done: Conversion, model: Model) -> Answer:
+    """Return what `convert` answers."""
+    own = {"schema": "lstm-step/1", "command": "convert", **done.__dict__}
+    return Answer(
+        lambda style: convert_document(done, model),
+        one_record(lambda: own | {"assumptions": list(model.assumptions)}),
+    )
 
 
 def convert_document(done: Conversion, model: Model) -> Document:

@@ -75,7 +75,16 @@ def diagnose(
     cases = _cases(files or [], given, expect, reading)
     diagnosed = ((name, replace(_with_progress(trace, expected, search.departures), given=own))
                  for name, trace, expected, own in cases)  # fmt: skip
-    verdicts = _emit(diagnosed, digits.number(), chosen, form, color)
+    from lstm_cli.commands.diagnose.show import diagnose_answer
+
+    verdicts: list[str] = []
+
+    def noted() -> Iterator[tuple[str, Diagnosis]]:
+        for name, each in diagnosed:
+            verdicts.append(each.verdict)
+            yield name, each
+
+    o.emit(diagnose_answer(noted(), digits.number()), chosen, form, color)
     if any(verdict != "match" for verdict in verdicts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -312,37 +321,3 @@ def _with_progress(trace: Trace, expected: Expected, departures: int) -> Diagnos
             trace, expected, departures=departures,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip
-
-
-def _emit(
-    diagnosed: Iterator[tuple[str, Diagnosis]], digits: int, chosen: str, form: o.FormatOptions,
-    color: o.ColorOptions,
-) -> list[str]:  # fmt: skip
-    """Write the diagnoses and return their verdicts."""
-    from lstm_cli.base.version import __version__
-    from lstm_cli.commands.diagnose.show import (
-        diagnose_document,
-        diagnosis_record,
-        verdicts_document,
-    )
-    from lstm_cli.files.output import json_text, one_document, write_out
-    from lstm_cli.show.document import in_order
-
-    verdicts: list[str] = []
-
-    def records() -> Iterator[str]:
-        for name, each in diagnosed:
-            verdicts.append(each.verdict)
-            yield json_text(diagnosis_record(each, name, __version__)) + "\n"
-
-    if chosen in ("json", "jsonl"):
-        write_out(one_document(records()) if chosen == "json" else records(), form.output)
-        return verdicts
-    listed = list(diagnosed)
-    if chosen == "markdown":
-        o.emit(verdicts_document(listed), chosen, form, color)
-    else:
-        o.emit(lambda style: in_order(
-            diagnose_document(each, name, style=style, digits=digits) for name, each in listed
-        ), chosen, form, color)  # fmt: skip
-    return [each.verdict for _, each in listed]

@@ -9,12 +9,14 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import counted, decimals, rounded_up, scientific, significant
+from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
-from lstm_cli.files.output import plain_list
+from lstm_cli.files.output import json_text, one_document, plain_list
 from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation
 from lstm_cli.mistakes.expected import ExpectedVector
 from lstm_cli.mistakes.fixes import commands, corrections, fix_of, frameworks, run_of, title
 from lstm_cli.mistakes.search import Finding
+from lstm_cli.show.answer import Answer
 from lstm_cli.show.document import (
     Block,
     Column,
@@ -27,7 +29,9 @@ from lstm_cli.show.document import (
     Span,
     Tone,
     Words,
+    in_order,
     joined,
+    write,
 )
 
 # How many readings, pairs and numbers are shown; JSON has all.
@@ -126,6 +130,30 @@ def _separation_record(separation: Separation | None) -> dict[str, Any] | None:
         "answers": {name: plain_list(h) for name, h in separation.answers.items()},
         "together": [list(group) for group in separation.groups],
     }
+
+
+def diagnose_answer(diagnosed: Iterable[tuple[str, Diagnosis]], digits: int = 6) -> Answer:
+    """Return what `diagnose` answers.
+
+    Args:
+        diagnosed: names and diagnoses; JSON goes out as they come, and they are read once.
+        digits: decimals of numbers.
+    """
+
+    def records() -> Iterator[str]:
+        for name, each in diagnosed:
+            yield json_text(diagnosis_record(each, name, __version__)) + "\n"
+
+    return Answer(
+        lambda style: in_order(
+            diagnose_document(each, name, style=style, digits=digits) for name, each in diagnosed
+        ),
+        {
+            "json": lambda: one_document(records()),
+            "jsonl": records,
+            "markdown": lambda: write(verdicts_document(diagnosed), "markdown"),
+        },
+    )
 
 
 def verdicts_document(diagnosed: Iterable[tuple[str, Diagnosis]]) -> Document:

@@ -105,11 +105,6 @@ def _work_out(
     from lstm_cli.commands.explain.explanation import Explanation
 
     work = Explanation(trace, view)
-    if chosen == "json":
-        from lstm_cli.files.output import write_out
-
-        write_out(work.pieces("json"), form.output)
-        return
-    o.emit(work.document, "" if chosen == "text" else chosen, form, color)
-    if chosen != "text":  # which says so itself
+    o.emit(work.answer, "" if chosen == "text" else chosen, form, color)
+    if chosen not in ("text", "json"):  # which say so themselves
         i.say_assumed(trace.assumptions)

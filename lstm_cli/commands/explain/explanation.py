@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import UNICODE, Notation, Style
 from lstm_cli.commands.explain.page import explain_document
-from lstm_cli.commands.explain.worked_json import to_json
+from lstm_cli.commands.explain.worked_json import record_of
 from lstm_cli.engine.run import Trace, need_trace
+from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import Document, write
 from lstm_cli.show.rows import Choice, View, view_from
 from lstm_cli.show.worked import check
@@ -40,16 +40,14 @@ class Explanation:
         """Return it as a document, for what shows that style."""
         return explain_document(self.trace, self.view, style=style)
 
-    def pieces(self, form: Literal["text", "markdown", "latex", "html", "json"]) -> Iterator[str]:
-        """Yield it in the form of `explain -f`; plain text is for lines of 80."""
-        if form == "json":
-            return to_json(self.trace, self.view, __version__)
-        return write(self.document, form)
+    @property
+    def answer(self) -> Answer:
+        """It in each form of `explain -f`; plain text is for lines of 80."""
+        return Answer(self.document, one_record(self.record))
 
     def record(self) -> dict[str, Any]:
         """Return the document of `explain --json`: every row with its stages and value."""
-        document: dict[str, Any] = json.loads("".join(self.pieces("json")))
-        return document
+        return record_of(self.trace, self.view, __version__)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -62,7 +60,7 @@ class Explanation:
 
     def _repr_markdown_(self) -> str:
         """Markdown for a notebook."""
-        return "".join(self.pieces("markdown"))
+        return "".join(write(self.document, "markdown"))
 
 
 def explain(

@@ -9,18 +9,18 @@ import numpy as np
 
 from lstm_cli.cell.notation import PLAIN, UNICODE
 from lstm_cli.engine.run import Trace
-from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.files.output import plain_list
 from lstm_cli.show.rows import View, equation_text, metadata
 from lstm_cli.show.worked import StepWork, worked
 
 
-def to_json(trace: Trace, view: View, version: str) -> Iterator[str]:
-    """Yield the document of `explain --json`."""
+def record_of(trace: Trace, view: View, version: str) -> dict[str, Any]:
+    """Return the document of `explain --json`."""
     document = metadata(trace, view.notation, "explain", version)
     document["steps"] = [
         record for step in worked(trace, view, UNICODE) for record in _records(step, trace, view)
     ]
-    yield json_text(document, indent=1) + "\n"
+    return document
 
 
 def _records(step: StepWork, trace: Trace, view: View) -> Iterator[dict[str, Any]]:

@@ -78,7 +78,7 @@ def grad(
 
     shown = checked_view(view.view(), trace, gradients=True)
     report = _report(_gradients(trace, dh, dc, d_output), check, through_time)
-    _emit(report, shown, chosen, form.output, color)
+    _emit(report, shown, chosen, form, color)
     if report.margin and not report.margin.passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -136,20 +136,14 @@ def _report(gradients: Gradients, check: bool, through_time: bool) -> Report:
     return Report(gradients, margin, flow)
 
 
-def _emit(report: Report, view: View, chosen: str, output: str, color: o.ColorOptions) -> None:
-    if chosen == "table":
-        from lstm_cli.commands.grad.page import grad_document
-        from lstm_cli.show.draw import draw
-
-        color.show(lambda console: draw(console, grad_document(report, view)), output)
-        return
-    from lstm_cli.base.version import __version__
+def _emit(
+    report: Report, view: View, chosen: str, form: o.FormatOptions, color: o.ColorOptions
+) -> None:
     from lstm_cli.commands.grad.gradients import margin_text
-    from lstm_cli.commands.grad.page import FORMATS as TEXTS
-    from lstm_cli.files.output import write_out
+    from lstm_cli.commands.grad.page import grad_answer
 
-    write_out(TEXTS[chosen](report, view, __version__), output)
-    if chosen in ("json", "text", "html"):  # they say it themselves
+    o.emit(grad_answer(report, view), chosen, form, color)
+    if chosen in ("table", "json", "text", "html"):  # they say it themselves
         return
     loss = report.gradients.loss
     assumed = (*report.gradients.trace.assumptions, *([] if loss.given else [loss.describe()]))

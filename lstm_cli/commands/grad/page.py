@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import UNICODE, Style, gradient_style
 from lstm_cli.commands.grad.gradients import (
     DATA_FORMATS,
@@ -20,6 +21,7 @@ from lstm_cli.commands.grad.gradients import (
     value_rows,
 )
 from lstm_cli.engine.grad import GradientFlow, LayerGradient
+from lstm_cli.show.answer import Answer
 from lstm_cli.show.document import (
     PARTS,
     Block,
@@ -210,12 +212,8 @@ def _over_time(
     return Series("t", times, [columns], view.digits, MOST_COLUMNS, more)
 
 
-def _written(form: str, report: Report, view: View, version: str) -> Iterator[str]:
-    """Yield a document as a page; in Markdown and LaTeX its tables, to put into one."""
-    return write((grad_tables if form in PARTS else grad_document)(report, view), form)
-
-
-FORMATS: dict[str, Callable[[Report, View, str], Iterator[str]]] = {
-    **DATA_FORMATS,
-    **{form: partial(_written, form) for form in (*PARTS, "text", "html")},
-}
+def grad_answer(report: Report, view: View) -> Answer:
+    """Return what `grad` answers; in Markdown and LaTeX its tables, to put into a page."""
+    data = {form: partial(made, report, view, __version__) for form, made in DATA_FORMATS.items()}
+    parts = {form: partial(write, grad_tables(report, view), form) for form in PARTS}
+    return Answer(lambda style: grad_document(report, view), {**data, **parts})

@@ -17,7 +17,6 @@ from lstm_cli.commands._declared import option
 
 if TYPE_CHECKING:
     from lstm_cli.commands.grade.results import Grade
-    from lstm_cli.commands.grade.summary import Gradebook
     from lstm_cli.engine.run import Trace
 
 EXAMPLES = """\b
@@ -70,13 +69,17 @@ def grade(
     o.one_blas_thread()
     atol, chosen = tolerance.checked(), form.pick()
     from lstm_cli.commands.grade.gradebook import grade as grade_run
+    from lstm_cli.commands.grade.show import grade_answer
+    from lstm_cli.commands.grade.words import count_words
 
     name, trace, answers = _exercise(files or [], given)
     book = grade_run(
         trace, answers, ask=o.names_in(ask), atol=atol, departures=search.departures,
         follow_through=follow_through, name=name, progress=_with_progress,
     )  # fmt: skip
-    _write(book, chosen, form, digits.number(), color)
+    o.emit(grade_answer(book, digits.number()), chosen, form, color)
+    if chosen not in ("table", *o.WRITTEN):
+        say(count_words(book))
 
 
 def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[str]]:
@@ -124,20 +127,3 @@ def _with_progress(grades: Iterator[Grade], total: int) -> Iterator[Grade]:
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         yield from progress.track(grades, total=total, description="answers graded")
-
-
-def _write(
-    book: Gradebook, chosen: str, form: o.FormatOptions, digits: int, color: o.ColorOptions
-) -> None:
-    """Write the grades in the chosen format."""
-    from lstm_cli.base.version import __version__
-    from lstm_cli.commands.grade.show import FORMATS as RECORDS
-    from lstm_cli.commands.grade.show import grade_document
-    from lstm_cli.commands.grade.words import count_words
-    from lstm_cli.files.output import write_out
-
-    if chosen not in RECORDS:
-        o.emit(lambda style: grade_document(book, style=style, digits=digits), chosen, form, color)
-        return
-    write_out(RECORDS[chosen](book, __version__, digits), form.output)
-    say(count_words(book))

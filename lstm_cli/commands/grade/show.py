@@ -7,17 +7,20 @@ terminal, and no cell of the CSV is a formula.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.foreign import csv_line, sheet_cell
 from lstm_cli.base.numbers import decimals, significant
+from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import UNICODE, Style
 from lstm_cli.commands.grade.results import RESULTS, Grade, WrongNumber
 from lstm_cli.commands.grade.summary import Gradebook
 from lstm_cli.commands.grade.words import count_words, explanation, mark_text, often_wrong
 from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.show.answer import Answer
 from lstm_cli.show.document import (
     Block,
     Cell,
@@ -38,6 +41,14 @@ LEAST_EXPLANATION = 30
 
 
 # ---- for people: a document
+
+
+def grade_answer(book: Gradebook, digits: int = 6) -> Answer:
+    """Return what `grade` answers."""
+    return Answer(
+        lambda style: grade_document(book, style=style, digits=digits),
+        {form: partial(made, book, __version__, digits) for form, made in FORMATS.items()},
+    )
 
 
 def grade_document(book: Gradebook, *, style: Style = UNICODE, digits: int = 6) -> Document:

@@ -30,14 +30,10 @@ def inspect_(
     Shows sizes, the layout and the evidence for it, ranges of the weights, and assumptions.
     """
     from lstm_cli.commands.inspect.inspection import inspect_file
-    from lstm_cli.commands.inspect.page import inspect_document
-    from lstm_cli.files.output import json_text, write_out
+    from lstm_cli.commands.inspect.page import inspect_answer
 
     chosen = form.pick()
     found = inspect_file(Path(file), layout.convention, lstm=layout.lstm, external=layout.external)
-    if chosen == "json":
-        write_out([json_text(found, indent=1) + "\n"], form.output)
-    else:
-        o.emit(inspect_document(found), chosen, form, color)
+    o.emit(inspect_answer(found), chosen, form, color)
     if any("error" in lstm for lstm in found["lstms"]):
         raise typer.Exit(ExitCode.INPUT)

@@ -6,9 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from lstm_cli.base.numbers import counted, significant
+from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import Block, Column, Document, Facts, Gap, Grid, Heading, Paragraph
 
 SHOWN_TENSORS = 12
+
+
+def inspect_answer(found: dict[str, Any]) -> Answer:
+    """Return what `inspect` answers; `found` is the result of `inspect_file`."""
+    return Answer(lambda style: inspect_document(found), one_record(lambda: found))
 
 
 def inspect_document(found: dict[str, Any]) -> Document:

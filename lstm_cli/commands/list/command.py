@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -177,11 +176,6 @@ def list_(
         )  # fmt: skip
     chosen = (replace(form, format_="markdown") if markdown else form).pick()
     rows = PAGES[kind](name) if name else KINDS[kind]()
-    if chosen == "json":
-        from lstm_cli.files.output import write_out
+    from lstm_cli.commands.list.page import list_answer
 
-        write_out([json.dumps(rows, indent=1) + "\n"], form.output)
-        return
-    from lstm_cli.commands.list.page import list_document
-
-    o.emit(list_document(rows), chosen, form, color)
+    o.emit(list_answer(rows), chosen, form, color)

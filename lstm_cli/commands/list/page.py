@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import ALWAYS, Cell, Column, Document, Grid, Tone
 
 # Fields that are shown with their names.
@@ -14,6 +15,11 @@ _LED = ("source", "gates", "confirmed by", "read", "written", "missing", "cause"
 _ONLY: dict[str, Literal["table", "stack"]] = {
     "numbers": "table", "kind": "table", "missing": "stack",
 }  # fmt: skip
+
+
+def list_answer(rows: Sequence[Mapping[str, Any]]) -> Answer:
+    """Return what `list` answers; rows as `list_document`."""
+    return Answer(lambda style: list_document(rows), one_record(lambda: rows))
 
 
 def list_document(rows: Sequence[Mapping[str, Any]]) -> Document:

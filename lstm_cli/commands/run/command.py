@@ -79,9 +79,9 @@ def run(
     trace = run_model(*inputs, dtype=dtype, engine=computed_by)
     shown = checked_view(shown, trace)
     if settings is None:
-        _emit(trace, shown, chosen, form.output, color, strip)
+        _emit(trace, shown, chosen, form, color, strip)
     else:
-        _emit_fixed(trace, settings, shown, chosen, form.output, color)
+        _emit_fixed(trace, settings, shown, chosen, form, color)
     return ExitCode.DONE
 
 
@@ -104,33 +104,23 @@ def _check_strip(chosen: str, fixed: str) -> None:
 
 
 def _emit(
-    trace: Trace, view: View, chosen: str, output: str, color: o.ColorOptions, strip: bool
+    trace: Trace, view: View, chosen: str, form: o.FormatOptions, color: o.ColorOptions, strip: bool
 ) -> None:
-    from lstm_cli.base.version import __version__
-    from lstm_cli.files.output import write_out
+    from lstm_cli.commands.run.text import run_answer
 
-    if chosen != "table":
-        from lstm_cli.commands.run.text import FORMATS
-
-        write_out(FORMATS[chosen](trace, view, __version__), output)
-        _say_assumptions(trace, chosen)
-        return
-    from lstm_cli.commands.run.page import run_document
-    from lstm_cli.show.draw import draw
-
-    def show(console: Console) -> None:
-        draw(console, run_document(trace, view))
+    def below(console: Console) -> None:
         if strip:
             from lstm_cli.commands.run.strip import print_strip
 
             print_strip(console, trace, view)
 
-    color.show(show, output)
+    o.emit(run_answer(trace, view), chosen, form, color, below)
+    _say_assumptions(trace, chosen)
 
 
 def _say_assumptions(trace: Trace, chosen: str) -> None:
     """Print assumptions on stderr if the format does not include them."""
-    if chosen not in ("json", "text", "html"):
+    if chosen not in ("table", "json", "text", "html"):
         i.say_assumed(trace.assumptions)
 
 
@@ -139,25 +129,16 @@ def _emit_fixed(
     settings: FixedSettings,
     view: View,
     chosen: str,
-    output: str,
+    form: o.FormatOptions,
     color: o.ColorOptions,
 ) -> None:
     """Write the fixed-point run beside the floating-point run."""
-    from lstm_cli.base.version import __version__
+    from lstm_cli.commands.run.fixed import overflow_text
+    from lstm_cli.commands.run.fixed_page import fixed_answer
     from lstm_cli.engine.fixed_point import beside
-    from lstm_cli.files.output import write_out
 
     fixed = beside(trace, settings)
-    if chosen != "table":
-        from lstm_cli.commands.run.fixed import overflow_text
-        from lstm_cli.commands.run.fixed_page import FORMATS
-
-        write_out(FORMATS[chosen](fixed, view, __version__), output)
-        _say_assumptions(trace, chosen)
-        if chosen != "json" and (said := overflow_text(fixed)):
-            say(f"overflow: {said}")
-        return
-    from lstm_cli.commands.run.fixed_page import fixed_document
-    from lstm_cli.show.draw import draw
-
-    color.show(lambda console: draw(console, fixed_document(fixed, view)), output)
+    o.emit(fixed_answer(fixed, view), chosen, form, color)
+    _say_assumptions(trace, chosen)
+    if chosen not in ("table", "json") and (said := overflow_text(fixed)):
+        say(f"overflow: {said}")

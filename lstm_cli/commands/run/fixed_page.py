@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from lstm_cli.base.numbers import decimals, fixed, significant, with_sign
+from lstm_cli.base.version import __version__
 from lstm_cli.commands.run.fixed import DATA_FORMATS, names_of, overflow_text
 from lstm_cli.commands.run.page import head
 from lstm_cli.engine.fixed_point import (
@@ -16,6 +17,7 @@ from lstm_cli.engine.fixed_point import (
     compare_symbols,
 )
 from lstm_cli.engine.run import INPUT_SYMBOLS
+from lstm_cli.show.answer import Answer
 from lstm_cli.show.document import (
     BREAK,
     Block,
@@ -29,7 +31,6 @@ from lstm_cli.show.document import (
     Paragraph,
     Tone,
     Words,
-    write,
 )
 from lstm_cli.show.rows import View, chosen_units, last_steps, place_of, row_kind, shown_steps
 
@@ -160,11 +161,7 @@ def _step(each: FixedLayer, t: int, view: View, most: int) -> Grid:
     return Grid([Column(), *(Column(each, point=True) for each in heads)], rows, gap=1, tones=tones)
 
 
-def _written(form: str, trace: FixedTrace, view: View, version: str) -> Iterator[str]:
-    return write(fixed_document(trace, view), form)
-
-
-FORMATS: dict[str, Callable[[FixedTrace, View, str], Iterator[str | bytes]]] = {
-    **DATA_FORMATS,
-    **{form: partial(_written, form) for form in ("markdown", "text", "html")},
-}
+def fixed_answer(trace: FixedTrace, view: View) -> Answer:
+    """Return what `run --fixed` answers; arguments as `fixed_document`."""
+    data = {form: partial(made, trace, view, __version__) for form, made in DATA_FORMATS.items()}
+    return Answer(lambda style: fixed_document(trace, view), data)

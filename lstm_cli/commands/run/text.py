@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from lstm_cli.base.records import record
 from lstm_cli.cell.notation import PLAIN
 from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
 from lstm_cli.files.output import json_text, npz_bytes, plain_list
+from lstm_cli.show.answer import Answer
 from lstm_cli.show.lines import (
     DataLine,
     csv_head,
@@ -36,6 +37,10 @@ from lstm_cli.show.rows import (
     metadata,
     shown_layers,
 )
+
+if TYPE_CHECKING:
+    from lstm_cli.cell.notation import Style
+    from lstm_cli.show.document import Document
 
 Piece = str | bytes
 
@@ -204,12 +209,25 @@ STEPWISE: dict[str, StepFormat] = {
 }
 
 
-def _written(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
-    """Yield a document as a page; in Markdown and LaTeX its tables, to put into one."""
-    from lstm_cli.commands.run.page import run_document, run_tables
-    from lstm_cli.show.document import PARTS, write
+def run_answer(trace: Trace, view: View) -> Answer:
+    """Return what `run` answers; arguments as `run_document`."""
+    from lstm_cli.base.version import __version__
 
-    return write((run_tables if form in PARTS else run_document)(trace, view), form)
+    def page(style: Style) -> Document:
+        from lstm_cli.commands.run.page import run_document
+
+        return run_document(trace, view)
+
+    data = {form: partial(made, trace, view, __version__) for form, made in FORMATS.items()}
+    return Answer(page, data)
+
+
+def _tables(form: str, trace: Trace, view: View, version: str) -> Iterator[str]:
+    """Yield the tables of a run, to put into somebody's page."""
+    from lstm_cli.commands.run.page import run_tables
+    from lstm_cli.show.document import write
+
+    return write(run_tables(trace, view), form)
 
 
 def to_npz(trace: Trace, view: View, version: str) -> Iterator[bytes]:
@@ -243,10 +261,8 @@ def to_c(trace: Trace, view: View, version: str) -> Iterator[str]:
 FORMATS: dict[str, Callable[[Trace, View, str], Iterator[Piece]]] = {
     **{form: partial(_stepwise, form) for form in STEPWISE},
     "json": to_json,
-    "markdown": partial(_written, "markdown"),
-    "latex": partial(_written, "latex"),
-    "text": partial(_written, "text"),
-    "html": partial(_written, "html"),
+    "markdown": partial(_tables, "markdown"),
+    "latex": partial(_tables, "latex"),
     "npz": to_npz,
     "c": to_c,
 }

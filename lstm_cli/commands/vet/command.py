@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -87,6 +87,7 @@ def vet(
     With --stronger, write a vector of short numbers that catches them all.
     """
     o.one_blas_thread()
+    from lstm_cli.commands.vet.show import vet_answer
     from lstm_cli.files.output import check_targets
     from lstm_cli.samples import find_files
 
@@ -112,7 +113,7 @@ def vet(
     check_targets({"-o": "" if alone else output, "--stronger": stronger})
     made = _strengthened(suites[0], settings, stronger) if stronger else None
     if not alone:
-        _emit(suites, made, chosen, stronger, form, every, color)
+        o.emit(vet_answer(suites, made, stronger, every=every), chosen, form, color)
     _exit_if_failed(suites, min_strength)
 
 
@@ -219,38 +220,6 @@ def _strengthened(suite: Suite, settings: SampleSettings, stronger: str) -> Stro
     made = strengthen(suite, settings, target)
     write_out(document_text(made.documents, target), stronger)
     return made
-
-
-def _emit(
-    suites: Sequence[Suite],
-    made: Stronger | None,
-    chosen: str,
-    stronger: str,
-    form: o.FormatOptions,
-    every: bool,
-    color: o.ColorOptions,
-) -> None:
-    from lstm_cli.base.version import __version__
-    from lstm_cli.commands.vet import show as shown
-    from lstm_cli.files.output import json_text, write_out
-
-    records = (shown.suite_record(suite, every=every) for suite in suites)
-    there = [suite for suite in suites if suite.subjects]
-    match chosen:
-        case "json":
-            document: dict[str, Any] = {
-                "schema": "lstm-step/1", "command": "vet", "version": __version__,
-                "suites": list(records),
-                "stronger": None if made is None else shown.stronger_record(made, stronger),
-            }  # fmt: skip
-            write_out([json_text(document, indent=1) + "\n"], form.output)
-        case "jsonl":
-            write_out((json_text(record) + "\n" for record in records), form.output)
-        case "markdown":
-            o.emit(shown.vet_summary(there), chosen, form, color)
-        case _:
-            told = shown.vet_document(there, made, stronger, every=every)
-            o.emit(told, chosen, form, color)
 
 
 def _exit_if_failed(suites: Sequence[Suite], min_strength: float) -> None:

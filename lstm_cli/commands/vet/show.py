@@ -11,10 +11,12 @@ import numpy as np
 
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.base.numbers import counted, significant
+from lstm_cli.base.version import __version__
 from lstm_cli.commands.vet.stronger import Stronger
 from lstm_cli.commands.vet.suites import Suite, SuiteCause, Verdict
 from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order
-from lstm_cli.files.output import plain_list
+from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import (
     Block,
     Column,
@@ -27,6 +29,7 @@ from lstm_cli.show.document import (
     Span,
     Tone,
     Words,
+    write,
 )
 
 Json = dict[str, Any]
@@ -111,6 +114,30 @@ def _by_kind(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 # ---- for people: documents
+
+
+def vet_answer(
+    suites: Sequence[Suite], made: Stronger | None = None, stronger: str = "", *, every: bool
+) -> Answer:
+    """Return what `vet` answers; arguments as `vet_document`, suites without subjects too."""
+    there = [suite for suite in suites if suite.subjects]
+
+    def records() -> Iterator[dict[str, Any]]:
+        return (suite_record(suite, every=every) for suite in suites)
+
+    def whole() -> dict[str, Any]:
+        return {
+            "schema": "lstm-step/1", "command": "vet", "version": __version__,
+            "suites": list(records()),
+            "stronger": None if made is None else stronger_record(made, stronger),
+        }  # fmt: skip
+
+    return Answer(
+        lambda style: vet_document(there, made, stronger, every=every),
+        {**one_record(whole),
+         "jsonl": lambda: (json_text(each) + "\n" for each in records()),
+         "markdown": lambda: write(vet_summary(there), "markdown")},
+    )  # fmt: skip
 
 
 def vet_document(
