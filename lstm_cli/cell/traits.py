@@ -12,21 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import NoReturn
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.numbers import shortest
-from lstm_cli.cell.cells import (
-    Cell,
-    cell_named,
-    with_activations,
-    with_cell_clip,
-    with_clip,
-    with_forget_bias,
-)
+from lstm_cli.cell.cells import Cell, Settings, cell_named
 from lstm_cli.cell.equations import Apply, Name, Node, Number, is_activation
 from lstm_cli.cell.notation import is_parameter, write
 from lstm_cli.cell.roles import SUMS
@@ -78,18 +70,13 @@ def build_cell(traits: Traits, base: Cell | None = None) -> Cell:
     """
     there = (traits.coupled, "peephole" * traits.peephole, "projection" * traits.projection)
     cell = base or cell_named("+".join(name for name in there if name) or "lstm")
-    if base is None and traits.activations != PLAIN_ACTIVATIONS:
-        gate, candidate, output = traits.activations
-        cell = with_activations(cell, gate=gate, candidate=candidate, output=output)
-    if traits.forget_bias and (base is None or "z_f" in cell.symbols):
-        cell = with_forget_bias(cell, traits.forget_bias)
     if traits.projection_bias and "W_hr" in cell.parameters:
         cell = cell.edit({"h": "old + b_hr"}, name=cell.name, title=cell.title)
-    if traits.clip:
-        cell = with_clip(cell, traits.clip)
-    if traits.cell_clip:
-        cell = with_cell_clip(cell, traits.cell_clip)
-    return cell
+    plain = base is not None or traits.activations == PLAIN_ACTIVATIONS
+    bias = traits.forget_bias if base is None or "z_f" in cell.symbols else 0.0
+    activations = "" if plain else ",".join(traits.activations)
+    settings = Settings(bias or None, traits.clip or None, traits.cell_clip or None, activations)
+    return settings.edit(cell)
 
 
 def traits_of(cell: Cell) -> Traits | None:
@@ -191,11 +178,11 @@ class _TableReader:
         shares = {gate.activation for k, gate in own.items() if k != "g"}
         if len(shares) > 1:
             named = ("none" if each == LINEAR else each for each in sorted(shares))
-            _refuse(f"its gates have different activations: {', '.join(named)}")
+            raise _Other(f"its gates have different activations: {', '.join(named)}")
         if len({gate.clip for gate in own.values()}) > 1:
-            _refuse("it clips some pre-activations and not others")
+            raise _Other("it clips some pre-activations and not others")
         if any(gate.rest for gate in own.values()) and not all(map(_is_symmetric, shares)):
-            _refuse(f"1 minus {', '.join(shares)} is not a gate")
+            raise _Other(f"1 minus {', '.join(shares)} is not a gate")
         return Traits(
             coupled="coupled-forget" * ("f" not in own) or "coupled-input" * ("i" not in own),
             peephole=any(term.kind == "p" for gate in own.values() for term in gate.terms),
@@ -231,13 +218,13 @@ class _TableReader:
         products.sort(key=lambda factors: Name("c_prev") not in factors)
         shares = [Name("c_prev") in factors for factors in products]
         if shares != [True, False] or any(sign < 0 for _, sign in terms):
-            _refuse("its c is not a gated c_prev plus a gated candidate")
+            raise _Other("its c is not a gated c_prev plus a gated candidate")
         old, factors = products
         old.remove(Name("c_prev"))
         if len(old) != 1:
-            _refuse(f"its c has {'more than one' if old else 'no'} gate on c_prev")
+            raise _Other(f"its c has {'more than one' if old else 'no'} gate on c_prev")
         if len(factors) != 2:
-            _refuse("its c does not have exactly one gate on the candidate")
+            raise _Other("its c does not have exactly one gate on the candidate")
         keep = self._gate(old[0])
         tied = replace(keep, rest=not keep.rest)
         # Of two factors, the gate is the one coupled to the other gate, or at least of its kind.
@@ -246,7 +233,7 @@ class _TableReader:
             key=lambda each: (each != tied, each.activation != keep.activation),
         )
         if new_one.rest:
-            _refuse("its candidate is 1 minus an activation")
+            raise _Other("its candidate is 1 minus an activation")
         self.gates = {"f": keep, "i": gate, "g": new_one}
         if gate == tied:
             self.gates["f" if keep.rest else "i"] = None
@@ -261,17 +248,17 @@ class _TableReader:
             else:
                 rest.append((term, sign))
         if len(rest) != 1 or rest[0][1] < 0:
-            _refuse("its h is not a gate times c")
+            raise _Other("its h is not a gate times c")
         shown = rest[0][0]
         match shown:
             case Apply("@", (Name(matrix), vector)):
                 self.projection, shown = matrix, vector
         if self.biases and not self.projection:
-            _refuse("its h adds a bias")
+            raise _Other("its h adds a bias")
         factors = [node for node, _ in self._parts(shown, PRODUCTS)]
         of_c = [each for each in factors if self._activation(each)[1] == Name("c")]
         if len(factors) != 2 or len(of_c) != 1:
-            _refuse("its h is not a gate times c")
+            raise _Other("its h is not a gate times c")
         factors.remove(of_c[0])
         self.gates["o"] = self._gate(factors[0], "c")
         return self._activation(of_c[0])[0]
@@ -294,9 +281,9 @@ class _TableReader:
             else:
                 terms.append(self._term(part, sign, state))
         if not any(term.kind in _PLACES for term in terms):
-            _refuse(f"{write(node)} is not a gate: it has no weights on x or h_prev")
+            raise _Other(f"{write(node)} is not a gate: it has no weights on x or h_prev")
         if len(set(terms)) < len(terms):
-            _refuse(f"{write(node)} adds the same twice")
+            raise _Other(f"{write(node)} adds the same twice")
         return _Gate(activation, limit, frozenset(terms), constant)
 
     def _term(self, node: Node, sign: float, state: str) -> _Term:
@@ -314,7 +301,7 @@ class _TableReader:
                     (weight,) = pair
                     if isinstance(weight, Name) and is_parameter(weight.id):
                         return _Term("p", weight.id, sign)
-        _refuse(f"a pre-activation adds {write(node)}")
+        raise _Other(f"a pre-activation adds {write(node)}")
 
     def _inputs(self, vector: Node) -> list[str]:
         """Return the concatenated inputs, or [""] for anything else."""
@@ -346,7 +333,7 @@ class _TableReader:
                 case whole:
                     found.append((whole, sign))
             if len(found) + len(queue) > MOST_PARTS:
-                _refuse(f"{write(node)} has more than {MOST_PARTS} parts")
+                raise _Other(f"{write(node)} has more than {MOST_PARTS} parts")
         return found
 
     def _clipped(self, node: Node) -> tuple[float, Node]:
@@ -365,7 +352,7 @@ class _TableReader:
                 numbers = [shortest(each.value) for each in constants
                            if isinstance(each, Number)]  # fmt: skip
                 if len(numbers) < len(constants):
-                    _refuse(f"{write(node)} has a constant that is not a number")
+                    raise _Other(f"{write(node)} has a constant that is not a number")
                 name = f"{function}({', '.join(numbers)})" if numbers else function
                 return name, self._row(inner)
             case found:
@@ -401,14 +388,10 @@ def _gate_arrays(k: str, gate: _Gate, weights: LstmWeights) -> dict[str, Array]:
     if k != "f":
         made[f"b_{k}"] += _signed(gate) * gate.constant
     if k == "g" and "p_g" in made:
-        _refuse("its candidate reads c_prev")
+        raise _Other("its candidate reads c_prev")
     return made
 
 
 def _signed(gate: _Gate) -> float:
     """Sign of a gate's weights: 1 - σ(z) is σ(-z)."""
     return -1.0 if gate.rest else 1.0
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise _Other(reason)

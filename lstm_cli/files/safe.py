@@ -78,12 +78,23 @@ def read_stdin(place: str) -> str:
     Raises:
         InputError: too large, or not UTF-8.
     """
+    note = f"reading {place} from the terminal; end with Ctrl-D"
+    stream = open_stdin(note, place, "pipe the data in, or use @FILE")
+    return decode(read_bounded(stream, "stdin"), f"{place}, stdin")
+
+
+def open_stdin(note: str, place: str = "stdin", hint: str = "name a file") -> IO[bytes]:
+    """Return stdin, with a note on stderr if it is a terminal.
+
+    Raises:
+        InputError: it is closed.
+    """
     if sys.stdin is None:
-        raise InputError("stdin is closed", where=place, hint="pipe the data in, or use @FILE")
+        raise InputError("stdin is closed", where=place, hint=hint)
     if sys.stdin.isatty():
-        say(f"reading {place} from the terminal; end with Ctrl-D")
+        say(note)
     note_stdin()
-    return decode(read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
+    return sys.stdin.buffer
 
 
 _SPLIT = "split the file, or store numbers as .npy or .npz"

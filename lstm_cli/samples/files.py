@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import glob
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe, suggest
-from lstm_cli.base.foreign import Foreign, say
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.files.inputs_read import note_read, note_stdin
 from lstm_cli.files.remote import at_hand, called, find_remote, is_remote, place_of
 from lstm_cli.files.safe import (
     MAX_TEXT_BYTES,
     decode,
     open_checked,
+    open_stdin,
     parse_json,
     read_bounded,
     read_npz,
@@ -117,7 +117,8 @@ def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
         InputError: the file as a whole cannot be read, or not from here on.
     """
     if argument == "-":
-        yield from _line_chunks(_stdin(), Origin("stdin", "stdin", Path()), STDIN_CHUNK)
+        stdin = open_stdin("reading samples from the terminal, Ctrl-D ends them")
+        yield from _line_chunks(stdin, Origin("stdin", "stdin", Path()), STDIN_CHUNK)
         return
     path, shown = place_of(argument, root), place_of(argument)
     with called(path, shown):
@@ -157,15 +158,6 @@ def _unknown(path: Path) -> InputError:
         where=safe(path),
         hint=suggest("".join(path.suffixes[-2:]), SUFFIXES),
     )
-
-
-def _stdin() -> IO[bytes]:
-    if sys.stdin is None:
-        raise InputError("stdin is closed", where="stdin", hint="name a file")
-    if sys.stdin.isatty():
-        say("reading samples from the terminal, Ctrl-D ends them")
-    note_stdin()
-    return sys.stdin.buffer
 
 
 def line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:

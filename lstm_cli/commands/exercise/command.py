@@ -179,11 +179,7 @@ def _model(given: i.RunOptions, input_size: int) -> Model:
 
 
 def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
-    """Return the symbols to ask for.
-
-    Raises:
-        UsageError: the cell does not compute one of them.
-    """
+    """Return the symbols to ask for; the cell must compute them."""
     from lstm_cli.commands.exercise.show import askable, usually_asked
 
     names = o.names_in(ask)

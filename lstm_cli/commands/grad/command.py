@@ -108,11 +108,7 @@ def _one_row(text: str, name: str) -> Array | None:
 
 
 def _rows(text: str, name: str, trace: Trace) -> Array | None:
-    """Read one row per step.
-
-    Raises:
-        UsageError: the number of rows differs from the number of steps.
-    """
+    """Read one row per step."""
     if not text:
         return None
     from lstm_cli.files.vectors import read_vector

@@ -83,11 +83,7 @@ def grade(
 
 
 def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[str]]:
-    """Return the exercise's name, its correct run, and the files of answers.
-
-    Raises:
-        UsageError: a file is missing, or the exercise's file has several samples.
-    """
+    """Return the exercise's name, its correct run, and the files of answers."""
     vectors = given.vectors
     in_options = bool(vectors.x or vectors.h or vectors.c)
     named, answers = ([], files) if in_options else (files[:1], files[1:])

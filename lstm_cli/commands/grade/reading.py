@@ -6,7 +6,6 @@ few cells, endless lines.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from lstm_cli.cell.cells import LSTM
 from lstm_cli.commands.grade.answers import Answer
 from lstm_cli.commands.grade.csv_rows import HINT, from_csv
 from lstm_cli.commands.grade.json_rows import from_json
-from lstm_cli.files.inputs_read import note_stdin
-from lstm_cli.files.safe import open_checked
+from lstm_cli.files.safe import open_checked, open_stdin
 
 MAX_BYTES = 64 * 2**20
 MAX_ANSWERS = 100_000
@@ -48,12 +46,8 @@ def read_answers(path: str, symbols: Sequence[str] = LSTM.symbols) -> Iterator[A
 def _text(path: str) -> str:
     """Read a file as text, whatever its bytes are."""
     if path == "-":
-        if sys.stdin is None:
-            raise InputError("stdin is closed", where="stdin", hint="name a file")
-        if sys.stdin.isatty():
-            print("reading answers from the terminal; end with Ctrl-D", file=sys.stderr)
-        note_stdin()
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        stdin = open_stdin("reading answers from the terminal; end with Ctrl-D")
+        data = stdin.read(MAX_BYTES + 1)
     else:
         with open_checked(Path(path)) as stream:
             try:

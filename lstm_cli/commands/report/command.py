@@ -49,7 +49,7 @@ def report(
     picture: Picture | None = option(
         "--picture", default=None, title="Picture", help="What a picture shows."
     ),
-    choice: o.ChoiceOptions = o.ChoiceOptions(),
+    view: o.ViewOptions = o.ViewOptions(digits=o.DigitOptions(None)),
     theme: Theme | None = option(
         "--theme",
         default=None,
@@ -63,8 +63,6 @@ def report(
         metavar="CM",
         help="Width of a picture; 8.5 is one column.",
     ),
-    notation: o.NotationOptions = o.NotationOptions(),
-    digits: o.DigitOptions = o.DigitOptions(None),
     format_: str = option(
         "--format",
         "-f",
@@ -82,16 +80,16 @@ def report(
     equation under the pointer, and sliders that recompute the step.
     """
     kind = _kind(output, format_)
-    trace = given.trace("report")
+    trace, choice = given.trace("report"), view.choice
 
     from lstm_cli.commands.report.making import make
     from lstm_cli.files.output import write_out
 
     named = picture or (None if kind == "html" else _named(output))
     made = make(
-        trace, kind, o.ViewOptions(choice, notation, digits).view(),
+        trace, kind, view.view(),
         picture=named, theme=theme,
-        width=None if width == WIDTH_CM else width, digits=digits.digits,
+        width=None if width == WIDTH_CM else width, digits=view.digits.digits,
         given={"--only": choice.only, "--layer": choice.layer, "--direction": choice.direction},
     )  # fmt: skip
     write_out([made], output)
@@ -99,11 +97,7 @@ def report(
 
 
 def _kind(output: str, format_: str) -> Kind:
-    """Return the given format, or the one implied by the file name.
-
-    Raises:
-        UsageError: no file, or a name without a known suffix.
-    """
+    """Return the given format, or the one implied by the file name."""
     if not output:
         raise UsageError("a page or a picture needs a file", where=COMMAND, hint="-o page.html")
     return cast("Kind", choose_format(output, format_, False, FORMATS))

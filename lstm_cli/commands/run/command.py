@@ -86,11 +86,7 @@ def run(
 
 
 def _check_strip(chosen: str, fixed: str) -> None:
-    """Reject `--strip` without a table, or with a table of integers.
-
-    Raises:
-        UsageError: says which of the two.
-    """
+    """Reject `--strip` without a table, or with a table of integers."""
     if chosen != "table":
         raise UsageError(
             f"--strip is drawn below a table, but the format is {chosen}",

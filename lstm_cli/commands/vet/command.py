@@ -171,12 +171,7 @@ def _vetted(
 
 
 def _refuse_alone(suites: Sequence[Suite]) -> None:
-    """Raise the error if there is nothing else to report.
-
-    Raises:
-        LstmStepError: the only sample could not be run, or does not match.
-        InputError: no sample has expected numbers.
-    """
+    """Raise the error if there is nothing else to report."""
     if any(suite.subjects for suite in suites):
         return
     errors = [error for suite in suites for _, error in (*suite.failed, *suite.mismatched)]
