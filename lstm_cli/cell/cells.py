@@ -391,8 +391,20 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
     of its own.
 
     Raises:
-        CellError: the cell has no forget gate of its own.
+        CellError: the cell has no forget gate of its own, or z_f makes what writes or shows, as in
+            `i * c_prev + f * g`.
     """
+    from lstm_cli.cell.roles import roles_of  # a plain run has no need of it
+
+    roles = roles_of(cell)
+    if "f" in roles and roles["f"].deed != "keep":
+        keepers = [k for k, each in roles.items() if each.deed == "keep"]
+        kept = f", {keepers[0]} is" if keepers else ""
+        raise CellError(
+            f"f of cell {safe(cell.name)} is no forget gate: it is no share of c_prev{kept}",
+            where="--forget-bias",
+            hint="leave --forget-bias out, and write the number into the table",
+        )
     if "z_f" not in cell.symbols:
         raise CellError(
             f"cell {cell.name} has no separate forget gate to add a bias to",
@@ -406,21 +418,6 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
             rest, bias = inner, bias + (value if sign == "+" else -value)
     term = Apply("+" if bias > 0 else "-", (rest, Number(abs(float(bias))))) if bias else rest
     return cell.edit({"z_f": term}, name=cell.name, title=cell.title)
-
-
-def _check_forget_gate(cell: Cell) -> None:
-    """Refuse a forget bias where z_f makes what writes or shows, as in `i * c_prev + f * g`."""
-    from lstm_cli.cell.roles import roles_of  # a plain run has no need of it
-
-    role = roles_of(cell).get("f")
-    if role is not None and role.deed != "keep":
-        keepers = [k for k, each in roles_of(cell).items() if each.deed == "keep"]
-        kept = f", {keepers[0]} is" if keepers else ""
-        raise CellError(
-            f"f of cell {safe(cell.name)} is no forget gate: it is no share of c_prev{kept}",
-            where="--forget-bias",
-            hint="leave --forget-bias out, and write the number into the table",
-        )
 
 
 def with_clip(cell: Cell, limit: float) -> Cell:
@@ -484,7 +481,6 @@ class Settings:
             gate, candidate, output = _three(self.activations)
             cell = with_activations(cell, gate=gate, candidate=candidate, output=output)
         if self.forget_bias is not None:
-            _check_forget_gate(cell)
             cell = with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))
         if self.clip is not None:
             cell = with_clip(cell, _positive("--clip", self.clip))

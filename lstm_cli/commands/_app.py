@@ -26,7 +26,7 @@ def build_command(name: str) -> Any:
     home = import_module(f"lstm_cli.commands.{name}.command")
     alone = typer.Typer(add_completion=False, **SETTINGS)
     alone.command(name, cls=GroupedHelp, epilog=home.EXAMPLES)(
-        for_typer(getattr(home, COMMANDS[name].function))
+        for_typer(getattr(home, COMMANDS[name].function or name))
     )
     made: Any = typer.main.get_command(alone)
     made.first = getattr(home, "FIRST", ())  # shown first in its help

@@ -145,7 +145,7 @@ def test_options_that_differ_become_the_words_that_gave_them() -> None:
 def test_no_option_is_declared_twice(name: str) -> None:
     """No two options of a command share a name or a parameter: each value has one place."""
     home = import_module(f"lstm_cli.commands.{name}.command")
-    told = list(declared.declared_options(getattr(home, COMMANDS[name].function)))
+    told = list(declared.declared_options(getattr(home, COMMANDS[name].function or name)))
     names = [each.name for each in told], [name for each in told for name in each.option.names]
     for each in names:
         assert len(set(each)) == len(each)
@@ -158,7 +158,7 @@ def test_help_shows_options_in_groups(name: str) -> None:
     home = import_module(f"lstm_cli.commands.{name}.command")
     sections = re.findall(r"^(\S[^\n]*):\n((?:  .*\n)+)", page, re.M)
     rows = {title: re.findall(r"^  (-.*?)(?:  |$)", body, re.M) for title, body in sections}
-    told = list(declared.declared_options(getattr(home, COMMANDS[name].function)))
+    told = list(declared.declared_options(getattr(home, COMMANDS[name].function or name)))
     first = getattr(home, "FIRST", ())
     most_used = [re.split(r"[ ,]+", row) for row in rows.get("Most used", [])]
     assert all(name in row for name, row in zip(first, most_used, strict=True))

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import identifier
+from lstm_cli.base.arrays import Array, identifier
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError, safe
 from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.cell.traits import Traits, build_cell, standard, traits_of, uncoupled
