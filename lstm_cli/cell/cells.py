@@ -104,9 +104,8 @@ class Cell:
         Raises:
             CellError: a row to edit does not exist, or the rows form a cycle.
         """
-        changed = dict(rows)
         table: dict[str, Equation] = {row.symbol: row for row in self.equations}
-        for symbol, text in changed.items():
+        for symbol, text in rows.items():
             if symbol not in table:
                 raise CellError(
                     f"{self.name} has no row '{symbol}' to edit for {name}",

@@ -212,13 +212,18 @@ class RunOptions:
         )  # fmt: skip
 
     def _model(self, x: Array, h: Array | None, c: Array | None) -> Model:
-        check_source(self.file, self.preset, self.command)
+        own = self.preset
+        if self.file.weights and own.preset:
+            raise UsageError(
+                "--weights and --preset are both given", where=self.command, hint="keep one of them"
+            )
         if self.file.weights:
+            refuse_idle(differing(own), "--preset", self.command)
             return self.file_model()
+        refuse_idle(differing(self.file), "--weights", self.command)
         from lstm_cli.cell.cells import LSTM
         from lstm_cli.cell.presets import NO_WEIGHTS, preset_model, sizes_of
 
-        own = self.preset
         asked = {"H": own.hidden_size, "P": own.output_size}
         given = {letter: size for letter, size in asked.items() if size}
         model = preset_model(
@@ -280,22 +285,6 @@ class FixedOptions:
             self.fixed_overflow or "saturate",
             self.fixed_activation or "exact",
         )
-
-
-def check_source(file: o.WeightFile, preset: o.PresetOptions, command: str) -> None:
-    """Reject weights from two sources, and options of a source that is not given.
-
-    Raises:
-        UsageError: names the option.
-    """
-    if file.weights and preset.preset:
-        raise UsageError(
-            "--weights and --preset are both given", where=command, hint="keep one of them"
-        )
-    if file.weights:
-        refuse_idle(differing(preset), "--preset", command)
-    else:
-        refuse_idle(differing(file), "--weights", command)
 
 
 def say_assumed(assumptions: Iterable[str]) -> None:
