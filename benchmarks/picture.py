@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.common import ROOT, Record
 from benchmarks.peers import NEEDED, OURS
 from benchmarks.tables import peers_in, step_of
-from lstm_cli.commands.report.picture_files import saved
-from lstm_cli.commands.report.pictures import LARGE, MEDIUM, OKABE_ITO, SETTINGS, SMALL
+from lstm_cli.commands.report.pictures import LARGE, MEDIUM, OKABE_ITO, SETTINGS, SMALL, saved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

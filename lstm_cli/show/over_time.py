@@ -63,15 +63,12 @@ class Course:
     chosen_for: str = ""
 
 
-def courses(
-    trace: Trace, view: View, symbols: Sequence[str] = (), *, most: int = 0, fewer: int = 0
-) -> list[Course]:
+def courses(trace: Trace, view: View, *, most: int = 0, fewer: int = 0) -> list[Course]:
     """Courses of a run to draw, by layer, direction, then symbol.
 
     Args:
         trace: a run of one sequence.
-        view: selects units and steps.
-        symbols: rows or inputs; () means the cell's gates and states.
+        view: selects units, steps and symbols; () means the cell's gates and states.
         most: maximum number of units, 0 for no limit; if there are more, those that move most are
             taken.
         fewer: how many are then taken; 0 means `most`.
@@ -87,7 +84,7 @@ def courses(
             hint="draw one at a time: --sample 0, or run(model, x[0])",
         )
     view = checked_view(view, trace)
-    wanted = shown_symbols(trace, (*symbols, *view.symbols))
+    wanted = shown_symbols(trace, view.symbols)
     scales = {symbol: _scale(trace, symbol) for symbol in wanted}
     steps = tuple(sorted(chosen_steps(view, trace)))
     every = [
@@ -104,7 +101,7 @@ def courses(
     return drawn
 
 
-def shown_symbols(trace: Trace, asked: Sequence[str] = ()) -> tuple[str, ...]:
+def shown_symbols(trace: Trace, asked: Sequence[str]) -> tuple[str, ...]:
     """Return the requested symbols, or the gates and states in table order.
 
     A table whose gates have other names is shown in full if it is small.

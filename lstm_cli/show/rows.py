@@ -157,18 +157,23 @@ def row_kind(symbol: str, given: bool) -> RowKind:
 
 def run_title(trace: Trace) -> str:
     """Return what is run, in one line."""
+    facts = [trace.model.cell.name, *run_facts(trace)]
+    if trace.engine != "table":
+        facts.append(f"engine {trace.engine}")
+    return " · ".join(facts)
+
+
+def run_facts(trace: Trace) -> list[str]:
+    """Return the sizes of a run, where its weights are from, and its dtype."""
     first = trace.model.first
     sizes = f"I = {first.input_size}, H = {first.hidden_size}"
     if first.output_size != first.hidden_size:
         sizes += f", P = {first.output_size}"
     convention = f" ({trace.model.convention})" if trace.model.convention else ""
-    facts = [trace.model.cell.name, sizes, f"weights {trace.model.source}{convention}",
-             trace.dtype.name]  # fmt: skip
-    if trace.engine != "table":
-        facts.append(f"engine {trace.engine}")
+    facts = [sizes, f"weights {trace.model.source}{convention}", trace.dtype.name]
     if len(trace.layers) > 1:
-        facts.insert(1, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
-    return " · ".join(facts)
+        facts.insert(0, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
+    return facts
 
 
 def last_step(each: LayerTrace) -> int:

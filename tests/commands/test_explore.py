@@ -22,15 +22,19 @@ from rich.text import Text
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.commands.explore import cursor as go
 from lstm_cli.commands.explore import drawing
-from lstm_cli.commands.explore.cursor import Cursor
-from lstm_cli.commands.explore.drawing import words
-from lstm_cli.commands.explore.equation import working
-from lstm_cli.commands.explore.grid import fitted, table
-from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
-from lstm_cli.commands.explore.scene import Scene, meets, origin, rows_of, sentence
-from lstm_cli.commands.explore.strip import strip
+from lstm_cli.commands.explore import scene as go
+from lstm_cli.commands.explore.drawing import fitted, strip, table, words, working
+from lstm_cli.commands.explore.scene import (
+    Cursor,
+    Scene,
+    edit_lines,
+    meets,
+    origin,
+    repeated_vectors,
+    rows_of,
+    sentence,
+)
 from lstm_cli.engine.edits import EditablePlace, EditedRun
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.files.cell_files import read_cell
@@ -716,7 +720,7 @@ def test_a_missing_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
     from lstm_cli.commands.explore import command as explore
 
     monkeypatch.setattr(explore, "_need_terminal", lambda: None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "textual", None)
     done = call("explore", "--x", "1")
     assert done.code == 3
     assert "try:   pip install 'lstm-cli[explore]'" in done.err

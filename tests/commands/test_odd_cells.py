@@ -14,9 +14,8 @@ from lstm_cli.cell.notation import UNICODE, write
 from lstm_cli.cell.presets import preset_model
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.cell.weights import LstmWeights, Model
-from lstm_cli.commands.explore import drawing, equation, grid
-from lstm_cli.commands.explore.cursor import Cursor, symbols_of
-from lstm_cli.commands.explore.scene import Scene
+from lstm_cli.commands.explore import drawing
+from lstm_cli.commands.explore.scene import Cursor, Scene, symbols_of
 from lstm_cli.engine.edits import EditedRun
 from lstm_cli.engine.grad import grad, through_time
 from lstm_cli.engine.grad.differences import check as check_gradients
@@ -215,7 +214,7 @@ def explore(path: Path) -> None:
     trace = run(model, [[0.1, 0.2]], [0.3, -0.5], [0.2, 0.7])
     for symbol in symbols_of(trace.layers[0].cell):
         scene = Scene(EditedRun(trace), Cursor(symbol=symbol))
-        for draw_ in (grid.table, equation.working, drawing.words):
+        for draw_ in (drawing.table, drawing.working, drawing.words):
             draw_(scene, 80, 20)
 
 

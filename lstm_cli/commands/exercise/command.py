@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
-from lstm_cli.commands._declared import differing, option, options
+from lstm_cli.commands._declared import differing, option
 from lstm_cli.files.output import check_targets
 
 if TYPE_CHECKING:
     from lstm_cli.cell.weights import Model
-    from lstm_cli.commands.exercise.show import Task
+    from lstm_cli.commands.exercise.exercise import Task
     from lstm_cli.engine.run import Trace
 
 EXAMPLES = """\b
@@ -34,55 +34,6 @@ COMMAND = "lstm-step exercise"
 FORMATS = ("text", "markdown", "latex", "html")
 DIGITS = 4  # for paper and pencil
 MOST_STEPS = 100
-
-
-@options("Output")
-class PartOptions:
-    """The parts of an exercise besides the sheet; "" is not written."""
-
-    key: str = option(
-        "--key", default="", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
-    )
-    show_key: bool = option(
-        "--show-key", default=False, help="Add the key to the sheet, on a new page."
-    )
-    template: str = option(
-        "--template", default="", metavar="FILE", help="Write a CSV for the answers to FILE."
-    )
-    save: str = option(
-        "--save", default="", metavar="FILE", help="Save the exercise to FILE, as a sample."
-    )
-
-    def write(self, trace: Trace, task: Task, cell: o.CellOptions, sheet: str) -> None:
-        """Write the parts and, last, the sheet.
-
-        Raises:
-            UsageError: two parts go to the same file, a suffix means another format, or the run
-                cannot be saved as a sample.
-            OutputError: a file cannot be written, or is also an input (checked before writing any).
-        """
-        from lstm_cli.commands.exercise import show as render
-        from lstm_cli.files.output import format_beside, write_out
-
-        for flag, name in (("--template", self.template), ("--save", self.save)):
-            if name == "-":
-                raise UsageError(
-                    f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
-                )
-        apart = "" if self.key == "-" else self.key
-        check_targets({"-o": sheet, "--key": apart, "--template": self.template,
-                       "--save": self.save})  # fmt: skip
-        format_beside("--save", self.save, ("json",), "json")
-        format_beside("--template", self.template, ("csv",), "csv")
-        kind = format_beside("--key", apart, FORMATS, task.kind)
-        if self.save:
-            write_out([_sample_text(trace, cell, self.save)], self.save)
-        if self.template:
-            write_out(render.template(trace, task.ask), self.template)
-        if self.key not in ("", "-"):
-            write_out(render.key(trace, replace(task, kind=kind)), self.key)
-        behind = self.show_key or self.key == "-"
-        write_out(render.sheet(trace, task, with_key=behind), sheet)
 
 
 def exercise(
@@ -107,7 +58,16 @@ def exercise(
     ask: str = option(
         "--ask", title="Show", metavar="SYMBOLS", help="Symbols to ask for; default f,i,g,o,c,h."
     ),
-    parts: PartOptions = PartOptions(),
+    key: str = option(
+        "--key", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
+    ),
+    show_key: bool = option(
+        "--show-key", default=False, title="Output", help="Add the key to the sheet, on a new page."
+    ),
+    template: str = option(
+        "--template", title="Output", metavar="FILE", help="Write a CSV for the answers to FILE."
+    ),
+    save: str = option("--save", metavar="FILE", help="Save the exercise to FILE, as a sample."),
     notation: o.NotationOptions = o.NotationOptions(),
     digits: o.DigitOptions = o.DigitOptions(DIGITS),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
@@ -125,17 +85,18 @@ def exercise(
             "--save FILE saves the exercise as a sample, in JSON",
         )  # fmt: skip
     i.refuse_beside("an exercise", differing(given.numbers), COMMAND)
-    kind = form.pick()
+    kind, output = form.pick(), form.output
     trace = _trace(given, input_size)
     if round_ is not None:
         from lstm_cli.commands.exercise.exercise import rounded
 
         trace = rounded(trace, round_)
-    from lstm_cli.commands.exercise.show import Task
+    from lstm_cli.commands.exercise.exercise import Task
 
-    source = parts.save or trace.model.source
+    source = save or trace.model.source
     task = Task(_asked(ask, trace), kind, digits.number(), notation.notation, source)
-    parts.write(trace, task, given.cell, form.output)
+    targets = {"-o": output, "--key": key, "--template": template, "--save": save}
+    _write(trace, task, given.cell, targets, show_key)
     i.say_assumed(trace.assumptions)
 
 
@@ -179,8 +140,12 @@ def _model(given: i.RunOptions, input_size: int) -> Model:
 
 
 def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
-    """Return the symbols to ask for; the cell must compute them."""
-    from lstm_cli.commands.exercise.show import askable, usually_asked
+    """Return the symbols to ask for, by default all but the pre-activations.
+
+    Raises:
+        UsageError: the cell does not compute one of them.
+    """
+    from lstm_cli.commands.exercise.exercise import askable
 
     names = o.names_in(ask)
     known = askable(trace)
@@ -190,7 +155,40 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
                 f"the cell does not compute '{safe(name)}'", where="--ask",
                 hint=suggest(name, known),
             )  # fmt: skip
-    return names or tuple(usually_asked(trace))
+    return names or tuple(name for name, symbol in known.items() if not symbol.startswith("z_"))
+
+
+def _write(
+    trace: Trace, task: Task, cell: o.CellOptions, targets: dict[str, str], show_key: bool
+) -> None:
+    """Write the parts of an exercise to their targets, "" for nowhere; the sheet last.
+
+    Raises:
+        UsageError: two parts go to the same file, a suffix means another format, or the run cannot
+            be saved as a sample.
+        OutputError: a file cannot be written, or is also an input (checked before writing any).
+    """
+    from lstm_cli.commands.exercise import exercise as made
+    from lstm_cli.files.output import format_beside, write_out
+
+    sheet, key, template, sample = targets.values()
+    for flag in ("--template", "--save"):
+        if targets[flag] == "-":
+            raise UsageError(
+                f"{flag} needs a file: stdout is for the sheet", where=flag, hint=f"{flag} FILE"
+            )
+    apart = "" if key == "-" else key
+    check_targets({**targets, "--key": apart})
+    format_beside("--save", sample, ("json",), "json")
+    format_beside("--template", template, ("csv",), "csv")
+    kind = format_beside("--key", apart, FORMATS, task.kind)
+    if sample:
+        write_out([_sample_text(trace, cell, sample)], sample)
+    if template:
+        write_out(made.template(trace, task.ask), template)
+    if apart:
+        write_out(made.key(trace, replace(task, kind=kind)), apart)
+    write_out(made.sheet(trace, task, with_key=show_key or key == "-"), sheet)
 
 
 def _sample_text(trace: Trace, cell: o.CellOptions, name: str) -> str:

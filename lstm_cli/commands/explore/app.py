@@ -12,24 +12,98 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.screen import ModalScreen
 from textual.timer import Timer
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
-from lstm_cli.base.errors import InputError, LstmStepError
+from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.cell.notation import UNICODE, Notation
-from lstm_cli.commands.explore import cursor as go
 from lstm_cli.commands.explore import drawing
-from lstm_cli.commands.explore.cursor import Cursor
-from lstm_cli.commands.explore.equation import working
-from lstm_cli.commands.explore.grid import table
-from lstm_cli.commands.explore.scene import Scene, selected_name
-from lstm_cli.commands.explore.strip import strip
-from lstm_cli.commands.explore.widgets import Editor, Help, Panel
+from lstm_cli.commands.explore import scene as go
+from lstm_cli.commands.explore.scene import Cursor, Scene, selected_name
 from lstm_cli.engine.edits import EditedRun, EditHistory
 from lstm_cli.engine.run import Trace
 from lstm_cli.files.vectors import parse_rows
 
 SECONDS_A_STEP = 0.7
+
+HELP = """\
+Every number of a step, row by row, as the cell's table computes them.
+
+  ↑ ↓        the row above, below         , .        a step back, on
+  ← →        the unit before, after       PgUp PgDn  the same
+  Shift ↑…   ten at a time                Home End   first, last step
+  l          next layer or direction      space      play, stop
+  n          joined or split notation
+
+  e, Enter   edit the number: x, h_{t−1}, C_{t−1}, a weight, a bias
+  w          the weights that enter the row, and back
+  u  U       undo the last edit, redo     r          undo all of them
+  d          what the edits changed (Δ), and back to the values
+
+  q          quit, as Escape and Ctrl-C, and print what was edited
+
+  ▸  the selected number     →  rows that the selected row reads
+  ◆  edited by you           ←  rows that read the selected row
+  *  differs from the run as it was given
+
+A row is the same equation at every step; only its numbers differ.
+Edit C_{t−1} or h_{t−1} of a later step, and the run goes on from
+there. Colours: from dark (0) to light (1) where a row stays within
+0 … 1, else from blue (negative) to orange (positive).
+"""
+
+
+class Panel(Static):
+    """A part of the screen: drawn text, in which no markup is interpreted."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("", id=name, markup=False)
+
+    def show(self, text: Text, height: int) -> None:
+        """Show a text in so many lines; 0 hides the panel."""
+        self.display = height > 0
+        self.styles.height = height
+        self.update(text)
+
+
+class Editor(Horizontal):
+    """A line to type a number in, after its name."""
+
+    def compose(self) -> ComposeResult:
+        """Yield the two parts."""
+        yield Static("", id="asked", markup=False)
+        yield Input(id="typed", compact=True, max_length=400)
+
+    def ask(self, name: str, number: str) -> None:
+        """Show the line with the number selected, ready to be replaced."""
+        self.query_one("#asked", Static).update(Text(f" {safe(name)} = "))
+        self.display = True
+        typed = self.query_one(Input)
+        typed.value = number
+        typed.focus()
+        typed.action_select_all()
+
+    def close(self) -> None:
+        """Hide the line and return the keys to the app."""
+        self.display = False
+        self.screen.set_focus(None)
+
+
+class Help(ModalScreen[None]):
+    """What the keys do and what the marks mean."""
+
+    AUTO_FOCUS = "#help"  # so that the arrows scroll it
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q,question_mark,enter", "dismiss", "back"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """Yield the page, which scrolls on a low screen."""
+        with VerticalScroll(id="help"):
+            yield Static(Text(HELP), markup=False)
+            yield Static(Text("Escape goes back.", "dim"), markup=False)
 
 
 class ExploreApp(App[EditedRun]):
@@ -68,8 +142,7 @@ class ExploreApp(App[EditedRun]):
         Binding("U", "redo"),
         Binding("r", "reset"),
         Binding("question_mark", "help"),
-        Binding("escape", "leave"),
-        Binding("q", "leave"),
+        Binding("escape,q", "leave"),
         Binding("ctrl+c,ctrl+q", "stop", priority=True),
     ]
 
@@ -84,11 +157,7 @@ class ExploreApp(App[EditedRun]):
 
     def compose(self) -> ComposeResult:
         """Yield the parts of the screen, from top to bottom."""
-        yield Panel("head")
-        yield Panel("table")
-        yield Panel("strip")
-        yield Panel("words")
-        yield Panel("working")
+        yield from map(Panel, ("head", "table", "strip", "words", "working"))
         yield Editor(id="editor")
         yield Panel("keys")
 
@@ -111,11 +180,11 @@ class ExploreApp(App[EditedRun]):
         if not panels:
             return  # resized before the parts exist
         panels["head"].show(drawing.head(scene, width), 1)
-        panels["table"].show(table(scene, width, share.table), share.table)
-        drawn = strip(scene, width, share.strip) if share.strip else Text()
+        panels["table"].show(drawing.table(scene, width, share.table), share.table)
+        drawn = drawing.strip(scene, width, share.strip) if share.strip else Text()
         panels["strip"].show(drawn, share.strip)
         panels["words"].show(drawing.words(scene, width, share.words, self.said), share.words)
-        panels["working"].show(working(scene, width, share.working), share.working)
+        panels["working"].show(drawing.working(scene, width, share.working), share.working)
         panels["keys"].show(drawing.keys(width), 0 if self.editing else 1)
 
     def look(self, cursor: Cursor) -> None:
@@ -129,11 +198,10 @@ class ExploreApp(App[EditedRun]):
         self.said = message
         self.draw()
 
-    def follow(self, said: str) -> None:
-        """Show the run after an edit, an undo or a redo."""
-        self.said = said
+    def follow(self, changed: bool, said: str, otherwise: str) -> None:
+        """Show the run after an edit, an undo or a redo, or say why nothing has changed."""
         self.scene = replace(self.scene, session=self.history.now)
-        self.draw()
+        self.say(said if changed else otherwise)
 
     @property
     def trace(self) -> Trace:
@@ -242,13 +310,12 @@ class ExploreApp(App[EditedRun]):
         """Open the editor on the selected number."""
         self.stop_playing()
         try:
-            go.selected_place(self.trace, self.scene.cursor)
+            place = go.selected_place(self.trace, self.scene.cursor)
         except LstmStepError as error:
             self.say(f"{error.lines.what}: {error.lines.hint}")
             return
-        name = selected_name(self.scene)
-        now = go.selected_number(self.trace, self.scene.cursor)
-        self.query_one(Editor).ask(name, repr(now))
+        now = self.scene.session.now(place)
+        self.query_one(Editor).ask(selected_name(self.scene), repr(now))
         self.say("type a number, then Enter; Escape cancels")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -263,31 +330,21 @@ class ExploreApp(App[EditedRun]):
             self.say(f"{error.lines.what}: {error.lines.hint}")
             return
         self.query_one(Editor).close()
-        if edited:
-            self.follow("")
-        else:
-            self.say("the number is the same")
+        self.follow(edited, "", "the number is the same")
 
     def action_undo(self) -> None:
         """Undo the last edit or reset."""
-        if self.history.undo():
-            self.follow("undone")
-        else:
-            self.say("nothing to undo")
+        self.follow(self.history.undo(), "undone", "nothing to undo")
 
     def action_redo(self) -> None:
         """Redo what was undone last."""
-        if self.history.redo():
-            self.follow("redone")
-        else:
-            self.say("nothing to redo")
+        self.follow(self.history.redo(), "redone", "nothing to redo")
 
     def action_reset(self) -> None:
         """Undo all edits."""
-        if self.history.reset():
-            self.follow("as it was given; u brings the edits back")
-        else:
-            self.say("nothing is edited")
+        self.follow(
+            self.history.reset(), "as it was given; u brings the edits back", "nothing is edited"
+        )
 
     # ---- the end
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, InputError, UsageError
+from lstm_cli.base.errors import ExitCode, UsageError, imported
 from lstm_cli.base.paste import command, option_words
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
@@ -44,7 +44,7 @@ def explore(
     time. Takes the inputs of `run`; needs the extra `explore`.
     """
     _need_terminal()
-    _need_textual()
+    imported("textual", "explore needs the textual package", "explore", COMMAND)
     # Edits are recomputed by the table: no last digit may differ where nothing was edited.
     trace = given.trace(engine="table")
     from lstm_cli.commands.explore.app import ExploreApp
@@ -74,24 +74,9 @@ def _need_terminal() -> None:
         raise UsageError("explore needs a terminal that can draw", where="TERM=dumb", hint=hint)
 
 
-def _need_textual() -> None:
-    """Refuse to start without Textual.
-
-    Raises:
-        InputError: Textual is missing; suggests the command that installs it.
-    """
-    from importlib.util import find_spec
-
-    if find_spec("textual") is None:
-        raise InputError(
-            "explore needs the textual package", where=COMMAND,
-            hint="pip install 'lstm-cli[explore]'",
-        )  # fmt: skip
-
-
 def _say_edits(session: EditedRun, given: i.RunOptions) -> None:
     """Print what was edited, and the command that repeats it if options can express it."""
-    from lstm_cli.commands.explore.repeating import edit_lines, repeated_vectors
+    from lstm_cli.commands.explore.scene import edit_lines, repeated_vectors
 
     for line in edit_lines(session):
         print(line)

@@ -1,36 +1,187 @@
-"""What the screen shows, as rows of numbers, before anything is drawn."""
+"""What is selected and what the screen shows, as rows of numbers, before anything is drawn.
+
+The cursor is on a number of a step, or of the parameters that enter its row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.numbers import decimals, shortest
+from lstm_cli.base.paste import rows_text
 from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Apply, Name, Node, names_in
-from lstm_cli.cell.notation import UNICODE, Notation, write
-from lstm_cli.commands.explore.cursor import Cursor, lines_of, selected, symbols_of
-from lstm_cli.engine.edits import EditablePlace, EditedRun, changed, differences, first_step
-from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace
+from lstm_cli.cell.equations import Apply, Name, Node, names_in, nodes_in
+from lstm_cli.cell.notation import UNICODE, Notation, is_parameter, write
+from lstm_cli.cell.weights import LstmWeights
+from lstm_cli.engine.edits import (
+    EditablePlace,
+    EditedRun,
+    RunDocument,
+    changed,
+    differences,
+    first_step,
+    place_of,
+)
+from lstm_cli.engine.run import INPUT_SYMBOLS, LayerTrace, Trace
+from lstm_cli.files.output import plain_list
 from lstm_cli.show.arithmetic import known_at
 from lstm_cli.show.colours import Scale, scale_of
 from lstm_cli.show.rows import INPUT_LABELS
 from lstm_cli.show.sentences import Teller
 
 
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """Everything that decides what is on the screen.
+@dataclass(frozen=True)
+class Cursor:
+    """What is selected.
 
     Attributes:
-        session: the run and its edits.
-        cursor: what is selected.
-        notation: joined or split.
-        digits: decimals in the table and in the worked equation.
+        run: the layer and direction, as a place in `model.runs`.
+        t: the step, in input time from 1.
+        symbol, unit: the row, and the number in it.
+        weights: whether the parameters that enter the row are shown instead of the step.
+        line, column: which of their numbers is selected.
+    """
+
+    run: int = 0
+    t: int = 1
+    symbol: str = "h"
+    unit: int = 0
+    weights: bool = False
+    line: int = 0
+    column: int = 0
+
+
+def symbols_of(cell: Cell) -> tuple[str, ...]:
+    """Return every symbol of a step, in the order shown."""
+    return (*INPUT_SYMBOLS, *cell.symbols)
+
+
+def start(trace: Trace) -> Cursor:
+    """Initial cursor: the first computed row, at the first step."""
+    return Cursor(symbol=trace.layers[0].cell.symbols[0])
+
+
+def parameters_entering(cell: Cell, symbol: str) -> tuple[str, ...]:
+    """Return the parameters of a row, or if it has none, those of the rows that it reads."""
+    if symbol not in cell.symbols:
+        return ()
+    names = names_in(cell[symbol].expression)
+    own = [name for name in names if is_parameter(name)]
+    below = [] if own else [p for name in names for p in parameters_entering(cell, name)]
+    return tuple(dict.fromkeys(own + below))
+
+
+def lines_of(weights: LstmWeights, symbol: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the lines of the parameters that enter a row: each row of a matrix, each vector.
+
+    A line is a parameter and the indices that lead to it: (3,) in a matrix, () for a vector.
+    """
+    return [
+        (name, lead)
+        for name in parameters_entering(weights.cell, symbol)
+        for lead in np.ndindex(weights.arrays[name].shape[:-1])
+    ]
+
+
+def size_of(each: LayerTrace, symbol: str) -> int:
+    """Number of units of a row."""
+    return int(each.values[symbol].shape[-1])
+
+
+def by_row(trace: Trace, cursor: Cursor, by: int) -> Cursor:
+    """Return the cursor moved down by so many rows (up if negative); it stops at the ends."""
+    each = trace.layers[cursor.run]
+    if cursor.weights:
+        lines = lines_of(each.weights, cursor.symbol)
+        return _at_line(each, cursor, _within(cursor.line + by, len(lines)), cursor.column)
+    symbols = symbols_of(each.cell)
+    symbol = symbols[_within(symbols.index(cursor.symbol) + by, len(symbols))]
+    return replace(cursor, symbol=symbol, unit=_within(cursor.unit, size_of(each, symbol)))
+
+
+def by_unit(trace: Trace, cursor: Cursor, by: int) -> Cursor:
+    """Return the cursor moved right by so many units (left if negative); it stops at the ends."""
+    each = trace.layers[cursor.run]
+    if cursor.weights:
+        return _at_line(each, cursor, cursor.line, cursor.column + by)
+    return replace(cursor, unit=_within(cursor.unit + by, size_of(each, cursor.symbol)))
+
+
+def to_step(trace: Trace, cursor: Cursor, t: int) -> Cursor:
+    """Return the cursor at a step, or at the nearest existing one."""
+    return replace(cursor, t=1 + _within(t - 1, trace.steps))
+
+
+def next_run(trace: Trace, cursor: Cursor) -> Cursor:
+    """Return the cursor in the next layer or direction, wrapping around after the last."""
+    run = (cursor.run + 1) % len(trace.layers)
+    each = trace.layers[run]
+    there = cursor.symbol in each.values
+    symbol = cursor.symbol if there else each.cell.symbols[0]
+    unit = _within(cursor.unit, size_of(each, symbol))
+    return replace(cursor, run=run, symbol=symbol, unit=unit, weights=False)
+
+
+def to_weights(trace: Trace, cursor: Cursor) -> Cursor | None:
+    """Return the cursor on the parameters of its row, at its unit; None if the row has none."""
+    each = trace.layers[cursor.run]
+    lines = lines_of(each.weights, cursor.symbol)
+    if not lines:
+        return None
+    mine = (place for place, (_, lead) in enumerate(lines) if lead in ((cursor.unit,), ()))
+    shown = replace(cursor, weights=True)
+    return _at_line(each, shown, next(mine, 0), 0 if lines[0][1] else cursor.unit)
+
+
+def _at_line(each: LayerTrace, cursor: Cursor, place: int, column: int) -> Cursor:
+    """Return the cursor at a number of the parameters, its unit following."""
+    name, lead = lines_of(each.weights, cursor.symbol)[place]
+    column = _within(column, each.weights.arrays[name].shape[-1])
+    unit = _within(lead[0] if lead else column, size_of(each, cursor.symbol))
+    return replace(cursor, line=place, column=column, unit=unit)
+
+
+def selected(trace: Trace, cursor: Cursor) -> tuple[str, tuple[int, ...]]:
+    """Return the name and the indices of the number that the cursor is on (see `EditablePlace`)."""
+    if not cursor.weights:
+        return cursor.symbol, (cursor.t, cursor.unit)
+    name, lead = lines_of(trace.layers[cursor.run].weights, cursor.symbol)[cursor.line]
+    return name, (*lead, cursor.column)
+
+
+def selected_place(trace: Trace, cursor: Cursor) -> EditablePlace:
+    """Return the place of the number that the cursor is on, to edit it.
+
+    Raises:
+        InputError: the number is computed, or comes from the layer below.
+    """
+    name, index = selected(trace, cursor)
+    if not (is_parameter(name) or name in INPUT_SYMBOLS):
+        raise InputError(
+            f"{name} is computed",
+            hint="edit x, h_prev or c_prev, or press w for the weights that enter this row",
+        )
+    return place_of(trace, cursor.run, name, index)
+
+
+def _within(place: int, count: int) -> int:
+    return max(0, min(place, count - 1))
+
+
+# ---- what is shown
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything that decides what is on the screen: the run with its edits, the cursor, the style.
+
+    Attributes:
         differences: whether the table shows what the edits changed instead of the values.
         colour: whether numbers are coloured; else heat strips are drawn as bars.
     """
@@ -64,8 +215,7 @@ class SceneRow:
 
     Attributes:
         symbol: the symbol or parameter, for its colours.
-        shown: what is printed before the numbers.
-        label: what it is called.
+        shown, label: what is printed before the numbers.
         flow: "in" if the selected row reads it, "out" if it reads the selected row.
         values, before: the numbers, and those of the run as it was given, `(n,)`.
         edited: the columns that hold an edit.
@@ -126,14 +276,13 @@ def _step_rows(scene: Scene) -> list[SceneRow]:
 def _weight_rows(scene: Scene) -> list[SceneRow]:
     cursor, now, before = scene.cursor, scene.each.weights, scene.given.weights
     rows = []
-    for place, line in enumerate(lines_of(now, cursor.symbol)):
-        array, old = now.arrays[line.name], before.arrays[line.name]
-        lead = () if line.row is None else (line.row,)
-        shown = line.name if line.row is None else f"{line.name}[{line.row}]"
+    for place, (name, lead) in enumerate(lines_of(now, cursor.symbol)):
+        array, old = now.arrays[name], before.arrays[name]
+        shown = f"{name}[{lead[0]}]" if lead else name
         rows.append(
             SceneRow(
-                line.name, shown, "", "", array[lead], old[lead],
-                _edited(scene, line.name, *lead), scale_of(array),
+                name, shown, "", "", array[lead], old[lead],
+                _edited(scene, name, *lead), scale_of(array),
                 cursor.column if place == cursor.line else None,
             )
         )  # fmt: skip
@@ -178,8 +327,12 @@ def sentence(scene: Scene) -> str:
 
 def selected_name(scene: Scene) -> str:
     """Return the name of the selected number: `x_t[2]`, `W_f[2, 0]`."""
-    name, index = selected(scene.session.trace, scene.cursor)
-    inside = index if scene.cursor.weights else index[1:]
+    return _element_name(*selected(scene.session.trace, scene.cursor))
+
+
+def _element_name(name: str, index: Sequence[int]) -> str:
+    """Return the name of a number; the step in its index is left out."""
+    inside = index if is_parameter(name) else index[1:]
     return f"{UNICODE.name(name)}[{', '.join(map(str, inside))}]"
 
 
@@ -232,19 +385,11 @@ def meets(scene: Scene, name: str, index: Sequence[int]) -> str:
     if len(index) < 2:
         return f"the bias of unit {index[0]}" if name.startswith("b_") else ""
     for row in scene.each.cell.equations:
-        for vector in _met(row.expression, name):
-            return "meets " + _element(scene, vector, index[1])
+        for node in nodes_in(row.expression):
+            match node:
+                case Apply("@", (Name(matrix), vector)) if matrix == name:
+                    return "meets " + _element(scene, vector, index[1])
     return ""
-
-
-def _met(node: Node, name: str) -> list[Node]:
-    """Return the vectors that a matrix multiplies in a tree."""
-    match node:
-        case Apply("@", (Name(matrix), vector)) if matrix == name:
-            return [vector]
-        case Apply(_, arguments):
-            return [found for part in arguments for found in _met(part, name)]
-    return []
 
 
 def _element(scene: Scene, vector: Node, place: int) -> str:
@@ -260,3 +405,42 @@ def _element(scene: Scene, vector: Node, place: int) -> str:
             return f"{UNICODE.name(part.id)}[{place - before}] = {value}"
         before += len(values)
     return f"number {place} of {write(vector, UNICODE)}"
+
+
+# ---- what was edited, in words, and the vectors that repeat the run
+
+# Nobody reads or pastes a longer command.
+MAX_COMMAND = 4000
+
+
+def edit_lines(session: EditedRun) -> Iterator[str]:
+    """Yield a line for each edit: `edited: x_t[2] of step 1: 0.25 → 0.5`."""
+    several = len(session.given.layers) > 1
+    for edit in session.edits:
+        name, index = edit.place.name, edit.place.index
+        each = session.given.layers[edit.place.run]
+        step = "" if is_parameter(name) else f" of step {index[0]}"
+        where = f" (layer {each.layer} {each.direction})" if several and name != "x" else ""
+        shown = f"{_element_name(safe(name), index)}{step}{where}"
+        before = session.was(edit.place)
+        yield f"edited: {shown}: {shortest(before)} → {shortest(edit.value)}"
+
+
+def repeated_vectors(session: EditedRun) -> dict[str, str] | None:
+    """Return `--x`, `--h`, `--c` of the edited run, those that were edited.
+
+    None if options cannot express the edits: a weight, a state in the middle of the sequence,
+    states of layers that differ in size, or vectors too long for a line.
+    """
+    document, dtype = RunDocument.of(session.trace), session.trace.dtype
+    rows = {"x": list(document.x), "h_prev": document.h, "c_prev": document.c}
+    vectors: dict[str, str] = {}
+    for edit in session.edits:
+        name, run = edit.place.name, edit.place.run
+        in_the_middle = edit.place.index[0] != first_step(session.given.layers[run])
+        if name not in rows or (name != "x" and in_the_middle):
+            return None
+        if len(set(map(len, rows[name]))) > 1:
+            return None
+        vectors[f"--{name[0]}"] = rows_text([plain_list(row, dtype) for row in rows[name]])
+    return vectors if sum(map(len, vectors.values())) <= MAX_COMMAND else None

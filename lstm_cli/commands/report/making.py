@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, get_args
 
 from lstm_cli.base.address import choose
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import Notation
-from lstm_cli.engine.run import LayerTrace, Trace, need_trace
+from lstm_cli.engine.run import Trace, need_trace
 from lstm_cli.show.rows import (
     Choice,
     View,
@@ -22,18 +21,11 @@ from lstm_cli.show.rows import (
     view_from,
 )
 
-if TYPE_CHECKING:
-    from lstm_cli.commands.report.picture_files import Kind as PictureKind
-    from lstm_cli.commands.report.picture_plan import What
-
 Kind: TypeAlias = Literal["html", "svg", "png", "pdf"]
 Picture: TypeAlias = Literal["circuit", "strips", "lines"]
 Theme: TypeAlias = Literal["auto", "light", "dark"]
 
 COMMAND = "lstm-step report"
-PICTURES = ("circuit", "strips", "lines")
-KINDS = ("html", "svg", "png", "pdf")
-THEMES = ("auto", "light", "dark")
 WIDTH_CM = 8.5
 
 
@@ -98,11 +90,11 @@ def make(
     given: Mapping[str, object],
 ) -> str | bytes:
     """Make what `report` returns; `given` are the options that not every picture has a use for."""
-    for name, value, known in (("format", kind, KINDS), ("picture", picture, PICTURES),
-                               ("theme", theme, THEMES)):  # fmt: skip
-        if value is not None and value not in known:
+    for name, value, form in (("format", kind, Kind), ("picture", picture, Picture),
+                              ("theme", theme, Theme)):  # fmt: skip
+        if value is not None and value not in get_args(form):
             raise UsageError(f"unknown {name} '{safe(value)}'", where=f"--{name}",
-                             hint=suggest(str(value), known))  # fmt: skip
+                             hint=suggest(str(value), get_args(form)))  # fmt: skip
     what: Picture = picture or ("circuit" if trace.steps == 1 else "strips")
     _refuse_idle("page" if kind == "html" else what,
                  {"--picture": picture, **given, "--theme": theme, "--width": width})  # fmt: skip
@@ -111,57 +103,50 @@ def make(
     if kind == "html":
         return _page(trace, view)
     if what == "circuit":
-        _refuse_kind(kind)
-        seen = _in_view(trace, view)
-        return _circuit(trace, seen, 3 if digits is None else digits, theme or "light", wide)
-    return _over_time(trace, view, kind, what, theme, wide)
-
-
-# The pictures that each option affects.
-_USES = {
-    "--picture": ("circuit", "strips", "lines"),
-    "--only": ("strips", "lines"),
-    "--layer": ("circuit", "strips", "lines"),
-    "--direction": ("circuit", "strips", "lines"),
-    "--theme": ("circuit", "strips", "lines"),
-    "--width": ("circuit", "strips", "lines"),
-}
-
-
-def _refuse_idle(what: str, given: dict[str, object]) -> None:
-    for name, value in given.items():
-        if value not in (None, "", ()) and what not in _USES[name]:
+        if kind != "svg":
             raise UsageError(
-                f"{name} has no effect on a {what}" if what in ("page", "circuit")
-                else f"{name} has no effect on {what}",
-                where=COMMAND, hint=f"leave out {name}, or make a picture that it applies to: "
-                + ", ".join(_USES[name]),
+                f"a circuit cannot be written as {kind}", where="--output",
+                hint="-o cell.svg, or --picture strips",
+            )  # fmt: skip
+        return _circuit(trace, view, 3 if digits is None else digits, theme or "light", wide)
+    if theme == "auto":
+        raise UsageError(
+            "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
+        )
+    from lstm_cli.commands.report.pictures import draw_over_time
+
+    return draw_over_time(trace, view, kind, what=what, width_cm=wide, dark=theme == "dark")
+
+
+def _refuse_idle(what: str, given: Mapping[str, object]) -> None:
+    """Refuse options that have no effect on a page, or on a circuit."""
+    for name, value in given.items():
+        uses = get_args(Picture)[1:] if name == "--only" else get_args(Picture)
+        if value not in (None, "", ()) and what not in uses:
+            raise UsageError(
+                f"{name} has no effect on a {what}", where=COMMAND,
+                hint=f"leave out {name}, or make a picture that it applies to: {', '.join(uses)}",
             )  # fmt: skip
 
 
-def _refuse_kind(kind: str) -> None:
-    if kind != "svg":
-        raise UsageError(
-            f"a circuit cannot be written as {kind}", where="--output",
-            hint="-o cell.svg, or --picture strips",
-        )  # fmt: skip
+def _page(trace: Trace, view: View) -> str:
+    from lstm_cli.commands.report.page import PageView, page
+
+    # A page starts with the first of the selection.
+    first = trace.layers[0]
+    t = choose(view.at, trace.steps, "--at", first=1)[0] if view.at else 1
+    unit = chosen_units(view, view.widest)[0] if view.units else strongest_unit(first, t)
+    return page(trace, PageView(unit, t, view.digits, view.notation), __version__)
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What a circuit shows: a run of the stack, the step (from 1) and the unit (from 0)."""
-
-    each: LayerTrace
-    t: int
-    unit: int
-
-
-def _in_view(trace: Trace, view: View) -> _Seen:
-    """Return the single unit and step to show.
+def _circuit(trace: Trace, view: View, digits: int, theme: str, width: float) -> str:
+    """Draw one step with the numbers of one unit.
 
     Raises:
         UsageError: several are selected.
     """
+    from lstm_cli.commands.report.svg import picture_of_step
+
     layers = shown_layers(trace, view)
     each = next(own for own in layers if own.layer == layers[-1].layer)
     times = choose(view.at, trace.steps, "--at", first=1) if view.at else [last_step(each)]
@@ -178,40 +163,7 @@ def _in_view(trace: Trace, view: View) -> _Seen:
                 f"{name} selects {len(chosen)}, but a circuit shows one", where=name,
                 hint=f"{name} {chosen[0]}",
             )  # fmt: skip
-    return _Seen(each, times[0], units[0])
-
-
-def _page(trace: Trace, view: View) -> str:
-    from lstm_cli.commands.report.page import PageView, page
-
-    # A page starts with the first of the selection.
-    first = trace.layers[0]
-    t = choose(view.at, trace.steps, "--at", first=1)[0] if view.at else 1
-    unit = chosen_units(view, view.widest)[0] if view.units else strongest_unit(first, t)
-    return page(trace, PageView(unit, t, view.digits, view.notation), __version__)
-
-
-def _circuit(trace: Trace, seen: _Seen, digits: int, theme: str, width: float) -> str:
-    from lstm_cli.commands.report.svg import picture_of_step
-
-    place = f"layer {seen.each.layer} {seen.each.direction}, " if len(trace.layers) > 1 else ""
-    size = seen.each.values["c"].shape[-1]
-    step = f"step {seen.t} of {trace.steps}"
-    note = f"{trace.model.cell.name}, {place}unit {seen.unit} of {size}, {step}"
-    return picture_of_step(
-        seen.each, seen.t, seen.unit, note=note, digits=digits, theme=theme, width_cm=width
-    )
-
-
-def _over_time(
-    trace: Trace, view: View, kind: Kind, what: What, theme: str | None, width: float
-) -> bytes:
-    from lstm_cli.commands.report.pictures import draw_over_time
-
-    if theme == "auto":
-        raise UsageError(
-            "only a circuit can have both themes", where="--theme", hint="--theme light or dark"
-        )
-    return draw_over_time(
-        trace, view, cast("PictureKind", kind), what=what, width_cm=width, dark=theme == "dark",
-    )  # fmt: skip
+    (t,), (unit,) = times, units
+    place = f"layer {each.layer} {each.direction}, " if len(trace.layers) > 1 else ""
+    note = f"{trace.model.cell.name}, {place}unit {unit} of {size}, step {t} of {trace.steps}"
+    return picture_of_step(each, t, unit, note=note, digits=digits, theme=theme, width_cm=width)

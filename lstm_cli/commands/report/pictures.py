@@ -6,22 +6,23 @@ run gives the same bytes. Text stays text, and no label is parsed as mathematics
 
 from __future__ import annotations
 
+import base64
+import io
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, UsageError, safe, suggest
+from lstm_cli.base.errors import UsageError, imported, safe
 from lstm_cli.base.numbers import decimals, fixed, typeset
+from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import LATEX
-from lstm_cli.commands.report.picture_files import Kind, saved
-from lstm_cli.commands.report.picture_plan import LETTER, PicturePanel, What, plan_page
 from lstm_cli.commands.report.svg import check_width
 from lstm_cli.engine.run import Trace
 from lstm_cli.show.colours import NOT_FINITE, RAMPS, Scale, ink_on, mix, rgb
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KINDS: tuple[Kind, ...] = ("svg", "png", "pdf")
+Kind = Literal["svg", "png", "pdf"]
+What = Literal["strips", "lines"]
+
 HIGHEST = 200.0  # cm
 DPI = 300
 SMALL, MEDIUM, LARGE = 6.5, 7.0, 7.5  # points
@@ -85,7 +88,6 @@ def draw_over_time(
     kind: Kind,
     *,
     what: What = "strips",
-    symbols: Sequence[str] = (),
     width_cm: float = 8.5,
     dark: bool = False,
 ) -> bytes:
@@ -93,49 +95,31 @@ def draw_over_time(
 
     Args:
         trace: a run of one sequence.
-        view: the units and steps to show; out of many units, lines show those that vary most.
+        view: the units, steps and symbols to show; out of many units, lines show those that vary
+            most, and without symbols all gates and states are shown.
         kind: svg, png or pdf.
         what: strips have a row per unit and a column per step; lines have one line per unit.
-        symbols: rows of the table, or x, h_prev, c_prev; () means all gates and states.
         width_cm: the width on paper; 8.5 is one of two columns.
         dark: for a dark slide.
 
     Raises:
         InputError: matplotlib is missing, or the run has batch axes.
-        UsageError: no such kind, form, symbol, unit or step; a width or height that fits no page;
-            more lines than can be distinguished.
+        UsageError: no such symbol, unit or step; a width or height that fits no page; more lines
+            than can be distinguished.
     """
-    _check(kind, what, width_cm)
-    drawn = courses(trace, view, symbols, most=FEW_LINES if what == "lines" else MOST_ROWS)
+    check_width(width_cm)
+    missing = "drawing pictures needs matplotlib, which is not installed"
+    style = imported("matplotlib.style", missing, "pictures", f"a picture as {kind}")
+    drawn = courses(trace, view, most=FEW_LINES if what == "lines" else MOST_ROWS)
     if what == "lines" and max(len(each.units) for each in drawn) > MOST_LINES:
         raise UsageError(
             f"more than {MOST_LINES} lines cannot be distinguished",
             where="--unit",
             hint="choose fewer units, or draw strips",
         )
-    from matplotlib import style
-
     # The user's matplotlibrc must not affect the layout.
     with style.context(["default", SETTINGS]):
         return _drawn(drawn, kind, what, width_cm, _DARK if dark else _LIGHT)
-
-
-def _check(kind: str, what: str, width_cm: float) -> None:
-    """Reject invalid arguments before drawing anything."""
-    for name, given, known in (("kind", kind, KINDS), ("form", what, ("strips", "lines"))):
-        if given not in known:
-            raise UsageError(
-                f"unknown picture {name} '{safe(given)}'",
-                where="report",
-                hint=suggest(given, known),
-            )
-    check_width(width_cm)
-    if find_spec("matplotlib") is None:
-        raise InputError(
-            "drawing pictures needs matplotlib, which is not installed",
-            where=f"a picture as {kind}",
-            hint="pip install 'lstm-cli[pictures]'",
-        )
 
 
 # ---- drawing
@@ -258,13 +242,8 @@ def _steps(page: _Page, axes: Axes, panel: PicturePanel) -> None:
     places = ticks(steps, max(2, int(panel.width / 0.9))) if panel.numbered else []
     axes.set_xticks(places, [str(steps[each]) for each in places])
     if panel.numbered:
-        page.write(
-            panel.left + panel.width / 2,
-            panel.top + panel.height + 0.55,
-            "step t",
-            size=SMALL,
-            ha="center",
-        )
+        middle, below = panel.left + panel.width / 2, panel.top + panel.height + 0.55
+        page.write(middle, below, "step t", size=SMALL, ha="center")
 
 
 def _strip(page: _Page, axes: Axes, panel: PicturePanel) -> None:
@@ -280,25 +259,16 @@ def _strip(page: _Page, axes: Axes, panel: PicturePanel) -> None:
     axes.set_yticks(places, [str(units[each]) for each in places])
     axes.tick_params(axis="y", left=False)
     if panel.height >= 0.7:
+        word = "input" if course.symbol == "x" else "unit"
+        middle = panel.top + panel.height / 2
         page.write(
-            panel.left - 0.72, panel.top + panel.height / 2, _unit_word(course),
-            size=SMALL, rotation=90, va="center", ha="center",
-        )  # fmt: skip
+            panel.left - 0.72, middle, word, size=SMALL, rotation=90, va="center", ha="center"
+        )
     if panel.width / columns >= 0.75 and panel.height / rows >= 0.3:
         for (row, column), value in np.ndenumerate(values):
-            axes.text(
-                column,
-                row,
-                typeset(decimals(value, 2)),
-                size=SMALL,
-                ha="center",
-                va="center_baseline",
-                color=ink_on(course.scale.colour(float(value))),
-            )
-
-
-def _unit_word(course: Course) -> str:
-    return "input" if course.symbol == "x" else "unit"
+            ink = ink_on(course.scale.colour(float(value)))
+            text = typeset(decimals(value, 2))
+            axes.text(column, row, text, size=SMALL, ha="center", va="center_baseline", color=ink)
 
 
 def coloured(values: Array, scale: Scale) -> Array:
@@ -447,3 +417,160 @@ def _names(page: _Page, drawn: Sequence[Course], top: float) -> None:
             axes.set_axis_off()
             axes.plot([0, 1], [0, 0], linewidth=1.2, **_line_style(page.paper, place))
             page.write(left + 0.48, down, name, size=SMALL)
+
+
+# ---- the layout: boxes in cm from the top left, before anything is drawn
+
+LEFT, RIGHT = 0.95, 0.2  # margins for the unit numbers, and for the last step number
+TITLE, STEPS, BETWEEN, HEADING = 0.42, 0.62, 0.14, 0.5
+CELL_WIDE, CELL_HIGH = 0.9, 0.36  # the largest cell of a strip
+PAGE_HIGH, LEAST_HIGH, MOST_HIGH, LINES_HIGH = 20.0, 0.7, 2.6, 1.5
+LETTER = 0.125  # approximate width of a letter in a title
+
+
+@dataclass(frozen=True, eq=False)
+class PicturePanel:
+    """A course, the box of its values, and the maximum width of its title."""
+
+    course: Course
+    left: float
+    top: float
+    width: float
+    height: float
+    title: float
+    numbered: bool  # whether t is written below it
+
+
+@dataclass(frozen=True, eq=False)
+class PicturePlan:
+    """Positions of the panels and headings, and where the panels end."""
+
+    panels: tuple[PicturePanel, ...]
+    headings: tuple[tuple[float, float, str], ...]
+    bottom: float
+
+
+def plan_page(drawn: Sequence[Course], what: What, width: float) -> PicturePlan:
+    """Stack layers vertically, with directions side by side and as many panels as fit per row."""
+    layers: dict[int, dict[str, list[Course]]] = {}
+    for each in drawn:
+        layers.setdefault(each.layer, {}).setdefault(each.direction, []).append(each)
+    several = len({(each.layer, each.direction) for each in drawn}) > 1
+    columns = max(len(directions) for directions in layers.values())
+    column = width / columns
+    across = _across(drawn, what, column)
+    rows = sum(
+        max(-(-len(own) // across) for own in directions.values()) for directions in layers.values()
+    )
+    high = min(MOST_HIGH, max(LEAST_HIGH, (PAGE_HIGH - rows * (TITLE + BETWEEN)) / rows))
+    panels: list[PicturePanel] = []
+    headings: list[tuple[float, float, str]] = []
+    top = 0.15
+    for layer, directions in layers.items():
+        ends = []
+        for place, (direction, own) in enumerate(directions.items()):
+            down = top
+            if several:
+                headings.append((place * column + 0.1, down, f"layer {layer} {direction}"))
+                down += HEADING
+            made = _flow(own, what, place * column, down, column, across, high)
+            panels += made
+            ends.append(made[-1].top + max(each.height for each in made[-across:]) + STEPS)
+        top = max(ends) + (BETWEEN if several else 0)
+    return PicturePlan(tuple(panels), tuple(headings), top)
+
+
+def _across(drawn: Sequence[Course], what: What, column: float) -> int:
+    """Number of panels per row: several if a run has few steps."""
+    if what == "lines":
+        return 1
+    wide = LEFT + RIGHT + min(column, CELL_WIDE * len(drawn[0].steps))
+    titles = LEFT + 0.6 + LETTER * max(len(each.label) for each in drawn)
+    fit = max(1, int(column / max(wide, min(titles, column))))
+    alike = max(1, len({each.symbol for each in drawn}))
+    return -(-alike // -(-alike // fit))  # rows of equal length
+
+
+def _flow(
+    own: Sequence[Course],
+    what: What,
+    left: float,
+    top: float,
+    column: float,
+    across: int,
+    most_high: float,
+) -> list[PicturePanel]:
+    """Return the panels of one layer and direction, row by row."""
+    panels: list[PicturePanel] = []
+    slot = column / across
+    room = slot - LEFT - RIGHT
+    width = room if what == "lines" else min(room, CELL_WIDE * len(own[0].steps))
+    for start in range(0, len(own), across):
+        row = own[start : start + across]
+        # t is written below if panels are side by side or this is the last one.
+        numbered = across > 1 or start + across >= len(own)
+        heights = [
+            min(LINES_HIGH, most_high) if what == "lines"
+            else min(most_high, CELL_HIGH * len(each.units))
+            for each in row
+        ]  # fmt: skip
+        panels += [
+            PicturePanel(
+                each, left + place * slot + LEFT, top + TITLE, width, height, slot - LEFT, numbered
+            )
+            for place, (each, height) in enumerate(zip(row, heights, strict=True))
+        ]
+        top += TITLE + max(heights) + BETWEEN + (STEPS if across > 1 else 0)
+    return panels
+
+
+# ---- a small, reproducible file
+
+# Neither a date nor a machine name, so that the output is reproducible.
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": f"lstm-step {__version__}"},
+    "pdf": {"CreationDate": None, "Creator": f"lstm-step {__version__}"},
+    "png": {"Software": f"lstm-step {__version__}"},
+}
+
+
+def saved(figure: Figure, kind: Kind) -> bytes:
+    """Serialize a figure to the bytes of a file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, facecolor=figure.get_facecolor(), metadata=_METADATA[kind])
+    made = buffer.getvalue()
+    return _lean(made.decode()).encode() if kind == "svg" else made
+
+
+# Each pattern matches only inside a tag, never in a label: in text `<` is `&lt;`.
+_IMAGE = re.compile(r'(<image [^>]*?xlink:href="data:image/png;base64,)\s*([^"]*)')
+_NEEDLESS = (
+    re.compile(r"(<t(?:ext|span) [^>]*?); font-family: 'DejaVu Sans'"),  # stated once, at the top
+    re.compile(r'(<text [^>]*?) transform="rotate\(-0 [^"]*"'),
+    re.compile(r'(<g) id="[^"]*"'),
+    re.compile(r"(\n) +(?=<)"),
+    re.compile(r"(\n)<!--[^<]*-->\n"),
+)
+
+
+def _lean(svg: str) -> str:
+    """Halve the size of an SVG: the font is stated once, and strips use a palette."""
+    for pattern in _NEEDLESS:
+        svg = pattern.sub(r"\1", svg)
+    svg = svg.replace("<svg ", '<svg font-family="DejaVu Sans, Verdana, sans-serif" ', 1)
+    return _IMAGE.sub(lambda match: match[1] + _with_palette(match[2]), svg)
+
+
+def _with_palette(text: str) -> str:
+    """Convert a base64 PNG with few colours to a palette; return any other unchanged."""
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"))
+    palette, places = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+    if len(palette) > 256:
+        return text
+    image = Image.fromarray(places.reshape(pixels.shape[:2]).astype(np.uint8))
+    image.putpalette(palette.ravel().tolist())
+    buffer = io.BytesIO()
+    image.save(buffer, "png", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -73,6 +73,15 @@ class Numbers:
     text: Callable[[float], str]
     note: str = ""
 
+    def shown(self, key: str) -> str:
+        """Return the number of the unit under a key."""
+        values = self.values[key]
+        if key == "x":  # an input belongs to no unit: show a short one in full
+            texts = [self.text(float(each)) for each in values[:4]]
+            return ", ".join(texts) if len(values) <= 3 else f"{len(values)} numbers"
+        # A projected h has fewer units than c.
+        return self.text(float(values[self.unit])) if self.unit < len(values) else "–"
+
 
 def picture_of_step(
     each: LayerTrace,
@@ -104,8 +113,8 @@ def picture_of_step(
     units = each.values["c"].shape[-1]
     found = {key: np.asarray(evaluate(node, known)) for key, node in drawing.nodes.items()}
     values = {key: value if value.ndim else np.full(units, value) for key, value in found.items()}
-    written = equation_text(each.cell, UNICODE, "joined")
-    titles = {symbol: " = ".join(sides) for symbol, sides in written.items()}
+    written = equation_text(each.cell, UNICODE, "joined").items()
+    titles = {symbol: " = ".join(sides) for symbol, sides in written}
     numbers = Numbers(values, unit, lambda value: decimals(value, digits), note)
     return circuit_svg(drawing, numbers, theme=theme, width_cm=width_cm, titles=titles)
 
@@ -124,18 +133,20 @@ def check_width(width_cm: float) -> None:
 
 
 def variables(theme: str) -> str:
-    """Return the CSS of the colours: "light", "dark", or following the reader's system."""
-    light, dark = (_block(colours) for colours in (LIGHT, DARK))
-    if theme == "light":
-        return f":root {{ {light} }}"
-    if theme == "dark":
-        return f":root {{ {dark} }}"
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+    """Return the CSS of the colours.
 
-
-def page_variables() -> str:
-    """Return the CSS of a page, whose theme the reader can switch by `data-theme` on the root."""
-    light, dark = (_block(colours) for colours in (LIGHT, DARK))
+    Args:
+        theme: "light", "dark", "auto", which follows the reader's system, or "page", whose reader
+            can switch it by `data-theme` on the root.
+    """
+    light, dark = (
+        " ".join(f"--{name}: {colour};" for name, colour in colours.items())
+        for colours in (LIGHT, DARK)
+    )
+    if theme == "auto":
+        return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+    if theme != "page":
+        return f":root {{ {dark if theme == 'dark' else light} }}"
     # Always light when printed.
     return (
         f":root {{ {light} }}\n"
@@ -143,10 +154,6 @@ def page_variables() -> str:
         f"{{ :root:not([data-theme=light]) {{ {dark} }} }}\n"
         f"@media screen {{ :root[data-theme=dark] {{ {dark} }} }}\n"
     )
-
-
-def _block(colours: Mapping[str, str]) -> str:
-    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
 
 
 def circuit_svg(
@@ -250,20 +257,12 @@ class _Writer:
             _named(text, label.shown)
         number = _add(group, "text", "number", x=x, y=y + 19, text_anchor=label.anchor,
                       data_number=label.key)  # fmt: skip
-        values = self.numbers.values[label.key] if self.numbers else None
-        if self.numbers and values is not None:
-            number.text = self._number(label.key, values, self.numbers.unit)
+        values = None
+        if self.numbers:
+            values, number.text = self.numbers.values[label.key], self.numbers.shown(label.key)
         count = self.sizes.get(label.key, 0) if values is None else len(values)
         if label.chips and 1 < count <= MOST_CHIPS:
             self._chips(group, label, count, values)
-
-    def _number(self, key: str, values: Array, unit: int) -> str:
-        assert self.numbers is not None
-        if key == "x":  # an input belongs to no unit: show a short one in full
-            texts = [self.numbers.text(float(each)) for each in values[:4]]
-            return ", ".join(texts) if len(values) <= 3 else f"{len(values)} numbers"
-        # A projected h has fewer units than c.
-        return self.numbers.text(float(values[unit])) if unit < len(values) else "–"
 
     def _chips(
         self, group: ElementTree.Element, label: Label, count: int, values: Array | None
@@ -282,8 +281,7 @@ class _Writer:
 def _arrow(before: tuple[float, float], end: tuple[float, float]) -> str:
     """Return the points of an arrowhead at the end of an axis-parallel line."""
     (x0, y0), (x, y) = before, end
-    length = max(abs(x - x0), abs(y - y0)) or 1.0
-    dx, dy = (x - x0) / length, (y - y0) / length
+    dx, dy = (x > x0) - (x < x0), (y > y0) - (y < y0)
     size, half = 13.0, 6.5
     tip = (x + dx * 2, y + dy * 2)
     base = (tip[0] - dx * size, tip[1] - dy * size)
@@ -294,25 +292,11 @@ def _arrow(before: tuple[float, float], end: tuple[float, float]) -> str:
 
 def _named(text: ElementTree.Element, shown: str) -> None:
     """Write a name with subscripts: `C_{t−1}`, `W_f`."""
-    place = 0
-    for match in re.finditer(r"_(\{([^}]*)\}|\w+)", shown):
-        _span(text, shown[place : match.start()], "")
-        _span(text, match[2] or match[1], "sub")
-        place = match.end()
-    _span(text, shown[place:], "")
-
-
-def _span(text: ElementTree.Element, part: str, kind: str) -> None:
-    if not part:
-        return
-    spans = list(text)
-    lowered = bool(spans) and spans[-1].get("class") == "sub"
-    if kind == "sub":
-        span = ElementTree.SubElement(text, "tspan", {"class": "sub", "dy": "5"})
-        span.text = safe(part)
-    elif lowered:
-        ElementTree.SubElement(text, "tspan", {"dy": "-5"}).text = safe(part)
-    elif spans:
-        spans[-1].tail = (spans[-1].tail or "") + safe(part)
-    else:
-        text.text = (text.text or "") + safe(part)
+    for place, part in enumerate(re.split(r"_(\{[^}]*\}|\w+)", shown)):
+        if place % 2:
+            span = ElementTree.SubElement(text, "tspan", {"class": "sub", "dy": "5"})
+            span.text = safe(part.strip("{}"))
+        elif part and place:  # back up from the subscript
+            ElementTree.SubElement(text, "tspan", {"dy": "-5"}).text = safe(part)
+        elif part:
+            text.text = safe(part)

@@ -19,9 +19,7 @@ from lstm_cli.cell.equations import FUNCTIONS
 from lstm_cli.cell.grad import grad_table
 from lstm_cli.cell.presets import PRESETS
 from lstm_cli.commands.explain.glossary import WORDS, Word, word_named
-from lstm_cli.commands.explain.glossary.runs import command_of
-from lstm_cli.commands.explain.glossary_facts import FACTS, HABITS
-from lstm_cli.commands.explain.glossary_page import index, page
+from lstm_cli.commands.explain.glossary_page import FACTS, HABITS, command_of, index, page
 from lstm_cli.mistakes.catalogue import MISTAKES
 from lstm_cli.show.sheets import in_ascii
 from tests.tools import ROOT, UNSAFE, call

@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -20,7 +21,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import Layer, Model
-from lstm_cli.commands.report import pictures
+from lstm_cli.commands.report.making import report
 from lstm_cli.commands.report.pictures import draw_over_time
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.files.cell_files import read_cell
@@ -48,7 +49,8 @@ def deep() -> Trace:
 
 
 def svg(trace: Trace, view: View | None = None, **how: Any) -> ET.Element:
-    return ET.fromstring(draw_over_time(trace, view or View(), "svg", **how))
+    view = replace(view or View(), symbols=how.pop("symbols", ()))
+    return ET.fromstring(draw_over_time(trace, view, "svg", **how))
 
 
 def texts(root: ET.Element) -> list[str]:
@@ -94,7 +96,7 @@ def test_colours_are_those_of_the_witnesss_numbers(name: str) -> None:
             assert np.abs(drawn[place] - wanted).max() <= 8, (symbol, place)
 
 
-@pytest.mark.parametrize("kind", pictures.KINDS)
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
 @pytest.mark.parametrize("what", ["strips", "lines"])
 @pytest.mark.parametrize(
     "name", ["peephole+projection", "activations-plain", "coupled-forget+peephole"]
@@ -234,8 +236,8 @@ def test_the_same_run_gives_the_same_bytes() -> None:
     """No date, no random name: what is drawn again is the same file, of every kind."""
     trace = trace_of(3, 6)
     for kind, what in (("svg", "strips"), ("svg", "lines"), ("pdf", "strips"), ("png", "lines")):
-        how: Any = {"kind": kind, "what": what, "symbols": ("f", "c")}
-        first, again = (draw_over_time(trace, View(), **how) for _ in range(2))
+        how: Any = {"kind": kind, "what": what}
+        first, again = (draw_over_time(trace, View(symbols=("f", "c")), **how) for _ in range(2))
         assert first == again
         assert b"<dc:date>" not in first
         assert b"CreationDate" not in first
@@ -301,9 +303,7 @@ def test_labels_are_shown_and_never_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"symbols": ("f", "q")}, "does not compute 'q'"),
-        ({"kind": "gif"}, "unknown picture kind 'gif'"),
-        ({"what": "pie"}, "unknown picture form 'pie'"),
+        ({"view": View(symbols=("f", "q"))}, "does not compute 'q'"),
         ({"width_cm": 0.5}, "0.5 cm wide"),
         ({"width_cm": float("nan")}, "nan cm wide"),
         ({"view": View(units="9")}, "outside 0 to 2"),
@@ -315,6 +315,14 @@ def test_what_cannot_be_drawn_is_refused(how: dict[str, Any], words: str) -> Non
     options = {"view": View(), "kind": "svg", **how}
     with pytest.raises(LstmStepError, match=words):
         draw_over_time(trace_of(3, 4), options.pop("view"), options.pop("kind"), **options)
+
+
+@pytest.mark.parametrize("how", [{"kind": "gif"}, {"picture": "pie"}, {"theme": "red"}])
+def test_a_picture_of_no_known_form_is_refused(how: dict[str, Any]) -> None:
+    """The error names the value, before anything is drawn."""
+    (value,) = how.values()
+    with pytest.raises(UsageError, match=f"unknown (format|picture|theme) '{value}'"):
+        report(trace_of(3, 4), **{"kind": "svg", **how})
 
 
 def test_a_picture_metres_high_is_refused() -> None:
@@ -334,7 +342,7 @@ def test_many_samples_are_refused() -> None:
 
 def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exact line to install it with."""
-    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib.style", None)
     with pytest.raises(InputError) as caught:
         svg(trace_of(3, 4))
     assert caught.value.hint == "pip install 'lstm-cli[pictures]'"

@@ -10,14 +10,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
 from lstm_cli.base.errors import UsageError, safe, suggest
-from lstm_cli.cell.cells import Settings
-from lstm_cli.commands.explain.glossary.word import Example, Word
-
-__all__ = ["GROUPS", "WORDS", "Example", "Word", "word_named"]
+from lstm_cli.cell.cells import LSTM, Cell, Settings, cell_named
 
 # The words by group, in the order of the index.
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -37,18 +35,96 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def _read(name: str, group: str) -> Word:
+Rows = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A run small enough to read, computed each time its page is written.
+
+    The default is unit 1 of the README's first example alone, with a cell state to forget.
+
+    Attributes:
+        symbols: the rows of the cell whose numbers are shown.
+        note: what to notice; `{f * c_prev}` becomes that number after the last step.
+        x: the input, a row per step.
+        h, c: the states before the first step; () leaves them out.
+        preset, seed: the weights.
+        hidden_size: H, if the states do not determine it.
+    """
+
+    symbols: tuple[str, ...]
+    note: str = ""
+    x: Rows = ((0.3,),)
+    h: tuple[float, ...] = (0.5,)
+    c: tuple[float, ...] = (0.2,)
+    preset: str = "identity"
+    seed: int = 0
+    hidden_size: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Word:
+    """One word: what it means, where it occurs in the equations, and what goes wrong with it.
+
+    In `meaning` and in an example's note, `$W_f @ [h_prev, x]$` is an expression of the grammar,
+    written as the page writes equations; text between backticks is a command.
+
+    Attributes:
+        name: a slug, as `explain` takes it.
+        title: what it is called.
+        gist: half a line for the index.
+        meaning: paragraphs: what it does, why it exists, what its values mean, when to look at it.
+        picture: a drawing of at most 58 columns after a margin of two; "" for none.
+        source: the paper.
+        symbols: the rows of the cell's table, or of its backward step's, that it is about.
+        cell: the cell whose table has them; "" for the plain LSTM.
+        settings: what to add to that cell.
+        functions: functions whose definitions and values are shown.
+        example: a run with numbers; None for none.
+        facts: tables of `glossary_page.FACTS` that the page shows.
+        habits: keys of its `HABITS`, what some frameworks do and others do not.
+        aliases: other names, normalised as in `word_named`.
+        mistakes: ids of `mistakes.catalogue.MISTAKES`.
+        see: names of other words.
+        try_: commands that show it.
+    """
+
+    name: str
+    title: str
+    gist: str
+    meaning: tuple[str, ...]
+    picture: str
+    source: str
+    symbols: tuple[str, ...] = ()
+    cell: str = ""
+    settings: Settings = field(default_factory=Settings)
+    functions: tuple[str, ...] = ()
+    example: Example | None = None
+    facts: tuple[str, ...] = ()
+    habits: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    mistakes: tuple[str, ...] = ()
+    see: tuple[str, ...] = ()
+    try_: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> Cell:
+        """The cell that the word is about."""
+        return self.settings.edit(cell_named(self.cell) if self.cell else LSTM)
+
+
+def _read(name: str) -> Word:
     """Read the file of a word."""
     text = (files(__name__) / "words" / f"{name}.md").read_text(encoding="utf-8")
     _, front, body = text.split("+++\n", 2)
     meaning, _, picture = body.partition("```text\n")
     rows = {key: _frozen(value) for key, value in tomllib.loads(front).items()}
-    if "settings" in rows:
-        rows["settings"] = Settings(**rows["settings"])
-    if "example" in rows:
-        rows["example"] = Example(**rows["example"])
+    for key, made in (("settings", Settings), ("example", Example)):
+        if key in rows:
+            rows[key] = made(**rows[key])
     return Word(
-        name=name, group=group, meaning=_frozen(meaning.strip().split("\n\n")),
+        name=name, meaning=_frozen(meaning.strip().split("\n\n")),
         picture=picture.removesuffix("```\n"), try_=rows.pop("try"), **rows,
     )  # fmt: skip
 
@@ -62,9 +138,7 @@ def _frozen(value: Any) -> Any:
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
-WORDS: Mapping[str, Word] = {
-    name: _read(name, group) for group, names in GROUPS.items() for name in names
-}
+WORDS: Mapping[str, Word] = {name: _read(name) for names in GROUPS.values() for name in names}
 
 
 def word_named(name: str) -> Word:
@@ -73,15 +147,11 @@ def word_named(name: str) -> Word:
     Raises:
         UsageError: no such word; the hint proposes the nearest.
     """
-    slug = _slug(name)
+    # Lower case, hyphens, no _t at the end.
+    slug = re.sub(r"[\s_-]+", "-", name.strip().lower()).removesuffix("-t")
     if slug in WORDS:
         return WORDS[slug]
     for word in WORDS.values():
         if slug in word.aliases:
             return word
     raise UsageError(f"no page on '{safe(name)}'", where="WORD", hint=suggest(slug, WORDS))
-
-
-def _slug(name: str) -> str:
-    """Normalise a name for comparison: lower case, hyphens, no trailing `_t`."""
-    return re.sub(r"[\s_-]+", "-", name.strip().lower()).removesuffix("-t")

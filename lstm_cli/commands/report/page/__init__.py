@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, UsageError, safe
+from lstm_cli.base.errors import UsageError, imported, safe
 from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Apply, Name, Node, Number, function_named
+from lstm_cli.cell.equations import Apply, Name, Node, Number, function_named, functions_in
 from lstm_cli.cell.notation import UNICODE, Notation, write
-from lstm_cli.commands.report.svg import RULES, circuit_svg, page_variables
-from lstm_cli.engine.run import LayerTrace, Trace, rounded
+from lstm_cli.commands.report.svg import RULES, circuit_svg, variables
+from lstm_cli.engine.run import STATES, LayerTrace, Trace, rounded
 from lstm_cli.show.circuit import draw
 from lstm_cli.show.circuit_parts import Drawing
 from lstm_cli.show.colours import NOT_FINITE, RAMPS, scale_of
-from lstm_cli.show.rows import INPUT_LABELS, definitions, equation_text
+from lstm_cli.show.rows import INPUT_LABELS, definitions, equation_text, run_facts
 from lstm_cli.show.scalars import GATHERED, MOST_TERMS
 
 if TYPE_CHECKING:
@@ -59,16 +59,20 @@ def page(trace: Trace, look: PageView, version: str) -> str:
     """
     _check_size(trace)
     environment = _environment()
-    kinds = _kinds(trace)
+    # One layer and direction of each kind that needs a drawing of its own.
+    first: dict[Hashable, LayerTrace] = {}
+    for each in trace.layers:
+        first.setdefault(_kind(each), each)
+    kinds = list(first.values())
     script = _script()
-    style = page_variables() + RULES + _file("page.css")
+    style = variables("page") + RULES + _file("page.css")
     return environment.get_template("page.html").render(
         trace=trace,
         title=_title(trace),
-        facts=_facts(trace),
+        facts=[safe(each) for each in run_facts(trace)],
         assumptions=[safe(each) for each in trace.assumptions],
-        circuits=[_circuit(each) for each in kinds],
-        equations=[_equations(each.cell, look.notation) for each in kinds],
+        circuits=[circuit_svg(draw(each.cell), sizes=_sizes(each)) for each in kinds],
+        definitions=[definitions(each.cell, UNICODE) for each in kinds],
         data=_data(trace, kinds, look),
         script=script,
         style=style,
@@ -79,13 +83,8 @@ def page(trace: Trace, look: PageView, version: str) -> str:
 
 
 def _environment() -> Environment:
-    try:
-        import jinja2
-    except ImportError:
-        raise InputError(
-            "a page needs the jinja2 package", where="report", hint="pip install 'lstm-cli[report]'"
-        ) from None
-    environment = jinja2.Environment(
+    jinja2 = imported("jinja2", "a page needs the jinja2 package", "report", "report")
+    environment: Environment = jinja2.Environment(
         loader=jinja2.DictLoader({"page.html": _file("page.html")}),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
@@ -123,17 +122,9 @@ def _check_size(trace: Trace) -> None:
         )
 
 
-def _kinds(trace: Trace) -> list[LayerTrace]:
-    """Return one layer and direction of each kind that needs a separate drawing."""
-    kinds: list[LayerTrace] = []
-    for each in trace.layers:
-        if not any(_alike(each, kind) for kind in kinds):
-            kinds.append(each)
-    return kinds
-
-
-def _alike(one: LayerTrace, other: LayerTrace) -> bool:
-    return one.cell.equations == other.cell.equations and _sizes(one) == _sizes(other)
+def _kind(each: LayerTrace) -> Hashable:
+    """Return what a drawing of a layer and direction depends on: its rows and their sizes."""
+    return each.cell.equations, *_sizes(each).items()
 
 
 def _sizes(each: LayerTrace) -> dict[str, int]:
@@ -146,33 +137,6 @@ def _sizes(each: LayerTrace) -> dict[str, int]:
 def _title(trace: Trace) -> str:
     steps = "one step" if trace.steps == 1 else f"{trace.steps} steps"
     return f"{safe(trace.model.cell.name)}, {steps}"
-
-
-def _facts(trace: Trace) -> list[str]:
-    first = trace.model.first
-    sizes = f"I = {first.input_size}, H = {first.hidden_size}"
-    if first.output_size != first.hidden_size:
-        sizes += f", P = {first.output_size}"
-    convention = f" ({trace.model.convention})" if trace.model.convention else ""
-    facts = [sizes, f"weights {safe(trace.model.source)}{safe(convention)}", trace.dtype.name]
-    if len(trace.layers) > 1:
-        facts.insert(0, f"{len(trace.model.layers)} layers, {len(trace.layers)} runs")
-    return facts
-
-
-def _equations(cell: Cell, notation: Notation) -> dict[str, Any]:
-    """Return a cell's rows in readable form, and the definitions of its functions."""
-    written = equation_text(cell, UNICODE, notation)
-    rows = [(" = ".join(written[row.symbol]), row.label) for row in cell.equations]
-    return {"rows": rows, "definitions": definitions(cell, UNICODE)}
-
-
-def _circuit(each: LayerTrace) -> Any:
-    """Return the cell's drawing without numbers, which the script fills in."""
-    from markupsafe import Markup  # a dependency of jinja2
-
-    # Already escaped by the XML library.
-    return Markup(circuit_svg(draw(each.cell), sizes=_sizes(each)))
 
 
 # ---- data
@@ -239,7 +203,7 @@ def _functions(cell: Cell) -> dict[str, Any]:
     found: dict[str, Any] = {}
     waiting = [row.expression for row in cell.equations]
     while waiting:
-        for name in _applied(waiting.pop()):
+        for name in functions_in(waiting.pop()):
             function = function_named(name)
             inside = function.body or function.formula
             if inside is not None and name not in found:
@@ -264,20 +228,14 @@ def tree_json(node: Node) -> Any:
             return [function, *map(tree_json, arguments)]
 
 
-def _applied(node: Node) -> list[str]:
-    if not isinstance(node, Apply):
-        return []
-    return [node.function, *(name for each in node.arguments for name in _applied(each))]
-
-
 def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any]:
     """Return the weights of one layer in one direction, and its x, h and c over time."""
     each = trace.layers[place]
-    first = each.steps - 1 if each.direction == "backward" else 0
+    scales = {symbol: scale_of(values, symbol) for symbol, values in each.values.items()}
     below = [i for i, other in enumerate(trace.layers) if other.layer == each.layer - 1]
     return {
         "title": f"layer {each.layer} {each.direction}",
-        "cell": next(i for i, kind in enumerate(kinds) if _alike(each, kind)),
+        "cell": list(map(_kind, kinds)).index(_kind(each)),
         "backward": each.direction == "backward",
         "steps": each.steps,
         "parameters": {
@@ -286,10 +244,10 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
         },
         # A layer's input is the output of the one below.
         "x": {"below": below} if below else _packed(each.values["x"]),
-        "start": {s: _packed(each.values[f"{s}_prev"][first]) for s in ("h", "c")},
+        "start": {state: _packed(each.initial(state)) for state in STATES},
         "h": _packed(each.values["h"]),
         "c": _packed(each.values["c"]),
-        "scales": _scales(each),
+        "scales": {symbol: [scale.ramp, scale.low, scale.high] for symbol, scale in scales.items()},
         "usual": {symbol: _usual(values) for symbol, values in each.values.items()},
     }
 
@@ -298,11 +256,6 @@ def _usual(values: Array) -> list[float]:
     """Return each unit's median over time, against which a single step can stand out."""
     finite = np.where(np.isfinite(values), values, 0.0)
     return [float(each) for each in np.sort(finite, axis=0)[len(finite) // 2]]
-
-
-def _scales(each: LayerTrace) -> dict[str, Any]:
-    scales = {symbol: scale_of(values, symbol) for symbol, values in each.values.items()}
-    return {symbol: [scale.ramp, scale.low, scale.high] for symbol, scale in scales.items()}
 
 
 def _packed(array: Array) -> dict[str, Any]:
