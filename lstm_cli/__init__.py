@@ -34,11 +34,11 @@ if TYPE_CHECKING:  # `as` says that the name is public
     from lstm_cli.commands.explain.explanation import Explanation as Explanation
     from lstm_cli.commands.explain.explanation import explain as explain
     from lstm_cli.commands.grade.gradebook import grade as grade
-    from lstm_cli.commands.grade.summary import Gradebook as Gradebook
+    from lstm_cli.commands.grade.show import Gradebook as Gradebook
     from lstm_cli.commands.inspect.inspection import Inspection as Inspection
     from lstm_cli.commands.inspect.inspection import inspect as inspect
     from lstm_cli.commands.report.making import report as report
-    from lstm_cli.commands.vet.suites import Suite as Suite
+    from lstm_cli.commands.vet.show import Suite as Suite
     from lstm_cli.commands.vet.vetting import vet as vet
     from lstm_cli.engine.grad import Gradients as Gradients
     from lstm_cli.engine.grad import grad as grad
@@ -64,10 +64,10 @@ _NAMES = {
     "commands.convert.conversion": "Conversion convert",
     "commands.explain.explanation": "Explanation explain",
     "commands.grade.gradebook": "grade",
-    "commands.grade.summary": "Gradebook",
+    "commands.grade.show": "Gradebook",
     "commands.inspect.inspection": "Inspection inspect",
     "commands.report.making": "report",
-    "commands.vet.suites": "Suite",
+    "commands.vet.show": "Suite",
     "commands.vet.vetting": "vet",
     "engine.grad": "Gradients grad",
     "engine.run": "LayerTrace Trace run step",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import lstm_cli
 from lstm_cli import (
@@ -429,6 +430,32 @@ def test_vet_says_what_passes() -> None:
     assert "no-output-gate" in repr(suite)
     weak = vet({"x": [[0.0]], "expected": {"h": [0.0]}})
     assert weak.strength < suite.strength
+
+
+def test_vet_makes_the_vector_of_the_command(tmp_path: Path) -> None:
+    """`stronger=True` gives the samples that `--stronger FILE` writes, and how strong they are."""
+    suite = vet("samples/question.json", stronger=True)
+    assert suite.stronger
+    assert vet("samples/question.json").stronger is None
+    file = tmp_path / "better.json"
+    call("vet", "samples/question.json", "--stronger", file)
+    assert list(suite.stronger.documents) == [json.loads(file.read_text())]
+    assert suite.stronger.suite.strength == vet(file).strength == 100
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_answers_for_a_terminal_are_those_of_the_command(width: int) -> None:
+    """rich prints a suite and a gradebook as the command does, at the width of the console."""
+    exercise, answers = "samples/class/exercise.json", "samples/class/answers.csv"
+    made = {("vet", "samples/hand.json"): vet("samples/hand.json"),
+            ("grade", exercise, answers): grade(exercise, answers)}  # fmt: skip
+    for words, answer in made.items():
+        page = io.StringIO()
+        Console(file=page, width=width).print(answer)
+        told = call(*words, "-f", "table", env={"COLUMNS": str(width)}).out
+        assert [line.rstrip() for line in page.getvalue().splitlines()] == [
+            line.rstrip() for line in told.splitlines()
+        ]
 
 
 def test_grade_takes_a_run_or_an_exercise() -> None:

@@ -9,6 +9,7 @@ is allowed, and at least eight units in the last place of float32. Used by `diag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -332,12 +333,28 @@ def allowed(ours: Array, theirs: Array, units: Array, room: Array) -> tuple[Arra
         units: one unit in the last printed place of each.
         room: the allowance for arithmetic, from `room_of`.
     """
-    claimed, rounding = ~np.isnan(theirs), rounding_of(units) + room
+    claimed = ~np.isnan(theirs)
+    rounded, cut = _as_printed(ours, theirs, units, room)
+    if not rounded[claimed].all() and cut[claimed].all():
+        return HAIR * units + room, True
+    return rounding_of(units) + room, False
+
+
+def agree(ours: Array, theirs: Array, units: Array, room: Array) -> Array:
+    """Whether each of their numbers by itself is ours, rounded or truncated; as for `allowed`."""
+    rounded, cut = _as_printed(ours, theirs, units, room)
+    return np.asarray(rounded | cut)
+
+
+def _as_printed(ours: Array, theirs: Array, units: Array, room: Array) -> tuple[Array, Array]:
+    """Whether each of their numbers is ours rounded, and whether it is ours truncated."""
     with np.errstate(invalid="ignore"):  # inf - inf
         lost = np.abs(ours) - np.abs(theirs)
-        rounded = np.abs(ours - theirs) <= rounding
-    cutting = HAIR * units + room
-    cut = (lost >= -room) & (lost <= cutting) & ((np.sign(ours) == np.sign(theirs)) | (theirs == 0))
-    if not rounded[claimed].all() and cut[claimed].all():
-        return cutting, True
-    return rounding, False
+        rounded = np.abs(ours - theirs) <= rounding_of(units) + room
+    cut = (lost >= -room) & (lost <= HAIR * units + room)
+    return rounded, cut & ((np.sign(ours) == np.sign(theirs)) | (theirs == 0))
+
+
+def decimals_within(off: float) -> int:
+    """Most decimals to which numbers this far apart agree if one is the other rounded."""
+    return math.floor(-math.log10(2 * off / HAIR))

@@ -11,6 +11,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe, suggest
+from lstm_cli.formats.contents import Place
 from lstm_cli.formats.conventions import GATE_LETTERS, Convention, Tensor
 
 # gate letter -> kind ("x", "b", …) -> the blocks found, in order
@@ -232,6 +233,20 @@ def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
                     hint="a coupled cell fits joined, split and tflite",
                 )
     return packed
+
+
+def named_tensors(row: Convention, packed: Mapping[Place, Mapping[str, Array]]) -> dict[str, Array]:
+    """Map the tensors of each layer and direction, as packed, to their names in one file."""
+    leveled = any("{layer}" in tensor.key for tensor in row.tensors)
+    named = {}
+    for (level, direction), tensors in packed.items():
+        alone = len(packed) == 1 and direction == "forward"
+        prefix = "" if leveled or alone else f"layer{level}_{direction}_"
+        reverse = "_reverse" if direction == "backward" else ""
+        for key, array in tensors.items():
+            name = key.replace("{layer}", str(level)).replace("{reverse}", reverse)
+            named[prefix + name] = array
+    return named
 
 
 def _all_keys(tensor: Tensor, parameters: Mapping[str, Array]) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -60,6 +61,19 @@ def draw(console: Console, document: Document | Maker) -> None:
     """Print a document; a terminal without Unicode gets ASCII."""
     page = Page(console, View())
     _print_all(page, made(document, page.style).blocks)
+
+
+def drawn(document: Document | Maker, console: Console, options: ConsoleOptions) -> Text:
+    """Return a document as it is printed to a console, for an object's `__rich_console__`."""
+    page = io.TextIOWrapper(io.BytesIO(), encoding=console.encoding, write_through=True)
+    own = Console(
+        file=page, width=options.max_width, force_terminal=console.is_terminal,
+        color_system=console.color_system,  # type: ignore[arg-type] # as it is named by itself
+        no_color=console.no_color, legacy_windows=False,
+    )  # fmt: skip
+    draw(own, document)
+    page.seek(0)
+    return Text.from_ansi(page.read().rstrip("\n"), no_wrap=True, overflow="ignore")
 
 
 def _print_all(page: Page, blocks: Sequence[Block]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -21,7 +21,7 @@ from lstm_cli.formats.c_header import numbers_in
 from lstm_cli.formats.contents import Package, Place, Variant
 from lstm_cli.formats.conventions import Convention, convention_named
 from lstm_cli.formats.detect import find_lstms
-from lstm_cli.formats.layouts import pack
+from lstm_cli.formats.layouts import named_tensors, pack
 from lstm_cli.formats.read import file_traits, need_path, read_contents, read_weights
 from lstm_cli.formats.registry import Format, format_to_write
 
@@ -112,7 +112,7 @@ def convert(
         for place, tensors in packed.items()
     }
     sizes = {(lv, d): (w.input_size, w.hidden_size, w.output_size) for lv, d, w in model.runs}
-    package = Package(row.name, packed, traits, sizes, _named(row, packed))
+    package = Package(row.name, packed, traits, sizes, named_tensors(row, packed))
     write_atomically(target, [saver.write(package, target)])
     two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
     if two and "b_f" in model.first.arrays:
@@ -249,24 +249,6 @@ def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Format, source:
             hint="--dtype float64, in a format that supports it (npz, safetensors, keras, json)",
         )
     return array.astype(kind)
-
-
-def _named(row: Convention, packed: Mapping[Place, Mapping[str, Array]]) -> dict[str, Array]:
-    """Map every array to its name in a file of named tensors."""
-    return dict(_names(row, packed))
-
-
-def _names(
-    row: Convention, packed: Mapping[Place, Mapping[str, Array]]
-) -> Iterator[tuple[str, Array]]:
-    leveled = any("{layer}" in tensor.key for tensor in row.tensors)
-    for (level, direction), tensors in packed.items():
-        for key, array in tensors.items():
-            alone = len(packed) == 1 and direction == "forward"
-            prefix = "" if leveled or alone else f"layer{level}_{direction}_"
-            reverse = "_reverse" if direction == "backward" else ""
-            name = key.replace("{layer}", str(level)).replace("{reverse}", reverse)
-            yield prefix + name, array
 
 
 def _compare_header(target: Path, package: Package) -> float:

@@ -69,8 +69,7 @@ def grade(
     o.one_blas_thread()
     atol, chosen = tolerance.checked(), form.pick()
     from lstm_cli.commands.grade.gradebook import grade as grade_run
-    from lstm_cli.commands.grade.show import grade_answer
-    from lstm_cli.commands.grade.words import count_words
+    from lstm_cli.commands.grade.show import count_words, grade_answer
 
     name, trace, answers = _exercise(files or [], given)
     book = grade_run(

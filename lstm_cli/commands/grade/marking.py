@@ -12,9 +12,8 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import Node, evaluate, names_in
 from lstm_cli.cell.notation import is_parameter
-from lstm_cli.commands.grade.parse_numbers import ParsedVector
-from lstm_cli.commands.grade.sheet import Sheet, SheetPlace
-from lstm_cli.engine.agreement import HAIR, room_of
+from lstm_cli.commands.grade.sheet import ParsedVector, Sheet, SheetPlace, vector
+from lstm_cli.engine.agreement import HAIR, agree, room_of
 from lstm_cli.engine.run import LayerTrace, Trace
 
 # With more units than this, the effect of rounding is followed for all of them at once.
@@ -39,7 +38,7 @@ class Marked:
         got: the answer's numbers `(n,)`, nan where blank.
         right: the right numbers.
         own: what follows from the answer's own earlier numbers.
-        tolerance: `(n,)`, including the effect of intermediate rounding.
+        tolerance: `(n,)`, for rounding and truncation, and the effect of those on the way.
         decimals: how many decimals were compared, `(n,)`; -1 where blank.
     """
 
@@ -56,55 +55,33 @@ def mark(
 ) -> dict[SheetPlace, Marked]:
     """Return the marks of all places that are asked or answered, in order of computation.
 
-    A number is right within one unit of the last digit written, so that truncation passes as well
-    as rounding, plus the float32 error in this run; or, if its row holds for the numbers written
-    before it, within what their rounding explains. `atol` overrides all of this.
+    A number is right if it is the right one, rounded or truncated, with room for float32 in this
+    run; or, if its row holds for the numbers written before it, within what their rounding
+    explains. `atol` overrides all of this.
     """
     made = _OwnRun(sheet.trace, numbers).run()
     marked = {}
-    for place in made:
+    for place, (own, spread) in made.items():
         if place in numbers or place in sheet.asked:
             right = sheet.trace.layers[place.run].values[place.symbol][place.t - 1]
-            given = numbers.get(place) or _nothing(len(right))
+            given = numbers.get(place) or vector([None] * len(right))
             if atol is None:
                 strays = sheet.arithmetic.spread(place.run, place.symbol)[place.t - 1]
-                limit = given.tolerance + room_of(right, "float32", strays)
+                units, room = given.units, room_of(right, "float32", strays)
             else:
-                limit = np.full_like(right, atol * HAIR)
-            marked[place] = _marked(given, right, *made[place], limit, forgiving=atol is None)
+                units, room = np.zeros_like(right), np.full_like(right, atol)
+            # Earlier numbers are off by half a unit if they were rounded, by one if truncated.
+            moved = room + spread / 2
+            follows = agree(own, given.values, units, moved)
+            correct = agree(right, given.values, units, room)
+            if atol is None:
+                with np.errstate(invalid="ignore"):  # inf - inf
+                    correct |= follows & (np.abs(own - right) <= spread * HAIR)
+            marks = np.where(correct, Mark.RIGHT, np.where(follows, Mark.FOLLOWS, Mark.WRONG))
+            marks = np.where(given.there, marks, Mark.BLANK)
+            tolerance = HAIR * units + moved
+            marked[place] = Marked(marks, given.values, right, own, tolerance, given.decimals)
     return marked
-
-
-def _nothing(size: int) -> ParsedVector:
-    return ParsedVector(np.full(size, np.nan), np.ones(size), np.full(size, -1))
-
-
-def _marked(
-    given: ParsedVector, right: Array, own: Array, spread: Array, limit: Array, *, forgiving: bool
-) -> Marked:
-    """Mark the numbers at a place.
-
-    Args:
-        given: what was written.
-        right, own: the right numbers, and those that follow from the answer's own earlier ones.
-        spread: how far rounding of the earlier numbers may move those that follow.
-        limit: largest difference that counts as right.
-        forgiving: whether numbers explained by such rounding also count as right.
-    """
-    # Earlier numbers are off by half a unit if they were rounded, by one if truncated.
-    tolerance = limit + spread / 2
-    with np.errstate(invalid="ignore"):
-        follows = _off(given.values, own) <= tolerance
-        correct = _off(given.values, right) <= limit
-        if forgiving:
-            correct |= follows & (_off(own, right) <= spread * HAIR)
-    marks = np.where(correct, Mark.RIGHT, np.where(follows, Mark.FOLLOWS, Mark.WRONG))
-    marks = np.where(given.there, marks, Mark.BLANK)
-    return Marked(marks, given.values, right, own, tolerance, given.decimals)
-
-
-def _off(one: Array, other: Array) -> Array:
-    return np.where(one == other, 0.0, np.abs(one - other))
 
 
 class _OwnRun:
@@ -160,7 +137,7 @@ class _OwnRun:
             return value, spread
         return (
             np.where(given.there, given.values, value),
-            np.where(given.there, given.tolerance, spread),
+            np.where(given.there, HAIR * given.units, spread),
         )
 
 
@@ -177,11 +154,9 @@ def _follow(
         moved = np.zeros_like(value)
         for name in names:
             if not is_parameter(name) and spread[name].any():
-                each = evaluate(node, values | {name: known[name] + _steps(spread[name])})
+                # Each unit alone, or all at once if there are many.
+                own = spread[name]
+                steps = np.diag(own) if len(own) <= MANY_UNITS else own[None, :]
+                each = evaluate(node, values | {name: known[name] + steps})
                 moved = moved + np.abs(each - value).sum(axis=0)
     return value, moved
-
-
-def _steps(spread: Array) -> Array:
-    """Return `(k, n)`: the spread of each unit alone, or of all at once if there are many."""
-    return np.diag(spread) if len(spread) <= MANY_UNITS else spread[None, :]

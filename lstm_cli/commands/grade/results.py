@@ -1,12 +1,13 @@
-"""Grades: right, a known mistake, a slip, or unexplained; with points by symbol."""
+"""Grades: right, a known mistake, a slip, or unexplained; and the summary of a class."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lstm_cli.commands.grade.answers import Answer
+from lstm_cli.commands.grade.reading import Submission
 
 Result = Literal["right", "rounded", "incomplete", "mistake", "slip", "unexplained", "blank"]
 # In summary order. `rounded`: right to fewer digits than written; `incomplete`: right as far as
@@ -18,14 +19,7 @@ MOST_DIGITS = 6
 
 @dataclass(frozen=True)
 class GradeSettings:
-    """How to grade.
-
-    Attributes:
-        ask: names of what is asked; empty for whatever the file has columns for.
-        atol: a tolerance overriding the one from the digits written.
-        departures: how many mistakes may occur together, 1 or 2.
-        follow_through: whether numbers that follow from the answer's own earlier ones count.
-    """
+    """How to grade: the arguments of `grade`."""
 
     ask: tuple[str, ...] = ()
     atol: float | None = None
@@ -107,7 +101,7 @@ class Grade:
         notes: remarks on what was hard to read or unusual.
     """
 
-    answer: Answer
+    answer: Submission
     result: Result
     points: float
     digits: int | None
@@ -120,3 +114,49 @@ class Grade:
     def name(self) -> str:
         """Name of the person."""
         return self.answer.name
+
+
+class Summary:
+    """Counts over grades.
+
+    Attributes:
+        answers: number of answers.
+        mean: mean of their points in percent; 0 if there are none.
+        results: number of answers with each result.
+        mistakes: by id, how many certainly made the mistake.
+        possible: by id, for how many more it is one of several that fit.
+        titles: titles by id.
+        wrong: by (name, unit), how many got it wrong in itself.
+        symbols: by name, how many got some of it wrong in itself.
+        follows: by name, how many have it right only for their own earlier numbers.
+        blank: by name, how many left all of it blank.
+    """
+
+    def __init__(self, grades: Sequence[Grade]) -> None:
+        self.answers = len(grades)
+        self.mean = sum(each.points for each in grades) / max(1, len(grades))
+        self.results = Counter(each.result for each in grades)
+        self.mistakes, self.possible = Counter[str](), Counter[str]()
+        self.titles = dict[str, str]()
+        self.wrong, self.symbols = Counter[tuple[str, int]](), Counter[str]()
+        self.follows, self.blank = Counter[str](), Counter[str]()
+        for grade in grades:
+            found = {name: title for cause in grade.causes for name, title in cause.departures}
+            self.titles |= found
+            (self.mistakes if len(grade.causes) == 1 else self.possible).update(found.keys())
+            self.wrong.update({(each.name, each.unit) for each in grade.wrong})
+            self.symbols.update({each.name for each in grade.wrong})
+            for name, own in grade.symbols.items():
+                self.follows[name] += own.status == "follows"
+                self.blank[name] += own.status == "blank"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of answers with each result that occurs, in the order of `RESULTS`."""
+        return {result: self.results[result] for result in RESULTS if self.results[result]}
+
+    @property
+    def histogram(self) -> list[tuple[str, str, int, int]]:
+        """List (id, title, certain, possible), most frequent first."""
+        rows = [(n, title, self.mistakes[n], self.possible[n]) for n, title in self.titles.items()]
+        return sorted(rows, key=lambda row: (-row[2], -row[3], row[0]))

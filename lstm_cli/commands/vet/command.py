@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, UsageError, safe
-from lstm_cli.base.foreign import Foreign, indented, say
+from lstm_cli.base.errors import ExitCode, InputError, UsageError, safe
+from lstm_cli.base.foreign import indented, say
 from lstm_cli.base.numbers import counted
 from lstm_cli.base.paste import FileName, command
 from lstm_cli.commands import _inputs as i
@@ -21,9 +21,7 @@ from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
 
 if TYPE_CHECKING:
-    from lstm_cli.cell.weights import Model
-    from lstm_cli.commands.vet.stronger import Stronger
-    from lstm_cli.commands.vet.suites import Suite
+    from lstm_cli.commands.vet.show import Stronger, Suite
     from lstm_cli.samples import Read
     from lstm_cli.samples.settings import SampleSettings
 
@@ -88,8 +86,10 @@ def vet(
     """
     o.one_blas_thread()
     from lstm_cli.commands.vet.show import vet_answer
+    from lstm_cli.commands.vet.suites import vet_suite
     from lstm_cli.files.output import check_targets
     from lstm_cli.samples import find_files
+    from lstm_cli.samples.given import samples_of
 
     atol = tolerance.checked()
     chosen, output = form.pick(), form.output
@@ -103,9 +103,15 @@ def vet(
     settings = file.sample_settings(cell, steps=steps.steps)
     explain = chosen == "json" or chosen == "jsonl" or len(names) == 1
     with _ticking(quiet) as tick:
-        suites = [_vetted(name, settings, _naming(preset), atol, explain, tick) for name in names]
+        suites = [
+            vet_suite("stdin" if name == "-" else name, map(_naming(preset), samples_of(name)),
+                      settings, atol=atol, explain=explain, progress=tick)
+            for name in names
+        ]  # fmt: skip
     if not quiet:
-        _say_assumed(suites, settings.model)
+        of_all = settings.model.assumptions if settings.model else ()
+        own = (each for suite in suites for each in suite.assumptions)
+        i.say_assumed(dict.fromkeys((*of_all, *own)))
     _refuse_alone(suites)
     if not quiet:
         _note(suites)
@@ -137,8 +143,7 @@ def _naming(preset: o.PresetOptions) -> Callable[[Read], Read]:
     """Return a function that fills in a preset for samples without weights."""
     from lstm_cli.samples import Sample
 
-    own = {"seed": preset.seed, "hidden_size": preset.hidden_size,
-           "output_size": preset.output_size}  # fmt: skip
+    own = {name: getattr(preset, name) for name in ("seed", "hidden_size", "output_size")}
     named = {"preset": preset.preset, **{name: number for name, number in own.items() if number}}
 
     def name(read: Read) -> Read:
@@ -147,27 +152,6 @@ def _naming(preset: o.PresetOptions) -> Callable[[Read], Read]:
         return read
 
     return name
-
-
-def _vetted(
-    name: str,
-    settings: SampleSettings,
-    named: Callable[[Read], Read],
-    atol: float | None,
-    explain: bool,
-    tick: Callable[[], None],
-) -> Suite:
-    from lstm_cli.commands.vet.suites import vet_suite
-    from lstm_cli.samples import BadSample, read_samples
-
-    def reads() -> Iterator[Read]:
-        try:
-            yield from map(named, read_samples(name))
-        except LstmStepError as error:
-            yield BadSample(Foreign.of(name), error)
-
-    shown = "stdin" if name == "-" else name
-    return vet_suite(shown, reads(), settings, atol=atol, explain=explain, progress=tick)
 
 
 def _refuse_alone(suites: Sequence[Suite]) -> None:
@@ -182,12 +166,6 @@ def _refuse_alone(suites: Sequence[Suite]) -> None:
             "no sample expects numbers", where=", ".join(safe(suite.file) for suite in suites[:3]),
             hint='a test vector needs them: "expected": {"h": […]}',
         )  # fmt: skip
-
-
-def _say_assumed(suites: Sequence[Suite], model: Model | None) -> None:
-    """Report on stderr, once, the assumptions about the weights."""
-    own = (each for suite in suites for each in suite.assumptions)
-    i.say_assumed(dict.fromkeys((*(model.assumptions if model else ()), *own)))
 
 
 def _note(suites: Sequence[Suite]) -> None:
@@ -205,8 +183,7 @@ def _note(suites: Sequence[Suite]) -> None:
 
 def _strengthened(suite: Suite, settings: SampleSettings, stronger: str) -> Stronger | None:
     """Write a stronger vector; `-` is stdout, with paths relative to the current folder."""
-    from lstm_cli.commands.vet.documents import document_text
-    from lstm_cli.commands.vet.stronger import strengthen
+    from lstm_cli.commands.vet.vetting import document_text, strengthen
     from lstm_cli.files.output import write_out
 
     if not suite.subjects:

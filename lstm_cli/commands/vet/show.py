@@ -1,21 +1,24 @@
-"""The answer of `vet`: JSON for programs, documents for people."""
+"""A vetted suite: what was found, as JSON for programs and as a document for people."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from rich.console import Console, ConsoleOptions
+from rich.text import Text
 
-from lstm_cli.base.errors import LstmStepError
+from lstm_cli.base.errors import LstmStepError, safe
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import counted, significant
 from lstm_cli.base.version import __version__
-from lstm_cli.commands.vet.stronger import Stronger
-from lstm_cli.commands.vet.suites import Suite, SuiteCause, Verdict
-from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, is_order
+from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, Subject, is_order
 from lstm_cli.files.output import json_text, plain_list
+from lstm_cli.mistakes.row import Mistake
 from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import (
     Block,
@@ -28,9 +31,9 @@ from lstm_cli.show.document import (
     Paragraph,
     Span,
     Tone,
-    Words,
     write,
 )
+from lstm_cli.show.draw import drawn
 
 Json = dict[str, Any]
 
@@ -39,6 +42,142 @@ KINDS = ("order", "bias", "weights", "equation", "states", "sequence", "numbers"
 MOST_IDS = 8
 # Below this width, titles are on a separate line below the ids.
 NARROW = 60
+
+
+# ---- what was found
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Verdict of a suite on a mistake.
+
+    Attributes:
+        row: the mistake.
+        word: whether it is seen, passes unseen, or does not apply.
+        difference: the largest difference from expected numbers that was computed; 0 if it does
+            not apply.
+        reason: why it does not apply, "" if it does.
+        detail: which units, for `units-permuted`.
+    """
+
+    row: Mistake
+    word: Literal["seen", "blind", "not applicable"]
+    difference: float = 0.0
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Blindness:
+    """Why some mistakes pass.
+
+    Attributes:
+        id: id of the weakness.
+        sentence: what is weak.
+        change: what to do about it.
+        hides: ids of the mistakes that pass because of it.
+        samples: number of samples that have it.
+    """
+
+    id: str
+    sentence: str
+    change: str
+    hides: tuple[str, ...]
+    samples: int = 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Suite:
+    """A vetted file of samples.
+
+    Attributes:
+        file: its name.
+        subjects: the samples that were vetted.
+        verdicts: every mistake of the catalogue, in its order.
+        causes: why mistakes pass, starting with the cause that hides most.
+        failed: (id, error) of the samples that could not be run.
+        mismatched: (id, error) of those whose numbers do not match the correct run.
+        unchecked: ids of those without expected numbers.
+        stronger: a vector that catches what these let pass, where one was asked for.
+    """
+
+    file: Foreign
+    subjects: tuple[Subject, ...]
+    verdicts: tuple[Verdict, ...]
+    causes: tuple[Blindness, ...] = ()
+    failed: tuple[tuple[str, LstmStepError], ...] = ()
+    mismatched: tuple[tuple[str, LstmStepError], ...] = ()
+    unchecked: tuple[str, ...] = ()
+    stronger: Stronger | None = None
+
+    def __repr__(self) -> str:
+        passing = "".join(f" {each.row.id}" for each in self.blind)
+        bad = len(self.failed) + len(self.mismatched)
+        return (
+            f"Suite('{safe(self.file)}': {len(self.subjects)} samples vetted, {bad} not; "
+            f"{self.seen} of {self.applicable} mistakes are seen, pass unseen:{passing or ' none'})"
+        )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield drawn(vet_document([self] if self.subjects else [], self.stronger), console, options)
+
+    @property
+    def assumptions(self) -> list[str]:
+        """Assumptions about the weights of its samples, without duplicates."""
+        models = [subject.model for subject in self.subjects]
+        return list(dict.fromkeys(each for model in models for each in model.assumptions))
+
+    @property
+    def blind(self) -> list[Verdict]:
+        """Mistakes that pass in every sample they apply to."""
+        return [each for each in self.verdicts if each.word == "blind"]
+
+    @property
+    def applicable(self) -> int:
+        """Number of mistakes that apply."""
+        return sum(each.word != "not applicable" for each in self.verdicts)
+
+    @property
+    def seen(self) -> int:
+        """Number of them that some sample distinguishes from the correct run."""
+        return sum(each.word == "seen" for each in self.verdicts)
+
+    @property
+    def strength(self) -> float:
+        """Percentage of mistakes that are seen."""
+        return 100.0 * self.seen / self.applicable if self.applicable else 0.0
+
+    @property
+    def orders(self) -> tuple[int, int]:
+        """Number of wrong gate orders that pass, and the total: 23, or 0 without such a stack."""
+        words = [each.word for each in self.verdicts if is_order(each.row)]
+        return words.count("blind"), len(words) - words.count("not applicable")
+
+    def same(self) -> list[Verdict]:
+        """Mistakes equivalent to the correct run for any numbers of these sizes."""
+        return [each for each in self.verdicts if each.reason == SAME]
+
+
+@dataclass(frozen=True, eq=False)
+class Stronger:
+    """A stronger vector.
+
+    Attributes:
+        documents: one sample each, ready for JSON.
+        suite: the result of vetting them.
+        by_h: how many mistakes show in h alone, at all steps.
+        old_weights_hide: ids that the old weights hide for any x, h and c; () if they are kept.
+        new_weights: whether any sample has new weights.
+    """
+
+    documents: tuple[Json, ...]
+    suite: Suite
+    by_h: int
+    old_weights_hide: tuple[str, ...]
+    new_weights: bool
+
+
+# ---- for programs
 
 
 def percent(strength: float) -> str:
@@ -59,14 +198,18 @@ def suite_record(suite: Suite, *, every: bool = False) -> Json:
         "orders_passing": passing,
         "orders_applicable": orders,
         "blind": [_mistake_record(each) for each in _by_kind(suite.blind)],
-        "causes": [_cause_record(each) for each in suite.causes],
+        "causes": [
+            {"id": each.id, "sentence": each.sentence, "change": each.change,
+             "samples": each.samples, "hides": list(each.hides)}
+            for each in suite.causes
+        ],
         "not_applicable": [
             {"id": each.row.id, "reason": each.reason} for each in suite.verdicts if each.reason
         ],
         "failed": _errors(suite.failed),
         "mismatched": _errors(suite.mismatched),
         "unchecked": list(suite.unchecked),
-    }
+    }  # fmt: skip
     if every:
         record["mistakes"] = [
             {**_mistake_record(each), "verdict": each.word} for each in _by_kind(suite.verdicts)
@@ -79,12 +222,6 @@ def _mistake_record(each: Verdict) -> Json:
         "id": each.row.id, "title": each.row.title, "kind": each.row.kind,
         "max_abs_diff": plain_list(np.asarray(each.difference)), "detail": each.detail,
     }  # fmt: skip
-
-
-def _cause_record(each: SuiteCause) -> Json:
-    cause = each.cause
-    return {"id": cause.id, "sentence": cause.sentence, "change": cause.change,
-            "samples": each.samples, "hides": list(cause.hides)}  # fmt: skip
 
 
 def _errors(pairs: Iterable[tuple[str, LstmStepError]]) -> list[Json]:
@@ -143,29 +280,28 @@ def vet_answer(
 def vet_document(
     suites: Sequence[Suite], made: Stronger | None = None, target: str = "", *, every: bool = False
 ) -> Document:
-    """Describe suites to a reader: one in full, several by a line each.
+    """Describe suites that have samples, and a stronger vector in a target file, to a reader.
 
-    Args:
-        suites: those that have samples.
-        made: a stronger vector.
-        target: the file of the stronger vector.
-        every: whether the verdict on each mistake is told, for one suite.
+    One is described in full, with the verdict on every mistake if asked; several by a line each.
     """
     if len(suites) > 1:
         return vet_summary(suites)
-    blocks = [*(_suite(suites[0], every) if suites else ()),
-              *(_stronger(made, target) if made else ())]  # fmt: skip
-    return Document(blocks)
+    told = _suite(suites[0], every) if suites else ()
+    return Document([*told, *(_stronger(made, target) if made else ())])
 
 
 def vet_summary(suites: Sequence[Suite]) -> Document:
     """Describe suites by a line each; one that is alone also by what passes and why."""
-    rows = [_summary(suite) for suite in suites]
+    rows = [
+        (each.file.text, str(len(each.subjects)),
+         f"{each.orders[0]} of {each.orders[1]}" if each.orders[1] else "none apply",
+         f"{each.applicable - each.seen} of {each.applicable}", percent(each.strength))
+        for each in suites
+    ]  # fmt: skip
     if len(suites) != 1 or not suites[0].blind:
         return Document((Grid(_SUMMARY, rows),))
     causes = [
-        (f"{each.cause.sentence} (hides {_ids(each.cause.hides)})", each.cause.change)
-        for each in suites[0].causes
+        (f"{each.sentence} (hides {_ids(each.hides)})", each.change) for each in suites[0].causes
     ]
     return Document((Grid(_SUMMARY, rows), _blind(suites[0]), Facts(causes)))
 
@@ -177,15 +313,6 @@ _SUMMARY = (
     Column("mistakes that pass", "mistakes pass", right=True, fold=True),
     Column("strength", right=True, fold=True),
 )
-
-
-def _summary(suite: Suite) -> tuple[Words, ...]:
-    passing, orders = suite.orders
-    return (
-        suite.file.text, str(len(suite.subjects)),
-        f"{passing} of {orders}" if orders else "none apply",
-        f"{suite.applicable - suite.seen} of {suite.applicable}", percent(suite.strength),
-    )  # fmt: skip
 
 
 def _suite(suite: Suite, every: bool) -> Iterator[Block]:
@@ -254,11 +381,11 @@ def _orders_row(orders: Sequence[Verdict], of: int) -> tuple[str, str]:
     return f"gates-… ({len(orders)})", f"a stack of gates in order i f g o is read as {which}"
 
 
-def _cause(each: SuiteCause, samples: int) -> Iterator[Paragraph]:
+def _cause(each: Blindness, samples: int) -> Iterator[Paragraph]:
     where = f" ({each.samples} of {samples} samples)" if samples > 1 else ""
-    yield Paragraph(each.cause.sentence + where)
-    yield Paragraph(f"hides {_ids(each.cause.hides)}", "note", indent=2, mark="  ")
-    yield Paragraph(each.cause.change, indent=2, mark="→ ")
+    yield Paragraph(each.sentence + where)
+    yield Paragraph(f"hides {_ids(each.hides)}", "note", indent=2, mark="  ")
+    yield Paragraph(each.change, indent=2, mark="→ ")
 
 
 def _ids(names: Sequence[str]) -> str:
@@ -272,21 +399,20 @@ def _ids(names: Sequence[str]) -> str:
     return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
+# Why a mistake is left out: behind a count, and in a table column.
 _LEFT_OUT = {
-    NO_PLACE: "not applicable to the cell",
-    SAME: "equivalent whatever the numbers",
-    UNREACHED: "with limits that no value reaches",
-    ROUNDING: "types that only round",
+    NO_PLACE: ("not applicable to the cell", "not applicable"),
+    SAME: ("equivalent whatever the numbers", "equivalent"),
+    UNREACHED: ("with limits that no value reaches", "not reached"),
+    ROUNDING: ("types that only round", "only rounds"),
 }
-
-# The same for a table column.
-_WORDS = {NO_PLACE: "not applicable", SAME: "equivalent", UNREACHED: "not reached",
-          ROUNDING: "only rounds"}  # fmt: skip
 
 
 def _notcounted(suite: Suite) -> Iterator[str]:
     counts = Counter(each.reason for each in suite.verdicts if each.reason)
-    told = [f"{counts[reason]} {words}" for reason, words in _LEFT_OUT.items() if counts[reason]]
+    told = [
+        f"{counts[reason]} {words}" for reason, (words, _) in _LEFT_OUT.items() if counts[reason]
+    ]
     yield "not counted: " + ", ".join(told)
     same = [each.row.id for each in suite.same()]
     if same:
@@ -300,7 +426,12 @@ def _verdicts(suite: Suite) -> Grid:
     for each in _by_kind(suite.verdicts):
         tone: Tone = "note" if each.reason else "strong" if each.word == "blind" else ""
         difference = "" if each.reason else significant(each.difference)
-        cells = (each.row.kind, each.row.id, _WORDS.get(each.reason, each.word), difference)
+        cells = (
+            each.row.kind,
+            each.row.id,
+            _LEFT_OUT[each.reason][1] if each.reason else each.word,
+            difference,
+        )
         rows.append([Span(cell, tone) for cell in cells])
     return Grid(columns, rows, narrow=NARROW)
 
@@ -308,7 +439,8 @@ def _verdicts(suite: Suite) -> Grid:
 def _stronger(made: Stronger, target: str) -> Iterator[Block]:
     steps = " and ".join(str(len(each["x"])) for each in made.documents)
     count = counted(len(made.documents), "sample")
-    yield from (Gap(), Heading(f"stronger: {target} · {count}, T = {steps}"))
+    named = f": {target}" if target else ""
+    yield from (Gap(), Heading(f"stronger{named} · {count}, T = {steps}"))
     yield _strength(made.suite)
     yield Paragraph(f"{made.by_h} of them show in h alone")
     if made.old_weights_hide:

@@ -1,22 +1,33 @@
-"""Mistakes made on purpose in one run, each compared with the same numbers."""
+"""Mistakes made on purpose in the correct run of a sample, each compared with the same numbers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
+from lstm_cli.base.errors import ExitCode, LstmStepError, safe
+from lstm_cli.base.numbers import significant
+from lstm_cli.base.paste import FileName, command, option_words
+from lstm_cli.cell.weights import Model
 from lstm_cli.engine.batched_variants import evaluate_members
+from lstm_cli.engine.run import Trace
+from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes
-from lstm_cli.mistakes.expected import Expected, ExpectedVector
+from lstm_cli.mistakes.diagnosis import right_variant
+from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
 from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
 from lstm_cli.mistakes.variant_run import Cache, Rounded, VariantRun
+from lstm_cli.samples import Sample
+from lstm_cli.samples.models import sample_trace
+from lstm_cli.samples.settings import SampleSettings
 
+# Two orders of summation differ in the last bits, so no tolerance can be smaller.
+LEAST_TOLERANCE = 1e-14
 # Relative precision of the correct run's own numbers.
 EXACT = 1e-9
 # Reasons why a mistake does not apply.
@@ -33,18 +44,110 @@ _LIMIT = re.compile(r"(cell-)?clip-[0-9.]+")
 _ORDER = re.compile(r"gates-[figo]{4}")
 
 
+# ---- a sample
+
+
+class MismatchError(LstmStepError):
+    """The expected numbers do not match the correct run."""
+
+    code = "mismatch"
+    exit_code = ExitCode.CHECK_FAILED
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A sample with its model, its expected numbers and its correct run, to make mistakes in."""
+
+    sample: Sample
+    model: Model
+    expected: Expected
+    right: VariantRun
+
+
+def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = None) -> Subject:
+    """Run a sample and check its expected numbers, to a tolerance in place of its own if given.
+
+    Raises:
+        MismatchError: its numbers do not match the correct run.
+        LstmStepError: it cannot be run, or expects what the cell does not compute.
+    """
+    trace, right = right_run(sample, settings)
+    tolerance = sample.atol if atol is None else atol
+    expected = read_expected(sample.expected, trace, atol=tolerance, place=sample.place)
+    expected = replace(expected, vectors=tuple(map(_bounded, expected.vectors)))
+    _check(sample, right, expected, settings)
+    return Subject(sample, trace.model, expected, right)
+
+
+def right_run(sample: Sample, settings: SampleSettings) -> tuple[Trace, VariantRun]:
+    """Return a sample's run, also as a variant; raises the same errors as `read_subject`."""
+    trace = sample_trace(sample, settings)
+    return trace, _with_second_bias(right_variant(trace), trace.model)
+
+
+def _bounded(vector: ExpectedVector) -> ExpectedVector:
+    least = LEAST_TOLERANCE * np.maximum(1.0, np.abs(np.nan_to_num(vector.values)))
+    return replace(vector, tolerance=np.maximum(vector.tolerance, least))
+
+
+def _with_second_bias(right: VariantRun, model: Model) -> VariantRun:
+    """Add a second bias of zeros to a run that lacks it, if its layout has two."""
+    row = CONVENTIONS.get(model.convention or "")
+    if row is None:
+        return right
+    # That of the output gate, which every cell has.
+    held = (tensor.gates for tensor in row.tensors if tensor.holds == "b")
+    if sum(gates.count("o") if gates else 1 for gates in held) < 2:
+        return right
+    weights = tuple(
+        replace(own, recurrent={k: np.zeros_like(own.arrays[f"b_{k}"]) for k in own.letters})
+        if own.letters and not own.recurrent else own
+        for own in right.weights
+    )  # fmt: skip
+    return replace(right, weights=weights)
+
+
+def _check(sample: Sample, right: VariantRun, expected: Expected, settings: SampleSettings) -> None:
+    symbols = expected.symbols
+    kept = evaluate_members([right.member()], right.layout, keep=symbols).values
+    for vector in expected.vectors:
+        ours = kept[vector.run, vector.symbol][0, vector.t - 1]
+        off = np.abs(ours - vector.values)
+        wrong = ~(off <= vector.tolerance) & ~np.isnan(vector.values)
+        if wrong.any():
+            unit = int(np.argmax(wrong))
+            raise MismatchError(
+                f"the expected numbers do not match: {vector.symbol}[{unit}] at t = {vector.t} is "
+                f"{significant(ours[unit], 10)}, expected {significant(vector.values[unit], 10)}",
+                where=f"{sample.place}, sample {safe(sample.id)}",
+                hint=_diagnose(sample, settings),
+            )
+
+
+def _diagnose(sample: Sample, settings: SampleSettings) -> str:
+    """Return the command that says why a sample does not match, with what it is vetted with."""
+    name = sample.place.split(", line ")[0].split(", sample ")[0]
+    if name in ("", "stdin"):
+        return "diagnose the sample, then vet what matches"
+    given: dict[str, object] = {}
+    if sample.weights is None:
+        given = {"--weights": FileName(settings.weights), "--lstm": settings.lstm}
+    given |= {"--convention": settings.convention, "--steps": settings.steps or None}
+    return command("diagnose", FileName(name), *option_words(given))
+
+
+# ---- mistakes in its run
+
+
 def vetted_mistakes() -> list[Mistake]:
     """Mistakes that a vector should catch: all except the types that only round."""
-    return [*(row for row in primary_mistakes() if not _rounds(row)), UNITS_PERMUTED]
+    rows = [row for row in primary_mistakes() if not isinstance(row.change, Rounded)]
+    return [*rows, UNITS_PERMUTED]
 
 
 def rounding_mistakes() -> list[Mistake]:
     """Types that only round: whether they show depends on the tolerance."""
-    return [row for row in primary_mistakes() if _rounds(row)]
-
-
-def _rounds(row: Mistake) -> bool:
-    return isinstance(row.change, Rounded)
+    return [row for row in primary_mistakes() if isinstance(row.change, Rounded)]
 
 
 def is_limit(row: Mistake) -> bool:
@@ -59,14 +162,7 @@ def is_order(row: Mistake) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Result of a mistake.
-
-    Attributes:
-        row: the mistake.
-        difference: the largest difference from the expected numbers.
-        excess: the largest ratio of a difference to its tolerance.
-        detail: which units, for `units-permuted`.
-    """
+    """Largest difference that a mistake makes, and that divided by its tolerance."""
 
     row: Mistake
     difference: float
@@ -161,14 +257,11 @@ def own_expected(
         steps = values.shape[1]
         final = steps if right.layout[run][1] == "forward" else 1
         for t in range(1, steps + 1) if every else [final]:
-            numbers = _finite(values[0, t - 1])
+            numbers = values[0, t - 1]
+            numbers = np.where(np.isfinite(numbers), numbers, np.nan)
             limits = tolerance * np.maximum(1.0, np.abs(np.nan_to_num(numbers)))
             vectors.append(ExpectedVector(run, symbol, t, numbers, limits))
     return Expected(tuple(vectors), {})
-
-
-def _finite(values: Array) -> Array:
-    return np.where(np.isfinite(values), values, np.nan)
 
 
 class Applicability:

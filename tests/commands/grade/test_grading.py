@@ -20,16 +20,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from lstm_cli import batch, vet
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.base.foreign import sheet_cell
-from lstm_cli.commands.grade import grader
-from lstm_cli.commands.grade.answers import MAX_LINE, column_of
+from lstm_cli.commands.grade import gradebook
 from lstm_cli.commands.grade.gradebook import grade
-from lstm_cli.commands.grade.parse_numbers import read_cell, read_number
-from lstm_cli.commands.grade.reading import read_answers
-from lstm_cli.commands.grade.results import Grade
-from lstm_cli.commands.grade.summary import Summary
-from lstm_cli.engine.agreement import room_of
+from lstm_cli.commands.grade.reading import MAX_LINE, column_of, read_answers
+from lstm_cli.commands.grade.results import Grade, Summary
+from lstm_cli.commands.grade.sheet import read_cell, read_number
+from lstm_cli.engine.agreement import agree, room_of
 from lstm_cli.engine.run import Trace
 from lstm_cli.mistakes.diagnosis import diagnose
 from lstm_cli.samples import read_samples
@@ -196,8 +195,8 @@ def test_more_digits_than_are_right(room: Classroom) -> None:
 
 NUMBERS = [
     # text, right number, whether it is right
-    ("0.475", 0.475021, True), ("0.4750", 0.475021, True), ("0.4751", 0.475021, True),
-    ("0.4752", 0.475021, False), ("0.47", 0.475021, True), ("0.48", 0.475021, True),
+    ("0.475", 0.475021, True), ("0.4750", 0.475021, True), ("0.4751", 0.475021, False),
+    ("0.4751", 0.475051, True), ("0.4750", 0.475099, True), ("0.4752", 0.475021, False), ("0.47", 0.475021, True), ("0.48", 0.475021, True),
     ("0.5", 0.475021, False), (".475", 0.475021, True), ("4.75e-1", 0.475021, True),
     ("0.4749", 0.475021, False), ("-0.475", 0.475021, False), ("0", 0.475021, False),
     ("0", 0.0, True), ("1", 1.0, True), ("12", 12.4, True), ("12", 13.6, False),
@@ -208,12 +207,40 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("text", "right", "fine"), NUMBERS)
 def test_the_digits_written_are_compared(text: str, right: float, fine: bool) -> None:
-    """One unit of the last digit written, at least two digits, and room for float32 arithmetic."""
+    """Rounded or cut to the digits written, at least two, with room for float32 arithmetic."""
     number = read_number(text)
     assert number is not None
-    assert (
-        abs(number.value - right) <= number.tolerance + room_of(np.array(right), "float32")
-    ) == fine
+    ours, theirs, unit = np.array([[right], [number.value], [number.unit]])
+    assert agree(ours, theirs, unit, room_of(ours, "float32")).all() == fine
+
+
+WRITTEN: dict[str, Callable[[float], str]] = {
+    "rounded": lambda value: f"{value:.4f}",
+    "cut": cut(4),
+    "away from zero": lambda value: (
+        f"{math.copysign(math.ceil(abs(value) * 1e4) / 1e4, value):.4f}"
+    ),
+    "a unit off": lambda value: f"{round(value, 4) + math.copysign(1e-4, value):.4f}",
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_one_verdict_on_one_number(tmp_path: Path, how: str) -> None:
+    """Whether a number is right is the same to `grade`, `batch --check`, `diagnose` and `vet`."""
+    for seed in range(6):
+        room = classroom(tmp_path, hidden=1, seed=seed)
+        text = WRITTEN[how](room.trace.h.item())
+        if text.endswith("0"):  # a digit that only text has
+            continue
+        claimed = {"h": [float(text)]}
+        document = {**json.loads(room.path.read_text()), "expected": claimed}
+        (own,) = grade(room.trace, {"name": "Ann", "h": [text]}).grades
+        (checked,) = batch(document)
+        assert (
+            {own.result == "right"} == {checked["check"]["matched"]}
+            == {diagnose(room.trace, claimed).verdict == "match"} == {not vet(document).mismatched}
+        )  # fmt: skip
+        assert how == "away from zero" or (own.result == "right") == (how != "a unit off")
 
 
 READ = {
@@ -283,7 +310,7 @@ def test_two_mistakes_at_once(room: Classroom) -> None:
     assert room.grade([row])[0].result == "unexplained"
     (own,) = room.grade([row], departures=2)
     assert {name for name, _ in own.causes[0].departures} == {"no-bias", "no-tanh-on-c"}
-    assert Summary.of([own]).mistakes == {"no-bias": 1, "no-tanh-on-c": 1}
+    assert Summary([own]).mistakes == {"no-bias": 1, "no-tanh-on-c": 1}
 
 
 def with_wrong_f(room: Classroom) -> list[Made]:
@@ -361,7 +388,7 @@ def test_nonsense_is_not_explained(room: Classroom) -> None:
 def test_the_same_numbers_are_diagnosed_once(room: Classroom) -> None:
     """A class that copies costs one search."""
     rows = [room.row(f"s{n}", room.mistaken("no-tanh-on-c"), decimals(4)) for n in range(50)]
-    with mock.patch.object(grader, "diagnose", wraps=diagnose) as diagnosed:
+    with mock.patch.object(gradebook, "diagnose", wraps=diagnose) as diagnosed:
         grades = room.grade(rows)
     assert {each.causes[0].id for each in grades} == {"no-tanh-on-c"}
     assert diagnosed.call_count == 1
@@ -381,7 +408,7 @@ def test_a_class_of_two_hundred(tmp_path: Path) -> None:
     for each in grades:
         slug = each.name.split("|")[0]
         assert [cause.id for cause in each.causes][:1] == ([slug] if slug else [])
-    summary = Summary.of(grades)
+    summary = Summary(grades)
     assert summary.counts == {"right": 40, "mistake": 160}
     certain_or_not = summary.mistakes + summary.possible
     assert all(certain_or_not[slug] == 40 for slug in slugs)

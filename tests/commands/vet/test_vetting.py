@@ -17,12 +17,9 @@ import pytest
 
 from lstm_cli.cell.cells import cell_named
 from lstm_cli.cell.presets import preset_model
-from lstm_cli.commands.vet import documents as written
-from lstm_cli.commands.vet.causes import WEAKNESSES
-from lstm_cli.commands.vet.numbers import short_numbers
-from lstm_cli.commands.vet.show import percent
-from lstm_cli.commands.vet.stronger import Stronger, strengthen
-from lstm_cli.commands.vet.suites import Suite, vet_suite
+from lstm_cli.commands.vet import vetting
+from lstm_cli.commands.vet.show import Stronger, Suite, percent
+from lstm_cli.commands.vet.suites import vet_suite
 from lstm_cli.commands.vet.trials import (
     EXACT,
     is_limit,
@@ -32,6 +29,8 @@ from lstm_cli.commands.vet.trials import (
     symbols_of,
     vetted_mistakes,
 )
+from lstm_cli.commands.vet.vetting import short_numbers, strengthen
+from lstm_cli.commands.vet.weaknesses import WEAKNESSES
 from lstm_cli.mistakes.variant_run import variant_of
 from lstm_cli.samples import read_sample
 from lstm_cli.samples.settings import SampleSettings
@@ -661,11 +660,11 @@ def test_a_weakness_hides_what_it_is_said_to_hide(name: str) -> None:
     document = weakened(name)
     suite, case = vetted([document]), read(document)
     assert suite.blind
-    (cause,) = [each.cause for each in suite.causes if each.cause.id == name]
+    (cause,) = [each for each in suite.causes if each.id == name]
     for slug in cause.hides:
         if slug in NEEDS:
             assert passes(case, slug), slug
-    told = {slug for each in suite.causes for slug in each.cause.hides}
+    told = {slug for each in suite.causes for slug in each.hides}
     assert told == {verdict.row.id for verdict in suite.blind}
 
 
@@ -688,7 +687,7 @@ def test_a_clip_that_nothing_reaches_is_a_cause() -> None:
     """A model's own clip is untested by numbers below it."""
     for clip in (6, 40):  # at 40 a gate is 1 in any case, but a cell state can still be cut
         document = {**answered(strong()), "clip": clip}
-        (cause,) = [each.cause for each in vetted([document]).causes]
+        (cause,) = vetted([document]).causes
         assert cause.id == "clip-unreached"
         assert "cell-clip-for-clip" in cause.hides
         assert ("clips-ignored" in cause.hides) == (clip == 6)
@@ -702,16 +701,16 @@ def test_what_is_compared_is_a_cause() -> None:
     answer = call("batch", "-", stdin=json.dumps(document)).lines[0]
     given = {**document, "expected": {"h": answer["h"]}}
     (found,) = vetted([given]).causes
-    assert (found.cause.id, found.cause.hides) == ("compared", ("units-permuted",))
+    assert (found.id, found.hides) == ("compared", ("units-permuted",))
 
 
 @pytest.mark.full
 def test_two_weaknesses_can_hide_together() -> None:
     """In ONNX's tests gates and units are alike: only both together hide an interleaved stack."""
     suite = vetted(documents("onnx-node"))
-    together = [each for each in suite.causes if "+" in each.cause.id]
+    together = [each for each in suite.causes if "+" in each.id]
     assert {"gates-interleaved", "gates-deinterleaved"} == {
-        slug for each in together for slug in each.cause.hides
+        slug for each in together for slug in each.hides
     }
     assert sum(each.samples for each in together) == len(suite.subjects)
 
@@ -916,7 +915,7 @@ def test_a_cell_of_one_s_own_can_be_vetted(tmp_path: Path) -> None:
 
 def test_too_many_new_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large model's weights are not written into a sample."""
-    monkeypatch.setattr(written, "MOST_NUMBERS", 90)
+    monkeypatch.setattr(vetting, "MOST_NUMBERS", 90)
     (tmp_path / "large.json").write_text(json.dumps(weakened("gates-alike")))
     answer = call("vet", tmp_path / "large.json", "--stronger", tmp_path / "better.json")
     assert_refused(answer, 3, "new weights would take 96 numbers", "at most 90")
