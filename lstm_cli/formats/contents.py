@@ -2,28 +2,21 @@
 
 A plain file (npz, safetensors, a PyTorch state dict) is a set of named tensors, and the names tell
 which belong to an LSTM. A file that describes its layers (Keras, ONNX, TFLite) returns them as
-blocks. Below that: a limit on the memory that a file may take, and raw numbers in files.
+blocks.
 """
 
 from __future__ import annotations
 
-import io
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
-
-import numpy as np
 
 from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
-from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_AXES, open_checked
-from lstm_cli.formats.cursor import Span
 
 
 @dataclass(frozen=True)
@@ -92,15 +85,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Undecided:
-    """A question that changes the numbers, left open by the file: only the user can decide.
+    """A question that changes the numbers, left open by the file: only the user can decide."""
 
-    Attributes:
-        what: the possible readings.
-        choices: the options that choose one, as typed.
-    """
-
-    what: str
-    choices: str
+    what: str  # the possible readings
+    choices: str  # the options that choose one, as typed
 
 
 @dataclass(frozen=True)
@@ -171,34 +159,45 @@ NO_OPERATOR = (
 )
 
 
-def numbered(name: str, taken: Counter[str]) -> str:
-    """Append #2, #3 … to a name that is already taken (names need not be unique)."""
-    taken[name] += 1
-    return f"{name}#{taken[name]}" if taken[name] > 1 else name
-
-
 class NotRead(Exception):
     """Why something in a graph is not read, worded to end a sentence."""
 
 
 @dataclass
-class GraphLayers:
-    """The LSTM operators of a graph as they are found: blocks, or the reasons against them."""
+class Graph:
+    """What is found in a graph: its constants, and its LSTM operators as blocks or refusals."""
 
+    constants: dict[str, Any] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    taken: Counter[str] = field(default_factory=Counter)
+    taken: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add_constant(self, name: str, tensor: Any) -> None:
+        """Add a tensor in the reader's own form."""
+        self.constants[self._numbered(name, "constant")] = tensor
 
     def add(self, name: str, title: str, make: Callable[[str], Block]) -> None:
         """Add an operator by the block that `make` returns, or by the reason of its `NotRead`."""
-        name = numbered(name, self.taken)
+        name = self._numbered(name, "operator")
         try:
             self.blocks.append(make(name))
         except NotRead as reason:
             self.refused[name] = f"{title} '{safe(name)[:200]}' is not read: {reason}"
 
-    def contents(self, tensors: Tensors, origin: str) -> Contents:
-        """Combine the layers with the graph's constant tensors and a note on its origin."""
+    def _numbered(self, name: str, kind: str) -> str:
+        """Append #2, #3 … to a name that is already taken (names need not be unique)."""
+        self.taken[kind, name] += 1
+        count = self.taken[kind, name]
+        return f"{name}#{count}" if count > 1 else name
+
+    def contents(
+        self, origin: str, info: Callable[[str, Any], Info], load: Callable[[Any], Array]
+    ) -> Contents:
+        """Combine layers and constants, with the functions that read one, and a note on origin."""
+        tensors = Tensors(
+            {name: info(name, each) for name, each in self.constants.items()},
+            lambda name: load(self.constants[name]),
+        )
         notes = (origin, *self.refused.values())
         return Contents(tensors, tuple(self.blocks), notes, self.refused, NO_OPERATOR)
 
@@ -248,80 +247,9 @@ def _array(value: Any, name: str) -> Array:
 
 
 def _no_array(name: str, why: str) -> InputError:
-    return InputError(
-        f"'{safe(name)}' is not an array: {safe(why)[:200]}",
-        where=safe(name),
-        hint="give arrays by name: numpy.asarray(value)",
-    )
+    what = f"'{safe(name)}' is not an array: {safe(why)[:200]}"
+    return InputError(what, where=safe(name), hint="give arrays by name: numpy.asarray(value)")
 
-
-# --------------------------------------------------------------------------------------------------
-# A limit on the memory that a file may take, in proportion to its own size.
-#
-# Small files can describe huge arrays (a concatenation of concatenations, ten thousand tensors over
-# the same bytes), so whatever is unpacked is counted before memory is allocated.
-
-# A weight grows at most 8 times (int8 to float64) and is unpacked a few times at most.
-_BUDGET_FACTOR = 24
-_BUDGET_FLOOR = 16 * 2**20
-
-
-class Budget:
-    """The number of bytes that may still be unpacked.
-
-    Args:
-        size: the file's size in bytes.
-    """
-
-    def __init__(self, size: int, place: str) -> None:
-        self.left = _BUDGET_FLOOR + _BUDGET_FACTOR * size
-        self.place = place
-
-    def grow(self, size: int) -> None:
-        """Add the allowance for a second file that belongs to the first."""
-        self.left += _BUDGET_FACTOR * size
-
-    def take(self, size: int) -> None:
-        """Subtract what is about to be allocated.
-
-        Raises:
-            InputError: it is more than an honest file can need.
-        """
-        if size > self.left:
-            raise InputError(
-                f"unpacking asks for {size:,} bytes more; {self.left:,} are left for this file",
-                where=self.place,
-                hint="the file is damaged or hostile; write it again from its source",
-            )
-        self.left -= size
-
-
-def read_whole(path: Path) -> bytes:
-    """Read a whole file.
-
-    Raises:
-        InputError: it cannot be opened, is not a plain file, or is larger than 2 GiB.
-    """
-    with open_checked(path) as stream:
-        try:
-            # `read(n)` allocates n bytes whatever the file holds, so the size is found first.
-            size = stream.seek(0, io.SEEK_END)
-            stream.seek(0)
-        except OSError:
-            raise InputError("not a plain file", where=safe(path), hint="save it first") from None
-        if size > MAX_ARRAY_BYTES:
-            raise InputError(
-                f"{size:,} bytes; the limit is {MAX_ARRAY_BYTES:,}", where=safe(path),
-                hint="save the LSTM's weights on their own, as .npz or .safetensors",
-            )  # fmt: skip
-        return stream.read(size)
-
-
-# --------------------------------------------------------------------------------------------------
-# Raw numbers in files, and trees of them, for the readers of tensor files.
-#
-# A reader notes where a tensor's bytes lie in its file; they are read on demand. bfloat16, which
-# NumPy lacks, is the upper half of a float32 and is returned as float32.
 
 MAX_DEPTH = 64
 MAX_NODES = 200_000
@@ -330,137 +258,7 @@ MAX_NAME = 1_000
 
 _BRANCHES = (dict, list, tuple)
 
-# The dtypes that are read: our name -> NumPy's code.
-CODES: Mapping[str, str] = {
-    "float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2",
-    "int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1",
-    "uint64": "u8", "uint32": "u4", "uint16": "u2", "uint8": "u1",
-}  # fmt: skip
-
 Leaf = TypeVar("Leaf")
-
-
-def item_size(dtype: str) -> int:
-    """Size in bytes of one number of a dtype in `CODES`."""
-    return np.dtype(CODES[dtype]).itemsize
-
-
-@dataclass(frozen=True, eq=False)
-class StoredTensor:
-    """A tensor and the spans of bytes in which its numbers lie, in C order, one after another."""
-
-    info: Info
-    spans: tuple[Span, ...]
-
-
-def stored_contents(path: Path, tensors: Mapping[str, StoredTensor]) -> Contents:
-    """The contents of a file of stored tensors, whose numbers are read on demand."""
-
-    def load(name: str) -> Array:
-        info, place = tensors[name].info, f"{safe(path)}, key {safe(name)}"
-        row = read_numbers(path, tensors[name].spans, info.dtype.text, place)
-        return shaped(row, info.shape, place)
-
-    return Contents(Tensors({name: each.info for name, each in tensors.items()}, load))
-
-
-def read_numbers(
-    path: Path, spans: Sequence[Span], dtype: str, place: str, *, big_endian: bool = False
-) -> Array:
-    """Read the numbers in some spans of a file, one after another, as a flat array.
-
-    Raises:
-        InputError: a dtype that is not in `CODES`, more than 2 GiB, or a file that is too short.
-    """
-    size = sum(count for _, count in spans)
-    check_readable(dtype, size, place)
-    data = np.empty(size, dtype=np.uint8)
-    done = 0
-    with open_checked(path) as stream:
-        there = stream.seek(0, io.SEEK_END)
-        for start, count in spans:
-            if start + count > there:
-                raise InputError(
-                    f"cut short: bytes {start:,} to {start + count:,} of {there:,} are needed",
-                    where=place, hint="the file is damaged or still being written",
-                )  # fmt: skip
-            stream.seek(start)
-            done += stream.readinto(data[done : done + count].data)
-    if done < size:
-        raise InputError("cut short while it was read", where=place, hint="try again")
-    return decoded(data, dtype, big_endian=big_endian)
-
-
-def check_readable(dtype: str, size: int, place: str) -> None:
-    """Refuse a tensor of an unknown dtype or of more than 2 GiB."""
-    if dtype not in CODES:
-        raise InputError(
-            f"numbers of type {safe(dtype)[:60]} are not read", where=place,
-            hint="convert it to float32 or float64; what is read: " + ", ".join(CODES),
-        )  # fmt: skip
-    if size > MAX_ARRAY_BYTES:
-        raise InputError(
-            f"{size:,} bytes; the limit for one tensor is {MAX_ARRAY_BYTES:,}", where=place,
-            hint="save the LSTM's weights on their own",
-        )  # fmt: skip
-
-
-def checked_size(info: Info, place: str) -> int:
-    """Size in bytes of a tensor's numbers; errors as `check_readable`."""
-    dtype = info.dtype.text
-    size = size_of(info.shape, dtype) if dtype in CODES else 0
-    check_readable(dtype, size, place)
-    return size
-
-
-def decoded(data: Array, dtype: str, *, big_endian: bool = False) -> Array:
-    """Decode bytes into a flat array of numbers in this machine's byte order."""
-    stored = data.view(np.dtype(CODES[dtype]).newbyteorder(">" if big_endian else "<"))
-    if dtype == "bfloat16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
-
-
-def dequantized(values: Array, scale: Array, zero: Array | None, axis: int) -> Array:
-    """The real numbers scale · (q - zero point), with one scale in all or one a row of an axis."""
-    along = [-1 if i == axis else 1 for i in range(values.ndim)] if scale.size > 1 else []
-    start = np.zeros(()) if zero is None else zero.astype(np.float64)
-    with np.errstate(all="ignore"):
-        offset = start.reshape(along if start.size > 1 else ())
-        return np.asarray(
-            (values.astype(np.float64) - offset) * scale.astype(np.float64).reshape(along)
-        )
-
-
-def shaped(row: Array, shape: Sequence[int], place: str, *, by_columns: bool = False) -> Array:
-    """Reshape a flat array (an empty one may have axes too large for NumPy)."""
-    try:
-        return row.reshape(shape, order="F" if by_columns else "C")
-    except (ValueError, OverflowError):
-        raise InputError(
-            f"shape {list(shape)} is too large for an array", where=place,
-            hint="the tensor holds no numbers; leave it out of the file",
-        ) from None  # fmt: skip
-
-
-def shape_from(value: Any, place: str) -> tuple[int, ...]:
-    """Check a shape that a file gives.
-
-    Raises:
-        InputError: not a list of non-negative integers, or too long.
-    """
-    good = isinstance(value, list | tuple) and len(value) <= MAX_AXES
-    if not good or not all(type(n) is int and 0 <= n < 2**63 for n in value):
-        raise InputError(
-            "the shape is not a short list of sizes", where=place,
-            hint="the file is damaged; write it again",
-        )  # fmt: skip
-    return tuple(value)
-
-
-def size_of(shape: Sequence[int], dtype: str) -> int:
-    """Size in bytes of a tensor (in Python's integers, which do not overflow)."""
-    return math.prod(shape) * item_size(dtype)
 
 
 def flatten(tree: Any, leaf: type[Leaf], place: str) -> dict[str, Leaf]:

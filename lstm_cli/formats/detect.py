@@ -21,7 +21,7 @@ from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
-from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Tensors, Undecided
+from lstm_cli.formats.contents import Contents, Info, Part, Place, Tensors, Undecided
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention, Tensor
 from lstm_cli.formats.layouts import unpack
 
@@ -60,7 +60,14 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
         InputError: the names fit several layouts that give different numbers; lists the choices.
     """
     if contents.blocks or contents.refused:
-        return [_from_block(block, convention) for block in contents.blocks]
+        return [
+            Found(
+                Foreign.of(block.name), convention or CONVENTIONS[block.convention],
+                {(0, side): part for side, part in block.parts.items()},
+                block.known_by, block.open, undecided=None if convention else block.undecided,
+            )
+            for block in contents.blocks
+        ]  # fmt: skip
     rows = [convention] if convention else [r for r in CONVENTIONS.values() if r.by_name]
     groups = [group for row in rows for group in _groups(row, contents.tensors, place)]
     if not groups:
@@ -71,15 +78,6 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     found = [group.found(contents.tensors, told=convention is not None) for group in chosen]
     said = (contents.by_name,) if contents.by_name else ()
     return [replace(each, open=(*each.open, *said)) for each in found]
-
-
-def _from_block(block: Block, convention: Convention | None) -> Found:
-    row = convention or CONVENTIONS[block.convention]
-    parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
-    undecided = None if convention else block.undecided
-    return Found(
-        Foreign.of(block.name), row, parts, block.known_by, block.open, undecided=undecided
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +120,8 @@ def _sample(names: Iterable[str]) -> list[str]:
 def _selected(tensors: Tensors, keys: Mapping[str, str], index: int | None = None) -> Tensors:
     """A file's tensors under a convention's keys; with an index, that direction of a first axis."""
     cut = 0 if index is None else 1
-    infos = {
-        key: Info(tensors.infos[name].shape[cut:], tensors.infos[name].dtype)
-        for key, name in keys.items()
-    }
+    found = {key: tensors.infos[name] for key, name in keys.items()}
+    infos = {key: Info(info.shape[cut:], info.dtype) for key, info in found.items()}
 
     def load(key: str) -> Array:
         array = tensors[keys[key]]
@@ -222,11 +218,7 @@ def _without_overlaps(groups: list[_Group], tensors: Tensors, place: str) -> lis
 
 
 def _fitting(rivals: list[_Group], tensors: Tensors, place: str) -> _Group:
-    """Choose the group whose shapes fit, or the first of several that are equivalent.
-
-    Raises:
-        InputError: several fit and give different parameters.
-    """
+    """Choose the group whose shapes fit, or the first of several that give equal parameters."""
     readings = [(group, _try(group, tensors)) for group in rivals]
     fits = [(group, reading) for group, reading in readings if reading is not None]
     if not fits:
@@ -245,11 +237,9 @@ def _fitting(rivals: list[_Group], tensors: Tensors, place: str) -> _Group:
 
 
 def _ambiguous(group: _Group, names: list[str], place: str) -> InputError:
-    return InputError(
-        f"{', '.join(_sample(group.names))} fit several conventions: {', '.join(names)}",
-        where=place,
-        hint="say which: " + " or ".join(f"--convention {name}" for name in names[:8]),
-    )
+    what = f"{', '.join(_sample(group.names))} fit several conventions: {', '.join(names)}"
+    hint = "say which: " + " or ".join(f"--convention {name}" for name in names[:8])
+    return InputError(what, where=place, hint=hint)
 
 
 def _try(group: _Group, tensors: Tensors) -> dict[str, Array] | None:
@@ -322,12 +312,8 @@ def _as_roles(row: Convention, prefix: str, roles: Mapping[str, str]) -> _Group 
 # Warnings about variants that other software reads differently, each with its source.
 
 
-def advice(row: Convention, traits: Traits) -> list[str]:
+def advice(row: Convention, traits: Traits) -> Iterator[str]:
     """Warn of each setting of a layer that other software reads differently."""
-    return list(_warnings(row, traits))
-
-
-def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
     names = [text.partition("(")[0] for text in traits.activations]
     if "hard_sigmoid" in names:
         yield (
@@ -335,9 +321,7 @@ def _warnings(row: Convention, traits: Traits) -> Iterator[str]:
             "z / 6 + 0.5 by that name: 0.7 against 0.6667 at z = 1 (keras issue 19898)"
         )
         if row.name.startswith("keras"):
-            yield (
-                "a Keras 2 file: opened in Keras 3 its gates change silently (keras issue 19898)"
-            )
+            yield "a Keras 2 file: opened in Keras 3 its gates change silently (keras issue 19898)"
     if "hard_sigmoid_6" in names:
         yield (
             "hard_sigmoid here is z / 6 + 0.5 (Keras 3, PyTorch); Keras 1 and 2 and ONNX mean "

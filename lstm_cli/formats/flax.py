@@ -18,18 +18,17 @@ from typing import IO, Any, NoReturn
 
 from lstm_cli.base.errors import safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import (
+from lstm_cli.formats.contents import MAX_DEPTH, Contents, Info, flatten
+from lstm_cli.formats.stored import (
     CODES,
-    MAX_DEPTH,
-    Contents,
-    Info,
+    BoundedCursor,
+    Span,
     StoredTensor,
-    flatten,
+    read_from,
     shape_from,
     size_of,
     stored_contents,
 )
-from lstm_cli.formats.cursor import BoundedCursor, Span, read_from
 
 MAX_TEXT = 4096
 MAX_VALUES = 1_000_000
@@ -88,7 +87,7 @@ class _MsgpackWalker(BoundedCursor):
         if code <= 0x8F:
             return self._map(code & 15, depth)
         if code <= 0x9F:
-            return self._list(code & 15, depth)
+            return [self.value(depth + 1) for _ in range(code & 15)]
         if code <= 0xBF:
             return self._text(code & 31)
         return self._long(code, depth)
@@ -111,7 +110,9 @@ class _MsgpackWalker(BoundedCursor):
             return self._text(length)
         if kind == "extension":
             return self._extension(length, depth)
-        return self._list(length, depth) if kind == "list" else self._map(length, depth)
+        if kind == "list":
+            return [self.value(depth + 1) for _ in range(length)]
+        return self._map(length, depth)
 
     def _text(self, length: int) -> str | _Bytes:
         """Take text, or skip what is too long for a name."""
@@ -121,9 +122,6 @@ class _MsgpackWalker(BoundedCursor):
             return self.take(length).decode()
         except UnicodeDecodeError:
             self.fail("text that is not UTF-8")
-
-    def _list(self, count: int, depth: int) -> list[Any]:
-        return [self.value(depth + 1) for _ in range(count)]
 
     def _map(self, count: int, depth: int) -> Any:
         """Take a dict; a dict of chunks becomes the array that was cut into them."""

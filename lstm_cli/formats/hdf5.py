@@ -23,8 +23,8 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import Info
-from lstm_cli.formats.cursor import BoundedCursor, read_from
 from lstm_cli.formats.registry import HDF5
+from lstm_cli.formats.stored import BoundedCursor, read_from
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 64
@@ -32,7 +32,7 @@ MAX_DEPTH = 64
 MAX_RATIO = 1000
 # A deflate stream grows at most 1032 times, and HDF5 inflates it before it looks at the size.
 MAX_DEFLATED_BYTES = MAX_ARRAY_BYTES // 1032
-PLAIN_FILTERS = {"gzip", "shuffle", "fletcher32"}
+PLAIN_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
 # The exceptions of h5py on damaged files, found by cutting files and flipping bytes.
 _FAULTS = (
     OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError,
@@ -112,10 +112,8 @@ class Hdf5:
             if _info(dataset, place) != self.infos[path]:
                 raise InputError("the file has changed", where=place, hint="read it again")
             if dataset.shape is None or dataset.dtype.kind not in "fiu":
-                raise InputError(
-                    f"the dataset is of type {safe(dataset.dtype)}; only plain numbers are read",
-                    where=place, hint="store weights as float32 or float64",
-                )  # fmt: skip
+                what = f"the dataset is of type {safe(dataset.dtype)}; only plain numbers are read"
+                raise InputError(what, where=place, hint="store weights as float32 or float64")
             _check_sizes(dataset, place)
             return np.asarray(dataset[()])
 
@@ -156,7 +154,8 @@ class Hdf5:
             return [v.decode("utf-8", "replace") for v in np.ravel(np.asarray(group.attrs[name]))]
         if header.dtype.kind != "O":
             return None
-        with _stream(self._source) as stream:
+        held = self._source
+        with io.BytesIO(held) if isinstance(held, bytes) else open_checked(held) as stream:
             return Texts(stream).read(_address(group), name, count)
 
 
@@ -166,10 +165,6 @@ _SAVE_AGAIN = "save the weights again with Keras: model.save('model.keras')"
 
 def _refused(what: str, place: str) -> InputError:
     return InputError(what, where=place, hint=_SAVE_AGAIN)
-
-
-def _stream(source: Path | bytes) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else open_checked(source)
 
 
 def _member(group: Any, name: str, place: str) -> Any:
@@ -214,11 +209,8 @@ def faults(place: str) -> Iterator[None]:
     except _FAULTS as error:
         large = isinstance(error, OverflowError)  # its text names types of C
         reason = "an address or a size in it is too large" if large else safe(error)
-        raise InputError(
-            f"not readable as HDF5: {reason}"[:300],
-            where=place,
-            hint="the file may be cut or damaged; " + _SAVE_AGAIN,
-        ) from None
+        hint = "the file may be cut or damaged; " + _SAVE_AGAIN
+        raise InputError(f"not readable as HDF5: {reason}"[:300], where=place, hint=hint) from None
 
 
 def _address(item: Any) -> int:
@@ -236,26 +228,17 @@ def _check_sizes(dataset: Any, place: str) -> None:
             f"the limits are {MAX_ARRAY_BYTES:,} and {MAX_RATIO} for each stored byte",
             place,
         )
-    filters = [*_filters(dataset)]
-    if filters and (
-        len(set(filters)) < len(filters)
-        or not set(filters) <= PLAIN_FILTERS
-        or stored > MAX_DEFLATED_BYTES
-    ):
+    plist = dataset.id.get_create_plist()
+    codes = [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
+    filters = [PLAIN_FILTERS.get(code, f"filter {code}") for code in codes]
+    plain = len(set(codes)) == len(codes) and set(codes) <= set(PLAIN_FILTERS)
+    if filters and (not plain or stored > MAX_DEFLATED_BYTES):
         raise InputError(
             f"the dataset is packed by {', '.join(filters)} into {stored:,} bytes; only "
-            f"{', '.join(sorted(PLAIN_FILTERS))} are read, once each, up to "
+            f"{', '.join(sorted(PLAIN_FILTERS.values()))} are read, once each, up to "
             f"{MAX_DEFLATED_BYTES:,} bytes",
             where=place, hint="unpack it: h5repack -f NONE in.h5 out.h5",
         )  # fmt: skip
-
-
-def _filters(dataset: Any) -> Iterator[str]:
-    names = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
-    plist = dataset.id.get_create_plist()
-    for index in range(plist.get_nfilters()):
-        code = plist.get_filter(index)[0]
-        yield names.get(code, f"filter {code}")
 
 
 # --------------------------------------------------------------------------------------------------

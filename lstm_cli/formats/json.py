@@ -26,11 +26,8 @@ def read(path: Path) -> Contents:
 def arrays_from(document: Any, place: str) -> dict[str, Array]:
     """Convert a decoded JSON object of nested lists to arrays; errors as `read`."""
     if not isinstance(document, dict) or not document:
-        raise InputError(
-            "weights must be an object of arrays by name",
-            where=place,
-            hint='for example {"W_f": [[1, 0]], "b_f": [0], …}',
-        )
+        what = "weights must be an object of arrays by name"
+        raise InputError(what, where=place, hint='for example {"W_f": [[1, 0]], "b_f": [0], …}')
     return {name: to_array(value, name, place) for name, value in document.items()}
 
 

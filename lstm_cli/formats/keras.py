@@ -11,13 +11,15 @@ import io
 import json
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import IO, Any
 
-from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
 from lstm_cli.cell.weights import Direction
@@ -25,7 +27,6 @@ from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import (
     Block,
     Contents,
-    Info,
     Package,
     Part,
     Tensors,
@@ -68,39 +69,30 @@ def _open_zip(stream: IO[bytes], place: str) -> tuple[Hdf5, _Told]:
         if twice is not None:
             raise _damaged(f"'{safe(twice)}' is there twice", place)
         if _WEIGHTS not in names:
-            raise InputError(
-                f"no {_WEIGHTS} among {', '.join(map(safe, names[:10])) or 'no members'}",
-                where=place, hint="save it with model.save('model.keras')",
-            )  # fmt: skip
+            what = f"no {_WEIGHTS} among {', '.join(map(safe, names[:10])) or 'no members'}"
+            raise InputError(what, where=place, hint="save it with model.save('model.keras')")
         weights = _zip_member(archive, _WEIGHTS, MAX_ARRAY_BYTES, place)
-        texts = {
-            name: _configuration(
-                _zip_member(archive, name, MAX_TEXT_BYTES, place), f"{place}, {name}"
-            )
-            for name in ("config.json", "metadata.json")
-            if name in names
-        }
+        texts = {}
+        for name in ("config.json", "metadata.json"):
+            if name in names:
+                data = _zip_member(archive, name, MAX_TEXT_BYTES, place)
+                texts[name] = _configuration(data, f"{place}, {name}")
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError,
             ValueError) as error:  # fmt: skip
         raise _damaged(f"not a readable .keras file: {safe(error)}"[:300], place) from None
-    version = texts.get("metadata.json")
-    text = version.get("keras_version") if isinstance(version, dict) else None
-    told = _Told(
-        place, texts.get("config.json"), text if isinstance(text, str) else None, "config.json"
-    )
+    text = _get(texts.get("metadata.json"), "keras_version")
+    version = text if isinstance(text, str) else None
+    told = _Told(place, texts.get("config.json"), version, "config.json")
     return Hdf5(weights, f"{place}, {_WEIGHTS}"), told
 
 
 def _zip_member(archive: zipfile.ZipFile, name: str, limit: int, place: str) -> bytes:
     """Read a member, no further than its declared size, which is checked first."""
     info = archive.getinfo(name)
-    size = info.file_size
-    if size > limit or size > max(FREE_ZIP_BYTES, MAX_ZIP_RATIO * info.compress_size):
-        raise _damaged(
-            f"{name} declares {size:,} bytes, {info.compress_size:,} are packed; the limits are "
-            f"{limit:,} and {MAX_ZIP_RATIO} for each packed byte",
-            place,
-        )
+    size, packed = info.file_size, info.compress_size
+    if size > limit or size > max(FREE_ZIP_BYTES, MAX_ZIP_RATIO * packed):
+        what = f"{name} declares {size:,} bytes, {packed:,} are packed; the limits are {limit:,} "
+        raise _damaged(f"{what}and {MAX_ZIP_RATIO} for each packed byte", place)
     with archive.open(info) as stream:
         return stream.read(size)
 
@@ -129,8 +121,7 @@ def _told_by(file: Hdf5, place: str) -> _Told:
     version = file.text("", "keras_version")
     if version is None and "model_weights" in file.groups:
         version = file.text("model_weights", "keras_version")
-    text = file.text("", "model_config")
-    data = (text or "").encode("utf-8", "surrogateescape")
+    data = (file.text("", "model_config") or "").encode("utf-8", "surrogateescape")
     model = _configuration(data, f"{place}, model_config") if data else None
     old = any(file.has(group, key) for group in ("", "model_weights") for key in _LAYER_NAMES)
     return _Told(place, model, version, "model_config", old)
@@ -145,24 +136,20 @@ MAX_LAYERS = 1000
 
 @dataclass(frozen=True)
 class _Told:
-    """What a file says besides the weights.
-
-    Attributes:
-        version_text: Keras' version as written.
-        source: the configuration's name in the file.
-        old: whether it has the layout of Keras 1 and 2, where no version means Keras 1.
-    """
+    """What a file says besides the weights."""
 
     place: str
     model: Any = None
-    version_text: str | None = None
-    source: str = ""
-    old: bool = False
+    version_text: str | None = None  # Keras' version as written
+    source: str = ""  # the configuration's name in the file
+    old: bool = False  # it has the layout of Keras 1 and 2, where no version means Keras 1
 
     @property
     def version(self) -> _Version | None:
-        """Keras' version, if known."""
-        return _version_of(self.version_text) or ((1, 0) if self.old else None)
+        """The first two numbers of Keras' version (`2.2.4-tf`), if known."""
+        if match := re.match(r"(\d{1,4})\.(\d{1,4})", self.version_text or ""):
+            return int(match[1]), int(match[2])
+        return (1, 0) if self.old else None
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -173,21 +160,12 @@ class _Told:
 
 
 def _contents_of(file: Hdf5, told: _Told) -> Contents:
-    """Combine the configuration's layers, then those that only the weights show, and notes.
-
-    Raises:
-        InputError: an activation that is not computed here; too many layers, or nested too deep.
-    """
+    """Combine the configuration's layers, then those that only the weights show, and notes."""
     stored = _find_stored(file)
-    masks = masks_of(told.model)
-    layers = (
-        list(islice(layers_of(told.model, told.place, masks), MAX_LAYERS + 1)) if told.model else []
-    )
+    layers = list(islice(layers_of(told.model, told.place), MAX_LAYERS + 1)) if told.model else []
     if len(layers) > MAX_LAYERS:
-        raise InputError(
-            f"more than {MAX_LAYERS:,} LSTM layers in {told.source}",
-            where=told.place, hint="give a file that Keras wrote",
-        )  # fmt: skip
+        what = f"more than {MAX_LAYERS:,} LSTM layers in {told.source}"
+        raise InputError(what, where=told.place, hint="give a file that Keras wrote")
     paired = _pair([cell for layer in layers for cell in layer.cells.values()], stored)
     blocks: list[Block] = []
     refused: dict[str, str] = {}
@@ -197,12 +175,17 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
             name = layer.name.strip("?/")
             refused[name] = f"no weights are found for layer '{safe(layer.name)}' ({told.source})"
             continue
-        own = {way: (paired[id(cell)], cell) for way, cell in layer.cells.items()}
-        used |= {id(each) for each, _ in own.values()}
-        blocks.append(_told_block(file, told, layer, own))
+        own = {way: _Way(paired[id(cell)], cell, told) for way, cell in layer.cells.items()}
+        used |= {id(each.stored) for each in own.values()}
+        blocks.append(_block_of(file, layer, own))
     rest = [each for each in stored if id(each) not in used]
     if refused:  # the rest may be their weights, of which the configuration says more than names
-        refused |= {each.path: _left_alone(each, refused) for each in rest}
+        owners = " or ".join(f"'{safe(name)}'" for name in islice(refused, 3))
+        refused |= {
+            each.path: f"'{safe(each.path)}' has the weights of an LSTM of {each.units} units, "
+            f"which may be those of {owners}; left alone"
+            for each in rest
+        }
     else:
         blocks += _untold_blocks(file, told, rest)
     for path in (path for path, names in _folders(file).items() if _has_more(names)):
@@ -210,14 +193,6 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
     version = (f"Keras {safe(told.version_text)}",) if told.version_text else ()
     notes = (*version, *refused.values())
     return Contents(Tensors(file.infos, file.load), tuple(blocks), notes, refused)
-
-
-def _left_alone(stored: _Stored, refused: Iterable[str]) -> str:
-    owners = " or ".join(f"'{safe(name)}'" for name in islice(refused, 3))
-    return (
-        f"'{safe(stored.path)}' has the weights of an LSTM of {stored.units} units, which may be "
-        f"those of {owners}; left alone"
-    )
 
 
 def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, _Stored]:
@@ -231,13 +206,12 @@ def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, 
                 paired[id(cell)] = left.pop(id(each))
                 return
 
-    old_container = "_layer_checkpoint_dependencies/"
     for cell in cells:
-        paths = (cell.path, cell.path.replace("layers/", old_container))
-        take(cell, [each for each in left.values() if each.path in paths])
+        old_path = cell.path.replace("layers/", "_layer_checkpoint_dependencies/")
+        take(cell, [each for each in left.values() if each.path in (cell.path, old_path)])
     for cell in cells:
         if id(cell) not in paired:
-            take(cell, [each for each in left.values() if _is_named_for(cell, each)])
+            take(cell, [each for each in left.values() if cell.fits(each.path)])
     for top in {cell.top: None for cell in cells}:
         waiting = [cell for cell in cells if cell.top == top and id(cell) not in paired]
         inside = [each for each in left.values() if each.path.split("/")[0] == top]
@@ -247,149 +221,129 @@ def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, 
     return paired
 
 
-def _is_named_for(cell: _CellConfig, stored: _Stored) -> bool:
-    top, *inner = stored.path.split("/")
-    return top == cell.top and bool(set(cell.names) & set(inner or [top]))
-
-
-def _told_block(
-    file: Hdf5,
-    told: _Told,
-    layer: _LayerConfig,
-    own: Mapping[Direction, tuple[_Stored, _CellConfig]],
-) -> Block:
-    place = f"{told.place}, layer {safe(layer.name)}"
-    first, cell = own.get("forward") or own["backward"]
-    kinds = sorted({each.convention for each, _ in own.values()})
-    if len(kinds) > 1:
-        raise InputError(
-            f"its two directions are stored as {' and '.join(kinds)}",
-            where=place, hint="save it with two directions of one class",
-        )  # fmt: skip
-    known, opened = _activation_phrases(cell, first, told)
-    parts: dict[Direction, Part] = {
-        way: Part(each.tensors(file), _variant_of(config, each, told, place))
-        for way, (each, config) in own.items()
-    }
-    return Block(
-        layer.name.strip("?/") or first.label,
-        first.convention,
-        parts,
-        (*_shape_phrases(first), *layer.known, *known, *told.known),
-        (*layer.open, *opened),
-        _two_defaults(cell, first, told),
-    )
-
-
-def _shape_phrases(stored: _Stored) -> tuple[str, ...]:
-    if stored.convention == "keras-cudnn":
-        return (f"bias has 8·{stored.units} numbers: CuDNNLSTM, which is sigmoid and tanh",)
-    if stored.convention == "keras-1":
-        return ("an array a gate (W_i … b_o): Keras 1",)
-    return (f"kernel and recurrent kernel have 4·{stored.units} columns",)
-
-
 _GATE_KEYS = ("recurrent_activation", "inner_activation")
-
-
-def _activations(cell: _CellConfig, told: _Told) -> tuple[tuple[str, Any], tuple[str, Any]]:
-    """(key, value) of the gates' and of the other activation; an empty key means a default."""
-    config = cell.config
-    gate = next(((key, config[key]) for key in _GATE_KEYS if key in config), None)
-    other = ("activation", config["activation"]) if "activation" in config else ("", "tanh")
-    return gate or ("", _default_gate(told.version)), other
-
-
 _OF_TENSORFLOW_1_AND_2 = re.compile(r"2\.2\.\d+-tf")
 
 
-def _two_defaults(cell: _CellConfig, stored: _Stored, told: _Told) -> Undecided | None:
-    """The choice that is left where the version does not determine the gates' default.
+@dataclass(frozen=True)
+class _Way:
+    """One direction of a layer: its weights, its configuration, and what else the file says."""
 
-    TensorFlow 1.13 to 1.15, whose LSTM is lstm_v1.py, and 2.0 and 2.1 all wrote 2.2.4-tf.
-    """
-    (key, _), _ = _activations(cell, told)
-    version = told.version_text or ""
-    if key or stored.convention != "keras" or not _OF_TENSORFLOW_1_AND_2.fullmatch(version):
-        return None
-    return Undecided(
-        f"the file does not say the gates' activation, and keras_version {safe(version)} had two "
-        "defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
-        "--convention keras-2.2 for TensorFlow 1 (0.2 z + 0.5), or --convention keras for "
-        "TensorFlow 2 (sigmoid)",
+    stored: _Stored
+    cell: _CellConfig
+    told: _Told
+
+    @property
+    def activations(self) -> tuple[tuple[str, Any], tuple[str, Any]]:
+        """(key, value) of the gates' and of the other activation; an empty key means a default."""
+        config = self.cell.config
+        gate = next(((key, config[key]) for key in _GATE_KEYS if key in config), None)
+        other = ("activation", config["activation"]) if "activation" in config else ("", "tanh")
+        old = self.told.version is not None and self.told.version < (2, 3)
+        return gate or ("", "hard_sigmoid" if old else "sigmoid"), other
+
+    @property
+    def undecided(self) -> Undecided | None:
+        """The choice that is left where the version does not determine the gates' default.
+
+        TensorFlow 1.13 to 1.15, whose LSTM is lstm_v1.py, and 2.0 and 2.1 all wrote 2.2.4-tf.
+        """
+        (key, _), _ = self.activations
+        version = self.told.version_text or ""
+        plain = self.stored.convention == "keras"
+        if key or not plain or not _OF_TENSORFLOW_1_AND_2.fullmatch(version):
+            return None
+        return Undecided(
+            f"the file does not say the gates' activation, and keras_version {safe(version)} had "
+            "two defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
+            "--convention keras-2.2 for TensorFlow 1 (0.2 z + 0.5), or --convention keras for "
+            "TensorFlow 2 (sigmoid)",
+        )
+
+    def phrases(self) -> tuple[list[str], list[str]]:
+        """The evidence for the layout and the activations, and the assumptions about them."""
+        units, told = self.stored.units, self.told
+        if self.stored.convention == "keras-cudnn":
+            return [f"bias has 8·{units} numbers: CuDNNLSTM, which is sigmoid and tanh"], []
+        first_version = self.stored.convention == "keras-1"
+        shapes = f"kernel and recurrent kernel have 4·{units} columns"
+        known = ["an array a gate (W_i … b_o): Keras 1" if first_version else shapes]
+        opened: list[str] = []
+        gate, other = self.activations
+        named = [(gate, "the gates' activation"), (other, "the activation")]
+        for (key, value), what in named[self.undecided is not None :]:
+            shown = _shown_activation(value)
+            if key:
+                known.append(f"{told.source}: {key} = {shown}")
+            elif told.model and not told.source:
+                # The configuration may well give it, but in a class of the user's own.
+                opened.append(f"{what} is taken to be {shown}, the default")
+            else:
+                opened.append(f"{told.source or 'the file'} does not say {what}: {shown}")
+        return known, opened
+
+    def variant(self, place: str) -> Variant:
+        """The variant of its activations."""
+        if self.stored.convention == "keras-cudnn":
+            return Variant()
+        (_, gate), (_, other) = self.activations
+        if self.undecided:
+            gate = "sigmoid"  # so that the convention that the user chooses decides
+        candidate = activation(other, self.told.version, place)
+        named = (activation(gate, self.told.version, place), candidate, candidate)
+        # The convention of Keras 1 has another default, so there it is always given.
+        plain = named == PLAIN_ACTIVATIONS and self.stored.convention == "keras"
+        return Variant(None if plain else named)
+
+
+def _block_of(file: Hdf5, layer: _LayerConfig, own: Mapping[Direction, _Way]) -> Block:
+    first = own.get("forward") or own["backward"]
+    place = f"{first.told.place}, layer {safe(layer.name)}"
+    kinds = sorted({each.stored.convention for each in own.values()})
+    if len(kinds) > 1:
+        what = f"its two directions are stored as {' and '.join(kinds)}"
+        raise InputError(what, where=place, hint="save it with two directions of one class")
+    (shapes, *known), opened = first.phrases()
+    return Block(
+        layer.name.strip("?/") or first.stored.label,
+        first.stored.convention,
+        {way: Part(each.stored.tensors(file), each.variant(place)) for way, each in own.items()},
+        (shapes, *layer.known, *known, *first.told.known),
+        (*layer.open, *opened),
+        first.undecided,
     )
-
-
-def _activation_phrases(
-    cell: _CellConfig, stored: _Stored, told: _Told
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The evidence for the activations, and the assumptions about them."""
-    if stored.convention == "keras-cudnn":
-        return (), ()
-    known: list[str] = []
-    opened: list[str] = []
-    gate, other = _activations(cell, told)
-    phrases = [(gate, "the gates' activation"), (other, "the activation")]
-    for (key, value), what in phrases[_two_defaults(cell, stored, told) is not None :]:
-        if key:
-            known.append(f"{told.source}: {key} = {_shown_activation(value)}")
-        elif told.model and not told.source:
-            # The configuration may well give it, but in a class of the user's own.
-            opened.append(f"{what} is taken to be {_shown_activation(value)}, the default")
-        else:
-            opened.append(
-                f"{told.source or 'the file'} does not say {what}: {_shown_activation(value)}"
-            )
-    return tuple(known), tuple(opened)
-
-
-def _variant_of(cell: _CellConfig, stored: _Stored, told: _Told, place: str) -> Variant:
-    if stored.convention == "keras-cudnn":
-        return Variant()
-    (_, gate), (_, other) = _activations(cell, told)
-    if _two_defaults(cell, stored, told):
-        gate = "sigmoid"  # so that the convention that the user chooses decides
-    candidate = activation(other, told.version, place)
-    named = (activation(gate, told.version, place), candidate, candidate)
-    # The convention of Keras 1 has another default, so there it is always given.
-    return Variant(None if named == PLAIN_ACTIVATIONS and stored.convention == "keras" else named)
 
 
 def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator[Block]:
     """Yield the layers that have only weights, two directions of one name as one layer."""
-    layers: dict[str, dict[Direction, _Stored]] = {}
+    layers: dict[str, dict[Direction, _Way]] = {}
     for each in _in_written_order(file, rest):
         way: Direction = "backward" if "/backward_" in each.path else "forward"
-        name = each.label
         # Cells stacked within each direction are not one layer of two directions.
-        if _STACKED.search(each.path):
-            name = f"{name}/{way}"
+        name = f"{each.label}/{way}" if _STACKED.search(each.path) else each.label
         # If two layers have the same name, the second is called by its path.
         if way in layers.get(name, {}):
             name = each.path
-        layers.setdefault(name, {})[way] = each
-    unknown = _CellConfig({}, False, "", (), "")
-    source = (
+        unknown = _CellConfig({}, "", (), "")
+        layers.setdefault(name, {})[way] = _Way(each, unknown, replace(told, source=""))
+    opened = [
         "the configuration names no LSTM for these weights: read as a plain one"
         if told.model else
         "the file has no configuration: directions are taken from names, the order from the file"
-    )  # fmt: skip
+    ]  # fmt: skip
+    told_of = (_name_of(e) for e in _branches_in(told.model) if _leaving(e, (), {}, MAX_DEPTH))
     in_file = (path.rpartition("/")[2] for path in file.groups if _MASKING.search(path))
-    masking = next(chain(_masking_layers(told.model), in_file), "")
-    masked = (
-        (f"a layer '{safe(masking)[:80]}' is in the file: steps that it masks {_SKIPPED}",)
-        if masking else ()
-    )  # fmt: skip
+    if masking := next(chain(told_of, in_file), ""):
+        opened.append(f"a layer '{safe(masking)[:80]}' is in the file: "
+                      f"steps that it masks {_SKIPPED}")  # fmt: skip
     for name, found in layers.items():
-        ways = {way: (found[way], unknown) for way in _WAYS if way in found}
-        layer = _LayerConfig(name, dict.fromkeys(ways, unknown), open=(source, *masked))
-        yield _told_block(file, replace(told, source=""), layer, ways)
+        ways = {way: found[way] for way in sorted(found, reverse=True)}  # forward first
+        yield _block_of(file, _LayerConfig(name, {}, open=tuple(opened)), ways)
 
 
 # Keras' own name for a layer of this class in a file that has no configuration.
 _MASKING = re.compile(r"(^|/)masking(_\d+)?$")
 _STACKED = re.compile("/(forward|backward)_.*cells/")
-_WAYS: tuple[Direction, ...] = ("forward", "backward")
 
 
 def _in_written_order(file: Hdf5, rest: Sequence[_Stored]) -> list[_Stored]:
@@ -413,25 +367,23 @@ _Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _CellConfig:
-    """The weights of one direction of a layer, as a configuration describes them.
-
-    Attributes:
-        path: the path of its weights in Keras 2.12 and later (`layers/lstm/cell/vars`).
-        names: the folders of its weights in older files (`forward_lstm_1`).
-        top: the name of the outermost model's layer that contains it.
-    """
+    """The weights of one direction of a layer, as a configuration describes them."""
 
     config: _Config
-    fused: bool
-    path: str
-    names: tuple[str, ...]
-    top: str
+    path: str  # of its weights in Keras 2.12 and later (`layers/lstm/cell/vars`)
+    names: tuple[str, ...]  # the folders of its weights in older files (`forward_lstm_1`)
+    top: str  # the name of the outermost model's layer that contains it
 
     @property
     def units(self) -> int | None:
         """The hidden size, if the configuration has it."""
         units = self.config.get("units", self.config.get("output_dim"))
         return units if isinstance(units, int) else None
+
+    def fits(self, path: str) -> bool:
+        """Whether the folders of an older file are named for it."""
+        top, *inner = path.split("/")
+        return top == self.top and bool(set(self.names) & set(inner or [top]))
 
 
 @dataclass(frozen=True)
@@ -462,20 +414,18 @@ class _ConfigPath:
         )
 
 
-def layers_of(
-    model: Any, place: str, masks: Mapping[int, tuple[str, ...]] | None = None
-) -> Iterator[_LayerConfig]:
-    """Yield the LSTM layers of a model's configuration, in its order.
+def layers_of(model: Any, place: str) -> Iterator[_LayerConfig]:
+    """Yield the LSTM layers of a model's configuration, with notes on the masks that reach them.
 
     Args:
         model: `{"class_name": …, "config": …}`, as read from JSON.
-        masks: the notes on masks that reach a layer, by the id of its configuration.
 
     Raises:
         InputError: models nested too deep.
     """
+    masks = masks_of(model)
     for layer, node in _walk_layers(model, _ConfigPath("", ()), place):
-        yield replace(layer, open=(*layer.open, *(masks or {}).get(id(node), ())))
+        yield replace(layer, open=(*layer.open, *masks.get(id(node), ())))
 
 
 def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_LayerConfig, Any]]:
@@ -493,9 +443,7 @@ def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_Layer
             for cell in _cells_of(node, at, at.names[-1:]):
                 yield _one_way(cell, at), node
         case _ if isinstance(inner, list):
-            used: dict[str, int] = {}
-            for child in inner:
-                step = _unique_step(_snake_case(str(_get(child, "class_name"))), used)
+            for child, step in zip(inner, _steps(inner), strict=True):
                 yield from _walk_layers(child, at.into(f"layers/{step}", _name_of(child)), file)
         case wrapper if isinstance(config.get("layer"), dict):
             for layer, inside in _walk_layers(config["layer"], at.into("layer"), file):
@@ -506,7 +454,12 @@ def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_Layer
 def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
     """Yield one layer of two directions or, of stacked cells, a layer for each one and way."""
     first = config.get("layer")
-    second = config.get("backward_layer") or _reversed(first)
+    arguments = _config_of(first)
+    mirrored = {**arguments, "go_backwards": not arguments.get("go_backwards")}
+    second = config.get("backward_layer") or {
+        **(first if isinstance(first, dict) else {}),
+        "config": mirrored,
+    }
     ways: dict[str, list[_CellConfig]] = {}
     for step, node in (("forward", first), ("backward", second)):
         plain = _name_of(node).removeprefix("forward_").removeprefix("backward_")
@@ -515,9 +468,8 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
     forward, backward = ways["forward"], ways["backward"]
     mode = config.get("merge_mode", "concat")
     known = (f"Bidirectional, merge_mode = {safe(mode)}",)
-    merged: tuple[str, ...] = ()
-    if mode != "concat":
-        merged = (f"merge_mode = {safe(mode)}: here the two directions are joined, not merged",)
+    unlike = f"merge_mode = {safe(mode)}: here the two directions are joined, not merged"
+    merged: tuple[str, ...] = () if mode == "concat" else (unlike,)
     if len(forward) == len(backward) == 1:
         if forward[0].config.get("go_backwards"):
             merged += ("Bidirectional around go_backwards = true: its directions are swapped",)
@@ -532,49 +484,35 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
             yield replace(layer, known=known, open=(*merged, stacked))
 
 
-def _reversed(node: Any) -> Any:
-    config = _config_of(node)
-    return {
-        **(node if isinstance(node, dict) else {}),
-        "config": {**config, "go_backwards": not config.get("go_backwards")},
-    }
-
-
 def _one_way(cell: _CellConfig, at: _ConfigPath, *, backward: bool = False) -> _LayerConfig:
-    direction: Direction = "forward"
-    note: tuple[str, ...] = ()
-    if cell.config.get("go_backwards"):
-        direction = "backward"
-        note = ("go_backwards = true: Keras leaves the output in reversed time; here it is in "
-                "input time",)  # fmt: skip
+    direction: Direction = "backward" if cell.config.get("go_backwards") else "forward"
+    note = "go_backwards = true: Keras leaves the output in reversed time; here it is in input time"
     stacked = "/cells/" in cell.path
     name = "/".join((*at.names, cell.names[0]) if stacked else at.names)
-    return _LayerConfig(name, {direction: cell}, open=() if backward else note)
+    noted = direction == "backward" and not backward
+    return _LayerConfig(name, {direction: cell}, open=(note,) if noted else ())
 
 
 def _cells_of(node: Any, at: _ConfigPath, names: tuple[str, ...]) -> list[_CellConfig]:
     """List the LSTM cells of a recurrent layer; none if it is of another kind."""
-    config = _config_of(node)
-    if _own_class(node) in ("LSTM", "CuDNNLSTM"):
-        fused = _own_class(node) == "CuDNNLSTM"
-        return [_CellConfig(config, fused, f"{at.path}/vars" if fused else f"{at.path}/cell/vars",
-                     names, at.top)]  # fmt: skip
+    config, kind = _config_of(node), _own_class(node)
+    if kind in ("LSTM", "CuDNNLSTM"):
+        inside = "vars" if kind == "CuDNNLSTM" else "cell/vars"
+        return [_CellConfig(config, f"{at.path}/{inside}", names, at.top)]
     cell = config.get("cell")
-    if _own_class(node) != "RNN" or not isinstance(cell, dict):
+    if kind != "RNN" or not isinstance(cell, dict):
         return []
     backwards = {"go_backwards": bool(config.get("go_backwards"))}
     if _own_class(cell) == "LSTMCell":
         inner = {**_config_of(cell), **backwards}
-        return [_CellConfig(inner, False, f"{at.path}/cell/vars", names, at.top)]
+        return [_CellConfig(inner, f"{at.path}/cell/vars", names, at.top)]
     stacked = _config_of(cell).get("cells")
     if _own_class(cell) != "StackedRNNCells" or not isinstance(stacked, list):
         return []
-    used: dict[str, int] = {}
-    steps = [_unique_step(_snake_case(str(_get(each, "class_name"))), used) for each in stacked]
     return [
-        _CellConfig({**_config_of(each), **backwards}, False, f"{at.path}/cell/cells/{step}/vars",
-             (_name_of(each),), at.top)
-        for each, step in zip(stacked, steps, strict=True)
+        _CellConfig({**_config_of(each), **backwards}, f"{at.path}/cell/cells/{step}/vars",
+                    (_name_of(each),), at.top)
+        for each, step in zip(stacked, _steps(stacked), strict=True)
         if _own_class(each) == "LSTMCell"
     ]  # fmt: skip
 
@@ -604,20 +542,18 @@ def _name_of(node: Any) -> str:
     return str(_config_of(node).get("name") or _get(node, "name") or "?")
 
 
-def _unique_step(name: str, used: dict[str, int]) -> str:
-    """The name that Keras gives a layer of a list: `lstm`, `lstm_1`, ….
+def _steps(layers: Sequence[Any]) -> Iterator[str]:
+    """Yield the names that Keras gives the layers of a list in paths: `lstm`, `lstm_1`, ….
 
-    Source: `_get_unique_name`, keras/src/saving/saving_lib.py.
+    Sources: `_get_unique_name`, keras/src/saving/saving_lib.py; keras/src/utils/naming.py.
     """
-    used[name] = used.get(name, -1) + 1
-    return f"{name}_{used[name]}" if used[name] else name
-
-
-def _snake_case(name: str) -> str:
-    """A class's name as Keras writes it in paths (keras/src/utils/naming.py)."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+    used = Counter[str]()
+    for layer in layers:
+        name = re.sub(r"\W+", "", str(_get(layer, "class_name")))
+        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+        yield f"{name}_{used[name]}" if used[name] else name
+        used[name] += 1
 
 
 # --------------------------------------------------------------------------------------------------
@@ -637,17 +573,6 @@ _FUNCTION_LAYERS: Mapping[str, tuple[str, tuple[str, ...], float]] = {
     "LeakyReLU": ("leaky_relu", ("negative_slope", "alpha"), 0.3),
     "ELU": ("elu", ("alpha",), 1.0),
 }
-
-
-def _version_of(text: str | None) -> _Version | None:
-    """The first two numbers of a Keras version (`2.2.4-tf`), or None."""
-    match = re.match(r"(\d{1,4})\.(\d{1,4})", text or "")
-    return (int(match[1]), int(match[2])) if match else None
-
-
-def _default_gate(version: _Version | None) -> str:
-    """The gates' activation where none is given."""
-    return "hard_sigmoid" if version and version < (2, 3) else "sigmoid"
 
 
 def _shown_activation(value: Any) -> str:
@@ -680,11 +605,9 @@ def activation(value: Any, version: _Version | None, place: str) -> str:
         if isinstance(alpha, int | float) and not isinstance(alpha, bool) and abs(alpha) < 1e6:
             return f"{function}({float(alpha)!r})"
     if name not in _FUNCTIONS:
-        raise InputError(
-            f"activation '{name}' is not one that is computed here",
-            where=place,
-            hint=suggest(name, [*_FUNCTIONS, "hard_sigmoid", *_FUNCTION_LAYERS]),
-        )
+        what = f"activation '{name}' is not one that is computed here"
+        hint = suggest(name, [*_FUNCTIONS, "hard_sigmoid", *_FUNCTION_LAYERS])
+        raise InputError(what, where=place, hint=hint)
     return _FUNCTIONS[name]
 
 
@@ -710,31 +633,19 @@ _MORE_WEIGHTS = re.compile(r".*peephole.*|gamma.*|beta.*|.*scale.*")
 
 @dataclass(frozen=True)
 class _Stored:
-    """The weights of one LSTM cell in a file.
+    """The weights of one LSTM cell in a file."""
 
-    Attributes:
-        path: the folder, with "/" and without `model_weights`.
-        keys: key of the convention -> dataset.
-        convention: a name from `conventions.CONVENTIONS`.
-        units: H.
-        address: the address of the kernel, which gives the order of writing.
-        label: the layer's name in the file, as far as it has one.
-    """
-
-    path: str
-    keys: Mapping[str, str]
-    convention: str
-    units: int
-    address: int
-    label: str
+    path: str  # the folder, with "/" and without `model_weights`
+    keys: Mapping[str, str]  # key of the convention -> dataset
+    convention: str  # a name from `conventions.CONVENTIONS`
+    units: int  # H
+    address: int  # of the kernel, which gives the order of writing
+    label: str  # the layer's name in the file, as far as it has one
 
     def tensors(self, file: Hdf5) -> Tensors:
         """The tensors under the convention's keys, read on demand."""
-
-        def load(key: str) -> Array:
-            return file.load(self.keys[key])
-
-        return Tensors({key: file.infos[path] for key, path in self.keys.items()}, load)
+        infos = {key: file.infos[path] for key, path in self.keys.items()}
+        return Tensors(infos, lambda key: file.load(self.keys[key]))
 
 
 def _find_stored(file: Hdf5) -> list[_Stored]:
@@ -766,10 +677,8 @@ def _cells_in(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[_St
         if set(names) in ({"0", "1"}, {"0", "1", "2"}) and re.search("cell|lstm", folder):
             keys = {_VARIABLES[int(name)]: path for name, path in names.items()}
             yield from _checked(file, folder, keys, "keras")
-        return
-    if _has_more(names):
-        return
-    yield from _named_cells(file, folder, names)
+    elif not _has_more(names):
+        yield from _named_cells(file, folder, names)
 
 
 def _named_cells(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[_Stored]:
@@ -793,11 +702,11 @@ def _named_cells(file: Hdf5, folder: str, names: Mapping[str, str]) -> Iterator[
 
 def _checked(file: Hdf5, path: str, keys: dict[str, str], convention: str) -> Iterator[_Stored]:
     """Yield the cell if its shapes are an LSTM's: a GRU has 3·H columns, a simple RNN H."""
-    infos = {key: file.infos[dataset] for key, dataset in keys.items()}
-    units = _units_by_gate(infos) if convention == "keras-1" else _units_of(infos)
+    shapes = {key: file.infos[dataset].shape for key, dataset in keys.items()}
+    units = _units_by_gate(shapes) if convention == "keras-1" else _units_of(shapes)
     if not units:
         return
-    if infos.get("bias", Info.of((), "")).shape == (8 * units,):
+    if shapes.get("bias") == (8 * units,):
         convention = "keras-cudnn"
     if convention != "keras-1":
         keys = {key: keys[key] for key in _VARIABLES if key in keys}
@@ -806,24 +715,20 @@ def _checked(file: Hdf5, path: str, keys: dict[str, str], convention: str) -> It
     yield _Stored(path, keys, convention, units, address, _label_of(file, path))
 
 
-def _units_of(infos: Mapping[str, Info]) -> int:
-    if not {"kernel", "recurrent_kernel"} <= set(infos):
-        return 0
-    kernel, recurrent = infos["kernel"].shape, infos["recurrent_kernel"].shape
-    if len(kernel) != 2 or len(recurrent) != 2:
-        return 0
-    units = recurrent[0]
-    bias = infos["bias"].shape if "bias" in infos else (4 * units,)
-    fits = kernel[1] == recurrent[1] == 4 * units and bias in ((4 * units,), (8 * units,))
-    return units if fits else 0
+def _units_of(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    match shapes.get("kernel"), shapes.get("recurrent_kernel"):
+        case (_, columns), (units, own_columns):
+            bias = shapes.get("bias", (4 * units,))
+            fits = columns == own_columns == 4 * units and bias in ((4 * units,), (8 * units,))
+            return units if fits else 0
+    return 0
 
 
-def _units_by_gate(infos: Mapping[str, Info]) -> int:
-    if set(infos) != {f"{kind}_{gate}" for kind in "WUb" for gate in "figo"}:
+def _units_by_gate(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    if set(shapes) != {f"{kind}_{gate}" for kind in "WUb" for gate in "figo"}:
         return 0
-    units = infos["b_f"].shape[-1] if infos["b_f"].shape else 0
-    fits = all(infos[f"U_{gate}"].shape == (units, units) for gate in "figo")
-    return units if fits else 0
+    units = (0, *shapes["b_f"])[-1]
+    return units if all(shapes[f"U_{gate}"] == (units, units) for gate in "figo") else 0
 
 
 def _label_of(file: Hdf5, path: str) -> str:
@@ -831,10 +736,11 @@ def _label_of(file: Hdf5, path: str) -> str:
 
     Newer files have each layer's name at its `vars`; in older ones the folders are the names.
     """
-    steps = path.split("/")
-    if steps[-1] != "vars":
-        return _old_label(steps)
+    top, *inner = steps = path.split("/")
     names: list[str] = []
+    if steps[-1] != "vars":  # without what Keras adds: one/one/lstm_cell, bi/bi/forward_one
+        kept = [step for step in inner if not _WITHIN.fullmatch(step)]
+        return "/".join(step for step, _ in groupby([top, *kept]))
     for place, step in enumerate(steps[:-1]):
         above = "/".join(steps[: place + 1])
         in_list = place and steps[place - 1] in ("layers", "cells")
@@ -842,16 +748,6 @@ def _label_of(file: Hdf5, path: str) -> str:
         if f"{above}/vars" in file.groups and not structural:
             names.append(file.text(f"{above}/vars", "name") or step)
     return "/".join(names) or path
-
-
-def _old_label(steps: list[str]) -> str:
-    """Drop the folders that Keras adds: one/one/lstm_cell, bi/bi/forward_one."""
-    top, *inner = steps
-    kept = [top]
-    for step in inner:
-        if step != kept[-1] and not _WITHIN.fullmatch(step):
-            kept.append(step)
-    return "/".join(kept)
 
 
 # Folders that are not layers of the user's.
@@ -884,13 +780,6 @@ def masks_of(model: Any) -> Mapping[int, _MaskSources]:
     return reached
 
 
-def _masking_layers(model: Any) -> Iterator[str]:
-    """Yield the names of all layers that make masks."""
-    for each in _branches_in(model):
-        if isinstance(each, dict) and _leaving(each, (), {}, MAX_DEPTH):
-            yield _name_of(each)
-
-
 def _leaving(
     node: Any, arriving: _MaskSources, reached: dict[int, _MaskSources], depth: int
 ) -> _MaskSources:
@@ -899,12 +788,13 @@ def _leaving(
         return ()
     config, kind = _config_of(node), str(node.get("class_name"))
     inner = config.get("layer")
+    before = f"{kind} '{safe(_name_of(node))[:80]}' stands before it"
     if kind == "Masking":
         value = safe(config.get("mask_value", 0.0))[:40]
-        return (f"{_before(node)}: steps that equal its mask_value {value} {_SKIPPED}",)
+        return (f"{before}: steps that equal its mask_value {value} {_SKIPPED}",)
     if kind == "Embedding":
         zero = config.get("mask_zero")
-        return (f"{_before(node)} with mask_zero: steps of index 0 {_SKIPPED}",) if zero else ()
+        return (f"{before} with mask_zero: steps of index 0 {_SKIPPED}",) if zero else ()
     if isinstance(config.get("layers"), list):
         return _through_model(config, arriving, reached, depth)
     if _RECURRENT.fullmatch(kind) or kind == "Bidirectional":
@@ -914,10 +804,6 @@ def _leaving(
     if isinstance(inner, dict):
         return _union_of(_leaving(inner, arriving, reached, depth + 1), arriving)
     return () if _ENDS_HERE.fullmatch(kind) else arriving
-
-
-def _before(node: Any) -> str:
-    return f"{node['class_name']} '{safe(_name_of(node))[:80]}' stands before it"
 
 
 def _union_of(*several: _MaskSources) -> _MaskSources:
@@ -935,10 +821,9 @@ def _through_model(
     left: dict[str, _MaskSources] = {}
     for layer in _in_order_of_reading(layers):
         calls = layer.get("inbound_nodes")
-        sources = (
-            _union_of(*(left.get(name, ()) for name in _read_by(calls))) if calls else arriving
-        )
-        if not sources and _is_called_with_mask(calls):
+        read = (left.get(name, ()) for name in _read_by(calls))
+        sources = _union_of(*read) if calls else arriving
+        if not sources and any(_get(each, "mask") is not None for each in _branches_in(calls)):
             sources = (f"it is called with a mask: steps that are masked {_SKIPPED}",)
         left[_key_of(layer)] = _leaving(layer, sources, reached, depth + 1)
     return _union_of(*(left.get(name, ()) for name in _read_by(config.get("output_layers"))))
@@ -952,23 +837,16 @@ def _key_of(layer: Mapping[str, Any]) -> str:
 def _in_order_of_reading(layers: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield layers after their inputs; layers in a circle come last, as they are listed."""
     by_name = {_key_of(layer): layer for layer in layers}
-    waiting = {
-        name: {each for each in _read_by(layer.get("inbound_nodes")) if each in by_name} - {name}
-        for name, layer in by_name.items()
-    }
-    readers: dict[str, list[str]] = {}
-    for name, read in waiting.items():
-        for each in read:
-            readers.setdefault(each, []).append(name)
-    ready = [name for name, read in waiting.items() if not read]
-    for name in ready:  # which grows meanwhile
-        yield by_name[name]
-        for reader in readers.get(name, ()):
-            waiting[reader].discard(name)
-            if not waiting[reader]:
-                ready.append(reader)
-    done = set(ready)
-    yield from (layer for name, layer in by_name.items() if name not in done)
+    sorter = TopologicalSorter[str]()
+    for name, layer in by_name.items():
+        inputs = {each for each in _read_by(layer.get("inbound_nodes")) if each in by_name}
+        sorter.add(name, *(inputs - {name}))
+    with suppress(CycleError):  # what is not in a circle is still sorted
+        sorter.prepare()
+    while ready := sorter.get_ready():
+        sorter.done(*ready)
+        yield from (by_name.pop(name) for name in ready)
+    yield from by_name.values()
 
 
 def _read_by(calls: Any) -> Iterator[str]:
@@ -981,12 +859,6 @@ def _read_by(calls: Any) -> Iterator[str]:
         match each:
             case [str() as name, int(), 0, *_]:
                 yield name
-
-
-def _is_called_with_mask(calls: Any) -> bool:
-    return any(
-        isinstance(each, dict) and each.get("mask") is not None for each in _branches_in(calls)
-    )
 
 
 def _branches_in(value: Any) -> Iterator[Any]:
@@ -1017,10 +889,8 @@ def write(package: Package, path: Path) -> bytes:
         for level in sorted({level for level, _ in package.parts}):
             both = (level, "backward") in package.parts
             if both and (level, "forward") not in package.parts:
-                raise InputError(
-                    "a layer that only runs backward has no place in a weights file of Keras",
-                    hint="give go_backwards to the layer and convert as forward",
-                )
+                what = "a layer that only runs backward has no place in a weights file of Keras"
+                raise InputError(what, hint="give go_backwards to the layer and convert as forward")
             name = ("bidirectional" if both else "lstm") + (f"_{level}" if level else "")
             # As Keras does, so that a reader sees the two directions as one layer.
             file.create_group(f"layers/{name}/vars").attrs["name"] = name

@@ -50,7 +50,7 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
     blocks: Blocks = {}
     used = set[str]()
     for tensor in row.tensors:
-        keys = _keys(tensor, tensors)
+        keys = {gate: key for gate, key in _keys(tensor).items() if key in tensors}
         if not keys and not tensor.optional:
             raise InputError(
                 f"{shown_key(tensor.key)} is missing for convention {row.name}",
@@ -67,11 +67,8 @@ def _blocks(row: Convention, tensors: Mapping[str, Array], place: str) -> Blocks
                 blocks.setdefault(letter, {}).setdefault(tensor.holds, []).append(block)
     unused = [key for key in tensors if key not in used]
     if unused:
-        raise InputError(
-            f"convention {row.name} has no '{safe(unused[0])}'",
-            where=place,
-            hint="remove it, or name another --convention",
-        )
+        what = f"convention {row.name} has no '{safe(unused[0])}'"
+        raise InputError(what, where=place, hint="remove it, or name another --convention")
     return blocks
 
 
@@ -80,12 +77,10 @@ def shown_key(key: str) -> str:
     return key.replace("{gate}", "f").replace("{layer}", "0").replace("{reverse}", "")
 
 
-def _keys(tensor: Tensor, tensors: Mapping[str, Array]) -> dict[str, str]:
-    """Gate letter (or "" for a stack) -> key, for the tensors that are there."""
-    if "{gate}" not in tensor.key:
-        return {"": tensor.key} if tensor.key in tensors else {}
-    keys = {k: tensor.key.replace("{gate}", k) for k in GATE_LETTERS}
-    return {k: key for k, key in keys.items() if key in tensors}
+def _keys(tensor: Tensor) -> dict[str, str]:
+    """Gate letter (or "" for a stack) -> key."""
+    letters = GATE_LETTERS if "{gate}" in tensor.key else [""]
+    return {k: tensor.key.replace("{gate}", k) for k in letters}
 
 
 def _cut(
@@ -101,22 +96,19 @@ def _cut(
     axes = 1 if vector else 2
     if array.ndim != axes or array.shape[along] % count:
         wanted = "(n·H,)" if vector else ("(n·H, in)", "(in, n·H)")[along]
-        why = f"{array.shape[along]} does not divide into {count}" if array.ndim == axes else ""
-        raise ShapeError(
-            f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates"
-            + (f": {why}" if why else ""),
-            where=place,
-            hint="a transposed or joined array needs another --convention",
-        )
+        why = f": {array.shape[along]} does not divide into {count}" if array.ndim == axes else ""
+        what = f"{key} has shape {array.shape}, needs {wanted} for n = {count} gates{why}"
+        hint = "a transposed or joined array needs another --convention"
+        raise ShapeError(what, where=place, hint=hint)
     if tensor.stacking == "interleaved":
         parts = [array[k::count] for k in range(count)]
     else:
         parts = np.split(array, count, axis=along)
-    yield from zip(letters or [""], (_upright(tensor, part) for part in parts), strict=True)
+    yield from zip(letters or [""], (_turned(tensor, part) for part in parts), strict=True)
 
 
-def _upright(tensor: Tensor, block: Array) -> Array:
-    """Turn one gate's block to (H, in)."""
+def _turned(tensor: Tensor, block: Array) -> Array:
+    """Turn one gate's block to (H, in), or back from there."""
     if block.ndim == 1 or tensor.stacking in ("rows", "interleaved", "upright"):
         return block
     return block.reshape(block.shape[::-1]) if tensor.stacking == "reread" else block.T
@@ -133,18 +125,13 @@ def _parameters(blocks: Blocks, place: str) -> Iterator[tuple[str, Array]]:
             yield f"b_{letter}", _sum(held["b"], letter, place)
         if "p" in held:
             yield f"p_{letter}", held["p"][0]
-    for name in ("W_hr", "b_hr"):
-        if name in blocks.get("", {}):
-            yield name, blocks[""][name][0]
+    yield from ((name, held[0]) for name, held in blocks.get("", {}).items())
 
 
 def _sum(biases: list[Array], letter: str, place: str) -> Array:
     if len({bias.shape for bias in biases}) > 1:
-        raise ShapeError(
-            f"the biases of gate {letter} have shapes {', '.join(str(b.shape) for b in biases)}",
-            where=place,
-            hint="both biases need (H,)",
-        )
+        what = f"the biases of gate {letter} have shapes {', '.join(str(b.shape) for b in biases)}"
+        raise ShapeError(what, where=place, hint="both biases need (H,)")
     with np.errstate(all="ignore"):  # what is not finite is refused later, with all others
         return biases[0] if len(biases) == 1 else np.asarray(np.sum(biases, axis=0))
 
@@ -159,18 +146,13 @@ def _joined(letter: str, held: Mapping[str, list[Array]], output: int, place: st
     if missing:
         there = next(iter(held))
         name = {"x": "W", "h": "U"}.get(there, there)
-        raise InputError(
-            f"{missing[0]}_{letter} is missing, {name}_{letter} is there",
-            where=place,
-            hint="each gate needs its matrices and its bias",
-        )
+        what = f"{missing[0]}_{letter} is missing, {name}_{letter} is there"
+        raise InputError(what, where=place, hint="each gate needs its matrices and its bias")
     inputs, recurrent = held["x"][0], held["h"][0]
     if inputs.shape[0] != recurrent.shape[0]:
-        raise ShapeError(
-            f"gate {letter}: the block for x is {inputs.shape}, for h_prev {recurrent.shape}",
-            where=place,
-            hint="both need H rows; a transposed array needs another --convention",
-        )
+        what = f"gate {letter}: the block for x is {inputs.shape}, for h_prev {recurrent.shape}"
+        hint = "both need H rows; a transposed array needs another --convention"
+        raise ShapeError(what, where=place, hint=hint)
     wide = output or recurrent.shape[0]
     if recurrent.shape[1] != wide:
         swapped = inputs.shape[1] == wide
@@ -189,11 +171,9 @@ def _exchange(letter: str, block: Array, output: int, place: str) -> Array:
     """Reorder [x, h] columns to [h, x]; without a projection, h is as wide as there are rows."""
     inputs = block.shape[1] - (output or block.shape[0])
     if inputs < 1:
-        raise ShapeError(
-            f"W_{letter} is {block.shape}, needs (H, I + {'P' if output else 'H'})",
-            where=place,
-            hint="the joined layouts hold columns for x and for h_prev",
-        )
+        what = f"W_{letter} is {block.shape}, needs (H, I + {'P' if output else 'H'})"
+        hint = "the joined layouts hold columns for x and for h_prev"
+        raise ShapeError(what, where=place, hint=hint)
     return np.concatenate([block[:, inputs:], block[:, :inputs]], axis=1)
 
 
@@ -217,7 +197,7 @@ def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
     packed: dict[str, Array] = {}
     first_bias: dict[str, str] = {}
     for tensor in row.tensors:
-        for gate, key in _all_keys(tensor, parameters).items():
+        for gate, key in _keys(tensor).items():
             letters = tensor.gates or gate
             blocks = [
                 _block(tensor, key, place, letter, parameters, first_bias)
@@ -228,10 +208,8 @@ def pack(row: Convention, parameters: Mapping[str, Array]) -> dict[str, Array]:
                 packed[key] = _stacked(tensor, present)
             elif present:
                 lacking = next(k for k, b in zip(letters, blocks, strict=True) if b is None)
-                raise InputError(
-                    f"convention {row.name} stacks gates {letters}; gate {lacking} is not there",
-                    hint="a coupled cell fits joined, split and tflite",
-                )
+                what = f"convention {row.name} stacks gates {letters}; gate {lacking} is not there"
+                raise InputError(what, hint="a coupled cell fits joined, split and tflite")
     return packed
 
 
@@ -247,13 +225,6 @@ def named_tensors(row: Convention, packed: Mapping[Place, Mapping[str, Array]]) 
             name = key.replace("{layer}", str(level)).replace("{reverse}", reverse)
             named[prefix + name] = array
     return named
-
-
-def _all_keys(tensor: Tensor, parameters: Mapping[str, Array]) -> dict[str, str]:
-    if "{gate}" not in tensor.key:
-        return {"": tensor.key}
-    there = [k for k in GATE_LETTERS if f"W_{k}" in parameters]
-    return {k: tensor.key.replace("{gate}", k) for k in there}
 
 
 def _block(
@@ -285,18 +256,7 @@ def _block(
 
 
 def _stacked(tensor: Tensor, blocks: list[Array]) -> Array:
-    if blocks[0].ndim == 1:
-        if tensor.stacking == "interleaved":
-            return np.stack(blocks, axis=1).ravel()
-        return np.concatenate(blocks)
-    match tensor.stacking:
-        case "rows":
-            return np.concatenate(blocks, axis=0)
-        case "interleaved":
-            return np.stack(blocks, axis=1).reshape(-1, blocks[0].shape[1])
-        case "columns":
-            return np.concatenate([block.T for block in blocks], axis=1)
-        case "reread":
-            return np.concatenate([b.reshape(b.shape[::-1]) for b in blocks], axis=1)
-        case "upright":
-            return np.concatenate(blocks, axis=1)
+    if tensor.stacking == "interleaved":
+        return np.stack(blocks, axis=1).reshape(-1, *blocks[0].shape[1:])
+    along = 0 if tensor.stacking == "rows" or blocks[0].ndim == 1 else 1
+    return np.concatenate([_turned(tensor, block) for block in blocks], axis=along)

@@ -22,20 +22,21 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import (
+from lstm_cli.formats.contents import Contents, Info, Tensors, flatten
+from lstm_cli.formats.registry import HDF5, format_named
+from lstm_cli.formats.stored import (
     CODES,
-    Contents,
-    Info,
-    Tensors,
+    BoundedCursor,
+    Order,
+    ReadAt,
     checked_size,
     decoded,
-    flatten,
+    read_from,
     read_numbers,
     shape_from,
     shaped,
+    size_of,
 )
-from lstm_cli.formats.cursor import BoundedCursor, Order, ReadAt, read_from
-from lstm_cli.formats.registry import HDF5, format_named
 
 _SAVE_ARRAYS = (
     "in MATLAB, with the number of the LSTM layer:\n"
@@ -64,31 +65,27 @@ def read(path: Path) -> Contents:
     )
     if notes and not any(each.info.dtype.text in CODES for each in arrays.values()):
         raise InputError(notes[0], where=place, hint=_SAVE_ARRAYS)
-
-    def load(name: str) -> Array:
-        return _numbers_of(path, arrays[name], order, f"{place}, key {safe(name)}")
-
-    infos = {name: each.info for name, each in arrays.items()}
-    return Contents(Tensors(infos, load), notes=notes)
+    tensors = Tensors(
+        {name: each.info for name, each in arrays.items()},
+        lambda name: _numbers_of(path, arrays[name], order, f"{place}, key {safe(name)}"),
+    )
+    return Contents(tensors, notes=notes)
 
 
 def _byte_order(head: bytes, place: str) -> Order:
     """Find the byte order; refuse a file of another version with a way out."""
     if HDF5 in (head[:8], head[512:520]) or head.startswith(b"MATLAB 7.3"):
-        raise InputError(
-            "a MAT-file of version 7.3, which is HDF5", where=place,
-            hint="in MATLAB: load('old.mat'); save('lstm.mat', '-v7')",
-        )  # fmt: skip
+        hint = "in MATLAB: load('old.mat'); save('lstm.mat', '-v7')"
+        raise InputError("a MAT-file of version 7.3, which is HDF5", where=place, hint=hint)
     version = head[124:126]
     if (
         not format_named("matlab").begins(head)
         or version not in (b"\x00\x01", b"\x01\x00")
         or 0 in head[:4]
     ):
-        raise InputError(
-            "not a MAT-file of version 5 to 7 (version 4 has no header)", where=place,
-            hint="in MATLAB: save('lstm.mat', 'InputWeights', 'RecurrentWeights', 'Bias', '-v7')",
-        )  # fmt: skip
+        what = "not a MAT-file of version 5 to 7 (version 4 has no header)"
+        hint = "in MATLAB: save('lstm.mat', 'InputWeights', 'RecurrentWeights', 'Bias', '-v7')"
+        raise InputError(what, where=place, hint=hint)
     return "little" if head[126:128] == b"IM" else "big"
 
 
@@ -97,12 +94,13 @@ def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array
     if array.info.dtype.startswith(b"object"):
         raise InputError(f"a MATLAB {safe(array.info.dtype)}", where=place, hint=_SAVE_ARRAYS)
     checked_size(array.info, place)
+    big = order == "big"
     if array.element[2] != _COMPRESSED:
-        spans = [(array.start, array.count)]
-        row = read_numbers(path, spans, array.stored, place, big_endian=order == "big")
+        span = (array.start, array.count)
+        row = read_numbers(path, [span], array.stored, place, big_endian=big)
     else:
-        data = _unpacked(path, array, place)
-        row = decoded(np.frombuffer(data, dtype=np.uint8), array.stored, big_endian=order == "big")
+        data = np.frombuffer(_unpacked(path, array, place), dtype=np.uint8)
+        row = decoded(data, array.stored, big_endian=big)
     with np.errstate(all="ignore"):
         numbers = row.astype(CODES[array.info.dtype.text])
     # MATLAB stores a class in a smaller type only where that loses nothing.
@@ -114,10 +112,9 @@ def _numbers_of(path: Path, array: _MatArray, order: Order, place: str) -> Array
 def _unpacked(path: Path, array: _MatArray, place: str) -> bytes:
     """Unpack the bytes of an array in a compressed element."""
     if array.start + array.count > MAX_UNPACKED:
-        raise InputError(
-            f"{array.count:,} bytes; the limit for one compressed variable is {MAX_UNPACKED:,}",
-            where=place, hint="in MATLAB, save it uncompressed: save('lstm.mat', …, '-v6')",
-        )  # fmt: skip
+        what = f"{array.count:,} bytes; the limit for one compressed variable is {MAX_UNPACKED:,}"
+        hint = "in MATLAB, save it uncompressed: save('lstm.mat', …, '-v6')"
+        raise InputError(what, where=place, hint=hint)
     start, size, _ = array.element
     with open_checked(path) as stream:
         try:
@@ -131,10 +128,8 @@ def _unpacked(path: Path, array: _MatArray, place: str) -> bytes:
 
 
 def _damaged(reason: str, place: str) -> InputError:
-    return InputError(
-        f"a damaged MAT-file: {reason}", where=place,
-        hint="save it again, in MATLAB: save('lstm.mat', …, '-v7')",
-    )  # fmt: skip
+    hint = "save it again, in MATLAB: save('lstm.mat', …, '-v7')"
+    return InputError(f"a damaged MAT-file: {reason}", where=place, hint=hint)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -165,16 +160,11 @@ _MATRIX, _COMPRESSED, _OPAQUE, _COMPLEX = 14, 15, 17, 0x800
 
 @dataclass(frozen=True, eq=False)
 class _MatArray:
-    """A variable or field and the place of its numbers.
+    """A variable or field and the place of its numbers."""
 
-    Attributes:
-        info: its shape and class, by our name where it is numeric.
-        stored: the type in which its numbers are stored, the smallest that holds them.
-        element: place, size and type of the compressed element that it is in, or zeros.
-    """
-
-    info: Info
-    stored: str = ""
+    info: Info  # its shape and class, by our name where it is numeric
+    stored: str = ""  # the type in which its numbers are stored, the smallest that holds them
+    # place, size and type of the compressed element that it is in, or zeros
     element: tuple[int, int, int] = (0, 0, 0)
     start: int = 0
     count: int = 0
@@ -223,7 +213,8 @@ def _variables(stream: IO[bytes], size: int, order: Order, place: str) -> dict[s
         kind, start, count, following = walker.element(at, size)
         if kind == _COMPRESSED:
             following = start + count
-            name, value = walker.inside((start, count, kind)).top()
+            inner = walker.inside((start, count, kind))
+            name, value, _ = inner.child(0, inner.size, 0)
         elif kind == _MATRIX:
             name, value = walker.matrix(start, count, 0)
         else:
@@ -262,11 +253,6 @@ class _ElementWalker(BoundedCursor):
         within = f" of what byte {self.origin[0]:,} unpacks to" if self.origin[2] else ""
         raise _damaged(reason, f"{self.place}, byte {at or 0:,}{within}")
 
-    def top(self) -> tuple[str, Any]:
-        """Read the name and value of the one matrix in a compressed element."""
-        name, value, _ = self._child(0, self.size, 0)
-        return name, value
-
     def element(self, at: int, end: int) -> tuple[int, int, int, int]:
         """Read an element's tag: (type, first byte, size, position of the next element)."""
         if next(self._seen) > MAX_ELEMENTS:
@@ -293,52 +279,42 @@ class _ElementWalker(BoundedCursor):
             self.refuse("no flags", start)
         flags = self.whole(self.peek(flags_at, 4))
         if flags & 0xFF == _OPAQUE:
-            return self._opaque(at, end)
+            name, at = self._text(at, end)
+            _, at = self._text(at, end)
+            return name, _MatArray(Info.of((), f"object of class {self._text(at, end)[0]}"))
         shape, at = self._dimensions(at, end)
         name, at = self._text(at, end)
-        value = self._value(_CLASSES.get(flags & 0xFF, "unknown"), flags, shape, (at, end), depth)
-        return name, value
+        return name, self._value(flags, shape, at, end, depth)
 
-    def _value(
-        self, kind: str, flags: int, shape: tuple[int, ...], span: tuple[int, int], depth: int
-    ) -> Any:
-        at, end = span
+    def _value(self, flags: int, shape: tuple[int, ...], at: int, end: int, depth: int) -> Any:
+        kind = _CLASSES.get(flags & 0xFF, "unknown")
         if kind == "struct":
             fields, at = self._fields(at, end)
             records = [dict[str, Any].fromkeys(fields) for _ in self._counted(math.prod(shape), at)]
             for record in records:
                 for field in fields:
-                    _, record[field], at = self._child(at, end, depth + 1)
+                    _, record[field], at = self.child(at, end, depth + 1)
             return records[0] if len(records) == 1 else _numbered(records)
         if kind == "cell":
             cells = []
             for _ in self._counted(math.prod(shape), at):
-                _, value, at = self._child(at, end, depth + 1)
+                _, value, at = self.child(at, end, depth + 1)
                 cells.append(value)
             return _numbered(cells)
-        if kind not in CODES or flags & 0x800:
-            return _MatArray(Info.of(shape, "complex " + kind if flags & 0x800 else kind))
-        return self._array(kind, shape, at, end)
-
-    def _array(self, kind: str, shape: tuple[int, ...], at: int, end: int) -> _MatArray:
+        if kind not in CODES or flags & _COMPLEX:
+            return _MatArray(Info.of(shape, "complex " + kind if flags & _COMPLEX else kind))
         stored, start, count, _ = self.element(at, end)
         dtype = _STORED_TYPES.get(stored)
-        if dtype is None or count != math.prod(shape) * np.dtype(CODES[dtype]).itemsize:
+        if dtype is None or count != size_of(shape, dtype):
             self.refuse(f"shape {list(shape)} is not {count:,} bytes of type {stored}", at)
         return _MatArray(Info.of(shape, kind), dtype, self.origin, start, count)
 
-    def _child(self, at: int, end: int, depth: int) -> tuple[str, Any, int]:
+    def child(self, at: int, end: int, depth: int) -> tuple[str, Any, int]:
         """Read the matrix at a byte: its name, its value and the position of the next element."""
         kind, start, count, following = self.element(at, end)
         if kind != _MATRIX:
             self.refuse(f"an element of type {kind} where a matrix is needed", at)
         return *self.matrix(start, count, depth), following
-
-    def _opaque(self, at: int, end: int) -> tuple[str, Any]:
-        name, at = self._text(at, end)
-        _, at = self._text(at, end)
-        kind, _ = self._text(at, end)
-        return name, _MatArray(Info.of((), f"object of class {kind}"))
 
     def _dimensions(self, at: int, end: int) -> tuple[tuple[int, ...], int]:
         _, start, count, following = self.element(at, end)

@@ -13,11 +13,10 @@ import math
 import os
 import re
 import stat
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
 import numpy as np
@@ -28,22 +27,13 @@ from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
-from lstm_cli.formats.contents import (
+from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Package, Part, Variant
+from lstm_cli.formats.stored import (
     CODES,
-    Block,
     Budget,
-    Contents,
-    GraphLayers,
-    Info,
-    NotRead,
-    Package,
-    Part,
-    Tensors,
-    Variant,
     checked_size,
     decoded,
     dequantized,
-    numbered,
     read_whole,
     shape_from,
 )
@@ -72,10 +62,8 @@ _BY_ONNX_NAME = {name.lower(): ours for ours, (name, _) in _ACTIVATIONS.items()}
 _ZERO_IN_ONNXRUNTIME = ("affine", "scaled_tanh", "thresholded_relu")
 
 _DIRECTIONS: Mapping[str, tuple[Direction, ...]] = {
-    "forward": ("forward",),
-    "reverse": ("backward",),
-    "bidirectional": ("forward", "backward"),
-}
+    "forward": ("forward",), "reverse": ("backward",), "bidirectional": ("forward", "backward"),
+}  # fmt: skip
 
 
 def read(path: Path, *, allow_external_data: bool = False) -> Contents:
@@ -91,8 +79,14 @@ def read(path: Path, *, allow_external_data: bool = False) -> Contents:
     place = safe(path)
     data = read_whole(path)
     source = _TensorSource(path.parent, place, allow_external_data, Budget(len(data), place))
+    walk = _GraphWalk(_parse(data, place), source)
     try:
-        return _contents(_parse(data, place), source, len(data))
+        walk.run()
+        return walk.found.contents(
+            _origin(walk.model),
+            lambda name, tensor: _info_of(tensor, f"{place}, tensor {safe(name)[:200]}"),
+            lambda tensor: replace(source, budget=Budget(len(data), place)).numbers(tensor),
+        )
     except UnicodeDecodeError:  # implementations of protobuf other than upb, which returns bytes
         raise _not_a_model("a name in it is not UTF-8", place) from None
 
@@ -110,20 +104,8 @@ def _parse(data: bytes, place: str) -> Any:
 
 
 def _not_a_model(reason: str, place: str) -> InputError:
-    return InputError(
-        f"not a readable ONNX model: {safe(reason)[:200]}", where=place,
-        hint="the file is cut, damaged or of another kind; export it again",
-    )  # fmt: skip
-
-
-def _contents(model: Any, source: _TensorSource, size: int) -> Contents:
-    walk = _GraphWalk(model, source.place)
-    layers = GraphLayers()
-    for scope, node in walk.nodes():
-        lstm = _LstmNode(scope, node, source)
-        layers.add(scope.path + _own_name(node), lstm.title, lstm.block)
-    tensors = _initializer_tensors(walk.initializers, source, size)
-    return layers.contents(tensors, _origin(model))
+    hint = "the file is cut, damaged or of another kind; export it again"
+    return InputError(f"not a readable ONNX model: {safe(reason)[:200]}", where=place, hint=hint)
 
 
 def _origin(model: Any) -> str:
@@ -141,52 +123,38 @@ def _own_name(node: Any) -> str:
     return str(node.name or next((each for each in node.output if each), "") or node.op_type)
 
 
-def _initializer_tensors(
-    initializers: Mapping[str, Any], source: _TensorSource, size: int
-) -> Tensors:
-    def load(name: str) -> Array:
-        return replace(source, budget=Budget(size, source.place)).numbers(initializers[name])
-
-    infos: dict[str, Info] = {
-        name: _info_of(tensor, f"{source.place}, tensor {safe(name)[:200]}")
-        for name, tensor in initializers.items()
-    }
-    return Tensors(infos, load)
-
-
 @dataclass
 class _GraphWalk:
     """Walks through a model: its graph, the graphs in its nodes and the functions they call."""
 
     model: Any
-    place: str
+    source: _TensorSource
     functions: dict[tuple[str, str, str], Any] = field(default_factory=dict)
-    initializers: dict[str, Any] = field(default_factory=dict)
-    taken: Counter[str] = field(default_factory=Counter)
+    found: Graph = field(default_factory=Graph)
     visited: int = 0
     calls: int = 0
 
-    def nodes(self) -> Iterator[tuple[_Scope, Any]]:
-        """Yield every node of an operator called LSTM with its scope, in order."""
+    def run(self) -> None:
+        """Find every initializer and every node of an operator called LSTM, in order."""
         for each in self.model.functions:
             key = (each.domain, each.name, getattr(each, "overload", ""))
             self._check_names(*key, *each.input)
             self._check_names(*(attribute.name for attribute in each.attribute_proto))
             self.functions[key] = each
-        yield from self._graph(self.model.graph, _Scope(), 0)
+        self._graph(self.model.graph, _Scope(self.source), 0)
 
-    def _graph(self, graph: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
+    def _graph(self, graph: Any, scope: _Scope, depth: int) -> None:
         self._check_names(*(each.name for each in (*graph.input, *graph.initializer)))
         scope.inputs.update({each.name: None for each in graph.input})
         for tensor in graph.initializer:
             self._count(1 + len(scope.path) // 50)
             scope.made[tensor.name] = tensor
-            self.initializers[numbered(scope.path + tensor.name, self.taken)] = tensor
-        yield from self._body(graph.node, scope, depth)
+            self.found.add_constant(scope.path + tensor.name, tensor)
+        self._body(graph.node, scope, depth)
 
-    def _body(self, nodes: Any, scope: _Scope, depth: int) -> Iterator[tuple[_Scope, Any]]:
+    def _body(self, nodes: Any, scope: _Scope, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise _not_a_model(f"graphs and functions are more than {MAX_DEPTH} deep", self.place)
+            self._refuse(f"graphs and functions are more than {MAX_DEPTH} deep")
         self._count(len(nodes))
         for node in nodes:
             self._check_names(node.name, node.op_type, node.domain, *node.input, *node.output)
@@ -195,63 +163,70 @@ class _GraphWalk:
             for which, name in enumerate(node.output):
                 scope.made[name] = (node, which)
         for node in nodes:
-            function = self.functions.get(
-                (node.domain, node.op_type, getattr(node, "overload", ""))
-            )
-            if function is not None and not _is_lstm(node):
-                yield from self._call(node, function, scope, depth + 1)
+            key = (node.domain, node.op_type, getattr(node, "overload", ""))
+            if key in self.functions and not _is_lstm(node):
+                self._call(node, self.functions[key], scope, depth + 1)
                 continue
             if "LSTM" in node.op_type:
                 self._count(50)  # a block is larger than a node
-                yield scope, node
+                lstm = _LstmNode(scope, node)
+                self.found.add(scope.path + _own_name(node), lstm.title, lstm.block)
             for attribute in node.attribute:
                 if attribute.type in (_GRAPH, _GRAPHS):
                     for number, graph in enumerate([attribute.g, *attribute.graphs]):
                         path = self._path(scope, node, f"{attribute.name}{number or ''}")
-                        inner = _Scope(path, parent=scope, attributes=scope.attributes)
-                        yield from self._graph(graph, inner, depth + 1)
+                        inner = _Scope(self.source, path, parent=scope, attributes=scope.attributes)
+                        self._graph(graph, inner, depth + 1)
 
-    def _call(
-        self, node: Any, function: Any, scope: _Scope, depth: int
-    ) -> Iterator[tuple[_Scope, Any]]:
+    def _call(self, node: Any, function: Any, scope: _Scope, depth: int) -> None:
         self.calls += 1
         if self.calls > MAX_CALLS:
-            raise _not_a_model(f"functions are called more than {MAX_CALLS:,} times", self.place)
+            self._refuse(f"functions are called more than {MAX_CALLS:,} times")
         given = [name or None for name in node.input] + [None] * len(function.input)
         attributes = {each.name: each for each in function.attribute_proto}
         attributes |= {each.name: scope.attribute(node, each.name) for each in node.attribute}
-        inner = _Scope(
-            self._path(scope, node),
-            inputs=dict(zip(function.input, given, strict=False)),
-            parent=scope,
-            function=True,
-            attributes=attributes,
-        )
-        yield from self._body(function.node, inner, depth)
+        inputs = dict(zip(function.input, given, strict=False))
+        path = self._path(scope, node)
+        inner = _Scope(self.source, path, {}, inputs, scope, True, attributes)
+        self._body(function.node, inner, depth)
 
     def _path(self, scope: _Scope, node: Any, *further: str) -> str:
         parts = (scope.path + _own_name(node), *further, "")
         if sum(map(len, parts)) > MAX_PATH:
-            raise _not_a_model(f"names in it are longer than {MAX_PATH:,} characters", self.place)
+            self._refuse(f"names in it are longer than {MAX_PATH:,} characters")
         return "/".join(parts)
 
     def _check_names(self, *names: object) -> None:
         if not all(isinstance(name, str) for name in names):
-            raise _not_a_model("a name in it is not UTF-8", self.place)
+            self._refuse("a name in it is not UTF-8")
 
     def _count(self, nodes: int) -> None:
         self.visited += nodes
         if self.visited > MAX_NODES:
-            raise _not_a_model(f"more than {MAX_NODES:,} nodes and tensors", self.place)
+            self._refuse(f"more than {MAX_NODES:,} nodes and tensors")
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise _not_a_model(reason, self.source.place)
 
 
 @dataclass(frozen=True)
-class _LstmNode:
-    """One node of an operator called LSTM, in its scope."""
+class _Node:
+    """One node in its scope."""
 
     scope: _Scope
     node: Any
-    source: _TensorSource
+
+    def attribute(self, name: str) -> Any:
+        return self.scope.attribute(self.node, name)
+
+    def integer(self, name: str, default: int = 0) -> int:
+        found = self.attribute(name)
+        return default if found is None else int(found.i)
+
+
+@dataclass(frozen=True)
+class _LstmNode(_Node):
+    """One node of an operator called LSTM."""
 
     @property
     def title(self) -> str:
@@ -261,11 +236,7 @@ class _LstmNode:
         return safe(f"{self.node.domain}.{self.node.op_type}".strip("."))[:80]
 
     def block(self, name: str) -> Block:
-        """Describe the node as a block.
-
-        Raises:
-            NotRead: it is not ONNX's own LSTM, its weights are not in the file, or it is malformed.
-        """
+        """Describe the node as a block; `NotRead` where it is malformed or lacks its weights."""
         if not _is_lstm(self.node):
             raise NotRead("only ONNX's own LSTM is")
         directions = self._directions()
@@ -278,7 +249,7 @@ class _LstmNode:
         return Block(name, "onnx", parts, tuple(self._known_by()), (*is_open, *self._open()))
 
     def _directions(self) -> tuple[Direction, ...]:
-        found = self.scope.attribute(self.node, "direction")
+        found = self.attribute("direction")
         word = found.s.decode("utf-8", "replace") if found is not None else "forward"
         if word not in _DIRECTIONS:
             raise NotRead(f"its direction is '{safe(word)[:40]}'")
@@ -297,14 +268,15 @@ class _LstmNode:
                     raise NotRead(f"it has no {key}")
                 continue
             try:
-                stacks[key] = _fold(self.scope, name, self.source)
+                stacks[key] = _fold(self.scope, name)
             except NotRead as reason:
                 raise NotRead(f"its {key} is not in the file: {reason}") from None
-        hidden = self._hidden(stacks["R"])
-        asked = {"W": (4 * hidden,), "R": (4 * hidden, hidden), "B": (8 * hidden,),
-                 "P": (3 * hidden,)}  # fmt: skip
+        hidden = self.integer("hidden_size", (0, *stacks["R"].shape)[-1])
+        if hidden < 1:
+            raise NotRead(f"its hidden_size is {hidden}")
+        rows = {"W": 4, "R": 4, "B": 8, "P": 3}
         for key, stack in stacks.items():
-            wanted = (count, *asked[key])
+            wanted = (count, rows[key] * hidden, *([hidden] if key == "R" else []))
             axes = 3 if key in "WR" else 2
             if stack.ndim != axes or stack.shape[: len(wanted)] != wanted:
                 needed = ", ".join(map(str, wanted)) + (", I" if key == "W" else "")
@@ -313,24 +285,16 @@ class _LstmNode:
                 raise NotRead(f"its {key} is of type {stack.dtype}, not of real numbers")
         return stacks
 
-    def _hidden(self, recurrent: Array) -> int:
-        hidden = self.scope.integer(self.node, "hidden_size", (0, *recurrent.shape)[-1])
-        if hidden < 1:
-            raise NotRead(f"its hidden_size is {hidden}")
-        return hidden
-
     def _variants(self, count: int) -> tuple[list[Variant], list[str]]:
         """The variant of each direction, and the assumptions that were made."""
-        found = self.scope.attribute(self.node, "clip")
+        found = self.attribute("clip")
         clip = 0.0 if found is None else _shortest(found.f)
         if found is not None and not 0 < clip < math.inf:
             raise NotRead(f"its clip is {float(found.f)}")
-        coupled = ("coupled-forget",) if self.scope.integer(self.node, "input_forget") else ()
+        coupled = ("coupled-forget",) if self.integer("input_forget") else ()
         texts, assumed = self._activations(count)
-        return [
-            Variant(None if each == PLAIN_ACTIVATIONS else each, clip=clip, cells=coupled)
-            for each in texts
-        ], assumed
+        activations = [None if each == PLAIN_ACTIVATIONS else each for each in texts]
+        return [Variant(each, clip=clip, cells=coupled) for each in activations], assumed
 
     def _activations(self, count: int) -> tuple[list[tuple[str, str, str]], list[str]]:
         """The gate, candidate and output activation of each direction, and what was assumed.
@@ -338,7 +302,7 @@ class _LstmNode:
         Alphas and betas are consumed in order, each by the next function that takes one, as the
         operator's definition says and onnxruntime 1.32 does.
         """
-        found = self.scope.attribute(self.node, "activations")
+        found = self.attribute("activations")
         words = [each.decode("utf-8", "replace") for each in found.strings] if found else []
         words = words or ["Sigmoid", "Tanh", "Tanh"] * count
         if len(words) != 3 * count:
@@ -353,10 +317,8 @@ class _LstmNode:
             lists = (alphas, betas)[: len(defaults)]
             values = [next(each, None) for each in lists]
             if name in _ZERO_IN_ONNXRUNTIME and None in values:
-                assumed.append(
-                    f"{name}: alpha or beta is not given; ONNX's defaults are read, onnxruntime "
-                    "1.32 takes 0"
-                )
+                assumed.append(f"{name}: alpha or beta is not given; ONNX's defaults are read, "
+                               "onnxruntime 1.32 takes 0")  # fmt: skip
             numbers = [d if v is None else v for v, d in zip(values, defaults, strict=True)]
             constants = ", ".join(f"{_shortest(each)!r}" for each in numbers)
             texts.append(f"{name}({constants})" if constants else name)
@@ -366,7 +328,7 @@ class _LstmNode:
         return triples, list(dict.fromkeys(assumed))
 
     def _numbers(self, name: str) -> Iterator[float | None]:
-        found = self.scope.attribute(self.node, name)
+        found = self.attribute(name)
         values = [float(each) for each in found.floats] if found is not None else []
         if not all(math.isfinite(each) for each in values):
             raise NotRead(f"its {name} is {values[:6]}")
@@ -375,14 +337,14 @@ class _LstmNode:
     def _known_by(self) -> Iterator[str]:
         yield "the ONNX operator LSTM: gates i o f g in rows, biases for x and for h"
         for name in ("direction", "hidden_size", "activations", "clip", "input_forget", "layout"):
-            found = self.scope.attribute(self.node, name)
+            found = self.attribute(name)
             if found is not None:
                 yield f"attribute {name} = {_shown(found)}"
 
     def _open(self) -> Iterator[str]:
-        if self.scope.attribute(self.node, "clip") is not None:
+        if self.attribute("clip") is not None:
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
-        if self.scope.integer(self.node, "layout"):
+        if self.integer("layout"):
             yield "layout = 1: x, output and states have the batch axis first"
         if self._input(4):
             yield "sequence_lens: leave out the steps past a sample's length yourself"
@@ -392,7 +354,7 @@ class _LstmNode:
 
     def _initial(self, index: int) -> str:
         try:
-            values = _fold(self.scope, self._input(index), self.source)
+            values = _fold(self.scope, self._input(index))
         except (NotRead, InputError):
             return "given when the model runs; here by --h and --c"
         if not np.any(values):
@@ -427,24 +389,18 @@ MAX_CHAIN = 64
 
 @dataclass(eq=False)
 class _Scope:
-    """The names of one graph, subgraph or called function.
+    """The names of one graph, subgraph or called function."""
 
-    Attributes:
-        path: the prefix of layer names in it: "" or "If_3/then_branch/".
-        made: name -> initializer (a TensorProto), or (node, index of its output).
-        inputs: name -> the caller's own name for it, or None where it is given at run time.
-        parent: the graph around a subgraph, or the caller of a function.
-        function: whether this is a function's body, which sees only its inputs.
-        attributes: those of the calling node, for a function's body.
-        known: the values folded so far; None while one is being folded.
-    """
-
-    path: str = ""
+    source: _TensorSource
+    path: str = ""  # the prefix of layer names in it: "" or "If_3/then_branch/"
+    # name -> initializer (a TensorProto), or (node, index of its output)
     made: dict[str, Any] = field(default_factory=dict)
+    # name -> the caller's own name for it, or None where it is given at run time
     inputs: dict[str, str | None] = field(default_factory=dict)
-    parent: _Scope | None = None
-    function: bool = False
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    parent: _Scope | None = None  # the graph around a subgraph, or the caller of a function
+    function: bool = False  # whether this is a function's body, which sees only its inputs
+    attributes: Mapping[str, Any] = field(default_factory=dict)  # those of a function's caller
+    # the values folded so far; None while one is being folded
     known: dict[str, tuple[Array, ...] | None] = field(default_factory=dict)
 
     def attribute(self, node: Any, name: str) -> Any:
@@ -454,35 +410,25 @@ class _Scope:
                 return self.attributes.get(each.ref_attr_name) if each.ref_attr_name else each
         return None
 
-    def integer(self, node: Any, name: str, default: int = 0) -> int:
-        """A node's integer attribute."""
-        found = self.attribute(node, name)
-        return default if found is None else int(found.i)
 
-
-def _fold(scope: _Scope, name: str, source: _TensorSource, depth: int = 0) -> Array:
-    """Compute the value of a name.
-
-    Raises:
-        NotRead: it depends on an input, on an operator that is not followed, or on itself.
-        InputError: a tensor is damaged or in a file that may not be opened.
-    """
+def _fold(scope: _Scope, name: str, depth: int = 0) -> Array:
+    """Compute the value of a name; `NotRead` if it depends on what is not known, or on itself."""
     if depth > MAX_CHAIN:
         raise NotRead(f"it is the result of a chain of more than {MAX_CHAIN} operators")
     here: _Scope | None = scope
     while here is not None:
         if name in here.made:
-            return _made(here, name, source, depth)
+            return _made(here, name, depth)
         if name in here.inputs:
             outer = here.inputs[name]
             if outer is None or here.parent is None:
                 raise NotRead(f"it depends on the input '{safe(name)[:80]}'")
-            return _fold(here.parent, outer, source, depth + 1)
+            return _fold(here.parent, outer, depth + 1)
         here = None if here.function else here.parent
     raise NotRead(f"nothing produces '{safe(name)[:80]}'")
 
 
-def _made(scope: _Scope, name: str, source: _TensorSource, depth: int) -> Array:
+def _made(scope: _Scope, name: str, depth: int) -> Array:
     maker = scope.made[name]
     node, which = maker if isinstance(maker, tuple) else (None, 0)
     key = name if node is None else str(node.output[0]) or name
@@ -490,7 +436,7 @@ def _made(scope: _Scope, name: str, source: _TensorSource, depth: int) -> Array:
         scope.known[key] = None
         try:
             scope.known[key] = (
-                (source.numbers(maker),) if node is None else _applied(scope, node, source, depth)
+                (scope.source.numbers(maker),) if node is None else _applied(scope, node, depth)
             )
         except (NotRead, InputError):
             del scope.known[key]
@@ -503,30 +449,24 @@ def _made(scope: _Scope, name: str, source: _TensorSource, depth: int) -> Array:
     return values[which]
 
 
-def _applied(scope: _Scope, node: Any, source: _TensorSource, depth: int) -> tuple[Array, ...]:
+def _applied(scope: _Scope, node: Any, depth: int) -> tuple[Array, ...]:
     operator = _OPERATORS.get(node.op_type) if node.domain in _STANDARD else None
     shown = safe(node.op_type)[:40]
     if operator is None:
         raise NotRead(f"it is computed by {shown}, which is not followed")
-    inputs = [_fold(scope, each, source, depth + 1) if each else None for each in node.input]
+    inputs = [_fold(scope, each, depth + 1) if each else None for each in node.input]
     try:
         with np.errstate(all="ignore"):
-            return tuple(operator(_OperatorCall(scope, node, inputs, source)))
-    except (NotRead, InputError):
-        raise
+            return tuple(operator(_OperatorCall(scope, node, inputs)))
     except (ValueError, IndexError, TypeError, OverflowError, KeyError, ZeroDivisionError) as error:
-        reason = safe(error)[:120]
-        raise NotRead(f"its {shown} fails: {reason}") from None
+        raise NotRead(f"its {shown} fails: {safe(error)[:120]}") from None
 
 
 @dataclass(frozen=True)
-class _OperatorCall:
+class _OperatorCall(_Node):
     """One operator whose inputs are known."""
 
-    scope: _Scope
-    node: Any
     inputs: Sequence[Array | None]
-    source: _TensorSource
 
     @property
     def x(self) -> Array:
@@ -535,7 +475,12 @@ class _OperatorCall:
 
     @property
     def budget(self) -> Budget:
-        return self.source.budget
+        return self.scope.source.budget
+
+    @property
+    def axes(self) -> tuple[int, ...] | None:
+        axes = self.integers("axes", 1)
+        return None if axes is None else tuple(axes)
 
     def need(self, index: int) -> Array:
         """A required input."""
@@ -547,9 +492,6 @@ class _OperatorCall:
     def input(self, index: int) -> Array | None:
         return self.inputs[index] if index < len(self.inputs) else None
 
-    def integer(self, name: str, default: int) -> int:
-        return self.scope.integer(self.node, name, default)
-
     def integers(self, name: str, index: int) -> list[int] | None:
         """Integers from an input or, in older opsets, from an attribute."""
         value = self.input(index)
@@ -557,7 +499,7 @@ class _OperatorCall:
             if value.dtype.kind not in "iu" or value.ndim > 1 or value.size > MAX_AXES:
                 raise ValueError(f"{name} are not a short list of integers")
             return [int(each) for each in np.atleast_1d(value)]
-        found = self.scope.attribute(self.node, name)
+        found = self.attribute(name)
         return None if found is None else [int(each) for each in found.ints]
 
 
@@ -569,23 +511,20 @@ def _axis(axis: int, axes: int) -> int:
 
 def _constant(call: _OperatorCall) -> list[Array]:
     for each in call.node.attribute:
-        found = call.scope.attribute(call.node, each.name)
-        if found is None:
-            continue
-        if each.name == "value":
-            return [call.source.numbers(found.t)]
-        if each.name in ("value_float", "value_floats"):
-            one = each.name == "value_float"
-            return [np.array(found.f if one else list(found.floats), dtype=np.float32)]
-        if each.name in ("value_int", "value_ints"):
-            one = each.name == "value_int"
-            return [np.array(found.i if one else list(found.ints), dtype=np.int64)]
+        found = call.attribute(each.name)
+        if found is not None:
+            match each.name:
+                case "value":
+                    return [call.scope.source.numbers(found.t)]
+                case "value_float":
+                    return [np.array(found.f, dtype=np.float32)]
+                case "value_floats":
+                    return [np.array(list(found.floats), dtype=np.float32)]
+                case "value_int":
+                    return [np.array(found.i, dtype=np.int64)]
+                case "value_ints":
+                    return [np.array(list(found.ints), dtype=np.int64)]
     raise NotRead("it is a Constant of a kind that is not read")
-
-
-def _squeeze(call: _OperatorCall) -> list[Array]:
-    axes = call.integers("axes", 1)
-    return [np.squeeze(call.x, None if axes is None else tuple(axes))]
 
 
 def _concat(call: _OperatorCall) -> list[Array]:
@@ -658,8 +597,8 @@ def _dequantize(call: _OperatorCall) -> list[Array]:
 _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
     "Identity": lambda call: [call.x],
     "Constant": _constant,
-    "Unsqueeze": lambda call: [np.expand_dims(call.x, tuple(call.integers("axes", 1) or []))],
-    "Squeeze": _squeeze,
+    "Unsqueeze": lambda call: [np.expand_dims(call.x, call.axes or ())],
+    "Squeeze": lambda call: [np.squeeze(call.x, call.axes)],
     "Concat": _concat,
     "Slice": _slice,
     "Split": _split,
@@ -693,24 +632,15 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 
 @dataclass(frozen=True)
 class _TensorSource:
-    """Where a model's tensors come from.
+    """Where a model's tensors come from."""
 
-    Attributes:
-        folder: the model's folder; no files outside it may be read.
-    """
-
-    folder: Path
+    folder: Path  # the model's folder; no files outside it may be read
     place: str
     external: bool
     budget: Budget
 
     def numbers(self, tensor: Any) -> Array:
-        """Read a tensor's numbers in its own dtype (bfloat16 as float32).
-
-        Raises:
-            InputError: a type that is not read, data that does not fit the shape, external data
-                that is not allowed or not safe.
-        """
+        """Read a tensor's numbers in its own dtype (bfloat16 as float32)."""
         place = f"{self.place}, tensor {safe(tensor.name)[:200] or '(unnamed)'}"
         info = _info_of(tensor, place)
         size = checked_size(info, place)
@@ -753,9 +683,7 @@ class _TensorSource:
         offset = _count_from(entries.get("offset", "0"), "offset", place)
         with _open_beside(self.folder, entries.get("location", ""), place) as stream:
             there = os.fstat(stream.fileno()).st_size
-            length = (
-                _count_from(entries["length"], "length", place) if "length" in entries else size
-            )
+            length = _count_from(entries.get("length", str(size)), "length", place)
             if length != size or offset + length > there:
                 raise _mismatch(
                     _info_of(tensor, place),
@@ -771,11 +699,7 @@ class _TensorSource:
 
 
 def _info_of(tensor: Any, place: str) -> Info:
-    """A tensor's shape and dtype; a type that is not read has its number for a name.
-
-    Raises:
-        InputError: the shape is not one.
-    """
+    """A tensor's shape and dtype; a type that is not read has its number for a name."""
     dtype = _TYPES.get(tensor.data_type, (f"ONNX type {tensor.data_type}", ""))[0]
     return Info.of(shape_from(list(tensor.dims), place), dtype)
 
@@ -791,13 +715,7 @@ def _open_beside(folder: Path, location: str, place: str) -> Iterator[IO[bytes]]
     """Open an external data file: a regular file without other links, in the model's folder."""
     shown = safe(location)[:200]
     parts = PurePosixPath(location).parts
-    if (
-        not parts
-        or re.search(r"[\\:\x00]", location)
-        or PurePosixPath(location).is_absolute()
-        or PureWindowsPath(location).anchor
-        or ".." in parts
-    ):
+    if not parts or ".." in parts or re.search(r"^/|[\\:\x00]", location):
         _unsafe(f"external data at '{shown}' is not a plain path below the model's folder", place)
     path = folder.joinpath(*parts)
     try:
@@ -820,10 +738,8 @@ def _open_beside(folder: Path, location: str, place: str) -> Iterator[IO[bytes]]
 
 
 def _unsafe(what: str, place: str) -> NoReturn:
-    raise InputError(
-        what, where=place,
-        hint="put the data file itself beside the model, or save the model as one file",
-    )  # fmt: skip
+    hint = "put the data file itself beside the model, or save the model as one file"
+    raise InputError(what, where=place, hint=hint)
 
 
 def _mismatch(info: Info, there: str, place: str) -> InputError:
@@ -863,8 +779,8 @@ def write(package: Package, path: Path) -> bytes:
     if any(package.traits[(0, side)].clip != first.clip for side in sides):
         raise InputError("the directions clip differently", hint="ONNX has one clip for both")
     if any(package.traits[(0, side)].coupled != first.coupled for side in sides):
-        raise InputError("one direction alone couples its gates",
-                         hint="ONNX has one input_forget for both: --direction")  # fmt: skip
+        hint = "ONNX has one input_forget for both: --direction"
+        raise InputError("one direction alone couples its gates", hint=hint)
     inputs, hidden, _ = package.sizes[(0, sides[0])]
     count = len(sides)
     stacked = {
@@ -897,8 +813,8 @@ def write(package: Package, path: Path) -> bytes:
 
 def _written_attributes(package: Package, sides: list[Direction]) -> dict[str, Any]:
     traits = [package.traits[(0, side)] for side in sides]
-    both = {1: {"forward": "forward", "backward": "reverse"}[sides[0]], 2: "bidirectional"}
-    attributes: dict[str, Any] = {"direction": both[len(sides)]}
+    words = {ways: word for word, ways in _DIRECTIONS.items()}
+    attributes: dict[str, Any] = {"direction": words[tuple(sides)]}
     if traits[0].clip:
         attributes["clip"] = traits[0].clip
     if traits[0].coupled:

@@ -75,16 +75,11 @@ def read_weights(
 
 
 def need_path(path: object, call: str) -> None:
-    """Refuse what is no path; `call` is the function that needs one.
-
-    Raises:
-        ArgumentError: with what to call.
-    """
+    """Refuse what is no path by an ArgumentError; `call` is the function that needs one."""
     if not isinstance(path, str | PathLike):
-        raise ArgumentError(
-            f"path is {kind_of(path)}, not the name of a file", where=f"{call}()",
-            hint="of arrays in memory: model_from_arrays(module.state_dict())",
-        )  # fmt: skip
+        what = f"path is {kind_of(path)}, not the name of a file"
+        hint = "of arrays in memory: model_from_arrays(module.state_dict())"
+        raise ArgumentError(what, where=f"{call}()", hint=hint)
 
 
 def model_from_arrays(
@@ -117,17 +112,11 @@ def model_from_arrays(
     if not isinstance(arrays, Mapping):
         raise _no_arrays(arrays)
     contents = in_memory(arrays)
-    return model_from(
-        contents, source, lstm=lstm, cell=cell, convention=convention, edit=edit
-    )  # fmt: skip
+    return model_from(contents, source, lstm=lstm, cell=cell, convention=convention, edit=edit)
 
 
 def _of_keras(arrays: Sequence[Any], source: str) -> dict[str, Any]:
-    """Name the list of a Keras layer's `get_weights()`, which its shapes must tell.
-
-    Raises:
-        InputError: a list of other shapes, or of several layers or directions.
-    """
+    """Name the list of a Keras layer's `get_weights()`, which its shapes must tell."""
     try:
         found = [to_numpy(each) for each in arrays]
     except (TypeError, ValueError, RuntimeError):
@@ -154,10 +143,8 @@ def _no_arrays(given: object) -> ArgumentError:
         hint = "model_from_arrays({each.path: each for each in layer.weights})"
     elif hasattr(given, "state_dict"):
         hint = "model_from_arrays(module.state_dict())"
-    return ArgumentError(
-        f"arrays is {kind_of(given)}, not a mapping of names to arrays",
-        where="model_from_arrays()", hint=hint,
-    )  # fmt: skip
+    what = f"arrays is {kind_of(given)}, not a mapping of names to arrays"
+    return ArgumentError(what, where="model_from_arrays()", hint=hint)
 
 
 def model_from(
@@ -171,18 +158,14 @@ def model_from(
 ) -> Model:
     """Build a model from a file's contents; arguments and errors as `read_weights`."""
     place = safe(source)
-    tensors = contents.tensors
-    described = contents.blocks or contents.refused
-    if (
-        cell is not None
-        and convention is None
-        and not described
-        and set(tensors) == set(cell.parameters)
-    ):
+    told = convention or contents.blocks or contents.refused
+    if cell is not None and not told and set(contents.tensors) == set(cell.parameters):
         # The cell's own names: nothing to decide (a user's cell may have any).
         cell = edit(cell) if edit else cell
-        weights = LstmWeights(cell, dict(tensors), source)
-        return Model.single(weights, source=source, assumptions=_joined_assumption(cell))
+        weights = LstmWeights(cell, dict(contents.tensors), source)
+        split = any(name.startswith("U_") for name in cell.parameters)
+        joined = () if split else ("W_k are read as joined on [h_prev, x]",)
+        return Model.single(weights, source=source, assumptions=joined)
     row = convention_named(convention) if convention else None
     found = find_lstms(contents, place, row)
     if not found:
@@ -191,11 +174,8 @@ def model_from(
     if not contents.blocks:
         refuse_strangers(contents, found, place)
     if chosen.undecided and cell is None and not _sets_activations(edit):
-        raise InputError(
-            chosen.undecided.what,
-            where=f"{place}, {safe(chosen.name)}",
-            hint=chosen.undecided.choices,
-        )
+        where = f"{place}, {safe(chosen.name)}"
+        raise InputError(chosen.undecided.what, where=where, hint=chosen.undecided.choices)
     return assemble(chosen, source, cell=cell, edit=edit)
 
 
@@ -206,11 +186,6 @@ def _sets_activations(edit: Edit | None) -> bool:
     other = ("softsign", "tanh", "tanh")
     edited = traits_of(edit(build_cell(Traits(activations=other))))
     return edited is None or edited.activations[0] != other[0]
-
-
-def _joined_assumption(cell: Cell) -> tuple[str, ...]:
-    split = any(name.startswith("U_") for name in cell.parameters)
-    return () if split else ("W_k are read as joined on [h_prev, x]",)
 
 
 def _nothing_found(contents: Contents, place: str, row: Convention | None) -> InputError:
@@ -243,12 +218,10 @@ def refuse_strangers(contents: Contents, found: list[Found], place: str) -> None
     kinds = {key[0] for key in keys if "_" in key}
     missing = [f"{kind}_{k}" for kind in sorted(kinds) for k in "figo" if f"{kind}_{k}" not in keys]
     raise InputError(
-        f"convention {found[0].convention.name} has no '{safe(strangers[0])}'",
-        where=place,
+        f"convention {found[0].convention.name} has no '{safe(strangers[0])}'", where=place,
         hint=f"is it {' or '.join(missing)}, which is not there?"
-        if missing
-        else "remove it, or name another --convention",
-    )
+        if missing else "remove it, or name another --convention",
+    )  # fmt: skip
 
 
 def choose_lstm(
@@ -309,7 +282,7 @@ def assemble(
             parameters = {k: v for k, v in parameters.items() if k in own.parameters}
         parameters, note = _with_biases(own, parameters, where)
         note += _partial_biases(found.convention, part)
-        note += advice(found.convention, traits) if cell is None else []
+        note += advice(found.convention, traits) if cell is None else ()
         assumptions += [each for each in note if each not in assumptions]
         second = recurrent_biases(found.convention, part.tensors, where)
         layers.setdefault(level, {})[direction] = LstmWeights(own, parameters, where, second)
@@ -373,11 +346,8 @@ def _partial_biases(row: Convention, part: Part) -> list[str]:
 def _check_levels(layers: Mapping[int, Any], place: str) -> None:
     missing = [level for level in range(max(layers)) if level not in layers]
     if missing:
-        raise InputError(
-            f"layer {missing[0]} is missing; the file has layers {sorted(layers)}",
-            where=place,
-            hint="layers count from 0 without gaps",
-        )
+        what = f"layer {missing[0]} is missing; the file has layers {sorted(layers)}"
+        raise InputError(what, where=place, hint="layers count from 0 without gaps")
     if len({tuple(directions) for directions in layers.values()}) > 1:
         raise InputError(
             "some layers have two directions and some one", where=place, hint="give all or none"

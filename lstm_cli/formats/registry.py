@@ -105,11 +105,8 @@ class Format:
 
     def lacks_package(self, doing: str, path: Path) -> InputError:
         """The error where the package that the format needs is not installed."""
-        return InputError(
-            f"{doing} {self.name} needs the package {self.needs}",
-            where=safe(path),
-            hint=f"pip install 'lstm-cli[{self.extra}]'",
-        )
+        what = f"{doing} {self.name} needs the package {self.needs}"
+        return InputError(what, where=safe(path), hint=f"pip install 'lstm-cli[{self.extra}]'")
 
     def refusal(self, path: Path) -> InputError:
         """The error for a file of a format that is not read, with the way out."""
@@ -216,10 +213,9 @@ def format_of(path: Path) -> Format:
         return row
     known = [suffix for row in READ for suffix in row.suffixes]
     raise explain_unreadable(path) or InputError(
-        f"no reader for '{safe(path.suffix)}' files",
-        where=safe(path),
+        f"no reader for '{safe(path.suffix)}' files", where=safe(path),
         hint=suggest(path.suffix, known) + "; save with numpy.savez(path, **arrays)",
-    )
+    )  # fmt: skip
 
 
 def format_to_write(path: Path) -> Format:
@@ -234,13 +230,9 @@ def format_to_write(path: Path) -> Format:
     if row is None:
         known = [suffix for row in WRITTEN for suffix in row.writes]
         longer = [each for each in known if path.suffix and each.endswith(path.suffix.lower())]
-        raise UsageError(
-            f"no way to write '{safe(path.suffix)}' files",
-            where=safe(path),
-            hint=shell_word(path.with_suffix(longer[0]), file=True)
-            if longer
-            else suggest(path.suffix, known),
-        )
+        hint = shell_word(path.with_suffix(longer[0]), file=True) if longer else ""
+        what = f"no way to write '{safe(path.suffix)}' files"
+        raise UsageError(what, where=safe(path), hint=hint or suggest(path.suffix, known))
     if row.missing:
         raise row.lacks_package("writing", path)
     return row

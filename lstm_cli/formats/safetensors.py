@@ -20,17 +20,16 @@ import numpy as np
 
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import decode, open_checked, parse_json
-from lstm_cli.formats.contents import (
-    Contents,
-    Info,
-    Package,
+from lstm_cli.formats.contents import Contents, Info, Package
+from lstm_cli.formats.registry import format_named
+from lstm_cli.formats.stored import (
+    BoundedCursor,
     StoredTensor,
+    read_from,
     shape_from,
     size_of,
     stored_contents,
 )
-from lstm_cli.formats.cursor import BoundedCursor, read_from
-from lstm_cli.formats.registry import format_named
 
 MAX_HEADER_BYTES = 10_000_000
 MAX_TENSORS = 10_000
@@ -72,19 +71,16 @@ def _read_header(stream: IO[bytes], size: int, place: str) -> bytes:
     start = cursor.peek(0, min(size, 9))
     length = cursor.whole(start[:8])
     if not format_named("safetensors").begins(start):
-        raise InputError(
-            "not a safetensors file: its header does not begin with '{'", where=place,
-            hint="write it with safetensors.numpy.save_file(tensors, path)",
-        )  # fmt: skip
+        what = "not a safetensors file: its header does not begin with '{'"
+        hint = "write it with safetensors.numpy.save_file(tensors, path)"
+        raise InputError(what, where=place, hint=hint)
     if length > size - 8:
         raise _damaged(
             f"the header is declared as {length:,} bytes, the file has {size - 8:,}", place
         )
     if length > MAX_HEADER_BYTES:
-        raise InputError(
-            f"the header takes {length:,} bytes; the limit is {MAX_HEADER_BYTES:,}",
-            where=place, hint=_SAVE_ALONE,
-        )  # fmt: skip
+        what = f"the header takes {length:,} bytes; the limit is {MAX_HEADER_BYTES:,}"
+        raise InputError(what, where=place, hint=_SAVE_ALONE)
     return cursor.peek(8, length)
 
 
@@ -93,10 +89,8 @@ def _tensors(document: Any, start: int, place: str) -> dict[str, StoredTensor]:
         raise _damaged("the header is not a JSON object", place)
     document.pop("__metadata__", None)
     if len(document) > MAX_TENSORS:
-        raise InputError(
-            f"{len(document):,} tensors; the limit is {MAX_TENSORS:,}", where=place,
-            hint=_SAVE_ALONE,
-        )  # fmt: skip
+        what = f"{len(document):,} tensors; the limit is {MAX_TENSORS:,}"
+        raise InputError(what, where=place, hint=_SAVE_ALONE)
     return {
         name: _tensor(value, start, f"{place}, key {safe(name)}")
         for name, value in document.items()

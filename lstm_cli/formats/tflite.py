@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,25 +21,17 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_AXES
-from lstm_cli.formats.contents import (
-    Block,
+from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Part, Variant
+from lstm_cli.formats.registry import format_named
+from lstm_cli.formats.stored import (
+    BoundedCursor,
     Budget,
-    Contents,
-    GraphLayers,
-    Info,
-    NotRead,
-    Part,
-    Tensors,
-    Variant,
     checked_size,
     decoded,
     dequantized,
-    numbered,
     read_whole,
     shape_from,
 )
-from lstm_cli.formats.cursor import BoundedCursor
-from lstm_cli.formats.registry import format_named
 
 _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
@@ -61,8 +52,11 @@ _KEYS = (
     "b_i", "b_f", "b_g", "b_o", "W_hr", "b_hr",
 )  # fmt: skip
 _REQUIRED = ("W_f", "W_g", "W_o", "U_f", "U_g", "U_o")
-_LAYER_NORM = slice(20, 24)
-_AUX_INPUT = slice(39, 48)
+# Inputs that are not read, of an operator of one direction and of both.
+_FURTHER_INPUTS = (
+    (slice(20, 24), "layer normalisation coefficients"),
+    (slice(39, 48), "an auxiliary input"),
+)
 _MAX_INPUTS = 64
 
 
@@ -74,6 +68,9 @@ class _SubgraphTensor:
     info: Info
     table: FlatTable
     quantization: FlatTable | None
+
+    def __str__(self) -> str:
+        return f"'{safe(self.name)[:80]}'"
 
     @property
     def scales(self) -> bool:
@@ -107,37 +104,23 @@ class _Model:
 
     def contents(self) -> Contents:
         """Collect the constant tensors and the LSTM operators of all subgraphs."""
-        taken = Counter[str]()
-        tensors: dict[str, _SubgraphTensor] = {}
-        layers = GraphLayers()
+        found = Graph()
         for number, table in enumerate(self.root.tables(2)):
             graph = _Subgraph(self, table, f"subgraph{number}/" if number else "")
             for tensor in graph.tensors:
                 if self.raw(tensor) is not None:
-                    tensors[numbered(tensor.name, taken)] = tensor
+                    found.add_constant(tensor.name, tensor)
             for operator in graph.lstms():
-                layers.add(operator.name, operator.title, operator.block)
-
-        def load(name: str) -> Array:
-            return self.numbers(tensors[name])
-
-        infos = {name: tensor.info for name, tensor in tensors.items()}
-        return layers.contents(Tensors(infos, load), self._origin())
-
-    def _origin(self) -> str:
+                found.add(operator.name, operator.title, operator.block)
         described = safe(self.root.text(3))[:100] or "no description"
-        return f"TensorFlow Lite schema {self.root.number(0, '<I')}, {described}"
+        origin = f"TensorFlow Lite schema {self.root.number(0, '<I')}, {described}"
+        return found.contents(origin, lambda _, tensor: tensor.info, self.numbers)
 
     def raw(self, tensor: _SubgraphTensor) -> Array | None:
-        """A tensor's bytes; None where they are known only when the model runs.
-
-        Raises:
-            InputError: no such buffer, or one that ends after the file.
-        """
+        """A tensor's bytes; None where they are known only when the model runs."""
         index = tensor.table.number(2, "<I")
         if index >= len(self.buffers):
-            name = safe(tensor.name)[:80]
-            self.bytes.refuse(f"tensor '{name}' is in buffer {index}, which does not exist")
+            self.bytes.refuse(f"tensor {tensor} is in buffer {index}, which does not exist")
         buffer = self.buffers[index]
         data = buffer.array(0, "u1")
         start, size = buffer.number(1, "<Q"), buffer.number(2, "<Q")
@@ -148,11 +131,7 @@ class _Model:
         return data if len(data) else None
 
     def numbers(self, tensor: _SubgraphTensor) -> Array:
-        """Read a tensor's numbers as they are stored.
-
-        Raises:
-            InputError: a type that is not read, or bytes that do not fit the shape.
-        """
+        """Read a tensor's numbers as they are stored."""
         place = f"{self.place}, tensor {safe(tensor.name)[:200]}"
         size = checked_size(tensor.info, place)
         if tensor.table.table(6) is not None:
@@ -169,27 +148,20 @@ class _Model:
         return decoded(data, tensor.info.dtype.text).reshape(tensor.info.shape)
 
     def real(self, tensor: _SubgraphTensor) -> Array:
-        """Read a tensor's real numbers, scale · (q - zero point) where it is quantised.
-
-        Raises:
-            InputError: as `numbers`.
-            NotRead: integers without a scale, or quantised in a way that is not read.
-        """
+        """Read a tensor's real numbers, scale · (q - zero point) where it is quantised."""
         values = self.numbers(tensor)
         if values.dtype.kind == "f":
             return values
         table = tensor.quantization
         if table is None or not tensor.scales:
-            raise NotRead(
-                f"'{safe(tensor.name)[:80]}' is {safe(tensor.info.dtype)} without a scale"
-            )
+            raise NotRead(f"{tensor} is {safe(tensor.info.dtype)} without a scale")
         if table.number(4, "<B"):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' is quantised in a custom way")
+            raise NotRead(f"{tensor} is quantised in a custom way")
         scale, zero, axis = table.array(2, "<f4"), table.array(3, "<i8"), table.number(6, "<i")
         if len(scale) > 1 and not (0 <= axis < values.ndim and values.shape[axis] == len(scale)):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(scale)} scales")
+            raise NotRead(f"{tensor} has {len(scale)} scales")
         if len(zero) not in (0, 1, len(scale)):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' has {len(zero)} zero points")
+            raise NotRead(f"{tensor} has {len(zero)} zero points")
         self.budget.take(24 * values.size)
         return dequantized(values, scale, zero if len(zero) else None, axis)
 
@@ -230,10 +202,8 @@ class _Subgraph:
         for table in self.operators:
             code = self.code(table)
             if code in _OPERATORS:
-                yield _LstmOperator(
-                    self, code, table, table.numbers(1, "<i4", _MAX_INPUTS),
-                    table.numbers(2, "<i4", _MAX_INPUTS), table.table(4),
-                )  # fmt: skip
+                inputs, outputs = (table.numbers(field, "<i4", _MAX_INPUTS) for field in (1, 2))
+                yield _LstmOperator(self, code, inputs, outputs, table.table(4))
 
     def tensor(self, index: int) -> _SubgraphTensor | None:
         """The tensor of an index; None for -1, which stands for none."""
@@ -244,11 +214,7 @@ class _Subgraph:
         return self.tensors[index]
 
     def constant(self, index: int) -> _SubgraphTensor | None:
-        """The tensor of an index whose numbers are in the file, if need be before a DEQUANTIZE.
-
-        Raises:
-            NotRead: it is known only when the model runs.
-        """
+        """The tensor of an index whose numbers are in the file, if need be before a DEQUANTIZE."""
         tensor = self.tensor(index)
         if tensor is None:
             return None
@@ -256,9 +222,9 @@ class _Subgraph:
             inputs = self.restored[index].numbers(1, "<i4", _MAX_INPUTS)
             tensor = (self.tensor(inputs[0]) if inputs else None) or tensor
         if tensor.table.number(10, "<I"):
-            raise NotRead(f"'{safe(tensor.name)[:80]}' is in another file")
+            raise NotRead(f"{tensor} is in another file")
         if self.model.raw(tensor) is None:
-            raise NotRead(f"'{safe(tensor.name)[:80]}' is computed when the model runs")
+            raise NotRead(f"{tensor} is computed when the model runs")
         return tensor
 
 
@@ -268,7 +234,6 @@ class _LstmOperator:
 
     graph: _Subgraph
     code: int
-    table: FlatTable
     inputs: list[int]
     outputs: list[int]
     options: FlatTable | None
@@ -285,11 +250,7 @@ class _LstmOperator:
         return output.name if output else self.title
 
     def block(self, name: str) -> Block:
-        """Describe the operator as a block.
-
-        Raises:
-            NotRead: it has a feature that our cells lack, or weights are not in the file.
-        """
+        """Describe the operator as a block; `NotRead` where our cells lack a feature of it."""
         self._refuse_others()
         starts: dict[Direction, int] = {"forward": 1}
         if self.code == _BOTH_WAYS:
@@ -305,35 +266,27 @@ class _LstmOperator:
                      (*self._open(), *quantised[:1]))  # fmt: skip
 
     def _refuse_others(self) -> None:
-        extra = _AUX_INPUT if self.code == _BOTH_WAYS else _LAYER_NORM
+        extra, what = _FURTHER_INPUTS[self.code == _BOTH_WAYS]
         if any(index != -1 for index in self.inputs[extra]):
-            what = (
-                "an auxiliary input" if extra is _AUX_INPUT else "layer normalisation coefficients"
-            )
             raise NotRead(f"it has {what}")
         if self.code == _ONE_WAY and self._option(5, "<?"):
             raise NotRead("its recurrent weights are diagonal")
         if self._option(0, "<b") not in _ACTIVATIONS:
             raise NotRead(f"its activation is number {self._option(0, '<b')} of the schema")
-        for what in ("cell_clip", "proj_clip"):
-            if not 0 <= self._clip(what) < math.inf:
-                raise NotRead(f"its {what} is {self._clip(what)}")
+        for what, value in (("cell_clip", self._cell_clip), ("proj_clip", self._clip(2))):
+            if not 0 <= value < math.inf:
+                raise NotRead(f"its {what} is {value}")
 
     def _option(self, number: int, kind: str, default: float = 0) -> float:
         found = self.options.number(number, kind, default) if self.options else default
         return float(found)
 
-    def _clip(self, name: str) -> float:
-        value = np.float32(self._option(1 if name == "cell_clip" else 2, "<f"))
-        return float(str(value))
+    def _clip(self, number: int) -> float:
+        return float(str(np.float32(self._option(number, "<f"))))
 
-    def _variant(self, coupled: bool) -> Variant:
-        activation = _ACTIVATIONS[int(self._option(0, "<b"))]
-        return Variant(
-            None if activation == "tanh" else ("sigmoid", activation, activation),
-            cell_clip=self._clip("cell_clip"),
-            cells=("coupled-input",) if coupled else (),
-        )
+    @property
+    def _cell_clip(self) -> float:
+        return self._clip(1)
 
     def _tensors(self, start: int, keys: tuple[str, ...], quantised: list[str]) -> dict[str, Array]:
         found: dict[str, Array] = {}
@@ -365,7 +318,10 @@ class _LstmOperator:
         coupled = "W_i" not in found
         if coupled and any(key in found for key in ("U_i", "b_i", "p_i")):
             raise NotRead("it has no W_i, but other parts of an input gate")
-        return Part(found, self._variant(coupled))
+        activation = _ACTIVATIONS[int(self._option(0, "<b"))]
+        named = None if activation == "tanh" else ("sigmoid", activation, activation)
+        cells = ("coupled-input",) if coupled else ()
+        return Part(found, Variant(named, cell_clip=self._cell_clip, cells=cells))
 
     def _basic(self) -> Part:
         """Split the tensors of the basic kernel, which have rows i g f o and columns x, h."""
@@ -382,24 +338,21 @@ class _LstmOperator:
         return Part(tensors, Variant())
 
     def _known_by(self) -> Iterator[str]:
-        if self._clip("cell_clip"):
-            yield f"option cell_clip = {self._clip('cell_clip')}"
+        if self._cell_clip:
+            yield f"option cell_clip = {self._cell_clip}"
         if self._option(0, "<b") != 4:
             yield f"option fused_activation_function = {int(self._option(0, '<b'))}"
 
     def _open(self) -> Iterator[str]:
-        if self._clip("cell_clip") == 10.0:
+        if self._cell_clip == 10.0:
             yield "cell_clip: the TensorFlow converter writes 10.0, whatever the layer was"
-        if self._clip("proj_clip"):
-            yield f"proj_clip = {self._clip('proj_clip')}: not applied here"
+        if self._clip(2):
+            yield f"proj_clip = {self._clip(2)}: not applied here"
         if self.inputs and self.inputs[0] in self.graph.reversed:
             yield "x reaches it reversed in time, by REVERSE_V2"
-        if self._major():
+        time_major, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
+        if self._option(time_major, "<?", default):
             yield "time_major: x and output have the time axis first"
-
-    def _major(self) -> bool:
-        number, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
-        return bool(self._option(number, "<?", default))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -427,11 +380,7 @@ class FlatBuffer(BoundedCursor):
         self._left = 10_000 + 4 * len(data)
 
     def root(self) -> FlatTable:
-        """Read the root table.
-
-        Raises:
-            InputError: another kind of file, or an offset that leads out of it.
-        """
+        """Read the root table, if it is a file of this kind."""
         if not format_named("tflite").begins(self.data):
             self.refuse(f"the identifier is {self.data[4:8]!r}, not b'TFL3'")
         return FlatTable(self, self.number(0, "<I"))
@@ -449,11 +398,7 @@ class FlatBuffer(BoundedCursor):
         return start, count
 
     def count(self, looked_at: int) -> None:
-        """Count a visit to something of this size.
-
-        Raises:
-            InputError: more visits than an honest file of this size needs.
-        """
+        """Count a visit to something of this size; refuse more than an honest file needs."""
         self._left -= looked_at
         if self._left < 0:
             self.refuse("its tables share their parts endlessly")

@@ -12,6 +12,7 @@ import io
 import math
 import pickletools
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +23,18 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.files.safe import open_checked
-from lstm_cli.formats.contents import (
+from lstm_cli.formats.contents import Contents, Info, Tensors, flatten
+from lstm_cli.formats.registry import ZIP, format_named
+from lstm_cli.formats.stored import (
     CODES,
-    Contents,
-    Info,
-    Tensors,
+    BoundedCursor,
+    Span,
     checked_size,
-    flatten,
-    item_size,
+    read_from,
     read_numbers,
     shaped,
+    size_of,
 )
-from lstm_cli.formats.cursor import BoundedCursor, Span, read_from
-from lstm_cli.formats.registry import ZIP, format_named
 
 # The magic number, itself a pickle, of files before PyTorch 1.6 (torch/serialization.py).
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -63,16 +63,12 @@ def read(path: Path) -> Contents:
     except _RefusedName as refused:
         raise _refusal(str(refused), path) from None
     views = flatten(tree, _View, place)
-    spans = {
-        name: _span(view, archive, f"{place}, key {safe(name)}") for name, view in views.items()
-    }
-
-    def load(name: str) -> Array:
-        where = f"{place}, key {safe(name)}"
-        return _numbers(path, views[name], spans[name], where, big_endian=big)
-
-    infos = {name: Info.of(view.shape, view.dtype) for name, view in views.items()}
-    return Contents(Tensors(infos, load))
+    places = {name: f"{place}, key {safe(name)}" for name in views}
+    spans = {name: _span(view, archive, places[name]) for name, view in views.items()}
+    return Contents(Tensors(
+        {name: Info.of(view.shape, view.dtype) for name, view in views.items()},
+        lambda name: _numbers(path, views[name], spans[name], places[name], big_endian=big),
+    ))  # fmt: skip
 
 
 class _Archive(BoundedCursor):
@@ -98,7 +94,11 @@ class _Archive(BoundedCursor):
         names = [each.filename for each in members]
         _check_names(names, path)
         self.members = {each.filename: self._span(each) for each in members}
-        self._check_apart()
+        end = 0  # members that share bytes would together be larger than the file
+        for name, (start, count) in sorted(self.members.items(), key=lambda each: each[1]):
+            if start < end:
+                self.refuse(f"'{safe(name)}' overlaps another member")
+            end = start + count
         self.root = next(name for name in names if _is_pickle(name)).removesuffix("data.pkl")
 
     def refuse(self, reason: str, at: int | None = None) -> NoReturn:
@@ -108,10 +108,9 @@ class _Archive(BoundedCursor):
     def _span(self, member: zipfile.ZipInfo) -> Span:
         plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
         if not plain or member.compress_size != member.file_size:
-            raise InputError(
-                f"'{safe(member.filename)}' is compressed or encrypted", where=self.place,
-                hint="torch.save does not compress; the file was repacked: save it again",
-            )  # fmt: skip
+            what = f"'{safe(member.filename)}' is compressed or encrypted"
+            hint = "torch.save does not compress; the file was repacked: save it again"
+            raise InputError(what, where=self.place, hint=hint)
         # A damaged table may point before the file (zipfile subtracts) or far behind it.
         local = self.peek(member.header_offset, 30)
         start = member.header_offset + 30 + self.whole(local[26:28]) + self.whole(local[28:30])
@@ -119,22 +118,13 @@ class _Archive(BoundedCursor):
             self.refuse(f"'{safe(member.filename)}' is not where the zip's table says")
         return start, member.file_size
 
-    def _check_apart(self) -> None:
-        """Refuse members that share bytes, so that together they are no larger than the file."""
-        end = 0
-        for name, (start, count) in sorted(self.members.items(), key=lambda each: each[1]):
-            if start < end:
-                self.refuse(f"'{safe(name)}' overlaps another member")
-            end = start + count
-
     def read(self, name: str, limit: int) -> bytes:
         """Read a small member; empty where there is none."""
         start, count = self.members.get(self.root + name, (0, 0))
         if count > limit:
-            raise InputError(
-                f"{name} takes {count:,} bytes; the limit is {limit:,}", where=self.place,
-                hint=f"save the weights alone: {_SAVE_WEIGHTS}",
-            )  # fmt: skip
+            what = f"{name} takes {count:,} bytes; the limit is {limit:,}"
+            hint = f"save the weights alone: {_SAVE_WEIGHTS}"
+            raise InputError(what, where=self.place, hint=hint)
         return self.peek(start, count)
 
 
@@ -169,15 +159,12 @@ _TO_NPZ = "numpy.savez('weights.npz', **{k: v.double().numpy() for k, v in data.
 def _refusal(name: str, path: Path) -> InputError:
     load, shown = "torch.load(path, weights_only=False, map_location='cpu')", safe(name)[:120]
     if name.startswith(("torch.nn.modules.", "__main__.")):
-        return InputError(
-            f"a whole model was pickled ({shown}), not its weights", where=safe(path),
-            hint=_lines(path, f"{load}.state_dict()", _TO_NPZ),
-        )  # fmt: skip
-    return InputError(
-        f"the pickle asks for {shown}, which weights never need; none of it was run",
-        where=safe(path),
-        hint=_lines(path, load, "torch.save(data['state_dict'], path)  # or the key it has"),
-    )
+        what = f"a whole model was pickled ({shown}), not its weights"
+        hint = _lines(path, f"{load}.state_dict()", _TO_NPZ)
+        return InputError(what, where=safe(path), hint=hint)
+    what = f"the pickle asks for {shown}, which weights never need; none of it was run"
+    hint = _lines(path, load, "torch.save(data['state_dict'], path)  # or the key it has")
+    return InputError(what, where=safe(path), hint=hint)
 
 
 def _is_pickle(name: str) -> bool:
@@ -186,22 +173,18 @@ def _is_pickle(name: str) -> bool:
 
 def _check_names(names: list[str], path: Path) -> None:
     """Refuse an archive with a duplicate name, TorchScript, and zips of another kind."""
-    seen = set[str]()
-    for name in names:
-        if name in seen:
+    for name, times in Counter(names).items():
+        if times > 1:
             raise _damaged(f"'{safe(name)}' is there twice in the zip", safe(path))
-        seen.add(name)
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
-        raise InputError(
-            "a TorchScript program (torch.jit.save), not weights", where=safe(path),
-            hint=_lines(path, "torch.jit.load(path, map_location='cpu').state_dict()", _TO_NPZ),
-        )  # fmt: skip
+        what = "a TorchScript program (torch.jit.save), not weights"
+        hint = _lines(path, "torch.jit.load(path, map_location='cpu').state_dict()", _TO_NPZ)
+        raise InputError(what, where=safe(path), hint=hint)
     if sum(map(_is_pickle, names)) != 1:
         shown = ", ".join(map(safe, names[:5])) or "nothing"
-        raise InputError(
-            f"a zip, but not of torch.save: it holds {shown}, no data.pkl", where=safe(path),
-            hint="npz and Keras files are zips too; give the file the suffix of its format",
-        )  # fmt: skip
+        what = f"a zip, but not of torch.save: it holds {shown}, no data.pkl"
+        hint = "npz and Keras files are zips too; give the file the suffix of its format"
+        raise InputError(what, where=safe(path), hint=hint)
 
 
 def _span(view: _View, archive: _Archive, place: str) -> Span:
@@ -213,15 +196,11 @@ def _span(view: _View, archive: _Archive, place: str) -> Span:
     if view.dtype not in CODES or 0 in view.shape:
         return member[0], 0
     reach = sum((n - 1) * step for n, step in zip(view.shape, view.strides, strict=True))
-    item = item_size(view.dtype)
-    start, stop = view.offset * item, (view.offset + reach + 1) * item
-    declared = storage.count * item_size(storage.dtype) if storage.dtype in CODES else member[1]
+    start, stop = (size_of((n,), view.dtype) for n in (view.offset, view.offset + reach + 1))
+    declared = size_of((storage.count,), storage.dtype) if storage.dtype in CODES else member[1]
     if stop > declared or declared > member[1]:
-        raise _damaged(
-            f"the tensor ends at byte {stop:,} of its storage, which is said to have "
-            f"{declared:,} and has {member[1]:,}",
-            place,
-        )
+        there = f"its storage, which is said to have {declared:,} and has {member[1]:,}"
+        raise _damaged(f"the tensor ends at byte {stop:,} of {there}", place)
     return member[0] + start, stop - start
 
 
@@ -233,10 +212,8 @@ def _numbers(path: Path, view: _View, span: Span, place: str, *, big_endian: boo
         return shaped(read_numbers(path, [], view.dtype, place), view.shape, place)
     flat = read_numbers(path, [span], view.dtype, place, big_endian=big_endian)
     if count > flat.size:
-        raise InputError(
-            f"the tensor repeats its {flat.size:,} stored numbers to {count:,}", where=place,
-            hint="save it as stored: tensor.contiguous()",
-        )  # fmt: skip
+        what = f"the tensor repeats its {flat.size:,} stored numbers to {count:,}"
+        raise InputError(what, where=place, hint="save it as stored: tensor.contiguous()")
     steps = [step * flat.itemsize for step in view.strides]
     return np.lib.stride_tricks.as_strided(flat, view.shape, steps, writeable=False).copy()
 
@@ -377,9 +354,8 @@ def _parameter(data: Any, *rest: Any) -> _View:
 
 
 def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
-    if type(items) not in (list, tuple):
-        _fail("an OrderedDict of something other than pairs")
-    if not all(type(each) in (list, tuple) and len(each) == 2 for each in items):
+    pairs = type(items) in (list, tuple)
+    if not pairs or not all(type(each) in (list, tuple) and len(each) == 2 for each in items):
         _fail("an OrderedDict of something other than pairs")
     return _dict_of([part for pair in items for part in pair])
 
@@ -414,12 +390,7 @@ MAX_OPERATIONS = 2_000_000
 
 
 def _read_pickle(data: bytes, place: str) -> Any:
-    """Read a PyTorch pickle as dicts, lists, numbers, text and `_View`s, nothing else.
-
-    Raises:
-        InputError: damaged, or an opcode or a structure that PyTorch does not write.
-        _RefusedName: it mentions a name that weights do not need.
-    """
+    """Read a PyTorch pickle as dicts, lists, numbers, text and `_View`s, nothing else."""
     machine, position = _Machine(), 0
     try:
         for count, (opcode, argument, at) in enumerate(pickletools.genops(data)):
@@ -430,11 +401,9 @@ def _read_pickle(data: bytes, place: str) -> Any:
         return machine.stack.pop()
     except (ValueError, IndexError, TypeError) as error:
         reason = safe(error) if isinstance(error, ValueError) else "operations without operands"
-        raise InputError(
-            f"the pickle is not one that PyTorch writes: {reason[:120]}",
-            where=f"{place}, byte {position:,}",
-            hint=f"save it again: {_SAVE_WEIGHTS}",
-        ) from None
+        what = f"the pickle is not one that PyTorch writes: {reason[:120]}"
+        hint = f"save it again: {_SAVE_WEIGHTS}"
+        raise InputError(what, where=f"{place}, byte {position:,}", hint=hint) from None
 
 
 class _Machine:
@@ -483,9 +452,6 @@ class _Machine:
             self.stack.pop()
         else:
             self.pop_mark()
-
-    def dup(self, _: Any) -> None:
-        self.stack.append(self.stack[-1])
 
     def tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
@@ -555,17 +521,12 @@ _MADE: Mapping[str, Callable[[], Any]] = {
 }  # fmt: skip
 _NOTHING = frozenset({"PROTO", "FRAME", "STOP"})
 _OPERATIONS: Mapping[str, Callable[[_Machine, Any], object]] = {
-    "PUT": _Machine.memoize,
-    "BINPUT": _Machine.memoize,
-    "LONG_BINPUT": _Machine.memoize,
-    "MEMOIZE": _Machine.memoize,
-    "GET": _Machine.recall,
-    "BINGET": _Machine.recall,
-    "LONG_BINGET": _Machine.recall,
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.memoize),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.recall),
     "MARK": _Machine.mark,
     "POP": _Machine.pop_top,
     "POP_MARK": lambda m, _: m.pop_mark(),
-    "DUP": _Machine.dup,
+    "DUP": lambda m, _: m.stack.append(m.stack[-1]),
     "TUPLE1": lambda m, _: m.tuple_of(1),
     "TUPLE2": lambda m, _: m.tuple_of(2),
     "TUPLE3": lambda m, _: m.tuple_of(3),

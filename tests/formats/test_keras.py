@@ -568,7 +568,7 @@ INPUT = {"class_name": "InputLayer", "config": {"name": "input"}}
 )  # fmt: skip
 def test_a_mask_before_an_lstm_is_told(model: dict[str, Any], said: str) -> None:
     """Through models in models, wrappers and graphs; not where no mask comes through."""
-    (layer,) = layers_of(model, "test", masks_of(model))
+    (layer,) = layers_of(model, "test")
     sentences = [each for each in layer.open if "Keras skips them" in each]
     assert len(sentences) == (said != "")
     assert said in "".join(sentences)
@@ -578,7 +578,7 @@ def test_a_mask_before_an_lstm_is_told(model: dict[str, Any], said: str) -> None
 def test_masks_of_a_model_that_refers_to_itself_come_to_an_end() -> None:
     """Layers that read each other, and models nested deeper than any, are walked once."""
     around = functional({"a": (DENSE, [["it", 0, 0]]), "it": (IT, [["a", 0, 0]])})
-    (layer,) = layers_of(around, "test", masks_of(around))
+    (layer,) = layers_of(around, "test")
     assert layer.open == ()
     deep: dict[str, Any] = IT
     for _ in range(200):

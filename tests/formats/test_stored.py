@@ -7,7 +7,7 @@ import io
 import pytest
 
 from lstm_cli.base.errors import InputError
-from lstm_cli.formats.cursor import BoundedCursor, ReadAt, read_from
+from lstm_cli.formats.stored import BoundedCursor, ReadAt, read_from
 
 DATA = bytes(range(10))
 
