@@ -6,7 +6,7 @@ distinguish them; `unexplained`, with the closest findings and the rows that sti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal
@@ -16,14 +16,13 @@ import numpy as np
 from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import ArgumentError, kind_of
 from lstm_cli.cell.equations import evaluate, names_in
-from lstm_cli.cell.notation import is_parameter
 from lstm_cli.cell.roles import kept_factor
 from lstm_cli.engine.agreement import spacing
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import STATES, Trace, need_trace
 from lstm_cli.mistakes.catalogue import MISTAKES
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
-from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, merge_aliases
+from lstm_cli.mistakes.search import NOISE, Finding, Judge, Progress, Search, grouped, merge_aliases
 from lstm_cli.mistakes.states import NARROW_TYPES
 from lstm_cli.mistakes.variant_run import Cache, VariantRun, variant_of
 
@@ -100,10 +99,10 @@ class Diagnosis:
     agree: dict[str, bool]
     follows: dict[str, bool]
     signature: tuple[str, ...]
+    right: VariantRun = field(repr=False)
     findings: tuple[Finding, ...] = ()
     separation: Separation | None = None
     tried: int = 0
-    right: VariantRun | None = field(default=None, repr=False)
     given: Mapping[str, object] | None = None
 
 
@@ -142,10 +141,10 @@ def diagnose(
         numbers = {name: to_numpy(rows).astype(float) for name, rows in claims.items()}
         claims = read_expected(numbers, trace, place="claims")
     compared = _compare(trace, claims)
-    right = right_variant(trace)
+    right = compared.right
     search = Search(right, claims, trace.model.convention, progress, judge)
     if compared.verdict == "match":
-        return replace(compared, findings=tuple(_of_a_match(compared)), right=right)
+        return replace(compared, findings=tuple(_of_a_match(compared)))
     found = search.one_departure()
     if not found and departures > 1:
         found = search.two_departures()
@@ -158,14 +157,14 @@ def diagnose(
             key=lambda each: each.difference,
         )
         return replace(
-            compared, verdict="unexplained", tried=search.tried, right=right,
+            compared, verdict="unexplained", tried=search.tried,
             findings=tuple(each for each in nearest[:NEAREST] if np.isfinite(each.difference)),
         )  # fmt: skip
     found = merge_aliases(found, right)
     verdict: Verdict = "explained" if len(found) == 1 else "ambiguous"
     separation = separate(found, right) if separating and len(found) > 1 else None
     return replace(compared, verdict=verdict, findings=tuple(found), separation=separation,
-                   tried=search.tried, right=right)  # fmt: skip
+                   tried=search.tried)  # fmt: skip
 
 
 def right_variant(trace: Trace) -> VariantRun:
@@ -177,88 +176,65 @@ def right_variant(trace: Trace) -> VariantRun:
 
 def _compare(trace: Trace, expected: Expected) -> Diagnosis:
     """Compare before any search."""
-    rows = [(vector, vector.ours(trace)) for vector in expected.vectors]
-    excess = [_excess(vector, ours) for vector, ours in rows]
-    first = next((_difference(trace, *row) for row, over in zip(rows, excess, strict=True)
-                  if over.max() > 1), None)  # fmt: skip
-    worst = int(np.argmax([_off(vector, ours).max() for vector, ours in rows]))
-    agree: dict[str, bool] = {}
-    for (vector, _), over in zip(rows, excess, strict=True):
-        agree[vector.symbol] = agree.get(vector.symbol, True) and bool(over.max() <= 1)
-    largest = max(float(over.max()) for over in excess)
-    return Diagnosis(
-        "match" if largest <= 1 else "unexplained",
-        trace, expected,
-        difference=max(float(_off(vector, ours).max()) for vector, ours in rows),
-        excess=largest,
-        first=first,
-        worst=_difference(trace, *rows[worst], most=True),
-        agree=agree,
-        follows=_follows(trace, expected) if first else {},
-        signature=tuple(_signature(trace, rows, excess)) if first else (),
+    vectors = expected.vectors
+    off = [vector.off(vector.ours(trace)) for vector in vectors]
+    excess = [vector.excess(vector.ours(trace)) for vector in vectors]
+    fine = [bool(each.max() <= 1) for each in excess]
+    agree = dict.fromkeys(expected.symbols, True)
+    for vector, right in zip(vectors, fine, strict=True):
+        agree[vector.symbol] &= right
+    worst = int(np.argmax([each.max() for each in off]))
+    compared = Diagnosis(
+        "match" if all(fine) else "unexplained", trace, expected,
+        difference=float(off[worst].max()), excess=max(float(each.max()) for each in excess),
+        first=None, worst=_difference(trace, vectors[worst], off[worst]), agree=agree, follows={},
+        signature=(), right=right_variant(trace),
+    )  # fmt: skip
+    if all(fine):
+        return compared
+    first = fine.index(False)
+    return replace(
+        compared, first=_difference(trace, vectors[first], excess[first] > 1),
+        follows=_follows(trace, expected), signature=tuple(_signature(trace, vectors, fine)),
     )  # fmt: skip
 
 
-def _off(vector: ExpectedVector, ours: Array) -> Array:
-    with np.errstate(all="ignore"):  # a difference that overflows counts as infinite
-        off = np.abs(ours - vector.values)
-    off[np.isnan(off)] = np.inf
-    off[(ours == vector.values) | np.isnan(vector.values)] = 0.0
-    return np.asarray(off)
-
-
-def _excess(vector: ExpectedVector, ours: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return np.asarray(_off(vector, ours) / vector.tolerance)
-
-
-def _difference(
-    trace: Trace, vector: ExpectedVector, ours: Array, *, most: bool = False
-) -> Difference:
-    """Return the first number of a vector that differs, or the one that differs most."""
-    over = _excess(vector, ours)
-    unit = int(np.argmax(_off(vector, ours)) if most else np.argmax(over > 1))
-    layer = trace.layers[vector.run]
+def _difference(trace: Trace, vector: ExpectedVector, most: Array) -> Difference:
+    """Return the number of a vector for which `most (n,)` is largest."""
+    unit, layer = int(np.argmax(most)), trace.layers[vector.run]
     return Difference(vector.symbol, layer.layer, layer.direction, vector.t, unit,
-                      float(ours[unit]), float(vector.values[unit]))  # fmt: skip
+                      float(vector.ours(trace)[unit]), float(vector.values[unit]))  # fmt: skip
 
 
 def _signature(
-    trace: Trace, rows: Sequence[tuple[ExpectedVector, Array]], excess: Sequence[Array]
-) -> list[str]:
+    trace: Trace, vectors: Sequence[ExpectedVector], fine: Sequence[bool]
+) -> Iterator[str]:
     """Describe the pattern of differences: where it starts, and what agrees there."""
-    wrong = [vector for (vector, _), over in zip(rows, excess, strict=True) if over.max() > 1]
-    first, sentences = wrong[0], []
-    here = [
-        (vector, bool(over.max() <= 1)) for (vector, _), over in zip(rows, excess, strict=True)
-        if (vector.run, vector.t) == (first.run, first.t)
-    ]  # fmt: skip
-    before = [vector for (vector, _) in rows if vector.run == first.run
-              and _processed(trace, vector) < _processed(trace, first)]  # fmt: skip
-    if before and _processed(trace, before[0]) == 1 and _processed(trace, first) == 2:
-        kept = kept_factor(trace.layers[first.run].cell)
-        gate = ", the forget gate, its bias" if kept and names_in(kept) else ""
-        sentences.append(
-            f"the first step is right and the second is not: look at U{gate} and the carried state"
-        )
+    wrong = [vector for vector, right in zip(vectors, fine, strict=True) if not right]
+    first = wrong[0]
+    layer = trace.layers[first.run]
+    start = _processed(trace, first)
+    before = [each for each in vectors
+              if each.run == first.run and _processed(trace, each) < start]  # fmt: skip
+    if before and _processed(trace, before[0]) == 1 and start == 2:
+        kept = kept_factor(layer.cell)
+        look = "look at U, the forget gate, its bias" if kept and names_in(kept) else "look at U"
+        yield f"the first step is right and the second is not: {look} and the carried state"
     elif before:
-        sentences.append(f"right up to t = {before[-1].t}, wrong from t = {first.t}")
-    agreeing = [vector.symbol for vector, fine in here if fine]
-    departing = [vector.symbol for vector, fine in here if not fine]
-    if agreeing and departing:
-        label = trace.layers[first.run].cell
-        names = {row.symbol: row.label for row in label.equations}
-        sentences.append(
-            f"at t = {first.t} {_listed(agreeing)} agree{'s' * (len(agreeing) == 1)}, "
-            f"{_listed(departing)} differ{'s' * (len(departing) == 1)}: "
+        yield f"right up to t = {before[-1].t}, wrong from t = {first.t}"
+    here = {right: [each.symbol for each, own in zip(vectors, fine, strict=True)
+                    if own is right and (each.run, each.t) == (first.run, first.t)]
+            for right in (True, False)}  # fmt: skip
+    if here[True]:
+        names = {row.symbol: row.label for row in layer.cell.equations}
+        yield (
+            f"at t = {first.t} {_they(here[True], 'agree')}, {_they(here[False], 'differ')}: "
             f"look at the {names.get(first.symbol) or first.symbol}"
         )
-    several = {vector.run for vector, _ in rows}
-    clean = several - {vector.run for vector in wrong}
-    if clean and len(several) > 1:
+    clean = {vector.run for vector in vectors} - {vector.run for vector in wrong}
+    if clean:
         places = [f"layer {trace.layers[n].layer} {trace.layers[n].direction}" for n in clean]
-        sentences.append(f"{_listed(places)} agree{'s' * (len(places) == 1)}")
-    return sentences
+        yield _they(places, "agree")
 
 
 def _processed(trace: Trace, vector: ExpectedVector) -> int:
@@ -267,8 +243,11 @@ def _processed(trace: Trace, vector: ExpectedVector) -> int:
     return vector.t if forward else trace.steps + 1 - vector.t
 
 
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def _they(words: Sequence[str], verb: str) -> str:
+    """Join a subject of one or more words with its verb."""
+    if len(words) == 1:
+        return f"{words[0]} {verb}s"
+    return f"{', '.join(words[:-1])} and {words[-1]} {verb}"
 
 
 def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
@@ -283,17 +262,15 @@ def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
         last = vector.t - 1 if layer.direction == "forward" else vector.t + 1
         for name in list(known):
             own = claimed.get((vector.run, vector.t, name))
-            earlier = claimed.get((vector.run, last, name.removesuffix("_prev")))
-            if name.endswith("_prev") and own is None:
-                own = earlier
+            if own is None and name.endswith("_prev"):
+                own = claimed.get((vector.run, last, name.removesuffix("_prev")))
             if own is not None:
                 known[name] = np.where(np.isnan(own.values), known[name], own.values)
-        row = layer.cell[vector.symbol]
-        parameters = {n: layer.weights.arrays[n] for n in names_in(row.expression)
-                      if is_parameter(n)}  # fmt: skip
         with np.errstate(all="ignore"):
-            value = evaluate(row.expression, {**known, **parameters})
-        fine = bool(_excess(vector, np.broadcast_to(value, vector.values.shape)).max() <= FOLLOWS)
+            row = layer.cell[vector.symbol].expression
+            value = evaluate(row, known | dict(layer.weights.arrays))
+        over = vector.excess(np.broadcast_to(value, vector.values.shape))
+        fine = bool(over.max() <= FOLLOWS)
         holds[vector.symbol] = holds.get(vector.symbol, True) and fine
     return holds
 
@@ -309,12 +286,10 @@ def _of_a_match(compared: Diagnosis) -> list[Finding]:
     (words, *more) = {p.words for p in compared.claims.precision.values()}
     if more or words not in NARROW_TYPES or compared.difference <= NOISE:
         return []
-    off = [
-        _off(vector, ours) <= 0.5 * spacing(ours, words)
-        for vector in compared.claims.vectors
-        for ours in [vector.ours(compared.trace)]
-    ]
-    rounded = np.concatenate(off)
+    pairs = [(vector, vector.ours(compared.trace)) for vector in compared.claims.vectors]
+    rounded = np.concatenate(
+        [vector.off(ours) <= 0.5 * spacing(ours, words) for vector, ours in pairs]
+    )
     if len(rounded) >= ENOUGH and rounded.mean() > STORED:
         return []
     return [Finding((MISTAKES[words],), compared.difference, compared.excess)]
@@ -369,14 +344,6 @@ def _apart(answers: dict[str, Array]) -> float:
 def _separation(probe: VariantRun, answers: dict[str, Array]) -> Separation:
     answers, right = dict(answers), answers[""]
     del answers[""]
-    groups: list[list[str]] = []
-    for name, answer in answers.items():
-        for group in groups:
-            if np.max(np.abs(answers[group[0]] - answer)) <= _APART:
-                group.append(name)
-                break
-        else:
-            groups.append([name])
+    groups = grouped(answers, lambda a, b: np.max(np.abs(answers[a] - answers[b])) <= _APART)
     together = tuple(tuple(group) for group in groups if len(group) > 1)
-    h, c = np.array(probe.h), np.array(probe.c)
-    return Separation(probe.x, h, c, answers, right, together)
+    return Separation(probe.x, np.array(probe.h), np.array(probe.c), answers, right, together)

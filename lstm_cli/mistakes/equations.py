@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import edits, first_of
+from lstm_cli.mistakes.variant_run import Mistake, edits, first_of
 
 _GATES = "f i o"
 _ALL = "z_f z_i z_g z_o"
@@ -23,7 +22,7 @@ ROWS = (
     ),
     Mistake(
         "no-weights", "h and x are added without any weights",
-        edits((_ALL, "any", "h_prev + x"), equal="IHP"),
+        edits((_ALL, "any", "h_prev + x"), of_family=True),
         "Correct only for W_k = [I | I], b = 0 (the preset identity); sizes must be equal.",
         "[h, x] is mistaken for a sum; it is the concatenation of h and x, times W.",
         "multiply the concatenated vector by W_k and add b_k",
@@ -43,7 +42,7 @@ ROWS = (
         "With h = 0, every z is just its bias.",
         "W x and U h are combined elementwise.",
         "add them: z = W x + U h + b",
-        "the project's catalogue", formula="z_k = (W_k x) * (U_k h_prev) + b_k", numbers=(4,),
+        formula="z_k = (W_k x) * (U_k h_prev) + b_k", numbers=(4,),
     ),
     Mistake(
         "hard-sigmoid", "the gates use the hard sigmoid 0.2 z + 0.5 instead of the sigmoid",
@@ -101,21 +100,21 @@ ROWS = (
         "sigmoid-on-c", "h = o * σ(c): a sigmoid instead of the tanh between c and h",
         edits(("h", "act(c)", "sigmoid(c)")),
         "h can no longer be negative.", "One activation is used throughout.",
-        "h = o * tanh(c)", "the project's catalogue", numbers=(46,),
+        "h = o * tanh(c)", numbers=(46,),
         options="--activations sigmoid,tanh,sigmoid",
     ),
     Mistake(
         "sigmoid-candidate", "the candidate uses the sigmoid instead of tanh",
         edits(("g", "act(any)", "sigmoid(any)")),
         "g cannot be negative, so c can only grow where the gate is open.",
-        "All four rows are written the same way.", "g = tanh(z_g)", "the project's catalogue",
+        "All four rows are written the same way.", "g = tanh(z_g)",
         numbers=(41,), options="--activations sigmoid,sigmoid,tanh",
     ),
     Mistake(
         "linear-candidate", "the candidate has no activation",
         edits(("g", "act(any)", "any")),
         "|g| can exceed 1.", "The activation is forgotten, or left to a later line.",
-        "g = tanh(z_g)", "the project's catalogue", numbers=(42,),
+        "g = tanh(z_g)", numbers=(42,),
         options="--activations 'sigmoid,affine(1,0),tanh'",
     ),
     Mistake(
@@ -131,13 +130,13 @@ ROWS = (
         "relu-candidate", "relu instead of tanh in the candidate",
         edits(("g", "act(any)", "relu(any)")),
         "g cannot be negative.", "Habit: relu is used everywhere.", "g = tanh(z_g)",
-        "the project's catalogue", numbers=(43,), options="--activations sigmoid,relu,tanh",
+        numbers=(43,), options="--activations sigmoid,relu,tanh",
     ),
     Mistake(
         "relu-output", "relu instead of tanh between c and h",
         edits(("h", "act(c)", "relu(c)")),
         "h is 0 wherever c is negative.", "Habit: relu is used everywhere.", "h = o * tanh(c)",
-        "the project's catalogue", numbers=(43,), options="--activations sigmoid,tanh,relu",
+        numbers=(43,), options="--activations sigmoid,tanh,relu",
     ),
     Mistake(
         "hard-tanh", "tanh is replaced by straight lines: -1, z, 1",
@@ -177,7 +176,7 @@ ROWS = (
     Mistake(
         "h-is-sum", "h = o + tanh(c): a sum instead of the product",
         edits(("h", "o * act(c)", "o + act(c)")),
-        "h can exceed 1.", "⊙ is misread as +.", "h = o * tanh(c)", "the project's catalogue",
+        "h can exceed 1.", "⊙ is misread as +.", "h = o * tanh(c)",
         numbers=(49,),
     ),
     Mistake(
@@ -190,7 +189,7 @@ ROWS = (
         "no-input-gate", "the whole candidate is added; the input gate is not used",
         edits(("c", "i * g", "g")),
         "c takes in all of the candidate.", "i is computed but never used.",
-        "c = f * c_prev + i * g", "the project's catalogue", numbers=(50,),
+        "c = f * c_prev + i * g", numbers=(50,),
     ),
     Mistake(
         "no-forget-gate", "the whole old state is kept; the forget gate is not used",
@@ -220,7 +219,7 @@ ROWS = (
         edits(("c", "f * c_prev", "(1 - f) * c_prev")),
         "From a zero state, it first shows at the second step.",
         "A GRU's z weights the new value, an LSTM's f the old one.",
-        "c = f * c_prev + i * g", "the project's catalogue", numbers=(54,),
+        "c = f * c_prev + i * g", numbers=(54,),
     ),
     Mistake(
         "sum-for-product", "c = f * c_prev + i + g: a sum instead of the product",
@@ -232,14 +231,14 @@ ROWS = (
         "forget-outside", "the forget gate multiplies all of the new state",
         edits(("c", "f * c_prev + i * g", "f * (c_prev + i * g)")),
         "Part of the new value is forgotten at once.", "One pair of brackets too many.",
-        "c = f * c_prev + i * g", "the project's catalogue", numbers=(56,),
+        "c = f * c_prev + i * g", numbers=(56,),
     ),
     Mistake(
         "c-for-h", "the gates see the old cell state instead of the old hidden state",
-        edits((_ALL, "h_prev", "c_prev"), equal="HP"),
+        edits((_ALL, "h_prev", "c_prev"), of_family=True),
         "From a zero state, it first shows at the second step.",
         "The states are passed in the wrong order; peepholes are mistaken for the recurrence.",
-        "U_k multiplies h_prev", "the project's catalogue", numbers=(57,),
+        "U_k multiplies h_prev", numbers=(57,),
     ),
     Mistake(
         "u-ignored", "the recurrent weights are not used",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from lstm_cli.engine.agreement import (
 from lstm_cli.engine.batched_variants import Target, Targets
 from lstm_cli.engine.run import INPUT_SYMBOLS, Trace
 from lstm_cli.files.traces import TraceFile
+
+if TYPE_CHECKING:
+    from lstm_cli.engine.fixed_point import FixedFormat, FixedSettings
 
 # The one symbol that is not a row of the cell: all of h, with the directions side by side.
 OUTPUT = "output"
@@ -58,6 +61,19 @@ class ExpectedVector:
     def ours(self, trace: Trace) -> Array:
         """Return our numbers `(n,)` for the same position."""
         return np.asarray(trace.layers[self.run].values[self.symbol][self.t - 1])
+
+    def off(self, ours: Array) -> Array:
+        """Return the differences `(n,)`: 0 where nothing is expected, inf where ours is nan."""
+        with np.errstate(all="ignore"):  # a difference that overflows counts as infinite
+            off = np.abs(ours - self.values)
+        off[np.isnan(off)] = np.inf
+        off[(ours == self.values) | np.isnan(self.values)] = 0.0
+        return np.asarray(off)
+
+    def excess(self, ours: Array) -> Array:
+        """Return the ratios `(n,)` of differences to their tolerances; at most 1 agrees."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self.off(ours) / self.tolerance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +268,7 @@ def place_of(name: str, model: Model, place: str) -> ExpectedPlace:
             if own == level and address.direction in ("", direction)]  # fmt: skip
     if not runs:
         raise InputError(
-            f"the run has no {address_of(address)}", where=place,
+            f"the run has no {safe(Address(address.layer, address.direction))}", where=place,
             hint=f"one of: {', '.join(f'layer{own}.{side}' for own, side, _ in model.runs)}",
         )  # fmt: skip
     known = [*INPUT_SYMBOLS, *model.runs[runs[0]][2].cell.symbols]
@@ -264,11 +280,6 @@ def place_of(name: str, model: Model, place: str) -> ExpectedPlace:
     symbol = "h" if address.symbol == OUTPUT else address.symbol
     every = address.symbol == OUTPUT and not address.times
     return ExpectedPlace(symbol, runs, address.units, address.times, every)
-
-
-def address_of(address: Address) -> str:
-    """The layer and direction of an address."""
-    return safe(Address(address.layer, address.direction))
 
 
 def _placed(
@@ -354,3 +365,58 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
             hint="each step needs layer, direction, t and symbols such as f, i, g, o, c, h",
         )  # fmt: skip
     return _expected_of(vectors, precision, trace)
+
+
+# ---- integers of a fixed-point port: exact in its arithmetic, or further off
+
+
+def read_integers(
+    expected: Mapping[str, Array], trace: Trace, settings: FixedSettings, place: str = ""
+) -> tuple[Trace, Expected]:
+    """Read a port's integers: the run to compare them with, and the expected values.
+
+    The run is in the port's own arithmetic if that gives exactly these integers; otherwise it is
+    the float run, with a tolerance of twice the largest error of such arithmetic on this run.
+
+    Args:
+        expected: as for `read_expected`, in raw integers.
+
+    Raises:
+        InputError: a number is not an integer, or is out of range for its format.
+    """
+    from lstm_cli.engine.fixed_point import beside, compare_symbols
+
+    formats = {name: _format(name, trace, settings, place) for name in expected}
+    reals = {name: _real(values, name, formats[name], place) for name, values in expected.items()}
+    fixed = beside(trace, settings)
+    half = {name: 0.5 * own.lsb for name, own in formats.items()}
+    exact = read_expected(reals, fixed.reals, atol=half, place=place)
+    if all((each.excess(each.ours(fixed.reals)) <= 1).all() for each in exact.vectors):
+        return fixed.reals, exact
+    errors = {report.symbol: report.worst.error for report in compare_symbols(fixed)}
+    allowed = {
+        name: 2 * errors.get(place_of(name, trace.model, place).symbol, 0.0) + own.lsb
+        for name, own in formats.items()
+    }
+    return trace, read_expected(reals, trace, atol=allowed, place=place)
+
+
+def _format(name: str, trace: Trace, settings: FixedSettings, place: str) -> FixedFormat:
+    there = place_of(name, trace.model, place)
+    layer = trace.layers[there.runs[0]]
+    return settings.format_of(there.symbol, layer.cell, layer.layer)
+
+
+def _real(values: Array, name: str, own: FixedFormat, place: str) -> Array:
+    given = values[~np.isnan(values)]
+    if (given != np.round(given)).any():
+        raise InputError(
+            f"{safe(name)} has numbers that are not integers", where=place,
+            hint="--fixed reads raw integers; leave it out for real numbers",
+        )  # fmt: skip
+    if given.size and (given.min() < own.low or given.max() > own.high):
+        raise InputError(
+            f"{safe(name)} has integers outside {own}: {own.low} to {own.high}", where=place,
+            hint="is it in another format, or an accumulator before its shift?",
+        )  # fmt: skip
+    return values * own.lsb

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,39 +14,25 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import Style
 from lstm_cli.cell.traits import Traits, build_cell, traits_of
 from lstm_cli.formats.conventions import CONVENTIONS
+from lstm_cli.mistakes.catalogue import Correction, rows_changed
 from lstm_cli.mistakes.diagnosis import Diagnosis
-from lstm_cli.mistakes.formulas import rows_changed
-from lstm_cli.mistakes.misread_layouts import readings_of_order
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
-from lstm_cli.mistakes.variant_run import Cache
+from lstm_cli.mistakes.variant_run import Cache, Mistake
+from lstm_cli.mistakes.weights import readings_of_order
 
 _ORDER = "gates-"
 # What a row of the catalogue says of files that it does not know.
 _UNNAMED = "convert FILE OUT"
 
 
-@dataclass(frozen=True)
-class Correction:
-    """One row of the table as it should be, and as it was computed."""
-
-    symbol: str
-    right: str
-    theirs: str
-
-
 def corrections(finding: Finding, diagnosis: Diagnosis, style: Style) -> list[Correction]:
     """Return the rows that a finding changes, each as the right and the wrong equation."""
-    assert diagnosis.right is not None
     variant = finding.variant(diagnosis.right, Cache())
     if variant is None:
         return []
-    found = {
-        (symbol, theirs): Correction(symbol, right, theirs)
-        for own, other in zip(diagnosis.right.cells, variant.cells, strict=True)
-        for symbol, right, theirs in rows_changed(own, other, style)
-    }
-    return list(found.values())
+    pairs = zip(diagnosis.right.cells, variant.cells, strict=True)
+    found = [each for pair in pairs for each in rows_changed(*pair, style)]
+    return list({(each.symbol, each.theirs): each for each in found}.values())
 
 
 def frameworks(finding: Finding, diagnosis: Diagnosis) -> list[tuple[str, str]]:
@@ -86,25 +72,16 @@ def fix_of(row: Mistake, diagnosis: Diagnosis) -> str:
     return f"{start}{command('convert', file, 'fixed.npz')}{rest}" if mark and file else row.fix
 
 
-@dataclass(frozen=True)
-class FixCommand:
-    """A command to run, and what it does: "mends" the weights or "reproduces" their numbers."""
-
-    does: str
-    line: CommandLine
-
-
-def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
-    """Return commands to run: the conversion that fixes, and the run that reproduces."""
-    lines = []
+def commands(finding: Finding, diagnosis: Diagnosis) -> dict[str, CommandLine]:
+    """Return commands to run: one that "mends" the weights, and that "reproduces" the numbers."""
+    lines = {}
     given = own_run(diagnosis)
     file = given.pop(SAMPLE_FILE, None)
     readers = [pair[1] for pair in frameworks(finding, diagnosis)]
     if readers and "--weights" in given:
         chosen = {name: given[name] for name in _OF_A_FILE if name in given}
-        mended = command("convert", given["--weights"], "fixed.npz", "--to", readers[0],
-                         *option_words(chosen))  # fmt: skip
-        lines.append(FixCommand("mends", mended))
+        lines["mends"] = command("convert", given["--weights"], "fixed.npz", "--to", readers[0],
+                                 *option_words(chosen))  # fmt: skip
     if all(row.options for row in finding.departures):
         words = shlex.split(" ".join(row.options for row in finding.departures))
         options = dict(zip(words[::2], words[1::2], strict=True))
@@ -115,8 +92,7 @@ def commands(finding: Finding, diagnosis: Diagnosis) -> list[FixCommand]:
         again = given.keys() & options.keys()
         if (file or "--x" in given) and not unfit and not again:
             start = ("batch", file) if file else ()
-            line = command(*start, *option_words(given | options))
-            lines.append(FixCommand("reproduces", line))
+            lines["reproduces"] = command(*start, *option_words(given | options))
     return lines
 
 
@@ -148,7 +124,7 @@ def own_run(diagnosis: Diagnosis) -> dict[str, object]:
     if diagnosis.given is not None:
         return {name: value for name, value in diagnosis.given.items() if value not in ("", None)}
     right, model = diagnosis.right, diagnosis.trace.model
-    if right is None or model.source.startswith(("inline", "arrays")):
+    if model.source.startswith(("inline", "arrays")):
         return {}
     preset, _, seed = model.source.removeprefix("preset:").partition(" (seed ")
     weights: dict[str, object] = {"--weights": FileName(model.source.split(", ")[0])}

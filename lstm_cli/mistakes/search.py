@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,11 +17,11 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes, secondary_mistakes
 from lstm_cli.mistakes.expected import Expected
-from lstm_cli.mistakes.misread_layouts import convention_mistakes
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.states import NARROW_TYPES, rounding_to_decimals
-from lstm_cli.mistakes.variant_run import Cache, GateWeights, VariantRun, in_turn
+from lstm_cli.mistakes.variant_run import Cache, GateWeights, Mistake, VariantRun, in_turn
+from lstm_cli.mistakes.weights import convention_mistakes
 
+Item = TypeVar("Item")
 # Called with the number of candidates done and the total.
 Progress = Callable[[int, int], None]
 
@@ -62,14 +62,8 @@ class Finding:
         return in_turn((row.change for row in self.departures), right, cache)
 
 
-class Judge(Protocol):
-    """Compares candidates with the expected values; None leaves it to each search."""
-
-    def __call__(
-        self, candidates: Sequence[tuple[Mistake, ...]], expected: Expected
-    ) -> list[Finding] | None:
-        """Evaluate the candidates as `Search` does; return those that apply."""
-        ...
+# Evaluates candidates as `Search` does: those that apply; None leaves it to each search.
+Judge = Callable[[Sequence[tuple[Mistake, ...]], Expected], list[Finding] | None]
 
 
 @dataclass
@@ -94,14 +88,18 @@ class Search:
 
     def one_departure(self) -> list[Finding]:
         """Return the single mistakes that fit, best first."""
-        rows = [*self._primary(), *self._rounding(), *convention_mistakes(self.convention)]
-        self.singles += self._evaluate([(row,) for row in rows])
+        rows, decimals = self._primary(), self.expected.decimals
+        if decimals is not None and decimals <= 6:  # of more, rounding at every step is not seen
+            rows.append(rounding_to_decimals(decimals))
+        self._try_singly([*rows, *convention_mistakes(self.convention)])
         fits = self.fitting(self.singles + self._permuted())
         if not fits:
-            local = secondary_mistakes(self.right)
-            self.singles += self._evaluate([(row,) for row in local])
+            self._try_singly(secondary_mistakes(self.right))
             fits = self.fitting(self.singles)
         return fits
+
+    def _try_singly(self, rows: Iterable[Mistake]) -> None:
+        self.singles += self._evaluate([(row,) for row in rows])
 
     def _primary(self) -> list[Mistake]:
         """Return the catalogue without narrow types, except one that the numbers are evidently of.
@@ -173,11 +171,6 @@ class Search:
             )
         ]
 
-    def _rounding(self) -> list[Mistake]:
-        """Return the mistake of rounding at every step, if the numbers have few decimals."""
-        decimals = self.expected.decimals
-        return [] if decimals is None or decimals > 6 else [rounding_to_decimals(decimals)]
-
     def _permuted(self) -> list[Finding]:
         """Return the finding that the units are permuted, if one permutation fits all steps."""
         kept = evaluate_members(
@@ -237,17 +230,25 @@ def merge_aliases(findings: list[Finding], right: VariantRun) -> list[Finding]:
     Equality is tested on two runs of the same sizes with random weights: one with moderate values,
     one that saturates gates and clips.
     """
-    groups: list[tuple[Finding, list[str]]] = []
     values = [_probe_values(findings, right, scale) for scale in (0.8, 8.0)]
-    for place, finding in enumerate(findings):
-        for kept, names in groups:
-            first = findings.index(kept)
-            if all(_same(one[first], one[place]) for one in values):
-                names.append(finding.id)
-                break
+    groups = grouped(
+        range(len(findings)), lambda one, other: all(_same(of[one], of[other]) for of in values)
+    )
+    merged = [[findings[place] for place in group] for group in groups]
+    return [replace(kept, aliases=(*kept.aliases, *(each.id for each in others)))
+            for kept, *others in merged]  # fmt: skip
+
+
+def grouped(items: Iterable[Item], same: Callable[[Item, Item], bool]) -> list[list[Item]]:
+    """Put each item into the first group whose first member is the same."""
+    groups: list[list[Item]] = []
+    for item in items:
+        own = next((group for group in groups if same(group[0], item)), None)
+        if own is None:
+            groups.append([item])
         else:
-            groups.append((finding, []))
-    return [replace(kept, aliases=(*kept.aliases, *names)) for kept, names in groups]
+            own.append(item)
+    return groups
 
 
 def _same(one: Array | None, other: Array | None) -> bool:

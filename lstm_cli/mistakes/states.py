@@ -5,49 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.numbers import shortest
-from lstm_cli.cell.cells import with_cell_clip, with_clip
-from lstm_cli.cell.traits import build_cell, traits_of
+from lstm_cli.cell.traits import Traits, build_cell, traits_of
+from lstm_cli.engine.agreement import TYPES
+from lstm_cli.engine.batched_variants import Rounding
 from lstm_cli.engine.run import rounded
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.variant_run import (
     Cache,
-    Edits,
-    Restate,
+    Mistake,
     Rounded,
     VariantRun,
     edits,
     resequenced,
+    restated,
 )
+from lstm_cli.mistakes.weights import reread
 
 _ZERO: Mapping[str, str] = {"h_prev": "0 * h_0", "c_prev": "0 * c_0"}
 _GIVEN: Mapping[str, str] = {"h_prev": "h_0", "c_prev": "c_0"}
 _CROSSED: Mapping[str, str] = {"h_prev": "c_0", "c_prev": "h_0"}
 
 
-def _previous(x: Array) -> Array:
-    return np.vstack([0 * x[:1], x[:-1]])
-
-
-def _next(x: Array) -> Array:
-    return np.vstack([x[1:], x[-1:]])
-
-
-def _axes(x: Array) -> Array:
-    return np.ascontiguousarray(x.T).reshape(x.shape)
-
-
 def _pairs(variant: VariantRun) -> list[tuple[int, int]] | None:
     """Return (forward, backward) run indices of each layer, or None if a direction is missing."""
-    if any((d == "backward") != bool(n % 2) for n, (_, d) in enumerate(variant.layout)):
+    directions = [direction for _, direction in variant.layout]
+    if directions != ["forward", "backward"] * (len(directions) // 2):
         return None
-    if len(variant.layout) % 2:
-        return None
-    return [(n, n + 1) for n in range(0, len(variant.layout), 2)]
+    return [(n, n + 1) for n in range(0, len(directions), 2)]
 
 
 def _directions_exchanged(variant: VariantRun, cache: Cache) -> VariantRun | None:
@@ -98,6 +87,18 @@ def rounding_to_decimals(decimals: int) -> Mistake:
 # The rows for the arithmetic of a type, widest first: right numbers, less exact.
 NARROW_TYPES = ("float32", "float16", "bfloat16")
 
+
+def _narrow(
+    dtype: str, rounding: Rounding, error: str, cause: str, tolerance: str, source: str, **more: Any
+) -> Mistake:
+    return Mistake(
+        dtype, f"computed in {dtype}", Rounded(rounding),
+        f"A relative error of about {error}, growing with the steps.", cause,
+        f"compare with a tolerance of {tolerance}", source, kind="numbers", certain=False,
+        formula=f"every value rounded to {TYPES[dtype][0]} bits", **more,
+    )  # fmt: skip
+
+
 DIGITS_CUT = Mistake(
     "digits-cut", "digits are truncated instead of rounded",
     lambda variant, cache: None,
@@ -108,73 +109,33 @@ DIGITS_CUT = Mistake(
 )  # fmt: skip
 
 
-def _clip(limit: str) -> Edits:
-    return edits(("f i g o", "act(any)", f"act(clip(any, -{limit}, {limit}))"))
-
-
-def _cell_clip(limit: str) -> Edits:
-    return edits(("c", "any", f"clip(any, -{limit}, {limit})"))
-
-
-def _exchange_clips(variant: VariantRun, into: str) -> VariantRun | None:
-    """Remove the clips or apply them elsewhere; `into` is "none", "cell" or "gates"."""
+def _exchange_clips(into: str, variant: VariantRun, cache: Cache) -> VariantRun | None:
+    """Remove the clips or apply them elsewhere; `into` is "", "cell_clip" or "clip"."""
     cells = []
     for cell in variant.cells:
-        traits = traits_of(cell)
-        if traits is None or not (traits.clip or traits.cell_clip):
+        traits = traits_of(cell) or Traits()
+        moved = {"cell_clip": traits.clip, "clip": traits.cell_clip}
+        limit = moved.get(into, traits.clip or traits.cell_clip)
+        if not limit:
             return None
-        if (into == "cell" and not traits.clip) or (into == "gates" and not traits.cell_clip):
-            return None
-        bare = build_cell(replace(traits, clip=0.0, cell_clip=0.0))
-        if into == "cell":
-            bare = with_cell_clip(bare, traits.clip)
-        elif into == "gates":
-            bare = with_clip(bare, traits.cell_clip)
-        cells.append(bare)
+        to_clip, to_cell = (limit * (into == name) for name in ("clip", "cell_clip"))
+        cells.append(build_cell(replace(traits, clip=to_clip, cell_clip=to_cell)))
     return replace(variant, cells=tuple(cells))
 
 
 def _clip_c_too(variant: VariantRun, cache: Cache) -> VariantRun | None:
     """Clip c before its activation as well, one possible reading of the ONNX text."""
-    limits = {traits.clip if (traits := traits_of(cell)) else 0.0 for cell in variant.cells}
-    (limit, *more) = limits
+    (limit, *more) = {(traits_of(cell) or Traits()).clip for cell in variant.cells}
     if more or not limit:
         return None
     most = shortest(limit)
     return edits(("h", "act(c)", f"act(clip(c, -{most}, {most}))"))(variant, cache)
 
 
-def _clip_rows() -> list[Mistake]:
-    rows = [
-        Mistake(
-            f"clip-{limit}", f"pre-activations are clipped to ±{limit}", _clip(limit),
-            "No effect until some |z| exceeds the limit.",
-            "ONNX's clip attribute; Core ML always clips at ±50.",
-            "remove the clip from the port, or run with --clip",
-            "onnxruntime issue 27224; Core ML NeuralNetwork.proto", numbers=(68,),
-            options=f"--clip {limit}", certain=False, kind="numbers",
-        )
-        for limit in ("1", "3", "5", "10", "50")
-    ]  # fmt: skip
-    rows += [
-        Mistake(
-            f"cell-clip-{limit}", f"the cell state is clipped to ±{limit}", _cell_clip(limit),
-            "No effect until some |c| exceeds the limit; permanent from then on.",
-            "TensorFlow Lite's converter writes cell_clip = 10; int16 cells saturate at ±8.",
-            "remove the clip from the port, or run with --cell-clip",
-            "TensorFlow Lite; mlcommons/inference issue 689",
-            numbers=(68, 71) if limit == "8" else (68,),
-            options=f"--cell-clip {limit}", certain=False, kind="numbers",
-        )
-        for limit in ("1", "3", "6", "8", "10")
-    ]  # fmt: skip
-    return rows
-
-
 ROWS = (
     Mistake(
         "states-zeroed", "both states are zero at every step",
-        Restate(_ZERO, _ZERO),
+        restated(_ZERO, _ZERO),
         "From a zero state, the first step is right and all later ones differ.",
         "The states are not fed back: every call starts afresh.",
         "pass h and c on to the next call",
@@ -183,7 +144,7 @@ ROWS = (
     ),
     Mistake(
         "states-restarted", "every step starts from the initial states",
-        Restate(_GIVEN, _GIVEN),
+        restated(_GIVEN, _GIVEN),
         "The first step is right and all later ones differ.",
         "The initial states are passed to every call.", "pass h and c on to the next call",
         "onnxruntime issue 1659", numbers=(59,), kind="states",
@@ -191,39 +152,38 @@ ROWS = (
     ),
     Mistake(
         "h-not-carried", "h is not passed on to the next step",
-        Restate(carry={"h_prev": "0 * h"}),
+        restated({}, {"h_prev": "0 * h"}),
         "The first step is right and all later ones differ.", "Only c is fed back.",
         "pass on both states", "onnxruntime issue 1659", numbers=(58,), kind="states",
         formula="h_prev = 0 after the first step",
     ),
     Mistake(
         "c-not-carried", "c is not passed on to the next step",
-        Restate(carry={"c_prev": "0 * c"}),
+        restated({}, {"c_prev": "0 * c"}),
         "The first step is right and all later ones differ.", "Only h is fed back, as in an RNN.",
         "pass on both states", "keras-team/keras issue 10231", kind="states",
         formula="c_prev = 0 after the first step",
     ),
     Mistake(
         "initial-state-ignored", "the given h and c are ignored: the run starts from zeros",
-        Restate(_ZERO),
+        restated(_ZERO, {}),
         "Never visible from a zero state. The first step differs most, later ones less and less.",
         "A converter drops the initial states.", "pass h and c, or start from zeros on both sides",
         "onnx/onnx-tensorflow issue 408; apple/coremltools issue 263", numbers=(60,),
         kind="states", formula="h_0 = c_0 = 0",
     ),
-    Mistake(
-        "initial-h-ignored", "the given h is ignored", Restate({"h_prev": "0 * h_0"}),
-        "Never visible from a zero state.", "Only c is passed.", "pass h too",
-        "onnx/onnx-tensorflow issue 408", numbers=(60,), kind="states", formula="h_0 = 0",
-    ),
-    Mistake(
-        "initial-c-ignored", "the given c is ignored", Restate({"c_prev": "0 * c_0"}),
-        "Never visible from a zero state.", "Only h is passed.", "pass c too",
-        "onnx/onnx-tensorflow issue 408", numbers=(60,), kind="states", formula="c_0 = 0",
+    *(
+        Mistake(
+            f"initial-{lost}-ignored", f"the given {lost} is ignored",
+            restated({f"{lost}_prev": f"0 * {lost}_0"}, {}),
+            "Never visible from a zero state.", f"Only {kept} is passed.", f"pass {lost} too",
+            "onnx/onnx-tensorflow issue 408", numbers=(60,), kind="states", formula=f"{lost}_0 = 0",
+        )
+        for lost, kept in ("hc", "ch")
     ),
     Mistake(
         "states-exchanged", "h and c are swapped at the start",
-        Restate(_CROSSED),
+        restated(_CROSSED, {}),
         "Never visible from a zero state.",
         "PyTorch, Keras and Haiku use (h, c); TensorFlow 1, Flax, Chainer and DyNet use (c, h).",
         "swap them", "tracel-ai/burn pull 5234", numbers=(61,), kind="states",
@@ -231,14 +191,14 @@ ROWS = (
     ),
     Mistake(
         "states-exchanged-each-step", "h and c are swapped after every step",
-        Restate(carry={"h_prev": "c", "c_prev": "h"}),
+        restated({}, {"h_prev": "c", "c_prev": "h"}),
         "The first step is right and all later ones differ.",
         "The pair is returned as (c, h) and used as (h, c).", "swap them",
         "tracel-ai/burn pull 5234", kind="states", formula="h_prev = c, c_prev = h",
     ),
     Mistake(
         "states-exchanged-always", "h and c are swapped at the start and after every step",
-        Restate(_CROSSED, {"h_prev": "c", "c_prev": "h"}),
+        restated(_CROSSED, {"h_prev": "c", "c_prev": "h"}),
         "From a zero state, the first step is right and all later ones differ.",
         "The pair is (c, h) on one side and (h, c) on the other.", "swap them",
         "tracel-ai/burn pull 5234", kind="states", formula="h_prev = c, c_prev = h",
@@ -253,21 +213,21 @@ ROWS = (
     ),
     Mistake(
         "first-input-skipped", "every step sees the next step's input",
-        partial(resequenced, _next),
+        partial(resequenced, lambda x: np.vstack([x[1:], x[-1:]])),
         "The first output already uses x_2.", "A decoder feeds x_{t+1}; an index is off by one.",
         "start at the first input", "dynamic decoders", numbers=(63,), kind="sequence",
         formula="x_t = x_{t+1}, the last repeated",
     ),
     Mistake(
         "previous-input", "every step sees the previous step's input",
-        partial(resequenced, _previous),
+        partial(resequenced, lambda x: np.vstack([0 * x[:1], x[:-1]])),
         "The first step sees zeros.", "A buffer is filled after the step instead of before it.",
         "fill the input buffer before the step", "embedded ports", numbers=(63,), kind="sequence",
         formula="x_t = x_{t-1}, the first 0",
     ),
     Mistake(
         "time-feature-axes", "the time and feature axes of x are swapped in memory",
-        partial(resequenced, _axes),
+        partial(resequenced, reread),
         "All the numbers are present, but in other places.", "(I, T) read as (T, I) by reshape.",
         "transpose x", "discuss.pytorch.org 4343", numbers=(64,), kind="sequence",
         formula="x = reshape(xᵀ)",
@@ -297,29 +257,17 @@ ROWS = (
         "pytorch pull 22850", numbers=(73,), kind="states",
         formula="row [0, 2, 1, 3] of h_0 and c_0",
     ),
-    Mistake(
-        "float32", "computed in float32", Rounded(partial(rounded, dtype=np.dtype(np.float32))),
-        "A relative error of about 1e-7, growing with the steps.", "The frameworks' default type.",
-        "compare with a tolerance of 1e-5, or run with --dtype float32",
-        "keras-team/keras issue 19254", numbers=(70,), options="--dtype float32", kind="numbers",
-        formula="every value rounded to 24 bits", certain=False,
-    ),
-    Mistake(
-        "float16", "computed in float16", Rounded(partial(rounded, dtype=np.dtype(np.float16))),
-        "A relative error of about 5e-4, growing with the steps.", "Half precision (GPU, phone).",
-        "compare with a tolerance of 1e-2, or compute in float32",
-        "onnx float16 conversion", kind="numbers", formula="every value rounded to 11 bits",
-        certain=False,
-    ),
-    Mistake(
-        "bfloat16", "computed in bfloat16", Rounded(round_bfloat16),
-        "A relative error of about 4e-3, growing with the steps.", "Mixed precision on TPU or GPU.",
-        "compare with a tolerance of 5e-2, or compute in float32",
-        "mixed precision", kind="numbers", formula="every value rounded to 8 bits", certain=False,
-    ),
+    _narrow("float32", partial(rounded, dtype=np.dtype(np.float32)), "1e-7",
+            "The frameworks' default type.", "1e-5, or run with --dtype float32",
+            "keras-team/keras issue 19254", numbers=(70,), options="--dtype float32"),
+    _narrow("float16", partial(rounded, dtype=np.dtype(np.float16)), "5e-4",
+            "Half precision (GPU, phone).", "1e-2, or compute in float32",
+            "onnx float16 conversion"),
+    _narrow("bfloat16", round_bfloat16, "4e-3", "Mixed precision on TPU or GPU.",
+            "5e-2, or compute in float32", "mixed precision"),
     Mistake(
         "clips-ignored", "the model's clip is not applied",
-        lambda variant, cache: _exchange_clips(variant, "none"),
+        partial(_exchange_clips, ""),
         "No effect until a value exceeds the limit.",
         "Such weights are loaded into a target without clips (PyTorch, Keras).",
         "apply the clip", "Core ML, ONNX and TensorFlow Lite clip; others do not", numbers=(68,),
@@ -327,7 +275,7 @@ ROWS = (
     ),
     Mistake(
         "cell-clip-for-clip", "the cell state is clipped instead of the pre-activations",
-        lambda variant, cache: _exchange_clips(variant, "cell"),
+        partial(_exchange_clips, "cell_clip"),
         "No effect until a value exceeds the limit.",
         "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
         "clip what the model's framework clips", "tracel-ai/burn's ONNX importer", numbers=(68,),
@@ -335,7 +283,7 @@ ROWS = (
     ),
     Mistake(
         "clip-for-cell-clip", "the pre-activations are clipped instead of the cell state",
-        lambda variant, cache: _exchange_clips(variant, "gates"),
+        partial(_exchange_clips, "clip"),
         "No effect until a value exceeds the limit.",
         "'clip' means pre-activations in ONNX, the cell state in TensorFlow, Core ML and burn.",
         "clip what the model's framework clips", "onnxruntime issue 27224", numbers=(68,),
@@ -348,5 +296,29 @@ ROWS = (
         "agree on one interpretation", "onnxruntime issue 27224, pull 27239", numbers=(68,),
         kind="numbers", formula="h = o * tanh(clip(c))", certain=False,
     ),
-    *_clip_rows(),
+    *(
+        Mistake(
+            f"clip-{limit}", f"pre-activations are clipped to ±{limit}",
+            edits(("f i g o", "act(any)", f"act(clip(any, -{limit}, {limit}))")),
+            "No effect until some |z| exceeds the limit.",
+            "ONNX's clip attribute; Core ML always clips at ±50.",
+            "remove the clip from the port, or run with --clip",
+            "onnxruntime issue 27224; Core ML NeuralNetwork.proto", numbers=(68,),
+            options=f"--clip {limit}", certain=False, kind="numbers",
+        )
+        for limit in (1, 3, 5, 10, 50)
+    ),
+    *(
+        Mistake(
+            f"cell-clip-{limit}", f"the cell state is clipped to ±{limit}",
+            edits(("c", "any", f"clip(any, -{limit}, {limit})")),
+            "No effect until some |c| exceeds the limit; permanent from then on.",
+            "TensorFlow Lite's converter writes cell_clip = 10; int16 cells saturate at ±8.",
+            "remove the clip from the port, or run with --cell-clip",
+            "TensorFlow Lite; mlcommons/inference issue 689",
+            numbers=(68, 71) if limit == 8 else (68,),
+            options=f"--cell-clip {limit}", certain=False, kind="numbers",
+        )
+        for limit in (1, 3, 6, 8, 10)
+    ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Variants of a run, and the changes that turn one into another.
+"""Variants of a run, the changes that turn one into another, and mistakes: changes with words.
 
 A `VariantRun` holds everything that determines a run's numbers; a change returns a new one, or
 None if it does not apply (no peepholes to swap, no square matrix to transpose). Changes share
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -63,11 +63,6 @@ class GateWeights:
     wide: int
     letters: str
 
-    @property
-    def inputs(self) -> int:
-        """I, the number of columns of `W_k` that multiply x."""
-        return int(self.arrays[f"W_{self.letters[0]}"].shape[1]) - self.wide
-
     def with_arrays(self, arrays: Mapping[str, Array]) -> GateWeights:
         """Return a copy with some arrays replaced."""
         return replace(self, arrays={**self.arrays, **arrays})
@@ -93,16 +88,6 @@ class VariantRun:
     carry: Mapping[str, Node] = field(default_factory=lambda: CARRY)
     rounding: Rounding | None = None
     turned_back: bool = True
-
-    @property
-    def sizes(self) -> list[dict[str, int]]:
-        """I, H and P of each run of the LSTM family (others have none)."""
-        return [
-            {"I": own.inputs, "H": len(c), "P": own.wide}
-            if own.letters
-            else {"I": 1, "H": 2, "P": 3}
-            for own, c in zip(self.weights, self.c, strict=True)
-        ]
 
     @property
     def shapes(self) -> list[Shapes]:
@@ -161,16 +146,48 @@ def variant_of(model: Model, x: Array) -> VariantRun:
     )
 
 
-class Change(Protocol):
-    """Turns a variant into another; None if it does not apply. Any such function is one."""
-
-    def __call__(self, variant: VariantRun, cache: Cache, /) -> VariantRun | None:
-        """Return the changed variant."""
-        ...
+# Turns a variant into another; None if it does not apply.
+Change = Callable[[VariantRun, Cache], VariantRun | None]
+# The same of the weights of each layer and direction.
+WeightsChange = Callable[[GateWeights, Cache], GateWeights | None]
 
 
 @dataclass(frozen=True, eq=False)
-class RowEdit:
+class Mistake:
+    """One way to get the wrong numbers.
+
+    Attributes:
+        id: a short slug.
+        title: one line on what was done.
+        change: an edit of the table, the weights, the states or the sequence that reproduces it.
+        meaning: what it does to the numbers, and when it shows.
+        cause: how it comes about.
+        source: a thread, file or paper where it was seen.
+        formula: what it computes, as text; "" if the edit of the table says it.
+        certain: whether the fix is certain once the mistake is; otherwise the cause is a guess.
+        numbers: entries in the project's catalogue of mistakes; empty if it is not listed there.
+        options: options of `run` that compute the same, "" if there are none.
+        kind: "equation", "weights", "order", "bias", "states", "sequence", "numbers",
+            "convention".
+        tier: 1 if tried first and in pairs, 2 if tried only alone.
+    """
+
+    id: str
+    title: str
+    change: Change
+    meaning: str
+    cause: str
+    fix: str
+    source: str = "the project's catalogue"
+    formula: str = ""
+    certain: bool = True
+    numbers: tuple[int, ...] = ()
+    options: str = ""
+    kind: str = "equation"
+    tier: int = 1
+
+
+class RowEdit(NamedTuple):
     """Rewriting of table rows: in each of `rows`, matches of `find` become `put`.
 
     `{k}` in the texts is the letter of the row's gate; for wildcards see `equations.rewrite`.
@@ -207,52 +224,45 @@ class RowEdit:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Edits:
-    """A change to the table, in every layer and direction.
+def edits(*changes: tuple[str, str, str], of_family: bool = False) -> Change:
+    """Return a change to the table, in every layer and direction.
 
-    Attributes:
-        edits: applied in sequence; each must match something.
-        equal: letters of the sizes that must be equal, as in "IHP".
+    Args:
+        changes: (rows, find, put), applied in sequence; each must match something.
+        of_family: whether only cells of the LSTM family are meant.
     """
+    rows = tuple(RowEdit(*each) for each in changes)
 
-    edits: tuple[RowEdit, ...]
-    equal: str = ""
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with edited tables; None if sizes that must be equal are not."""
-        if any(len({sizes[letter] for letter in self.equal}) > 1 for sizes in variant.sizes):
+    def changed(variant: VariantRun, cache: Cache) -> VariantRun | None:
+        if of_family and not all(own.letters for own in variant.weights):
             return None
-        cells = tuple(_edited(self, cell) for cell in variant.cells)
-        kept = tuple(
-            cell for cell, shapes in zip(cells, variant.shapes, strict=True)
-            if cell is not None and _computes(cell, shapes)
-        )  # fmt: skip
+        cells = tuple(_edited(rows, cell) for cell in variant.cells)
+        kept = tuple(cell for cell, shapes in zip(cells, variant.shapes, strict=True)
+                     if cell is not None and _computes(cell, shapes))  # fmt: skip
         return replace(variant, cells=kept) if len(kept) == len(cells) else None
 
-    def on(self, cell: Cell) -> Cell | None:
-        """Return the edited cell; None where an edit finds nothing, or makes a circle.
-
-        None too where a letter has another part in c and h than in the LSTM: in
-        `c = i * c_prev + f * g` no forget bias is added to z_f.
-        """
-        roles = roles_of(cell)
-        if not all(edit.speaks_of(roles) for edit in self.edits):
-            return None
-        for edit in self.edits:
-            rows = edit.on(cell)
-            if not rows:
-                return None
-            try:
-                cell = cell.edit(rows, name=cell.name, title=cell.title, keep_all=True)
-            except CellError:
-                return None
-        return cell
+    return changed
 
 
 @lru_cache(maxsize=16384)  # a class of students makes the same mistakes on the same cell
-def _edited(change: Edits, cell: Cell) -> Cell | None:
-    return change.on(cell)
+def _edited(edits: tuple[RowEdit, ...], cell: Cell) -> Cell | None:
+    """Return the edited cell; None where an edit finds nothing, or makes a circle.
+
+    None too where a letter has another part in c and h than in the LSTM: in
+    `c = i * c_prev + f * g` no forget bias is added to z_f.
+    """
+    roles = roles_of(cell)
+    if not all(edit.speaks_of(roles) for edit in edits):
+        return None
+    for edit in edits:
+        rows = edit.on(cell)
+        if not rows:
+            return None
+        try:
+            cell = cell.edit(rows, name=cell.name, title=cell.title, keep_all=True)
+        except CellError:
+            return None
+    return cell
 
 
 @lru_cache(maxsize=16384)
@@ -265,17 +275,18 @@ def _computes(cell: Cell, shapes: Shapes) -> bool:
     try:
         for row in cell.equations:
             known[row.symbol] = (_width(row.expression, known),)
-    except (KeyError, _SizesDiffer):
+    except (KeyError, ValueError):
         return False
     return (known["h"], known["c"]) == (known["h_prev"], known["c_prev"])
 
 
-class _SizesDiffer(Exception):
-    """Two sizes that cannot be equal meet in a row."""
-
-
 def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Size of an expression's value; 0 for a plain number, which fits any size."""
+    """Size of an expression's value; 0 for a plain number, which fits any size.
+
+    Raises:
+        KeyError: a name does not exist.
+        ValueError: two sizes that cannot be equal meet.
+    """
     match node:
         case Number():
             return 0
@@ -284,21 +295,14 @@ def _width(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> int:
         case Apply("@", (Name(matrix), vector)):
             rows, columns = shapes[matrix]
             if _width(vector, shapes) != columns:
-                raise _SizesDiffer
+                raise ValueError(matrix)
             return rows
         case Apply("concat", parts):
             return sum(_width(part, shapes) for part in parts)
         case Apply(_, arguments):
-            widths = {_width(each, shapes) for each in arguments} - {0}
-            if len(widths) > 1:
-                raise _SizesDiffer
-            return widths.pop() if widths else 0
+            (width,) = {_width(each, shapes) for each in arguments} - {0} or {0}
+            return width
     raise AssertionError(node)
-
-
-def edits(*changes: tuple[str, str, str], equal: str = "") -> Edits:
-    """Build a change to the table from (rows, find, put) triples."""
-    return Edits(tuple(RowEdit(*each) for each in changes), equal)
 
 
 def in_turn(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> VariantRun | None:
@@ -315,44 +319,30 @@ def first_of(changes: Iterable[Change], variant: VariantRun, cache: Cache) -> Va
     return next((each for each in made if each is not None), None)
 
 
-@dataclass(frozen=True, eq=False)
-class Reweigh:
-    """A change to the weights, the same in every layer and direction."""
+def reweighed(change: WeightsChange) -> Change:
+    """Return a change to the weights, the same in every layer and direction."""
 
-    change: Callable[[GateWeights, Cache], GateWeights | None]
-
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with changed weights."""
-
-        def change(own: GateWeights) -> GateWeights | None:
-            return self.change(own, cache)
-
-        made = [cache.get(self, change, own) for own in variant.weights if own.letters]
+    def changed(variant: VariantRun, cache: Cache) -> VariantRun | None:
+        made = [cache.get(changed, lambda each: change(each, cache), own)
+                for own in variant.weights if own.letters]  # fmt: skip
         kept = tuple(own for own in made if own is not None)
         return replace(variant, weights=kept) if len(kept) == len(variant.weights) else None
 
+    return changed
 
-@dataclass(frozen=True, eq=False)
-class Restate:
-    """A change to the carried states, as expressions of h, c (last step) and h_0, c_0 (given)."""
 
-    start: Mapping[str, str] = field(default_factory=dict)
-    carry: Mapping[str, str] = field(default_factory=dict)
+def restated(start: Mapping[str, str], carry: Mapping[str, str]) -> Change:
+    """Return a change to the carried states, in terms of h, c (last step) and h_0, c_0 (given)."""
+    texts = [*start.items(), *carry.items()]
+    crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
+    first, later = ({name: parse(text) for name, text in each.items()} for each in (start, carry))
 
-    def __call__(self, variant: VariantRun, cache: Cache) -> VariantRun | None:
-        """Return the variant with other carried states; None if their sizes differ."""
-        texts = [*self.start.items(), *self.carry.items()]
-        crossed = any(("c" in text) != (state == "c_prev") for state, text in texts)
+    def changed(variant: VariantRun, cache: Cache) -> VariantRun | None:
         if crossed and any(h.shape != c.shape for h, c in zip(variant.h, variant.c, strict=True)):
             return None
-        start, carry = (
-            cache.get("expressions", _parsed, each) for each in (self.start, self.carry)
-        )
-        return replace(variant, start={**variant.start, **start}, carry={**variant.carry, **carry})
+        return replace(variant, start={**variant.start, **first}, carry={**variant.carry, **later})
 
-
-def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
-    return {name: parse(text) for name, text in texts.items()}
+    return changed
 
 
 def resequenced(

@@ -56,7 +56,7 @@ def convert(
     They are read back, and the largest difference is reported.
     """
     from lstm_cli.commands.convert.conversion import convert as convert_model
-    from lstm_cli.commands.convert.page import convert_answer
+    from lstm_cli.commands.convert.conversion import convert_answer
     from lstm_cli.files.output import check_targets
 
     chosen = form.pick()

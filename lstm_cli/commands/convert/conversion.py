@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -24,6 +24,8 @@ from lstm_cli.formats.detect import find_lstms
 from lstm_cli.formats.layouts import named_tensors, pack
 from lstm_cli.formats.read import file_traits, need_path, read_contents, read_weights
 from lstm_cli.formats.registry import Format, format_to_write
+from lstm_cli.show.answer import Answer, one_record
+from lstm_cli.show.document import Document, Heading, Paragraph
 
 _TRAIT_NAMES = {
     "coupled": "coupled gates",
@@ -105,12 +107,9 @@ def convert(
         packed[place] = pack(row, arrays)
         traits[place] = own
     kind = np.dtype(dtype or _narrowest(packed, saver))
-    packed = {
-        place: {
-            key: _fitting(key, array, kind, saver, model.source) for key, array in tensors.items()
-        }
-        for place, tensors in packed.items()
-    }
+    packed = {place: {key: _fitting(key, array, kind, saver, model.source)
+                      for key, array in tensors.items()}
+              for place, tensors in packed.items()}  # fmt: skip
     sizes = {(lv, d): (w.input_size, w.hidden_size, w.output_size) for lv, d, w in model.runs}
     package = Package(row.name, packed, traits, sizes, named_tensors(row, packed))
     write_atomically(target, [saver.write(package, target)])
@@ -122,7 +121,8 @@ def convert(
     elif saver.reads:
         differences = _read_back(model, list(standards.values()), target, saver, row)
     else:
-        differences = (_compare_header(target, package), None)
+        held = {identifier(name): array.ravel() for name, array in package.named.items()}
+        differences = (_farthest(held, numbers_in(target.read_text())), None)
     read_with = f"--convention {row.name}" if _needs_telling(target, saver, row) else ""
     return Conversion(
         model.source, str(target), row.name, tuple(moved), tuple(lost), *differences, read_with
@@ -146,11 +146,7 @@ def _target_row(saver: Format, to: str) -> Convention:
 def _in_terms_of(
     row: Convention, saver: Format, weights: LstmWeights
 ) -> tuple[LstmWeights, Traits, list[str]]:
-    """Return weights as the target may have them: in the family's own terms, uncoupled if need be.
-
-    Raises:
-        InputError: the cell is not in the LSTM family.
-    """
+    """Return weights in the family's own terms, if it is of it, and uncoupled where need be."""
     found = standard(weights)
     own, told = traits_of(found.cell), list[str]()
     assert own is not None  # that is what `standard` is for
@@ -172,12 +168,10 @@ def _fold(
     change = own.forget_bias - row.forget_bias
     if not change or "b_f" not in arrays:
         return arrays, []
-    told = f"b_f {'+' if change > 0 else '-'} {shortest(abs(change))}: "
-    told += (
-        f"{row.name} adds {shortest(row.forget_bias)} at run time"
-        if row.forget_bias
-        else "the run-time forget bias is now in the weights"
-    )
+    why = "the run-time forget bias is now in the weights"
+    if row.forget_bias:
+        why = f"{row.name} adds {shortest(row.forget_bias)} at run time"
+    told = f"b_f {'+' if change > 0 else '-'} {shortest(abs(change))}: {why}"
     return arrays | {"b_f": arrays["b_f"] + change}, [told]
 
 
@@ -216,14 +210,9 @@ def _with_coupled(arrays: Mapping[str, Array], row: Convention) -> dict[str, Arr
     stacked = any(len(tensor.gates) >= 4 for tensor in row.tensors)
     if len(gates) == 4 or not stacked:
         return dict(arrays)
-    zeros = {
-        name.replace("_o", f"_{k}"): np.zeros_like(array)
-        for k in "figo"
-        if k not in gates
-        for name, array in arrays.items()
-        if name in ("W_o", "b_o", "p_o")
-    }
-    return {**arrays, **zeros}
+    kinds = [kind for kind in "Wbp" if f"{kind}_o" in arrays]
+    zeros = {f"{kind}_{k}": np.zeros_like(arrays[f"{kind}_o"]) for k in "figo" for kind in kinds}
+    return {**zeros, **arrays}
 
 
 def _narrowest(packed: Mapping[Place, Mapping[str, Array]], saver: Format) -> str:
@@ -234,11 +223,7 @@ def _narrowest(packed: Mapping[Place, Mapping[str, Array]], saver: Format) -> st
 
 
 def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Format, source: str) -> Array:
-    """Convert an array to the type to write.
-
-    Raises:
-        InputError: a number is too large for the type.
-    """
+    """Convert an array to the type to write, unless a number is too large for it."""
     least = np.dtype(np.float32) if saver.name == "onnx" else kind  # its node computes in float32
     beyond = np.abs(array) > np.finfo(least).max
     if beyond.any():
@@ -251,13 +236,10 @@ def _fitting(key: str, array: Array, kind: np.dtype[Any], saver: Format, source:
     return array.astype(kind)
 
 
-def _compare_header(target: Path, package: Package) -> float:
-    """Largest difference between the numbers in a C header and those it should hold."""
-    written = numbers_in(target.read_text())
-    return max(
-        float(np.max(np.abs(written[identifier(name)] - array.ravel()), initial=0.0))
-        for name, array in package.named.items()
-    )
+def _farthest(arrays: Mapping[str, Array], others: Mapping[str, Array]) -> float:
+    """Largest difference between arrays and others of the same names."""
+    return max(float(np.max(np.abs(array - others[name]), initial=0.0))
+               for name, array in arrays.items())  # fmt: skip
 
 
 def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
@@ -279,12 +261,9 @@ def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
 def _read_back(
     model: Model, standards: list[LstmWeights], target: Path, saver: Format, row: Convention
 ) -> tuple[float | None, float | None]:
-    """Return the largest differences of weights and of h between a model and its new file.
+    """Largest differences of weights and of h between a model and its new file.
 
-    Args:
-        model: as it was.
-        standards: its weights in the family's terms.
-        target, saver, row: what was written.
+    `standards` are the model's weights in the family's terms.
     """
     convention = None if row.by_name or saver.convention else row.name
     if saver.name == "keras":  # stores a stack as separate layers, in order
@@ -293,11 +272,10 @@ def _read_back(
         again = replace(parts[0], layers=tuple(part.layers[0] for part in parts))
     else:
         again = read_weights(target, convention=convention)
-    weights = 0.0
-    for one, (_, _, other) in zip(standards, again.runs, strict=True):
-        plain_one, plain_other = _plain(one), _plain(other)
-        for name, array in plain_one.items():
-            weights = max(weights, float(np.max(np.abs(array - plain_other[name]), initial=0.0)))
+    weights = max(
+        _farthest(_plain(one), _plain(other))
+        for one, (_, _, other) in zip(standards, again.runs, strict=True)
+    )
     x = np.random.default_rng(0).normal(size=(5, model.input_size))
     output = float(np.max(np.abs(run(model, x).output - run(again, x).output)))
     return weights, output
@@ -310,3 +288,34 @@ def _plain(weights: LstmWeights) -> dict[str, Array]:
     if traits and traits.forget_bias and "b_f" in arrays:
         arrays["b_f"] = arrays["b_f"] + traits.forget_bias
     return arrays
+
+
+def convert_answer(done: Conversion, model: Model) -> Answer:
+    """Return what `convert` answers."""
+    own = {"schema": "lstm-step/1", "command": "convert", **done.__dict__}
+    return Answer(
+        lambda style: convert_document(done, model),
+        one_record(lambda: own | {"assumptions": list(model.assumptions)}),
+    )
+
+
+def convert_document(done: Conversion, model: Model) -> Document:
+    """Describe what happened to a model's weights; file names are not wrapped on a terminal."""
+    title = f"{done.source} ({model.convention}) → {done.target} ({done.convention})"
+    lines = (Paragraph(line, wrap=False) for line in _lines(done, model))
+    return Document((Heading(title, tone="", wrap=False), *lines))
+
+
+def _lines(done: Conversion, model: Model) -> Iterator[str]:
+    yield from (f"assumed: {each}" for each in model.assumptions)
+    if done.read_with:
+        yield f"read it with {done.read_with}: its names alone do not determine the layout"
+    yield from (f"moved: {each}" for each in done.moved)
+    yield from (f"lost: {each}" for each in done.lost)
+    if done.weight_difference is None:
+        yield "not compared: something was lost"
+        return
+    line = f"read back: weights differ by at most {significant(done.weight_difference)}"
+    if done.output_difference is not None:
+        line += f", h over 5 steps by {significant(done.output_difference)}"
+    yield line

@@ -105,11 +105,9 @@ class _Reading:
         atol: float | None = None, decimals: dict[str, Any] | None = None,
     ) -> tuple[Trace, Expected]:  # fmt: skip
         """Return the run to compare with, and the expected numbers."""
-        from lstm_cli.mistakes.expected import read_expected
+        from lstm_cli.mistakes.expected import read_expected, read_integers
 
         if self.integers is not None:
-            from lstm_cli.mistakes.integers import read_integers
-
             return read_integers(expected, trace, self.integers, place)
         limit = atol if self.atol is None else self.atol
         return trace, read_expected(expected, trace, atol=limit, decimals=decimals, place=place)
@@ -195,9 +193,8 @@ def _holds_trace(name: str) -> bool:
         return False
     document = read_document(path)
     if isinstance(document, list):
-        return bool(document) and isinstance(document[0], dict) and "x" in document[0] and (
-            "t" in document[0]
-        )  # fmt: skip
+        first = document[0] if document else None
+        return isinstance(first, dict) and {"x", "t"} <= first.keys()
     return is_trace(document)
 
 
@@ -255,13 +252,12 @@ def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
 
     first = mine.runs[0]
     x = mine.over_time(*first, "x")
-    starts = [[_start(mine, place, state) for place in mine.runs] for state in ("h", "c")]
-    if x is None or any(row is None for rows in starts for row in rows):
+    h, c = ([_start(mine, place, state) for place in mine.runs] for state in ("h", "c"))
+    if x is None or any(row is None for row in h + c):
         raise InputError(
             "the trace lacks x, h_prev or c_prev", where=mine.place,
             hint="`lstm-step … --json` writes them; or use --x, --h, --c and --expect",
         )  # fmt: skip
-    h, c = starts
     name, _, rest = mine.source.removeprefix("preset:").partition(" (seed ")
     if inputs.file.weights:
         model = inputs.file_model()
@@ -277,10 +273,9 @@ def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
                 f"cannot find the weights of {mine.place}: {safe(mine.source) or 'not named'}",
                 where=mine.place, hint="--weights FILE",
             )  # fmt: skip
-        layout = replace(
-            inputs.file.layout, convention=inputs.file.layout.convention or mine.convention
-        )
-        model = layout.read(path, inputs.cell)
+        layout = inputs.file.layout
+        chosen = replace(layout, convention=layout.convention or mine.convention)
+        model = chosen.read(path, inputs.cell)
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]
     return run(model, x, *states, dtype=inputs.numbers.dtype)

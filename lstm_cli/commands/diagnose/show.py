@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import PLAIN, UNICODE, Style
 from lstm_cli.files.output import json_text, one_document, plain_list
 from lstm_cli.mistakes.diagnosis import Diagnosis, Difference, Separation
-from lstm_cli.mistakes.expected import ExpectedVector
 from lstm_cli.mistakes.fixes import commands, corrections, fix_of, frameworks, run_of, title
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.show.answer import Answer
@@ -77,8 +77,12 @@ def _allowed_record(diagnosis: Diagnosis) -> dict[str, Any] | None:
     allowed = diagnosis.claims.allowed()
     if allowed is None:
         return None
-    types = sorted({each.kind for each in diagnosis.claims.precision.values()})
-    return {"print": _plain(allowed[0]), "arithmetic": _plain(allowed[1]), "types": types}
+    printed, arithmetic = map(_plain, allowed)
+    return {"print": printed, "arithmetic": arithmetic, "types": _types(diagnosis)}
+
+
+def _types(diagnosis: Diagnosis) -> list[str]:
+    return sorted({each.kind for each in diagnosis.claims.precision.values()})
 
 
 def _plain(value: float) -> Any:
@@ -86,10 +90,7 @@ def _plain(value: float) -> Any:
 
 
 def _difference_record(each: Difference) -> dict[str, Any]:
-    return {
-        "symbol": each.symbol, "layer": each.layer, "direction": each.direction, "t": each.t,
-        "unit": each.unit, "got": _plain(each.got), "expected": _plain(each.expected),
-    }  # fmt: skip
+    return asdict(each) | {"got": _plain(each.got), "expected": _plain(each.expected)}
 
 
 def _finding_record(finding: Finding, diagnosis: Diagnosis) -> dict[str, Any]:
@@ -106,13 +107,10 @@ def _finding_record(finding: Finding, diagnosis: Diagnosis) -> dict[str, Any]:
         "certain": all(row.certain for row in rows),
         "source": "; ".join(row.source for row in rows),
         "formula": [row.formula for row in rows if row.formula],
-        "equations": [
-            {"symbol": each.symbol, "right": each.right, "theirs": each.theirs}
-            for each in corrections(finding, diagnosis, PLAIN)
-        ],
+        "equations": [each._asdict() for each in corrections(finding, diagnosis, PLAIN)],
         "frameworks": [list(pair) for pair in frameworks(finding, diagnosis)],
         "commands": [
-            {"does": each.does, "run": each.line} for each in commands(finding, diagnosis)
+            {"does": does, "run": line} for does, line in commands(finding, diagnosis).items()
         ],
         "also": list(finding.aliases),
         "detail": finding.detail,
@@ -123,10 +121,7 @@ def _separation_record(separation: Separation | None) -> dict[str, Any] | None:
     if separation is None:
         return None
     return {
-        "x": plain_list(separation.x),
-        "h": plain_list(separation.h),
-        "c": plain_list(separation.c),
-        "right": plain_list(separation.right),
+        **{name: plain_list(getattr(separation, name)) for name in ("x", "h", "c", "right")},
         "answers": {name: plain_list(h) for name, h in separation.answers.items()},
         "together": [list(group) for group in separation.groups],
     }
@@ -205,9 +200,8 @@ def _blocks(diagnosis: Diagnosis, name: str, style: Style, digits: int) -> Itera
     if diagnosis.separation is not None:
         yield from (Gap(), *_separation(diagnosis.separation, diagnosis, digits))
     elif verdict == "ambiguous":
-        yield from (
-            Gap(), Paragraph("No h, c and x tell these apart with these weights: use others.")
-        )  # fmt: skip
+        yield Gap()
+        yield Paragraph("No h, c and x tell these apart with these weights: use others.")
     yield from (Gap(), _numbers_grid(diagnosis, digits))
 
 
@@ -231,18 +225,13 @@ def _verdict_words(diagnosis: Diagnosis) -> str:
 
 def _allowed_words(printed: float, arithmetic: float, diagnosis: Diagnosis) -> str:
     """Describe the parts of the tolerance that matter."""
-    types = sorted({each.kind for each in diagnosis.claims.precision.values()})
+    types = " and ".join(_types(diagnosis))
     parts = []
     if printed > SEEN * arithmetic:
-        parts.append(f"{_rough(printed)} for the digits printed")
+        parts.append(f"{scientific(printed, 1)} for the digits printed")
     if arithmetic > SEEN * printed:
-        parts.append(f"{_rough(arithmetic)} for {' and '.join(types)} arithmetic in this run")
+        parts.append(f"{scientific(arithmetic, 1)} for {types} arithmetic in this run")
     return "up to " + " and ".join(parts)
-
-
-def _rough(value: float) -> str:
-    """Return a tolerance with two digits."""
-    return scientific(value, 1)
 
 
 def _facts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -269,8 +258,7 @@ def _facts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
         following = f"follow{'s' * (len(own) == 1)} from their other numbers"
         lacking = f"do{'es' * (len(broken) == 1)} not"
         yield "own numbers", f"{', '.join(own)} {following}, {', '.join(broken)} {lacking}"
-    for sentence in diagnosis.signature:
-        yield "pattern", sentence
+    yield from (("pattern", sentence) for sentence in diagnosis.signature)
 
 
 def _both(each: Difference, diagnosis: Diagnosis) -> str:
@@ -288,13 +276,11 @@ def _finding_facts(
     for each in corrections(finding, diagnosis, style):
         yield "theirs", Span(each.theirs, math=True)
         yield "right", Span(each.right, math=True)
-    for row in rows:
-        if row.formula:
-            yield "theirs", row.formula
+    yield from (("theirs", row.formula) for row in rows if row.formula)
     pairs = frameworks(finding, diagnosis)
     if pairs:
         named = ", ".join(f"{source} as {reader}" for source, reader in pairs[:MOST_PAIRS])
-        yield "that is", f"{named}" + f" … ({len(pairs)} pairs)" * (len(pairs) > MOST_PAIRS)
+        yield "that is", named + f" … ({len(pairs)} pairs)" * (len(pairs) > MOST_PAIRS)
     if finding.detail:
         yield "which", finding.detail
     for row in rows:
@@ -305,8 +291,8 @@ def _finding_facts(
         yield "fix", fix_of(row, diagnosis) + likely
         if not brief:
             yield "seen", row.source
-    for command in commands(finding, diagnosis):
-        yield _DOES[command.does], command.line
+    for does, line in commands(finding, diagnosis).items():
+        yield _DOES[does], line
     if finding.aliases:
         yield "the same", ", ".join(finding.aliases[:6]) + ", …" * (len(finding.aliases) > 6)
     yield "leaves", f"a difference of {significant(finding.difference)} at most"
@@ -330,16 +316,11 @@ def _numbers(values: Array, digits: int) -> str:
 
 def _numbers_grid(diagnosis: Diagnosis, digits: int) -> Grid:
     """Return theirs beside the right numbers, at the first and the last place that departs."""
-    wrong = [vector for vector in diagnosis.claims.vectors if _departs(vector, diagnosis)]
+    wrong = [vector for vector in diagnosis.claims.vectors
+             if vector.excess(vector.ours(diagnosis.trace)).max() > 1]  # fmt: skip
     rows = []
     for vector in {id(each): each for each in (wrong[0], wrong[-1])}.values():
         right = vector.ours(diagnosis.trace)
         rows += [(f"{vector.symbol}, t = {vector.t}", "theirs", _numbers(vector.values, digits)),
                  ("", "right", _numbers(right, digits))]  # fmt: skip
     return Grid((Column(), Column(tone="note"), Column(fold=True)), rows)
-
-
-def _departs(vector: ExpectedVector, diagnosis: Diagnosis) -> bool:
-    told = ~np.isnan(vector.values)
-    off = np.abs(vector.ours(diagnosis.trace) - vector.values)[told]
-    return not np.all(off <= vector.tolerance[told])  # a right number that is nan agrees with none

@@ -42,10 +42,9 @@ from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace, need_trace
 from lstm_cli.mistakes.diagnosis import diagnose, right_variant
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, in_order
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import Finding
 from lstm_cli.mistakes.states import NARROW_TYPES
-from lstm_cli.mistakes.variant_run import Cache
+from lstm_cli.mistakes.variant_run import Cache, Mistake
 from lstm_cli.samples import BadSample
 from lstm_cli.samples.given import GivenSamples, samples_of
 from lstm_cli.samples.models import sample_trace

@@ -29,8 +29,7 @@ def inspect_(
 
     Shows sizes, the layout and the evidence for it, ranges of the weights, and assumptions.
     """
-    from lstm_cli.commands.inspect.inspection import inspect_file
-    from lstm_cli.commands.inspect.page import inspect_answer
+    from lstm_cli.commands.inspect.inspection import inspect_answer, inspect_file
 
     chosen = form.pick()
     found = inspect_file(Path(file), layout.convention, lstm=layout.lstm, external=layout.external)

@@ -11,9 +11,10 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import LstmStepError, record_in_arguments, safe
+from lstm_cli.base.foreign import raw
+from lstm_cli.base.numbers import counted, significant
 from lstm_cli.cell.cells import describe_edit
 from lstm_cli.cell.weights import LstmWeights
-from lstm_cli.commands.inspect.page import inspect_document
 from lstm_cli.formats.conventions import convention_named
 from lstm_cli.formats.detect import Found, find_lstms
 from lstm_cli.formats.read import (
@@ -24,9 +25,20 @@ from lstm_cli.formats.read import (
     refuse_strangers,
 )
 from lstm_cli.formats.registry import format_of
-from lstm_cli.show.document import write
+from lstm_cli.show.answer import Answer, one_record
+from lstm_cli.show.document import (
+    Block,
+    Column,
+    Document,
+    Facts,
+    Gap,
+    Grid,
+    Heading,
+    Paragraph,
+    write,
+)
 
-SCHEMA = "lstm-step/1"
+SHOWN_TENSORS = 12
 
 
 class Inspection(dict[str, Any]):
@@ -66,17 +78,7 @@ def inspect(
 def inspect_file(
     path: Path, convention: str = "", *, lstm: str = "", external: bool = False
 ) -> dict[str, Any]:
-    """Describe the contents of a file as a JSON document.
-
-    Args:
-        path: a weight file.
-        convention: the layout given by the user, "" to infer it from names and shapes.
-        lstm: the one LSTM to describe, as `choose_lstm` takes it; "" describes all.
-        external: whether an ONNX model may keep its weights in separate files next to it.
-
-    Raises:
-        InputError: the file cannot be read, its names are ambiguous, or it has no such LSTM.
-    """
+    """Describe a file as `inspect` does, with errors in the words of options."""
     contents = read_contents(path, external=external)
     place = safe(path)
     row = convention_named(convention) if convention else None
@@ -84,7 +86,7 @@ def inspect_file(
     refuse_strangers(contents, found, place)
     chosen = [choose_lstm(found, lstm, place, contents.refused)] if lstm else found
     return {
-        "schema": SCHEMA,
+        "schema": "lstm-step/1",
         "command": "inspect",
         "file": str(path),
         "format": format_of(path).name,
@@ -101,6 +103,8 @@ def inspect_file(
 def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
     """Describe one LSTM; an error in it becomes part of the report."""
     row = found.convention
+    held = [getattr(part.tensors, "infos", part.tensors) for part in found.parts.values()]
+    holders = [each for tensors in held for each in tensors.values()]
     known: dict[str, Any] = {
         "number": number,
         "name": found.name.text,
@@ -109,7 +113,7 @@ def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
         "known_by": list(found.known_by),
         "open": [*found.open, *([found.undecided.what] if found.undecided else [])],
         "gate_order": row.order,
-        "dtypes": sorted({i for part in found.parts.values() for i in _dtypes(part.tensors)}),
+        "dtypes": sorted({raw(each.dtype) for each in holders}),
     }
     try:
         model = assemble(found, source)
@@ -131,14 +135,6 @@ def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
             for each in _ranges(weights)
         ],
     }
-
-
-def _dtypes(tensors: Any) -> Iterator[str]:
-    infos = getattr(tensors, "infos", None)
-    if infos is None:
-        yield from (str(array.dtype) for array in tensors.values())
-    else:
-        yield from (info.dtype.text for info in infos.values())
 
 
 def _ranges(weights: LstmWeights) -> Iterator[dict[str, Any]]:
@@ -163,3 +159,66 @@ def _mean(values: Array) -> float:
     with np.errstate(over="ignore"):
         mean = float(np.mean(values))
     return mean if np.isfinite(mean) else float(np.sum(values / values.size))
+
+
+def inspect_answer(found: dict[str, Any]) -> Answer:
+    """Return what `inspect` answers; `found` is the result of `inspect_file`."""
+    return Answer(lambda style: inspect_document(found), one_record(lambda: found))
+
+
+def inspect_document(found: dict[str, Any]) -> Document:
+    """Describe a weight file; `found` is the result of `inspect_file`."""
+    return Document(tuple(_blocks(found)))
+
+
+def _blocks(found: dict[str, Any]) -> Iterator[Block]:
+    count = len(found["tensors"])
+    kind = f"{found['format']}, {found['bytes']:,} bytes, {count} tensors"
+    yield Heading(f"{found['file']} · {kind}")
+    for note in found["notes"]:
+        yield Paragraph(f"note: {note}", "note")
+    if not found["lstms"]:
+        yield Paragraph("no LSTM was recognised; its tensors:")
+        for each in found["tensors"][:SHOWN_TENSORS]:
+            yield Paragraph(f"{each['name']} {tuple(each['shape'])} {each['dtype']}", indent=2)
+        if count > SHOWN_TENSORS:
+            yield Paragraph(f"and {count - SHOWN_TENSORS} more: --json", "note", indent=2)
+    for lstm in found["lstms"]:
+        yield Gap()
+        yield Heading(f"LSTM {lstm['number']}: {lstm['name'] or '(unnamed)'}")
+        yield Facts(_facts(lstm), once=False)
+        if "ranges" in lstm:
+            yield _ranges_grid(lstm["ranges"])
+
+
+def _facts(lstm: dict[str, Any]) -> list[tuple[str, str]]:
+    confirmed = lstm["confirmed_by"] or "nothing yet"
+    order = f", gates {' '.join(lstm['gate_order'])}" if lstm["gate_order"] else ""
+    facts = [("convention", lstm["convention"] + order)]
+    facts += [("known by", text) for text in lstm["known_by"]]
+    facts += [("confirmed by", confirmed)]
+    if "error" in lstm:
+        error = lstm["error"]
+        return [*facts, ("error", error["message"]), ("try", error["try"])]
+    sizes = f"I = {lstm['input_size']}, H = {lstm['hidden_size']}"
+    if lstm["output_size"] != lstm["hidden_size"]:
+        sizes += f", P = {lstm['output_size']}"
+    layers = counted(lstm["levels"], "layer")
+    facts.insert(0, ("sizes", f"{sizes}, {layers}, {' and '.join(lstm['directions'])}"))
+    facts.insert(1, ("numbers", f"{lstm['parameters']:,} as {', '.join(lstm['dtypes'])}"))
+    facts += [("departs", text) for text in lstm["equations"]]
+    return facts + [("open", text) for text in lstm["open"]]
+
+
+def _ranges_grid(ranges: list[dict[str, Any]]) -> Grid:
+    several = len({(each["layer"], each["direction"]) for each in ranges}) > 1
+    words = [*(["layer"] if several else []), "weights", "shape"]
+    rows = []
+    for each in ranges:
+        where = [f"{each['layer']} {each['direction']}"] if several else []
+        shape = " × ".join(map(str, each["shape"]))
+        numbers = [significant(each[key], 4) for key in ("min", "mean", "max")]
+        rows.append((*where, each["parameter"], shape, *numbers))
+    columns = [Column(each) for each in words]
+    columns += [Column(each, right=True) for each in ("min", "mean", "max")]
+    return Grid(columns, rows)

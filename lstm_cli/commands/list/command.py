@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import option
-
-if TYPE_CHECKING:
-    from lstm_cli.mistakes.row import Mistake
 
 EXAMPLES = """\b
 Examples:
@@ -34,23 +31,17 @@ def _cells() -> list[Row]:
     from lstm_cli.cell.notation import PLAIN, write_equation
     from lstm_cli.cell.shapes import describe
 
+    table = [" = ".join(write_equation(row, PLAIN)) for row in LSTM.equations]
+    known, sources = set[str](), 0  # of a variant, what the LSTM has too is left out
     rows = []
-    for name in ["lstm", *VARIANTS]:
-        cell = cell_named(name)
-        table = (
-            [" = ".join(write_equation(row, PLAIN)) for row in cell.equations]
-            if name == "lstm"
-            else describe_edit(cell, LSTM)
-        )
-        shapes = [f"{key} {describe(shape)}" for key, shape in cell.parameters.items()]
-        own = shapes if name == "lstm" else [
-            f"{key} {describe(shape)}" for key, shape in cell.parameters.items()
-            if key not in LSTM.parameters
-        ]  # fmt: skip
+    for cell in map(cell_named, ["lstm", *VARIANTS]):
+        own = [f"{key} {describe(shape)}" for key, shape in cell.parameters.items()
+               if key not in known]  # fmt: skip
         rows.append(
-            {"name": name, "what": cell.title, "equations": table, "parameters": own,
-             "source": "; ".join(cell.sources if name == "lstm" else cell.sources[2:])}
+            {"name": cell.name, "what": cell.title, "equations": describe_edit(cell, LSTM) or table,
+             "parameters": own, "source": "; ".join(cell.sources[sources:])}
         )  # fmt: skip
+        known, sources = set(LSTM.parameters), len(LSTM.sources)
     return rows
 
 
@@ -82,14 +73,9 @@ def _formats() -> list[Row]:
 
 
 def _activations() -> list[Row]:
-    from lstm_cli.cell.equations import FUNCTIONS, is_activation
-    from lstm_cli.cell.notation import PLAIN, write_definition
+    from lstm_cli.cell.equations import is_activation
 
-    return [
-        {"name": name, "definition": write_definition(name, PLAIN) or f"{name}(z)"}
-        for name in FUNCTIONS
-        if is_activation(name)
-    ]
+    return [row for row in _functions() if is_activation(row["name"])]
 
 
 def _functions() -> list[Row]:
@@ -105,8 +91,7 @@ def _functions() -> list[Row]:
 
 
 def _mistakes() -> list[Row]:
-    from lstm_cli.mistakes.catalogue import MISTAKES
-    from lstm_cli.mistakes.formulas import formula_of
+    from lstm_cli.mistakes.catalogue import MISTAKES, formula_of
 
     return [
         {"name": row.id, "what": row.title, "computes": formula_of(row), "source": row.source,
@@ -116,26 +101,19 @@ def _mistakes() -> list[Row]:
 
 
 def _mistake_pages(name: str) -> list[Row]:
-    from lstm_cli.mistakes.named import rows_named
+    """The mistakes of an id, which may refer to several, in full."""
+    from lstm_cli.mistakes.catalogue import formula_of, rows_named
 
-    return [_mistake_page(row) for row in rows_named(name)]
+    return [
+        {"name": row.id, "what": row.title, "computes": formula_of(row), "meaning": row.meaning,
+         "cause": row.cause, "fix": row.fix,
+         "certain": "the fix is certain if this is the mistake" if row.certain
+         else "the cause is likely but not certain",
+         "source": row.source, "options": row.options, "kind": row.kind,
+         "numbers": list(row.numbers)}
+        for row in rows_named(name)
+    ]  # fmt: skip
 
-
-def _mistake_page(row: Mistake) -> Row:
-    from lstm_cli.mistakes.formulas import formula_of
-
-    return {
-        "name": row.id, "what": row.title, "computes": formula_of(row), "meaning": row.meaning,
-        "cause": row.cause, "fix": row.fix,
-        "certain": "the fix is certain if this is the mistake" if row.certain
-        else "the cause is likely but not certain",
-        "source": row.source, "options": row.options, "kind": row.kind,
-        "numbers": list(row.numbers),
-    }  # fmt: skip
-
-
-# Kinds whose rows have a page each; an id may refer to several.
-PAGES: dict[str, Callable[[str], list[Row]]] = {"mistakes": _mistake_pages}
 
 KINDS: dict[str, Callable[[], list[Row]]] = {
     "cells": _cells,
@@ -165,7 +143,7 @@ def list_(
     """
     if kind not in KINDS:
         raise UsageError(f"cannot list '{kind}'", where="KIND", hint=suggest(kind, KINDS))
-    if name and kind not in PAGES:
+    if name and kind != "mistakes":
         raise UsageError(
             f"{kind} have no individual pages", where="ID", hint=f"lstm-step list {kind}"
         )
@@ -175,7 +153,7 @@ def list_(
             hint="keep one of them",
         )  # fmt: skip
     chosen = (replace(form, format_="markdown") if markdown else form).pick()
-    rows = PAGES[kind](name) if name else KINDS[kind]()
+    rows = _mistake_pages(name) if name else KINDS[kind]()
     from lstm_cli.commands.list.page import list_answer
 
     o.emit(list_answer(rows), chosen, form, color)

@@ -24,15 +24,13 @@ def list_answer(rows: Sequence[Mapping[str, Any]]) -> Answer:
 
 def list_document(rows: Sequence[Mapping[str, Any]]) -> Document:
     """Lay out rows that all have the same fields, `name` first."""
-    columns = [_column(key) for key in rows[0]]
     cells = [[_cell(value) for value in row.values()] for row in rows]
-    return Document((Grid(columns, cells, narrow=ALWAYS),))
+    return Document((Grid(list(map(_column, rows[0])), cells, narrow=ALWAYS),))
 
 
 def _column(key: str) -> Column:
-    led = key in _LED
-    tone: Tone = "strong" if key == "name" else "note" if led else ""
-    return Column(key, "", tone=tone, led=led, only=_ONLY.get(key, ""))
+    tone: Tone = "strong" if key == "name" else "note" if key in _LED else ""
+    return Column(key, "", tone=tone, led=key in _LED, only=_ONLY.get(key, ""))
 
 
 def _cell(value: Any) -> Cell:

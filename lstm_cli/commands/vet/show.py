@@ -18,7 +18,7 @@ from lstm_cli.base.numbers import counted, significant
 from lstm_cli.base.version import __version__
 from lstm_cli.commands.vet.trials import NO_PLACE, ROUNDING, SAME, UNREACHED, Subject, is_order
 from lstm_cli.files.output import json_text, plain_list
-from lstm_cli.mistakes.row import Mistake
+from lstm_cli.mistakes.variant_run import Mistake
 from lstm_cli.show.answer import Answer, one_record
 from lstm_cli.show.document import (
     Block,

@@ -33,9 +33,8 @@ from lstm_cli.commands.vet.trials import (
 )
 from lstm_cli.commands.vet.weaknesses import WEAKNESSES, Weakness
 from lstm_cli.mistakes.expected import Expected
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
-from lstm_cli.mistakes.variant_run import VariantRun
+from lstm_cli.mistakes.variant_run import Mistake, VariantRun
 from lstm_cli.samples import BadSample, Read
 from lstm_cli.samples.settings import SampleSettings
 

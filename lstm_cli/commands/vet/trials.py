@@ -19,9 +19,8 @@ from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes
 from lstm_cli.mistakes.diagnosis import right_variant
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, read_expected
-from lstm_cli.mistakes.row import Mistake
 from lstm_cli.mistakes.search import random_probe
-from lstm_cli.mistakes.variant_run import Cache, Rounded, VariantRun
+from lstm_cli.mistakes.variant_run import Cache, Mistake, Rounded, VariantRun
 from lstm_cli.samples import Sample
 from lstm_cli.samples.models import sample_trace
 from lstm_cli.samples.settings import SampleSettings

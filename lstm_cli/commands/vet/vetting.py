@@ -41,8 +41,7 @@ from lstm_cli.formats.contents import Variant
 from lstm_cli.formats.conventions import CONVENTIONS, Convention
 from lstm_cli.formats.layouts import named_tensors, pack
 from lstm_cli.formats.read import file_traits
-from lstm_cli.mistakes.row import Mistake
-from lstm_cli.mistakes.variant_run import Cache, VariantRun
+from lstm_cli.mistakes.variant_run import Cache, Mistake, VariantRun
 from lstm_cli.samples import Read, Sample, read_sample
 from lstm_cli.samples.given import GivenSamples, samples_of, settings_of
 from lstm_cli.samples.models import sample_trace

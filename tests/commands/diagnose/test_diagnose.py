@@ -16,14 +16,18 @@ from lstm_cli.cell.weights import Layer, Model
 from lstm_cli.engine.run import run
 from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes import search
-from lstm_cli.mistakes.catalogue import IN_ONE_GATE, MISTAKES, secondary_mistakes
+from lstm_cli.mistakes.catalogue import (
+    IN_ONE_GATE,
+    MISTAKES,
+    formula_of,
+    rows_named,
+    secondary_mistakes,
+)
 from lstm_cli.mistakes.diagnosis import diagnose
 from lstm_cli.mistakes.expected import read_expected
-from lstm_cli.mistakes.formulas import formula_of
-from lstm_cli.mistakes.misread_layouts import convention_mistakes
-from lstm_cli.mistakes.named import rows_named
 from lstm_cli.mistakes.states import rounding_to_decimals
 from lstm_cli.mistakes.variant_run import variant_of
+from lstm_cli.mistakes.weights import convention_mistakes
 from tests.commands.test_schemas import validator
 from tests.conftest import random_inputs, random_weights
 from tests.mistakes.test_diagnose_witness import Laboratory, Setting, as_lists, permuted
