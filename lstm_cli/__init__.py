@@ -13,113 +13,71 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lstm_cli.base.version import __version__
+from lstm_cli.base.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from lstm_cli.base.errors import (
-        ArgumentError,
-        CellError,
-        InputError,
-        LstmStepError,
-        OutputError,
-        ShapeError,
-        UsageError,
-    )
-    from lstm_cli.cell.cells import Cell
-    from lstm_cli.cell.presets import preset_model
-    from lstm_cli.cell.weights import Layer, LstmWeights, Model
-    from lstm_cli.commands.batch.work import batch
-    from lstm_cli.commands.convert.conversion import Conversion, convert
-    from lstm_cli.commands.explain.explanation import Explanation, explain
-    from lstm_cli.commands.grade.gradebook import grade
-    from lstm_cli.commands.grade.show import Gradebook
-    from lstm_cli.commands.inspect.inspection import Inspection, inspect
-    from lstm_cli.commands.report.making import report
-    from lstm_cli.commands.vet.show import Suite
-    from lstm_cli.commands.vet.vetting import vet
-    from lstm_cli.engine.grad import Gradients, grad
-    from lstm_cli.engine.run import LayerTrace, Trace, run, step
-    from lstm_cli.files.cell_files import read_cell
-    from lstm_cli.formats.read import model_from_arrays, read_weights
-    from lstm_cli.mistakes.diagnosis import Diagnosis, diagnose
+if TYPE_CHECKING:  # `as` says that the name is public
+    from lstm_cli.base.errors import ArgumentError as ArgumentError
+    from lstm_cli.base.errors import CellError as CellError
+    from lstm_cli.base.errors import InputError as InputError
+    from lstm_cli.base.errors import LstmStepError as LstmStepError
+    from lstm_cli.base.errors import OutputError as OutputError
+    from lstm_cli.base.errors import ShapeError as ShapeError
+    from lstm_cli.base.errors import UsageError as UsageError
+    from lstm_cli.cell.cells import Cell as Cell
+    from lstm_cli.cell.presets import preset_model as preset_model
+    from lstm_cli.cell.weights import Layer as Layer
+    from lstm_cli.cell.weights import LstmWeights as LstmWeights
+    from lstm_cli.cell.weights import Model as Model
+    from lstm_cli.commands.batch.work import batch as batch
+    from lstm_cli.commands.convert.conversion import Conversion as Conversion
+    from lstm_cli.commands.convert.conversion import convert as convert
+    from lstm_cli.commands.explain.explanation import Explanation as Explanation
+    from lstm_cli.commands.explain.explanation import explain as explain
+    from lstm_cli.commands.grade.gradebook import grade as grade
+    from lstm_cli.commands.grade.show import Gradebook as Gradebook
+    from lstm_cli.commands.inspect.inspection import Inspection as Inspection
+    from lstm_cli.commands.inspect.inspection import inspect as inspect
+    from lstm_cli.commands.report.making import report as report
+    from lstm_cli.commands.vet.show import Suite as Suite
+    from lstm_cli.commands.vet.vetting import vet as vet
+    from lstm_cli.engine.grad import Gradients as Gradients
+    from lstm_cli.engine.grad import grad as grad
+    from lstm_cli.engine.run import LayerTrace as LayerTrace
+    from lstm_cli.engine.run import Trace as Trace
+    from lstm_cli.engine.run import run as run
+    from lstm_cli.engine.run import step as step
+    from lstm_cli.files.cell_files import read_cell as read_cell
+    from lstm_cli.formats.read import model_from_arrays as model_from_arrays
+    from lstm_cli.formats.read import read_weights as read_weights
+    from lstm_cli.mistakes.diagnosis import Diagnosis as Diagnosis
+    from lstm_cli.mistakes.diagnosis import diagnose as diagnose
 
-_HOME = {
-    "ArgumentError": "base.errors",
-    "Cell": "cell.cells",
-    "CellError": "base.errors",
-    "Conversion": "commands.convert.conversion",
-    "Diagnosis": "mistakes.diagnosis",
-    "Explanation": "commands.explain.explanation",
-    "Gradebook": "commands.grade.show",
-    "Gradients": "engine.grad",
-    "InputError": "base.errors",
-    "Inspection": "commands.inspect.inspection",
-    "Layer": "cell.weights",
-    "LayerTrace": "engine.run",
-    "LstmStepError": "base.errors",
-    "LstmWeights": "cell.weights",
-    "Model": "cell.weights",
-    "OutputError": "base.errors",
-    "ShapeError": "base.errors",
-    "Suite": "commands.vet.show",
-    "Trace": "engine.run",
-    "UsageError": "base.errors",
-    "backward": "engine.grad",  # deprecated: the former name of `grad`
-    "batch": "commands.batch.work",
-    "convert": "commands.convert.conversion",
-    "diagnose": "mistakes.diagnosis",
-    "explain": "commands.explain.explanation",
-    "grad": "engine.grad",
-    "grade": "commands.grade.gradebook",
-    "inspect": "commands.inspect.inspection",
-    "model_from_arrays": "formats.read",
-    "preset_model": "cell.presets",
-    "read_cell": "files.cell_files",
-    "read_weights": "formats.read",
-    "report": "commands.report.making",
-    "run": "engine.run",
-    "step": "engine.run",
-    "vet": "commands.vet.vetting",
+# Module -> the public names that it defines.
+_NAMES = {
+    "base.errors": (
+        "ArgumentError CellError InputError LstmStepError OutputError ShapeError UsageError"
+    ),
+    "cell.cells": "Cell",
+    "cell.presets": "preset_model",
+    "cell.weights": "Layer LstmWeights Model",
+    "commands.batch.work": "batch",
+    "commands.convert.conversion": "Conversion convert",
+    "commands.explain.explanation": "Explanation explain",
+    "commands.grade.gradebook": "grade",
+    "commands.grade.show": "Gradebook",
+    "commands.inspect.inspection": "Inspection inspect",
+    "commands.report.making": "report",
+    "commands.vet.show": "Suite",
+    "commands.vet.vetting": "vet",
+    "engine.grad": "Gradients grad",
+    "engine.run": "LayerTrace Trace run step",
+    "files.cell_files": "read_cell",
+    "formats.read": "model_from_arrays read_weights",
+    "mistakes.diagnosis": "Diagnosis diagnose",
 }
-
-__all__ = [
-    "ArgumentError",
-    "Cell",
-    "CellError",
-    "Conversion",
-    "Diagnosis",
-    "Explanation",
-    "Gradebook",
-    "Gradients",
-    "InputError",
-    "Inspection",
-    "Layer",
-    "LayerTrace",
-    "LstmStepError",
-    "LstmWeights",
-    "Model",
-    "OutputError",
-    "ShapeError",
-    "Suite",
-    "Trace",
-    "UsageError",
-    "__version__",
-    "batch",
-    "convert",
-    "diagnose",
-    "explain",
-    "grad",
-    "grade",
-    "inspect",
-    "model_from_arrays",
-    "preset_model",
-    "read_cell",
-    "read_weights",
-    "report",
-    "run",
-    "step",
-    "vet",
-]
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted([*_HOME, "__version__"])
+_HOME["backward"] = "engine.grad"  # deprecated: the former name of `grad`
 
 
 def __getattr__(name: str) -> Any:

@@ -104,9 +104,8 @@ class Cell:
         Raises:
             CellError: a row to edit does not exist, or the rows form a cycle.
         """
-        changed = dict(rows)
         table: dict[str, Equation] = {row.symbol: row for row in self.equations}
-        for symbol, text in changed.items():
+        for symbol, text in rows.items():
             if symbol not in table:
                 raise CellError(
                     f"{self.name} has no row '{symbol}' to edit for {name}",
@@ -260,7 +259,6 @@ def with_activations(
     gate: str = "",
     candidate: str = "",
     output: str = "",
-    name: str = "",
     title: str = "",
 ) -> Cell:
     """Return the cell with other activations, each given as `name` or `name(alpha, beta)`.
@@ -269,7 +267,6 @@ def with_activations(
         gate: replaces the gates' sigmoid; "" leaves it unchanged.
         candidate: replaces the tanh of g.
         output: replaces the tanh between c and h.
-        name: name of the new cell; by default the old one with the activations appended.
         title: title of the new cell; by default the old one.
 
     Raises:
@@ -279,8 +276,7 @@ def with_activations(
     for part, text in (("gate", gate), ("candidate", candidate), ("output", output)):
         if text:
             rows |= _with_activation(cell, part, parse_activation(text))
-    given = ",".join(text or "-" for text in (gate, candidate, output))
-    return cell.edit(rows, name=name or f"{cell.name}({given})", title=title or cell.title)
+    return cell.edit(rows, name=cell.name, title=title or cell.title)
 
 
 def _with_rows(rows: Mapping[str, str], title: str, source: str, cell: Cell) -> Cell:
@@ -354,16 +350,9 @@ _PARTS = {
 
 
 def _with_activation(cell: Cell, part: str, activation: Apply) -> dict[str, Node]:
-    """Return the rows that have an activation of that part, with another in its place.
-
-    Raises:
-        UsageError: no row has one.
-    """
-    from lstm_cli.cell.roles import (  # a plain run has no need of it
-        is_layer,
-        pre_activations,
-        roles_of,
-    )
+    """Return the rows that have an activation of that part, with another in its place."""
+    # A plain run has no need of it.
+    from lstm_cli.cell.roles import is_layer, pre_activations, roles_of
 
     words, letters, deeds = _PARTS[part]
     roles, layers = roles_of(cell), pre_activations(cell)
@@ -401,8 +390,20 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
     of its own.
 
     Raises:
-        CellError: the cell has no forget gate of its own.
+        CellError: the cell has no forget gate of its own, or z_f makes what writes or shows, as in
+            `i * c_prev + f * g`.
     """
+    from lstm_cli.cell.roles import roles_of  # a plain run has no need of it
+
+    roles = roles_of(cell)
+    if "f" in roles and roles["f"].deed != "keep":
+        keepers = [k for k, each in roles.items() if each.deed == "keep"]
+        kept = f", {keepers[0]} is" if keepers else ""
+        raise CellError(
+            f"f of cell {safe(cell.name)} is no forget gate: it is no share of c_prev{kept}",
+            where="--forget-bias",
+            hint="leave --forget-bias out, and write the number into the table",
+        )
     if "z_f" not in cell.symbols:
         raise CellError(
             f"cell {cell.name} has no separate forget gate to add a bias to",
@@ -416,21 +417,6 @@ def with_forget_bias(cell: Cell, bias: float) -> Cell:
             rest, bias = inner, bias + (value if sign == "+" else -value)
     term = Apply("+" if bias > 0 else "-", (rest, Number(abs(float(bias))))) if bias else rest
     return cell.edit({"z_f": term}, name=cell.name, title=cell.title)
-
-
-def _check_forget_gate(cell: Cell) -> None:
-    """Refuse a forget bias where z_f makes what writes or shows, as in `i * c_prev + f * g`."""
-    from lstm_cli.cell.roles import roles_of  # a plain run has no need of it
-
-    role = roles_of(cell).get("f")
-    if role is not None and role.deed != "keep":
-        keepers = [k for k, each in roles_of(cell).items() if each.deed == "keep"]
-        kept = f", {keepers[0]} is" if keepers else ""
-        raise CellError(
-            f"f of cell {safe(cell.name)} is no forget gate: it is no share of c_prev{kept}",
-            where="--forget-bias",
-            hint="leave --forget-bias out, and write the number into the table",
-        )
 
 
 def with_clip(cell: Cell, limit: float) -> Cell:
@@ -492,11 +478,8 @@ class Settings:
         """
         if self.activations:
             gate, candidate, output = _three(self.activations)
-            cell = with_activations(
-                cell, gate=gate, candidate=candidate, output=output, name=cell.name
-            )
+            cell = with_activations(cell, gate=gate, candidate=candidate, output=output)
         if self.forget_bias is not None:
-            _check_forget_gate(cell)
             cell = with_forget_bias(cell, _finite("--forget-bias", self.forget_bias))
         if self.clip is not None:
             cell = with_clip(cell, _positive("--clip", self.clip))

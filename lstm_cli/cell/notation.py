@@ -7,7 +7,7 @@ the same tree, except for syntax found only in derived rows (`W.T`, `outer`, `f'
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -51,8 +51,8 @@ def is_matrix(name: str) -> bool:
 class Style:
     """How one kind of output writes operators, functions, names and numbers."""
 
-    operators: Mapping[str, str]
-    functions: Mapping[str, str]
+    operators: dict[str, str]
+    functions: dict[str, str]
     name: Callable[[str], str]
     number: Callable[[float], str]
     scale: str  # `*` next to a plain number
@@ -111,15 +111,7 @@ PLAIN = Style(
     apply=" @ ",
 )
 UNICODE = Style(
-    operators={
-        "+": " + ",
-        "-": " − ",
-        "*": " ⊙ ",
-        "/": " / ",
-        "@": " · ",
-        "neg": "−",
-        "outer": " ⊗ ",
-    },
+    operators=PLAIN.operators | {"-": " − ", "*": " ⊙ ", "@": " · ", "neg": "−", "outer": " ⊗ "},
     functions={"sigmoid": "σ", "hard_sigmoid": "hard-σ", "hard_sigmoid_6": "hard-σ₆"},
     name=_unicode_name,
     number=lambda value: typeset(shortest(value)),
@@ -129,14 +121,9 @@ UNICODE = Style(
     prime="′",
 )
 LATEX = Style(
-    operators={
-        "+": " + ", "-": " - ", "*": r" \odot ", "/": " / ", "@": r" \cdot ", "neg": "-",
-        "outer": r" \otimes ",
-    },
-    functions={"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "min": r"\min",
-               "max": r"\max"}
-    | {name: rf"\operatorname{{{name}}}".replace("_", r"\_") for name in FUNCTIONS
-       if name not in ("sigmoid", "tanh", "exp", "min", "max")},
+    operators=PLAIN.operators | {"*": r" \odot ", "@": r" \cdot ", "outer": r" \otimes "},
+    functions={name: rf"\operatorname{{{name}}}".replace("_", r"\_") for name in FUNCTIONS}
+    | {"sigmoid": r"\sigma"} | {name: rf"\{name}" for name in ("tanh", "exp", "min", "max")},
     name=_latex_name,
     number=shortest,
     scale=r" \cdot ",
@@ -247,13 +234,8 @@ def write_definition(name: str, style: Style = PLAIN) -> str:
         return ""
     shown = f"{function_name(name, style)}({', '.join(function.parameters)})"
     local = replace(style, name=str)
-    constants = ", ".join(
-        f"{key} = {style.number(value)}"
-        for key, value in zip(
-            function.parameters[len(function.parameters) - len(function.defaults) :],
-            function.defaults,
-            strict=True,
-        )
-    )
+    first = len(function.parameters) - len(function.defaults)
+    named = zip(function.parameters[first:], function.defaults, strict=True)
+    constants = ", ".join(f"{key} = {style.number(value)}" for key, value in named)
     tail = f"   ({constants} unless given)" if constants else ""
     return f"{shown} = {write(function.body, local)}{tail}"

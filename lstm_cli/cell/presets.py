@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,8 +18,6 @@ from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.notation import is_matrix
 from lstm_cli.cell.weights import LstmWeights, Model
-
-Fill = Callable[["PresetArrays"], None]
 
 # Large enough for sigmoid to be exactly 0 or 1 in double precision, and tanh exactly 1.
 FULL = 1000.0
@@ -34,21 +32,6 @@ class PresetArrays:
     arrays: dict[str, Array]
     sizes: Mapping[str, int]
     seed: int
-
-    def inputs(self, gate: str) -> Array:
-        """Return a writable view of the columns of `W_gate` that multiply `x`, `(H, I)`."""
-        count = self.sizes[self.cell.shapes["x"][0][0]]
-        return self.arrays[f"W_{gate}"][:, -count:]
-
-
-@record
-class Preset:
-    """A named way to fill parameters, and what it demonstrates."""
-
-    name: str
-    shows: str
-    fill: Fill
-    needs: tuple[str, ...] = ()
 
 
 def _identity(preset: PresetArrays) -> None:
@@ -73,32 +56,38 @@ def _random(preset: PresetArrays) -> None:
         array[...] = generator.uniform(-bound, bound, array.shape)
 
 
-def _biases(**biases: float) -> Fill:
-    def fill(preset: PresetArrays) -> None:
-        for gate, bias in biases.items():
-            preset.arrays[f"b_{gate}"][...] = bias
+@record
+class Preset:
+    """A named way to fill parameters, and what it demonstrates.
 
-    return fill
+    Attributes:
+        fill: fills the zero arrays first.
+        biases: then, gate -> its bias.
+        inputs: and gate -> the diagonal of the columns of its `W` that multiply `x`.
+    """
 
+    name: str
+    shows: str
+    fill: Callable[[PresetArrays], None] | None = None
+    biases: Mapping[str, float] = field(default_factory=dict)
+    inputs: Mapping[str, float] = field(default_factory=dict)
 
-def _forget(preset: PresetArrays) -> None:
-    _identity(preset)
-    preset.arrays["b_f"][...] = -FULL
+    @property
+    def needs(self) -> list[str]:
+        """The parameters that a cell must have."""
+        return [*(f"b_{gate}" for gate in self.biases), *(f"W_{gate}" for gate in self.inputs)]
 
+    def apply(self, given: PresetArrays) -> None:
+        """Fill the parameters."""
+        if self.fill is not None:
+            self.fill(given)
+        for gate, bias in self.biases.items():
+            given.arrays[f"b_{gate}"][...] = bias
+        count = given.sizes[given.cell.shapes["x"][0][0]]
+        for gate, weight in self.inputs.items():
+            columns = given.arrays[f"W_{gate}"][:, -count:]
+            columns[...] = weight * np.eye(*columns.shape)
 
-def _count(preset: PresetArrays) -> None:
-    _biases(f=FULL, i=-FULL, g=FULL, o=FULL)(preset)
-    inputs = preset.inputs("i")
-    inputs[...] = 2 * FULL * np.eye(*inputs.shape)
-
-
-def _add(preset: PresetArrays) -> None:
-    _biases(f=FULL, i=FULL, o=FULL)(preset)
-    inputs = preset.inputs("g")
-    inputs[...] = 0.01 * np.eye(*inputs.shape)
-
-
-_GATED = ("b_f", "b_i", "b_o", "W_i", "W_g")
 
 PRESETS: Mapping[str, Preset] = {
     preset.name: preset
@@ -109,18 +98,17 @@ PRESETS: Mapping[str, Preset] = {
             "is one, and inputs past the H-th are ignored",
             _identity,
         ),
-        Preset("zeros", "every z is 0: gates half open, nothing written, c halves each step",
-               lambda _: None),
+        Preset("zeros", "every z is 0: gates half open, nothing written, c halves each step"),
         Preset("ones", "W_k all 1, b = 0: every unit sees the sum of all of h_prev and x", _ones),
         Preset("random", "uniform in ±1/√H, as PyTorch initializes; drawn from --seed", _random),
-        Preset("forget", "b_f = -1000: f = 0, the old cell state is gone after one step", _forget,
-               ("b_f",)),
+        Preset("forget", "b_f = -1000: f = 0, the old cell state is gone after one step", _identity,
+               {"f": -FULL}),
         Preset("remember", "b_f = 1000, b_i = -1000: f = 1, i = 0, c keeps its value whatever x is",
-               _biases(f=FULL, i=-FULL), ("b_f", "b_i")),
+               biases={"f": FULL, "i": -FULL}),
         Preset("count", "f = 1, g = 1, i = 1 where x_j = 1 and 0 where x_j = 0: c_j counts the "
-               "ones seen", _count, _GATED),
-        Preset("add", "f = i = 1, g = tanh(0.01 x) ≈ 0.01 x: c_j sums x_j in hundredths", _add,
-               _GATED),
+               "ones seen", None, {"f": FULL, "i": -FULL, "g": FULL, "o": FULL}, {"i": 2 * FULL}),
+        Preset("add", "f = i = 1, g = tanh(0.01 x) ≈ 0.01 x: c_j sums x_j in hundredths",
+               None, {"f": FULL, "i": FULL, "o": FULL}, {"g": 0.01}),
     )
 }  # fmt: skip
 
@@ -144,13 +132,10 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
     if name not in PRESETS:
         raise UsageError(f"unknown preset '{name}'", hint=suggest(name, PRESETS))
     preset = PRESETS[name]
-    if (
-        sizes.get("P")
-        and sizes["P"] != (sizes.get("H") or sizes["P"])
-        and cell.shapes["h"] == (cell.shapes["c"])
-    ):
+    wide, hidden = sizes.get("P"), sizes.get("H")
+    if wide and hidden and wide != hidden and cell.shapes["h"] == cell.shapes["c"]:
         raise UsageError(
-            f"h has {sizes['P']} numbers and c {sizes['H']}: without a projection they are as many",
+            f"h has {wide} numbers and c {hidden}: without a projection they are as many",
             where=f"cell {cell.name}",
             hint="give h and c the same size, or --cell projection",
         )
@@ -161,27 +146,21 @@ def preset_model(name: str, cell: Cell, *, sizes: Mapping[str, int], seed: int =
             hint="choose a preset that fits any cell: identity, zeros, ones, random",
         )
     known = _all_sizes(cell, sizes)
-    _check_size(cell, known, name)
-    arrays = {
-        parameter: np.zeros([sum(known[atom] for atom in size) for size in shape])
+    shapes = {
+        parameter: [sum(known[atom] for atom in size) for size in shape]
         for parameter, shape in cell.parameters.items()
     }
-    preset.fill(PresetArrays(cell, arrays, known, seed))
-    source = f"preset:{name}" + (f" (seed {seed})" if name == "random" else "")
-    return Model.single(LstmWeights(cell, arrays, source), source=source)
-
-
-def _check_size(cell: Cell, known: Mapping[str, int], name: str) -> None:
-    numbers = sum(
-        math.prod(sum(known[atom] for atom in size) for size in shape)
-        for shape in cell.parameters.values()
-    )
-    if 8 * numbers > MAX_BYTES:
+    needed = 8 * sum(map(math.prod, shapes.values()))
+    if needed > MAX_BYTES:
         raise InputError(
-            f"preset {name} would take {8 * numbers / 2**30:,.0f} GiB",
+            f"preset {name} would take {needed / 2**30:,.0f} GiB",
             where=f"H = {known[cell.shapes['c'][0][0]]}, I = {known[cell.shapes['x'][0][0]]}",
             hint="use smaller sizes; the limit is 2 GiB",
         )
+    arrays = {parameter: np.zeros(shape) for parameter, shape in shapes.items()}
+    preset.apply(PresetArrays(cell, arrays, known, seed))
+    source = f"preset:{name}" + (f" (seed {seed})" if name == "random" else "")
+    return Model.single(LstmWeights(cell, arrays, source), source=source)
 
 
 def _all_sizes(cell: Cell, sizes: Mapping[str, int]) -> dict[str, int]:

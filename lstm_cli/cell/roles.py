@@ -17,21 +17,14 @@ DEEDS: tuple[Deed, ...] = ("keep", "write", "propose", "show")
 SUMS = ("+", "-", "neg")
 
 
-class Table(Protocol):
-    """What of a cell is read here: its rows, by symbol and in order."""
+class _Table(Protocol):
+    """What of a cell, which imports this, is read here: its rows, by symbol and in order."""
 
     @property
-    def equations(self) -> tuple[Equation, ...]:
-        """The rows."""
-        ...
-
+    def equations(self) -> tuple[Equation, ...]: ...
     @property
-    def symbols(self) -> tuple[str, ...]:
-        """The rows' symbols."""
-        ...
-
+    def symbols(self) -> tuple[str, ...]: ...
     def __getitem__(self, symbol: str) -> Equation: ...
-
     def __hash__(self) -> int: ...
 
 
@@ -53,7 +46,7 @@ class Role:
     mixed: str = ""
 
 
-def kept_factor(cell: Table) -> Node | None:
+def kept_factor(cell: _Table) -> Node | None:
     """Factor of c_prev in c: `f`, `1 - u` or 1; None if c is not such a sum."""
     found = [_factors(term) for term, _ in _terms(cell["c"].expression) if _reads(term, "c_prev")]
     if len(found) != 1 or Name("c_prev") not in found[0]:
@@ -69,7 +62,7 @@ def kept_factor(cell: Table) -> Node | None:
 
 
 @lru_cache(maxsize=1024)  # a diagnosis edits a cell in hundreds of ways
-def roles_of(cell: Table) -> dict[str, Role]:
+def roles_of(cell: _Table) -> dict[str, Role]:
     """Map symbols to roles for the rows whose role is clear from c and h; keepers first."""
     found: list[tuple[str, Role]] = []
     kept = kept_factor(cell)
@@ -79,7 +72,8 @@ def roles_of(cell: Table) -> dict[str, Role]:
     for term in terms:
         match _factors(term):
             case [one, other] if names_in(one) and names_in(other) and not _reads(term, "c_prev"):
-                gate, new = (other, one) if _is_gate(cell, other, one) else (one, other)
+                swapped = _is_share(cell, other) and not _is_share(cell, one)
+                gate, new = (other, one) if swapped else (one, other)
                 if _read_by(terms, new) > 1:
                     continue
                 found += _as_factor(cell, gate, Role("write", new))
@@ -111,7 +105,7 @@ def is_layer(node: Node) -> bool:
     return False
 
 
-def pre_activations(cell: Table) -> set[str]:
+def pre_activations(cell: _Table) -> set[str]:
     """Rows that are a layer, or add something to one; a state is none."""
     found = set[str]()
     for row in cell.equations:
@@ -122,7 +116,7 @@ def pre_activations(cell: Table) -> set[str]:
     return found - {"c", "h"}
 
 
-def misnamed(cell: Table, base: Table) -> set[str]:
+def misnamed(cell: _Table, base: _Table) -> set[str]:
     """Rows that an edit gave another part in c and h than their labels say, and their sums."""
     roles = roles_of(cell)
     other = {k for k, was in roles_of(base).items() if k in roles and roles[k].deed != was.deed}
@@ -163,7 +157,7 @@ def _read_by(terms: list[Node], part: Node) -> int:
     return sum(bool(set(names_in(part)) & set(names_in(term))) for term in terms)
 
 
-def _as_factor(cell: Table, factor: Node, role: Role) -> list[tuple[str, Role]]:
+def _as_factor(cell: _Table, factor: Node, role: Role) -> list[tuple[str, Role]]:
     """Return the role with its symbol if a factor is a row's value or 1 minus that."""
     match factor:
         case Name(symbol) if symbol in cell.symbols:
@@ -173,12 +167,7 @@ def _as_factor(cell: Table, factor: Node, role: Role) -> list[tuple[str, Role]]:
     return []
 
 
-def _is_gate(cell: Table, one: Node, other: Node) -> bool:
-    """Whether the first of two factors looks like the gate of the second."""
-    return _is_share(cell, one) and not _is_share(cell, other)
-
-
-def _is_share(cell: Table, node: Node) -> bool:
+def _is_share(cell: _Table, node: Node) -> bool:
     """Whether an expression always lies between 0 and 1 by construction."""
     match node:
         case Name(symbol) if symbol in cell.symbols:

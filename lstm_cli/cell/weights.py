@@ -12,11 +12,10 @@ from dataclasses import field, replace
 from functools import cached_property
 from itertools import count
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from lstm_cli.base import html as html_text
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe
 from lstm_cli.base.records import record
@@ -90,13 +89,6 @@ class LstmWeights:
         if self.output_size != self.hidden_size:
             sizes += f", P = {self.output_size}"
         return f"{self.cell.name}, {sizes}"
-
-    def table_rows(self) -> list[tuple[str, str, str]]:
-        """Return each parameter's name, shape and range as text."""
-        return [
-            (name, " × ".join(map(str, array.shape)), html_text.range_text(array))
-            for name, array in self.arrays.items()
-        ]
 
     def __repr__(self) -> str:
         return (
@@ -196,10 +188,10 @@ class Model:
                 )
 
     @classmethod
-    def single(cls, weights: LstmWeights, **described: object) -> Model:
+    def single(cls, weights: LstmWeights, source: str = "", **described: Any) -> Model:
         """Return a model of one forward layer."""
-        source = described.pop("source", weights.source or "arrays")
-        return cls((Layer({"forward": weights}),), source=source, **described)  # type: ignore[arg-type] # the fields of this class, by name
+        source = source or weights.source or "arrays"
+        return cls((Layer({"forward": weights}),), source=source, **described)
 
     def with_weights(self, change: Callable[[int, LstmWeights], LstmWeights]) -> Model:
         """Return a model with `change(place in runs, weights)` in the place of all weights."""
@@ -274,6 +266,8 @@ class Model:
 
     def _repr_html_(self) -> str:
         """HTML for a notebook: layers, sizes, source, each parameter's shape and range."""
+        from lstm_cli.base import html as html_text  # only for notebooks
+
         convention = f" ({self.convention})" if self.convention else ""
         count = sum(array.size for _, _, each in self.runs for array in each.arrays.values())
         facts = f"{len(self.layers)} layer{'s' * (len(self.layers) > 1)} · {count:,} parameters"
@@ -281,7 +275,9 @@ class Model:
         parts += [html_text.note(f"assumed: {each}") for each in self.assumptions]
         for level, name, weights in self.runs[:MOST_SHOWN]:
             parts.append(html_text.element("div", f"layer {level} {name}: {weights.described}"))
-            parts.append(html_text.table(("parameter", "shape", "range"), weights.table_rows(), 1))
+            rows = ((parameter, " × ".join(map(str, array.shape)), html_text.range_text(array))
+                    for parameter, array in weights.arrays.items())  # fmt: skip
+            parts.append(html_text.table(("parameter", "shape", "range"), rows, 1))
         if len(self.runs) > MOST_SHOWN:
             parts.append(html_text.note(f"and {len(self.runs) - MOST_SHOWN} more"))
         return html_text.page(*parts)

@@ -14,18 +14,19 @@ from lstm_cli.commands import _front as front
 from lstm_cli.commands._declared import for_typer
 from lstm_cli.commands._front import COMMANDS, MOVED
 
+SETTINGS: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 100},
+}
+
 
 def build_command(name: str) -> Any:
     """Return one command, ready for the group."""
     home = import_module(f"lstm_cli.commands.{name}.command")
-    alone = typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
+    alone = typer.Typer(add_completion=False, **SETTINGS)
     alone.command(name, cls=GroupedHelp, epilog=home.EXAMPLES)(
-        for_typer(getattr(home, COMMANDS[name].function))
+        for_typer(getattr(home, COMMANDS[name].function or name))
     )
     made: Any = typer.main.get_command(alone)
     made.first = getattr(home, "FIRST", ())  # shown first in its help
@@ -149,11 +150,7 @@ class RunByDefault(TyperGroup):
 
 
 def _refuse_moved(args: list[str]) -> None:
-    """Reject an option that is now a command, suggesting the equivalent command line.
-
-    Raises:
-        UsageError: names the option and the command.
-    """
+    """Reject an option that is now a command, suggesting the equivalent command line."""
     from lstm_cli.base.paste import FileName, command
 
     for place, word in enumerate(args[1:], 1):
@@ -171,13 +168,7 @@ def _refuse_moved(args: list[str]) -> None:
         )
 
 
-app = typer.Typer(
-    cls=RunByDefault,
-    help=front.TITLE,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+app = typer.Typer(cls=RunByDefault, help=front.TITLE, **SETTINGS)
 
 
 def _show_version(wanted: bool) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from enum import Enum
 from inspect import signature
 from typing import (
     Annotated,
@@ -50,8 +49,11 @@ class Option(NamedTuple):
     title: str = "Options"
 
 
-def option(*names: str, default: Any, title: str = "Options", **settings: Any) -> Any:
-    """Declare an option of a group or of a command; settings as for `typer.Option`."""
+def option(*names: str, default: Any = "", title: str = "Options", **settings: Any) -> Any:
+    """Declare an option of a group or of a command; settings as for `typer.Option`.
+
+    In a group the default is always given: mypy looks for it there.
+    """
     return Option(names, default, settings, title)
 
 
@@ -64,10 +66,11 @@ def options(title: str) -> Callable[[Class], Class]:
     """
 
     def make(made: Class) -> Class:
-        declared = {name: each for name, each in vars(made).items() if isinstance(each, Option)}
+        declared = {name: each._replace(title=title) for name, each in vars(made).items()
+                    if isinstance(each, Option)}  # fmt: skip
         for name, each in declared.items():
             setattr(made, name, each.default)
-        made.__title__, made.__options__ = title, declared  # type: ignore[attr-defined]
+        made.__options__ = declared  # type: ignore[attr-defined]
         return value_record(made)
 
     return make
@@ -79,7 +82,6 @@ class Declared(NamedTuple):
     name: str
     option: Option
     owner: Any
-    title: str
 
     @property
     def kind(self) -> Any:
@@ -91,7 +93,7 @@ def declared_options(function: Function) -> Iterator[Declared]:
     """Yield the options of a command in the order of its parameters, with groups expanded."""
     for name, parameter in signature(function).parameters.items():
         if isinstance(parameter.default, Option):
-            yield Declared(name, parameter.default, function, parameter.default.title)
+            yield Declared(name, parameter.default, function)
         elif _is_group(parameter.default):
             yield from group_options(parameter.default)
 
@@ -103,7 +105,7 @@ def group_options(group: Any) -> Iterator[Declared]:
         if _is_group(value):
             yield from group_options(value)
         elif name in kind.__options__:
-            yield Declared(name, _of(kind.__options__[name], group, value), kind, kind.__title__)
+            yield Declared(name, _of(kind.__options__[name], group, value), kind)
 
 
 def _of(declared: Option, group: Any, value: Any) -> Option:
@@ -112,7 +114,7 @@ def _of(declared: Option, group: Any, value: Any) -> Option:
         name: told(group) if name in ("help", "hidden") and callable(told) else told
         for name, told in declared.settings.items()
     }
-    return Option(declared.names, value, settings)
+    return declared._replace(default=value, settings=settings)
 
 
 def _is_group(value: object) -> bool:
@@ -165,11 +167,12 @@ def for_typer(function: Function) -> Function:
         for name, each in taken.parameters.items()
         if not isinstance(each.default, Option) and not _is_group(each.default)
     ]
-    for name, told, owner, title in declared_options(function):
-        kind = get_type_hints(owner)[name]
-        made = typer.Option(*told.names, rich_help_panel=title, **told.settings)
+    for each in declared_options(function):
+        names, default, settings, title = each.option
+        made = typer.Option(*names, rich_help_panel=title, **settings)
+        kind = each.kind
         parameters.append(
-            Parameter(name, Parameter.KEYWORD_ONLY, default=told.default,
+            Parameter(each.name, Parameter.KEYWORD_ONLY, default=default,
                       annotation=Annotated[kind, made])
         )  # fmt: skip
     command.__doc__, command.__name__ = function.__doc__, function.__name__
@@ -203,14 +206,15 @@ def read(function: Function, words: Sequence[str]) -> dict[str, Any] | None:
 
 def _converted(text: str, kind: Any, settings: dict[str, Any]) -> Any:
     """Convert a value to its option's type; None if that is not straightforward."""
-    kind = next((each for each in get_args(kind) if each is not type(None)), kind)
+    if type(None) in get_args(kind):
+        kind, _ = get_args(kind)
+    if choices := get_args(kind):
+        return text if text in choices else None
     if kind is str:
         return text
     try:
         value = kind(text)
     except ValueError:
         return None
-    if isinstance(value, Enum):
-        return value
     inside = settings.get("min", value) <= value <= settings.get("max", value)
     return value if inside else None

@@ -11,35 +11,30 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """A command: its function in `commands/NAME/command.py`, its summary, and its section."""
+    """A command: its summary, its section, and its function in `commands/NAME/command.py`."""
 
-    function: str
     summary: str
     section: str
+    function: str = ""  # if not the command's name
 
 
 COMMANDS = {
-    "run": Command("run", "Show every gate of one or more steps.", "See"),
-    "explain": Command(
-        "explain", "Work out a step with its numbers, or explain a word.", "See"
-    ),
-    "grad": Command("grad", "Show the backward pass of a run: every gradient.", "See"),
-    "report": Command("report", "Make a page of a run, or a picture.", "See"),
+    "run": Command("Show every gate of one or more steps.", "See"),
+    "explain": Command("Work out a step with its numbers, or explain a word.", "See"),
+    "grad": Command("Show the backward pass of a run: every gradient.", "See"),
+    "report": Command("Make a page of a run, or a picture.", "See"),
     "explore": Command(
-        "explore", "Explore a step in the terminal: move, edit a number, watch what follows.",
-        "See",
+        "Explore a step in the terminal: move, edit a number, watch what follows.", "See"
     ),
-    "diagnose": Command("diagnose", "Explain why two sets of numbers differ.", "Check"),
-    "vet": Command("vet", "Find the mistakes that a test vector misses.", "Check"),
-    "grade": Command("grade", "Grade many answers to one exercise.", "Check"),
-    "batch": Command("batch", "Evaluate files of samples.", "Check"),
-    "inspect": Command("inspect_", "Show the LSTMs in a weight file.", "Files"),
-    "convert": Command("convert", "Write weights in another layout.", "Files"),
-    "exercise": Command(
-        "exercise", "Make an exercise sheet, its key, and a file to grade against.", "Look up"
-    ),
-    "list": Command("list_", "List cells, presets and more.", "Look up"),
-}  # fmt: skip
+    "diagnose": Command("Explain why two sets of numbers differ.", "Check"),
+    "vet": Command("Find the mistakes that a test vector misses.", "Check"),
+    "grade": Command("Grade many answers to one exercise.", "Check"),
+    "batch": Command("Evaluate files of samples.", "Check"),
+    "inspect": Command("Show the LSTMs in a weight file.", "Files", "inspect_"),
+    "convert": Command("Write weights in another layout.", "Files"),
+    "exercise": Command("Make an exercise sheet, its key, and a file to grade against.", "Look up"),
+    "list": Command("List cells, presets and more.", "Look up", "list_"),
+}
 
 # Options that are now commands: (command, option) -> the command.
 MOVED = {("diagnose", "--grade"): "grade", ("explain", "--exercise"): "exercise"}

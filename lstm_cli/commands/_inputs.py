@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
@@ -18,6 +18,7 @@ from lstm_cli.commands._declared import differing, option, options
 if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
     from lstm_cli.cell.weights import Model
+    from lstm_cli.engine.fixed_settings import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.samples import Sample
 
@@ -30,6 +31,18 @@ SMALL_BYTES = 256 * 2**10
 MOST_TYPED = 24
 # Formats that can hold many samples at once.
 _MANY = ("json", "jsonl", "npz")
+
+
+# Output formats that can show integers.
+FIXED_FORMATS = ("table", "plain", "json", "csv", "markdown", "latex", "text", "html", "c")
+
+FIXED_HELP = """\b
+Fixed point: `--fixed Q3.12` also runs the cell in integers. Qm.n is 1 sign bit, m integer bits,
+n fraction bits, 2 to 32 in all: Q0.15 is int16. (ARM counts the sign in m: its Q4.12 is Q3.12.)
+A kind of value may have its own format, as in `Q3.12,weights=Q1.14,sum=Q7.24`: weights (W, U,
+p), bias, input (x), sum (the z), gates (f, i, g, o, tanh(c)), cell (c), state (h). A row is
+computed exactly and rounded once, when it is stored.
+"""
 
 
 class Given(NamedTuple):
@@ -104,7 +117,7 @@ class RunOptions:
         from lstm_cli.engine.run import run as run_model
 
         model, x, h, c = self.given(chosen)
-        return run_model(model, x, h, c, dtype=self.numbers.dtype.value, engine=engine)
+        return run_model(model, x, h, c, dtype=self.numbers.dtype, engine=engine)
 
     def given(self, chosen: str = "table") -> Given:
         """Read the model and inputs without running; as `trace`, but without the engine's errors.
@@ -127,11 +140,7 @@ class RunOptions:
         return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)
 
     def _example(self, state: Array | None) -> str:
-        """Return the command with a fitting input, and for `diagnose` with numbers to explain.
-
-        Raises:
-            LstmStepError: the weights, which set the input size, cannot be read.
-        """
+        """Return the command with a fitting input, and for `diagnose` with numbers to explain."""
         from lstm_cli.base.paste import command, option_words
 
         first = self.file_model().first if self.file.weights else None
@@ -164,7 +173,7 @@ class RunOptions:
         others = differing(self.vectors, self.preset).keys() - {"--x", "--steps"}
         refuse_beside("the file of samples", sorted(others), self.command)
         settings = self.file.sample_settings(
-            self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype.value
+            self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype
         )
         for file in find_files(files):
             for sample in read_samples(file):
@@ -203,16 +212,18 @@ class RunOptions:
         )  # fmt: skip
 
     def _model(self, x: Array, h: Array | None, c: Array | None) -> Model:
-        check_source(self.file, self.preset, self.command)
+        own = self.preset
+        if self.file.weights and own.preset:
+            raise UsageError(
+                "--weights and --preset are both given", where=self.command, hint="keep one of them"
+            )
         if self.file.weights:
+            refuse_idle(differing(own), "--preset", self.command)
             return self.file_model()
-        return self._preset_model(x, h, c)
-
-    def _preset_model(self, x: Array, h: Array | None, c: Array | None) -> Model:
+        refuse_idle(differing(self.file), "--weights", self.command)
         from lstm_cli.cell.cells import LSTM
         from lstm_cli.cell.presets import NO_WEIGHTS, preset_model, sizes_of
 
-        own = self.preset
         asked = {"H": own.hidden_size, "P": own.output_size}
         given = {letter: size for letter, size in asked.items() if size}
         model = preset_model(
@@ -222,20 +233,58 @@ class RunOptions:
         return model if own.preset else replace(model, assumptions=(NO_WEIGHTS,))
 
 
-def check_source(file: o.WeightFile, preset: o.PresetOptions, command: str) -> None:
-    """Reject weights from two sources, and options of a source that is not given.
+@options("Fixed point")
+class FixedOptions:
+    """The fixed-point options."""
 
-    Raises:
-        UsageError: names the option.
-    """
-    if file.weights and preset.preset:
-        raise UsageError(
-            "--weights and --preset are both given", where=command, hint="keep one of them"
+    fixed: str = option(
+        "--fixed",
+        default="",
+        metavar="FORMATS",
+        help="Also run in integers: Q3.12, or Q3.12,weights=Q1.14,…; see below.",
+    )
+    fixed_rounding: Literal["nearest", "even", "floor", "zero"] | None = option(
+        "--fixed-rounding",
+        default=None,
+        help="nearest (the default: halves up), even (halves to even), floor (>>) or zero (cut).",
+    )
+    fixed_overflow: Literal["saturate", "wrap"] | None = option(
+        "--fixed-overflow",
+        default=None,
+        help="saturate (the default), or keep the last bits: wrap.",
+    )
+    fixed_activation: str = option(
+        "--fixed-activation",
+        default="",
+        metavar="KIND",
+        help="σ and tanh: exact (the default: correctly rounded), table:256 (nearest entry, σ over "
+        "±8, tanh over ±4), table:256:linear (between entries), or hard (0.2 z + 0.5; cut z).",
+    )
+
+    def settings(self, form: str, command: str) -> FixedSettings | None:
+        """Return the settings for an output format; None if `--fixed` is not given.
+
+        Raises:
+            UsageError: a value that cannot be read, an output format that cannot show integers,
+                or options that have no effect without `--fixed`.
+        """
+        if not self.fixed:
+            refuse_idle(differing(self), "--fixed", command)
+            return None
+        from lstm_cli.engine.fixed_settings import FixedSettings
+
+        if form not in FIXED_FORMATS:
+            raise UsageError(
+                f"{form} cannot show integers",
+                where="--fixed",
+                hint=f"-f {', '.join(FIXED_FORMATS[:-1])} or {FIXED_FORMATS[-1]}",
+            )
+        return FixedSettings.parse(
+            self.fixed,
+            self.fixed_rounding or "nearest",
+            self.fixed_overflow or "saturate",
+            self.fixed_activation or "exact",
         )
-    if file.weights:
-        refuse_idle(differing(preset), "--preset", command)
-    else:
-        refuse_idle(differing(file), "--weights", command)
 
 
 def say_assumed(assumptions: Iterable[str]) -> None:
@@ -290,11 +339,7 @@ def refuse_beside(what: str, given: Iterable[str], command: str) -> None:
 
 
 def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
-    """Return x `(T, I)`, or `(N, T, I)` if the format can hold samples.
-
-    Raises:
-        UsageError: `--sample` is out of range, or missing.
-    """
+    """Return x `(T, I)`, or `(N, T, I)` if the format can hold samples."""
     if x.ndim == 2:
         if sample not in (None, 0):
             raise UsageError("--x is one sequence", where="--sample", hint="leave out --sample")

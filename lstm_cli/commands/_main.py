@@ -64,8 +64,7 @@ def _guarded(arguments: list[str]) -> int:
     except LstmStepError as error:
         if isinstance(error, OutputError) and error.lines.where == "stdout":
             _silence_stdout()  # do not try to write it again at exit
-        _report(error.as_record(), arguments)
-        return error.exit_code
+        return _report(error.code, *error.lines, arguments, error.exit_code)
     except BrokenPipeError:
         _silence_stdout()  # the reader closed the pipe (`| head`): not an error
         return ExitCode.DONE
@@ -82,24 +81,18 @@ def _guarded(arguments: list[str]) -> int:
     except MemoryError as error:
         # Releases what the run held, so that there is memory to report the error.
         error.__traceback__ = error.__context__ = None
-        record = {"code": "too_large", "message": "not enough memory", "where": "",
-                  "try": "run fewer steps or samples at a time"}  # fmt: skip
-        _report(record, arguments)
-        return ExitCode.INPUT
+        hint = "run fewer steps or samples at a time"
+        return _report("too_large", "not enough memory", "", hint, arguments, ExitCode.INPUT)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _silence_stdout()
-            record = {"code": "cannot_write", "message": "cannot write: no space left on device",
-                      "where": "stdout", "try": "make room, or write elsewhere"}  # fmt: skip
-            _report(record, arguments)
-            return ExitCode.CANNOT_WRITE
+            what, hint = "cannot write: no space left on device", "make room, or write elsewhere"
+            return _report("cannot_write", what, "stdout", hint, arguments, ExitCode.CANNOT_WRITE)
         if os.environ.get("LSTM_STEP_DEBUG"):
             raise
-        record = {"code": "bug", "message": f"this is a bug: {type(error).__name__}: {error}",
-                  "where": _command(arguments, 300),
-                  "try": "LSTM_STEP_DEBUG=1 shows where; please report it"}  # fmt: skip
-        _report(record, arguments)
-        return ExitCode.BUG
+        what, where = f"this is a bug: {type(error).__name__}: {error}", _command(arguments, 300)
+        hint = "LSTM_STEP_DEBUG=1 shows where; please report it"
+        return _report("bug", what, where, hint, arguments, ExitCode.BUG)
 
 
 def program(arguments: list[str]) -> int:
@@ -148,11 +141,10 @@ def _by_typer(arguments: list[str]) -> int:
         )
     except usage_error as error:
         command = error.ctx.command_path if error.ctx else "lstm-step"
-        _report(
-            {"code": "usage", "message": error.format_message(), "where": command,
-             "try": _usage_hint(error.format_message(), command)}, arguments,
-        )  # fmt: skip
-        return ExitCode.USAGE
+        what = error.format_message()
+        return _report(
+            "usage", what, command, _usage_hint(what, command), arguments, ExitCode.USAGE
+        )
     except typer.Exit as leave:
         return leave.exit_code
     except typer.Abort:
@@ -161,22 +153,14 @@ def _by_typer(arguments: list[str]) -> int:
 
 
 def _stopped(result: object) -> int:
-    """Return a command's exit code.
-
-    Raises:
-        KeyboardInterrupt: the command was stopped.
-    """
+    """Return a command's exit code; raise KeyboardInterrupt if it was stopped."""
     if result == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     return result if isinstance(result, int) else ExitCode.DONE
 
 
 def _flush() -> None:
-    """Flush stdout while a failure can still be reported.
-
-    Raises:
-        OutputError: the disk is full.
-    """
+    """Flush stdout while a failure, such as a full disk, can still be reported."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -197,20 +181,23 @@ def _usage_hint(message: str, command: str) -> str:
     return f"{command} --help"
 
 
-def _report(record: dict[str, str], arguments: list[str]) -> None:
+def _report(
+    code: str, what: str, where: str, hint: str, arguments: list[str], exit_code: int
+) -> int:
     """Write an error to stderr: as JSON if JSON was requested, else in three lines."""
-    record = record | {"where": record["where"] or _command(arguments, 80)}
+    where = where or _command(arguments, 80)
     try:
         if _wants_json(arguments):
             import json
 
+            record = {"code": code, "message": what, "where": where, "try": hint}
             print(json.dumps({"schema": "lstm-step/1", "error": record}), file=sys.stderr)
-            return
-        print(f"error: {indented(record['message'])}", file=sys.stderr)
-        print(f"where: {indented(record['where'])}", file=sys.stderr)
-        print(f"try:   {indented(record['try'])}", file=sys.stderr)
+        else:
+            lines = f"error: {indented(what)}\nwhere: {indented(where)}\ntry:   {indented(hint)}"
+            print(lines, file=sys.stderr)
     except OSError:
         pass  # stderr is closed: the exit code still reports it
+    return exit_code
 
 
 def _command(arguments: list[str], width: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_cli.base.errors import UsageError
 from lstm_cli.base.foreign import shell_word
@@ -23,44 +23,12 @@ if TYPE_CHECKING:
     from lstm_cli.show.answer import Answer
     from lstm_cli.show.rows import View
 
-
-class Dtype(StrEnum):
-    """The type that every named value is rounded to."""
-
-    FLOAT64 = "float64"
-    FLOAT32 = "float32"
-
-
-class Engine(StrEnum):
-    """What computes a run."""
-
-    AUTO = "auto"
-    TABLE = "table"
-    NUMPY = "numpy"
-    NUMBA = "numba"
-    FAST = "fast"
-
-
-class NotationName(StrEnum):
-    """How equations are written."""
-
-    JOINED = "joined"
-    SPLIT = "split"
-
-
-class Side(StrEnum):
-    """A direction of time."""
-
-    FORWARD = "forward"
-    BACKWARD = "backward"
-
-
-class Color(StrEnum):
-    """When to use colour."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
+# Choices, which Typer lists in the help of an option.
+Dtype = Literal["float64", "float32"]
+Engine = Literal["auto", "table", "numpy", "numba", "fast"]
+NotationName = Literal["joined", "split"]
+Side = Literal["forward", "backward"]
+Color = Literal["auto", "always", "never"]
 
 
 def complete_cell() -> list[str]:
@@ -132,10 +100,6 @@ class WeightFile:
     )
     layout: LayoutOptions = LayoutOptions()
 
-    def model(self, cell: CellOptions) -> Model | None:
-        """Read the file, or return None if there is none; errors as `read_weights`."""
-        return self.layout.read(self.weights, cell) if self.weights else None
-
     def sample_settings(self, cell: CellOptions, **others: Any) -> SampleSettings:
         """Settings for samples without settings of their own; `others` as for SampleSettings.
 
@@ -152,24 +116,12 @@ class WeightFile:
                 where="--allow-external-data", hint="give --weights, the only file it applies to",
             )  # fmt: skip
 
+        model = self.layout.read(self.weights, cell) if self.weights else None
         return SampleSettings(
-            model=self.model(cell), weights=self.weights, lstm=self.layout.lstm,
+            model=model, weights=self.weights, lstm=self.layout.lstm,
             cell=cell.named(), edit=cell.edit, convention=self.layout.convention,
             external=self.layout.external, **others,
         )  # fmt: skip
-
-
-@options("Weights")
-class SideOptions:
-    """Which direction of a layer is used."""
-
-    direction: Side | None = option(
-        "--direction", default=None, help="Only this direction of a bidirectional layer."
-    )
-
-    def only(self, model: Model) -> Model:
-        """Return the model, or only its chosen direction; errors as `Model.only`."""
-        return model.only(self.direction.value) if self.direction else model
 
 
 @options("Weights")
@@ -262,7 +214,7 @@ class NumberOptions:
     """Number type of a run."""
 
     dtype: Dtype = option(
-        "--dtype", default=Dtype.FLOAT64, help="float32 computes each row in float64 and rounds it."
+        "--dtype", default="float64", help="float32 computes each row in float64 and rounds it."
     )
 
 
@@ -272,7 +224,7 @@ class EngineOptions:
 
     engine: Engine = option(
         "--engine",
-        default=Engine.AUTO,
+        default="auto",
         help="table: row by row; numpy, numba: fast code made from the table; fast: the faster "
         "of the two; auto: table for small runs and float32.",
     )
@@ -310,7 +262,7 @@ class ChoiceOptions:
         from lstm_cli.base.address import Address, parse_addresses
 
         own = Address(
-            int(self.layer) if self.layer else None, self.direction.value if self.direction else "",
+            int(self.layer) if self.layer else None, self.direction or "",
             units=self.unit, times=self.at,
         )  # fmt: skip
         place, symbols = parse_addresses(self.only, "--only")
@@ -323,7 +275,7 @@ class NotationOptions:
 
     notation: NotationName = option(
         "--notation",
-        default=NotationName.JOINED,
+        default="joined",
         help="joined is W_f · [h, x]; split is W_f x + U_f h.",
     )
 
@@ -353,7 +305,7 @@ class ViewOptions:
         """The view, not yet checked against a run; `target` is where the output goes."""
         from lstm_cli.show.rows import View
 
-        own = View(self.notation.notation.value, self.digits.number(),
+        own = View(self.notation.notation, self.digits.number(),
                    target="" if target == "-" else target)  # fmt: skip
         if self.choice == ChoiceOptions():
             return own
@@ -408,7 +360,7 @@ class ColorOptions:
     """When to use colour."""
 
     color: Color = option(
-        "--color", default=Color.AUTO, help="When to use colour; auto respects NO_COLOR."
+        "--color", default="auto", help="When to use colour; auto respects NO_COLOR."
     )
 
     def show(self, draw: Callable[[Console], None], output: str = "-") -> None:
@@ -429,8 +381,8 @@ class ColorOptions:
         encoding = "utf-8" if output != "-" else sys.stdout.encoding
         buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
         # The environment's settings are for terminals, not for files.
-        in_file = output != "-" and self.color is Color.AUTO
-        draw(make_console(Color.NEVER if in_file else self.color, buffer))
+        in_file = output != "-" and self.color == "auto"
+        draw(make_console("never" if in_file else self.color, buffer))
         buffer.seek(0)
         write_out([line.rstrip() + "\n" for line in buffer], output)
 
@@ -491,6 +443,16 @@ class ToleranceOptions:
         return self.atol
 
 
+@options("Check")
+class SearchOptions:
+    """How far a search for mistakes goes."""
+
+    departures: int = option(
+        "--departures", default=2, min=1, max=2, metavar="N",
+        help="How many simultaneous mistakes to look for: 1 or 2.",
+    )  # fmt: skip
+
+
 def pasteable(*groups: Any) -> dict[str, object]:
     """Return the options that differ from their defaults, with values as on a command line."""
     from lstm_cli.base.paste import FileName
@@ -512,34 +474,26 @@ def one_blas_thread() -> None:
     A search runs many small products at a time: its work is divided among threads by reading, and
     threads inside a small product would only wait for each other. Call before importing numpy.
     """
-    import os
-
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 
 def make_console(color: Color, stream: Any) -> Console:
     """Return a rich console on a stream; --color takes precedence over the environment."""
-    import os
-
     from rich.console import Console
 
-    force = None
-    if color is Color.ALWAYS or (
-        color is Color.AUTO and os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0")
-        and not os.environ.get("NO_COLOR")
-    ):  # fmt: skip
-        force = True
+    wanted = os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0")
+    wanted = wanted and color == "auto" and not os.environ.get("NO_COLOR")
     environment = dict(os.environ)
-    if color is Color.ALWAYS:
+    if color == "always":
         environment.pop("NO_COLOR", None)
         if environment.get("TERM") in (None, "dumb", "unknown"):
             environment["TERM"] = "xterm-256color"
     return Console(
         file=stream,
-        force_terminal=force,
-        no_color=True if color is Color.NEVER else None,
-        color_system=None if color is Color.NEVER else "auto",
+        force_terminal=True if wanted or color == "always" else None,
+        no_color=True if color == "never" else None,
+        color_system=None if color == "never" else "auto",
         highlight=False,
         emoji=False,
         markup=False,

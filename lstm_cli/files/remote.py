@@ -79,7 +79,7 @@ def find_remote(argument: str, suffixes: tuple[str, ...]) -> list[str]:
     return [argument]
 
 
-def open_remote(path: Path) -> IO[bytes]:
+def open_remote(path: Path) -> io.BufferedReader:
     """Open a remote file, translating any exception of its backend to ours.
 
     Raises:
@@ -99,27 +99,22 @@ class _Stream(io.RawIOBase):
         self.path = path
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether the stream supports random access."""
         return self.source.seekable()
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to a byte offset."""
         with _backend(self.path):
             return self.source.seek(offset, whence)
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer; 0 at the end."""
         with _backend(self.path):
             piece = self.source.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def close(self) -> None:
-        """Close the underlying stream."""
         if not self.closed:
             self.source.close()
         super().close()
@@ -132,10 +127,9 @@ def at_hand(place: Path, shown: Path) -> Iterator[Path]:
     Raises:
         InputError: it cannot be opened or copied.
     """
-    with contextlib.ExitStack() as stack:
-        near = stack.enter_context(_copy(place)) if is_remote(place) else place
-        with called(near, shown):
-            yield near
+    local = _copy(place) if is_remote(place) else contextlib.nullcontext(place)
+    with local as near, called(near, shown):
+        yield near
 
 
 @contextlib.contextmanager

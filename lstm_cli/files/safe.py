@@ -19,17 +19,19 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn
+from typing import IO, Any, Literal, NoReturn, TypeVar
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, caret, safe
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, caret, safe
 from lstm_cli.base.foreign import say
 from lstm_cli.files.inputs_read import note_read, note_stdin
-from lstm_cli.files.remote import is_remote, open_remote
+from lstm_cli.files.remote import is_remote, open_remote, place_of
+
+Member = TypeVar("Member")
 
 MAX_TEXT_BYTES = 256 * 2**20
 MAX_ARRAY_BYTES = 2 * 2**30
@@ -46,7 +48,12 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: missing, a folder, too large, or not UTF-8.
     """
-    return decode(_read_bytes(path), safe(path))
+    with open_checked(path) as stream:
+        try:
+            data = read_bounded(stream, safe(path))
+        except OSError as error:  # opened, but cannot be read: a broken disk, /proc
+            raise _cannot_read(path, error) from None
+    return decode(data, safe(path))
 
 
 def decode(data: bytes, place: str) -> str:
@@ -71,20 +78,23 @@ def read_stdin(place: str) -> str:
     Raises:
         InputError: too large, or not UTF-8.
     """
+    note = f"reading {place} from the terminal; end with Ctrl-D"
+    stream = open_stdin(note, place, "pipe the data in, or use @FILE")
+    return decode(read_bounded(stream, "stdin"), f"{place}, stdin")
+
+
+def open_stdin(note: str, place: str = "stdin", hint: str = "name a file") -> IO[bytes]:
+    """Return stdin, with a note on stderr if it is a terminal.
+
+    Raises:
+        InputError: it is closed.
+    """
     if sys.stdin is None:
-        raise InputError("stdin is closed", where=place, hint="pipe the data in, or use @FILE")
+        raise InputError("stdin is closed", where=place, hint=hint)
     if sys.stdin.isatty():
-        say(f"reading {place} from the terminal; end with Ctrl-D")
+        say(note)
     note_stdin()
-    return decode(read_bounded(sys.stdin.buffer, "stdin"), f"{place}, stdin")
-
-
-def _read_bytes(path: Path) -> bytes:
-    with open_checked(path) as stream:
-        try:
-            return read_bounded(stream, safe(path))
-        except OSError as error:  # opened, but cannot be read: a broken disk, /proc
-            raise _cannot_read(path, error) from None
+    return sys.stdin.buffer
 
 
 _SPLIT = "split the file, or store numbers as .npy or .npz"
@@ -103,7 +113,7 @@ def read_bounded(stream: IO[bytes], place: str, hint: str = _SPLIT) -> bytes:
     return bytes(data)
 
 
-def open_checked(path: Path) -> IO[bytes]:
+def open_checked(path: Path) -> io.BufferedReader:
     """Open a file for reading.
 
     Raises:
@@ -339,15 +349,12 @@ def let_go(array: Array) -> None:
 
 def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     """Map the names in a .npz file to (shape, dtype) by the headers; errors as `read_npz`."""
-    found: dict[str, tuple[tuple[int, ...], str]] = {}
 
-    def read_header(stream: IO[bytes], size: int, place: str) -> Array:
+    def read_header(stream: IO[bytes], size: int, place: str) -> tuple[tuple[int, ...], str]:
         shape, _, dtype, _ = _header(stream.read(min(size, 16_384)), place)
-        found[place] = (shape, dtype.name)
-        return np.empty(0)
+        return shape, dtype.name
 
-    names = [name for name, _ in _read_archive(path, None, read_header)]
-    return dict(zip(names, found.values(), strict=True))
+    return dict(_read_archive(path, None, read_header))
 
 
 def read_npz(path: Path, only: str | None = None) -> dict[str, Array]:
@@ -361,8 +368,8 @@ def read_npz(path: Path, only: str | None = None) -> dict[str, Array]:
 
 
 def _read_archive(
-    path: Path, only: str | None, read: Callable[[IO[bytes], int, str], Array]
-) -> Iterator[tuple[str, Array]]:
+    path: Path, only: str | None, read: Callable[[IO[bytes], int, str], Member]
+) -> Iterator[tuple[str, Member]]:
     """Yield (name, result of `read`) for all members, or for the one named `only`."""
     with open_checked(path) as stream:
         try:
@@ -460,3 +467,60 @@ def _is_text(data: bytes, dtype: np.dtype[Any]) -> bool:
     """Whether every code point is valid; NumPy does not check before Python fails on it."""
     points = np.frombuffer(data, dtype=np.dtype("u4").newbyteorder(dtype.byteorder))
     return not points.size or int(points.max()) <= sys.maxunicode
+
+
+# ---- whether a file has changed
+
+DIGEST_DIGITS = 32
+
+
+class Digests:
+    """Digests of files, each read again only if its metadata changes.
+
+    Args:
+        root: the folder that paths are relative to, if not the current one.
+    """
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
+        self.known: dict[str, tuple[object, str]] = {}
+
+    def of(self, name: str) -> str:
+        """Return the digest of a file's content; "" if it cannot be read."""
+        try:
+            path = place_of(name, self.root)
+            now = _fingerprint(path)
+            before, digest = self.known.get(name, (None, ""))
+            if now != before:
+                digest = content_of(path)
+                self.known[name] = now, digest
+        except (OSError, ValueError, LstmStepError):  # opening it later reports why
+            return ""
+        return digest
+
+    def unchanged(self, files: Mapping[str, str]) -> bool:
+        """Whether the files still match their digests, given as name -> digest."""
+        return all(self.of(name) == digest for name, digest in files.items())
+
+
+def _fingerprint(path: Path) -> object:
+    """Fingerprint that changes when a file does; a remote file is not checked again."""
+    if is_remote(path):
+        return "elsewhere"
+    told = os.stat(path)
+    if not stat.S_ISREG(told.st_mode):
+        raise OSError("not a regular file")
+    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
+
+
+def content_of(path: Path) -> str:
+    """Return the digest of a file's content.
+
+    Raises:
+        InputError: it cannot be opened.
+        OSError: it cannot be read.
+    """
+    from hashlib import file_digest  # brings OpenSSL, which readers have no use for
+
+    with open_checked(path) as stream:
+        return file_digest(stream, "sha256").hexdigest()[:DIGEST_DIGITS]

@@ -102,8 +102,8 @@ def _step(each: Any, place: str) -> Step:
     if not isinstance(each, dict):
         raise InputError("a step is not an object", where=place, hint='{"t": 1, "h": […]}')
     layer, direction, t = each.get("layer", 0), each.get("direction", "forward"), each.get("t")
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (layer, t))
-    if not whole or direction not in ("forward", "backward"):
+    # `type`, as True is an int too.
+    if type(layer) is not int or type(t) is not int or direction not in ("forward", "backward"):
         raise InputError(
             "a step has no layer, direction or t", where=place,
             hint='"layer": 0, "direction": "forward", "t": 1',
@@ -113,6 +113,4 @@ def _step(each: Any, place: str) -> Step:
         for name, value in each.items()
         if isinstance(value, list)
     }
-    assert isinstance(layer, int)
-    assert isinstance(t, int)
     return Step(layer, str(direction), t, values)

@@ -46,14 +46,11 @@ def read_vector(
         InputError: not numbers; with a caret under the bad token.
         ShapeError: rows of unequal length.
     """
-    source = _source(text, name)
-    if source is None:
-        return _read_file(text[1:], name, allow_nonfinite, most_axes)
-    return parse_rows(source[0], name, source[1], allow_nonfinite)
+    return read_printed(text, name, allow_nonfinite=allow_nonfinite, most_axes=most_axes)[0]
 
 
 def read_printed(
-    text: str, name: str, *, allow_nonfinite: bool = False
+    text: str, name: str, *, allow_nonfinite: bool = False, most_axes: int = 2
 ) -> tuple[Array, Array | None]:
     """Like `read_vector`, but also return the decimals of each number as written.
 
@@ -61,7 +58,7 @@ def read_printed(
     """
     source = _source(text, name)
     if source is None:
-        return _read_file(text[1:], name, allow_nonfinite, 2), None
+        return _read_file(text[1:], name, allow_nonfinite, most_axes), None
     parser = _RowParser(source[0], name, source[1], allow_nonfinite)
     rows = _even(parser.parse(), name, source[1])
     return rows, np.reshape(parser.decimals, rows.shape)
@@ -84,28 +81,20 @@ def _source(text: str, name: str) -> tuple[str, str] | None:
 
 
 def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> Array:
-    from lstm_cli.files.safe import (
-        map_npy,
-        map_npz,
-        parse_json,
-        read_npy,
-        read_npz,
-        read_text,
-        to_array,
-    )
+    from lstm_cli.files import safe as files
 
     path, key = _split_key(text)
     place = f"{name}, {safe(path)}" + (f", key {safe(key)}" if key else "")
     match path.suffix.lower():
         case ".npy":
-            value: Any = map_npy(path) if _is_large(path) else read_npy(path)
+            value: Any = files.map_npy(path) if _is_large(path) else files.read_npy(path)
         case ".npz":
-            value = map_npz(path, key) if _is_large(path) else None
-            value = _member(read_npz(path), key, place) if value is None else value
+            value = files.map_npz(path, key) if _is_large(path) else None
+            value = _member(files.read_npz(path), key, place) if value is None else value
         case _:
-            value = parse_json(read_text(path), place)
+            value = files.parse_json(files.read_text(path), place)
             value = _member(value, key, place) if isinstance(value, dict) else value
-            value = to_array(value, key or name, place)
+            value = files.to_array(value, key or name, place)
     return check_rows(np.asanyarray(value), name, place, allow_nonfinite, most_axes)
 
 
@@ -129,13 +118,11 @@ def _member(members: dict[str, Any], key: str, place: str) -> Any:
         return next(iter(members.values()))
     if key in members:
         return members[key]
-    what = f"no key '{safe(key)}' in the file" if key else "the file has several keys"
-    hint = (
-        suggest(key, members)
-        if key
-        else "name one: " + ", ".join(f"@file:{safe(each)}" for each in list(members)[:12])
-    )
-    raise InputError(what, where=place, hint=hint)
+    if key:
+        what = f"no key '{safe(key)}' in the file"
+        raise InputError(what, where=place, hint=suggest(key, members))
+    names = ", ".join(f"@file:{safe(each)}" for each in list(members)[:12])
+    raise InputError("the file has several keys", where=place, hint=f"name one: {names}")
 
 
 def check_rows(
@@ -165,11 +152,7 @@ def check_rows(
 
 
 def _check_finite(rows: Array, name: str, place: str) -> None:
-    """Reject nan and inf in `(…, rows, n)`, checking a block of rows at a time.
-
-    Raises:
-        InputError: the array has nan or inf; the message has the first.
-    """
+    """Reject nan and inf in `(…, rows, n)`, checking a block of rows at a time."""
     if rows.ndim > 2 and not rows.flags.c_contiguous:  # flattening would copy it
         for sample in rows:
             _check_finite(sample, name, place)
@@ -281,7 +264,9 @@ class _RowParser:
         """Read the token at `position`; return where the next one starts."""
         character = self.text[position]
         if character == ";" or (character == "\n" and not self.open):
-            self._separate(position, character)
+            if self.comma >= 0 and character == ";":
+                raise self._error("no number before this semicolon", "remove the comma", position)
+            self._end_row()
         elif character == ",":
             if self.comma >= 0 or not (self.row or self.rows):
                 raise self._error("no number before this comma", _ADD_OR_REMOVE, position)
@@ -293,12 +278,6 @@ class _RowParser:
         elif not character.isspace():
             return self._number(position, end)
         return position + 1
-
-    def _separate(self, position: int, character: str) -> None:
-        if self.comma >= 0 and character == ";":
-            raise self._error("no number before this semicolon", "remove the comma", position)
-        self.comma = -1
-        self._end_row()
 
     def _open(self, position: int) -> None:
         if len(self.open) == 2:
@@ -313,14 +292,12 @@ class _RowParser:
             raise self._error("no bracket is open here", "remove it", position)
         if self.text[self.open.pop()] + self.text[position] not in ("[]", "()"):
             raise self._error("does not match the opening bracket", "use [ with ]", position)
-        self.comma = -1
         self._end_row()
 
     def _number(self, position: int, end: int) -> int:
         word = _WORD.match(self.text, position, end)
         assert word is not None
-        value = self._value(word[0], position)
-        self.row.append(value)
+        self.row.append(self._value(word[0], position))
         self.decimals.append(decimals_in(word[0]))
         self.comma = -1
         return word.end()
@@ -354,6 +331,7 @@ class _RowParser:
         return "numbers look like 0, -0.5, 1e-3; `@file` reads a file, `-` reads stdin"
 
     def _end_row(self) -> None:
+        self.comma = -1
         if self.row:
             self.rows.append(self.row)
             self.row = []

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import array_lines, guard
+from lstm_cli.base.arrays import Array, array_lines, guard
 from lstm_cli.base.foreign import c_comment
 from lstm_cli.formats.contents import Package
 

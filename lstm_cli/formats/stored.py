@@ -209,7 +209,7 @@ def read_numbers(
                 hint = "the file is damaged or still being written"
                 raise InputError(what, where=place, hint=hint)
             stream.seek(start)
-            done += stream.readinto(data[done : done + count].data)  # type: ignore[attr-defined]
+            done += stream.readinto(data[done : done + count].data)
     if done < size:
         raise InputError("cut short while it was read", where=place, hint="try again")
     return decoded(data, dtype, big_endian=big_endian)

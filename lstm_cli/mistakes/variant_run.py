@@ -18,8 +18,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import CellError
 from lstm_cli.cell.cells import LSTM, Cell
-from lstm_cli.cell.equations import Apply, Name, Node, Number, parse
-from lstm_cli.cell.rewriting import rewrite
+from lstm_cli.cell.equations import Apply, Name, Node, Number, parse, rewrite
 from lstm_cli.cell.roles import Role, roles_of
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.batched_variants import CARRY, START, Member, MemberRun, Rounding
@@ -191,7 +190,7 @@ class Mistake:
 class RowEdit(NamedTuple):
     """Rewriting of table rows: in each of `rows`, matches of `find` become `put`.
 
-    `{k}` in the texts is the letter of the row's gate; for wildcards see `rewriting`.
+    `{k}` in the texts is the letter of the row's gate; for wildcards see `equations.rewrite`.
     """
 
     rows: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import chain
@@ -15,13 +14,14 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, imported, safe, suggest
-from lstm_cli.base.foreign import Foreign, say
+from lstm_cli.base.foreign import Foreign
 from lstm_cli.files.inputs_read import note_read, note_stdin
 from lstm_cli.files.remote import at_hand, called, find_remote, is_remote, place_of
 from lstm_cli.files.safe import (
     MAX_TEXT_BYTES,
     decode,
     open_checked,
+    open_stdin,
     parse_json,
     read_bounded,
     read_npz,
@@ -110,7 +110,8 @@ def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
         InputError: the file as a whole cannot be read, or not from here on.
     """
     if argument == "-":
-        yield from _line_chunks(_stdin(), Origin("stdin", "stdin", Path()), STDIN_CHUNK)
+        stdin = open_stdin("reading samples from the terminal, Ctrl-D ends them")
+        yield from _line_chunks(stdin, Origin("stdin", "stdin", Path()), STDIN_CHUNK)
         return
     path, shown = place_of(argument, root), place_of(argument)
     with called(path, shown):
@@ -142,15 +143,6 @@ def _file_chunks(path: Path, shown: Path) -> Iterator[Chunk]:
         case ".parquet":
             with at_hand(path, shown) as near:
                 yield from _parquet_chunks(near, origin)
-
-
-def _stdin() -> IO[bytes]:
-    if sys.stdin is None:
-        raise InputError("stdin is closed", where="stdin", hint="name a file")
-    if sys.stdin.isatty():
-        say("reading samples from the terminal, Ctrl-D ends them")
-    note_stdin()
-    return sys.stdin.buffer
 
 
 def line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:

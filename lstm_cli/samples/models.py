@@ -16,8 +16,8 @@ from lstm_cli.cell.presets import NO_WEIGHTS, preset_model, sizes_of, width
 from lstm_cli.cell.weights import Model
 from lstm_cli.engine.run import Trace, run
 from lstm_cli.files.cell_files import read_cell
-from lstm_cli.files.digests import Digests
 from lstm_cli.files.remote import at_hand, beside, is_remote, place_of
+from lstm_cli.files.safe import Digests
 from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.formats.json import arrays_from
 from lstm_cli.formats.read import model_from_arrays, read_weights

@@ -7,8 +7,7 @@ import pytest
 
 from lstm_cli.base.errors import InputError
 from lstm_cli.cell.cells import LSTM, Cell, cell_named, parse_table
-from lstm_cli.cell.family import standard, uncoupled
-from lstm_cli.cell.traits import Traits, traits_of
+from lstm_cli.cell.traits import Traits, standard, traits_of, uncoupled
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
 from tests.cases import as_witness

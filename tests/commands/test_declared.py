@@ -21,7 +21,7 @@ from lstm_cli.base.paste import option_words
 from lstm_cli.commands import _declared as declared
 from lstm_cli.commands._app import SECTIONS
 from lstm_cli.commands._front import COMMANDS
-from lstm_cli.commands._options import Dtype, Side
+from lstm_cli.commands._options import Side
 from lstm_cli.commands.run.command import run
 from tests.tools import call
 
@@ -71,7 +71,7 @@ def test_what_is_read_is_what_typer_reads(words: list[str]) -> None:
         (["-x", "1", "-n", "5", "-d", "17"], {"x": "1", "steps": 5, "digits": 17}),
         (["--json", "--x=1", "--x", "2"], {"as_json": True, "x": "2"}),
         (["--dtype", "float32", "--direction=forward"],
-         {"dtype": Dtype.FLOAT32, "direction": Side.FORWARD}),
+         {"dtype": "float32", "direction": "forward"}),
         (["--clip", "-1e-3"], {"clip": -0.001}),
         ([], {}),
     ],
@@ -129,14 +129,14 @@ def test_groups_are_spread_out_and_filled() -> None:
     infos = {name: each.annotation.__metadata__[0] for name, each in parameters.items()}
     assert (infos["kind"].help, infos["level"].rich_help_panel) == ("At 5.", "Numbers")
     assert told(path="a", kind="x", check=True) == ("a", All("there", Numbers(5, "x")), True)
-    assert declared.read(command, ["--side", "backward"]) == {"side": Side.BACKWARD}
+    assert declared.read(command, ["--side", "backward"]) == {"side": "backward"}
 
 
 def test_options_that_differ_become_the_words_that_gave_them() -> None:
     """Only what is not at its default is named; flags stand alone, choices by their value."""
-    group = All("there", Numbers(level=7), Side.BACKWARD)
+    group = All("there", Numbers(level=7), "backward")
     given = declared.differing(group)
-    assert given == {"--level": 7, "--side": Side.BACKWARD}
+    assert given == {"--level": 7, "--side": "backward"}
     line = command_line(*option_words(given | {"--check": True}))
     assert line == "lstm-step --level 7 --side backward --check"
 
@@ -145,7 +145,7 @@ def test_options_that_differ_become_the_words_that_gave_them() -> None:
 def test_no_option_is_declared_twice(name: str) -> None:
     """No two options of a command share a name or a parameter: each value has one place."""
     home = import_module(f"lstm_cli.commands.{name}.command")
-    told = list(declared.declared_options(getattr(home, COMMANDS[name].function)))
+    told = list(declared.declared_options(getattr(home, COMMANDS[name].function or name)))
     names = [each.name for each in told], [name for each in told for name in each.option.names]
     for each in names:
         assert len(set(each)) == len(each)
@@ -158,7 +158,7 @@ def test_help_shows_options_in_groups(name: str) -> None:
     home = import_module(f"lstm_cli.commands.{name}.command")
     sections = re.findall(r"^(\S[^\n]*):\n((?:  .*\n)+)", page, re.M)
     rows = {title: re.findall(r"^  (-.*?)(?:  |$)", body, re.M) for title, body in sections}
-    told = list(declared.declared_options(getattr(home, COMMANDS[name].function)))
+    told = list(declared.declared_options(getattr(home, COMMANDS[name].function or name)))
     first = getattr(home, "FIRST", ())
     most_used = [re.split(r"[ ,]+", row) for row in rows.get("Most used", [])]
     assert all(name in row for name, row in zip(first, most_used, strict=True))

@@ -106,7 +106,7 @@ def batch(
     check_columns(chosen, output, trace=trace)
     out.check_cluster_options(work.dask, work.jobs, output, chosen)
     settings = file.sample_settings(
-        cell, steps=steps.steps, atol=atol, dtype=numbers.dtype.value, engine=engine.engine.value,
+        cell, steps=steps.steps, atol=atol, dtype=numbers.dtype, engine=engine.engine,
         trace=trace, check=check, root=os.getcwd() if work.dask else "",
     )  # fmt: skip
     resume, retry_failed = work.resume, work.retry_failed

@@ -22,9 +22,9 @@ from typing import IO, Any, ClassVar, Generic, Self, TypeVar
 
 from lstm_cli.base.errors import LstmStepError, OutputError, safe
 from lstm_cli.commands.batch.work import ChunkAnswers
-from lstm_cli.files.digests import Digests
 from lstm_cli.files.inputs_read import check_unread
 from lstm_cli.files.output import link_target
+from lstm_cli.files.safe import Digests
 from lstm_cli.samples.settings import Tally
 
 

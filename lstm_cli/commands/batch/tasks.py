@@ -39,10 +39,9 @@ from lstm_cli.commands.batch.store import (
     read_or_none,
 )
 from lstm_cli.commands.batch.work import ChunkAnswers, Work
-from lstm_cli.files.digests import content_of
 from lstm_cli.files.inputs_read import check_unread, note_read
 from lstm_cli.files.remote import is_remote, place_of
-from lstm_cli.files.safe import open_checked
+from lstm_cli.files.safe import content_of, open_checked
 from lstm_cli.samples import BadSample
 from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
 from lstm_cli.samples.files import Range, all_chunks, changed, line_ranges, read_range

@@ -30,13 +30,17 @@ def convert(
     to: str = option(
         "--to",
         "-t",
-        default="",
         metavar="NAME",
         autocompletion=o.complete_convention,
         help="The convention to write; see `list conventions`.",
     ),
     layout: o.LayoutOptions = o.LayoutOptions(),
-    side: o.SideOptions = o.SideOptions(),
+    direction: o.Side | None = option(
+        "--direction",
+        default=None,
+        title="Weights",
+        help="Only this direction of a bidirectional layer.",
+    ),
     cell: o.CellOptions = o.CellOptions(),
     dtype: o.Dtype | None = option(
         "--dtype", default=None, help="Default: float32 if it is exact."
@@ -56,7 +60,8 @@ def convert(
     from lstm_cli.files.output import check_targets
 
     chosen = form.pick()
-    model = side.only(layout.read(source, cell))
+    model = layout.read(source, cell)
+    model = model.only(direction) if direction else model
     check_targets({"OUT": target, "stdout" if form.output == "-" else "-o": form.output})
-    done = convert_model(model, Path(target), to, dtype=dtype.value if dtype else "", force=force)
+    done = convert_model(model, Path(target), to, dtype=dtype or "", force=force)
     o.emit(convert_answer(done, model), chosen, form, color)

@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import identifier
+from lstm_cli.base.arrays import Array, identifier
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError, safe
 from lstm_cli.base.numbers import shortest, significant
-from lstm_cli.cell.family import standard, uncoupled
-from lstm_cli.cell.traits import Traits, build_cell, traits_of
+from lstm_cli.cell.traits import Traits, build_cell, standard, traits_of, uncoupled
 from lstm_cli.cell.weights import LstmWeights, Model
 from lstm_cli.engine.run import run
 from lstm_cli.files.output import write_atomically

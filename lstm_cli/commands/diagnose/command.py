@@ -13,7 +13,6 @@ import typer
 
 from lstm_cli.base.errors import ExitCode, InputError, UsageError, safe
 from lstm_cli.base.foreign import say
-from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
@@ -59,16 +58,8 @@ def diagnose(
         help="Their numbers: h=0.1,0.2; f=…; output=ROWS. Empty positions are not compared.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
-    departures: int = option(
-        "--departures",
-        default=2,
-        title="Check",
-        min=1,
-        max=2,
-        metavar="N",
-        help="How many simultaneous mistakes to look for: 1 or 2.",
-    ),
-    fixed: f.FixedOptions = f.FixedOptions(),
+    search: o.SearchOptions = o.SearchOptions(),
+    fixed: i.FixedOptions = i.FixedOptions(),
     digits: o.DigitOptions = o.DigitOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS, json_is="jsonl"),
     color: o.ColorOptions = o.ColorOptions(),
@@ -82,7 +73,7 @@ def diagnose(
     chosen = form.pick()
     reading = _Reading(tolerance.checked(), fixed.settings("table", COMMAND))
     cases = _cases(files or [], given, expect, reading)
-    diagnosed = ((name, replace(_with_progress(trace, expected, departures), given=own))
+    diagnosed = ((name, replace(_with_progress(trace, expected, search.departures), given=own))
                  for name, trace, expected, own in cases)  # fmt: skip
     from lstm_cli.commands.diagnose.show import diagnose_answer
 
@@ -287,7 +278,7 @@ def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
         model = chosen.read(path, inputs.cell)
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]
-    return run(model, x, *states, dtype=inputs.numbers.dtype.value)
+    return run(model, x, *states, dtype=inputs.numbers.dtype)
 
 
 def _start(mine: Any, place: tuple[int, str], state: str) -> Any:

@@ -56,28 +56,18 @@ def exercise(
         help="Round weights and vectors to N decimals first.",
     ),
     ask: str = option(
-        "--ask",
-        default="",
-        title="Show",
-        metavar="SYMBOLS",
-        help="Symbols to ask for; default f,i,g,o,c,h.",
+        "--ask", title="Show", metavar="SYMBOLS", help="Symbols to ask for; default f,i,g,o,c,h."
     ),
     key: str = option(
-        "--key", default="", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
+        "--key", metavar="FILE", help="Write the key to FILE; - adds it to the sheet."
     ),
     show_key: bool = option(
         "--show-key", default=False, title="Output", help="Add the key to the sheet, on a new page."
     ),
     template: str = option(
-        "--template",
-        default="",
-        title="Output",
-        metavar="FILE",
-        help="Write a CSV for the answers to FILE.",
+        "--template", title="Output", metavar="FILE", help="Write a CSV for the answers to FILE."
     ),
-    save: str = option(
-        "--save", default="", metavar="FILE", help="Save the exercise to FILE, as a sample."
-    ),
+    save: str = option("--save", metavar="FILE", help="Save the exercise to FILE, as a sample."),
     notation: o.NotationOptions = o.NotationOptions(),
     digits: o.DigitOptions = o.DigitOptions(DIGITS),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
@@ -104,7 +94,7 @@ def exercise(
     from lstm_cli.commands.exercise.exercise import Task
 
     source = save or trace.model.source
-    task = Task(_asked(ask, trace), kind, digits.number(), notation.notation.value, source)
+    task = Task(_asked(ask, trace), kind, digits.number(), notation.notation, source)
     targets = {"-o": output, "--key": key, "--template": template, "--save": save}
     _write(trace, task, given.cell, targets, show_key)
     i.say_assumed(trace.assumptions)

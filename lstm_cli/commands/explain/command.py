@@ -49,9 +49,7 @@ def explain(
         metavar="N",
         help="Show only the N largest products of a sum one by one.",
     ),
-    choice: o.ChoiceOptions = o.ChoiceOptions(),
-    notation: o.NotationOptions = o.NotationOptions(),
-    digits: o.DigitOptions = o.DigitOptions(),
+    view: o.ViewOptions = o.ViewOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
     color: o.ColorOptions = o.ColorOptions(),
 ) -> None:
@@ -61,17 +59,17 @@ def explain(
     what the gate does; or a page of the glossary.
     """
     if not word:
-        view = replace(o.ViewOptions(choice, notation, digits).view(), terms=terms)
-        _work_out(given, view, form, color)
+        _work_out(given, replace(view.view(), terms=terms), form, color)
         return
     if form.as_json or form.format_ == "json":
         raise UsageError(
             "a glossary page has no JSON form",
             where="--json" if form.as_json else "-f json", hint=f"one of: {', '.join(PAGES)}",
         )  # fmt: skip
-    beside = [*differing(given, choice, digits, color), *(["--terms"] if terms != TERMS else [])]
+    beside = [*differing(given, view.choice, view.digits, color)]
+    beside += ["--terms"] if terms != TERMS else []
     i.refuse_beside("the word", beside, COMMAND)
-    _write_word(word, replace(form, formats=PAGES).pick(), notation.notation, form.output)
+    _write_word(word, replace(form, formats=PAGES).pick(), view.notation.notation, form.output)
 
 
 def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> None:
@@ -85,7 +83,7 @@ def _write_word(word: str, kind: str, notation: o.NotationName, output: str) -> 
 
     width = min(shutil.get_terminal_size((80, 24)).columns, WIDEST_PAGE)
     listed = word.strip().lower() == "words"
-    pieces = index(kind) if listed else page(word_named(word), kind, notation.value, width)
+    pieces = index(kind) if listed else page(word_named(word), kind, notation, width)
     pretty = output != "-" or "utf" in (sys.stdout.encoding or "").lower()
     write_out(pieces if pretty else map(in_ascii, pieces), output)
 

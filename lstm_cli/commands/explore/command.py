@@ -49,7 +49,7 @@ def explore(
     trace = given.trace(engine="table")
     from lstm_cli.commands.explore.app import ExploreApp
 
-    app = ExploreApp(trace, notation.notation.value, digits.number())
+    app = ExploreApp(trace, notation.notation, digits.number())
     session = app.run()
     if app.return_code:  # it crashed and printed the reason
         raise typer.Exit(ExitCode.BUG)

@@ -45,7 +45,6 @@ def grade(
     given: i.RunOptions = i.RunOptions(COMMAND),
     ask: str = option(
         "--ask",
-        default="",
         title="Check",
         metavar="SYMBOLS",
         help="Symbols that were asked for; by default those in the answers.",
@@ -57,15 +56,7 @@ def grade(
         help="Accept numbers that follow correctly from the answer's own earlier ones.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
-    departures: int = option(
-        "--departures",
-        default=1,
-        title="Check",
-        min=1,
-        max=2,
-        metavar="N",
-        help="How many simultaneous mistakes to look for: 1 or 2.",
-    ),
+    search: o.SearchOptions = o.SearchOptions(1),
     digits: o.DigitOptions = o.DigitOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS),
     color: o.ColorOptions = o.ColorOptions(),
@@ -82,7 +73,7 @@ def grade(
 
     name, trace, answers = _exercise(files or [], given)
     book = grade_run(
-        trace, answers, ask=o.names_in(ask), atol=atol, departures=departures,
+        trace, answers, ask=o.names_in(ask), atol=atol, departures=search.departures,
         follow_through=follow_through, name=name, progress=_with_progress,
     )  # fmt: skip
     o.emit(grade_answer(book, digits.number()), chosen, form, color)
@@ -91,11 +82,7 @@ def grade(
 
 
 def _exercise(files: list[str], given: i.RunOptions) -> tuple[str, Trace, list[str]]:
-    """Return the exercise's name, its correct run, and the files of answers.
-
-    Raises:
-        UsageError: a file is missing, or the exercise's file has several samples.
-    """
+    """Return the exercise's name, its correct run, and the files of answers."""
     vectors = given.vectors
     in_options = bool(vectors.x or vectors.h or vectors.c)
     named, answers = ([], files) if in_options else (files[:1], files[1:])

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import re
-import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +18,7 @@ from typing import Any, NamedTuple
 
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.cells import LSTM
-from lstm_cli.files.inputs_read import note_stdin
-from lstm_cli.files.safe import open_checked
+from lstm_cli.files.safe import open_checked, open_stdin
 
 MAX_BYTES = 64 * 2**20
 MAX_ANSWERS = 100_000
@@ -144,12 +142,8 @@ def read_answers(path: str, symbols: Sequence[str] = LSTM.symbols) -> Iterator[S
 def _text(path: str) -> str:
     """Read a file as text, whatever its bytes are."""
     if path == "-":
-        if sys.stdin is None:
-            raise InputError("stdin is closed", where="stdin", hint="name a file")
-        if sys.stdin.isatty():
-            print("reading answers from the terminal; end with Ctrl-D", file=sys.stderr)
-        note_stdin()
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        stdin = open_stdin("reading answers from the terminal; end with Ctrl-D")
+        data = stdin.read(MAX_BYTES + 1)
     else:
         with open_checked(Path(path)) as stream:
             try:

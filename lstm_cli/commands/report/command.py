@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from pathlib import PurePath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from lstm_cli.base.errors import UsageError
 from lstm_cli.commands import _inputs as i
@@ -36,26 +35,12 @@ FORMATS = ["html", "svg", "png", "pdf"]
 WIDTH_CM = 8.5
 
 
-class Picture(StrEnum):
-    """What a picture shows."""
-
-    CIRCUIT = "circuit"
-    STRIPS = "strips"
-    LINES = "lines"
-
-
-class Theme(StrEnum):
-    """Colour theme of a picture."""
-
-    AUTO = "auto"
-    LIGHT = "light"
-    DARK = "dark"
-
-
+Picture = Literal["circuit", "strips", "lines"]
+Theme = Literal["auto", "light", "dark"]
 # Prefixes of file names that choose the picture.
-_NAMES = {
-    "cell": Picture.CIRCUIT, "circuit": Picture.CIRCUIT, "strips": Picture.STRIPS,
-    "gates": Picture.STRIPS, "lines": Picture.LINES,
+_NAMES: dict[str, Picture] = {
+    "cell": "circuit", "circuit": "circuit", "strips": "strips",
+    "gates": "strips", "lines": "lines",
 }  # fmt: skip
 
 
@@ -64,7 +49,7 @@ def report(
     picture: Picture | None = option(
         "--picture", default=None, title="Picture", help="What a picture shows."
     ),
-    choice: o.ChoiceOptions = o.ChoiceOptions(),
+    view: o.ViewOptions = o.ViewOptions(digits=o.DigitOptions(None)),
     theme: Theme | None = option(
         "--theme",
         default=None,
@@ -78,18 +63,15 @@ def report(
         metavar="CM",
         help="Width of a picture; 8.5 is one column.",
     ),
-    notation: o.NotationOptions = o.NotationOptions(),
-    digits: o.DigitOptions = o.DigitOptions(None),
     format_: str = option(
         "--format",
         "-f",
-        default="",
         title="Output",
         metavar="FORMAT",
         help="html, svg, png, pdf; by default from the file name.",
     ),
     output: str = option(
-        "--output", "-o", default="", metavar="FILE", help="The page or picture; - is stdout."
+        "--output", "-o", metavar="FILE", help="The page or picture; - is stdout."
     ),
 ) -> None:
     """Make a page of a run, or a picture.
@@ -98,16 +80,16 @@ def report(
     equation under the pointer, and sliders that recompute the step.
     """
     kind = _kind(output, format_)
-    trace = given.trace("report")
+    trace, choice = given.trace("report"), view.choice
 
     from lstm_cli.commands.report.making import make
     from lstm_cli.files.output import write_out
 
     named = picture or (None if kind == "html" else _named(output))
     made = make(
-        trace, kind, o.ViewOptions(choice, notation, digits).view(),
-        picture=named.value if named else None, theme=theme.value if theme else None,
-        width=None if width == WIDTH_CM else width, digits=digits.digits,
+        trace, kind, view.view(),
+        picture=named, theme=theme,
+        width=None if width == WIDTH_CM else width, digits=view.digits.digits,
         given={"--only": choice.only, "--layer": choice.layer, "--direction": choice.direction},
     )  # fmt: skip
     write_out([made], output)
@@ -115,11 +97,7 @@ def report(
 
 
 def _kind(output: str, format_: str) -> Kind:
-    """Return the given format, or the one implied by the file name.
-
-    Raises:
-        UsageError: no file, or a name without a known suffix.
-    """
+    """Return the given format, or the one implied by the file name."""
     if not output:
         raise UsageError("a page or a picture needs a file", where=COMMAND, hint="-o page.html")
     return cast("Kind", choose_format(output, format_, False, FORMATS))

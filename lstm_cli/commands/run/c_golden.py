@@ -12,8 +12,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from lstm_cli.base.arrays import Array
-from lstm_cli.base.c_text import array_lines, guard, identifier
+from lstm_cli.base.arrays import Array, array_lines, guard, identifier
 from lstm_cli.base.foreign import c_comment
 from lstm_cli.base.numbers import rounded_up
 from lstm_cli.base.version import __version__

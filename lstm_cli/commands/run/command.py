@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import ExitCode, UsageError
 from lstm_cli.base.foreign import say
-from lstm_cli.commands import _fixed_options as f
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
@@ -22,7 +21,7 @@ EXAMPLES = f"""\b
 Vectors: 0,0.5,-1e-3 · [0 0.5] · a pasted np.array([...]) · rows by ; · @file.csv ·
 @file.npz:key · - for stdin. --h and --c default to zeros.
 
-{f.HELP}
+{i.FIXED_HELP}
 \b
 Examples:
   lstm-step --h 0,0.5,0.1,0.2,0.6 --x -0.1,0.3,0.1,-0.25,0.1
@@ -45,7 +44,7 @@ FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "text"
 def run(
     given: i.RunOptions = i.RunOptions(),
     engine: o.EngineOptions = o.EngineOptions(),
-    fixed: f.FixedOptions = f.FixedOptions(),
+    fixed: i.FixedOptions = i.FixedOptions(),
     view: o.ViewOptions = o.ViewOptions(),
     strip: bool = option(
         "--strip", default=False, help="Draw the whole run over time below the table."
@@ -73,7 +72,7 @@ def run(
     from lstm_cli.engine.run import run as run_model
     from lstm_cli.show.rows import checked_view
 
-    dtype, computed_by = given.numbers.dtype.value, engine.engine.value
+    dtype, computed_by = given.numbers.dtype, engine.engine
     shown = view.view(form.output)
     if settings is None and is_written_as_it_goes(inputs, chosen):
         from lstm_cli.commands.run.streaming import write

@@ -71,7 +71,6 @@ def vet(
     ),
     stronger: str = option(
         "--stronger",
-        default="",
         metavar="FILE",
         help="Write a stronger vector to this file, .json or .jsonl; - is stdout.",
     ),
@@ -156,12 +155,7 @@ def _naming(preset: o.PresetOptions) -> Callable[[Read], Read]:
 
 
 def _refuse_alone(suites: Sequence[Suite]) -> None:
-    """Raise the error if there is nothing else to report.
-
-    Raises:
-        LstmStepError: the only sample could not be run, or does not match.
-        InputError: no sample has expected numbers.
-    """
+    """Raise the error if there is nothing else to report."""
     if any(suite.subjects for suite in suites):
         return
     errors = [error for suite in suites for _, error in (*suite.failed, *suite.mismatched)]

@@ -22,7 +22,7 @@ import pytest
 
 from lstm_cli.commands.batch.store import Entry
 from lstm_cli.commands.batch.work import ChunkAnswers, Work
-from lstm_cli.files import digests
+from lstm_cli.files import safe as safe_files
 from lstm_cli.samples import files, settings
 from lstm_cli.samples.chunks import Chunk
 from tests.tools import ROOT, assert_refused, call
@@ -370,17 +370,17 @@ def test_a_file_that_many_samples_name_is_hashed_once(
     """The content of a weight file is looked at once in a run, and again when it is another."""
     (tmp_path / "w.json").write_text(json.dumps(WEIGHTS))
     read: list[Path] = []
-    honest = digests.content_of
+    honest = safe_files.content_of
 
     def counted(path: Path) -> str:
         read.append(path)
         return honest(path)
 
-    monkeypatch.setattr(digests, "content_of", counted)
-    known = digests.Digests()
+    monkeypatch.setattr(safe_files, "content_of", counted)
+    known = safe_files.Digests()
     name = str(tmp_path / "w.json")
     first = known.of(name)
-    assert first == known.of(name) == digests.Digests(str(tmp_path)).of("w.json")
+    assert first == known.of(name) == safe_files.Digests(str(tmp_path)).of("w.json")
     assert len(read) == 2
     (tmp_path / "w.json").write_text(json.dumps(WEIGHTS) + " ")
     assert known.of(name) != first

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_cli.base.c_text import array_lines, guard, identifier
+from lstm_cli.base.arrays import array_lines, guard, identifier
 from lstm_cli.base.foreign import c_comment
 from lstm_cli.formats.read import read_weights
 from tests.tools import ROOT, assert_refused, call
