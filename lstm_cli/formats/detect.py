@@ -9,7 +9,7 @@ end are warnings about layers that other software reads differently.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
-from lstm_cli.formats.contents import Contents, Info, Part, Place, Tensors, Undecided
+from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Stack, Tensors, Undecided
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention, Tensor
 from lstm_cli.formats.layouts import unpack
 
@@ -36,6 +36,8 @@ class Found:
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
         known_by, open, undecided: as in `Block`.
         names: the names of its tensors in the file, where it was found by names.
+        x_is: as in `Block`.
+        members: of a stack of layers that the file joins, their places in the list of all.
     """
 
     name: Foreign
@@ -45,10 +47,12 @@ class Found:
     open: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
     undecided: Undecided | None = None
+    x_is: str = ""
+    members: tuple[int, ...] = ()
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
-    """Find every LSTM of a file, in file order.
+    """Find every LSTM of a file, in file order, then the stacks that the file joins them to.
 
     Args:
         convention: the layout that the user chose; None lets names and shapes decide.
@@ -60,14 +64,8 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
         InputError: the names fit several layouts that give different numbers; lists the choices.
     """
     if contents.blocks or contents.refused:
-        return [
-            Found(
-                Foreign.of(block.name), convention or CONVENTIONS[block.convention],
-                {(0, side): part for side, part in block.parts.items()},
-                block.known_by, block.open, undecided=None if convention else block.undecided,
-            )
-            for block in contents.blocks
-        ]  # fmt: skip
+        layers = [_of_block(block, convention) for block in contents.blocks]
+        return layers + [_of_stack(stack, layers) for stack in contents.stacks]
     rows = [convention] if convention else [r for r in CONVENTIONS.values() if r.by_name]
     groups = [group for row in rows for group in _groups(row, contents.tensors, place)]
     if not groups:
@@ -78,6 +76,42 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     found = [group.found(contents.tensors, told=convention is not None) for group in chosen]
     said = (contents.by_name,) if contents.by_name else ()
     return [replace(each, open=(*each.open, *said)) for each in found]
+
+
+def _of_block(block: Block, convention: Convention | None) -> Found:
+    row = convention or CONVENTIONS[block.convention]
+    parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
+    is_open = block.open
+    if block.x_is:
+        is_open += (f"its x is not what the model is given: it is {safe(block.x_is)}",)
+    undecided = None if convention else block.undecided
+    return Found(Foreign.of(block.name), row, parts, block.known_by, is_open,
+                 undecided=undecided, x_is=block.x_is)  # fmt: skip
+
+
+def _of_stack(stack: Stack, layers: Sequence[Found]) -> Found:
+    """The layers of a stack as one LSTM."""
+    members = tuple(number for level in stack for number in level)
+    names = ["+".join(layers[number].name.text for number in level) for level in stack]
+    parts: dict[Place, Part] = {
+        (level, side): part
+        for level, numbers in enumerate(stack)
+        for number in numbers
+        for (_, side), part in layers[number].parts.items()
+    }
+    is_open = [
+        (f"'{safe(layers[number].name)}': " if number != members[0] else "") + each
+        for number in members
+        for each in layers[number].open
+        if number == members[0] or each not in layers[members[0]].open
+    ]
+    return Found(
+        Foreign.of("..".join(dict.fromkeys((names[0], names[-1])))),
+        layers[members[0]].convention, parts,
+        ("the file joins directly " + " → ".join(map(safe, names)),), tuple(is_open),
+        undecided=next((each.undecided for n in members if (each := layers[n]).undecided), None),
+        x_is=layers[members[0]].x_is, members=members,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

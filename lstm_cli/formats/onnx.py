@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
@@ -27,6 +28,7 @@ from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
+from lstm_cli.formats.chains import Labels, Reads, joined
 from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Package, Part, Variant
 from lstm_cli.formats.stored import (
     CODES,
@@ -82,6 +84,7 @@ def read(path: Path, *, allow_external_data: bool = False) -> Contents:
     walk = _GraphWalk(_parse(data, place), source)
     try:
         walk.run()
+        walk.join()
         return walk.found.contents(
             _origin(walk.model),
             lambda name, tensor: _info_of(tensor, f"{place}, tensor {safe(name)[:200]}"),
@@ -131,6 +134,7 @@ class _GraphWalk:
     source: _TensorSource
     functions: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     found: Graph = field(default_factory=Graph)
+    lstms: dict[str, _LstmNode] = field(default_factory=dict)
     visited: int = 0
     calls: int = 0
 
@@ -143,9 +147,22 @@ class _GraphWalk:
             self.functions[key] = each
         self._graph(self.model.graph, _Scope(self.source), 0)
 
+    def join(self) -> None:
+        """Find out which of the LSTM nodes are joined directly."""
+        blocks = self.found.blocks
+        labels = Labels([block.name for block in blocks])
+        nodes = [self.lstms[block.name] for block in blocks]
+        for scope in dict.fromkeys(each for node in nodes for each in node.scope.around()):
+            scope.label_inputs(labels)
+        reads = [_follow(*each, labels) for each in zip(nodes, count(), blocks, strict=False)]
+        scopes = dict.fromkeys(node.scope for node in nodes) if len(nodes) > 1 else ()
+        pairs = [pair for scope in scopes for pair in scope.pairs(labels)]
+        self.found.blocks, self.found.stacks = joined(blocks, reads, pairs)
+
     def _graph(self, graph: Any, scope: _Scope, depth: int) -> None:
         self._check_names(*(each.name for each in (*graph.input, *graph.initializer)))
         scope.inputs.update({each.name: None for each in graph.input})
+        scope.shapes.update({each.name: _dims(each) for each in (*graph.input, *graph.value_info)})
         for tensor in graph.initializer:
             self._count(1 + len(scope.path) // 50)
             scope.made[tensor.name] = tensor
@@ -170,7 +187,8 @@ class _GraphWalk:
             if "LSTM" in node.op_type:
                 self._count(50)  # a block is larger than a node
                 lstm = _LstmNode(scope, node)
-                self.found.add(scope.path + _own_name(node), lstm.title, lstm.block)
+                name = self.found.add(scope.path + _own_name(node), lstm.title, lstm.block)
+                self.lstms[name] = lstm
             for attribute in node.attribute:
                 if attribute.type in (_GRAPH, _GRAPHS):
                     for number, graph in enumerate([attribute.g, *attribute.graphs]):
@@ -255,14 +273,14 @@ class _LstmNode(_Node):
             raise NotRead(f"its direction is '{safe(word)[:40]}'")
         return _DIRECTIONS[word]
 
-    def _input(self, index: int) -> str:
+    def input(self, index: int) -> str:
         return str(self.node.input[index]) if index < len(self.node.input) else ""
 
     def _stacks(self, count: int) -> dict[str, Array]:
         """W (D, 4H, I), R (D, 4H, H), B (D, 8H) and P (D, 3H), as far as they are given."""
         stacks: dict[str, Array] = {}
         for key, index in (("W", 1), ("R", 2), ("B", 3), ("P", 7)):
-            name = self._input(index)
+            name = self.input(index)
             if not name:
                 if key in "WR":
                     raise NotRead(f"it has no {key}")
@@ -346,20 +364,50 @@ class _LstmNode(_Node):
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
         if self.integer("layout"):
             yield "layout = 1: x, output and states have the batch axis first"
-        if self._input(4):
+        if self.input(4):
             yield "sequence_lens: leave out the steps past a sample's length yourself"
         for index, state in ((5, "initial_h"), (6, "initial_c")):
-            if self._input(index):
+            if self.input(index):
                 yield f"{state}: {self._initial(index)}"
 
     def _initial(self, index: int) -> str:
         try:
-            values = _fold(self.scope, self._input(index))
+            values = _fold(self.scope, self.input(index))
         except (NotRead, InputError):
             return "given when the model runs; here by --h and --c"
         if not np.any(values):
             return "a constant of the file, all zeros"
         return f"a constant of the file {list(values.shape)}, not zeros; give it by --h or --c"
+
+
+def _follow(lstm: _LstmNode, number: int, block: Block, labels: Labels) -> Reads:
+    """What a node reads; its outputs are labelled for those after it."""
+    first = bool(lstm.integer("layout"))  # batch first
+    lead = (*lstm.scope.shapes.get(lstm.input(0), ()), 0, 0)[:2][:: -1 if first else 1]
+    steps, samples = lead[0] or 3, lead[1] or 2
+    try:
+        x = _fold(lstm.scope, lstm.input(0))
+        if x.ndim != 3:
+            raise NotRead(f"not a sequence: its shape has {x.ndim} axes")
+        x = x.swapaxes(0, 1) if first else x
+        read = labels.read(x)
+        steps, samples = x.shape[:2]
+    except (NotRead, InputError) as reason:
+        told = safe(reason).removeprefix("it is ").removesuffix(", which is not followed")
+        read = Reads(other=told)
+    hidden, ways = next(iter(block.parts.values())).tensors["R"].shape[1], len(block.parts)
+    if steps * samples * ways * hidden <= MAX_LABELS:
+        y = labels.output(number, (steps, samples, ways * hidden), read.turned)
+        y = y.reshape(steps, samples, ways, hidden)
+        y = y.transpose((1, 0, 2, 3) if first else (0, 2, 1, 3))
+        last = labels.made(y.shape[1:], what=f"the last state of '{safe(block.name)[:80]}'")
+        lstm.scope.labels |= dict(zip(lstm.node.output, (y, last), strict=False))
+    return read
+
+
+def _dims(value: Any) -> tuple[int, ...]:
+    """The shape of a graph's input or value, 0 for an axis of any size."""
+    return tuple(max(0, each.dim_value) for each in value.type.tensor_type.shape.dim)[:4]
 
 
 def _shortest(value: float) -> float:
@@ -387,6 +435,10 @@ def _shown(attribute: Any) -> str:
 MAX_CHAIN = 64
 
 
+# Labels of a graph's input or of a layer's output are followed up to this many.
+MAX_LABELS = 2**20
+
+
 @dataclass(eq=False)
 class _Scope:
     """The names of one graph, subgraph or called function."""
@@ -402,6 +454,38 @@ class _Scope:
     attributes: Mapping[str, Any] = field(default_factory=dict)  # those of a function's caller
     # the values folded so far; None while one is being folded
     known: dict[str, tuple[Array, ...] | None] = field(default_factory=dict)
+    # name -> shape, as far as the graph says it, 0 for an axis of any size
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    # what stands for numbers that are known only at run time (`chains`)
+    labels: dict[str, Array] = field(default_factory=dict)
+
+    def around(self) -> Iterator[_Scope]:
+        """Yield this scope and those around it."""
+        here: _Scope | None = self
+        while here is not None:
+            yield here
+            here = here.parent
+
+    def label_inputs(self, labels: Labels) -> None:
+        """Label what a graph is given at run time, unless it is too much."""
+        for name, outer in self.inputs.items():
+            if outer is None and name not in self.made:
+                shape = self.shapes.get(name) or (0, 0, 0)
+                shape = tuple(each or free for each, free in zip(shape, (3, 2, 5, 7), strict=False))
+                if math.prod(shape) <= MAX_LABELS:
+                    self.labels[name] = labels.made(shape)
+
+    def pairs(self, labels: Labels) -> Iterator[tuple[int, ...]]:
+        """Yield the layers whose outputs a Concat puts side by side."""
+        nodes = (made[0] for made in self.made.values() if isinstance(made, tuple))
+        for node in nodes:
+            if node.op_type == "Concat" and node.domain in _STANDARD:
+                try:
+                    value = _fold(self, str(node.output[0]))
+                except (NotRead, InputError):
+                    continue
+                if value.ndim == 3:
+                    yield from (labels.read(each).layers for each in (value, value.swapaxes(0, 1)))
 
     def attribute(self, node: Any, name: str) -> Any:
         """A node's AttributeProto by name; None where it is absent."""
@@ -417,6 +501,8 @@ def _fold(scope: _Scope, name: str, depth: int = 0) -> Array:
         raise NotRead(f"it is the result of a chain of more than {MAX_CHAIN} operators")
     here: _Scope | None = scope
     while here is not None:
+        if name in here.labels:
+            return here.labels[name]
         if name in here.made:
             return _made(here, name, depth)
         if name in here.inputs:
@@ -527,6 +613,13 @@ def _constant(call: _OperatorCall) -> list[Array]:
     raise NotRead("it is a Constant of a kind that is not read")
 
 
+def _dropout(call: _OperatorCall) -> list[Array]:
+    trains = call.input(2)
+    if trains is not None and trains.any():
+        raise NotRead("it is computed by Dropout in training mode, which is not followed")
+    return [call.x]
+
+
 def _concat(call: _OperatorCall) -> list[Array]:
     parts = [call.need(index) for index in range(len(call.inputs))]
     if len({part.dtype for part in parts}) > 1:
@@ -596,6 +689,12 @@ def _dequantize(call: _OperatorCall) -> list[Array]:
 
 _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
     "Identity": lambda call: [call.x],
+    "Dropout": _dropout,
+    "Shape": lambda call: [
+        np.array(call.x.shape, dtype=np.int64)[
+            call.integer("start") : call.integer("end", call.x.ndim)
+        ]
+    ],
     "Constant": _constant,
     "Unsqueeze": lambda call: [np.expand_dims(call.x, call.axes or ())],
     "Squeeze": lambda call: [np.squeeze(call.x, call.axes)],
@@ -622,11 +721,12 @@ _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
 _TYPES: dict[int, tuple[str, str]] = {
     1: ("float32", "float_data"), 2: ("uint8", "int32_data"), 3: ("int8", "int32_data"),
     4: ("uint16", "int32_data"), 5: ("int16", "int32_data"), 6: ("int32", "int32_data"),
-    7: ("int64", "int64_data"), 9: ("bool", ""), 8: ("string", ""), 10: ("float16", "int32_data"),
+    7: ("int64", "int64_data"), 9: ("bool", "int32_data"), 8: ("string", ""), 10: ("float16", "int32_data"),
     11: ("float64", "double_data"), 12: ("uint32", "uint64_data"), 13: ("uint64", "uint64_data"),
     16: ("bfloat16", "int32_data"),
 }  # fmt: skip
 _BITS = ("float16", "bfloat16")
+_BOOL = 9
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 
@@ -643,6 +743,8 @@ class _TensorSource:
         """Read a tensor's numbers in its own dtype (bfloat16 as float32)."""
         place = f"{self.place}, tensor {safe(tensor.name)[:200] or '(unnamed)'}"
         info = _info_of(tensor, place)
+        if tensor.data_type == _BOOL:
+            info = Info.of(info.shape, "uint8")
         size = checked_size(info, place)
         if tensor.HasField("segment"):
             raise _damaged("segmented tensors are not read", place)
