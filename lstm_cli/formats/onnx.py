@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
@@ -28,7 +29,7 @@ from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
-from lstm_cli.formats.chains import Labels, Reads, joined
+from lstm_cli.formats.chains import FIRST_LABEL, Labels, Reads, joined
 from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Package, Part, Variant
 from lstm_cli.formats.stored import (
     CODES,
@@ -613,6 +614,17 @@ def _constant(call: _OperatorCall) -> list[Array]:
     raise NotRead("it is a Constant of a kind that is not read")
 
 
+# Of the sizes in a shape, as exporters write them for axes of any size.
+_ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.floor_divide}
+
+
+def _of_sizes(function: Callable[[Array, Array], Array], call: _OperatorCall) -> list[Array]:
+    sizes = [each for each in call.inputs if each is not None and each.dtype.kind == "i"]
+    if len(sizes) < 2 or any(each.size > MAX_AXES or each.max() >= FIRST_LABEL for each in sizes):
+        raise NotRead(f"it is computed by {safe(call.node.op_type)}, which is not followed")
+    return [function(call.x, call.need(1))]
+
+
 def _dropout(call: _OperatorCall) -> list[Array]:
     trains = call.input(2)
     if trains is not None and trains.any():
@@ -697,6 +709,7 @@ _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
     ],
     "Constant": _constant,
     "Unsqueeze": lambda call: [np.expand_dims(call.x, call.axes or ())],
+    **{name: partial(_of_sizes, function) for name, function in _ARITHMETIC.items()},
     "Squeeze": lambda call: [np.squeeze(call.x, call.axes)],
     "Concat": _concat,
     "Slice": _slice,
