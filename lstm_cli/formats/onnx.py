@@ -541,7 +541,12 @@ def _applied(scope: _Scope, node: Any, depth: int) -> tuple[Array, ...]:
     shown = safe(node.op_type)[:40]
     if operator is None:
         raise NotRead(f"it is computed by {shown}, which is not followed")
-    inputs = [_fold(scope, each, depth + 1) if each else None for each in node.input]
+    try:
+        inputs = [_fold(scope, each, depth + 1) if each else None for each in node.input]
+    except NotRead:
+        if node.op_type in _ARITHMETIC:
+            raise NotRead(f"it is computed by {shown}, which is not followed") from None
+        raise
     try:
         with np.errstate(all="ignore"):
             return tuple(operator(_OperatorCall(scope, node, inputs)))
@@ -734,7 +739,8 @@ _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
 _TYPES: dict[int, tuple[str, str]] = {
     1: ("float32", "float_data"), 2: ("uint8", "int32_data"), 3: ("int8", "int32_data"),
     4: ("uint16", "int32_data"), 5: ("int16", "int32_data"), 6: ("int32", "int32_data"),
-    7: ("int64", "int64_data"), 9: ("bool", "int32_data"), 8: ("string", ""), 10: ("float16", "int32_data"),
+    7: ("int64", "int64_data"), 8: ("string", ""), 9: ("bool", "int32_data"),
+    10: ("float16", "int32_data"),
     11: ("float64", "double_data"), 12: ("uint32", "uint64_data"), 13: ("uint64", "uint64_data"),
     16: ("bfloat16", "int32_data"),
 }  # fmt: skip

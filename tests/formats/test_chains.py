@@ -33,6 +33,38 @@ def test_two_layers_that_pytorch_exported_give_the_numbers_of_onnxruntime(name: 
         )
 
 
+def test_layers_that_a_keras_model_joins_give_its_numbers() -> None:
+    """Two directions, stacked cells and reversed time in one stack, as Keras itself runs them."""
+    pytest.importorskip("h5py")
+    record = golden("chain_keras3")
+    model = read_weights(FILES / record["file"])
+    sides = [["forward", "backward"], ["backward"], ["backward"], ["forward"]]
+    assert [list(layer.directions) for layer in model.layers] == sides
+    got = run(model, record["x"]).output
+    np.testing.assert_allclose(got, record["output"], rtol=0, atol=2e-6)
+
+
+def test_stacked_cells_are_one_stack_and_a_wrapped_layer_stays_apart() -> None:
+    """What each cell of a stack hands on is what the next one read when Keras ran them."""
+    pytest.importorskip("h5py")
+    low, high = golden("keras3_stack_low"), golden("keras3_stack_high")
+    model = read_weights(FILES / low["file"], lstm="stack/low..stack/high")
+    h0 = [np.array(each["h0"][0]) for each in (low, high)]
+    c0 = [np.array(each["c0"][0]) for each in (low, high)]
+    got = run(model, low["x"], h0, c0).output
+    np.testing.assert_allclose(got, high["expected"]["output"], rtol=0, atol=4e-6)
+    with pytest.raises(InputError, match="the file has 2 LSTMs"):
+        read_weights(FILES / low["file"])
+
+
+def test_two_layers_of_old_keras_are_one_stack() -> None:
+    """Keras 1 and 2 say in another way what a layer reads."""
+    pytest.importorskip("h5py")
+    for name in ("keras122", "keras224"):
+        model = read_weights(FILES / f"{name}.h5")
+        assert [len(layer.directions) for layer in model.layers] == [1, 2]
+
+
 def node(number: int, x: str, inputs: int, hidden: int, **told: Any) -> tuple[Any, list[Any]]:
     """An LSTM node l0, l1, … with outputs Y0, h0, c0 and its weights."""
     ways = 2 if told.get("direction") == "bidirectional" else 1
