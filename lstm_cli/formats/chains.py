@@ -21,6 +21,8 @@ from lstm_cli.formats.contents import Block, Stack
 
 # Constants of a graph are hardly ever so large, and float32 still holds what follows.
 FIRST_LABEL = 2**20
+# A model's input or a layer's output of more numbers than this is not followed.
+MAX_LABELS = 2**20
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,8 @@ def _turned(block: Block, read: Reads) -> tuple[Block, Reads]:
         return block, Reads(other="reversed in time, and it runs both ways")
     ((way, part),) = block.parts.items()
     other: Direction = "backward" if way == "forward" else "forward"
-    known = f"x reaches it reversed in time: it runs {other}"
-    return replace(block, parts={other: part}, known_by=(*block.known_by, known)), read
+    told = f"x reaches it reversed in time: it runs {other}, and its values are in input time"
+    return replace(block, parts={other: part}, open=(*block.open, told)), read
 
 
 def _is_layer(blocks: Sequence[Block], reads: Sequence[Reads]) -> bool:

@@ -108,7 +108,7 @@ def _of_stack(stack: Stack, layers: Sequence[Found]) -> Found:
     return Found(
         Foreign.of("..".join(dict.fromkeys((names[0], names[-1])))),
         layers[members[0]].convention, parts,
-        ("the file joins directly " + " → ".join(map(safe, names)),), tuple(is_open),
+        (f"joined directly in the file: {' → '.join(map(safe, names))}",), tuple(is_open),
         undecided=next((each.undecided for n in members if (each := layers[n]).undecided), None),
         x_is=layers[members[0]].x_is, members=members,
     )  # fmt: skip

@@ -433,7 +433,10 @@ def layers_of(model: Any, place: str) -> Iterator[_LayerConfig]:
     for layer, node in _walk_layers(model, _ConfigPath("", ()), place):
         cell = layer.cells.get("forward") or layer.cells["backward"]
         told = (*_settings(cell.config), *masks.get(id(node), ()))
-        yield replace(layer, open=(*layer.open, *told), place=id(node))
+        # Cells stacked in each of two directions are not read one by another in the listed order.
+        apart = _own_class(node) == "Bidirectional" and len(layer.cells) == 1
+        described = id(cell.config) if apart else id(node)
+        yield replace(layer, open=(*layer.open, *told), place=described)
 
 
 def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_LayerConfig, Any]]:

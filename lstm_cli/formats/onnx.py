@@ -29,7 +29,7 @@ from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
-from lstm_cli.formats.chains import FIRST_LABEL, Labels, Reads, joined
+from lstm_cli.formats.chains import FIRST_LABEL, MAX_LABELS, Labels, Reads, joined
 from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Package, Part, Variant
 from lstm_cli.formats.stored import (
     CODES,
@@ -434,10 +434,6 @@ def _shown(attribute: Any) -> str:
 
 # Honest chains from weights to a node are shorter.
 MAX_CHAIN = 64
-
-
-# Labels of a graph's input or of a layer's output are followed up to this many.
-MAX_LABELS = 2**20
 
 
 @dataclass(eq=False)

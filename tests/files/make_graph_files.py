@@ -602,6 +602,8 @@ def make_tflite() -> None:
             seen, y, h, c = run(f"{name}.tflite", x, first, [x_at, y_at, h_at, c_at])
             if operator.builtinOptions.timeMajor:
                 seen, y = seen.transpose(1, 0, 2), y.transpose(1, 0, 2)
+            if any(x_at in each.outputs for each in graph.operators):  # REVERSE_V2: in input time
+                seen, y = seen[:, ::-1], y[:, ::-1]
             record(
                 name + (f"_{number}" if len(fused) > 1 else ""), f"{name}.tflite",
                 graph.tensors[y_at].name.decode(), seen, [first[h_at]], [first[c_at]], (y, h, c),

@@ -65,6 +65,18 @@ def test_two_layers_of_old_keras_are_one_stack() -> None:
         assert [len(layer.directions) for layer in model.layers] == [1, 2]
 
 
+def test_both_directions_of_a_converted_keras_layer_are_one_layer() -> None:
+    """TensorFlow Lite's two operators, one on x in reversed time, give the outputs side by side."""
+    behind, ahead = golden("tflite_keras_both_ways_0"), golden("tflite_keras_both_ways_1")
+    assert behind["x"] == ahead["x"]
+    model = read_weights(FILES / ahead["file"])
+    assert list(model.layers[0].directions) == ["forward", "backward"]
+    h0, c0 = ([np.array(each[key][0]) for each in (ahead, behind)] for key in ("h0", "c0"))
+    outputs = [np.array(each["expected"]["output"]) for each in (ahead, behind)]
+    got = run(model, ahead["x"], h0, c0).output
+    np.testing.assert_allclose(got, np.concatenate(outputs, axis=-1), rtol=0, atol=2e-6)
+
+
 def node(number: int, x: str, inputs: int, hidden: int, **told: Any) -> tuple[Any, list[Any]]:
     """An LSTM node l0, l1, … with outputs Y0, h0, c0 and its weights."""
     ways = 2 if told.get("direction") == "bidirectional" else 1
