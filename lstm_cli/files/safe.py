@@ -6,6 +6,7 @@ range of a double); npy and npz headers are checked against the bytes actually p
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -57,11 +58,14 @@ def read_text(path: Path) -> str:
 
 
 def decode(data: bytes, place: str) -> str:
-    """Decode UTF-8 bytes.
+    """Decode UTF-8 bytes, or UTF-16 ones that begin with a byte-order mark.
 
     Raises:
         InputError: not UTF-8; the message has the byte.
     """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # Windows writes such files
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode("utf-16")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
