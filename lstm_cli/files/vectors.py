@@ -150,11 +150,20 @@ def _split_key(text: str) -> tuple[Path, str]:
     return Path(text), ""
 
 
+# What people call an option's array in a file of several.
+_KEYS = {
+    "--x": ("x", "xt", "x_t", "input", "inputs"),
+    "--h": ("h", "h0", "h_0", "hx", "h_prev"),
+    "--c": ("c", "c0", "c_0", "cx", "c_prev"),
+}
+
+
 def _own_key(members: Mapping[str, object], name: str, place: str, told: list[str] | None) -> str:
-    """Return the key that is called as the option is, if there are several; else ""."""
-    key = name.lstrip("-")
-    if told is None or len(members) < 2 or key not in members:
+    """Return the one of several keys that is called as the option is; else ""."""
+    named = [each for each in members if each in _KEYS.get(name, (name.lstrip("-"),))]
+    if told is None or len(members) < 2 or len(named) != 1:
         return ""
+    key = named[0]
     others = ", ".join(safe(each) for each in members if each != key)
     told.append(f"{place}: {key} is taken, and {others[:80]} left out")
     return key

@@ -202,3 +202,31 @@ def test_a_batch_of_one_is_one_sample(tmp_path: Path) -> None:
     )
     assert one.code == batch.code == 0
     assert one.out == batch.out
+
+
+WEIGHTS = {"W": np.linspace(-0.9, 0.8, 40).reshape(2, 20)[:, :5], "b": np.array([0.1, -0.2])}
+TOO_WIDE = {
+    "one step as a column": ("0.1;0.2;0.3", "for one step transpose x, its 3 numbers"),
+    "columns as rows": ("[[.1, .2, .3, .4], [.5, .6, .7, .8], [.9, .1, .2, .3]]", "x.T"),
+    "an index from 0": ("0,.1,.2,.3;1,.4,.5,.6", "the first column counts from 0: leave it out"),
+    "an index from 1": ("1,.1,.2,.3;2,.4,.5,.6", "the first column counts from 1: leave it out"),
+    "decimal commas": ("0,1;0,2;0,3", "write decimals with a point"),
+    "decimal commas in a row": ("0,1,0,2,0,3", "write decimals with a point"),
+    "anything else": ("0.1,0.2", "separate numbers by commas and steps by semicolons"),
+}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Return a file of weights with three inputs and two units."""
+    arrays = {f"{name}_{gate}": array * scale for name, array in WEIGHTS.items()
+              for gate, scale in zip("figo", (1.0, -0.7, 0.4, 1.3), strict=True)}  # fmt: skip
+    np.savez(tmp_path / "w.npz", **arrays)
+    return tmp_path / "w.npz"
+
+
+@pytest.mark.parametrize(("text", "hint"), TOO_WIDE.values(), ids=TOO_WIDE)
+def test_rows_of_a_wrong_width_are_explained(text: str, hint: str, weights: Path) -> None:
+    """What does not fit the weights is refused with what was likely meant."""
+    answer = call("-w", weights, "--x", text)
+    assert_refused(answer, 3, "W_f needs 3", hint)
