@@ -8,7 +8,6 @@ import pytest
 
 from tests.tools import assert_refused, call
 
-
 MEANT = {
     "--hidden": ("--hidden 0,0.5 --x 0.1,0.2", "lstm-step --h 0,0.5 --x 0.1,0.2"),
     "--input=": ("--input=0.1,0.2", "lstm-step --x=0.1,0.2"),
@@ -44,3 +43,17 @@ def test_a_command_line_nearly_right_is_shown_right(typed: str, meant: str) -> N
 def test_other_command_lines_are_told_what_there_is(typed: str, hint: str) -> None:
     """A file alone, an unknown word and commas that may be decimal get their own hints."""
     assert_refused(call(*typed.split()), 2, hint)
+
+
+@pytest.mark.parametrize(
+    ("word", "symbol"),
+    [("forget", "f"), ("forget_gate", "f"), ("f_t", "f"), ("ft", "f"), ("i_t", "i"), ("h_t", "h"),
+     ("hidden", "h"), ("Cell_State", "c"), ("candidate", "g"), ("c_tilde", "g"), ("xt", "x"),
+     ("input_gate", "i"), ("output_gate", "o"), ("F", "f"), ("h_prevv", "h_prev")],
+)  # fmt: skip
+def test_a_row_by_another_name_is_told_by_its_own(word: str, symbol: str) -> None:
+    """Names and times of rows, as people write them, are answered with the symbol."""
+    answer = call("--x", "0.5,-0.25", "--only", word)
+    assert_refused(answer, 2, f"try:   did you mean '{symbol}'?\n")
+    expected = call("diagnose", "--x", "0.5,-0.25", "--expect", f"{word}=0.1,0.2")
+    assert_refused(expected, 3, f"did you mean '{symbol}'?")
