@@ -137,6 +137,9 @@ class RunOptions:
                 hint=self._example(c if h is None else h),
             )
         x = _chosen_sample(x, self.vectors.sample, chosen)
+        if x.ndim == 3 and x.shape[1] == 1 < len(x):
+            told.append(f"--x of shape {x.shape} is {len(x)} samples of 1 step; x[:, 0] is one "
+                        f"sample of {len(x)} steps")  # fmt: skip
         model = self._model(x, h, c)
         model = replace(model, assumptions=(*model.assumptions, *told)) if told else model
         return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)

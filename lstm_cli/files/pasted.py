@@ -57,7 +57,7 @@ def one_sample(text: str) -> str:
 
 def without_header(text: str) -> tuple[str, list[str]]:
     """Blank out a first line that only names columns; also return the names."""
-    first = re.match(r"\s*([^\n]+)\n\s*[\"']?[+-]?\.?[0-9]", text)
+    first = re.match(r"\s*(\S[^\n]*)\n\s*[\"']?[+-]?\.?[0-9]", text)
     names = _column_names(first[1]) if first else []
     if first and names:
         text = _blank(text[: first.end(1)]) + text[first.end(1) :]

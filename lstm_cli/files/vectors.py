@@ -152,15 +152,16 @@ def _split_key(text: str) -> tuple[Path, str]:
 
 # What people call an option's array in a file of several.
 _KEYS = {
-    "--x": ("x", "xt", "x_t", "input", "inputs"),
-    "--h": ("h", "h0", "h_0", "hx", "h_prev"),
-    "--c": ("c", "c0", "c_0", "cx", "c_prev"),
+    "x": ("x", "xt", "x_t", "input", "inputs"),
+    "h": ("h", "h0", "h_0", "hx", "h_prev"),
+    "c": ("c", "c0", "c_0", "cx", "c_prev"),
 }
 
 
 def _own_key(members: Mapping[str, object], name: str, place: str, told: list[str] | None) -> str:
     """Return the one of several keys that is called as the option is; else ""."""
-    named = [each for each in members if each in _KEYS.get(name, (name.lstrip("-"),))]
+    own = name.split()[-1].lstrip("-")  # h of --h and of --expect h
+    named = [each for each in members if each in _KEYS.get(own, (own,))]
     if told is None or len(members) < 2 or len(named) != 1:
         return ""
     key = named[0]
@@ -282,6 +283,8 @@ def _even(rows: list[list[float]], name: str, place: str) -> Array:
 
 
 _ADD_OR_REMOVE = "remove it or add a number"
+# A library breaks a row where the next number would make it longer than some 75 characters.
+_WRAPPED = 50
 _POINTS = "write decimals with a point, as in 0.5"
 _SUFFIXES = (".txt", ".csv", ".tsv", ".dat", ".json", ".npy", ".npz")
 # The start of a word that is not a number -> what to do.
@@ -322,6 +325,8 @@ class _RowParser:
         self.decimals: list[int] = []
         self.open: list[int] = []
         self.comma = -1  # position of a comma that still needs a number after it
+        self.before = ""  # the mark before, other than a blank
+        self.last = 0  # end of the number before
         self.between = ""  # what separates the numbers of the row: a comma, or a blank
 
     def parse(self) -> list[list[float]]:
@@ -350,14 +355,18 @@ class _RowParser:
             self._end_row()
         elif character == ",":
             if self.comma >= 0 or not (self.row or self.rows):
-                raise self._error("no number before this comma", _ADD_OR_REMOVE, position)
+                raise self._error(
+                    "no number before this comma", "remove it, or fill in the blank cell", position
+                )
             self.comma = position
         elif character in "[(":
             self._open(position)
         elif character in "])":
             self._close(position)
         elif not character.isspace():
-            return self._number(position)
+            position = self._number(position) - 1
+        if character == "\n" or not character.isspace():
+            self.before = character
         return position + 1
 
     def _open(self, position: int) -> None:
@@ -381,9 +390,10 @@ class _RowParser:
         value = self._value(word[0], position)
         if self.row:
             self._separated(word[0], position)
-        elif self.rows and self.text[:position].rstrip(" \t")[-1:] in ("]", ")"):
+        elif self.before in ("]", ")"):
             raise self._error("a number right after a bracket", "put ; or , first", position)
         self.row.append(value)
+        self.last = word.end()
         self.decimals.append(decimals_in(word[0]))
         self.comma = -1
         return word.end()
@@ -397,11 +407,16 @@ class _RowParser:
                 f"'{word}' after a comma looks like decimals", _POINTS, position, len(word)
             )
         if self.between and between != self.between:
-            raise self._error(
-                "both commas and blanks separate the numbers of this row", f"{_POINTS}; or put a "
-                "comma between all numbers", position, len(word),
-            )  # fmt: skip
+            what = "both commas and blanks separate the numbers of this row"
+            hint = f"{_POINTS}; or put a comma between all numbers"
+            raise self._error(what, hint, position, len(word))
         self.between = between
+        if between == " " and "\n" in self.text[self.last : position]:
+            line = self.last - self.text.rfind("\n", 0, self.last)
+            if line + len(word) < _WRAPPED:
+                what = "a row goes on in the next line, or ends there"
+                hint = "separate rows by ; or give each its own brackets"
+                raise self._error(what, hint, position, len(word))
 
     def _value(self, word: str, position: int) -> float:
         if _NUMBER.fullmatch(word):

@@ -93,6 +93,7 @@ REFUSALS = {
     "a type that cuts": ("np.array([0.5, 1.5], dtype=int)", "'dtype=int' is not", "look like"),
     "sparse": ("tensor(indices=tensor([[0]]), values=tensor([1.]))", "'indices=' is", "look"),
     "R": ("[1] 0.5", "a number right after a bracket", "; or ,"),
+    "rows of MATLAB": ("[1 2\n 3 4]", "a row goes on in the next line, or ends there", "by ;"),
     "a fraction": ("1/3,0.2", "'1/3' is not a number", "did you mean 0.3333333333333333?"),
     "a percentage": ("10%,0.2", "'10%' is not a number", "did you mean 0.1?"),
     "a letter": ("O.1,0.2", "'O.1' is not a number", "did you mean 0.1?"),
@@ -230,3 +231,20 @@ def test_rows_of_a_wrong_width_are_explained(text: str, hint: str, weights: Path
     """What does not fit the weights is refused with what was likely meant."""
     answer = call("-w", weights, "--x", text)
     assert_refused(answer, 3, "W_f needs 3", hint)
+
+
+def test_headers_of_expected_numbers_and_gradients_are_skipped(tmp_path: Path) -> None:
+    """What was understood of --expect and of a loss is among the assumptions, too."""
+    (tmp_path / "y.csv").write_text("a,b\n0.25,-0.5\n")
+    told = f"{tmp_path / 'y.csv'}: the header a, b is skipped"
+    for command, name in (("diagnose", "--expect h"), ("grad", "--dh")):
+        answer = call(command, "--x", "0.5,0.75", *name.split()[:1],
+                      f"{'h=' if ' ' in name else ''}@{tmp_path / 'y.csv'}", "--json")  # fmt: skip
+        assert f"{name}, {told}" in answer.json["assumptions"]
+
+
+def test_samples_of_one_step_are_named(tmp_path: Path) -> None:
+    """(N, 1, I) is read as N samples of one step, which is said, as it may be one of N steps."""
+    np.save(tmp_path / "x.npy", np.reshape(FOUR, (2, 1, 2)))
+    answer = call("--x", f"@{tmp_path / 'x.npy'}", "--json")
+    assert any("2 samples of 1 step" in each for each in answer.json["assumptions"])
