@@ -109,7 +109,7 @@ def _source(text: str, name: str) -> tuple[str, str] | None:
         return None
     from lstm_cli.files.safe import read_text
 
-    return _uncommented(read_text(path)), f"{name}, {safe(path)}"
+    return _uncommented(read_text(path, table=True)), f"{name}, {safe(path)}"
 
 
 def _read_file(
