@@ -64,6 +64,14 @@ def without_header(text: str) -> tuple[str, list[str]]:
     return text, names
 
 
+def counting_row(text: str) -> str:
+    """Return the first line if it is 0, 1, 2, … above decimals, as pandas numbers columns."""
+    first, _, others = text.lstrip().partition("\n")
+    words = re.findall(r"[^\s,;]+", first)
+    counts = len(words) > 2 and words == [str(number) for number in range(len(words))]
+    return first.strip() if counts and "." in others else ""
+
+
 def _column_names(line: str) -> list[str]:
     """Return the names in a line of them, or none if it has anything else."""
     words = re.split(r"[,;\t]" if re.search(r"[,;\t]", line) else r"\s+", line.strip())

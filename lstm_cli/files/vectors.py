@@ -18,7 +18,14 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, caret, safe, suggest
 from lstm_cli.base.numbers import decimals_in, shortest
-from lstm_cli.files.pasted import bare, first_pair, one_sample, with_points, without_header
+from lstm_cli.files.pasted import (
+    bare,
+    counting_row,
+    first_pair,
+    one_sample,
+    with_points,
+    without_header,
+)
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -85,6 +92,10 @@ def _understood(content: str, text: str, place: str, told: list[str]) -> str:
         content, names = without_header(content)
         if names:
             told.append(f"{place}: the header {safe(', '.join(names))} is skipped")
+        elif counts := counting_row(content):
+            told.append(
+                f"{place}: the first row, {counts[:80]}, is read as numbers, not as a header"
+            )
         content, said = with_points(content, table=text.lower().endswith(".csv"))
     else:
         content, said = with_points(content, tabs_only=True)

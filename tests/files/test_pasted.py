@@ -154,6 +154,14 @@ def test_tables_are_read_and_what_was_understood_is_said(
     assert bool(told) == bool(said)
 
 
+def test_a_first_row_that_counts_is_named(tmp_path: Path) -> None:
+    """Columns that pandas numbered are read as a step, which is said."""
+    (tmp_path / "x.csv").write_text("0,1,2\n0.5,0.25,-1\n")
+    said: list[str] = []
+    assert len(read_vector(f"@{tmp_path / 'x.csv'}", "--x", told=said)) == 2
+    assert "the first row, 0,1,2, is read as numbers" in said[0]
+
+
 @pytest.mark.parametrize("text", ["nan,inf\n1,2\n", "NA,NA\n1,2\n", "a,3\n1,2\n", "0.1,,0.3\n"])
 def test_a_line_that_is_no_header_is_not_skipped(text: str, tmp_path: Path) -> None:
     """Missing values, blank cells and lines with a number are no headers."""
