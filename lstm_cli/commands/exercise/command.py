@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lstm_cli.base.errors import UsageError, safe
-from lstm_cli.cell.notation import suggest_symbol
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
@@ -146,6 +145,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
     Raises:
         UsageError: the cell does not compute one of them.
     """
+    from lstm_cli.cell.notation import suggest_symbol
     from lstm_cli.commands.exercise.exercise import askable
 
     names = o.names_in(ask)
