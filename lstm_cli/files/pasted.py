@@ -88,26 +88,22 @@ def with_points(text: str, *, tabs_only: bool = False, table: bool = False) -> t
     Args:
         text: a table; any other text is returned as it is.
         tabs_only: semicolons separate rows, as in typed text.
-        table: a single line is a row of such cells, too.
+        table: a single line with decimal commas is a row, too.
 
     Returns:
         the text, and what had to be understood; "" if nothing had.
     """
     between = "\t" if tabs_only or ("\t" in text and ";" not in text) else ";"
+    decimal = "," in text
+    if between not in text or (decimal and "." in text) or (between == "\t" and not decimal):
+        return text, ""
     lines = [line.rstrip(" ;\t") for line in text.splitlines() if line.strip()]
-    if (
-        between not in text
-        or (between == "\t" and "," not in text)
-        or ("," in text and "." in text)
-    ):
-        return text, ""
+    rows = len(lines) > 1 or between == "\t" or (table and decimal)
     cells = re.compile(f"{_CELL}(?:{between}{_CELL})*")
-    if not (len(lines) > 1 or table or between == "\t") or between not in lines[0]:
-        return text, ""
-    if not all(map(cells.fullmatch, lines)):
+    if not rows or between not in lines[0] or not all(map(cells.fullmatch, lines)):
         return text, ""
     told = "cells are separated by " + ("tabs" if between == "\t" else "semicolons")
-    told += ", and commas are decimal" if "," in text else ""
+    told += ", and commas are decimal" if decimal else ""
     text = re.sub(r"[;\t](?=[ ]*$)", " ", text, flags=re.MULTILINE)
     return text.translate(str.maketrans(f',{between}"', "., ")), told
 

@@ -170,6 +170,12 @@ def test_a_line_that_is_no_header_is_not_skipped(text: str, tmp_path: Path) -> N
         read_vector(f"@{tmp_path / 'x.csv'}", "--x", told=[])
 
 
+def test_a_line_of_semicolons_separates_rows(tmp_path: Path) -> None:
+    """A single line of a file is read as it is when typed: a row a step."""
+    (tmp_path / "x.csv").write_text("1;0.5;-1\n")
+    assert read_vector(f"@{tmp_path / 'x.csv'}", "--x", told=[]).tolist() == [[1], [0.5], [-1]]
+
+
 @pytest.mark.parametrize("text", ["0,1;0,2;0,3\n0,4;0,5;0,6\n", "0,1;0,2;0,3\n"])
 def test_whole_numbers_in_a_german_table_are_decimals(text: str, tmp_path: Path) -> None:
     """A csv file of lines like 0,1;0,2;0,3 has decimal commas, and the run says so everywhere."""
