@@ -120,7 +120,7 @@ def _without_prompts(text: str) -> str:
     if not re.search(_PROMPT, text, re.MULTILINE):
         return text
     lines = text.rstrip().split("\n")
-    while re.fullmatch(_PROMPT + r"\s*", lines[-1]):
+    while lines and re.fullmatch(_PROMPT + r"\s*", lines[-1]):
         lines.pop()
     for number, line in enumerate(lines):
         if re.match(_NEXT, line):

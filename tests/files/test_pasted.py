@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lstm_cli.base.errors import InputError, LstmStepError
 from lstm_cli.files.vectors import parse_rows, read_vector
@@ -262,3 +264,20 @@ def test_samples_of_one_step_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.reshape(FOUR, (2, 1, 2)))
     answer = call("--x", f"@{tmp_path / 'x.npy'}", "--json")
     assert any("2 samples of 1 step" in each for each in answer.json["assumptions"])
+
+
+WORDS = ("array(", "tensor(", ")", "[", "]", "[[[", "]]]", ",", ";", "\n", " ", "\t", "0.5", "0,5",
+         "05", "-", "−", "x =", "h: y =", ">>> ", "... ", "In [1]:", "Out[2]:", "dtype=int", "'",
+         "device='cuda:0'", "<tf.Tensor: numpy=", ">", '"0.1"', "a", "nan", "…", "1/3", "10%")  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14))
+@example([">>> "])
+def test_any_words_of_a_print_are_read_or_refused(words: list[str]) -> None:
+    """No arrangement of what prints consist of brings out anything but numbers or an error."""
+    try:
+        rows = read_vector(" " + "".join(words), "--x", told=[])
+    except LstmStepError as error:
+        assert error.lines.where.startswith("--x")
+    else:
+        assert np.isfinite(rows).all()
