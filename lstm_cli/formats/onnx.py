@@ -68,6 +68,8 @@ _DIRECTIONS: Mapping[str, tuple[Direction, ...]] = {
     "forward": ("forward",), "reverse": ("backward",), "bidirectional": ("forward", "backward"),
 }  # fmt: skip
 
+_SHOWN = ("direction", "hidden_size", "activations", "clip", "input_forget", "layout")
+
 
 def read(path: Path, *, allow_external_data: bool = False) -> Contents:
     """Read the LSTM nodes and the initializers of an ONNX model.
@@ -355,12 +357,15 @@ class _LstmNode(_Node):
 
     def _known_by(self) -> Iterator[str]:
         yield "the ONNX operator LSTM: gates i o f g in rows, biases for x and for h"
-        for name in ("direction", "hidden_size", "activations", "clip", "input_forget", "layout"):
+        for name in _SHOWN:
             found = self.attribute(name)
             if found is not None:
                 yield f"attribute {name} = {_shown(found)}"
 
     def _open(self) -> Iterator[str]:
+        for each in self.node.attribute:
+            if each.name not in (*_SHOWN, "activation_alpha", "activation_beta"):
+                yield f"attribute {safe(each.name)[:80]}: not known here, and left out"
         if self.attribute("clip") is not None:
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
         if self.integer("layout"):
