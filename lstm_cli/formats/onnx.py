@@ -875,56 +875,49 @@ def _damaged(what: str, place: str) -> InputError:
 
 
 # --------------------------------------------------------------------------------------------------
-# Writing: a model of one LSTM node, with its settings as attributes, that ONNX Runtime can run.
+# Writing: a model of an LSTM node a layer, its settings as attributes, that ONNX Runtime can run.
 #
-# Inputs X (T, N, I), initial_h and initial_c (D, N, H); outputs Y, Y_h, Y_c. Opset 14 and IR 8 are
-# read by every ONNX Runtime since 1.10.
+# Inputs X (T, N, I), initial_h and initial_c (D, N, H); outputs Y, Y_h, Y_c; upper layers
+# have _1, _2, … after their names. Opset 14 and IR 8 are read by every ONNX Runtime since 1.10.
 
 _WRITTEN_ACTIVATIONS = {**_ACTIVATIONS, "hard_sigmoid_6": ("HardSigmoid", (1 / 6, 0.5))}
 
 
 def write(package: Package, path: Path) -> bytes:
-    """Make the model's bytes.
-
-    Raises:
-        InputError: several layers, directions that differ, or an activation that ONNX lacks.
-    """
+    """Make the model's bytes; `InputError` if directions differ or ONNX lacks an activation."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
-    if {level for level, _ in package.parts} != {0}:
-        raise InputError(
-            "a model of one LSTM node holds one layer", hint="convert to npz or safetensors"
-        )
-    sides: list[Direction] = [direction for _, direction in package.parts]
-    first = package.traits[(0, sides[0])]
-    if any(package.traits[(0, side)].clip != first.clip for side in sides):
-        raise InputError("the directions clip differently", hint="ONNX has one clip for both")
-    if any(package.traits[(0, side)].coupled != first.coupled for side in sides):
-        hint = "ONNX has one input_forget for both: --direction"
-        raise InputError("one direction alone couples its gates", hint=hint)
-    inputs, hidden, _ = package.sizes[(0, sides[0])]
-    count = len(sides)
-    stacked = {
-        key: np.stack([package.parts[(0, side)][key] for side in sides]).astype(np.float32)
-        for key in package.parts[(0, sides[0])]
-    }
-    names = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P" if "P" in stacked else ""]
-    node = helper.make_node(
-        "LSTM", names if names[-1] else names[:-1], ["Y", "Y_h", "Y_c"],
-        name="lstm", hidden_size=hidden, **_written_attributes(package, sides),
-    )  # fmt: skip
-
-    def value(name: str, shape: list[int | str]) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    state: list[int | str] = [count, "N", hidden]
-    graph = helper.make_graph(
-        [node], "lstm",
-        [value("X", ["T", "N", inputs]), value("initial_h", state), value("initial_c", state)],
-        [value("Y", ["T", count, "N", hidden]), value("Y_h", state), value("Y_c", state)],
-        [numpy_helper.from_array(array, key) for key, array in stacked.items()],
-    )  # fmt: skip
+    levels = sorted({level for level, _ in package.parts})
+    nodes, arrays = list[Any](), dict[str, Array]()
+    inputs, outputs = list[Any](), list[Any]()
+    for level in levels:
+        sides = [side for at, side in package.parts if at == level]
+        size, hidden = _written_sizes(package, level, sides)
+        own = f"_{level}" if level else ""
+        stacked = {
+            key: np.stack([package.parts[(level, side)][key] for side in sides]).astype(np.float32)
+            for key in package.parts[(level, sides[0])]
+        }
+        arrays |= {key + own: array for key, array in stacked.items()}
+        if level:
+            nodes += _joint(f"_{level - 1}" if level > 1 else "", own)
+        names = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P" if "P" in stacked else ""]
+        nodes.append(helper.make_node(
+            "LSTM", [name and name + own for name in (names if names[-1] else names[:-1])],
+            [f"Y{own}", f"Y_h{own}", f"Y_c{own}"], name=f"lstm{own}", hidden_size=hidden,
+            **_written_attributes(package, level, sides),
+        ))  # fmt: skip
+        state: list[int | str] = [len(sides), "N", hidden]
+        inputs += [] if level else [_value("X", ["T", "N", size])]
+        inputs += [_value(f"initial_h{own}", state), _value(f"initial_c{own}", state)]
+        if level == levels[-1]:
+            outputs.insert(0, _value(f"Y{own}", ["T", len(sides), "N", hidden]))
+        outputs += [_value(f"Y_h{own}", state), _value(f"Y_c{own}", state)]
+    if levels[1:]:
+        arrays["shape"] = np.array([0, 0, -1], dtype=np.int64)
+    tensors = [numpy_helper.from_array(array, key) for key, array in arrays.items()]
+    graph = helper.make_graph(nodes, "lstm", inputs, outputs, tensors)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8, producer_name="lstm-step"
     )
@@ -933,8 +926,38 @@ def write(package: Package, path: Path) -> bytes:
     return data
 
 
-def _written_attributes(package: Package, sides: list[Direction]) -> dict[str, Any]:
-    traits = [package.traits[(0, side)] for side in sides]
+def _value(name: str, shape: list[int | str]) -> Any:
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _joint(below: str, own: str) -> list[Any]:
+    """The nodes that make one layer's x of the outputs Y (T, D, N, H) of that below."""
+    from onnx import helper
+
+    turned = helper.make_node("Transpose", [f"Y{below}"], [f"Y_turned{own}"], perm=[0, 2, 1, 3])
+    return [turned, helper.make_node("Reshape", [f"Y_turned{own}", "shape"], [f"X{own}"])]
+
+
+def _written_sizes(package: Package, level: int, sides: Sequence[Direction]) -> tuple[int, int]:
+    """I and H of a layer; `InputError` if its directions differ in what one node has once."""
+    first = package.traits[(level, sides[0])]
+    if any(package.traits[(level, side)].clip != first.clip for side in sides):
+        raise InputError("the directions clip differently", hint="ONNX has one clip for both")
+    if any(package.traits[(level, side)].coupled != first.coupled for side in sides):
+        hint = "ONNX has one input_forget for both: --direction"
+        raise InputError("one direction alone couples its gates", hint=hint)
+    sizes = {package.sizes[(level, side)] for side in sides}
+    if len(sizes) > 1:
+        hint = "ONNX has one hidden_size for both: convert to npz or safetensors"
+        raise InputError("the directions have different sizes", hint=hint)
+    size, hidden, _ = sizes.pop()
+    return size, hidden
+
+
+def _written_attributes(package: Package, level: int, sides: Sequence[Direction]) -> dict[str, Any]:
+    traits = [package.traits[(level, side)] for side in sides]
     words = {ways: word for word, ways in _DIRECTIONS.items()}
     attributes: dict[str, Any] = {"direction": words[tuple(sides)]}
     if traits[0].clip:
