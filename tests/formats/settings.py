@@ -57,7 +57,7 @@ class Setting:
 
 def onnx_file(
     folder: Path, *, before: Any = (), after: Any = (), over: Any = None, inputs: Any = (),
-    domain: str = "", more: Any = None, **attributes: Any,
+    domain: str = "", computed: bool = False, **attributes: Any,
 ) -> Path:  # fmt: skip
     """A model of an LSTM node of I = 3 and H = 2.
 
@@ -66,7 +66,7 @@ def onnx_file(
         after: operators between it and a second node; none for no second node.
         over: replaces weights by name.
         inputs: names of the node's inputs from sequence_lens on.
-        more: further constants.
+        computed: whether R is made of the model's input.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -82,9 +82,11 @@ def onnx_file(
     weights |= {f"{key}2": np.resize(draw[9:], shape) for key, shape in
                 {"W": (1, 8, 2), "R": (1, 8, 2), "B": (1, 16)}.items()}  # fmt: skip
     weights |= {"from": np.array([-1]), "to": np.array([-(2**62)]), "time": np.array([0])}
-    weights |= {**(over or {}), **(more or {})}
+    weights |= over or {}
     nodes = list(_chain("X", "x", before))
-    names = [name if name != "gone" else "" for name in ("x", "W", "R", "B", *inputs)]
+    if computed:
+        nodes.append(helper.make_node("Mul", ["R", "X"], ["made"]))
+    names = ["x", "W", "made" if computed else "R", "B", *inputs]
     outputs = ["Y", "Yh", "Yc"]
     nodes.append(helper.make_node("LSTM", names, outputs, name="l", domain=domain, **attributes))
     if after:
@@ -136,6 +138,8 @@ ONNX = [
     onnx_row("an attribute that is not known", "named", said="not known here", output_sequence=1),
     onnx_row("`W`, `R`, `B`, `P` in other shapes or ranks", "refused", said="its W is",
              over={"W": np.ones((8, 3), np.float32)}),
+    onnx_row("`W`, `R`, `B`, `P` computed from the model's input", "refused",
+             said="is not in the file", computed=True),
     onnx_row("an LSTM of another domain", "refused", said="only ONNX's own LSTM",
              domain="com.microsoft"),
     onnx_row("`B`", "honoured", "without it the biases are zeros, which is told",
@@ -349,6 +353,8 @@ TFLITE = [
                partial(input_is, 1, -1)),
     tflite_row("layer normalisation", "refused", "", "layer normalisation", "keras_one_way",
                partial(input_is, 21, 1)),
+    tflite_row("an auxiliary input", "refused", "", "auxiliary input", "both_ways",
+               partial(input_is, 39, 0)),
     tflite_row("weights that are computed", "refused", "", "computed when the model runs",
                "one_way", partial(input_is, 2, 0)),
     tflite_row("weights in float16, int8", "named", "read as scale · (q - zero point)",

@@ -12,8 +12,8 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError
 from lstm_cli.engine.run import run
 from lstm_cli.formats.read import read_contents, read_weights
-from tests.formats.settings import DONE, SETTINGS, Setting
-from tests.tools import call
+from tests.formats.settings import DONE, SETTINGS, Setting, onnx_file
+from tests.tools import assert_refused, call
 
 MADE = [each for each in SETTINGS if each.make is not None]
 WITHOUT = {"ONNX": "onnx", "Keras": "h5py"}
@@ -50,6 +50,18 @@ def test_a_setting_is_treated_as_the_table_says(row: Setting, tmp_path: Path) ->
         got, without = output(path), output(row.plain(tmp_path / "plain"))
         same = got.shape == without.shape and np.array_equal(got, without)
         assert same == (row.done == "no effect")
+
+
+@pytest.mark.parametrize("words", ["run", "diagnose --expect h=1,2", "grad", "convert"])
+def test_a_node_that_is_not_read_is_refused_in_every_command(words: str, tmp_path: Path) -> None:
+    """No command takes by their names the weights of a node that inspect says is not read."""
+    pytest.importorskip("onnx")
+    file = str(onnx_file(tmp_path, over={"W": np.ones((8, 3), np.float32)}, direction="reverse"))
+    if words == "convert":
+        answer = call("convert", file, str(tmp_path / "new.npz"), "--to", "pytorch")
+    else:
+        answer = call(*words.split(), "--weights", file, "--x", "1,2,3")
+    assert_refused(answer, 3, "LSTM 'l' is not read: its W is (8, 3)")
 
 
 def test_every_row_says_what_is_done_with_it() -> None:
