@@ -536,6 +536,18 @@ def make_tflite() -> None:
     sequence("tflite_int8", 380, store="int8")
     sequence("tflite_int8_rows", 390, store="rows")
 
+    import flatbuffers
+
+    for name, option, value in (
+        ("tflite_proj_clip", "projClip", 0.25), ("tflite_diagonal", "diagonalRecurrentTensors", True),
+    ):  # fmt: skip
+        file = (HERE / "tflite_peephole_projection.tflite").read_bytes()
+        read = schema.ModelT.InitFromPackedBuf(bytearray(file), 0)
+        setattr(read.subgraphs[0].operators[-1].builtinOptions, option, value)
+        builder = flatbuffers.Builder(0)
+        builder.Finish(read.Pack(builder), b"TFL3")
+        (HERE / f"{name}.tflite").write_bytes(bytes(builder.Output()))
+
     def one_step(name: str, seed: int, basic: bool) -> None:
         """The operator LSTM, which makes one step."""
         made = Builder()

@@ -355,6 +355,8 @@ TFLITE = [
                partial(input_is, 21, 1)),
     tflite_row("an auxiliary input", "refused", "", "auxiliary input", "both_ways",
                partial(input_is, 39, 0)),
+    tflite_row("`proj_clip`", "named", "", "proj_clip = 0.25: not applied", "proj_clip"),
+    tflite_row("`diagonal_recurrent_tensors`", "refused", "", "are diagonal", "diagonal"),
     tflite_row("weights that are computed", "refused", "", "computed when the model runs",
                "one_way", partial(input_is, 2, 0)),
     tflite_row("weights in float16, int8", "named", "read as scale · (q - zero point)",
