@@ -21,8 +21,10 @@ from lstm_cli.formats.contents import Block, Stack
 
 # Constants of a graph are hardly ever so large, and float32 still holds what follows.
 FIRST_LABEL = 2**20
-# A model's input or a layer's output of more numbers than this is not followed.
+# An input or output of more numbers, further ones, and further layers are not followed.
 MAX_LABELS = 2**20
+MAX_ALL_LABELS = 2**24
+MAX_LAYERS = 256
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Labels:
     outputs: dict[int, Array] = field(default_factory=dict)
     _starts: list[int] = field(default_factory=lambda: [FIRST_LABEL])
     _owners: list[tuple[int, str]] = field(default_factory=list)
+
+    def has_room(self, *shape: int) -> bool:
+        """Whether so many labels can be followed."""
+        left = MAX_ALL_LABELS - self._starts[-1]
+        return len(self.names) <= MAX_LAYERS and math.prod(shape) <= min(MAX_LABELS, left)
 
     def made(self, shape: Sequence[int], what: str = "", owner: int = -1) -> Array:
         """Labels of a shape, for the model's input, or for what is told or the layer given."""
@@ -101,10 +108,10 @@ class Labels:
 
 def _in_order(x: Array, what: str) -> Reads:
     """What an x of the model's input is: it may arrive in reversed time."""
-    moves = np.unique(np.diff(x, axis=0))
-    if what or moves.size > 1:
+    moves = np.diff(x, axis=0)
+    if what or (moves != moves.flat[:1]).any():
         return Reads(other=what or "the model's input in another order of time")
-    return Reads(turned=bool(moves.size and moves[0] < 0))
+    return Reads(turned=bool((moves < 0).any()))
 
 
 def joined(

@@ -29,7 +29,7 @@ from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
-from lstm_cli.formats.chains import FIRST_LABEL, MAX_LABELS, Labels, Reads, joined
+from lstm_cli.formats.chains import FIRST_LABEL, Labels, Reads, joined
 from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Package, Part, Variant
 from lstm_cli.formats.stored import (
     CODES,
@@ -155,6 +155,8 @@ class _GraphWalk:
         blocks = self.found.blocks
         labels = Labels([block.name for block in blocks])
         nodes = [self.lstms[block.name] for block in blocks]
+        if not labels.has_room():
+            return
         for scope in dict.fromkeys(each for node in nodes for each in node.scope.around()):
             scope.label_inputs(labels)
         reads = [_follow(*each, labels) for each in zip(nodes, count(), blocks, strict=False)]
@@ -402,7 +404,7 @@ def _follow(lstm: _LstmNode, number: int, block: Block, labels: Labels) -> Reads
         told = safe(reason).removeprefix("it is ").removesuffix(", which is not followed")
         read = Reads(other=told)
     hidden, ways = next(iter(block.parts.values())).tensors["R"].shape[1], len(block.parts)
-    if steps * samples * ways * hidden <= MAX_LABELS:
+    if labels.has_room(steps, samples, ways, hidden):
         y = labels.output(number, (steps, samples, ways * hidden), read.turned)
         y = y.reshape(steps, samples, ways, hidden)
         y = y.transpose((1, 0, 2, 3) if first else (0, 2, 1, 3))
@@ -474,7 +476,7 @@ class _Scope:
             if outer is None and name not in self.made:
                 shape = self.shapes.get(name) or (0, 0, 0)
                 shape = tuple(each or free for each, free in zip(shape, (3, 2, 5, 7), strict=False))
-                if math.prod(shape) <= MAX_LABELS:
+                if labels.has_room(*shape):
                     self.labels[name] = labels.made(shape)
 
     def pairs(self, labels: Labels) -> Iterator[tuple[int, ...]]:

@@ -21,7 +21,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_AXES
-from lstm_cli.formats.chains import MAX_LABELS, Labels, Reads, joined
+from lstm_cli.formats.chains import Labels, Reads, joined
 from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Part, Variant
 from lstm_cli.formats.registry import format_named
 from lstm_cli.formats.stored import (
@@ -119,7 +119,8 @@ class _Model:
                     graph.numbers[operator.outputs[0]] = len(found.blocks) - 1
         walk = _LabelWalk(found.blocks)
         for graph in graphs:
-            walk.run(graph)
+            if walk.labels.has_room():
+                walk.run(graph)
         reads = [walk.reads.get(number, Reads()) for number in range(len(found.blocks))]
         found.blocks, found.stacks = joined(found.blocks, reads, walk.pairs)
         described = safe(self.root.text(3))[:100] or "no description"
@@ -394,7 +395,7 @@ class _LabelWalk:
         made: dict[int, str] = {}
         for index in graph.inputs:
             tensor = graph.tensor(index)
-            if tensor is not None and math.prod(tensor.info.shape) <= MAX_LABELS:
+            if tensor is not None and self.labels.has_room(*tensor.info.shape):
                 known[index] = self.labels.made(tensor.info.shape)
         lstms = {operator.outputs[0]: operator for operator in graph.lstms() if operator.outputs}
         for table in graph.operators:
@@ -426,7 +427,7 @@ class _LabelWalk:
         self.reads[number] = read
         wide = [part.tensors["U_f"].shape[1] for part in self.blocks[number].parts.values()]
         steps, samples = (shape[swap[0]], shape[swap[1]])
-        if steps * samples * sum(wide) > MAX_LABELS:
+        if not self.labels.has_room(steps, samples, sum(wide)):
             return {}
         y = self.labels.output(number, (steps, samples, sum(wide)), read.turned).transpose(swap)
         parts = [y] if len(lstm.outputs) == 1 else np.split(y, wide[:1], axis=2)
@@ -451,6 +452,7 @@ def _rearranged(
         return None
     options = table.table(4)
     try:
+        graph.model.budget.take(sum(part.nbytes for part in parts))
         if code == _CONCATENATION and len(parts) == len(inputs) and options is not None:
             axis = int(options.number(0, "<i"))
             return None if options.number(1, "<b") else np.concatenate(parts, axis)
