@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from typing import NamedTuple
 
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.formats.conventions import BY_HAND, ByHand, Convention, Stacking, Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
-_FOR_H = re.compile(r".*(hh|h2h|hid|rec|prev|lateral|_h|Wh|[UR])(_?l?\d*|\W.*)?", re.IGNORECASE)
+# In what the names of two matrices differ by, the one for h_prev has one of these.
+_FOR_H = re.compile("rec|hid|prev|lateral|h|R|U")
 
 
 class Stacks(NamedTuple):
@@ -27,28 +29,47 @@ class Stacks(NamedTuple):
     stacking: Stacking
 
 
-def layouts_by_shape(convention: Convention, shapes: Shapes, place: str) -> list[Convention]:
-    """Find the layout of some arrays by an order of gates; their names are its keys.
+def layouts_by_shape(
+    convention: Convention, shapes: Shapes, place: str
+) -> dict[str, list[Convention]]:
+    """Find the layouts of a file's LSTMs by an order of gates; names of arrays are their keys.
 
     Args:
         convention: what the user says by hand.
-        shapes: of all arrays that may belong to the LSTM, by name.
+        shapes: of all arrays, by name.
 
     Returns:
-        One layout, or two where the order in a joined matrix is not said.
+        The part that its names share -> its layout, or two where the order in a joined matrix is
+        not said.
 
     Raises:
         InputError: what is missing, or what else could be said to choose.
     """
     hand = convention.hand or ByHand()
-    found = list(_found(shapes, hand)) if hand.gates else []
-    if len(found) > 1:
-        found = [each for each in found if _names_agree(each.matrices)] or found
-    if len(found) != 1:
-        raise _refusal(found, shapes, hand, place)
-    if len(found[0].matrices) == 2 or hand.joined:
-        return [_layout(found[0], shapes, hand)]
-    return [_layout(found[0], shapes, replace(hand, joined=order)) for order in ("hx", "xh")]
+    found: dict[str, list[Convention]] = {}
+    used = set[str]()
+    unclear: list[Stacks] = []
+    for prefix, names in _folders(shapes) if hand.gates else ():
+        inside = list(_found({n: shapes[n] for n in names if n not in used}, hand))
+        inside = [each for each in inside if len(each.matrices) == 2] or inside
+        inside = [each for each in inside if _names_agree(*each.matrices)] or inside
+        if len(inside) == 1:
+            orders = [hand.joined] if len(inside[0].matrices) == 2 or hand.joined else ["hx", "xh"]
+            found[prefix] = [_layout(inside[0], shapes, replace(hand, joined=o)) for o in orders]
+            used |= {*inside[0].matrices, *inside[0].biases}
+        unclear = inside if len(inside) > 1 else unclear
+    if not found or any(used.isdisjoint(each.matrices) for each in unclear):
+        raise _refusal(unclear, shapes, hand, place)
+    return found
+
+
+def _folders(shapes: Shapes) -> Iterator[tuple[str, list[str]]]:
+    """Yield each beginning that names share, up to a `.` or `/`, the longest first."""
+    folders: dict[str, list[str]] = {"": list(shapes)}
+    for name in shapes:
+        for match in re.finditer("[./]", name):
+            folders.setdefault(name[: match.end()], []).append(name)
+    yield from sorted(folders.items(), key=lambda each: -len(each[0]))
 
 
 def _layout(stacks: Stacks, shapes: Shapes, hand: ByHand) -> Convention:
@@ -68,28 +89,43 @@ def _layout(stacks: Stacks, shapes: Shapes, hand: ByHand) -> Convention:
 
 def _found(shapes: Shapes, hand: ByHand) -> Iterator[Stacks]:
     vectors = {name: s[0] for name, s in shapes.items() if len(s) == 1 or s[1:] == (1,)}
-    matrices = {name: s for name, s in shapes.items() if len(s) == 2 and name not in vectors}
     turns: tuple[Stacking, ...] = ("columns",) if hand.transpose else ("rows", "columns")
     for stacking in turns:
-        sizes = {n: s if stacking == "rows" else s[::-1] for n, s in matrices.items()}
-        for name, (rows, hidden) in sizes.items():
-            others = [n for n, size in sizes.items() if n != name and size[0] == rows]
-            if rows == 4 * hidden and len(others) == 1 and not hand.joined:
-                yield Stacks((others[0], name), _biases(vectors, rows), stacking)
-        if any(rows == 4 * hidden for rows, hidden in sizes.values()) and not hand.joined:
-            continue
-        for name, (rows, wide) in sizes.items():
-            if (biases := _biases(vectors, rows)) and 4 * wide > rows and rows % 4 == 0:
-                yield Stacks((name,), biases, stacking)
+        sizes = {
+            name: shape if stacking == "rows" else shape[::-1]
+            for name, shape in shapes.items() if len(shape) == 2 and name not in vectors
+        }  # fmt: skip
+        stacked: dict[int, list[str]] = {}
+        for name, (rows, _) in sizes.items():
+            if rows and rows % 4 == 0:
+                stacked.setdefault(rows, []).append(name)
+        for rows, names in stacked.items():
+            recurrent = [name for name in names if 4 * sizes[name][1] == rows]
+            biases = _biases(vectors, rows)
+            if recurrent and len(names) == 2 and not hand.joined:
+                yield from (
+                    Stacks((next(n for n in names if n != name), name), biases, stacking)
+                    for name in recurrent
+                )
+            elif biases and (hand.joined or not recurrent):
+                joined = (name for name in names if 4 * sizes[name][1] > rows)
+                yield from (Stacks((name,), biases, stacking) for name in joined)
 
 
 def _biases(vectors: Mapping[str, int], rows: int) -> tuple[str, ...]:
     return tuple(name for name, count in vectors.items() if count in (rows, 2 * rows))
 
 
-def _names_agree(matrices: tuple[str, ...]) -> bool:
-    told = [bool(_FOR_H.fullmatch(name)) for name in matrices]
-    return told == [False, True]
+def _names_agree(for_x: str, for_h: str = "") -> bool:
+    """Whether what two names differ by tells which matrix is for h_prev."""
+    start = _alike(for_x, for_h)
+    end = _alike(for_x[:start:-1], for_h[:start:-1])
+    own, other = for_h[start : len(for_h) - end], for_x[start : len(for_x) - end]
+    return _FOR_H.search(own) is not None and _FOR_H.search(other) is None
+
+
+def _alike(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _refusal(found: list[Stacks], shapes: Shapes, hand: ByHand, place: str) -> InputError:

@@ -90,11 +90,12 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
         chosen = list(_only_if_told(tensors, place))
     elif not chosen and convention is not None and not exact:
         shapes = {name: info.shape for name, info in tensors.infos.items()}
-        first, *others = (
-            _Group(row, "", {(0, "forward"): {tensor.key: tensor.key for tensor in row.tensors}})
-            for row in layouts_by_shape(convention, shapes, place)
-        )
-        chosen = [replace(first, others=tuple(others))]
+        for prefix, rows in layouts_by_shape(convention, shapes, place).items():
+            first, *others = (
+                _Group(row, prefix, {(0, "forward"): {t.key: t.key for t in row.tensors}})
+                for row in rows
+            )
+            chosen.append(replace(first, others=tuple(others)))
     order = {name: position for position, name in enumerate(tensors)}
     chosen.sort(key=lambda group: min(order[name] for name in group.names))
     found = [group.found(tensors, told=exact) for group in chosen]
@@ -104,15 +105,16 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
 
 def _from_block(block: Block, convention: Convention | None) -> Found:
     """A layer that the file describes, in its own layout or as the user says."""
-    row = CONVENTIONS[block.convention]
-    if convention is not None:
-        by_user = f"{row.name},{convention.name}"
-        row = convention if convention.tensors else convention_named(by_user)
+    if convention is not None and convention.tensors:
+        rows = [convention]
+    else:
+        names = block.undecided.conventions if block.undecided else (block.convention,)
+        said = f",{convention.name}" if convention else ""
+        rows = [convention_named(name + said) for name in names]
     parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
-    found = Found(Foreign.of(block.name), row, parts, block.known_by, block.open)
-    if convention is not None or block.undecided is None:
+    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, block.open)
+    if block.undecided is None or len(rows) == 1:
         return found
-    rows = [CONVENTIONS[name] for name in block.undecided.conventions]
     readings = tuple(replace(found, convention=row) for row in rows)
     return replace(found, question=block.undecided.what, readings=readings)
 

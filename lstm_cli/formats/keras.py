@@ -256,7 +256,7 @@ class _Way:
             return Undecided(
                 f"the file does not say the gates' activation, and keras_version {safe(version)} "
                 "had two defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
-                ("keras-2.2", "keras"),
+                ("keras", "keras-2.2"),
             )
         # Keras wrote a version beside these names; the layout of `vars` is of its later years.
         if version or self.told.model or not _BY_NAME.fullmatch(keys["kernel"].split("/")[-1]):

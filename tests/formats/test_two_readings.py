@@ -203,6 +203,32 @@ def test_a_named_convention_keeps_its_habits_by_hand() -> None:
     assert traits.activations[0] == "hard_sigmoid"
 
 
+def test_several_stacks_are_found_by_what_their_names_share() -> None:
+    """A checkpoint's numbered variables, beside an optimizer's copies and a head."""
+    numbered = dict(zip("012", HASTE.values(), strict=True))
+    arrays = {
+        f"{part}/{n}/VALUE": array for part in ("one", "two") for n, array in numbered.items()
+    }
+    arrays |= {"head/0": np.ones((H, 1)), "head/1": np.ones(1)}
+    with pytest.raises(InputError, match="the file has 2 LSTMs"):
+        read(arrays, "gates=igfo")
+    model = model_from_arrays(arrays, lstm="two", convention="gates=igfo")
+    np.testing.assert_allclose(h_of(model), EXPECTED, rtol=0, atol=1e-15)
+
+
+def test_a_described_layer_takes_another_order(tmp_path: Path) -> None:
+    """What an HDF5 file leaves open of the gates' activation is still asked with an order given."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for name, array in HASTE.items():
+            file[name] = array
+    with pytest.raises(InputError) as caught:
+        read_weights(tmp_path / "w.h5", convention="gates=igfo")
+    assert "--convention keras-2.2,gates=igfo: " in caught.value.lines.hint
+    model = read_weights(tmp_path / "w.h5", convention="keras,gates=igfo")
+    np.testing.assert_allclose(h_of(model), EXPECTED, rtol=0, atol=1e-15)
+
+
 def test_equal_shapes_are_told_by_names_or_refused() -> None:
     """Where I = H, two matrices of one shape are not told apart by a guess."""
     square = {"kernel": filled((H, 4 * H), 0.7, 0.1), "rec": HASTE["recurrent_kernel"]}
