@@ -311,7 +311,10 @@ def _chosen(groups: list[_Group], tensors: Tensors, *, exact: bool) -> Iterator[
     while waiting:
         best = waiting[0]
         rivals = [g for g in waiting if g.names & best.names and len(g.names) == len(best.names)]
-        if not exact and best.row.base not in _OURS:  # our own names mean what we say they do
+        if not exact and best.row.base not in (
+            *_OURS,
+            "pytorch-cell",
+        ):  # names that are no one else's
             rivals += [
                 g for g in groups
                 if not g.row.by_name and g.prefix == best.prefix and g.names == best.names

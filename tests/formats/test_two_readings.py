@@ -188,6 +188,12 @@ def test_a_bias_by_another_name_is_not_left_out() -> None:
     assert read({n: a for n, a in arrays.items() if n != "b"}).convention == "mlx"
 
 
+def test_names_of_one_program_are_not_asked_about() -> None:
+    """A cell of PyTorch without biases is PyTorch's, though Core ML has two of its names."""
+    arrays = {"weight_ih": HASTE["kernel"].T, "weight_hh": HASTE["recurrent_kernel"].T}
+    assert read(arrays).convention == "pytorch-cell"
+
+
 def test_what_is_read_by_hand_is_told() -> None:
     """No habit of a framework is taken over unsaid, and each array's role by shape is named."""
     told = read(HASTE, "gates=igfo").assumptions[0]
