@@ -100,7 +100,12 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     chosen.sort(key=lambda group: min(order[name] for name in group.names))
     found = [group.found(tensors, told=exact) for group in chosen]
     said = (contents.by_name,) if contents.by_name else ()
-    return [replace(each, open=(*each.open, *said)) for each in found]
+    return [_saying(each, said) for each in found]
+
+
+def _saying(found: Found, said: tuple[str, ...]) -> Found:
+    readings = tuple(_saying(each, said) for each in found.readings)
+    return replace(found, open=(*found.open, *said), readings=readings)
 
 
 def _from_block(block: Block, convention: Convention | None) -> Found:
@@ -152,9 +157,12 @@ class _Group:
 
     def _settings(self, tensors: Tensors) -> dict[str, tuple[str, float]]:
         """What the run time adds -> the name under which the file has it, and the number."""
-        names = {key: self.prefix + key for key in _SETTINGS}
-        arrays = {key: np.ravel(tensors[name]) for key, name in names.items() if name in tensors}
-        return {key: (names[key], float(a[0])) for key, a in arrays.items() if a.size == 1}
+        found = {}
+        for key in _SETTINGS:
+            name = self.prefix + key
+            if name in tensors and np.prod(tensors.infos[name].shape, dtype=np.float64) == 1:
+                found[key] = name, _number(name, tensors[name])
+        return found
 
     def _beside(self, tensors: Tensors) -> tuple[list[str], tuple[str, ...]]:
         """Names that belong to it without being its weights, and a note on each kind."""
@@ -189,6 +197,18 @@ _SETTINGS = {
     "clip": "clip {0:g} of the file limits pre-activations",
     "cell_clip": "cell_clip {0:g} of the file limits the cell state",
 }
+
+
+def _number(name: str, array: Array) -> float:
+    value = float(np.ravel(array)[0]) if array.dtype.kind in "fiub" else np.nan
+    if not np.isfinite(value) or (name.endswith("clip") and value < 0):
+        raise InputError(
+            f"{safe(name)} is {value:g}", where=safe(name),
+            hint="a finite number, positive for a clip; or leave it out of the file",
+        )  # fmt: skip
+    return value
+
+
 # What stands after an LSTM, by the usual names.
 _HEAD = re.compile(
     r"(.*[._/])?([Ww]_?h?[yq]|[Vv]|[Bb]_?[yqv])|(.*[._/])?(fc|head|dense|linear|out|output)[._/].*"

@@ -196,7 +196,8 @@ def decide(
         return _assembled(found, source, cell, edit)
     models: dict[str, Model] = {}
     titles: dict[str, list[str]] = {}
-    for each in found.readings:
+    fitting = [each for each in found.readings if _fits(each, source, cell)] or found.readings
+    for each in fitting:
         row, model = each.convention, assemble(each, source, cell=cell, edit=edit)
         same = next((key for key, other in models.items() if _agree(model, other)), row.options)
         models.setdefault(same, model)

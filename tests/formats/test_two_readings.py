@@ -308,6 +308,15 @@ def test_what_the_run_time_adds_is_heeded_in_a_file() -> None:
     np.testing.assert_allclose(h_of(model), h_of(plain), rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("clip", -1.0), ("cell_clip", np.inf), ("forget_bias", np.nan)]
+)
+def test_what_cannot_be_added_is_refused(key: str, value: float) -> None:
+    """A clip below zero, or a number that is not finite, is not taken for none."""
+    with pytest.raises(InputError, match=f"{key} is"):
+        read(each_gate() | {key: value})
+
+
 def test_lower_case_is_read_once_confirmed() -> None:
     """w_f … could be joined either way: both are shown with the option that reads them."""
     hint = asked(each_gate("w_{}"))
