@@ -391,3 +391,17 @@ def test_commands_take_a_layout_by_hand(tmp_path: Path) -> None:
     assert call("inspect", file, *by_hand, "--json").json["lstms"][0]["hidden_size"] == H
     assert call("convert", file, out, "--to", "pytorch", *by_hand).code == 0
     np.testing.assert_allclose(h_of(read_weights(out)), EXPECTED, rtol=0, atol=1e-15)
+
+
+def test_a_proposed_conversion_reads_the_file_as_it_was_read(tmp_path: Path) -> None:
+    """What `diagnose` proposes for weights by hand has the options that describe them."""
+    np.savez(tmp_path / "w.npz", **{n: v.T for n, v in HASTE.items()})  # type: ignore[arg-type] # arrays by name
+    wrong = h_of(read(HASTE, "keras,gates=ifgo"))[-1]
+    answer = call(
+        "diagnose", "--x", ";".join(",".join(map(repr, row)) for row in X.tolist()),
+        "--h", "0.3,-0.2", "--c", "-0.4,0.6", "-w", str(tmp_path / "w.npz"),
+        "--gates", "igfo", "--transpose", "--expect", "h=" + ",".join(map(repr, wrong.tolist())),
+    )  # fmt: skip
+    proposed = " ".join(answer.out.replace("\\\n", " ").split())
+    assert "fixed.npz --to" in proposed
+    assert "--gates igfo --transpose" in proposed
