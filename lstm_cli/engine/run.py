@@ -31,6 +31,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.engine.calls import Calls, Span, calls_of, order_of, spans_of
 from lstm_cli.engine.choice import choose_engine, run_fast
 
 # A start should not pay for notebooks and addresses.
@@ -87,12 +88,14 @@ class LayerTrace(_BySymbol):
     Attributes:
         layer: its index, from 0.
         values: symbol -> `(…, T, n)` for `x`, `h_prev`, `c_prev` and all rows, in input time.
+        calls: the lengths of consecutive calls; () is a single one.
     """
 
     layer: int
     direction: Direction
     weights: LstmWeights
     values: Mapping[str, Array]
+    calls: Calls
 
     def __getitem__(self, symbol: str) -> Array:
         """Return a symbol's values `(…, T, n)`."""
@@ -115,13 +118,27 @@ class LayerTrace(_BySymbol):
         """Return the values `(…, n)` of every symbol at input time `t`, counted from 1."""
         return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
 
-    def final(self, symbol: str) -> Array:
-        """Return `h` or `c` `(…, n)` after the last step processed, which is t = 1 if backward."""
-        return self.values[symbol][..., -1 if self.direction == "forward" else 0, :]
+    @cached_property
+    def order(self) -> Sequence[int]:
+        """Places of the steps, from 0, in the order in which they are computed."""
+        return order_of(self.direction, self.calls, self.steps)
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        """First and last input time of each call, from 1."""
+        return spans_of(self.calls, self.steps)
+
+    def final(self, symbol: str, call: int = -1) -> Array:
+        """Return `h` or `c` `(…, n)` after the last step processed in a call, counted from 0.
+
+        Without calls and backward that is the step at t = 1.
+        """
+        start, end = self.spans[call]
+        return self.values[symbol][..., (end if self.direction == "forward" else start) - 1, :]
 
     def initial(self, symbol: str) -> Array:
         """Return `h` or `c` `(…, n)` before the first step processed."""
-        return self.values[f"{symbol}_prev"][..., 0 if self.direction == "forward" else -1, :]
+        return self.values[f"{symbol}_prev"][..., self.order[0], :]
 
 
 @record
@@ -207,6 +224,11 @@ class Trace(_BySymbol):
     def steps(self) -> int:
         """T."""
         return self.layers[0].steps
+
+    @property
+    def calls(self) -> Calls:
+        """Lengths of consecutive calls; () is a single one."""
+        return self.layers[0].calls
 
     @property
     def inputs(self) -> tuple[Array, list[Array], list[Array]]:
@@ -331,6 +353,7 @@ def run(
     *,
     dtype: Any = np.float64,
     engine: str = "auto",
+    calls: Sequence[int] | str = (),
 ) -> Trace:
     """Run a model over a sequence and keep every named value.
 
@@ -346,11 +369,14 @@ def run(
         engine: "table" evaluates row by row; "numpy" and "numba" run code generated from the table,
             with a different order of rounding; "fast" is the better of them; "auto" uses the table
             for small runs and for float32.
+        calls: the lengths of consecutive calls of which each starts from the states that the one
+            before left: (10, 10), or "1x20" for twenty of one step; () is a single call. It makes
+            a difference to backward directions, which start anew at the end of each call.
 
     Raises:
         ArgumentError: `model` is a file's name, a module, arrays; the error says what to call.
-        ShapeError: x, h or c do not fit the model.
-        UsageError: an unknown engine or type.
+        ShapeError: x, h or c do not fit the model, or the calls do not add up to T.
+        UsageError: an unknown engine or type, or calls that are no lengths.
         InputError: x, h or c hold no numbers, or an engine that is not installed.
     """
     if not isinstance(model, Model):
@@ -359,14 +385,15 @@ def run(
     sequence = _numbers(x, "x")
     if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
         raise _input_error(sequence, model)
-    lead = sequence.shape[:-2]
+    lead, steps = sequence.shape[:-2], sequence.shape[-2]
+    lengths = calls_of(calls, steps)
     check_trace_size(model, sequence.shape[:-1])
     initial = initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)
     chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), kind)
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
-            order = np.s_[..., :, :] if direction == "forward" else np.s_[..., ::-1, :]
+            order = _in_order(direction, lengths, steps)
             given = sequence[order], initial[0][len(traces)], initial[1][len(traces)], kind
             if chosen == "table":
                 values = _run_table(weights, *given)
@@ -374,12 +401,20 @@ def run(
                 values, chosen = run_fast(chosen, weights, *given)
             if direction == "backward":
                 values = {symbol: value[order] for symbol, value in values.items()}
-            traces.append(LayerTrace(level, direction, weights, MappingProxyType(values)))
+            traces.append(LayerTrace(level, direction, weights, MappingProxyType(values), lengths))
         if level + 1 < len(model.layers):
             own = traces[-len(layer.directions) :]
             sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
     assumed = (*model.assumptions, *assumed_states(h, c))
     return Trace(model, tuple(traces), kind, assumed, chosen)
+
+
+def _in_order(direction: Direction, calls: Calls, steps: int) -> Any:
+    """Return the index that puts `(…, T, n)` in the order of computation, and back again."""
+    if direction == "forward":
+        return np.s_[..., :, :]
+    order = np.s_[::-1] if len(calls) < 2 else order_of(direction, calls, steps)
+    return np.s_[..., order, :]
 
 
 def assumed_states(h: Any, c: Any) -> tuple[str, ...]:
