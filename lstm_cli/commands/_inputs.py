@@ -56,7 +56,7 @@ class Given(NamedTuple):
 
 @options("Input")
 class StepOptions:
-    """Number of steps of a run."""
+    """Number of steps of a run, and the calls that they come in."""
 
     steps: int = option(
         "--steps",
@@ -65,6 +65,13 @@ class StepOptions:
         min=0,
         metavar="N",
         help="Repeat a single x N times, or cut a sequence to N steps.",
+    )
+    calls: str = option(
+        "--calls",
+        default="",
+        metavar="LENGTHS",
+        help="The steps come in consecutive calls, states carried over: 10,10, or 1x20 for 20 "
+        "calls of one step.",
     )
 
 
@@ -117,7 +124,10 @@ class RunOptions:
         from lstm_cli.engine.run import run as run_model
 
         model, x, h, c = self.given(chosen)
-        return run_model(model, x, h, c, dtype=self.numbers.dtype, engine=engine)
+        return run_model(
+            model, x, h, c, dtype=self.numbers.dtype, engine=engine,
+            calls=self.vectors.length.calls,
+        )  # fmt: skip
 
     def given(self, chosen: str = "table") -> Given:
         """Read the model and inputs without running; as `trace`, but without the engine's errors.
@@ -170,11 +180,12 @@ class RunOptions:
         from lstm_cli.samples import BadSample, find_files, read_samples
         from lstm_cli.samples.models import sample_trace
 
-        others = differing(self.vectors, self.preset).keys() - {"--x", "--steps"}
+        others = differing(self.vectors, self.preset).keys() - {"--x", "--steps", "--calls"}
         refuse_beside("the file of samples", sorted(others), self.command)
         settings = self.file.sample_settings(
-            self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype
-        )
+            self.cell, steps=self.vectors.length.steps, calls=self.vectors.length.calls,
+            dtype=self.numbers.dtype,
+        )  # fmt: skip
         for file in find_files(files):
             for sample in read_samples(file):
                 if isinstance(sample, BadSample):

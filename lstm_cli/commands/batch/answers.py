@@ -27,6 +27,7 @@ from lstm_cli.commands.batch.texts import (
 from lstm_cli.engine import agreement
 from lstm_cli.engine.choice import choose_engine
 from lstm_cli.engine.run import (  # fmt: skip
+    STATES,
     LayerTrace,
     Trace,
     assumed_states,
@@ -102,7 +103,8 @@ def _answer(
     """Lines of a block, whether each is as expected, and the engine that ran it."""
     # States (N, L·D, n) in the engine's order, (L·D, N, n).
     states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
-    trace = run(model, x, *states, dtype=settings.dtype, engine=engine)
+    calls = block.like.calls or settings.calls
+    trace = run(model, x, *states, dtype=settings.dtype, engine=engine, calls=calls)
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
         f',"ok":true,"engine":{quoted(trace.engine)},"assumptions":{as_json(list(assumed))}',
@@ -113,6 +115,8 @@ def _answer(
     if settings.check:
         checks, matched = check_block(block, trace, settings)
         parts += [',"check":', *checks]
+    if trace.calls:
+        parts += [',"calls":[', _calls_texts(trace), "]"]
     if settings.trace:
         parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
@@ -130,6 +134,19 @@ def _steps_texts(trace: Trace) -> Sequence[str]:
     """Each sample's `steps`, without the brackets."""
     layers = [_layer_texts(layer, trace.dtype) for layer in trace.layers]
     return list(map(",".join, zip(*layers, strict=True)))
+
+
+def _calls_texts(trace: Trace) -> Sequence[str]:
+    """Each sample's `calls`, without the brackets: the states that each call hands on."""
+    parts: list[str | Sequence[str]] = []
+    for call, (start, end) in enumerate(trace.layers[0].spans):
+        parts.append(f'{"," if call else ""}{{"start":{start},"end":{end},"final":[')
+        for place, each in enumerate(trace.layers):
+            head = f'{"," if place else ""}{{"layer":{each.layer},"direction":'
+            h, c = (row_texts(each.final(state, call), trace.dtype) for state in STATES)
+            parts += [f'{head}{quoted(each.direction)},"h":[', h, '],"c":[', c, "]}"]
+        parts.append("]}")
+    return joined_texts(parts, len(trace.h))
 
 
 def _layer_texts(layer: LayerTrace, dtype: Any) -> list[str]:
@@ -194,9 +211,8 @@ class _Claim:
         """Values of a trace, given by layer and direction, directions side by side."""
         there, parts = self.there, []
         for place in there.runs:
-            backward = trace.layers[place].direction == "backward"
-            ends_first = backward and there.symbol in ("h", "c") and not (self.every or there.times)
-            times = [1] if ends_first else self.times
+            ends = there.symbol in ("h", "c") and not (self.every or there.times)
+            times = [trace.layers[place].order[-1] + 1] if ends else self.times
             parts.append(values(place, there.symbol)[:, [t - 1 for t in times]])
         joined = np.concatenate(parts, axis=-1)
         return joined[..., self.units] if there.units else joined

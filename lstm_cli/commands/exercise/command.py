@@ -103,6 +103,9 @@ def exercise(
 def _trace(given: i.RunOptions, input_size: int) -> Trace:
     """Run the given input, or new random numbers without --x."""
     vectors, sized = given.vectors, ["--input-size"] if input_size else []
+    from lstm_cli.engine.calls import need_single
+
+    need_single(vectors.length.calls, "an exercise")
     if vectors.x or vectors.h or vectors.c:
         i.refuse_idle(sized, "an exercise without --x", COMMAND)
         if given.preset.preset != "random" and given.preset.seed:
