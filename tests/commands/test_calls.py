@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ import numpy as np
 import pytest
 
 import lstm_cli
+from lstm_cli.cell.cells import LSTM
+from lstm_cli.cell.presets import preset_model
+from lstm_cli.mistakes.fixes import own_run, run_of
 from tests.commands.test_schemas import validator
 from tests.tools import assert_refused, call
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "torch_calls.json").read_text())
+GOLDEN = json.loads(
+    (Path(__file__).parents[1] / "golden" / "calls" / "torch_calls.json").read_text()
+)
 PLACES = [(level, side) for level in (0, 1) for side in ("forward", "backward")]
 CALLS = "2,1,3"
 SAMPLE = {key: GOLDEN[key] for key in ("x", "h", "c", "calls")}
@@ -193,6 +199,18 @@ def test_diagnose_compares_with_calls(given: list[str], weights: Path, tmp_path:
     (tmp_path / "ours.json").write_text(call(*given, "--calls", CALLS, "--json").out)
     traces = call("diagnose", tmp_path / "ours.json", tmp_path / "theirs.json", "--json").lines[0]
     assert traces["findings"][0]["id"] == "recurrent-bias-forgotten"
+
+
+def test_lines_to_paste_have_the_calls() -> None:
+    """A line that runs the right numbers again has the calls; one that runs others has none."""
+    x, calls = np.array([[0.5, 1.0], [0.25, -1.0]]), (1, 1)
+    trace = lstm_cli.run(preset_model("remember", LSTM, sizes={"I": 2, "H": 2}), x, calls=calls)
+    of_python = lstm_cli.diagnose(trace, {"h": [0.1, 0.2]})
+    assert own_run(of_python)["--calls"] == "1,1"
+    of_options = replace(of_python, given={"--x": "0.5,1;0.25,-1", "--calls": "1,1"})
+    assert own_run(of_options)["--calls"] == "1,1"
+    for diagnosis in (of_python, of_options):
+        assert "--calls" not in run_of(diagnosis, x[:1], x[:1], x[1:])
 
 
 def test_other_commands_show_the_same_run(given: list[str], tmp_path: Path) -> None:

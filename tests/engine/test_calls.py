@@ -21,7 +21,9 @@ from lstm_cli.engine.run import Trace, run
 from lstm_cli.formats.read import model_from_arrays
 from tests.conftest import random_weights
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "torch_calls.json").read_text())
+GOLDEN = json.loads(
+    (Path(__file__).parents[1] / "golden" / "calls" / "torch_calls.json").read_text()
+)
 STEPS = len(GOLDEN["x"])
 
 

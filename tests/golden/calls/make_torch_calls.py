@@ -1,6 +1,6 @@
 """Make torch_calls.json: PyTorch called several times in a row, (h_n, c_n) handed on.
 
-Run `python tests/golden/make_torch_calls.py` with torch and numpy installed.
+Run `python tests/golden/calls/make_torch_calls.py` with torch and numpy installed.
 """
 
 from __future__ import annotations
