@@ -21,18 +21,19 @@ Span = tuple[int, int]
 _PART = r"([0-9]{1,9})(?:[x×]([0-9]{1,9}))?"
 
 
-def calls_of(given: Sequence[int] | str, steps: int) -> Calls:
+def calls_of(given: Sequence[int] | str | None, steps: int) -> Calls:
     """Return the lengths of calls that make up a run of some steps.
 
     Args:
-        given: the lengths, or text: `10,10`; `1x20` is twenty calls of one step. Nothing is ().
+        given: the lengths, or text: `10,10`; `1x20` is twenty calls of one step. None, "" or no
+            lengths are a single call, ().
         steps: T.
 
     Raises:
         UsageError: no lengths from 1.
         ShapeError: they do not add up to T.
     """
-    parts = _parts(given)
+    parts = _parts("" if given is None else given)
     total = sum(length * times for length, times in parts)
     if not parts or total == steps:
         return tuple(length for length, times in parts for _ in range(times))
@@ -46,8 +47,8 @@ def _parts(given: Sequence[int] | str) -> list[tuple[int, int]]:
     texts = given.replace(",", " ").split() if isinstance(given, str) else [*map(str, given)]
     matches = [re.fullmatch(_PART, text) for text in texts]
     parts = [(int(found[1]), int(found[2] or 1)) for found in matches if found]
-    if len(parts) < len(texts) or not all(map(all, parts)) or (given and not parts):
-        shown = given if isinstance(given, str) else ", ".join(texts)
+    shown = given if isinstance(given, str) else ", ".join(texts)
+    if len(parts) < len(texts) or not all(map(all, parts)) or (shown and not parts):
         raise UsageError(
             f"--calls has '{safe(shown[:80])}', not lengths from 1", where="--calls",
             hint="--calls 10,10, or --calls 1x20 for twenty calls of one step",

@@ -353,7 +353,7 @@ def run(
     *,
     dtype: Any = np.float64,
     engine: str = "auto",
-    calls: Sequence[int] | str = (),
+    calls: Sequence[int] | str | None = None,
 ) -> Trace:
     """Run a model over a sequence and keep every named value.
 
@@ -370,8 +370,8 @@ def run(
             with a different order of rounding; "fast" is the better of them; "auto" uses the table
             for small runs and for float32.
         calls: the lengths of consecutive calls of which each starts from the states that the one
-            before left: (10, 10), or "1x20" for twenty of one step; () is a single call. It makes
-            a difference to backward directions, which start anew at the end of each call.
+            before left: (10, 10), or "1x20" for twenty of one step; None is a single call. It
+            makes a difference to backward directions, which start anew at the end of each call.
 
     Raises:
         ArgumentError: `model` is a file's name, a module, arrays; the error says what to call.

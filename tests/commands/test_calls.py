@@ -80,6 +80,10 @@ def test_a_table_shows_the_states_at_each_border(given: list[str]) -> None:
     )
     assert re.findall("call . of", chosen.out) == ["call 2 of"]
     assert re.findall(r"^(\w) .*after", chosen.out, re.MULTILINE) == ["C"]
+    fixed = call(*given, "--calls", CALLS, "-f", "table", "--fixed", "Q3.4").out
+    handed_on = [line.split()[-2:] for line in fixed.splitlines() if ", after t = " in line]
+    assert len(handed_on) == 16
+    assert all(float(each) * 16 % 1 == 0 for pair in handed_on for each in pair)
     for form in ("markdown", "latex", "text", "html"):
         assert ("call 3 of 3" in call(*given, "--calls", CALLS, "-f", form).out) == (
             form in ("text", "html")
@@ -90,7 +94,7 @@ def test_many_calls_are_counted(given: list[str]) -> None:
     """A terminal shows the first few of many calls and says how many more there are."""
     answer = call(*given, "--calls", "1x6", "-f", "table")
     assert re.findall("call . of 6", answer.out) == [f"call {n} of 6" for n in (2, 3, 4, 5)]
-    assert "and 1 more calls: --at, --json" in answer.out
+    assert "and 1 more: --at, --json" in answer.out
     assert "call 6 of 6" in call(*given, "--calls", "1x6", "-f", "html").out
 
 

@@ -61,7 +61,7 @@ def test_pytorch_called_several_times(engine: str) -> None:
     assert np.abs(golden_run(calls=()).output - trace.output).max() > 1e-2
 
 
-@pytest.mark.parametrize("calls", [(6,), (2, 4), "1x6", "3,1x3"])
+@pytest.mark.parametrize("calls", [(6,), np.array([2, 4]), "1x6", "3,1x3"])
 def test_runs_one_by_one(calls: Any) -> None:
     """A run in calls is, bit by bit, runs of which each starts where the one before ended."""
     whole, start = golden_run(calls), 0

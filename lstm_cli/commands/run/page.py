@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 from lstm_cli.base.foreign import Foreign
@@ -47,9 +47,8 @@ def run_document(trace: Trace, view: View) -> Document:
         trace: the run, without batch axes.
         view: its units and steps, as `checked_view` returns it.
     """
-    calls = [*_calls(trace, view)]
-    blocks = [*head(trace), Brief(_some(calls), [each for call in calls for each in call]),
-              Brief([*_screen(trace, view)], _tables(trace, view)), _defined(trace)]  # fmt: skip
+    steps = Brief([*_screen(trace, view)], _tables(trace, view))
+    blocks = [*head(trace), calls_shown(trace, view), steps, _defined(trace)]
     if trace.steps * len(trace.layers) == 1 and not view.symbols:
         first = trace.layers[0]
         blocks += [Gap(), Sentences(partial(sentences, first.cell, first.at(1)))]
@@ -67,6 +66,16 @@ def head(trace: Trace) -> list[Block]:
     return [Heading(run_title(trace)), *assumed]
 
 
+def calls_shown(trace: Trace, view: View) -> Brief:
+    """Return the states that each call hands on; a terminal shows the first few calls."""
+    calls = [*_calls(trace, view)]
+    short = [each for call in calls[:MANY_STEPS] for each in call]
+    if len(calls) > MANY_STEPS:
+        more = f"and {len(calls) - MANY_STEPS} more: --at, --json"
+        short += [Gap(), Paragraph(more, "note")]
+    return Brief(short, [each for call in calls for each in call])
+
+
 def _calls(trace: Trace, view: View) -> Iterator[list[Block]]:
     """Yield, for each call that has chosen steps and goes on from another, the states handed on."""
     spans, wanted = trace.layers[0].spans, chosen_steps(view, trace)
@@ -75,15 +84,6 @@ def _calls(trace: Trace, view: View) -> Iterator[list[Block]]:
             times = f"t = {start} to {end}" if end > start else f"t = {start}"
             title = f"call {call + 1} of {len(spans)}: {times}, states handed on"
             yield [Gap(), Heading(title), Values("", partial(_handed_on, trace, call, view), view)]
-
-
-def _some(calls: Sequence[Sequence[Block]]) -> list[Block]:
-    """Return the blocks of the first few calls, and what shows the others."""
-    shown = [each for call in calls[:MANY_STEPS] for each in call]
-    if len(calls) > MANY_STEPS:
-        more = f"and {len(calls) - MANY_STEPS} more calls: --at, --json"
-        shown += [Gap(), Paragraph(more, "note")]
-    return shown
 
 
 def _handed_on(trace: Trace, call: int, view: View, style: Style) -> list[Row]:
