@@ -270,7 +270,7 @@ def _computed_again(
         for symbol, array in made.items():
             values[symbol][t - 1] = array
         states = {f"{state}_prev": values[state][t - 1] for state in STATES}
-    return LayerTrace(old.layer, old.direction, weights, MappingProxyType(values))
+    return LayerTrace(old.layer, old.direction, weights, MappingProxyType(values), old.ran)
 
 
 def _replaced(
