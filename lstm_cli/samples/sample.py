@@ -339,7 +339,9 @@ def _masks(document: Mapping[str, Any], place: str) -> dict[str, Any]:
         if key == "padding":
             found[key] = _text(document, key, place)
         elif key == "mask":
-            found[key] = _rows(value, key, place).ravel().tolist()
+            flags = value if isinstance(value, list) else []
+            numbers = [int(each) if isinstance(each, bool) else each for each in flags]
+            found[key] = _rows(numbers or value, key, place).ravel().tolist()
         else:
             one = value[0] if isinstance(value, list) and len(value) == 1 else value
             found["lengths"] = _count(one, place, key)

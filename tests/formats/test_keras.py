@@ -643,6 +643,26 @@ def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: in
         assert said not in call("batch", samples, *options, "--quiet").err
 
 
+def test_samples_of_a_batch_have_the_masks_that_their_x_makes(tmp_path: Path) -> None:
+    """Each runs the steps that Masking leaves of it, as alone, and says so."""
+    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    rows = [[[0.5, 2], [2, 2]], [[2, 2], [0.5, 2]], [[0.5, 1], [1, 2]], [[0.5, 2], [2, 2]]]
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text(
+        "\n".join(json.dumps({"x": x, "mine": 1}) for x in [*rows, [[2, 2], [2, 2]]])
+    )
+    answer = call("batch", samples, "--weights", path, "--trace")
+    *records, failed = answer.lines
+    assert "no step that is run: 2 of 2 steps equal the mask_value 2" in failed["error"]["message"]
+    for x, record in zip(rows, records, strict=True):
+        typed = ";".join(",".join(map(str, row)) for row in x)
+        alone = call("--weights", path, "--x", typed, "--json").json
+        assert record["h"] == pytest.approx(alone["h"], rel=1e-14)
+        assert [step["t"] for step in record["steps"]] == [step["t"] for step in alone["steps"]]
+        assert record["assumptions"] == alone["assumptions"]
+    assert "handed on, and not used: mine" in answer.err
+
+
 def test_vet_says_of_a_mask(tmp_path: Path) -> None:
     """On stderr and in JSON: numbers that do not match may be those of a run that heeds it."""
     path = new_file(tmp_path, EMBEDDING, IT, paths=["lstm/cell"])

@@ -188,8 +188,8 @@ class _Claim:
         try:
             self.there = place_of(symbol, trace.model, "")
             self.rows = self._rows(trace, expected)
-            named = range(1, trace.steps + 1) if self.padded else trace.times
-            self.times = [named[row] for row in self.rows]
+            times = trace.times
+            self.times = [row + 1 if self.padded else times[row] for row in self.rows]
             width = sum(
                 trace.layers[place].values[self.there.symbol].shape[-1] for place in self.there.runs
             )

@@ -67,18 +67,17 @@ class SampleBlock:
 
     def alike(self, ran: Array) -> Iterator[SampleBlock]:
         """Split the samples by the steps that they run, `ran (N, T)`."""
-        own = self.own  # the counts are of all samples
         for pattern in np.unique(ran, axis=0):
             rows = np.flatnonzero((ran == pattern).all(axis=1))
             h, c = (None if state is None else state[rows] for state in (self.h, self.c))
             expected = {symbol: values[rows] for symbol, values in self.expected.items()}
             positions = _chosen(self.positions, rows)
+            own = {name: min(count, len(rows)) for name, count in self.own.items()}
             ids, atols, extras = (
                 _chosen(each, rows) for each in (self.ids, self.atols, self.extras)
             )
             yield SampleBlock(self.like, positions, ids, self.x[rows], h, c, expected, atols,
                         extras, own)  # fmt: skip
-            own = {}
 
     def part(self, start: int, stop: int) -> SampleBlock:
         """A block of some of the samples."""
