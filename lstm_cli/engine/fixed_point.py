@@ -176,7 +176,14 @@ class _Runner:
                 kept.setdefault(symbol, np.empty((each.steps, len(value)), dtype=np.int64))
                 kept[symbol][t - 1] = value
             states = {f"{state}_prev": values[state] for state in STATES}
-        own = each.layer, each.direction, each.weights, MappingProxyType(kept), each.calls
+        own = (
+            each.layer,
+            each.direction,
+            each.weights,
+            MappingProxyType(kept),
+            each.ran,
+            each.calls,
+        )
         return FixedLayer(*own, each, self.formats, parameters, dict(self.counts))
 
     def _exact(self, name: str, integers: Array) -> Exact:

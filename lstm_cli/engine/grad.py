@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError
+from lstm_cli.base.errors import InputError, ShapeError, UsageError
 from lstm_cli.base.records import record
 from lstm_cli.cell.equations import Node, evaluate, names_in
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
@@ -31,6 +31,7 @@ from lstm_cli.engine.run import (
     check_trace_size,
     evaluate_rows,
     need_trace,
+    need_whole,
     rounded,
     run,
 )
@@ -136,8 +137,13 @@ def grad(
         ShapeError: a weight of the loss has the wrong shape.
         CellError: a row of a cell has a name that the backward step needs.
         InputError: values and gradients together would not fit.
+        UsageError: steps before the last are masked out, or the output is padded.
     """
     need_trace(trace, "grad")
+    need_whole(trace, "grad", gaps=True)
+    if trace.padding != "stop":
+        what = f"the gradient of an output padded as '{trace.padding}' is not computed"
+        raise UsageError(what, where="--padding", hint="leave --padding out")
     check_trace_size(trace.model, (2, *trace.output.shape[:-1]))  # as many gradients as values
     loss = _loss(trace, dh, dc, d_output)
     done: dict[int, list[LayerGradient]] = {}
@@ -200,7 +206,7 @@ def _through_layer(
                 kept[symbol] = np.empty((*d_output.shape[:-1], like.shape[-1]), dtype=dtype)
             kept[symbol][..., t, :] = value
     found = _parameter_gradients(each, kept)
-    own = each.layer, each.direction, each.weights, MappingProxyType(kept), each.calls
+    own = (each.layer, each.direction, each.weights, MappingProxyType(kept), each.ran, each.calls)
     return LayerGradient(*own, each, MappingProxyType(found))
 
 

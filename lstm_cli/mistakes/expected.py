@@ -243,10 +243,6 @@ class ExpectedPlace(NamedTuple):
         """The units among `count`; errors as `choose`."""
         return choose(self.units, count, place) if self.units else list(range(count))
 
-    def chosen_times(self, steps: int, place: str) -> list[int]:
-        """The input times from 1, where the name gives them; [] where it does not."""
-        return choose(self.times, steps, place, first=1) if self.times else []
-
 
 def place_of(name: str, model: Model, place: str) -> ExpectedPlace:
     """Read a name such as `h`, `output`, `layer1.backward.f[3]@7` or `layer0_forward_f`.
@@ -295,11 +291,13 @@ def _placed(
     widths = [trace.layers[n].values[symbol].shape[-1] for n in there.runs]
     try:
         units = there.chosen_units(sum(widths), name)
-        times = there.chosen_times(steps, name)
+        times = trace.chosen_steps(there.times, name) if there.times else []
     except UsageError as error:
         raise InputError(error.what, where=place, hint=error.hint) from None
     every = there.every or (values.ndim == 2 and not times)
     rows, places = np.atleast_2d(values), np.atleast_2d(digits)
+    if every:
+        rows, places = of_steps_run(rows, trace), of_steps_run(places, trace)
     count = steps if every else len(times) or 1
     if rows.shape != (count, len(units)):
         wanted = f"({count}, {len(units)})" if every or count > 1 else f"({len(units)},)"
@@ -323,6 +321,13 @@ def _placed(
     return vectors
 
 
+def of_steps_run(rows: Array, trace: Trace) -> Array:
+    """Rows `(…, T, n)` at the steps that were run, if there is one for each step of the input."""
+    ran = trace.layers[0].ran
+    every = ran is not None and ran.ndim == 1 and rows.shape[-2] == len(ran)
+    return rows[..., ran, :] if every else rows
+
+
 def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Expected:
     """Expected values from a whole trace: every value that our run also has.
 
@@ -333,10 +338,12 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
     every: dict[str, list[Array]] = defaultdict(list)
     found = []
     runs = {(own.layer, str(own.direction)): n for n, own in enumerate(trace.layers)}
+    places = {t: place for place, t in enumerate(trace.times, 1)}
     for step in theirs.steps:
         run = runs.get((step.layer, step.direction))
-        if run is None or not 1 <= step.t <= trace.steps:
+        if run is None or step.t not in places:
             continue
+        t = places[step.t]
         for symbol, values in step.values.items():
             if symbol in trace.layers[run].values:
                 size = trace.layers[run].values[symbol].shape[-1]
@@ -346,7 +353,7 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
                         where=theirs.place, hint="compare runs of the same sizes",
                     )  # fmt: skip
                 every[symbol].append(values)
-                found.append(ExpectedVector(run, symbol, step.t, values, values))
+                found.append(ExpectedVector(run, symbol, t, values, values))
     precision = precisions_of({symbol: np.concatenate(rows) for symbol, rows in every.items()})
     arithmetic, vectors = Float32Noise(trace), list[ExpectedVector]()
     for symbol, own in precision.items():

@@ -173,7 +173,7 @@ def last_step(each: LayerTrace) -> int:
 def place_of(each: LayerTrace, t: int, trace: Trace) -> str:
     """Return `step 3 of 5`, with layer and direction where there are several."""
     where = f"layer {each.layer} {each.direction}, " if len(trace.layers) > 1 else ""
-    return f"{where}step {t} of {each.steps}"
+    return f"{where}step {each.times[t - 1]} of {each.input_steps}"
 
 
 def definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
@@ -374,13 +374,8 @@ def unknown_symbol(symbol: str, known: Iterable[str], where: str) -> UsageError:
 
 
 def chosen_steps(view: View, trace: Trace) -> set[int]:
-    """Return the steps that `--at` selects; all if it is not given."""
-    every = set(range(1, trace.steps + 1))
-    if not view.at:
-        return every
-    from lstm_cli.base.address import choose
-
-    return set(choose(view.at, trace.steps, "--at", first=1))
+    """Return the steps, from 1 in `trace.times`, that `--at` selects; all if it is not given."""
+    return set(trace.chosen_steps(view.at or "all", "--at"))
 
 
 def shown_of(layers: Iterable[Each], view: View) -> list[Each]:

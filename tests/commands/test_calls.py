@@ -254,3 +254,13 @@ def test_calls_that_do_not_fit() -> None:
     assert_refused(call(*two, "--calls", "1,2"), 3, "--calls has 3 steps, the run has 2", "1x2")
     assert_refused(call(*two, "--calls", "one"), 2, "--calls has 'one'", "--calls 1x20")
     assert call("--x", "1,2", "--steps", "6", "--calls", "3x2", "--json").code == 0
+
+
+def test_calls_beside_lengths_are_refused(given: list[str], weights: Path) -> None:
+    """A run that leaves out steps has no calls: options and samples alike."""
+    for masked in (["--lengths", "4"], ["--mask", "1,1,0,1,1,1"]):
+        refused = call(*given, "--calls", CALLS, *masked)
+        assert_refused(refused, 2, "a run that leaves out steps is of a single call")
+    sample = json.dumps({**SAMPLE, "length": 4})
+    (record,) = call("batch", "-", "-w", weights, stdin=sample).lines
+    assert "of a single call" in record["error"]["message"]

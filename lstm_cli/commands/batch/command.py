@@ -28,10 +28,11 @@ MOST_SAID = 8
 MOST_NAMED = 8
 
 EXAMPLES = """\b
-A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "calls", "expected",
-"atol"}: JSON (one, or an array), JSONL (one a line), CSV (columns of these names, a vector a cell),
-each also .gz or .zst; npz (arrays over samples), Parquet (list columns). Only x is needed; paths
-are relative to the sample's file; members of your own are handed on to the answers.
+A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "length", "mask",
+"calls", "expected", "atol"}: JSON (one, or an array), JSONL (one a line), CSV (columns of these
+names, a vector a cell), each also .gz or .zst; npz (arrays over samples), Parquet (list columns).
+Only x is needed; paths are relative to the sample's file; members of your own are handed on to the
+answers.
 Answers are JSONL, or what the suffix of -o says: CSV, TSV, Parquet and npz have a row a sample.
 Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be run.
 

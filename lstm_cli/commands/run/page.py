@@ -107,7 +107,7 @@ def _defined(trace: Trace) -> Definitions:
 
 def _tables(trace: Trace, view: View) -> list[Block]:
     return [
-        Values(f"layer {each.layer}, {each.direction}, t = {t}",
+        Values(f"layer {each.layer}, {each.direction}, t = {each.times[t - 1]}",
                partial(step_rows, each, t, view), view)
         for each, t in shown_steps(trace, view, trace.layers)
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def _course(each: LayerTrace, view: View) -> Series:
         units = range(count) if symbol == "x" else chosen_units(view, count)
         groups.append(over(partial(_untimed, symbol), values, units))
     more = "more units: --unit 0:8, -f plain"
-    return Series("t", range(1, each.steps + 1), groups, view.digits, MOST_UNITS, more)
+    return Series("t", each.times, groups, view.digits, MOST_UNITS, more)
 
 
 def _untimed(symbol: str, style: Style) -> str:
