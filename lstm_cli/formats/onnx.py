@@ -26,7 +26,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import Direction, OwnMask
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
 from lstm_cli.formats.chains import FIRST_LABEL, Labels, Reads, joined
@@ -160,6 +160,9 @@ class _GraphWalk:
         for scope in dict.fromkeys(each for node in nodes for each in node.scope.around()):
             scope.label_inputs(labels)
         reads = [_follow(*each, labels) for each in zip(nodes, count(), blocks, strict=False)]
+        for number, read in enumerate(reads):
+            if any(nodes[each].input(4) != nodes[number].input(4) for each in read.layers):
+                reads[number] = Reads(other="the output of a layer of other sequence_lens")
         scopes = dict.fromkeys(node.scope for node in nodes) if len(nodes) > 1 else ()
         pairs = [pair for scope in scopes for pair in scope.pairs(labels)]
         self.found.blocks, self.found.stacks = joined(blocks, reads, pairs)
@@ -269,7 +272,9 @@ class _LstmNode(_Node):
             direction: Part({key: stack[number] for key, stack in stacks.items()}, variant)
             for number, (direction, variant) in enumerate(zip(directions, variants, strict=True))
         }
-        return Block(name, "onnx", parts, tuple(self._known_by()), (*is_open, *self._open()))
+        mask = OwnMask(lengths=tuple(self._lengths() or ()))
+        return Block(name, "onnx", parts, tuple(self._known_by()), (*is_open, *self._open()),
+                     mask=mask)  # fmt: skip
 
     def _directions(self) -> tuple[Direction, ...]:
         found = self.attribute("direction")
@@ -363,6 +368,17 @@ class _LstmNode(_Node):
             found = self.attribute(name)
             if found is not None:
                 yield f"attribute {name} = {_shown(found)}"
+        if lengths := self._lengths():
+            yield f"sequence_lens, a constant: {', '.join(map(str, lengths[:8]))}"
+
+    def _lengths(self) -> list[int] | None:
+        """The constant sequence_lens; None where the model is given it, [] where it has none."""
+        if not self.input(4):
+            return []
+        try:
+            return [int(each) for each in _fold(self.scope, self.input(4)).ravel()]
+        except (NotRead, InputError):
+            return None
 
     def _open(self) -> Iterator[str]:
         for each in self.node.attribute:
@@ -372,8 +388,8 @@ class _LstmNode(_Node):
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
         if self.integer("layout"):
             yield "layout = 1: x, output and states have the batch axis first"
-        if self.input(4):
-            yield "sequence_lens: leave out the steps past a sample's length yourself"
+        if self.input(4) and self._lengths() is None:
+            yield "sequence_lens: given when the model runs; here by --lengths"
         for index, state in ((5, "initial_h"), (6, "initial_c")):
             if self.input(index):
                 yield f"{state}: {self._initial(index)}"

@@ -77,7 +77,7 @@ def onnx_file(
     weights: dict[str, Any] = {
         key: np.resize(draw[17 * n :], shape) for n, (key, shape) in enumerate(shapes.items())
     }
-    weights |= {"lens": np.array([3, 2], np.int32), "start": np.full((1, 2, 2), 0.3, np.float32)}
+    weights |= {"lens": np.array([3], np.int32), "start": np.full((1, 2, 2), 0.3, np.float32)}
     weights |= {"axes": np.array([1]), "half": np.float32(0.5), "yes": np.array(True)}
     weights |= {f"{key}2": np.resize(draw[9:], shape) for key, shape in
                 {"W": (1, 8, 2), "R": (1, 8, 2), "B": (1, 16)}.items()}  # fmt: skip
@@ -144,7 +144,11 @@ ONNX = [
              domain="com.microsoft"),
     onnx_row("`B`", "honoured", "without it the biases are zeros, which is told",
              over={"B": np.full((1, 16), 0.5, np.float32)}),
-    onnx_row("`sequence_lens`", "named", said="sequence_lens", inputs=["lens"]),
+    onnx_row("`sequence_lens`, a constant", "honoured", inputs=["lens"]),
+    onnx_row("`sequence_lens` that the model is given", "named", "`--lengths`", "sequence_lens",
+             inputs=["given"]),
+    onnx_row("`sequence_lens` of two nodes that differ", "refused", "", "other sequence_lens",
+             inputs=["lens"], after=[SQUEEZE]),
     onnx_row("`initial_h`, `initial_c`", "named", "`--h`, `--c` give them", "initial_h",
              inputs=["", "start", "start"]),
     onnx_row("`P` (peepholes)", "honoured", inputs=["", "", "", "P"]),
@@ -272,7 +276,11 @@ KERAS = [
     keras_row("`Bidirectional`, `merge_mode = concat`", "honoured", "", "", both()),
     keras_row("`Bidirectional` around `go_backwards`", "named", "", "directions are swapped",
               both(layer=lstm(go_backwards=True))),
-    keras_row("`Masking`", "named", "", "Masking 'masking'", other("Masking"), lstm()),
+    keras_row("`Masking`", "honoured", "", "", other("Masking", mask_value=0.0), lstm()),
+    keras_row("`Masking` before a stack", "honoured", "in every layer", "",
+              other("Masking", mask_value=0.0), lstm(), lstm("b"), plain=TWO),
+    keras_row("`Masking` between two LSTMs", "refused", "", "computed by Masking", lstm(),
+              other("Masking"), lstm("b")),
     keras_row("`Embedding(mask_zero=True)`", "named", "", "steps of index 0",
               other("Embedding", mask_zero=True), lstm()),
     keras_row("a layer before the first LSTM", "named", "x is given as that layer leaves it",
@@ -374,7 +382,7 @@ REST = [
         ("PyTorch, safetensors", "`dropout`", "it changes nothing once training is over"),
         ("PyTorch, safetensors", "what stands between two modules",
          "modules of different names are different LSTMs: `--lstm`"),
-        ("PyTorch, safetensors", "packed sequences", "cut x to its length"),
+        ("PyTorch, safetensors", "packed sequences", "`--lengths`"),
         ("Flax, MLX", "activations", "`--activations`"),
         ("Flax, MLX", "`reverse`, `keep_order`, `time_major`", "turn x and the output yourself"),
         ("MATLAB", "`StateActivationFunction`, `GateActivationFunction`", "`--activations`"),
