@@ -172,10 +172,11 @@ def _of_stack(stack: Stack, layers: Sequence[Found]) -> Found:
         for sentence in each.open
         if sentence not in first.open and not (first.mask != NO_MASK and sentence in each.mask.open)
     ]
-    found = Found(
-        Foreign.of("..".join(dict.fromkeys((names[0], names[-1])))), first.convention, parts,
-        (f"joined directly in the file: {' → '.join(map(safe, names))}",), (*first.open, *told),
-        mask=first.mask, x_is=first.x_is, members=members,
+    found = replace(
+        layers[members[-1]],  # whose output is the stack's
+        name=Foreign.of("..".join(dict.fromkeys((names[0], names[-1])))), parts=parts,
+        known_by=(f"joined directly in the file: {' → '.join(map(safe, names))}",),
+        open=(*first.open, *told), mask=first.mask, x_is=first.x_is, members=members,
     )  # fmt: skip
     asked = next((each for each in (first, *others) if each.readings), first)
     readings = tuple(replace(found, convention=each.convention) for each in asked.readings)

@@ -1040,12 +1040,17 @@ def _first_of(calls: Any, left: Mapping[str, _Flow]) -> _Flow:
 
 
 def _references(calls: Any) -> list[tuple[str, int]]:
-    """The layers and outputs that a configuration refers to, in order."""
-    found = []
-    for each in _branches_in(calls):
-        match each:
+    """The layers and outputs that a configuration refers to, in order, besides masks."""
+    found: list[tuple[str, int]] = []
+    waiting = [calls]
+    while waiting:
+        match waiting.pop():
             case [str() as name, int(), int() as output, *_]:
                 found.append((name, output))
+            case list() as several:
+                waiting += several
+            case dict() as named:
+                waiting += [each for key, each in named.items() if key != "mask"]
     return found[::-1]
 
 
