@@ -910,30 +910,14 @@ def write(package: Package, path: Path) -> bytes:
     nodes, arrays = list[Any](), dict[str, Array]()
     inputs, outputs = list[Any](), list[Any]()
     for level in levels:
-        sides = [side for at, side in package.parts if at == level]
-        size, hidden = _written_sizes(package, level, sides)
         own = f"_{level}" if level else ""
-        stacked = {
-            key: np.stack([package.parts[(level, side)][key] for side in sides]).astype(np.float32)
-            for key in package.parts[(level, sides[0])]
-        }
-        arrays |= {key + own: array for key, array in stacked.items()}
-        if level:
-            nodes += _joint(f"_{level - 1}" if level > 1 else "", own)
-        names = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P" if "P" in stacked else ""]
-        nodes.append(helper.make_node(
-            "LSTM", [name and name + own for name in (names if names[-1] else names[:-1])],
-            [f"Y{own}", f"Y_h{own}", f"Y_c{own}"], name=f"lstm{own}", hidden_size=hidden,
-            **_written_attributes(package, level, sides),
-        ))  # fmt: skip
-        state: list[int | str] = [len(sides), "N", hidden]
+        size, ways, hidden = _write_layer(package, level, own, nodes, arrays)
+        state: list[int | str] = [ways, "N", hidden]
         inputs += [] if level else [_value("X", ["T", "N", size])]
         inputs += [_value(f"initial_h{own}", state), _value(f"initial_c{own}", state)]
         if level == levels[-1]:
-            outputs.insert(0, _value(f"Y{own}", ["T", len(sides), "N", hidden]))
+            outputs.insert(0, _value(f"Y{own}", ["T", ways, "N", hidden]))
         outputs += [_value(f"Y_h{own}", state), _value(f"Y_c{own}", state)]
-    if levels[1:]:
-        arrays["shape"] = np.array([0, 0, -1], dtype=np.int64)
     tensors = [numpy_helper.from_array(array, key) for key, array in arrays.items()]
     graph = helper.make_graph(nodes, "lstm", inputs, outputs, tensors)
     model = helper.make_model(
@@ -942,6 +926,31 @@ def write(package: Package, path: Path) -> bytes:
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
+
+
+def _write_layer(
+    package: Package, level: int, own: str, nodes: list[Any], arrays: dict[str, Array]
+) -> tuple[int, int, int]:
+    """Add a layer's nodes and weights, whose names end in `own`; return I, D and H."""
+    from onnx import helper
+
+    sides = [side for at, side in package.parts if at == level]
+    size, hidden = _written_sizes(package, level, sides)
+    stacked = {
+        key: np.stack([package.parts[(level, side)][key] for side in sides]).astype(np.float32)
+        for key in package.parts[(level, sides[0])]
+    }
+    arrays.update({key + own: array for key, array in stacked.items()})
+    if level:
+        nodes += _joint(f"_{level - 1}" if level > 1 else "", own)
+        arrays["shape"] = np.array([0, 0, -1], dtype=np.int64)
+    names = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P" if "P" in stacked else ""]
+    nodes.append(helper.make_node(
+        "LSTM", [name and name + own for name in (names if names[-1] else names[:-1])],
+        [f"Y{own}", f"Y_h{own}", f"Y_c{own}"], name=f"lstm{own}", hidden_size=hidden,
+        **_written_attributes(package, level, sides),
+    ))  # fmt: skip
+    return size, len(sides), hidden
 
 
 def _value(name: str, shape: list[int | str]) -> Any:
