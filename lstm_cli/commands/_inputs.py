@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from lstm_cli.engine.fixed_settings import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.samples import Sample
+    from lstm_cli.samples.columns import Reading
 
 _VECTOR = "numbers, @file or -"
+SampleFormat = Literal["auto", "json", "jsonl", "csv", "tsv", "npz", "parquet"]
 
 # Up to this many units, or bytes of a file, no matrix is worth a second thread.
 SMALL_UNITS = 64
@@ -66,6 +68,24 @@ class StepOptions:
         metavar="N",
         help="Repeat a single x N times, or cut a sequence to N steps.",
     )
+
+
+@options("Input")
+class ReadingOptions:
+    """How files of samples are read that do not say it themselves."""
+
+    form: SampleFormat = option(
+        "--input-format", default="auto", help="Of sample files; auto: by content and suffix."
+    )
+    columns: str = option(
+        "--columns", default="", metavar="NAMES", help="Of tables, as 'x=in*,h=h_prev*'."
+    )
+
+    def reading(self) -> Reading:
+        """Return them as `read_samples` takes them; errors as `Reading.of`."""
+        from lstm_cli.samples.columns import Reading
+
+        return Reading.of("" if self.form == "auto" else self.form, self.columns)
 
 
 @options("Input")

@@ -19,6 +19,7 @@ from lstm_cli.cell.weights import Model
 from lstm_cli.engine.run import float_type
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
+from lstm_cli.samples.columns import Reading
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
@@ -48,6 +49,7 @@ class SampleSettings:
         engine: what computes runs, as `engine.run` takes it.
         trace: whether records carry every step.
         check: whether expected numbers are compared.
+        reading: how files of samples are read.
         root: what paths are relative to, where that is not this process's folder.
     """
 
@@ -64,6 +66,7 @@ class SampleSettings:
     engine: str = "auto"
     trace: bool = False
     check: bool = True
+    reading: Reading = field(default_factory=Reading)
     root: str = ""
 
     def digest(self) -> bytes:

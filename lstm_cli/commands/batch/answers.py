@@ -37,7 +37,7 @@ from lstm_cli.engine.run import (  # fmt: skip
 )
 from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.mistakes.expected import place_of
-from lstm_cli.samples.models import Models
+from lstm_cli.samples.models import Models, check_own
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
 # As many samples run together as keep their trace in the processor's cache, but enough for arrays
@@ -64,6 +64,7 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
     """
     try:
         model = models.of(block.like)
+        check_own(block.like, model)
     except LstmStepError as error:
         return error
     try:
@@ -75,7 +76,8 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         engine = choose_engine(models.settings.engine, work, models.settings.dtype, beside)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
         repeated = (REPEATED,) if x.shape[1] > block.x.shape[1] else ()
-        assumed = (*model.assumptions, *assumed_states(block.h, block.c), *repeated)
+        states = assumed_states(block.h, block.c)
+        assumed = (*model.assumptions, *block.like.assumed, *states, *repeated)
         lines: list[str] = []
         matched: list[bool] = []
         for start in range(0, len(block), each):
