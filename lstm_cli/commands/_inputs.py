@@ -178,10 +178,13 @@ class RunOptions:
         """Return the model selected in `--weights`; errors as `read_weights`."""
         return self.file.layout.read(self.file.weights, self.cell)
 
-    def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace, str]]:
+    def sample_runs(
+        self, files: Iterable[str], reading: ReadingOptions = ReadingOptions()
+    ) -> Iterator[tuple[Sample, Trace, str]]:
         """Yield the samples in files, each with its run and the name of its file.
 
-        The options supply what the samples leave out.
+        The options supply what the samples leave out, and files of folders that hold no samples
+        are passed over and named.
 
         Raises:
             UsageError: an option that has no effect with a sample.
@@ -195,8 +198,9 @@ class RunOptions:
         settings = self.file.sample_settings(
             self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype
         )
-        for file in find_files(files):
-            for sample in read_samples(file):
+        how = reading.reading()
+        for file in find_files(files, how, _say_passed_over):
+            for sample in read_samples(file, how):
                 if isinstance(sample, BadSample):
                     raise sample.error
                 yield sample, sample_trace(sample, settings), file
@@ -305,6 +309,10 @@ class FixedOptions:
             self.fixed_overflow or "saturate",
             self.fixed_activation or "exact",
         )
+
+
+def _say_passed_over(file: str) -> None:
+    say(f"passed over, for it holds no samples: {safe(file)}")
 
 
 def say_assumed(assumptions: Iterable[str]) -> None:

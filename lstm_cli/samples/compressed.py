@@ -26,6 +26,11 @@ def without_suffix(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
 
 
+def is_packed(first: bytes) -> str:
+    """What packed the bytes that begin so, ".gz" or ".zst"; "" if they are plain."""
+    return next((kind for start, kind in _STARTS.items() if first.startswith(start)), "")
+
+
 @contextlib.contextmanager
 def open_plain(path: Path) -> Iterator[IO[bytes]]:
     """Open a file whose bytes come unpacked.
@@ -43,9 +48,7 @@ def unpacked(stream: IO[bytes], place: str, suffix: str = "") -> Iterator[IO[byt
     """Unpack a stream if its suffix or first bytes call it compressed; errors as `open_plain`."""
     if not hasattr(stream, "peek"):
         stream = io.BufferedReader(cast(io.RawIOBase, stream))
-    first = stream.peek(4)
-    found = (kind for start, kind in _STARTS.items() if first.startswith(start))
-    match suffix.lower() if suffix.lower() in COMPRESSED else next(found, ""):
+    match suffix.lower() if suffix.lower() in COMPRESSED else is_packed(stream.peek(4)):
         case ".gz":
             import gzip
 

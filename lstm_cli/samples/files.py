@@ -30,7 +30,7 @@ from lstm_cli.files.safe import (
 from lstm_cli.samples import chunks
 from lstm_cli.samples.chunks import NUMBERS, Chunk, Columns, Lines, Objects, Origin, Rows, key_of
 from lstm_cli.samples.columns import Reading, folded, sample_columns
-from lstm_cli.samples.compressed import COMPRESSED, open_plain, unpacked, without_suffix
+from lstm_cli.samples.compressed import COMPRESSED, is_packed, open_plain, unpacked, without_suffix
 from lstm_cli.samples.sample import BadSample, NoSample, Read
 
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".npz", ".parquet")
@@ -442,8 +442,8 @@ def line_ranges(path: Path, origin: Origin, form: str = "") -> Iterator[Range] |
         return None
     with open_checked(path) as stream:
         _, first, _ = _begun(line_lists(stream))
-    plain = first.startswith(b"{") and not opens_document(first)
-    return _ranges(path, origin) if plain else None
+    other = opens_document(first) or _is_table(first) or is_packed(first)
+    return None if other else _ranges(path, origin)
 
 
 def _ranges(path: Path, origin: Origin) -> Iterator[Range]:

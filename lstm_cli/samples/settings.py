@@ -76,10 +76,12 @@ class SampleSettings:
         """
         digest = hashlib.blake2b(f"{__version__} {ANSWERS}".encode(), digest_size=16)
         for each in fields(self):
-            if each.name not in ("model", "cell", "edit", "root", "external"):
+            if each.name not in ("model", "cell", "edit", "root", "external", "reading"):
                 digest.update(repr((each.name, getattr(self, each.name))).encode())
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())
+        if self.reading != Reading():
+            digest.update(repr(self.reading).encode())
         if self.model is not None:
             digest.update(repr(self.model.assumptions).encode())
             for level, direction, weights in self.model.runs:

@@ -150,7 +150,7 @@ def batch(
         if kept and tally.failed:
             say("the failed ones once more: the same command with --retry-failed")
         if tally.mismatched and not tally.failed and "-" not in files and len(files) <= MOST_NAMED:
-            given = o.pasteable(steps, file, cell, numbers, tolerance)
+            given = o.pasteable(steps, read, file, cell, numbers, tolerance)
             line = command("diagnose", *map(FileName, files), *option_words(given))
             say(f"why they differ: {line}")
     if tally.failed:
