@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.formats.json import arrays_from
 from lstm_cli.formats.read import model_from_arrays, read_weights
 from lstm_cli.samples import Sample
-from lstm_cli.samples.sample import shape_of_own
+from lstm_cli.samples.sample import RESULTS, shape_of_own
 from lstm_cli.samples.settings import SampleSettings
 
 MAX_MODELS = 64
@@ -164,10 +163,6 @@ def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
     return dict(options)
 
 
-# Names under which people keep what should come out.
-_RESULTS = re.compile("(label|output|out|result|answer|prediction|pred)s?|y(_?t)?|truth", re.I)
-
-
 def check_own(sample: Sample, model: Model) -> None:
     """Refuse a member of the user's own that has the size of something which is not given.
 
@@ -178,7 +173,7 @@ def check_own(sample: Sample, model: Model) -> None:
     for key, value in sample.extra.items():
         shape = shape_of_own(value)
         meant = _state_like(shape, sample, model) if shape else ""
-        if shape and not sample.expected and _RESULTS.fullmatch(key) and shape[-1] in widths:
+        if shape and not sample.expected and RESULTS.fullmatch(key) and shape[-1] in widths:
             meant = meant or "what should come out, 'expected'"
         if shape and meant:
             hint = 'call it "h", "c" or "expected": {"h": …}; what is your own goes under "note"'

@@ -123,7 +123,9 @@ def members_of(keys: tuple[str, ...], answered: bool = False) -> tuple[str, ...]
     )
 
 
-# The most numbers of a text that may be a vector, and those of a vector in a text.
+# Names under which people keep what should come out.
+RESULTS = re.compile("(label|output|out|result|answer|prediction|pred)s?|y(_?t)?|truth", re.I)
+# A text that is a vector, or rows of one.
 _A_NUMBER = r"[+-]?[0-9.][0-9.eE+-]*"
 _NUMBERS_IN_TEXT = re.compile(rf"\[?{_A_NUMBER}(?:[ ,;]+{_A_NUMBER})+\]?")
 

@@ -25,7 +25,7 @@ from lstm_cli.files.output import name_nonfinite
 from lstm_cli.files.safe import MAX_EXACT_INT
 from lstm_cli.samples import BadSample, Sample
 from lstm_cli.samples.chunks import Chunk
-from lstm_cli.samples.sample import KEYS, extra_keys, is_answer, shape_of_own
+from lstm_cli.samples.sample import KEYS, RESULTS, extra_keys, is_answer, shape_of_own
 from lstm_cli.samples.tables import UNSURE, VECTORS, SampleTable
 
 # Members that samples of a block share.
@@ -170,6 +170,8 @@ def _likenesses(table: SampleTable) -> Iterator[Sequence[Any]]:
     """
     for each in (*table.vectors.values(), *table.expected.values()):
         yield each.shapes
+    states = [table.vectors[state].shapes for state in "hc" if state in table.vectors]
+    whole = len(states) == 2 and not any(None in shapes for shapes in states)
     for key, values in table.members.items():
         if key in _SHARED:
             yield _shared_keys(values)
@@ -180,7 +182,9 @@ def _likenesses(table: SampleTable) -> Iterator[Sequence[Any]]:
         elif key == "schema":
             yield [UNSURE if is_answer(each) else None for each in values]
         else:
-            yield _own_shapes(values)
+            judged = _judged(values, _is_exact, {str, bool, type(None)})
+            alone = whole and (table.expected or not RESULTS.fullmatch(key))
+            yield judged if alone else _own_shapes(values, judged)
 
 
 def _shared_keys(values: Sequence[Any]) -> Sequence[Any]:
@@ -210,9 +214,8 @@ def _judged(
     return [None if is_sure(value) else UNSURE for value in values]
 
 
-def _own_shapes(values: Sequence[Any]) -> Sequence[Any]:
+def _own_shapes(values: Sequence[Any], judged: Sequence[Any]) -> Sequence[Any]:
     """Shapes of the user's own vectors, which may be states by another name; None for others."""
-    judged = _judged(values, _is_exact, {str, bool, type(None)})
     if {list, str}.isdisjoint(map(type, values)):
         return judged
     return [
