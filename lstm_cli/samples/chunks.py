@@ -469,5 +469,5 @@ def _one_number(cell: str, column: str, where: str) -> float:
     rows = parse_rows(cell, column, where)
     if rows.size != 1:
         what = f"{column} has {rows.size} numbers, needs 1"
-        raise ShapeError(what, where=where, hint=f"'{safe(cell)[:40]}' is read as {rows.size}")
+        raise ShapeError(what, where=where, hint="write one, with a decimal point: 0.5")
     return float(rows[0, 0])

@@ -43,7 +43,7 @@ STDIN_CHUNK = 512
 CHUNK_BYTES = 8 * 2**20
 BLOCK_BYTES = 2**17
 _BY_LINE = "write one sample a line (JSONL)"
-DECIMAL_COMMAS = "cells are separated by ';': a comma is a decimal one, 0,5 is 0.5"
+DECIMAL_COMMAS = "cells are separated by semicolons, and commas are decimal"
 AS_IT_IS = Reading()
 
 
