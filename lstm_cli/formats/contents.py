@@ -16,7 +16,7 @@ from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Undecided:
-    """A question that changes the numbers, left open by the file: only the user can decide."""
+    """A question that changes the numbers, left open by the file: only the user can decide.
 
-    what: str  # the possible readings
-    choices: str  # the options that choose one, as typed
+    Attributes:
+        what: the possible readings.
+        conventions: the layouts that choose one, by name.
+    """
+
+    what: str
+    conventions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,8 @@ class Block:
         parts: by direction, one or both.
         known_by: the evidence for the convention and the variant, a phrase each.
         open: what the file does not say and how it is read, a phrase each.
-        undecided: two readings that give different numbers, with the options that choose one.
+        undecided: readings that give different numbers, of which only the user can choose.
+        mask: which steps are run.
     """
 
     name: str
@@ -110,6 +116,7 @@ class Block:
     known_by: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     undecided: Undecided | None = None
+    mask: OwnMask = NO_MASK
 
 
 @dataclass(frozen=True)

@@ -321,7 +321,7 @@ class Columns(Chunk):
 _COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")
 
 
-_SCALARS = ("atol", "steps", "forget_bias", "clip", "cell_clip")
+_SCALARS = ("atol", "steps", "length", "lengths", "forget_bias", "clip", "cell_clip")
 # Columns whose cells are numbers.
 NUMBERS = re.compile(rf"{_COLUMN.pattern}|{'|'.join(_SCALARS)}")
 # Characters of plain numbers: whatever `float` reads of them, `parse_rows` reads too.
@@ -399,7 +399,7 @@ def _numbers(cells: Sequence[str]) -> list[float]:
 
 
 def _scalar(column: str, value: float) -> float:
-    return int(value) if column == "steps" and value.is_integer() else value
+    return int(value) if column in ("steps", "length", "lengths") and value.is_integer() else value
 
 
 def _weights(cell: str) -> Any:

@@ -401,7 +401,7 @@ def _text_lines(lists: Iterator[list[bytes]], place: str) -> Iterator[str]:
 def _npz_chunks(path: Path, origin: Origin, reading: Reading) -> Iterator[Columns]:
     """Yield chunks of arrays: `x (N, T, I)` or `(N, I)`; `h`, `c`, `expected_h` … `(N, …)`.
 
-    `id (N,)`, `weights`, `cell`, `convention` as text, `atol`, `steps`: one for all, or N.
+    `id (N,)`, `weights`, `cell`, `convention` as text, `atol`, `steps`, `calls`: one for all, or N.
     """
     given = read_npz(path)
     place = safe(path)

@@ -28,11 +28,12 @@ MOST_SAID = 8
 MOST_NAMED = 8
 
 EXAMPLES = """\b
-A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol"}:
-JSON (one, or an array), JSONL (one a line), CSV and TSV (columns of these names, a vector a cell,
-or x0, x1, … a number a cell), each also .gz or .zst; npz (arrays over samples), Parquet (list
-columns). Only x is needed; h_prev and h0 stand for h; beside h_prev, h and c are what should come
-out. Paths are relative to the sample's file; members of your own are handed on to the answers.
+A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "length", "mask",
+"calls", "expected", "atol"}: JSON (one, or an array), JSONL (one a line), CSV and TSV (columns of
+these names, a vector a cell, or x0, x1, … a number a cell), each also .gz or .zst; npz (arrays over
+samples), Parquet (list columns). Only x is needed; h_prev and h0 stand for h; beside h_prev, h and
+c are what should come out. Paths are relative to the sample's file; members of your own are handed
+on to the answers.
 Answers are JSONL, or what the suffix of -o says: CSV, TSV, Parquet and npz have a row a sample.
 Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be run.
 
@@ -108,7 +109,8 @@ def batch(
     check_columns(chosen, output, trace=trace)
     out.check_cluster_options(work.dask, work.jobs, output, chosen)
     settings = file.sample_settings(
-        cell, reading=read.reading(), steps=steps.steps, atol=atol, dtype=numbers.dtype,
+        cell, reading=read.reading(), steps=steps.steps, calls=steps.calls, atol=atol,
+        dtype=numbers.dtype,
         engine=engine.engine, trace=trace, check=check, root=os.getcwd() if work.dask else "",
     )  # fmt: skip
     resume, retry_failed = work.resume, work.retry_failed
