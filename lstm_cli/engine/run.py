@@ -274,6 +274,12 @@ class Trace(_BySymbol):
         """The last layer's h over input time, `(…, T, D·P)`, padded as `padding` says."""
         return np.concatenate([self.padded(each, each["h"]) for each in self.last_layer], axis=-1)
 
+    def of_steps_run(self, rows: Array) -> Array:
+        """Rows `(…, T, n)` at the steps that were run, if there is one for each of the input."""
+        ran = self.layers[0].ran
+        every = ran is not None and ran.ndim == 1 and rows.shape[-2] == len(ran)
+        return rows[..., ran, :] if every else rows
+
     def padded(self, each: LayerTrace, h: Array) -> Array:
         """The h of a layer, or what is like it, with what `padding` says at steps not run."""
         # Keras' Bidirectional gives its two layers zero_output_for_mask.
