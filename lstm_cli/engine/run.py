@@ -31,7 +31,7 @@ from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
-from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.cell.weights import NO_MASK, Direction, LstmWeights, Model
 from lstm_cli.engine.choice import choose_engine, run_fast
 from lstm_cli.engine.masks import padded, steps_run
 
@@ -451,6 +451,8 @@ def run(
     if ran is not None:
         traces = [replace(each, ran=ran) for each in traces]
     assumed = (*model.assumptions, *told, *assumed_states(h, c))
+    # What is computed from the trace again runs the steps that it has.
+    model = replace(model, mask=NO_MASK) if model.mask != NO_MASK else model
     return Trace(model, tuple(traces), kind, assumed, chosen, padding)
 
 

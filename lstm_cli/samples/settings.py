@@ -22,7 +22,7 @@ from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, r
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
-ANSWERS = 2
+ANSWERS = 3
 # At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
@@ -78,7 +78,7 @@ class SampleSettings:
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())
         if self.model is not None:
-            digest.update(repr(self.model.assumptions).encode())
+            digest.update(repr((self.model.assumptions, self.model.mask)).encode())
             for level, direction, weights in self.model.runs:
                 digest.update(repr((level, direction, weights.cell.equations)).encode())
                 for name, array in weights.arrays.items():
