@@ -63,7 +63,7 @@ class Given(NamedTuple):
 
 @options("Input")
 class StepOptions:
-    """Number of steps of a run."""
+    """Number of steps of a run, and the calls that they come in."""
 
     steps: int = option(
         "--steps",
@@ -72,6 +72,13 @@ class StepOptions:
         min=0,
         metavar="N",
         help="Repeat a single x N times, or cut a sequence to N steps.",
+    )
+    calls: str = option(
+        "--calls",
+        default="",
+        metavar="LENGTHS",
+        help="The steps come in consecutive calls, states carried over: 10,10, or 1x20 for 20 "
+        "calls of one step.",
     )
 
 
@@ -188,6 +195,8 @@ class RunOptions:
             told.append(f"--x of shape {x.shape} is {len(x)} samples of 1 step; x[:, 0] is one "
                         f"sample of {len(x)} steps")  # fmt: skip
         masks = self.vectors.masks.read(sample, samples)
+        if self.vectors.length.calls:
+            masks["calls"] = self.vectors.length.calls
         model = self._model(x, h, c)
         model = replace(model, assumptions=(*model.assumptions, *told)) if told else model
         return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c, masks)
@@ -223,11 +232,12 @@ class RunOptions:
         from lstm_cli.samples import BadSample, find_files, read_samples
         from lstm_cli.samples.models import sample_trace
 
-        others = differing(self.vectors, self.preset).keys() - {"--x", "--steps"}
+        others = differing(self.vectors, self.preset).keys() - {"--x", "--steps", "--calls"}
         refuse_beside("the file of samples", sorted(others), self.command)
         settings = self.file.sample_settings(
-            self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype
-        )
+            self.cell, steps=self.vectors.length.steps, calls=self.vectors.length.calls,
+            dtype=self.numbers.dtype,
+        )  # fmt: skip
         for file in find_files(files):
             for sample in read_samples(file):
                 if isinstance(sample, BadSample):

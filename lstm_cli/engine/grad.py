@@ -206,7 +206,7 @@ def _through_layer(
                 kept[symbol] = np.empty((*d_output.shape[:-1], like.shape[-1]), dtype=dtype)
             kept[symbol][..., t, :] = value
     found = _parameter_gradients(each, kept)
-    own = each.layer, each.direction, each.weights, MappingProxyType(kept), each.ran
+    own = (each.layer, each.direction, each.weights, MappingProxyType(kept), each.ran, each.calls)
     return LayerGradient(*own, each, MappingProxyType(found))
 
 
@@ -225,8 +225,7 @@ def steps_back(
     rows = [row for row in grad_table(each.cell) if not parameter_of(row.symbol)]
     parameters = {name: rounded(a, dtype) for name, a in each.weights.arrays.items()}
     sizes = each.weights.output_size, each.weights.hidden_size
-    times = range(each.steps)
-    for t in reversed(times) if each.direction == "forward" else times:
+    for t in reversed(each.order):
         known = {k: np.asarray(value, np.float64) for k, value in each.at(t + 1).items()}
         # A bare 0 becomes a vector, for matrix products.
         given = zip((dh, dc), sizes, strict=True)
@@ -320,7 +319,7 @@ def _gradient_flow(each: LayerTrace) -> GradientFlow:
         return GradientFlow(each.layer, each.direction, *c, h[0], None, None)
     known = {**each.weights.arrays, **each.values}
     forget = np.broadcast_to(evaluate(factor, known), each.values["c"].shape)
-    kept = _product_after(forget, each.direction)
+    kept = _product_after(forget, each.order)
     return GradientFlow(each.layer, each.direction, *c, h[0], forget, kept, factor)
 
 
@@ -344,12 +343,11 @@ def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:
     return lengths, diagonal
 
 
-def _product_after(gates: Array, direction: Direction) -> Array:
-    """Product of the gates over all later steps, `(…, T, n)`; 1 for the last."""
-    order = np.s_[..., ::-1, :] if direction == "forward" else np.s_[..., :, :]
-    products = np.ones(gates.shape)
-    products[..., 1:, :] = np.cumprod(gates[order][..., :-1, :], axis=-2)
-    return products[order]
+def _product_after(gates: Array, order: Sequence[int]) -> Array:
+    """Product of the gates over all steps computed later, `(…, T, n)`; 1 for the last."""
+    products, back = np.ones(gates.shape), order[::-1]
+    products[..., back[1:], :] = np.cumprod(gates[..., back[:-1], :], axis=-2)
+    return products
 
 
 # --------------------------------------------------------------------------------------------------
@@ -542,4 +540,4 @@ def _run_with(trace: Trace, moved: _Moved, index: tuple[int, ...], change: float
                     replace(own, arrays={**own.arrays, **new}) if run == moved.run else own
                 )
             )
-    return run(model, x, h, c)
+    return run(model, x, h, c, calls=trace.calls)

@@ -32,6 +32,7 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import NO_MASK, Direction, LstmWeights, Model
+from lstm_cli.engine.calls import Calls, Span, calls_of, need_single, order_of, spans_of
 from lstm_cli.engine.choice import choose_engine, run_fast
 from lstm_cli.engine.masks import padded, steps_run
 
@@ -92,6 +93,7 @@ class LayerTrace(_BySymbol):
             the steps that were run.
         ran: which steps of the input those are, a bool each; None for all. `(…, T)` where samples
             differ: then values have all steps, nan at those not run.
+        calls: the lengths of consecutive calls; () is a single one.
     """
 
     layer: int
@@ -99,6 +101,7 @@ class LayerTrace(_BySymbol):
     weights: LstmWeights
     values: Mapping[str, Array]
     ran: Array | None
+    calls: Calls
 
     def __getitem__(self, symbol: str) -> Array:
         """Return a symbol's values `(…, T, n)`."""
@@ -133,19 +136,35 @@ class LayerTrace(_BySymbol):
         """Return the values `(…, n)` of every symbol at the step `t` of `times`, from 1."""
         return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
 
-    def final(self, symbol: str) -> Array:
-        """Return `h` or `c` `(…, n)` after the last step processed, which is t = 1 if backward."""
-        return self._edge(symbol, -1 if self.direction == "forward" else 0)
+    @cached_property
+    def order(self) -> Sequence[int]:
+        """Places of the steps, from 0, in the order in which they are computed."""
+        return order_of(self.direction, self.calls, self.steps)
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        """First and last input time of each call, from 1."""
+        return spans_of(self.calls, self.steps)
+
+    def final(self, symbol: str, call: int = -1) -> Array:
+        """Return `h` or `c` `(…, n)` after the last step processed in a call, counted from 0.
+
+        Without calls and backward that is the step at t = 1.
+        """
+        start, end = self.spans[call]
+        if self.direction == "forward":
+            return self._edge(symbol, -1, end - 1)
+        return self._edge(symbol, 0, start - 1)
 
     def initial(self, symbol: str) -> Array:
         """Return `h` or `c` `(…, n)` before the first step processed."""
-        return self._edge(f"{symbol}_prev", 0 if self.direction == "forward" else -1)
+        return self._edge(f"{symbol}_prev", 0 if self.direction == "forward" else -1, self.order[0])
 
-    def _edge(self, symbol: str, place: int) -> Array:
-        """Values of the first (0) or last (-1) step that was run, in input time."""
+    def _edge(self, symbol: str, place: int, row: int) -> Array:
+        """Values of a row; where samples differ, of the first (0) or last (-1) step of each."""
         values = self.values[symbol]
         if self.ran is None or self.ran.ndim == 1:
-            return values[..., place, :]
+            return values[..., row, :]
         order = np.arange(self.steps)[:: 1 if place == 0 else -1]
         rows = order[self.ran[..., order].argmax(axis=-1)]
         return np.asarray(np.take_along_axis(values, rows[..., None, None], axis=-2)[..., 0, :])
@@ -236,6 +255,11 @@ class Trace(_BySymbol):
     def steps(self) -> int:
         """T."""
         return self.layers[0].steps
+
+    @property
+    def calls(self) -> Calls:
+        """Lengths of consecutive calls; () is a single one."""
+        return self.layers[0].calls
 
     @property
     def times(self) -> Sequence[int]:
@@ -401,6 +425,7 @@ def run(
     *,
     dtype: Any = np.float64,
     engine: str = "auto",
+    calls: Sequence[int] | str | None = None,
     lengths: Array | Sequence[int] | int | None = None,
     mask: Array | Sequence[Any] | None = None,
     padding: str = "stop",
@@ -425,11 +450,14 @@ def run(
         padding: what `output` holds at steps that are not run: "stop" leaves them out (nan where
             samples differ), "zero" is PyTorch's and Keras' zero_output_for_mask, "keras" repeats
             the previous output, "onnx" is zeros past the lengths.
+        calls: the lengths of consecutive calls of which each starts from the states that the one
+            before left: (10, 10), or "1x20" for twenty of one step; None is a single call. It
+            makes a difference to backward directions, which start anew at the end of each call.
 
     Raises:
         ArgumentError: `model` is a file's name, a module, arrays; the error says what to call.
-        ShapeError: x, h or c do not fit the model, or lengths or mask do not fit x.
-        UsageError: an unknown engine or type; lengths, mask or padding that cannot be.
+        ShapeError: x, h or c do not fit the model; lengths, mask or calls do not fit x.
+        UsageError: an unknown engine or type; lengths, mask, padding or calls that cannot be.
         InputError: x, h or c hold no numbers, or an engine that is not installed.
     """
     if not isinstance(model, Model):
@@ -438,14 +466,17 @@ def run(
     sequence = _numbers(x, "x")
     if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
         raise _input_error(sequence, model)
-    lead = sequence.shape[:-2]
+    lead, steps = sequence.shape[:-2], sequence.shape[-2]
+    parts = calls_of(calls, steps)
     check_trace_size(model, sequence.shape[:-1])
     ran, told = steps_run(model, sequence, lengths, mask, padding)
+    if ran is not None:
+        need_single(parts, "a run that leaves out steps")
     initial = initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)
     chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), kind)
     if ran is None or ran.ndim == 1:
         rows = sequence if ran is None else sequence[..., ran, :]
-        traces, chosen = _run_layers(model, rows, initial, kind, chosen)
+        traces, chosen = _run_layers(model, rows, initial, kind, chosen, parts)
     else:
         traces, chosen = _run_mixed(model, sequence, initial, kind, chosen, ran)
     if ran is not None:
@@ -461,13 +492,18 @@ _Initial = tuple[list[Array], list[Array]]
 
 
 def _run_layers(
-    model: Model, sequence: Array, initial: _Initial, kind: np.dtype[Any], engine: str
+    model: Model,
+    sequence: Array,
+    initial: _Initial,
+    kind: np.dtype[Any],
+    engine: str,
+    calls: Calls = (),
 ) -> tuple[list[LayerTrace], str]:
     """Run every step of a sequence; also the engine that "fast" stands for."""
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
-            order = np.s_[..., :, :] if direction == "forward" else np.s_[..., ::-1, :]
+            order = _in_order(direction, calls, sequence.shape[-2])
             given = sequence[order], initial[0][len(traces)], initial[1][len(traces)], kind
             if engine == "table":
                 values = _run_table(weights, *given)
@@ -475,7 +511,9 @@ def _run_layers(
                 values, engine = run_fast(engine, weights, *given)
             if direction == "backward":
                 values = {symbol: value[order] for symbol, value in values.items()}
-            traces.append(LayerTrace(level, direction, weights, MappingProxyType(values), None))
+            traces.append(
+                LayerTrace(level, direction, weights, MappingProxyType(values), None, calls)
+            )
         if level + 1 < len(model.layers):
             own = traces[-len(layer.directions) :]
             sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
@@ -506,6 +544,14 @@ def _run_mixed(
         }))
         for each, values in zip(layers, whole, strict=True)
     ], engine  # fmt: skip
+
+
+def _in_order(direction: Direction, calls: Calls, steps: int) -> Any:
+    """Return the index that puts `(…, T, n)` in the order of computation, and back again."""
+    if direction == "forward":
+        return np.s_[..., :, :]
+    order = np.s_[::-1] if len(calls) < 2 else order_of(direction, calls, steps)
+    return np.s_[..., order, :]
 
 
 def assumed_states(h: Any, c: Any) -> tuple[str, ...]:

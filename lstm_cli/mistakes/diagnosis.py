@@ -170,7 +170,7 @@ def diagnose(
 def right_variant(trace: Trace) -> VariantRun:
     """Convert the run of an unbatched trace to a variant."""
     x, h, c = trace.inputs
-    return variant_of(trace.model, x).with_inputs(x, tuple(h), tuple(c))
+    return variant_of(trace.model, x).with_inputs(x, tuple(h), tuple(c), trace.calls)
 
 
 def _compare(trace: Trace, expected: Expected) -> Diagnosis:
@@ -239,8 +239,7 @@ def _signature(
 
 def _processed(trace: Trace, vector: ExpectedVector) -> int:
     """Step of a vector in the processing order of its direction, from 1."""
-    forward = trace.layers[vector.run].direction == "forward"
-    return vector.t if forward else trace.steps + 1 - vector.t
+    return trace.layers[vector.run].order.index(vector.t - 1) + 1
 
 
 def _they(words: Sequence[str], verb: str) -> str:
@@ -259,7 +258,8 @@ def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
         if vector.symbol not in layer.cell.symbols:
             continue
         known = {name: value[vector.t - 1] for name, value in layer.values.items()}
-        last = vector.t - 1 if layer.direction == "forward" else vector.t + 1
+        place = layer.order.index(vector.t - 1)
+        last = layer.order[place - 1] + 1 if place else 0
         for name in list(known):
             own = claimed.get((vector.run, vector.t, name))
             if own is None and name.endswith("_prev"):

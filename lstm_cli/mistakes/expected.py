@@ -16,7 +16,7 @@ from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
 from lstm_cli.cell.notation import suggest_symbol
-from lstm_cli.cell.weights import Direction, Model
+from lstm_cli.cell.weights import Model
 from lstm_cli.engine.agreement import (
     Float32Noise,
     Precision,
@@ -209,17 +209,16 @@ def _expected_of(
             for each in vectors
         ]  # fmt: skip
         precision = {name: replace(each, cut=False) for name, each in precision.items()}
-    return Expected(tuple(in_order(vectors, trace.model, trace.steps)), precision)
+    return Expected(tuple(in_order(vectors, trace)), precision)
 
 
-def in_order(vectors: Iterable[ExpectedVector], model: Model, steps: int) -> list[ExpectedVector]:
+def in_order(vectors: Iterable[ExpectedVector], trace: Trace) -> list[ExpectedVector]:
     """Sort vectors in order of computation."""
 
     def key(vector: ExpectedVector) -> tuple[int, int, int]:
-        _, direction, weights = model.runs[vector.run]
-        rows = ("x", "h_prev", "c_prev", *weights.cell.symbols)
-        time = vector.t if direction == "forward" else steps - vector.t
-        return vector.run, time, rows.index(vector.symbol)
+        layer = trace.layers[vector.run]
+        rows = ("x", "h_prev", "c_prev", *layer.cell.symbols)
+        return vector.run, layer.order.index(vector.t - 1), rows.index(vector.symbol)
 
     return sorted(vectors, key=key)
 
@@ -312,18 +311,14 @@ def _placed(
     whole[:, units], own_digits[:, units] = rows, places
     vectors, start = [], 0
     for number, width in zip(there.runs, widths, strict=True):
-        direction = trace.layers[number].direction
-        own_times = times or (range(1, steps + 1) if every else [_final(symbol, direction, steps)])
+        # Without a time: the last step processed for a state, else T.
+        last = trace.layers[number].order[-1] + 1 if symbol in ("h", "c") else steps
+        own_times = times or (range(1, steps + 1) if every else [last])
         for row, unit, t in zip(whole, own_digits, own_times, strict=True):
             own = slice(start, start + width)
             vectors.append(ExpectedVector(number, symbol, t, row[own], unit[own], units=unit[own]))
         start += width
     return vectors
-
-
-def _final(symbol: str, direction: Direction, steps: int) -> int:
-    """Time of a vector given without one: the last step processed for a state, else T."""
-    return 1 if direction == "backward" and symbol in ("h", "c") else steps
 
 
 def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Expected:

@@ -22,7 +22,7 @@ from lstm_cli.files.safe import to_array
 from lstm_cli.files.vectors import parse_rows
 
 KEYS = ("id", "x", "h", "c", "weights", "cell", "convention", "forget_bias", "clip", "cell_clip",
-        "activations", "steps", "length", "lengths", "mask", "padding", "expected", "atol",
+        "activations", "steps", "length", "lengths", "mask", "padding", "calls", "expected", "atol",
         "note")  # fmt: skip
 # Members of an answer: a sample's own of these names would be taken for ours.
 ANSWERED = ("schema", "ok", "engine", "assumptions", "check", "error")
@@ -40,6 +40,7 @@ class Sample:
         cell, convention: names, "" for the batch's own.
         settings: what is added to the cell, as the options of the same names do.
         steps: as `--steps`; 0 where not given.
+        calls: as `--calls`, or the lengths; "" where not given.
         masks: arguments `lengths`, `mask` and `padding` of `run`, those that are given.
         expected: symbol -> `(n,)` for the last step or `(T, n)` for all.
         atol: the largest difference that still counts as equal; None for the batch's own.
@@ -56,6 +57,7 @@ class Sample:
     convention: str = ""
     settings: Settings = field(default_factory=Settings)
     steps: int = 0
+    calls: str | tuple[int, ...] = ""
     masks: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, Array] = field(default_factory=dict)
     atol: float | None = None
@@ -122,6 +124,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
         convention=_text(document, "convention", place),
         settings=_settings(document, place),
         steps=_count(document.get("steps", 0), place),
+        calls=_calls(document.get("calls"), place),
         masks=_masks(document, place),
         expected={
             key: np.atleast_1d(to_array(value, f"expected {key}", place, max_axes=2))
@@ -166,6 +169,7 @@ _SPELLINGS = {
     "activations": "activation recurrent_activation gate_activation activation_function "
                    "activation_functions",
     "steps": "step n_steps num_steps number_of_steps timesteps n_timesteps num_timesteps",
+    "calls": "call_lengths call_steps call_sizes",
     "expected": "expect expects expectation expectations target targets target_h target_c h_target "
                 "c_target h_expected c_expected expected_h expected_c expected_f expected_i "
                 "expected_g expected_o expected_output expected_outputs ground_truth y_true h_t "
@@ -191,9 +195,9 @@ _STATE, _VALUE = re.compile(r"([hc])_?[0-9]{1,6}"), re.compile(r"z_[a-z]")
 _UNIT = re.compile("_[a-z]$")
 # Keys that may be misspelt; others are too close to users' own words (`mode`, `experts`).
 _MISSPELT = (
-    *(key for key in KEYS if len(key) > 3 and key != "note"), "h_prev", "c_prev", "hidden",
-    "hidden_state", "cell_state", "initial_state", "inputs", "weight", "target", "targets",
-    "seq_length", "sequence_length", "attention_mask",
+    *(key for key in KEYS if len(key) > 3 and key not in ("note", "calls")), "h_prev", "c_prev",
+    "hidden", "hidden_state", "cell_state", "initial_state", "inputs", "weight", "target",
+    "targets", "seq_length", "sequence_length", "attention_mask",
 )  # fmt: skip
 # A longer key cannot look like one of ours.
 _MOST_LETTERS = 40
@@ -326,6 +330,16 @@ def _count(value: Any, place: str, key: str = "steps") -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InputError(f"'{key}' is not a whole number", where=place, hint=f'"{key}": 3')
     return value
+
+
+def _calls(value: Any, place: str) -> str | tuple[int, ...]:
+    """Return the lengths of calls, which `engine.run` checks, or "" for a single one."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if not isinstance(value, list) or not value or any(type(each) is not int for each in value):
+        hint = '"calls": [10, 10], or "1x20" for twenty calls of one step'
+        raise InputError("'calls' is not a list of whole numbers", where=place, hint=hint)
+    return tuple(value)
 
 
 def _masks(document: Mapping[str, Any], place: str) -> dict[str, Any]:

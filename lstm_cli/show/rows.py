@@ -167,7 +167,7 @@ def run_facts(trace: Trace) -> list[str]:
 
 def last_step(each: LayerTrace) -> int:
     """Return the input time of the step that is computed last."""
-    return each.steps if each.direction == "forward" else 1
+    return each.order[-1] + 1
 
 
 def place_of(each: LayerTrace, t: int, trace: Trace) -> str:
@@ -400,9 +400,10 @@ def shown_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tu
 def last_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tuple[Each, int]]:
     """Yield (layer, t) for the last step of each direction on top; arguments as `shown_steps`."""
     shown = shown_of(layers, view)
+    ends = {(own.layer, str(own.direction)): last_step(own) for own in trace.layers}
     for each in shown:
         if each.layer == shown[-1].layer:
-            yield each, trace.steps if each.direction == "forward" else 1
+            yield each, ends[each.layer, each.direction]
 
 
 def metadata(trace: Trace, notation: Notation, command: str) -> dict[str, Any]:

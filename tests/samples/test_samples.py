@@ -237,7 +237,7 @@ def test_a_key_that_is_not_supported_yet_is_refused(key: str, word: str, tmp_pat
 OWN = (
     "label speaker split name date hour temperature category cost height heights weekday humidity "
     "t T N y f g i o layer direction group source class ID ids notes state states initials final "
-    "mode mass task conversion expert timestamp run_type HT CN x1 call calls price value feature "
+    "mode mass task conversion expert timestamp run_type HT CN x1 call price value feature "
     "seed epoch country state_of_health url channel character chapter labels length_unit the_mask "
     "weight_kg weight_g length_m length_s h2o hr co2 c_reactive cellar chip model_year clip_id"
 )

@@ -28,6 +28,7 @@ from lstm_cli.engine import agreement
 from lstm_cli.engine.choice import choose_engine
 from lstm_cli.engine.masks import steps_run, unmasked
 from lstm_cli.engine.run import (  # fmt: skip
+    STATES,
     LayerTrace,
     Trace,
     assumed_states,
@@ -118,7 +119,9 @@ def _answer(
     """Lines of a block, whether each is as expected, and the engine that ran it."""
     # States (N, L·D, n) in the engine's order, (L·D, N, n).
     states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
-    trace = run(model, x, *states, dtype=settings.dtype, engine=engine, **block.like.masks)
+    calls = block.like.calls or settings.calls
+    trace = run(model, x, *states, dtype=settings.dtype, engine=engine, calls=calls,
+                **block.like.masks)  # fmt: skip
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
         f',"ok":true,"engine":{quoted(trace.engine)},"assumptions":{as_json(list(assumed))}',
@@ -129,6 +132,8 @@ def _answer(
     if settings.check:
         checks, matched = check_block(block, trace, settings)
         parts += [',"check":', *checks]
+    if trace.calls:
+        parts += [',"calls":[', _calls_texts(trace), "]"]
     if settings.trace:
         parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
@@ -146,6 +151,19 @@ def _steps_texts(trace: Trace) -> Sequence[str]:
     """Each sample's `steps`, without the brackets."""
     layers = [_layer_texts(layer, trace.dtype) for layer in trace.layers]
     return list(map(",".join, zip(*layers, strict=True)))
+
+
+def _calls_texts(trace: Trace) -> Sequence[str]:
+    """Each sample's `calls`, without the brackets: the states that each call hands on."""
+    parts: list[str | Sequence[str]] = []
+    for call, (start, end) in enumerate(trace.layers[0].spans):
+        parts.append(f'{"," if call else ""}{{"start":{start},"end":{end},"final":[')
+        for place, each in enumerate(trace.layers):
+            head = f'{"," if place else ""}{{"layer":{each.layer},"direction":'
+            h, c = (row_texts(each.final(state, call), trace.dtype) for state in STATES)
+            parts += [f'{head}{quoted(each.direction)},"h":[', h, '],"c":[', c, "]}"]
+        parts.append("]}")
+    return joined_texts(parts, len(trace.h))
 
 
 def _layer_texts(layer: LayerTrace, dtype: Any) -> list[str]:
@@ -224,11 +242,11 @@ class _Claim:
         """Values of a trace, given by layer and direction, directions side by side."""
         there, parts = self.there, []
         for place in there.runs:
-            backward = trace.layers[place].direction == "backward"
-            ends_first = backward and there.symbol in ("h", "c") and not (self.every or there.times)
+            last = trace.layers[place].order[-1]
+            ends = there.symbol in ("h", "c") and not (self.every or there.times)
             own = values(place, there.symbol)
             own = trace.padded(trace.layers[place], own) if self.padded else own
-            parts.append(own[:, [0] if ends_first else self.rows])
+            parts.append(own[:, [last] if ends else self.rows])
         joined = np.concatenate(parts, axis=-1)
         return joined[..., self.units] if there.units else joined
 

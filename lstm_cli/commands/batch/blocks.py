@@ -40,7 +40,7 @@ class SampleBlock:
     """Samples that run together.
 
     Attributes:
-        like: the first of them: all have its weights, cell, settings, steps, masks and folder.
+        like: the first of them: all have its weights, cell, settings, steps, masks, calls, folder.
         positions: where they are in their chunk.
         ids: their names.
         x: `(N, T, I)`.
@@ -108,7 +108,7 @@ def _sample_likeness(sample: Sample) -> Any:
     expected = [(symbol, values.shape) for symbol, values in sample.expected.items()]
     own = json.dumps(sample.weights)
     return (*shapes, *expected, own, sample.cell, sample.convention, sample.settings,
-            sample.steps, json.dumps(sample.masks), str(sample.folder))  # fmt: skip
+            sample.steps, json.dumps(sample.masks), sample.calls, str(sample.folder))  # fmt: skip
 
 
 def _block(samples: Sequence[Sample], positions: Sequence[int]) -> SampleBlock:

@@ -266,6 +266,7 @@ def batch(
     cell: Cell | None = None,
     convention: str = "",
     steps: int = 0,
+    calls: str = "",
     dtype: str = "float64",
     engine: str = "auto",
     atol: float | None = None,
@@ -285,6 +286,7 @@ def batch(
         cell: of samples that name none; None lets the weights decide.
         convention: of samples that name none; "" lets the weights decide.
         steps: how many steps to run; 0 for all of x.
+        calls: as `run`, of samples that have none.
         dtype: "float64" or "float32".
         engine: as `run`.
         atol: a tolerance in place of the samples' own.
@@ -296,8 +298,8 @@ def batch(
         LstmStepError: `weights` cannot be read. What is wrong with a sample is in its record.
     """
     settings = settings_of(
-        weights, cell, convention, steps=steps, dtype=dtype, engine=engine, atol=atol, trace=trace,
-        check=check,
+        weights, cell, convention, steps=steps, calls=calls, dtype=dtype, engine=engine, atol=atol,
+        trace=trace, check=check,
     )  # fmt: skip
     return map(record_in_arguments, evaluate_samples(samples_of(samples), settings))
 

@@ -105,6 +105,9 @@ def _trace(given: i.RunOptions, input_size: int) -> Trace:
     from lstm_cli.engine.run import need_whole, run
 
     vectors, sized = given.vectors, ["--input-size"] if input_size else []
+    from lstm_cli.engine.calls import need_single
+
+    need_single(vectors.length.calls, "an exercise")
     if vectors.x or vectors.h or vectors.c:
         i.refuse_idle(sized, "an exercise without --x", COMMAND)
         if given.preset.preset != "random" and given.preset.seed:

@@ -341,7 +341,7 @@ def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace) -> Expected:
         symbol: Precision(f"{count} decimals", "float32", np.array([10.0**-count]), count)
         for symbol, count in decimals.items()
     }
-    return Expected(tuple(in_order(expected, trace.model, trace.steps)), precision)
+    return Expected(tuple(in_order(expected, trace)), precision)
 
 
 class Bank:

@@ -95,6 +95,11 @@ def to_json(trace: Trace, view: View, more: Iterable[str] = ()) -> Iterator[str]
         output = [_or_null(*each) for each in zip(output, ran, strict=True)]
     yield f'\n ],\n "output": {json_text(output)},\n '
     yield json_states(trace)
+    if trace.calls:
+        spans = enumerate(trace.layers[0].spans)
+        calls = (json_text({"start": start, "end": end, "final": _final(trace, call)})
+                 for call, (start, end) in spans)  # fmt: skip
+        yield from (',\n "calls": [\n  ', *between(",\n  ", calls), "\n ]")
     yield from more
     yield "\n}\n"
 
@@ -107,14 +112,18 @@ def json_head(trace: Trace, view: View) -> str:
 
 def json_states(trace: Trace) -> str:
     """Return the members behind `output`: the states after the last step."""
-    final = [
+    h, c = (plain_list(state, trace.dtype) for state in (trace.h, trace.c))
+    states = {"h": h, "c": c, "final": _final(trace)}
+    return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
+
+
+def _final(trace: Trace, call: int = -1) -> list[dict[str, Any]]:
+    """Return the states of each layer and direction at the end of a call, by default the last."""
+    return [
         {"layer": each.layer, "direction": each.direction}
-        | {state: plain_list(each.final(state), trace.dtype) for state in ("h", "c")}
+        | {state: plain_list(each.final(state, call), trace.dtype) for state in ("h", "c")}
         for each in trace.layers
     ]
-    h, c = (plain_list(state, trace.dtype) for state in (trace.h, trace.c))
-    states = {"h": h, "c": c, "final": final}
-    return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
 
 
 def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
