@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -58,7 +58,7 @@ class Found:
     names: frozenset[str] = frozenset()
     question: str = ""
     readings: tuple[Found, ...] = ()
-    mask: OwnMask = NO_MASK
+    mask: OwnMask = field(kw_only=True)
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
@@ -140,8 +140,8 @@ def _from_block(block: Block, convention: Convention | None) -> Found:
         said = f",{convention.name}" if convention else ""
         rows = [convention_named(name + said) for name in names]
     parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
-    told = (*block.open, *block.mask.open)
-    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, told, mask=block.mask)
+    is_open = (*block.open, *block.mask.open)
+    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, is_open, mask=block.mask)
     if block.undecided is None or len(rows) == 1:
         return found
     readings = tuple(replace(found, convention=row) for row in rows)
@@ -170,7 +170,8 @@ class _Group:
         name, parts = self.prefix.rstrip("._/"), dict(self._parts(tensors))
         beside, notes = self._beside(tensors)
         names = frozenset(self.names | set(beside))
-        found = Found(Foreign.of(name), self.row, parts, (known,), (*leaves_open, *notes), names)
+        found = Found(Foreign.of(name), self.row, parts, (known,), (*leaves_open, *notes), names,
+                      mask=NO_MASK)  # fmt: skip
         if not self.question and not self.others:
             return found
         rows = [each.row.name for each in (self, *self.others)]

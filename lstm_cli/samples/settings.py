@@ -23,7 +23,7 @@ from lstm_cli.samples.columns import Reading
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
-ANSWERS = 2
+ANSWERS = 3
 # At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
@@ -85,7 +85,7 @@ class SampleSettings:
         if self.reading != Reading():
             digest.update(repr(self.reading).encode())
         if self.model is not None:
-            digest.update(repr(self.model.assumptions).encode())
+            digest.update(repr((self.model.assumptions, self.model.mask)).encode())
             for level, direction, weights in self.model.runs:
                 digest.update(repr((level, direction, weights.cell.equations)).encode())
                 for name, array in weights.arrays.items():

@@ -38,7 +38,7 @@ from lstm_cli.engine.run import (  # fmt: skip
     work_of,
 )
 from lstm_cli.files.vectors import repeat_or_cut
-from lstm_cli.mistakes.expected import of_steps_run, place_of
+from lstm_cli.mistakes.expected import place_of
 from lstm_cli.samples.models import Models, check_own
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
@@ -220,7 +220,7 @@ class _Claim:
             what = f"expected has '{safe(symbol)}': {error.lines.what}"
             raise InputError(what, hint=error.lines.hint) from None
         if self.every and not self.padded and not self.there.times:
-            expected = of_steps_run(expected, trace)
+            expected = trace.of_steps_run(expected)
         own = self.got.shape[1:] if self.every else self.got.shape[2:]
         if own != expected.shape[1:]:
             raise ShapeError(
