@@ -30,7 +30,7 @@ from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
-from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.cell.weights import Direction, LstmWeights, Merge, Model
 from lstm_cli.engine.choice import choose_engine, run_fast
 
 # A start should not pay for notebooks and addresses.
@@ -216,8 +216,8 @@ class Trace(_BySymbol):
 
     @cached_property
     def output(self) -> Array:
-        """The last layer's h over input time, `(…, T, D·P)`."""
-        return self["h"]
+        """The last layer's h over input time, its directions merged: `(…, T, D·P or P)`."""
+        return merged([each.values["h"] for each in self.last_layer], self.model.merge)
 
     @cached_property
     def h(self) -> Array:
@@ -272,6 +272,17 @@ class Trace(_BySymbol):
         frame = frames[0] if len(frames) == 1 else pandas.concat(frames)
         frame.index = _frame_index(pandas, self)
         return frame
+
+
+def merged(parts: Sequence[Array], merge: Merge) -> Array:
+    """Merge the values `(…, P)` of each direction, as Keras' `Bidirectional` does."""
+    if merge == "concat" or len(parts) == 1:
+        return np.concatenate(parts, axis=-1)
+    with np.errstate(all="ignore"):  # an overflow is visible in the result
+        if merge == "mul":
+            return np.asarray(parts[0] * parts[1])
+        total = parts[0] + parts[1]
+        return np.asarray(total / 2 if merge == "ave" else total)
 
 
 def _facts(trace: Trace) -> str:

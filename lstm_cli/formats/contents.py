@@ -16,7 +16,7 @@ from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import Direction, Merge
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class Block:
         known_by: the evidence for the convention and the variant, a phrase each.
         open: what the file does not say and how it is read, a phrase each.
         undecided: two readings that give different numbers, with the options that choose one.
+        merge: how two directions make one output.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Block:
     known_by: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     undecided: Undecided | None = None
+    merge: Merge = "concat"
 
 
 @dataclass(frozen=True)

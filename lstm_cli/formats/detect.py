@@ -20,7 +20,7 @@ from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import Direction, Merge
 from lstm_cli.formats.contents import Contents, Info, Part, Place, Tensors, Undecided
 from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention, Tensor
 from lstm_cli.formats.layouts import unpack
@@ -34,7 +34,7 @@ class Found:
         name: its name in the file, "" where tensor names have no prefix.
         convention: the layout of its tensors.
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
-        known_by, open, undecided: as in `Block`.
+        known_by, open, undecided, merge: as in `Block`.
         names: the names of its tensors in the file, where it was found by names.
     """
 
@@ -45,6 +45,7 @@ class Found:
     open: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
     undecided: Undecided | None = None
+    merge: Merge = "concat"
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
@@ -65,6 +66,7 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
                 Foreign.of(block.name), convention or CONVENTIONS[block.convention],
                 {(0, side): part for side, part in block.parts.items()},
                 block.known_by, block.open, undecided=None if convention else block.undecided,
+                merge=block.merge,
             )
             for block in contents.blocks
         ]  # fmt: skip

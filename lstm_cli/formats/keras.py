@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import Direction, Merge
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import (
     Block,
@@ -311,6 +311,7 @@ def _block_of(file: Hdf5, layer: _LayerConfig, own: Mapping[Direction, _Way]) ->
         (shapes, *layer.known, *known, *first.told.known),
         (*layer.open, *opened),
         first.undecided,
+        layer.merge if len(own) == 2 else "concat",
     )
 
 
@@ -394,6 +395,7 @@ class _LayerConfig:
     cells: Mapping[Direction, _CellConfig]
     known: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
+    merge: Merge = "concat"
 
 
 @dataclass(frozen=True)
@@ -468,20 +470,21 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
     forward, backward = ways["forward"], ways["backward"]
     mode = config.get("merge_mode", "concat")
     known = (f"Bidirectional, merge_mode = {safe(mode)}",)
-    unlike = f"merge_mode = {safe(mode)}: here the two directions are joined, not merged"
-    merged: tuple[str, ...] = () if mode == "concat" else (unlike,)
+    merge: Merge = mode if mode in get_args(Merge) else "concat"
+    unlike = f"merge_mode = {safe(mode)}: here the two outputs stand side by side"
+    opened: tuple[str, ...] = () if merge == mode else (unlike,)
     if len(forward) == len(backward) == 1:
         if forward[0].config.get("go_backwards"):
-            merged += ("Bidirectional around go_backwards = true: its directions are swapped",)
+            opened += ("Bidirectional around go_backwards = true: its directions are swapped",)
             forward, backward = backward, forward
         both: dict[Direction, _CellConfig] = {"forward": forward[0], "backward": backward[0]}
-        yield _LayerConfig("/".join(at.names), both, known, merged)
+        yield _LayerConfig("/".join(at.names), both, known, opened, merge)
         return
     stacked = "cells are stacked in each direction before the two are joined: not one stack"
     for step, cells in ways.items():
         for cell in cells:
             layer = _one_way(cell, at.into("", step), backward=step == "backward")
-            yield replace(layer, known=known, open=(*merged, stacked))
+            yield replace(layer, known=known, open=(*opened, stacked))
 
 
 def _one_way(cell: _CellConfig, at: _ConfigPath, *, backward: bool = False) -> _LayerConfig:

@@ -293,6 +293,7 @@ def assemble(
         source=f"{source}, {found.name.text}" if found.name else source,
         convention=found.convention.name,
         assumptions=tuple(assumptions),
+        merge=found.merge,
     )
 
 

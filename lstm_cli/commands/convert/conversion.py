@@ -277,7 +277,7 @@ def _read_back(
         for one, (_, _, other) in zip(standards, again.runs, strict=True)
     )
     x = np.random.default_rng(0).normal(size=(5, model.input_size))
-    output = float(np.max(np.abs(run(model, x).output - run(again, x).output)))
+    output = float(np.max(np.abs(run(model, x)["h"] - run(again, x)["h"])))
     return weights, output
 
 
