@@ -124,6 +124,10 @@ class RunOptions:
 
         x is `(T, I)`, or `(N, T, I)` for samples; `--steps` sets T.
         """
+        return self.given_of_samples(chosen)[0]
+
+    def given_of_samples(self, chosen: str = "table") -> tuple[Given, int]:
+        """As `given`, with how many samples `--x` holds, of which `--sample` took one; or 0."""
         if self._is_small():
             o.one_blas_thread()
         from lstm_cli.files.vectors import repeat_or_cut
@@ -135,9 +139,15 @@ class RunOptions:
                 where=self.command,
                 hint=self._example(c if h is None else h),
             )
-        x = _chosen_sample(x, self.vectors.sample, chosen)
+        samples, number = len(x) if x.ndim == 3 else 0, self.vectors.sample
+        x = _chosen_sample(x, number, chosen)
         model = self._model(x, h, c)
-        return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)
+        if samples and number is not None:
+            places = len(model.runs)
+            h, c = (_chosen_state(each, name, number, samples, places)
+                    for name, each in (("--h", h), ("--c", c)))  # fmt: skip
+        x = repeat_or_cut(x, self.vectors.length.steps, "--x")
+        return Given(model, x, h, c), samples
 
     def _example(self, state: Array | None) -> str:
         """Return the command with a fitting input, and for `diagnose` with numbers to explain."""
@@ -156,7 +166,7 @@ class RunOptions:
 
     def file_model(self) -> Model:
         """Return the model selected in `--weights`; errors as `read_weights`."""
-        return self.file.layout.read(self.file.weights, self.cell)
+        return self.file.read(self.cell)
 
     def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace, str]]:
         """Yield the samples in files, each with its run and the name of its file.
@@ -206,7 +216,7 @@ class RunOptions:
         return tuple(
             read_vector(
                 text, name, allow_nonfinite=self.vectors.allow_nonfinite,
-                most_axes=3 if name == "--x" else 2,
+                most_axes=3,
             ) if text else None
             for name, text in texts.items()
         )  # fmt: skip
@@ -336,6 +346,33 @@ def refuse_beside(what: str, given: Iterable[str], command: str) -> None:
             f"{name} has no effect with {what}", where=command,
             hint=f"leave {name} out, or leave {what} out",
         )  # fmt: skip
+
+
+def _chosen_state(
+    state: Array | None, name: str, number: int, samples: int, places: int
+) -> Array | None:
+    """Return one sample's rows of a state, if it has rows for all of them.
+
+    Args:
+        places: the layers and directions, each with a row of its own.
+
+    Raises:
+        UsageError: as many samples as layers and directions: either may be meant.
+    """
+    if state is None or (state.ndim == 2 and (places > 1 or len(state) != samples)):
+        return state
+    if state.ndim == 2:
+        one: Array = state[number]
+        return one
+    axes = [axis for axis in (0, 1) if state.shape[axis] == samples
+            and state.shape[1 - axis] == places]  # fmt: skip
+    if len(axes) != 1:
+        raise UsageError(
+            f"{name} has shape {state.shape}, --x holds {samples} samples and the model needs "
+            f"{places} rows", where=name, hint="give the rows of this sample alone",
+        )  # fmt: skip
+    rows: Array = state.take(number, axes[0])
+    return rows
 
 
 def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:

@@ -179,9 +179,9 @@ def _compare(trace: Trace, expected: Expected) -> Diagnosis:
     off = [vector.off(vector.ours(trace)) for vector in vectors]
     excess = [vector.excess(vector.ours(trace)) for vector in vectors]
     fine = [bool(each.max() <= 1) for each in excess]
-    agree = dict.fromkeys(expected.symbols, True)
+    agree = {vector.name: True for vector in vectors}
     for vector, right in zip(vectors, fine, strict=True):
-        agree[vector.symbol] &= right
+        agree[vector.name] &= right
     worst = int(np.argmax([each.max() for each in off]))
     compared = Diagnosis(
         "match" if all(fine) else "unexplained", trace, expected,
@@ -201,7 +201,8 @@ def _compare(trace: Trace, expected: Expected) -> Diagnosis:
 def _difference(trace: Trace, vector: ExpectedVector, most: Array) -> Difference:
     """Return the number of a vector for which `most (n,)` is largest."""
     unit, layer = int(np.argmax(most)), trace.layers[vector.run]
-    return Difference(vector.symbol, layer.layer, layer.direction, vector.t, unit,
+    side = "both" if vector.other else layer.direction
+    return Difference(vector.name, layer.layer, side, vector.t, unit,
                       float(vector.ours(trace)[unit]), float(vector.values[unit]))  # fmt: skip
 
 
@@ -221,7 +222,7 @@ def _signature(
         yield f"the first step is right and the second is not: {look} and the carried state"
     elif before:
         yield f"right up to t = {before[-1].t}, wrong from t = {first.t}"
-    here = {right: [each.symbol for each, own in zip(vectors, fine, strict=True)
+    here = {right: [each.name for each, own in zip(vectors, fine, strict=True)
                     if own is right and (each.run, each.t) == (first.run, first.t)]
             for right in (True, False)}  # fmt: skip
     if here[True]:
@@ -251,11 +252,11 @@ def _they(words: Sequence[str], verb: str) -> str:
 
 def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
     """Whether each row holds for their own numbers, with ours for any that are missing."""
-    claimed = {(c.run, c.t, c.symbol): c for c in expected.vectors}
+    claimed = {(c.run, c.t, c.symbol): c for c in expected.vectors if not c.other}
     holds: dict[str, bool] = {}
     for vector in expected.vectors:
         layer = trace.layers[vector.run]
-        if vector.symbol not in layer.cell.symbols:
+        if vector.other or vector.symbol not in layer.cell.symbols:
             continue
         known = {name: value[vector.t - 1] for name, value in layer.values.items()}
         last = vector.t - 1 if layer.direction == "forward" else vector.t + 1

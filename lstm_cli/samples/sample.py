@@ -120,7 +120,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
         settings=_settings(document, place),
         steps=_count(document.get("steps", 0), place),
         expected={
-            key: np.atleast_1d(to_array(value, f"expected {key}", place, max_axes=2))
+            key: np.atleast_1d(to_array(value, f"expected {key}", place, max_axes=4))
             for key, value in expected.items()
         },
         atol=_tolerance(document.get("atol"), place),

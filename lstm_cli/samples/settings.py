@@ -15,14 +15,14 @@ from lstm_cli.base.errors import ArgumentError, LstmStepError, kind_of, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.cells import LSTM, Cell
-from lstm_cli.cell.weights import Model
+from lstm_cli.cell.weights import Merge, Model
 from lstm_cli.engine.run import float_type
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
-ANSWERS = 2
+ANSWERS = 3
 # At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
@@ -42,6 +42,7 @@ class SampleSettings:
         cell: of samples that name none; None lets the weights decide.
         edit: a last edit of every table (a forget bias, a clip).
         convention: of samples that name none; "" lets the weights decide.
+        merge: how two directions make the output; None leaves it to the weights.
         steps: as `--steps`, 0 for all of x.
         atol: a tolerance in place of the samples' own; None where there is none.
         dtype: "float64" or "float32".
@@ -58,6 +59,7 @@ class SampleSettings:
     cell: Cell | None = None
     edit: Callable[[Cell], Cell] = field(default=unchanged)
     convention: str = ""
+    merge: Merge | None = None
     steps: int = 0
     atol: float | None = None
     dtype: str = "float64"
