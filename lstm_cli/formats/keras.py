@@ -339,9 +339,11 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
                       f"steps that it masks {_SKIPPED}")  # fmt: skip
     for name, found in layers.items():
         ways = {way: found[way] for way in sorted(found, reverse=True)}  # forward first
-        yield _block_of(file, _LayerConfig(name, {}, open=tuple(opened)), ways)
+        merged = (_NO_MERGE_MODE,) if len(ways) > 1 else ()
+        yield _block_of(file, _LayerConfig(name, {}, open=(*opened, *merged)), ways)
 
 
+_NO_MERGE_MODE = "the file does not say the merge_mode of the two directions: concat; see --merge"
 # Keras' own name for a layer of this class in a file that has no configuration.
 _MASKING = re.compile(r"(^|/)masking(_\d+)?$")
 _STACKED = re.compile("/(forward|backward)_.*cells/")

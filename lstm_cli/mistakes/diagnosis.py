@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import ArgumentError, kind_of
 from lstm_cli.cell.equations import evaluate, names_in
 from lstm_cli.cell.roles import kept_factor
+from lstm_cli.cell.weights import Merge
 from lstm_cli.engine.agreement import spacing
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace, need_trace
@@ -231,10 +232,21 @@ def _signature(
             f"at t = {first.t} {_they(here[True], 'agree')}, {_they(here[False], 'differ')}: "
             f"look at the {names.get(first.symbol) or first.symbol}"
         )
+    yield from _other_merge(trace, vectors)
     clean = {vector.run for vector in vectors} - {vector.run for vector in wrong}
     if clean:
         places = [f"layer {trace.layers[n].layer} {trace.layers[n].direction}" for n in clean]
         yield _they(places, "agree")
+
+
+def _other_merge(trace: Trace, vectors: Sequence[ExpectedVector]) -> Iterator[str]:
+    """Say which other merge of the directions gives their numbers, if one does."""
+    both = [(vector, vector.other) for vector in vectors if vector.other]
+    for merge in get_args(Merge)[1:] if both else ():  # not concat, which is of another shape
+        again = [replace(vector, other=other._replace(merge=merge)) for vector, other in both]
+        if all((each.excess(each.ours(trace)) <= 1).all() for each in again):
+            ours = both[0][1].merge
+            yield f"merged by {merge} the directions agree: here they are merged by {ours}"
 
 
 def _processed(trace: Trace, vector: ExpectedVector) -> int:

@@ -177,12 +177,17 @@ def readings_of(
         places = [(words, each, each.shape(trace)) for words, each in _places(there, trace)]
     except UsageError as error:
         raise InputError(f"{safe(name)}: {error.what}", where=where, hint=error.hint) from None
-    for how, order in _arrangements(shape, {len(there.runs), len(trace.layers)}, sample):
-        fits = [Reading(place, order, ", ".join(filter(None, (how, words))))
-                for words, place, wanted in places if order.shape == wanted]  # fmt: skip
-        if fits:
-            return fits if fits[0].words else fits[:1]
-    raise _shape_error(name, there, tuple(shape), trace, where)
+    found: dict[object, Reading] = {}
+    for how, rows, order in _arrangements(shape, {len(there.runs), len(trace.layers)}, sample):
+        for words, place, wanted in places:
+            if order.shape == wanted and rows in (0, len(place.runs)):
+                own = Reading(place, order, ", ".join(filter(None, (how, words))))
+                if not own.words:
+                    return [own]
+                found.setdefault((place, order.tobytes()), own)
+    if not found:
+        raise _shape_error(name, there, tuple(shape), trace, where)
+    return list(found.values())
 
 
 def _places(there: ExpectedPlace, trace: Trace) -> Iterator[tuple[str, ExpectedPlace]]:
@@ -222,34 +227,39 @@ def _of_directions(place: ExpectedPlace, trace: Trace) -> Iterator[tuple[str, Ex
 
 
 def _arrangements(
-    shape: Sequence[int], rows: Collection[int], sample: tuple[int, int] | None
-) -> Iterator[tuple[str, Array]]:
-    """Yield the ways to arrange numbers in rows, each in words: the places of the numbers, flat.
+    shape: Sequence[int], counts: Collection[int], sample: tuple[int, int] | None
+) -> Iterator[tuple[str, int, Array]]:
+    """Yield ways to arrange numbers in rows: in words, of how many layers and directions, places.
+
+    The places are those of the numbers, flat. The count is 0 where the numbers do not have an axis
+    of layers and directions.
 
     Args:
-        rows: as many layers and directions may have an axis of their own.
+        counts: the lengths that such an axis may have.
         sample: as in `readings_of`.
     """
     given = np.arange(math.prod(shape)).reshape(shape)
     if given.ndim < 3:
-        yield "", np.atleast_2d(given)
+        yield "", 0, np.atleast_2d(given)
     parts = [("", given)]
     if sample is not None:
         number, count = sample
         parts += [(f"sample {number} of {count}", np.take(given, number, axis))
                   for axis in (0, 1) if given.ndim > axis + 1 and shape[axis] == count]  # fmt: skip
-    for how, own in parts:
+    for which, own in parts:
         slim = np.atleast_1d(np.squeeze(own))
+        start = f"{which}, " if which else ""
         if slim.ndim < 3:
-            yield how or "without its axes of 1", np.atleast_2d(slim)
+            yield which or "without its axes of 1", 0, np.atleast_2d(slim)
         if slim.ndim == 2:
-            if slim.shape[0] in rows:
-                yield how or "a row a direction", slim.reshape(1, -1)
-            yield ", ".join(filter(None, (how, "transposed"))), slim.T
+            if len(slim) in counts:
+                yield f"{start}a row a direction", len(slim), slim.reshape(1, -1)
+            yield f"{start}transposed", 0, slim.T
         for axis in (1, 0) if slim.ndim == 3 else ():
-            if slim.shape[axis] in rows:
-                sided = np.moveaxis(slim, axis, 1)
-                yield how or "directions on an axis of their own", sided.reshape(len(sided), -1)
+            if (sides := slim.shape[axis]) in counts:
+                rows = np.moveaxis(slim, axis, 1)
+                how = f"{start}directions on an axis of their own"
+                yield how, sides, rows.reshape(len(rows), -1)
 
 
 def _shape_error(
