@@ -127,23 +127,28 @@ class RunOptions:
         return self.given_of_samples(chosen)[0]
 
     def given_of_samples(self, chosen: str = "table") -> tuple[Given, int]:
-        """As `given`, with how many samples `--x` holds, of which `--sample` took one; or 0."""
+        """As `given`, with how many samples `--x` holds, of which `--sample` took one."""
         if self._is_small():
             o.one_blas_thread()
         from lstm_cli.files.vectors import repeat_or_cut
 
-        x, h, c = self._vectors()
+        told: list[str] = []
+        x, h, c = self._vectors(told)
         if x is None:
             raise UsageError(
                 "--x is missing: there is no input",
                 where=self.command,
                 hint=self._example(c if h is None else h),
             )
-        samples, number = len(x) if x.ndim == 3 else 0, self.vectors.sample
-        x = _chosen_sample(x, number, chosen)
+        samples = len(x) if x.ndim == 3 else 1
+        x = _chosen_sample(x, self.vectors.sample, chosen)
+        if x.ndim == 3 and x.shape[1] == 1 < len(x):
+            told.append(f"--x of shape {x.shape} is {len(x)} samples of 1 step; x[:, 0] is one "
+                        f"sample of {len(x)} steps")  # fmt: skip
         model = self._model(x, h, c)
-        if samples and number is not None:
-            places = len(model.runs)
+        model = replace(model, assumptions=(*model.assumptions, *told)) if told else model
+        if x.ndim == 2:
+            number, places = self.vectors.sample or 0, len(model.runs)
             h, c = (_chosen_state(each, name, number, samples, places)
                     for name, each in (("--h", h), ("--c", c)))  # fmt: skip
         x = repeat_or_cut(x, self.vectors.length.steps, "--x")
@@ -208,7 +213,8 @@ class RunOptions:
         except (OSError, ValueError):
             return True  # reading it will report what is wrong
 
-    def _vectors(self) -> tuple[Array | None, ...]:
+    def _vectors(self, told: list[str]) -> tuple[Array | None, ...]:
+        """Read x, h and c, adding to `told` what had to be understood."""
         from lstm_cli.files.vectors import read_vector
 
         texts = {"--x": self.vectors.x, "--h": self.vectors.h, "--c": self.vectors.c}
@@ -216,7 +222,7 @@ class RunOptions:
         return tuple(
             read_vector(
                 text, name, allow_nonfinite=self.vectors.allow_nonfinite,
-                most_axes=3,
+                most_axes=3, told=told,
             ) if text else None
             for name, text in texts.items()
         )  # fmt: skip
@@ -366,7 +372,7 @@ def _chosen_state(
         return one
     axes = [axis for axis in (0, 1) if state.shape[axis] == samples
             and state.shape[1 - axis] == places]  # fmt: skip
-    if len(axes) != 1:
+    if not axes or (len(axes) > 1 and samples > 1):
         raise UsageError(
             f"{name} has shape {state.shape}, --x holds {samples} samples and the model needs "
             f"{places} rows", where=name, hint="give the rows of this sample alone",
@@ -381,6 +387,8 @@ def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
         if sample not in (None, 0):
             raise UsageError("--x is one sequence", where="--sample", hint="leave out --sample")
         return x
+    if sample is None and len(x) == 1 and chosen not in _MANY:
+        sample = 0  # a batch of one, as PyTorch takes it
     if sample is not None:
         if sample >= len(x):
             raise UsageError(

@@ -10,7 +10,8 @@ import numpy as np
 
 from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe, suggest
+from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
+from lstm_cli.cell.notation import suggest_symbol
 from lstm_cli.cell.weights import Merge, Model
 from lstm_cli.engine.run import INPUT_SYMBOLS, Trace, merged
 
@@ -101,7 +102,7 @@ def place_of(name: str, model: Model, place: str) -> ExpectedPlace:
     if address.symbol != OUTPUT and address.symbol not in known:
         raise InputError(
             f"the cell does not compute '{safe(address.symbol or name)}'", where=place,
-            hint=suggest(address.symbol or name, [OUTPUT, *known]),
+            hint=suggest_symbol(address.symbol or name, [OUTPUT, *known]),
         )  # fmt: skip
     if address.symbol != OUTPUT:
         return ExpectedPlace(address.symbol, runs, address.units, address.times)

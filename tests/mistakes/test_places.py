@@ -215,6 +215,17 @@ def test_a_sample_takes_its_rows_of_the_states_and_of_what_is_expected(
         assert "sample 1 of 3" in answer.lines[0]["assumptions"][0]
 
 
+def test_states_may_have_pytorchs_axis_of_one_sample(file: Path, tmp_path: Path) -> None:
+    """h0 and c0 of shape (L·D, 1, P) are those of the one sample, with x as (T, I) or (1, T, I)."""
+    for name in "hc":
+        np.save(tmp_path / f"{name}.npy", np.array(STATES[name])[:, None])
+    for x in (X, X[None]):
+        np.save(tmp_path / "x.npy", x)
+        given = [f"--{name}=@{tmp_path / name}.npy" for name in "xhc"]
+        answer = call("-w", file, *given, "--json")
+        assert np.allclose(np.squeeze(answer.json["h"]), FINAL, rtol=0, atol=1e-7)
+
+
 def test_rows_of_a_state_that_may_be_samples_or_layers_are_refused(
     file: Path, tmp_path: Path
 ) -> None:

@@ -184,7 +184,9 @@ class _Claim:
             there = place_of(symbol, trace.model, "")
             self.readings = readings_of(symbol, there, shape, trace, "")
             flat = expected.reshape(count, -1)
-            self.chosen = np.argmin(nearest(flat, self.readings, trace), axis=0)
+            self.chosen = np.zeros(count, dtype=int)
+            if len(self.readings) > 1:  # only the numbers can tell
+                self.chosen = np.argmin(nearest(flat, self.readings, trace), axis=0)
         except ShapeError as error:
             raise ShapeError(f"expected {error.lines.what}", hint=error.lines.hint) from None
         except InputError as error:
@@ -197,7 +199,7 @@ class _Claim:
         )
         self.expected = self._of_each([flat[:, each.order] for each in self.readings])
         told = [told_of(symbol, shape, self.readings, n) for n in range(len(self.readings))]
-        self.told = [told[chosen] for chosen in self.chosen]
+        self.told = [told[chosen] for chosen in self.chosen] if any(told) else []
 
     def strayed(self, trace: Trace, spread: Values, samples: Array) -> Array:
         """How far the values of some samples may stray, whose run is `trace`."""
@@ -248,8 +250,8 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
             limits[apart] = _limits(claims, trace, apart, precisions, measured)
     worst = np.argmax(_excess(off, limits), axis=1)
     parts, matched = _written(claims, worst, off, limits, ours, theirs)
-    told = [tuple(filter(None, own)) for own in zip(*(each.told for each in claims), strict=True)]
-    return parts, matched, told
+    told = [each.told for each in claims if each.told]
+    return parts, matched, [*zip(*told, strict=True)] if told else [()] * len(block)
 
 
 def _flat(parts: Iterable[Array]) -> Array:

@@ -206,7 +206,7 @@ def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) ->
 
     given, samples = inputs.given_of_samples()
     trace = run(*given, dtype=inputs.numbers.dtype)
-    expected, decimals = dict[str, Any](), dict[str, Any]()
+    expected, decimals, told = dict[str, Any](), dict[str, Any](), list[str]()
     for text in expect:
         name, sign, numbers = text.partition("=")
         if not sign and not reading.integers:  # the numbers tell which values they are
@@ -222,17 +222,19 @@ def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) ->
                 f"--expect gives {name or 'numbers without a name'} twice", where="--expect",
                 hint="--expect h=0.1,0.2 --expect c=0.3,0.4",
             )  # fmt: skip
-        expected[name], written = _expected_rows(numbers, name)
+        expected[name], written = _expected_rows(numbers, name, told)
         if written is not None:
             decimals[name] = written
+    if told:
+        trace = replace(trace, assumptions=(*trace.assumptions, *told))
     number = inputs.vectors.sample
-    sample = None if number is None or not samples else (number, samples)
+    sample = None if number is None else (number, samples)
     read = reading.read(expected, trace, "--expect", decimals=decimals, sample=sample)
     piped = "-" in differing(inputs.vectors).values()
     return "the numbers given", *read, None if piped else inputs.options()
 
 
-def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
+def _expected_rows(text: str, name: str, told: list[str]) -> tuple[Any, Any]:
     """Return `(n,)`, or `(T, n)` for rows, and the decimals of each typed number.
 
     There may be more axes in a file. A `?` or an empty position between commas is not compared.
@@ -241,7 +243,7 @@ def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
 
     blank = re.sub(r"(?<=,)\s*\??\s*(?=,|;|$)|^\s*\??\s*(?=,)", "nan", text)
     given = f"--expect {name}".rstrip()
-    rows, decimals = read_printed(blank, given, allow_nonfinite=True, most_axes=4)
+    rows, decimals = read_printed(blank, given, allow_nonfinite=True, most_axes=4, told=told)
     if len(rows) == 1 and rows.ndim == 2 and name != "output":
         return rows[0], None if decimals is None else decimals[0]
     return rows, decimals
