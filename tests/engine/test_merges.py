@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from lstm_cli.base.errors import InputError
 from lstm_cli.cell.cells import LSTM
 from lstm_cli.cell.weights import Layer, Model
+from lstm_cli.commands.convert.conversion import convert
 from lstm_cli.engine.grad import check, grad
 from lstm_cli.engine.run import run
 from lstm_cli.formats.read import model_from_arrays
@@ -75,6 +77,13 @@ def test_a_merge_is_told_once_among_the_assumptions() -> None:
     assert len(replace(model, merge="sum").assumptions) == 1
     assert replace(model, merge="concat").assumptions == ()
     assert model.only("backward").assumptions == ()
+
+
+def test_a_conversion_says_that_the_merge_is_not_stored(tmp_path: Path) -> None:
+    """No file of weights alone holds it, so the option is named that does; h is compared whole."""
+    done = convert(keras_model("mul"), tmp_path / "it.weights.h5")
+    assert "the merge of the two directions: read it with --merge mul" in done.moved
+    assert done.output_difference == 0
 
 
 @pytest.mark.parametrize("merge", OUTPUTS)

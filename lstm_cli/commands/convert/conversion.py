@@ -116,6 +116,8 @@ def convert(
     two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
+    if model.merge != "concat":
+        moved.append(f"the merge of the two directions: read it with --merge {model.merge}")
     if lost:
         differences: tuple[float | None, float | None] = (None, None)
     elif saver.reads:
