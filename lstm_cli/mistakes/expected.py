@@ -27,13 +27,19 @@ from lstm_cli.engine.agreement import (
 from lstm_cli.engine.batched_variants import Other, Target, Targets
 from lstm_cli.engine.run import Trace, merged
 from lstm_cli.files.traces import TraceFile
-from lstm_cli.mistakes.places import OUTPUT, Reading, nearest, place_of, readings_of, told_of
+from lstm_cli.mistakes.places import (
+    CLOSE,
+    OUTPUT,
+    Reading,
+    choose_reading,
+    nearest,
+    place_of,
+    readings_of,
+    told_of,
+)
 
 if TYPE_CHECKING:
     from lstm_cli.engine.fixed_settings import FixedFormat, FixedSettings
-
-# A largest difference that makes a row the one that numbers without a name are of.
-_CLOSE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +193,7 @@ def read_expected(
         own = precision[name]
         given = atol[name] if isinstance(atol, Mapping) else atol
         readings = readings_of(name, there, values.shape, trace, place, sample)
-        chosen = int(np.argmin(nearest(values.ravel(), readings, trace)))
+        chosen = int(choose_reading(values.ravel(), readings, trace))
         told.append(told_of(name, values.shape, readings, chosen))
         placed = _placed(readings[chosen], values, own.units, trace)
         compared, precision[name] = _compared(placed, own, arithmetic, given)
@@ -272,8 +278,7 @@ def _named(expected: Mapping[str, Array], trace: Trace) -> tuple[dict[str, Array
             if name == usual or not readings[0].words:
                 off[name] = float(nearest(values.ravel(), readings, trace).min())
     near = min(off, key=off.__getitem__, default=usual)
-    limit = _CLOSE * float(np.nanmax(np.abs(values), initial=1.0))
-    chosen = near if off.get(near, 0.0) <= limit or usual not in off else usual
+    chosen = near if off.get(near, 0.0) <= CLOSE or usual not in off else usual
     others = ", ".join(name for name in off if name != chosen)
     told = f"numbers without a name are read as {chosen}"
     told += f"; {others} would fit, too" if others else ""

@@ -18,6 +18,8 @@ from lstm_cli.engine.run import INPUT_SYMBOLS, Trace, merged
 # The one symbol that is not a row of the cell: all of h, with the directions merged.
 OUTPUT = "output"
 _MERGES: tuple[Merge, ...] = ("sum", "mul", "ave")
+# A largest difference at which numbers agree well enough to tell what they are.
+CLOSE = 1e-4
 # Values of a layer and direction by name: those of a trace, or how far each may stray.
 Values = Callable[[int, str], Array]
 
@@ -142,6 +144,21 @@ def nearest(values: Array, readings: Sequence[Reading], trace: Trace) -> Array:
     return np.stack(found)
 
 
+def choose_reading(values: Array, readings: Sequence[Reading], trace: Trace) -> Array:
+    """Return which reading is meant, `(…)`: the nearest, or the run's own shape unless one agrees.
+
+    Args:
+        values: as in `nearest`.
+    """
+    if len(readings) == 1:
+        return np.zeros(values.shape[:-1], dtype=int)
+    off = nearest(values, readings, trace)
+    best = np.argmin(off, axis=0)
+    if readings[0].words:
+        return np.asarray(best)
+    return np.where(np.min(off, axis=0) <= CLOSE, best, 0)
+
+
 def values_of(trace: Trace) -> Values:
     """The values of a run."""
     return lambda run, symbol: trace.layers[run].values[symbol]
@@ -178,17 +195,21 @@ def readings_of(
         places = [(words, each, each.shape(trace)) for words, each in _places(there, trace)]
     except UsageError as error:
         raise InputError(f"{safe(name)}: {error.what}", where=where, hint=error.hint) from None
-    found: dict[object, Reading] = {}
+    plain, found = list[Reading](), dict[object, tuple[Reading, bool]]()
     for how, rows, order in _arrangements(shape, {len(there.runs), len(trace.layers)}, sample):
         for words, place, wanted in places:
             if order.shape == wanted and rows in (0, len(place.runs)):
                 own = Reading(place, order, ", ".join(filter(None, (how, words))))
                 if not own.words:
-                    return [own]
-                found.setdefault((place, order.tobytes()), own)
-    if not found:
+                    plain.append(own)
+                else:
+                    found.setdefault((place, order.tobytes()), (own, bool(rows) or not words))
+    if not plain and not found:
         raise _shape_error(name, there, tuple(shape), trace, where)
-    return list(found.values())
+    # Beside the run's own shape only another order of the same numbers may be meant.
+    others = (each for each, reordered in found.values() if not plain or (
+        reordered and not np.array_equal(each.order, plain[0].order)))  # fmt: skip
+    return [*plain[:1], *others]
 
 
 def _places(there: ExpectedPlace, trace: Trace) -> Iterator[tuple[str, ExpectedPlace]]:

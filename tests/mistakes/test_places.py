@@ -117,6 +117,21 @@ def test_a_shape_is_recognized(case: str) -> None:
     assert f"of shape {numbers.shape} is read as {words}" in told(numbers, name)
 
 
+def test_numbers_of_the_runs_own_shape_are_reordered_only_if_they_agree() -> None:
+    """h_n of as many layers as there are steps, a transposed square; mistakes keep their place."""
+    low, high = (random_weights(LSTM, inputs, seed=inputs) for inputs in (3, 4))
+    x, h, c = random_inputs(low, 4)
+    deep = run(Model((Layer({"forward": low}), Layer({"forward": high}))), x[:2], [h, c], [c, h])
+    final = np.stack([each.final("h") for each in deep.layers])
+    assert "one row per layer and direction" in told(final, "h", deep)
+    assert told(deep.output, "h", deep) == ""
+    square = run(Model.single(low), x, h, c)
+    assert "transposed" in told(square.output.T, "output", square)
+    assert told(square.output, "output", square) == ""
+    wrong = read_expected({"output": square.output.T + 0.01}, square)
+    assert wrong.assumptions == ()
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_one_sample_of_a_batch_is_taken(axis: int) -> None:
     """Of outputs of several samples the one that ran is compared, with or without steps."""

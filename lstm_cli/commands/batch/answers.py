@@ -39,7 +39,7 @@ from lstm_cli.engine.run import (  # fmt: skip
 from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.mistakes.places import (
     Values,
-    nearest,
+    choose_reading,
     place_of,
     readings_of,
     told_of,
@@ -184,9 +184,7 @@ class _Claim:
             there = place_of(symbol, trace.model, "")
             self.readings = readings_of(symbol, there, shape, trace, "")
             flat = expected.reshape(count, -1)
-            self.chosen = np.zeros(count, dtype=int)
-            if len(self.readings) > 1:  # only the numbers can tell
-                self.chosen = np.argmin(nearest(flat, self.readings, trace), axis=0)
+            self.chosen = choose_reading(flat, self.readings, trace)
         except ShapeError as error:
             raise ShapeError(f"expected {error.lines.what}", hint=error.lines.hint) from None
         except InputError as error:
