@@ -271,15 +271,16 @@ def _named(expected: Mapping[str, Array], trace: Trace) -> tuple[dict[str, Array
         return dict(expected), []
     values, rows = expected[""], trace.last_layer[0].cell.symbols
     usual = OUTPUT if values.ndim > 1 and len(values) > 1 else "h"
-    off = dict[str, float]()
+    off, plain = dict[str, float](), list[str]()
     for name in (usual, *(row for row in reversed(rows) if row not in (usual, *expected))):
         with contextlib.suppress(ShapeError):
             readings = readings_of(name, place_of(name, trace.model, ""), values.shape, trace, "")
-            if name == usual or not readings[0].words:
+            plain += [] if readings[0].words else [name]
+            if name in (usual, "h", "c") or not readings[0].words:
                 off[name] = float(nearest(values.ravel(), readings, trace).min())
     near = min(off, key=off.__getitem__, default=usual)
     chosen = near if off.get(near, 0.0) <= CLOSE or usual not in off else usual
-    others = ", ".join(name for name in off if name != chosen)
+    others = ", ".join(name for name in plain if name != chosen)
     told = f"numbers without a name are read as {chosen}"
     told += f"; {others} would fit, too" if others else ""
     return {name or chosen: numbers for name, numbers in expected.items()}, [told]

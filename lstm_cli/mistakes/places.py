@@ -272,7 +272,7 @@ def _arrangements(
         slim = np.atleast_1d(np.squeeze(own))
         start = f"{which}, " if which else ""
         if slim.ndim < 3:
-            yield which or "without its axes of 1", 0, np.atleast_2d(slim)
+            yield which or "one sample", 0, np.atleast_2d(slim)
         if slim.ndim == 2:
             if len(slim) in counts:
                 yield f"{start}a row a direction", len(slim), slim.reshape(1, -1)
@@ -293,7 +293,9 @@ def _shape_error(
     rows, width = there.shape(trace)
     wanted = f"({rows}, {width})" if there.every or rows > 1 else f"({width},)"
     hint = "give (n,) for the last step or (T, n) for all of them"
-    if shape[-1] != width:
+    if len(shape) > 2:
+        hint = "give the numbers of the one sample that is run"
+    elif shape[-1] != width:
         alike = [symbol for symbol, values in trace.layers[there.runs[0]].values.items()
                  if values.shape[-1] == shape[-1]]  # fmt: skip
         if alike:

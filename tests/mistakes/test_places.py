@@ -89,8 +89,8 @@ def test_a_mistake_is_found_in_a_merged_output() -> None:
 
 
 SHAPES: dict[str, tuple[Any, str, str]] = {
-    "batch-first": (lambda t: t.output[None], "output", "without its axes of 1"),
-    "time-first": (lambda t: t.output[:, None], "output", "without its axes of 1"),
+    "batch-first": (lambda t: t.output[None], "output", "one sample"),
+    "time-first": (lambda t: t.output[:, None], "output", "one sample"),
     "transposed": (lambda t: t.output.T, "output", "transposed"),
     "onnx": (lambda t: t.output.reshape(3, 2, 1, 4), "output", "directions on an axis of their own"),
     "last-step": (lambda t: t.output[-1], "output", "the last step alone"),
@@ -140,8 +140,16 @@ def test_one_sample_of_a_batch_is_taken(axis: int) -> None:
     several = np.stack([others, others + 1, trace.output, others], axis=axis)
     assert "sample 2 of 4" in told(several, sample=(2, 4))
     assert "sample 1 of 2" in told(np.stack([trace.h - 1, trace.h]), "h", sample=(1, 2))
-    with pytest.raises(ShapeError):
+    with pytest.raises(ShapeError) as caught:
         read_expected({"output": several}, trace)
+    assert "of the one sample that is run" in str(caught.value.lines.hint)
+
+
+def test_states_of_all_layers_need_no_name() -> None:
+    """c_n of PyTorch is told from h_n by its numbers."""
+    trace = stack()
+    said = told(np.stack([each.final("c") for each in trace.layers])[:, None], "", trace)
+    assert said.startswith("numbers without a name are read as c; ")
 
 
 @pytest.mark.parametrize(("name", "steps"), [("c", 1), ("output", 3), ("z_o", 3)])
@@ -263,7 +271,7 @@ def test_batch_recognizes_the_same_shapes_for_each_sample(file: Path, tmp_path: 
     said = [record["assumptions"] for record in answer.lines]
     assert [len(each) for each in said] == [1, 1, 1, 1, 1, 0]
     for one, words in zip(
-        said, ("by sum", "by ave", "by mul", "axes of 1", "a row a d"), strict=False
+        said, ("by sum", "by ave", "by mul", "one sample", "a row a d"), strict=False
     ):
         assert words in one[0]
     validator("batch").validate(answer.lines[0])
