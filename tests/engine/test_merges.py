@@ -50,7 +50,10 @@ FINAL = [-0.010183418439277355, -0.056680115532770865, 0.12055993831417068, 0.04
 def keras_model(merge: Any) -> Model:
     """Return the model of the arrays above."""
     forward, backward = (
-        model_from_arrays(dict(zip(("kernel", "recurrent_kernel", "bias"), arrays, strict=True)))
+        model_from_arrays(
+            dict(zip(("kernel", "recurrent_kernel", "bias"), arrays, strict=True)),
+            convention="keras",
+        )
         for arrays in ((KERNEL, RECURRENT, BIAS),
                        (-KERNEL[:, ::-1], -RECURRENT[:, ::-1], BIAS[::-1]))
     )  # fmt: skip
