@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from functools import cached_property
 from itertools import count
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,23 @@ _MERGED = {
 }
 # Most layers and directions shown in a notebook; a stack of hundreds would fill it.
 MOST_SHOWN = 8
+
+
+class OwnMask(NamedTuple):
+    """What a file says of the steps that its LSTM runs.
+
+    Attributes:
+        value: steps of x whose numbers all equal it are left out, as by Keras' Masking.
+        lengths: the steps of each sample that are run: a constant sequence_lens of ONNX.
+        open: masks that x does not tell, a phrase each.
+    """
+
+    value: float | None = None
+    lengths: tuple[int, ...] = ()
+    open: tuple[str, ...] = ()
+
+
+NO_MASK = OwnMask()
 
 
 @record
@@ -172,6 +189,7 @@ class Model:
         convention: the layout that the weights were read in; None if there is none.
         assumptions: sentences on choices made for what was not given, and on a merge.
         merge: how the directions of the last layer make the output; those below are concatenated.
+        mask: what its file says of the steps that are run, where `run` is not told.
 
     Raises:
         InputError: a merge of one direction alone, or of directions of different sizes.
@@ -182,6 +200,7 @@ class Model:
     source: str = "arrays"
     convention: str | None = None
     assumptions: tuple[str, ...] = ()
+    mask: OwnMask = NO_MASK
     merge: Merge = "concat"
 
     def __post_init__(self) -> None:

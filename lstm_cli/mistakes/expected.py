@@ -15,7 +15,6 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, safe
-from lstm_cli.cell.weights import Model
 from lstm_cli.engine.agreement import (
     Float32Noise,
     Precision,
@@ -247,17 +246,16 @@ def _expected_of(
             for each in vectors
         ]  # fmt: skip
         precision = {name: replace(each, cut=False) for name, each in precision.items()}
-    return Expected(tuple(in_order(vectors, trace.model, trace.steps)), precision)
+    return Expected(tuple(in_order(vectors, trace)), precision)
 
 
-def in_order(vectors: Iterable[ExpectedVector], model: Model, steps: int) -> list[ExpectedVector]:
+def in_order(vectors: Iterable[ExpectedVector], trace: Trace) -> list[ExpectedVector]:
     """Sort vectors in order of computation."""
 
     def key(vector: ExpectedVector) -> tuple[int, int, int]:
-        _, direction, weights = model.runs[vector.run]
-        rows = ("x", "h_prev", "c_prev", *weights.cell.symbols)
-        time = vector.t if direction == "forward" else steps - vector.t
-        return vector.run, time, rows.index(vector.symbol)
+        layer = trace.layers[vector.run]
+        rows = ("x", "h_prev", "c_prev", *layer.cell.symbols)
+        return vector.run, layer.order.index(vector.t - 1), rows.index(vector.symbol)
 
     return sorted(vectors, key=key)
 
@@ -319,10 +317,12 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
     every: dict[str, list[Array]] = defaultdict(list)
     found = []
     runs = {(own.layer, str(own.direction)): n for n, own in enumerate(trace.layers)}
+    places = {t: place for place, t in enumerate(trace.times, 1)}
     for step in theirs.steps:
         run = runs.get((step.layer, step.direction))
-        if run is None or not 1 <= step.t <= trace.steps:
+        if run is None or step.t not in places:
             continue
+        t = places[step.t]
         for symbol, values in step.values.items():
             if symbol in trace.layers[run].values:
                 size = trace.layers[run].values[symbol].shape[-1]
@@ -332,7 +332,7 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
                         where=theirs.place, hint="compare runs of the same sizes",
                     )  # fmt: skip
                 every[symbol].append(values)
-                found.append(ExpectedVector(run, symbol, step.t, values, values))
+                found.append(ExpectedVector(run, symbol, t, values, values))
     precision = precisions_of({symbol: np.concatenate(rows) for symbol, rows in every.items()})
     arithmetic, vectors = Float32Noise(trace), list[ExpectedVector]()
     for symbol, own in precision.items():

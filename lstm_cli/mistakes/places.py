@@ -33,6 +33,7 @@ class ExpectedPlace(NamedTuple):
         units, times: as in an address; "" is all units, and the last step or all steps.
         every: whether one row of numbers a step is expected.
         merge: how the directions make the numbers.
+        padded: whether they are over all steps of the input, padded where one is not run.
     """
 
     symbol: str
@@ -41,6 +42,7 @@ class ExpectedPlace(NamedTuple):
     times: str = ""
     every: bool = False
     merge: Merge = "concat"
+    padded: bool = False
 
     def chosen_units(self, trace: Trace) -> list[int]:
         """The units, out of those of all its runs; errors as `choose`."""
@@ -49,13 +51,13 @@ class ExpectedPlace(NamedTuple):
         return choose(self.units, count, "units") if self.units else list(range(count))
 
     def times_of(self, run: int, trace: Trace) -> list[int]:
-        """The input times from 1 in one of its runs: of a state alone, the last one processed."""
+        """The steps run, from 1, in one of its runs: of a state alone, the last one processed."""
         if self.times:
-            return choose(self.times, trace.steps, "steps", first=1)
-        backward = trace.layers[run].direction == "backward"
+            return trace.chosen_steps(self.times, "steps")
+        layer = trace.layers[run]
         if self.every:
-            return list(range(1, trace.steps + 1))
-        return [1 if backward and self.symbol in ("h", "c") else trace.steps]
+            return list(range(1, (layer.input_steps if self.padded else trace.steps) + 1))
+        return [layer.order[-1] + 1 if self.symbol in ("h", "c") else trace.steps]
 
     def shape(self, trace: Trace) -> tuple[int, int]:
         """Rows and numbers a row."""
@@ -63,10 +65,11 @@ class ExpectedPlace(NamedTuple):
 
     def taken(self, trace: Trace, values: Values) -> Array:
         """Return what is in this place, `(…, rows, n)`."""
-        parts = [
-            values(run, self.symbol)[..., [t - 1 for t in self.times_of(run, trace)], :]
-            for run in self.runs
-        ]
+        parts = []
+        for run in self.runs:
+            own = values(run, self.symbol)
+            own = trace.padded(trace.layers[run], own) if self.padded else own
+            parts.append(own[..., [t - 1 for t in self.times_of(run, trace)], :])
         joined = merged(parts, self.merge)
         return joined[..., self.chosen_units(trace)] if self.units else joined
 
@@ -196,8 +199,9 @@ def readings_of(
     except UsageError as error:
         raise InputError(f"{safe(name)}: {error.what}", where=where, hint=error.hint) from None
     plain, found = list[Reading](), dict[object, tuple[Reading, bool]]()
-    for how, rows, order in _arrangements(shape, {len(there.runs), len(trace.layers)}, sample):
+    for how, rows, given in _arrangements(shape, {len(there.runs), len(trace.layers)}, sample):
         for words, place, wanted in places:
+            order = given if given.shape == wanted else _of_steps_run(given, trace)
             if order.shape == wanted and rows in (0, len(place.runs)):
                 own = Reading(place, order, ", ".join(filter(None, (how, words))))
                 if not own.words:
@@ -224,12 +228,19 @@ def _places(there: ExpectedPlace, trace: Trace) -> Iterator[tuple[str, ExpectedP
         yield "one row per layer and direction", there._replace(runs=every, every=False)
 
 
+def _of_steps_run(rows: Array, trace: Trace) -> Array:
+    """Rows `(T, n)` at the steps that were run, if there is one for each step of the input."""
+    ran = trace.layers[0].ran
+    every = ran is not None and ran.ndim == 1 and len(rows) == len(ran)
+    return rows[ran] if every else rows
+
+
 def _at_times(there: ExpectedPlace, trace: Trace) -> Iterator[tuple[str, ExpectedPlace]]:
     yield "", there
     if there.every:
-        yield "the last step alone", there._replace(every=False, times="last")
+        yield "the last step alone", there._replace(every=False, padded=False, times="last")
         if any(trace.layers[run].direction == "backward" for run in there.runs):
-            yield "the final state alone", there._replace(every=False)
+            yield "the final state alone", there._replace(every=False, padded=False)
     elif not there.times:
         yield "", there._replace(every=True)
 

@@ -44,6 +44,7 @@ class SampleSettings:
         convention: of samples that name none; "" lets the weights decide.
         merge: how two directions make the output; None leaves it to the weights.
         steps: as `--steps`, 0 for all of x.
+        calls: as `--calls`, "" for a single one.
         atol: a tolerance in place of the samples' own; None where there is none.
         dtype: "float64" or "float32".
         engine: what computes runs, as `engine.run` takes it.
@@ -61,6 +62,7 @@ class SampleSettings:
     convention: str = ""
     merge: Merge | None = None
     steps: int = 0
+    calls: str = ""
     atol: float | None = None
     dtype: str = "float64"
     engine: str = "auto"

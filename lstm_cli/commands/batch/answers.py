@@ -5,7 +5,7 @@ A record may say how far the numbers that its sample expects are from ours, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
@@ -27,7 +27,9 @@ from lstm_cli.commands.batch.texts import (
 )
 from lstm_cli.engine import agreement
 from lstm_cli.engine.choice import choose_engine
+from lstm_cli.engine.masks import steps_run, unmasked
 from lstm_cli.engine.run import (  # fmt: skip
+    STATES,
     LayerTrace,
     Trace,
     assumed_states,
@@ -65,6 +67,19 @@ class Answered:
     assumed: Mapping[str, int] = field(default_factory=dict)  # sentence -> how many samples
 
 
+def alike_in_steps(block: SampleBlock, models: Models) -> Iterator[SampleBlock]:
+    """Split a block into samples that run the same steps, where their x decides."""
+    try:
+        model = models.of(block.like)
+        value = model.mask.value if not block.like.masks.keys() & {"lengths", "mask"} else None
+        if value is not None:
+            yield from block.alike(unmasked(block.x, value))
+            return
+    except LstmStepError:
+        pass  # `answer_block` says so
+    yield block
+
+
 def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answered | LstmStepError:
     """Answer a block, or return the error that all of its samples meet.
 
@@ -82,24 +97,26 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         work = work_of(model, x.shape[:2])
         engine = choose_engine(models.settings.engine, work, models.settings.dtype, beside)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
+        # All run the same steps.
+        _, told = steps_run(model, x[0], **block.like.masks)
         repeated = (REPEATED,) if x.shape[1] > block.x.shape[1] else ()
-        assumed = (*model.assumptions, *assumed_states(block.h, block.c), *repeated)
+        assumed = (*model.assumptions, *told, *assumed_states(block.h, block.c), *repeated)
         lines: list[str] = []
         matched: list[bool] = []
-        told = dict.fromkeys(assumed, len(block))
+        counted = dict.fromkeys(assumed, len(block))
         for start in range(0, len(block), each):
             part = block.part(start, start + each)
             own = _answer(part, x[start : start + each], model, models.settings, engine, assumed)
             lines += own[0]
             matched += own[1]
-            for each_told in chain.from_iterable(own[3]):
-                told[each_told] = told.get(each_told, 0) + 1
+            for sentence in chain.from_iterable(own[3]):
+                counted[sentence] = counted.get(sentence, 0) + 1
             engine = own[2]  # what "fast" stands for: one engine for the whole block
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # a sample has arguments, no options
         return type(error)(error.what, hint=error.lines.hint)
-    return Answered(lines, matched, work, told)
+    return Answered(lines, matched, work, counted)
 
 
 def _answer(
@@ -113,7 +130,9 @@ def _answer(
     """Lines of a block, whether each is as expected, the engine, and how numbers are read."""
     # States (N, L·D, n) in the engine's order, (L·D, N, n).
     states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
-    trace = run(model, x, *states, dtype=settings.dtype, engine=engine)
+    calls = block.like.calls or settings.calls
+    trace = run(model, x, *states, dtype=settings.dtype, engine=engine, calls=calls,
+                **block.like.masks)  # fmt: skip
     checks, matched, told = (
         check_block(block, trace, settings) if settings.check else ([], [], [()] * len(block))
     )
@@ -126,6 +145,8 @@ def _answer(
     ]  # fmt: skip
     if settings.check:
         parts += [',"check":', *checks]
+    if trace.calls:
+        parts += [',"calls":[', _calls_texts(trace), "]"]
     if settings.trace:
         parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
@@ -145,6 +166,19 @@ def _steps_texts(trace: Trace) -> Sequence[str]:
     return list(map(",".join, zip(*layers, strict=True)))
 
 
+def _calls_texts(trace: Trace) -> Sequence[str]:
+    """Each sample's `calls`, without the brackets: the states that each call hands on."""
+    parts: list[str | Sequence[str]] = []
+    for call, (start, end) in enumerate(trace.layers[0].spans):
+        parts.append(f'{"," if call else ""}{{"start":{start},"end":{end},"final":[')
+        for place, each in enumerate(trace.layers):
+            head = f'{"," if place else ""}{{"layer":{each.layer},"direction":'
+            h, c = (row_texts(each.final(state, call), trace.dtype) for state in STATES)
+            parts += [f'{head}{quoted(each.direction)},"h":[', h, '],"c":[', c, "]}"]
+        parts.append("]}")
+    return joined_texts(parts, len(trace.h))
+
+
 def _layer_texts(layer: LayerTrace, dtype: Any) -> list[str]:
     """Each sample's steps of one layer and direction."""
     times = layer.steps
@@ -152,7 +186,7 @@ def _layer_texts(layer: LayerTrace, dtype: Any) -> list[str]:
     rows = [row_texts(v.reshape(-1, v.shape[-1]), dtype) for v in layer.values.values()]
     heads = [
         f'{{"layer":{layer.layer},"direction":{quoted(layer.direction)},"t":{t}'
-        for t in range(1, times + 1)
+        for t in layer.times
     ]
     lines = []
     for number, values in enumerate(zip(*rows, strict=True)):
@@ -182,6 +216,9 @@ class _Claim:
         self.symbol, shape, count = symbol, expected.shape[1:], len(expected)
         try:
             there = place_of(symbol, trace.model, "")
+            over_input = shape[:1] == (trace.layers[0].input_steps,) and not there.times
+            if trace.padding != "stop" and there.symbol == "h" and over_input:
+                there = there._replace(every=True, padded=True)
             self.readings = readings_of(symbol, there, shape, trace, "")
             flat = expected.reshape(count, -1)
             self.chosen = choose_reading(flat, self.readings, trace)
@@ -191,7 +228,8 @@ class _Claim:
             what = f"expected has '{safe(symbol)}': {error.lines.what}"
             raise InputError(what, hint=error.lines.hint) from None
         first = self.readings[0].place
-        self.times, self.units = first.times_of(first.runs[0], trace), first.chosen_units(trace)
+        rows, self.units = first.times_of(first.runs[0], trace), first.chosen_units(trace)
+        self.times = rows if first.padded else [trace.times[row - 1] for row in rows]
         self.got = self._of_each(
             [each.place.taken(trace, values_of(trace)) for each in self.readings]
         )

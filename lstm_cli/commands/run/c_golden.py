@@ -100,6 +100,9 @@ def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
         yield ""
     yield from _tolerances(trace, values)
     yield f"#define LSTM_STEPS {len(chosen_steps(view, trace))}"
+    if trace.calls:
+        yield "#include <stdint.h>"
+        yield f"#define LSTM_CALLS {len(trace.calls)}"
     for each in trace.layers:
         yield f"#define {names.macro(each, 'INPUT_SIZE')} {each.weights.input_size}"
         yield f"#define {names.macro(each, 'HIDDEN_SIZE')} {each.weights.hidden_size}"
@@ -153,20 +156,34 @@ def _has_float32_weights(trace: Trace) -> bool:
 
 def _arrays(trace: Trace, view: View, names: Names) -> Iterator[str]:
     times = [t - 1 for t in sorted(chosen_steps(view, trace))]
+    if trace.calls:
+        lengths = np.array(trace.calls, dtype=np.int32)
+        yield from declared(names.unique("lstm_calls"), lengths, "how many steps each call has")
     for each in trace.layers:
         for symbol, text in described(each, view):
             values = chosen_values(symbol, each.values[symbol][times], view).astype(trace.dtype)
             yield from declared(names.of(each, symbol), values, text)
-        end = "last" if each.direction == "forward" else "first"
         for state in ("h", "c"):
             final = each.final(state).astype(trace.dtype)
             name = names.of(each, f"final_{state}")
-            yield from declared(name, final, f"{state} at the end, which is the {end} step")
+            yield from declared(name, final, f"{state} at the end, which is {_end(each)}")
+            if trace.calls:
+                ends = [each.final(state, call) for call in range(len(trace.calls))]
+                text = f"{state} at the end of each call, from which the next one starts"
+                name = names.of(each, f"call_{state}")
+                yield from declared(name, np.stack(ends).astype(trace.dtype), text)
     if len(trace.layers) > 1:
         output = trace.output[times].astype(trace.dtype)
         how = "side by side" if trace.model.merge == "concat" else f"merged: {trace.model.merge}"
         text = f"h of the last layer, directions {how}"
         yield from declared(names.unique("lstm_output"), output, text)
+
+
+def _end(each: LayerTrace) -> str:
+    """Name the step that is computed last."""
+    if len(each.calls) > 1:
+        return f"step {each.order[-1] + 1}"
+    return f"the {'last' if each.direction == 'forward' else 'first'} step"
 
 
 def described(each: LayerTrace, view: View) -> Iterator[tuple[str, str]]:

@@ -395,7 +395,7 @@ def write(given: Given, dtype: str, engine: str, view: View, chosen: str, output
     Raises:
         LstmStepError: as the engine, the choice of units and steps, and `write_out`.
     """
-    run = LongRun(*given, dtype=dtype, engine=engine)
+    run = LongRun(*given[:4], dtype=dtype, engine=engine)
     with Stopping() as stopping:
         progress = RunProgress(stop=lambda: stopping.asked)
         with _shown(progress, output):
