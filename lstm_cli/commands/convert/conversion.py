@@ -116,6 +116,8 @@ def convert(
     two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
+    if model.merge != "concat":
+        moved.append(f"the merge of the two directions: read it with --merge {model.merge}")
     needs_telling = _needs_telling(target, saver, row)
     if model.mask.value is not None:
         moved.append(f"steps that equal Masking's {model.mask.value:g} are not run: give --mask")
@@ -285,7 +287,7 @@ def _read_back(
         for one, (_, _, other) in zip(standards, again.runs, strict=True)
     )
     x = np.random.default_rng(0).normal(size=(5, model.input_size))
-    output = float(np.max(np.abs(run(model, x).output - run(again, x).output)))
+    output = float(np.max(np.abs(run(model, x)["h"] - run(again, x)["h"])))
     return weights, output
 
 
