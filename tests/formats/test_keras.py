@@ -418,6 +418,7 @@ def test_cells_stacked_in_two_directions_are_kept_apart(tmp_path: Path) -> None:
     inside = [f"{way}_layer/cell/cells/{cell}" for way in ("forward", "backward")
               for cell in ("lstm_cell", "lstm_cell_1")]  # fmt: skip
     path = new_file(tmp_path, layer, paths=[f"bidirectional/{each}" for each in inside])
+    assert read(path).stacks == ()
     found = read(path).blocks
     assert [b.name for b in found] == [
         f"both/{w}/{c}" for w in ("forward", "backward") for c in "ab"

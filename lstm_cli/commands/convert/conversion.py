@@ -90,6 +90,15 @@ def convert(
     target = Path(target)
     saver = format_to_write(target)
     row = _target_row(saver, to)
+    if (
+        saver.name not in ("onnx", "keras", "c")
+        and len({tuple(e.directions) for e in model.layers}) > 1
+    ):
+        raise InputError(
+            f"some layers have two directions and some one, which names of tensors in a "
+            f"{saver.name} file do not tell", where=safe(model.source),
+            hint="convert to .onnx, or one layer alone: --lstm NAME",
+        )  # fmt: skip
     moved, lost = list[str](), list[str]()
     packed: dict[Place, Mapping[str, Array]] = {}
     traits: dict[Place, Traits] = {}
