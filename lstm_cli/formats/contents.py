@@ -16,7 +16,7 @@ from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
+from lstm_cli.cell.weights import NO_MASK, Direction, Merge, OwnMask
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Block:
         open: what the file does not say and how it is read, a phrase each.
         undecided: readings that give different numbers, of which only the user can choose.
         mask: which steps are run.
+        merge: how two directions make one output.
         x_is: what its x is, where it is neither the model's input nor the output of other layers.
     """
 
@@ -118,6 +119,7 @@ class Block:
     open: tuple[str, ...] = ()
     undecided: Undecided | None = None
     mask: OwnMask = NO_MASK
+    merge: Merge = "concat"
     x_is: str = ""
 
 

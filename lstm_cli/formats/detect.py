@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +21,7 @@ from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
+from lstm_cli.cell.weights import NO_MASK, Direction, Merge, OwnMask
 from lstm_cli.formats.by_shape import layouts_by_shape
 from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Stack, Tensors, Variant
 from lstm_cli.formats.conventions import (
@@ -44,7 +44,7 @@ class Found:
         name: its name in the file, "" where tensor names have no prefix.
         convention: the layout of its tensors.
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
-        known_by, open, mask: as in `Block`.
+        known_by, open, mask, merge: as in `Block`.
         names: the names of its tensors in the file, where it was found by names.
         question: what the file leaves open, where only the user can decide between `readings`.
         readings: the LSTM by each layout that fits; one alone is to be confirmed by the user.
@@ -60,9 +60,10 @@ class Found:
     names: frozenset[str] = frozenset()
     question: str = ""
     readings: tuple[Found, ...] = ()
-    mask: OwnMask = NO_MASK
+    merge: Merge = "concat"
     x_is: str = ""
     members: tuple[int, ...] = ()
+    mask: OwnMask = field(kw_only=True)
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
@@ -146,9 +147,9 @@ def _from_block(block: Block, convention: Convention | None) -> Found:
         rows = [convention_named(name + said) for name in names]
     parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
     own = (f"its x is not what the model is given: it is {safe(block.x_is)}",) if block.x_is else ()
-    told = (*block.open, *own, *block.mask.open)
-    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, told,
-                  mask=block.mask, x_is=block.x_is)  # fmt: skip
+    is_open = (*block.open, *own, *block.mask.open)
+    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, is_open, mask=block.mask,
+                  merge=block.merge, x_is=block.x_is)  # fmt: skip
     if block.undecided is None or len(rows) == 1:
         return found
     readings = tuple(replace(found, convention=row) for row in rows)
@@ -205,7 +206,8 @@ class _Group:
         name, parts = self.prefix.rstrip("._/"), dict(self._parts(tensors))
         beside, notes = self._beside(tensors)
         names = frozenset(self.names | set(beside))
-        found = Found(Foreign.of(name), self.row, parts, (known,), (*leaves_open, *notes), names)
+        found = Found(Foreign.of(name), self.row, parts, (known,), (*leaves_open, *notes), names,
+                      mask=NO_MASK)  # fmt: skip
         if not self.question and not self.others:
             return found
         rows = [each.row.name for each in (self, *self.others)]

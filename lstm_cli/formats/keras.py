@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, get_args
 
 from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
-from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
+from lstm_cli.cell.weights import NO_MASK, Direction, Merge, OwnMask
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.chains import Reads, joined
 from lstm_cli.formats.contents import (
@@ -321,6 +321,7 @@ def _block_of(file: Hdf5, layer: _LayerConfig, own: Mapping[Direction, _Way]) ->
         (*layer.open, *opened),
         first.undecided,
         layer.mask,
+        layer.merge if len(own) == 2 else "concat",
     )
 
 
@@ -348,9 +349,11 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
                       f"steps that it masks {_SKIPPED}")  # fmt: skip
     for name, found in layers.items():
         ways = {way: found[way] for way in sorted(found, reverse=True)}  # forward first
-        yield _block_of(file, _LayerConfig(name, {}, open=tuple(opened)), ways)
+        merged = (_NO_MERGE_MODE,) if len(ways) > 1 else ()
+        yield _block_of(file, _LayerConfig(name, {}, open=(*opened, *merged)), ways)
 
 
+_NO_MERGE_MODE = "the file does not say the merge_mode of the two directions: concat; see --merge"
 # Keras' own name for a layer of this class in a file that has no configuration.
 _MASKING = re.compile(r"(^|/)masking(_\d+)?$")
 _STACKED = re.compile("/(forward|backward)_.*cells/")
@@ -405,6 +408,7 @@ class _LayerConfig:
     known: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     mask: OwnMask = NO_MASK
+    merge: Merge = "concat"
     place: int = 0  # the id of what describes it; cells stacked in one layer share it
 
 
@@ -490,20 +494,21 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
     forward, backward = ways["forward"], ways["backward"]
     mode = config.get("merge_mode", "concat")
     known = (f"Bidirectional, merge_mode = {safe(mode)}",)
-    unlike = f"merge_mode = {safe(mode)}: here the two directions are joined, not merged"
-    merged: tuple[str, ...] = () if mode == "concat" else (unlike,)
+    merge: Merge = mode if mode in get_args(Merge) else "concat"
+    unlike = f"merge_mode = {safe(mode)}: here the two outputs stand side by side"
+    opened: tuple[str, ...] = () if merge == mode else (unlike,)
     if len(forward) == len(backward) == 1:
         if forward[0].config.get("go_backwards"):
-            merged += ("Bidirectional around go_backwards = true: its directions are swapped",)
+            opened += ("Bidirectional around go_backwards = true: its directions are swapped",)
             forward, backward = backward, forward
         both: dict[Direction, _CellConfig] = {"forward": forward[0], "backward": backward[0]}
-        yield _LayerConfig("/".join(at.names), both, known, merged)
+        yield _LayerConfig("/".join(at.names), both, known, opened, merge=merge)
         return
     stacked = "cells are stacked in each direction before the two are joined: not one stack"
     for step, cells in ways.items():
         for cell in cells:
             layer = _one_way(cell, at.into("", step), backward=step == "backward")
-            yield replace(layer, known=known, open=(*merged, stacked))
+            yield replace(layer, known=known, open=(*opened, stacked))
 
 
 def _one_way(cell: _CellConfig, at: _ConfigPath, *, backward: bool = False) -> _LayerConfig:

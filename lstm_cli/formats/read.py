@@ -370,6 +370,7 @@ def assemble(
         convention=found.convention.name,
         assumptions=tuple(assumptions),
         mask=found.mask,
+        merge=found.merge,
     )
 
 

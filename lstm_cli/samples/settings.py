@@ -15,14 +15,15 @@ from lstm_cli.base.errors import ArgumentError, LstmStepError, kind_of, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.cells import LSTM, Cell
-from lstm_cli.cell.weights import Model
+from lstm_cli.cell.weights import Merge, Model
 from lstm_cli.engine.run import float_type
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
+from lstm_cli.samples.columns import Reading
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
-ANSWERS = 2
+ANSWERS = 3
 # At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
@@ -42,6 +43,7 @@ class SampleSettings:
         cell: of samples that name none; None lets the weights decide.
         edit: a last edit of every table (a forget bias, a clip).
         convention: of samples that name none; "" lets the weights decide.
+        merge: how two directions make the output; None leaves it to the weights.
         steps: as `--steps`, 0 for all of x.
         calls: as `--calls`, "" for a single one.
         atol: a tolerance in place of the samples' own; None where there is none.
@@ -49,6 +51,7 @@ class SampleSettings:
         engine: what computes runs, as `engine.run` takes it.
         trace: whether records carry every step.
         check: whether expected numbers are compared.
+        reading: how files of samples are read.
         root: what paths are relative to, where that is not this process's folder.
     """
 
@@ -59,6 +62,7 @@ class SampleSettings:
     cell: Cell | None = None
     edit: Callable[[Cell], Cell] = field(default=unchanged)
     convention: str = ""
+    merge: Merge | None = None
     steps: int = 0
     calls: str = ""
     atol: float | None = None
@@ -66,6 +70,7 @@ class SampleSettings:
     engine: str = "auto"
     trace: bool = False
     check: bool = True
+    reading: Reading = field(default_factory=Reading)
     root: str = ""
 
     def digest(self) -> bytes:
@@ -75,12 +80,14 @@ class SampleSettings:
         """
         digest = hashlib.blake2b(f"{__version__} {ANSWERS}".encode(), digest_size=16)
         for each in fields(self):
-            if each.name not in ("model", "cell", "edit", "root", "external"):
+            if each.name not in ("model", "cell", "edit", "root", "external", "reading"):
                 digest.update(repr((each.name, getattr(self, each.name))).encode())
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())
+        if self.reading != Reading():
+            digest.update(repr(self.reading).encode())
         if self.model is not None:
-            digest.update(repr(self.model.assumptions).encode())
+            digest.update(repr((self.model.assumptions, self.model.mask)).encode())
             for level, direction, weights in self.model.runs:
                 digest.update(repr((level, direction, weights.cell.equations)).encode())
                 for name, array in weights.arrays.items():

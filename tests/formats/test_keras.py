@@ -121,10 +121,18 @@ def test_nested_models_wrappers_and_stacked_cells_are_found_and_a_gru_is_not() -
     assert timed.open == ("it lies inside a TimeDistributed",)
 
 
-def test_a_merge_that_is_not_a_concatenation_is_said() -> None:
-    """merge_mode = sum stands among what is open; concat is only known."""
-    summed = block_of(read(FILES / "keras3_nested.keras"), "summed")
-    assert any("merge_mode = sum" in phrase for phrase in summed.open)
+def test_a_merge_is_that_of_the_configuration() -> None:
+    """merge_mode is the merge of the layer's model, and known; None, two outputs, is open."""
+    path = FILES / "keras3_nested.keras"
+    summed = block_of(read(path), "summed")
+    assert (summed.merge, summed.open) == ("sum", ())
+    model = read_weights(path, lstm="summed")
+    assert model.merge == "sum"
+    assert any("sum of the two directions" in each for each in model.assumptions)
+    config = {"name": "two", "merge_mode": None, "layer": IT}
+    (layer,) = layers_of({"class_name": "Bidirectional", "config": config}, "a.keras")
+    assert layer.merge == "concat"
+    assert layer.open == ("merge_mode = None: here the two outputs stand side by side",)
     joined = block_of(read(FILES / "keras3_functional.keras"), "middle")
     assert "Bidirectional, merge_mode = concat" in joined.known_by
     assert joined.open == ()
@@ -645,6 +653,14 @@ def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: in
         assert [record["assumptions"].count(said) for record in answer.lines] == [1, 1, 1]
         assert answer.err.count(said) == 1
         assert said not in call("batch", samples, *options, "--quiet").err
+
+
+def test_a_conversion_says_that_the_mask_is_not_stored(tmp_path: Path) -> None:
+    """A file of weights alone has no place for it, so the option is named that does it."""
+    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    answer = call("convert", path, tmp_path / "out.npz", "--to", "pytorch")
+    assert answer.code == 0
+    assert "steps that equal Masking's 2 are not run: give --mask" in " ".join(answer.out.split())
 
 
 def test_samples_of_a_batch_have_the_masks_that_their_x_makes(tmp_path: Path) -> None:

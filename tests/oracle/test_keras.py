@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,10 @@ def lstm(name: str, units: int = H, **arguments: Any) -> Any:
     )
 
 
-def bidirectional(name: str, units: int = H, **arguments: Any) -> Any:
+def bidirectional(name: str, units: int = H, merge_mode: str = "concat", **arguments: Any) -> Any:
     """Return a layer of two LSTMs that puts out every step and all states."""
     inner = keras.layers.LSTM(units, return_sequences=True, return_state=True, **arguments)
-    return keras.layers.Bidirectional(inner, name=name)
+    return keras.layers.Bidirectional(inner, merge_mode=merge_mode, name=name)
 
 
 def model_of(*layers: Any) -> Any:
@@ -161,6 +162,21 @@ def test_a_bidirectional_layer(tmp_path: Path, suffix: str) -> None:
     ours = read_weights(save(model, tmp_path / f"model{suffix}"))
     case = Case.drawn(250, places=2, dtype=np.float32)
     assert_same(case.run(ours), run(layer, case), ATOL, KERAS)
+
+
+@pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
+def test_a_bidirectional_layer_that_merges(tmp_path: Path, merge: str) -> None:
+    """Merged outputs of each file that says how, and of its weights alone by `Model.merge`."""
+    layer = bidirectional("both", merge_mode=merge)
+    model = model_of(layer)
+    fill(layer, 230)
+    case = Case.drawn(280, places=2, dtype=np.float32)
+    for suffix in SUFFIXES:
+        ours = read_weights(save(model, tmp_path / f"model{suffix}"))
+        if suffix == ".weights.h5":
+            assert any("does not say the merge_mode" in each for each in ours.assumptions)
+            ours = replace(ours, merge=merge)
+        assert_same(case.run(ours), run(layer, case), ATOL, KERAS)
 
 
 def test_a_bidirectional_layer_of_a_kind(tmp_path: Path) -> None:

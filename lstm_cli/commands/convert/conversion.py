@@ -14,7 +14,7 @@ from lstm_cli.base.arrays import Array, identifier
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError, safe
 from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.cell.traits import Traits, build_cell, standard, traits_of, uncoupled
-from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.cell.weights import NO_MASK, LstmWeights, Model
 from lstm_cli.engine.run import run
 from lstm_cli.files.output import write_atomically
 from lstm_cli.formats.c_header import numbers_in
@@ -125,7 +125,14 @@ def convert(
     two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
+    if model.merge != "concat":
+        moved.append(f"the merge of the two directions: read it with --merge {model.merge}")
     needs_telling = _needs_telling(target, saver, row)
+    if model.mask.value is not None:
+        moved.append(f"steps that equal Masking's {model.mask.value:g} are not run: give --mask")
+    if model.mask.lengths:
+        moved.append("steps past the constant sequence_lens are not run: give --lengths")
+    model = replace(model, mask=NO_MASK)
     if lost:
         differences: tuple[float | None, float | None] = (None, None)
     elif saver.reads:
@@ -289,7 +296,7 @@ def _read_back(
         for one, (_, _, other) in zip(standards, again.runs, strict=True)
     )
     x = np.random.default_rng(0).normal(size=(5, model.input_size))
-    output = float(np.max(np.abs(run(model, x).output - run(again, x).output)))
+    output = float(np.max(np.abs(run(model, x)["h"] - run(again, x)["h"])))
     return weights, output
 
 
