@@ -19,11 +19,15 @@ MADE = [each for each in SETTINGS if each.make is not None]
 WITHOUT = {"ONNX": "onnx", "Keras": "h5py"}
 
 
+def _whole(path: Path) -> str:
+    """The number of the stack, if the file has one."""
+    contents = read_contents(path)
+    return str(len(contents.blocks)) if contents.stacks else "0"
+
+
 def output(path: Path) -> Array:
     """What the whole of a file gives, from states other than zero."""
-    contents = read_contents(path)
-    lstm = str(len(contents.blocks)) if contents.stacks else "0"
-    model = read_weights(path, lstm=lstm)
+    model = read_weights(path, lstm=_whole(path))
     h, c = ([np.full(w.size(s), 0.2 + 0.1 * n) for n, (_, _, w) in enumerate(model.runs)]
             for s in "hc")  # fmt: skip
     x = np.random.default_rng(2).normal(size=(4, model.input_size))
@@ -44,7 +48,7 @@ def test_a_setting_is_treated_as_the_table_says(row: Setting, tmp_path: Path) ->
         return
     if row.said:
         told = [each for block in read_contents(path).blocks for each in (*block.open, block.x_is)]
-        told += read_weights(path, lstm="0").assumptions
+        told += read_weights(path, lstm=_whole(path)).assumptions
         assert any(row.said in each for each in told), told
     if row.plain is not None and row.done in ("honoured", "no effect"):
         (tmp_path / "plain").mkdir()

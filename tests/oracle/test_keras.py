@@ -296,12 +296,14 @@ def joined(kind: str) -> list[Any]:
         "cells": [layers.RNN(cells, **told), layers.Activation("linear"), layers.LSTM(3, **told)],
         "back and back": [layers.LSTM(H, go_backwards=True, **told),
                           layers.LSTM(2, go_backwards=True, **told)],
+        "merged": [layers.LSTM(H, **told),
+                   layers.Bidirectional(layers.LSTM(2, **told), merge_mode="ave")],
         "nested": [layers.LSTM(H, **told), keras.Sequential([layers.LSTM(2, **told)])],
     }[kind]  # fmt: skip
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("kind", ["two", "both ways", "cells", "back and back", "nested"])
+@pytest.mark.parametrize("kind", ["two", "both ways", "cells", "back and back", "merged", "nested"])
 def test_layers_that_a_model_joins_are_one_stack(tmp_path: Path, kind: str, suffix: str) -> None:
     """A whole model of LSTM layers gives Keras' own numbers, from x to the last layer."""
     model = keras.Sequential([keras.Input((T, I)), *joined(kind)])
