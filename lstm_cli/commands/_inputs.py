@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
+from lstm_cli.base.numbers import counted
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
     from lstm_cli.base.arrays import Array
     from lstm_cli.cell.weights import Model
+    from lstm_cli.engine.finite import NotFinite
     from lstm_cli.engine.fixed_settings import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.samples import Sample
@@ -117,7 +119,9 @@ class RunOptions:
         from lstm_cli.engine.run import run as run_model
 
         model, x, h, c = self.given(chosen)
-        return run_model(model, x, h, c, dtype=self.numbers.dtype, engine=engine)
+        trace = run_model(model, x, h, c, dtype=self.numbers.dtype, engine=engine)
+        say_warned(trace.warnings)
+        return trace
 
     def given(self, chosen: str = "table") -> Given:
         """Read the model and inputs without running; as `trace`, but without the engine's errors.
@@ -179,7 +183,9 @@ class RunOptions:
             for sample in read_samples(file):
                 if isinstance(sample, BadSample):
                     raise sample.error
-                yield sample, sample_trace(sample, settings), file
+                trace = sample_trace(sample, settings)
+                say_warned(trace.warnings)
+                yield sample, trace, file
 
     def options(self) -> dict[str, object]:
         """Return the options that determine the run as they were given, for a command to paste."""
@@ -291,6 +297,15 @@ def say_assumed(assumptions: Iterable[str]) -> None:
     """Print the assumptions made about missing or ambiguous inputs on stderr, one per line."""
     for each in assumptions:
         say(f"assumed: {safe(each)}")
+
+
+def say_warned(warnings: Sequence[NotFinite]) -> None:
+    """Print on stderr where a run first left the finite range, if it did."""
+    if warnings:
+        first, *others = warnings
+        sample = "" if first.sample is None else f"sample {first.sample}: "
+        more = f" (and {counted(len(others), 'more sample')})" if others else ""
+        say(f"warning: {sample}{first.text}{more}")
 
 
 def refuse_two_pipes(texts: dict[str, str]) -> None:

@@ -230,6 +230,15 @@ class EngineOptions:
     )
 
 
+@options("Numbers")
+class StrictOptions:
+    """Whether a run that leaves the finite range has failed."""
+
+    strict: bool = option(
+        "--strict", default=False, help="Exit with 1 if finite numbers gave inf or nan."
+    )
+
+
 @options("Show")
 class ChoiceOptions:
     """Which layers, steps, units and rows are shown; the whole run is computed."""

@@ -37,6 +37,7 @@ from lstm_cli.engine.choice import choose_engine, run_fast
 if TYPE_CHECKING:
     from lstm_cli.base.address import Address
     from lstm_cli.base.foreign import Html
+    from lstm_cli.engine.finite import NotFinite
 
 STATES = ("h", "c")
 INPUT_SYMBOLS = ("x", "h_prev", "c_prev")
@@ -135,6 +136,8 @@ class Trace(_BySymbol):
         dtype: the type that every named value was rounded to.
         assumptions: sentences on choices made for what was not given.
         engine: the engine that computed it: table, numpy or numba.
+        finite_inputs: whether x, h and c of each sample, `(…)`, were finite as they were given,
+            before they were rounded to `dtype`; True if nothing is rounded.
     """
 
     model: Model
@@ -142,6 +145,7 @@ class Trace(_BySymbol):
     dtype: np.dtype[Any]
     assumptions: tuple[str, ...]
     engine: str = "table"
+    finite_inputs: Array | bool = True
 
     def __getitem__(self, symbol: str) -> Array:
         """Return a symbol `(…, T, n)` of the last layer, directions concatenated.
@@ -228,6 +232,13 @@ class Trace(_BySymbol):
     def c(self) -> Array:
         """The last layer's final cell state, directions concatenated, `(…, D·H)`."""
         return np.concatenate([each.final("c") for each in self.last_layer], axis=-1)
+
+    @cached_property
+    def warnings(self) -> tuple[NotFinite, ...]:
+        """The first place of each sample that is not finite, though it came of finite numbers."""
+        from lstm_cli.engine.finite import not_finite
+
+        return not_finite(self.layers, self.dtype, self.finite_inputs)
 
     def each_step(self) -> Iterator[tuple[LayerTrace, int, dict[str, Array]]]:
         """Yield (layer trace, t, symbol -> `(…, n)`) by layer, direction, then t from 1."""
@@ -363,6 +374,10 @@ def run(
     check_trace_size(model, sequence.shape[:-1])
     initial = initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)
     chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), kind)
+    finite: Array | bool = True
+    if kind != np.float64:
+        states = (np.isfinite(each).all(axis=-1) for each in (*initial[0], *initial[1]))
+        finite = np.logical_and.reduce([np.isfinite(sequence).all(axis=(-2, -1)), *states])
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
@@ -379,7 +394,7 @@ def run(
             own = traces[-len(layer.directions) :]
             sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
     assumed = (*model.assumptions, *assumed_states(h, c))
-    return Trace(model, tuple(traces), kind, assumed, chosen)
+    return Trace(model, tuple(traces), kind, assumed, chosen, finite)
 
 
 def assumed_states(h: Any, c: Any) -> tuple[str, ...]:

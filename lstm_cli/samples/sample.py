@@ -24,7 +24,7 @@ from lstm_cli.files.vectors import parse_rows
 KEYS = ("id", "x", "h", "c", "weights", "cell", "convention", "forget_bias", "clip", "cell_clip",
         "activations", "steps", "expected", "atol", "note")  # fmt: skip
 # Members of an answer: a sample's own of these names would be taken for ours.
-ANSWERED = ("schema", "ok", "engine", "assumptions", "check", "error")
+ANSWERED = ("schema", "ok", "engine", "assumptions", "warnings", "check", "error")
 
 
 @dataclass(frozen=True, eq=False)

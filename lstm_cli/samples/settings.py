@@ -93,6 +93,10 @@ class SampleSettings:
             return repr(error.as_record())
 
 
+# Members of a tally that count texts.
+COUNTED_TEXTS = ("assumed", "handed_on", "warned")
+
+
 @dataclass
 class Tally:
     """How a batch went, counted while its answers pass.
@@ -100,6 +104,7 @@ class Tally:
     Attributes:
         assumed: what samples that were run left open -> how many did.
         handed_on: the users' own keys of those -> how many had them.
+        warned: where those left the finite range first -> how many did.
     """
 
     samples: int = 0
@@ -108,6 +113,7 @@ class Tally:
     mismatched: int = 0
     assumed: Mapping[str, int] = field(default_factory=dict)
     handed_on: Mapping[str, int] = field(default_factory=dict)
+    warned: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Add the counts of another tally."""
@@ -117,6 +123,7 @@ class Tally:
         self.mismatched += other.mismatched
         self.assumed = _together(self.assumed, other.assumed)
         self.handed_on = _together(self.handed_on, other.handed_on)
+        self.warned = _together(self.warned, other.warned)
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Tally:
@@ -124,11 +131,11 @@ class Tally:
         samples, failed, matched, mismatched = (
             int(record[each]) for each in ("samples", "failed", "matched", "mismatched")
         )
-        assumed, handed_on = (
+        texts = (
             {str(text): int(count) for text, count in record.get(each, {}).items()}
-            for each in ("assumed", "handed_on")
+            for each in COUNTED_TEXTS
         )
-        return cls(samples, failed, matched, mismatched, assumed, handed_on)
+        return cls(samples, failed, matched, mismatched, *texts)
 
 
 def _together(some: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:

@@ -5,8 +5,9 @@ A record may say how far the numbers that its sample expects are from ours, and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -55,6 +56,7 @@ class Answered:
     matched: Sequence[bool]  # none where nothing is compared
     work: int  # steps × samples × units
     assumed: Sequence[str] = ()
+    warned: Mapping[str, int] = field(default_factory=dict)
 
 
 def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answered | LstmStepError:
@@ -78,17 +80,19 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         assumed = (*model.assumptions, *assumed_states(block.h, block.c), *repeated)
         lines: list[str] = []
         matched: list[bool] = []
+        warned = Counter[str]()
         for start in range(0, len(block), each):
             part = block.part(start, start + each)
             own = _answer(part, x[start : start + each], model, models.settings, engine, assumed)
             lines += own[0]
             matched += own[1]
+            warned.update(own[3])
             engine = own[2]  # what "fast" stands for: one engine for the whole block
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # a sample has arguments, no options
         return type(error)(error.what, hint=error.lines.hint)
-    return Answered(lines, matched, work, assumed)
+    return Answered(lines, matched, work, assumed, warned)
 
 
 def _answer(
@@ -98,8 +102,8 @@ def _answer(
     settings: SampleSettings,
     engine: str,
     assumed: Sequence[str],
-) -> tuple[list[str], Sequence[bool], str]:
-    """Lines of a block, whether each is as expected, and the engine that ran it."""
+) -> tuple[list[str], Sequence[bool], str, list[str]]:
+    """Lines of a block, whether each is as expected, the engine that ran it, and its warnings."""
     # States (N, L·D, n) in the engine's order, (L·D, N, n).
     states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
     trace = run(model, x, *states, dtype=settings.dtype, engine=engine)
@@ -109,6 +113,8 @@ def _answer(
         ',"h":[', row_texts(trace.h, trace.dtype),
         '],"c":[', row_texts(trace.c, trace.dtype), "]",
     ]  # fmt: skip
+    if trace.warnings:
+        parts.append(_warnings_texts(trace, len(block)))
     matched: Sequence[bool] = []
     if settings.check:
         checks, matched = check_block(block, trace, settings)
@@ -117,7 +123,17 @@ def _answer(
         parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
         parts.append([extra and f",{extra}" for extra in block.extras])
-    return joined_texts([*parts, "}\n"], len(block)), matched, trace.engine
+    lines = joined_texts([*parts, "}\n"], len(block))
+    return lines, matched, trace.engine, [each.text for each in trace.warnings]
+
+
+def _warnings_texts(trace: Trace, count: int) -> list[str]:
+    """Each sample's `warnings`, "" where its run stayed in the finite range."""
+    texts = [""] * count
+    for each in trace.warnings:
+        record = {key: value for key, value in each.as_record().items() if key != "sample"}
+        texts[each.sample or 0] = f',"warnings":[{as_json(record)}]'
+    return texts
 
 
 def failure(name: str, error: LstmStepError, extra: str = "") -> str:

@@ -82,6 +82,7 @@ def batch(
     cell: o.CellOptions = o.CellOptions(),
     numbers: o.NumberOptions = o.NumberOptions(),
     engine: o.EngineOptions = o.EngineOptions(),
+    strict: o.StrictOptions = o.StrictOptions(),
     form: o.FormatOptions = o.FormatOptions(FORMATS, "jsonl", "jsonl"),
     work: WorkOptions = WorkOptions(),
     quiet: bool = option(
@@ -152,19 +153,20 @@ def batch(
             say(f"why they differ: {line}")
     if tally.failed:
         raise typer.Exit(ExitCode.SOME_SAMPLES_FAILED)
-    if tally.mismatched or (check and not tally.matched):
+    if tally.mismatched or (check and not tally.matched) or (strict.strict and tally.warned):
         # A check that compared nothing has not passed.
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 def _left_open(tally: Tally) -> Iterator[str]:
-    """Yield the assumptions made for samples that were run, and their keys that are not ours."""
+    """Yield what is to be said of samples that were run, and their keys that are not ours."""
     from lstm_cli.samples.settings import MOST_OF_A_KEY, MOST_TEXTS
 
-    for text, count in islice(sorted(tally.assumed.items()), MOST_SAID):
-        yield f"assumed: {safe(text)} ({counted(count, 'sample')})"
-    if len(tally.assumed) > MOST_SAID:
-        yield f"assumed: … and {len(tally.assumed) - MOST_SAID} more"
+    for word, texts in (("warning", tally.warned), ("assumed", tally.assumed)):
+        for text, count in islice(sorted(texts.items()), MOST_SAID):
+            yield f"{word}: {safe(text)} ({counted(count, 'sample')})"
+        if len(texts) > MOST_SAID:
+            yield f"{word}: … and {len(texts) - MOST_SAID} more"
     if names := sorted(tally.handed_on):
         more = len(names) - MOST_SAID
         many = "many" if len(names) == MOST_TEXTS else more  # others were not counted

@@ -33,6 +33,7 @@ from lstm_cli.show.document import (
     joined,
     write,
 )
+from lstm_cli.show.rows import warned
 
 # How many readings, pairs and numbers are shown; JSON has all.
 MOST_FINDINGS = 8
@@ -69,6 +70,7 @@ def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str,
         "separation": _separation_record(diagnosis.separation),
         "readings_tried": diagnosis.tried,
         "assumptions": list(diagnosis.trace.assumptions),
+        **warned(diagnosis.trace.warnings),
     }
 
 

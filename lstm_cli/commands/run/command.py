@@ -44,6 +44,7 @@ FORMATS = ("table", "plain", "json", "jsonl", "csv", "markdown", "latex", "text"
 def run(
     given: i.RunOptions = i.RunOptions(),
     engine: o.EngineOptions = o.EngineOptions(),
+    strict: o.StrictOptions = o.StrictOptions(),
     fixed: i.FixedOptions = i.FixedOptions(),
     view: o.ViewOptions = o.ViewOptions(),
     strip: bool = option(
@@ -77,14 +78,15 @@ def run(
     if settings is None and is_written_as_it_goes(inputs, chosen):
         from lstm_cli.commands.run.streaming import write
 
-        return write(inputs, dtype, computed_by, shown, chosen, form.output)
+        return write(inputs, dtype, computed_by, shown, chosen, form.output, strict=strict.strict)
     trace = run_model(*inputs, dtype=dtype, engine=computed_by)
     shown = checked_view(shown, trace)
     if settings is None:
         _emit(trace, shown, chosen, form, color, strip)
     else:
         _emit_fixed(trace, settings, shown, chosen, form, color)
-    return ExitCode.DONE
+    i.say_warned(trace.warnings)
+    return ExitCode.CHECK_FAILED if strict.strict and trace.warnings else ExitCode.DONE
 
 
 def _check_strip(chosen: str, fixed: str) -> None:

@@ -34,10 +34,12 @@ from lstm_cli.show.rows import (
     plain_line,
     shortest_texts,
     shown_layers,
+    warned,
 )
 
 if TYPE_CHECKING:
     from lstm_cli.cell.notation import Style
+    from lstm_cli.engine.finite import NotFinite
     from lstm_cli.show.document import Document
 
 Piece = str | bytes
@@ -91,7 +93,7 @@ def to_json(trace: Trace, view: View, more: Iterable[str] = ()) -> Iterator[str]
     """Yield the document of `run --json`, one step a line, and `more` members at its end."""
     yield from _stepwise("json", trace, view)
     yield f'\n ],\n "output": {json_text(plain_list(trace.output, trace.dtype))},\n '
-    yield json_states(trace)
+    yield json_states(trace, trace.warnings)
     yield from more
     yield "\n}\n"
 
@@ -102,15 +104,15 @@ def json_head(trace: Trace, view: View) -> str:
     return head.removesuffix("\n}") + ',\n "steps": [\n  '
 
 
-def json_states(trace: Trace) -> str:
-    """Return the members behind `output`: the states after the last step."""
+def json_states(trace: Trace, warnings: Iterable[NotFinite]) -> str:
+    """Return the members behind `output`: the states after the last step, and any warnings."""
     final = [
         {"layer": each.layer, "direction": each.direction}
         | {state: plain_list(each.final(state), trace.dtype) for state in ("h", "c")}
         for each in trace.layers
     ]
     h, c = (plain_list(state, trace.dtype) for state in (trace.h, trace.c))
-    states = {"h": h, "c": c, "final": final}
+    states = {"h": h, "c": c, "final": final, **warned(warnings)}
     return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
 
 
