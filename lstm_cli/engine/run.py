@@ -28,7 +28,7 @@ from lstm_cli.base.errors import (
 )
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
-from lstm_cli.cell.equations import Equation, evaluate
+from lstm_cli.cell.equations import Equation, Selection, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
 from lstm_cli.engine.choice import choose_engine, run_fast
@@ -450,7 +450,9 @@ def check_trace_size(model: Model, lead: tuple[int, ...]) -> None:
 def _run_table(
     weights: LstmWeights, x: Array, h: Array, c: Array, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    parameters = {name: rounded(array, dtype) for name, array in weights.arrays.items()}
+    parameters = {
+        name: Selection.seen_in(rounded(array, dtype)) for name, array in weights.arrays.items()
+    }
     x = x.astype(np.float64, copy=False)
     alone = dtype != np.float64
     if alone:
