@@ -112,7 +112,9 @@ class Selection(np.ndarray[Any, Any]):
         matrix = self.view(np.ndarray)
         product: Array = vector @ matrix
         if np.isnan(product).any():
-            product = np.where(matrix.T, vector[..., None, :], 0.0).sum(axis=-1)
+            terms = vector[..., None, :] * matrix.T
+            idle = np.isinf(vector)[..., None, :] & (matrix.T == 0)
+            product = np.where(idle, 0.0, terms).sum(axis=-1)
         return product
 
     @classmethod

@@ -293,8 +293,13 @@ class FixedOptions:
         )
 
 
-def say_assumed(assumptions: Iterable[str]) -> None:
-    """Print the assumptions made about missing or ambiguous inputs on stderr, one per line."""
+def say_assumed(assumptions: Iterable[str], engine: str = "table") -> None:
+    """Print what had to be assumed on stderr, one per line, and the engine if it is not the table.
+
+    For answers that do not say so themselves.
+    """
+    if engine != "table":
+        say(f"engine: {engine}")
     for each in assumptions:
         say(f"assumed: {safe(each)}")
 

@@ -129,6 +129,6 @@ def _emit(
         return
     loss = report.gradients.loss
     assumed = (*report.gradients.trace.assumptions, *([] if loss.given else [loss.describe()]))
-    i.say_assumed(assumed)
+    i.say_assumed(assumed, report.gradients.trace.engine)
     if report.margin:
         say(margin_text(report.margin))

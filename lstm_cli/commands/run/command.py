@@ -121,7 +121,7 @@ def _emit(
 def _say_assumptions(trace: Trace, chosen: str) -> None:
     """Print assumptions on stderr if the format does not include them."""
     if chosen not in ("table", "json", "text", "html"):
-        i.say_assumed(trace.assumptions)
+        i.say_assumed(trace.assumptions, trace.engine)
 
 
 def _emit_fixed(

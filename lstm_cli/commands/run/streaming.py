@@ -51,7 +51,7 @@ class RunProgress:
         total: the steps to run, or the samples.
         done: those that are run and written.
         unit: what is counted: "steps" or "samples".
-        assumptions: what had to be assumed, once the run has begun.
+        assumptions, engine: what had to be assumed, and what computes, once the run has begun.
         stop: asked after each block; True ends the run there, with a valid file.
         tell: called after each block.
     """
@@ -60,6 +60,7 @@ class RunProgress:
     done: int = 0
     unit: str = "steps"
     assumptions: Sequence[str] = ()
+    engine: str = "table"
     stop: Callable[[], bool] = lambda: False
     tell: Callable[[], None] = lambda: None
     _warned: dict[int, NotFinite] = field(default_factory=dict)
@@ -221,7 +222,8 @@ def pieces(
         blocks = run.blocks(progress.total)
         begun = next(blocks)
         first = begun[1]
-        view, progress.assumptions = widened(view, first), first.assumptions
+        view = widened(view, first)
+        progress.assumptions, progress.engine = first.assumptions, first.engine
         every, spool = chain([begun], blocks), Spool(file)
         writing = _Writing(chosen, view, at, first, every, progress, spool)
         yield from writing.stepwise()
@@ -288,7 +290,8 @@ def fill(run: LongRun, view: View, progress: RunProgress, stream: IO[bytes]) -> 
     blocks = run.sample_blocks(last)
     begun = next(blocks)
     first = begun[-1]
-    view, progress.assumptions = widened(view, first), first.assumptions
+    view = widened(view, first)
+    progress.assumptions, progress.engine = first.assumptions, first.engine
     progress.total, progress.unit = (len(run.x), "samples") if run.lead else (last, "steps")
     count = run.steps if at is None else len(at)
     shapes = {
@@ -429,7 +432,7 @@ def write(
         with _shown(progress, output):
             _write(run, view, chosen, output, progress)
     if chosen != "json":
-        say_assumed(progress.assumptions)
+        say_assumed(progress.assumptions, progress.engine)
     say_warned(progress.warnings)
     if progress.interrupted:
         place = "on stdout" if output == "-" else f"in {safe(output)}"
