@@ -7,10 +7,11 @@ the same tree, except for syntax found only in derived rows (`W.T`, `outer`, `f'
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Literal
 
+from lstm_cli.base.errors import suggest
 from lstm_cli.base.numbers import shortest, typeset
 from lstm_cli.base.records import record
 from lstm_cli.cell.equations import (
@@ -32,6 +33,12 @@ INPUT_LABELS = {
     "h_prev": "previous hidden state",
     "c_prev": "previous cell state",
 }
+
+# What people call a row, without its time.
+_SPOKEN = {
+    "forget": "f", "input_gate": "i", "candidate": "g", "c_tilde": "g", "output_gate": "o",
+    "cell": "c", "hidden": "h", "input": "x",
+}  # fmt: skip
 
 # Parameter names: a matrix starts with a capital (W_f, U_f, W_hr), a vector with b or p.
 _PARAMETER = re.compile(r"[A-Z]\w*|[bp]_\w+")
@@ -239,3 +246,15 @@ def write_definition(name: str, style: Style = PLAIN) -> str:
     constants = ", ".join(f"{key} = {style.number(value)}" for key, value in named)
     tail = f"   ({constants} unless given)" if constants else ""
     return f"{shown} = {write(function.body, local)}{tail}"
+
+
+def suggest_symbol(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean 'f'?" for `forget`, `forget_gate`, `f_t` or `ft`; else as `suggest`."""
+    names = list(known)
+    plain = word.lower().replace("-", "_")
+    short = re.sub("_(?:gate|state)$", "", plain)
+    timeless = re.sub("_?t$", "", plain)
+    for each in (plain, short, timeless):
+        if (symbol := _SPOKEN.get(each, each)) in names:
+            return f"did you mean '{symbol}'?"
+    return suggest(word, names)

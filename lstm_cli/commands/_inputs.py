@@ -132,7 +132,8 @@ class RunOptions:
             o.one_blas_thread()
         from lstm_cli.files.vectors import repeat_or_cut
 
-        x, h, c = self._vectors()
+        told: list[str] = []
+        x, h, c = self._vectors(told)
         if x is None:
             raise UsageError(
                 "--x is missing: there is no input",
@@ -140,7 +141,11 @@ class RunOptions:
                 hint=self._example(c if h is None else h),
             )
         x = _chosen_sample(x, self.vectors.sample, chosen)
+        if x.ndim == 3 and x.shape[1] == 1 < len(x):
+            told.append(f"--x of shape {x.shape} is {len(x)} samples of 1 step; x[:, 0] is one "
+                        f"sample of {len(x)} steps")  # fmt: skip
         model = self._model(x, h, c)
+        model = replace(model, assumptions=(*model.assumptions, *told)) if told else model
         return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)
 
     def _example(self, state: Array | None) -> str:
@@ -204,7 +209,8 @@ class RunOptions:
         except (OSError, ValueError):
             return True  # reading it will report what is wrong
 
-    def _vectors(self) -> tuple[Array | None, ...]:
+    def _vectors(self, told: list[str]) -> tuple[Array | None, ...]:
+        """Read x, h and c, adding to `told` what had to be understood."""
         from lstm_cli.files.vectors import read_vector
 
         texts = {"--x": self.vectors.x, "--h": self.vectors.h, "--c": self.vectors.c}
@@ -212,7 +218,7 @@ class RunOptions:
         return tuple(
             read_vector(
                 text, name, allow_nonfinite=self.vectors.allow_nonfinite,
-                most_axes=3 if name == "--x" else 2,
+                most_axes=3 if name == "--x" else 2, told=told,
             ) if text else None
             for name, text in texts.items()
         )  # fmt: skip
@@ -364,6 +370,8 @@ def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:
         if sample not in (None, 0):
             raise UsageError("--x is one sequence", where="--sample", hint="leave out --sample")
         return x
+    if sample is None and len(x) == 1 and chosen not in _MANY:
+        sample = 0  # a batch of one, as PyTorch takes it
     if sample is not None:
         if sample >= len(x):
             raise UsageError(

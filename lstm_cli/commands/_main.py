@@ -7,7 +7,6 @@ import contextlib
 import errno
 import gc
 import os
-import re
 import sys
 import warnings
 from typing import Any
@@ -141,10 +140,10 @@ def _by_typer(arguments: list[str]) -> int:
         )
     except usage_error as error:
         command = error.ctx.command_path if error.ctx else "lstm-step"
-        what = error.format_message()
-        return _report(
-            "usage", what, command, _usage_hint(what, command), arguments, ExitCode.USAGE
-        )
+        from lstm_cli.commands._hints import usage_hint  # errors alone need it
+
+        what, hint = usage_hint(error.format_message(), command, arguments)
+        return _report("usage", what, command, hint, arguments, ExitCode.USAGE)
     except typer.Exit as leave:
         return leave.exit_code
     except typer.Abort:
@@ -171,14 +170,6 @@ def _flush() -> None:
             where="stdout",
             hint="make room, or write elsewhere",
         ) from None
-
-
-def _usage_hint(message: str, command: str) -> str:
-    if "unexpected extra argument" in message and re.search(r"\(-?[0-9.]", message):
-        return "quote a vector that contains spaces, as in --x '0 0.5', or use commas"
-    if "No such option: --layer" in message:
-        return "--lstm NAME chooses an LSTM of a weight file, by its name or its number from 0"
-    return f"{command} --help"
 
 
 def _report(

@@ -661,5 +661,26 @@ def _input_error(x: Array, model: Model) -> InputError | ShapeError:
     return ShapeError(
         f"--x has {x.shape[-1]} numbers, {parameter} needs {model.input_size}",
         where="--x",
-        hint="separate numbers by commas and steps by semicolons; decimal commas are not supported",
+        hint=_width_hint(x, model.input_size),
     )
+
+
+def _width_hint(x: Array, inputs: int) -> str:
+    """Say what to do about rows of a wrong width: columns as rows, an index, decimal commas."""
+    steps, width = x.shape[-2:]
+    some = x[..., :1000, :]
+    first = some[..., 0]
+    if (
+        width == inputs + 1
+        and steps > 1
+        and (np.diff(first) == 1).all()
+        and first.flat[0] in (0, 1)
+    ):
+        return f"the first column counts from {int(first.flat[0])}: leave it out, x[:, 1:]"
+    if width in (2, 2 * inputs) and (some == np.floor(some)).all() and steps in (1, inputs):
+        return "commas and semicolons separate numbers: write decimals with a point, as in 0.5"
+    if steps == inputs and width == 1:
+        return f"a row is a step: for one step transpose x, its {inputs} numbers between commas"
+    if steps == inputs:
+        return f"a row is a step: transpose x, of shape ({steps}, {width}); in NumPy x.T"
+    return "separate numbers by commas and steps by semicolons; write decimals with a point"

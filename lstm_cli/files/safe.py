@@ -6,6 +6,7 @@ range of a double); npy and npz headers are checked against the bytes actually p
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -42,8 +43,8 @@ MAX_JSON_DEPTH = 64
 MAX_AXES = 32
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 text file, dropping a byte-order mark.
+def read_text(path: Path, *, table: bool = False) -> str:
+    """Read a UTF-8 text file, dropping a byte-order mark; for `table`, see `decode`.
 
     Raises:
         InputError: missing, a folder, too large, or not UTF-8.
@@ -53,15 +54,18 @@ def read_text(path: Path) -> str:
             data = read_bounded(stream, safe(path))
         except OSError as error:  # opened, but cannot be read: a broken disk, /proc
             raise _cannot_read(path, error) from None
-    return decode(data, safe(path))
+    return decode(data, safe(path), table=table)
 
 
-def decode(data: bytes, place: str) -> str:
-    """Decode UTF-8 bytes.
+def decode(data: bytes, place: str, *, table: bool = False) -> str:
+    """Decode UTF-8 bytes; a table may be UTF-16 with a byte-order mark, as Windows writes it.
 
     Raises:
         InputError: not UTF-8; the message has the byte.
     """
+    if table and data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode("utf-16")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -80,7 +84,7 @@ def read_stdin(place: str) -> str:
     """
     note = f"reading {place} from the terminal; end with Ctrl-D"
     stream = open_stdin(note, place, "pipe the data in, or use @FILE")
-    return decode(read_bounded(stream, "stdin"), f"{place}, stdin")
+    return decode(read_bounded(stream, "stdin"), f"{place}, stdin", table=True)
 
 
 def open_stdin(note: str, place: str = "stdin", hint: str = "name a file") -> IO[bytes]:

@@ -2,12 +2,14 @@
 
 `0,0.5,-1e-3`; spaces and brackets, `[0 0.5]`, a pasted `np.array([...])`; rows separated by `;`;
 `@file` (txt, csv, json, npy, npz with `@file.npz:key`); `-` for stdin. Numbers are plain ASCII.
+What Python, NumPy and other libraries print around numbers is passed over (`files.pasted`).
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,15 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, caret, safe, suggest
-from lstm_cli.base.numbers import decimals_in
+from lstm_cli.base.numbers import decimals_in, shortest
+from lstm_cli.files.pasted import (
+    bare,
+    counting_row,
+    first_pair,
+    one_sample,
+    with_points,
+    without_header,
+)
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NONFINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -24,16 +34,15 @@ MAX_STEPS = 10**9
 MAP_BYTES = 64 * 2**20
 BLOCK_BYTES = 8 * 2**20
 _WORD = re.compile(r"[^\s,;\[\]()]+")
-# np.array( … , dtype=float32) and the like: the text before and after the brackets.
-_PASTED = re.compile(
-    r"\s*(?:\w+\.)?(?:array|asarray|tensor|Tensor)\s*\((?P<inner>.*?)"
-    r"(?:,\s*(?:dtype|device|requires_grad|grad_fn|shape)\s*=.*)?\)\s*",
-    re.DOTALL,
-)
 
 
 def read_vector(
-    text: str, name: str, *, allow_nonfinite: bool = False, most_axes: int = 2
+    text: str,
+    name: str,
+    *,
+    allow_nonfinite: bool = False,
+    most_axes: int = 2,
+    told: list[str] | None = None,
 ) -> Array:
     """Parse a vector option into rows `(rows, n)`.
 
@@ -41,16 +50,25 @@ def read_vector(
         text: numbers, `@file`, `@file:key`, or `-` for stdin.
         name: the option, for messages: `--x`.
         most_axes: 3 also accepts an array of samples in a file, `(N, rows, n)`.
+        told: where to add sentences on what had to be understood, such as a header that was
+            skipped; without it, that is refused.
 
     Raises:
         InputError: not numbers; with a caret under the bad token.
         ShapeError: rows of unequal length.
     """
-    return read_printed(text, name, allow_nonfinite=allow_nonfinite, most_axes=most_axes)[0]
+    return read_printed(
+        text, name, allow_nonfinite=allow_nonfinite, most_axes=most_axes, told=told
+    )[0]
 
 
 def read_printed(
-    text: str, name: str, *, allow_nonfinite: bool = False, most_axes: int = 2
+    text: str,
+    name: str,
+    *,
+    allow_nonfinite: bool = False,
+    most_axes: int = 2,
+    told: list[str] | None = None,
 ) -> tuple[Array, Array | None]:
     """Like `read_vector`, but also return the decimals of each number as written.
 
@@ -58,10 +76,35 @@ def read_printed(
     """
     source = _source(text, name)
     if source is None:
-        return _read_file(text[1:], name, allow_nonfinite, most_axes), None
-    parser = _RowParser(source[0], name, source[1], allow_nonfinite)
-    rows = _even(parser.parse(), name, source[1])
+        return _read_file(text[1:], name, allow_nonfinite, most_axes, told), None
+    content, place = source
+    clean = bare(content)
+    if told is not None:
+        clean = _understood(clean, text, place, told)
+    parser = _RowParser(clean, name, place, allow_nonfinite, content)
+    rows = _even(parser.parse(), name, place)
     return rows, np.reshape(parser.decimals, rows.shape)
+
+
+def _understood(content: str, text: str, place: str, told: list[str]) -> str:
+    """Rewrite what may be read in two ways, or is no numbers, adding a sentence on each to told."""
+    if text == "-" or text.startswith("@"):
+        content, names = without_header(content)
+        if names:
+            told.append(f"{place}: the header {safe(', '.join(names))} is skipped")
+        elif counts := counting_row(content):
+            told.append(
+                f"{place}: the first row, {counts[:80]}, is read as numbers, not as a header"
+            )
+        content, said = with_points(content, table=text.lower().endswith(".csv"))
+    else:
+        content, said = with_points(content, tabs_only=True)
+    if said:
+        told.append(f"{place}: {said}")
+    elif pair := first_pair(content):
+        one, two = pair.split(",")
+        told.append(f"{place}: {pair} is two numbers, {one} and {two}; a decimal is {one}.{two}")
+    return content
 
 
 def _source(text: str, name: str) -> tuple[str, str] | None:
@@ -77,10 +120,12 @@ def _source(text: str, name: str) -> tuple[str, str] | None:
         return None
     from lstm_cli.files.safe import read_text
 
-    return _uncommented(read_text(path)), f"{name}, {safe(path)}"
+    return _uncommented(read_text(path, table=True)), f"{name}, {safe(path)}"
 
 
-def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> Array:
+def _read_file(
+    text: str, name: str, allow_nonfinite: bool, most_axes: int, told: list[str] | None
+) -> Array:
     from lstm_cli.files import safe as files
 
     path, key = _split_key(text)
@@ -89,11 +134,14 @@ def _read_file(text: str, name: str, allow_nonfinite: bool, most_axes: int) -> A
         case ".npy":
             value: Any = files.map_npy(path) if _is_large(path) else files.read_npy(path)
         case ".npz":
+            key = key or _own_key(files.npz_headers(path), name, place, told)
             value = files.map_npz(path, key) if _is_large(path) else None
             value = _member(files.read_npz(path), key, place) if value is None else value
         case _:
             value = files.parse_json(files.read_text(path), place)
-            value = _member(value, key, place) if isinstance(value, dict) else value
+            if isinstance(value, dict):
+                key = key or _own_key(value, name, place, told)
+                value = _member(value, key, place)
             value = files.to_array(value, key or name, place)
     return check_rows(np.asanyarray(value), name, place, allow_nonfinite, most_axes)
 
@@ -111,6 +159,26 @@ def _split_key(text: str) -> tuple[Path, str]:
     if colon and stem.lower().endswith((".npz", ".json")):
         return Path(stem), key
     return Path(text), ""
+
+
+# What people call an option's array in a file of several.
+_KEYS = {
+    "x": ("x", "xt", "x_t", "input", "inputs"),
+    "h": ("h", "h0", "h_0", "hx", "h_prev"),
+    "c": ("c", "c0", "c_0", "cx", "c_prev"),
+}
+
+
+def _own_key(members: Mapping[str, object], name: str, place: str, told: list[str] | None) -> str:
+    """Return the one of several keys that is called as the option is; else ""."""
+    own = name.split()[-1].lstrip("-")  # h of --h and of --expect h
+    named = [each for each in members if each in _KEYS.get(own, (own,))]
+    if told is None or len(members) < 2 or len(named) != 1:
+        return ""
+    key = named[0]
+    others = ", ".join(safe(each) for each in members if each != key)
+    told.append(f"{place}: {key} is taken, and {others[:80]} left out")
+    return key
 
 
 def _member(members: dict[str, Any], key: str, place: str) -> Any:
@@ -211,7 +279,7 @@ def parse_rows(text: str, name: str, place: str, allow_nonfinite: bool = False) 
         InputError: not numbers; with line, column and a caret under the token.
         ShapeError: rows of unequal length.
     """
-    return _even(_RowParser(text, name, place, allow_nonfinite).parse(), name, place)
+    return _even(_RowParser(bare(text), name, place, allow_nonfinite, text).parse(), name, place)
 
 
 def _even(rows: list[list[float]], name: str, place: str) -> Array:
@@ -226,13 +294,40 @@ def _even(rows: list[list[float]], name: str, place: str) -> Array:
 
 
 _ADD_OR_REMOVE = "remove it or add a number"
+# A library breaks a row where the next number would make it longer than some 75 characters.
+_WRAPPED = 50
+_POINTS = "write decimals with a point, as in 0.5"
+_SUFFIXES = (".txt", ".csv", ".tsv", ".dat", ".json", ".npy", ".npz")
+# The start of a word that is not a number -> what to do.
+_ADVICE = {
+    r".*(\.\.\.|\u2026)|truncated": "the array was abbreviated when printed; "
+    "numpy.set_printoptions(threshold=10**9), or the same of torch",
+    r"[\u2013\u2014]": "that is a dash; use a minus: -",
+    r"columns?$": "it was printed in blocks of columns; print it wider, or save it as a file",
+    r"\*|\.?/": "nothing is computed here; MATLAB prints plain numbers with format long g",
+    r"\.\w": "methods are not called; paste what they return",
+    r"na$|n/a$|null$|none$|missing$|-$": "a number is missing; fill it in, or leave its row out",
+    r".*[^\x00-\x7f]": "use the plain digits 0-9",
+}
+
+
+def _meant(word: str) -> str:
+    """Return the number that a fraction, a percentage or a misread letter stands for, or ""."""
+    if part := re.fullmatch(r"([+-]?[0-9.]{1,15})/([0-9.]{1,15})", word):
+        pair = [float(each) if _NUMBER.fullmatch(each) else 0.0 for each in part.groups()]
+        return shortest(pair[0] / pair[1]) if pair[1] else ""
+    if word.endswith("%") and _NUMBER.fullmatch(word[:-1]):
+        return shortest(float(f"{word[:-1]}e-2")) if "e" not in word.lower() else ""
+    plain = word.translate(str.maketrans("OoIl", "0011"))
+    return plain if _NUMBER.fullmatch(plain) else ""
 
 
 class _RowParser:
     """Reads numbers, separators and brackets from left to right, keeping positions."""
 
-    def __init__(self, text: str, name: str, place: str, allow_nonfinite: bool) -> None:
-        self.text = text
+    def __init__(self, text: str, name: str, place: str, allow_nonfinite: bool, shown: str) -> None:
+        self.text = one_sample(text)
+        self.shown = shown  # the text as it was given, of the same length
         self.name = name
         self.place = place
         self.allow_nonfinite = allow_nonfinite
@@ -241,12 +336,14 @@ class _RowParser:
         self.decimals: list[int] = []
         self.open: list[int] = []
         self.comma = -1  # position of a comma that still needs a number after it
+        self.before = ""  # the mark before, other than a blank
+        self.last = 0  # end of the number before
+        self.between = ""  # what separates the numbers of the row: a comma, or a blank
 
     def parse(self) -> list[list[float]]:
-        pasted = _PASTED.fullmatch(self.text)
-        position, end = pasted.span("inner") if pasted else (0, len(self.text))
-        while position < end:
-            position = self._take(position, end)
+        position = 0
+        while position < len(self.text):
+            position = self._take(position)
         if self.open:
             raise self._error("this bracket is not closed", "add ] or )", self.open[-1])
         if self.comma >= 0:
@@ -260,7 +357,7 @@ class _RowParser:
             )
         return self.rows
 
-    def _take(self, position: int, end: int) -> int:
+    def _take(self, position: int) -> int:
         """Read the token at `position`; return where the next one starts."""
         character = self.text[position]
         if character == ";" or (character == "\n" and not self.open):
@@ -269,14 +366,18 @@ class _RowParser:
             self._end_row()
         elif character == ",":
             if self.comma >= 0 or not (self.row or self.rows):
-                raise self._error("no number before this comma", _ADD_OR_REMOVE, position)
+                raise self._error(
+                    "no number before this comma", "remove it, or fill in the blank cell", position
+                )
             self.comma = position
         elif character in "[(":
             self._open(position)
         elif character in "])":
             self._close(position)
         elif not character.isspace():
-            return self._number(position, end)
+            position = self._number(position) - 1
+        if character == "\n" or not character.isspace():
+            self.before = character
         return position + 1
 
     def _open(self, position: int) -> None:
@@ -294,13 +395,39 @@ class _RowParser:
             raise self._error("does not match the opening bracket", "use [ with ]", position)
         self._end_row()
 
-    def _number(self, position: int, end: int) -> int:
-        word = _WORD.match(self.text, position, end)
+    def _number(self, position: int) -> int:
+        word = _WORD.match(self.text, position)
         assert word is not None
-        self.row.append(self._value(word[0], position))
+        value = self._value(word[0], position)
+        if self.row:
+            self._separated(word[0], position)
+        elif self.before in ("]", ")"):
+            raise self._error("a number right after a bracket", "put ; or , first", position)
+        self.row.append(value)
+        self.last = word.end()
         self.decimals.append(decimals_in(word[0]))
         self.comma = -1
         return word.end()
+
+    def _separated(self, word: str, position: int) -> None:
+        """Reject a number that a comma or a blank may make another one."""
+        between = "," if self.comma >= 0 else " "
+        tight = self.comma == position - 1
+        if tight and re.fullmatch("0[0-9]+", word) and self.text[self.comma - 1].isdigit():
+            raise self._error(
+                f"'{word}' after a comma looks like decimals", _POINTS, position, len(word)
+            )
+        if self.between and between != self.between:
+            what = "both commas and blanks separate the numbers of this row"
+            hint = f"{_POINTS}; or put a comma between all numbers"
+            raise self._error(what, hint, position, len(word))
+        self.between = between
+        if between == " " and "\n" in self.text[self.last : position]:
+            line = self.last - self.text.rfind("\n", 0, self.last)
+            if line + len(word) < _WRAPPED:
+                what = "a row goes on in the next line, or ends there"
+                hint = "separate rows by ; or give each its own brackets"
+                raise self._error(what, hint, position, len(word))
 
     def _value(self, word: str, position: int) -> float:
         if _NUMBER.fullmatch(word):
@@ -310,7 +437,7 @@ class _RowParser:
             return value
         if self.allow_nonfinite and _NONFINITE.fullmatch(word):
             return float(word)
-        what = f"'{safe(word[:40])}' is not a number"
+        what = f"'{safe(self.shown[position : position + len(word)][:40])}' is not a number"
         raise self._error(what, self._advice(word), position, len(word))
 
     def _advice(self, word: str) -> str:
@@ -318,20 +445,17 @@ class _RowParser:
             return f"did you forget the value of {self.name}?"
         if _NONFINITE.fullmatch(word):
             return "--allow-nonfinite accepts nan and inf"
-        if any(mark in word for mark in "\u2212\u2013\u2014"):
-            return "that is a typographic minus; use a plain one: -"
-        if "..." in word or "\u2026" in word:
-            return "the array was abbreviated when printed; numpy.set_printoptions(threshold=10**9)"
-        if re.fullmatch(r"np\.\w+", word):
-            return "those are NumPy scalars as Python prints them; paste array.tolist()"
-        if not word.isascii():
-            return "use the plain digits 0-9"
-        if Path(word).suffix.lower() in (".txt", ".csv", ".json", ".npy", ".npz"):
+        if Path(word).suffix.lower() in _SUFFIXES:
             return f"use @ for a file: {self.name} @{safe(word)}"
+        if meant := _meant(word):
+            return f"did you mean {meant}?"
+        for pattern, hint in _ADVICE.items():
+            if re.match(pattern, word, re.IGNORECASE):
+                return hint
         return "numbers look like 0, -0.5, 1e-3; `@file` reads a file, `-` reads stdin"
 
     def _end_row(self) -> None:
-        self.comma = -1
+        self.comma, self.between = -1, ""
         if self.row:
             self.rows.append(self.row)
             self.row = []
@@ -339,7 +463,7 @@ class _RowParser:
     def _error(self, what: str, hint: str, position: int, length: int = 1) -> InputError:
         line = self.text.count("\n", 0, position)
         start = self.text.rfind("\n", 0, position) + 1
-        shown = self.text[start:].split("\n", 1)[0]
+        shown = self.shown[start:].split("\n", 1)[0]
         at = f"line {line + 1}, column" if "\n" in self.text else "column"
         return InputError(
             what,

@@ -14,7 +14,8 @@ import numpy as np
 
 from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe, suggest
+from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
+from lstm_cli.cell.notation import suggest_symbol
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.agreement import (
     Float32Noise,
@@ -275,7 +276,7 @@ def place_of(name: str, model: Model, place: str) -> ExpectedPlace:
     if address.symbol != OUTPUT and address.symbol not in known:
         raise InputError(
             f"the cell does not compute '{safe(address.symbol or name)}'", where=place,
-            hint=suggest(address.symbol or name, [OUTPUT, *known]),
+            hint=suggest_symbol(address.symbol or name, [OUTPUT, *known]),
         )  # fmt: skip
     symbol = "h" if address.symbol == OUTPUT else address.symbol
     every = address.symbol == OUTPUT and not address.times

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.records import record
 from lstm_cli.base.version import __version__
@@ -23,6 +23,7 @@ from lstm_cli.cell.notation import (
     UNICODE,
     Notation,
     Style,
+    suggest_symbol,
     write_definition,
     write_equation,
 )
@@ -368,7 +369,9 @@ def check_symbols(
 def unknown_symbol(symbol: str, known: Iterable[str], where: str) -> UsageError:
     """The refusal of a symbol that is not among those known."""
     return UsageError(
-        f"the cell does not compute '{safe(symbol)}'", where=where, hint=suggest(symbol, known)
+        f"the cell does not compute '{safe(symbol)}'",
+        where=where,
+        hint=suggest_symbol(symbol, known),
     )
 
 

@@ -22,6 +22,14 @@ PATIENCE = 120
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Hear a hangup here, and so in every process started: under `nohup` it would be ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def until(condition: Callable[[], object]) -> None:
     """Wait for a condition."""
     end = time.monotonic() + PATIENCE

@@ -57,7 +57,7 @@ REFUSALS = {
     "nan": ("1,nan", 3, 3, "not a number", "--allow-nonfinite"),
     "infinity": ("-Infinity", 1, 9, "not a number", "--allow-nonfinite"),
     "too large": ("0,1e999", 3, 5, "too large for a double", "1.8e308"),
-    "typographic minus": ("1,−2", 3, 2, "not a number", "use a plain one: -"),
+    "dash": ("1,–2", 3, 2, "not a number", "use a minus: -"),
     "other digits": ("1,٣", 3, 1, "not a number", "plain digits 0-9"),
     "wide digits": ("1,２", 3, 2, "not a number", "plain digits 0-9"),
     "abbreviated": ("[0.1 0.2 ... 0.9]", 10, 3, "not a number", "threshold"),
@@ -70,9 +70,8 @@ REFUSALS = {
     "not closed": ("[1,2", 1, 1, "not closed", "add ]"),
     "not opened": ("1,2]", 4, 1, "no bracket is open", "remove"),
     "mixed brackets": ("[1,2)", 5, 1, "does not match the opening bracket", "use [ with ]"),
-    "three levels": ("[[[1]]]", 3, 1, "third level", "batch"),
+    "three levels": ("[[[1]], [[2]]]", 3, 1, "third level", "batch"),
     "bracket in a row": ("1 [2]", 3, 1, "in the middle of a row", "; or ,"),
-    "printed scalars": ("[np.float64(1.0)]", 2, 10, "not a number", ".tolist()"),
 }
 
 
@@ -165,6 +164,7 @@ def write_each(folder: Path) -> dict[str, str]:
     np.save(folder / "big.npy", X.astype(">f8"))
     np.save(folder / "half.npy", X.astype("f2"))
     np.savez(folder / "one.npz", x=X)
+    np.savez(folder / "two.npz", a=[1], b=X)
     np.savez_compressed(folder / "keys.npz", a=[1], x=X)
     return {name: f"@{folder}/{name}" for name in FILES}
 
@@ -190,7 +190,7 @@ def test_a_colon_in_a_path_is_part_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("keys.npz", ("several keys", "@file:a, @file:x")),
+        ("two.npz", ("several keys", "@file:a, @file:b")),
         ("keys.npz:X", ("no key 'X'", "did you mean 'x'?")),
         ("keys.json:q", ("no key 'q'", "one of: a, x")),
         ("x.nyp", ("cannot read", "no such file")),
@@ -278,15 +278,16 @@ NUMBER = re.compile(r"[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]+)?", re
 @example(".")
 @example("1.e5")
 def test_a_token_is_accepted_just_when_it_is_an_ascii_number(token: str) -> None:
-    """A word is a number exactly where the ASCII grammar says so."""
-    wanted = NUMBER.fullmatch(token) is not None and np.isfinite(float(token))
+    """A word is a number exactly where the ASCII grammar says so; a typographic minus is a minus."""
+    plain = token.replace("−", "-")
+    wanted = NUMBER.fullmatch(plain) is not None and np.isfinite(float(plain))
     try:
         rows = parse_rows(token, "--x", "--x")
     except LstmStepError:
         assert not wanted
     else:
         assert wanted
-        assert rows.tolist() == [[float(token)]]
+        assert rows.tolist() == [[float(plain)]]
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))

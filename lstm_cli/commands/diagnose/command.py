@@ -200,7 +200,7 @@ def _holds_trace(name: str) -> bool:
 
 def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) -> Case:
     trace = inputs.trace()
-    expected, decimals = dict[str, Any](), dict[str, Any]()
+    expected, decimals, told = dict[str, Any](), dict[str, Any](), list[str]()
     for text in expect:
         name, sign, numbers = text.partition("=")
         if not sign or not name.strip():
@@ -209,15 +209,17 @@ def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) ->
                 hint="--expect h=0.1,0.2",
             )  # fmt: skip
         name = name.strip()
-        expected[name], written = _expected_rows(numbers, name)
+        expected[name], written = _expected_rows(numbers, name, told)
         if written is not None:
             decimals[name] = written
+    if told:
+        trace = replace(trace, assumptions=(*trace.assumptions, *told))
     read = reading.read(expected, trace, "--expect", decimals=decimals)
     piped = "-" in differing(inputs.vectors).values()
     return "the numbers given", *read, None if piped else inputs.options()
 
 
-def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
+def _expected_rows(text: str, name: str, told: list[str]) -> tuple[Any, Any]:
     """Return `(n,)`, or `(T, n)` for rows, and the decimals of each typed number.
 
     A `?` or an empty position between commas is not compared.
@@ -225,7 +227,7 @@ def _expected_rows(text: str, name: str) -> tuple[Any, Any]:
     from lstm_cli.files.vectors import read_printed
 
     blank = re.sub(r"(?<=,)\s*\??\s*(?=,|;|$)|^\s*\??\s*(?=,)", "nan", text)
-    rows, decimals = read_printed(blank, f"--expect {name}", allow_nonfinite=True)
+    rows, decimals = read_printed(blank, f"--expect {name}", allow_nonfinite=True, told=told)
     if len(rows) == 1 and name != "output":
         return rows[0], None if decimals is None else decimals[0]
     return rows, decimals

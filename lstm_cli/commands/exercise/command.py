@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.commands import _inputs as i
 from lstm_cli.commands import _options as o
 from lstm_cli.commands._declared import differing, option
@@ -145,6 +145,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
     Raises:
         UsageError: the cell does not compute one of them.
     """
+    from lstm_cli.cell.notation import suggest_symbol
     from lstm_cli.commands.exercise.exercise import askable
 
     names = o.names_in(ask)
@@ -153,7 +154,7 @@ def _asked(ask: str, trace: Trace) -> tuple[str, ...]:
         if name not in known:
             raise UsageError(
                 f"the cell does not compute '{safe(name)}'", where="--ask",
-                hint=suggest(name, known),
+                hint=suggest_symbol(name, known),
             )  # fmt: skip
     return names or tuple(name for name, symbol in known.items() if not symbol.startswith("z_"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -84,17 +85,21 @@ def _gradients(trace: Trace, dh: str, dc: str, d_output: str) -> Gradients:
     """Compute the gradients of the loss that the options describe."""
     from lstm_cli.engine.grad import grad
 
-    final_h, final_c = _rows(dh, "--dh"), _rows(dc, "--dc")
-    return grad(trace, final_h, final_c, _rows(d_output, "--d-output", trace.steps))
+    told: list[str] = []
+    final_h, final_c = _rows(dh, "--dh", told), _rows(dc, "--dc", told)
+    output = _rows(d_output, "--d-output", told, trace.steps)
+    if told:
+        trace = replace(trace, assumptions=(*trace.assumptions, *told))
+    return grad(trace, final_h, final_c, output)
 
 
-def _rows(text: str, name: str, steps: int = 0) -> Array | None:
+def _rows(text: str, name: str, told: list[str], steps: int = 0) -> Array | None:
     """Read one row per step, or the only one; another number of rows is a usage error."""
     if not text:
         return None
     from lstm_cli.files.vectors import read_vector
 
-    rows = read_vector(text, name)
+    rows = read_vector(text, name, told=told)
     if steps and len(rows) != steps:
         raise UsageError(
             f"{name} has {len(rows)} rows, but the run has {steps} steps",

@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import UsageError, safe, suggest
+from lstm_cli.base.errors import UsageError, safe
+from lstm_cli.cell.notation import suggest_symbol
 from lstm_cli.commands.grade.reading import AnswerColumn, Submission
 from lstm_cli.engine import agreement
 from lstm_cli.engine.agreement import Float32Noise
@@ -193,7 +194,7 @@ def sheet_of(trace: Trace, answers: Sequence[Submission], ask: Iterable[str] = (
         if name not in known:
             raise UsageError(
                 f"the cell does not compute '{safe(name)}'", where="--ask",
-                hint=suggest(name, known),
+                hint=suggest_symbol(name, known),
             )  # fmt: skip
     sheet = Sheet(trace, _bases(trace, answers))
     room = [sheet.room(answer) for answer in answers]
