@@ -49,6 +49,7 @@ class SampleSettings:
         trace: whether records carry every step.
         check: whether expected numbers are compared.
         root: what paths are relative to, where that is not this process's folder.
+        confined: whether samples may name files in their own folder only.
     """
 
     model: Model | None = None
@@ -65,6 +66,7 @@ class SampleSettings:
     trace: bool = False
     check: bool = True
     root: str = ""
+    confined: bool = False
 
     def digest(self) -> bytes:
         """Digest of all settings that answers depend on, as 16 bytes.

@@ -78,6 +78,12 @@ def batch(
         "--trace", default=False, title="Output", help="Put every step in the answers."
     ),
     steps: i.StepOptions = i.StepOptions(),
+    confined: bool = option(
+        "--confined",
+        default=False,
+        title="Input",
+        help="Samples may name files in their own folder only.",
+    ),
     file: o.WeightFile = o.WeightFile(),
     cell: o.CellOptions = o.CellOptions(),
     numbers: o.NumberOptions = o.NumberOptions(),
@@ -108,7 +114,7 @@ def batch(
     out.check_cluster_options(work.dask, work.jobs, output, chosen)
     settings = file.sample_settings(
         cell, steps=steps.steps, atol=atol, dtype=numbers.dtype, engine=engine.engine,
-        trace=trace, check=check, root=os.getcwd() if work.dask else "",
+        trace=trace, check=check, root=os.getcwd() if work.dask else "", confined=confined,
     )  # fmt: skip
     resume, retry_failed = work.resume, work.retry_failed
     if (resume or retry_failed) and (output == "-" or chosen != "jsonl"):
