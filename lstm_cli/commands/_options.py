@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_cli.base.errors import UsageError
-from lstm_cli.base.foreign import shell_word
+from lstm_cli.base.foreign import safe, say, shell_word
 from lstm_cli.commands._declared import differing, option, options
 
 if TYPE_CHECKING:
@@ -211,10 +211,18 @@ class CellOptions:
 
 @options("Numbers")
 class NumberOptions:
-    """Number type of a run."""
+    """Number type of a run.
 
+    Attributes:
+        narrow: whether the command runs in float32 too.
+    """
+
+    narrow: bool = True
     dtype: Dtype = option(
-        "--dtype", default="float64", help="float32 computes each row in float64 and rounds it."
+        "--dtype",
+        default="float64",
+        help="float32 computes each row in float64 and rounds it.",
+        hidden=lambda own: not own.narrow,
     )
 
 
@@ -363,6 +371,13 @@ class FormatOptions:
             json_lines=self.json_is == "jsonl",
         )  # fmt: skip
 
+    def say_written(self, chosen: str) -> None:
+        """Print on stderr which format a file has if neither its name nor an option says so."""
+        from lstm_cli.files.output import is_unnamed
+
+        if not (self.format_ or self.as_json) and is_unnamed(self.output):
+            say(f"{safe(self.output)}: written as {chosen}; -f or a suffix chooses another format")
+
 
 @options("Output")
 class ColorOptions:
@@ -420,6 +435,7 @@ def emit(
         from lstm_cli.files.output import write_out
 
         write_out(answer.pieces(chosen), form.output)
+        form.say_written(chosen)
         return
     from lstm_cli.show.draw import draw
 
@@ -428,6 +444,7 @@ def emit(
         below(console)
 
     color.show(show, form.output)
+    form.say_written(chosen)
 
 
 @options("Check")

@@ -26,6 +26,7 @@ from lstm_cli.base.errors import (
     kind_of,
     safe,
 )
+from lstm_cli.base.numbers import counted
 from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, Selection, evaluate
@@ -522,7 +523,7 @@ def initial_states(
         return [np.zeros((*lead, size)) for size in sizes]
     rows = _state_rows(model, symbol, given, lead)
     if len(rows) != len(sizes):
-        raise _state_error(model, symbol, f"{len(rows)} rows")
+        raise _state_error(model, symbol, counted(len(rows), "row"))
     for row, size in zip(rows, sizes, strict=True):
         if row.ndim == 0 or row.shape[-1] != size:
             raise _state_error(model, symbol, f"shape {row.shape}")
@@ -557,7 +558,7 @@ def _state_error(model: Model, symbol: str, got: str) -> ShapeError:
         for level, direction, weights in model.runs
     )
     if len(model.runs) == 1:
-        wanted = f"{model.first.size(symbol)} numbers"
+        wanted = counted(model.first.size(symbol), "number")
     return ShapeError(
         f"--{symbol} has {got}, the model needs {wanted}",
         where=f"--{symbol}",
@@ -659,7 +660,7 @@ def _input_error(x: Array, model: Model) -> InputError | ShapeError:
         return InputError("x has no steps", where="--x", hint="give at least one row")
     parameter = next(iter(model.cell.parameters), "the cell")
     return ShapeError(
-        f"--x has {x.shape[-1]} numbers, {parameter} needs {model.input_size}",
+        f"--x has {counted(x.shape[-1], 'number')}, {parameter} needs {model.input_size}",
         where="--x",
         hint=_width_hint(x, model.input_size),
     )

@@ -15,6 +15,7 @@ import numpy as np
 from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
+from lstm_cli.base.numbers import counted
 from lstm_cli.cell.notation import suggest_symbol
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.agreement import (
@@ -347,7 +348,8 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
                 size = trace.layers[run].values[symbol].shape[-1]
                 if values.shape != (size,):
                     raise ShapeError(
-                        f"{safe(symbol)} has {len(values)} numbers at t = {step.t}, ours {size}",
+                        f"{safe(symbol)} has {counted(len(values), 'number')} at t = {step.t}, "
+                        f"ours {size}",
                         where=theirs.place, hint="compare runs of the same sizes",
                     )  # fmt: skip
                 every[symbol].append(values)

@@ -86,7 +86,7 @@ def test_the_check_is_printed_and_decides_the_exit(monkeypatch: pytest.MonkeyPat
         ([], 2, "--x is missing"),
         (["--x", "1,2", "--dh", "1,2,3"], 3, "--dh has shape (3,)"),
         (["--x", "1,2", "--dh", "1,2;3,4"], 2, "--dh has 2 rows"),
-        (["--x", "1,2", "--d-output", "1,2;3,4"], 2, "the run has 1 steps"),
+        (["--x", "1,2", "--d-output", "1,2;3,4"], 2, "has 2 rows, but the run has 1 step"),
         (["--x", "-", "--dh", "-"], 2, "both read stdin"),
         (["--x", "1,2", "--check", "--dtype", "float32"], 3, "too coarse"),
         (["--x", "1,2", "-f", "npz"], 2, "unknown format 'npz'"),

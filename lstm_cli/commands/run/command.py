@@ -78,7 +78,9 @@ def run(
     if settings is None and is_written_as_it_goes(inputs, chosen):
         from lstm_cli.commands.run.streaming import write
 
-        return write(inputs, dtype, computed_by, shown, chosen, form.output, strict=strict.strict)
+        code = write(inputs, dtype, computed_by, shown, chosen, form.output, strict=strict.strict)
+        form.say_written(chosen)
+        return code
     trace = run_model(*inputs, dtype=dtype, engine=computed_by)
     shown = checked_view(shown, trace)
     if settings is None:
