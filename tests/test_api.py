@@ -102,7 +102,7 @@ def sources() -> Iterator[tuple[str, str]]:
 # Words that stand for a name after an option; any other word goes on with the sentence.
 NAMES = {"numpy", "numba", "keras", "pytorch", "projection", "peephole", "last", "all", "light",
          "strips", "plain", "jsonl", "csv",
-         "svg", "{}"}  # fmt: skip
+         "svg", "transpose", "{}"}  # fmt: skip
 
 
 def test_no_message_speaks_of_options() -> None:
@@ -242,7 +242,7 @@ def test_a_list_of_a_keras_layer_is_read_by_its_shapes() -> None:
     names = ("kernel", "recurrent_kernel", "bias")
     for count in (2, 3):
         named = dict(zip(names, arrays[:count], strict=False))
-        assert same(model_from_arrays(arrays[:count]), model_from_arrays(named))
+        assert same(model_from_arrays(arrays[:count]), model_from_arrays(named, convention="keras"))
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,8 @@ _OPTION = (  # compiled only when an error is reported, to keep startup fast
     r"|(?<![\w-])--(?P<name>[a-z]+(?:-[a-z]+)*)(?![\w-])"
     r"(?P<rest> (?!--)(?P<value>(?:'[^']*'|\"[^\"]*\"|[,.:](?=\S)|[^\s,.:;()'\"`])+))?"
 )
-_TAKE_NAMES = ("activations", "at", "cell", "convention", "direction", "dtype", "engine", "layer",
-               "lstm", "picture", "preset", "theme", "to", "unit")  # fmt: skip
+_TAKE_NAMES = ("activations", "at", "cell", "convention", "direction", "dtype", "engine", "gates",
+               "joined", "layer", "lstm", "picture", "preset", "theme", "to", "unit")  # fmt: skip
 _NO_NAMES = ("and", "are", "chooses", "for", "has", "holds", "is", "or", "selects", "to", "where")
 _PLAIN_VALUE = r"-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?|[A-Z]+|…"
 # Options whose arguments have other names.
@@ -108,6 +108,9 @@ _ARGUMENTS = {
     "allow-external-data": "external=True",
     "allow-nonfinite": "allow_nonfinite=True",
     "force": "force=True",
+    "gates": "convention='gates={}'",
+    "joined": "convention='joined={}'",
+    "transpose": "convention='transpose'",
     "sample": "x[{}]",
     "expect": "claims={{{}}}",
     "format": "kind",
@@ -117,7 +120,9 @@ _ARGUMENTS = {
 
 def in_arguments(text: str) -> str:
     """Reword a command-line message for Python: `--cell-clip 3` becomes `cell_clip=3`."""
-    return re.sub(_OPTION, _as_argument, text) if "-" in text else text
+    if "-" not in text:
+        return text
+    return re.sub(_OPTION, _as_argument, text).replace("' convention='", ",")
 
 
 def _as_argument(match: re.Match[str]) -> str:

@@ -70,9 +70,28 @@ class LayoutOptions:
         autocompletion=complete_convention,
         help="The weights' layout, if their names do not tell; see `list conventions`.",
     )
+    gates: str = option(
+        "--gates", default="", metavar="ORDER",
+        help="The order in which gates are stacked, such as igfo, in any layout.",
+    )  # fmt: skip
+    transpose: bool = option(
+        "--transpose",
+        default=False,
+        help="Matrices are the other way round than the layout has them.",
+    )
+    joined: Literal["hx", "xh"] | None = option(
+        "--joined", default=None, help="The order of inputs in joined matrices: [h, x] or [x, h]."
+    )
     external: bool = option(
         "--allow-external-data", default=False, help="Let an ONNX model read files next to it."
     )
+
+    @property
+    def layout(self) -> str:
+        """The layout that is named or described by hand, "" for what the file tells."""
+        from lstm_cli.formats.conventions import ByHand
+
+        return ByHand(self.gates, self.transpose, self.joined or "").named(self.convention)
 
     def read(self, path: str, cell: CellOptions) -> Model:
         """Read the selected weights from a file or URL; errors as `read_weights`."""
@@ -82,7 +101,7 @@ class LayoutOptions:
         place = place_of(path)
         with at_hand(place, place) as near:
             return read_weights(
-                near, lstm=self.lstm, cell=cell.named(), convention=self.convention or None,
+                near, lstm=self.lstm, cell=cell.named(), convention=self.layout or None,
                 edit=cell.edit, external=self.external,
             )  # fmt: skip
 
@@ -119,7 +138,7 @@ class WeightFile:
         model = self.layout.read(self.weights, cell) if self.weights else None
         return SampleSettings(
             model=model, weights=self.weights, lstm=self.layout.lstm,
-            cell=cell.named(), edit=cell.edit, convention=self.layout.convention,
+            cell=cell.named(), edit=cell.edit, convention=self.layout.layout,
             external=self.layout.external, **others,
         )  # fmt: skip
 

@@ -85,10 +85,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Undecided:
-    """A question that changes the numbers, left open by the file: only the user can decide."""
+    """A question that changes the numbers, left open by the file: only the user can decide.
 
-    what: str  # the possible readings
-    choices: str  # the options that choose one, as typed
+    Attributes:
+        what: the possible readings.
+        conventions: the layouts that choose one, by name.
+    """
+
+    what: str
+    conventions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Block:
         parts: by direction, one or both.
         known_by: the evidence for the convention and the variant, a phrase each.
         open: what the file does not say and how it is read, a phrase each.
-        undecided: two readings that give different numbers, with the options that choose one.
+        undecided: readings that give different numbers, of which only the user can choose.
     """
 
     name: str

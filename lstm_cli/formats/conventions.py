@@ -10,7 +10,7 @@ cell state and o the new one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lstm_cli.base.errors import UsageError, suggest
@@ -46,6 +46,26 @@ class Tensor:
     optional: bool = False
 
 
+@dataclass(frozen=True)
+class ByHand:
+    """What a user says of a layout by hand; what is not said is as names and shapes tell.
+
+    Attributes:
+        gates: the order in which gates are stacked.
+        transpose: whether matrices are the other way round.
+        joined: "hx" or "xh", the order of the inputs that a joined matrix is for.
+    """
+
+    gates: str = ""
+    transpose: bool = False
+    joined: str = ""
+
+    def named(self, convention: str) -> str:
+        """The name of a convention changed by hand, as `convention_named` takes it."""
+        said = [f"gates={self.gates}"] * bool(self.gates) + ["transpose"] * self.transpose
+        return ",".join(filter(None, [convention, *said, self.joined and f"joined={self.joined}"]))
+
+
 @dataclass(frozen=True, eq=False)
 class Convention:
     """One framework's layout, and what its run time adds.
@@ -63,6 +83,8 @@ class Convention:
         clip: the run time's clip of pre-activations, 0 for none.
         cell_clip: the run time's clip of the cell state, 0 for none.
         state_order: the framework's order of its two states.
+        under: the end of a prefix that no other framework writes before these names, as a pattern.
+        hand: what the user says by hand; without tensors, of the layout that names or shapes tell.
     """
 
     name: str
@@ -78,6 +100,20 @@ class Convention:
     clip: float = 0.0
     cell_clip: float = 0.0
     state_order: str = "h, c"
+    under: str = ""
+    hand: ByHand | None = None
+
+    @property
+    def base(self) -> str:
+        """Its name without what is said by hand."""
+        return self.name.removesuffix(self.hand.named("")).rstrip(",") if self.hand else self.name
+
+    @property
+    def options(self) -> str:
+        """The options that choose it on a command line."""
+        if self.base or self.hand is None:
+            return f"--convention {self.name}"
+        return " ".join(f"--{each.replace('=', ' ')}" for each in self.name.split(","))
 
     @property
     def order(self) -> str:
@@ -169,8 +205,12 @@ _ROWS = (
         confirmed_by="tinygrad 0.14.0, run live: tests/oracle/test_others.py"),
     Convention("keras", "Keras 3, Keras 2.3 and later", _KERAS, "keras/src/layers/rnn/lstm.py",
         leaves_open="the gates' activation is read as sigmoid, the default since Keras 2.3; "
-        "before it was 0.2 z + 0.5: --convention keras-2.2",
+        "before it was 0.2 z + 0.5: --convention keras-2.2", under=r"lstm_cell(_\d+)?",
         confirmed_by="keras 3.15.1, 2.15.0: tests/files/keras3_sequential.keras"),
+    Convention("haste", "haste LSTM (PyTorch): Keras's names, i g f o",
+        _stack("igfo", "kernel recurrent_kernel bias", stacking="columns", needs_bias=True),
+        "lmnt-com/haste frameworks/pytorch/lstm.py",
+        confirmed_by="torch 2.13.0 of reordered weights: tests/formats/test_two_readings.py"),
     Convention("keras-2.2", "Keras 2.0 to 2.2: gates by 0.2 z + 0.5", _KERAS,
         "keras-team/keras tags 2.0.0 and 2.2.5, recurrent.py", by_name=False, activations=_HARD,
         confirmed_by="keras 2.2.4: tests/files/keras224.h5"),
@@ -270,6 +310,14 @@ _ROWS = (
         _stack("ifog", "lstm_W lstm_U lstm_b", stacking="columns"),
         "lisa-lab/DeepLearningTutorials code/lstm.py",
         leaves_open="the tutorial's code adds lstm_b twice; here it is added once"),
+    Convention("cs231n", "CS231n's rnn_layers.py: i f o g in columns",
+        _stack("ifog", "Wx Wh b", stacking="columns", needs_bias=True),
+        "cs231n.github.io, assignment 3, rnn_layers.py", by_name=False,
+        confirmed_by="the assignment's own check: tests/formats/test_two_readings.py"),
+    Convention("d2l", "Dive into Deep Learning: W_xi, W_hi, b_i …, an array a gate, X @ W",
+        (Tensor("W_x{gate}", "x", stacking="columns"),
+         Tensor("W_h{gate}", "h", stacking="columns"), _PLAIN_BIAS),
+        "d2l.ai, chapter Long Short-Term Memory"),
     Convention("lasagne", "Lasagne LSTMLayer: an array a gate, peepholes",
         _each_gate({"W_in_to_{}": "x", "W_hid_to_{}": "h", "b_{}": "b", "W_cell_to_{}": "p"},
                    {"i": "ingate", "f": "forgetgate", "g": "cell", "o": "outgate"}, "columns"),
@@ -331,11 +379,96 @@ CONVENTIONS: Mapping[str, Convention] = {row.name: row for row in _ROWS}
 
 
 def convention_named(name: str) -> Convention:
-    """The row of a name.
+    """The row of a name, or a layout by hand: `gates=igfo`, `keras,transpose`, `joined=xh`.
 
     Raises:
-        UsageError: there is none; the nearest is suggested.
+        UsageError: there is none; the nearest is suggested. What is said by hand has no place.
     """
-    if name not in CONVENTIONS:
-        raise UsageError(f"unknown convention '{name}'", hint=suggest(name, CONVENTIONS))
-    return CONVENTIONS[name]
+    base, _, rest = name.partition(",")
+    if base.startswith(("gates=", "joined=")) or base == "transpose":
+        base, rest = "", name
+    if base and base not in CONVENTIONS:
+        raise UsageError(f"unknown convention '{base}'", hint=suggest(base, CONVENTIONS))
+    if not rest:
+        return CONVENTIONS[base]
+    hand = _hand_of(rest)
+    if not base:
+        return Convention(name, "by hand", (), "by hand", by_name=False, hand=hand)
+    row = by_hand(CONVENTIONS[base], hand)
+    if row is None:
+        raise UsageError(
+            f"convention {base} has no place for {hand.named('')}",
+            hint="another convention, or only what is said by hand",
+        )
+    return row
+
+
+def _hand_of(text: str) -> ByHand:
+    """Parse what is said by hand: `gates=igfo,transpose,joined=xh`."""
+    said = dict(each.partition("=")[::2] for each in text.split(","))
+    gates = said.pop("gates", "").replace("c", "g")
+    joined = said.pop("joined", "")
+    hand = ByHand(gates, said.pop("transpose", None) is not None, joined)
+    if gates and sorted(gates) != sorted(GATE_LETTERS):
+        what, hint = f"gates are i, f, g and o in some order, not '{gates}'", "--gates ifgo"
+    elif joined not in ("", "hx", "xh"):
+        what, hint = f"joined is hx or xh, not '{joined}'", "--joined xh"
+    elif said:
+        what, hint = f"unknown part '{next(iter(said))}' of a layout", "gates=igfo,transpose"
+    else:
+        return hand
+    raise UsageError(what, hint=hint)
+
+
+_TURNED: Mapping[Stacking, Stacking] = {"rows": "columns", "columns": "rows"}
+MATRICES = ("x", "h", "hx", "xh", "W_hr")
+
+
+def by_hand(row: Convention, hand: ByHand) -> Convention | None:
+    """Change a layout as a user says; None where it has no place for that."""
+    tensors = tuple(_turned(tensor, hand) for tensor in row.tensors)
+    joins = bool({"hx", "xh"} & row.holds)
+    matrices = [tensor for tensor in row.tensors if tensor.holds in MATRICES]
+    fixed = hand.transpose and any(tensor.stacking not in _TURNED for tensor in matrices)
+    if fixed or (hand.gates and not row.order) or (hand.joined and not joins):
+        return None
+    # Our joined rows leave open only what is then said.
+    answered = hand.joined and row.name.startswith("joined")
+    return replace(
+        row, name=hand.named(row.name), tensors=tensors, hand=hand, confirmed_by="",
+        leaves_open="" if answered else row.leaves_open,
+    )  # fmt: skip
+
+
+def layouts_by_hand(hand: ByHand) -> list[Convention]:
+    """Every layout that has a place for what a user says, changed so.
+
+    With an order of gates it is another program's, whose habits at run time are not known.
+    """
+    changed = [row for each in CONVENTIONS.values() if (row := by_hand(each, hand)) is not None]
+    if not hand.gates:
+        return changed
+    blocks = [r for r in changed if all(t.stacking != "interleaved" for t in r.tensors)]
+    return [_without_habits(row) for row in blocks]
+
+
+def _without_habits(row: Convention) -> Convention:
+    return replace(
+        row, forget_bias=0.0, activations=None, clip=0.0, cell_clip=0.0, leaves_open=BY_HAND
+    )
+
+
+BY_HAND = (
+    "a layout given by hand: sigmoid and tanh, no forget bias, no clip; for others give "
+    "--activations, --forget-bias, --clip, --cell-clip"
+)
+
+
+def _turned(tensor: Tensor, hand: ByHand) -> Tensor:
+    order = "".join(k for k in hand.gates if k in tensor.gates) * max(1, len(tensor.gates) // 4)
+    turned = hand.transpose and tensor.holds in MATRICES
+    return replace(
+        tensor, gates=order or tensor.gates,
+        stacking=_TURNED.get(tensor.stacking, tensor.stacking) if turned else tensor.stacking,
+        holds=hand.joined if hand.joined and tensor.holds in ("hx", "xh") else tensor.holds,
+    )  # fmt: skip

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,17 @@ from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
 from lstm_cli.cell.weights import Direction
-from lstm_cli.formats.contents import Contents, Info, Part, Place, Tensors, Undecided
-from lstm_cli.formats.conventions import CONVENTIONS, GATE_LETTERS, Convention, Tensor
+from lstm_cli.formats.by_shape import layouts_by_shape
+from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Tensors, Variant
+from lstm_cli.formats.conventions import (
+    CONVENTIONS,
+    GATE_LETTERS,
+    ByHand,
+    Convention,
+    Tensor,
+    convention_named,
+    layouts_by_hand,
+)
 from lstm_cli.formats.layouts import unpack
 
 
@@ -34,8 +44,10 @@ class Found:
         name: its name in the file, "" where tensor names have no prefix.
         convention: the layout of its tensors.
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
-        known_by, open, undecided: as in `Block`.
+        known_by, open: as in `Block`.
         names: the names of its tensors in the file, where it was found by names.
+        question: what the file leaves open, where only the user can decide between `readings`.
+        readings: the LSTM by each layout that fits; one alone is to be confirmed by the user.
     """
 
     name: Foreign
@@ -44,7 +56,8 @@ class Found:
     known_by: tuple[str, ...]
     open: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
-    undecided: Undecided | None = None
+    question: str = ""
+    readings: tuple[Found, ...] = ()
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
@@ -56,28 +69,59 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     A file that describes its layers is trusted over the names of its tensors: a layer that it
     describes and that is refused is not looked for by name instead.
 
+    Names that fit several layouts, which give different numbers, come with all their readings.
+
     Raises:
-        InputError: the names fit several layouts that give different numbers; lists the choices.
+        InputError: two tensors have the same role.
     """
     if contents.blocks or contents.refused:
-        return [
-            Found(
-                Foreign.of(block.name), convention or CONVENTIONS[block.convention],
-                {(0, side): part for side, part in block.parts.items()},
-                block.known_by, block.open, undecided=None if convention else block.undecided,
+        return [_from_block(block, convention) for block in contents.blocks]
+    tensors = contents.tensors
+    exact = convention is not None and bool(convention.tensors)
+    if convention is None:
+        rows = list(CONVENTIONS.values())
+    else:
+        rows = [convention] if exact else layouts_by_hand(convention.hand or ByHand())
+    chosen = list(_chosen([g for row in rows for g in _groups(row, tensors, place, loose=exact)],
+                          tensors, exact=exact))  # fmt: skip
+    if exact or not rows[0].hand or not rows[0].hand.gates:  # else shapes say what W, U and b are
+        chosen = chosen or list(_groups_by_role(tensors, rows, asking=not exact))
+    if not chosen and convention is None:
+        chosen = list(_only_if_told(tensors, place))
+    elif not chosen and convention is not None and not exact:
+        shapes = {name: info.shape for name, info in tensors.infos.items()}
+        for prefix, rows in layouts_by_shape(convention, shapes, place).items():
+            first, *others = (
+                _Group(row, prefix, {(0, "forward"): {t.key: t.key for t in row.tensors}})
+                for row in rows
             )
-            for block in contents.blocks
-        ]  # fmt: skip
-    rows = [convention] if convention else [r for r in CONVENTIONS.values() if r.by_name]
-    groups = [group for row in rows for group in _groups(row, contents.tensors, place)]
-    if not groups:
-        groups = list(_groups_by_role(contents.tensors, convention, place))
-    chosen = _without_overlaps(groups, contents.tensors, place)
-    order = {name: position for position, name in enumerate(contents.tensors)}
+            chosen.append(replace(first, others=tuple(others)))
+    order = {name: position for position, name in enumerate(tensors)}
     chosen.sort(key=lambda group: min(order[name] for name in group.names))
-    found = [group.found(contents.tensors, told=convention is not None) for group in chosen]
+    found = [group.found(tensors, told=exact) for group in chosen]
     said = (contents.by_name,) if contents.by_name else ()
-    return [replace(each, open=(*each.open, *said)) for each in found]
+    return [_saying(each, said) for each in found]
+
+
+def _saying(found: Found, said: tuple[str, ...]) -> Found:
+    readings = tuple(_saying(each, said) for each in found.readings)
+    return replace(found, open=(*found.open, *said), readings=readings)
+
+
+def _from_block(block: Block, convention: Convention | None) -> Found:
+    """A layer that the file describes, in its own layout or as the user says."""
+    if convention is not None and convention.tensors:
+        rows = [convention]
+    else:
+        names = block.undecided.conventions if block.undecided else (block.convention,)
+        said = f",{convention.name}" if convention else ""
+        rows = [convention_named(name + said) for name in names]
+    parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
+    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, block.open)
+    if block.undecided is None or len(rows) == 1:
+        return found
+    readings = tuple(replace(found, convention=row) for row in rows)
+    return replace(found, question=block.undecided.what, readings=readings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,28 +132,87 @@ class _Group:
     prefix: str
     keys: Mapping[Place, Mapping[str, str]]  # the convention's key -> the file's name
     by: str = "names"
+    others: tuple[_Group, ...] = ()  # that fit as well and give other numbers
+    question: str = ""
 
     @property
     def names(self) -> set[str]:
         return {name for keys in self.keys.values() for name in keys.values()}
 
     def found(self, tensors: Tensors, *, told: bool) -> Found:
-        known = "--convention" if told else f"{self.by}: {', '.join(_sample(self.names))}"
+        by = self.row.options if told or self.row.hand else self.by
+        known = by if told else f"{by}: {', '.join(_sample(self.names))}"
         leaves_open = () if told or not self.row.leaves_open else (self.row.leaves_open,)
-        name, names = self.prefix.rstrip("._/"), frozenset(self.names)
-        parts = dict(self._parts(tensors))
-        return Found(Foreign.of(name), self.row, parts, (known,), leaves_open, names)
+        name, parts = self.prefix.rstrip("._/"), dict(self._parts(tensors))
+        beside, notes = self._beside(tensors)
+        names = frozenset(self.names | set(beside))
+        found = Found(Foreign.of(name), self.row, parts, (known,), (*leaves_open, *notes), names)
+        if not self.question and not self.others:
+            return found
+        rows = [each.row.name for each in (self, *self.others)]
+        what = f"{', '.join(_sample(self.names))} fit several conventions: {', '.join(rows)}"
+        alone = replace(self, others=(), question="")
+        readings = tuple(each.found(tensors, told=True) for each in (alone, *self.others))
+        return replace(found, open=notes, question=self.question or what, readings=readings)
+
+    def _settings(self, tensors: Tensors) -> dict[str, tuple[str, float]]:
+        """What the run time adds -> the name under which the file has it, and the number."""
+        found = {}
+        for key in _SETTINGS:
+            name = self.prefix + key
+            if name in tensors and np.prod(tensors.infos[name].shape, dtype=np.float64) == 1:
+                found[key] = name, _number(name, tensors[name])
+        return found
+
+    def _beside(self, tensors: Tensors) -> tuple[list[str], tuple[str, ...]]:
+        """Names that belong to it without being its weights, and a note on each kind."""
+        settings = self._settings(tensors)
+        told = [_SETTINGS[key].format(value, -value) for key, (_, value) in settings.items()]
+        sizes = {size for name in self.names for size in tensors.infos[name].shape}
+        heads = [name for name, info in tensors.infos.items()
+                 if self.row.base in (*_OURS, "d2l") and _HEAD.fullmatch(name)
+                 and (len(info.shape) < 2 or 1 in info.shape or sizes & {*info.shape})]  # fmt: skip
+        if heads:
+            told.append(f"{', '.join(_sample(heads))}: a head, not part of the LSTM, is not run")
+        return [*(name for name, _ in settings.values()), *heads], tuple(told)
 
     def _parts(self, tensors: Tensors) -> Iterator[tuple[Place, Part]]:
         sides: tuple[Direction, ...] = ("forward", "backward")
+        settings: Any = {key: value for key, (_, value) in self._settings(tensors).items()}
+        variant = Variant(**settings)
         for level, direction in sorted(self.keys, key=lambda at: (at[0], sides.index(at[1]))):
             keys = self.keys[level, direction]
             shape = tensors.infos[next(iter(keys.values()))].shape
             if self.row.directions_axis and len(shape) == 3:
                 for index, side in zip(range(shape[0]), sides, strict=False):
-                    yield (level, side), Part(_selected(tensors, keys, index))
+                    yield (level, side), Part(_selected(tensors, keys, index), variant)
             else:
-                yield (level, direction), Part(_selected(tensors, keys))
+                yield (level, direction), Part(_selected(tensors, keys), variant)
+
+
+# What a run time adds, where a file has it as a number beside the weights.
+_SETTINGS = {
+    "forget_bias": "forget_bias {0:g} of the file is added to z_f at run time; where b_f holds it "
+    "already, give --forget-bias {1:g}",
+    "clip": "clip {0:g} of the file limits pre-activations",
+    "cell_clip": "cell_clip {0:g} of the file limits the cell state",
+}
+
+
+def _number(name: str, array: Array) -> float:
+    value = float(np.ravel(array)[0]) if array.dtype.kind in "fiub" else np.nan
+    if not np.isfinite(value) or (name.endswith("clip") and value < 0):
+        raise InputError(
+            f"{safe(name)} is {value:g}", where=safe(name),
+            hint="a finite number, positive for a clip; or leave it out of the file",
+        )  # fmt: skip
+    return value
+
+
+# What stands after an LSTM, by the usual names.
+_HEAD = re.compile(
+    r"(.*[._/])?([Ww]_?h?[yq]|[Vv]|[Bb]_?[yqv])|(.*[._/])?(fc|head|dense|linear|out|output)[._/].*"
+)
 
 
 def _sample(names: Iterable[str]) -> list[str]:
@@ -130,18 +233,32 @@ def _selected(tensors: Tensors, keys: Mapping[str, str], index: int | None = Non
     return Tensors(infos, load)
 
 
-_LITERATURE = re.compile(r"(?P<lead>.*[._/]|)(?P<kind>[WUbp])_?(?P<gate>[figoc])")
+_LITERATURE = re.compile(r"(?P<lead>.*[._/]|)(?P<kind>[WUbp]|W_?[xh])_?(?P<gate>[figoc])")
+_IN_LOWER_CASE = re.compile(r"(?P<lead>.*[._/]|)(?P<kind>[wubp])_?(?P<gate>[figoc])")
 _LEVEL = re.compile(r"(?P<lead>.*?)layer(?P<level>\d{1,3})_(?P<direction>forward|backward)_")
 _OURS = ("joined", "joined-xh", "split")
+# What a kind of matrix is called in a layout of an array a gate: ours, or d2l's for x and for h.
+_KINDS = {"split": {"Wx": "W_", "Wh": "U_"}, "d2l": {"W": "W_x", "Wx": "W_x", "Wh": "W_h"}}
 
 
-def _plain(name: str, row: Convention) -> str:
-    """Normalise a name: `.` for `/`, no framework suffixes, and `Wc` as W_g in our layouts."""
+def _plain(name: str, row: Convention, *, loose: bool) -> str:
+    """Normalise a name: `.` for `/`, no framework suffixes, and `Wc` as W_g in our layouts.
+
+    Args:
+        loose: whether lower case will do, since the user names the layout.
+    """
     name = name.replace("/", ".").removesuffix(":0").removesuffix(".value")
-    match = _LITERATURE.fullmatch(name) if row.name in _OURS else None
+    if row.base not in (*_OURS, "d2l"):
+        return name
+    match = _LITERATURE.fullmatch(name) or (_IN_LOWER_CASE.fullmatch(name) if loose else None)
     if match is None:
         return name
-    return f"{match['lead']}{match['kind']}_{match['gate'].replace('c', 'g')}"
+    kind, gate = match["kind"].replace("_", ""), match["gate"].replace("c", "g")
+    kind = kind.upper() if kind in "wu" else kind
+    kinds = _KINDS.get(row.base, {})
+    if len(kind) > 1 and kind not in kinds:
+        return name
+    return f"{match['lead']}{kinds.get(kind, f'{kind}_')}{gate}"
 
 
 @lru_cache(maxsize=512)
@@ -155,10 +272,10 @@ def _pattern(key: str) -> re.Pattern[str]:
     return re.compile(rf"(?P<prefix>(?:.*[._])?){inner}")
 
 
-def _groups(row: Convention, tensors: Tensors, file: str) -> Iterator[_Group]:
+def _groups(row: Convention, tensors: Tensors, file: str, *, loose: bool) -> Iterator[_Group]:
     """Yield a group for each prefix under which the convention is complete."""
     seen: dict[str, dict[Place, dict[str, str]]] = {}
-    plain = {name: _plain(name, row) for name in tensors}
+    plain = {name: _plain(name, row, loose=loose) for name in tensors}
     for tensor in row.tensors:
         tail = tensor.key.rsplit("}", 1)[-1]
         head = tensor.key.split("{", 1)[0]
@@ -203,43 +320,75 @@ def _complete(row: Convention, keys: Mapping[str, str]) -> bool:
     )
 
 
-def _without_overlaps(groups: list[_Group], tensors: Tensors, place: str) -> list[_Group]:
-    """Choose groups that share no tensor: the largest first, and among equals the one that fits."""
-    chosen: list[_Group] = []
-    waiting = sorted(groups, key=lambda group: -len(group.names))
+def _chosen(groups: list[_Group], tensors: Tensors, *, exact: bool) -> Iterator[_Group]:
+    """Choose groups that share no tensor: the largest first, and among equals those that fit.
+
+    Args:
+        exact: whether the user names the layout, which leaves nothing to ask.
+    """
+    fitting = (g for g in groups if exact or (g.row.by_name and not _leaves_bias(g, tensors)))
+    waiting = sorted(fitting, key=lambda g: -len(g.names))
     while waiting:
         best = waiting[0]
         rivals = [g for g in waiting if g.names & best.names and len(g.names) == len(best.names)]
-        if len(rivals) > 1:
-            best = _fitting(rivals, tensors, place)
-        chosen.append(best)
+        if not exact and best.row.base not in (
+            *_OURS,
+            "pytorch-cell",
+        ):  # names that are no one else's
+            rivals += [
+                g for g in groups
+                if not g.row.by_name and g.prefix == best.prefix and g.names == best.names
+            ]  # fmt: skip
+        yield _fitting(rivals, tensors)
         waiting = [group for group in waiting if not group.names & best.names]
-    return chosen
 
 
-def _fitting(rivals: list[_Group], tensors: Tensors, place: str) -> _Group:
-    """Choose the group whose shapes fit, or the first of several that give equal parameters."""
-    readings = [(group, _try(group, tensors)) for group in rivals]
-    fits = [(group, reading) for group, reading in readings if reading is not None]
-    if not fits:
+def _leaves_bias(group: _Group, tensors: Tensors) -> bool:
+    """Whether a layout without a bias stands beside one that another layout calls so."""
+    own = [tensor.key for tensor in group.row.tensors if tensor.holds == "b"]
+    has = any(key in keys for keys in group.keys.values() for key in own)
+    return not has and any(group.prefix + name in tensors for name in _ROLES["b"])
+
+
+def _fitting(rivals: list[_Group], tensors: Tensors) -> _Group:
+    """Choose the first group whose shapes fit, with the others that give other numbers."""
+    own = [g for g in rivals if g.row.under and re.search(f"{g.row.under}[._/]$", g.prefix)]
+    rivals = own or [rivals[0], *(g for g in rivals[1:] if not _alike(g.row, rivals[0].row))]
+    if len(rivals) == 1:
+        return rivals[0]
+    readings = [(group, reading) for group in rivals if (reading := _try(group, tensors))]
+    if not readings:
         return rivals[0]  # its own error will say what does not fit
-    first, reading = fits[0]
-    for group, other in fits[1:]:
-        same = other.keys() == reading.keys() and all(
-            np.array_equal(other[name], reading[name]) for name in other
-        )
-        if not same or group.row.forget_bias != first.row.forget_bias:
-            names = [each.row.name for each, _ in fits]
-            raise _ambiguous(first, names, place)
-    if len(rivals) == len(fits):
-        return first
-    return _Group(first.row, first.prefix, first.keys, by="names and shapes")
+    first, arrays = readings[0]
+    differ = any(
+        not _same_habits(group.row, first.row) or other.keys() != arrays.keys()
+        or not all(np.array_equal(other[name], arrays[name]) for name in other)
+        for group, other in readings[1:]
+    )  # fmt: skip
+    by = first.by if len(rivals) == len(readings) else f"{first.by} and shapes"
+    return replace(first, by=by, others=tuple(g for g, _ in readings[1:]) if differ else ())
 
 
-def _ambiguous(group: _Group, names: list[str], place: str) -> InputError:
-    what = f"{', '.join(_sample(group.names))} fit several conventions: {', '.join(names)}"
-    hint = "say which: " + " or ".join(f"--convention {name}" for name in names[:8])
-    return InputError(what, where=place, hint=hint)
+def _alike(one: Convention, other: Convention) -> bool:
+    return one.tensors == other.tensors and _same_habits(one, other)
+
+
+def _same_habits(one: Convention, other: Convention) -> bool:
+    """Whether two run times add the same."""
+    habits = [(row.forget_bias, row.activations, row.clip, row.cell_clip) for row in (one, other)]
+    return habits[0] == habits[1]
+
+
+def _only_if_told(tensors: Tensors, place: str) -> Iterator[_Group]:
+    """Yield a group where all of a file's names fit layouts that names alone do not choose."""
+    rows = [row for row in CONVENTIONS.values() if not row.by_name or row.base in _OURS]
+    groups = [
+        group for row in rows for group in _groups(row, tensors, place, loose=True)
+        if group.names == set(tensors) and _try(group, tensors)
+    ]  # fmt: skip
+    if groups:
+        what = f"{', '.join(_sample(tensors))} do not tell their layout by themselves"
+        yield replace(groups[0], others=tuple(groups[1:]), question=what)
 
 
 def _try(group: _Group, tensors: Tensors) -> dict[str, Array] | None:
@@ -276,10 +425,8 @@ _ROLES = {
 }
 
 
-def _groups_by_role(
-    tensors: Tensors, convention: Convention | None, place: str
-) -> Iterator[_Group]:
-    """Yield groups with the generic names W, U, b; refuse them where no convention is given."""
+def _groups_by_role(tensors: Tensors, rows: list[Convention], *, asking: bool) -> Iterator[_Group]:
+    """Yield groups with the generic names W, U, b, with all layouts that they fit."""
     by_prefix: dict[str, dict[str, str]] = {}
     for name in tensors:
         lead, last = re.fullmatch(r"((?:.*[./])?)(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr] # fits any text
@@ -287,13 +434,10 @@ def _groups_by_role(
             if last in words:
                 by_prefix.setdefault(lead, {})[role] = name
     for prefix, roles in by_prefix.items():
-        if not {"x", "h"} <= roles.keys():
-            continue
-        rows = [convention] if convention else list(CONVENTIONS.values())
-        fitting = [g for row in rows if (g := _as_roles(row, prefix, roles)) and _try(g, tensors)]
-        if convention is None and fitting:
-            raise _ambiguous(fitting[0], [group.row.name for group in fitting], place)
-        yield from fitting
+        groups = [g for row in rows if (g := _as_roles(row, prefix, roles)) and _try(g, tensors)]
+        groups.sort(key=lambda g: not all(prefix + k == n for k, n in g.keys[0, "forward"].items()))
+        if groups and {"x", "h"} <= roles.keys():
+            yield _fitting(groups, tensors) if asking else groups[0]
 
 
 def _as_roles(row: Convention, prefix: str, roles: Mapping[str, str]) -> _Group | None:
@@ -328,9 +472,10 @@ def advice(row: Convention, traits: Traits) -> Iterator[str]:
             "0.2 z + 0.5 by that name: 0.6667 against 0.7 at z = 1 (keras issue 19898)"
         )
     if traits.forget_bias:
+        source = row.source if row.forget_bias else "the file"
         yield (
             f"the run time adds {shortest(traits.forget_bias)} to the forget gate, which no tensor "
-            f"holds ({row.source}); a port that leaves it out differs from step 2 on"
+            f"holds ({source}); a port that leaves it out differs from step 2 on"
         )
     if row.name == "tflite" and traits.cell_clip == 10.0:
         yield (

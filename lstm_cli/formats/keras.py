@@ -244,21 +244,25 @@ class _Way:
 
     @property
     def undecided(self) -> Undecided | None:
-        """The choice that is left where the version does not determine the gates' default.
+        """The choice that is left where the file does not determine the gates' default.
 
         TensorFlow 1.13 to 1.15, whose LSTM is lstm_v1.py, and 2.0 and 2.1 all wrote 2.2.4-tf.
         """
         (key, _), _ = self.activations
-        version = self.told.version_text or ""
-        plain = self.stored.convention == "keras"
-        if key or not plain or not _OF_TENSORFLOW_1_AND_2.fullmatch(version):
+        version, keys = self.told.version_text or "", self.stored.keys
+        if key or self.stored.convention != "keras":
             return None
-        return Undecided(
-            f"the file does not say the gates' activation, and keras_version {safe(version)} had "
-            "two defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
-            "--convention keras-2.2 for TensorFlow 1 (0.2 z + 0.5), or --convention keras for "
-            "TensorFlow 2 (sigmoid)",
-        )
+        if _OF_TENSORFLOW_1_AND_2.fullmatch(version):
+            return Undecided(
+                f"the file does not say the gates' activation, and keras_version {safe(version)} "
+                "had two defaults: hard_sigmoid in TensorFlow 1, sigmoid in TensorFlow 2",
+                ("keras", "keras-2.2"),
+            )
+        # Keras wrote a version beside these names; the layout of `vars` is of its later years.
+        if version or self.told.model or not _BY_NAME.fullmatch(keys["kernel"].split("/")[-1]):
+            return None
+        what = "the file does not say which version of Keras, or which other program, wrote"
+        return Undecided(f"{what} {', '.join(keys)}", ("keras", "keras-2.2", "haste"))
 
     def phrases(self) -> tuple[list[str], list[str]]:
         """The evidence for the layout and the activations, and the assumptions about them."""

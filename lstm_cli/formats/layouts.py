@@ -92,6 +92,8 @@ def _cut(
         array = array.ravel()  # MATLAB's (4H, 1)
     letters = tensor.gates or gate
     count = max(1, len(letters))
+    if array.size == count == 1:
+        array = array.reshape((1,) if vector else (1, 1))  # a number, where H = I = 1
     along = 1 if tensor.stacking in ("columns", "reread", "upright") and not vector else 0
     axes = 1 if vector else 2
     if array.ndim != axes or array.shape[along] % count:

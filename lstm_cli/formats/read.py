@@ -7,6 +7,7 @@ with the file's own variant (hard sigmoid, clip, peepholes, projection) as edits
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array, to_numpy
-from lstm_cli.base.errors import ArgumentError, InputError, LstmStepError, kind_of, safe
+from lstm_cli.base.errors import ArgumentError, InputError, LstmStepError, ShapeError, kind_of, safe
 from lstm_cli.base.foreign import shell_word
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import solve_sizes
-from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits, build_cell, traits_of
+from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits, build_cell
 from lstm_cli.cell.weights import Direction, Layer, LstmWeights, Model
 from lstm_cli.formats.contents import Contents, Part, Variant, in_memory
-from lstm_cli.formats.conventions import Convention, convention_named
+from lstm_cli.formats.conventions import CONVENTIONS, ByHand, Convention, by_hand, convention_named
 from lstm_cli.formats.detect import Found, advice, find_lstms
 from lstm_cli.formats.layouts import recurrent_biases, shown_key, unpack
 from lstm_cli.formats.registry import format_of
@@ -108,7 +109,13 @@ def model_from_arrays(
         ShapeError: as `read_weights`.
     """
     if isinstance(arrays, list | tuple):
-        arrays = _of_keras(arrays, source)
+        named = _of_keras(arrays, source)
+        layout = convention or "keras"
+        model = model_from_arrays(
+            named, source=source, lstm=lstm, cell=cell, convention=layout, edit=edit
+        )
+        left = CONVENTIONS["keras"].leaves_open
+        return model if convention else replace(model, assumptions=(left, *model.assumptions))
     if not isinstance(arrays, Mapping):
         raise _no_arrays(arrays)
     contents = in_memory(arrays)
@@ -173,19 +180,81 @@ def model_from(
     chosen = choose_lstm(found, lstm, place, contents.refused)
     if not contents.blocks:
         refuse_strangers(contents, found, place)
-    if chosen.undecided and cell is None and not _sets_activations(edit):
-        where = f"{place}, {safe(chosen.name)}"
-        raise InputError(chosen.undecided.what, where=where, hint=chosen.undecided.choices)
-    return assemble(chosen, source, cell=cell, edit=edit)
+    return decide(chosen, source, cell=cell, edit=edit)
 
 
-def _sets_activations(edit: Edit | None) -> bool:
-    """Whether an edit sets the gates' activation, whatever it was before."""
-    if edit is None:
+def decide(
+    found: Found, source: str, *, cell: Cell | None = None, edit: Edit | None = None
+) -> Model:
+    """Build the model on which all readings of a found LSTM agree.
+
+    Raises:
+        InputError: they differ; each is listed with what it gives for a line of numbers.
+        LstmStepError: as `read_weights`.
+    """
+    if not found.question:
+        return _assembled(found, source, cell, edit)
+    models: dict[str, Model] = {}
+    titles: dict[str, list[str]] = {}
+    fitting = [each for each in found.readings if _fits(each, source, cell)] or found.readings
+    for each in fitting:
+        row, model = each.convention, assemble(each, source, cell=cell, edit=edit)
+        same = next((key for key, other in models.items() if _agree(model, other)), row.options)
+        models.setdefault(same, model)
+        titles.setdefault(same, []).append(row.title.partition(":")[0])
+    if len(models) == 1 < len(found.readings):
+        return next(iter(models.values()))
+    lines = [
+        f"{key}: h = {_two_steps(model)} ({', '.join(titles[key])})"
+        for key, model in models.items()
+    ]
+    if len({each.convention.tensors for each in found.readings}) > 1:
+        lines.append("for another, say it by hand: --gates ORDER, --transpose, --joined ORDER")
+    raise InputError(
+        found.question,
+        where=f"{safe(source)}, {safe(found.name)}" if found.name else safe(source),
+        hint="\n    ".join(("choose one; two steps of x = 0.5, 0.5, … from zeros give", *lines)),
+    )
+
+
+def _agree(one: Model, other: Model) -> bool:
+    """Whether two models compute the same from the same numbers."""
+    return all(
+        a.cell.equations == b.cell.equations
+        and all(np.array_equal(a.arrays[name], b.arrays[name]) for name in a.arrays)
+        for (_, _, a), (_, _, b) in zip(one.runs, other.runs, strict=True)
+    )
+
+
+def _two_steps(model: Model) -> str:
+    """The first numbers of h after two steps from zeros, as text."""
+    from lstm_cli.engine.run import run  # only needed to ask: keeps startup fast
+
+    h = run(model, np.full((2, model.input_size), 0.5)).output[-1]
+    return ", ".join(f"{value:.6g}" for value in h[:4]) + ", …" * (len(h) > 4)
+
+
+def _assembled(found: Found, source: str, cell: Cell | None, edit: Edit | None) -> Model:
+    """As `assemble`; where shapes fit once the matrices are turned, its error says so."""
+    try:
+        return assemble(found, source, cell=cell, edit=edit)
+    except ShapeError as error:
+        row = found.convention
+        turned = by_hand(row, ByHand(transpose=True))
+        if turned is None or not _fits(replace(found, convention=turned), source, cell):
+            raise
+        hint = "the matrices look transposed: --transpose"
+        if row.hand and row.hand.transpose:
+            hint = "they fit without --transpose"
+        raise ShapeError(error.lines.what, where=error.lines.where, hint=hint) from None
+
+
+def _fits(found: Found, source: str, cell: Cell | None) -> bool:
+    try:
+        assemble(found, source, cell=cell)
+    except LstmStepError:
         return False
-    other = ("softsign", "tanh", "tanh")
-    edited = traits_of(edit(build_cell(Traits(activations=other))))
-    return edited is None or edited.activations[0] != other[0]
+    return True
 
 
 def _nothing_found(contents: Contents, place: str, row: Convention | None) -> InputError:
@@ -198,7 +267,10 @@ def _nothing_found(contents: Contents, place: str, row: Convention | None) -> In
         what, hint = f"no {row.name} LSTM here: it needs {keys}", "`lstm-step inspect` shows all"
     else:
         what = "no LSTM's weights are recognised"
-        hint = "use W_f … b_o, W_f U_f b_f …, or a framework's names; `lstm-step list conventions`"
+        hint = (
+            "use W_f … b_o, W_f U_f b_f …, or a framework's names, `lstm-step list conventions`; "
+            "or say the order of gates: --gates ifgo"
+        )
     notes = "".join(f"; {note}" for note in contents.notes)
     return InputError(what, where=f"{place}, which has {names}{notes}", hint=hint)
 
@@ -209,7 +281,7 @@ def refuse_strangers(contents: Contents, found: list[Found], place: str) -> None
     Raises:
         InputError: there is one; the message says which missing parameter it may be.
     """
-    if len(found) != 1 or found[0].convention.name not in ("joined", "joined-xh", "split"):
+    if len(found) != 1 or found[0].convention.base not in ("joined", "joined-xh", "split"):
         return
     strangers = [name for name in contents.tensors if name not in found[0].names]
     if not strangers:

@@ -211,6 +211,13 @@ def format_of(path: Path) -> Format:
     row = next((row for row in READ if name.endswith(row.suffixes)), None)
     if row is not None:
         return row
+    from lstm_cli.cell.presets import PRESETS  # only needed for an error: keeps startup fast
+
+    if name in PRESETS and not path.exists():
+        raise InputError(
+            f"'{name}' is a preset, not a file of weights", where=safe(path),
+            hint=f"--preset {name}, without --weights",
+        )  # fmt: skip
     known = [suffix for row in READ for suffix in row.suffixes]
     raise explain_unreadable(path) or InputError(
         f"no reader for '{safe(path.suffix)}' files", where=safe(path),

@@ -100,7 +100,8 @@ def commands(finding: Finding, diagnosis: Diagnosis) -> dict[str, CommandLine]:
 FEW = 24
 # In place of options: the file whose only sample is the run.
 SAMPLE_FILE = "FILE"
-_OF_A_FILE = ("--lstm", "--convention", "--allow-external-data")
+_OF_A_FILE = ("--lstm", "--convention", "--gates", "--transpose", "--joined",
+              "--allow-external-data")  # fmt: skip
 
 
 def run_of(diagnosis: Diagnosis, x: Array, h: Array, c: Array) -> CommandLine:

@@ -298,5 +298,5 @@ def test_a_backward_layer_alone_stays_backward(target: str, tmp_path: Path) -> N
     done = convert(model, tmp_path / "out.npz", target)
     assert done.output_difference is not None
     assert done.output_difference < 1e-12
-    (run_of,) = read_weights(tmp_path / "out.npz").runs
+    (run_of,) = read_weights(tmp_path / "out.npz", convention=target).runs
     assert run_of[1] == "backward"

@@ -357,11 +357,14 @@ def test_layer_names_give_the_order_whole_or_in_pieces(tmp_path: Path, pieces: i
     assert [block.name for block in contents.blocks] == order
 
 
-def test_a_file_without_a_version_is_of_keras_1(tmp_path: Path) -> None:
-    """Versions were not always written; the gates' default was then the hard sigmoid."""
-    (block,) = read(old_file(tmp_path / "w.h5", {"one": plain()})).blocks
-    assert block.parts["forward"].variant.activations == ("hard_sigmoid", "tanh", "tanh")
-    assert "no keras_version: Keras 1" in block.known_by
+def test_a_file_without_a_version_is_asked_about(tmp_path: Path) -> None:
+    """Keras wrote its version beside these names; another program may have written them."""
+    path = old_file(tmp_path / "w.h5", {"one": plain()})
+    with pytest.raises(InputError, match="does not say which version of Keras") as caught:
+        read_weights(path)
+    for name in ("keras", "keras-2.2", "haste"):
+        assert f"--convention {name}: h = " in caught.value.lines.hint
+        assert read_weights(path, convention=name).first.hidden_size == 2
 
 
 def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
@@ -375,7 +378,7 @@ def test_peepholes_are_left_alone_and_noted(tmp_path: Path) -> None:
         read_weights(path)
     assert "'one' has more weights" in caught.value.where
     assert caught.value.lines.hint == "choose one: --lstm two"
-    assert read_weights(path, lstm="two").first.hidden_size == 2
+    assert read_weights(path, lstm="two", convention="keras").first.hidden_size == 2
     with pytest.raises(InputError, match="'one' has more weights"):
         read_weights(path, lstm="one")
     with pytest.raises(InputError, match="'one' has more weights"):
@@ -452,7 +455,7 @@ def test_a_version_of_two_defaults_is_refused_with_the_choices(tmp_path: Path) -
     with pytest.raises(InputError, match="had two defaults") as caught:
         read_weights(path, lstm="one", edit=Settings(clip=3.0).edit)
     assert "--convention keras-2.2" in caught.value.lines.hint
-    assert "--convention keras " in caught.value.lines.hint
+    assert "--convention keras: h = " in caught.value.lines.hint
     document = inspect_file(path)
     assert all("had two defaults" in lstm["open"][-1] for lstm in document["lstms"])
     assert "two defaults" not in repr(inspect_file(path, "keras"))

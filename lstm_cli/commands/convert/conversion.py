@@ -116,14 +116,16 @@ def convert(
     two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
+    needs_telling = _needs_telling(target, saver, row)
     if lost:
         differences: tuple[float | None, float | None] = (None, None)
     elif saver.reads:
-        differences = _read_back(model, list(standards.values()), target, saver, row)
+        convention = row.name if needs_telling else None
+        differences = _read_back(model, list(standards.values()), target, saver, convention)
     else:
         held = {identifier(name): array.ravel() for name, array in package.named.items()}
         differences = (_farthest(held, numbers_in(target.read_text())), None)
-    read_with = f"--convention {row.name}" if _needs_telling(target, saver, row) else ""
+    read_with = f"--convention {row.name}" if needs_telling else ""
     return Conversion(
         model.source, str(target), row.name, tuple(moved), tuple(lost), *differences, read_with
     )
@@ -251,6 +253,8 @@ def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
         (found,) = find_lstms(contents, str(target))
     except (LstmStepError, ValueError):
         return True
+    if found.question:
+        return True
     same_keys = found.convention.tensors == row.tensors  # PyTorch's layout under another name
     return found.convention.name != row.name and not (
         same_keys and found.convention.forget_bias == row.forget_bias
@@ -259,13 +263,12 @@ def _needs_telling(target: Path, saver: Format, row: Convention) -> bool:
 
 
 def _read_back(
-    model: Model, standards: list[LstmWeights], target: Path, saver: Format, row: Convention
+    model: Model, standards: list[LstmWeights], target: Path, saver: Format, convention: str | None
 ) -> tuple[float | None, float | None]:
     """Largest differences of weights and of h between a model and its new file.
 
     `standards` are the model's weights in the family's terms.
     """
-    convention = None if row.by_name or saver.convention else row.name
     if saver.name == "keras":  # stores a stack as separate layers, in order
         levels = range(len(model.layers))
         parts = [read_weights(target, lstm=str(level)) for level in levels]

@@ -276,7 +276,8 @@ def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
                 where=mine.place, hint="--weights FILE",
             )  # fmt: skip
         layout = inputs.file.layout
-        chosen = replace(layout, convention=layout.convention or mine.convention)
+        chosen = o.LayoutOptions(layout.lstm, layout.layout or mine.convention,
+                                 external=layout.external)  # fmt: skip
         model = chosen.read(path, inputs.cell)
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]

@@ -32,7 +32,7 @@ def inspect_(
     from lstm_cli.commands.inspect.inspection import inspect_answer, inspect_file
 
     chosen = form.pick()
-    found = inspect_file(Path(file), layout.convention, lstm=layout.lstm, external=layout.external)
+    found = inspect_file(Path(file), layout.layout, lstm=layout.lstm, external=layout.external)
     o.emit(inspect_answer(found), chosen, form, color)
     if any("error" in lstm for lstm in found["lstms"]):
         raise typer.Exit(ExitCode.INPUT)

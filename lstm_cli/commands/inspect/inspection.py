@@ -20,6 +20,7 @@ from lstm_cli.formats.detect import Found, find_lstms
 from lstm_cli.formats.read import (
     assemble,
     choose_lstm,
+    decide,
     need_path,
     read_contents,
     refuse_strangers,
@@ -111,12 +112,17 @@ def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
         "convention": row.name,
         "confirmed_by": row.confirmed_by,
         "known_by": list(found.known_by),
-        "open": [*found.open, *([found.undecided.what] if found.undecided else [])],
+        "open": [*found.open, *([found.question] if found.question else [])],
         "gate_order": row.order,
         "dtypes": sorted({raw(each.dtype) for each in holders}),
     }
+    readings = [each.convention for each in found.readings]
+    undecided = len({each.tensors for each in readings}) > 1
+    if undecided:
+        names = " or ".join(each.name for each in readings)
+        known |= {"convention": names, "gate_order": "", "confirmed_by": ""}
     try:
-        model = assemble(found, source)
+        model = (decide if undecided or not found.readings else assemble)(found, source)
     except LstmStepError as error:
         return known | {"error": error.as_record()}
     first = model.first
@@ -196,10 +202,11 @@ def _facts(lstm: dict[str, Any]) -> list[tuple[str, str]]:
     order = f", gates {' '.join(lstm['gate_order'])}" if lstm["gate_order"] else ""
     facts = [("convention", lstm["convention"] + order)]
     facts += [("known by", text) for text in lstm["known_by"]]
-    facts += [("confirmed by", confirmed)]
     if "error" in lstm:
-        error = lstm["error"]
-        return [*facts, ("error", error["message"]), ("try", error["try"])]
+        first, *others = lstm["error"]["try"].split("\n")
+        told = [("error", lstm["error"]["message"]), ("try", first)]
+        return [*facts, *told, *(("", each.strip()) for each in others)]
+    facts += [("confirmed by", confirmed)]
     sizes = f"I = {lstm['input_size']}, H = {lstm['hidden_size']}"
     if lstm["output_size"] != lstm["hidden_size"]:
         sizes += f", P = {lstm['output_size']}"

@@ -134,7 +134,7 @@ def test_keras_weights_read_as_pytorchs_are_said_to_be(tmp_path: Path) -> None:
     steps = wrong_run("clip-3", lab.wrong, lab.x.tolist(), lab.h.tolist(), lab.c.tolist())
     path = tmp_path / "sample.json"
     path.write_text(json.dumps(
-        {"x": lab.x.tolist(), "h": lab.h.tolist(), "c": lab.c.tolist(), "weights": "keras.npz",
+        {"x": lab.x.tolist(), "h": lab.h.tolist(), "c": lab.c.tolist(), "weights": "keras.npz", "convention": "keras",
          "expected": {"output": [s["h"] for s in steps]}}
     ))  # fmt: skip
     (record,) = call("diagnose", path, "--json").lines
