@@ -131,14 +131,13 @@ def _masks(
 ) -> Iterator[tuple[str, bool, Array]]:
     """Yield (symbol, whether it is given, `(N, T)`: whether it left the range), as in a step."""
     fine = {symbol: np.isfinite(each).all(axis=-1) for symbol, each in values.items()}
-    first = np.arange(fine["h"].shape[1]) == 0
-    if layer.layer == 0:
-        yield "x", True, ~fine["x"] & narrow
-    for state in ("h_prev", "c_prev"):
-        yield state, True, ~fine[state] & narrow & first
+    # Rounding gives inf and never nan. An infinite state of a later step has its place before it.
+    for symbol in ("x", "h_prev", "c_prev"):
+        yield symbol, True, np.isinf(values[symbol]).any(axis=-1) & narrow
     for row in layer.weights.cell.equations:
-        operands = [True, *(fine[name] for name in names_in(row.expression) if name in fine)]
-        yield row.symbol, False, ~fine[row.symbol] & np.all(np.broadcast_arrays(*operands), axis=0)
+        operands = [fine[name] for name in names_in(row.expression) if name in fine]
+        known = np.all(operands or [fine["x"]], axis=0)
+        yield row.symbol, False, ~fine[row.symbol] & known
 
 
 def _lost_parameter(layer: RunLayer, dtype: np.dtype[Any]) -> dict[str, Any] | None:
