@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from functools import cached_property
 from itertools import count
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,23 @@ from lstm_cli.cell.shapes import describe, solve_sizes
 Direction = Literal["forward", "backward"]
 # Most layers and directions shown in a notebook; a stack of hundreds would fill it.
 MOST_SHOWN = 8
+
+
+class OwnMask(NamedTuple):
+    """What a file says of the steps that its LSTM runs.
+
+    Attributes:
+        value: steps of x whose numbers all equal it are left out, as by Keras' Masking.
+        lengths: the steps of each sample that are run: a constant sequence_lens of ONNX.
+        open: masks that x does not tell, a phrase each.
+    """
+
+    value: float | None = None
+    lengths: tuple[int, ...] = ()
+    open: tuple[str, ...] = ()
+
+
+NO_MASK = OwnMask()
 
 
 @record
@@ -165,6 +182,7 @@ class Model:
         source: `preset:identity`, a file, `arrays`.
         convention: the layout that the weights were read in; None if there is none.
         assumptions: sentences on choices made for what was not given.
+        mask: what its file says of the steps that are run, where `run` is not told.
 
     Raises:
         ShapeError: a layer's input size differs from the output size of the one below.
@@ -174,6 +192,7 @@ class Model:
     source: str = "arrays"
     convention: str | None = None
     assumptions: tuple[str, ...] = ()
+    mask: OwnMask = NO_MASK
 
     def __post_init__(self) -> None:
         if not self.layers:

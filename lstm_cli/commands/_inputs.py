@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lstm_cli.base.errors import UsageError, safe
 from lstm_cli.base.foreign import say
@@ -48,17 +48,24 @@ computed exactly and rounded once, when it is stored.
 
 
 class Given(NamedTuple):
-    """A model and its inputs, as `engine.run` takes them."""
+    """A model and its inputs, as `engine.run` takes them; `masks` has its further arguments."""
 
     model: Model
     x: Array
     h: Array | None
     c: Array | None
+    masks: Mapping[str, Any] = {}
+
+    def run(self, dtype: str, engine: str) -> Trace:
+        """Run it; arguments and errors as `engine.run`."""
+        from lstm_cli.engine.run import run
+
+        return run(*self[:4], dtype=dtype, engine=engine, **self.masks)
 
 
 @options("Input")
 class StepOptions:
-    """Number of steps of a run."""
+    """Number of steps of a run, and the calls that they come in."""
 
     steps: int = option(
         "--steps",
@@ -68,6 +75,49 @@ class StepOptions:
         metavar="N",
         help="Repeat a single x N times, or cut a sequence to N steps.",
     )
+    calls: str = option(
+        "--calls",
+        default="",
+        metavar="LENGTHS",
+        help="The steps come in consecutive calls, states carried over: 10,10, or 1x20 for 20 "
+        "calls of one step.",
+    )
+
+
+@options("Input")
+class MaskOptions:
+    """Which steps of the input are run, as typed; "" means not given."""
+
+    lengths: str = option(
+        "--lengths", default="", metavar="NUMBERS",
+        help="How many steps of each sample are run: 6,5,3, or @file.",
+    )  # fmt: skip
+    mask: str = option(
+        "--mask", default="", metavar="ROWS",
+        help="1 for each step that is run, 0 for one that leaves the states as they were; a row a "
+        "sample.",
+    )  # fmt: skip
+    padding: Literal["stop", "zero", "keras", "onnx"] = option(
+        "--padding", default="stop",
+        help="The output at steps not run: stop leaves them out; zero as PyTorch, keras, onnx as "
+        "these do.",
+    )  # fmt: skip
+
+    def read(self, sample: int | None, samples: int) -> dict[str, Any]:
+        """Arguments for `engine.run`; with `--sample` those of this one of the samples."""
+        if not (self.lengths or self.mask or self.padding != "stop"):
+            return {}
+        from lstm_cli.files.vectors import read_vector
+
+        found: dict[str, Any] = {"padding": self.padding}
+        if self.lengths:
+            found["lengths"] = read_vector(self.lengths, "--lengths").ravel()
+        if self.mask:
+            found["mask"] = read_vector(self.mask, "--mask")
+        if sample is not None:
+            found |= {name: each[sample] for name, each in found.items()
+                      if name != "padding" and samples > 1 and len(each) == samples}  # fmt: skip
+        return found
 
 
 @options("Input")
@@ -82,6 +132,7 @@ class VectorOptions:
         "--c", "--c-prev", default="", metavar="ROWS", help=f"The previous cell state: {_VECTOR}."
     )
     length: StepOptions = StepOptions()
+    masks: MaskOptions = MaskOptions()
     sample: int | None = option(
         "--sample", default=None, min=0, metavar="SAMPLE", help="Only this sample of --x, from 0."
     )
@@ -116,10 +167,12 @@ class RunOptions:
             UsageError: no x, an option without effect, or two that contradict each other.
             LstmStepError: as the readers of vectors and weights, and the engine.
         """
-        from lstm_cli.engine.run import run as run_model
-
-        model, x, h, c = self.given(chosen)
-        trace = run_model(model, x, h, c, dtype=self.numbers.dtype, engine=engine)
+        if self.vectors.masks.padding != "stop":
+            raise UsageError(
+                f"--padding has no effect on {self.command}", where="--padding",
+                hint="leave it out; `lstm-step run` shows the output over all steps",
+            )  # fmt: skip
+        trace = self.given(chosen).run(self.numbers.dtype, engine)
         say_warned(trace.warnings)
         return trace
 
@@ -140,13 +193,17 @@ class RunOptions:
                 where=self.command,
                 hint=self._example(c if h is None else h),
             )
-        x = _chosen_sample(x, self.vectors.sample, chosen)
+        sample, samples = self.vectors.sample, len(x) if x.ndim > 2 else 1
+        x = _chosen_sample(x, sample, chosen)
         if x.ndim == 3 and x.shape[1] == 1 < len(x):
             told.append(f"--x of shape {x.shape} is {len(x)} samples of 1 step; x[:, 0] is one "
                         f"sample of {len(x)} steps")  # fmt: skip
+        masks = self.vectors.masks.read(sample, samples)
+        if self.vectors.length.calls:
+            masks["calls"] = self.vectors.length.calls
         model = self._model(x, h, c)
         model = replace(model, assumptions=(*model.assumptions, *told)) if told else model
-        return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c)
+        return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c, masks)
 
     def _example(self, state: Array | None) -> str:
         """Return the command with a fitting input, and for `diagnose` with numbers to explain."""
@@ -179,11 +236,12 @@ class RunOptions:
         from lstm_cli.samples import BadSample, find_files, read_samples
         from lstm_cli.samples.models import sample_trace
 
-        others = differing(self.vectors, self.preset).keys() - {"--x", "--steps"}
+        others = differing(self.vectors, self.preset).keys() - {"--x", "--steps", "--calls"}
         refuse_beside("the file of samples", sorted(others), self.command)
         settings = self.file.sample_settings(
-            self.cell, steps=self.vectors.length.steps, dtype=self.numbers.dtype
-        )
+            self.cell, steps=self.vectors.length.steps, calls=self.vectors.length.calls,
+            dtype=self.numbers.dtype,
+        )  # fmt: skip
         for file in find_files(files):
             for sample in read_samples(file):
                 if isinstance(sample, BadSample):
@@ -214,7 +272,8 @@ class RunOptions:
         from lstm_cli.files.vectors import read_vector
 
         texts = {"--x": self.vectors.x, "--h": self.vectors.h, "--c": self.vectors.c}
-        refuse_two_pipes(texts)
+        masks = self.vectors.masks
+        refuse_two_pipes(texts | {"--lengths": masks.lengths, "--mask": masks.mask})
         return tuple(
             read_vector(
                 text, name, allow_nonfinite=self.vectors.allow_nonfinite,

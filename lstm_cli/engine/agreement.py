@@ -263,8 +263,7 @@ class Float32Noise:
         """
         if (place, symbol) not in self._known:
             steps, units = self._largest[place, symbol]
-            backward = self.trace.layers[place].direction == "backward"
-            order = slice(None, None, -1) if backward else slice(None)
+            order = self.trace.layers[place].order
             so_far = np.maximum.accumulate(steps[..., order, :], axis=-2)[..., order, :]
             own = TIMES_OWN * np.minimum(steps, units)
             self._known[place, symbol] = np.minimum(so_far, own)
@@ -288,13 +287,13 @@ class Float32Noise:
 
     def _runs(self) -> Iterator[Trace]:
         """Yield the same run in other arithmetic, one at a time since each may be large."""
-        model, (x, h, c) = self.trace.model, self.trace.inputs
+        model, (x, h, c), calls = self.trace.model, self.trace.inputs, self.trace.calls
         rng = np.random.default_rng(3)
         for each in (model, *(_perturbed(model, rng) for _ in range(PERTURBED_RUNS))):
-            yield run(each, x, h, c, dtype=np.float32, engine="numpy")
+            yield run(each, x, h, c, dtype=np.float32, engine="numpy", calls=calls)
         for dtype in (np.float32, np.float64):  # a float32 run deviates from the float64 one
             if self.trace.dtype != dtype:
-                yield run(model, x, h, c, dtype=dtype, engine="table")
+                yield run(model, x, h, c, dtype=dtype, engine="table", calls=calls)
 
 
 def _distance(own: Array, theirs: Array) -> Array:

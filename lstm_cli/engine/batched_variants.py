@@ -21,6 +21,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import Apply, Equation, Name, Node, evaluate, names_in, parse
 from lstm_cli.cell.notation import is_parameter, write
 from lstm_cli.cell.weights import Direction
+from lstm_cli.engine.calls import Calls, order_of
 
 Rounding = Callable[[Array], Array]
 
@@ -55,6 +56,7 @@ class Member:
         start, carry: `h_prev` and `c_prev` of the first step and of every later step.
         rounding: applied to every named value; None for no rounding.
         turned_back: whether a backward direction's outputs are reversed to input time.
+        calls: the lengths of consecutive calls; () is a single one.
     """
 
     runs: tuple[MemberRun, ...]
@@ -63,6 +65,7 @@ class Member:
     carry: Mapping[str, Node] = field(default_factory=lambda: CARRY)
     rounding: Rounding | None = None
     turned_back: bool = True
+    calls: Calls = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +115,7 @@ def evaluate_members(
     """Evaluate members and compare them with the targets.
 
     Args:
-        members: members with the same number of runs, steps and sizes.
+        members: members with the same number of runs, steps, calls and sizes.
         targets: what to compare with; None skips the comparison.
         give_up: members with a larger excess are dropped.
         keep: symbols to return (needs `give_up` to be inf).
@@ -211,7 +214,7 @@ class _Evaluation:
         batch = _Batch(members, number)
         places = np.arange(len(alive))  # indices of the remaining members in `alive`
         turned = np.array([member.turned_back for member in members])
-        order = range(steps) if direction == "forward" else range(steps - 1, -1, -1)
+        order = order_of(direction, members[0].calls, steps)
         for count, t in enumerate(order):
             values = batch.step(inputs[places, t])
             for back in {True} if direction == "forward" else set(turned[places].tolist()):

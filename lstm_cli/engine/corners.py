@@ -47,7 +47,9 @@ def corners(trace: Trace) -> Iterator[Corner]:
         for row in each.cell.equations:
             for argument, function, mask in _standing(row.expression, values, None):
                 for *_, t, unit in np.argwhere(np.atleast_2d(mask))[:1].tolist():
-                    yield Corner(each.layer, each.direction, t + 1, unit, argument, function)
+                    yield Corner(
+                        each.layer, each.direction, each.times[t], unit, argument, function
+                    )
 
 
 def _standing(

@@ -224,7 +224,7 @@ def _edited_weights(weights: LstmWeights, edits: Sequence[NumberEdit], run: int)
 
 def first_step(each: LayerTrace) -> int:
     """Return the input time of the step that is run first."""
-    return 1 if each.direction == "forward" else each.steps
+    return each.order[0] + 1
 
 
 def _steps_to_run(each: LayerTrace, below: Array, edits: Iterable[NumberEdit]) -> Sequence[int]:
@@ -235,7 +235,7 @@ def _steps_to_run(each: LayerTrace, below: Array, edits: Iterable[NumberEdit]) -
             reached[:] = True
         elif edit.place.name != "x":
             reached[edit.place.index[0] - 1] = True
-    order = range(1, each.steps + 1) if each.direction == "forward" else range(each.steps, 0, -1)
+    order = [place + 1 for place in each.order]
     first = next((place for place, t in enumerate(order) if reached[t - 1]), each.steps)
     return order[first:]
 
@@ -270,7 +270,7 @@ def _computed_again(
         for symbol, array in made.items():
             values[symbol][t - 1] = array
         states = {f"{state}_prev": values[state][t - 1] for state in STATES}
-    return LayerTrace(old.layer, old.direction, weights, MappingProxyType(values))
+    return replace(old, weights=weights, values=MappingProxyType(values))
 
 
 def _replaced(

@@ -27,6 +27,10 @@ class RunLayer(Protocol):
     def weights(self) -> LstmWeights: ...  # noqa: D102
     @property
     def values(self) -> Mapping[str, Array]: ...  # noqa: D102
+    @property
+    def order(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def times(self) -> Sequence[int]: ...  # noqa: D102
 
 
 @record
@@ -105,12 +109,11 @@ def _of_layer(
     layer: RunLayer, dtype: np.dtype[Any], narrow: Array
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (sample, place) of the first that is not finite in each sample of a layer."""
-    order = slice(None) if layer.direction == "forward" else slice(None, None, -1)
     values = {
-        symbol: array.reshape(-1, *array.shape[-2:])[:, order]
+        symbol: array.reshape(-1, *array.shape[-2:])[:, list(layer.order)]
         for symbol, array in layer.values.items()
     }
-    samples, steps = values["h"].shape[:2]
+    samples = len(values["h"])
     if lost := _lost_parameter(layer, dtype):
         yield from ((sample, lost) for sample in range(samples))
         return
@@ -121,9 +124,10 @@ def _of_layer(
         symbol, given, _ = left[row]
         numbers = values[symbol][sample, step]
         unit = int(np.isfinite(numbers).argmin())
-        t = step + 1 if layer.direction == "forward" else steps - step
-        yield sample, {"t": t, "symbol": symbol, "unit": unit, "value": float(numbers[unit]),
-                       "given": given}  # fmt: skip
+        yield sample, {
+            "t": layer.times[layer.order[step]], "symbol": symbol, "unit": unit,
+            "value": float(numbers[unit]), "given": given,
+        }  # fmt: skip
 
 
 def _masks(

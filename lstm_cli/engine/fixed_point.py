@@ -167,8 +167,7 @@ class _Runner:
             for name, array in each.weights.arrays.items()
         }
         known = {name: self._exact(name, value) for name, value in parameters.items()}
-        times = [t if each.direction == "forward" else each.steps + 1 - t
-                 for t in range(1, each.steps + 1)]  # fmt: skip
+        times = [place + 1 for place in each.order]
         states = {f"{s}_prev": self._given(f"{s}_prev", times[0]) for s in STATES}
         for t in times:
             inputs = {"x": x[t - 1] if x is not None else self._given("x", t), **states}
@@ -177,7 +176,14 @@ class _Runner:
                 kept.setdefault(symbol, np.empty((each.steps, len(value)), dtype=np.int64))
                 kept[symbol][t - 1] = value
             states = {f"{state}_prev": values[state] for state in STATES}
-        own = each.layer, each.direction, each.weights, MappingProxyType(kept)
+        own = (
+            each.layer,
+            each.direction,
+            each.weights,
+            MappingProxyType(kept),
+            each.ran,
+            each.calls,
+        )
         return FixedLayer(*own, each, self.formats, parameters, dict(self.counts))
 
     def _exact(self, name: str, integers: Array) -> Exact:

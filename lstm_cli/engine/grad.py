@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError
+from lstm_cli.base.errors import InputError, ShapeError, UsageError
 from lstm_cli.base.records import record
 from lstm_cli.cell.equations import Node, evaluate, names_in
 from lstm_cli.cell.grad import GIVEN, grad_table, parameter_of
@@ -32,6 +32,7 @@ from lstm_cli.engine.run import (
     check_trace_size,
     evaluate_rows,
     need_trace,
+    need_whole,
     rounded,
     run,
 )
@@ -137,8 +138,13 @@ def grad(
         ShapeError: a weight of the loss has the wrong shape.
         CellError: a row of a cell has a name that the backward step needs.
         InputError: values and gradients together would not fit.
+        UsageError: steps before the last are masked out, or the output is padded.
     """
     need_trace(trace, "grad")
+    need_whole(trace, "grad", gaps=True)
+    if trace.padding != "stop":
+        what = f"the gradient of an output padded as '{trace.padding}' is not computed"
+        raise UsageError(what, where="--padding", hint="leave --padding out")
     check_trace_size(trace.model, (2, *trace.output.shape[:-1]))  # as many gradients as values
     loss = _loss(trace, dh, dc, d_output)
     done: dict[int, list[LayerGradient]] = {}
@@ -201,7 +207,7 @@ def _through_layer(
                 kept[symbol] = np.empty((*d_output.shape[:-1], like.shape[-1]), dtype=dtype)
             kept[symbol][..., t, :] = value
     found = _parameter_gradients(each, kept)
-    own = each.layer, each.direction, each.weights, MappingProxyType(kept)
+    own = (each.layer, each.direction, each.weights, MappingProxyType(kept), each.ran, each.calls)
     return LayerGradient(*own, each, MappingProxyType(found))
 
 
@@ -220,8 +226,7 @@ def steps_back(
     rows = [row for row in grad_table(each.cell) if not parameter_of(row.symbol)]
     parameters = {name: rounded(a, dtype) for name, a in each.weights.arrays.items()}
     sizes = each.weights.output_size, each.weights.hidden_size
-    times = range(each.steps)
-    for t in reversed(times) if each.direction == "forward" else times:
+    for t in reversed(each.order):
         known = {k: np.asarray(value, np.float64) for k, value in each.at(t + 1).items()}
         # A bare 0 becomes a vector, for matrix products.
         given = zip((dh, dc), sizes, strict=True)
@@ -315,7 +320,7 @@ def _gradient_flow(each: LayerTrace) -> GradientFlow:
         return GradientFlow(each.layer, each.direction, *c, h[0], None, None)
     known = {**each.weights.arrays, **each.values}
     forget = np.broadcast_to(evaluate(factor, known), each.values["c"].shape)
-    kept = _product_after(forget, each.direction)
+    kept = _product_after(forget, each.order)
     return GradientFlow(each.layer, each.direction, *c, h[0], forget, kept, factor)
 
 
@@ -339,12 +344,11 @@ def _jacobian_columns(each: LayerTrace, state: str) -> tuple[Array, Array]:
     return lengths, diagonal
 
 
-def _product_after(gates: Array, direction: Direction) -> Array:
-    """Product of the gates over all later steps, `(…, T, n)`; 1 for the last."""
-    order = np.s_[..., ::-1, :] if direction == "forward" else np.s_[..., :, :]
-    products = np.ones(gates.shape)
-    products[..., 1:, :] = np.cumprod(gates[order][..., :-1, :], axis=-2)
-    return products[order]
+def _product_after(gates: Array, order: Sequence[int]) -> Array:
+    """Product of the gates over all steps computed later, `(…, T, n)`; 1 for the last."""
+    products, back = np.ones(gates.shape), order[::-1]
+    products[..., back[1:], :] = np.cumprod(gates[..., back[:-1], :], axis=-2)
+    return products
 
 
 # --------------------------------------------------------------------------------------------------
@@ -577,4 +581,4 @@ def _run_with(trace: Trace, moved: _Moved, index: tuple[int, ...], change: float
                     replace(own, arrays={**own.arrays, **new}) if run == moved.run else own
                 )
             )
-    return run(model, x, h, c)
+    return run(model, x, h, c, calls=trace.calls)

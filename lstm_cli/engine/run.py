@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from dataclasses import replace
 from functools import cached_property
 from os import PathLike
 from types import MappingProxyType
@@ -32,7 +33,9 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, Selection, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
 from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.engine.calls import Calls, Span, calls_of, need_single, order_of, spans_of
 from lstm_cli.engine.choice import choose_engine, run_fast
+from lstm_cli.engine.masks import padded, steps_run
 
 # A start should not pay for notebooks and addresses.
 if TYPE_CHECKING:
@@ -88,13 +91,19 @@ class LayerTrace(_BySymbol):
 
     Attributes:
         layer: its index, from 0.
-        values: symbol -> `(…, T, n)` for `x`, `h_prev`, `c_prev` and all rows, in input time.
+        values: symbol -> `(…, T, n)` for `x`, `h_prev`, `c_prev` and all rows, in input time, of
+            the steps that were run.
+        ran: which steps of the input those are, a bool each; None for all. `(…, T)` where samples
+            differ: then values have all steps, nan at those not run.
+        calls: the lengths of consecutive calls; () is a single one.
     """
 
     layer: int
     direction: Direction
     weights: LstmWeights
     values: Mapping[str, Array]
+    ran: Array | None
+    calls: Calls
 
     def __getitem__(self, symbol: str) -> Array:
         """Return a symbol's values `(…, T, n)`."""
@@ -113,17 +122,54 @@ class LayerTrace(_BySymbol):
         """T."""
         return int(next(iter(self.values.values())).shape[-2])
 
+    @property
+    def input_steps(self) -> int:
+        """The steps of the input, run or not."""
+        return self.steps if self.ran is None else self.ran.shape[-1]
+
+    @property
+    def times(self) -> Sequence[int]:
+        """The input times of `values`, from 1."""
+        if self.ran is None or self.ran.ndim > 1:
+            return range(1, self.steps + 1)
+        return [t + 1 for t in np.flatnonzero(self.ran).tolist()]
+
     def at(self, t: int) -> dict[str, Array]:
-        """Return the values `(…, n)` of every symbol at input time `t`, counted from 1."""
+        """Return the values `(…, n)` of every symbol at the step `t` of `times`, from 1."""
         return {symbol: values[..., t - 1, :] for symbol, values in self.values.items()}
 
-    def final(self, symbol: str) -> Array:
-        """Return `h` or `c` `(…, n)` after the last step processed, which is t = 1 if backward."""
-        return self.values[symbol][..., -1 if self.direction == "forward" else 0, :]
+    @cached_property
+    def order(self) -> Sequence[int]:
+        """Places of the steps, from 0, in the order in which they are computed."""
+        return order_of(self.direction, self.calls, self.steps)
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        """First and last input time of each call, from 1."""
+        return spans_of(self.calls, self.steps)
+
+    def final(self, symbol: str, call: int = -1) -> Array:
+        """Return `h` or `c` `(…, n)` after the last step processed in a call, counted from 0.
+
+        Without calls and backward that is the step at t = 1.
+        """
+        start, end = self.spans[call]
+        if self.direction == "forward":
+            return self._edge(symbol, -1, end - 1)
+        return self._edge(symbol, 0, start - 1)
 
     def initial(self, symbol: str) -> Array:
         """Return `h` or `c` `(…, n)` before the first step processed."""
-        return self.values[f"{symbol}_prev"][..., 0 if self.direction == "forward" else -1, :]
+        return self._edge(f"{symbol}_prev", 0 if self.direction == "forward" else -1, self.order[0])
+
+    def _edge(self, symbol: str, place: int, row: int) -> Array:
+        """Values of a row; where samples differ, of the first (0) or last (-1) step of each."""
+        values = self.values[symbol]
+        if self.ran is None or self.ran.ndim == 1:
+            return values[..., row, :]
+        order = np.arange(self.steps)[:: 1 if place == 0 else -1]
+        rows = order[self.ran[..., order].argmax(axis=-1)]
+        return np.asarray(np.take_along_axis(values, rows[..., None, None], axis=-2)[..., 0, :])
 
 
 @record
@@ -139,6 +185,7 @@ class Trace(_BySymbol):
         engine: the engine that computed it: table, numpy or numba.
         finite_inputs: whether x, h and c of each sample, `(…)`, were finite as they were given,
             before they were rounded to `dtype`; True if nothing is rounded.
+        padding: what `output` holds at steps that were not run; see `run`.
     """
 
     model: Model
@@ -147,6 +194,7 @@ class Trace(_BySymbol):
     assumptions: tuple[str, ...]
     engine: str = "table"
     finite_inputs: Array | bool = True
+    padding: str = "stop"
 
     def __getitem__(self, symbol: str) -> Array:
         """Return a symbol `(…, T, n)` of the last layer, directions concatenated.
@@ -189,7 +237,7 @@ class Trace(_BySymbol):
             units = choose(address.units, values.shape[-1], "units")
             values = values[..., units[0] if address.units.isdecimal() else units]
         if address.times:
-            times = [t - 1 for t in choose(address.times, self.steps, "times", first=1)]
+            times = [t - 1 for t in self.chosen_steps(address.times, "times")]
             axis = values.ndim - (1 if address.units.isdecimal() else 2)
             single = address.times.isdecimal() or address.times == "last"
             values = np.take(values, times[0] if single else times, axis=axis)
@@ -214,6 +262,37 @@ class Trace(_BySymbol):
         return self.layers[0].steps
 
     @property
+    def calls(self) -> Calls:
+        """Lengths of consecutive calls; () is a single one."""
+        return self.layers[0].calls
+
+    @property
+    def times(self) -> Sequence[int]:
+        """The input times of the steps that were run, from 1."""
+        return self.layers[0].times
+
+    def chosen_steps(self, text: str, place: str) -> list[int]:
+        """The steps, from 1 in `times`, that have the input times `text` names.
+
+        Raises:
+            UsageError: not a choice, or a step that was not run.
+        """
+        if text == "all":
+            return list(range(1, self.steps + 1))
+        if text == "last":
+            return [self.steps]
+        from lstm_cli.base.address import choose
+
+        chosen = choose(text, self.layers[0].input_steps, place, first=1)
+        times = list(self.times)
+        if missing := [t for t in chosen if t not in times]:
+            raise UsageError(
+                f"step {missing[0]} is masked out and not run", where=place,
+                hint=f"one of {', '.join(map(str, times))}",
+            )  # fmt: skip
+        return [times.index(t) + 1 for t in chosen]
+
+    @property
     def inputs(self) -> tuple[Array, list[Array], list[Array]]:
         """What `run` was given: x `(…, T, I)`, and h and c for each layer and direction."""
         h, c = ([each.initial(state) for each in self.layers] for state in STATES)
@@ -221,8 +300,15 @@ class Trace(_BySymbol):
 
     @cached_property
     def output(self) -> Array:
-        """The last layer's h over input time, `(…, T, D·P)`."""
-        return self["h"]
+        """The last layer's h over input time, `(…, T, D·P)`, padded as `padding` says."""
+        return np.concatenate([self.padded(each, each["h"]) for each in self.last_layer], axis=-1)
+
+    def padded(self, each: LayerTrace, h: Array) -> Array:
+        """The h of a layer, or what is like it, with what `padding` says at steps not run."""
+        # Keras' Bidirectional gives its two layers zero_output_for_mask.
+        both = sum(own.layer == each.layer for own in self.layers) > 1
+        padding = "zero" if self.padding == "keras" and both else self.padding
+        return padded(h, each.ran, padding, each.direction)
 
     @cached_property
     def h(self) -> Array:
@@ -244,8 +330,8 @@ class Trace(_BySymbol):
     def each_step(self) -> Iterator[tuple[LayerTrace, int, dict[str, Array]]]:
         """Yield (layer trace, t, symbol -> `(…, n)`) by layer, direction, then t from 1."""
         for each in self.layers:
-            for t in range(1, each.steps + 1):
-                yield each, t, each.at(t)
+            for place, t in enumerate(each.times, 1):
+                yield each, t, each.at(place)
 
     def __repr__(self) -> str:
         return f"Trace({self.model!r}, T={self.steps}, {self.dtype.name})"
@@ -307,7 +393,8 @@ def _layer_html(each: LayerTrace) -> Iterator[Html]:
         values = {symbol: value[(0,) * (value.ndim - 1)] for symbol, value in each.at(t).items()}
         rows = [(UNICODE.name(symbol), "", "given", values[symbol]) for symbol in INPUT_SYMBOLS]
         rows += [(shown, row.label, right, values[row.symbol]) for row, shown, right in written]
-        yield html_text.element("div", f"layer {each.layer} {each.direction}, step {t}")
+        place = f"layer {each.layer} {each.direction}, step {each.times[t - 1]}"
+        yield html_text.element("div", place)
         yield html_text.values_table(rows, SHOWN_UNITS)
 
 
@@ -330,7 +417,8 @@ def _frame_index(pandas: Any, trace: Trace) -> Any:
     layers, directions, *samples, times = (list(level) for level in zip(*rows, strict=True))
     # Categories sort forward before backward: lookups in pandas are faster in sorted rows.
     known = [name for name in ("forward", "backward") if name in directions]
-    levels = [layers, pandas.Categorical(directions, known), *samples, [t + 1 for t in times]]
+    levels = [layers, pandas.Categorical(directions, known), *samples,
+              [trace.times[t] for t in times]]  # fmt: skip
     names = ["layer", "direction", *["sample"] * len(samples), "t"]
     return pandas.MultiIndex.from_arrays(levels, names=names)
 
@@ -343,6 +431,10 @@ def run(
     *,
     dtype: Any = np.float64,
     engine: str = "auto",
+    calls: Sequence[int] | str | None = None,
+    lengths: Array | Sequence[int] | int | None = None,
+    mask: Array | Sequence[Any] | None = None,
+    padding: str = "stop",
 ) -> Trace:
     """Run a model over a sequence and keep every named value.
 
@@ -358,11 +450,20 @@ def run(
         engine: "table" evaluates row by row; "numpy" and "numba" run code generated from the table,
             with a different order of rounding; "fast" is the better of them; "auto" uses the table
             for small runs and for float32.
+        lengths: how many steps of each sample are run, `(…,)`; a number for all.
+        mask: which steps are run, `(…, T)` or `(T,)` of bools; the others leave the states as they
+            were. Without lengths or a mask the model's own decides, if it has one.
+        padding: what `output` holds at steps that are not run: "stop" leaves them out (nan where
+            samples differ), "zero" is PyTorch's and Keras' zero_output_for_mask, "keras" repeats
+            the previous output, "onnx" is zeros past the lengths.
+        calls: the lengths of consecutive calls of which each starts from the states that the one
+            before left: (10, 10), or "1x20" for twenty of one step; None is a single call. It
+            makes a difference to backward directions, which start anew at the end of each call.
 
     Raises:
         ArgumentError: `model` is a file's name, a module, arrays; the error says what to call.
-        ShapeError: x, h or c do not fit the model.
-        UsageError: an unknown engine or type.
+        ShapeError: x, h or c do not fit the model; lengths, mask or calls do not fit x.
+        UsageError: an unknown engine or type; lengths, mask, padding or calls that cannot be.
         InputError: x, h or c hold no numbers, or an engine that is not installed.
     """
     if not isinstance(model, Model):
@@ -371,31 +472,94 @@ def run(
     sequence = _numbers(x, "x")
     if sequence.ndim < 2 or sequence.shape[-1] != model.input_size or sequence.shape[-2] == 0:
         raise _input_error(sequence, model)
-    lead = sequence.shape[:-2]
+    lead, steps = sequence.shape[:-2], sequence.shape[-2]
+    parts = calls_of(calls, steps)
     check_trace_size(model, sequence.shape[:-1])
+    ran, told = steps_run(model, sequence, lengths, mask, padding)
+    if ran is not None:
+        need_single(parts, "a run that leaves out steps")
     initial = initial_states(model, "h", h, lead), initial_states(model, "c", c, lead)
     chosen = choose_engine(engine, work_of(model, sequence.shape[:-1]), kind)
     finite: Array | bool = True
     if kind != np.float64:
         states = (np.isfinite(each).all(axis=-1) for each in (*initial[0], *initial[1]))
         finite = np.logical_and.reduce([np.isfinite(sequence).all(axis=(-2, -1)), *states])
+    if ran is None or ran.ndim == 1:
+        rows = sequence if ran is None else sequence[..., ran, :]
+        traces, chosen = _run_layers(model, rows, initial, kind, chosen, parts)
+    else:
+        traces, chosen = _run_mixed(model, sequence, initial, kind, chosen, ran)
+    if ran is not None:
+        traces = [replace(each, ran=ran) for each in traces]
+    assumed = (*model.assumptions, *told, *assumed_states(h, c))
+    return Trace(model, tuple(traces), kind, assumed, chosen, finite, padding)
+
+
+# One h and one c `(…, n)` per layer and direction.
+_Initial = tuple[list[Array], list[Array]]
+
+
+def _run_layers(
+    model: Model,
+    sequence: Array,
+    initial: _Initial,
+    kind: np.dtype[Any],
+    engine: str,
+    calls: Calls = (),
+) -> tuple[list[LayerTrace], str]:
+    """Run every step of a sequence; also the engine that "fast" stands for."""
     traces: list[LayerTrace] = []
     for level, layer in enumerate(model.layers):
         for direction, weights in layer.directions.items():
-            order = np.s_[..., :, :] if direction == "forward" else np.s_[..., ::-1, :]
+            order = _in_order(direction, calls, sequence.shape[-2])
             given = sequence[order], initial[0][len(traces)], initial[1][len(traces)], kind
-            if chosen == "table":
+            if engine == "table":
                 values = _run_table(weights, *given)
             else:
-                values, chosen = run_fast(chosen, weights, *given)
+                values, engine = run_fast(engine, weights, *given)
             if direction == "backward":
                 values = {symbol: value[order] for symbol, value in values.items()}
-            traces.append(LayerTrace(level, direction, weights, MappingProxyType(values)))
+            traces.append(
+                LayerTrace(level, direction, weights, MappingProxyType(values), None, calls)
+            )
         if level + 1 < len(model.layers):
             own = traces[-len(layer.directions) :]
             sequence = np.concatenate([each.values["h"] for each in own], axis=-1)
-    assumed = (*model.assumptions, *assumed_states(h, c))
-    return Trace(model, tuple(traces), kind, assumed, chosen, finite)
+    return traces, engine
+
+
+def _run_mixed(
+    model: Model, sequence: Array, initial: _Initial, kind: np.dtype[Any], engine: str, ran: Array
+) -> tuple[list[LayerTrace], str]:
+    """Run samples that differ in the steps run, those together that do not; nan at the rest."""
+    *lead, steps, _ = sequence.shape
+    x, mask = sequence.reshape(-1, *sequence.shape[-2:]), ran.reshape(-1, steps)
+    states = [[each.reshape(len(x), -1) for each in given] for given in initial]
+    whole: list[dict[str, Array]] = [{} for _ in model.runs]
+    layers: list[LayerTrace] = []
+    for pattern in np.unique(mask, axis=0):
+        own = np.flatnonzero((mask == pattern).all(axis=1))
+        h, c = ([each[own] for each in given] for given in states)
+        layers, engine = _run_layers(model, x[own][:, pattern], (h, c), kind, engine)
+        for values, each in zip(whole, layers, strict=True):
+            for symbol, rows in each.values.items():
+                shape = len(x), steps, rows.shape[-1]
+                to = values.setdefault(symbol, np.full(shape, np.nan, rows.dtype))
+                to[np.ix_(own, np.flatnonzero(pattern))] = rows
+    return [
+        replace(each, values=MappingProxyType({
+            symbol: rows.reshape(*lead, *rows.shape[-2:]) for symbol, rows in values.items()
+        }))
+        for each, values in zip(layers, whole, strict=True)
+    ], engine  # fmt: skip
+
+
+def _in_order(direction: Direction, calls: Calls, steps: int) -> Any:
+    """Return the index that puts `(…, T, n)` in the order of computation, and back again."""
+    if direction == "forward":
+        return np.s_[..., :, :]
+    order = np.s_[::-1] if len(calls) < 2 else order_of(direction, calls, steps)
+    return np.s_[..., order, :]
 
 
 def assumed_states(h: Any, c: Any) -> tuple[str, ...]:
@@ -648,6 +812,28 @@ def need_trace(trace: object, call: str, *, single: bool = False) -> None:
             f"the run has batch axes {trace.layers[0].values['h'].shape[:-2]}, "
             f"and {call} takes one sample", where=f"{call}()", hint="run(model, x[0])",
         )  # fmt: skip
+
+
+def need_whole(trace: Trace, what: str, *, gaps: bool = False) -> None:
+    """Refuse a run of which some steps are masked out.
+
+    Args:
+        trace: the run.
+        what: what cannot show it.
+        gaps: whether only the last steps may be left out.
+
+    Raises:
+        UsageError: with what to do.
+    """
+    times, ran = trace.times, trace.layers[0].ran
+    only_cut = ran is not None and ran.ndim == 1 and times[-1] == len(times)
+    if ran is None or (gaps and only_cut):
+        return
+    left = "steps before the last are" if gaps else "steps are"
+    raise UsageError(
+        f"{left} masked out, which {what} cannot show", where=what,
+        hint="leave these steps out of --x, and with them the mask",
+    )  # fmt: skip
 
 
 def _input_error(x: Array, model: Model) -> InputError | ShapeError:

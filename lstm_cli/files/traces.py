@@ -31,6 +31,7 @@ class TraceFile:
     Attributes:
         steps: in file order.
         source, convention, cell: what the file says about its weights; "" if nothing.
+        calls: the lengths of consecutive calls; () is a single one.
     """
 
     steps: Sequence[Step]
@@ -38,6 +39,7 @@ class TraceFile:
     convention: str
     cell: str
     place: str
+    calls: tuple[int, ...] = ()
 
     def over_time(self, layer: int, direction: str, symbol: str) -> Array | None:
         """Return a symbol `(T, n)` by input time, or None if a step lacks it."""
@@ -95,7 +97,16 @@ def read_trace(path: Path) -> TraceFile:
         str(said.get("convention") or ""),
         str(document.get("cell") or ""),
         place,
+        _calls(document.get("calls"), place),
     )
+
+
+def _calls(given: Any, place: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(call["end"]) - int(call["start"]) + 1 for call in given or ())
+    except (TypeError, KeyError, ValueError):
+        hint = '"calls": [{"start": 1, "end": 10}, …]'
+        raise InputError("a call has no start or end", where=place, hint=hint) from None
 
 
 def _step(each: Any, place: str) -> Step:

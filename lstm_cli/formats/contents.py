@@ -16,7 +16,7 @@ from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class Block:
         known_by: the evidence for the convention and the variant, a phrase each.
         open: what the file does not say and how it is read, a phrase each.
         undecided: readings that give different numbers, of which only the user can choose.
+        mask: which steps are run.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Block:
     known_by: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     undecided: Undecided | None = None
+    mask: OwnMask = NO_MASK
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
 from lstm_cli.formats.by_shape import layouts_by_shape
 from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Tensors, Variant
 from lstm_cli.formats.conventions import (
@@ -44,7 +44,7 @@ class Found:
         name: its name in the file, "" where tensor names have no prefix.
         convention: the layout of its tensors.
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
-        known_by, open: as in `Block`.
+        known_by, open, mask: as in `Block`.
         names: the names of its tensors in the file, where it was found by names.
         question: what the file leaves open, where only the user can decide between `readings`.
         readings: the LSTM by each layout that fits; one alone is to be confirmed by the user.
@@ -58,6 +58,7 @@ class Found:
     names: frozenset[str] = frozenset()
     question: str = ""
     readings: tuple[Found, ...] = ()
+    mask: OwnMask = NO_MASK
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
@@ -117,7 +118,8 @@ def _from_block(block: Block, convention: Convention | None) -> Found:
         said = f",{convention.name}" if convention else ""
         rows = [convention_named(name + said) for name in names]
     parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
-    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, block.open)
+    told = (*block.open, *block.mask.open)
+    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, told, mask=block.mask)
     if block.undecided is None or len(rows) == 1:
         return found
     readings = tuple(replace(found, convention=row) for row in rows)

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
 from lstm_cli.formats.contents import (
     Block,
@@ -315,6 +315,7 @@ def _block_of(file: Hdf5, layer: _LayerConfig, own: Mapping[Direction, _Way]) ->
         (shapes, *layer.known, *known, *first.told.known),
         (*layer.open, *opened),
         first.undecided,
+        layer.mask,
     )
 
 
@@ -398,6 +399,7 @@ class _LayerConfig:
     cells: Mapping[Direction, _CellConfig]
     known: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
+    mask: OwnMask = NO_MASK
 
 
 @dataclass(frozen=True)
@@ -429,7 +431,12 @@ def layers_of(model: Any, place: str) -> Iterator[_LayerConfig]:
     """
     masks = masks_of(model)
     for layer, node in _walk_layers(model, _ConfigPath("", ()), place):
-        yield replace(layer, open=(*layer.open, *masks.get(id(node), ())))
+        sources = masks.get(id(node), ())
+        if len(sources) == 1 and sources[0].value is not None:
+            known = (*layer.known, f"{sources[0].told} are not run")
+            yield replace(layer, known=known, mask=OwnMask(sources[0].value))
+        else:
+            yield replace(layer, mask=OwnMask(open=tuple(map(str, sources))))
 
 
 def _walk_layers(node: Any, at: _ConfigPath, file: str) -> Iterator[tuple[_LayerConfig, Any]]:
@@ -763,22 +770,38 @@ _WITHIN = re.compile(
 # --------------------------------------------------------------------------------------------------
 # The masks that reach LSTM layers, and their sources.
 #
-# Keras keeps the states of an LSTM unchanged at a masked step; here every step is run. `Masking`
-# and `Embedding(mask_zero=True)` make masks, which travel from layer to layer: through nested
-# models and wrappers, but not past a recurrent layer that returns only its last step.
+# Keras keeps the states of an LSTM unchanged at a masked step. `Masking` and
+# `Embedding(mask_zero=True)` make masks, which travel from layer to layer: through nested models
+# and wrappers, but not past a recurrent layer that returns only its last step. A mask that
+# `Masking` makes of what is the LSTM's x is computed from it; of others a sentence tells.
 
 # The notes on a layer name at most this many sources.
 MAX_MASK_SOURCES = 3
 
-_MaskSources = tuple[str, ...]
+
+class _MaskSource(NamedTuple):
+    """What makes a mask: the steps it is about, and the value of x at them, if x tells."""
+
+    told: str
+    value: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.told} {_SKIPPED}"
+
+
+_MaskSources = tuple[_MaskSource, ...]
+# Layers that hand on their input as it is, when a model is not being trained.
+_HANDS_ON = re.compile(
+    "InputLayer|(Spatial|Gaussian|Alpha)?Dropout(1D)?|GaussianNoise|ActivityRegularization"
+)
 
 _ENDS_HERE = re.compile("Flatten|RepeatVector|Dot|Global.*")
 _RECURRENT = re.compile(r"(.*\.)?(Conv)?(CuDNN)?(Simple)?(RNN|LSTM|GRU)(\dD)?")
-_SKIPPED = "are run here; Keras skips them, which leaves the states as they were"
+_SKIPPED = "are run here; Keras skips them, which leaves the states as they were: give --mask"
 
 
 def masks_of(model: Any) -> Mapping[int, _MaskSources]:
-    """Map the id of a recurrent layer's configuration to a sentence on each mask reaching it."""
+    """Map the id of a recurrent layer's configuration to the masks that reach it."""
     reached: dict[int, _MaskSources] = {}
     _leaving(model, (), reached, 0)
     return reached
@@ -794,20 +817,28 @@ def _leaving(
     inner = config.get("layer")
     before = f"{kind} '{safe(_name_of(node))[:80]}' stands before it"
     if kind == "Masking":
-        value = safe(config.get("mask_value", 0.0))[:40]
-        return (f"{before}: steps that equal its mask_value {value} {_SKIPPED}",)
+        value = config.get("mask_value", 0.0)
+        steps = f"{before}: steps that equal its mask_value {safe(value)[:40]}"
+        return (_MaskSource(steps, float(value) if isinstance(value, int | float) else None),)
     if kind == "Embedding":
         zero = config.get("mask_zero")
-        return (f"{before} with mask_zero: steps of index 0 {_SKIPPED}",) if zero else ()
+        return (_MaskSource(f"{before} with mask_zero: steps of index 0"),) if zero else ()
     if isinstance(config.get("layers"), list):
         return _through_model(config, arriving, reached, depth)
     if _RECURRENT.fullmatch(kind) or kind == "Bidirectional":
         reached[id(node)] = arriving
         told = config if kind != "Bidirectional" else _config_of(inner)
-        return arriving if told.get("return_sequences") else ()
+        return _no_value(arriving) if told.get("return_sequences") else ()
     if isinstance(inner, dict):
-        return _union_of(_leaving(inner, arriving, reached, depth + 1), arriving)
-    return () if _ENDS_HERE.fullmatch(kind) else arriving
+        return _no_value(_union_of(_leaving(inner, arriving, reached, depth + 1), arriving))
+    if _ENDS_HERE.fullmatch(kind):
+        return ()
+    return arriving if _HANDS_ON.fullmatch(kind) else _no_value(arriving)
+
+
+def _no_value(sources: _MaskSources) -> _MaskSources:
+    """The sources behind a layer that changes x, from which the mask cannot be computed then."""
+    return tuple(each._replace(value=None) for each in sources)
 
 
 def _union_of(*several: _MaskSources) -> _MaskSources:
@@ -828,7 +859,7 @@ def _through_model(
         read = (left.get(name, ()) for name in _read_by(calls))
         sources = _union_of(*read) if calls else arriving
         if not sources and any(_get(each, "mask") is not None for each in _branches_in(calls)):
-            sources = (f"it is called with a mask: steps that are masked {_SKIPPED}",)
+            sources = (_MaskSource("it is called with a mask: steps that are masked"),)
         left[_key_of(layer)] = _leaving(layer, sources, reached, depth + 1)
     return _union_of(*(left.get(name, ()) for name in _read_by(config.get("output_layers"))))
 

@@ -24,7 +24,7 @@ import numpy as np
 from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import Direction, OwnMask
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
 from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Package, Part, Variant
@@ -246,7 +246,9 @@ class _LstmNode(_Node):
             direction: Part({key: stack[number] for key, stack in stacks.items()}, variant)
             for number, (direction, variant) in enumerate(zip(directions, variants, strict=True))
         }
-        return Block(name, "onnx", parts, tuple(self._known_by()), (*is_open, *self._open()))
+        mask = OwnMask(lengths=tuple(self._lengths() or ()))
+        return Block(name, "onnx", parts, tuple(self._known_by()), (*is_open, *self._open()),
+                     mask=mask)  # fmt: skip
 
     def _directions(self) -> tuple[Direction, ...]:
         found = self.attribute("direction")
@@ -340,14 +342,25 @@ class _LstmNode(_Node):
             found = self.attribute(name)
             if found is not None:
                 yield f"attribute {name} = {_shown(found)}"
+        if lengths := self._lengths():
+            yield f"sequence_lens, a constant: {', '.join(map(str, lengths[:8]))}"
+
+    def _lengths(self) -> list[int] | None:
+        """The constant sequence_lens; None where the model is given it, [] where it has none."""
+        if not self._input(4):
+            return []
+        try:
+            return [int(each) for each in _fold(self.scope, self._input(4)).ravel()]
+        except (NotRead, InputError):
+            return None
 
     def _open(self) -> Iterator[str]:
         if self.attribute("clip") is not None:
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
         if self.integer("layout"):
             yield "layout = 1: x, output and states have the batch axis first"
-        if self._input(4):
-            yield "sequence_lens: leave out the steps past a sample's length yourself"
+        if self._input(4) and self._lengths() is None:
+            yield "sequence_lens: given when the model runs; here by --lengths"
         for index, state in ((5, "initial_h"), (6, "initial_c")):
             if self._input(index):
                 yield f"{state}: {self._initial(index)}"

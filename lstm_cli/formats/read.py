@@ -365,6 +365,7 @@ def assemble(
         source=f"{source}, {found.name.text}" if found.name else source,
         convention=found.convention.name,
         assumptions=tuple(assumptions),
+        mask=found.mask,
     )
 
 

@@ -170,7 +170,7 @@ def diagnose(
 def right_variant(trace: Trace) -> VariantRun:
     """Convert the run of an unbatched trace to a variant."""
     x, h, c = trace.inputs
-    return variant_of(trace.model, x).with_inputs(x, tuple(h), tuple(c))
+    return variant_of(trace.model, x).with_inputs(x, tuple(h), tuple(c), trace.calls)
 
 
 def _compare(trace: Trace, expected: Expected) -> Diagnosis:
@@ -201,7 +201,7 @@ def _compare(trace: Trace, expected: Expected) -> Diagnosis:
 def _difference(trace: Trace, vector: ExpectedVector, most: Array) -> Difference:
     """Return the number of a vector for which `most (n,)` is largest."""
     unit, layer = int(np.argmax(most)), trace.layers[vector.run]
-    return Difference(vector.symbol, layer.layer, layer.direction, vector.t, unit,
+    return Difference(vector.symbol, layer.layer, layer.direction, layer.times[vector.t - 1], unit,
                       float(vector.ours(trace)[unit]), float(vector.values[unit]))  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def _signature(
     wrong = [vector for vector, right in zip(vectors, fine, strict=True) if not right]
     first = wrong[0]
     layer = trace.layers[first.run]
-    start = _processed(trace, first)
+    start, times = _processed(trace, first), trace.times
     before = [each for each in vectors
               if each.run == first.run and _processed(trace, each) < start]  # fmt: skip
     if before and _processed(trace, before[0]) == 1 and start == 2:
@@ -220,15 +220,16 @@ def _signature(
         look = "look at U, the forget gate, its bias" if kept and names_in(kept) else "look at U"
         yield f"the first step is right and the second is not: {look} and the carried state"
     elif before:
-        yield f"right up to t = {before[-1].t}, wrong from t = {first.t}"
+        until, since = times[before[-1].t - 1], times[first.t - 1]
+        yield f"right up to t = {until}, wrong from t = {since}"
     here = {right: [each.symbol for each, own in zip(vectors, fine, strict=True)
                     if own is right and (each.run, each.t) == (first.run, first.t)]
             for right in (True, False)}  # fmt: skip
     if here[True]:
         names = {row.symbol: row.label for row in layer.cell.equations}
         yield (
-            f"at t = {first.t} {_they(here[True], 'agree')}, {_they(here[False], 'differ')}: "
-            f"look at the {names.get(first.symbol) or first.symbol}"
+            f"at t = {times[first.t - 1]} {_they(here[True], 'agree')}, "
+            f"{_they(here[False], 'differ')}: look at the {names.get(first.symbol) or first.symbol}"
         )
     clean = {vector.run for vector in vectors} - {vector.run for vector in wrong}
     if clean:
@@ -238,8 +239,7 @@ def _signature(
 
 def _processed(trace: Trace, vector: ExpectedVector) -> int:
     """Step of a vector in the processing order of its direction, from 1."""
-    forward = trace.layers[vector.run].direction == "forward"
-    return vector.t if forward else trace.steps + 1 - vector.t
+    return trace.layers[vector.run].order.index(vector.t - 1) + 1
 
 
 def _they(words: Sequence[str], verb: str) -> str:
@@ -258,7 +258,8 @@ def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
         if vector.symbol not in layer.cell.symbols:
             continue
         known = {name: value[vector.t - 1] for name, value in layer.values.items()}
-        last = vector.t - 1 if layer.direction == "forward" else vector.t + 1
+        place = layer.order.index(vector.t - 1)
+        last = layer.order[place - 1] + 1 if place else 0
         for name in list(known):
             own = claimed.get((vector.run, vector.t, name))
             if own is None and name.endswith("_prev"):

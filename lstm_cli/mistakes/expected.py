@@ -17,7 +17,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
 from lstm_cli.base.numbers import counted
 from lstm_cli.cell.notation import suggest_symbol
-from lstm_cli.cell.weights import Direction, Model
+from lstm_cli.cell.weights import Model
 from lstm_cli.engine.agreement import (
     Float32Noise,
     Precision,
@@ -210,17 +210,16 @@ def _expected_of(
             for each in vectors
         ]  # fmt: skip
         precision = {name: replace(each, cut=False) for name, each in precision.items()}
-    return Expected(tuple(in_order(vectors, trace.model, trace.steps)), precision)
+    return Expected(tuple(in_order(vectors, trace)), precision)
 
 
-def in_order(vectors: Iterable[ExpectedVector], model: Model, steps: int) -> list[ExpectedVector]:
+def in_order(vectors: Iterable[ExpectedVector], trace: Trace) -> list[ExpectedVector]:
     """Sort vectors in order of computation."""
 
     def key(vector: ExpectedVector) -> tuple[int, int, int]:
-        _, direction, weights = model.runs[vector.run]
-        rows = ("x", "h_prev", "c_prev", *weights.cell.symbols)
-        time = vector.t if direction == "forward" else steps - vector.t
-        return vector.run, time, rows.index(vector.symbol)
+        layer = trace.layers[vector.run]
+        rows = ("x", "h_prev", "c_prev", *layer.cell.symbols)
+        return vector.run, layer.order.index(vector.t - 1), rows.index(vector.symbol)
 
     return sorted(vectors, key=key)
 
@@ -244,10 +243,6 @@ class ExpectedPlace(NamedTuple):
     def chosen_units(self, count: int, place: str) -> list[int]:
         """The units among `count`; errors as `choose`."""
         return choose(self.units, count, place) if self.units else list(range(count))
-
-    def chosen_times(self, steps: int, place: str) -> list[int]:
-        """The input times from 1, where the name gives them; [] where it does not."""
-        return choose(self.times, steps, place, first=1) if self.times else []
 
 
 def place_of(name: str, model: Model, place: str) -> ExpectedPlace:
@@ -297,11 +292,13 @@ def _placed(
     widths = [trace.layers[n].values[symbol].shape[-1] for n in there.runs]
     try:
         units = there.chosen_units(sum(widths), name)
-        times = there.chosen_times(steps, name)
+        times = trace.chosen_steps(there.times, name) if there.times else []
     except UsageError as error:
         raise InputError(error.what, where=place, hint=error.hint) from None
     every = there.every or (values.ndim == 2 and not times)
     rows, places = np.atleast_2d(values), np.atleast_2d(digits)
+    if every:
+        rows, places = of_steps_run(rows, trace), of_steps_run(places, trace)
     count = steps if every else len(times) or 1
     if rows.shape != (count, len(units)):
         wanted = f"({count}, {len(units)})" if every or count > 1 else f"({len(units)},)"
@@ -315,8 +312,9 @@ def _placed(
     whole[:, units], own_digits[:, units] = rows, places
     vectors, start = [], 0
     for number, width in zip(there.runs, widths, strict=True):
-        direction = trace.layers[number].direction
-        own_times = times or (range(1, steps + 1) if every else [_final(symbol, direction, steps)])
+        # Without a time: the last step processed for a state, else T.
+        last = trace.layers[number].order[-1] + 1 if symbol in ("h", "c") else steps
+        own_times = times or (range(1, steps + 1) if every else [last])
         for row, unit, t in zip(whole, own_digits, own_times, strict=True):
             own = slice(start, start + width)
             vectors.append(ExpectedVector(number, symbol, t, row[own], unit[own], units=unit[own]))
@@ -324,9 +322,11 @@ def _placed(
     return vectors
 
 
-def _final(symbol: str, direction: Direction, steps: int) -> int:
-    """Time of a vector given without one: the last step processed for a state, else T."""
-    return 1 if direction == "backward" and symbol in ("h", "c") else steps
+def of_steps_run(rows: Array, trace: Trace) -> Array:
+    """Rows `(…, T, n)` at the steps that were run, if there is one for each step of the input."""
+    ran = trace.layers[0].ran
+    every = ran is not None and ran.ndim == 1 and rows.shape[-2] == len(ran)
+    return rows[..., ran, :] if every else rows
 
 
 def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Expected:
@@ -339,10 +339,12 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
     every: dict[str, list[Array]] = defaultdict(list)
     found = []
     runs = {(own.layer, str(own.direction)): n for n, own in enumerate(trace.layers)}
+    places = {t: place for place, t in enumerate(trace.times, 1)}
     for step in theirs.steps:
         run = runs.get((step.layer, step.direction))
-        if run is None or not 1 <= step.t <= trace.steps:
+        if run is None or step.t not in places:
             continue
+        t = places[step.t]
         for symbol, values in step.values.items():
             if symbol in trace.layers[run].values:
                 size = trace.layers[run].values[symbol].shape[-1]
@@ -353,7 +355,7 @@ def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = N
                         where=theirs.place, hint="compare runs of the same sizes",
                     )  # fmt: skip
                 every[symbol].append(values)
-                found.append(ExpectedVector(run, symbol, step.t, values, values))
+                found.append(ExpectedVector(run, symbol, t, values, values))
     precision = precisions_of({symbol: np.concatenate(rows) for symbol, rows in every.items()})
     arithmetic, vectors = Float32Noise(trace), list[ExpectedVector]()
     for symbol, own in precision.items():

@@ -109,7 +109,7 @@ def run_of(diagnosis: Diagnosis, x: Array, h: Array, c: Array) -> CommandLine:
 
     Weights that have no name of their own are not in it.
     """
-    of_vectors = ("--x", "--h", "--c", "--steps", "--sample", SAMPLE_FILE)
+    of_vectors = ("--x", "--h", "--c", "--steps", "--calls", "--sample", SAMPLE_FILE)
     weights = {name: v for name, v in own_run(diagnosis).items() if name not in of_vectors}
     vectors = {"--h": h, "--c": c, "--x": x}
     typed = {name: rows_text(rows.tolist()) for name, rows in vectors.items()}
@@ -140,7 +140,8 @@ def own_run(diagnosis: Diagnosis) -> dict[str, object]:
     vectors = {"--x": right.x, "--h": np.array(right.h), "--c": np.array(right.c)}
     typed = {name: rows_text(rows.tolist()) for name, rows in vectors.items()
              if name == "--x" or rows.any()}  # fmt: skip
-    return typed | weights | cell
+    calls = {"--calls": ",".join(map(str, right.calls))} if right.calls else {}
+    return typed | calls | weights | cell
 
 
 def _own_cell(cell: Cell, *, of_file: bool) -> dict[str, object] | None:

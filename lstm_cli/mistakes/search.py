@@ -282,5 +282,5 @@ def random_probe(right: VariantRun, scale: float, steps: int = 4, seed: int = 20
         for own in right.weights
     )  # fmt: skip
     x = rng.uniform(-scale, scale, (steps, right.x.shape[1]))
-    return replace(right, weights=weights, x=x, h=tuple(map(draw, right.h)),
-                   c=tuple(2 * draw(c) for c in right.c))  # fmt: skip
+    h, c = tuple(map(draw, right.h)), tuple(2 * draw(each) for each in right.c)
+    return replace(right.with_inputs(x, h, c), weights=weights)

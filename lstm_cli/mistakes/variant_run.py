@@ -22,6 +22,7 @@ from lstm_cli.cell.equations import Apply, Name, Node, Number, parse, rewrite
 from lstm_cli.cell.roles import Role, roles_of
 from lstm_cli.cell.weights import Direction, Model
 from lstm_cli.engine.batched_variants import CARRY, START, Member, MemberRun, Rounding
+from lstm_cli.engine.calls import Calls
 
 Made = TypeVar("Made")
 # The part of each letter in the LSTM, which the rows of the catalogue speak of.
@@ -75,7 +76,7 @@ class VariantRun:
     Attributes:
         cells, weights, h, c: one per layer and direction, in the order of `Model.runs`.
         x: the input, `(T, I)`.
-        start, carry, rounding, turned_back: see `batched_variants.Member`.
+        start, carry, rounding, turned_back, calls: see `batched_variants.Member`.
     """
 
     cells: tuple[Cell, ...]
@@ -88,6 +89,7 @@ class VariantRun:
     carry: Mapping[str, Node] = field(default_factory=lambda: CARRY)
     rounding: Rounding | None = None
     turned_back: bool = True
+    calls: Calls = ()
 
     @property
     def shapes(self) -> list[Shapes]:
@@ -112,11 +114,15 @@ class VariantRun:
             MemberRun(cell.equations, weights.arrays, h, c)
             for cell, weights, h, c in zip(self.cells, self.weights, self.h, self.c, strict=True)
         )
-        return Member(runs, self.x, self.start, self.carry, self.rounding, self.turned_back)
+        return Member(
+            runs, self.x, self.start, self.carry, self.rounding, self.turned_back, self.calls
+        )
 
-    def with_inputs(self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...]) -> VariantRun:
+    def with_inputs(
+        self, x: Array, h: tuple[Array, ...], c: tuple[Array, ...], calls: Calls = ()
+    ) -> VariantRun:
         """Return a copy with other inputs and states of the same sizes."""
-        return replace(self, x=x, h=h, c=c)
+        return replace(self, x=x, h=h, c=c, calls=calls)
 
 
 def variant_of(model: Model, x: Array) -> VariantRun:

@@ -319,7 +319,7 @@ _COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}
 # Characters of plain numbers: whatever `float` reads of them, `parse_rows` reads too.
 _NUMERIC = b"0123456789.eE+-"
 _VECTOR = _NUMERIC + b" ,;"
-_SCALARS = ("atol", "steps", "forget_bias", "clip", "cell_clip")
+_SCALARS = ("atol", "steps", "length", "lengths", "forget_bias", "clip", "cell_clip")
 
 
 def members_of(header: Sequence[str]) -> list[str]:
@@ -400,7 +400,7 @@ def _numbers(cells: Sequence[str]) -> list[float]:
 
 
 def _scalar(column: str, value: float) -> float:
-    return int(value) if column == "steps" and value.is_integer() else value
+    return int(value) if column in ("steps", "length", "lengths") and value.is_integer() else value
 
 
 def _weights(cell: str) -> Any:

@@ -316,7 +316,7 @@ def _check_columns(
 def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
     """Yield chunks of arrays: `x (N, T, I)` or `(N, I)`; `h`, `c`, `expected_h` … `(N, …)`.
 
-    `id (N,)`, `weights`, `cell`, `convention` as text, `atol`, `steps`: one for all, or N.
+    `id (N,)`, `weights`, `cell`, `convention` as text, `atol`, `steps`, `calls`: one for all, or N.
     """
     arrays = read_npz(path)
     place = safe(path)

@@ -189,6 +189,9 @@ def sample_trace(sample: Sample, settings: SampleSettings) -> Trace:
     if len(model.runs) == 1:
         h, c = (s[0] if s is not None and len(s) == 1 else s for s in (h, c))
     try:
-        return run(model, x, h, c, dtype=settings.dtype, engine=settings.engine)
+        return run(
+            model, x, h, c, dtype=settings.dtype, engine=settings.engine,
+            calls=sample.calls or settings.calls, **sample.masks,
+        )  # fmt: skip
     except LstmStepError as error:
         raise type(error)(error.what, where=sample.place, hint=error.lines.hint) from None

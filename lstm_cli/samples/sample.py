@@ -22,7 +22,8 @@ from lstm_cli.files.safe import to_array
 from lstm_cli.files.vectors import parse_rows
 
 KEYS = ("id", "x", "h", "c", "weights", "cell", "convention", "forget_bias", "clip", "cell_clip",
-        "activations", "steps", "expected", "atol", "note")  # fmt: skip
+        "activations", "steps", "length", "lengths", "mask", "padding", "calls", "expected", "atol",
+        "note")  # fmt: skip
 # Members of an answer: a sample's own of these names would be taken for ours.
 ANSWERED = ("schema", "ok", "engine", "assumptions", "warnings", "check", "error")
 
@@ -39,6 +40,8 @@ class Sample:
         cell, convention: names, "" for the batch's own.
         settings: what is added to the cell, as the options of the same names do.
         steps: as `--steps`; 0 where not given.
+        calls: as `--calls`, or the lengths; "" where not given.
+        masks: arguments `lengths`, `mask` and `padding` of `run`, those that are given.
         expected: symbol -> `(n,)` for the last step or `(T, n)` for all.
         atol: the largest difference that still counts as equal; None for the batch's own.
         extra: the user's own members, handed on to the answer.
@@ -54,6 +57,8 @@ class Sample:
     convention: str = ""
     settings: Settings = field(default_factory=Settings)
     steps: int = 0
+    calls: str | tuple[int, ...] = ""
+    masks: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, Array] = field(default_factory=dict)
     atol: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -119,6 +124,8 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
         convention=_text(document, "convention", place),
         settings=_settings(document, place),
         steps=_count(document.get("steps", 0), place),
+        calls=_calls(document.get("calls"), place),
+        masks=_masks(document, place),
         expected={
             key: np.atleast_1d(to_array(value, f"expected {key}", place, max_axes=2))
             for key, value in expected.items()
@@ -132,8 +139,8 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
 
 # Lookalikes of our keys: meaning -> spellings. Case makes no difference, nor does what separates
 # the parts of a name; a name of five letters or more may be written as one word. A sample has no
-# `length`, `mask` or `dtype` yet, and ignoring them would change the numbers. What changes no
-# number (`ID`, `notes`) is let through. `$` is the state's letter, `%` its word.
+# `dtype` yet, and ignoring it would change the numbers. What changes no number (`ID`, `notes`) is
+# let through. `$` is the state's letter, `%` its word.
 _OF_STATES = (
     "$_prev $_previous prev_$ previous_$ $_init $_initial init_$ initial_$ $_in $_start start_$ "
     "$_before $_t_1 $_t_minus_1 $_tm1 $t_1 $x $_state state_$ %_state %_states %_prev %_init %_0 "
@@ -162,24 +169,23 @@ _SPELLINGS = {
     "activations": "activation recurrent_activation gate_activation activation_function "
                    "activation_functions",
     "steps": "step n_steps num_steps number_of_steps timesteps n_timesteps num_timesteps",
+    "calls": "call_lengths call_steps call_sizes",
     "expected": "expect expects expectation expectations target targets target_h target_c h_target "
                 "c_target h_expected c_expected expected_h expected_c expected_f expected_i "
                 "expected_g expected_o expected_output expected_outputs ground_truth y_true h_t "
                 "c_t h_n c_n h_out c_out h_next c_next h_new c_new h_final c_final final_h final_c "
                 "h_last c_last last_h last_c",
     "atol": "tol tols rtol tolerance tolerances abs_tol absolute_tolerance",
-    "length": "lengths len seq_len seq_lens seq_length seq_lengths sequence_len sequence_lens "
+    "length": "len seq_len seq_lens seq_length seq_lengths sequence_len sequence_lens "
               "sequence_length sequence_lengths input_len input_lens input_length input_lengths "
               "x_len x_lens x_length x_lengths valid_len valid_length valid_lengths valid_steps "
               "n_valid true_len true_length real_len real_length actual_len actual_length",
     "mask": "masks masking mask_value attention_mask seq_mask sequence_mask input_mask x_mask "
             "pad_mask padding_mask key_padding_mask src_mask src_key_padding_mask valid_mask "
-            "padding padding_value pad_value",
+            "padding_value pad_value",
     "dtype": "dtypes x_dtype",
 }  # fmt: skip
 _INSTEAD = {
-    "length": '"steps": 3 runs the first three rows of x alone',
-    "mask": 'leave padded rows out of x; "steps": 3 runs its first three rows alone',
     "dtype": "--dtype holds for all samples",
 }
 _BETWEEN = re.compile(r"[\s_.\-−^()\[\]{}]+")
@@ -189,9 +195,9 @@ _STATE, _VALUE = re.compile(r"([hc])_?[0-9]{1,6}"), re.compile(r"z_[a-z]")
 _UNIT = re.compile("_[a-z]$")
 # Keys that may be misspelt; others are too close to users' own words (`mode`, `experts`).
 _MISSPELT = (
-    *(key for key in KEYS if len(key) > 3 and key != "note"), "h_prev", "c_prev", "hidden",
-    "hidden_state", "cell_state", "initial_state", "inputs", "weight", "target", "targets",
-    "length", "lengths", "seq_length", "sequence_length", "attention_mask",
+    *(key for key in KEYS if len(key) > 3 and key not in ("note", "calls")), "h_prev", "c_prev",
+    "hidden", "hidden_state", "cell_state", "initial_state", "inputs", "weight", "target",
+    "targets", "seq_length", "sequence_length", "attention_mask",
 )  # fmt: skip
 # A longer key cannot look like one of ours.
 _MOST_LETTERS = 40
@@ -230,6 +236,8 @@ def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
         in_table = meaning == "expected" and word != "key"  # a table has one column a symbol
         shown = "expected.h" if in_table else meaning
         what, hint = f"unknown {word} '{safe(key)}'", f"did you mean '{shown}'?"
+        if meaning == "mask":
+            hint += " it has 1 for a step that is run, 0 for one that is not"
     else:
         what, hint = f"{word} '{safe(key)}' looks like '{meaning}', which is there too", "keep one"
         if meaning in ("h", "c"):
@@ -318,10 +326,40 @@ def _settings(document: Mapping[str, Any], place: str) -> Settings:
     return Settings(**numbers, activations=_text(document, "activations", place))
 
 
-def _count(value: Any, place: str) -> int:
+def _count(value: Any, place: str, key: str = "steps") -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError("'steps' is not a whole number", where=place, hint='"steps": 3')
+        raise InputError(f"'{key}' is not a whole number", where=place, hint=f'"{key}": 3')
     return value
+
+
+def _calls(value: Any, place: str) -> str | tuple[int, ...]:
+    """Return the lengths of calls, which `engine.run` checks, or "" for a single one."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if not isinstance(value, list) or not value or any(type(each) is not int for each in value):
+        hint = '"calls": [10, 10], or "1x20" for twenty calls of one step'
+        raise InputError("'calls' is not a list of whole numbers", where=place, hint=hint)
+    return tuple(value)
+
+
+def _masks(document: Mapping[str, Any], place: str) -> dict[str, Any]:
+    given = {key: value for key in ("length", "lengths", "mask", "padding")
+             if (value := document.get(key)) is not None}  # fmt: skip
+    if len(given.keys() - {"padding"}) > 1:
+        what = f"{' and '.join(sorted(given.keys() - {'padding'}))} are both given"
+        raise InputError(what, where=place, hint="keep one of them")
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        if key == "padding":
+            found[key] = _text(document, key, place)
+        elif key == "mask":
+            flags = value if isinstance(value, list) else []
+            numbers = [int(each) if isinstance(each, bool) else each for each in flags]
+            found[key] = _rows(numbers or value, key, place).ravel().tolist()
+        else:
+            one = value[0] if isinstance(value, list) and len(value) == 1 else value
+            found["lengths"] = _count(one, place, key)
+    return found
 
 
 def _tolerance(value: Any, place: str) -> float | None:

@@ -43,6 +43,7 @@ class SampleSettings:
         edit: a last edit of every table (a forget bias, a clip).
         convention: of samples that name none; "" lets the weights decide.
         steps: as `--steps`, 0 for all of x.
+        calls: as `--calls`, "" for a single one.
         atol: a tolerance in place of the samples' own; None where there is none.
         dtype: "float64" or "float32".
         engine: what computes runs, as `engine.run` takes it.
@@ -60,6 +61,7 @@ class SampleSettings:
     edit: Callable[[Cell], Cell] = field(default=unchanged)
     convention: str = ""
     steps: int = 0
+    calls: str = ""
     atol: float | None = None
     dtype: str = "float64"
     engine: str = "auto"

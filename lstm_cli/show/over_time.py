@@ -147,8 +147,9 @@ def _course(
         units = busiest([values for values in there if values.shape[-1] == size], limits[1])
     values = whole[np.array(steps) - 1][:, units]
     label = INPUT_LABELS[symbol] if symbol in INPUT_SYMBOLS else each.cell[symbol].label
+    times = tuple(each.times[t - 1] for t in steps)
     return Course(
-        each.layer, each.direction, symbol, label, values, tuple(units), steps, scale, size, by
+        each.layer, each.direction, symbol, label, values, tuple(units), times, scale, size, by
     )
 
 

@@ -169,13 +169,13 @@ def run_facts(trace: Trace) -> list[str]:
 
 def last_step(each: LayerTrace) -> int:
     """Return the input time of the step that is computed last."""
-    return each.steps if each.direction == "forward" else 1
+    return each.order[-1] + 1
 
 
 def place_of(each: LayerTrace, t: int, trace: Trace) -> str:
     """Return `step 3 of 5`, with layer and direction where there are several."""
     where = f"layer {each.layer} {each.direction}, " if len(trace.layers) > 1 else ""
-    return f"{where}step {t} of {each.steps}"
+    return f"{where}step {each.times[t - 1]} of {each.input_steps}"
 
 
 def definitions(cell: Cell, style: Style = PLAIN) -> list[str]:
@@ -376,13 +376,8 @@ def unknown_symbol(symbol: str, known: Iterable[str], where: str) -> UsageError:
 
 
 def chosen_steps(view: View, trace: Trace) -> set[int]:
-    """Return the steps that `--at` selects; all if it is not given."""
-    every = set(range(1, trace.steps + 1))
-    if not view.at:
-        return every
-    from lstm_cli.base.address import choose
-
-    return set(choose(view.at, trace.steps, "--at", first=1))
+    """Return the steps, from 1 in `trace.times`, that `--at` selects; all if it is not given."""
+    return set(trace.chosen_steps(view.at or "all", "--at"))
 
 
 def shown_of(layers: Iterable[Each], view: View) -> list[Each]:
@@ -407,9 +402,10 @@ def shown_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tu
 def last_steps(trace: Trace, view: View, layers: Sequence[Each]) -> Iterator[tuple[Each, int]]:
     """Yield (layer, t) for the last step of each direction on top; arguments as `shown_steps`."""
     shown = shown_of(layers, view)
+    ends = {(own.layer, str(own.direction)): last_step(own) for own in trace.layers}
     for each in shown:
         if each.layer == shown[-1].layer:
-            yield each, trace.steps if each.direction == "forward" else 1
+            yield each, ends[each.layer, each.direction]
 
 
 def metadata(trace: Trace, notation: Notation, command: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def check(trace: Trace, view: View) -> None:
 
 
 def _steps(each: LayerTrace, trace: Trace, view: View) -> list[int]:
-    return sorted(choose(view.at, trace.steps, "--at", first=1)) if view.at else [last_step(each)]
+    return sorted(trace.chosen_steps(view.at, "--at")) if view.at else [last_step(each)]
 
 
 def _units(each: LayerTrace, t: int, trace: Trace, view: View) -> list[int]:

@@ -79,6 +79,18 @@ def test_each_place_has_its_layer_and_direction() -> None:
     assert found.text.startswith("layer 0 backward: ")
 
 
+def test_the_place_is_an_input_time_whatever_is_run() -> None:
+    """With a mask or calls t counts all steps, and first is what was computed first."""
+    x = np.array([[1.0, 2.0], [1e200, 1.0], [1.0, -2.0], [1e200, 2.0]])
+    (masked,) = run(RELU, x, H, C, mask=[1, 0, 1, 1]).warnings
+    assert masked.t == 4
+    back = Model((Layer({"backward": RELU.first}),))
+    assert [each.t for each in run(back, x, H, C).warnings] == [4]
+    assert [each.t for each in run(back, x, H, C, calls=[3, 1]).warnings] == [2]
+    mixed = run(RELU, [x, x], [H, H], [C, C], dtype="float32", lengths=[1, 4])
+    assert [(each.sample, each.symbol, each.t) for each in mixed.warnings] == [(1, "x", 2)]
+
+
 def test_the_command_says_it_on_stderr_and_in_json(tmp_path: Path) -> None:
     """The answer is as before, the warning is on stderr, and JSON has its place."""
     line = ("--x", "1e39,1", "--dtype", "float32", "--activations", "relu,relu,relu")

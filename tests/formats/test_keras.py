@@ -572,10 +572,26 @@ INPUT = {"class_name": "InputLayer", "config": {"name": "input"}}
 def test_a_mask_before_an_lstm_is_told(model: dict[str, Any], said: str) -> None:
     """Through models in models, wrappers and graphs; not where no mask comes through."""
     (layer,) = layers_of(model, "test")
-    sentences = [each for each in layer.open if "Keras skips them" in each]
+    computed = [each for each in layer.known if "are not run" in each]
+    sentences = [*layer.mask.open, *computed]
     assert len(sentences) == (said != "")
     assert said in "".join(sentences)
     assert "steps that equal its mask_value 2.0" in "".join(sentences) or said != "Masking 'mask'"
+    assert layer.mask.value == (2.0 if computed else None)
+
+
+@pytest.mark.parametrize(
+    ("between", "value"),
+    [([], 2.0), ([{"class_name": "Dropout", "config": {}}], 2.0), ([DENSE], None), ([IT], None)],
+)
+def test_a_mask_is_computed_from_x_where_x_is_what_was_masked(
+    between: list[Any], value: float | None
+) -> None:
+    """Behind a layer that changes its input a mask stays open, with what to give."""
+    *_, layer = layers_of(sequential(MASKING, *between, IT), "test")
+    assert layer.mask.value == value
+    assert all("give --mask" in each for each in layer.mask.open)
+    assert len(layer.mask.open) == (value is None)
 
 
 def test_masks_of_a_model_that_refers_to_itself_come_to_an_end() -> None:
@@ -590,10 +606,14 @@ def test_masks_of_a_model_that_refers_to_itself_come_to_an_end() -> None:
 
 
 def test_a_mask_reaches_whoever_uses_the_file(tmp_path: Path) -> None:
-    """Named in the model's assumptions and in what inspect says is open."""
-    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
-    (said,) = [each for each in read_weights(path).assumptions if "mask_value" in each]
+    """Named in the run's assumptions, and in what inspect says is open or known."""
+    path = new_file(tmp_path, EMBEDDING, IT, paths=["lstm/cell"])
+    (said,) = [each for each in read_weights(path).assumptions if "mask_zero" in each]
     assert said in inspect_file(path)["lstms"][0]["open"]
+    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    known = inspect_file(path)["lstms"][0]["known_by"]
+    assert any("its mask_value 2.0 are not run" in each for each in known)
+    said = "1 of 2 steps equal the mask_value 2 of the model's Masking: not run; see --padding"
     x = ["--weights", path, "--x", "0.5,2;2,2"]
     assert said in call(*x, "--json").json["assumptions"]
     for command in ("run", "grad", "explain", ("diagnose", "--expect", "h=0,1")):
@@ -614,8 +634,8 @@ def test_a_masking_layer_is_told_where_there_are_weights_only(tmp_path: Path) ->
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: int) -> None:
     """Whether all samples have the weights or each names them, and in whichever process."""
-    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
-    (said,) = [each for each in read_weights(path).assumptions if "mask_value" in each]
+    path = new_file(tmp_path, EMBEDDING, IT, paths=["lstm/cell"])
+    (said,) = [each for each in read_weights(path).assumptions if "mask_zero" in each]
     for own, options in (({}, ["--weights", path]), ({"weights": path.name}, [])):
         lines = [json.dumps({"x": [[0.5, k]], "assumptions": "mine", **own}) for k in range(3)]
         samples = tmp_path / "samples.jsonl"
@@ -626,18 +646,38 @@ def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: in
         assert said not in call("batch", samples, *options, "--quiet").err
 
 
+def test_samples_of_a_batch_have_the_masks_that_their_x_makes(tmp_path: Path) -> None:
+    """Each runs the steps that Masking leaves of it, as alone, and says so."""
+    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    rows = [[[0.5, 2], [2, 2]], [[2, 2], [0.5, 2]], [[0.5, 1], [1, 2]], [[0.5, 2], [2, 2]]]
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text(
+        "\n".join(json.dumps({"x": x, "mine": 1}) for x in [*rows, [[2, 2], [2, 2]]])
+    )
+    answer = call("batch", samples, "--weights", path, "--trace")
+    *records, failed = answer.lines
+    assert "no step that is run: 2 of 2 steps equal the mask_value 2" in failed["error"]["message"]
+    for x, record in zip(rows, records, strict=True):
+        typed = ";".join(",".join(map(str, row)) for row in x)
+        alone = call("--weights", path, "--x", typed, "--json").json
+        assert record["h"] == pytest.approx(alone["h"], rel=1e-14)
+        assert [step["t"] for step in record["steps"]] == [step["t"] for step in alone["steps"]]
+        assert record["assumptions"] == alone["assumptions"]
+    assert "handed on, and not used: mine" in answer.err
+
+
 def test_vet_says_of_a_mask(tmp_path: Path) -> None:
     """On stderr and in JSON: numbers that do not match may be those of a run that heeds it."""
-    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    path = new_file(tmp_path, EMBEDDING, IT, paths=["lstm/cell"])
     sample = tmp_path / "sample.json"
     sample.write_text(json.dumps({"x": [[2, 2]], "expected": {"h": [0, 0]}}))
     answer = call("vet", sample, "--weights", path)
     assert answer.code == 1
-    assert answer.err.count("equal its mask_value 2.0") == 1
+    assert answer.err.count("with mask_zero") == 1
     right = call("--x", "2,2", "--weights", path, "--json").json["h"]
     sample.write_text(json.dumps({"x": [[2, 2]], "expected": {"h": right}}))
     (suite,) = call("vet", sample, "--weights", path, "--json", "--quiet").json["suites"]
-    assert sum("equal its mask_value 2.0" in each for each in suite["assumptions"]) == 1
+    assert sum("with mask_zero" in each for each in suite["assumptions"]) == 1
 
 
 def test_two_directions_of_two_classes_are_refused(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_states_are_noted(save: Save) -> None:
     arrays = weights() | {"h": np.zeros((1, 1, H), "f4"), "c": np.ones((1, 1, H), "f4")}
     (block,) = save([lstm("X", "W", "R", "B", "X", "h", "c")], tensors(arrays)).blocks
     assert block.open == (
-        "sequence_lens: leave out the steps past a sample's length yourself",
+        "sequence_lens: given when the model runs; here by --lengths",
         "initial_h: a constant of the file, all zeros",
         "initial_c: a constant of the file [1, 1, 2], not zeros; give it by --h or --c",
     )

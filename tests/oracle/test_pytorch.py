@@ -158,6 +158,27 @@ def test_a_stack_in_float32(tmp_path: Path, layers: int, both: bool, proj: int) 
     assert_same(trace, run_lstm(module, case), FLOAT32, f"{TORCH}, float32")
 
 
+@pytest.mark.parametrize(("layers", "both", "proj"), SHAPES)
+@pytest.mark.parametrize("calls", [(2, 1, 4, 3), (1,) * 5], ids=["uneven", "one-step"])
+def test_calls_with_states_handed_on(
+    tmp_path: Path, layers: int, both: bool, proj: int, calls: tuple[int, ...]
+) -> None:
+    """nn.LSTM called again and again, each time with the (h_n, c_n) of the call before."""
+    module = fill(lstm(layers, both, proj, dtype=torch.float64), 350)
+    save(module, tmp_path / "lstm.pt")
+    case = Case.drawn(360, output=proj, places=layers * (1 + both), steps=sum(calls))
+    trace = run(read_weights(tmp_path / "lstm.pt"), case.x, case.h0, case.c0, calls=calls)
+    h0, c0, outputs = case.h0, case.c0, []
+    for number, x in enumerate(np.split(case.x, np.cumsum(calls)[:-1], axis=1)):
+        theirs = run_lstm(module, Case(x, h0, c0))
+        h0, c0 = theirs.h, theirs.c
+        outputs.append(theirs.output)
+        for state, ends in (("h", h0), ("c", c0)):
+            for each, end in zip(trace.layers, ends, strict=True):
+                np.testing.assert_allclose(each.final(state, number), end, atol=FLOAT64)
+    assert_same(trace, Theirs(np.concatenate(outputs, axis=1), h0, c0), FLOAT64, TORCH)
+
+
 def test_no_bias(tmp_path: Path) -> None:
     """nn.LSTM(bias=False) is read with zero biases, and says so."""
     module = fill(lstm(2, True, 0, bias=False, dtype=torch.float64), 400)

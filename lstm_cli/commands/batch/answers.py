@@ -6,7 +6,7 @@ A record may say how far the numbers that its sample expects are from ours, and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -27,7 +27,9 @@ from lstm_cli.commands.batch.texts import (
 )
 from lstm_cli.engine import agreement
 from lstm_cli.engine.choice import choose_engine
+from lstm_cli.engine.masks import steps_run, unmasked
 from lstm_cli.engine.run import (  # fmt: skip
+    STATES,
     LayerTrace,
     Trace,
     assumed_states,
@@ -37,7 +39,7 @@ from lstm_cli.engine.run import (  # fmt: skip
     work_of,
 )
 from lstm_cli.files.vectors import repeat_or_cut
-from lstm_cli.mistakes.expected import place_of
+from lstm_cli.mistakes.expected import of_steps_run, place_of
 from lstm_cli.samples.models import Models
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
@@ -59,6 +61,19 @@ class Answered:
     warned: Mapping[str, int] = field(default_factory=dict)
 
 
+def alike_in_steps(block: SampleBlock, models: Models) -> Iterator[SampleBlock]:
+    """Split a block into samples that run the same steps, where their x decides."""
+    try:
+        model = models.of(block.like)
+        value = model.mask.value if not block.like.masks.keys() & {"lengths", "mask"} else None
+        if value is not None:
+            yield from block.alike(unmasked(block.x, value))
+            return
+    except LstmStepError:
+        pass  # `answer_block` says so
+    yield block
+
+
 def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answered | LstmStepError:
     """Answer a block, or return the error that all of its samples meet.
 
@@ -76,8 +91,10 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         work = work_of(model, x.shape[:2])
         engine = choose_engine(models.settings.engine, work, models.settings.dtype, beside)
         each = max(1, min(MAX_GROUP_BYTES // size, max(CACHED_BYTES // size, LEAST_TOGETHER)))
+        # All run the same steps.
+        _, told = steps_run(model, x[0], **block.like.masks)
         repeated = (REPEATED,) if x.shape[1] > block.x.shape[1] else ()
-        assumed = (*model.assumptions, *assumed_states(block.h, block.c), *repeated)
+        assumed = (*model.assumptions, *told, *assumed_states(block.h, block.c), *repeated)
         lines: list[str] = []
         matched: list[bool] = []
         warned = Counter[str]()
@@ -106,7 +123,9 @@ def _answer(
     """Lines of a block, whether each is as expected, the engine that ran it, and its warnings."""
     # States (N, L·D, n) in the engine's order, (L·D, N, n).
     states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
-    trace = run(model, x, *states, dtype=settings.dtype, engine=engine)
+    calls = block.like.calls or settings.calls
+    trace = run(model, x, *states, dtype=settings.dtype, engine=engine, calls=calls,
+                **block.like.masks)  # fmt: skip
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
         f',"ok":true,"engine":{quoted(trace.engine)},"assumptions":{as_json(list(assumed))}',
@@ -119,6 +138,8 @@ def _answer(
     if settings.check:
         checks, matched = check_block(block, trace, settings)
         parts += [',"check":', *checks]
+    if trace.calls:
+        parts += [',"calls":[', _calls_texts(trace), "]"]
     if settings.trace:
         parts += [',"steps":[', _steps_texts(trace), "]"]
     if any(block.extras):
@@ -148,6 +169,19 @@ def _steps_texts(trace: Trace) -> Sequence[str]:
     return list(map(",".join, zip(*layers, strict=True)))
 
 
+def _calls_texts(trace: Trace) -> Sequence[str]:
+    """Each sample's `calls`, without the brackets: the states that each call hands on."""
+    parts: list[str | Sequence[str]] = []
+    for call, (start, end) in enumerate(trace.layers[0].spans):
+        parts.append(f'{"," if call else ""}{{"start":{start},"end":{end},"final":[')
+        for place, each in enumerate(trace.layers):
+            head = f'{"," if place else ""}{{"layer":{each.layer},"direction":'
+            h, c = (row_texts(each.final(state, call), trace.dtype) for state in STATES)
+            parts += [f'{head}{quoted(each.direction)},"h":[', h, '],"c":[', c, "]}"]
+        parts.append("]}")
+    return joined_texts(parts, len(trace.h))
+
+
 def _layer_texts(layer: LayerTrace, dtype: Any) -> list[str]:
     """Each sample's steps of one layer and direction."""
     times = layer.steps
@@ -155,7 +189,7 @@ def _layer_texts(layer: LayerTrace, dtype: Any) -> list[str]:
     rows = [row_texts(v.reshape(-1, v.shape[-1]), dtype) for v in layer.values.values()]
     heads = [
         f'{{"layer":{layer.layer},"direction":{quoted(layer.direction)},"t":{t}'
-        for t in range(1, times + 1)
+        for t in layer.times
     ]
     lines = []
     for number, values in enumerate(zip(*rows, strict=True)):
@@ -184,11 +218,12 @@ class _Claim:
     """
 
     def __init__(self, symbol: str, expected: Array, trace: Trace) -> None:
-        self.symbol, self.every = symbol, expected.ndim == 3
+        self.symbol, self.every, self.padded = symbol, expected.ndim == 3, False
         try:
             self.there = place_of(symbol, trace.model, "")
-            chosen = self.there.chosen_times(trace.steps, symbol)
-            self.times = chosen or list(range(1 if self.every else trace.steps, trace.steps + 1))
+            self.rows = self._rows(trace, expected)
+            times = trace.times
+            self.times = [row + 1 if self.padded else times[row] for row in self.rows]
             width = sum(
                 trace.layers[place].values[self.there.symbol].shape[-1] for place in self.there.runs
             )
@@ -198,6 +233,8 @@ class _Claim:
         except (InputError, UsageError) as error:
             what = f"expected has '{safe(symbol)}': {error.lines.what}"
             raise InputError(what, hint=error.lines.hint) from None
+        if self.every and not self.padded and not self.there.times:
+            expected = of_steps_run(expected, trace)
         own = self.got.shape[1:] if self.every else self.got.shape[2:]
         if own != expected.shape[1:]:
             raise ShapeError(
@@ -206,14 +243,26 @@ class _Claim:
             )
         self.expected = expected.reshape(self.got.shape)
 
+    def _rows(self, trace: Trace, expected: Array) -> list[int]:
+        """Which rows of the run are expected, from 0."""
+        if self.there.times:
+            return [t - 1 for t in trace.chosen_steps(self.there.times, self.symbol)]
+        steps = trace.layers[0].input_steps
+        self.padded = (
+            trace.padding != "stop" and self.there.symbol == "h" and self.every
+            and expected.shape[1] == steps
+        )  # fmt: skip
+        return list(range(steps if self.padded else trace.steps))[0 if self.every else -1 :]
+
     def taken(self, trace: Trace, values: Callable[[int, str], Array]) -> Array:
         """Values of a trace, given by layer and direction, directions side by side."""
         there, parts = self.there, []
         for place in there.runs:
-            backward = trace.layers[place].direction == "backward"
-            ends_first = backward and there.symbol in ("h", "c") and not (self.every or there.times)
-            times = [1] if ends_first else self.times
-            parts.append(values(place, there.symbol)[:, [t - 1 for t in times]])
+            last = trace.layers[place].order[-1]
+            ends = there.symbol in ("h", "c") and not (self.every or there.times)
+            own = values(place, there.symbol)
+            own = trace.padded(trace.layers[place], own) if self.padded else own
+            parts.append(own[:, [last] if ends else self.rows])
         joined = np.concatenate(parts, axis=-1)
         return joined[..., self.units] if there.units else joined
 

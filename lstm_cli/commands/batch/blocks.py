@@ -40,7 +40,7 @@ class SampleBlock:
     """Samples that run together.
 
     Attributes:
-        like: the first of them: all have its weights, cell, settings, steps and folder.
+        like: the first of them: all have its weights, cell, settings, steps, masks, calls, folder.
         positions: where they are in their chunk.
         ids: their names.
         x: `(N, T, I)`.
@@ -64,6 +64,20 @@ class SampleBlock:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def alike(self, ran: Array) -> Iterator[SampleBlock]:
+        """Split the samples by the steps that they run, `ran (N, T)`."""
+        for pattern in np.unique(ran, axis=0):
+            rows = np.flatnonzero((ran == pattern).all(axis=1))
+            h, c = (None if state is None else state[rows] for state in (self.h, self.c))
+            expected = {symbol: values[rows] for symbol, values in self.expected.items()}
+            positions = _chosen(self.positions, rows)
+            own = {name: min(count, len(rows)) for name, count in self.own.items()}
+            ids, atols, extras = (
+                _chosen(each, rows) for each in (self.ids, self.atols, self.extras)
+            )
+            yield SampleBlock(self.like, positions, ids, self.x[rows], h, c, expected, atols,
+                        extras, own)  # fmt: skip
 
     def part(self, start: int, stop: int) -> SampleBlock:
         """A block of some of the samples."""
@@ -94,7 +108,7 @@ def _sample_likeness(sample: Sample) -> Any:
     expected = [(symbol, values.shape) for symbol, values in sample.expected.items()]
     own = json.dumps(sample.weights)
     return (*shapes, *expected, own, sample.cell, sample.convention, sample.settings,
-            sample.steps, str(sample.folder))  # fmt: skip
+            sample.steps, json.dumps(sample.masks), sample.calls, str(sample.folder))  # fmt: skip
 
 
 def _block(samples: Sequence[Sample], positions: Sequence[int]) -> SampleBlock:

@@ -40,7 +40,7 @@ _KINDS = {
     "check.worst.expected": "number", "error.code": "text", "error.message": "text",
     "error.where": "text", "error.try": "text",
 }  # fmt: skip
-_LEFT_OUT = ("schema", "engine", "assumptions", "warnings", "check", "error")
+_LEFT_OUT = ("schema", "engine", "assumptions", "warnings", "check", "error", "calls")
 # A user column with one of these names comes from an earlier answer.
 _OURS = ("check.", "error.")
 _MOST_COUNT = 2**63

@@ -28,10 +28,11 @@ MOST_SAID = 8
 MOST_NAMED = 8
 
 EXAMPLES = """\b
-A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "expected", "atol"}:
-JSON (one, or an array), JSONL (one a line), CSV (columns of these names, a vector a cell), each
-also .gz or .zst; npz (arrays over samples), Parquet (list columns). Only x is needed; paths are
-relative to the sample's file; members of your own are handed on to the answers.
+A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "length", "mask",
+"calls", "expected", "atol"}: JSON (one, or an array), JSONL (one a line), CSV (columns of these
+names, a vector a cell), each also .gz or .zst; npz (arrays over samples), Parquet (list columns).
+Only x is needed; paths are relative to the sample's file; members of your own are handed on to the
+answers.
 Answers are JSONL, or what the suffix of -o says: CSV, TSV, Parquet and npz have a row a sample.
 Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be run.
 
@@ -113,8 +114,9 @@ def batch(
     check_columns(chosen, output, trace=trace)
     out.check_cluster_options(work.dask, work.jobs, output, chosen)
     settings = file.sample_settings(
-        cell, steps=steps.steps, atol=atol, dtype=numbers.dtype, engine=engine.engine,
-        trace=trace, check=check, root=os.getcwd() if work.dask else "", confined=confined,
+        cell, steps=steps.steps, calls=steps.calls, atol=atol, dtype=numbers.dtype,
+        engine=engine.engine, trace=trace, check=check, root=os.getcwd() if work.dask else "",
+        confined=confined,
     )  # fmt: skip
     resume, retry_failed = work.resume, work.retry_failed
     if (resume or retry_failed) and (output == "-" or chosen != "jsonl"):

@@ -26,7 +26,7 @@ from lstm_cli.base.foreign import indented
 from lstm_cli.base.numbers import significant
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.weights import Model
-from lstm_cli.commands.batch.answers import Answered, answer_block, failure
+from lstm_cli.commands.batch.answers import Answered, alike_in_steps, answer_block, failure
 from lstm_cli.commands.batch.blocks import SampleBlock, blocks_of, members_text
 from lstm_cli.samples import Read
 from lstm_cli.samples.chunks import Chunk, Objects, Origin
@@ -116,7 +116,8 @@ class Work:
             filled.fail(position, failure(one.id.text, one.error, members_text(one.extra)))
         # The largest come first: the engine they are worth is then ready for the others.
         beside = 0
-        for block in sorted(blocks, key=lambda each: each.x.size, reverse=True):
+        alike = [each for block in blocks for each in alike_in_steps(block, self.models)]
+        for block in sorted(alike, key=lambda each: each.x.size, reverse=True):
             found = answer_block(block, self.models, beside)
             if isinstance(found, LstmStepError):
                 for position, name, extra in zip(
@@ -266,6 +267,7 @@ def batch(
     cell: Cell | None = None,
     convention: str = "",
     steps: int = 0,
+    calls: str = "",
     dtype: str = "float64",
     engine: str = "auto",
     atol: float | None = None,
@@ -286,6 +288,7 @@ def batch(
         cell: of samples that name none; None lets the weights decide.
         convention: of samples that name none; "" lets the weights decide.
         steps: how many steps to run; 0 for all of x.
+        calls: as `run`, of samples that have none.
         dtype: "float64" or "float32".
         engine: as `run`.
         atol: a tolerance in place of the samples' own.
@@ -297,8 +300,8 @@ def batch(
         LstmStepError: `weights` cannot be read. What is wrong with a sample is in its record.
     """
     settings = settings_of(
-        weights, cell, convention, steps=steps, dtype=dtype, engine=engine, atol=atol, trace=trace,
-        check=check,
+        weights, cell, convention, steps=steps, calls=calls, dtype=dtype, engine=engine, atol=atol,
+        trace=trace, check=check,
     )  # fmt: skip
     return map(record_in_arguments, evaluate_samples(samples_of(samples), settings))
 

@@ -182,7 +182,10 @@ def _sample_options(sample: Sample, file: str, inputs: i.RunOptions) -> Given:
         shared = {name: options[name] for name in of_batch}
         return shared | {SAMPLE_FILE: FileName(file)} if alone else {}
     typed = {name: rows_text(rows.tolist()) for name, rows in given.items()}
-    return options | typed | weights | {"--steps": sample.steps or inputs.vectors.length.steps}
+    length = inputs.vectors.length
+    calls = ",".join(map(str, sample.calls)) if isinstance(sample.calls, tuple) else sample.calls
+    steps = {"--steps": sample.steps or length.steps, "--calls": calls or length.calls}
+    return options | typed | weights | steps
 
 
 def _holds_trace(name: str) -> bool:
@@ -254,7 +257,8 @@ def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
 
     first = mine.runs[0]
     x = mine.over_time(*first, "x")
-    h, c = ([_start(mine, place, state) for place in mine.runs] for state in ("h", "c"))
+    calls = mine.calls or inputs.vectors.length.calls
+    h, c = ([_start(mine, place, state, calls) for place in mine.runs] for state in ("h", "c"))
     if x is None or any(row is None for row in h + c):
         raise InputError(
             "the trace lacks x, h_prev or c_prev", where=mine.place,
@@ -281,12 +285,16 @@ def _rebuilt(mine: Any, inputs: i.RunOptions) -> Trace:
         model = chosen.read(path, inputs.cell)
     single = len(model.runs) == 1
     states = [np.array(rows[0]) if single else rows for rows in (h, c)]
-    return run(model, x, *states, dtype=inputs.numbers.dtype)
+    return run(model, x, *states, dtype=inputs.numbers.dtype, calls=calls)
 
 
-def _start(mine: Any, place: tuple[int, str], state: str) -> Any:
+def _start(mine: Any, place: tuple[int, Any], state: str, calls: tuple[int, ...] | str) -> Any:
+    from lstm_cli.engine.calls import calls_of, order_of
+
     rows = mine.over_time(*place, f"{state}_prev")
-    return None if rows is None else rows[0 if place[1] == "forward" else -1]
+    if rows is None:
+        return None
+    return rows[order_of(place[1], calls_of(calls, len(rows)), len(rows))[0]]
 
 
 def _check_same(mine: Any, trace: Trace) -> None:

@@ -324,6 +324,7 @@ def _numbers_grid(diagnosis: Diagnosis, digits: int) -> Grid:
     rows = []
     for vector in {id(each): each for each in (wrong[0], wrong[-1])}.values():
         right = vector.ours(diagnosis.trace)
-        rows += [(f"{vector.symbol}, t = {vector.t}", "theirs", _numbers(vector.values, digits)),
+        t = diagnosis.trace.times[vector.t - 1]
+        rows += [(f"{vector.symbol}, t = {t}", "theirs", _numbers(vector.values, digits)),
                  ("", "right", _numbers(right, digits))]  # fmt: skip
     return Grid((Column(), Column(tone="note"), Column(fold=True)), rows)

@@ -105,10 +105,18 @@ def exercise(
 
 def _trace(given: i.RunOptions, input_size: int) -> Trace:
     """Run the given input, or new random numbers without --x."""
+    from lstm_cli.engine.run import need_whole, run
+
     vectors, sized = given.vectors, ["--input-size"] if input_size else []
+    from lstm_cli.engine.calls import need_single
+
+    need_single(vectors.length.calls, "an exercise")
     if vectors.x or vectors.h or vectors.c:
         i.refuse_idle(sized, "an exercise without --x", COMMAND)
-        return given.trace()
+        trace = given.trace()
+        need_whole(trace, "exercise")
+        return trace
+    i.refuse_idle(differing(vectors.masks), "--x", COMMAND)
     steps, seed = vectors.length.steps, given.preset.seed
     if steps > MOST_STEPS:
         raise UsageError(
@@ -116,7 +124,6 @@ def _trace(given: i.RunOptions, input_size: int) -> Trace:
             hint=f"use at most {MOST_STEPS} steps of random numbers",
         )  # fmt: skip
     from lstm_cli.commands.exercise.exercise import fresh_vectors
-    from lstm_cli.engine.run import run
 
     model = _model(given, input_size)
     return run(model, *fresh_vectors(model, steps or 1, seed))

@@ -65,11 +65,6 @@ def _names(trace: Trace, each: LayerTrace) -> dict[str, str]:
     return {symbol: place + symbol for symbol in each.cell.symbols}
 
 
-def _places(each: LayerTrace) -> range:
-    """Return the places of the steps, in the order in which they are computed."""
-    return range(each.steps) if each.direction == "forward" else range(each.steps)[::-1]
-
-
 def sheet(trace: Trace, task: Task, *, with_key: bool = False) -> Iterator[str]:
     """Yield the sheet; `with_key` adds the key on a page of its own."""
     writer = WRITERS[task.kind]()
@@ -224,7 +219,7 @@ def _tables(trace: Trace, task: Task, writer: Writer, *, filled: bool) -> Iterat
     for each in trace.layers:
         names = _names(trace, each)
         symbols = [s for s in each.cell.symbols if filled or names[s] in task.ask]
-        for t in _places(each) if symbols else ():
+        for t in each.order if symbols else ():
             if len(trace.layers) > 1 or trace.steps > 1:
                 where = f"{_place(each)}, " if len(trace.layers) > 1 else ""
                 yield writer.paragraph(f"{where}step {t + 1}:".capitalize())
@@ -273,7 +268,7 @@ def template(trace: Trace, ask: Sequence[str]) -> Iterator[str]:
 def _columns(trace: Trace, ask: Sequence[str]) -> Iterator[str]:
     """Yield `f_0`, `f_1`, …, each with `@t` where there are several steps, step by step."""
     for each in trace.layers:
-        for t in _places(each):
+        for t in each.order:
             when = f"@{t + 1}" if trace.steps > 1 else ""
             for symbol, name in _names(trace, each).items():
                 size = each.values[symbol].shape[-1] if name in ask else 0

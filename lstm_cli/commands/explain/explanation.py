@@ -336,7 +336,7 @@ def _records(step: StepWork, trace: Trace, view: View) -> Iterator[dict[str, Any
         yield {
             "layer": step.trace.layer,
             "direction": step.trace.direction,
-            "t": step.t,
+            "t": step.trace.times[step.t - 1],
             "unit": unit.unit,
             "rows": rows,
             "sentences": [

@@ -47,6 +47,9 @@ def explore(
     imported("textual", "explore needs the textual package", "explore", COMMAND)
     # Edits are recomputed by the table: no last digit may differ where nothing was edited.
     trace = given.trace(engine="table")
+    from lstm_cli.engine.run import need_whole
+
+    need_whole(trace, "explore")
     from lstm_cli.commands.explore.app import ExploreApp
 
     app = ExploreApp(trace, notation.notation, digits.number())

@@ -372,7 +372,7 @@ def _from(scene: Scene, name: str, index: Sequence[int]) -> str:
             return "set by you"
         if scene.cursor.t == first_step(each):
             return "the initial state"
-        back = scene.cursor.t + (-1 if each.direction == "forward" else 1)
+        back = each.order[each.order.index(scene.cursor.t - 1) - 1] + 1
         return f"{UNICODE.name(name[0])} of step {back}"
     if name == "x" and each.layer > 0:
         return f"what layer {each.layer - 1} puts out"

@@ -417,7 +417,7 @@ def _ends(report: Report, view: View) -> Iterator[Block]:
         yield Paragraph("more steps: --at, -f csv", "note")
     for each in gradients.layers:
         title = f"gradient of the states before the first step{_where(report, each)}"
-        first = 1 if each.direction == "forward" else each.trace.steps
+        first = each.order[0] + 1
         states = replace(view, symbols=("d_h_prev", "d_c_prev"))
         yield Values("", partial(value_rows, each, first, states), view, title=title)
 

@@ -39,7 +39,7 @@ from lstm_cli.commands.grade.sheet import (
 from lstm_cli.commands.grade.show import Gradebook
 from lstm_cli.engine.agreement import Precision, decimals_within
 from lstm_cli.engine.batched_variants import evaluate_members
-from lstm_cli.engine.run import Trace, need_trace
+from lstm_cli.engine.run import Trace, need_trace, need_whole
 from lstm_cli.mistakes.diagnosis import diagnose, right_variant
 from lstm_cli.mistakes.expected import Expected, ExpectedVector, in_order
 from lstm_cli.mistakes.search import Finding
@@ -96,6 +96,7 @@ def grade(
     if isinstance(exercise, Trace | Model):
         need_trace(exercise, "grade", single=True)
     trace, name = (exercise, name) if isinstance(exercise, Trace) else _exercise(exercise)
+    need_whole(trace, "grade")
     several = isinstance(answers, Iterable) and not isinstance(answers, str | PathLike | Mapping)
     given = list(answers) if several else [answers]  # type: ignore[arg-type] # Submission
     read = list(_answers(given, tuple(symbols_of(trace))))
@@ -340,7 +341,7 @@ def _expected(marked: Mapping[SheetPlace, Marked], trace: Trace) -> Expected:
         symbol: Precision(f"{count} decimals", "float32", np.array([10.0**-count]), count)
         for symbol, count in decimals.items()
     }
-    return Expected(tuple(in_order(expected, trace.model, trace.steps)), precision)
+    return Expected(tuple(in_order(expected, trace)), precision)
 
 
 class Bank:

@@ -109,11 +109,10 @@ class _OwnRun:
 
     def _layer(self, run: int, layer: LayerTrace, x: Array, x_spread: Array) -> tuple[Array, Array]:
         """Run one layer and direction; return its h `(T, P)` and their spread."""
-        order = range(layer.steps) if layer.direction == "forward" else range(layer.steps)[::-1]
-        known = {name: layer.values[name][order[0]] for name in ("h_prev", "c_prev")}
+        known = {name: layer.values[name][layer.order[0]] for name in ("h_prev", "c_prev")}
         spread = {name: np.zeros_like(value) for name, value in known.items()}
         outputs = np.zeros_like(layer.values["h"]), np.zeros_like(layer.values["h"])
-        for t in order:
+        for t in layer.order:
             self._step(run, layer, t, known | {"x": x[t]}, spread | {"x": x_spread[t]})
             ends = {name: self._carried(SheetPlace(run, name, t + 1)) for name in ("h", "c")}
             known = {f"{name}_prev": value for name, (value, _) in ends.items()}

@@ -105,8 +105,8 @@ class Sheet:
         start = 0
         for run, symbol, size in self.known[name]:
             # Without a time: the last step processed for a state, else T.
-            backward = self.trace.layers[run].direction == "backward"
-            last = 1 if backward and symbol in ("h", "c") else self.trace.steps
+            state = symbol in ("h", "c")
+            last = self.trace.layers[run].order[-1] + 1 if state else self.trace.steps
             when = last if t is None else t
             if 1 <= when <= self.trace.steps:
                 yield SheetPlace(run, symbol, when), range(start, start + size)
@@ -211,7 +211,7 @@ def sheet_of(trace: Trace, answers: Sequence[Submission], ask: Iterable[str] = (
 
     def order(place: SheetPlace) -> tuple[int, int, int]:
         layer = trace.layers[place.run]
-        time = place.t if layer.direction == "forward" else -place.t
+        time = layer.order.index(place.t - 1)
         return place.run, time, layer.cell.symbols.index(place.symbol)
 
     return replace(sheet, asked={place: asked[place] for place in sorted(asked, key=order)})

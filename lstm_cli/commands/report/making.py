@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, get_args
 
-from lstm_cli.base.address import choose
 from lstm_cli.base.errors import UsageError, safe, suggest
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.notation import Notation
-from lstm_cli.engine.run import Trace, need_trace
+from lstm_cli.engine.run import Trace, need_trace, need_whole
 from lstm_cli.show.rows import (
     Choice,
     View,
     checked_view,
     chosen_units,
     last_step,
+    place_of,
     shown_layers,
     strongest_unit,
     view_from,
@@ -134,7 +134,8 @@ def _page(trace: Trace, view: View) -> str:
 
     # A page starts with the first of the selection.
     first = trace.layers[0]
-    t = choose(view.at, trace.steps, "--at", first=1)[0] if view.at else 1
+    need_whole(trace, "the page", gaps=True)
+    t = trace.chosen_steps(view.at, "--at")[0] if view.at else 1
     unit = chosen_units(view, view.widest)[0] if view.units else strongest_unit(first, t)
     return page(trace, PageView(unit, t, view.digits, view.notation), __version__)
 
@@ -149,7 +150,7 @@ def _circuit(trace: Trace, view: View, digits: int, theme: str, width: float) ->
 
     layers = shown_layers(trace, view)
     each = next(own for own in layers if own.layer == layers[-1].layer)
-    times = choose(view.at, trace.steps, "--at", first=1) if view.at else [last_step(each)]
+    times = trace.chosen_steps(view.at, "--at") if view.at else [last_step(each)]
     size = each.values["c"].shape[-1]
     units = chosen_units(view, size) if view.units else [strongest_unit(each, times[0])]
     if not units:
@@ -164,6 +165,6 @@ def _circuit(trace: Trace, view: View, digits: int, theme: str, width: float) ->
                 hint=f"{name} {chosen[0]}",
             )  # fmt: skip
     (t,), (unit,) = times, units
-    place = f"layer {each.layer} {each.direction}, " if len(trace.layers) > 1 else ""
-    note = f"{trace.model.cell.name}, {place}unit {unit} of {size}, step {t} of {trace.steps}"
+    step = place_of(each, t, trace).replace("step", f"unit {unit} of {size}, step")
+    note = f"{trace.model.cell.name}, {step}"
     return picture_of_step(each, t, unit, note=note, digits=digits, theme=theme, width_cm=width)

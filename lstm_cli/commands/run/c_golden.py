@@ -105,6 +105,9 @@ def _macros(trace: Trace, view: View, names: Names) -> Iterator[str]:
         yield ""
     yield from _tolerances(trace, values)
     yield f"#define LSTM_STEPS {len(chosen_steps(view, trace))}"
+    if trace.calls:
+        yield "#include <stdint.h>"
+        yield f"#define LSTM_CALLS {len(trace.calls)}"
     for each in trace.layers:
         yield f"#define {names.macro(each, 'INPUT_SIZE')} {each.weights.input_size}"
         yield f"#define {names.macro(each, 'HIDDEN_SIZE')} {each.weights.hidden_size}"
@@ -158,7 +161,7 @@ def _stray(trace: Trace, kind: str, arithmetic: Float32Noise) -> float:
 
 def _other_double(trace: Trace) -> float:
     """Several times how far another double program is off: all that is left of a chaotic run."""
-    other = run(trace.model, *trace.inputs, engine="numpy")
+    other = run(trace.model, *trace.inputs, engine="numpy", calls=trace.calls)
     with np.errstate(invalid="ignore"):  # inf - inf
         off = [np.nan_to_num(np.abs(values - there.values[symbol]), posinf=0.0).max()
                for each, there in zip(trace.layers, other.layers, strict=True)
@@ -176,19 +179,33 @@ def _has_float32_weights(trace: Trace) -> bool:
 
 def _arrays(trace: Trace, view: View, names: Names) -> Iterator[str]:
     times = [t - 1 for t in sorted(chosen_steps(view, trace))]
+    if trace.calls:
+        lengths = np.array(trace.calls, dtype=np.int32)
+        yield from declared(names.unique("lstm_calls"), lengths, "how many steps each call has")
     for each in trace.layers:
         for symbol, text in described(each, view):
             values = chosen_values(symbol, each.values[symbol][times], view).astype(trace.dtype)
             yield from declared(names.of(each, symbol), values, text)
-        end = "last" if each.direction == "forward" else "first"
         for state in ("h", "c"):
             final = each.final(state).astype(trace.dtype)
             name = names.of(each, f"final_{state}")
-            yield from declared(name, final, f"{state} at the end, which is the {end} step")
+            yield from declared(name, final, f"{state} at the end, which is {_end(each)}")
+            if trace.calls:
+                ends = [each.final(state, call) for call in range(len(trace.calls))]
+                text = f"{state} at the end of each call, from which the next one starts"
+                name = names.of(each, f"call_{state}")
+                yield from declared(name, np.stack(ends).astype(trace.dtype), text)
     if len(trace.layers) > 1:
         output = trace.output[times].astype(trace.dtype)
         text = "h of the last layer, directions side by side"
         yield from declared(names.unique("lstm_output"), output, text)
+
+
+def _end(each: LayerTrace) -> str:
+    """Name the step that is computed last."""
+    if len(each.calls) > 1:
+        return f"step {each.order[-1] + 1}"
+    return f"the {'last' if each.direction == 'forward' else 'first'} step"
 
 
 def described(each: LayerTrace, view: View) -> Iterator[tuple[str, str]]:

@@ -70,7 +70,7 @@ def run(
     inputs = given.given(chosen)
 
     from lstm_cli.commands.run.long_run import is_written_as_it_goes
-    from lstm_cli.engine.run import run as run_model
+    from lstm_cli.engine.run import need_whole
     from lstm_cli.show.rows import checked_view
 
     dtype, computed_by = given.numbers.dtype, engine.engine
@@ -81,7 +81,9 @@ def run(
         code = write(inputs, dtype, computed_by, shown, chosen, form.output, strict=strict.strict)
         form.say_written(chosen)
         return code
-    trace = run_model(*inputs, dtype=dtype, engine=computed_by)
+    trace = inputs.run(dtype, computed_by)
+    if settings is not None or chosen == "c":
+        need_whole(trace, "--fixed" if settings is not None else "-f c")
     shown = checked_view(shown, trace)
     if settings is None:
         _emit(trace, shown, chosen, form, color, strip)

@@ -13,7 +13,7 @@ from lstm_cli.base.foreign import c_comment, sheet_cell
 from lstm_cli.base.numbers import decimals, fixed, shortest, significant, with_sign
 from lstm_cli.commands.run import text
 from lstm_cli.commands.run.c_golden import Names, declared, described, to_c
-from lstm_cli.commands.run.page import head
+from lstm_cli.commands.run.page import calls_shown, head
 from lstm_cli.engine.fixed_point import (
     FixedLayer,
     FixedTrace,
@@ -242,6 +242,7 @@ def fixed_document(trace: FixedTrace, view: View) -> Document:
             _reports(trace, [*compare_symbols(trace), *compare_parameters(trace)]),
             Gap(),
             Paragraph(first, "heading" if said else ""),
+            calls_shown(trace.reals, view),
             *_steps(trace, view),
         ]
     )

@@ -155,7 +155,8 @@ def is_written_as_it_goes(given: Given, chosen: str) -> bool:
         InputError: the run must be kept whole, and would not fit: says why, and what would.
     """
     size = trace_bytes(given.model, given.x.shape[:-1])
-    if size <= LONG_BYTES:
+    masked = given.masks or given.model.mask[:2] != (None, ())
+    if size <= LONG_BYTES or masked:
         return False
     from lstm_cli.commands.run.text import FORMATS_OF_BLOCKS
 

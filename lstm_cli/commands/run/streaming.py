@@ -426,7 +426,7 @@ def write(
     Raises:
         LstmStepError: as the engine, the choice of units and steps, and `write_out`.
     """
-    run = LongRun(*given, dtype=dtype, engine=engine)
+    run = LongRun(*given[:4], dtype=dtype, engine=engine)
     with Stopping() as stopping:
         progress = RunProgress(stop=lambda: stopping.asked)
         with _shown(progress, output):

@@ -92,8 +92,16 @@ def _stepwise(form: str, trace: Trace, view: View) -> Iterator[str]:
 def to_json(trace: Trace, view: View, more: Iterable[str] = ()) -> Iterator[str]:
     """Yield the document of `run --json`, one step a line, and `more` members at its end."""
     yield from _stepwise("json", trace, view)
-    yield f'\n ],\n "output": {json_text(plain_list(trace.output, trace.dtype))},\n '
+    output, ran = plain_list(trace.output, trace.dtype), trace.layers[0].ran
+    if ran is not None and ran.ndim > 1 and trace.padding == "stop":
+        output = [_or_null(*each) for each in zip(output, ran, strict=True)]
+    yield f'\n ],\n "output": {json_text(output)},\n '
     yield json_states(trace, trace.warnings)
+    if trace.calls:
+        spans = enumerate(trace.layers[0].spans)
+        calls = (json_text({"start": start, "end": end, "final": _final(trace, call)})
+                 for call, (start, end) in spans)  # fmt: skip
+        yield from (',\n "calls": [\n  ', *between(",\n  ", calls), "\n ]")
     yield from more
     yield "\n}\n"
 
@@ -106,14 +114,18 @@ def json_head(trace: Trace, view: View) -> str:
 
 def json_states(trace: Trace, warnings: Iterable[NotFinite]) -> str:
     """Return the members behind `output`: the states after the last step, and any warnings."""
-    final = [
+    h, c = (plain_list(state, trace.dtype) for state in (trace.h, trace.c))
+    states = {"h": h, "c": c, "final": _final(trace), **warned(warnings)}
+    return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
+
+
+def _final(trace: Trace, call: int = -1) -> list[dict[str, Any]]:
+    """Return the states of each layer and direction at the end of a call, by default the last."""
+    return [
         {"layer": each.layer, "direction": each.direction}
-        | {state: plain_list(each.final(state), trace.dtype) for state in ("h", "c")}
+        | {state: plain_list(each.final(state, call), trace.dtype) for state in ("h", "c")}
         for each in trace.layers
     ]
-    h, c = (plain_list(state, trace.dtype) for state in (trace.h, trace.c))
-    states = {"h": h, "c": c, "final": final, **warned(warnings)}
-    return ",\n ".join(f"{json_text(key)}: {json_text(value)}" for key, value in states.items())
 
 
 def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
@@ -124,13 +136,22 @@ def between(separator: str, texts: Iterable[str]) -> Iterator[str]:
 
 def _lists(some: SomeSteps, values: Mapping[str, Array]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (t, symbol -> nested list of numbers) for some steps of `values (…, T, n)`."""
+    named, ran = some.each.times, some.each.ran
     for begin in range(0, len(some.times), STEPS_AT_ONCE):
         times = some.times[begin : begin + STEPS_AT_ONCE]
         rows = [t - 1 for t in times]
         lists = {symbol: plain_list(np.moveaxis(array[..., rows, :], -2, 0), some.dtype)
                  for symbol, array in values.items()}  # fmt: skip
         for place, t in enumerate(times):
-            yield some.before + t, {symbol: each[place] for symbol, each in lists.items()}
+            step = {symbol: each[place] for symbol, each in lists.items()}
+            if ran is not None and ran.ndim > 1:
+                step = {symbol: _or_null(each, ran[..., t - 1]) for symbol, each in step.items()}
+            yield some.before + named[t - 1], step
+
+
+def _or_null(rows: list[Any], ran: Array) -> list[Any]:
+    """Samples' rows, null where a sample's step was not run."""
+    return [row if own else None for row, own in zip(rows, ran, strict=True)]
 
 
 def json_steps(some: SomeSteps) -> Iterator[str]:
@@ -223,8 +244,11 @@ def npz_arrays(trace: Trace, times: Sequence[int], view: View) -> dict[str, Arra
         for symbol, values in each.values.items()
         if view.shows(symbol)
     }
-    if several and view.shows("output"):
-        arrays["output"] = trace.output[..., rows, :].astype(trace.dtype)
+    if (several or trace.padding != "stop") and view.shows("output"):
+        # Padded, it has the steps that were not run too.
+        shown = rows if trace.padding == "stop" else [trace.times[row] - 1 for row in rows]
+        whole = trace.padding != "stop" and not view.at
+        arrays["output"] = trace.output[..., slice(None) if whole else shown, :].astype(trace.dtype)
     return arrays
 
 

@@ -100,7 +100,7 @@ def vet(
                          hint="keep one of them")  # fmt: skip
     if not preset.preset:
         i.refuse_idle(differing(preset), "--preset", COMMAND)
-    settings = file.sample_settings(cell, steps=steps.steps)
+    settings = file.sample_settings(cell, steps=steps.steps, calls=steps.calls)
     explain = chosen == "json" or chosen == "jsonl" or len(names) == 1
     with _ticking(quiet) as tick:
         suites = [

@@ -14,7 +14,8 @@ from lstm_cli.base.numbers import significant
 from lstm_cli.base.paste import FileName, command, option_words
 from lstm_cli.cell.weights import Model
 from lstm_cli.engine.batched_variants import evaluate_members
-from lstm_cli.engine.run import Trace
+from lstm_cli.engine.calls import need_single
+from lstm_cli.engine.run import Trace, need_whole
 from lstm_cli.formats.conventions import CONVENTIONS
 from lstm_cli.mistakes.catalogue import UNITS_PERMUTED, primary_mistakes
 from lstm_cli.mistakes.diagnosis import right_variant
@@ -80,7 +81,9 @@ def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = 
 
 def right_run(sample: Sample, settings: SampleSettings) -> tuple[Trace, VariantRun]:
     """Return a sample's run, also as a variant; raises the same errors as `read_subject`."""
+    need_single(sample.calls or settings.calls, "a vector that is vetted")
     trace = sample_trace(sample, settings)
+    need_whole(trace, "vet")
     return trace, _with_second_bias(right_variant(trace), trace.model)
 
 

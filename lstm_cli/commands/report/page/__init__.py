@@ -237,6 +237,7 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
         "cell": list(map(_kind, kinds)).index(_kind(each)),
         "backward": each.direction == "backward",
         "steps": each.steps,
+        **({"before": _before(each)} if each.calls else {}),
         "parameters": {
             name: _packed(rounded(array, trace.dtype))
             for name, array in each.weights.arrays.items()
@@ -249,6 +250,12 @@ def _run(trace: Trace, place: int, kinds: Sequence[LayerTrace]) -> dict[str, Any
         "scales": {symbol: [scale.ramp, scale.low, scale.high] for symbol, scale in scales.items()},
         "usual": {symbol: _usual(values) for symbol, values in each.values.items()},
     }
+
+
+def _before(each: LayerTrace) -> list[int]:
+    """Return the step computed before each one, 0 for none: after a call, the end of the next."""
+    before = dict(zip(each.order[1:], each.order, strict=False))
+    return [before.get(place, -1) + 1 for place in range(each.steps)]
 
 
 def _usual(values: Array) -> list[float]:

@@ -41,7 +41,7 @@ class Run {
 
   // The inputs of step t, counted from 1.
   inputs(t) {
-    const before = this.backward ? t + 1 : t - 1;
+    const before = this.raw.before?.[t - 1] ?? (this.backward ? t + 1 : t - 1);
     const there = before >= 1 && before <= this.steps;
     const state = (name) => (there ? row(this.states[name], before - 1) : this.start[name]);
     const x = this.below
