@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from lstm_cli.engine.fixed_settings import FixedSettings
     from lstm_cli.engine.run import Trace
     from lstm_cli.samples import Sample
+    from lstm_cli.samples.columns import Reading
 
 _VECTOR = "numbers, @file or -"
+SampleFormat = Literal["auto", "json", "jsonl", "csv", "tsv", "npz", "parquet"]
 
 # Up to this many units, or bytes of a file, no matrix is worth a second thread.
 SMALL_UNITS = 64
@@ -118,6 +120,24 @@ class MaskOptions:
             found |= {name: each[sample] for name, each in found.items()
                       if name != "padding" and samples > 1 and len(each) == samples}  # fmt: skip
         return found
+
+
+@options("Input")
+class ReadingOptions:
+    """How files of samples are read that do not say it themselves."""
+
+    form: SampleFormat = option(
+        "--input-format", default="auto", help="Of sample files; auto: by content and suffix."
+    )
+    columns: str = option(
+        "--columns", default="", metavar="NAMES", help="Of tables, as 'x=in*,h=h_prev*'."
+    )
+
+    def reading(self) -> Reading:
+        """Return them as `read_samples` takes them; errors as `Reading.of`."""
+        from lstm_cli.samples.columns import Reading
+
+        return Reading.of("" if self.form == "auto" else self.form, self.columns)
 
 
 @options("Input")
@@ -224,10 +244,13 @@ class RunOptions:
         """Return the model selected in `--weights`; errors as `read_weights`."""
         return self.file.layout.read(self.file.weights, self.cell)
 
-    def sample_runs(self, files: Iterable[str]) -> Iterator[tuple[Sample, Trace, str]]:
+    def sample_runs(
+        self, files: Iterable[str], reading: ReadingOptions = ReadingOptions()
+    ) -> Iterator[tuple[Sample, Trace, str]]:
         """Yield the samples in files, each with its run and the name of its file.
 
-        The options supply what the samples leave out.
+        The options supply what the samples leave out, and files of folders that hold no samples
+        are passed over and named.
 
         Raises:
             UsageError: an option that has no effect with a sample.
@@ -242,8 +265,9 @@ class RunOptions:
             self.cell, steps=self.vectors.length.steps, calls=self.vectors.length.calls,
             dtype=self.numbers.dtype,
         )  # fmt: skip
-        for file in find_files(files):
-            for sample in read_samples(file):
+        how = reading.reading()
+        for file in find_files(files, how, _say_passed_over):
+            for sample in read_samples(file, how):
                 if isinstance(sample, BadSample):
                     raise sample.error
                 trace = sample_trace(sample, settings)
@@ -356,6 +380,10 @@ class FixedOptions:
             self.fixed_overflow or "saturate",
             self.fixed_activation or "exact",
         )
+
+
+def _say_passed_over(file: str) -> None:
+    say(f"passed over, for it holds no samples: {safe(file)}")
 
 
 def say_assumed(assumptions: Iterable[str], engine: str = "table") -> None:

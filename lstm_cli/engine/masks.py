@@ -92,18 +92,19 @@ def unmasked(x: Array, value: float) -> Array:
 def _from_lengths(given: Any, shape: tuple[int, ...], name: str) -> Array:
     *lead, steps = shape
     lengths = _whole(given, name)
+    hint = f"{'' if name == '--lengths' else 'give --lengths, '}one number a sample"
     lengths = lengths.reshape(()) if lengths.size == 1 and not lead else lengths
     if lengths.ndim and lengths.shape != tuple(lead):
         raise ShapeError(
             f"{name} has {lengths.size} numbers, --x has "
             f"{' × '.join(map(str, lead)) or 1} sample{'s' * bool(lead)}",
-            where=name, hint="one number a sample",
+            where=name, hint=hint,
         )  # fmt: skip
     outside = lengths[(lengths < 1) | (lengths > steps)]
     if outside.size:
         raise ShapeError(
             f"{name} has {outside[0]}, --x has {steps} steps", where=name,
-            hint=f"a length is from 1 to {steps}; leave out a sample without steps",
+            hint=f"{hint}, from 1 to {steps}; leave out a sample without steps",
         )  # fmt: skip
     whole = np.broadcast_to(lengths, tuple(lead))
     return np.asarray(np.arange(steps) < whole[..., None])

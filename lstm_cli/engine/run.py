@@ -32,7 +32,7 @@ from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, Selection, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
-from lstm_cli.cell.weights import Direction, LstmWeights, Model
+from lstm_cli.cell.weights import NO_MASK, Direction, LstmWeights, Model
 from lstm_cli.engine.calls import Calls, Span, calls_of, need_single, order_of, spans_of
 from lstm_cli.engine.choice import choose_engine, run_fast
 from lstm_cli.engine.masks import padded, steps_run
@@ -303,6 +303,12 @@ class Trace(_BySymbol):
         """The last layer's h over input time, `(…, T, D·P)`, padded as `padding` says."""
         return np.concatenate([self.padded(each, each["h"]) for each in self.last_layer], axis=-1)
 
+    def of_steps_run(self, rows: Array) -> Array:
+        """Rows `(…, T, n)` at the steps that were run, if there is one for each of the input."""
+        ran = self.layers[0].ran
+        every = ran is not None and ran.ndim == 1 and rows.shape[-2] == len(ran)
+        return rows[..., ran, :] if every else rows
+
     def padded(self, each: LayerTrace, h: Array) -> Array:
         """The h of a layer, or what is like it, with what `padding` says at steps not run."""
         # Keras' Bidirectional gives its two layers zero_output_for_mask.
@@ -492,6 +498,8 @@ def run(
     if ran is not None:
         traces = [replace(each, ran=ran) for each in traces]
     assumed = (*model.assumptions, *told, *assumed_states(h, c))
+    # What is computed from the trace again runs the steps that it has.
+    model = replace(model, mask=NO_MASK) if model.mask != NO_MASK else model
     return Trace(model, tuple(traces), kind, assumed, chosen, finite, padding)
 
 

@@ -171,7 +171,7 @@ def parse_json(text: str, place: str) -> Any:
         return int(literal)
 
     def constant(literal: str) -> NoReturn:
-        refuse(f"{literal} is not JSON", literal, "use finite numbers")
+        refuse(f"{literal} is not JSON", literal, _NO_NAN)
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -186,13 +186,10 @@ def parse_json(text: str, place: str) -> Any:
             object_pairs_hook=members,
         )  # fmt: skip
     except json.JSONDecodeError as error:
-        line = text.split("\n")[error.lineno - 1]
         raise InputError(
             f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}",
-            where=f"{place}, line {error.lineno}, column {error.colno}\n"
-            f"{caret(line, error.colno - 1)}",
-            hint="check the character under the caret",
-        ) from None
+            where=_pointed(text, error.pos, 1, place), hint=_slip(text, error.pos, error.msg),
+        ) from None  # fmt: skip
     except RecursionError:
         raise _too_deep(place) from None
     _check_depth(document, place)
@@ -224,11 +221,44 @@ def _locate(text: str, token: str, place: str) -> str:
     if not starts:
         return place
     start = starts[-1] if token.startswith('"') else starts[0]
+    return _pointed(text, start, min(len(token), 40), place)
+
+
+def _pointed(text: str, start: int, length: int, place: str) -> str:
+    """A place in a text, with carets under it; a place that is a line already has one line."""
     line = text.count("\n", 0, start) + 1
     column = start - (text.rfind("\n", 0, start) + 1)
-    shown = text.split("\n")[line - 1]
-    length = min(len(token), 40)
-    return f"{place}, line {line}, column {column + 1}\n{caret(shown, column, length)}"
+    if not _A_LINE.search(place):
+        place = f"{place}, line {line}"
+    shown = caret(text.split("\n")[line - 1], column, length)
+    return f"{place}, column {column + 1}\n{shown}"
+
+
+_A_LINE = re.compile(r", line [0-9]+\Z")
+_NO_NAN = "JSON has no nan and no inf: write a finite number"
+# What stands where JSON is none -> what to write there.
+_SLIPS = (
+    (r"'", "JSON has double quotes: json.dumps(sample) writes them, print(sample) does not"),
+    (r"(True|False|None)\b", "JSON writes true, false and null"),
+    (r"[+-]?(nan|inf|infinity)\b", _NO_NAN),
+    (r"#|//|/\*", "JSON has no comments"),
+    (r"[A-Za-z_]\w*\s*:", "names stand in double quotes"),
+    (r"[A-Za-z_]", "text stands in double quotes"),
+)
+
+
+def _slip(text: str, position: int, message: str) -> str:
+    """What to write where a text is not JSON."""
+    before, after = text[:position].rstrip(), text[position:].lstrip()
+    between = before[-1:] + after[:1]
+    if between in (",,", "[,", "{,", ",]", ",}") or re.match(r",\s*[]}]", after):
+        return "a comma stands only between two values: remove this one"
+    if before and not after:
+        return "it ends too early: is it cut?"
+    if message == "Extra data" and after.startswith("{"):
+        return "one sample a line is JSON Lines: name it .jsonl, or --input-format jsonl"
+    slips = (hint for slip, hint in _SLIPS if re.match(slip, after, re.IGNORECASE))
+    return next(slips, "check the character under the caret")
 
 
 def to_array(value: Any, name: str, place: str, *, max_axes: int = 3) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -58,7 +58,7 @@ class Found:
     names: frozenset[str] = frozenset()
     question: str = ""
     readings: tuple[Found, ...] = ()
-    mask: OwnMask = NO_MASK
+    mask: OwnMask = field(kw_only=True)
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
@@ -78,30 +78,52 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
     if contents.blocks or contents.refused:
         return [_from_block(block, convention) for block in contents.blocks]
     tensors = contents.tensors
-    exact = convention is not None and bool(convention.tensors)
-    if convention is None:
-        rows = list(CONVENTIONS.values())
-    else:
-        rows = [convention] if exact else layouts_by_hand(convention.hand or ByHand())
-    chosen = list(_chosen([g for row in rows for g in _groups(row, tensors, place, loose=exact)],
-                          tensors, exact=exact))  # fmt: skip
-    if exact or not rows[0].hand or not rows[0].hand.gates:  # else shapes say what W, U and b are
-        chosen = chosen or list(_groups_by_role(tensors, rows, asking=not exact))
-    if not chosen and convention is None:
-        chosen = list(_only_if_told(tensors, place))
-    elif not chosen and convention is not None and not exact:
-        shapes = {name: info.shape for name, info in tensors.infos.items()}
-        for prefix, rows in layouts_by_shape(convention, shapes, place).items():
-            first, *others = (
-                _Group(row, prefix, {(0, "forward"): {t.key: t.key for t in row.tensors}})
-                for row in rows
-            )
-            chosen.append(replace(first, others=tuple(others)))
+    groups = _groups_in(tensors, place, convention)
     order = {name: position for position, name in enumerate(tensors)}
-    chosen.sort(key=lambda group: min(order[name] for name in group.names))
-    found = [group.found(tensors, told=exact) for group in chosen]
+    groups.sort(key=lambda group: min(order[name] for name in group.names))
+    exact = convention is not None and bool(convention.tensors)
+    found = [group.found(tensors, told=exact) for group in groups]
     said = (contents.by_name,) if contents.by_name else ()
     return [_saying(each, said) for each in found]
+
+
+def _groups_in(tensors: Tensors, place: str, convention: Convention | None) -> list[_Group]:
+    """The groups by names, by generic names or by shapes: the first way that finds any."""
+    if convention is None:
+        rows = list(CONVENTIONS.values())
+        return (
+            _by_names(rows, tensors, place) or _groups_by_role(rows, tensors)
+            or _only_if_told(tensors, place)
+        )  # fmt: skip
+    if convention.tensors:
+        rows = [convention]
+        exactly = _by_names(rows, tensors, place, exact=True)
+        return exactly or _groups_by_role(rows, tensors)
+    hand = convention.hand or ByHand()
+    rows = layouts_by_hand(hand)
+    found = _by_names(rows, tensors, place)
+    if not found and not hand.gates:  # with an order of gates, shapes tell what W, U and b are
+        found = _groups_by_role(rows, tensors)
+    return found or _by_shape(convention, tensors, place)
+
+
+def _by_names(
+    rows: list[Convention], tensors: Tensors, place: str, *, exact: bool = False
+) -> list[_Group]:
+    groups = [group for row in rows for group in _groups(row, tensors, place, loose=exact)]
+    return list(_chosen(groups, tensors, exact=exact))
+
+
+def _by_shape(convention: Convention, tensors: Tensors, place: str) -> list[_Group]:
+    shapes = {name: info.shape for name, info in tensors.infos.items()}
+    found = []
+    for prefix, rows in layouts_by_shape(convention, shapes, place).items():
+        first, *others = (
+            _Group(row, prefix, {(0, "forward"): {t.key: t.key for t in row.tensors}})
+            for row in rows
+        )
+        found.append(replace(first, others=tuple(others)))
+    return found
 
 
 def _saying(found: Found, said: tuple[str, ...]) -> Found:
@@ -118,8 +140,8 @@ def _from_block(block: Block, convention: Convention | None) -> Found:
         said = f",{convention.name}" if convention else ""
         rows = [convention_named(name + said) for name in names]
     parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
-    told = (*block.open, *block.mask.open)
-    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, told, mask=block.mask)
+    is_open = (*block.open, *block.mask.open)
+    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, is_open, mask=block.mask)
     if block.undecided is None or len(rows) == 1:
         return found
     readings = tuple(replace(found, convention=row) for row in rows)
@@ -148,7 +170,8 @@ class _Group:
         name, parts = self.prefix.rstrip("._/"), dict(self._parts(tensors))
         beside, notes = self._beside(tensors)
         names = frozenset(self.names | set(beside))
-        found = Found(Foreign.of(name), self.row, parts, (known,), (*leaves_open, *notes), names)
+        found = Found(Foreign.of(name), self.row, parts, (known,), (*leaves_open, *notes), names,
+                      mask=NO_MASK)  # fmt: skip
         if not self.question and not self.others:
             return found
         rows = [each.row.name for each in (self, *self.others)]
@@ -381,16 +404,15 @@ def _same_habits(one: Convention, other: Convention) -> bool:
     return habits[0] == habits[1]
 
 
-def _only_if_told(tensors: Tensors, place: str) -> Iterator[_Group]:
-    """Yield a group where all of a file's names fit layouts that names alone do not choose."""
+def _only_if_told(tensors: Tensors, place: str) -> list[_Group]:
+    """A group where all of a file's names fit layouts that names alone do not choose, or none."""
     rows = [row for row in CONVENTIONS.values() if not row.by_name or row.base in _OURS]
     groups = [
         group for row in rows for group in _groups(row, tensors, place, loose=True)
         if group.names == set(tensors) and _try(group, tensors)
     ]  # fmt: skip
-    if groups:
-        what = f"{', '.join(_sample(tensors))} do not tell their layout by themselves"
-        yield replace(groups[0], others=tuple(groups[1:]), question=what)
+    what = f"{', '.join(_sample(tensors))} do not tell their layout by themselves"
+    return [replace(first, others=tuple(groups[1:]), question=what) for first in groups[:1]]
 
 
 def _try(group: _Group, tensors: Tensors) -> dict[str, Array] | None:
@@ -427,19 +449,22 @@ _ROLES = {
 }
 
 
-def _groups_by_role(tensors: Tensors, rows: list[Convention], *, asking: bool) -> Iterator[_Group]:
-    """Yield groups with the generic names W, U, b, with all layouts that they fit."""
+def _groups_by_role(rows: list[Convention], tensors: Tensors) -> list[_Group]:
+    """Groups with the generic names W, U, b, each with all the layouts that it fits."""
     by_prefix: dict[str, dict[str, str]] = {}
     for name in tensors:
         lead, last = re.fullmatch(r"((?:.*[./])?)(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr] # fits any text
         for role, words in _ROLES.items():
             if last in words:
                 by_prefix.setdefault(lead, {})[role] = name
+    found = []
     for prefix, roles in by_prefix.items():
         groups = [g for row in rows if (g := _as_roles(row, prefix, roles)) and _try(g, tensors)]
+        # First those whose own names these are.
         groups.sort(key=lambda g: not all(prefix + k == n for k, n in g.keys[0, "forward"].items()))
         if groups and {"x", "h"} <= roles.keys():
-            yield _fitting(groups, tensors) if asking else groups[0]
+            found.append(_fitting(groups, tensors))
+    return found
 
 
 def _as_roles(row: Convention, prefix: str, roles: Mapping[str, str]) -> _Group | None:

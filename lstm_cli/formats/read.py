@@ -61,7 +61,8 @@ def read_weights(
         path: a file of a format in `FORMATS`.
         lstm: which LSTM, by its name in the file or its number from 0, where there are several.
         cell: the table of equations; None takes the file's own variant of the LSTM.
-        convention: the layout's name; None lets names and shapes decide.
+        convention: the layout's name, or what is said of it by hand (`gates=igfo`, `transpose`,
+            `joined=xh`, joined by commas); None lets names and shapes decide.
         edit: a final edit of the table (a forget bias, a clip).
         external: whether an ONNX model may have its weights in files beside it.
 

@@ -298,7 +298,7 @@ def _placed(
     every = there.every or (values.ndim == 2 and not times)
     rows, places = np.atleast_2d(values), np.atleast_2d(digits)
     if every:
-        rows, places = of_steps_run(rows, trace), of_steps_run(places, trace)
+        rows, places = trace.of_steps_run(rows), trace.of_steps_run(places)
     count = steps if every else len(times) or 1
     if rows.shape != (count, len(units)):
         wanted = f"({count}, {len(units)})" if every or count > 1 else f"({len(units)},)"
@@ -320,13 +320,6 @@ def _placed(
             vectors.append(ExpectedVector(number, symbol, t, row[own], unit[own], units=unit[own]))
         start += width
     return vectors
-
-
-def of_steps_run(rows: Array, trace: Trace) -> Array:
-    """Rows `(…, T, n)` at the steps that were run, if there is one for each step of the input."""
-    ran = trace.layers[0].ran
-    every = ran is not None and ran.ndim == 1 and rows.shape[-2] == len(ran)
-    return rows[..., ran, :] if every else rows
 
 
 def expected_of_trace(theirs: TraceFile, trace: Trace, *, atol: float | None = None) -> Expected:

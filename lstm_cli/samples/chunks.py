@@ -48,15 +48,18 @@ class Origin:
         file: its name, as given.
         stem: what default ids start with.
         folder: what paths in its samples are relative to.
+        assumed: what was assumed to read it.
     """
 
     file: str
     stem: str
     folder: Path
+    assumed: tuple[str, ...] = ()
 
     def content(self) -> bytes:
         """Content that answers depend on: places and default ids show the file's name."""
-        return repr((self.file, self.stem, str(self.folder))).encode(errors="surrogateescape")
+        own = (self.file, self.stem, str(self.folder), *self.assumed)
+        return repr(own).encode(errors="surrogateescape")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,9 @@ class Chunk(ABC):
             document = self.document(position, place)
         except LstmStepError as error:
             return BadSample(Foreign.of(name), error)
-        return read_sample(document, name, self.origin.folder, place)
+        found = read_sample(document, name, self.origin.folder, place)
+        assumed = self.origin.assumed
+        return replace(found, assumed=assumed) if assumed and isinstance(found, Sample) else found
 
     def tables(self) -> Tables:
         """All samples as columns, but for those that only `read` can judge."""
@@ -316,16 +321,12 @@ class Columns(Chunk):
 _COLUMN = re.compile(r"(?P<vector>[xhc]|expected\.\w+?)(?:_(?P<number>[0-9]{1,6}))?")
 
 
+_SCALARS = ("atol", "steps", "length", "lengths", "forget_bias", "clip", "cell_clip")
+# Columns whose cells are numbers.
+NUMBERS = re.compile(rf"{_COLUMN.pattern}|{'|'.join(_SCALARS)}")
 # Characters of plain numbers: whatever `float` reads of them, `parse_rows` reads too.
 _NUMERIC = b"0123456789.eE+-"
 _VECTOR = _NUMERIC + b" ,;"
-_SCALARS = ("atol", "steps", "length", "lengths", "forget_bias", "clip", "cell_clip")
-
-
-def members_of(header: Sequence[str]) -> list[str]:
-    """Members of a sample that columns hold; `x_0`, `x_1` … all belong to `x`."""
-    matches = [(column, _COLUMN.fullmatch(column)) for column in header]
-    return [own["vector"].split(".")[0] if own else column for column, own in matches]
 
 
 def csv_documents(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Any]:
@@ -366,8 +367,6 @@ def _by_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list
         else:
             found[column] = cells
     for vector, parts in numbered.items():
-        if sorted(parts) != list(range(min(parts), min(parts) + len(parts))):
-            raise ValueError("a gap")
         own_rows = zip(*(_numbers(parts[number]) for number in sorted(parts)), strict=True)
         found[vector] = [[list(row)] for row in own_rows]
     return documents_of({
@@ -435,7 +434,7 @@ def csv_document(header: Sequence[str], row: Sequence[str], where: str) -> dict[
             hint = "call the column expected.h, expected.f, …"
             raise InputError("what is expected has a column a symbol", where=where, hint=hint)
         elif column in _SCALARS:
-            document[column] = _scalar(column, float(parse_rows(cell, column, where)[0, 0]))
+            document[column] = _scalar(column, _one_number(cell, column, where))
         else:
             document[column] = cell
     for vector, cells in numbered.items():
@@ -459,12 +458,16 @@ def _single(rows: list[list[float]]) -> list[Any]:
 
 def _joined(vector: str, cells: Mapping[int, str], where: str) -> list[float]:
     """The numbers of x_0, x_1, … in order of their columns' numbers."""
-    first = min(cells)
-    values = []
-    for number in range(first, first + len(cells)):
-        if not cells.get(number):
-            lack = "is empty" if number in cells else "has no column"
-            hint = f"fill all of {vector}_{first} … {vector}_{max(cells)}, or none"
-            raise InputError(f"{vector}_{number} {lack}", where=where, hint=hint)
-        values += parse_rows(cells[number], f"{vector}_{number}", where)[0].tolist()
-    return values
+    for number, cell in cells.items():
+        if not cell:
+            hint = f"fill all of {vector}_{min(cells)} … {vector}_{max(cells)}, or none"
+            raise InputError(f"{vector}_{number} is empty", where=where, hint=hint)
+    return [_one_number(cells[each], f"{vector}_{each}", where) for each in sorted(cells)]
+
+
+def _one_number(cell: str, column: str, where: str) -> float:
+    rows = parse_rows(cell, column, where)
+    if rows.size != 1:
+        what = f"{column} has {rows.size} numbers, needs 1"
+        raise ShapeError(what, where=where, hint="write one, with a decimal point: 0.5")
+    return float(rows[0, 0])

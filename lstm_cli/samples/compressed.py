@@ -13,6 +13,8 @@ from lstm_cli.base.errors import InputError, imported, safe
 from lstm_cli.files.safe import open_checked
 
 COMPRESSED = (".gz", ".zst")
+# What they start with.
+_STARTS = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 # The largest window that a frame may ask for: the zstd command's default.
 MAX_WINDOW_BYTES = 2**27
 # How much is unpacked at a time: 4 bytes of zstd can expand to a block of 128 KiB.
@@ -24,6 +26,11 @@ def without_suffix(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
 
 
+def is_packed(first: bytes) -> str:
+    """What packed the bytes that begin so, ".gz" or ".zst"; "" if they are plain."""
+    return next((kind for start, kind in _STARTS.items() if first.startswith(start)), "")
+
+
 @contextlib.contextmanager
 def open_plain(path: Path) -> Iterator[IO[bytes]]:
     """Open a file whose bytes come unpacked.
@@ -32,29 +39,36 @@ def open_plain(path: Path) -> Iterator[IO[bytes]]:
         InputError: it cannot be opened, is not what its suffix says, or zstandard is missing;
             while it is read: it is cut or damaged.
     """
-    with open_checked(path) as stream:
-        match path.suffix.lower():
-            case ".gz":
-                import gzip
+    with open_checked(path) as stream, unpacked(stream, safe(path), path.suffix) as plain:
+        yield plain
 
-                unpacked: Any = gzip.GzipFile(fileobj=stream)
-            case ".zst":
-                what = ".zst needs the zstandard package"
-                zstandard = imported("zstandard", what, "zstd", safe(path))
-                unpacked = _Frames(zstandard, stream)
-            case _:
-                yield stream
-                return
-        with io.BufferedReader(cast(io.RawIOBase, _Unpacked(unpacked, path)), 2**18) as reader:
-            yield reader
+
+@contextlib.contextmanager
+def unpacked(stream: IO[bytes], place: str, suffix: str = "") -> Iterator[IO[bytes]]:
+    """Unpack a stream if its suffix or first bytes call it compressed; errors as `open_plain`."""
+    if not hasattr(stream, "peek"):
+        stream = io.BufferedReader(cast(io.RawIOBase, stream))
+    match suffix.lower() if suffix.lower() in COMPRESSED else is_packed(stream.peek(4)):
+        case ".gz":
+            import gzip
+
+            source: Any = gzip.GzipFile(fileobj=stream)
+        case ".zst":
+            what = ".zst needs the zstandard package"
+            source = _Frames(imported("zstandard", what, "zstd", place), stream)
+        case _:
+            yield stream
+            return
+    with io.BufferedReader(cast(io.RawIOBase, _Unpacked(source, place)), 2**18) as reader:
+        yield reader
 
 
 class _Unpacked(io.RawIOBase):
     """A decompressor as a stream, whose errors are ours."""
 
-    def __init__(self, source: Any, path: Path) -> None:
+    def __init__(self, source: Any, place: str) -> None:
         self.source = source
-        self.path = path
+        self.place = place
 
     def readable(self) -> bool:
         """Whether it can be read: always."""
@@ -74,7 +88,7 @@ class _Unpacked(io.RawIOBase):
                 f"cut or damaged: {safe(error)}",
                 "pack it again; what came before is answered",
             )
-            raise InputError(what[:200], where=safe(self.path), hint=hint) from None
+            raise InputError(what[:200], where=self.place, hint=hint) from None
         buffer[: len(piece)] = piece
         return len(piece)
 

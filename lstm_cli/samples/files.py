@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -27,13 +28,13 @@ from lstm_cli.files.safe import (
     read_npz,
 )
 from lstm_cli.samples import chunks
-from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows, key_of, members_of
-from lstm_cli.samples.compressed import COMPRESSED, open_plain, without_suffix
-from lstm_cli.samples.sample import BadSample, Read, check_keys
-from lstm_cli.samples.tables import column_members
+from lstm_cli.samples.chunks import NUMBERS, Chunk, Columns, Lines, Objects, Origin, Rows, key_of
+from lstm_cli.samples.columns import Reading, folded, sample_columns
+from lstm_cli.samples.compressed import COMPRESSED, is_packed, open_plain, unpacked, without_suffix
+from lstm_cli.samples.sample import BadSample, NoSample, Read
 
-FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".npz", ".parquet")
-TEXTS = FORMATS[:4]
+FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".npz", ".parquet")
+TEXTS = FORMATS[:5]
 SUFFIXES = (*FORMATS, *(text + packed for text in TEXTS for packed in COMPRESSED))
 # Samples that are read, evaluated and written together: enough for arrays to pay off, and few
 # enough to keep memory flat. Someone who types or pipes samples waits for fewer.
@@ -42,12 +43,24 @@ STDIN_CHUNK = 512
 CHUNK_BYTES = 8 * 2**20
 BLOCK_BYTES = 2**17
 _BY_LINE = "write one sample a line (JSONL)"
+DECIMAL_COMMAS = "cells are separated by semicolons, and commas are decimal"
+AS_IT_IS = Reading()
 
 
-def find_files(arguments: Iterable[str]) -> list[str]:
+def find_files(
+    arguments: Iterable[str],
+    reading: Reading = AS_IT_IS,
+    passed_over: Callable[[str], object] = str,
+) -> list[str]:
     """Find the sample files that arguments name: files, folders, globs, `-` for stdin.
 
-    A folder gives its sample files, sorted, without those in folders below it.
+    A folder gives its sample files, sorted, without those in folders below it, and without those
+    that hold something else: weights, answers, tables without x.
+
+    Args:
+        arguments: as given.
+        reading: how they are read.
+        passed_over: called with the name of each file of a folder that holds something else.
 
     Raises:
         InputError: nothing matches.
@@ -55,7 +68,7 @@ def find_files(arguments: Iterable[str]) -> list[str]:
     found: list[str] = []
     for argument in arguments:
         try:
-            inside = _inside(argument)
+            inside = _inside(argument, reading, passed_over)
         except (OSError, ValueError):  # a name the system refuses, a folder we may not list
             inside = [argument]
         if not inside:
@@ -72,38 +85,60 @@ def find_files(arguments: Iterable[str]) -> list[str]:
     return found
 
 
-def _inside(argument: str) -> list[str]:
+def _inside(argument: str, reading: Reading, passed_over: Callable[[str], object]) -> list[str]:
     if is_remote(argument):
         return find_remote(argument, SUFFIXES)
     path = Path(argument)
     if path.is_dir():
         files = (p for p in path.iterdir() if p.name.lower().endswith(SUFFIXES) and p.is_file())
-        return sorted(map(str, files))
+        found = []
+        for name in sorted(map(str, files)):
+            if _is_other(name, reading):
+                passed_over(name)
+            else:
+                found.append(name)
+        return found
     if any(mark in argument for mark in "*?[") and not path.exists():
         return sorted(glob.glob(argument, recursive=True))
     return [argument]
 
 
-def read_samples(argument: str) -> Iterator[Read]:
+def _is_other(name: str, reading: Reading) -> bool:
+    """Whether a file holds something else, as its first samples show."""
+    try:
+        chunk = next(read_chunks(name, reading=reading), None)
+    except NoSample:
+        return True
+    except LstmStepError:
+        return False  # reading it again says why
+    if not isinstance(chunk, Lines | Objects):
+        return False  # its columns have x
+    reads = map(chunk.read, range(len(chunk)))
+    return all(isinstance(r, BadSample) and isinstance(r.error, NoSample) for r in reads)
+
+
+def read_samples(argument: str, reading: Reading = AS_IT_IS) -> Iterator[Read]:
     """Yield the samples of one file, or of stdin for `-`.
 
     Raises:
         InputError: the file as a whole cannot be read.
     """
-    for chunk in read_chunks(argument):
+    for chunk in read_chunks(argument, reading=reading):
         yield from (chunk.read(position) for position in range(len(chunk)))
 
 
-def all_chunks(files: Iterable[str], root: str = "") -> Iterator[Chunk]:
+def all_chunks(
+    files: Iterable[str], root: str = "", reading: Reading = AS_IT_IS
+) -> Iterator[Chunk]:
     """Yield the chunks of all files; a file that cannot be read is one failed sample."""
     for name in files:
         try:
-            yield from read_chunks(name, root)
+            yield from read_chunks(name, root, reading)
         except LstmStepError as error:
             yield Objects(Origin(name, name, Path()), [0], [BadSample(Foreign.of(name), error)])
 
 
-def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
+def read_chunks(argument: str, root: str = "", reading: Reading = AS_IT_IS) -> Iterator[Chunk]:
     """Yield the chunks of one file (a URL, or a path relative to `root`), or of stdin for `-`.
 
     Raises:
@@ -111,38 +146,81 @@ def read_chunks(argument: str, root: str = "") -> Iterator[Chunk]:
     """
     if argument == "-":
         stdin = open_stdin("reading samples from the terminal, Ctrl-D ends them")
-        yield from _line_chunks(stdin, Origin("stdin", "stdin", Path()), STDIN_CHUNK)
+        with unpacked(stdin, "stdin") as stream:
+            origin = Origin("stdin", "stdin", Path())
+            yield from _text_chunks(stream, origin, STDIN_CHUNK, reading.form, reading)
         return
     path, shown = place_of(argument, root), place_of(argument)
     with called(path, shown):
-        yield from _file_chunks(path, shown)
+        yield from _file_chunks(path, shown, reading)
 
 
-def _file_chunks(path: Path, shown: Path) -> Iterator[Chunk]:
+def _file_chunks(path: Path, shown: Path, reading: Reading) -> Iterator[Chunk]:
     plain = without_suffix(path)
     origin = Origin(str(shown), plain.stem, shown.parent)
     open_checked(path).close()
-    if plain.suffix.lower() not in (FORMATS if plain == path else TEXTS):
+    suffix = f".{reading.form}" if reading.form else plain.suffix.lower()
+    if suffix not in (FORMATS if plain == path else TEXTS):
         name = "".join(path.suffixes[-2:])
         what = f"'{safe(name)}' is not a sample file"
         raise InputError(what, where=safe(path), hint=suggest(name, SUFFIXES))
-    match plain.suffix.lower():
-        case ".json":
-            with open_plain(path) as stream:
-                text = decode(read_bounded(stream, safe(path), _BY_LINE), safe(path))
-            yield from _document_chunks(parse_json(text, safe(path)), origin)
-        case ".jsonl" | ".ndjson":
-            with open_plain(path) as stream:
-                yield from _line_chunks(stream, origin, CHUNK)
-        case ".csv":
-            with open_plain(path) as stream:
-                yield from _csv_chunks(stream, origin)
+    match suffix:
         case ".npz":
             with at_hand(path, shown) as near:
-                yield from _npz_chunks(near, origin)
+                yield from _npz_chunks(near, origin, reading)
         case ".parquet":
             with at_hand(path, shown) as near:
-                yield from _parquet_chunks(near, origin)
+                yield from _parquet_chunks(near, origin, reading)
+        case _:
+            with open_plain(path) as stream:
+                kind = suffix[1:] if reading.form or suffix in (".json", ".tsv") else ""
+                yield from _text_chunks(stream, origin, CHUNK, kind, reading)
+
+
+def _text_chunks(
+    stream: IO[bytes], origin: Origin, size: int, kind: str, reading: Reading
+) -> Iterator[Chunk]:
+    """Yield the chunks of a text: of the kind that is said, or that its first line shows.
+
+    Raises:
+        InputError: columns are chosen in what has none; a kind that is no text; it cannot be read.
+    """
+    place = safe(origin.file)
+    if kind in ("npz", "parquet"):
+        raise InputError(f"{kind} is not read from stdin", where=place, hint="name its file")
+    if kind == "json":
+        chunks_found: Iterator[Chunk] = _document_chunks(
+            parse_json(decode(read_bounded(stream, place, _BY_LINE), place), place), origin
+        )
+        number, first = 1, b"{"
+    else:
+        number, first, lists = _begun(line_lists(stream))
+        if kind in ("csv", "tsv") or (not kind and _is_table(first)):
+            yield from _csv_chunks(lists, origin, size, kind, reading)
+            return
+        chunks_found = _line_chunks(number, first, lists, origin, size)
+    if reading.columns and first:
+        what = "JSON has keys, not columns"
+        raise InputError(what, where=place, hint="--columns is for CSV, TSV and Parquet")
+    yield from chunks_found
+
+
+def _begun(lists: Iterator[list[bytes]]) -> tuple[int, bytes, Iterator[list[bytes]]]:
+    """The first line that is not blank, with its number, and all lines."""
+    before: list[bytes] = []
+    for lines in lists:
+        before += lines
+        number, first = next(((n, e) for n, e in enumerate(before, 1) if e.strip()), (0, b""))
+        if first:
+            return number, first, chain([before], lists)
+    return 0, b"", iter([before])
+
+
+def _is_table(first: bytes) -> bool:
+    """Whether a first line names columns: JSON begins with a bracket."""
+    start = first.removeprefix(b"\xef\xbb\xbf").strip()
+    columns = any(mark in start for mark in b",;\t") or start.strip(b'"') == b"x"
+    return columns and start[:1] not in (b"{", b"[")
 
 
 def line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:
@@ -166,18 +244,10 @@ def line_lists(stream: IO[bytes]) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def _line_chunks(stream: IO[bytes], origin: Origin, size: int) -> Iterator[Chunk]:
-    """Yield chunks of lines; a stream whose first line only opens an object is one document."""
-    lists = line_lists(stream)
-    before: list[bytes] = []  # blank lines
-    for lines in lists:
-        before += lines
-        number, first = next(((n, e) for n, e in enumerate(before, 1) if e.strip()), (0, b""))
-        if first:
-            break
-    else:
-        return
-    lists = chain([before], lists)
+def _line_chunks(
+    number: int, first: bytes, lists: Iterator[list[bytes]], origin: Origin, size: int
+) -> Iterator[Chunk]:
+    """Yield chunks of lines; one document where the first that is not blank only opens it."""
     if not opens_document(first):
         for start, lines in cut_lines(lists, size):
             yield from numbered(lines, start, origin)
@@ -255,29 +325,37 @@ def _document_chunks(document: Any, origin: Origin) -> Iterator[Objects]:
         yield Objects(origin, range(start + 1, start + len(objects) + 1), objects)
 
 
-def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
+def _csv_chunks(
+    lists: Iterator[list[bytes]], origin: Origin, size: int, kind: str, reading: Reading
+) -> Iterator[Chunk]:
     """Yield chunks of rows.
 
     Columns: `id`, `x`, `h`, `c`, `expected.h` … with a vector in a cell (`0 0.5 0.1`, rows by
     `;`), or one number a column (`x_0`, `x_1`, …); `weights` a path or `preset:NAME`; others are
-    the user's own.
+    the user's own. Cells are separated as the header shows; `;` leaves the comma to the decimals.
     """
     place = safe(origin.file)
     csv.field_size_limit(chunks.MAX_LINE_BYTES)  # 131,072 by default: a sequence of 10,000 numbers
-    reader = csv.reader(_text_lines(stream, place), strict=True)
+    _, first, lists = _begun(lists)
+    between = _separator(first.decode(errors="replace"), kind)
+    reader = csv.reader(_text_lines(lists, place), strict=True, delimiter=between)
     rows: list[list[str]] = []
     numbers: list[int] = []
     failed: LstmStepError | None = None
     held = 0
     try:
-        header = [column.strip() for column in next(reader, [])]
-        _check_columns(header, members_of(header), f"{place}, line 1", InputError)
+        named = [column.strip() for column in next(filter(None, reader), [])]
+        if not named:
+            return
+        header = sample_columns(named, reading, f"{place}, line {reader.line_num}")
+        if between == ";":
+            origin = replace(origin, assumed=(DECIMAL_COMMAS,))
         for row in reader:
             if row:
-                rows.append(row)
+                rows.append(_with_points(row, header) if between == ";" else row)
                 numbers.append(reader.line_num)
                 held += sum(map(len, row))
-            if len(rows) == CHUNK or held >= CHUNK_BYTES:
+            if len(rows) == size or held >= CHUNK_BYTES:
                 yield Rows(origin, numbers, rows, header)
                 rows, numbers, held = [], [], 0
     except LstmStepError as error:
@@ -291,9 +369,25 @@ def _csv_chunks(stream: IO[bytes], origin: Origin) -> Iterator[Chunk]:
         raise failed
 
 
-def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:
+def _separator(header: str, kind: str) -> str:
+    """What separates the cells of a table; a quoted name may hold anything."""
+    outside = "".join(header.split('"')[::2])
+    if kind == "tsv" or "\t" in outside:
+        return "\t"
+    return ";" if ";" in outside and "," not in outside else ","
+
+
+def _with_points(row: list[str], header: Sequence[str]) -> list[str]:
+    """A row whose numbers have decimal commas, with points."""
+    return [
+        cell.replace(",", ".") if NUMBERS.fullmatch(column) else cell
+        for column, cell in zip_longest(header, row, fillvalue="")
+    ][: len(row)]
+
+
+def _text_lines(lists: Iterator[list[bytes]], place: str) -> Iterator[str]:
     """Yield lines of UTF-8, their ends kept, as csv wants them."""
-    for number, line in enumerate(chain.from_iterable(line_lists(stream)), 1):
+    for number, line in enumerate(chain.from_iterable(lists), 1):
         if len(line) > chunks.MAX_LINE_BYTES:
             raise chunks.too_long(f"{place}, line {number}")
         # Only the file's first bytes can be a byte-order mark.
@@ -304,25 +398,17 @@ def _text_lines(stream: IO[bytes], place: str) -> Iterator[str]:
             decode(text, f"{place}, line {number}")
 
 
-def _check_columns(
-    names: list[str], members: list[str], place: str, refusal: type[LstmStepError]
-) -> None:
-    twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
-    if twice is not None:
-        raise refusal(f"column '{safe(twice)}' is there twice", where=place, hint="keep one")
-    check_keys(members, place, "column")
-
-
-def _npz_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
+def _npz_chunks(path: Path, origin: Origin, reading: Reading) -> Iterator[Columns]:
     """Yield chunks of arrays: `x (N, T, I)` or `(N, I)`; `h`, `c`, `expected_h` … `(N, …)`.
 
     `id (N,)`, `weights`, `cell`, `convention` as text, `atol`, `steps`, `calls`: one for all, or N.
     """
-    arrays = read_npz(path)
+    given = read_npz(path)
     place = safe(path)
-    check_keys(column_members(arrays), place, "array")
+    names = sample_columns(tuple(given), reading, place, "array", wide=False)
+    arrays = dict(zip(names, given.values(), strict=True))
     if "x" not in arrays or arrays["x"].ndim not in (2, 3):
-        found = f"x has shape {arrays['x'].shape}" if "x" in arrays else "x is missing"
+        found = f"x has shape {arrays['x'].shape}" if "x" in arrays else "x is in several arrays"
         raise ShapeError(found, where=place, hint="samples in npz need x (N, I) or (N, T, I)")
     count = len(arrays["x"])
     for name, array in arrays.items():
@@ -345,17 +431,19 @@ class Range(NamedTuple):
     key: str
 
 
-def line_ranges(path: Path, origin: Origin) -> Iterator[Range] | None:
-    """Ranges of the chunks of a file; None if it is not plain lines of JSON.
+def line_ranges(path: Path, origin: Origin, form: str = "") -> Iterator[Range] | None:
+    """Ranges of the chunks of a file; None if it is not plain lines of JSON, as `form` may say.
 
     Raises:
         InputError: it cannot be opened; while the ranges are taken: it cannot be read.
     """
-    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+    suffix = f".{form}" if form and path.suffix.lower() not in COMPRESSED else path.suffix.lower()
+    if suffix not in (".jsonl", ".ndjson"):
         return None
     with open_checked(path) as stream:
-        first = next((e for lines in line_lists(stream) for e in lines if e.strip()), b"")
-    return None if opens_document(first) else _ranges(path, origin)
+        _, first, _ = _begun(line_lists(stream))
+    other = opens_document(first) or _is_table(first) or is_packed(first)
+    return None if other else _ranges(path, origin)
 
 
 def _ranges(path: Path, origin: Origin) -> Iterator[Range]:
@@ -392,7 +480,7 @@ def read_range(path: Path, origin: Origin, where: Range) -> Chunk:
     return found
 
 
-def _parquet_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
+def _parquet_chunks(path: Path, origin: Origin, reading: Reading) -> Iterator[Columns]:
     """Yield chunks of a file's rows.
 
     Columns: as the members of a sample: `x` a list of numbers or a list of lists, `h`, `c`,
@@ -400,19 +488,17 @@ def _parquet_chunks(path: Path, origin: Origin) -> Iterator[Columns]:
 
     Raises:
         InputError: pyarrow is missing; the file is not Parquet, or damaged from here on.
-        ShapeError: a column is there twice.
     """
     place = safe(path)
     what = "Parquet files need the pyarrow package"
     parquet = imported("pyarrow.parquet", what, "parquet", place)
     try:
         with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _check_columns(names, column_members(names), place, ShapeError)
+            names = sample_columns(file.schema_arrow.names, reading, place)
             first = 1
             for batch in file.iter_batches(batch_size=CHUNK):
                 columns = {n: column_values(batch.column(i)) for i, n in enumerate(names)}
-                yield Columns(origin, range(first, first + len(batch)), columns)
+                yield Columns(origin, range(first, first + len(batch)), folded(columns))
                 first += len(batch)
     except (OSError, ValueError, TypeError, NotImplementedError, ArithmeticError) as error:
         hint = "write it with pandas.DataFrame.to_parquet or pyarrow.parquet.write_table"

@@ -14,7 +14,7 @@ from lstm_cli.cell import cells
 from lstm_cli.cell.cells import LSTM, Cell
 from lstm_cli.cell.presets import NO_WEIGHTS, preset_model, sizes_of, width
 from lstm_cli.cell.weights import Model
-from lstm_cli.engine.run import Trace, run
+from lstm_cli.engine.run import STATES, Trace, run
 from lstm_cli.files.cell_files import read_cell
 from lstm_cli.files.remote import at_hand, beside, is_remote, place_of
 from lstm_cli.files.safe import Digests
@@ -22,6 +22,7 @@ from lstm_cli.files.vectors import repeat_or_cut
 from lstm_cli.formats.json import arrays_from
 from lstm_cli.formats.read import model_from_arrays, read_weights
 from lstm_cli.samples import Sample
+from lstm_cli.samples.sample import RESULTS, shape_of_own
 from lstm_cli.samples.settings import SampleSettings
 
 MAX_MODELS = 64
@@ -178,10 +179,40 @@ def _whole_numbers(options: Mapping[Any, Any]) -> dict[str, int]:
     return dict(options)
 
 
+def check_own(sample: Sample, model: Model) -> None:
+    """Refuse a member of the user's own that has the size of something which is not given.
+
+    Raises:
+        InputError: with what it may be.
+    """
+    widths = {model.layers[-1].output_size, model.first.output_size}
+    for key, value in sample.extra.items():
+        shape = shape_of_own(value)
+        meant = _state_like(shape, sample, model) if shape else ""
+        if shape and not sample.expected and RESULTS.fullmatch(key) and shape[-1] in widths:
+            meant = meant or "what should come out, 'expected'"
+        if shape and meant:
+            hint = 'call it "h", "c" or "expected": {"h": …}; what is your own goes under "note"'
+            what = f"'{safe(key)}' has {' × '.join(map(str, shape))} numbers, as {meant}"
+            raise InputError(what, hint=hint)
+
+
+def _state_like(shape: tuple[int, ...], sample: Sample, model: Model) -> str:
+    """A state of this shape that the sample does not give, or ""."""
+    runs = len(model.runs)
+    for state in STATES:
+        size = model.first.size(state)
+        fits = shape == (runs, size) or (runs == 1 and shape == (size,))
+        if fits and getattr(sample, state) is None:
+            return f"'{state}', which is not given"
+    return ""
+
+
 def sample_trace(sample: Sample, settings: SampleSettings) -> Trace:
     """Run one sample; errors are those of its record."""
     try:
         model = Models(settings).of(sample)
+        check_own(sample, model)
     except LstmStepError as error:
         raise error.within(sample.place) from None
     x = repeat_or_cut(sample.x, sample.steps or settings.steps, sample.place)
@@ -189,9 +220,10 @@ def sample_trace(sample: Sample, settings: SampleSettings) -> Trace:
     if len(model.runs) == 1:
         h, c = (s[0] if s is not None and len(s) == 1 else s for s in (h, c))
     try:
-        return run(
+        trace = run(
             model, x, h, c, dtype=settings.dtype, engine=settings.engine,
             calls=sample.calls or settings.calls, **sample.masks,
         )  # fmt: skip
     except LstmStepError as error:
         raise type(error)(error.what, where=sample.place, hint=error.lines.hint) from None
+    return replace(trace, assumptions=(*trace.assumptions, *sample.assumed))

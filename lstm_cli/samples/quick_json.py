@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from lstm_cli.base.errors import LstmStepError
 from lstm_cli.files.safe import decode, parse_json
-from lstm_cli.samples.tables import VECTORS, SampleTable, Tables, Uncertain
+from lstm_cli.samples.tables import VECTORS, SampleTable, Tables, Uncertain, kind_of
 
 _BRACKET = ord("[")
 # At most so many kinds of lines in a chunk get a pattern, each of at most so many members.
@@ -214,33 +214,36 @@ class _Kind:
         for key in self.keys:
             if key in self.absent:
                 table.vectors[key].shapes += [None] * len(positions)
-            elif key in table.vectors:
-                table.vectors[key].put(*next(columns))
             elif key == "expected":
                 for symbol in self.symbols:
                     table.expected[symbol].put(*next(columns))
-            else:
+            elif key in table.members:
                 table.members[key] += next(columns)
+            else:
+                table.vector(key).put(*next(columns))
 
 
 def _kind_of(line: bytes) -> _Kind | None:
     """Make the kind of a line; None for one that only `Chunk.read` can judge."""
     document = strictly(line)
-    if type(document) is not dict or "x" not in document:
+    kind = kind_of(document)
+    if kind is None or sum(map(len, kind)) > MAX_MEMBERS:
         return None
-    expected = document.get("expected", {})
-    absent = frozenset(key for key in VECTORS if key in document and document[key] is None)
-    lists = [document[key] for key in VECTORS if key in document and key not in absent]
-    if type(expected) is not dict or len(document) + len(expected) > MAX_MEMBERS:
-        return None
-    if not all(type(each) is list for each in (*lists, *expected.values())):
+    named = dict(zip(kind[0], document.values(), strict=True))
+    absent = frozenset(key for key in VECTORS if key in named and named[key] is None)
+    lists = [each for key, each in named.items() if _is_vector(key) and key not in absent]
+    if not all(type(each) is list for each in (*lists, *named.get("expected", {}).values())):
         return None
     for style in _STYLES:
         members = _Members(*style)
-        fullmatch = re.compile(members.pattern(document, absent) + _SPACE).fullmatch
+        fullmatch = re.compile(members.pattern(document, named, absent) + _SPACE).fullmatch
         if fullmatch(line):
-            return _Kind(tuple(document), tuple(expected), absent, fullmatch, members.reading)
+            return _Kind(*kind, absent, fullmatch, members.reading)
     return None
+
+
+def _is_vector(member: str) -> bool:
+    return member in VECTORS or member.startswith("expected.")
 
 
 class _Members:
@@ -250,10 +253,11 @@ class _Members:
         self.colon, self.comma = colon, comma
         self.reading: list[Callable[[_Columns, Sequence[bytes]], Any]] = []
 
-    def pattern(self, document: dict[str, Any], absent: frozenset[str]) -> bytes:
-        """The pattern of a sample."""
+    def pattern(self, keys: Iterable[str], named: dict[str, Any], absent: frozenset[str]) -> bytes:
+        """The pattern of a sample: its keys, and its values by the members that these stand for."""
         return self._object(
-            (key, self._value(key, value, key in absent)) for key, value in document.items()
+            (key, self._value(member, value, member in absent))
+            for key, (member, value) in zip(keys, named.items(), strict=True)
         )
 
     def _object(self, members: Iterator[tuple[str, bytes]]) -> bytes:
@@ -265,7 +269,7 @@ class _Members:
             return b"null"
         if key == "expected":
             return self._object((symbol, self._vector()) for symbol in value)
-        if key in VECTORS:
+        if _is_vector(key):
             return self._vector()
         if type(value) in (list, dict):
             self.reading.append(_Columns.others)

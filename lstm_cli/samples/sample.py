@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,11 @@ from lstm_cli.files.vectors import parse_rows
 KEYS = ("id", "x", "h", "c", "weights", "cell", "convention", "forget_bias", "clip", "cell_clip",
         "activations", "steps", "length", "lengths", "mask", "padding", "calls", "expected", "atol",
         "note")  # fmt: skip
+# Other names of the states before the step.
+ALIASES = {"h_prev": "h", "h0": "h", "hx": "h", "c_prev": "c", "c0": "c", "cx": "c"}
+# What a step of `run -f jsonl` has besides its values, of which these are the LSTM's.
+_STEP = frozenset(("layer", "direction", "t", "h_prev"))
+_OF_STEP = re.compile(r"z_[a-z]|[figo]")
 # Members of an answer: a sample's own of these names would be taken for ours.
 ANSWERED = ("schema", "ok", "engine", "assumptions", "warnings", "check", "error")
 
@@ -46,6 +51,8 @@ class Sample:
         atol: the largest difference that still counts as equal; None for the batch's own.
         extra: the user's own members, handed on to the answer.
         folder: what paths in it are relative to.
+        place: where it is, for messages.
+        assumed: what was assumed to read it.
     """
 
     id: Foreign
@@ -64,6 +71,7 @@ class Sample:
     extra: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
     place: str = ""
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +89,13 @@ Read = Sample | BadSample
 def read_sample(document: Any, default_id: str, folder: Path, place: str) -> Read:
     """Build a sample from a decoded JSON object, or a `BadSample` with the reason why not."""
     if not isinstance(document, dict):
-        error = InputError("not an object", where=place, hint='{"x": […], "weights": …}')
+        error = NoSample("not an object", where=place, hint='{"x": […], "weights": …}')
         return BadSample(Foreign.of(default_id), error)
     name = default_id if document.get("id") is None else str(document["id"])
     try:
         return _build(document, name, folder, place)
+    except NoSample as error:
+        return BadSample(Foreign.of(name), error)
     except LstmStepError as error:
         return BadSample(Foreign.of(name), error, extra_members(document))
 
@@ -98,22 +108,62 @@ def extra_members(document: Mapping[str, Any]) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def extra_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
     """The keys that belong neither to a sample nor to an answer."""
-    return tuple(key for key in keys if key not in KEYS and key not in ANSWERED)
+    return tuple(
+        key for key, name in zip(keys, members_of(keys), strict=True)
+        if key == name and key not in KEYS and key not in ANSWERED
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)  # samples of a file mostly have the same keys
+def members_of(keys: tuple[str, ...], answered: bool = False) -> tuple[str, ...]:
+    """The members of a sample that keys stand for: `h0` for `h`; keys of one's own are as they are.
+
+    Beside `h_prev`, and in what we `answered`, `h` and `c` are what should come out: `expected.h`.
+    So are the gates of a step of our own.
+    """
+    out = ("h", "c") if answered or "h_prev" in keys else ()
+    values = _OF_STEP.fullmatch if _STEP.issubset(keys) else out.__contains__
+    return tuple(
+        f"expected.{key}" if key in out or values(key) else ALIASES.get(key, key) for key in keys
+    )
+
+
+# Names under which people keep what should come out.
+RESULTS = re.compile("(label|output|out|result|answer|prediction|pred)s?|y(_?t)?|truth", re.I)
+# A text that is a vector, or rows of one.
+_A_NUMBER = r"[+-]?[0-9.][0-9.eE+-]*"
+_NUMBERS_IN_TEXT = re.compile(rf"\[?{_A_NUMBER}(?:[ ,;]+{_A_NUMBER})+\]?")
+
+
+def shape_of_own(value: Any) -> tuple[int, ...] | None:
+    """The shape of a member that is a vector, or rows of equal length; None of anything else."""
+    if isinstance(value, str):
+        if not _NUMBERS_IN_TEXT.fullmatch(value):
+            return None
+        rows = [[0.0] * len(re.split("[ ,]+", row.strip(" ,[]"))) for row in value.split(";")]
+        value = rows if len(rows) > 1 else rows[0]
+    elif not isinstance(value, list) or not value:
+        return None
+    if type(value[0]) is not list:
+        return (len(value),) if {int, float}.issuperset(map(type, value)) else None
+    widths = {len(row) if type(row) is list else -1 for row in value}
+    return (len(value), *widths) if len(widths) == 1 and -1 not in widths else None
+
+
+def symbol_of(member: str) -> str:
+    """The symbol of a member or column such as `expected.h` or `expected_h`, or ""."""
+    start = member[: len("expected_")]
+    return member[len(start) :] if start in ("expected_", "expected.") else ""
 
 
 def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> Sample:
-    if is_answer(document.get("schema")):
-        raise InputError(
-            "this is an answer of lstm-step, not a sample: its h and c are results", where=place,
-            hint="give x, h and c without 'schema'; what should come out goes under 'expected'",
-        )  # fmt: skip
+    answered = is_answer(document.get("schema"))
     # Checked first, for what is not a sample at all, such as a file of weights.
-    if not any(key == "x" or _meaning(key)[0] == "x" for key in document):
-        raise InputError("'x' is missing", where=place, hint="a sample needs at least x")
-    check_keys(tuple(document), place)
-    expected = document.get("expected", {})
-    if not isinstance(expected, dict):
-        raise InputError("'expected' is not an object", where=place, hint='{"h": […], "f": […]}')
+    if not has_x(document):
+        raise no_sample(tuple(document), place, answered)
+    extra = extra_members(document)
+    document = _named(document, place, answered)
+    expected = document["expected"]
     return Sample(
         Foreign.of(name),
         _rows(document["x"], "x", place),
@@ -131,10 +181,60 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
             for key, value in expected.items()
         },
         atol=_tolerance(document.get("atol"), place),
-        extra=extra_members(document),
+        extra=extra,
         folder=folder,
         place=place,
     )
+
+
+def has_x(keys: Iterable[str]) -> bool:
+    """Whether one of the keys is x, or looks like it."""
+    return any(key == "x" or _meaning(key)[0] == "x" for key in keys)
+
+
+class NoSample(InputError):
+    """What is read as a sample is something else: weights, an answer, a table of other things."""
+
+
+def no_sample(keys: Sequence[str], place: str, answered: bool = False) -> NoSample:
+    """The error of an object or a table without x: it says what it is, or what it has."""
+    if answered:
+        hint = "the steps of a run are samples: lstm-step run -f jsonl"
+        return NoSample("this is an answer of lstm-step, not a sample", where=place, hint=hint)
+    if weights := [key for key in keys if key not in KEYS and _meaning(key)[0] == "weights"]:
+        what = f"these are weights, not a sample: {listed(weights)}"
+        hint = "--weights takes the file; a sample needs at least x"
+        return NoSample(what, where=place, hint=hint)
+    shown = f": there {'is' if len(keys) == 1 else 'are'} {listed(keys)}" if keys else ""
+    hint = "a sample needs at least x"
+    if any(map(_NUMBERED_X.fullmatch, keys)):
+        hint += ', and in JSON x is one list: "x": [0.5, 1]'
+    return NoSample(f"'x' is missing{shown}", where=place, hint=hint)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, the first of many."""
+    shown = ", ".join(safe(name)[:40] for name in names[:_MOST_NAMED])
+    return shown + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")
+
+
+def _named(document: Mapping[str, Any], place: str, answered: bool) -> dict[str, Any]:
+    """A sample by the names of its members, with all that should come out under `expected`.
+
+    Raises:
+        InputError: a key that looks like one of ours, or two for one thing.
+    """
+    keys = tuple(document)
+    check_keys(keys, place, answered=answered)
+    named = dict(zip(members_of(keys, answered), document.values(), strict=True))
+    expected = named.get("expected", {})
+    if not isinstance(expected, dict):
+        raise InputError("'expected' is not an object", where=place, hint='{"h": […], "f": […]}')
+    own = {symbol_of(key): named[key] for key in named if key.startswith("expected.")}
+    if twice := sorted(own.keys() & expected):
+        what = f"'{twice[0]}' should come out, and is under 'expected' too"
+        raise InputError(what, where=place, hint="keep one")
+    return named | {"expected": expected | own}
 
 
 # Lookalikes of our keys: meaning -> spellings. Case makes no difference, nor does what separates
@@ -199,6 +299,9 @@ _MISSPELT = (
     "hidden", "hidden_state", "cell_state", "initial_state", "inputs", "weight", "target",
     "targets", "seq_length", "sequence_length", "attention_mask",
 )  # fmt: skip
+# Columns of one number each, which JSON has as a list.
+_NUMBERED_X = re.compile(r"x_?[0-9]+|x\[[0-9]+\]", re.IGNORECASE)
+_MOST_NAMED = 6
 # A longer key cannot look like one of ours.
 _MOST_LETTERS = 40
 
@@ -220,16 +323,22 @@ def _in_one(name: str) -> str:
 _MEANINGS = _spellings()
 
 
-def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
+def check_keys(keys: Sequence[str], place: str, word: str = "key", answered: bool = False) -> None:
     """Refuse a key (or what `word` says) that looks like one of ours; others are the user's own.
 
     Raises:
         InputError: with the key that is meant.
     """
-    wrong = _lookalike(tuple(keys))
+    members = members_of(tuple(keys), answered)
+    if "expected.c" in members and "c" not in members and not answered:
+        what = f"{word} 'c' beside 'h_prev' may be the state before, or what should come out"
+        hint = "call the state before c_prev; what should come out goes under 'expected'"
+        raise InputError(what, where=place, hint=hint)
+    wrong = _lookalike(tuple(keys), answered)
     if wrong is None:
         return
     key, meaning = wrong
+    keys = (*keys, *members)
     if meaning in _INSTEAD:
         what, hint = f"{word} '{safe(key)}' is not supported", _INSTEAD[meaning]
     elif meaning not in keys:
@@ -246,13 +355,17 @@ def check_keys(keys: Sequence[str], place: str, word: str = "key") -> None:
     raise InputError(what, where=place, hint=f"{hint}{'' if hint[-1] == '?' else ';'} {own}")
 
 
-@lru_cache(maxsize=256)  # samples of a file mostly have the same keys
-def _lookalike(keys: tuple[str, ...]) -> tuple[str, str] | None:
+@lru_cache(maxsize=256)
+def _lookalike(keys: tuple[str, ...], answered: bool) -> tuple[str, str] | None:
     """The first key that looks like one of ours, and the one it looks like."""
-    for key in keys:
+    members = members_of(keys, answered)
+    for key, member in zip(keys, members, strict=True):
+        others = [k for k, m in zip(keys, members, strict=True) if m == member and k != key]
+        if key != member and others:
+            return key, others[0]
         meaning, misspelt = _meaning(key)
         # If the right key is there too, one that only resembles it is another word.
-        if meaning and key not in KEYS and not (misspelt and meaning in keys):
+        if meaning and key == member and key not in KEYS and not (misspelt and meaning in members):
             return key, meaning
     return None
 

@@ -19,10 +19,11 @@ from lstm_cli.cell.weights import Model
 from lstm_cli.engine.run import float_type
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
+from lstm_cli.samples.columns import Reading
 
 SCHEMA = "lstm-step/1"
 # Raised when samples get other answers than before: a batch begun by older code starts over.
-ANSWERS = 2
+ANSWERS = 3
 # At most so many keys and assumptions are counted, by their first letters.
 MOST_TEXTS, MOST_LETTERS, MOST_OF_A_KEY = 100, 1000, 200
 
@@ -49,6 +50,7 @@ class SampleSettings:
         engine: what computes runs, as `engine.run` takes it.
         trace: whether records carry every step.
         check: whether expected numbers are compared.
+        reading: how files of samples are read.
         root: what paths are relative to, where that is not this process's folder.
         confined: whether samples may name files in their own folder only.
     """
@@ -67,6 +69,7 @@ class SampleSettings:
     engine: str = "auto"
     trace: bool = False
     check: bool = True
+    reading: Reading = field(default_factory=Reading)
     root: str = ""
     confined: bool = False
 
@@ -77,12 +80,14 @@ class SampleSettings:
         """
         digest = hashlib.blake2b(f"{__version__} {ANSWERS}".encode(), digest_size=16)
         for each in fields(self):
-            if each.name not in ("model", "cell", "edit", "root", "external"):
+            if each.name not in ("model", "cell", "edit", "root", "external", "reading"):
                 digest.update(repr((each.name, getattr(self, each.name))).encode())
         digest.update(repr(self.cell and self.cell.equations).encode())
         digest.update(self._edited().encode())
+        if self.reading != Reading():
+            digest.update(repr(self.reading).encode())
         if self.model is not None:
-            digest.update(repr(self.model.assumptions).encode())
+            digest.update(repr((self.model.assumptions, self.model.mask)).encode())
             for level, direction, weights in self.model.runs:
                 digest.update(repr((level, direction, weights.cell.equations)).encode())
                 for name, array in weights.arrays.items():

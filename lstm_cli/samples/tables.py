@@ -18,6 +18,7 @@ import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.files.safe import MAX_EXACT_INT
+from lstm_cli.samples.sample import members_of, symbol_of
 
 VECTORS = ("x", "h", "c")
 # Stands for a value that only `Chunk.read` can judge, such as a text where numbers should be.
@@ -169,22 +170,27 @@ class SampleTable:
 
     def __post_init__(self) -> None:
         self.vectors = {key: Vectors(key == "x") for key in self.keys if key in VECTORS}
-        self.expected = {symbol: Vectors(True) for symbol in self.symbols}
-        own = (key for key in self.keys if key not in VECTORS and key != "expected")
-        self.members = {key: [] for key in own}
+        own = (symbol_of(key) for key in self.keys if key.startswith("expected."))
+        self.expected = {symbol: Vectors(True) for symbol in (*self.symbols, *own)}
+        others = (k for k in self.keys if k not in VECTORS and not k.startswith("expected."))
+        self.members = {key: [] for key in others if key != "expected"}
 
     def add(self, positions: Iterable[int], documents: Sequence[Any], booleans: bool) -> None:
         """Add more decoded samples, by their positions in their chunk."""
         self.positions += positions
         # Each object is visited once, for all of its members.
         for key, values in zip(self.keys, _transposed(documents), strict=True):
-            if key in VECTORS:
-                self.vectors[key].add(values, booleans)
-            elif key == "expected":
+            if key == "expected":
                 for symbol, own in zip(self.symbols, _transposed(values), strict=True):
                     self.expected[symbol].add(own, booleans)
-            else:
+            elif key in self.members:
                 self.members[key].extend(values)
+            else:
+                self.vector(key).add(values, booleans)
+
+    def vector(self, key: str) -> Vectors:
+        """The numbers of a member: `x`, `h`, `c` or `expected.h`."""
+        return self.vectors[key] if key in VECTORS else self.expected[symbol_of(key)]
 
 
 def _transposed(objects: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
@@ -237,20 +243,22 @@ def _kinds(documents: Sequence[Any]) -> dict[Any, Sequence[int]]:
             each["expected"] for each in documents
         ]  # fmt: skip
         if set(map(type, expected)) == {dict} and len(set(map(tuple, expected))) == 1:
-            return {_kind(documents[0]): range(len(documents))}  # nearly always
+            return {kind_of(documents[0]): range(len(documents))}  # nearly always
     found: dict[Any, list[int]] = {}
     for place, document in enumerate(documents):
-        found.setdefault(_kind(document), []).append(place)
+        found.setdefault(kind_of(document), []).append(place)
     return dict(found)
 
 
-def _kind(document: Any) -> Any:
+def kind_of(document: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The members of a sample and the symbols under `expected`; None if only `read` can judge."""
     if type(document) is not dict or "x" not in document:
         return None
-    if "expected" not in document:
-        return tuple(document), ()
-    expected = document["expected"]
-    return (tuple(document), tuple(expected)) if type(expected) is dict else None
+    members, expected = members_of(tuple(document)), document.get("expected", {})
+    if type(expected) is not dict or len(set(members)) < len(members):
+        return None
+    twice = any(f"expected.{symbol}" in members for symbol in expected)
+    return None if twice else (members, tuple(expected))
 
 
 # ---- columns of files
@@ -260,12 +268,12 @@ def documents_of(
     columns: Mapping[str, Sequence[Any]], common: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Samples, of which each has its value of a column and all of `common`."""
-    plain = [name for name in columns if not _expected(name)]
+    plain = [name for name in columns if not symbol_of(name)]
     rows = zip(*(columns[name] for name in plain), strict=True)
     documents = [dict(zip(plain, row, strict=True)) for row in rows]
     if common:
         documents = [{**common, **each} for each in documents]
-    wanted = {_expected(name): columns[name] for name in columns if _expected(name)}
+    wanted = {symbol_of(name): columns[name] for name in columns if symbol_of(name)}
     for position, document in enumerate(documents if wanted else []):
         own = {symbol: values[position] for symbol, values in wanted.items()}
         document["expected"] = dict(document.get("expected") or {}) | {
@@ -276,10 +284,4 @@ def documents_of(
 
 def column_members(columns: Iterable[str]) -> list[str]:
     """Members of a sample that columns of arrays or of a table hold."""
-    return ["expected" if _expected(column) else column for column in columns]
-
-
-def _expected(column: str) -> str:
-    """Symbol of a column such as `expected_h` or `expected.h`, or ""."""
-    start = column[: len("expected_")]
-    return column[len(start) :] if start in ("expected_", "expected.") else ""
+    return ["expected" if symbol_of(column) else column for column in columns]

@@ -87,7 +87,7 @@ def layouts() -> dict[str, tuple[dict[str, Array], str | None]]:
              for key, array in as_pytorch(torch_case("torch-1-layer")).items()}, None,
         ),
         "keras": ({"kernel": raw["W"].T, "recurrent_kernel": raw["U"].T,
-                   "bias": raw["b_W"] + raw["b_U"]}, None),
+                   "bias": raw["b_W"] + raw["b_U"]}, "keras"),
     }  # fmt: skip
 
 

@@ -133,6 +133,7 @@ def test_commands_that_run_a_cell_take_lengths() -> None:
     output = ";".join(",".join(map(str, row)) for row in alone("0.3,0.1;0.2,-0.5")["output"])
     for rest in ("", ";0,0;0,0"):
         answer = call("diagnose", *cut, *STATES, "--expect", f"output={output}{rest}", "--json")
+        assert ("not run: not compared" in answer.out) is bool(rest)
         assert answer.json["cases"][0]["verdict"] == "match" if "cases" in answer.json else (
             answer.json["verdict"] == "match"
         )  # fmt: skip

@@ -146,5 +146,8 @@ def test_batch_says_it_in_the_record_and_counts_it() -> None:
     ]  # fmt: skip
     assert "sample" not in answer.lines[0]["warnings"][0]
     assert call(*line, "--strict", stdin=lines).code == 1
+    rows = call(*line, "-f", "csv", stdin=lines).out.splitlines()
+    assert "warnings" in rows[0].split(",")
+    assert [text in row for row in rows[1:]] == [True, False, True]
     again = call("batch", "-", stdin=answer.out)
     assert "handed on" not in again.err

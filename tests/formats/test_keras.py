@@ -646,6 +646,14 @@ def test_a_batch_says_of_a_mask_once_and_in_each_record(tmp_path: Path, jobs: in
         assert said not in call("batch", samples, *options, "--quiet").err
 
 
+def test_a_conversion_says_that_the_mask_is_not_stored(tmp_path: Path) -> None:
+    """A file of weights alone has no place for it, so the option is named that does it."""
+    path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])
+    answer = call("convert", path, tmp_path / "out.npz", "--to", "pytorch")
+    assert answer.code == 0
+    assert "steps that equal Masking's 2 are not run: give --mask" in " ".join(answer.out.split())
+
+
 def test_samples_of_a_batch_have_the_masks_that_their_x_makes(tmp_path: Path) -> None:
     """Each runs the steps that Masking leaves of it, as alone, and says so."""
     path = new_file(tmp_path, MASKING, IT, paths=["lstm/cell"])

@@ -39,8 +39,8 @@ from lstm_cli.engine.run import (  # fmt: skip
     work_of,
 )
 from lstm_cli.files.vectors import repeat_or_cut
-from lstm_cli.mistakes.expected import of_steps_run, place_of
-from lstm_cli.samples.models import Models
+from lstm_cli.mistakes.expected import place_of
+from lstm_cli.samples.models import Models, check_own
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
 # As many samples run together as keep their trace in the processor's cache, but enough for arrays
@@ -81,6 +81,7 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
     """
     try:
         model = models.of(block.like)
+        check_own(block.like, model)
     except LstmStepError as error:
         return error
     try:
@@ -94,7 +95,8 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         # All run the same steps.
         _, told = steps_run(model, x[0], **block.like.masks)
         repeated = (REPEATED,) if x.shape[1] > block.x.shape[1] else ()
-        assumed = (*model.assumptions, *told, *assumed_states(block.h, block.c), *repeated)
+        states = assumed_states(block.h, block.c)
+        assumed = (*model.assumptions, *block.like.assumed, *told, *states, *repeated)
         lines: list[str] = []
         matched: list[bool] = []
         warned = Counter[str]()
@@ -234,7 +236,7 @@ class _Claim:
             what = f"expected has '{safe(symbol)}': {error.lines.what}"
             raise InputError(what, hint=error.lines.hint) from None
         if self.every and not self.padded and not self.there.times:
-            expected = of_steps_run(expected, trace)
+            expected = trace.of_steps_run(expected)
         own = self.got.shape[1:] if self.every else self.got.shape[2:]
         if own != expected.shape[1:]:
             raise ShapeError(

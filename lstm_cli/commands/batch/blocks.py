@@ -25,7 +25,7 @@ from lstm_cli.files.output import name_nonfinite
 from lstm_cli.files.safe import MAX_EXACT_INT
 from lstm_cli.samples import BadSample, Sample
 from lstm_cli.samples.chunks import Chunk
-from lstm_cli.samples.sample import KEYS, extra_keys, is_answer
+from lstm_cli.samples.sample import KEYS, RESULTS, extra_keys, is_answer, shape_of_own
 from lstm_cli.samples.tables import UNSURE, VECTORS, SampleTable
 
 # Members that samples of a block share.
@@ -106,9 +106,11 @@ def _sample_likeness(sample: Sample) -> Any:
     """Key that samples must share to run in one block."""
     shapes = [None if s is None else s.shape for s in (sample.x, sample.h, sample.c)]
     expected = [(symbol, values.shape) for symbol, values in sample.expected.items()]
-    own = json.dumps(sample.weights)
-    return (*shapes, *expected, own, sample.cell, sample.convention, sample.settings,
-            sample.steps, json.dumps(sample.masks), sample.calls, str(sample.folder))  # fmt: skip
+    own = [(key, shape_of_own(value)) for key, value in sample.extra.items()]
+    weights = json.dumps(sample.weights)
+    return (*shapes, *expected, *own, weights, sample.cell, sample.convention, sample.settings,
+            sample.steps, json.dumps(sample.masks), sample.calls, str(sample.folder),
+            sample.assumed)  # fmt: skip
 
 
 def _block(samples: Sequence[Sample], positions: Sequence[int]) -> SampleBlock:
@@ -183,6 +185,8 @@ def _likenesses(table: SampleTable) -> Iterator[Sequence[Any]]:
     """
     for each in (*table.vectors.values(), *table.expected.values()):
         yield each.shapes
+    states = [table.vectors[state].shapes for state in "hc" if state in table.vectors]
+    whole = len(states) == 2 and not any(None in shapes for shapes in states)
     for key, values in table.members.items():
         if key in _SHARED:
             yield _shared_keys(values)
@@ -193,7 +197,9 @@ def _likenesses(table: SampleTable) -> Iterator[Sequence[Any]]:
         elif key == "schema":
             yield [UNSURE if is_answer(each) else None for each in values]
         else:
-            yield _judged(values, _is_exact, {str, bool, type(None)})
+            judged = _judged(values, _is_exact, {str, bool, type(None)})
+            alone = whole and (table.expected or not RESULTS.fullmatch(key))
+            yield judged if alone else _own_shapes(values, judged)
 
 
 def _shared_keys(values: Sequence[Any]) -> Sequence[Any]:
@@ -221,6 +227,15 @@ def _judged(
     if types <= sure or (types in _NUMBERS and all(map(is_sure, set(values)))):
         return [None] * len(values)
     return [None if is_sure(value) else UNSURE for value in values]
+
+
+def _own_shapes(values: Sequence[Any], judged: Sequence[Any]) -> Sequence[Any]:
+    """Shapes of the user's own vectors, which may be states by another name; None for others."""
+    if {list, str}.isdisjoint(map(type, values)):
+        return judged
+    return [
+        (each and UNSURE) or shape_of_own(value) for each, value in zip(judged, values, strict=True)
+    ]
 
 
 def _is_id(value: Any) -> bool:

@@ -34,6 +34,7 @@ from lstm_cli.commands.batch.runners import Evaluates
 from lstm_cli.commands.batch.tasks import FinishedPart, Folder, Message
 from lstm_cli.files.remote import place_of
 from lstm_cli.samples.chunks import Origin, key_of
+from lstm_cli.samples.columns import Reading
 from lstm_cli.samples.compressed import without_suffix
 from lstm_cli.samples.files import all_chunks
 from lstm_cli.samples.settings import Tally
@@ -454,7 +455,8 @@ class Batch:
         ours = (each for each in asked if each is not None)
         answers = self.cluster.run("look", self.work, ours)
         for file, question in zip(files, asked, strict=True):
-            yield from _units_of(file, question, {} if question is None else next(answers))
+            found = {} if question is None else next(answers)
+            yield from _units_of(file, question, found, self.work.settings.reading)
 
     def _question(self, file: str) -> Message | None:
         """Question for workers about a file; None if only this process can read it."""
@@ -468,7 +470,9 @@ class Batch:
             return None  # reading it says why
 
 
-def _units_of(file: str, question: Message | None, found: Message) -> Iterator[Unit]:
+def _units_of(
+    file: str, question: Message | None, found: Message, reading: Reading
+) -> Iterator[Unit]:
     if question is not None and "ranges" in found:
         for each in found["ranges"]:
             told = {"file": file, "origin": question["origin"], "range": each}
@@ -478,7 +482,7 @@ def _units_of(file: str, question: Message | None, found: Message) -> Iterator[U
         share = max(1 / PART_FILES, question["size"] / PART_FILE_BYTES)
         yield Unit({"file": file, "digest": found["digest"]}, key, share)
     else:
-        for chunk in all_chunks([file]):
+        for chunk in all_chunks([file], reading=reading):
             told = {"chunk": tasks.pack(chunk)}
             share = max(1 / PART_CHUNKS, len(told["chunk"]["text"]) / PART_TEXT_BYTES)
             yield Unit(told, key_of(chunk, b""), share)

@@ -29,10 +29,11 @@ MOST_NAMED = 8
 
 EXAMPLES = """\b
 A sample is {"id", "x", "h", "c", "weights", "cell", "convention", "steps", "length", "mask",
-"calls", "expected", "atol"}: JSON (one, or an array), JSONL (one a line), CSV (columns of these
-names, a vector a cell), each also .gz or .zst; npz (arrays over samples), Parquet (list columns).
-Only x is needed; paths are relative to the sample's file; members of your own are handed on to the
-answers.
+"calls", "expected", "atol"}: JSON (one, or an array), JSONL (one a line), CSV and TSV (columns of
+these names, a vector a cell, or x0, x1, … a number a cell), each also .gz or .zst; npz (arrays over
+samples), Parquet (list columns). Only x is needed; h_prev and h0 stand for h; beside h_prev, h and
+c are what should come out. Paths are relative to the sample's file; members of your own are handed
+on to the answers.
 Answers are JSONL, or what the suffix of -o says: CSV, TSV, Parquet and npz have a row a sample.
 Exit codes: 0 all fine, 1 an expected number differs, 4 a sample could not be run.
 
@@ -85,6 +86,7 @@ def batch(
         title="Input",
         help="Samples may name files in their own folder only.",
     ),
+    read: i.ReadingOptions = i.ReadingOptions(),
     file: o.WeightFile = o.WeightFile(),
     cell: o.CellOptions = o.CellOptions(),
     numbers: o.NumberOptions = o.NumberOptions(),
@@ -114,7 +116,8 @@ def batch(
     check_columns(chosen, output, trace=trace)
     out.check_cluster_options(work.dask, work.jobs, output, chosen)
     settings = file.sample_settings(
-        cell, steps=steps.steps, calls=steps.calls, atol=atol, dtype=numbers.dtype,
+        cell, reading=read.reading(), steps=steps.steps, calls=steps.calls, atol=atol,
+        dtype=numbers.dtype,
         engine=engine.engine, trace=trace, check=check, root=os.getcwd() if work.dask else "",
         confined=confined,
     )  # fmt: skip
@@ -126,8 +129,9 @@ def batch(
         )
     shown = chosen in ("table", *o.WRITTEN)
     task = Work(settings, notes=not quiet)
-    found = find_files(files)
-    chunks = all_chunks(found)
+    others: list[str] = []
+    found = find_files(files, settings.reading, others.append)
+    chunks = all_chunks(found, reading=settings.reading)
     parted = out.in_parts(output, work.dask)
     kept = parted or (output != "-" and chosen == "jsonl" and not is_device(Path(output)))
     with (
@@ -152,11 +156,11 @@ def batch(
     if shown:
         o.emit(batch_answer(records, check), chosen, form, color)
     if not quiet:
-        say(_summary(tally, check), *_left_open(tally))
+        say(_summary(tally, check), *_left_open(tally, others))
         if kept and tally.failed:
             say("the failed ones once more: the same command with --retry-failed")
         if tally.mismatched and not tally.failed and "-" not in files and len(files) <= MOST_NAMED:
-            given = o.pasteable(steps, file, cell, numbers, tolerance)
+            given = o.pasteable(steps, read, file, cell, numbers, tolerance)
             line = command("diagnose", *map(FileName, files), *option_words(given))
             say(f"why they differ: {line}")
     if tally.failed:
@@ -166,21 +170,30 @@ def batch(
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
-def _left_open(tally: Tally) -> Iterator[str]:
-    """Yield what is to be said of samples that were run, and their keys that are not ours."""
+def _left_open(tally: Tally, others: list[str]) -> Iterator[str]:
+    """Yield what is to be said of samples that were run, and their keys that are not ours.
+
+    `others` are files of folders that hold no samples.
+    """
     from lstm_cli.samples.settings import MOST_OF_A_KEY, MOST_TEXTS
 
+    if others:
+        yield f"passed over, for they hold no samples: {_first(others)}"
     for word, texts in (("warning", tally.warned), ("assumed", tally.assumed)):
         for text, count in islice(sorted(texts.items()), MOST_SAID):
             yield f"{word}: {safe(text)} ({counted(count, 'sample')})"
         if len(texts) > MOST_SAID:
             yield f"{word}: … and {len(texts) - MOST_SAID} more"
     if names := sorted(tally.handed_on):
-        more = len(names) - MOST_SAID
-        many = "many" if len(names) == MOST_TEXTS else more  # others were not counted
-        rest = f" and {many} more" if more > 0 else ""
-        shown = ", ".join(safe(name[:MOST_OF_A_KEY]) for name in names[:MOST_SAID])
-        yield f"handed on, and not used: {shown}{rest}"
+        many = len(names) == MOST_TEXTS  # others were not counted
+        yield f"handed on, and not used: {_first([n[:MOST_OF_A_KEY] for n in names], many)}"
+
+
+def _first(names: list[str], many: bool = False) -> str:
+    """The first of names, and how many more there are."""
+    more = len(names) - MOST_SAID
+    rest = f" and {'many' if many else more} more" if more > 0 else ""
+    return ", ".join(map(safe, names[:MOST_SAID])) + rest
 
 
 def _summary(tally: Tally, check: bool) -> str:

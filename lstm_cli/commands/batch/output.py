@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # At most so many kinds of failures are told apart; others are reported one by one.
 MAX_KINDS = 100
+# Of similar failures so many are told by their place.
+MOST_PLACES = 3
 
 
 @contextlib.contextmanager
@@ -108,6 +110,8 @@ class BatchProgress:
         # What similar failures have in common -> the first line on the first of each.
         self.first: dict[str, str] = {}
         self.alike: Counter[str] = Counter()
+        # Where the first of the others are.
+        self.places: dict[str, list[str]] = {}
         self.started = time.monotonic()
         self.bar: Any = None
 
@@ -128,13 +132,18 @@ class BatchProgress:
             self.bar.stop()
         for kind, first in self.first.items():
             if more := self.alike[kind]:
-                say(f"{more:,} more failed like {first}")
+                where, rest = "; ".join(self.places[kind]), more - len(self.places[kind])
+                tail = f" … and {rest:,} more like this" if rest else ""
+                say(f"{more:,} more failed like {first}", f"where: {where}{tail}")
 
-    def say(self, answer: ChunkAnswers) -> None:
+    def say(self, notes: Iterable[tuple[str, str]]) -> None:
         """Say which samples failed or differ; of similar failures only the first."""
-        for kind, note in answer.notes:
+        for kind, note in notes:
             if kind in self.first:
                 self.alike[kind] += 1
+                if self.alike[kind] < MOST_PLACES:
+                    where = note.split("\n")[1].removeprefix("where: ")
+                    self.places.setdefault(kind, []).append(where)
                 continue
             if kind and len(self.first) < MAX_KINDS:
                 self.first[kind] = note.split("\n")[0].removeprefix("failed: ")
@@ -164,7 +173,7 @@ def answered_lines(
     for answer in answers:
         tally.add(answer.tally)
         progress.show(tally)
-        progress.say(answer)
+        progress.say(answer.notes)
         yield answer.lines
 
 
@@ -212,7 +221,7 @@ class ResumableOutput:
             for answer in answers_of(runner, work, self._unanswered(chunks)):
                 self._keep(answer)
                 progress.show(self.tally)
-                progress.say(answer)
+                progress.say(answer.notes)
             self.journal.finish([entry for entry in self.plan if entry is not None])
         return self.tally
 

@@ -45,7 +45,7 @@ from lstm_cli.files.safe import content_of, open_checked
 from lstm_cli.samples import BadSample
 from lstm_cli.samples.chunks import Chunk, Columns, Lines, Objects, Origin, Rows
 from lstm_cli.samples.files import Range, all_chunks, changed, line_ranges, read_range
-from lstm_cli.samples.settings import COUNTED_TEXTS, Tally
+from lstm_cli.samples.settings import COUNTED_TEXTS, SampleSettings, Tally
 
 SCHEMA = "lstm-step/1"
 SUCCESS, MANIFEST, FINISHED = "_SUCCESS", "manifest.json", "_parts"
@@ -258,13 +258,13 @@ Message = dict[str, Any]
 
 def pack_origin(origin: Origin) -> list[str]:
     """An origin as names."""
-    return [origin.file, origin.stem, str(origin.folder)]
+    return [origin.file, origin.stem, str(origin.folder), *origin.assumed]
 
 
 def unpack_origin(names: Sequence[str]) -> Origin:
     """Unpack an origin."""
-    file, stem, folder = names
-    return Origin(file, stem, place_of(folder))
+    file, stem, folder, *assumed = names
+    return Origin(file, stem, place_of(folder), tuple(assumed))
 
 
 def pack(chunk: Chunk) -> Message:
@@ -391,13 +391,14 @@ def make_part(work: Work, message: Message, runner: ChunkRunner) -> Message:
     kept = None if known is None else folder.keep(FinishedPart.read(known), name)
     if kept is not None:
         return {"record": kept.as_dict(), "reused": True, "notes": []}
-    chunks = (c for unit in message["units"] for c in unit_chunks(unit, work.settings.root))
+    chunks = (c for unit in message["units"] for c in unit_chunks(unit, work.settings))
     part, notes = folder.write_part(name, message["key"], runner.map(work, chunks))
     return {"record": part.as_dict(), "reused": False, "notes": notes}
 
 
-def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
+def unit_chunks(unit: Message, settings: SampleSettings) -> Iterator[Chunk]:
     """Yield the chunks of a piece of a part: a text, a range of a file, or a whole file."""
+    root = settings.root
     if "chunk" in unit:
         yield unpack(unit["chunk"])
     elif "range" in unit:
@@ -406,7 +407,7 @@ def unit_chunks(unit: Message, root: str) -> Iterator[Chunk]:
     else:
         if content_of(place_of(unit["file"], root)) != unit["digest"]:
             raise changed(unit["file"])
-        yield from all_chunks([unit["file"]], root)
+        yield from all_chunks([unit["file"]], settings.root, settings.reading)
 
 
 def look(work: Work, message: Message, runner: ChunkRunner) -> Message:
@@ -418,7 +419,8 @@ def look(work: Work, message: Message, runner: ChunkRunner) -> Message:
     try:
         if size_of(path) != message["size"]:
             return {}
-        ranges = line_ranges(path, unpack_origin(message["origin"]))
+        origin = unpack_origin(message["origin"])
+        ranges = line_ranges(path, origin, work.settings.reading.form)
         if ranges is not None:
             return {"ranges": list(map(tuple, ranges))}
         return {"digest": content_of(path)}

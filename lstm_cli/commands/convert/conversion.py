@@ -14,7 +14,7 @@ from lstm_cli.base.arrays import Array, identifier
 from lstm_cli.base.errors import InputError, LstmStepError, UsageError, safe
 from lstm_cli.base.numbers import shortest, significant
 from lstm_cli.cell.traits import Traits, build_cell, standard, traits_of, uncoupled
-from lstm_cli.cell.weights import LstmWeights, Model
+from lstm_cli.cell.weights import NO_MASK, LstmWeights, Model
 from lstm_cli.engine.run import run
 from lstm_cli.files.output import write_atomically
 from lstm_cli.formats.c_header import numbers_in
@@ -117,6 +117,11 @@ def convert(
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
     needs_telling = _needs_telling(target, saver, row)
+    if model.mask.value is not None:
+        moved.append(f"steps that equal Masking's {model.mask.value:g} are not run: give --mask")
+    if model.mask.lengths:
+        moved.append("steps past the constant sequence_lens are not run: give --lengths")
+    model = replace(model, mask=NO_MASK)
     if lost:
         differences: tuple[float | None, float | None] = (None, None)
     elif saver.reads:

@@ -381,7 +381,7 @@ def test_a_batch_says_what_it_assumed_and_what_it_handed_on(tmp_path: Path) -> N
         {"x": "1 2", "h": [0.5, 0.25], "label": "b"},
         {"x": [1, 2], "steps": 3, **state, "speaker": 1},
         {"x": [1, 2], **state, "weights": {"preset": "random"}},
-        {"x": [1, 2], "h0": [0.5, 0.25], "mine": 1},
+        {"x": [1, 2], "hidden": [0.5, 0.25], "mine": 1},
     ]
     path = tmp_path / "s.jsonl"
     path.write_text("".join(json.dumps(each) + "\n" for each in documents))
@@ -425,7 +425,10 @@ def test_failures_that_are_alike_are_counted(tmp_path: Path) -> None:
     counted = [each for each in said if " more failed like " in each]
     assert [each.split()[0] for each in counted] == ["5", "1", "3"]
     assert counted[0] == "5 more failed like s:1: not JSON: expecting value"
-    assert said[said.index(counted[-1]) + 1] == "14 samples, 12 failed"
+    places = said[said.index(counted[0]) + 1]
+    assert places.endswith("s.jsonl, line 3, column 1 … and 3 more like this")
+    assert places.startswith("where: ")
+    assert said[said.index(counted[-1]) + 2] == "14 samples, 12 failed"
     assert call("batch", path, "--jobs", "2").err == answer.err
     assert call("batch", path, "-q").err == ""
 

@@ -382,7 +382,7 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="changed while"):
         read_range(path, origin, Range(10_000, 10_010, 1, where.key))
     with pytest.raises(InputError, match="changed while"):
-        list(tasks.unit_chunks({"file": str(path), "digest": "0"}, ""))
+        list(tasks.unit_chunks({"file": str(path), "digest": "0"}, SampleSettings()))
 
 
 # ---- elsewhere

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_cli.samples.chunks import members_of
-from lstm_cli.samples.sample import check_keys
+from lstm_cli.samples.columns import Reading, sample_columns
 from tests.tools import ROOT, Answer, assert_refused, call
 
 STATES = {"h": [0.3, -0.2], "c": [0.6, -0.7]}
@@ -71,8 +70,10 @@ def flat(answer: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in answer.items():
         match key:
-            case "schema" | "engine" | "assumptions":
+            case "schema":
                 pass
+            case "assumptions":
+                found[key] = "; ".join(value) or None
             case "check" | "error":
                 for inner, one in (value or {}).items():
                     own = {f"worst.{k}": v for k, v in one.items()} if inner == "worst" else None
@@ -166,7 +167,7 @@ def test_no_column_is_taken_for_another() -> None:
     """None of our columns looks like a sample's own key, which would be refused."""
     call("batch", "s.jsonl", "-q", "--check", "-o", "o.csv")
     head = Path("o.csv").read_text().splitlines()[0].split(",")
-    check_keys(members_of(head), "here", "column")
+    sample_columns([*head, "x"], Reading(), "here")
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
@@ -299,7 +300,9 @@ def test_a_stream_is_not_waited_for() -> None:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(b'{"x": [0.5, -1]}\n' * 2000)
-            assert process.stdout.readline().startswith(b"id,ok,h_0,h_1,c_0,c_1,error.code")
+            assert process.stdout.readline().startswith(
+                b"id,ok,h_0,h_1,c_0,c_1,engine,assumptions,warnings,error.code"
+            )
             assert process.stdout.readline().startswith(b"stdin:1,true,")
             process.stdin.close()
             assert len(process.stdout.read().splitlines()) == 1999

@@ -1003,7 +1003,7 @@ def test_exit_codes(arguments: list[object], code: int) -> None:
 REFUSED: list[tuple[list[object], int, str]] = [
     (["/no/such.json"], 3, "no such file"),
     ([SAMPLES / "threads" / "clip.json"], 1, "lstm-step diagnose"),
-    ([SAMPLES / "weights" / "hand.json"], 3, "'x' is missing"),
+    ([SAMPLES / "weights" / "hand.json"], 3, "these are weights, not a sample"),
     ([SAMPLES / "hand.json", "-f", "csv"], 2, "unknown format 'csv'"),
     ([SAMPLES / "hand.json", "--atol", "-1"], 2, "--atol is -1"),
     ([SAMPLES / "hand.json", "--atol", "nan"], 2, "--atol is nan"),
