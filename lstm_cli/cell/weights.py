@@ -23,6 +23,12 @@ from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.shapes import describe, solve_sizes
 
 Direction = Literal["forward", "backward"]
+# How the directions of a layer make one output; the names are Keras' `merge_mode`.
+Merge = Literal["concat", "sum", "mul", "ave"]
+_MERGED = {
+    merge: f"output is the {word} of the two directions; h and c are kept by direction"
+    for merge, word in (("sum", "sum"), ("mul", "product"), ("ave", "average"))
+}
 # Most layers and directions shown in a notebook; a stack of hundreds would fill it.
 MOST_SHOWN = 8
 
@@ -181,10 +187,12 @@ class Model:
         layers: from input to output.
         source: `preset:identity`, a file, `arrays`.
         convention: the layout that the weights were read in; None if there is none.
-        assumptions: sentences on choices made for what was not given.
+        assumptions: sentences on choices made for what was not given, and on a merge.
+        merge: how the directions of the last layer make the output; those below are concatenated.
         mask: what its file says of the steps that are run, where `run` is not told.
 
     Raises:
+        InputError: a merge of one direction alone, or of directions of different sizes.
         ShapeError: a layer's input size differs from the output size of the one below.
     """
 
@@ -193,6 +201,7 @@ class Model:
     convention: str | None = None
     assumptions: tuple[str, ...] = ()
     mask: OwnMask = NO_MASK
+    merge: Merge = "concat"
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -205,6 +214,22 @@ class Model:
                     where=self.source,
                     hint="check the order of the layers and whether both directions are there",
                 )
+        self._check_merge()
+        others = (each for each in self.assumptions if each not in _MERGED.values())
+        told = (_MERGED[self.merge],) if self.merge != "concat" else ()
+        object.__setattr__(self, "assumptions", (*others, *told))
+
+    def _check_merge(self) -> None:
+        sizes = [each.output_size for each in self.layers[-1].directions.values()]
+        if self.merge not in ("concat", *_MERGED):
+            raise InputError(f"unknown merge '{safe(self.merge)}'", where=self.source,
+                             hint=f"concat, {', '.join(_MERGED)}")  # fmt: skip
+        if self.merge != "concat" and (len(sizes) < 2 or len(set(sizes)) > 1):
+            what = "one direction" if len(sizes) < 2 else f"directions of {sizes} units"
+            raise InputError(
+                f"merge {self.merge} needs two directions of one size, the last layer has {what}",
+                where=self.source, hint="leave the merge out: concat joins whatever there is",
+            )  # fmt: skip
 
     @classmethod
     def single(cls, weights: LstmWeights, source: str = "", **described: Any) -> Model:
@@ -240,7 +265,7 @@ class Model:
                 where=self.source,
                 hint="the layer above reads both directions; only a single layer can be split",
             )
-        return replace(self, layers=(Layer({direction: there[direction]}),))
+        return replace(self, layers=(Layer({direction: there[direction]}),), merge="concat")
 
     @cached_property
     def runs(self) -> tuple[tuple[int, Direction, LstmWeights], ...]:

@@ -187,20 +187,28 @@ class RunOptions:
             UsageError: no x, an option without effect, or two that contradict each other.
             LstmStepError: as the readers of vectors and weights, and the engine.
         """
+        return self.trace_of_samples(chosen, engine)[0]
+
+    def trace_of_samples(self, chosen: str = "table", engine: str = "auto") -> tuple[Trace, int]:
+        """As `trace`, with how many samples `--x` holds, of which `--sample` took one."""
         if self.vectors.masks.padding != "stop":
             raise UsageError(
                 f"--padding has no effect on {self.command}", where="--padding",
                 hint="leave it out; `lstm-step run` shows the output over all steps",
             )  # fmt: skip
-        trace = self.given(chosen).run(self.numbers.dtype, engine)
+        given, samples = self._given(chosen)
+        trace = given.run(self.numbers.dtype, engine)
         say_warned(trace.warnings)
-        return trace
+        return trace, samples
 
     def given(self, chosen: str = "table") -> Given:
         """Read the model and inputs without running; as `trace`, but without the engine's errors.
 
         x is `(T, I)`, or `(N, T, I)` for samples; `--steps` sets T.
         """
+        return self._given(chosen)[0]
+
+    def _given(self, chosen: str) -> tuple[Given, int]:
         if self._is_small():
             o.one_blas_thread()
         from lstm_cli.files.vectors import repeat_or_cut
@@ -223,7 +231,11 @@ class RunOptions:
             masks["calls"] = self.vectors.length.calls
         model = self._model(x, h, c)
         model = replace(model, assumptions=(*model.assumptions, *told)) if told else model
-        return Given(model, repeat_or_cut(x, self.vectors.length.steps, "--x"), h, c, masks)
+        if x.ndim == 2:
+            h, c = (_chosen_state(each, name, sample or 0, samples, len(model.runs))
+                    for name, each in (("--h", h), ("--c", c)))  # fmt: skip
+        x = repeat_or_cut(x, self.vectors.length.steps, "--x")
+        return Given(model, x, h, c, masks), samples
 
     def _example(self, state: Array | None) -> str:
         """Return the command with a fitting input, and for `diagnose` with numbers to explain."""
@@ -242,7 +254,7 @@ class RunOptions:
 
     def file_model(self) -> Model:
         """Return the model selected in `--weights`; errors as `read_weights`."""
-        return self.file.layout.read(self.file.weights, self.cell)
+        return self.file.read(self.cell)
 
     def sample_runs(
         self, files: Iterable[str], reading: ReadingOptions = ReadingOptions()
@@ -301,7 +313,7 @@ class RunOptions:
         return tuple(
             read_vector(
                 text, name, allow_nonfinite=self.vectors.allow_nonfinite,
-                most_axes=3 if name == "--x" else 2, told=told,
+                most_axes=3, told=told,
             ) if text else None
             for name, text in texts.items()
         )  # fmt: skip
@@ -449,6 +461,33 @@ def refuse_beside(what: str, given: Iterable[str], command: str) -> None:
             f"{name} has no effect with {what}", where=command,
             hint=f"leave {name} out, or leave {what} out",
         )  # fmt: skip
+
+
+def _chosen_state(
+    state: Array | None, name: str, number: int, samples: int, places: int
+) -> Array | None:
+    """Return one sample's rows of a state, if it has rows for all of them.
+
+    Args:
+        places: the layers and directions, each with a row of its own.
+
+    Raises:
+        UsageError: as many samples as layers and directions: either may be meant.
+    """
+    if state is None or (state.ndim == 2 and (places > 1 or len(state) != samples)):
+        return state
+    if state.ndim == 2:
+        one: Array = state[number]
+        return one
+    axes = [axis for axis in (0, 1) if state.shape[axis] == samples
+            and state.shape[1 - axis] == places]  # fmt: skip
+    if not axes or (len(axes) > 1 and samples > 1):
+        raise UsageError(
+            f"{name} has shape {state.shape}, --x holds {samples} samples and the model needs "
+            f"{places} rows", where=name, hint="give the rows of this sample alone",
+        )  # fmt: skip
+    rows: Array = state.take(number, axes[0])
+    return rows
 
 
 def _chosen_sample(x: Array, sample: int | None, chosen: str) -> Array:

@@ -29,6 +29,7 @@ Engine = Literal["auto", "table", "numpy", "numba", "fast"]
 NotationName = Literal["joined", "split"]
 Side = Literal["forward", "backward"]
 Color = Literal["auto", "always", "never"]
+Merge = Literal["concat", "sum", "mul", "ave"]
 
 
 def complete_cell() -> list[str]:
@@ -118,6 +119,17 @@ class WeightFile:
         help="Weights from any framework; see `list formats`.",
     )
     layout: LayoutOptions = LayoutOptions()
+    merge: Merge | None = option(
+        "--merge",
+        default=None,
+        help="How two directions make the output, where not as the file says: concat, sum, mul, "
+        "ave.",
+    )
+
+    def read(self, cell: CellOptions) -> Model:
+        """Return the model; errors as `LayoutOptions.read`, and as `Model` where it merges."""
+        model = self.layout.read(self.weights, cell)
+        return replace(model, merge=self.merge or model.merge)
 
     def sample_settings(self, cell: CellOptions, **others: Any) -> SampleSettings:
         """Settings for samples without settings of their own; `others` as for SampleSettings.
@@ -135,9 +147,9 @@ class WeightFile:
                 where="--allow-external-data", hint="give --weights, the only file it applies to",
             )  # fmt: skip
 
-        model = self.layout.read(self.weights, cell) if self.weights else None
+        model = self.read(cell) if self.weights else None
         return SampleSettings(
-            model=model, weights=self.weights, lstm=self.layout.lstm,
+            model=model, weights=self.weights, lstm=self.layout.lstm, merge=self.merge,
             cell=cell.named(), edit=cell.edit, convention=self.layout.layout,
             external=self.layout.external, **others,
         )  # fmt: skip

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
 from lstm_cli.cell.equations import Apply, Equation, Name, Node, evaluate, names_in, parse
 from lstm_cli.cell.notation import is_parameter, write
-from lstm_cli.cell.weights import Direction
+from lstm_cli.cell.weights import Direction, Merge
 from lstm_cli.engine.calls import Calls, order_of
+from lstm_cli.engine.run import merged
 
 Rounding = Callable[[Array], Array]
 
@@ -68,6 +69,18 @@ class Member:
     calls: Calls = ()
 
 
+class Other(NamedTuple):
+    """The h of another direction that is merged with a run's own.
+
+    Attributes:
+        t: its input time, from 1.
+    """
+
+    merge: Merge
+    run: int
+    t: int
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """Numbers to compare with: one symbol of one run at one time step.
@@ -76,11 +89,13 @@ class Target:
         symbol: that of a row, or `x`, `h_prev`, `c_prev`.
         values: `(n,)`; nan where nothing is claimed.
         tolerance: `(n,)`, the largest difference that counts as equal.
+        other: the direction whose h is merged with that of the run, if any.
     """
 
     symbol: str
     values: Array
     tolerance: Array
+    other: Other | None = None
 
 
 # (index of the run, t from 1) -> what is known there
@@ -189,17 +204,27 @@ class _Evaluation:
         alive = np.arange(len(self.members))
         inputs = np.stack([member.x for member in self.members])
         last_layer = max(level for level, _ in self.layout)
+        merges = [(key, each) for key, found in self.targets.items()
+                  for each in found if each.other]  # fmt: skip
         for level in range(last_layer + 1):
-            outputs = []
+            outputs: dict[int, Array] = {}
+            needed = level < last_layer or bool(merges)
             for number, (own, direction) in enumerate(self.layout):
                 if own == level:
-                    outputs.append(self._run(number, direction, alive, inputs, level < last_layer))
+                    outputs[number] = self._run(number, direction, alive, inputs, needed)
+            for (number, t), target in merges:
+                if target.other and number in outputs:
+                    parts = (
+                        outputs[number][:, t - 1],
+                        outputs[target.other.run][:, target.other.t - 1],
+                    )
+                    self._compare(alive, merged(parts, target.other.merge), target)
             still = self.excess[alive] <= self.give_up
             alive = alive[still]
             if not len(alive):
                 break
             if level < last_layer:
-                inputs = np.concatenate([each[still] for each in outputs], axis=-1)
+                inputs = np.concatenate([each[still] for each in outputs.values()], axis=-1)
         return Verdicts(self.excess, self.difference, self.kept)
 
     def _run(
@@ -239,14 +264,18 @@ class _Evaluation:
         for target in self.targets.get((number, t + 1), ()):
             if target.symbol not in values:
                 self.excess[mine] = self.difference[mine] = np.inf
-                continue
-            with np.errstate(all="ignore"):  # a difference that overflows counts as infinite
-                off = np.abs(values[target.symbol][own] - target.values)
-                off[np.isnan(off) & ~np.isnan(target.values)] = np.inf
-                off[:, np.isnan(target.values)] = 0.0
-                excess = (off / target.tolerance).max(axis=1)
-            self.difference[mine] = np.maximum(self.difference[mine], off.max(axis=1))
-            self.excess[mine] = np.maximum(self.excess[mine], excess)
+            elif not target.other:
+                self._compare(mine, values[target.symbol][own], target)
+
+    def _compare(self, mine: Array, ours: Array, target: Target) -> None:
+        """Compare the numbers `(mine, n)` of some members with a target."""
+        with np.errstate(all="ignore"):  # a difference that overflows counts as infinite
+            off = np.abs(ours - target.values)
+            off[np.isnan(off) & ~np.isnan(target.values)] = np.inf
+            off[:, np.isnan(target.values)] = 0.0
+            excess = (off / target.tolerance).max(axis=1)
+        self.difference[mine] = np.maximum(self.difference[mine], off.max(axis=1))
+        self.excess[mine] = np.maximum(self.excess[mine], excess)
 
     def _keep(
         self, number: int, t: int, steps: int, mine: Array, values: Mapping[str, Array], own: Any

@@ -129,7 +129,7 @@ def grad(
     Args:
         dh: the loss's gradient with respect to `trace.h`, `(…, D·P)`.
         dc: with respect to `trace.c`, `(…, D·H)`.
-        d_output: with respect to `trace.output`, `(…, T, D·P)`.
+        d_output: with respect to `trace.output`, of its shape.
 
     For a float32 trace each row is computed in float64 and rounded.
 
@@ -148,7 +148,7 @@ def grad(
     check_trace_size(trace.model, (2, *trace.output.shape[:-1]))  # as many gradients as values
     loss = _loss(trace, dh, dc, d_output)
     done: dict[int, list[LayerGradient]] = {}
-    above = loss.output
+    above = _by_direction(trace, loss.output)
     top = trace.layers[-1].layer
     for level in range(top, -1, -1):
         own = [each for each in trace.layers if each.layer == level]
@@ -188,6 +188,18 @@ def _weight(name: str, given: Any, like: Array) -> Array:
             where=option,
             hint="one number per unit of the last layer, directions side by side",
         ) from None
+
+
+def _by_direction(trace: Trace, d_output: Array) -> Array:
+    """The gradient of the output as one of each direction's h, side by side."""
+    match trace.model.merge:
+        case "concat":
+            return d_output
+        case "mul":
+            forward, backward = (each.values["h"] for each in trace.last_layer)
+            return np.concatenate([d_output * backward, d_output * forward], axis=-1)
+        case merge:
+            return np.tile(d_output / 2 if merge == "ave" else d_output, 2)
 
 
 def _cut(joined: Array, sizes: Sequence[int]) -> list[Array]:

@@ -32,7 +32,7 @@ from lstm_cli.base.records import record
 from lstm_cli.cell.cells import Cell
 from lstm_cli.cell.equations import Equation, Selection, evaluate
 from lstm_cli.cell.notation import UNICODE, write_equation
-from lstm_cli.cell.weights import NO_MASK, Direction, LstmWeights, Model
+from lstm_cli.cell.weights import NO_MASK, Direction, LstmWeights, Merge, Model
 from lstm_cli.engine.calls import Calls, Span, calls_of, need_single, order_of, spans_of
 from lstm_cli.engine.choice import choose_engine, run_fast
 from lstm_cli.engine.masks import padded, steps_run
@@ -300,13 +300,17 @@ class Trace(_BySymbol):
 
     @cached_property
     def output(self) -> Array:
-        """The last layer's h over input time, `(…, T, D·P)`, padded as `padding` says."""
-        return np.concatenate([self.padded(each, each["h"]) for each in self.last_layer], axis=-1)
+        """The last layer's h over input time, `(…, T, D·P)` or, merged, `(…, T, P)`.
+
+        It is padded as `padding` says.
+        """
+        parts = [self.padded(each, each["h"]) for each in self.last_layer]
+        return merged(parts, self.model.merge)
 
     def of_steps_run(self, rows: Array) -> Array:
         """Rows `(…, T, n)` at the steps that were run, if there is one for each of the input."""
         ran = self.layers[0].ran
-        every = ran is not None and ran.ndim == 1 and rows.shape[-2] == len(ran)
+        every = ran is not None and ran.ndim == 1 and rows.shape[-2:-1] == ran.shape
         return rows[..., ran, :] if every else rows
 
     def padded(self, each: LayerTrace, h: Array) -> Array:
@@ -376,6 +380,17 @@ class Trace(_BySymbol):
         frame = frames[0] if len(frames) == 1 else pandas.concat(frames)
         frame.index = _frame_index(pandas, self)
         return frame
+
+
+def merged(parts: Sequence[Array], merge: Merge) -> Array:
+    """Merge the values `(…, P)` of each direction, as Keras' `Bidirectional` does."""
+    if merge == "concat" or len(parts) == 1:
+        return np.concatenate(parts, axis=-1)
+    with np.errstate(all="ignore"):  # an overflow is visible in the result
+        if merge == "mul":
+            return np.asarray(parts[0] * parts[1])
+        total = parts[0] + parts[1]
+        return np.asarray(total / 2 if merge == "ave" else total)
 
 
 def _facts(trace: Trace) -> str:

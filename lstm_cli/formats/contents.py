@@ -16,7 +16,7 @@ from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
+from lstm_cli.cell.weights import NO_MASK, Direction, Merge, OwnMask
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ class Block:
         open: what the file does not say and how it is read, a phrase each.
         undecided: readings that give different numbers, of which only the user can choose.
         mask: which steps are run.
+        merge: how two directions make one output.
+        x_is: what its x is, where it is neither the model's input nor the output of other layers.
     """
 
     name: str
@@ -117,6 +119,12 @@ class Block:
     open: tuple[str, ...] = ()
     undecided: Undecided | None = None
     mask: OwnMask = NO_MASK
+    merge: Merge = "concat"
+    x_is: str = ""
+
+
+# Levels from input to output, each the numbers of its blocks: one, or two of one direction each.
+Stack = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,7 @@ class Contents:
 
     Attributes:
         blocks: layers in file order; empty where only names can tell.
+        stacks: those of the blocks that the file joins directly.
         notes: facts worth a line in `inspect` (a Keras version, an opset).
         refused: layers that the file describes and that are not read: name -> why, as in `notes`.
             Their tensors must not be found by name, because the file says otherwise.
@@ -136,6 +145,7 @@ class Contents:
     notes: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     by_name: str = ""
+    stacks: tuple[Stack, ...] = ()
 
 
 Place = tuple[int, Direction]
@@ -176,6 +186,7 @@ class Graph:
 
     constants: dict[str, Any] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
+    stacks: tuple[Stack, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)
     taken: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -183,13 +194,18 @@ class Graph:
         """Add a tensor in the reader's own form."""
         self.constants[self._numbered(name, "constant")] = tensor
 
-    def add(self, name: str, title: str, make: Callable[[str], Block]) -> None:
-        """Add an operator by the block that `make` returns, or by the reason of its `NotRead`."""
+    def add(self, name: str, title: str, make: Callable[[str], Block]) -> str:
+        """Add an operator by the block that `make` returns, or by the reason of its `NotRead`.
+
+        Returns:
+            Its name in this file, the only one of that name.
+        """
         name = self._numbered(name, "operator")
         try:
             self.blocks.append(make(name))
         except NotRead as reason:
             self.refused[name] = f"{title} '{safe(name)[:200]}' is not read: {reason}"
+        return name
 
     def _numbered(self, name: str, kind: str) -> str:
         """Append #2, #3 … to a name that is already taken (names need not be unique)."""
@@ -206,7 +222,7 @@ class Graph:
             lambda name: load(self.constants[name]),
         )
         notes = (origin, *self.refused.values())
-        return Contents(tensors, tuple(self.blocks), notes, self.refused, NO_OPERATOR)
+        return Contents(tensors, tuple(self.blocks), notes, self.refused, NO_OPERATOR, self.stacks)
 
 
 def in_memory(arrays: Mapping[str, Any]) -> Contents:

@@ -9,7 +9,7 @@ end are warnings about layers that other software reads differently.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -21,9 +21,9 @@ from lstm_cli.base.errors import InputError, LstmStepError, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.numbers import shortest
 from lstm_cli.cell.traits import Traits
-from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
+from lstm_cli.cell.weights import NO_MASK, Direction, Merge, OwnMask
 from lstm_cli.formats.by_shape import layouts_by_shape
-from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Tensors, Variant
+from lstm_cli.formats.contents import Block, Contents, Info, Part, Place, Stack, Tensors, Variant
 from lstm_cli.formats.conventions import (
     CONVENTIONS,
     GATE_LETTERS,
@@ -44,10 +44,12 @@ class Found:
         name: its name in the file, "" where tensor names have no prefix.
         convention: the layout of its tensors.
         parts: (level, direction) -> tensors under the convention's keys, and the variant.
-        known_by, open, mask: as in `Block`.
+        known_by, open, mask, merge: as in `Block`.
         names: the names of its tensors in the file, where it was found by names.
         question: what the file leaves open, where only the user can decide between `readings`.
         readings: the LSTM by each layout that fits; one alone is to be confirmed by the user.
+        x_is: as in `Block`.
+        members: of a stack of layers that the file joins, their places in the list of all.
     """
 
     name: Foreign
@@ -58,11 +60,14 @@ class Found:
     names: frozenset[str] = frozenset()
     question: str = ""
     readings: tuple[Found, ...] = ()
+    merge: Merge = "concat"
+    x_is: str = ""
+    members: tuple[int, ...] = ()
     mask: OwnMask = field(kw_only=True)
 
 
 def find_lstms(contents: Contents, place: str, convention: Convention | None = None) -> list[Found]:
-    """Find every LSTM of a file, in file order.
+    """Find every LSTM of a file, in file order, then the stacks that the file joins them to.
 
     Args:
         convention: the layout that the user chose; None lets names and shapes decide.
@@ -76,7 +81,8 @@ def find_lstms(contents: Contents, place: str, convention: Convention | None = N
         InputError: two tensors have the same role.
     """
     if contents.blocks or contents.refused:
-        return [_from_block(block, convention) for block in contents.blocks]
+        layers = [_from_block(block, convention) for block in contents.blocks]
+        return layers + [_of_stack(stack, layers) for stack in contents.stacks]
     tensors = contents.tensors
     groups = _groups_in(tensors, place, convention)
     order = {name: position for position, name in enumerate(tensors)}
@@ -140,12 +146,42 @@ def _from_block(block: Block, convention: Convention | None) -> Found:
         said = f",{convention.name}" if convention else ""
         rows = [convention_named(name + said) for name in names]
     parts: dict[Place, Part] = {(0, side): part for side, part in block.parts.items()}
-    is_open = (*block.open, *block.mask.open)
-    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, is_open, mask=block.mask)
+    own = (f"its x is not what the model is given: it is {safe(block.x_is)}",) if block.x_is else ()
+    is_open = (*block.open, *own, *block.mask.open)
+    found = Found(Foreign.of(block.name), rows[0], parts, block.known_by, is_open, mask=block.mask,
+                  merge=block.merge, x_is=block.x_is)  # fmt: skip
     if block.undecided is None or len(rows) == 1:
         return found
     readings = tuple(replace(found, convention=row) for row in rows)
     return replace(found, question=block.undecided.what, readings=readings)
+
+
+def _of_stack(stack: Stack, layers: Sequence[Found]) -> Found:
+    """The layers of a stack as one LSTM."""
+    members = tuple(number for level in stack for number in level)
+    first, *others = (layers[number] for number in members)
+    names = ["+".join(layers[number].name.text for number in level) for level in stack]
+    parts: dict[Place, Part] = {
+        (level, side): part
+        for level, numbers in enumerate(stack)
+        for number in numbers
+        for (_, side), part in layers[number].parts.items()
+    }
+    told = [
+        f"'{safe(each.name)}': {sentence}"
+        for each in others
+        for sentence in each.open
+        if sentence not in first.open and not (first.mask != NO_MASK and sentence in each.mask.open)
+    ]
+    found = replace(
+        layers[members[-1]],  # whose output is the stack's
+        name=Foreign.of("..".join(dict.fromkeys((names[0], names[-1])))), parts=parts,
+        known_by=(f"joined directly in the file: {' → '.join(map(safe, names))}",),
+        open=(*first.open, *told), mask=first.mask, x_is=first.x_is, members=members,
+    )  # fmt: skip
+    asked = next((each for each in (first, *others) if each.readings), first)
+    readings = tuple(replace(found, convention=each.convention) for each in asked.readings)
+    return replace(found, question=asked.question, readings=readings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, get_args
 
 from lstm_cli.base.errors import InputError, safe, suggest
 from lstm_cli.cell.traits import PLAIN_ACTIVATIONS
-from lstm_cli.cell.weights import NO_MASK, Direction, OwnMask
+from lstm_cli.cell.weights import NO_MASK, Direction, Merge, OwnMask
 from lstm_cli.files.safe import MAX_ARRAY_BYTES, MAX_TEXT_BYTES, open_checked
+from lstm_cli.formats.chains import Reads, joined
 from lstm_cli.formats.contents import (
     Block,
     Contents,
@@ -168,6 +169,7 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
         raise InputError(what, where=told.place, hint="give a file that Keras wrote")
     paired = _pair([cell for layer in layers for cell in layer.cells.values()], stored)
     blocks: list[Block] = []
+    places: list[int] = []
     refused: dict[str, str] = {}
     used = set[int]()
     for layer in layers:
@@ -178,6 +180,7 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
         own = {way: _Way(paired[id(cell)], cell, told) for way, cell in layer.cells.items()}
         used |= {id(each.stored) for each in own.values()}
         blocks.append(_block_of(file, layer, own))
+        places.append(layer.place)
     rest = [each for each in stored if id(each) not in used]
     if refused:  # the rest may be their weights, of which the configuration says more than names
         owners = " or ".join(f"'{safe(name)}'" for name in islice(refused, 3))
@@ -192,7 +195,9 @@ def _contents_of(file: Hdf5, told: _Told) -> Contents:
         refused[path] = f"'{safe(path)}' has more weights than a plain LSTM; left alone"
     version = (f"Keras {safe(told.version_text)}",) if told.version_text else ()
     notes = (*version, *refused.values())
-    return Contents(Tensors(file.infos, file.load), tuple(blocks), notes, refused)
+    reads = _reads_of(told.model, places) + [Reads()] * (len(blocks) - len(places))
+    blocks, stacks = joined(blocks, reads)
+    return Contents(Tensors(file.infos, file.load), tuple(blocks), notes, refused, stacks=stacks)
 
 
 def _pair(cells: Sequence[_CellConfig], stored: Sequence[_Stored]) -> dict[int, _Stored]:
@@ -316,6 +321,7 @@ def _block_of(file: Hdf5, layer: _LayerConfig, own: Mapping[Direction, _Way]) ->
         (*layer.open, *opened),
         first.undecided,
         layer.mask,
+        layer.merge if len(own) == 2 else "concat",
     )
 
 
@@ -343,9 +349,11 @@ def _untold_blocks(file: Hdf5, told: _Told, rest: Sequence[_Stored]) -> Iterator
                       f"steps that it masks {_SKIPPED}")  # fmt: skip
     for name, found in layers.items():
         ways = {way: found[way] for way in sorted(found, reverse=True)}  # forward first
-        yield _block_of(file, _LayerConfig(name, {}, open=tuple(opened)), ways)
+        merged = (_NO_MERGE_MODE,) if len(ways) > 1 else ()
+        yield _block_of(file, _LayerConfig(name, {}, open=(*opened, *merged)), ways)
 
 
+_NO_MERGE_MODE = "the file does not say the merge_mode of the two directions: concat; see --merge"
 # Keras' own name for a layer of this class in a file that has no configuration.
 _MASKING = re.compile(r"(^|/)masking(_\d+)?$")
 _STACKED = re.compile("/(forward|backward)_.*cells/")
@@ -400,6 +408,8 @@ class _LayerConfig:
     known: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
     mask: OwnMask = NO_MASK
+    merge: Merge = "concat"
+    place: int = 0  # the id of what describes it; cells stacked in one layer share it
 
 
 @dataclass(frozen=True)
@@ -431,6 +441,11 @@ def layers_of(model: Any, place: str) -> Iterator[_LayerConfig]:
     """
     masks = masks_of(model)
     for layer, node in _walk_layers(model, _ConfigPath("", ()), place):
+        cell = layer.cells.get("forward") or layer.cells["backward"]
+        # Cells stacked in each of two directions are not read one by another in the listed order.
+        apart = _own_class(node) == "Bidirectional" and len(layer.cells) == 1
+        described = id(cell.config) if apart else id(node)
+        layer = replace(layer, open=(*layer.open, *_settings(cell.config)), place=described)
         sources = masks.get(id(node), ())
         if len(sources) == 1 and sources[0].value is not None:
             known = (*layer.known, f"{sources[0].told} are not run")
@@ -479,20 +494,21 @@ def _bidirectional(config: _Config, at: _ConfigPath) -> Iterator[_LayerConfig]:
     forward, backward = ways["forward"], ways["backward"]
     mode = config.get("merge_mode", "concat")
     known = (f"Bidirectional, merge_mode = {safe(mode)}",)
-    unlike = f"merge_mode = {safe(mode)}: here the two directions are joined, not merged"
-    merged: tuple[str, ...] = () if mode == "concat" else (unlike,)
+    merge: Merge = mode if mode in get_args(Merge) else "concat"
+    unlike = f"merge_mode = {safe(mode)}: here the two outputs stand side by side"
+    opened: tuple[str, ...] = () if merge == mode else (unlike,)
     if len(forward) == len(backward) == 1:
         if forward[0].config.get("go_backwards"):
-            merged += ("Bidirectional around go_backwards = true: its directions are swapped",)
+            opened += ("Bidirectional around go_backwards = true: its directions are swapped",)
             forward, backward = backward, forward
         both: dict[Direction, _CellConfig] = {"forward": forward[0], "backward": backward[0]}
-        yield _LayerConfig("/".join(at.names), both, known, merged)
+        yield _LayerConfig("/".join(at.names), both, known, opened, merge=merge)
         return
     stacked = "cells are stacked in each direction before the two are joined: not one stack"
     for step, cells in ways.items():
         for cell in cells:
             layer = _one_way(cell, at.into("", step), backward=step == "backward")
-            yield replace(layer, known=known, open=(*merged, stacked))
+            yield replace(layer, known=known, open=(*opened, stacked))
 
 
 def _one_way(cell: _CellConfig, at: _ConfigPath, *, backward: bool = False) -> _LayerConfig:
@@ -513,7 +529,7 @@ def _cells_of(node: Any, at: _ConfigPath, names: tuple[str, ...]) -> list[_CellC
     cell = config.get("cell")
     if kind != "RNN" or not isinstance(cell, dict):
         return []
-    backwards = {"go_backwards": bool(config.get("go_backwards"))}
+    backwards = {key: config.get(key) for key in ("go_backwards", "stateful", "time_major")}
     if _own_class(cell) == "LSTMCell":
         inner = {**_config_of(cell), **backwards}
         return [_CellConfig(inner, f"{at.path}/cell/vars", names, at.top)]
@@ -904,6 +920,168 @@ def _branches_in(value: Any) -> Iterator[Any]:
         if isinstance(each, dict | list):
             yield each
             waiting += each.values() if isinstance(each, dict) else each
+
+
+# --------------------------------------------------------------------------------------------------
+# What each LSTM layer reads: the model's input, the outputs of other LSTM layers, or other things.
+
+# Layers that hand on what they read, when they do not train.
+_HANDED_ON = re.compile(
+    "InputLayer|Identity|(Spatial|Gaussian|Alpha)?Dropout([123]D)?|GaussianNoise|"
+    "ActivityRegularization"
+)
+
+
+_LSTMS = ("LSTM", "CuDNNLSTM", "RNN", "Bidirectional")
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """What a layer hands on.
+
+    Attributes:
+        place: the id of the recurrent layer whose output it is; 0 for the model's input.
+        turned: whether it is in reversed time.
+        other: what it is instead, as in `Reads`.
+    """
+
+    place: int = 0
+    turned: bool = False
+    other: str = ""
+
+
+def _reads_of(model: Any, places: Sequence[int]) -> list[Reads]:
+    """What the layers at some places of a configuration read."""
+    reached: dict[int, _Flow] = {}
+    _flow_after(model, _Flow(), reached, 0)
+    by_place: dict[int, list[int]] = {}
+    reads = []
+    for number, place in enumerate(places):
+        flow, cells = reached.get(place, _Flow()), by_place.setdefault(place, [])
+        below = (cells or by_place.get(flow.place, []))[-1:]
+        lost = "" if below or not flow.place else "the output of a layer that is not read"
+        cells.append(number)
+        reads.append(Reads(tuple(below), flow.turned, "" if cells[1:] else flow.other or lost))
+    return reads
+
+
+def _flow_after(node: Any, arriving: _Flow, reached: dict[int, _Flow], depth: int) -> _Flow:
+    """Find what a layer hands on, and record what reaches the LSTMs in it."""
+    config, kind = _config_of(node), _own_class(node)
+    shown = f"{safe(kind)} '{safe(_name_of(node))}'"[:100]
+    if depth > MAX_DEPTH:
+        return _Flow(other=f"computed by {shown}")
+    if isinstance(config.get("layers"), list):
+        return _flow_through(config, arriving, reached, depth)
+    if kind in _LSTMS:
+        reached[id(node)] = arriving
+        other = _not_a_sequence(config, kind, shown)
+        inner = _config_of(config.get("layer")) if kind == "Bidirectional" else config
+        turned = arriving.turned != bool(inner.get("go_backwards"))
+        return _Flow(other=other) if other else _Flow(id(node), turned)
+    linear = kind == "Activation" and _shown_activation(config.get("activation")) == "linear"
+    first = kind == "Masking" and not arriving.place  # its masks are told or heeded elsewhere
+    if _HANDED_ON.fullmatch(kind) or linear or first:
+        return arriving
+    return _Flow(other=f"computed by {shown}")
+
+
+def _not_a_sequence(config: _Config, kind: str, shown: str) -> str:
+    """What a recurrent layer hands on where it is not the outputs of its LSTM over time."""
+    inner = _config_of(config.get("layer")) if kind == "Bidirectional" else config
+    cell = inner.get("cell")
+    cells = _config_of(cell).get("cells") or [cell]
+    if not inner.get("return_sequences"):
+        return f"the last state of {shown}, which returns no sequence"
+    if "cell" in inner and any(_own_class(each) != "LSTMCell" for each in cells):
+        return f"computed by {shown}, which has other cells than LSTMs"
+    if kind != "Bidirectional":
+        return ""
+    if config.get("merge_mode", "concat") != "concat":
+        return f"the directions of {shown} merged by {safe(config.get('merge_mode'))}"
+    if inner.get("go_backwards") or len(cells) > 1:
+        return f"computed by {shown}, which is no plain layer of two directions"
+    return ""
+
+
+def _flow_through(config: _Config, arriving: _Flow, reached: dict[int, _Flow], depth: int) -> _Flow:
+    layers = [each for each in config["layers"] if isinstance(each, dict)]
+    if not any(each.get("inbound_nodes") for each in layers):
+        for layer in layers:
+            arriving = _flow_after(layer, arriving, reached, depth + 1)
+        return arriving
+    left: dict[str, _Flow] = {}
+    for layer in _in_order_of_reading(layers):
+        calls = layer.get("inbound_nodes")
+        flow = _flow_of_call(calls, left, _own_class(layer)) if calls else arriving
+        after = _flow_after(layer, flow, reached, depth + 1)
+        again = (
+            f"computed by '{safe(_key_of(layer))[:80]}', which is called {len(calls or [])} times"
+        )
+        left[_key_of(layer)] = _Flow(other=again) if len(calls or []) > 1 else after
+    return _first_of(config.get("output_layers"), left)
+
+
+def _flow_of_call(calls: Any, left: Mapping[str, _Flow], kind: str) -> _Flow:
+    """What reaches a layer by its calls in a model."""
+    if len(calls) > 1:
+        return _Flow(other=f"not one: the layer is called {len(calls)} times")
+    others = _references(calls)[1:]
+    if not others or (kind in _LSTMS and all(left.get(name) == _Flow() for name, _ in others)):
+        return _first_of(calls, left)
+    if kind in _LSTMS:
+        return _Flow(other="one of several inputs: its initial states are computed, too; give them "
+                     "by --h and --c")  # fmt: skip
+    return _Flow(other="made of several")
+
+
+def _first_of(calls: Any, left: Mapping[str, _Flow]) -> _Flow:
+    """What the first reference of a configuration refers to."""
+    for name, output in _references(calls)[:1]:
+        if output == 0:
+            return left.get(name, _Flow(other=f"computed by '{safe(name)[:80]}'"))
+        return _Flow(other=f"output {output} of '{safe(name)[:80]}'")
+    return _Flow(other="not told")
+
+
+def _references(calls: Any) -> list[tuple[str, int]]:
+    """The layers and outputs that a configuration refers to, in order, besides masks."""
+    found: list[tuple[str, int]] = []
+    waiting = [calls]
+    while waiting:
+        match waiting.pop():
+            case [str() as name, int(), int() as output, *_]:
+                found.append((name, output))
+            case list() as several:
+                waiting += several
+            case dict() as named:
+                waiting += [each for key, each in named.items() if key != "mask"]
+    return found[::-1]
+
+
+# The arguments of a layer that do not change what it computes, or that are read elsewhere.
+_HEEDED = re.compile(
+    r"name|trainable|units|output_dim|activation|recurrent_activation|inner_activation|use_bias|"
+    r".*(initializer|regularizer|constraint|dropout)|dropout_[WU]|init|inner_init|forget_bias_init|"
+    r"unit_forget_bias|implementation|consume_less|unroll|return_sequences|return_state|seed|"
+    r"go_backwards|batch_input_shape|batch_shape|input_(dim|length|shape|dtype)|weights|use_cudnn|"
+    r"zero_output_for_mask|registered_name|sparse|ragged|build_config|dtype|stateful|time_major"
+)
+
+
+def _settings(config: _Config) -> Iterator[str]:
+    """Yield a sentence on each argument of a layer that is not honoured here."""
+    if config.get("stateful"):
+        yield "stateful = true: Keras carries the states from call to call; here by --h and --c"
+    if config.get("time_major"):
+        yield "time_major = true: x and output have the time axis first"
+    dtype = config.get("dtype")
+    policy = dtype if isinstance(dtype, str) else _config_of(dtype).get("name")
+    if policy not in (None, "float32", "float64"):
+        yield f"dtype = {safe(policy)[:40]}: Keras rounds to it; here is float64 or --dtype"
+    for key, value in config.items():
+        if not _HEEDED.fullmatch(key) and value not in (None, False):
+            yield f"{safe(key)[:40]} = {safe(value)[:40]}: not known here, and left out"
 
 
 # --------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
@@ -27,6 +29,7 @@ from lstm_cli.cell.traits import PLAIN_ACTIVATIONS, Traits
 from lstm_cli.cell.weights import Direction, OwnMask
 from lstm_cli.files.inputs_read import note_read
 from lstm_cli.files.safe import MAX_AXES
+from lstm_cli.formats.chains import FIRST_LABEL, Labels, Reads, joined
 from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Package, Part, Variant
 from lstm_cli.formats.stored import (
     CODES,
@@ -65,6 +68,8 @@ _DIRECTIONS: Mapping[str, tuple[Direction, ...]] = {
     "forward": ("forward",), "reverse": ("backward",), "bidirectional": ("forward", "backward"),
 }  # fmt: skip
 
+_SHOWN = ("direction", "hidden_size", "activations", "clip", "input_forget", "layout")
+
 
 def read(path: Path, *, allow_external_data: bool = False) -> Contents:
     """Read the LSTM nodes and the initializers of an ONNX model.
@@ -82,6 +87,7 @@ def read(path: Path, *, allow_external_data: bool = False) -> Contents:
     walk = _GraphWalk(_parse(data, place), source)
     try:
         walk.run()
+        walk.join()
         return walk.found.contents(
             _origin(walk.model),
             lambda name, tensor: _info_of(tensor, f"{place}, tensor {safe(name)[:200]}"),
@@ -131,6 +137,7 @@ class _GraphWalk:
     source: _TensorSource
     functions: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     found: Graph = field(default_factory=Graph)
+    lstms: dict[str, _LstmNode] = field(default_factory=dict)
     visited: int = 0
     calls: int = 0
 
@@ -143,9 +150,27 @@ class _GraphWalk:
             self.functions[key] = each
         self._graph(self.model.graph, _Scope(self.source), 0)
 
+    def join(self) -> None:
+        """Find out which of the LSTM nodes are joined directly."""
+        blocks = self.found.blocks
+        labels = Labels([block.name for block in blocks])
+        nodes = [self.lstms[block.name] for block in blocks]
+        if not labels.has_room():
+            return
+        for scope in dict.fromkeys(each for node in nodes for each in node.scope.around()):
+            scope.label_inputs(labels)
+        reads = [_follow(*each, labels) for each in zip(nodes, count(), blocks, strict=False)]
+        for number, read in enumerate(reads):
+            if any(nodes[each].input(4) != nodes[number].input(4) for each in read.layers):
+                reads[number] = Reads(other="the output of a layer of other sequence_lens")
+        scopes = dict.fromkeys(node.scope for node in nodes) if len(nodes) > 1 else ()
+        pairs = [pair for scope in scopes for pair in scope.pairs(labels)]
+        self.found.blocks, self.found.stacks = joined(blocks, reads, pairs)
+
     def _graph(self, graph: Any, scope: _Scope, depth: int) -> None:
         self._check_names(*(each.name for each in (*graph.input, *graph.initializer)))
         scope.inputs.update({each.name: None for each in graph.input})
+        scope.shapes.update({each.name: _dims(each) for each in (*graph.input, *graph.value_info)})
         for tensor in graph.initializer:
             self._count(1 + len(scope.path) // 50)
             scope.made[tensor.name] = tensor
@@ -170,7 +195,8 @@ class _GraphWalk:
             if "LSTM" in node.op_type:
                 self._count(50)  # a block is larger than a node
                 lstm = _LstmNode(scope, node)
-                self.found.add(scope.path + _own_name(node), lstm.title, lstm.block)
+                name = self.found.add(scope.path + _own_name(node), lstm.title, lstm.block)
+                self.lstms[name] = lstm
             for attribute in node.attribute:
                 if attribute.type in (_GRAPH, _GRAPHS):
                     for number, graph in enumerate([attribute.g, *attribute.graphs]):
@@ -257,14 +283,14 @@ class _LstmNode(_Node):
             raise NotRead(f"its direction is '{safe(word)[:40]}'")
         return _DIRECTIONS[word]
 
-    def _input(self, index: int) -> str:
+    def input(self, index: int) -> str:
         return str(self.node.input[index]) if index < len(self.node.input) else ""
 
     def _stacks(self, count: int) -> dict[str, Array]:
         """W (D, 4H, I), R (D, 4H, H), B (D, 8H) and P (D, 3H), as far as they are given."""
         stacks: dict[str, Array] = {}
         for key, index in (("W", 1), ("R", 2), ("B", 3), ("P", 7)):
-            name = self._input(index)
+            name = self.input(index)
             if not name:
                 if key in "WR":
                     raise NotRead(f"it has no {key}")
@@ -338,7 +364,7 @@ class _LstmNode(_Node):
 
     def _known_by(self) -> Iterator[str]:
         yield "the ONNX operator LSTM: gates i o f g in rows, biases for x and for h"
-        for name in ("direction", "hidden_size", "activations", "clip", "input_forget", "layout"):
+        for name in _SHOWN:
             found = self.attribute(name)
             if found is not None:
                 yield f"attribute {name} = {_shown(found)}"
@@ -347,32 +373,65 @@ class _LstmNode(_Node):
 
     def _lengths(self) -> list[int] | None:
         """The constant sequence_lens; None where the model is given it, [] where it has none."""
-        if not self._input(4):
+        if not self.input(4):
             return []
         try:
-            return [int(each) for each in _fold(self.scope, self._input(4)).ravel()]
+            return [int(each) for each in _fold(self.scope, self.input(4)).ravel()]
         except (NotRead, InputError):
             return None
 
     def _open(self) -> Iterator[str]:
+        for each in self.node.attribute:
+            if each.name not in (*_SHOWN, "activation_alpha", "activation_beta"):
+                yield f"attribute {safe(each.name)[:80]}: not known here, and left out"
         if self.attribute("clip") is not None:
             yield "clip: cuts the pre-activations, not c before its tanh, as onnxruntime 1.32"
         if self.integer("layout"):
             yield "layout = 1: x, output and states have the batch axis first"
-        if self._input(4) and self._lengths() is None:
+        if self.input(4) and self._lengths() is None:
             yield "sequence_lens: given when the model runs; here by --lengths"
         for index, state in ((5, "initial_h"), (6, "initial_c")):
-            if self._input(index):
+            if self.input(index):
                 yield f"{state}: {self._initial(index)}"
 
     def _initial(self, index: int) -> str:
         try:
-            values = _fold(self.scope, self._input(index))
+            values = _fold(self.scope, self.input(index))
         except (NotRead, InputError):
             return "given when the model runs; here by --h and --c"
         if not np.any(values):
             return "a constant of the file, all zeros"
         return f"a constant of the file {list(values.shape)}, not zeros; give it by --h or --c"
+
+
+def _follow(lstm: _LstmNode, number: int, block: Block, labels: Labels) -> Reads:
+    """What a node reads; its outputs are labelled for those after it."""
+    first = bool(lstm.integer("layout"))  # batch first
+    lead = (*lstm.scope.shapes.get(lstm.input(0), ()), 0, 0)[:2][:: -1 if first else 1]
+    steps, samples = lead[0] or 3, lead[1] or 2
+    try:
+        x = _fold(lstm.scope, lstm.input(0))
+        if x.ndim != 3:
+            raise NotRead(f"not a sequence: its shape has {x.ndim} axes")
+        x = x.swapaxes(0, 1) if first else x
+        read = labels.read(x)
+        steps, samples = x.shape[:2]
+    except (NotRead, InputError) as reason:
+        told = safe(reason).removeprefix("it is ").removesuffix(", which is not followed")
+        read = Reads(other=told)
+    hidden, ways = next(iter(block.parts.values())).tensors["R"].shape[1], len(block.parts)
+    if labels.has_room(steps, samples, ways, hidden):
+        y = labels.output(number, (steps, samples, ways * hidden), read.turned)
+        y = y.reshape(steps, samples, ways, hidden)
+        y = y.transpose((1, 0, 2, 3) if first else (0, 2, 1, 3))
+        last = labels.made(y.shape[1:], what=f"the last state of '{safe(block.name)[:80]}'")
+        lstm.scope.labels |= dict(zip(lstm.node.output, (y, last), strict=False))
+    return read
+
+
+def _dims(value: Any) -> tuple[int, ...]:
+    """The shape of a graph's input or value, 0 for an axis of any size."""
+    return tuple(max(0, each.dim_value) for each in value.type.tensor_type.shape.dim)[:4]
 
 
 def _shortest(value: float) -> float:
@@ -415,6 +474,38 @@ class _Scope:
     attributes: Mapping[str, Any] = field(default_factory=dict)  # those of a function's caller
     # the values folded so far; None while one is being folded
     known: dict[str, tuple[Array, ...] | None] = field(default_factory=dict)
+    # name -> shape, as far as the graph says it, 0 for an axis of any size
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    # what stands for numbers that are known only at run time (`chains`)
+    labels: dict[str, Array] = field(default_factory=dict)
+
+    def around(self) -> Iterator[_Scope]:
+        """Yield this scope and those around it."""
+        here: _Scope | None = self
+        while here is not None:
+            yield here
+            here = here.parent
+
+    def label_inputs(self, labels: Labels) -> None:
+        """Label what a graph is given at run time, unless it is too much."""
+        for name, outer in self.inputs.items():
+            if outer is None and name not in self.made:
+                shape = self.shapes.get(name) or (0, 0, 0)
+                shape = tuple(each or free for each, free in zip(shape, (3, 2, 5, 7), strict=False))
+                if labels.has_room(*shape):
+                    self.labels[name] = labels.made(shape)
+
+    def pairs(self, labels: Labels) -> Iterator[tuple[int, ...]]:
+        """Yield the layers whose outputs a Concat puts side by side."""
+        nodes = (made[0] for made in self.made.values() if isinstance(made, tuple))
+        for node in nodes:
+            if node.op_type == "Concat" and node.domain in _STANDARD:
+                try:
+                    value = _fold(self, str(node.output[0]))
+                except (NotRead, InputError):
+                    continue
+                if value.ndim == 3:
+                    yield from (labels.read(each).layers for each in (value, value.swapaxes(0, 1)))
 
     def attribute(self, node: Any, name: str) -> Any:
         """A node's AttributeProto by name; None where it is absent."""
@@ -430,6 +521,8 @@ def _fold(scope: _Scope, name: str, depth: int = 0) -> Array:
         raise NotRead(f"it is the result of a chain of more than {MAX_CHAIN} operators")
     here: _Scope | None = scope
     while here is not None:
+        if name in here.labels:
+            return here.labels[name]
         if name in here.made:
             return _made(here, name, depth)
         if name in here.inputs:
@@ -467,7 +560,12 @@ def _applied(scope: _Scope, node: Any, depth: int) -> tuple[Array, ...]:
     shown = safe(node.op_type)[:40]
     if operator is None:
         raise NotRead(f"it is computed by {shown}, which is not followed")
-    inputs = [_fold(scope, each, depth + 1) if each else None for each in node.input]
+    try:
+        inputs = [_fold(scope, each, depth + 1) if each else None for each in node.input]
+    except NotRead:
+        if node.op_type in _ARITHMETIC:
+            raise NotRead(f"it is computed by {shown}, which is not followed") from None
+        raise
     try:
         with np.errstate(all="ignore"):
             return tuple(operator(_OperatorCall(scope, node, inputs)))
@@ -540,6 +638,24 @@ def _constant(call: _OperatorCall) -> list[Array]:
     raise NotRead("it is a Constant of a kind that is not read")
 
 
+# Of the sizes in a shape, as exporters write them for axes of any size.
+_ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.floor_divide}
+
+
+def _of_sizes(function: Callable[[Array, Array], Array], call: _OperatorCall) -> list[Array]:
+    sizes = [each for each in call.inputs if each is not None and each.dtype.kind == "i"]
+    if len(sizes) < 2 or any(each.size > MAX_AXES or each.max() >= FIRST_LABEL for each in sizes):
+        raise NotRead(f"it is computed by {safe(call.node.op_type)}, which is not followed")
+    return [function(call.x, call.need(1))]
+
+
+def _dropout(call: _OperatorCall) -> list[Array]:
+    trains = call.input(2)
+    if trains is not None and trains.any():
+        raise NotRead("it is computed by Dropout in training mode, which is not followed")
+    return [call.x]
+
+
 def _concat(call: _OperatorCall) -> list[Array]:
     parts = [call.need(index) for index in range(len(call.inputs))]
     if len({part.dtype for part in parts}) > 1:
@@ -609,8 +725,15 @@ def _dequantize(call: _OperatorCall) -> list[Array]:
 
 _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
     "Identity": lambda call: [call.x],
+    "Dropout": _dropout,
+    "Shape": lambda call: [
+        np.array(call.x.shape, dtype=np.int64)[
+            call.integer("start") : call.integer("end", call.x.ndim)
+        ]
+    ],
     "Constant": _constant,
     "Unsqueeze": lambda call: [np.expand_dims(call.x, call.axes or ())],
+    **{name: partial(_of_sizes, function) for name, function in _ARITHMETIC.items()},
     "Squeeze": lambda call: [np.squeeze(call.x, call.axes)],
     "Concat": _concat,
     "Slice": _slice,
@@ -635,11 +758,13 @@ _OPERATORS: dict[str, Callable[[_OperatorCall], list[Array]]] = {
 _TYPES: dict[int, tuple[str, str]] = {
     1: ("float32", "float_data"), 2: ("uint8", "int32_data"), 3: ("int8", "int32_data"),
     4: ("uint16", "int32_data"), 5: ("int16", "int32_data"), 6: ("int32", "int32_data"),
-    7: ("int64", "int64_data"), 9: ("bool", ""), 8: ("string", ""), 10: ("float16", "int32_data"),
+    7: ("int64", "int64_data"), 8: ("string", ""), 9: ("bool", "int32_data"),
+    10: ("float16", "int32_data"),
     11: ("float64", "double_data"), 12: ("uint32", "uint64_data"), 13: ("uint64", "uint64_data"),
     16: ("bfloat16", "int32_data"),
 }  # fmt: skip
 _BITS = ("float16", "bfloat16")
+_BOOL = 9
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 
@@ -656,6 +781,8 @@ class _TensorSource:
         """Read a tensor's numbers in its own dtype (bfloat16 as float32)."""
         place = f"{self.place}, tensor {safe(tensor.name)[:200] or '(unnamed)'}"
         info = _info_of(tensor, place)
+        if tensor.data_type == _BOOL:
+            info = Info.of(info.shape, "uint8")
         size = checked_size(info, place)
         if tensor.HasField("segment"):
             raise _damaged("segmented tensors are not read", place)
@@ -766,56 +893,49 @@ def _damaged(what: str, place: str) -> InputError:
 
 
 # --------------------------------------------------------------------------------------------------
-# Writing: a model of one LSTM node, with its settings as attributes, that ONNX Runtime can run.
+# Writing: a model of an LSTM node a layer, its settings as attributes, that ONNX Runtime can run.
 #
-# Inputs X (T, N, I), initial_h and initial_c (D, N, H); outputs Y, Y_h, Y_c. Opset 14 and IR 8 are
-# read by every ONNX Runtime since 1.10.
+# Inputs X (T, N, I), initial_h and initial_c (D, N, H); outputs Y, Y_h, Y_c; upper layers
+# have _1, _2, … after their names. Opset 14 and IR 8 are read by every ONNX Runtime since 1.10.
 
 _WRITTEN_ACTIVATIONS = {**_ACTIVATIONS, "hard_sigmoid_6": ("HardSigmoid", (1 / 6, 0.5))}
 
 
 def write(package: Package, path: Path) -> bytes:
-    """Make the model's bytes.
-
-    Raises:
-        InputError: several layers, directions that differ, or an activation that ONNX lacks.
-    """
+    """Make the model's bytes; `InputError` if directions differ or ONNX lacks an activation."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
-    if {level for level, _ in package.parts} != {0}:
-        raise InputError(
-            "a model of one LSTM node holds one layer", hint="convert to npz or safetensors"
-        )
-    sides: list[Direction] = [direction for _, direction in package.parts]
-    first = package.traits[(0, sides[0])]
-    if any(package.traits[(0, side)].clip != first.clip for side in sides):
-        raise InputError("the directions clip differently", hint="ONNX has one clip for both")
-    if any(package.traits[(0, side)].coupled != first.coupled for side in sides):
-        hint = "ONNX has one input_forget for both: --direction"
-        raise InputError("one direction alone couples its gates", hint=hint)
-    inputs, hidden, _ = package.sizes[(0, sides[0])]
-    count = len(sides)
-    stacked = {
-        key: np.stack([package.parts[(0, side)][key] for side in sides]).astype(np.float32)
-        for key in package.parts[(0, sides[0])]
-    }
-    names = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P" if "P" in stacked else ""]
-    node = helper.make_node(
-        "LSTM", names if names[-1] else names[:-1], ["Y", "Y_h", "Y_c"],
-        name="lstm", hidden_size=hidden, **_written_attributes(package, sides),
-    )  # fmt: skip
-
-    def value(name: str, shape: list[int | str]) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    state: list[int | str] = [count, "N", hidden]
-    graph = helper.make_graph(
-        [node], "lstm",
-        [value("X", ["T", "N", inputs]), value("initial_h", state), value("initial_c", state)],
-        [value("Y", ["T", count, "N", hidden]), value("Y_h", state), value("Y_c", state)],
-        [numpy_helper.from_array(array, key) for key, array in stacked.items()],
-    )  # fmt: skip
+    levels = sorted({level for level, _ in package.parts})
+    nodes, arrays = list[Any](), dict[str, Array]()
+    inputs, outputs = list[Any](), list[Any]()
+    for level in levels:
+        sides = [side for at, side in package.parts if at == level]
+        size, hidden = _written_sizes(package, level, sides)
+        own = f"_{level}" if level else ""
+        stacked = {
+            key: np.stack([package.parts[(level, side)][key] for side in sides]).astype(np.float32)
+            for key in package.parts[(level, sides[0])]
+        }
+        arrays |= {key + own: array for key, array in stacked.items()}
+        if level:
+            nodes += _joint(f"_{level - 1}" if level > 1 else "", own)
+        names = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P" if "P" in stacked else ""]
+        nodes.append(helper.make_node(
+            "LSTM", [name and name + own for name in (names if names[-1] else names[:-1])],
+            [f"Y{own}", f"Y_h{own}", f"Y_c{own}"], name=f"lstm{own}", hidden_size=hidden,
+            **_written_attributes(package, level, sides),
+        ))  # fmt: skip
+        state: list[int | str] = [len(sides), "N", hidden]
+        inputs += [] if level else [_value("X", ["T", "N", size])]
+        inputs += [_value(f"initial_h{own}", state), _value(f"initial_c{own}", state)]
+        if level == levels[-1]:
+            outputs.insert(0, _value(f"Y{own}", ["T", len(sides), "N", hidden]))
+        outputs += [_value(f"Y_h{own}", state), _value(f"Y_c{own}", state)]
+    if levels[1:]:
+        arrays["shape"] = np.array([0, 0, -1], dtype=np.int64)
+    tensors = [numpy_helper.from_array(array, key) for key, array in arrays.items()]
+    graph = helper.make_graph(nodes, "lstm", inputs, outputs, tensors)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8, producer_name="lstm-step"
     )
@@ -824,8 +944,38 @@ def write(package: Package, path: Path) -> bytes:
     return data
 
 
-def _written_attributes(package: Package, sides: list[Direction]) -> dict[str, Any]:
-    traits = [package.traits[(0, side)] for side in sides]
+def _value(name: str, shape: list[int | str]) -> Any:
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _joint(below: str, own: str) -> list[Any]:
+    """The nodes that make one layer's x of the outputs Y (T, D, N, H) of that below."""
+    from onnx import helper
+
+    turned = helper.make_node("Transpose", [f"Y{below}"], [f"Y_turned{own}"], perm=[0, 2, 1, 3])
+    return [turned, helper.make_node("Reshape", [f"Y_turned{own}", "shape"], [f"X{own}"])]
+
+
+def _written_sizes(package: Package, level: int, sides: Sequence[Direction]) -> tuple[int, int]:
+    """I and H of a layer; `InputError` if its directions differ in what one node has once."""
+    first = package.traits[(level, sides[0])]
+    if any(package.traits[(level, side)].clip != first.clip for side in sides):
+        raise InputError("the directions clip differently", hint="ONNX has one clip for both")
+    if any(package.traits[(level, side)].coupled != first.coupled for side in sides):
+        hint = "ONNX has one input_forget for both: --direction"
+        raise InputError("one direction alone couples its gates", hint=hint)
+    sizes = {package.sizes[(level, side)] for side in sides}
+    if len(sizes) > 1:
+        hint = "ONNX has one hidden_size for both: convert to npz or safetensors"
+        raise InputError("the directions have different sizes", hint=hint)
+    size, hidden, _ = sizes.pop()
+    return size, hidden
+
+
+def _written_attributes(package: Package, level: int, sides: Sequence[Direction]) -> dict[str, Any]:
+    traits = [package.traits[(level, side)] for side in sides]
     words = {ways: word for word, ways in _DIRECTIONS.items()}
     attributes: dict[str, Any] = {"direction": words[tuple(sides)]}
     if traits[0].clip:

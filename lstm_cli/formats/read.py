@@ -314,26 +314,29 @@ def choose_lstm(
     refused = refused or {}
     names, lstm = [each.name.text for each in found], lstm.rstrip("._/")
     shown = ", ".join(f"{i}: {safe(name) or '(unnamed)'}" for i, name in enumerate(names))
-    if not lstm and len(found) == 1 and not refused:
-        return found[0]
+    inside = {number for each in found for number in each.members}
+    whole = [each for number, each in enumerate(found) if number not in inside]
+    if not lstm and len(whole) == 1 and not refused:
+        return whole[0]
     if lstm in names:
         return found[names.index(lstm)]
     if lstm.isdecimal() and int(lstm) < len(found):
         return found[int(lstm)]
-    ending = [each for each in found if lstm and each.name.text.endswith(lstm)]
+    ending = [e for e in found if lstm and e.name.text.endswith(lstm) and not e.members]
     unread = [why for name, why in refused.items() if lstm and name.endswith(lstm)]
     if len(ending) == 1 and not unread:
         return ending[0]
-    what = f"no LSTM '{safe(lstm)}' in the file" if lstm else f"the file has {len(found)} LSTMs"
+    what = f"no LSTM '{safe(lstm)}' in the file" if lstm else f"the file has {len(whole)} LSTMs"
     if lstm in refused or (len(unread) == 1 and not ending):
         what = refused.get(lstm) or unread[0]
     elif refused and not lstm:
         what = "some LSTMs in the file cannot be read: say which one you mean"
+    apart = [f"the x of {safe(each.name)} is {safe(each.x_is)}" for each in whole if each.x_is]
     # A name that cannot be typed, or that looks like an option, is replaced by its number.
     plain = names[0] == safe(names[0]).rstrip("._/") and not names[0].startswith("-")
     raise InputError(
         what,
-        where="; ".join((f"{place}: {shown}", *list(refused.values())[:8])),
+        where="; ".join((f"{place}: {shown}", *apart[:8], *list(refused.values())[:8])),
         hint=f"choose one: --lstm {shell_word(names[0]) if plain and names[0] else '0'}",
     )
 
@@ -359,7 +362,7 @@ def assemble(
         assumptions += [each for each in note if each not in assumptions]
         second = recurrent_biases(found.convention, part.tensors, where)
         layers.setdefault(level, {})[direction] = LstmWeights(own, parameters, where, second)
-    _check_levels(layers, name)
+    _check_levels(layers, name, by_name=bool(found.names))
     stack = tuple(Layer(layers[level]) for level in sorted(layers))
     return Model(
         stack,
@@ -367,6 +370,7 @@ def assemble(
         convention=found.convention.name,
         assumptions=tuple(assumptions),
         mask=found.mask,
+        merge=found.merge,
     )
 
 
@@ -417,12 +421,12 @@ def _partial_biases(row: Convention, part: Part) -> list[str]:
     return [f"{', '.join(absent)} not in the file: zeros"] if some else []
 
 
-def _check_levels(layers: Mapping[int, Any], place: str) -> None:
+def _check_levels(layers: Mapping[int, Any], place: str, *, by_name: bool) -> None:
     missing = [level for level in range(max(layers)) if level not in layers]
     if missing:
         what = f"layer {missing[0]} is missing; the file has layers {sorted(layers)}"
         raise InputError(what, where=place, hint="layers count from 0 without gaps")
-    if len({tuple(directions) for directions in layers.values()}) > 1:
+    if by_name and len({tuple(directions) for directions in layers.values()}) > 1:
         raise InputError(
             "some layers have two directions and some one", where=place, hint="give all or none"
         )

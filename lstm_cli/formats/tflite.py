@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +21,7 @@ from lstm_cli.base.arrays import Array
 from lstm_cli.base.errors import InputError, safe
 from lstm_cli.cell.weights import Direction
 from lstm_cli.files.safe import MAX_AXES
+from lstm_cli.formats.chains import Labels, Reads, joined
 from lstm_cli.formats.contents import Block, Contents, Graph, Info, NotRead, Part, Variant
 from lstm_cli.formats.registry import format_named
 from lstm_cli.formats.stored import (
@@ -37,7 +38,8 @@ _TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8",
     10: "float64", 12: "uint64", 15: "uint32", 16: "uint16", 18: "bfloat16",
 }  # fmt: skip
-_DEQUANTIZE, _LSTM, _ONE_WAY, _BOTH_WAYS, _REVERSE = 6, 16, 44, 52, 105
+_DEQUANTIZE, _LSTM, _ONE_WAY, _BOTH_WAYS = 6, 16, 44, 52
+_CONCATENATION, _RESHAPE, _TRANSPOSE, _SQUEEZE, _EXPAND_DIMS, _REVERSE = 2, 22, 39, 43, 70, 105
 _OPERATORS = {
     _LSTM: "LSTM",
     _ONE_WAY: "UNIDIRECTIONAL_SEQUENCE_LSTM",
@@ -104,14 +106,23 @@ class _Model:
 
     def contents(self) -> Contents:
         """Collect the constant tensors and the LSTM operators of all subgraphs."""
-        found = Graph()
+        found, graphs = Graph(), list[_Subgraph]()
         for number, table in enumerate(self.root.tables(2)):
             graph = _Subgraph(self, table, f"subgraph{number}/" if number else "")
+            graphs.append(graph)
             for tensor in graph.tensors:
                 if self.raw(tensor) is not None:
                     found.add_constant(tensor.name, tensor)
             for operator in graph.lstms():
-                found.add(operator.name, operator.title, operator.block)
+                name = found.add(operator.name, operator.title, operator.block)
+                if name not in found.refused:
+                    graph.numbers[operator.outputs[0]] = len(found.blocks) - 1
+        walk = _LabelWalk(found.blocks)
+        for graph in graphs:
+            if walk.labels.has_room():
+                walk.run(graph)
+        reads = [walk.reads.get(number, Reads()) for number in range(len(found.blocks))]
+        found.blocks, found.stacks = joined(found.blocks, reads, walk.pairs)
         described = safe(self.root.text(3))[:100] or "no description"
         origin = f"TensorFlow Lite schema {self.root.number(0, '<I')}, {described}"
         return found.contents(origin, lambda _, tensor: tensor.info, self.numbers)
@@ -167,7 +178,7 @@ class _Model:
 
 
 class _Subgraph:
-    """A subgraph: its tensors, its operators, and those that dequantise or reverse a tensor."""
+    """A subgraph: its tensors, its operators, and those that dequantise a tensor."""
 
     def __init__(self, model: _Model, table: FlatTable, path: str) -> None:
         self.model = model
@@ -175,13 +186,13 @@ class _Subgraph:
             self._tensor(each, f"{path}{each.text(3) or f'tensor{number}'}")
             for number, each in enumerate(table.tables(0))
         ]
+        self.inputs = table.numbers(1, "<i4", _MAX_INPUTS)
         self.operators = table.tables(3)
         self.restored: dict[int, FlatTable] = {}
-        self.reversed: dict[int, FlatTable] = {}
+        self.numbers: dict[int, int] = {}  # the first output of an LSTM -> its block's number
         for operator in self.operators:
-            made = {_DEQUANTIZE: self.restored, _REVERSE: self.reversed}.get(self.code(operator))
-            if made is not None:
-                made.update(dict.fromkeys(operator.numbers(2, "<i4", 1), operator))
+            if self.code(operator) == _DEQUANTIZE:
+                self.restored.update(dict.fromkeys(operator.numbers(2, "<i4", 1), operator))
 
     def _tensor(self, table: FlatTable, name: str) -> _SubgraphTensor:
         place = f"{self.model.place}, tensor {safe(name)[:200]}"
@@ -343,16 +354,117 @@ class _LstmOperator:
         if self._option(0, "<b") != 4:
             yield f"option fused_activation_function = {int(self._option(0, '<b'))}"
 
+    @property
+    def major(self) -> bool:
+        """Whether the time axis is the first."""
+        time_major, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
+        return bool(self._option(time_major, "<?", default))
+
     def _open(self) -> Iterator[str]:
         if self._cell_clip == 10.0:
             yield "cell_clip: the TensorFlow converter writes 10.0, whatever the layer was"
         if self._clip(2):
             yield f"proj_clip = {self._clip(2)}: not applied here"
-        if self.inputs and self.inputs[0] in self.graph.reversed:
-            yield "x reaches it reversed in time, by REVERSE_V2"
-        time_major, default = {_ONE_WAY: (3, 0), _BOTH_WAYS: (4, 1)}.get(self.code, (99, 0))
-        if self._option(time_major, "<?", default):
+        if self.major:
             yield "time_major: x and output have the time axis first"
+
+
+# --------------------------------------------------------------------------------------------------
+# What each LSTM operator reads (`chains`): a few operators are followed, which only rearrange.
+
+
+@dataclass
+class _LabelWalk:
+    """Follows labels through subgraphs.
+
+    Attributes:
+        reads: number of a block -> what it reads.
+        pairs: layers whose outputs are side by side.
+    """
+
+    blocks: list[Block]
+    reads: dict[int, Reads] = field(default_factory=dict)
+    pairs: list[tuple[int, ...]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.labels = Labels([block.name for block in self.blocks])
+
+    def run(self, graph: _Subgraph) -> None:
+        """Follow a subgraph's inputs and the outputs of its LSTMs, in the order of operators."""
+        known: dict[int, Array] = {}
+        made: dict[int, str] = {}
+        for index in graph.inputs:
+            tensor = graph.tensor(index)
+            if tensor is not None and self.labels.has_room(*tensor.info.shape):
+                known[index] = self.labels.made(tensor.info.shape)
+        lstms = {operator.outputs[0]: operator for operator in graph.lstms() if operator.outputs}
+        for table in graph.operators:
+            outputs = table.numbers(2, "<i4", _MAX_INPUTS)
+            if outputs and outputs[0] in graph.numbers:
+                known |= self._lstm(lstms[outputs[0]], graph.numbers[outputs[0]], known, made)
+                continue
+            code = graph.code(table)
+            made |= dict.fromkeys(outputs, f"computed by {_NAMES.get(code, f'operator {code}')}")
+            value = _rearranged(graph, table, code, known)
+            if value is not None:
+                known[outputs[0]] = value
+                if code == _CONCATENATION and value.ndim == 3:
+                    both = (value, value.swapaxes(0, 1))
+                    self.pairs += [self.labels.read(each).layers for each in both]
+
+    def _lstm(
+        self, lstm: _LstmOperator, number: int, known: Mapping[int, Array], made: Mapping[int, str]
+    ) -> dict[int, Array]:
+        """Labels of an LSTM's outputs; what it reads is noted."""
+        tensor = lstm.graph.tensor(lstm.inputs[0])
+        x = known.get(lstm.inputs[0])
+        shape = tensor.info.shape if tensor is not None else ()
+        if lstm.code == _LSTM or len(shape) != 3:
+            return {}
+        swap = (0, 1, 2) if lstm.major else (1, 0, 2)
+        read = Reads(other=made.get(lstm.inputs[0], "")) if x is None else (
+            self.labels.read(x.transpose(swap)))  # fmt: skip
+        self.reads[number] = read
+        wide = [part.tensors["U_f"].shape[1] for part in self.blocks[number].parts.values()]
+        steps, samples = (shape[swap[0]], shape[swap[1]])
+        if not self.labels.has_room(steps, samples, sum(wide)):
+            return {}
+        y = self.labels.output(number, (steps, samples, sum(wide)), read.turned).transpose(swap)
+        parts = [y] if len(lstm.outputs) == 1 else np.split(y, wide[:1], axis=2)
+        return dict(zip(lstm.outputs, parts, strict=False))
+
+
+_NAMES = {
+    0: "ADD", 6: "DEQUANTIZE", 9: "FULLY_CONNECTED", 18: "MUL", 19: "RELU", 36: "GATHER",
+    83: "PACK", 114: "QUANTIZE", _CONCATENATION: "CONCATENATION", _RESHAPE: "RESHAPE",
+    _TRANSPOSE: "TRANSPOSE", _REVERSE: "REVERSE_V2", **_OPERATORS,
+}  # fmt: skip
+
+
+def _rearranged(
+    graph: _Subgraph, table: FlatTable, code: int, known: Mapping[int, Array]
+) -> Array | None:
+    """What an operator makes of labels; None where it is not followed."""
+    inputs, outputs = (table.numbers(number, "<i4", _MAX_INPUTS) for number in (1, 2))
+    parts = [known[index] for index in inputs if index in known]
+    tensor = graph.tensor(outputs[0]) if outputs else None
+    if not parts or tensor is None:
+        return None
+    options = table.table(4)
+    try:
+        graph.model.budget.take(sum(part.nbytes for part in parts))
+        if code == _CONCATENATION and len(parts) == len(inputs) and options is not None:
+            axis = int(options.number(0, "<i"))
+            return None if options.number(1, "<b") else np.concatenate(parts, axis)
+        if code in (_RESHAPE, _SQUEEZE, _EXPAND_DIMS):
+            return parts[0].reshape(tensor.info.shape)
+        if code in (_TRANSPOSE, _REVERSE):
+            given = graph.constant(inputs[1])
+            axes = () if given is None else tuple(graph.model.numbers(given).ravel().tolist())
+            return parts[0].transpose(axes) if code == _TRANSPOSE else np.flip(parts[0], axes)
+    except (NotRead, InputError, ValueError, IndexError, TypeError):
+        pass  # it is damaged, or known only when the model runs: not followed
+    return None
 
 
 # --------------------------------------------------------------------------------------------------

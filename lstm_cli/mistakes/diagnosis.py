@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from lstm_cli.base.arrays import Array, to_numpy
 from lstm_cli.base.errors import ArgumentError, kind_of
 from lstm_cli.cell.equations import evaluate, names_in
 from lstm_cli.cell.roles import kept_factor
+from lstm_cli.cell.weights import Merge
 from lstm_cli.engine.agreement import spacing
 from lstm_cli.engine.batched_variants import evaluate_members
 from lstm_cli.engine.run import Trace, need_trace
@@ -179,9 +180,9 @@ def _compare(trace: Trace, expected: Expected) -> Diagnosis:
     off = [vector.off(vector.ours(trace)) for vector in vectors]
     excess = [vector.excess(vector.ours(trace)) for vector in vectors]
     fine = [bool(each.max() <= 1) for each in excess]
-    agree = dict.fromkeys(expected.symbols, True)
+    agree = {vector.name: True for vector in vectors}
     for vector, right in zip(vectors, fine, strict=True):
-        agree[vector.symbol] &= right
+        agree[vector.name] &= right
     worst = int(np.argmax([each.max() for each in off]))
     compared = Diagnosis(
         "match" if all(fine) else "unexplained", trace, expected,
@@ -201,7 +202,8 @@ def _compare(trace: Trace, expected: Expected) -> Diagnosis:
 def _difference(trace: Trace, vector: ExpectedVector, most: Array) -> Difference:
     """Return the number of a vector for which `most (n,)` is largest."""
     unit, layer = int(np.argmax(most)), trace.layers[vector.run]
-    return Difference(vector.symbol, layer.layer, layer.direction, layer.times[vector.t - 1], unit,
+    side, t = "both" if vector.other else layer.direction, layer.times[vector.t - 1]
+    return Difference(vector.name, layer.layer, side, t, unit,
                       float(vector.ours(trace)[unit]), float(vector.values[unit]))  # fmt: skip
 
 
@@ -222,7 +224,7 @@ def _signature(
     elif before:
         until, since = times[before[-1].t - 1], times[first.t - 1]
         yield f"right up to t = {until}, wrong from t = {since}"
-    here = {right: [each.symbol for each, own in zip(vectors, fine, strict=True)
+    here = {right: [each.name for each, own in zip(vectors, fine, strict=True)
                     if own is right and (each.run, each.t) == (first.run, first.t)]
             for right in (True, False)}  # fmt: skip
     if here[True]:
@@ -231,10 +233,21 @@ def _signature(
             f"at t = {times[first.t - 1]} {_they(here[True], 'agree')}, "
             f"{_they(here[False], 'differ')}: look at the {names.get(first.symbol) or first.symbol}"
         )
+    yield from _other_merge(trace, vectors)
     clean = {vector.run for vector in vectors} - {vector.run for vector in wrong}
     if clean:
         places = [f"layer {trace.layers[n].layer} {trace.layers[n].direction}" for n in clean]
         yield _they(places, "agree")
+
+
+def _other_merge(trace: Trace, vectors: Sequence[ExpectedVector]) -> Iterator[str]:
+    """Say which other merge of the directions gives their numbers, if one does."""
+    both = [(vector, vector.other) for vector in vectors if vector.other]
+    for merge in get_args(Merge)[1:] if both else ():  # not concat, which is of another shape
+        again = [replace(vector, other=other._replace(merge=merge)) for vector, other in both]
+        if all((each.excess(each.ours(trace)) <= 1).all() for each in again):
+            ours = both[0][1].merge
+            yield f"merged by {merge} the directions agree: here they are merged by {ours}"
 
 
 def _processed(trace: Trace, vector: ExpectedVector) -> int:
@@ -251,11 +264,11 @@ def _they(words: Sequence[str], verb: str) -> str:
 
 def _follows(trace: Trace, expected: Expected) -> dict[str, bool]:
     """Whether each row holds for their own numbers, with ours for any that are missing."""
-    claimed = {(c.run, c.t, c.symbol): c for c in expected.vectors}
+    claimed = {(c.run, c.t, c.symbol): c for c in expected.vectors if not c.other}
     holds: dict[str, bool] = {}
     for vector in expected.vectors:
         layer = trace.layers[vector.run]
-        if vector.symbol not in layer.cell.symbols:
+        if vector.other or vector.symbol not in layer.cell.symbols:
             continue
         known = {name: value[vector.t - 1] for name, value in layer.values.items()}
         place = layer.order.index(vector.t - 1)

@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstm_cli.base.address import Address, choose, parse_address
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, ShapeError, UsageError, safe
+from lstm_cli.base.errors import InputError, ShapeError, safe
 from lstm_cli.base.numbers import counted
-from lstm_cli.cell.notation import suggest_symbol
-from lstm_cli.cell.weights import Model
 from lstm_cli.engine.agreement import (
     Float32Noise,
     Precision,
@@ -26,15 +24,22 @@ from lstm_cli.engine.agreement import (
     room_of,
     rounding_of,
 )
-from lstm_cli.engine.batched_variants import Target, Targets
-from lstm_cli.engine.run import INPUT_SYMBOLS, Trace
+from lstm_cli.engine.batched_variants import Other, Target, Targets
+from lstm_cli.engine.run import Trace, merged
 from lstm_cli.files.traces import TraceFile
+from lstm_cli.mistakes.places import (
+    CLOSE,
+    OUTPUT,
+    Reading,
+    choose_reading,
+    nearest,
+    place_of,
+    readings_of,
+    told_of,
+)
 
 if TYPE_CHECKING:
     from lstm_cli.engine.fixed_settings import FixedFormat, FixedSettings
-
-# The one symbol that is not a row of the cell: all of h, with the directions side by side.
-OUTPUT = "output"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +55,7 @@ class ExpectedVector:
         room: the part of the tolerance that allows for arithmetic, `(n,)`; None if a tolerance
             was given.
         units: one unit in the last printed place, `(n,)`; None if a tolerance was given.
+        other: the direction that is merged with this one, where the numbers are of both.
     """
 
     run: int
@@ -59,10 +65,28 @@ class ExpectedVector:
     tolerance: Array
     room: Array | None = None
     units: Array | None = None
+    other: Other | None = None
+
+    @property
+    def name(self) -> str:
+        """The symbol; `output` of merged directions."""
+        return OUTPUT if self.other else self.symbol
 
     def ours(self, trace: Trace) -> Array:
         """Return our numbers `(n,)` for the same position."""
-        return np.asarray(trace.layers[self.run].values[self.symbol][self.t - 1])
+        own = np.asarray(trace.layers[self.run].values[self.symbol][self.t - 1])
+        if self.other is None:
+            return own
+        merge, run, t = self.other
+        beside: Array = trace.layers[run].values[self.symbol][t - 1]
+        return merged([own, beside], merge)
+
+    def spread(self, arithmetic: Float32Noise) -> Array:
+        """How far arithmetic may stray here, `(n,)`: in a merge as in the sum."""
+        own: Array = arithmetic.spread(self.run, self.symbol)[self.t - 1]
+        if self.other is None:
+            return own
+        return np.asarray(own + arithmetic.spread(self.other.run, self.symbol)[self.other.t - 1])
 
     def off(self, ours: Array) -> Array:
         """Return the differences `(n,)`: 0 where nothing is expected, inf where ours is nan."""
@@ -85,17 +109,19 @@ class Expected:
     Attributes:
         vectors: in order of computation: by run, then processing step, then row of the table.
         precision: for each symbol, the precision of its numbers.
+        assumptions: sentences on numbers whose name or shape left open what they are.
     """
 
     vectors: tuple[ExpectedVector, ...]
     precision: Mapping[str, Precision]
+    assumptions: tuple[str, ...] = ()
 
     @property
     def targets(self) -> Targets:
         """The vectors by run and time, as compared with batched variants."""
         grouped: dict[tuple[int, int], list[Target]] = defaultdict(list)
         for vector in self.vectors:
-            target = Target(vector.symbol, vector.values, vector.tolerance)
+            target = Target(vector.symbol, vector.values, vector.tolerance, vector.other)
             grouped[vector.run, vector.t].append(target)
         return grouped
 
@@ -103,6 +129,11 @@ class Expected:
     def symbols(self) -> list[str]:
         """The symbols, without duplicates."""
         return list(dict.fromkeys(vector.symbol for vector in self.vectors))
+
+    @property
+    def merges(self) -> bool:
+        """Whether numbers are of two directions merged."""
+        return any(vector.other for vector in self.vectors)
 
     @property
     def tolerance(self) -> float:
@@ -134,6 +165,7 @@ def read_expected(
     atol: float | Mapping[str, float] | None = None,
     decimals: Mapping[str, Array] | None = None,
     place: str = "",
+    sample: tuple[int, int] | None = None,
 ) -> Expected:
     """Read a sample's `expected` as vectors, each with its position and tolerance.
 
@@ -141,22 +173,29 @@ def read_expected(
         expected: mapping of symbol to `(n,)` at the last step (the final state for `h` and `c`) or
             `(T, n)` at all steps, with the directions of the last layer side by side. `output` is
             h at all steps; an address such as `layer1.backward.f[3]@7` names one layer, direction,
-            units or steps. nan means that nothing is expected.
+            units or steps. nan means that nothing is expected. Numbers under "", and of other
+            shapes that can be recognized, are read as `assumptions` says.
         atol: a tolerance for all symbols or by name, overriding the one derived from the printed
             precision and the arithmetic.
         decimals: mapping of symbol to the decimals of each number as written, if known.
+        sample: which of how many samples is compared, for numbers of all of them.
 
     Raises:
         InputError: there are no numbers, or a symbol is not computed by the cell.
         ShapeError: the numbers do not fit the run.
     """
-    precision, vectors = precisions_of(expected, decimals), list[ExpectedVector]()
+    precisions, vectors = precisions_of(expected, decimals), list[ExpectedVector]()
+    named, told = _named(expected, trace)
+    precision = dict(zip(named, precisions.values(), strict=True))
     arithmetic = Float32Noise(trace)
-    for name, values in expected.items():
+    for name, values in named.items():
         there = place_of(name, trace.model, place)
         own = precision[name]
         given = atol[name] if isinstance(atol, Mapping) else atol
-        placed = _placed(name, there, values, own.units, trace, place)
+        readings = readings_of(name, there, values.shape, trace, place, sample)
+        chosen = int(choose_reading(values.ravel(), readings, trace))
+        told.append(told_of(name, values.shape, readings, chosen))
+        placed = _placed(readings[chosen], values, own.units, trace)
         compared, precision[name] = _compared(placed, own, arithmetic, given)
         vectors += compared
     vectors = [vector for vector in vectors if not np.isnan(vector.values).all()]
@@ -165,7 +204,8 @@ def read_expected(
             "there are no numbers to compare with", where=place,
             hint='"expected": {"h": […]}, or --expect h=0.1,0.2',
         )  # fmt: skip
-    return _expected_of(vectors, precision, trace)
+    found = _expected_of(vectors, precision, trace)
+    return replace(found, assumptions=tuple(filter(None, told)))
 
 
 def _compared(
@@ -182,10 +222,7 @@ def _compared(
         limit = max(atol, np.finfo(float).tiny)  # avoids division by zero when atol is 0
         return [replace(each, tolerance=np.full_like(each.values, limit), units=None)
                 for each in vectors], precision  # fmt: skip
-    rooms = [
-        room_of(each.values, precision.kind, arithmetic.spread(each.run, each.symbol)[each.t - 1])
-        for each in vectors
-    ]
+    rooms = [room_of(each.values, precision.kind, each.spread(arithmetic)) for each in vectors]
     ours = np.concatenate([each.ours(arithmetic.trace) for each in vectors])
     theirs = np.concatenate([each.values for each in vectors])
     units = np.concatenate([each.tolerance for each in vectors])
@@ -224,100 +261,49 @@ def in_order(vectors: Iterable[ExpectedVector], trace: Trace) -> list[ExpectedVe
     return sorted(vectors, key=key)
 
 
-class ExpectedPlace(NamedTuple):
-    """Where in a run the numbers under a name belong.
+def _named(expected: Mapping[str, Array], trace: Trace) -> tuple[dict[str, Array], list[str]]:
+    """Name the numbers under "", with a sentence on it.
 
-    Attributes:
-        symbol: the row or input; h for `output`.
-        runs: the layers and directions, by number, side by side.
-        units, times: as in an address; "" is all units, and the last step or all steps.
-        every: whether one row of numbers a step is expected.
+    They are `output`, or h of the last step, unless it is another row that they agree with.
     """
-
-    symbol: str
-    runs: list[int]
-    units: str = ""
-    times: str = ""
-    every: bool = False
-
-    def chosen_units(self, count: int, place: str) -> list[int]:
-        """The units among `count`; errors as `choose`."""
-        return choose(self.units, count, place) if self.units else list(range(count))
-
-
-def place_of(name: str, model: Model, place: str) -> ExpectedPlace:
-    """Read a name such as `h`, `output`, `layer1.backward.f[3]@7` or `layer0_forward_f`.
-
-    Raises:
-        InputError: the cell computes nothing by that name, or the model has no such layer.
-    """
-    for number, (level, direction, weights) in enumerate(model.runs):
-        symbol = name.removeprefix(f"layer{level}_{direction}_")
-        if symbol != name and symbol in (OUTPUT, *INPUT_SYMBOLS, *weights.cell.symbols):
-            every = symbol == OUTPUT
-            return ExpectedPlace("h" if every else symbol, [number], every=every)
-    try:
-        address = parse_address(name, place)
-    except UsageError as error:
-        raise InputError(error.what, where=error.where, hint=error.hint) from None
-    level = model.runs[-1][0] if address.layer is None else address.layer
-    runs = [n for n, (own, direction, _) in enumerate(model.runs)
-            if own == level and address.direction in ("", direction)]  # fmt: skip
-    if not runs:
-        raise InputError(
-            f"the run has no {safe(Address(address.layer, address.direction))}", where=place,
-            hint=f"one of: {', '.join(f'layer{own}.{side}' for own, side, _ in model.runs)}",
-        )  # fmt: skip
-    known = [*INPUT_SYMBOLS, *model.runs[runs[0]][2].cell.symbols]
-    if address.symbol != OUTPUT and address.symbol not in known:
-        raise InputError(
-            f"the cell does not compute '{safe(address.symbol or name)}'", where=place,
-            hint=suggest_symbol(address.symbol or name, [OUTPUT, *known]),
-        )  # fmt: skip
-    symbol = "h" if address.symbol == OUTPUT else address.symbol
-    every = address.symbol == OUTPUT and not address.times
-    return ExpectedPlace(symbol, runs, address.units, address.times, every)
+    if "" not in expected:
+        return dict(expected), []
+    values, rows = expected[""], trace.last_layer[0].cell.symbols
+    usual = OUTPUT if values.ndim > 1 and len(values) > 1 else "h"
+    off, plain = dict[str, float](), list[str]()
+    for name in (usual, *(row for row in reversed(rows) if row not in (usual, *expected))):
+        with contextlib.suppress(ShapeError):
+            readings = readings_of(name, place_of(name, trace.model, ""), values.shape, trace, "")
+            plain += [] if readings[0].words else [name]
+            if name in (usual, "h", "c") or not readings[0].words:
+                off[name] = float(nearest(values.ravel(), readings, trace).min())
+    near = min(off, key=off.__getitem__, default=usual)
+    chosen = near if off.get(near, 0.0) <= CLOSE or usual not in off else usual
+    others = ", ".join(name for name in plain if name != chosen)
+    told = f"numbers without a name are read as {chosen}"
+    told += f"; {others} would fit, too" if others else ""
+    return {name or chosen: numbers for name, numbers in expected.items()}, [told]
 
 
-def _placed(
-    name: str, there: ExpectedPlace, values: Array, digits: Array, trace: Trace, place: str
-) -> list[ExpectedVector]:
-    """Split numbers into one vector per run and step, without tolerances yet.
-
-    Raises:
-        InputError: the name chooses units or steps that the run does not have.
-        ShapeError: the numbers do not fit what it chooses.
-    """
-    steps, symbol = trace.steps, there.symbol
-    widths = [trace.layers[n].values[symbol].shape[-1] for n in there.runs]
-    try:
-        units = there.chosen_units(sum(widths), name)
-        times = trace.chosen_steps(there.times, name) if there.times else []
-    except UsageError as error:
-        raise InputError(error.what, where=place, hint=error.hint) from None
-    every = there.every or (values.ndim == 2 and not times)
-    rows, places = np.atleast_2d(values), np.atleast_2d(digits)
-    if every:
-        rows, places = trace.of_steps_run(rows), trace.of_steps_run(places)
-    count = steps if every else len(times) or 1
-    if rows.shape != (count, len(units)):
-        wanted = f"({count}, {len(units)})" if every or count > 1 else f"({len(units)},)"
-        raise ShapeError(
-            f"{safe(name)} has shape {values.shape}, but the run gives {wanted}",
-            where=place,
-            hint="give (n,) for the last step or (T, n) for all of them",
-        )
-    whole = np.full((count, sum(widths)), np.nan)
+def _placed(reading: Reading, values: Array, digits: Array, trace: Trace) -> list[ExpectedVector]:
+    """Split numbers into one vector per run and step, without tolerances yet."""
+    there, order, _ = reading
+    rows, places = values.ravel()[order], digits.ravel()[order]
+    merges = there.merge != "concat"
+    runs = there.runs[:1] if merges else there.runs
+    widths = [trace.layers[run].values[there.symbol].shape[-1] for run in runs]
+    whole = np.full((len(rows), sum(widths)), np.nan)
     own_digits = np.full_like(whole, np.max(places))
+    units = there.chosen_units(trace)
     whole[:, units], own_digits[:, units] = rows, places
     vectors, start = [], 0
-    for number, width in zip(there.runs, widths, strict=True):
-        # Without a time: the last step processed for a state, else T.
-        last = trace.layers[number].order[-1] + 1 if symbol in ("h", "c") else steps
-        own_times = times or (range(1, steps + 1) if every else [last])
-        for row, unit, t in zip(whole, own_digits, own_times, strict=True):
-            own = slice(start, start + width)
-            vectors.append(ExpectedVector(number, symbol, t, row[own], unit[own], units=unit[own]))
+    for run, width in zip(runs, widths, strict=True):
+        own = slice(start, start + width)
+        times, beside = (there.times_of(each, trace) for each in (run, there.runs[-1]))
+        for row, unit, t, u in zip(whole, own_digits, times, beside, strict=True):
+            other = Other(there.merge, there.runs[-1], u) if merges else None
+            vectors.append(ExpectedVector(run, there.symbol, t, row[own], unit[own],
+                                          units=unit[own], other=other))  # fmt: skip
         start += width
     return vectors
 

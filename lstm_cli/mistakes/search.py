@@ -178,8 +178,11 @@ class Search:
         ).values
         details, worst = [], 0.0
         for run in sorted({vector.run for vector in self.expected.vectors}):
-            mine = [vector for vector in self.expected.vectors if vector.run == run
-                    and len(vector.values) == len(self.right.c[run])]  # fmt: skip
+            mine = [
+                vector for vector in self.expected.vectors
+                if vector.run == run and len(vector.values) == len(self.right.c[run])
+                and not vector.other
+            ]  # fmt: skip
             if not mine:
                 continue
             ours = np.stack([kept[run, vector.symbol][0, vector.t - 1] for vector in mine])

@@ -69,6 +69,7 @@ class Models:
                 self.built.pop(next(iter(self.built)))
             try:
                 model = self._build(sample)
+                model = replace(model, merge=self.settings.merge or model.merge)
             except MemoryError:
                 hint = "smaller sizes"
                 raise InputError("not enough memory for the weights", hint=hint) from None

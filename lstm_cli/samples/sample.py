@@ -177,7 +177,7 @@ def _build(document: Mapping[str, Any], name: str, folder: Path, place: str) -> 
         calls=_calls(document.get("calls"), place),
         masks=_masks(document, place),
         expected={
-            key: np.atleast_1d(to_array(value, f"expected {key}", place, max_axes=2))
+            key: np.atleast_1d(to_array(value, f"expected {key}", place, max_axes=4))
             for key, value in expected.items()
         },
         atol=_tolerance(document.get("atol"), place),

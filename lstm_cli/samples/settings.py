@@ -15,7 +15,7 @@ from lstm_cli.base.errors import ArgumentError, LstmStepError, kind_of, safe
 from lstm_cli.base.foreign import Foreign
 from lstm_cli.base.version import __version__
 from lstm_cli.cell.cells import LSTM, Cell
-from lstm_cli.cell.weights import Model
+from lstm_cli.cell.weights import Merge, Model
 from lstm_cli.engine.run import float_type
 from lstm_cli.formats.read import read_weights
 from lstm_cli.samples import BadSample, Read, Sample, find_files, read_sample, read_samples
@@ -43,6 +43,7 @@ class SampleSettings:
         cell: of samples that name none; None lets the weights decide.
         edit: a last edit of every table (a forget bias, a clip).
         convention: of samples that name none; "" lets the weights decide.
+        merge: how two directions make the output; None leaves it to the weights.
         steps: as `--steps`, 0 for all of x.
         calls: as `--calls`, "" for a single one.
         atol: a tolerance in place of the samples' own; None where there is none.
@@ -62,6 +63,7 @@ class SampleSettings:
     cell: Cell | None = None
     edit: Callable[[Cell], Cell] = field(default=unchanged)
     convention: str = ""
+    merge: Merge | None = None
     steps: int = 0
     calls: str = ""
     atol: float | None = None

@@ -26,6 +26,7 @@ from lstm_cli.formats.read import model_from_arrays, read_weights
 from lstm_cli.formats.registry import READ, WRITTEN
 from tests.cell.test_weights import as_pytorch, torch_case
 from tests.conftest import random_inputs, random_weights
+from tests.formats.graphs import FILES
 from tests.formats.test_finding import named
 from tests.tools import assert_refused, call
 
@@ -99,6 +100,19 @@ def test_stacks_keep_layers_and_directions(tmp_path: Path) -> None:
     names = set(np.load(tmp_path / "pytorch.npz"))
     assert names == set(as_pytorch(torch_case("torch-2-layers-bidirectional")))
     assert "layer1_backward_W_f" in set(np.load(tmp_path / "split.npz"))
+
+
+def test_onnx_holds_stacks_of_other_sizes_and_directions(tmp_path: Path) -> None:
+    """A chain of Keras's goes out as nodes that the graph joins; names alone cannot hold it."""
+    pytest.importorskip("h5py")
+    pytest.importorskip("onnx")
+    model = read_weights(FILES / "chain_keras3.keras")
+    done = convert(model, tmp_path / "stack.onnx")
+    assert done.output_difference is not None
+    assert done.output_difference < 1e-6
+    with pytest.raises(InputError, match="some layers have two directions and some one"):
+        convert(model, tmp_path / "stack.npz", "pytorch")
+    assert not (tmp_path / "stack.npz").exists()
 
 
 def test_keras_files_of_stacks_read_back(tmp_path: Path) -> None:

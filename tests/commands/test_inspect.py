@@ -107,7 +107,7 @@ def test_old_kerass_hard_sigmoid_is_warned_about() -> None:
 def test_several_lstms_need_a_name() -> None:
     """Without --lstm a file with several LSTMs is refused with their names."""
     pytest.importorskip("h5py")
-    file = str(FILES / "keras3_functional.keras")
+    file = str(FILES / "keras3_functional.weights.h5")
     answer = call("--weights", file, "--x", "1,2,3")
     assert_refused(answer, 3, "LSTMs", "zulu", "--lstm")
 

@@ -536,6 +536,18 @@ def make_tflite() -> None:
     sequence("tflite_int8", 380, store="int8")
     sequence("tflite_int8_rows", 390, store="rows")
 
+    import flatbuffers
+
+    for name, option, value in (
+        ("tflite_proj_clip", "projClip", 0.25), ("tflite_diagonal", "diagonalRecurrentTensors", True),
+    ):  # fmt: skip
+        file = (HERE / "tflite_peephole_projection.tflite").read_bytes()
+        read = schema.ModelT.InitFromPackedBuf(bytearray(file), 0)
+        setattr(read.subgraphs[0].operators[-1].builtinOptions, option, value)
+        builder = flatbuffers.Builder(0)
+        builder.Finish(read.Pack(builder), b"TFL3")
+        (HERE / f"{name}.tflite").write_bytes(bytes(builder.Output()))
+
     def one_step(name: str, seed: int, basic: bool) -> None:
         """The operator LSTM, which makes one step."""
         made = Builder()
@@ -602,6 +614,8 @@ def make_tflite() -> None:
             seen, y, h, c = run(f"{name}.tflite", x, first, [x_at, y_at, h_at, c_at])
             if operator.builtinOptions.timeMajor:
                 seen, y = seen.transpose(1, 0, 2), y.transpose(1, 0, 2)
+            if any(x_at in each.outputs for each in graph.operators):  # REVERSE_V2: in input time
+                seen, y = seen[:, ::-1], y[:, ::-1]
             record(
                 name + (f"_{number}" if len(fused) > 1 else ""), f"{name}.tflite",
                 graph.tensors[y_at].name.decode(), seen, [first[h_at]], [first[c_at]], (y, h, c),

@@ -9,7 +9,7 @@ Run by hand, never by CI; each part in an environment of its own, `tf` before `k
         keras_applications==1.0.6 keras_preprocessing==1.0.5        # Keras 2.2.4
     … and likewise keras==1.2.2                                     # Keras 1.2.2
 
-    python make_keras_files.py tf | keras3 | keras2 | keras1
+    python make_keras_files.py tf | keras3 | chain | keras2 | keras1
 
 Each .json names a file and one LSTM layer in it; "output" is in input time: Keras leaves that of
 go_backwards=True in reversed time, so it is turned here. Every weight and state is distinct.
@@ -217,6 +217,30 @@ def keras3():
     check_cudnn(torch)
 
 
+def chain():
+    """Layers that a model joins directly, run as that model from zero states."""
+    import keras
+    from keras import layers
+
+    model = keras.Sequential(
+        [
+            keras.Input((T, I)),
+            layers.Bidirectional(layers.LSTM(2, return_sequences=True), name="both"),
+            layers.SpatialDropout1D(0.2),
+            layers.RNN([layers.LSTMCell(3, name="low"), layers.LSTMCell(2, name="high")],
+                       return_sequences=True, go_backwards=True, name="stack"),
+            layers.LSTM(4, return_sequences=True, go_backwards=True, name="top"),
+        ]
+    )  # fmt: skip
+    for number, layer in enumerate(model.layers):
+        fill(layer, 660 + 10 * number)
+    model.save(HERE / "chain_keras3.keras")
+    x = numbers(690, N, T, I)
+    record = {"file": "chain_keras3.keras", "made_by": f"keras {keras.__version__}",
+              "x": shown(x), "output": shown(model(x).detach())}  # fmt: skip
+    (HERE / "chain_keras3.json").write_text(json.dumps(record) + "\n")
+
+
 def check_cudnn(torch):
     """Compare the numbers of keras_cudnn.json with torch, whose weights are cuDNN's."""
     import h5py
@@ -395,4 +419,4 @@ def keras1():
 
 
 if __name__ == "__main__":
-    {"keras3": keras3, "tf": tf, "keras2": keras2, "keras1": keras1}[sys.argv[1]]()
+    {"keras3": keras3, "chain": chain, "tf": tf, "keras2": keras2, "keras1": keras1}[sys.argv[1]]()

@@ -121,10 +121,18 @@ def test_nested_models_wrappers_and_stacked_cells_are_found_and_a_gru_is_not() -
     assert timed.open == ("it lies inside a TimeDistributed",)
 
 
-def test_a_merge_that_is_not_a_concatenation_is_said() -> None:
-    """merge_mode = sum stands among what is open; concat is only known."""
-    summed = block_of(read(FILES / "keras3_nested.keras"), "summed")
-    assert any("merge_mode = sum" in phrase for phrase in summed.open)
+def test_a_merge_is_that_of_the_configuration() -> None:
+    """merge_mode is the merge of the layer's model, and known; None, two outputs, is open."""
+    path = FILES / "keras3_nested.keras"
+    summed = block_of(read(path), "summed")
+    assert (summed.merge, summed.open) == ("sum", ())
+    model = read_weights(path, lstm="summed")
+    assert model.merge == "sum"
+    assert any("sum of the two directions" in each for each in model.assumptions)
+    config = {"name": "two", "merge_mode": None, "layer": IT}
+    (layer,) = layers_of({"class_name": "Bidirectional", "config": config}, "a.keras")
+    assert layer.merge == "concat"
+    assert layer.open == ("merge_mode = None: here the two outputs stand side by side",)
     joined = block_of(read(FILES / "keras3_functional.keras"), "middle")
     assert "Bidirectional, merge_mode = concat" in joined.known_by
     assert joined.open == ()
@@ -410,6 +418,7 @@ def test_cells_stacked_in_two_directions_are_kept_apart(tmp_path: Path) -> None:
     inside = [f"{way}_layer/cell/cells/{cell}" for way in ("forward", "backward")
               for cell in ("lstm_cell", "lstm_cell_1")]  # fmt: skip
     path = new_file(tmp_path, layer, paths=[f"bidirectional/{each}" for each in inside])
+    assert read(path).stacks == ()
     found = read(path).blocks
     assert [b.name for b in found] == [
         f"both/{w}/{c}" for w in ("forward", "backward") for c in "ab"

@@ -107,11 +107,12 @@ def test_both_ways() -> None:
 def test_converter_habits() -> None:
     """The cell clip of 10 that the converter writes is read, and said to be its habit."""
     contents = tflite_.read(FILES / "tflite_keras_both_ways.tflite")
-    assert [block.parts["forward"].variant.cell_clip for block in contents.blocks] == [10.0, 10.0]
+    parts = [next(iter(block.parts.items())) for block in contents.blocks]
+    assert [part.variant.cell_clip for _, part in parts] == [10.0, 10.0]
     for block in contents.blocks:
         assert any("converter writes 10.0" in each for each in block.open)
-    backwards = [any("REVERSE_V2" in each for each in block.open) for block in contents.blocks]
-    assert sorted(backwards) == [False, True]
+    assert [way for way, _ in parts] == ["backward", "forward"]
+    assert contents.stacks == (((1, 0),),)
 
 
 def test_quantised_file() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,10 @@ def lstm(name: str, units: int = H, **arguments: Any) -> Any:
     )
 
 
-def bidirectional(name: str, units: int = H, **arguments: Any) -> Any:
+def bidirectional(name: str, units: int = H, merge_mode: str = "concat", **arguments: Any) -> Any:
     """Return a layer of two LSTMs that puts out every step and all states."""
     inner = keras.layers.LSTM(units, return_sequences=True, return_state=True, **arguments)
-    return keras.layers.Bidirectional(inner, name=name)
+    return keras.layers.Bidirectional(inner, merge_mode=merge_mode, name=name)
 
 
 def model_of(*layers: Any) -> Any:
@@ -161,6 +162,21 @@ def test_a_bidirectional_layer(tmp_path: Path, suffix: str) -> None:
     ours = read_weights(save(model, tmp_path / f"model{suffix}"))
     case = Case.drawn(250, places=2, dtype=np.float32)
     assert_same(case.run(ours), run(layer, case), ATOL, KERAS)
+
+
+@pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
+def test_a_bidirectional_layer_that_merges(tmp_path: Path, merge: str) -> None:
+    """Merged outputs of each file that says how, and of its weights alone by `Model.merge`."""
+    layer = bidirectional("both", merge_mode=merge)
+    model = model_of(layer)
+    fill(layer, 230)
+    case = Case.drawn(280, places=2, dtype=np.float32)
+    for suffix in SUFFIXES:
+        ours = read_weights(save(model, tmp_path / f"model{suffix}"))
+        if suffix == ".weights.h5":
+            assert any("does not say the merge_mode" in each for each in ours.assumptions)
+            ours = replace(ours, merge=merge)
+        assert_same(case.run(ours), run(layer, case), ATOL, KERAS)
 
 
 def test_a_bidirectional_layer_of_a_kind(tmp_path: Path) -> None:
@@ -267,3 +283,32 @@ def test_arrays_in_memory() -> None:
         model_from_arrays(two.get_weights())
     with pytest.raises(TypeError, match="each.path: each for each in layer.weights"):
         model_from_arrays(layer)
+
+
+def joined(kind: str) -> list[Any]:
+    """Layers that Keras joins directly, of several sizes and directions."""
+    layers, told = keras.layers, {"return_sequences": True}
+    both = layers.Bidirectional(layers.LSTM(H, **told))
+    cells = [layers.LSTMCell(H), layers.LSTMCell(2)]
+    return {
+        "two": [layers.LSTM(H, **told), layers.Dropout(0.2), layers.LSTM(2, **told)],
+        "both ways": [both, layers.LSTM(3, **told), layers.Bidirectional(layers.LSTM(2, **told))],
+        "cells": [layers.RNN(cells, **told), layers.Activation("linear"), layers.LSTM(3, **told)],
+        "back and back": [layers.LSTM(H, go_backwards=True, **told),
+                          layers.LSTM(2, go_backwards=True, **told)],
+        "nested": [layers.LSTM(H, **told), keras.Sequential([layers.LSTM(2, **told)])],
+    }[kind]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("kind", ["two", "both ways", "cells", "back and back", "nested"])
+def test_layers_that_a_model_joins_are_one_stack(tmp_path: Path, kind: str, suffix: str) -> None:
+    """A whole model of LSTM layers gives Keras' own numbers, from x to the last layer."""
+    model = keras.Sequential([keras.Input((T, I)), *joined(kind)])
+    shapes = [each.shape for each in model.get_weights()]
+    model.set_weights([draw(900 + n, *shape) for n, shape in enumerate(shapes)])
+    model.save(tmp_path / f"m{suffix}")
+    x = draw(890, 2, T, I).astype(np.float32)
+    theirs = model(x).detach().numpy()
+    trace = lstm_cli.run(read_weights(tmp_path / f"m{suffix}"), x)
+    np.testing.assert_allclose(trace.output, theirs, rtol=0, atol=ATOL)

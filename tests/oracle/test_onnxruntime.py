@@ -16,9 +16,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from lstm_cli.base.arrays import Array  # noqa: E402
 from lstm_cli.base.errors import InputError  # noqa: E402
 from lstm_cli.cell.cells import cell_named, with_activations, with_clip  # noqa: E402
+from lstm_cli.cell.weights import Layer, Model  # noqa: E402
 from lstm_cli.commands.convert.conversion import convert  # noqa: E402
 from lstm_cli.engine.run import run  # noqa: E402
 from lstm_cli.formats.onnx import read as read_onnx  # noqa: E402
@@ -207,7 +207,7 @@ def test_our_models_in_onnx_runtime(tmp_path: Path, kind: str, direction: str) -
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("exporter", ["legacy", "dynamo"])
 def test_exports_of_pytorch(tmp_path: Path, exporter: str, layers: int, both: bool) -> None:
-    """What torch.onnx.export makes of an nn.LSTM: layer by layer, to PyTorch's and ORT's output."""
+    """What torch.onnx.export makes of an nn.LSTM is one stack, to PyTorch's and ORT's output."""
     torch = pytest.importorskip("torch")
     if exporter == "dynamo":
         pytest.importorskip("onnxscript")
@@ -230,16 +230,69 @@ def test_exports_of_pytorch(tmp_path: Path, exporter: str, layers: int, both: bo
     with torch.no_grad():
         theirs = module(*given)[0].numpy().transpose(1, 0, 2)
     live = session(path).run(["y"], {"x": x, "h0": case.h0, "c0": case.c0})[0].transpose(1, 0, 2)
-    sequence: Array = case.x
-    for level in range(layers):
-        ours = read_weights(path, lstm=str(level))
-        part = slice(level * ways, (level + 1) * ways)
-        trace = run(ours, sequence, case.h0[part], case.c0[part])
-        sequence = trace.output
+    trace = run(read_weights(path), case.x, case.h0, case.c0)
+    assert len(trace.model.layers) == layers
     for name, expected in ((f"{named('torch')}, exported", theirs), (f"{ORT}, exported", live)):
         for place, each in enumerate(trace.last_layer):
             own = expected[..., place * H : (place + 1) * H]
             assert_same_layer(each, own, ATOL, name)
+
+
+@pytest.mark.parametrize("free", [False, True], ids=["fixed sizes", "any sizes"])
+@pytest.mark.parametrize("exporter", ["legacy", "dynamo"])
+def test_modules_that_pytorch_joins(tmp_path: Path, exporter: str, free: bool) -> None:
+    """Two modules of other sizes and directions with a Dropout between are one stack."""
+    torch = pytest.importorskip("torch")
+    if exporter == "dynamo":
+        pytest.importorskip("onnxscript")
+
+    class Joined(torch.nn.Module):  # type: ignore[misc, name-defined] # torch is untyped here
+        def __init__(self) -> None:
+            super().__init__()
+            self.low = torch.nn.LSTM(I, H, batch_first=True, bidirectional=True)
+            self.between = torch.nn.Dropout(0.3)
+            self.high = torch.nn.LSTM(2 * H, H + 1, num_layers=2, batch_first=True)
+
+        def forward(self, x: Any) -> Any:
+            return self.high(self.between(self.low(x)[0]))[0]
+
+    module = Joined().eval()
+    with torch.no_grad():
+        for place, each in enumerate(module.parameters()):
+            each.copy_(torch.from_numpy(draw(820 + 10 * place, *each.shape)))
+    x = draw(810, N, T, I).astype(np.float32)
+    options: dict[str, Any] = {"dynamo": exporter == "dynamo", "input_names": ["x"]}
+    if exporter == "dynamo":
+        options |= {"external_data": False}
+        sizes = {0: torch.export.Dim("n", min=2, max=9), 1: torch.export.Dim("t", min=2, max=99)}
+        options |= {"dynamic_shapes": {"x": sizes}} if free else {}
+    elif free:
+        options |= {"dynamic_axes": {"x": {0: "n", 1: "t"}}}
+    path = tmp_path / "joined.onnx"
+    torch.onnx.export(module, (torch.from_numpy(x),), path, **options)
+    (theirs,) = session(path).run(None, {"x": x})
+    trace = run(read_weights(path), x)
+    assert [len(layer.directions) for layer in trace.model.layers] == [2, 1, 1]
+    np.testing.assert_allclose(trace.output, theirs, rtol=0, atol=ATOL)
+
+
+def test_our_stacks_in_onnx_runtime(tmp_path: Path) -> None:
+    """A `.onnx` of ours holds a stack of other sizes and directions, and runs to our numbers."""
+    cell = cell_named("lstm")
+    low = {"forward": rounded(random_weights(cell, I, H, seed=1)),
+           "backward": rounded(random_weights(cell, I, H, seed=2))}  # fmt: skip
+    high = {"backward": rounded(random_weights(cell, 2 * H, H + 1, seed=3))}
+    ours = Model((Layer(low), Layer(high)))  # type: ignore[arg-type] # names of directions
+    path = tmp_path / "stack.onnx"
+    assert convert(ours, path).output_difference == 0
+    x = draw(840, N, T, I).astype(np.float32)
+    h = [draw(850 + n, N, w.hidden_size).astype(np.float32) for n, (*_, w) in enumerate(ours.runs)]
+    states = {f"initial_{s}": np.stack(h[:2]) for s in "hc"}
+    states |= {f"initial_{s}_1": np.stack(h[2:]) for s in "hc"}
+    (theirs,) = session(path).run(["Y_1"], {"X": x.transpose(1, 0, 2).copy(), **states})
+    np.testing.assert_allclose(
+        run(ours, x, h, h).output, theirs[:, 0].transpose(1, 0, 2), rtol=0, atol=ATOL
+    )
 
 
 def test_an_export_in_two_files(tmp_path: Path) -> None:

@@ -316,7 +316,7 @@ def test_a_long_cell_of_csv_is_read(tmp_path: Path) -> None:
         ({"x": 1}, "shape ()"),
         ({"x": [1], "h": [[1], [1, 2]]}, "h is ragged"),
         ({"x": [1], "expected": [1]}, "'expected' is not an object"),
-        ({"x": [1], "expected": {"h": [[[1]]]}}, "nested too deeply"),
+        ({"x": [1], "expected": {"h": [[[[[1]]]]]}}, "nested too deeply"),
         ({"x": [1], "steps": -1}, "'steps' is not a whole number"),
         ({"x": [1], "steps": True}, "'steps' is not a whole number"),
         ({"x": [1], "atol": "big"}, "'atol' is not a number"),

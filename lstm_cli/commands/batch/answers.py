@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from lstm_cli.base.arrays import Array
-from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, UsageError, safe
+from lstm_cli.base.errors import InputError, LstmStepError, ShapeError, safe
 from lstm_cli.cell.weights import Model
 from lstm_cli.commands.batch.blocks import SampleBlock
 from lstm_cli.commands.batch.texts import (
@@ -39,7 +40,14 @@ from lstm_cli.engine.run import (  # fmt: skip
     work_of,
 )
 from lstm_cli.files.vectors import repeat_or_cut
-from lstm_cli.mistakes.expected import place_of
+from lstm_cli.mistakes.places import (
+    Values,
+    choose_reading,
+    place_of,
+    readings_of,
+    told_of,
+    values_of,
+)
 from lstm_cli.samples.models import Models, check_own
 from lstm_cli.samples.settings import SCHEMA, SampleSettings
 
@@ -57,7 +65,7 @@ class Answered:
     lines: Sequence[str]
     matched: Sequence[bool]  # none where nothing is compared
     work: int  # steps × samples × units
-    assumed: Sequence[str] = ()
+    assumed: Mapping[str, int] = field(default_factory=dict)  # sentence -> how many samples
     warned: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -100,18 +108,21 @@ def answer_block(block: SampleBlock, models: Models, beside: int = 0) -> Answere
         lines: list[str] = []
         matched: list[bool] = []
         warned = Counter[str]()
+        counted = dict.fromkeys(assumed, len(block))
         for start in range(0, len(block), each):
             part = block.part(start, start + each)
             own = _answer(part, x[start : start + each], model, models.settings, engine, assumed)
             lines += own[0]
             matched += own[1]
-            warned.update(own[3])
+            warned.update(own[4])
+            for sentence in chain.from_iterable(own[3]):
+                counted[sentence] = counted.get(sentence, 0) + 1
             engine = own[2]  # what "fast" stands for: one engine for the whole block
     except MemoryError:
         return InputError("not enough memory", hint="run fewer steps at a time")
     except LstmStepError as error:  # a sample has arguments, no options
         return type(error)(error.what, hint=error.lines.hint)
-    return Answered(lines, matched, work, assumed, warned)
+    return Answered(lines, matched, work, counted, warned)
 
 
 def _answer(
@@ -121,24 +132,26 @@ def _answer(
     settings: SampleSettings,
     engine: str,
     assumed: Sequence[str],
-) -> tuple[list[str], Sequence[bool], str, list[str]]:
-    """Lines of a block, whether each is as expected, the engine that ran it, and its warnings."""
+) -> tuple[list[str], Sequence[bool], str, Sequence[Sequence[str]], list[str]]:
+    """Lines of a block, whether each is as expected, the engine, how numbers are read, warnings."""
     # States (N, L·D, n) in the engine's order, (L·D, N, n).
     states = (None if each is None else np.moveaxis(each, 0, 1) for each in (block.h, block.c))
     calls = block.like.calls or settings.calls
     trace = run(model, x, *states, dtype=settings.dtype, engine=engine, calls=calls,
                 **block.like.masks)  # fmt: skip
+    checks, matched, told = (
+        check_block(block, trace, settings) if settings.check else ([], [], [()] * len(block))
+    )
     parts: list[str | Sequence[str]] = [
         _HEAD, list(map(quoted, block.ids)),
-        f',"ok":true,"engine":{quoted(trace.engine)},"assumptions":{as_json(list(assumed))}',
+        f',"ok":true,"engine":{quoted(trace.engine)},"assumptions":',
+        [as_json([*assumed, *own]) for own in told] if any(told) else as_json(list(assumed)),
         ',"h":[', row_texts(trace.h, trace.dtype),
         '],"c":[', row_texts(trace.c, trace.dtype), "]",
     ]  # fmt: skip
     if trace.warnings:
         parts.append(_warnings_texts(trace, len(block)))
-    matched: Sequence[bool] = []
     if settings.check:
-        checks, matched = check_block(block, trace, settings)
         parts += [',"check":', *checks]
     if trace.calls:
         parts += [',"calls":[', _calls_texts(trace), "]"]
@@ -147,7 +160,7 @@ def _answer(
     if any(block.extras):
         parts.append([extra and f",{extra}" for extra in block.extras])
     lines = joined_texts([*parts, "}\n"], len(block))
-    return lines, matched, trace.engine, [each.text for each in trace.warnings]
+    return lines, matched, trace.engine, told, [each.text for each in trace.warnings]
 
 
 def _warnings_texts(trace: Trace, count: int) -> list[str]:
@@ -208,10 +221,8 @@ class _Claim:
     """What samples expect of a symbol, beside what their run gives: `(N, rows, n)` each.
 
     Args:
-        symbol: a row of the cell, `x`, `h_prev`, `c_prev` or `output`; of another layer or one
-            direction alone with that before it, as `layer0_forward_f`.
-        expected: `(N, T, n)` for all steps; `(N, n)` for the last one, which of h and c is the last
-            one taken.
+        symbol: a name, as `place_of` reads it.
+        expected: `(N, …)`, in any shape that `readings_of` recognizes.
         trace: of the samples.
 
     Raises:
@@ -220,57 +231,44 @@ class _Claim:
     """
 
     def __init__(self, symbol: str, expected: Array, trace: Trace) -> None:
-        self.symbol, self.every, self.padded = symbol, expected.ndim == 3, False
+        self.symbol, shape, count = symbol, expected.shape[1:], len(expected)
         try:
-            self.there = place_of(symbol, trace.model, "")
-            self.rows = self._rows(trace, expected)
-            times = trace.times
-            self.times = [row + 1 if self.padded else times[row] for row in self.rows]
-            width = sum(
-                trace.layers[place].values[self.there.symbol].shape[-1] for place in self.there.runs
-            )
-            chosen = self.there.chosen_units(width, symbol) if self.there.units else []
-            self.units = chosen or list(range(width))
-            self.got = self.taken(trace, lambda place, name: trace.layers[place].values[name])
-        except (InputError, UsageError) as error:
+            there = place_of(symbol, trace.model, "")
+            over_input = shape[:1] == (trace.layers[0].input_steps,) and not there.times
+            if trace.padding != "stop" and there.symbol == "h" and over_input:
+                there = there._replace(every=True, padded=True)
+            self.readings = readings_of(symbol, there, shape, trace, "")
+            flat = expected.reshape(count, -1)
+            self.chosen = choose_reading(flat, self.readings, trace)
+        except ShapeError as error:
+            raise ShapeError(f"expected {error.lines.what}", hint=error.lines.hint) from None
+        except InputError as error:
             what = f"expected has '{safe(symbol)}': {error.lines.what}"
             raise InputError(what, hint=error.lines.hint) from None
-        if self.every and not self.padded and not self.there.times:
-            expected = trace.of_steps_run(expected)
-        own = self.got.shape[1:] if self.every else self.got.shape[2:]
-        if own != expected.shape[1:]:
-            raise ShapeError(
-                f"expected {safe(symbol)} has shape {expected.shape[1:]}, the run gives {own}",
-                hint="give (n,) for the last step or (T, n) for all of them",
-            )
-        self.expected = expected.reshape(self.got.shape)
+        first = self.readings[0].place
+        rows, self.units = first.times_of(first.runs[0], trace), first.chosen_units(trace)
+        self.times = rows if first.padded else [trace.times[row - 1] for row in rows]
+        self.got = self._of_each(
+            [each.place.taken(trace, values_of(trace)) for each in self.readings]
+        )
+        self.expected = self._of_each([flat[:, each.order] for each in self.readings])
+        told = [told_of(symbol, shape, self.readings, n) for n in range(len(self.readings))]
+        self.told = [told[chosen] for chosen in self.chosen] if any(told) else []
 
-    def _rows(self, trace: Trace, expected: Array) -> list[int]:
-        """Which rows of the run are expected, from 0."""
-        if self.there.times:
-            return [t - 1 for t in trace.chosen_steps(self.there.times, self.symbol)]
-        steps = trace.layers[0].input_steps
-        self.padded = (
-            trace.padding != "stop" and self.there.symbol == "h" and self.every
-            and expected.shape[1] == steps
-        )  # fmt: skip
-        return list(range(steps if self.padded else trace.steps))[0 if self.every else -1 :]
+    def strayed(self, trace: Trace, spread: Values, samples: Array) -> Array:
+        """How far the values of some samples may stray, whose run is `trace`."""
+        each = [reading.place.strayed(trace, spread) for reading in self.readings]
+        return self._of_each(each, samples)
 
-    def taken(self, trace: Trace, values: Callable[[int, str], Array]) -> Array:
-        """Values of a trace, given by layer and direction, directions side by side."""
-        there, parts = self.there, []
-        for place in there.runs:
-            last = trace.layers[place].order[-1]
-            ends = there.symbol in ("h", "c") and not (self.every or there.times)
-            own = values(place, there.symbol)
-            own = trace.padded(trace.layers[place], own) if self.padded else own
-            parts.append(own[:, [last] if ends else self.rows])
-        joined = np.concatenate(parts, axis=-1)
-        return joined[..., self.units] if there.units else joined
+    def _of_each(self, values: Sequence[Array], samples: Any = slice(None)) -> Array:
+        """Of values by reading, `(N, rows, n)` each, take those of each sample's own reading."""
+        chosen = self.chosen[samples]
+        return values[0] if len(values) == 1 else np.stack(values)[chosen, np.arange(len(chosen))]
 
 
-# Parts of each sample's `check`, for `joined_texts`, and whether each is as expected.
-Checks = tuple[Sequence[str | Sequence[str]], Sequence[bool]]
+# Parts of each sample's `check`, for `joined_texts`, whether each is as expected, and sentences on
+# how each one's numbers are read.
+Checks = tuple[Sequence[str | Sequence[str]], Sequence[bool], Sequence[Sequence[str]]]
 
 
 def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> Checks:
@@ -284,7 +282,7 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
         InputError, ShapeError: as `_Claim`.
     """
     if not block.expected:
-        return ["null"], []
+        return ["null"], [], [()] * len(block)
     claims = [_Claim(symbol, each, trace) for symbol, each in block.expected.items()]
     ours, theirs = _flat(each.got for each in claims), _flat(each.expected for each in claims)
     atols = block.atols if settings.atol is None else [settings.atol] * len(block)
@@ -305,7 +303,9 @@ def check_block(block: SampleBlock, trace: Trace, settings: SampleSettings) -> C
             apart = np.flatnonzero(differs)
             limits[apart] = _limits(claims, trace, apart, precisions, measured)
     worst = np.argmax(_excess(off, limits), axis=1)
-    return _written(claims, worst, off, limits, ours, theirs)
+    parts, matched = _written(claims, worst, off, limits, ours, theirs)
+    told = [each.told for each in claims if each.told]
+    return parts, matched, [*zip(*told, strict=True)] if told else [()] * len(block)
 
 
 def _flat(parts: Iterable[Array]) -> Array:
@@ -341,8 +341,8 @@ def _limits(
 
     limits = []
     for claim in claims:
-        rows = []
-        for place, stray in zip(places.tolist(), claim.taken(trace, spread), strict=True):
+        rows, stray_of_each = [], claim.strayed(trace, spread, places)
+        for place, stray in zip(places.tolist(), stray_of_each, strict=True):
             own, theirs = precisions(place)[claim.symbol], claim.expected[place]
             room = agreement.room_of(theirs, own.kind, stray)
             rows.append(agreement.allowed(claim.got[place], theirs, own.units, room)[0])
@@ -361,7 +361,7 @@ def _part(trace: Trace, places: Array) -> Trace:
 
 def _written(
     claims: Sequence[_Claim], worst: Array, off: Array, limits: Array, ours: Array, theirs: Array
-) -> Checks:
+) -> tuple[list[str | Sequence[str]], Sequence[bool]]:
     """Each sample's `check`, given the place of the number that departs most."""
     every = np.arange(len(worst))
     columns = (each[every, worst] for each in (limits, ours, theirs))

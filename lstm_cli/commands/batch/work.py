@@ -150,8 +150,7 @@ class _Filling:
         """Add the answers of a block that was run."""
         positions = block.positions
         self.tally.add(Tally(
-            assumed=dict.fromkeys(answered.assumed, len(positions)), handed_on=block.own,
-            warned=answered.warned,
+            assumed=answered.assumed, handed_on=block.own, warned=answered.warned
         ))  # fmt: skip
         if list(positions) == list(range(len(self.lines))):
             self.lines = list(answered.lines)

@@ -90,6 +90,15 @@ def convert(
     target = Path(target)
     saver = format_to_write(target)
     row = _target_row(saver, to)
+    if (
+        saver.name not in ("onnx", "keras", "c")
+        and len({tuple(e.directions) for e in model.layers}) > 1
+    ):
+        raise InputError(
+            f"some layers have two directions and some one, which names of tensors in a "
+            f"{saver.name} file do not tell", where=safe(model.source),
+            hint="convert to .onnx, or one layer alone: --lstm NAME",
+        )  # fmt: skip
     moved, lost = list[str](), list[str]()
     packed: dict[Place, Mapping[str, Array]] = {}
     traits: dict[Place, Traits] = {}
@@ -116,6 +125,8 @@ def convert(
     two = sum(t.holds == "b" for t in row.tensors) > 1 or row.name == "onnx"
     if two and "b_f" in model.first.arrays:
         moved.append("the second bias is zero: the first has the sum of both")
+    if model.merge != "concat":
+        moved.append(f"the merge of the two directions: read it with --merge {model.merge}")
     needs_telling = _needs_telling(target, saver, row)
     if model.mask.value is not None:
         moved.append(f"steps that equal Masking's {model.mask.value:g} are not run: give --mask")
@@ -285,7 +296,7 @@ def _read_back(
         for one, (_, _, other) in zip(standards, again.runs, strict=True)
     )
     x = np.random.default_rng(0).normal(size=(5, model.input_size))
-    output = float(np.max(np.abs(run(model, x).output - run(again, x).output)))
+    output = float(np.max(np.abs(run(model, x)["h"] - run(again, x)["h"])))
     return weights, output
 
 

@@ -55,7 +55,7 @@ def diagnose(
         "--expect",
         "-e",
         default=(),
-        metavar="SYMBOL=ROWS",
+        metavar="[SYMBOL=]ROWS",
         help="Their numbers: h=0.1,0.2; f=…; output=ROWS. Empty positions are not compared.",
     ),
     tolerance: o.ToleranceOptions = o.ToleranceOptions(),
@@ -104,6 +104,7 @@ class _Reading:
     def read(
         self, expected: dict[str, Any], trace: Trace, place: str, *,
         atol: float | None = None, decimals: dict[str, Any] | None = None,
+        sample: tuple[int, int] | None = None,
     ) -> tuple[Trace, Expected]:  # fmt: skip
         """Return the run to compare with, and the expected numbers."""
         import numpy as np
@@ -117,7 +118,9 @@ class _Reading:
         if self.integers is not None:
             return read_integers(expected, trace, self.integers, place)
         limit = atol if self.atol is None else self.atol
-        return trace, read_expected(expected, trace, atol=limit, decimals=decimals, place=place)
+        return trace, read_expected(
+            expected, trace, atol=limit, decimals=decimals, place=place, sample=sample
+        )
 
 
 def _cases(
@@ -211,22 +214,31 @@ def _holds_trace(name: str) -> bool:
 
 
 def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) -> Case:
-    trace = inputs.trace()
+    trace, samples = inputs.trace_of_samples()
     expected, decimals, told = dict[str, Any](), dict[str, Any](), list[str]()
     for text in expect:
         name, sign, numbers = text.partition("=")
-        if not sign or not name.strip():
+        if not sign and not reading.integers:  # the numbers tell which values they are
+            name, numbers = "", text
+        elif not sign or not name.strip():
             raise UsageError(
                 f"'{text}' does not say which values the numbers are", where="--expect",
                 hint="--expect h=0.1,0.2",
             )  # fmt: skip
         name = name.strip()
+        if name in expected:
+            raise UsageError(
+                f"--expect gives {name or 'numbers without a name'} twice", where="--expect",
+                hint="--expect h=0.1,0.2 --expect c=0.3,0.4",
+            )  # fmt: skip
         expected[name], written = _expected_rows(numbers, name, told)
         if written is not None:
             decimals[name] = written
     if told:
         trace = replace(trace, assumptions=(*trace.assumptions, *told))
-    read = reading.read(expected, trace, "--expect", decimals=decimals)
+    number = inputs.vectors.sample
+    sample = None if number is None else (number, samples)
+    read = reading.read(expected, trace, "--expect", decimals=decimals, sample=sample)
     piped = "-" in differing(inputs.vectors).values()
     return "the numbers given", *read, None if piped else inputs.options()
 
@@ -234,13 +246,14 @@ def _from_options(inputs: i.RunOptions, expect: list[str], reading: _Reading) ->
 def _expected_rows(text: str, name: str, told: list[str]) -> tuple[Any, Any]:
     """Return `(n,)`, or `(T, n)` for rows, and the decimals of each typed number.
 
-    A `?` or an empty position between commas is not compared.
+    There may be more axes in a file. A `?` or an empty position between commas is not compared.
     """
     from lstm_cli.files.vectors import read_printed
 
     blank = re.sub(r"(?<=,)\s*\??\s*(?=,|;|$)|^\s*\??\s*(?=,)", "nan", text)
-    rows, decimals = read_printed(blank, f"--expect {name}", allow_nonfinite=True, told=told)
-    if len(rows) == 1 and name != "output":
+    given = f"--expect {name}".rstrip()
+    rows, decimals = read_printed(blank, given, allow_nonfinite=True, most_axes=4, told=told)
+    if len(rows) == 1 and rows.ndim == 2 and name != "output":
         return rows[0], None if decimals is None else decimals[0]
     return rows, decimals
 

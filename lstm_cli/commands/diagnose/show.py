@@ -70,7 +70,7 @@ def diagnosis_record(diagnosis: Diagnosis, name: str, version: str) -> dict[str,
         "findings": [_finding_record(each, diagnosis) for each in diagnosis.findings],
         "separation": _separation_record(diagnosis.separation),
         "readings_tried": diagnosis.tried,
-        "assumptions": list(diagnosis.trace.assumptions),
+        "assumptions": [*diagnosis.trace.assumptions, *diagnosis.claims.assumptions],
         **warned(diagnosis.trace.warnings),
     }
 
@@ -186,7 +186,7 @@ def _blocks(diagnosis: Diagnosis, name: str, style: Style, digits: int) -> Itera
     count = sum(int((~np.isnan(vector.values)).sum()) for vector in diagnosis.claims.vectors)
     precision = ", ".join(dict.fromkeys(p.words for p in diagnosis.claims.precision.values()))
     yield Heading(f"{name} · {counted(count, 'number')} compared, {precision}")
-    for assumption in diagnosis.trace.assumptions:
+    for assumption in (*diagnosis.trace.assumptions, *diagnosis.claims.assumptions):
         yield Paragraph(f"assumed: {assumption}", "note")
     verdict = diagnosis.verdict
     yield Paragraph(f"{verdict}: {_verdict_words(diagnosis)}", _TONES[verdict])
@@ -266,7 +266,8 @@ def _facts(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 def _both(each: Difference, diagnosis: Diagnosis) -> str:
     several = len(diagnosis.trace.layers) > 1
-    where = f" of layer {each.layer} {each.direction}" if several else ""
+    side = ", both directions" if each.direction == "both" else f" {each.direction}"
+    where = f" of layer {each.layer}{side}" if several else ""
     numbers = f"ours {significant(each.got, 10)}, theirs {significant(each.expected, 10)}"
     return f"{each.symbol}[{each.unit}] at t = {each.t}{where}: {numbers}"
 
@@ -325,6 +326,6 @@ def _numbers_grid(diagnosis: Diagnosis, digits: int) -> Grid:
     for vector in {id(each): each for each in (wrong[0], wrong[-1])}.values():
         right = vector.ours(diagnosis.trace)
         t = diagnosis.trace.times[vector.t - 1]
-        rows += [(f"{vector.symbol}, t = {t}", "theirs", _numbers(vector.values, digits)),
+        rows += [(f"{vector.name}, t = {t}", "theirs", _numbers(vector.values, digits)),
                  ("", "right", _numbers(right, digits))]  # fmt: skip
     return Grid((Column(), Column(tone="note"), Column(fold=True)), rows)

@@ -111,6 +111,7 @@ def _lstm(number: int, found: Found, source: str) -> dict[str, Any]:
         "name": found.name.text,
         "convention": row.name,
         "confirmed_by": row.confirmed_by,
+        "members": list(found.members),
         "known_by": list(found.known_by),
         "open": [*found.open, *([found.question] if found.question else [])],
         "gate_order": row.order,
@@ -193,7 +194,7 @@ def _blocks(found: dict[str, Any]) -> Iterator[Block]:
         yield Gap()
         yield Heading(f"LSTM {lstm['number']}: {lstm['name'] or '(unnamed)'}")
         yield Facts(_facts(lstm), once=False)
-        if "ranges" in lstm:
+        if "ranges" in lstm and not (lstm["members"] and found["lstms"][1:]):  # shown as theirs
             yield _ranges_grid(lstm["ranges"])
 
 
@@ -212,6 +213,9 @@ def _facts(lstm: dict[str, Any]) -> list[tuple[str, str]]:
         sizes += f", P = {lstm['output_size']}"
     layers = counted(lstm["levels"], "layer")
     facts.insert(0, ("sizes", f"{sizes}, {layers}, {' and '.join(lstm['directions'])}"))
+    if lstm["members"]:
+        members = ", ".join(map(str, lstm["members"]))
+        facts[0] = ("layers", f"{layers}, LSTMs {members}; --lstm NAME runs one alone")
     facts.insert(1, ("numbers", f"{lstm['parameters']:,} as {', '.join(lstm['dtypes'])}"))
     facts += [("departs", text) for text in lstm["equations"]]
     return facts + [("open", text) for text in lstm["open"]]

@@ -197,7 +197,8 @@ def _arrays(trace: Trace, view: View, names: Names) -> Iterator[str]:
                 yield from declared(name, np.stack(ends).astype(trace.dtype), text)
     if len(trace.layers) > 1:
         output = trace.output[times].astype(trace.dtype)
-        text = "h of the last layer, directions side by side"
+        how = "side by side" if trace.model.merge == "concat" else f"merged: {trace.model.merge}"
+        text = f"h of the last layer, directions {how}"
         yield from declared(names.unique("lstm_output"), output, text)
 
 

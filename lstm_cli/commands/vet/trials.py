@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from lstm_cli.base.errors import ExitCode, LstmStepError, safe
+from lstm_cli.base.errors import ExitCode, InputError, LstmStepError, safe
 from lstm_cli.base.numbers import significant
 from lstm_cli.base.paste import FileName, command, option_words
 from lstm_cli.cell.weights import Model
@@ -74,6 +74,12 @@ def read_subject(sample: Sample, settings: SampleSettings, atol: float | None = 
     trace, right = right_run(sample, settings)
     tolerance = sample.atol if atol is None else atol
     expected = read_expected(sample.expected, trace, atol=tolerance, place=sample.place)
+    if expected.merges:
+        raise InputError(
+            "the expected output has its directions merged, which vet does not try",
+            where=f"{sample.place}, sample {safe(sample.id)}",
+            hint="expect h, or the rows of each direction: layer0.backward.h",
+        )  # fmt: skip
     expected = replace(expected, vectors=tuple(map(_bounded, expected.vectors)))
     _check(sample, right, expected, settings)
     return Subject(sample, trace.model, expected, right)

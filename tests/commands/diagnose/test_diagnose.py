@@ -347,7 +347,10 @@ def test_integers_of_a_port_match_bit_for_bit(tmp_path: Path) -> None:
 
 REFUSED = {
     "nothing": ([], 2, "there are no numbers to explain"),
-    "no symbol": (["--x", "1", "--expect", "0.5"], 2, "does not say which values the numbers are"),
+    "no symbol": (
+        ["--x", "1", "--expect", "5", "--fixed", "Q3.12"], 2,
+        "does not say which values the numbers are",
+    ),
     "unknown symbol": (["--x", "1", "--expect", "q=0.5"], 3, "the cell does not compute 'q'"),
     "wrong size": (["--x", "1,2", "--expect", "h=0.5"], 3, "h has shape (1,), but the run gives (2,)"),
     "bad tolerance": (["--x", "1", "--expect", "h=1", "--atol", "-1"], 2, "--atol is -1"),
